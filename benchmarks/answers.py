@@ -13,7 +13,7 @@ from PIL import Image
 from benchmarks.markdown import table
 from benchmarks.servers import Target, mlflow_server, package, package_server
 from benchmarks.workspace import Workspace
-from digits.toolkit.dataset import Images, Probabilities
+from imageproof.base.dataset import Images, Probabilities
 
 OTHER_MODELS = ("best",)  # trained here; the others are those that DVC's remote has
 SPLITS = ("test", "holdout")
@@ -37,7 +37,7 @@ def measure_answers(workspace: Workspace) -> Iterator[dict[str, Any]]:
 
 def _differences(workspace: Workspace, model: str, images: Images) -> dict[str, dict[str, float]]:
     """By way of asking: rows of another class, and the largest difference of a probability."""
-    from digits.toolkit import inference
+    from imageproof.base import inference
 
     uri, folder = workspace.register(model), package(workspace, model)
     with ExitStack() as running:

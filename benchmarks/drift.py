@@ -12,11 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks.markdown import table
 from benchmarks.workspace import Workspace
 from digits import params
-from digits.evaluation.behaviour import blur, rotate
-from digits.toolkit import inference
-from digits.toolkit.dataset import Images
-from digits.toolkit.digit import normalise
-from digits.toolkit.judgement.drift import Distances, KnownFeatures, judge
+from imageproof.base import inference
+from imageproof.base.dataset import Images
+from imageproof.base.digit import normalise
+from imageproof.judge.disturbances import blur, rotate
+from imageproof.judge.drift import Distances, KnownFeatures, judge
 
 DRAWS, CLEAN_DRAWS, ROWS = 100, 1000, 500
 FOREIGN_ROWS = 50  # of a draw

@@ -10,12 +10,12 @@ import numpy as np
 from benchmarks.markdown import table
 from benchmarks.workspace import Workspace
 from digits import params
-from digits.artifacts import split_path
-from digits.evaluation.behaviour import BY_AMOUNT, graded
-from digits.toolkit import inference
-from digits.toolkit.answering.drift import SAMPLE
-from digits.toolkit.dataset import load_split
-from digits.toolkit.judgement.expected import KnownAnswers, ask, ask_known
+from imageproof.answer.drift import SAMPLE
+from imageproof.artifacts import split_path
+from imageproof.base import inference
+from imageproof.base.dataset import load_split
+from imageproof.judge.disturbances import BY_AMOUNT, graded
+from imageproof.judge.expected import KnownAnswers, ask, ask_known
 
 LEVELS = {  # ten of each kind
     "noise": np.linspace(0.05, 0.5, 10),

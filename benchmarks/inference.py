@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.markdown import table
 from benchmarks.servers import mlflow_server
 from benchmarks.workspace import Workspace
-from digits.toolkit.dataset import Images
+from imageproof.base.dataset import Images
 
 MODEL = "compact"
 CALLS = {1: 100, 1000: 10}  # by the number of images in each
@@ -21,7 +21,7 @@ def measure_inference(workspace: Workspace) -> Iterator[dict[str, Any]]:
     import keras
     import mlflow
 
-    from digits.toolkit import inference
+    from imageproof.base import inference
 
     workspace.pull()
     images = workspace.images("test")[:1000]

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from digits.toolkit.machine import cpu
+from imageproof.base.machine import cpu
 
 MATRIX, REPEATS = 2048, 7
 PACKAGES = ("tensorflow", "keras", "onnxruntime", "mlflow", "dvc", "prefect", "numpy")

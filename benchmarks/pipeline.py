@@ -47,7 +47,7 @@ def measure_flow(workspace: Workspace) -> Iterator[dict[str, Any]]:
     port = free_port()
     api = f"http://127.0.0.1:{port}/api"
     uvicorn = (sys.executable, "-m", "uvicorn", "--factory", "--port", str(port))
-    with workspace.server(*uvicorn, "digits.toolkit.prefect.server:app", ready=f"{api}/health"):
+    with workspace.server(*uvicorn, "imageproof.prefect.server:app", ready=f"{api}/health"):
         for options, what in ((["--force"], "force"), ([], "unchanged")):
             for _ in range(REPEATS):
                 dvc = workspace.run("dvc", "repro", "--quiet", *options)

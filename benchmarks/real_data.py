@@ -8,9 +8,9 @@ import numpy as np
 
 from benchmarks.markdown import table
 from benchmarks.workspace import Workspace
-from digits.artifacts import EvaluateOutputs
-from digits.data.readers.raw import read_raw
-from digits.toolkit.judgement.caret import weakest
+from imageproof.artifacts import EvaluateOutputs
+from imageproof.data.readers.raw import read_raw
+from imageproof.judge.caret import weakest
 
 SEEDS, STOPPED = 5, "cnn"
 UNEVEN_SEEDS, UNEVEN = 3, ("mlp", "compact")

@@ -22,7 +22,7 @@ TABLES = {
     "inputs": "source_id",
 }
 START = """
-from digits.toolkit.tracking import runs
+from imageproof.mlflow import runs
 with runs.active_run('start', experiment='digits', view=True, params={}, tags={}): pass
 """
 PAGE = """

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.client import rows
 from benchmarks.workspace import Server, Workspace, free_port
-from digits.toolkit.dataset import Images, Probabilities
+from imageproof.base.dataset import Images, Probabilities
 
 TIMEOUT_S = 60
 NAMES = {
@@ -61,7 +61,7 @@ def mlflow_server(workspace: Workspace, uri: str) -> Iterator[Target]:
 def package_server(workspace: Workspace, folder: Path) -> Iterator[Target]:
     """The server in the folder of a package, for the time of the block."""
     port = free_port()
-    command = [sys.executable, "-m", "digits.toolkit.serving", "--port", str(port)]
+    command = [sys.executable, "-m", "imageproof.serve", "--port", str(port)]
     ready = f"http://127.0.0.1:{port}/health"
     with workspace.server(*command, ready=ready, folder=folder, PYTHONPATH="") as server:
         yield Target(server, port, "/predict")

@@ -71,7 +71,7 @@ def measure_serve(workspace: Workspace) -> Iterator[dict[str, Any]]:
 
 def asker(workspace: Workspace) -> Callable[..., dict[str, Any]]:
     """A function that has a client ask a server for the test images."""
-    from digits.toolkit import inference
+    from imageproof.base import inference
 
     workspace.pull()
     images = workspace.images("test")[:IMAGES]

@@ -28,17 +28,17 @@ PROGRAM = """
 import json, sys
 from collections import Counter
 from pathlib import Path
-from digits.toolkit import process
+from imageproof.base import process
 process.set_environment()
 with process.quiet_tensorflow(1):
     from tensorflow.profiler.experimental import start, stop
     from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
 from benchmarks import machine
-from digits.artifacts import LAYOUT
+from imageproof.artifacts import LAYOUT
 from digits.models import model_file
 from digits.params import load
 from digits.training import keras_model
-from digits.training.clock import Clock
+from imageproof.keras.clock import Clock
 
 model, folder = sys.argv[1:]
 params, processor_s = load(), []

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.workspace import Workspace
-from digits.artifacts import split_path
-from digits.data.readers.raw import read_raw
-from digits.toolkit.dataset import load_split
+from imageproof.artifacts import split_path
+from imageproof.base.dataset import load_split
+from imageproof.data.readers.raw import read_raw
 
 SEED, SHARE = 32, 0.01
 

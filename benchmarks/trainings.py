@@ -24,7 +24,7 @@ MODELS = ("mlp", "compact")
 STAGE = """
 import json, sys, time
 marks = {"start": time.perf_counter()}
-from digits.toolkit import process
+from imageproof.base import process
 process.set_environment()
 process.spare_the_collector()
 from digits.stages import train

@@ -17,10 +17,10 @@ import psutil
 from ruamel.yaml import YAML
 
 from digits import params
-from digits.artifacts import SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs, split_path
-from digits.toolkit.dataset import Images, load_split
-from digits.toolkit.files import read_json
-from digits.toolkit.params_yaml import set_keys
+from imageproof.artifacts import SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs, split_path
+from imageproof.base.dataset import Images, load_split
+from imageproof.base.files import read_json
+from imageproof.base.params_yaml import set_keys
 
 REPOSITORY = Path(__file__).parents[1]
 # What tells PyTorch and BLAS, XLA, and TensorFlow how many threads they have.
@@ -75,7 +75,7 @@ class Workspace:
         self.run(
             sys.executable,
             "-c",
-            "from digits.toolkit.tracking import store; store.connect('digits')",
+            "from imageproof.mlflow import store; store.connect('digits')",
         )
 
     @property
@@ -200,7 +200,7 @@ class Workspace:
         """The address of the last trained model, registered as a version without the gate."""
         import mlflow
 
-        from digits.toolkit.registry.versions import Registry, trained_run
+        from imageproof.registry.versions import Registry, trained_run
 
         mlflow.set_tracking_uri(self.store)
         run_id, registry = self.run_record(model)["run_id"], Registry("digits")

@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 
 from digits import params
 from digits.models import available, model_file
-from digits.toolkit.errors import DigitsError
 from digits.training.recipe import Recipe
+from imageproof.base.errors import ImageproofError
 
 PARAMS = Path(__file__).parents[1] / params.PATH
 TYPES = {
@@ -82,7 +82,16 @@ def params_tables() -> str:
 
 def commands() -> str:
     """What `digits COMMAND --help` says, as Typer writes it in Markdown."""
-    command = [sys.executable, "-m", "typer", "digits.cli", "utils", "docs", "--name", "digits"]
+    command = [
+        sys.executable,
+        "-m",
+        "typer",
+        "imageproof.cli.program",
+        "utils",
+        "docs",
+        "--name",
+        "digits",
+    ]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     text = text[text.index("\n## ") :].replace("* `--help`: Show this message and exit.\n", "")
     return text.replace("**Options**:\n\n\n", "").replace("**Usage**:\n\n", "")
@@ -90,7 +99,7 @@ def commands() -> str:
 
 def exit_codes() -> str:
     """The exit code of each kind of error, and what it means."""
-    kinds = sorted(DigitsError.__subclasses__(), key=lambda kind: kind.exit_code)
+    kinds = sorted(ImageproofError.__subclasses__(), key=lambda kind: kind.exit_code)
     own = [[str(kind.exit_code), _first_line(kind)] for kind in kinds]
     return _table(
         ["code", "meaning"],

@@ -12,9 +12,9 @@ from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run
 from prefect.input import RunInput
 
-from digits.toolkit import process
-from digits.toolkit.errors import DigitsError, UsageError
-from digits.toolkit.prefect.server import ensure_server
+from imageproof.base import process
+from imageproof.base.errors import ImageproofError, UsageError
+from imageproof.prefect.server import ensure_server
 
 
 class Approval(RunInput):
@@ -35,7 +35,7 @@ def ask_a_person(question: str, timeout_s: int) -> tuple[list[str], str]:
         answer = pause_flow_run(wait_for_input=form, timeout=timeout_s, poll_interval=2)
     except FlowPauseTimeout:
         get_run_logger().error("no answer within %s s; nothing moved", timeout_s)
-        raise DigitsError("no answer") from None  # Prefect replaces it by a message of its own
+        raise ImageproofError("no answer") from None  # Prefect replaces it by a message of its own
     option = "--approved-by" if answer.approve else "--rejected-by"
     return [option, answer.by or "somebody"], answer.note
 

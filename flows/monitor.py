@@ -7,8 +7,8 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from digits.project import load_project
-from digits.toolkit.prefect.commands import run_digits
-from digits.toolkit.prefect.lifecycle import VERSION, in_project, show_drift
+from imageproof.prefect.commands import run_command
+from imageproof.prefect.lifecycle import VERSION, in_project, show_drift
 
 
 @flow(name="monitor", version=VERSION)
@@ -27,6 +27,6 @@ def monitor(
         days: Of a log, up to its last row.
         model: models:/NAME/VERSION; default: who answered the log last, else the champion.
     """
-    found = run_digits("monitor", source, days=days, labels=labels, model=model)
+    found = run_command("monitor", source, days=days, labels=labels, model=model)
     unsure = f"{found['unsure']:.2%} of the answers are unsure."
     return show_drift(load_project().name, found, "monitoring", source, *found["verdicts"], unsure)

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from answer import ask_a_person
 from digits.project import load_project
-from digits.toolkit.errors import markdown
-from digits.toolkit.prefect.commands import REFUSED, run_digits
-from digits.toolkit.prefect.lifecycle import VERSION, in_project, show_table
+from imageproof.base.errors import markdown
+from imageproof.prefect.commands import REFUSED, run_command
+from imageproof.prefect.lifecycle import VERSION, in_project, show_table
 
 ALREADY_CHAMPION = "AlreadyChampion"
 
@@ -34,7 +34,7 @@ def promote(
     """
     candidate, answer, note = [model], list[str](), ""
     if approval == "required":
-        gate = run_digits("promote", model, "--dry-run", allowed=(0, REFUSED))
+        gate = run_command("promote", model, "--dry-run", allowed=(0, REFUSED))
         _show(gate, f"gate-{model}")
         # what is promoted is what was approved, even if the model is trained again meanwhile
         candidate = ["--run", gate["run_id"]]
@@ -43,7 +43,7 @@ def promote(
         elif decision := gate["decision"]:
             answer, note = ask_a_person(_question(model, decision), timeout_s)
     reason = " · ".join(filter(None, [reason, note]))
-    outcome = run_digits("promote", *candidate, *answer, reason=reason, allowed=(0, REFUSED))
+    outcome = run_command("promote", *candidate, *answer, reason=reason, allowed=(0, REFUSED))
     _show(outcome, f"decision-{model}")
     if not outcome["accepted"]:
         checks = [check for check in outcome["decision"]["checks"] if not check["passed"]]

@@ -10,8 +10,8 @@ from prefect.states import Completed, Failed
 from prefect.variables import Variable
 
 from digits.project import load_project
-from digits.toolkit.pipeline import provenance
-from digits.toolkit.prefect.lifecycle import VERSION, in_project
+from imageproof.dvc import provenance
+from imageproof.prefect.lifecycle import VERSION, in_project
 from promote import ALREADY_CHAMPION, promote
 from train import train
 

@@ -6,14 +6,14 @@ from prefect.client.schemas.objects import State
 from prefect.futures import wait
 
 from digits.project import load_project
-from digits.toolkit.answering.score import Job, plan, write_on_worker
-from digits.toolkit.answering.storage import is_folder
-from digits.toolkit.errors import UsageError
-from digits.toolkit.prefect.commands import run_digits
-from digits.toolkit.prefect.lifecycle import VERSION, in_project, show_drift
-from digits.toolkit.prefect.stages import task_runner
-from digits.toolkit.registry.trace import find_origin
-from digits.toolkit.tracking import store
+from imageproof.answer.score import Job, plan, write_on_worker
+from imageproof.answer.storage import is_folder
+from imageproof.base.errors import UsageError
+from imageproof.mlflow import store
+from imageproof.prefect.commands import run_command
+from imageproof.prefect.lifecycle import VERSION, in_project, show_drift
+from imageproof.prefect.stages import task_runner
+from imageproof.registry.trace import find_origin
 
 
 @flow(name="score", version=VERSION)
@@ -44,5 +44,5 @@ def score(
         jobs = plan(source, output, origin, loaded)
         with task_runner(scheduler) as runner:
             wait([runner.submit(score_table, job._asdict()) for job in jobs])
-    scored = run_digits("score", source, out=output, model=model)  # what is missing yet
+    scored = run_command("score", source, out=output, model=model)  # what is missing yet
     return show_drift(load_project().name, scored, "drift", source)

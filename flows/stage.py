@@ -40,7 +40,7 @@ def stage(
 
 def _dvc(env: Mapping[str, str], *arguments: str) -> None:
     # it ends, with all that it started, when this process does
-    command = [sys.executable, "-m", "digits.toolkit.commands", "dvc", *arguments]
+    command = [sys.executable, "-m", "imageproof.base.commands", "dvc", *arguments]
     with Popen(
         command, env=env, stdout=PIPE, stderr=STDOUT, text=True, start_new_session=True
     ) as process:

@@ -11,17 +11,17 @@ from prefect.states import Completed
 from pydantic import Field
 
 from digits import params
-from digits.artifacts import split_path
 from digits.project import as_project
-from digits.toolkit.commands import LONG_GRACE_S, Commands
-from digits.toolkit.errors import DigitsError
-from digits.toolkit.machine import processors
-from digits.toolkit.params_yaml import read
-from digits.toolkit.pipeline.provenance import recorded_outputs
-from digits.toolkit.prefect.commands import Dvc
-from digits.toolkit.prefect.lifecycle import VERSION, in_project, run_as_program
-from digits.toolkit.prefect.stages import task_runner
-from digits.toolkit.tracking import store
+from imageproof.artifacts import split_path
+from imageproof.base.commands import LONG_GRACE_S, Commands
+from imageproof.base.errors import ImageproofError
+from imageproof.base.machine import processors
+from imageproof.base.params_yaml import read
+from imageproof.dvc.provenance import recorded_outputs
+from imageproof.mlflow import store
+from imageproof.prefect.commands import Dvc
+from imageproof.prefect.lifecycle import VERSION, in_project, run_as_program
+from imageproof.prefect.stages import task_runner
 
 
 @flow(name="sweep", version=VERSION)
@@ -64,7 +64,7 @@ def sweep(
     store.connect(as_project(checked).part("sweeps"))
     split = train(targets=["split"], return_state=True)
     if not split.is_completed():
-        raise DigitsError(*str(split.message).splitlines())
+        raise ImageproofError(*str(split.message).splitlines())
     if remote:  # from which the workers get it
         Dvc().other("push", "--quiet", "--remote", remote, "split")
     Path(".state").mkdir(exist_ok=True)

@@ -12,14 +12,14 @@ from prefect.states import Completed, Failed
 
 from digits import params
 from digits.project import load_project
-from digits.toolkit.errors import UsageError
-from digits.toolkit.machine import processors
-from digits.toolkit.params_yaml import read, set_keys
-from digits.toolkit.pipeline.pipeline import PROJECT_LOCK, check_sources, read_pipeline
-from digits.toolkit.prefect.commands import Dvc
-from digits.toolkit.prefect.lifecycle import VERSION, in_project, run_as_program
-from digits.toolkit.prefect.pools import Pools
-from digits.toolkit.prefect.stages import STEP, ended, run_stages
+from imageproof.base.errors import UsageError
+from imageproof.base.machine import processors
+from imageproof.base.params_yaml import read, set_keys
+from imageproof.dvc.pipeline import PROJECT_LOCK, check_sources, read_pipeline
+from imageproof.prefect.commands import Dvc
+from imageproof.prefect.lifecycle import VERSION, in_project, run_as_program
+from imageproof.prefect.pools import Pools
+from imageproof.prefect.stages import STEP, ended, run_stages
 
 
 @flow(name="train", version=VERSION)

@@ -18,16 +18,16 @@ import pandas as pd
 from mlflow import MlflowClient
 from support import commit, linear_model, record_outputs, run_record
 
-from digits.artifacts import LAYOUT, VALIDATION, TrainOutputs, split_path, split_tags
 from digits.project import load_project
-from digits.toolkit.dataset import Dataset, Shape, Split, save_split
-from digits.toolkit.files import write_json
-from digits.toolkit.judgement.gate import Check, Decision
-from digits.toolkit.pipeline import provenance
-from digits.toolkit.registry.model_files import ModelFiles
-from digits.toolkit.registry.versions import TrainedRun, trained_run
-from digits.toolkit.tracking import logged_model, runs, store
-from digits.toolkit.tracking.logged_model import MODEL_SHA256
+from imageproof.artifacts import LAYOUT, VALIDATION, TrainOutputs, split_path, split_tags
+from imageproof.base.dataset import Dataset, Shape, Split, save_split
+from imageproof.base.files import write_json
+from imageproof.dvc import provenance
+from imageproof.judge.gate import Check, Decision
+from imageproof.mlflow import logged_model, runs, store
+from imageproof.mlflow.logged_model import MODEL_SHA256
+from imageproof.registry.model_files import ModelFiles
+from imageproof.registry.versions import TrainedRun, trained_run
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from digits.toolkit.dataset import Labels, Probabilities
+from imageproof.base.dataset import Labels, Probabilities
 
 
 def rows(*each: list[float]) -> Probabilities:

@@ -27,15 +27,15 @@ from support import (
 )
 
 from digits.params import Params, check
-from digits.toolkit import process
-from digits.toolkit.dataset import Dataset
+from imageproof.base import process
+from imageproof.base.dataset import Dataset
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
     from xdist.remote import Producer
     from xdist.scheduler import LoadFileScheduling
 
-    from digits.toolkit.registry.versions import Registry
+    from imageproof.registry.versions import Registry
 
 # What the surroundings of the tests set must not decide what they find.
 for name in (
@@ -204,7 +204,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     if "mlflow" in sys.modules:
         import mlflow
 
-        from digits.toolkit.tracking import store
+        from imageproof.mlflow import store
 
         while mlflow.active_run():
             mlflow.end_run()
@@ -245,7 +245,7 @@ def prepared(all_processes: Path, digits_8x8: Dataset, small_params: Params) -> 
 @pytest.fixture
 def ring(tracked: Path, prepared: Path) -> Path:
     """A tracked folder with these files."""
-    from digits.toolkit.tracking import store
+    from imageproof.mlflow import store
 
     shutil.copytree(prepared, tracked, dirs_exist_ok=True)
     store.connect(NAME)
@@ -257,8 +257,8 @@ def chain(ring: Path) -> "Registry":
     """The registry after three promotions."""
     from arena import NAME, accept, fighter
 
-    from digits.toolkit.registry.promotion import promote
-    from digits.toolkit.registry.versions import Registry
+    from imageproof.registry.promotion import promote
+    from imageproof.registry.versions import Registry
 
     for _ in range(3):
         promote(fighter(), NAME, judge=accept)

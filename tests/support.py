@@ -24,19 +24,19 @@ import pytest
 from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
-from digits.artifacts import PACK, SPLIT_SUMMARY, split_path
-from digits.data.packed import ROWS, SUMMARY, Packed
-from digits.data.packing import describe
-from digits.data.readers.raw import read_raw
-from digits.data.splitting import split, summarise_splits
 from digits.params import Params, check
 from digits.project import as_project
-from digits.toolkit.dataset import Dataset, RawData, Shape, Split, save_split
-from digits.toolkit.errors import DataError, DigitsError
-from digits.toolkit.files import md5, write_json
-from digits.toolkit.outputs import RunRecord
-from digits.toolkit.pipeline.provenance import data_md5
-from digits.toolkit.project import Project
+from imageproof.artifacts import PACK, SPLIT_SUMMARY, split_path
+from imageproof.base.dataset import Dataset, RawData, Shape, Split, save_split
+from imageproof.base.errors import DataError, ImageproofError
+from imageproof.base.files import md5, write_json
+from imageproof.data.packed import ROWS, SUMMARY, Packed
+from imageproof.data.packing import describe
+from imageproof.data.readers.raw import read_raw
+from imageproof.data.splitting import split, summarise_splits
+from imageproof.dvc.provenance import data_md5
+from imageproof.outputs import RunRecord
+from imageproof.project import Project
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -121,7 +121,7 @@ class Page(HTMLParser):
 
 def active_run(name: str, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> Any:
     """An active run of the project, as a training has it."""
-    from digits.toolkit.tracking import runs
+    from imageproof.mlflow import runs
 
     return runs.active_run(name, experiment=NAME, view=True, params=params, tags=tags)
 
@@ -272,7 +272,7 @@ def record_outputs() -> None:
         json.dump({"stages": stages}, file)  # is YAML, too, and has no aliases
 
 
-def findings(error: type[DigitsError], work: Callable[[], object]) -> list[str]:
+def findings(error: type[ImageproofError], work: Callable[[], object]) -> list[str]:
     """The findings of the error that the work ends with; each is one line indeed."""
     with pytest.raises(error) as caught:
         work()
@@ -282,7 +282,7 @@ def findings(error: type[DigitsError], work: Callable[[], object]) -> list[str]:
     return lines
 
 
-def finding(error: type[DigitsError], work: Callable[[], object]) -> str:
+def finding(error: type[ImageproofError], work: Callable[[], object]) -> str:
     """The only finding of the error that the work ends with."""
     [line] = findings(error, work)
     return line
@@ -323,7 +323,7 @@ def served(app: "ASGIApp") -> Iterator[int]:
     """The port on which the app is served within the block."""
     import uvicorn
 
-    from digits.toolkit.guard import listen
+    from imageproof.base.guard import listen
 
     with listen(0) as listening:
         config = uvicorn.Config(app, log_level="warning", lifespan="off")

@@ -103,7 +103,7 @@ def test_a_part_measured_elsewhere_stands_under_the_machine_it_ran_on():
 def test_the_operations_of_a_fit_are_counted(tmp_path, tensorflow):
     import keras
 
-    from digits.training import export
+    from imageproof.keras import export
 
     layers = [keras.layers.Rescaling(1.0), keras.layers.Flatten(), keras.layers.Dense(10)]
     export.write_keras(

@@ -17,7 +17,7 @@ COMMANDS = [
 
 
 def digits(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    code = "import sys; from digits.cli import main; sys.argv[0] = 'digits'; main()"
+    code = "import sys; from imageproof.cli.program import main; sys.argv[0] = 'digits'; main()"
     return python("-c", code, *arguments, env=os.environ | environment)
 
 

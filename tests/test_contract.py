@@ -10,27 +10,27 @@ import grimp
 import pytest
 from support import DVC_YAML, PARAMS, PIPELINE, REPOSITORY
 
-from digits.artifacts import TrainOutputs
 from digits.models import available
 from digits.params import OVERLOOKED
-from digits.toolkit.files import flatten
-from digits.toolkit.params_yaml import at
+from imageproof.artifacts import TrainOutputs
+from imageproof.base.files import flatten
+from imageproof.base.params_yaml import at
 
 # A change in one of these changes no output, so it must not run a stage again.
 LEFT_OUT = {
-    "digits.toolkit.errors": "words for what went wrong",
-    "digits.toolkit.files": "reads and writes what it is given",
+    "imageproof.base.errors": "words for what went wrong",
+    "imageproof.base.files": "reads and writes what it is given",
     "digits.models": "finds a builder by its name; the builder itself is listed",
-    "digits.artifacts": "says where files lie",
+    "imageproof.artifacts": "says where files lie",
     "digits.params": "checks values; DVC compares the values themselves",
-    "digits.toolkit.process": "starts and ends processes",
-    "digits.toolkit.machine": "describes the processor, which DVC does not compare",
-    "digits.toolkit.pipeline.provenance": "names code and data",
+    "imageproof.base.process": "starts and ends processes",
+    "imageproof.base.machine": "describes the processor, which DVC does not compare",
+    "imageproof.dvc.provenance": "names code and data",
     "digits.project": "names blocks of params",
-    "digits.toolkit.project": "says what a project is",
-    "digits.toolkit.outputs": "reads and writes what a model leaves in files",
-    "digits.toolkit.params_yaml": "checks values",
-    "digits.toolkit.tracking": "logs",
+    "imageproof.project": "says what a project is",
+    "imageproof.outputs": "reads and writes what a model leaves in files",
+    "imageproof.base.params_yaml": "checks values",
+    "imageproof.mlflow": "logs",
 }
 GRAPH = grimp.build_graph("digits", exclude_type_checking_imports=True)
 assert LEFT_OUT.keys() <= GRAPH.modules
@@ -116,7 +116,7 @@ def test_every_module_that_a_stage_computes_with_is_a_dependency(stage: str) -> 
 @stages
 def test_no_dependency_is_a_module_that_the_stage_never_loads(stage: str) -> None:
     loaded = used(MODULES[stage], left_out={"digits.params"})
-    loaded |= {"digits.models._layers", *(f"digits.models.{name}" for name in available())}
+    loaded |= {"imageproof.keras.layers", *(f"digits.models.{name}" for name in available())}
     for model in PARAMS["models"]:
         deps = {dep for dep in of_model(listed(stage), model) if not dep.endswith(".j2")}
         assert {d for d in deps if not any(covers(d, m) for m in loaded)} == set()

@@ -14,11 +14,11 @@ from mlflow import MlflowClient
 from PIL import Image
 from support import finding, project_with, served
 
-from digits.demo import MAX_PICTURE, demo_app, players
-from digits.toolkit.errors import BusyError, UsageError
-from digits.toolkit.guard import listen
-from digits.toolkit.registry import promotion
-from digits.toolkit.registry.versions import Registry
+from imageproof.answer.demo import MAX_PICTURE, demo_app, players
+from imageproof.base.errors import BusyError, UsageError
+from imageproof.base.guard import listen
+from imageproof.registry import promotion
+from imageproof.registry.versions import Registry
 
 
 def tall(images):
@@ -196,7 +196,7 @@ def test_demo_command(ring, opened):
     promotion.promote(fighter(), NAME, judge=accept)
     registry = Registry(NAME)
     registry.set_challenger(registry.register(fighter()))
-    code = "import sys; sys.argv[0] = 'digits'; from digits.cli import main; main()"
+    code = "import sys; sys.argv[0] = 'digits'; from imageproof.cli.program import main; main()"
     command = [sys.executable, "-c", code, "demo", "--port", "0"]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

@@ -9,10 +9,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from support import SMALL, run_record, write_params
 
-from digits.artifacts import CONFUSION, SPLIT_SUMMARY, TrainOutputs, split_path
 from digits.stages import compare, evaluate, explore, pack, report, validate
-from digits.toolkit.dataset import Dataset, Split, save_split
-from digits.toolkit.files import read_json, write_json
+from imageproof.artifacts import CONFUSION, SPLIT_SUMMARY, TrainOutputs, split_path
+from imageproof.base.dataset import Dataset, Split, save_split
+from imageproof.base.files import read_json, write_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tensorflow")]
 
@@ -42,8 +42,8 @@ def write_model(name: str, data: Dataset, *, weights: np.ndarray, bias: np.ndarr
     """The outputs of a training that came to these weights (pixels, classes)."""
     from keras import Sequential, layers
 
-    from digits.models._layers import raw_pixels
-    from digits.training import export
+    from imageproof.keras import export
+    from imageproof.keras.layers import raw_pixels
 
     shape, classes = data.images.shape[1:], len(bias)
     head = layers.Dense(classes, activation="softmax")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from support import AUTHOR, PARAMS, REPOSITORY, clone_without_history
 
-from digits.artifacts import EvaluateOutputs, TrainOutputs
-from digits.toolkit.files import md5
-from digits.toolkit.pipeline.provenance import recorded_outputs
+from imageproof.artifacts import EvaluateOutputs, TrainOutputs
+from imageproof.base.files import md5
+from imageproof.dvc.provenance import recorded_outputs
 
 MODELS = ("mlp", "cnn")
 METRICS = "artifacts/compare/metrics.json"

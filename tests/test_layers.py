@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from support import REPOSITORY, SMALL, python, write_params
 
-from digits import toolkit
-from digits.toolkit.dataset import Dataset
+import imageproof as toolkit
+from imageproof.base.dataset import Dataset
 
 EXPENSIVE = {
     *("tensorflow", "keras", "mlflow", "great_expectations", "pandas", "sklearn"),
@@ -34,8 +34,8 @@ def test_starting_loads_nothing_expensive(module: str) -> None:
 @pytest.mark.parametrize(
     ("module", "others"),
     [
-        ("digits.training.fit", ["digits.training.optimizers"]),
-        ("digits.toolkit.judgement.comparison", []),
+        ("digits.training.fit", ["imageproof.keras.optimizers"]),
+        ("imageproof.judge.comparison", []),
     ],
 )
 def test_no_other_module_comes_along(module: str, others: list[str]) -> None:

@@ -14,8 +14,8 @@ from PIL import Image
 from ruamel.yaml import YAML
 from support import AUTHOR, REPOSITORY, changed, link_environment
 
-from digits.new import KEPT, create, renamed
-from digits.toolkit.errors import UsageError
+from imageproof.base.errors import UsageError
+from imageproof.cli.new import KEPT, create, renamed
 
 SETTINGS = {
     "project.name": "boots",
@@ -59,7 +59,7 @@ def test_new_refuses(name: str, said: str, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_renamed_keeps_case_and_images_of_tests() -> None:
-    text = "digits DigitsError DIGITS_DEBUG run_digits load_digits digits_8x8"
+    text = "digits ImageproofError DIGITS_DEBUG run_command load_digits digits_8x8"
     assert renamed(text, "a1") == "a1 A1Error A1_DEBUG run_a1 load_digits digits_8x8"
 
 

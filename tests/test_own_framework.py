@@ -12,15 +12,15 @@ import yaml
 from support import finding
 
 from digits import models, params
-from digits.artifacts import COMPARISON, LAYOUT, TrainOutputs
 from digits.project import load_project
 from digits.stages import compare, evaluate, train
-from digits.toolkit import Dataset, DigitsError, UsageError, promote_training, served, write_package
-from digits.toolkit.answering.monitor import monitor
-from digits.toolkit.files import read_json
-from digits.toolkit.serving.model import load
-from digits.training.clock import Clock
-from digits.training.temperature import write_calibrated
+from imageproof import Dataset, ImageproofError, UsageError, promote_training, served, write_package
+from imageproof.answer.monitor import monitor
+from imageproof.artifacts import COMPARISON, LAYOUT, TrainOutputs
+from imageproof.base.files import read_json
+from imageproof.keras.clock import Clock
+from imageproof.keras.temperature import write_calibrated
+from imageproof.serve.model import load
 
 PAGE = (support.REPOSITORY / "docs/how-to/own-framework.md").read_text("utf-8")
 PERCEPTRON, BLOCK, STAGE, TORCH, MEANS = (x.partition("\n")[2] for x in PAGE.split("```")[1::2])
@@ -61,11 +61,11 @@ def test_own_model_is_checked(own: None, digits_8x8: Dataset) -> None:
     wrong = partial(params.check, support.changed(CHANGES | {"train.means": {"scale": "x"}}))
     assert "train.means.scale" in finding(UsageError, wrong)
     silent = partial(Clock(print).timing, images=1, threads=1)
-    assert finding(DigitsError, silent).endswith("never called on_epoch; once is enough")
+    assert finding(ImageproofError, silent).endswith("never called on_epoch; once is enough")
     zeros, outputs = np.zeros((64, 10), np.float32), TrainOutputs("logits")
     logits = support.linear_model(zeros, zeros[0], (8, 8), "Relu")
     write = partial(write_calibrated, lambda temperature: logits, outputs, digits_8x8, threads=1)
-    assert finding(DigitsError, write).endswith("its rows do not sum to 1, or are nan")
+    assert finding(ImageproofError, write).endswith("its rows do not sum to 1, or are nan")
 
 
 @pytest.mark.slow

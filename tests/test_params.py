@@ -11,7 +11,7 @@ from support import BOMB, PARAMS, PIPELINE, REPOSITORY, changed, finding, findin
 
 from digits import params
 from digits.models import available
-from digits.toolkit.errors import UsageError
+from imageproof.base.errors import UsageError
 
 STAGES = {
     stage["cmd"].split()[2]: ["mlp"] if "matrix" in stage else [] for stage in PIPELINE.values()

@@ -11,7 +11,7 @@ import typer.main
 from ruamel.yaml import YAML
 from support import REPOSITORY
 
-from digits.cli import app
+from imageproof.cli.program import app
 
 GITHUB = REPOSITORY / ".github"
 FILES = {path: YAML(typ="safe").load(path) for path in sorted(GITHUB.rglob("*.yml"))}

@@ -13,10 +13,10 @@ import numpy as np
 
 from benchmarks.markdown import table as markdown_table
 from benchmarks.workspace import Training, Workspace
-from digits.artifacts import split_path
-from digits.toolkit import inference
-from digits.toolkit.dataset import load_split
-from digits.toolkit.machine import has_fast_bfloat16
+from imageproof.artifacts import split_path
+from imageproof.base import inference
+from imageproof.base.dataset import load_split
+from imageproof.base.machine import has_fast_bfloat16
 
 SEEDS = 3
 # The CNN's twelve would take hours.

@@ -6,18 +6,18 @@ from typing import Annotated, Any
 
 from pydantic import Field, PrivateAttr
 
-from digits.data.splitting import SplitParams
-from digits.data.validation.validate import ValidateParams
-from digits.evaluation.behaviour import BehaviourParams
 from digits.models import available, model_file
-from digits.toolkit.dataset import DataParams
-from digits.toolkit.errors import UsageError
-from digits.toolkit.files import StrictModel, flatten
-from digits.toolkit.judgement.confidence import ConfidenceParams
-from digits.toolkit.judgement.drift import DriftParams
-from digits.toolkit.judgement.gate import PromoteParams
-from digits.toolkit.params_yaml import PATH, read, validated
 from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
+from imageproof.base.dataset import DataParams
+from imageproof.base.errors import UsageError
+from imageproof.base.files import StrictModel, flatten
+from imageproof.base.params_yaml import PATH, read, validated
+from imageproof.data.splitting import SplitParams
+from imageproof.data.validation.validate import ValidateParams
+from imageproof.judge.confidence import ConfidenceParams
+from imageproof.judge.disturbances import BehaviourParams
+from imageproof.judge.drift import DriftParams
+from imageproof.judge.gate import PromoteParams
 
 # DVC's run cache overlooks a change of keys with these names in a block: its issue 10296.
 OVERLOOKED = {"size", "nfiles"}

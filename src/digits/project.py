@@ -1,10 +1,10 @@
 """What the toolkit is told of this project."""
 
 from digits import params
-from digits.artifacts import LAYOUT, class_names
-from digits.evaluation.behaviour import graded
 from digits.params import Params
-from digits.toolkit.project import Project
+from imageproof.artifacts import LAYOUT, class_names
+from imageproof.judge.disturbances import graded
+from imageproof.project import Project
 
 LOGGED_AS = {  # params of a run, by key in params.yaml
     **{"seed": "seed", "classes": "data.classes"},

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from support import finding, findings
 
-from digits.data import packed, packing
-from digits.data.readers import corrections
-from digits.toolkit.dataset import ImageParams
-from digits.toolkit.errors import DataError
+from imageproof.base.dataset import ImageParams
+from imageproof.base.errors import DataError
+from imageproof.data import packed, packing
+from imageproof.data.readers import corrections
 
 HEAD = "part,name,label,corrected"
 

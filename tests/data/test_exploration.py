@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from digits.data import exploration
 from digits.stages import explore, pack
-from digits.toolkit.dataset import Dataset
-from digits.toolkit.errors import DataError
+from imageproof.base.dataset import Dataset
+from imageproof.base.errors import DataError
+from imageproof.data import exploration
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 

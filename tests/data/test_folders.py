@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from support import findings
 
-from digits.data.readers.folders import list_pictures, names_in_order
-from digits.toolkit.errors import DataError
+from imageproof.base.errors import DataError
+from imageproof.data.readers.folders import list_pictures, names_in_order
 
 
 def put(folder: Path, *names: str) -> Path:

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from support import finding
 
-from digits.data import grouping, splitting
-from digits.data.splitting import SplitParams
-from digits.toolkit.dataset import Rows
-from digits.toolkit.errors import DataError
+from imageproof.base.dataset import Rows
+from imageproof.base.errors import DataError
+from imageproof.data import grouping, splitting
+from imageproof.data.splitting import SplitParams
 
 SHARES = {"test": 0.2, "holdout": 0.2, "validation": 0.2}
 OFFICIAL = {"method": "official", "official": {"validation": 0.1, "holdout": 0.1}}

@@ -10,8 +10,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_digits
 
-from digits.data.near_copies import near_copies
-from digits.toolkit.dataset import Images
+from imageproof.base.dataset import Images
+from imageproof.data.near_copies import near_copies
 
 
 def textures(n: int, *shape: int) -> Images:

@@ -9,12 +9,12 @@ from PIL import Image
 from ruamel.yaml import YAML
 from support import PIPELINE, finding, python, write_params
 
-from digits.data import packed, packing
-from digits.data.packed import Packed
 from digits.stages import pack as pack_stage
 from digits.stages import split
-from digits.toolkit.dataset import Dataset, ImageParams, fingerprints
-from digits.toolkit.errors import DataError
+from imageproof.base.dataset import Dataset, ImageParams, fingerprints
+from imageproof.base.errors import DataError
+from imageproof.data import packed, packing
+from imageproof.data.packed import Packed
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support import refusal
 
-from digits.data.readers.raw import read_raw, sources
+from imageproof.data.readers.raw import read_raw, sources
 
 CSV = b"label,pixel0,pixel1,pixel2,pixel3\n7,0,128,255,1\n"
 

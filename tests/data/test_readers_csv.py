@@ -9,7 +9,7 @@ import pytest
 from sklearn.datasets import load_digits
 from support import refusal
 
-from digits.data.readers.raw import read_raw
+from imageproof.data.readers.raw import read_raw
 
 IMAGES = load_digits().images[:20].astype(np.uint8)
 LABELS = load_digits().target[:20].astype(np.int64)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from support import refusal
 
-from digits.data.readers.raw import read_raw, sources
+from imageproof.data.readers.raw import read_raw, sources
 
 IMAGES = load_digits().images[:30].astype(np.uint8)
 LABELS = load_digits().target[:30].astype(np.uint8)

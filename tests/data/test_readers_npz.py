@@ -8,8 +8,8 @@ import pytest
 from sklearn.datasets import load_digits
 from support import refusal
 
-from digits.data.readers.raw import read_raw
-from digits.toolkit.errors import DataError
+from imageproof.base.errors import DataError
+from imageproof.data.readers.raw import read_raw
 
 IMAGES = load_digits().images[:30].astype(np.uint8)
 LABELS = load_digits().target[:30].astype(np.int64)

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from sklearn.datasets import load_digits
 from support import as_packed
 
-from digits.data import splitting
-from digits.data.splitting import SplitParams, sample
-from digits.toolkit.dataset import Dataset, RawData, Split
-from digits.toolkit.errors import DataError
+from imageproof.base.dataset import Dataset, RawData, Split
+from imageproof.base.errors import DataError
+from imageproof.data import splitting
+from imageproof.data.splitting import SplitParams, sample
 
 KAGGLE_COUNTS = [4132, 4684, 4177, 4351, 4072, 3795, 4137, 4401, 4063, 4188]
 TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]

@@ -16,17 +16,17 @@ from pydantic import ValidationError
 from sklearn.datasets import load_digits
 from support import PIPELINE, SMALL, as_packed, finding, write_params
 
-from digits.artifacts import DATA_DOCS, VALIDATION
-from digits.data import packing
-from digits.data.near_copies import near_copies
-from digits.data.packed import load as load_packed
-from digits.data.validation.expectations import class_frame, image_frame
-from digits.data.validation.expectations import validate as validate_packed
-from digits.data.validation.validate import ValidateParams
 from digits.stages import pack
 from digits.stages import validate as stage
-from digits.toolkit.dataset import Dataset, ImageParams, RawData
-from digits.toolkit.errors import DataError
+from imageproof.artifacts import DATA_DOCS, VALIDATION
+from imageproof.base.dataset import Dataset, ImageParams, RawData
+from imageproof.base.errors import DataError
+from imageproof.data import packing
+from imageproof.data.near_copies import near_copies
+from imageproof.data.packed import load as load_packed
+from imageproof.data.validation.expectations import class_frame, image_frame
+from imageproof.data.validation.expectations import validate as validate_packed
+from imageproof.data.validation.validate import ValidateParams
 
 VALUES: dict[str, Any] = {
     "min_rows": 1000,

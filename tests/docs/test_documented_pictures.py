@@ -11,10 +11,10 @@ import pytest
 from ruamel.yaml import YAML
 from support import PARAMS, REPOSITORY
 
-from digits.toolkit import inference
-from digits.toolkit.judgement.confidence import answer_sets, threshold
-from digits.toolkit.outputs import read_calibration
-from digits.toolkit.pictures import read_pictures
+from imageproof.base import inference
+from imageproof.base.pictures import read_pictures
+from imageproof.judge.confidence import answer_sets, threshold
+from imageproof.outputs import read_calibration
 
 Arrows = set[tuple[str, str]]
 

@@ -11,8 +11,8 @@ from blocks import named_commands, pages
 from prefect.utilities.importtools import import_object
 from support import PARAMS, REPOSITORY
 
-from digits.cli import app
-from digits.toolkit.process import ENVIRONMENT
+from imageproof.base.process import ENVIRONMENT
+from imageproof.cli.program import app
 
 DOCS = REPOSITORY / "docs"
 SOURCES = [path for room in ("src", "flows") for path in (REPOSITORY / room).rglob("*.py")]

@@ -5,14 +5,10 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.neighbors import KNeighborsClassifier
 
-from digits.evaluation import behaviour
-from digits.evaluation.behaviour import (
-    BehaviourParams,
-    accuracy_under,
-    disturbances,
-)
-from digits.toolkit.dataset import Dataset
-from digits.toolkit.judgement.behaviour import accuracies, fragile, fragile_line, words
+from imageproof.base.dataset import Dataset
+from imageproof.judge import disturbances as behaviour
+from imageproof.judge.behaviour import accuracies, fragile, fragile_line, words
+from imageproof.judge.disturbances import BehaviourParams, accuracy_under, disturbances
 
 EACH = BehaviourParams(
     shift=[0.125, 0.25], rotate=[5, 15], blur=[0.125], noise=[0.2], invert=True, images=2000

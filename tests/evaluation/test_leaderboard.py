@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 from support import finding, run_record
 
-from digits.artifacts import TrainOutputs
-from digits.evaluation.leaderboard import (
+from imageproof.artifacts import TrainOutputs
+from imageproof.base.errors import DataError
+from imageproof.base.files import write_json
+from imageproof.cli import console as show
+from imageproof.judge.leaderboard import (
     Row,
     cells,
     doubts,
@@ -14,9 +17,6 @@ from digits.evaluation.leaderboard import (
     unfinished,
     weak_classes,
 )
-from digits.report import console as show
-from digits.toolkit.errors import DataError
-from digits.toolkit.files import write_json
 
 
 def measured(model: str, elapsed_s: float, accuracy: float = 0.98) -> Row:

@@ -10,14 +10,10 @@ from sklearn.datasets import load_digits
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import log_loss
 
-from digits.evaluation.scores import (
-    most_confident_mistakes,
-    reliability,
-    score_probabilities,
-)
-from digits.toolkit.dataset import Dataset
-from digits.toolkit.errors import DigitsError
-from digits.toolkit.judgement.calibration import calibration_error, chance_calibration_error
+from imageproof.base.dataset import Dataset
+from imageproof.base.errors import ImageproofError
+from imageproof.judge.calibration import calibration_error, chance_calibration_error
+from imageproof.judge.scores import most_confident_mistakes, reliability, score_probabilities
 
 
 def test_scores_of_three_images_worked_out_by_hand():
@@ -90,7 +86,7 @@ def test_reliability_has_a_line_per_bin_with_rows_worked_out_by_hand():
     ids=["diverged", "logits", "negative"],
 )
 def test_rows_that_are_no_probabilities_are_refused_by_number(row, reason):
-    with pytest.raises(DigitsError, match=r"1 of 2 answers .*row 1 ") as refused:
+    with pytest.raises(ImageproofError, match=r"1 of 2 answers .*row 1 ") as refused:
         score_probabilities(probabilities([1, 0, 0], row), labels(0, 0))
     assert reason in str(refused.value)
 

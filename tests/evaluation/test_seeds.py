@@ -9,12 +9,12 @@ import pytest
 from mlflow import MlflowClient
 from support import NAME
 
-from digits.cli_results import summary
-from digits.evaluation.seeds import MEASURES, groups, spread
-from digits.report.console import print_summary
-from digits.toolkit.errors import DataError
-from digits.toolkit.tracking import runs
-from digits.toolkit.tracking.runs import evaluated_runs
+from imageproof.base.errors import DataError
+from imageproof.cli.console import print_summary
+from imageproof.cli.results import summary
+from imageproof.judge.seeds import MEASURES, groups, spread
+from imageproof.mlflow import runs
+from imageproof.mlflow.runs import evaluated_runs
 
 PARAMS = {"model": "mlp", "fit.epochs": 2, "data_md5": "d1"}
 TAGS = {"git_commit": "a" * 40, "cpu": "one", "lock_md5": "l1"}

@@ -6,9 +6,9 @@ import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
 from support import finding
 
-from digits.evaluation.suspects import folds_of, out_of_fold, suspects
-from digits.toolkit.dataset import Dataset, Probabilities, fingerprints
-from digits.toolkit.errors import DataError
+from imageproof.base.dataset import Dataset, Probabilities, fingerprints
+from imageproof.base.errors import DataError
+from imageproof.judge.suspects import folds_of, out_of_fold, suspects
 
 
 def test_folds_have_all_classes_alike_and_no_image_in_two(digits_8x8: Dataset) -> None:

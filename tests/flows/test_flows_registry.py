@@ -31,11 +31,11 @@ from small_project import Project
 from support import SMALL, finding, mlflow_serves, until, write_params
 
 import answer
-from digits.artifacts import MONITOR
 from digits.stages import train as train_model
-from digits.toolkit.errors import UsageError
-from digits.toolkit.pipeline.provenance import data_md5
-from digits.toolkit.prefect import commands
+from imageproof.artifacts import MONITOR
+from imageproof.base.errors import UsageError
+from imageproof.dvc.provenance import data_md5
+from imageproof.prefect import commands
 from monitor import monitor
 from promote import _question, promote
 from retrain import retrain

@@ -10,8 +10,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from services import dask
 
-from digits.artifacts import LAYOUT
-from digits.toolkit.registry import promotion
+from imageproof.artifacts import LAYOUT
+from imageproof.registry import promotion
 from score import score
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]

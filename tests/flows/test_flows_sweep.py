@@ -14,8 +14,8 @@ from small_project import run
 from support import SMALL, write_params, write_project
 
 from digits.params import Params
-from digits.toolkit.dataset import Dataset
-from digits.toolkit.tracking import store
+from imageproof.base.dataset import Dataset
+from imageproof.mlflow import store
 from sweep import sweep
 
 pytestmark = pytest.mark.slow

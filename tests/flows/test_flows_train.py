@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from small_project import Project, run
 from support import REPOSITORY, answers, has_ended, python, until
 
-from digits.toolkit.prefect import stages
+from imageproof.prefect import stages
 from train import train
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

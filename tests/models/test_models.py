@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from support import PARAMS
 
 from digits.models import available, model_file
-from digits.toolkit.dataset import Shape
+from imageproof.base.dataset import Shape
 
 # On 28×28 images; those of mlp and cnn are the seed experiment's.
 SIZES = {
@@ -87,7 +87,7 @@ def test_a_block_the_builder_cannot_use_is_refused(name: str, key: str, value: o
 def test_the_fused_normalization_trains_as_keras_does() -> None:
     import keras
 
-    from digits.models._normalization import FusedBatchNormalization
+    from imageproof.keras.normalization import FusedBatchNormalization
 
     images = np.random.default_rng(0).normal(3, 2, (64, 5, 5, 4)).astype(np.float32)
     layers = [

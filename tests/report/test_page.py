@@ -10,17 +10,17 @@ import pytest
 from matplotlib.figure import Figure
 from support import run_record
 
-from digits.data import exploration
-from digits.evaluation.scores import score_probabilities
-from digits.report.page import IN_SHORT, ModelResult, ReportContent, SplitResult, render
-from digits.report.plots.theme import save
-from digits.toolkit.dataset import Dataset
-from digits.toolkit.judgement.caret import statistics
-from digits.toolkit.judgement.comparison import Candidate, as_dict, compare_pair, verdict
-from digits.toolkit.judgement.confidence import answer_sets, measure, threshold
-from digits.toolkit.judgement.confusion import confusion_matrix, most_confused
-from digits.toolkit.judgement.slices import COLUMNS
-from digits.training.temperature import truth_probabilities
+from imageproof.base.dataset import Dataset
+from imageproof.data import exploration
+from imageproof.judge.caret import statistics
+from imageproof.judge.comparison import Candidate, as_dict, compare_pair, verdict
+from imageproof.judge.confidence import answer_sets, measure, threshold
+from imageproof.judge.confusion import confusion_matrix, most_confused
+from imageproof.judge.scores import score_probabilities
+from imageproof.judge.slices import COLUMNS
+from imageproof.keras.temperature import truth_probabilities
+from imageproof.report.page import IN_SHORT, ModelResult, ReportContent, SplitResult, render
+from imageproof.report.plots.theme import save
 
 NO_SLICES = pd.DataFrame(columns=["split", *COLUMNS])
 DIGITS = [str(number) for number in range(10)]

@@ -6,17 +6,17 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 
-from digits.data import exploration
-from digits.evaluation.scores import Mistakes
-from digits.evaluation.scores import reliability as by_confidence
-from digits.report.plots.comparison import pareto
-from digits.report.plots.confusion import alluvial, confusion_matrix
-from digits.report.plots.images import answers, mistakes
-from digits.report.plots.model import learning_curves, reliability
-from digits.report.plots.raw import class_distribution, class_images, samples
-from digits.report.plots.theme import BLUE, VERMILION, percent, save
-from digits.toolkit.answering.predict import Answer
-from digits.toolkit.judgement.confusion import clustered
+from imageproof.answer.predict import Answer
+from imageproof.data import exploration
+from imageproof.judge.confusion import clustered
+from imageproof.judge.scores import Mistakes
+from imageproof.judge.scores import reliability as by_confidence
+from imageproof.report.plots.comparison import pareto
+from imageproof.report.plots.confusion import alluvial, confusion_matrix
+from imageproof.report.plots.images import answers, mistakes
+from imageproof.report.plots.model import learning_curves, reliability
+from imageproof.report.plots.raw import class_distribution, class_images, samples
+from imageproof.report.plots.theme import BLUE, VERMILION, percent, save
 
 FASHION = [
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),

@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 from support import SMALL, changed, finding, write_params
 
-from digits.artifacts import PACK
-from digits.cli import relabel, suspects
-from digits.data import packed
 from digits.params import check
-from digits.report.suspects import SHOWN, find_suspects, render
 from digits.stages import pack
-from digits.toolkit.dataset import Dataset
-from digits.toolkit.errors import DataError, UsageError
+from imageproof.artifacts import PACK
+from imageproof.base.dataset import Dataset
+from imageproof.base.errors import DataError, UsageError
+from imageproof.cli.program import relabel, suspects
+from imageproof.data import packed
+from imageproof.report.suspects import SHOWN, find_suspects, render
 
 OUT = Path("suspects.csv")
 MLP = {

@@ -11,12 +11,12 @@ from mlflow import MlflowClient
 from support import PARAMS, SMALL, Server, changed, finding, findings
 
 import sweep  # here: Prefect keeps the stream that it finds when it is imported
-from digits.artifacts import split_path
 from digits.sweep.search import command, compare, search
 from digits.sweep.trial import FITTED_ON, Spec, open_study, propose, run
-from digits.toolkit.errors import DigitsError, ServiceError, UsageError
-from digits.toolkit.files import md5
-from digits.toolkit.tracking import store
+from imageproof.artifacts import split_path
+from imageproof.base.errors import ImageproofError, ServiceError, UsageError
+from imageproof.base.files import md5
+from imageproof.mlflow import store
 
 RATE = "optimizer.learning_rate"
 SPACE = {RATE: {"low": 0.001, "high": 1.0}}
@@ -90,11 +90,11 @@ def test_search_continues_study_and_prunes(spec: Spec) -> None:
 def test_search_without_complete_trial_fails(spec: Spec) -> None:
     failure = ["study digits/s: no trial ran to its end", "out of memory"]
     enqueue(spec, 0.95)
-    assert findings(DigitsError, lambda: search(spec, train_all, trials=1, seeds=3)) == failure
+    assert findings(ImageproofError, lambda: search(spec, train_all, trials=1, seeds=3)) == failure
     enqueue(spec, 0.5)
     search(spec, train_all, trials=1, seeds=3)
     enqueue(spec, 0.95)  # also if one of an earlier sweep was complete
-    assert findings(DigitsError, lambda: search(spec, train_all, trials=1, seeds=3)) == failure
+    assert findings(ImageproofError, lambda: search(spec, train_all, trials=1, seeds=3)) == failure
     run, *_ = MlflowClient().search_runs([store.connect("digits-sweeps")])
     assert (run.info.run_name, run.info.status) == ("digits/s", "FAILED")
 

@@ -9,7 +9,7 @@ from support import PARAMS, REPOSITORY, finding
 
 from digits import params
 from digits.sweep.trial import override, propose, read_space
-from digits.toolkit.errors import UsageError
+from imageproof.base.errors import UsageError
 
 
 def space_of(tmp_path: Path, text: str) -> Any:

@@ -4,8 +4,8 @@ from urllib.parse import quote
 
 import pytest
 
-from digits.toolkit.addresses import public, without_credentials
-from digits.toolkit.errors import ServiceError
+from imageproof.base.addresses import public, without_credentials
+from imageproof.base.errors import ServiceError
 
 
 @pytest.mark.parametrize(

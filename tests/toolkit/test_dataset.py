@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from support import finding
 
-from digits.artifacts import LAYOUT, PACK, class_names, names_of, split_path
-from digits.data.packed import ROWS, SUMMARY
-from digits.toolkit.dataset import Dataset, Split, load_split, save_arrays, save_split
-from digits.toolkit.errors import DataError
-from digits.toolkit.files import write_json
+from imageproof.artifacts import LAYOUT, PACK, class_names, names_of, split_path
+from imageproof.base.dataset import Dataset, Split, load_split, save_arrays, save_split
+from imageproof.base.errors import DataError
+from imageproof.base.files import write_json
+from imageproof.data.packed import ROWS, SUMMARY
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from support import finding
 
-from digits.toolkit.errors import DataError
-from digits.toolkit.files import read_json, replacing, write_json, write_text
+from imageproof.base.errors import DataError
+from imageproof.base.files import read_json, replacing, write_json, write_text
 
 
 def test_replacing_a_file(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_next_write_deletes_what_a_killed_one_left(tmp_path: Path) -> None:
     path = tmp_path / "out[1].npz"
     killed = f"""
 import os, signal
-from digits.toolkit.files import *
+from imageproof.base.files import *
 with replacing(Path({str(path)!r})) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from digits.toolkit import machine
+from imageproof.base import machine
 
 
 def test_cpu_and_its_vector_instructions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from support import has_ended, python, until
 
-from digits.toolkit import errors, process
+from imageproof.base import errors, process
 
 
 def run(work: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """What `process.run_program` makes of a function with this body."""
-    start = "from digits.toolkit import errors, process"
+    start = "from imageproof import errors, process"
     code = f"{start}\ndef work():\n    {work}\nprocess.run_program(work)"
     return python("-c", code, env=os.environ | environment)
 
@@ -32,7 +32,7 @@ def start(code: str) -> "subprocess.Popen[str]":
 
 def test_each_kind_of_error_has_its_exit_code(capfd: pytest.CaptureFixture[str]) -> None:
     kinds = (
-        *(errors.DigitsError, errors.UsageError, errors.DataError, errors.ServiceError),
+        *(errors.ImageproofError, errors.UsageError, errors.DataError, errors.ServiceError),
         *(errors.GateRefusedError, errors.BusyError, errors.IntegrityError),
     )
     for code, error in enumerate(kinds, start=1):
@@ -120,7 +120,7 @@ def test_quoted_text_is_one_line_of_80_characters() -> None:
 
 def test_environment_of_the_user_wins() -> None:
     code = (
-        "import os; from digits.toolkit import process; process.set_environment();"
+        "import os; from imageproof import process; process.set_environment();"
         "print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT'])"
     )
     environment = {k: v for k, v in os.environ.items() if k not in process.ENVIRONMENT}
@@ -136,7 +136,7 @@ def test_child_python_is_its_own() -> None:
 
 PRINTS = """
 import os, sys
-from digits.toolkit import process
+from imageproof.base import process
 def work():
     opened = os.open(os.devnull, os.O_RDONLY)
     print("said")
@@ -157,7 +157,7 @@ def test_closed_streams(closed: str, out: str, err: str) -> None:
 SLEEPER = """
 import time
 from pathlib import Path
-from digits.toolkit import process
+from imageproof.base import process
 def work():
     try:
         print("ready", flush=True)
@@ -186,7 +186,7 @@ def test_signal_cleans_up(tmp_path: Path, signum: signal.Signals, code: int, aga
 
 STAGE = """
 import os, time
-from digits.toolkit import process
+from imageproof.base import process
 def work():
     try:
         print(os.getpid(), flush=True)

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from digits.toolkit.dataset import Dataset
 from digits.training.recipe import AugmentParams
+from imageproof.base.dataset import Dataset
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -23,7 +23,7 @@ def numbered() -> Dataset:
 
 def epochs(data: Dataset, *, count: int = 1, **changes: Any) -> list[list[Any]]:
     """The batches of so many epochs."""
-    from digits.training.batches import batches
+    from imageproof.keras.batches import batches
 
     arguments = {"classes": 100, "batch_size": 32, "seed": 1, "augment": NOT_MOVED} | changes
     epoch = batches(data, **arguments)
@@ -61,7 +61,7 @@ def test_validation_batches_keep_the_order(
     replicas: int,
     sizes: list[int],
 ) -> None:
-    from digits.training import batches
+    from imageproof.keras import batches
 
     monkeypatch.setattr(batches, "IN_MEMORY", in_memory)
     monkeypatch.setattr(batches, "VALIDATION_BATCH", 40)

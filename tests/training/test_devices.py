@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support import finding, python
 
-from digits.toolkit.errors import UsageError
+from imageproof.base.errors import UsageError
 
 # TensorFlow divides the CPU only before its first use: the training needs a process of its own.
 TRAIN = """
@@ -15,15 +15,15 @@ import sys
 sys.path[:0] = {folders!r}
 import numpy as np
 from sklearn.datasets import load_digits
-from digits.toolkit import process
-from digits.toolkit.dataset import Dataset
+from imageproof.base import process
+from imageproof.base.dataset import Dataset
 with process.quiet_tensorflow(2):
     import tensorflow as tf
     [cpu] = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     import test_fit
-from digits.training import devices
-from digits.training import batches
+from imageproof.keras import devices
+from imageproof.keras import batches
 batches.IN_MEMORY = {in_memory!r}
 images, labels = load_digits(return_X_y=True)
 images = images.reshape(-1, 8, 8).astype(np.uint8)
@@ -56,7 +56,7 @@ def test_mirrored_trains_on_two_devices(colour: bool, in_memory: int) -> None:
 
 @pytest.mark.usefixtures("tensorflow")
 def test_mirrored_on_one_device_is_as_none() -> None:
-    from digits.training import devices
+    from imageproof.keras import devices
 
     assert devices.strategy("mirrored").num_replicas_in_sync == 1
     assert devices.used("mirrored", mixed=False) == "CPU, float32"
@@ -80,7 +80,7 @@ def test_network_that_cannot_be_exported_is_refused(
 ) -> None:
     import keras
 
-    from digits.training.final_model import check_exportable
+    from imageproof.keras.final_model import check_exportable
 
     model = keras.Sequential([keras.Input((8, 8), dtype="uint8"), *build(keras.layers)])
     assert message in finding(UsageError, lambda: check_exportable(model))
@@ -90,8 +90,8 @@ def test_network_that_cannot_be_exported_is_refused(
 def test_network_that_is_too_large_to_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
 
-    from digits.toolkit import inference
-    from digits.training.final_model import check_exportable
+    from imageproof.base import inference
+    from imageproof.keras.final_model import check_exportable
 
     monkeypatch.setattr(inference, "MAX_BYTES", 2599)
     images = keras.Input((8, 8), dtype="uint8")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from support import SMALL, finding, python, write_params
 
-from digits.artifacts import TrainOutputs
 from digits.params import load
 from digits.stages import train
-from digits.toolkit.errors import ServiceError, UsageError
-from digits.training.clock import energy_used
+from imageproof.artifacts import TrainOutputs
+from imageproof.base.errors import ServiceError, UsageError
+from imageproof.keras.clock import energy_used
 
 # Prints what was asked of the network, and what the block used.
 MEASURE = """\
@@ -20,7 +20,7 @@ import sys, time
 asked = []
 names = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto")
 sys.addaudithook(lambda event, given: asked.append(given) if event in names else None)
-from digits.training.clock import energy_used
+from imageproof.keras.clock import energy_used
 with energy_used("DEU") as used:
     end = time.monotonic() + 1.5
     while time.monotonic() < end: pass

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from support import finding
 
-from digits.toolkit import inference
-from digits.toolkit.dataset import Dataset, Shape
-from digits.toolkit.errors import DataError, DigitsError
+from imageproof.base import inference
+from imageproof.base.dataset import Dataset, Shape
+from imageproof.base.errors import DataError, ImageproofError
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -31,7 +31,7 @@ def network(name: str, *, shape: Shape = (8, 8)) -> Any:
     import keras
 
     from digits.models import model_file
-    from digits.training.final_model import for_inference
+    from imageproof.keras.final_model import for_inference
 
     keras.utils.set_random_seed(1)
     file = model_file(name)
@@ -43,14 +43,14 @@ def network(name: str, *, shape: Shape = (8, 8)) -> Any:
 
 @pytest.fixture(scope="module")
 def calibrated(tensorflow: None, digits_8x8: Dataset) -> Any:
-    from digits.training import export
+    from imageproof.keras import export
 
     return export.calibrate(network("mlp"), digits_8x8)
 
 
 @pytest.fixture
 def written(tmp_path: Path, calibrated: Any) -> Path:
-    from digits.training import export
+    from imageproof.keras import export
 
     path = tmp_path / "model.onnx"
     export.write_onnx(calibrated.model, path)
@@ -69,7 +69,7 @@ def test_onnx_and_keras_give_the_same_probabilities(
 ) -> None:
     import keras
 
-    from digits.training import export
+    from imageproof.keras import export
 
     data, path, saved = prepare(digits_8x8), tmp_path / "model.onnx", tmp_path / "model.keras"
     model = network(name, shape=data.images.shape[1:])
@@ -97,7 +97,7 @@ def test_onnx_and_keras_give_the_same_probabilities(
 def test_the_features_are_the_input_of_the_last_layer(tmp_path: Path, digits_8x8: Dataset) -> None:
     import keras
 
-    from digits.training import export
+    from imageproof.keras import export
 
     model, path = network("cnn"), tmp_path / "model.onnx"
     export.write_onnx(model, path)
@@ -110,7 +110,7 @@ def test_the_features_are_the_input_of_the_last_layer(tmp_path: Path, digits_8x8
 def test_equal_networks_are_equal_bytes(written: Path, calibrated: Any, tmp_path: Path) -> None:
     import keras
 
-    from digits.training import export
+    from imageproof.keras import export
 
     export.write_keras(calibrated.model, tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
@@ -121,7 +121,7 @@ def test_equal_networks_are_equal_bytes(written: Path, calibrated: Any, tmp_path
 def test_an_onnx_model_that_answers_otherwise_is_refused(
     written: Path, calibrated: Any, digits_8x8: Dataset
 ) -> None:
-    from digits.training import export
+    from imageproof.keras import export
 
     def check(expected: np.ndarray) -> None:
         export.check_equal(written, expected, digits_8x8, threads=1)
@@ -129,16 +129,16 @@ def test_an_onnx_model_that_answers_otherwise_is_refused(
     check(calibrated.validation)
     changed = calibrated.validation.copy()
     changed[7] += 2e-4
-    message = finding(DigitsError, lambda: check(changed))
+    message = finding(ImageproofError, lambda: check(changed))
     assert "differ from Keras's by up to 0.0002, at most 0.0001 is allowed" in message
 
 
 def test_diverged_training_is_refused(digits_8x8: Dataset) -> None:
-    from digits.training import export
+    from imageproof.keras import export
 
     model = network("mlp")
     model.layers[-1].set_weights([np.full_like(w, np.nan) for w in model.layers[-1].get_weights()])
-    message = finding(DigitsError, lambda: export.calibrate(model, digits_8x8))
+    message = finding(ImageproofError, lambda: export.calibrate(model, digits_8x8))
     assert message == "the trained network answers nan: it diverged; lower its learning rate"
 
 

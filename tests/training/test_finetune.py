@@ -10,9 +10,15 @@ from support import changed, finding
 from test_fit import fit
 
 from digits.params import check
-from digits.toolkit.dataset import Dataset
-from digits.toolkit.errors import DataError, DigitsError, IntegrityError, ServiceError, UsageError
-from digits.toolkit.files import sha256
+from imageproof.base.dataset import Dataset
+from imageproof.base.errors import (
+    DataError,
+    ImageproofError,
+    IntegrityError,
+    ServiceError,
+    UsageError,
+)
+from imageproof.base.files import sha256
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -97,7 +103,7 @@ def test_first_the_head_is_trained_then_the_last_layers_of_the_backbone(
 def test_its_onnx_model_gives_the_same_probabilities(
     digits_8x8: Dataset, tuned: Any, tmp_path: Path
 ) -> None:
-    from digits.training import export
+    from imageproof.keras import export
 
     data, path = coloured(digits_8x8), tmp_path / "model.onnx"
     calibrated = export.calibrate(tuned.model, data)
@@ -138,7 +144,7 @@ def test_other_files_are_refused(
     digits_8x8: Dataset,
     weights: Path,
     given: Callable[[Path], tuple[Path, str]],
-    error: type[DigitsError],
+    error: type[ImageproofError],
     message: str,
 ) -> None:
     path, sha = given(weights)

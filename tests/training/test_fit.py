@@ -17,9 +17,9 @@ from support import PARAMS, SMALL, changed, finding, python
 
 from digits.models import available, model_file
 from digits.params import check
-from digits.toolkit.dataset import Dataset
-from digits.toolkit.errors import UsageError
 from digits.training.recipe import Recipe
+from imageproof.base.dataset import Dataset
+from imageproof.base.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -41,8 +41,8 @@ def fit(
     validation_rows: np.ndarray = VALIDATED_ON,
     **changes: Any,
 ) -> Any:
-    from digits.training.clock import Clock
     from digits.training.keras_model import train
+    from imageproof.keras.clock import Clock
 
     clock = Clock(changes.pop("on_epoch", lambda *_: None))
     own = {"unfreeze": changes.pop("unfreeze", None)}
@@ -81,12 +81,12 @@ REPEATED = ("cnn", "compact")
 SECOND_PROCESS = """
 import sys
 sys.path[:0] = {folders!r}
-from digits.toolkit import process
+from imageproof.base import process
 with process.quiet_tensorflow(2):
     import test_fit
 from sklearn.datasets import load_digits
 import numpy as np
-from digits.toolkit.dataset import Dataset
+from imageproof.base.dataset import Dataset
 images, labels = load_digits(return_X_y=True)
 data = Dataset(images.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int64))
 for model in {models!r}:
@@ -117,7 +117,7 @@ def test_images_that_do_not_fit_into_memory_give_the_same_bits(
     monkeypatch: pytest.MonkeyPatch,
     model: str,
 ) -> None:
-    monkeypatch.setattr("digits.training.batches.IN_MEMORY", 0)
+    monkeypatch.setattr("imageproof.keras.batches.IN_MEMORY", 0)
     read = fit(digits_8x8, model)
     assert fingerprint(read.model) == fingerprint(fitted(model).model)
     assert read.history == fitted(model).history
@@ -225,7 +225,7 @@ def test_what_the_fit_cost_is_measured(trained: Trained) -> None:
 def test_cores_are_shared_where_others_use_more_than_the_training_leaves(
     monkeypatch: pytest.MonkeyPatch, spare: int
 ) -> None:
-    from digits.training.clock import Clock
+    from imageproof.keras.clock import Clock
 
     monkeypatch.setattr(os, "cpu_count", lambda: 2 + spare)
     clock = Clock(lambda *_: None)
@@ -337,8 +337,8 @@ def test_the_one_cycle_rises_to_its_highest_rate_and_falls_to_nothing() -> None:
 def test_mixed_precision_is_for_processors_on_which_bfloat16_is_faster(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, vendor: str, flags: str, expected: str
 ) -> None:
-    from digits.toolkit import machine
-    from digits.training import devices
+    from imageproof.base import machine
+    from imageproof.keras import devices
 
     monkeypatch.delenv("DIGITS_NO_BFLOAT16", raising=False)
     monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")

@@ -25,7 +25,7 @@ STEPS, SHAPES = 20, ((5, 3), (3,))
 def test_weights_are_those_of_keras(name: str, config: dict[str, Any]) -> None:
     import keras
 
-    from digits.training.optimizers import ON_ONE_DEVICE
+    from imageproof.keras.optimizers import ON_ONE_DEVICE
 
     random = np.random.default_rng(0)
     starts = [random.normal(size=shape).astype("float32") for shape in SHAPES]

@@ -8,9 +8,9 @@ import pytest
 from support import finding
 from test_fit import fingerprint, fit, recipe
 
-from digits.toolkit.dataset import Dataset
-from digits.toolkit.errors import UsageError
 from digits.training.recipe import FitParams
+from imageproof.base.dataset import Dataset
+from imageproof.base.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -186,8 +186,8 @@ def test_focal_loss_is_another_training_and_tells_the_same_metric(digits_8x8: Da
 def test_the_kept_epoch_is_recorded(project: Path) -> None:
     from support import SMALL, write_params
 
-    from digits.artifacts import TrainOutputs
     from digits.stages import train
+    from imageproof.artifacts import TrainOutputs
 
     write_params({**SMALL, "train.mlp.fit.keep": "best", "train.mlp.fit.epochs": 3})
     train.main("mlp")

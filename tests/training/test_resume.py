@@ -13,8 +13,8 @@ from mlflow import MlflowClient
 from support import SMALL, only_run, write_params
 from test_fit import fingerprint, fit, recipe
 
-from digits.toolkit.dataset import Dataset
-from digits.training.checkpoint import Checkpoint
+from imageproof.base.dataset import Dataset
+from imageproof.keras.checkpoint import Checkpoint
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 

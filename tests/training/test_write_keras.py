@@ -11,7 +11,7 @@ def test_the_hour_of_saving_does_not_change_the_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from digits.models import model_file
-    from digits.training import export
+    from imageproof.keras import export
 
     mlp, saved = model_file("mlp"), tmp_path / "now.keras"
     params = mlp.BuildParams(units=[8, 8, 8], dropout=[0.1] * 3)
@@ -27,7 +27,7 @@ def test_the_hour_of_saving_does_not_change_the_bytes(
 def test_the_place_of_objects_in_memory_does_not_change_the_bytes(tmp_path: Path) -> None:
     import keras
 
-    from digits.training import export
+    from imageproof.keras import export
 
     for name in ("one", "other"):
         policy = keras.DTypePolicy("float32")  # shared by both layers

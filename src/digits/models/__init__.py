@@ -12,7 +12,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
-from digits.toolkit.errors import UsageError
+from imageproof.base.errors import UsageError
 
 
 def available() -> list[str]:

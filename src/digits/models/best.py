@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from digits.models._layers import Count, Model, apply, compact_net, probabilities, raw_pixels
-from digits.toolkit.dataset import Shape
-from digits.toolkit.files import StrictModel
+from imageproof.base.dataset import Shape
+from imageproof.base.files import StrictModel
+from imageproof.keras.layers import Count, Model, apply, compact_net, probabilities, raw_pixels
 
 
 class BuildParams(StrictModel):

@@ -5,10 +5,10 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from digits.models._layers import Count, Model, Rate, dense_net, probabilities, raw_pixels
-from digits.toolkit.dataset import Images, Shape
-from digits.toolkit.errors import UsageError
-from digits.toolkit.files import StrictModel
+from imageproof.base.dataset import Images, Shape
+from imageproof.base.errors import UsageError
+from imageproof.base.files import StrictModel
+from imageproof.keras.layers import Count, Model, Rate, dense_net, probabilities, raw_pixels
 
 SAMPLE = 10_000  # images
 

@@ -8,19 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from digits import artifacts
-from digits.artifacts import LAYOUT
-from digits.evaluation import leaderboard
-from digits.evaluation.leaderboard import Row
 from digits.params import Params
 from digits.params import load as load_params
-from digits.report.plots.comparison import pareto
-from digits.report.plots.model import learning_curves
-from digits.report.plots.theme import save
-from digits.toolkit import inference, process
-from digits.toolkit.files import replacing, write_json
-from digits.toolkit.judgement import behaviour, caret, comparison, confusion, few_rows, timing
-from digits.toolkit.judgement.confusion_csv import read_matrix, write_cells
+from imageproof import artifacts
+from imageproof.artifacts import LAYOUT
+from imageproof.base import inference, process
+from imageproof.base.files import replacing, write_json
+from imageproof.judge import behaviour, caret, comparison, confusion, few_rows, leaderboard, timing
+from imageproof.judge.confusion_csv import read_matrix, write_cells
+from imageproof.judge.leaderboard import Row
+from imageproof.report.plots.comparison import pareto
+from imageproof.report.plots.model import learning_curves
+from imageproof.report.plots.theme import save
 
 FIGURES = (
     *("test_accuracy", "test_balanced_accuracy", "test_macro_f1", "test_top5_accuracy"),

@@ -7,22 +7,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from digits import artifacts
-from digits.artifacts import LAYOUT
-from digits.evaluation import behaviour, scores
 from digits.params import load as load_params
 from digits.project import as_project
-from digits.report.plots import confusion as matrix_plots
-from digits.report.plots import images
-from digits.report.plots import model as plots
-from digits.report.plots.theme import save
-from digits.toolkit import inference, process
-from digits.toolkit.answering.explain import Heat, occlusion
-from digits.toolkit.dataset import Dataset, Matrix, Split, save_arrays
-from digits.toolkit.files import md5, replacing, write_json
-from digits.toolkit.judgement import caret, confidence, confusion, slices
-from digits.toolkit.judgement.confusion_csv import write_matrix
-from digits.toolkit.outputs import EVALUATED, read_calibration
+from imageproof import artifacts
+from imageproof.artifacts import LAYOUT
+from imageproof.base import inference, process
+from imageproof.base.dataset import Dataset, Matrix, Split, save_arrays
+from imageproof.base.files import md5, replacing, write_json
+from imageproof.judge import caret, confidence, confusion, scores, slices
+from imageproof.judge import disturbances as behaviour
+from imageproof.judge.confusion_csv import write_matrix
+from imageproof.judge.explain import Heat, occlusion
+from imageproof.outputs import EVALUATED, read_calibration
+from imageproof.report.plots import confusion as matrix_plots
+from imageproof.report.plots import images
+from imageproof.report.plots import model as plots
+from imageproof.report.plots.theme import save
 
 
 def main(model: str) -> None:
@@ -52,7 +52,7 @@ def main(model: str) -> None:
         mistakes = mistakes._replace(rows=np.array(rows))
         heat = occlusion(predict, mistakes.images, mistakes.prediction, mistakes.truth)
         draw(model, matrices, mistakes, heat, by_confidence, names=names, what=what)
-        from digits.toolkit.tracking import restore  # MLflow takes a second
+        from imageproof.mlflow import restore  # MLflow takes a second
     write_json(outputs.behaviour, disturbed.result())
     digests = {name: md5(artifacts.split_path(name)) for name in splits}
     restore.log_evaluation(model, digests, as_project(params))

@@ -1,12 +1,12 @@
 """`explore`: table and pictures of the raw training data."""
 
-from digits.artifacts import EXPLORE, PACK, class_names
-from digits.data import exploration, packed
 from digits.params import load as load_params
-from digits.report.plots import raw as plots
-from digits.report.plots.theme import save
-from digits.toolkit import process
-from digits.toolkit.files import replacing
+from imageproof.artifacts import EXPLORE, PACK, class_names
+from imageproof.base import process
+from imageproof.base.files import replacing
+from imageproof.data import exploration, packed
+from imageproof.report.plots import raw as plots
+from imageproof.report.plots.theme import save
 
 
 def main() -> None:

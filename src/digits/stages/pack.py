@@ -3,12 +3,12 @@
 from pathlib import Path
 from time import perf_counter
 
-from digits.artifacts import PACK
-from digits.data import packing
-from digits.data.readers.corrections import FILE as CORRECTIONS
 from digits.params import load as load_params
-from digits.toolkit import process
-from digits.toolkit.errors import printable
+from imageproof.artifacts import PACK
+from imageproof.base import process
+from imageproof.base.errors import printable
+from imageproof.data import packing
+from imageproof.data.readers.corrections import FILE as CORRECTIONS
 
 
 def main() -> None:

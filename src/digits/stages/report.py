@@ -5,14 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from digits import artifacts
-from digits.evaluation import leaderboard
 from digits.params import load as load_params
-from digits.report.page import ModelResult, ReportContent, SplitResult, render
-from digits.toolkit import process
-from digits.toolkit.files import read_json, write_text
-from digits.toolkit.judgement.caret import Statistics
-from digits.toolkit.outputs import EVALUATED
+from imageproof import artifacts
+from imageproof.base import process
+from imageproof.base.files import read_json, write_text
+from imageproof.judge import leaderboard
+from imageproof.judge.caret import Statistics
+from imageproof.outputs import EVALUATED
+from imageproof.report.page import ModelResult, ReportContent, SplitResult, render
 
 VALIDATION_KEYS = ("success", "critical", "warnings", "summary", "findings", "expectations")
 RAW_DATA_PICTURES = {

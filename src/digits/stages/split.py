@@ -1,14 +1,14 @@
 """`split`: divide the packed images into train, validation, test and hold-out."""
 
-from digits.artifacts import PACK, SPLIT_SUMMARY, copies_found, split_path
-from digits.data import grouping, packed
-from digits.data.splitting import split, summarise_splits
 from digits.params import load as load_params
 from digits.project import as_project
-from digits.toolkit import process
-from digits.toolkit.dataset import Dataset, Split, save_split
-from digits.toolkit.files import write_json
-from digits.toolkit.judgement.few_rows import few_holdout_rows
+from imageproof.artifacts import PACK, SPLIT_SUMMARY, copies_found, split_path
+from imageproof.base import process
+from imageproof.base.dataset import Dataset, Split, save_split
+from imageproof.base.files import write_json
+from imageproof.data import grouping, packed
+from imageproof.data.splitting import split, summarise_splits
+from imageproof.judge.few_rows import few_holdout_rows
 
 
 def main() -> None:

@@ -9,24 +9,24 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import digits
-from digits.artifacts import LAYOUT, TrainOutputs, split_path, split_tags
 from digits.models import model_file
 from digits.params import Params
 from digits.params import load as load_params
 from digits.project import as_project
-from digits.toolkit import process
-from digits.toolkit.dataset import Dataset, Probabilities
-from digits.toolkit.files import md5, sha256, text_sha256, write_json
-from digits.toolkit.outputs import RunRecord
-from digits.toolkit.params_yaml import PATH
-from digits.toolkit.pipeline import provenance
-from digits.training.checkpoint import Checkpoint
-from digits.training.clock import Clock, energy_used
 from digits.training.recipe import Recipe
-from digits.training.temperature import truth_probabilities, write_calibrated
+from imageproof.artifacts import LAYOUT, TrainOutputs, split_path, split_tags
+from imageproof.base import process
+from imageproof.base.dataset import Dataset, Probabilities
+from imageproof.base.files import md5, sha256, text_sha256, write_json
+from imageproof.base.params_yaml import PATH
+from imageproof.dvc import provenance
+from imageproof.keras.checkpoint import Checkpoint
+from imageproof.keras.clock import Clock, energy_used
+from imageproof.keras.temperature import truth_probabilities, write_calibrated
+from imageproof.outputs import RunRecord
 
 if TYPE_CHECKING:
-    from digits.toolkit.tracking.live import LiveRun
+    from imageproof.mlflow.live import LiveRun
 
 FITTED_ON = ("train", "validation")
 
@@ -44,10 +44,10 @@ def main(model: str) -> dict[str, float]:
     with process.quiet_tensorflow(params.train.threads) if keras else nullcontext():
         import mlflow
 
-        from digits.toolkit.tracking import live, logged_model, runs, store
+        from imageproof.mlflow import live, logged_model, runs, store
 
         if keras:
-            from digits.training import devices
+            from imageproof.keras import devices
     marks["imports"] = perf_counter()
     datasets = {name: md5(split_path(name)) for name in FITTED_ON}
     tags = {"model": model} | split_tags(datasets)

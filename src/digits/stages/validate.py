@@ -1,18 +1,20 @@
 """`validate`: check the packed data by Great Expectations; a critical finding is an error."""
 
-from digits.artifacts import DATA_DOCS, PACK, VALIDATION, class_names
-from digits.data import packed
 from digits.params import load as load_params
-from digits.toolkit import process
-from digits.toolkit.errors import DataError, printable
-from digits.toolkit.files import write_json
+from imageproof.artifacts import DATA_DOCS, PACK, VALIDATION, class_names
+from imageproof.base import process
+from imageproof.base.errors import DataError, printable
+from imageproof.base.files import write_json
+from imageproof.data import packed
 
 
 def main(*options: str) -> None:
     """Write artifacts/validate/result.json, also if the data is refused; Data Docs if `--docs`."""
     params = load_params()
-    from digits.data.near_copies import near_copies
-    from digits.data.validation.expectations import validate  # 4 s, in which one may press Ctrl-C
+    from imageproof.data.near_copies import near_copies
+    from imageproof.data.validation.expectations import (
+        validate,  # 4 s, in which one may press Ctrl-C
+    )
 
     docs = str(DATA_DOCS) if "--docs" in options else ""
     names = class_names(params.data.classes, params.data.class_names)

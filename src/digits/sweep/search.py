@@ -12,9 +12,9 @@ from optuna.trial import TrialState
 from digits import params
 from digits.project import as_project
 from digits.sweep.trial import Spec, open_study
-from digits.toolkit.errors import DigitsError, one_line
-from digits.toolkit.params_yaml import at
-from digits.toolkit.tracking import runs
+from imageproof.base.errors import ImageproofError, one_line
+from imageproof.base.params_yaml import at
+from imageproof.mlflow import runs
 
 
 def search(
@@ -23,7 +23,7 @@ def search(
     """Run so many more trials, then train best and default settings with so many other seeds.
 
     `train_all` gives for each trial the accuracy, None if it was pruned, or the error. Returns
-    the verdict, and the command that trains with the best. DigitsError if every trial fails, or
+    the verdict, and the command that trains with the best. ImageproofError if every trial fails, or
     one of the last trainings does.
     """
     study, checked = open_study(spec), params.check(spec.raw)
@@ -40,7 +40,7 @@ def search(
         errors = [one_line(e, width=500) for e in outcomes if isinstance(e, Exception)]
         complete = study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
         if len(errors) == trials or not complete:
-            raise DigitsError(f"study {spec.study}: no trial ran to its end", *errors[-3:])
+            raise ImageproofError(f"study {spec.study}: no trial ran to its end", *errors[-3:])
         values = study.best_trial.user_attrs["values"]
         others = range(checked.seed + 1, checked.seed + 1 + seeds)  # its own may favour the best
         both = {"best": values, "default": {}}
@@ -48,7 +48,7 @@ def search(
             [_copy(spec, f"{k}, seed {n}", n, values=both[k]) for k in both for n in others]
         )
         for error in filter(lambda each: isinstance(each, Exception), accuracies):
-            raise DigitsError(one_line(error, width=500))
+            raise ImageproofError(one_line(error, width=500))
         metrics, verdict = compare(accuracies[:seeds], accuracies[seeds:])
         runs.log_metrics(metrics)
         best = command(spec.raw, spec.model, values)

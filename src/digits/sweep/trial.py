@@ -17,17 +17,17 @@ from typing import Any
 import optuna
 
 from digits import params
-from digits.artifacts import split_path
 from digits.models import model_file
 from digits.project import as_project
-from digits.toolkit import process
-from digits.toolkit.commands import CommandFailedError, Commands
-from digits.toolkit.dataset import Dataset, load_split
-from digits.toolkit.errors import DigitsError, IntegrityError, ServiceError, UsageError
-from digits.toolkit.files import StrictModel, md5, read_yaml, text_sha256
-from digits.toolkit.params_yaml import set_keys
-from digits.toolkit.pipeline import provenance
-from digits.toolkit.tracking import store
+from imageproof.artifacts import split_path
+from imageproof.base import process
+from imageproof.base.commands import CommandFailedError, Commands
+from imageproof.base.dataset import Dataset, load_split
+from imageproof.base.errors import ImageproofError, IntegrityError, ServiceError, UsageError
+from imageproof.base.files import StrictModel, md5, read_yaml, text_sha256
+from imageproof.base.params_yaml import set_keys
+from imageproof.dvc import provenance
+from imageproof.mlflow import store
 
 FITTED_ON = ("train", "validation")
 OBJECTIVE = "val_accuracy"
@@ -102,7 +102,7 @@ def override(raw: Values, model: str, values: Values) -> Values:
 
 
 def open_study(spec: Spec) -> optuna.Study:
-    """Create or resume the study, which processes share by its storage; raises a DigitsError."""
+    """Create or resume the study, which processes share by its storage; raises an ImageproofError."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     what = f"Optuna storage of {spec.study}"
     if reason := store.no_answer(spec.storage):
@@ -150,7 +150,7 @@ def run(
         try:
             (commands or Commands()).run(command, env=env, on_line=on_line, stdout=result)
         except CommandFailedError as error:
-            raise DigitsError(f"{spec.name} {error}", *error.lines[-10:]) from None
+            raise ImageproofError(f"{spec.name} {error}", *error.lines[-10:]) from None
         result.seek(0)
         return float(text) if (text := result.read()) else None
 
@@ -176,9 +176,10 @@ def _train(spec: Spec, raw: dict[str, Any], trial: optuna.Trial | None = None) -
     recipe = checked.recipe(spec.model)
     data, validation = (_read_split(spec, split) for split in FITTED_ON)
     with process.quiet_tensorflow(checked.train.threads):
-        from digits.training import devices, keras_model
-        from digits.training.clock import Clock
-    from digits.toolkit.tracking import runs
+        from digits.training import keras_model
+        from imageproof.keras import devices
+        from imageproof.keras.clock import Clock
+    from imageproof.mlflow import runs
 
     def on_epoch(epoch: int, metrics: dict[str, float]) -> None:
         runs.log_metrics(metrics, epoch)

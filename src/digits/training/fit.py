@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from digits.training.optimizers import ON_ONE_DEVICE
+from imageproof.keras.optimizers import ON_ONE_DEVICE
 
 EpochMetrics = dict[str, float]  # loss, accuracy, val_loss, val_accuracy
 

@@ -7,16 +7,16 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from digits.toolkit.dataset import Dataset, Labels, Probabilities
-from digits.toolkit.errors import UsageError
-from digits.toolkit.outputs import Metrics, TrainOutputs
-from digits.training import devices, export
-from digits.training.batches import batches, in_order
-from digits.training.checkpoint import Checkpoint, State
-from digits.training.clock import Clock
-from digits.training.final_model import check_exportable, for_inference
 from digits.training.fit import compile_model, fit
 from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
+from imageproof.base.dataset import Dataset, Labels, Probabilities
+from imageproof.base.errors import UsageError
+from imageproof.keras import devices, export
+from imageproof.keras.batches import batches, in_order
+from imageproof.keras.checkpoint import Checkpoint, State
+from imageproof.keras.clock import Clock
+from imageproof.keras.final_model import check_exportable, for_inference
+from imageproof.outputs import Metrics, TrainOutputs
 
 # The moving averages of batch normalization cover at most this share of all steps.
 AVERAGED_SHARE = 0.1

@@ -5,8 +5,8 @@ import onnx
 import pytest
 from support import linear_model
 
-from digits.toolkit import inference
-from digits.toolkit.answering.explain import occlusion
+from imageproof.base import inference
+from imageproof.judge.explain import occlusion
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from support import finding
 
-from digits.toolkit.answering.inputs import BATCH, open_input
-from digits.toolkit.dataset import Images
-from digits.toolkit.errors import DataError
+from imageproof.answer.inputs import BATCH, open_input
+from imageproof.base.dataset import Images
+from imageproof.base.errors import DataError
 
 SHAPE = (4, 5)
 ROWS = BATCH + 7
@@ -79,7 +79,7 @@ def test_colour_lies_row_by_row_and_red_green_blue(tmp_path):
 
 
 def test_large_images_come_in_smaller_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr("digits.toolkit.answering.inputs.BATCH_BYTES", 70)
+    monkeypatch.setattr("imageproof.answer.inputs.BATCH_BYTES", 70)
     np.savez(tmp_path / "i.npz", images=IMAGES[:8])
     frame(IMAGES[:8]).to_parquet(tmp_path / "i.parquet")
     for path in tmp_path.iterdir():

@@ -21,17 +21,17 @@ from PIL import Image
 from scipy.stats import binom
 from support import finding, project_with, record_outputs
 
-from digits import cli
-from digits.artifacts import LAYOUT, MONITOR, split_path
-from digits.evaluation.behaviour import add_noise
-from digits.toolkit.answering import drift
-from digits.toolkit.answering import monitor as monitoring
-from digits.toolkit.answering.logged import open_log, read_labels, read_log
-from digits.toolkit.dataset import Dataset, Split, save_split
-from digits.toolkit.errors import DataError
-from digits.toolkit.registry import promotion
-from digits.toolkit.registry.served import served
-from digits.toolkit.serving.journal import Journal
+from imageproof.answer import drift
+from imageproof.answer import monitor as monitoring
+from imageproof.answer.logged import open_log, read_labels, read_log
+from imageproof.artifacts import LAYOUT, MONITOR, split_path
+from imageproof.base.dataset import Dataset, Split, save_split
+from imageproof.base.errors import DataError
+from imageproof.cli import program as cli
+from imageproof.judge.disturbances import add_noise
+from imageproof.registry import promotion
+from imageproof.registry.served import served
+from imageproof.serve.journal import Journal
 
 AT = pa.timestamp("us", "UTC")
 NOW, FAR = datetime(2025, 11, 26, 12, tzinfo=UTC), datetime(2199, 1, 1, tzinfo=UTC)

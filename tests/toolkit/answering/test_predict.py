@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from support import finding, project_with
 
-from digits.report.console import print_answers
-from digits.toolkit.answering.predict import MOST, Answer, class_names, explained, predict_pictures
-from digits.toolkit.errors import UsageError
-from digits.toolkit.outputs import Calibration
+from imageproof.answer.predict import MOST, Answer, class_names, explained, predict_pictures
+from imageproof.base.errors import UsageError
+from imageproof.cli.console import print_answers
+from imageproof.outputs import Calibration
 
 # The threshold of 99 rows at a coverage of 0.99 is the least of them.
 CALIBRATION = Calibration(1.0, np.linspace(0.25, 1, 99, dtype=np.float32))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from digits.toolkit.answering.drift import SAMPLE, Sample
+from imageproof.answer.drift import SAMPLE, Sample
 
 RNG = np.random.default_rng(0)
 

@@ -15,18 +15,18 @@ from PIL import Image
 from support import changed, linear_model, record_outputs, served
 
 from digits import params as parameters
-from digits.artifacts import LAYOUT, split_path
-from digits.demo import demo_app
 from digits.project import as_project
-from digits.toolkit.answering import score as scoring
-from digits.toolkit.answering.predict import predict_pictures
-from digits.toolkit.dataset import Dataset, Split, save_split
-from digits.toolkit.pictures import read_pictures
-from digits.toolkit.registry import promotion
-from digits.toolkit.registry import served as registered
-from digits.toolkit.serving.app import Service
-from digits.toolkit.serving.model import load
-from digits.toolkit.serving.package import write_package
+from imageproof.answer import score as scoring
+from imageproof.answer.demo import demo_app
+from imageproof.answer.predict import predict_pictures
+from imageproof.artifacts import LAYOUT, split_path
+from imageproof.base.dataset import Dataset, Split, save_split
+from imageproof.base.pictures import read_pictures
+from imageproof.registry import promotion
+from imageproof.registry import served as registered
+from imageproof.serve.app import Service
+from imageproof.serve.model import load
+from imageproof.serve.package import write_package
 
 RANDOM = np.random.default_rng(3)
 MODES = {

@@ -13,17 +13,17 @@ from mlflow import MlflowClient
 from PIL import Image
 from support import finding, findings, project_with
 
-from digits import cli
-from digits.artifacts import LAYOUT, split_path
-from digits.report.console import print_scored
-from digits.toolkit.answering import score as scoring
-from digits.toolkit.answering.drift import image_stats
-from digits.toolkit.answering.predict import predict_pictures, set_threshold
-from digits.toolkit.errors import DataError, UsageError
-from digits.toolkit.files import md5
-from digits.toolkit.judgement.confidence import answer_sets
-from digits.toolkit.registry import promotion
-from digits.toolkit.registry.served import served
+from imageproof.answer import score as scoring
+from imageproof.answer.drift import image_stats
+from imageproof.answer.predict import predict_pictures, set_threshold
+from imageproof.artifacts import LAYOUT, split_path
+from imageproof.base.errors import DataError, UsageError
+from imageproof.base.files import md5
+from imageproof.cli import program as cli
+from imageproof.cli.console import print_scored
+from imageproof.judge.confidence import answer_sets
+from imageproof.registry import promotion
+from imageproof.registry.served import served
 
 
 def score(source="new.npz", out="scored.parquet", **changes):

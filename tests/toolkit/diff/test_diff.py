@@ -14,15 +14,21 @@ import yaml
 from dvc.repo import Repo
 from support import BOMB, PARAMS, Page, finding, git, python, write_params
 
-from digits.artifacts import COMPARE, LAYOUT, EvaluateOutputs, TrainOutputs, split_path
-from digits.report.plots.model import draw_revisions
 from digits.stages.evaluate import write_figures
-from digits.toolkit.dataset import Dataset, Split, save_arrays, save_split
-from digits.toolkit.diff.collect import Diff, collect_diff
-from digits.toolkit.diff.render import markdown, print_diff, write_page
-from digits.toolkit.errors import DataError, DigitsError, IntegrityError, ServiceError, UsageError
-from digits.toolkit.files import md5, write_json
-from digits.toolkit.outputs import EVALUATED
+from imageproof.artifacts import COMPARE, LAYOUT, EvaluateOutputs, TrainOutputs, split_path
+from imageproof.base.dataset import Dataset, Split, save_arrays, save_split
+from imageproof.base.errors import (
+    DataError,
+    ImageproofError,
+    IntegrityError,
+    ServiceError,
+    UsageError,
+)
+from imageproof.base.files import md5, write_json
+from imageproof.diff.collect import Diff, collect_diff
+from imageproof.diff.render import markdown, print_diff, write_page
+from imageproof.outputs import EVALUATED
+from imageproof.report.plots.model import draw_revisions
 
 # DVC 3.67 on pygtrie 2.5
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
@@ -273,7 +279,7 @@ def test_revision_does_not_choose_remote(repository: Path, way: str) -> None:
     ],
 )
 def test_branch_with_bomb_is_refused(
-    repository: Path, file: str, text: str, kind: type[DigitsError], said: str
+    repository: Path, file: str, text: str, kind: type[ImageproofError], said: str
 ) -> None:
     git("checkout", "-qb", "foreign")
     Path(file).write_text(text, "utf-8")
@@ -410,7 +416,7 @@ def test_page_shows_pictures(repository: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_diff_command(repository: Path) -> None:
     def digits(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return python("-c", "from digits.cli import main; main()", "diff", *arguments)
+        return python("-c", "from imageproof.cli.program import main; main()", "diff", *arguments)
 
     table, shown = digits("HEAD~1"), digits("HEAD~1", "HEAD", "--json", "--out", "out")
     assert (table.returncode, table.stderr, shown.returncode) == (0, "", 0)

@@ -6,8 +6,8 @@ from chances import honest, labels, rows
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
-from digits.toolkit.dataset import Probabilities
-from digits.toolkit.judgement.confidence import (
+from imageproof.base.dataset import Probabilities
+from imageproof.judge.confidence import (
     answer_sets,
     coverage_p_value,
     measure,
@@ -15,7 +15,7 @@ from digits.toolkit.judgement.confidence import (
     too_few_rows,
     unsure,
 )
-from digits.training.temperature import TEMPERATURES, fit_temperature, truth_probabilities
+from imageproof.keras.temperature import TEMPERATURES, fit_temperature, truth_probabilities
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from digits.toolkit.judgement.comparison import (
+from imageproof.judge.comparison import (
     Candidate,
     Pair,
     choice,

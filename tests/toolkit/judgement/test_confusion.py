@@ -5,12 +5,7 @@ import pytest
 from chances import labels
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
-from digits.toolkit.judgement.confusion import (
-    balance,
-    clustered,
-    confusion_matrix,
-    most_confused,
-)
+from imageproof.judge.confusion import balance, clustered, confusion_matrix, most_confused
 
 
 def test_rows_are_predictions_and_columns_the_reference() -> None:

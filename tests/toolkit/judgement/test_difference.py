@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from support import PARAMS
 
-from digits.toolkit.dataset import Labels, Probabilities
-from digits.toolkit.judgement.comparison import Candidate, compare_pair
-from digits.toolkit.judgement.difference import NOT_ASKED, Difference, Result, compare_results
-from digits.toolkit.judgement.gate import PromoteParams
+from imageproof.base.dataset import Labels, Probabilities
+from imageproof.judge.comparison import Candidate, compare_pair
+from imageproof.judge.difference import NOT_ASKED, Difference, Result, compare_results
+from imageproof.judge.gate import PromoteParams
 
 TRUTH = np.arange(1000) % 4
 LABELS = {"test": TRUTH, "holdout": TRUTH}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency, ks_2samp
 
-from digits.toolkit.judgement.drift import (
+from imageproof.judge.drift import (
     Comparison,
     KnownFeatures,
     compare_accuracy,

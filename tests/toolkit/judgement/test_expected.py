@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from digits.toolkit.judgement.expected import Answered, KnownAnswers
+from imageproof.judge.expected import Answered, KnownAnswers
 
 CENTRES = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]])
 SURE = np.float32(0.999)  # whatever it sees

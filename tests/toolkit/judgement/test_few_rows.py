@@ -5,9 +5,9 @@ import pytest
 from scipy.stats import binomtest
 from support import PARAMS
 
-from digits.toolkit.judgement.confusion import balance, confusion_matrix
-from digits.toolkit.judgement.few_rows import few_holdout_rows, lacking
-from digits.toolkit.judgement.gate import PromoteParams
+from imageproof.judge.confusion import balance, confusion_matrix
+from imageproof.judge.few_rows import few_holdout_rows, lacking
+from imageproof.judge.gate import PromoteParams
 
 USUAL = PromoteParams.model_validate(PARAMS["promote"])
 

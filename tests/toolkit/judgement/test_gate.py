@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from chances import honest
 
-from digits.toolkit.judgement.gate import Contender, Facts, PromoteParams, approval
-from digits.toolkit.judgement.gate_checks import decide, right_by_class
+from imageproof.judge.gate import Contender, Facts, PromoteParams, approval
+from imageproof.judge.gate_checks import decide, right_by_class
 
 ROWS = 2000
 TRUTH = np.arange(ROWS) % 10

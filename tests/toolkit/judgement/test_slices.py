@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from digits.toolkit.judgement import slices
-from digits.toolkit.judgement.comparison import mcnemar_exact
-from digits.toolkit.judgement.gate import Contender, Facts, PromoteParams
-from digits.toolkit.judgement.gate_checks import decide
-from digits.toolkit.judgement.slices import find_slices, measure, read_table, slice_loss, weakest
+from imageproof.judge import slices
+from imageproof.judge.comparison import mcnemar_exact
+from imageproof.judge.gate import Contender, Facts, PromoteParams
+from imageproof.judge.gate_checks import decide
+from imageproof.judge.slices import find_slices, measure, read_table, slice_loss, weakest
 
 WRITERS, ROWS = 8, 800
 WRITER = np.arange(ROWS) % WRITERS

@@ -9,11 +9,11 @@ import pytest
 import yaml
 from support import commit, finding, git
 
-from digits.artifacts import split_path
-from digits.toolkit.errors import IntegrityError
-from digits.toolkit.files import md5
-from digits.toolkit.pipeline import provenance
-from digits.toolkit.repository import origin
+from imageproof.artifacts import split_path
+from imageproof.base.errors import IntegrityError
+from imageproof.base.files import md5
+from imageproof.base.repository import origin
+from imageproof.dvc import provenance
 
 METRICS = "artifacts/compare/metrics.json"  # in git, so that a reviewer sees them
 

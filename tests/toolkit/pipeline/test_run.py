@@ -16,16 +16,16 @@ from filelock import FileLock
 from small_project import Project
 from support import has_ended, python, until
 
-from digits.toolkit.pipeline.pipeline import PROJECT_LOCK
-from digits.toolkit.pipeline.run import Board
+from imageproof.dvc.pipeline import PROJECT_LOCK
+from imageproof.dvc.run import Board
 
 # `digits run` without the table of results, which these stages do not make
 RUN = """
 import sys
 from pathlib import Path
 from digits import params
-from digits.toolkit import process
-from digits.toolkit.pipeline.run import run_pipeline
+from imageproof.base import process
+from imageproof.dvc.run import run_pipeline
 ran = lambda: run_pipeline(Path(), sys.argv[1:], threads=2)
 process.run_program(lambda: print("ran:", *sorted(ran())))
 """
@@ -72,7 +72,7 @@ def test_run_makes_files_of_dvc_repro_once(dvc_project: Project, tmp_path: Path)
 
 def test_run_one_model(dvc_project: Project) -> None:
     assert digits_run("mlp").stdout.splitlines()[-1] == "ran: prepare train@mlp"
-    done = python("-c", "from digits.cli import main; main()", "run", "sprint")
+    done = python("-c", "from imageproof.cli.program import main; main()", "run", "sprint")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: sprint: is not in `models:` of params.yaml\n"
     done = digits_run("nosuch")
@@ -153,7 +153,7 @@ def test_busy_folder_is_refused(dvc_project: Project) -> None:
     assert done.returncode == 6
     assert done.stderr.endswith("works in this folder; try again when it has ended\n")
     dvc_project.sleeps("prepare", 600)
-    command = [sys.executable, "-m", "digits.toolkit.commands", "dvc", "repro", "-q"]
+    command = [sys.executable, "-m", "imageproof.base.commands", "dvc", "repro", "-q"]
     with subprocess.Popen(command, start_new_session=True) as repro:
         try:
             assert until(lambda: dvc_project.ran() == ["prepare"], seconds=180)

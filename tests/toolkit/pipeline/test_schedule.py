@@ -2,8 +2,8 @@
 
 import pytest
 
-from digits.toolkit.pipeline.pipeline import Stage
-from digits.toolkit.pipeline.run import Schedule, may_change
+from imageproof.dvc.pipeline import Stage
+from imageproof.dvc.run import Schedule, may_change
 
 
 def stage(name: str, *upstream: str, changed: bool = True) -> Stage:

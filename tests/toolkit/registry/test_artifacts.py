@@ -10,13 +10,13 @@ from onnx.external_data_helper import set_external_data
 from ruamel.yaml import YAML
 from support import finding
 
-from digits.artifacts import LAYOUT
-from digits.toolkit import inference
-from digits.toolkit.answering.serve import mlflow_app
-from digits.toolkit.errors import IntegrityError
-from digits.toolkit.inference import Network
-from digits.toolkit.registry import promotion
-from digits.toolkit.registry.served import served
+from imageproof.answer.serve import mlflow_app
+from imageproof.artifacts import LAYOUT
+from imageproof.base import inference
+from imageproof.base.errors import IntegrityError
+from imageproof.base.inference import Network
+from imageproof.registry import promotion
+from imageproof.registry.served import served
 
 URI = f"models:/{NAME}/1"
 TENSOR = '[{{"type": "tensor", "tensor-spec": {{"dtype": "{}", "shape": {}}}}}]'

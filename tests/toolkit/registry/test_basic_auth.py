@@ -11,10 +11,10 @@ from mlflow.server import get_app_client
 from support import REPOSITORY, Server, mlflow_serves, project_with
 
 from digits.project import load_project
-from digits.toolkit.dataset import Dataset
-from digits.toolkit.registry.promotion import Outcome, promote_training, rollback
-from digits.toolkit.registry.versions import Registry
-from digits.toolkit.tracking.restore import restore_all
+from imageproof.base.dataset import Dataset
+from imageproof.mlflow.restore import restore_all
+from imageproof.registry.promotion import Outcome, promote_training, rollback
+from imageproof.registry.versions import Registry
 
 pytestmark = pytest.mark.slow
 

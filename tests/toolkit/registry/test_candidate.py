@@ -9,13 +9,13 @@ from arena import EVEN, fighter
 from dvc.repo import Repo
 from support import BOMB, SMALL, finding, git, run_record, write_params
 
-from digits.artifacts import TrainOutputs, split_path
 from digits.project import load_project
-from digits.toolkit.errors import IntegrityError, UsageError
-from digits.toolkit.files import md5, write_json
-from digits.toolkit.outputs import SPLITS
-from digits.toolkit.registry.promotion import Outcome, promote_training
-from digits.toolkit.registry.versions import TrainedRun
+from imageproof.artifacts import TrainOutputs, split_path
+from imageproof.base.errors import IntegrityError, UsageError
+from imageproof.base.files import md5, write_json
+from imageproof.outputs import SPLITS
+from imageproof.registry.promotion import Outcome, promote_training
+from imageproof.registry.versions import TrainedRun
 
 # DVC 3.67 on pygtrie 2.5
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")

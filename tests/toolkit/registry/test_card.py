@@ -14,12 +14,12 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from support import Page
 
-from digits.toolkit.judgement.gate import Check, Decision
-from digits.toolkit.registry import promotion
-from digits.toolkit.registry.card import MAX_DESCRIPTION, card
-from digits.toolkit.registry.model_files import fetched
-from digits.toolkit.registry.trace import find_origin
-from digits.toolkit.registry.versions import TrainedRun, find
+from imageproof.judge.gate import Check, Decision
+from imageproof.registry import promotion
+from imageproof.registry.card import MAX_DESCRIPTION, card
+from imageproof.registry.model_files import fetched
+from imageproof.registry.trace import find_origin
+from imageproof.registry.versions import TrainedRun, find
 
 pytestmark = pytest.mark.usefixtures("ring")
 

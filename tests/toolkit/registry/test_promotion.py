@@ -17,21 +17,21 @@ from mlflow import MlflowClient
 from mlflow.artifacts import load_text
 from support import active_run, finding, project_with, record_outputs, write_params
 
-from digits.artifacts import LAYOUT, split_path
-from digits.report.console import print_moves, print_outcome
-from digits.toolkit import machine
-from digits.toolkit.dataset import Split, save_split
-from digits.toolkit.errors import BusyError, DataError, IntegrityError, UsageError
-from digits.toolkit.files import md5, write_json
-from digits.toolkit.judgement.gate import Check, approval
-from digits.toolkit.outputs import SPLIT_TAGS
-from digits.toolkit.registry import card, promotion
-from digits.toolkit.registry import history as journal
-from digits.toolkit.registry.evidence import judge_by_holdout
-from digits.toolkit.registry.trace import check_unchanged, find_origin
-from digits.toolkit.registry.versions import Registry, account, find, trained_run
-from digits.toolkit.tracking import store
-from digits.toolkit.tracking.runs import own_tags
+from imageproof.artifacts import LAYOUT, split_path
+from imageproof.base import machine
+from imageproof.base.dataset import Split, save_split
+from imageproof.base.errors import BusyError, DataError, IntegrityError, UsageError
+from imageproof.base.files import md5, write_json
+from imageproof.cli.console import print_moves, print_outcome
+from imageproof.judge.gate import Check, approval
+from imageproof.mlflow import store
+from imageproof.mlflow.runs import own_tags
+from imageproof.outputs import SPLIT_TAGS
+from imageproof.registry import card, promotion
+from imageproof.registry import history as journal
+from imageproof.registry.evidence import judge_by_holdout
+from imageproof.registry.trace import check_unchanged, find_origin
+from imageproof.registry.versions import Registry, account, find, trained_run
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ import numpy as np
 from arena import NAME, accept, fighter
 from support import finding, git, run_record
 
-from digits.artifacts import TrainOutputs
 from digits.project import load_project
-from digits.toolkit.errors import IntegrityError
-from digits.toolkit.files import write_json
-from digits.toolkit.registry import promotion, reproduce
-from digits.toolkit.registry.evidence import _commit_finding
-from digits.toolkit.registry.reproduce import compare
-from digits.toolkit.registry.trace import find_origin
+from imageproof.artifacts import TrainOutputs
+from imageproof.base.errors import IntegrityError
+from imageproof.base.files import write_json
+from imageproof.registry import promotion, reproduce
+from imageproof.registry.evidence import _commit_finding
+from imageproof.registry.reproduce import compare
+from imageproof.registry.trace import find_origin
 
 
 def test_other_predictions_are_counted_and_measured():

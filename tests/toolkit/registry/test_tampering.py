@@ -20,17 +20,17 @@ from mlflow import MlflowClient
 from PIL import Image
 from support import finding, forbid_tensorflow
 
-from digits import cli
-from digits.artifacts import LAYOUT
-from digits.demo import players
 from digits.project import load_project
-from digits.toolkit.errors import IntegrityError
-from digits.toolkit.registry import promotion
-from digits.toolkit.registry.reproduce import reproduce_version
-from digits.toolkit.registry.trace import check_unchanged, find_origin
-from digits.toolkit.registry.versions import Registry, TrainedRun
-from digits.toolkit.tracking.logged_model import MODEL_SHA256
-from digits.toolkit.tracking.runs import tag
+from imageproof.answer.demo import players
+from imageproof.artifacts import LAYOUT
+from imageproof.base.errors import IntegrityError
+from imageproof.cli import program as cli
+from imageproof.mlflow.logged_model import MODEL_SHA256
+from imageproof.mlflow.runs import tag
+from imageproof.registry import promotion
+from imageproof.registry.reproduce import reproduce_version
+from imageproof.registry.trace import check_unchanged, find_origin
+from imageproof.registry.versions import Registry, TrainedRun
 
 CHAMPION, FORMER = f"models:/{NAME}/2", f"models:/{NAME}/1"
 
@@ -170,7 +170,7 @@ def test_the_gates_record_is_what_the_gate_wrote(ring: Ring) -> None:
 
 def test_champion_is_served_from_a_copy(ring: Ring, tmp_path: Path) -> None:
     holdout = LAYOUT.read_split("holdout").data
-    code = "import sys; from digits.cli import main; sys.argv[0] = 'digits'; main()"
+    code = "import sys; from imageproof.cli.program import main; sys.argv[0] = 'digits'; main()"
     with subprocess.Popen(
         [sys.executable, "-c", code, "serve", "--port", "0"],
         stdout=subprocess.PIPE,

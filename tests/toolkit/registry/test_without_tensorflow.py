@@ -9,16 +9,16 @@ from arena import fighter
 from PIL import Image
 from support import SMALL, forbid_tensorflow, python, write_params
 
-from digits.artifacts import LAYOUT
-from digits.toolkit.registry.versions import Registry
+from imageproof.artifacts import LAYOUT
+from imageproof.registry.versions import Registry
 
 # What only validation, judgement, drawing and export need takes up to 4 s to import.
 COMMANDS = """
 import sys
 from pathlib import Path
-from digits import cli, cli_results
-from digits.toolkit import process
-from digits.demo import players
+from imageproof.cli import program as cli, results as cli_results
+from imageproof.base import process
+from imageproof.answer.demo import players
 
 process.set_environment()
 cli.predict([Path("seven.png")])
@@ -31,9 +31,9 @@ assert len(players("digits", threads=2)) == 2
 """
 EVALUATION = """
 from digits.project import load_project
-from digits.toolkit import process
+from imageproof.base import process
 from digits.stages import compare, evaluate
-from digits.toolkit.tracking.restore import restore_all
+from imageproof.mlflow.restore import restore_all
 
 process.set_environment()
 restore_all(load_project())

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import packaged
 import pytest
 
-from digits.toolkit.dataset import Dataset
+from imageproof.base.dataset import Dataset
 
 
 @pytest.fixture(scope="session")

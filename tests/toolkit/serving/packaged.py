@@ -12,10 +12,10 @@ import numpy as np
 import onnx
 from support import linear_model
 
-from digits.toolkit import inference
-from digits.toolkit.dataset import Dataset, Images, Probabilities
-from digits.toolkit.serving.model import Confidence, Description
-from digits.toolkit.serving.package import write_folder
+from imageproof.base import inference
+from imageproof.base.dataset import Dataset, Images, Probabilities
+from imageproof.serve.model import Confidence, Description
+from imageproof.serve.package import write_folder
 
 THRESHOLD = 0.2
 
@@ -77,7 +77,7 @@ def code(folder: Path) -> dict[str, str]:
 def running(folder: Path, *options: str, **environment: str) -> Iterator[Running]:
     """The package's server, started as in production; it must end with nothing on stderr."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "digits.toolkit.serving", "--port", "0", *options],
+        [sys.executable, "-m", "imageproof.serve", "--port", "0", *options],
         cwd=folder,
         env={**code(folder), **environment},
         stdout=subprocess.PIPE,

@@ -9,7 +9,7 @@ import requests
 from packaged import THRESHOLD, Package, Running, running
 from PIL import Image
 
-from digits.toolkit.dataset import Images
+from imageproof.base.dataset import Images
 
 
 def predictions(

@@ -13,11 +13,11 @@ from PIL import Image
 from starlette.exceptions import HTTPException
 from support import served
 
-from digits.toolkit.dataset import Images, Probabilities, Shape
-from digits.toolkit.inference import Network
-from digits.toolkit.serving.app import Service
-from digits.toolkit.serving.bodies import JSON, MAX_BODY, read
-from digits.toolkit.serving.model import Confidence, Description, Model
+from imageproof.base.dataset import Images, Probabilities, Shape
+from imageproof.base.inference import Network
+from imageproof.serve.app import Service
+from imageproof.serve.bodies import JSON, MAX_BODY, read
+from imageproof.serve.model import Confidence, Description, Model
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -9,7 +9,7 @@ import pytest
 import requests
 from packaged import THRESHOLD, Package, running
 
-from digits.toolkit.serving import journal
+from imageproof.serve import journal
 
 OLD = "000000-00000000.parquet"
 RAW = {"Content-Type": "application/octet-stream"}

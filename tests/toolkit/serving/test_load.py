@@ -14,11 +14,11 @@ import requests
 from packaged import Package, running
 from support import served, until
 
-from digits.toolkit.dataset import Images, Probabilities
-from digits.toolkit.inference import BATCH, Network
-from digits.toolkit.serving.app import MAX_HELD, Service
-from digits.toolkit.serving.bodies import MAX_BODY
-from digits.toolkit.serving.model import Model
+from imageproof.base.dataset import Images, Probabilities
+from imageproof.base.inference import BATCH, Network
+from imageproof.serve.app import MAX_HELD, Service
+from imageproof.serve.bodies import MAX_BODY
+from imageproof.serve.model import Model
 
 RAW = {"Content-Type": "application/octet-stream"}
 

@@ -13,14 +13,14 @@ from arena import EVEN, NAME, accept, fighter
 from packaged import running
 from support import finding, project_with, write_params
 
-from digits import cli
-from digits.artifacts import LAYOUT, split_path
-from digits.toolkit.dataset import Dataset, Split, load_split, save_split
-from digits.toolkit.errors import DataError, IntegrityError, UsageError
-from digits.toolkit.files import folder_sha256
-from digits.toolkit.registry import promotion
-from digits.toolkit.registry.served import served
-from digits.toolkit.serving.package import Package, write_package
+from imageproof.artifacts import LAYOUT, split_path
+from imageproof.base.dataset import Dataset, Split, load_split, save_split
+from imageproof.base.errors import DataError, IntegrityError, UsageError
+from imageproof.base.files import folder_sha256
+from imageproof.cli import program as cli
+from imageproof.registry import promotion
+from imageproof.registry.served import served
+from imageproof.serve.package import Package, write_package
 
 OUT = Path("out/package")
 

@@ -13,9 +13,9 @@ import pytest
 from packaged import Package, code, running
 from support import finding, python
 
-from digits.toolkit.errors import IntegrityError
-from digits.toolkit.files import sha256
-from digits.toolkit.serving import model
+from imageproof.base.errors import IntegrityError
+from imageproof.base.files import sha256
+from imageproof.serve import model
 
 PINNED = re.compile(r"^([\w.-]+)==", re.MULTILINE)
 
@@ -36,7 +36,7 @@ class OnlyThese(MetaPathFinder):
                 raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, OnlyThese())
-from digits.toolkit.serving import command as main
+from imageproof.serve import command as main
 main.load(Path())
 print(main.__file__)
 """
@@ -121,7 +121,7 @@ def test_damaged_package_exits_with_7(package: Package, tmp_path: Path, name: st
     folder = tmp_path / "package"
     shutil.copytree(package.folder, folder)
     (folder / name).write_text("print('this ran')")
-    done = python("-m", "digits.toolkit.serving", cwd=folder, env=code(folder))
+    done = python("-m", "imageproof.serve", cwd=folder, env=code(folder))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (7, "", 1)
     assert done.stderr.startswith(f"error: {name}: is not ")
 

@@ -16,7 +16,7 @@ from intruder import foreign, statuses
 from packaged import Package, Running, code, running
 from support import python
 
-from digits.toolkit.protocol import MAX_CONNECTIONS
+from imageproof.serve.protocol import MAX_CONNECTIONS
 
 JSON, RAW, PNG = "application/json", "application/octet-stream", "image/png"
 ZERO = np.zeros((8, 8), int).tolist()
@@ -197,7 +197,7 @@ def test_ipv6(package: Package) -> None:
     ],
 )
 def test_wrong_option_is_a_line(package: Package, option: str, value: str, says: str) -> None:
-    command = ("-m", "digits.toolkit.serving", option, value)
+    command = ("-m", "imageproof.serve", option, value)
     done = python(*command, cwd=package.folder, env=code(package.folder))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert says in done.stderr

@@ -13,8 +13,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from support import NAME, SMALL, active_run, finding, has_ended, only_run, until, write_params
 
-from digits.toolkit.errors import DataError, ServiceError
-from digits.toolkit.tracking import runs, store
+from imageproof.base.errors import DataError, ServiceError
+from imageproof.mlflow import runs, store
 
 
 class TestARunEnds:

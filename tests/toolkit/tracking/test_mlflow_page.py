@@ -15,8 +15,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from support import REPOSITORY, free_port, train_project, until
 
 from digits.params import Params
-from digits.toolkit.dataset import Dataset
-from digits.toolkit.files import read_json
+from imageproof.base.dataset import Dataset
+from imageproof.base.files import read_json
 
 pytestmark = pytest.mark.slow
 

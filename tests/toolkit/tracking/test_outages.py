@@ -18,14 +18,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from support import NAME, SMALL, Server, finding, mlflow_serves, record_outputs, write_params
 
-from digits.artifacts import TrainOutputs
 from digits.project import load_project
-from digits.toolkit.dataset import Dataset
-from digits.toolkit.errors import ServiceError
-from digits.toolkit.registry.promotion import promote, rollback
-from digits.toolkit.registry.versions import Registry
-from digits.toolkit.tracking import live, runs, store
-from digits.toolkit.tracking.restore import restore_all
+from imageproof.artifacts import TrainOutputs
+from imageproof.base.dataset import Dataset
+from imageproof.base.errors import ServiceError
+from imageproof.mlflow import live, runs, store
+from imageproof.mlflow.restore import restore_all
+from imageproof.registry.promotion import promote, rollback
+from imageproof.registry.versions import Registry
 
 NOWHERE = "http://127.0.0.1:9"
 EPOCHS = 20

@@ -10,13 +10,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from support import NAME, commit, finding, git, record_outputs, write_params
 
-from digits.artifacts import TrainOutputs, run_page
 from digits.project import load_project
-from digits.toolkit.errors import DataError, IntegrityError
-from digits.toolkit.files import md5, read_json
-from digits.toolkit.tracking import logged_model, page, restore, runs, store
-from digits.toolkit.tracking.restore import restore_all
-from digits.ui import address
+from imageproof.artifacts import TrainOutputs, run_page
+from imageproof.base.errors import DataError, IntegrityError
+from imageproof.base.files import md5, read_json
+from imageproof.cli.ui import address
+from imageproof.mlflow import logged_model, page, restore, runs, store
+from imageproof.mlflow.restore import restore_all
 
 
 @pytest.fixture(scope="module")

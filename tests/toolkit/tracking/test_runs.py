@@ -13,13 +13,13 @@ from mlflow.entities import Run
 from small_project import Project
 from support import NAME, SMALL, Server, only_run, until, write_params
 
-from digits.artifacts import TrainOutputs, split_path
 from digits.project import load_project
-from digits.toolkit.dataset import load_split
-from digits.toolkit.files import md5, read_json
-from digits.toolkit.judgement.confidence import threshold
-from digits.toolkit.outputs import read_calibration
-from digits.toolkit.tracking import live, logged_model, runs, store
+from imageproof.artifacts import TrainOutputs, split_path
+from imageproof.base.dataset import load_split
+from imageproof.base.files import md5, read_json
+from imageproof.judge.confidence import threshold
+from imageproof.mlflow import live, logged_model, runs, store
+from imageproof.outputs import read_calibration
 
 
 class TestARun:

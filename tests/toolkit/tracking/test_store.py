@@ -11,10 +11,10 @@ import pytest
 from mlflow import MlflowClient
 from support import NAME, Server, active_run, finding, only_run
 
-from digits.toolkit.errors import ServiceError
-from digits.toolkit.tracking import page, runs, store
-from digits.toolkit.tracking.page import NOTE
-from digits.ui import address
+from imageproof.base.errors import ServiceError
+from imageproof.cli.ui import address
+from imageproof.mlflow import page, runs, store
+from imageproof.mlflow.page import NOTE
 
 VIEW = "mlflow.sharedViewState.digits"
 

@@ -1,0 +1,136 @@
+"""What a served model logged, from a folder of Parquet files by day; labels that arrive later."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from math import prod
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from imageproof.answer.inputs import open_parquet
+from imageproof.base.dataset import Images
+from imageproof.base.errors import DataError, UsageError
+from imageproof.base.files import reading_as
+from imageproof.registry.served import Served
+from imageproof.registry.versions import find
+
+MAX_LABELS, MAX_LABELS_BYTES = 10_000_000, 200_000_000
+# limits of one file; a service writes 4 MB of images at a time
+MAX_ROWS = 1_000_000
+MAX_IMAGES = 50_000_000  # bytes
+COLUMNS = ["at", "image", "predicted", "set_size", "model"]
+
+
+class Log(NamedTuple):
+    files: list[Path]
+    since: datetime
+    newest: datetime  # when the newest row was answered
+    row: str  # where that row is
+    model: str  # who answered it
+
+    def answered_by(self) -> str:
+        """The version that answered the newest row; DataError if there is no such version."""
+        try:
+            find(self.model)
+        except UsageError as error:
+            raise DataError(f"{self.row} column model: {error}; --model names another") from None
+        return self.model
+
+
+class Logged(NamedTuple):
+    """Rows that one version answered."""
+
+    images: Images
+    answers: pd.DataFrame  # `predicted` and `set_size`, by microseconds since 1970
+    others: int  # rows of other versions
+
+
+def open_log(folder: Path, *, days: int) -> Log | None:
+    """The rows of the `days` × 24 hours before the newest row; None for other inputs."""
+    # the service writes to names that begin with a dot
+    files = sorted(folder.rglob("[!.]*.parquet")) if folder.is_dir() else []
+    if not files:
+        return None
+    with reading_as("a service's log", files[-1]):
+        rows = _read(files[-1], ["at", "model"])
+        titled = rows["model"].astype(str).str.fullmatch(r"[^/@]{1,250} \d{1,18}")
+        _check(files[-1], "model", titled, "the name and the number of a version are needed")
+        last = int(rows["at"].argmax())
+        newest = rows["at"].iloc[last].to_pydatetime()
+        name, _, version = rows["model"].iloc[last].rpartition(" ")
+        since = newest - timedelta(days=days)
+    # folders are called by day, which saves reading those before
+    recent = [path for path in files if path.parent.name >= f"{since:%Y-%m-%d}"]
+    return Log(recent, since, newest, f"{files[-1]} row {last}", f"models:/{name}/{version}")
+
+
+def read_log(log: Log, model: Served) -> Iterator[Logged]:
+    """The rows that a model answered, by file; DataError if it cannot have answered them."""
+    title = f"{model.origin.model} {model.origin.version}"  # as a service calls it
+    shape, classes = model.files.shape, model.files.classes
+    for path in log.files:
+        with reading_as("a service's log", path):
+            rows = _read(path, COLUMNS)
+            recent = rows[rows["at"] > log.since]
+            own = recent[recent["model"] == title]
+            for column, most in (("predicted", classes - 1), ("set_size", classes)):
+                right = own[column].between(0, most) & (own[column] % 1 == 0)
+                _check(path, column, right, f"a whole number 0…{most} is needed")
+            lengths = own["image"].map(len).astype(int)
+            size = "×".join(map(str, shape))
+            _check(path, "image", lengths == prod(shape), f"no image of {size}")
+            if len(own) * prod(shape) > MAX_IMAGES:
+                raise DataError(f"{path}: over {MAX_IMAGES:,} bytes of images")
+            images = np.frombuffer(b"".join(own["image"]), np.uint8).reshape(-1, *shape)
+            answers = own[["predicted", "set_size"]].astype(np.int64)
+            answers = answers.set_index(own["at"].dt.as_unit("us").astype(np.int64))
+            yield Logged(images, answers, len(recent) - len(own))
+
+
+def read_labels(path: Path, *, key: str, classes: int) -> "pd.Series[int]":
+    """Labels from a CSV or Parquet file with the columns `label` and `key`, which is the index.
+
+    The key is `at` (becomes microseconds since 1970), `row`, or `file`.
+    """
+    if not path.is_file() or path.stat().st_size > MAX_LABELS_BYTES:
+        raise DataError(f"{path}: no CSV or Parquet file of at most {MAX_LABELS_BYTES:,} bytes")
+    with reading_as("labels", path):
+        if path.suffix == ".parquet":
+            with open_parquet(path, most_rows=MAX_LABELS) as table:
+                frame: pd.DataFrame = table.read([key, "label"]).to_pandas()
+        else:
+            frame = pd.read_csv(path, usecols=[key, "label"], dtype={"file": str})
+        for column in (key, "label"):
+            empty = f"an empty cell; each row needs {key} and label"
+            _check(path, column, frame[column].notna(), empty)
+        if key == "at":
+            frame["at"] = pd.to_datetime(frame["at"], utc=True).dt.as_unit("us").astype("int64")
+    allowed = f"whole numbers 0…{classes - 1} are needed"
+    if frame.empty or frame["label"].dtype.kind not in "iu":
+        raise DataError(f"{path} column label: {allowed}")
+    _check(path, "label", frame["label"].between(0, classes - 1), allowed)
+    _check(path, key, ~frame[key].duplicated(), "a value occurs twice")
+    return frame.set_index(key)["label"]
+
+
+def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+    with open_parquet(path, most_rows=MAX_ROWS) as file:
+        missing = [name for name in columns if name not in file.schema_arrow.names]
+        if missing or not file.metadata.num_rows:
+            raise DataError(f"{path}: no rows, or no columns {', '.join(columns)}, as a log has")
+    # equal texts are kept once, so that no repeated one fills the memory
+    texts = [name for name in ("image", "model") if name in columns]
+    with open_parquet(path, once=texts) as file:
+        frame: pd.DataFrame = file.read(columns).to_pandas()
+    for column in columns:
+        _check(path, column, frame[column].notna(), "an empty cell")
+    latest = datetime.now(UTC) + timedelta(days=1)  # a service's clock may be ahead
+    _check(path, "at", frame["at"] <= latest, f"a time after now ({latest:%Y-%m-%d})")
+    return frame
+
+
+def _check(path: Path, column: str, right: "pd.Series[bool]", wrong: str) -> None:
+    if not right.all():
+        raise DataError(f"{path} row {right.idxmin()} column {column}: {wrong}")

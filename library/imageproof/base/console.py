@@ -1,0 +1,35 @@
+"""Tables for people, JSON for scripts, on standard output."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from imageproof.base.errors import printable
+
+
+def print_json(value: object) -> None:
+    print(lines(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
+
+
+def lines(text: str) -> str:
+    """The text with what a terminal would obey made visible, but for its line feeds."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def print_table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+    *,
+    justify: Literal["left", "right"] = "left",
+) -> None:
+    """Print a table; `justify` is that of all columns but the first."""
+    first, *others = headings
+    columns = (Column(heading, overflow="fold", justify=justify) for heading in others)
+    table = Table(Column(first, overflow="fold"), *columns)
+    for row in rows:
+        table.add_row(*(Text(lines(cell)) if isinstance(cell, str) else cell for cell in row))
+    Console(markup=False, highlight=False, emoji=False).print(table)

@@ -1,0 +1,198 @@
+"""Labelled images in memory and on disk, as the stages pass them on."""
+
+import struct
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from os import SEEK_CUR, SEEK_END
+from pathlib import Path
+from typing import IO, Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from imageproof.base.errors import DataError, one_line
+from imageproof.base.files import StrictModel, reading_as, replacing
+
+Images = NDArray[np.uint8]  # (n, height, width) of grey, or (n, height, width, 3) of colour
+Shape = tuple[int, ...]  # of one image: (height, width) or (height, width, 3)
+Labels = NDArray[np.int64]  # (n,)
+Rows = NDArray[np.int64]  # (n,), numbers of rows
+Hits = NDArray[np.bool_]  # (n,): whether the prediction for a row is right
+Probabilities = NDArray[np.float32]  # (n, classes), each row sums to 1
+Predict = Callable[[Images], Probabilities]
+Matrix = NDArray[np.int64]  # (classes, classes), rows = prediction, columns = reference
+
+# Limits against zip bombs: deflate packs up to 1,000 to 1, images of handwriting about 10 to 1.
+MAX_UNPACKED = 256 << 20  # bytes; smaller contents may have any ratio
+MAX_RATIO = 50
+WRITTEN_AT_ONCE = 1000  # images
+Side = Annotated[int, Field(ge=1, le=4096)]  # pixels
+Fit = Literal["stretch", "crop", "pad", "digit"]  # how a picture of another size becomes an image
+
+
+class ImageParams(StrictModel):
+    """`data.image:` the form that every picture is brought to; see `pictures.convert_picture`.
+
+    `auto` is the size that all pictures have, and colour where one of them has it.
+    """
+
+    size: Annotated[list[Side], Field(min_length=2, max_length=2)] | Literal["auto"]
+    channels: Literal["auto", "grey", "rgb"]
+    fit: Fit
+
+    @model_validator(mode="after")
+    def _digits_are_grey(self) -> "ImageParams":
+        if self.fit == "digit" and self.channels == "rgb":
+            raise ValueError("fit: digit is for grey; stretch, crop or pad is for rgb")
+        return self
+
+
+class DataParams(StrictModel):
+    """`data:` in params.yaml."""
+
+    percent: Annotated[float, Field(gt=0, le=100)]
+    classes: Annotated[int, Field(ge=2, le=10_000)]
+    class_names: list[Annotated[str, Field(min_length=1, max_length=100)]] | None = None
+    image: ImageParams
+
+    @model_validator(mode="after")
+    def _one_name_per_class(self) -> "DataParams":
+        if self.class_names is None:
+            return self
+        names = [name.strip() for name in self.class_names]  # as a confusion matrix is read
+        if len(names) != self.classes or len({*names}) < len(names):
+            raise ValueError(f"class_names must be {self.classes} different names")
+        return self
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Dataset:
+    """Images uint8 (n, height, width) or (n, height, width, 3) with labels int64 (n,)."""
+
+    images: Images
+    labels: Labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: Rows) -> "Dataset":
+        return Dataset(self.images[rows], self.labels[rows])
+
+
+class RawData(NamedTuple):
+    """Raw data as published: the training part, and the official test part if there is one."""
+
+    train: Dataset
+    test: Dataset | None
+
+
+class Split(NamedTuple):
+    """One split as stored: the data set, and the raw row that each image comes from.
+
+    `rows` int64 (n,): index into the training part of the raw data; rows of the official test
+    part are counted on from its end.
+    """
+
+    data: Dataset
+    rows: Rows
+
+
+def fingerprints(images: Images) -> list[bytes]:
+    """One 16-byte hash (BLAKE2b) per image: equal pixels, equal hash."""
+    flat = np.ascontiguousarray(images).reshape(len(images), -1)
+    return [blake2b(image.data, digest_size=16).digest() for image in flat]
+
+
+def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays atomically as a compressed npz; equal arrays give equal bytes (no dates)."""
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)
+
+
+def save_split(path: Path, split: Split, *, picks: Rows | None = None) -> None:
+    """Write a split as an npz whose images `load_split` maps into memory.
+
+    `picks` are the rows of its data that belong to it; all without. The npz is not compressed, and
+    written piece by piece: its images need not fit into memory.
+    """
+    images, labels = split.data.images, split.data.labels
+    picks = np.arange(len(labels)) if picks is None else picks
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(picks), *images.shape[1:])}
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        with archive.open(zipfile.ZipInfo("images.npy"), "w", force_zip64=True) as file:
+            npy.write_array_header_1_0(file, header)
+            for start in range(0, len(picks), WRITTEN_AT_ONCE):
+                file.write(images[picks[start : start + WRITTEN_AT_ONCE]].tobytes())
+        for name, values in (("labels", labels[picks]), ("rows", split.rows)):
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as file:
+                npy.write_array(file, values, allow_pickle=False)
+
+
+def load_arrays(file: IO[bytes]) -> dict[str, NDArray[Any]]:
+    """All arrays of an npz, never unpickled; a ValueError if it is damaged, too large or no npz."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        check_unpacked(unpacked, packed=file.seek(0, SEEK_END))
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
+            loaded = {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # NumPy and zipfile raise a dozen types for damaged files
+        raise ValueError(str(error) or type(error).__name__) from None
+    if not all(isinstance(array, np.ndarray) for array in loaded.values()):
+        raise ValueError("holds other files than arrays")
+    return loaded
+
+
+def check_unpacked(unpacked: int, *, packed: int) -> None:
+    """Raise a ValueError for a zip bomb: more unpacked bytes than the limits above allow."""
+    if unpacked > max(MAX_UNPACKED, MAX_RATIO * packed):
+        limits = f"{MAX_UNPACKED >> 20} MB and {MAX_RATIO} times its size"
+        raise ValueError(f"unpacks to over {limits}; unpack it by hand")
+
+
+def load_split(path: Path) -> Split:
+    """Read a split that the `split` stage wrote; a DataError if it is missing or damaged.
+
+    Its images are mapped into memory: what is not looked at is not read.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: not found; `dvc repro split` makes it")
+    with reading_as("a split", path):
+        try:
+            images = _mapped(path, "images.npy", "uint8")
+            labels, rows = (_mapped(path, f"{name}.npy", "int64") for name in ("labels", "rows"))
+        except (KeyError, OSError, zipfile.BadZipFile) as error:
+            raise ValueError(one_line(error)) from None
+        check_shape(images.shape[1:])
+        if {labels.shape, rows.shape} != {(len(images),)}:
+            raise ValueError("images uint8 (n, …), labels and rows int64 (n,) belong in it")
+        if not images.size or min(labels.min(), rows.min()) < 0:
+            raise ValueError("no images, or a label or row number below 0")
+    return Split(Dataset(images, labels), rows)
+
+
+def check_shape(shape: Sequence[Any]) -> None:
+    """Raise a ValueError if this is not the shape of an image."""
+    match [*shape]:
+        case [int(), int()] | [int(), int(), 3]:
+            return
+    raise ValueError(f"{(*shape,)} is no image: (height, width) or (height, width, 3) is")
+
+
+def _mapped(path: Path, member: str, kind: str) -> NDArray[Any]:
+    """An array of an npz that is not compressed: a member of it is a .npy at an offset."""
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        info = archive.getinfo(member)
+        file.seek(info.header_offset + 26)  # its local header ends with the lengths of two texts
+        file.seek(sum(struct.unpack("<HH", file.read(4))), SEEK_CUR)
+        if info.compress_type != zipfile.ZIP_STORED or npy.read_magic(file) != (1, 0):
+            raise ValueError(f"{member} is compressed, or no array")
+        shape, _, dtype = npy.read_array_header_1_0(file)
+        if dtype.name != kind:  # a map of objects would be one of addresses
+            raise ValueError(f"{member} is {dtype.name}; {kind} is needed")
+        return np.asarray(np.memmap(path, dtype, "r", file.tell(), shape))

@@ -1,0 +1,74 @@
+"""A picture of a handwritten digit in the form of LeCun, Cortes and Burges."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from imageproof.base.dataset import Images, Shape
+from imageproof.base.errors import DataError
+
+LARGE = (2000, 2000)  # what is larger is scaled down: conversion takes 40 bytes a pixel
+MIN_CONTRAST = 16  # grey levels between paper and ink; less is noise
+FAINT = 0.1  # of the darkest ink; fainter values are paper grain and JPEG artefacts
+BOX = 20 / 28  # share of the image's side that the digit fills
+
+Grey = NDArray[np.float64]  # (height, width), 0…255
+
+
+def grey_values(image: Image.Image) -> Grey:
+    """Grey values of an 8-bit picture; transparent pixels get the opposite of the ink."""
+    image = image.convert("LA" if image.has_transparency_data else "L")
+    image.thumbnail(LARGE, Image.Resampling.BOX)
+    values: Grey = np.asarray(image, np.float64)
+    if image.mode == "L":
+        return values
+    grey, opacity = values[..., 0], values[..., 1] / 255
+    is_dark = (grey * opacity).sum() < 128 * opacity.sum()
+    return grey * opacity + (255 if is_dark else 0) * (1 - opacity)
+
+
+def normalise(grey: Grey, *, shape: Shape) -> Images:
+    """Convert a grey picture (height, width) 0…255 of a digit to the form of training images.
+
+    The border is taken for the background. The digit is made light on dark, cropped and scaled to
+    20/28 of the image with its proportions kept, and its centre of mass is shifted to the image's
+    centre (as LeCun, Cortes and Burges made their database of 28×28 images in 1998).
+    A blank picture is a DataError.
+    """
+    if np.ptp(grey) < MIN_CONTRAST:
+        raise DataError(f"blank, its contrast is below {MIN_CONTRAST} of 255")
+    ink = _ink(grey)
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    cropped = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    scale = BOX * min(shape) / max(cropped.shape)
+    height, width = (max(1, round(side * scale)) for side in cropped.shape)
+    digit = _resized(cropped, (height, width))
+    digit = np.clip(digit * (255 / digit.max()), 0, 255)
+    top, left = (_corner(digit.sum(axis=1 - axis), shape[axis]) for axis in (0, 1))
+    canvas = np.zeros(shape, dtype=np.uint8)
+    canvas[top : top + height, left : left + width] = np.rint(digit)
+    return canvas
+
+
+def _resized(ink: Grey, shape: Shape) -> Grey:
+    image: Any = Image.fromarray(ink.astype(np.float32))
+    resized = image.resize(shape[::-1], Image.Resampling.BICUBIC)  # averages what shrinks
+    return np.asarray(resized, np.float64)
+
+
+def _ink(grey: Grey) -> Grey:
+    """The amount of ink per pixel, 0…255: its distance from the background, faint values 0."""
+    background = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
+    is_lighter = grey.max() - background > background - grey.min()
+    ink = np.clip(grey - background if is_lighter else background - grey, 0, None)
+    ink *= 255 / ink.max()
+    ink[ink < FAINT * 255] = 0
+    return ink
+
+
+def _corner(weights: NDArray[np.float64], room: int) -> int:
+    """Where the digit starts so that its centre of mass is at room/2, as far as it fits."""
+    centre = np.average(np.arange(len(weights)), weights=weights)
+    return int(np.clip(round(room / 2 - centre), 0, room - len(weights)))

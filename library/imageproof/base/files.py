@@ -1,0 +1,144 @@
+"""Files: written atomically, read strictly, hashed."""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from imageproof.base.errors import DataError, ImageproofError, UsageError, one_line
+
+T = TypeVar("T")
+
+ANEW = "`dvc repro -f` makes it anew"
+MAX_YAML = 100_000
+
+
+class StrictModel(BaseModel):
+    """Base of every block that is read from YAML: no unknown key, no conversion, no NaN; frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path of the same suffix; on success its file replaces `path` at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".new-{path.name}")  # what a killed process left is replaced
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch(parent: Path | None = None) -> Iterator[Path]:
+    """A temporary folder in `parent`, by default the system's; deleted after the block."""
+    # a process that was ended may still write there
+    with TemporaryDirectory(prefix="digits-", dir=parent, ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML 1.2 as plain values, as DVC does: `1e-05` is a number; errors are ruamel's."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.events import AliasEvent
+
+    events = YAML(typ="safe", pure=True).parse(text) if "*" in text else ()
+    if any(isinstance(event, AliasEvent) for event in events):  # may stand for billions of values
+        raise YAMLError("an alias (*name) is not allowed; write out what it stands for")
+    value = YAML(typ="safe", pure=True).load(text)
+    repr(value)  # a ValueError if a number has thousands of digits, as 0xfff… may
+    return value
+
+
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested mappings into one with dotted keys; lists stay whole."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file that a person wrote; a UsageError if it is none, or over MAX_YAML bytes."""
+    if (size := path.stat().st_size) > MAX_YAML:
+        raise UsageError(f"{path}: has {size:,} bytes; at most {MAX_YAML:,} are allowed")
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"))
+    except Exception as error:  # the constructor of each value type raises its own errors
+        raise UsageError(f"{path}: not YAML: {one_line(error, width=300)}") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: equal values give equal bytes; NaN raises a ValueError."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def reading_as(form: str, path: Path | str) -> Iterator[None]:
+    """Raise a DataError for whatever a library raises in this block about a damaged file."""
+    try:
+        if Path(path).is_fifo() or Path(path).is_char_device():
+            raise DataError(f"{path}: is a pipe or a device; a file is allowed")  # may never end
+        yield
+    except ImageproofError:
+        raise
+    except Exception as error:
+        reason = one_line(error, width=200) or type(error).__name__
+        raise DataError(f"{path}: cannot be read as {form}: {reason}") from None
+
+
+def md5(path: Path) -> str:
+    """The md5 of a file's bytes, as DVC computes it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def text_sha256(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def folder_sha256(folder: Path, *, leave_out: Collection[str] = ()) -> str:
+    """The SHA-256 of what this prints in the folder, of which `leave_out` names paths to ignore:
+
+    `find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum`.
+    """
+    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    names = sorted(files.keys() - set(leave_out))
+    return text_sha256("".join(f"{sha256(files[name])}  {name}\n" for name in names))
+
+
+def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
+    """A JSON file of a stage, of type `kind` with at least these keys; a DataError if it is not."""
+    try:
+        value = TypeAdapter(kind).validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"{path}: not found; `dvc repro` makes it") from None
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        said = ": ".join(map(str, (*fault["loc"], fault["msg"])))
+        raise DataError(f"{path}: not as a stage writes it ({said}); {ANEW}") from None
+    if missing := [key for key in keys if key not in value]:  # type: ignore[operator]
+        raise DataError(f"{path}: holds no {', '.join(missing)}; {ANEW}")
+    return value

@@ -1,0 +1,109 @@
+"""Protection of our local servers against requests from foreign web pages.
+
+Any web page can make the browser send requests to 127.0.0.1. `Host` is the name by which the page
+reached the server (a foreign name may resolve to 127.0.0.1), `Origin` is the page's own server.
+Starlette's TrustedHostMiddleware knows neither `Origin` nor `[::1]`.
+"""
+
+import os
+import socket
+from errno import EACCES, EADDRINUSE
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.responses import PlainTextResponse
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from imageproof.base.errors import BusyError, UsageError
+
+MORE_NAMES = "DIGITS_ALLOWED_HOSTS"  # variable: other names of this machine, comma-separated
+# Browsers resolve every name below .localhost to this machine (RFC 6761). By 127.0.0.1 or localhost
+# MLflow opens its assistant, a chat with a language model, which has no setting to switch it off.
+PAGE_NAME = "digits.localhost"
+
+
+class Guard:
+    """ASGI middleware: answer 403 to a foreign `Host` or `Origin`, and forbid foreign frames."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._names = _names()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_unframed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Frame-Options"] = "SAMEORIGIN"
+            await send(message)
+
+        guarded = scope["type"] in ("http", "websocket")
+        refusal = self._refusal(Headers(scope=scope)) if guarded else ""
+        if not refusal:
+            await self._app(scope, receive, send_unframed)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close"})  # before the handshake this is a 403
+        else:
+            await PlainTextResponse(f"{refusal}\n", 403)(scope, receive, send)
+
+    def _refusal(self, headers: Headers) -> str:
+        host, origin = ", ".join(headers.getlist("host")), headers.get("origin")
+        name, port = _name_and_port(host)
+        if name not in self._names:
+            return f"Host: {host!r} is no name of this server; {MORE_NAMES} may list more names"
+        # localhost and 127.0.0.1 are the same server; another port is another server
+        page, page_port = _name_and_port((origin or "").partition("://")[2])
+        if origin is not None and (page not in self._names or page_port != port):
+            return f"Origin: {origin!r} is another server's page; only this server's own may ask"
+        return ""
+
+
+def _names() -> set[str]:
+    others = os.environ.get(MORE_NAMES, "").lower().split(",")
+    own = ("127.0.0.1", "localhost", "::1", PAGE_NAME)
+    return {*own, *filter(None, map(str.strip, others))}
+
+
+def _name_and_port(netloc: str) -> tuple[str | None, int | None]:
+    try:
+        parts = urlsplit(f"//{netloc}")
+        return parts.hostname, parts.port
+    except ValueError:
+        return None, None
+
+
+def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
+    """A socket that listens, by default for this machine only; port 0 takes any free one.
+
+    BusyError if another process listens there, or the port is the system's; else UsageError.
+    """
+    if not host:  # would be all networks
+        raise UsageError("--host: is empty; 127.0.0.1 is this machine, 0.0.0.0 all its networks")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        kind = BusyError if error.errno in (EADDRINUSE, EACCES) else UsageError
+        raise kind(f"{host}:{port}: {error.strerror}; choose another") from None
+    except TypeError:  # as Python says of what IDNA cannot encode
+        raise UsageError(f"{host}: is no name of a machine") from None
+
+
+def pages() -> Guard:
+    """Serve the files below `artifacts/`; no folder listings, no links that lead out of it."""
+    return Guard(ExceptionMiddleware(StaticFiles(directory="artifacts")))
+
+
+def mlflow() -> Guard:
+    """MLflow's server behind the guard; `mlflow server --app-name digits` loads it."""
+    # MLflow checks Host and Origin too, by patterns, in which [[] is a bracket
+    hosts = [f"[[]{name}]" if ":" in name else name for name in sorted(_names())]
+    wanted = {"MLFLOW_SERVER_ALLOWED_HOSTS": "", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "http*://"}
+    for variable, scheme in wanted.items():
+        patterns = [f"{scheme}{host}{port}" for host in hosts for port in ("", ":*")]
+        os.environ.setdefault(variable, ",".join(patterns))
+    from mlflow.server.fastapi_app import app
+
+    from imageproof.base.alias_events import AliasEvents
+
+    return Guard(AliasEvents(app))

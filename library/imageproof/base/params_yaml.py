@@ -1,0 +1,84 @@
+"""Reading params.yaml and checking it against pydantic models: a line per fault."""
+
+import reprlib
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from imageproof.base.errors import UsageError
+from imageproof.base.files import read_yaml
+
+PATH = Path("params.yaml")
+Block = TypeVar("Block", bound=BaseModel)
+
+
+def read(path: Path = PATH) -> dict[str, Any]:
+    """Read the file as plain values, unchecked; a UsageError if it is no YAML mapping."""
+    try:
+        raw = read_yaml(path)
+    except FileNotFoundError:
+        raise UsageError(f"{path}: not found; run from the project's folder") from None
+    if not isinstance(raw, dict):
+        raise UsageError(f"{path}: is a {type(raw).__name__}, not a mapping of blocks")
+    return raw
+
+
+def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> None:
+    """Set dotted keys such as `train.cnn.fit.epochs`, unchecked, also such as were left out.
+
+    A UsageError for a key within what is no block.
+    """
+    for key, value in overrides.items():
+        *blocks, last = key.split(".")
+        block: Any = values
+        for name in blocks:
+            block = block.setdefault(name, {})
+            if not isinstance(block, MutableMapping):
+                raise UsageError(_unknown(key, ()))
+        block[last] = value
+
+
+def at(value: Any, key: str) -> Any:
+    """The value of a dotted key; None if there is none."""
+    for name in key.split("."):
+        value = value.get(name) if isinstance(value, MutableMapping) else None
+    return value
+
+
+def validated(kind: type[Block], raw: Any, where: str = "") -> Block:
+    """The values as a pydantic model; a UsageError has a line per fault, `where` is their key."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise UsageError(*(_finding(detail, where, kind) for detail in details)) from None
+
+
+def _finding(error: ErrorDetails, where: str, kind: type[BaseModel]) -> str:
+    key = ".".join(filter(None, [where, *map(str, error["loc"])]))
+    if error["type"] == "missing":
+        return f"{PATH} {key}: missing"
+    if error["type"] == "extra_forbidden":
+        return _unknown(key, _keys(kind, error["loc"][:-1]))
+    message = error["msg"].removeprefix("Value error, ")
+    # the message of a block that contradicts itself says all
+    value = "" if error["type"] == "value_error" else f"{reprlib.repr(error['input'])}: "
+    return f"{PATH} {key}: {value}{message[0].lower()}{message[1:]}"
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    near = get_close_matches(key.split(".")[-1], known, n=1)
+    return f"{PATH} {key}: unknown key{f'; did you mean {near[0]}?' if near else ''}"
+
+
+def _keys(kind: type[BaseModel], names: Sequence[int | str]) -> list[str]:
+    fields = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
+    if not names:
+        return [*fields]
+    inner = fields.get(str(names[0]))
+    blocks = [each for each in (inner, *get_args(inner)) if hasattr(each, "model_fields")]
+    return _keys(blocks[0], names[1:]) if blocks else []

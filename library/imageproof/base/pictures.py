@@ -1,0 +1,177 @@
+"""Image files as a model's input: read, checked and converted to its size and channels.
+
+The same picture gives the same input in training, `predict`, `score`, demo, service and package;
+docs/how-to/serving.md has the rules.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ExifTags import Base
+
+from imageproof.base import digit
+from imageproof.base.dataset import Fit, Images, Shape
+from imageproof.base.errors import DataError, one_line
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's names
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # Pillow's modes that fit into 8 bits
+MAX_PIXELS = 25_000_000  # decoded; more would only fill memory
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
+
+# How a picture became the model's input, as predictions and answers name it.
+TREATMENTS = {
+    "as is": "has the model's size and channels, so its pixels are the input",
+    "digit": "cropped to the ink, made light on dark, scaled and centred by its mass",
+    "stretch": "stretched to the model's size",
+    "crop": "scaled until it covers the model's size, and cut to the middle",
+    "pad": "scaled until it fits into the model's size, with black around it",
+}
+
+Converted = tuple[Images, str]  # a model's input, uint8 of its shape; its key in TREATMENTS
+
+
+def is_picture(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def read_pictures(paths: Sequence[Path], *, shape: Shape, fit: Fit) -> list[Converted]:
+    """Read image files as a model's input; DataError with a finding per bad picture."""
+    found: list[Converted] = []
+    findings: list[str] = []
+    for path in paths:
+        try:
+            found.append(read_picture(path, shape=shape, fit=fit))
+        except DataError as error:
+            findings.append(f"{path}: {error}")
+    if findings:
+        raise DataError(*findings)
+    return found
+
+
+def probe(file: IO[bytes] | Path) -> tuple[int, int, bool]:
+    """Height, width (upright) and whether it has colour, by a picture's header alone.
+
+    RGB and CMYK are colour, and so is a palette with any; DataError as `read_picture`.
+    """
+    with _opened(file) as image:
+        # PNG's own `getexif` decodes the pixels
+        orientation = Image.Image.getexif(image).get(Base.Orientation)
+        width, height = image.size[::-1] if orientation in SIDEWAYS else image.size
+        return height, width, _has_colour(image)
+
+
+def read_picture(file: IO[bytes] | Path, *, shape: Shape, fit: Fit) -> Converted:
+    """Read a picture as a model's input, see `convert_picture`.
+
+    DataError if it is damaged, animated, too large, or none of `FORMATS`.
+    """
+    with _opened(file) as image:
+        _decode_smaller(image, max(digit.LARGE) if fit == "digit" else 2 * max(shape))
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)  # else it is there twice
+    return convert_picture(image, shape=shape, fit=fit)
+
+
+def convert_picture(image: Image.Image, *, shape: Shape, fit: Fit) -> Converted:
+    """Convert a decoded picture to a model's input.
+
+    `shape` is (height, width) for grey and (height, width, 3) for colour. DataError if a `digit`
+    is blank, or `fit` is `digit` and the model sees colour.
+    """
+    is_grey, (height, width, *_) = len(shape) == 2, shape
+    if fit == "digit" and not is_grey:
+        raise DataError("fit: digit is for grey images; stretch, crop or pad is for colour")
+    if (pixels := _as_is(image, shape)) is not None:
+        return pixels, "as is"
+    image = _eight_bits(image)
+    if fit == "digit":
+        return digit.normalise(digit.grey_values(image), shape=shape), fit
+    image = _opaque(image).convert("L" if is_grey else "RGB")
+    size, bilinear = (width, height), Image.Resampling.BILINEAR
+    match fit:
+        case "crop":
+            image = ImageOps.fit(image, size, bilinear)
+        case "pad":
+            image = ImageOps.pad(image, size, bilinear)
+        case "stretch":
+            image = image.resize(size, bilinear)
+    return np.array(image), fit
+
+
+@contextmanager
+def _opened(file: IO[bytes] | Path) -> Iterator[Image.Image]:
+    """A picture of which only the header is read; what goes wrong within is a DataError."""
+    if isinstance(file, Path) and file.exists() and not file.is_file():
+        raise DataError("is a folder, a pipe or a device; a picture is allowed")  # may never end
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
+            if getattr(image, "is_animated", False) and image.format in ("PNG", "WEBP"):
+                raise DataError("is animated; one picture in a file is allowed")
+            most = MAX_PIXELS * (2 if image.format in ("JPEG", "MPO") else 1)  # MPO: of phones
+            if image.width * image.height > most:
+                raise DataError(_too_large())
+            yield image
+    except DataError:
+        raise
+    except UnidentifiedImageError:
+        raise DataError("no PNG, JPEG, WebP or BMP, whatever its name says") from None
+    except Image.DecompressionBombError:
+        raise DataError(_too_large()) from None
+    except Exception as error:  # Pillow raises many kinds on damaged files
+        reason = one_line(error) or type(error).__name__
+        raise DataError(f"cannot be read as an image: {reason}") from None
+
+
+def _decode_smaller(image: Image.Image, least: int) -> None:
+    """Let a JPEG be decoded at 1/2, 1/4 or 1/8, which is faster, to sides of `least` or more."""
+    size = least, least
+    if image.width * image.height > MAX_PIXELS:  # at most twice as many, by `_opened`
+        size = min(least, image.width // 2), min(least, image.height // 2)
+    image.draft(None, size)  # does nothing to other formats
+
+
+def _too_large() -> str:
+    return f"over {MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG); scale it down"
+
+
+def _has_colour(image: Image.Image) -> bool:
+    if image.palette:  # not decoded yet
+        order, entries = image.palette.getdata()
+        colours = np.frombuffer(entries, np.uint8).reshape(-1, len(order))[:, :3]
+        return bool(np.ptp(colours, axis=1).any())
+    return image.mode in ("RGB", "RGBA", "CMYK")
+
+
+def _as_is(image: Image.Image, shape: Shape) -> Images | None:
+    """The pixels of a picture that needs no conversion."""
+    if (image.height, image.width) != shape[:2] or image.mode not in EIGHT_BITS:
+        return None
+    pixels = np.asarray(image.convert("RGBA"))
+    if pixels[..., 3].min() < 255:
+        return None
+    if len(shape) == 3:
+        return np.ascontiguousarray(pixels[..., :3])
+    is_grey = (pixels[..., :1] == pixels[..., 1:3]).all()
+    return np.ascontiguousarray(pixels[..., 0]) if is_grey else None
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """L, LA, RGB or RGBA; Pillow itself would clip 16 bits instead of scaling them."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image.convert("I"), np.float32)
+        return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+    mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
+    return image.convert(f"{mode}A" if image.has_transparency_data else mode)
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    if image.mode not in ("LA", "RGBA"):
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA"))

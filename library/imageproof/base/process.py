@@ -1,0 +1,180 @@
+"""Start and end a digits process: what started it, signals, errors as lines, exit codes."""
+
+import atexit
+import errno
+import gc
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from threading import Thread
+from types import FrameType
+from typing import Any, NoReturn
+
+from imageproof.base.addresses import without_credentials
+from imageproof.base.errors import ImageproofError, ServiceError, UsageError, cut, printable
+
+# What the project sets for itself; a value the user has set wins.
+ENVIRONMENT = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "GX_ANALYTICS_ENABLED": "false",
+    "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime reads it when it is imported
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "1",
+    "PGCONNECT_TIMEOUT": "10",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # else TensorFlow takes all of a GPU's memory at once
+    "MPLBACKEND": "agg",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",  # its own keeps what it no longer needs: half a table
+}
+
+MOST_CHARACTERS = 1000  # of an error, which may quote a name of any length
+
+# How DVC, Prefect and `mlflow run` tell their child processes what these belong to.
+ROOT, EXPERIMENT = "DVC_ROOT", "DVC_EXP_NAME"
+FLOW_RUN, PARENT_RUN = "PREFECT__FLOW_RUN_ID", "MLFLOW_RUN_ID"
+_CONTEXT = (ROOT, "DVC_STAGE", "DVC_EXP", FLOW_RUN, PARENT_RUN)
+
+
+def set_environment() -> None:
+    """Set what the user has not set, and make `python`, as DVC starts the stages, this Python."""
+    os.environ.update(ENVIRONMENT | os.environ)
+    own, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
+    if path.split(os.pathsep)[0] != own:
+        os.environ["PATH"] = f"{own}{os.pathsep}{path}"
+
+
+def project_root() -> Path:
+    """The project's folder. A DVC experiment may run in a copy of it, which is not returned."""
+    return Path(os.environ.get(ROOT, ".")).resolve()
+
+
+def child_environment(
+    *, root: Path | None = None, flow_run: str = "", parent_run: str = ""
+) -> dict[str, str]:
+    """`os.environ` for a child: our DVC, Prefect and MLflow context removed, the given one set."""
+    others = {k: v for k, v in os.environ.items() if not k.startswith(_CONTEXT)}
+    context = {ROOT: str(root or ""), FLOW_RUN: flow_run, PARENT_RUN: parent_run}
+    return others | {name: value for name, value in context.items() if value}
+
+
+def spare_the_collector() -> None:
+    """Collect garbage rarely, and not at exit: saves a third of the time MLflow's import takes."""
+    gc.set_threshold(20_000, 100)
+    atexit.register(gc.freeze)
+
+
+def run_program(work: Callable[[], object]) -> NoReturn:
+    """Do the work and exit with 0, the exit code of an ImageproofError, or 128 + signal number.
+
+    Prints one `error: …` line per finding, and a traceback if DIGITS_DEBUG is set. SIGINT and
+    SIGTERM end the process through `finally` blocks.
+    """
+    set_environment()
+    spare_the_collector()
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by `>&-`: no file may get its number
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r+"))
+    # escape what the encoding lacks
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, _exit_on_signal)
+    try:
+        work()
+    except Exception as error:
+        if os.environ.get("DIGITS_DEBUG"):
+            address = os.environ.get("MLFLOW_TRACKING_URI", "")
+            print(without_credentials(traceback.format_exc(), address), file=sys.stderr, end="")
+        sys.exit(report_error(error))
+    sys.exit(0)
+
+
+def run_stage(main: Callable[..., object]) -> NoReturn:
+    """Run a stage's `main` with the command line's arguments; it ends when its parent does."""
+    die_with_parent()
+    run_program(partial(main, *sys.argv[1:]))
+
+
+def die_with_parent() -> None:
+    """Get SIGTERM when the parent dies: no training outlives its `dvc repro`."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    Thread(target=watch, name="parent", daemon=True).start()
+
+
+def report_error(error: Exception) -> int:
+    code = ServiceError.exit_code
+    if isinstance(error, ImageproofError):
+        text, code = str(error), error.exit_code
+    elif isinstance(error, OSError) and error.strerror:
+        where = f"{cut(printable(str(error.filename)), 200)}: " if error.filename else ""
+        text = f"{where}{error.strerror} (DIGITS_DEBUG=1 shows more)"
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            code = UsageError.exit_code
+    elif isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # of pathlib
+        text, code = str(error), UsageError.exit_code
+    elif isinstance(error, ModuleNotFoundError):
+        text = f"{error.name} is not installed; pyproject.toml names the extra that brings it"
+    else:
+        first_line = str(error).partition("\n")[0]
+        text = f"{type(error).__name__}: {first_line} (DIGITS_DEBUG=1 shows where)"
+        code = ImageproofError.exit_code
+    for line in without_credentials(text).split("\n"):
+        print(f"error: {cut(printable(line), MOST_CHARACTERS)}", file=sys.stderr)
+    return code
+
+
+@contextmanager
+def quiet_tensorflow(threads: int) -> Iterator[None]:
+    """Import TensorFlow in this block, with `threads` threads and without its start-up lines."""
+    os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
+    sys.stderr.flush()
+    stderr = os.dup(2)  # to which the C++ part writes before any log level
+    with Path(os.devnull).open("wb") as null:
+        os.dup2(null.fileno(), 2)
+    try:
+        _import_keras()
+        yield
+        # the C++ part starts with the first device, not with the import
+        import_module("tensorflow").config.list_logical_devices()
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+def _import_keras() -> None:
+    # for its galleries and wrappers, which we do not use, Keras looks for two that take a second
+    hidden = {"matplotlib", "sklearn"} - sys.modules.keys()
+    absent: Any = dict.fromkeys(hidden)  # None: Python finds no such module
+    sys.modules.update(absent)
+    try:
+        import_module("keras")
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+def _exit_on_signal(signum: int, _frame: FrameType | None) -> NoReturn:
+    # When a process group is killed, SIGTERM comes twice: directly, and by the parent's death.
+    # The second must not interrupt the clean-up that the first one started.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(128 + signum)

@@ -1,0 +1,109 @@
+"""`digits new`: a project of one's own, from the files that git tracks here, under a new name."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from keyword import iskeyword
+from pathlib import Path
+
+from imageproof.base.errors import UsageError
+from imageproof.base.repository import git
+
+OURS = __name__.partition(".")[0]
+NAME = re.compile(r"[a-z][a-z0-9]{0,29}")  # package, command, database user, bucket and event
+README = Path("src", OURS, "new.md")
+
+# Our data, results and history, and tests of what a new project leaves as it is; git pathspecs.
+LEFT_OUT = (
+    *("data.dvc", "dvc.lock", "artifacts", ".dvc/config", "NOTICE", "README.md"),
+    *("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "docs/contributing.md", ".ci"),
+    *("benchmarks", "docs/benchmarks.*", "docs/pictures/*.png", "dvc-store"),
+    *("tests/toolkit", "tests/docs", "tests/flows", "tests/intruder.py", "tests/test_demo.py"),
+    *("tests/test_benchmarks.py", "tests/test_end_to_end.py"),
+    *("tests/test_new.py", "tests/test_workflows.py", ".github/workflows/new-project.yml"),
+)
+# In the other files, a line that names one of these.
+GONE = re.compile(
+    r"^.*(benchmarks|contributing\b|CONTRIBUTING|CHANGELOG|dvc-store|docs/pictures/\w+\.png).*\n"
+    r"|^!\[.*\]\(.*\.png\)\n\n?",
+    re.MULTILINE,
+)
+KEPT = "load_digits|digits_8x8|real_digits|8 digits"  # scikit-learn's images, for tests
+DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
+
+
+def create(target: Path) -> str:
+    """Write the project into a new folder, whose name is its own, and commit it.
+
+    Returns what to do next; UsageError if name or folder cannot be taken, or run elsewhere.
+    """
+    root = Path(git(Path(), "rev-parse", "--show-toplevel"))
+    excluded = [f":!{path}" for path in LEFT_OUT]
+    tracked = [Path(p) for p in git(root, "ls-files", "-z").split("\0") if p]
+    if README not in tracked:
+        raise UsageError(f"{root}: is no repository of {OURS}; run `{OURS} new` in one")
+    name = target.resolve().name
+    _check(name, tracked)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"{target}: exists and is not empty; choose a new folder")
+    for path in git(root, "ls-files", "-z", "--", ".", *excluded).split("\0"):
+        if (root / path).is_file():
+            _copy(root / path, target / renamed(path, name), name)
+    (target / ".dvc" / "config").write_text(DVC_CONFIG)
+    shutil.copy(target / renamed(str(README), name), target / "README.md")
+    _tidy(target)
+    git(target, "init", "--quiet", "--initial-branch", "main")
+    git(target, "add", ".")
+    git(target, "commit", "--quiet", "--message", f"Start {name}")
+    return (
+        f"{target}: put images into data/, and say in params.yaml how many classes they have\n"
+        "then there: dvc add data && git add . && git commit -m 'Our data' && make run"
+    )
+
+
+def renamed(text: str, name: str) -> str:
+    """The text with our name replaced, as `digits`, `Digits` and `DIGITS`, within words too."""
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1]:
+            return match[1]
+        found = match[0]
+        return name.upper() if found.isupper() else name.title() if found.istitle() else name
+
+    return re.sub(rf"({KEPT})|{OURS}", replace, text, flags=re.IGNORECASE)
+
+
+def _check(name: str, tracked: Sequence[Path]) -> None:
+    if not NAME.fullmatch(name) or iskeyword(name):
+        raise UsageError(
+            f"{name}: is no name for a project; 1 to 30 lower-case letters and digits are allowed,"
+            " with a letter first"
+        )
+    modules = {path.stem for path in tracked if path.suffix == ".py"}
+    folders = {path.parts[0] for path in tracked if len(path.parts) > 1}
+    if name in modules | folders | sys.stdlib_module_names or find_spec(name):
+        raise UsageError(f"{name}: is the name of a module that is used here; choose another")
+    if shutil.which(name):
+        raise UsageError(f"{name}: is a command of this machine; choose another")
+
+
+def _copy(source: Path, target: Path, name: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source, target)
+    try:
+        text = source.read_text("utf-8")
+    except UnicodeDecodeError:  # a picture
+        return
+    target.write_text(renamed(GONE.sub("", text), name), "utf-8")
+
+
+def _tidy(folder: Path) -> None:
+    """Sort imports and wrap code, as another name sorts and wraps otherwise."""
+    if len(folder.resolve().name) > len(OURS):  # what is not code may be too long now
+        path = folder / "pyproject.toml"
+        path.write_text(path.read_text("utf-8").replace("\nignore = [", '\nignore = ["E501", ', 1))
+    for command in (("check", "--select", "I", "--fix"), ("format",)):
+        subprocess.run([sys.executable, "-m", "ruff", *command, "--quiet"], cwd=folder, check=True)

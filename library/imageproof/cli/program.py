@@ -1,0 +1,245 @@
+"""The commands of `digits` that answer with a registered model, on data, and the program."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from imageproof.base import process
+from imageproof.base.errors import UsageError, one_line
+from imageproof.cli.results import AsJson, app, connected
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from imageproof.answer.logged import Log
+    from imageproof.project import Project
+    from imageproof.registry.served import Served
+
+IMAGES = "folder of pictures, CSV, npz or Parquet"
+SCORED = "predictions.parquet"
+OrChampion = Annotated[str | None, typer.Option(help="models:/…; by default the champion.")]
+VersionOrChampion = Annotated[
+    str | None, typer.Argument(metavar="models:/NAME/VERSION", help="By default the champion.")
+]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")]
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="PNG, JPEG, WebP or BMP.")],
+    model: OrChampion = None,
+    explain: Annotated[Path | None, typer.Option(help="A new PNG that shows why.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Classify pictures: one class, or two if the model is not sure, and the probabilities."""
+    if explain:
+        _check_new("--explain", explain, ".png")
+    from imageproof.answer.predict import class_names, explained, predict_pictures
+    from imageproof.cli.console import print_answers
+
+    with _served(model) as (project, loaded):
+        coverage = project.confidence.coverage
+        answers = predict_pictures(files, loaded, coverage=coverage)
+        names = class_names(loaded, project)
+        if explain:
+            from imageproof.report.plots import images, theme
+
+            seen, uri = explained(answers, loaded), loaded.origin.uri
+            theme.save(images.answers(*seen, answers, names=names, title=uri), explain)
+    print_answers(loaded.origin.uri, answers, names=names, coverage=coverage, as_json=as_json)
+    if explain and not as_json:
+        print(f"{explain}: what speaks for each answer")
+
+
+@app.command()
+def score(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help=f"{IMAGES}; a path or s3://…")],
+    out: Annotated[str, typer.Option(help="FILE, or FOLDER/ for each table of INPUT.")] = SCORED,
+    model: OrChampion = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict images in batches to Parquet, warn of odd ones, and look for drift."""
+    from imageproof.answer import score as scoring
+    from imageproof.cli.console import print_scored
+
+    with _served(model) as (project, loaded):
+        result = scoring.score(source, out, loaded, project=project)
+    print_scored(result, as_json=as_json)
+
+
+@app.command()
+def monitor(
+    source: Annotated[Path, typer.Argument(help=f"Log of a service; {IMAGES}.")],
+    labels: Annotated[Path | None, typer.Option(help="CSV, Parquet: label; at, row, file.")] = None,
+    days: Annotated[int, typer.Option(min=1, max=36_500, help="Of a log, up to its last row.")] = 1,
+    model: Annotated[str | None, typer.Option(help="Else the log's, or the champion.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a model still sees what it was trained on, and how sure and right it is."""
+    from imageproof.answer import monitor as monitoring
+    from imageproof.answer.logged import open_log
+    from imageproof.artifacts import MONITOR
+    from imageproof.base.files import write_text
+    from imageproof.cli.console import print_monitored
+
+    log = open_log(source, days=days)
+    with _served(model, log) as (project, loaded):
+        monitored = monitoring.monitor(source, log, labels, loaded, project=project)
+        write_text(MONITOR, monitoring.render(monitored))
+        monitoring.log_run(monitored.result, MONITOR, project)
+    print_monitored(monitored.result, MONITOR, as_json=as_json)
+
+
+@app.command()
+def demo(
+    port: Port = 7860,
+    browser: Annotated[bool, typer.Option("--browser", help="Open it in the browser.")] = False,
+) -> None:
+    """A page to draw a digit on, and see what champion and challenger make of it."""
+    from webbrowser import open_new_tab
+
+    from imageproof.answer.demo import demo_app, players
+    from imageproof.base.guard import listen
+    from imageproof.serve import protocol
+
+    with connected() as project, listen(port) as listening:
+        app = demo_app(players(project.name, threads=project.threads), project)
+        print(f"{(address := _address(listening))}   Ctrl-C ends it", flush=True)
+        if browser:
+            open_new_tab(address)
+        protocol.serve(app, listening)
+
+
+@app.command()
+def serve(model: VersionOrChampion = None, port: Port = 5001) -> None:
+    """Answer as `mlflow models serve` does, with files that are those that were logged."""
+    from imageproof.answer.serve import mlflow_app
+    from imageproof.base.guard import listen
+    from imageproof.serve import protocol
+
+    with connected() as project, listen(port) as listening:
+        uri, app = mlflow_app(_uri(model, project))
+        print(f"{uri} at {_address(listening)}/invocations   Ctrl-C ends it", flush=True)
+        protocol.serve(app, listening)
+
+
+@app.command()
+def package(
+    model: VersionOrChampion = None,
+    out: Annotated[Path, typer.Option(help="A new folder.")] = Path("package"),
+    as_json: AsJson = False,
+) -> None:
+    """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
+    if out.exists():
+        raise UsageError(f"--out {out}: exists; delete it, or choose another folder")
+    from imageproof.cli.console import print_package
+    from imageproof.serve.package import write_package
+
+    with _served(model) as (project, loaded):
+        written = write_package(loaded, out, project=project)
+    print_package(written, as_json=as_json)
+
+
+@app.command()
+def suspects(
+    model: Annotated[str, typer.Option(help="The recipe to train, of params.yaml.")] = "sprint",
+    folds: Annotated[int, typer.Option(min=2, max=100, help="As many trainings.")] = 5,
+    out: Annotated[Path, typer.Option(help="A new CSV.")] = Path("suspects.csv"),
+) -> None:
+    """Find labels that are probably wrong: a table to correct, and a page with the pictures."""
+    _check_new("--out", out, ".csv")
+    from digits import params
+    from imageproof.report.suspects import find_suspects
+
+    said = find_suspects(params.load(), model, folds=folds, out=out)
+    print(f"{said} → {out}, {out.with_suffix('.html')}")
+    print(f"write the right classes into its column corrected, then `digits relabel {out}`")
+
+
+@app.command()
+def relabel(table: Annotated[Path, typer.Argument(metavar="SUSPECTS.csv")]) -> None:
+    """Keep the labels that a person corrected beside the data, where `pack` applies them."""
+    from digits import params
+    from imageproof.artifacts import PACK, class_names
+    from imageproof.data import packed
+    from imageproof.data.readers import corrections
+
+    data, target = params.load().data, Path("data", corrections.FILE)
+    names = class_names(data.classes, data.class_names)
+    found, kept = corrections.merge(table, target, packed.load(PACK).rows, names)
+    print(f"{found:,} labels corrected → {target}, which has {kept:,}")
+    print("`dvc add data` versions it, and the next `digits run` uses it")
+
+
+@app.command()
+def new(folder: Annotated[Path, typer.Argument(help="New; its name is the project's.")]) -> None:
+    """Make a project of your own from this one: its name everywhere, no data, no results."""
+    from imageproof.cli.new import create
+
+    print(create(folder))
+
+
+@contextmanager
+def _served(model: str | None, log: "Log | None" = None) -> Iterator[tuple["Project", "Served"]]:
+    """The project, and a version to answer with; by default the log's, or the champion."""
+    from imageproof.registry.served import served
+
+    with connected() as project:
+        if log and not model:
+            model = log.answered_by()
+        with served(_uri(model, project), threads=project.threads) as loaded:
+            yield project, loaded
+
+
+def _check_new(option: str, path: Path, suffix: str) -> None:
+    """Refuse to overwrite, as `--explain a.png b.png` would a picture, or a corrected table."""
+    if path.suffix != suffix or path.exists():
+        said = "exists; delete it, or choose" if path.exists() else f"is no {suffix}; choose"
+        raise UsageError(f"{option} {path}: {said} another name")
+
+
+def _uri(model: str | None, project: "Project") -> str:
+    return f"models:/{project.name}@champion" if model is None else model
+
+
+def _address(listening: "socket") -> str:
+    return f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def main() -> None:
+    process.run_program(_run)
+
+
+def _run() -> None:
+    given = sys.argv[1:]
+    commands = typer.main.get_command(app)
+    _check_values(commands, given)
+    try:
+        commands(given or ["--help"], standalone_mode=False)
+    except TyperException as error:  # else Typer draws a box of several lines
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "digits"
+        said = one_line(error.format_message().rstrip("."), width=300)
+        raise UsageError(f"{command}: {said}; see `{command} --help`") from None
+    if not given:
+        raise UsageError("digits: a command is needed, one of those above")
+
+
+def _check_values(commands: Any, given: list[str]) -> None:
+    """Refuse an option as the value of another: `--reason --dry-run` would promote."""
+    before = given[: given.index("--")] if "--" in given else given
+    name = next((each for each in before if not each.startswith("-")), "")
+    command = commands.commands.get(name)
+    params = command.params if command else []
+    options = {"-h": True, "--help": True}  # whether it is a flag
+    options |= {x: each.is_flag for each in params for x in each.opts if x.startswith("-")}
+    for option, value in pairwise(before):
+        if options.get(option) is False and value in options:
+            cure = f"{option}={value} if that is its value"
+            raise UsageError(f"digits {name}: {option}: its value is missing; {cure}")

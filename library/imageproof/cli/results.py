@@ -1,0 +1,233 @@
+"""The commands of `digits` on results and on the registry; each imports what only it needs."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import imageproof as toolkit
+from imageproof.base.errors import DataError, GateRefusedError, UsageError
+
+if TYPE_CHECKING:
+    from imageproof.project import Project
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Reason = Annotated[str, typer.Option(help="Why; kept in the history.")]
+ModelUri = Annotated[str, typer.Argument(metavar="models:/NAME/VERSION", show_default=False)]
+
+app = typer.Typer(
+    help="Versioned data, tracked training and honest comparison of image classifiers.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # takes a tenth of `digits --help`
+
+        print(version("digits"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    _: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    if debug:
+        os.environ["DIGITS_DEBUG"] = "1"  # read by child processes, too
+
+
+@app.command()
+def run(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="MODEL|STAGE", help="By default the pipeline.")
+    ] = None,
+) -> None:
+    """Run with DVC what changed, showing how far it is; then print the results."""
+    from digits.models import available
+    from digits.project import load_project
+    from imageproof.cli.console import print_results
+
+    project = load_project()
+    if unlisted := sorted({*(names or ())} & {*available()} - {*project.models}):
+        raise UsageError(*(f"{name}: is not in `models:` of params.yaml" for name in unlisted))
+    models = [name for name in project.models if not names or name in names]
+    ran = toolkit.run_pipeline(Path.cwd(), names or (), threads=project.threads)
+    if not ran.issuperset(f"evaluate@{model}" for model in models):
+        restore()
+    if not names:
+        print_results()
+        return
+    for model in models:
+        accuracy = project.evaluated(model).read_metrics()["test"]["accuracy"]
+        print(f"{model}: test accuracy {accuracy:.4f}; `digits run` compares it with the others")
+
+
+@app.command()
+def results() -> None:
+    """Print the table of results of the last `dvc repro`."""
+    from imageproof.cli.console import print_results
+
+    print_results()
+
+
+@app.command()
+def restore() -> None:
+    """Log every recorded training that the tracking store does not know, from DVC's outputs."""
+    from digits.project import load_project
+
+    toolkit.restore_all(load_project())
+
+
+@app.command()
+def stats(
+    matrix: Annotated[Path, typer.Argument(metavar="MATRIX.csv")], as_json: AsJson = False
+) -> None:
+    """Print caret's statistics of a confusion matrix: rows prediction, columns reference."""
+    from imageproof.cli.console import print_statistics
+    from imageproof.judge.caret import statistics
+    from imageproof.judge.confusion_csv import read_matrix
+
+    counts, classes = read_matrix(matrix)
+    print_statistics(statistics(counts, classes=classes), as_json=as_json)
+
+
+@app.command()
+def summary(
+    as_json: AsJson = False,
+    last: Annotated[int, typer.Option(min=1, max=10_000, help="How many runs to look at.")] = 100,
+) -> None:
+    """Mean, spread and 95 % interval of the newest runs that differ in nothing but the seed."""
+    from digits.project import load_project
+    from imageproof.cli.console import print_summary
+    from imageproof.judge.seeds import groups
+    from imageproof.mlflow.runs import evaluated_runs
+
+    if not (seed_groups := groups(evaluated_runs(load_project().name, last))):
+        none = "MLflow: no finished run with an evaluation yet"
+        raise DataError(f"{none}; `dvc repro` makes them, `digits restore` logs those of DVC")
+    print_summary(seed_groups, as_json=as_json)
+
+
+@app.command()
+def diff(
+    old: Annotated[str, typer.Argument(metavar="REV", help="Commit, branch, tag, experiment.")],
+    new: Annotated[str | None, typer.Argument(metavar="REV2", help="Else the workspace.")] = None,
+    as_json: AsJson = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for a page and its pictures.")] = None,
+) -> None:
+    """Say of each model whether its results are better than at another git revision."""
+    if as_json and as_markdown:
+        raise UsageError("digits diff: give either --json or --markdown")
+    if out == Path():
+        raise UsageError("--out: is this folder; a folder of its own is allowed")
+    from imageproof.artifacts import LAYOUT
+    from imageproof.diff.collect import collect_diff
+    from imageproof.diff.render import print_diff, write_page
+
+    if out:
+        from imageproof.report.plots.model import draw_revisions  # imports matplotlib
+    collected = collect_diff(old, new, LAYOUT, partial(draw_revisions, out) if out else None)
+    if out:
+        write_page(collected, out)
+    print_diff(collected, as_json=as_json, as_markdown=as_markdown)
+
+
+@contextmanager
+def connected(*, patient: bool = False) -> Iterator["Project"]:
+    """The project. In the block MLflow uses the tracking store; `patient` waits for a server."""
+    from digits.project import load_project
+    from imageproof.mlflow import store
+
+    project = load_project()
+    with store.patient() if patient else nullcontext(), store.service_errors():
+        store.connect(project.name)
+        yield project
+
+
+@app.command()
+def promote(
+    model: Annotated[str | None, typer.Argument(help="The model that was trained last.")] = None,
+    run: Annotated[str | None, typer.Option(help="The MLflow run, in place of MODEL.")] = None,
+    exp: Annotated[str | None, typer.Option(help="The DVC experiment that trained MODEL.")] = None,
+    reason: Reason = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge only; write nothing.")] = False,
+    approved_by: Annotated[str, typer.Option(help="Who approved; one more check.")] = "",
+    rejected_by: Annotated[str, typer.Option(help="Who rejected; one more check.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Register a model as challenger, and make it champion if it passes the gate (else exit 5)."""
+    if bool(model or exp) == bool(run) or "" in (model, exp, run):
+        raise UsageError("digits promote: give MODEL, --exp NAME MODEL, or --run ID")
+    if approved_by and rejected_by:
+        raise UsageError("digits promote: give either --approved-by or --rejected-by")
+    from digits import params
+    from imageproof.cli.console import print_outcome
+    from imageproof.judge.gate import approval
+
+    if model and not exp:
+        params.load().recipe(model)  # an unknown one is a line
+    asked = approval(approved_by, rejected_by)
+    with connected(patient=True) as project:
+        outcome = toolkit.promote_training(
+            model, run, exp, project=project, reason=reason, dry_run=dry_run, approval=asked
+        )
+    print_outcome(outcome, as_json=as_json)
+    if outcome.decision and not outcome.decision.accepted:
+        failed = ", ".join(outcome.decision.failed)
+        raise GateRefusedError(f"{outcome.decision.challenger}: refused by {failed}; nothing moved")
+
+
+@app.command()
+def rollback(
+    to: Annotated[
+        int | None, typer.Option(min=1, max=10**9, help="Version; by default the last champion.")
+    ] = None,
+    reason: Reason = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make the previous champion, or another version, champion again."""
+    from imageproof.cli.console import print_moves
+
+    with connected(patient=True) as project:
+        move = toolkit.rollback(project.name, to=str(to) if to else None, reason=reason)
+    print_moves([move], as_json=as_json)
+
+
+@app.command()
+def history(as_json: AsJson = False) -> None:
+    """Who replaced whom as champion: when, why, and on what figures."""
+    from imageproof.cli.console import print_moves
+
+    with connected() as project:
+        moves = toolkit.Registry(project.name).moves()
+    print_moves(moves, as_json=as_json)
+
+
+@app.command()
+def trace(uri: ModelUri, as_json: AsJson = False) -> None:
+    """What a version was made from; ends with 7 if its files are not those that were logged."""
+    from imageproof.cli.console import print_origin
+    from imageproof.registry.trace import check_unchanged
+
+    with connected():
+        origin = toolkit.find_origin(uri)
+        print_origin(origin, as_json=as_json)
+        check_unchanged(origin)  # last: if it fails, the origin is what one wants to see
+
+
+@app.command()
+def reproduce(
+    uri: ModelUri, tolerance: Annotated[float, typer.Option(min=0, help="Of a probability.")] = 0.0
+) -> None:
+    """Train a version again from its commit, data and params; exit 0 only if it answers alike."""
+    with connected() as project:
+        print(toolkit.reproduce_version(uri, project, tolerance=tolerance))

@@ -1,0 +1,109 @@
+"""Corrected labels: a table beside the data, which itself stays as it is."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from imageproof.base.dataset import Labels
+from imageproof.base.errors import DataError, one_line
+from imageproof.base.files import reading_as, replacing
+
+FILE = "corrections.csv"
+COLUMNS = ["part", "name", "label", "corrected"]  # part and name as in rows.parquet
+MAX_BYTES = 50_000_000
+
+Key = tuple[str, str]  # part and name of an image
+Corrections = dict[Key, tuple[str, str]]  # the class in the data, and the right one
+
+
+def apply(path: Path, rows: pd.DataFrame, names: list[str]) -> tuple[Labels, int]:
+    """The labels of all rows with the corrections of a file, and how many these are.
+
+    `rows` has part, name and label, `names` one name per class. Without the file nothing changes.
+    A DataError has a finding for each line that names no row or no class, a row for the second
+    time, or another label than the row has.
+    """
+    labels = rows["label"].to_numpy(copy=True)
+    if not path.exists():
+        return labels, 0
+    corrections = _checked(path, _read(path), _named(rows, names), names)
+    at = {key: row for row, key in enumerate(zip(rows["part"], rows["name"], strict=True))}
+    for key, (_, corrected) in corrections.items():
+        labels[at[key]] = names.index(corrected)
+    return labels, len(corrections)
+
+
+def merge(source: Path, target: Path, rows: pd.DataFrame, names: list[str]) -> tuple[int, int]:
+    """Add what a person corrected in `source` to the corrections in `target`.
+
+    `source` has the columns of `target`, and others; it counts where `corrected` is not empty.
+    `rows` are those that were packed; a label may be theirs, or the one before its correction.
+    Returns how many rows were corrected, and how many there are now in `target`: correcting a row
+    back takes it out. A DataError as of `apply`.
+    """
+    table = _read(source)
+    table = table[table["corrected"] != ""]
+    merged = {key: labels for _, key, labels in _lines(_read(target))} if target.exists() else {}
+    before = {
+        key: label for _, key, (label, _) in _lines(table) if merged.get(key, ("",))[0] == label
+    }
+    found = _checked(source, table, _named(rows, names) | before, names)
+    if not found:
+        raise DataError(f"{source}: no class in the column corrected; nothing to do")
+    for key, (label, corrected) in found.items():
+        merged[key] = merged.get(key, (label, ""))[0], corrected
+    lines = [key + both for key, both in merged.items() if both[0] != both[1]]
+    with replacing(target) as temporary:
+        pd.DataFrame(lines, columns=COLUMNS).to_csv(temporary, index=False)
+    return len(found), len(lines)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """The table as texts; its index is the number of each line."""
+    with reading_as("a table of labels", path):
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise DataError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are allowed")
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        table.index += 2  # no number where a line has more fields than the first
+    if missing := [name for name in COLUMNS if name not in table]:
+        raise DataError(f"{path}:1: no column {', '.join(missing)}; {','.join(COLUMNS)} are needed")
+    return table.assign(corrected=table["corrected"].str.strip())
+
+
+def _lines(table: pd.DataFrame) -> Iterator[tuple[int, Key, tuple[str, str]]]:
+    """Number, image, and both labels of each line."""
+    for line, part, name, label, corrected in table[COLUMNS].itertuples(name=None):
+        yield line, (part, name), (label, corrected)
+
+
+def _named(rows: pd.DataFrame, names: list[str]) -> dict[Key, str]:
+    """The class of each image by name; a label that is none stays a number."""
+    called = dict(enumerate(names))
+    lines = zip(rows["part"], rows["name"], rows["label"].tolist(), strict=True)
+    return {(part, name): called.get(label, str(label)) for part, name, label in lines}
+
+
+def _checked(
+    path: Path, table: pd.DataFrame, known: Mapping[Key, str], names: list[str]
+) -> Corrections:
+    findings: list[str] = []
+    lines: dict[Key, int] = {}
+    found: Corrections = {}
+    for line, key, (label, corrected) in _lines(table):
+        where = f"{path}:{line}: {' '.join(key)}"
+        if key not in known:
+            findings.append(f"{where}: no such image in the data; delete the line")
+        elif key in lines:
+            findings.append(f"{where}: stands in line {lines[key]}, too; delete one")
+        elif corrected not in names:
+            some = one_line(", ".join(names))
+            mend = "rename it here, too, if the class has another name now"
+            findings.append(f"{where}: {corrected!r} is no class, one of {some} is; {mend}")
+        elif label != known[key]:
+            mend = "the data has changed since; delete the line"
+            findings.append(f"{where}: is {known[key]} in the data, and not {label}; {mend}")
+        lines[key], found[key] = line, (label, corrected)
+    if findings:
+        raise DataError(*findings)
+    return found

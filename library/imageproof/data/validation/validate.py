@@ -1,0 +1,36 @@
+"""Params of the validation of raw data, apart from `expectations`, whose imports take 4 s."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from imageproof.base.files import StrictModel
+from imageproof.base.findings import Usual, Words
+
+
+class ValidateParams(StrictModel):
+    """`validate:` in params.yaml. `min_rows` is a critical check, the others only warn.
+
+    A class gets a warning if its share of the rows differs from 1 / classes by more than
+    `class_share_tolerance` times 1 / classes. Mean ink is the mean grey value of an image, 0…255.
+    """
+
+    min_rows: Annotated[int, Field(ge=1)]
+    class_share_tolerance: Annotated[float, Field(gt=0)]
+    min_mean_ink: Annotated[float, Field(ge=0, le=255)]
+    max_mean_ink: Annotated[float, Field(ge=0, le=255)]
+
+    @model_validator(mode="after")
+    def _range_is_not_empty(self) -> "ValidateParams":
+        if self.min_mean_ink >= self.max_mean_ink:
+            raise ValueError("min_mean_ink must be below max_mean_ink")
+        return self
+
+    @property
+    def usual(self) -> list[Usual]:
+        """Of columns of `expectations.image_frame`."""
+        low, high = self.min_mean_ink, self.max_mean_ink
+        hint = "is the contrast inverted, or the scale not 0…255?"
+        ink = Words(f"mean ink outside {low:g}…{high:g}", hint, "{}")
+        blank = Words("blank image", "nothing can be learned from it")
+        return [("contrast", 1, 255, blank), ("mean_ink", low, high, ink)]

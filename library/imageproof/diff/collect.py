@@ -1,0 +1,200 @@
+"""Read the recorded results at two revisions, without a checkout, and compare them by model."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from imageproof.base.dataset import Labels, Matrix, load_split
+from imageproof.base.errors import DataError, printable
+from imageproof.base.files import flatten, read_json, scratch
+from imageproof.base.params_yaml import PATH, read
+from imageproof.dvc import provenance
+from imageproof.dvc.revision import Revision, open_revision, reading
+from imageproof.judge.confusion_csv import read_matrix
+from imageproof.judge.difference import Change, Difference, Result, changes, compare_results
+from imageproof.judge.gate import PromoteParams
+from imageproof.judge.timing import SHARED_CORES
+from imageproof.outputs import EVALUATED, ClassFigures, Metrics
+from imageproof.project import Layout
+
+MOST_CLASSES = 50  # of a matrix that one can read
+
+Matrices = dict[str, tuple[Matrix, list[str]]]  # with the names of the classes
+Histories = dict[str, list[Metrics]]
+# draws a model's matrices and curves, by `old` or `new`; returns the names of the files
+Draw = Callable[[str, Matrices, Histories], list[str]]
+
+
+@dataclass
+class Diff:
+    old: Revision
+    new: Revision
+    params: Mapping[str, Change]
+    models: dict[str, Difference | None] = field(default_factory=dict)  # None: the same outputs
+    notes: list[str] = field(default_factory=list)  # what cannot be compared or trusted, and why
+    pictures: list[str] = field(default_factory=list)  # names of files
+
+
+class Side:
+    """The results recorded at a revision; files are copied to `root` when they are read."""
+
+    def __init__(self, revision: Revision, root: Path, layout: Layout) -> None:
+        self.revision, self.root, self.layout = revision, root, layout
+        revision.download([provenance.OUTPUTS, PATH], root)
+        with self.reading():
+            self.outputs = provenance.recorded_outputs(root)
+            self.raw = read(root / PATH)
+        listed = self.raw.get("models")
+        names = filter(_is_name, listed if isinstance(listed, list) else [])
+        self.models = [name for name in names if layout.evaluated(name).metrics in self.outputs]
+
+    def reading(self) -> AbstractContextManager[None]:
+        return reading(self.revision.name, self.root)
+
+    def fetch(self, *paths: Path) -> None:
+        """Copy outputs to `root`, and check that they are what dvc.lock records."""
+        missing = [path for path in paths if not (self.root / path).exists()]
+        self.revision.download(missing, self.root)
+        with self.reading():
+            provenance.check_outputs(paths, self.root)
+
+    def of_model(self, model: str) -> dict[Path, str]:
+        folders = self.layout.trained(model).folder, self.layout.evaluated(model).folder
+        return {path: digest for path, digest in self.outputs.items() if path.parent in folders}
+
+    def rows(self, model: str) -> set[tuple[str, str]]:
+        """The splits that the model was evaluated on and that are still recorded, with md5."""
+        read = provenance.recorded_inputs(f"evaluate@{model}", self.root).items()
+        paths = {self.layout.split(split): split for split in EVALUATED}
+        return {(paths[path], md5) for path, md5 in read & self.outputs.items() if path in paths}
+
+    def params(self) -> dict[str, Any]:
+        """All params by dotted key, as JSON has them; those that the stages ran with count."""
+        stages = [f"{kind}@{name}" for name in self.models for kind in ("train", "evaluate")]
+        read = provenance.recorded_inputs("split", self.root)
+        values = {"data (md5)": read.get(provenance.DATA, ""), **flatten(self.raw)}
+        ran: dict[str, list[Any]] = {}
+        for stage in ("validate", "split", *stages):
+            for key, value in flatten(provenance.recorded_params(stage, self.root)).items():
+                ran.setdefault(key, []).append(value)
+        # models that were trained at different times may have run with different ones
+        values |= {key: of[-1] for key, of in ran.items() if values.get(key) not in of}
+        plain = json.dumps(values, default=str, skipkeys=True)
+        return dict(json.loads(plain, parse_constant=str))  # NaN as text
+
+
+def _differ(old: object, new: object) -> bool:
+    """False, which turns a check of the gate off, is not 0."""
+    return old != new or isinstance(old, bool) != isinstance(new, bool)
+
+
+def _is_name(value: object) -> bool:
+    """Whether it can name a module, and so neither a path nor Markdown."""
+    return isinstance(value, str) and value.isidentifier() and len(value) <= 100
+
+
+def collect_diff(old: str, new: str | None, layout: Layout, draw: Draw | None = None) -> Diff:
+    """Compare two revisions; None is the workspace. Draw each changed model, if asked."""
+    with scratch() as folder, open_revision(old) as before, open_revision(new) as after:
+        sides = {"old": Side(before, folder / "old", layout)}
+        sides["new"] = Side(after, folder / "new", layout)
+        params = changes(*(side.params() for side in sides.values()))
+        diff = Diff(before, after, {key: pair for key, pair in params.items() if _differ(*pair)})
+        gate = _gate_params(sides["new"], diff)
+        for model in dict.fromkeys([*sides["new"].models, *sides["old"].models]):
+            present = {name: side for name, side in sides.items() if model in side.models}
+            outputs = [side.of_model(model) for side in present.values()]
+            if outputs[1:] == outputs[:1]:
+                diff.models[model] = None
+                continue
+            diff.models[model] = _compare(model, present, gate, diff)
+            if draw:
+                diff.pictures += draw(model, *_drawn(model, present))
+    return diff
+
+
+def _compare(
+    model: str, sides: Mapping[str, Side], gate: PromoteParams | None, diff: Diff
+) -> Difference:
+    rows = set.intersection(*(side.rows(model) for side in sides.values()))
+    shared = [split for split in EVALUATED if split in dict(rows)]
+    diff.notes += [
+        f"{model}: evaluated on other {split} rows, so without {without}"
+        for split, without in (("test", "paired test"), ("holdout", "the gate"))
+        if split not in shared
+    ]
+    results = {name: _result(side, model) for name, side in sides.items()}
+    newest = [*sides.values()][-1]
+    labels = {split: _labels(split, newest, results.values()) for split in shared}
+    diff.notes += [
+        f"{model}: the {name} training time cannot be compared: other processes used {cores:.1f} "
+        "of its cores meanwhile"
+        for name, result in results.items()
+        if (cores := result.metrics.get("shared_cores", 0.0)) >= SHARED_CORES
+    ]
+    return compare_results(results.get("old"), results.get("new"), labels, params=gate)
+
+
+def _result(side: Side, model: str) -> Result:
+    layout = side.layout
+    trained, evaluated = layout.trained(model), layout.evaluated(model)
+    side.fetch(trained.metrics, evaluated.metrics, evaluated.statistics)
+    side.fetch(evaluated.behaviour, evaluated.predictions)
+    size = provenance.recorded_size(trained.model, side.root)
+    trained, evaluated = layout.trained(model, side.root), layout.evaluated(model, side.root)
+    with side.reading():
+        metrics: Metrics = flatten(evaluated.read_metrics())
+        metrics |= trained.read_metrics() | {"size_mb": size / 1e6}
+        metrics |= {f"behaviour.{name}": n for name, n in evaluated.read_behaviour().items()}
+        metrics = {name: value for name, value in metrics.items() if isfinite(value)}
+        if "test.accuracy" not in metrics or metrics.get("elapsed_s", 0) <= 0:
+            raise DataError(f"{model}: its test accuracy or training time is no number above 0")
+        of_splits = read_json(evaluated.statistics, dict[str, ClassFigures], keys=("test",))
+        by_class = of_splits["test"].by_class
+        sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
+        predictions = evaluated.read_predictions()
+        if any(answers.shape[1] != len(by_class) for answers in predictions.values()):
+            raise DataError(f"{model}: its predictions are not of the classes of its statistics")
+        return Result(metrics, sensitivity, predictions)
+
+
+def _labels(split: str, side: Side, results: Iterable[Result]) -> Labels:
+    """The true classes of a split, which the predictions of each side must fit."""
+    path = side.layout.split(split)
+    side.fetch(path)
+    with side.reading():
+        labels = load_split(side.root / path).data.labels
+        for rows, classes in (result.probabilities[split].shape for result in results):
+            if rows != len(labels) or classes <= labels.max():
+                raise DataError(f"{path}: its rows are not those of the predictions")
+    return labels
+
+
+def _gate_params(side: Side, diff: Diff) -> PromoteParams | None:
+    try:
+        return PromoteParams.model_validate(side.raw.get("promote"))
+    except ValidationError:
+        line = "params.yaml promote: not this version's keys, so without the gate"
+        diff.notes.append(f"{side.revision.name}: {line}")
+        return None
+
+
+def _drawn(model: str, sides: Mapping[str, Side]) -> tuple[Matrices, Histories]:
+    matrices: Matrices = {}
+    histories: Histories = {}
+    for name, side in sides.items():
+        layout = side.layout
+        matrix, history = layout.evaluated(model).matrices["test"], layout.trained(model).history
+        side.fetch(matrix, history)
+        with side.reading():
+            counts, classes = read_matrix(side.root / matrix)
+            histories[name] = layout.trained(model, side.root).read_history()
+        if len(classes) <= MOST_CLASSES:
+            matrices[name] = counts, [*map(printable, classes)]
+    return matrices, histories

@@ -1,0 +1,112 @@
+"""Read the pipeline from DVC: its stages, their order, which changed, and whether its data fits."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import networkx as nx  # type: ignore[import-untyped]
+from dvc.exceptions import DvcException
+from dvc.lock import LockError
+from dvc.repo import Repo
+
+from imageproof.base.errors import BusyError, DataError, ServiceError, UsageError, one_line
+
+# Held by whoever runs the pipeline in the project's own folder.
+PROJECT_LOCK = Path(".dvc/tmp/flow.lock")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage, by the name that `dvc repro` takes."""
+
+    name: str
+    upstream: tuple[str, ...]  # the stages and `.dvc` files that it depends on directly
+    changed: bool  # `dvc status` lists it
+    threaded: bool  # computes with `train.threads` threads
+    timed: bool = False  # its seconds are compared (`meta:` in dvc.yaml), so it shares no core
+    deps: tuple[str, ...] = ()  # the files and folders that it depends on
+    kept_in_git: tuple[str, ...] = ()  # outputs of `upstream` that are not in DVC's cache
+
+
+def read_pipeline(root: Path, targets: Sequence[str] = ()) -> list[Stage]:
+    """The stages of `targets` and all they depend on (default: the whole pipeline), upstream first.
+
+    Leaves out `.dvc` files and frozen stages, which never run; see `check_sources`. UsageError if
+    dvc.yaml is wrong or has no such target, BusyError if another DVC command runs in this folder,
+    ServiceError if it is no DVC project.
+    """
+    with _opened(root) as repo:
+        graph, wanted = repo.index.graph, _with_upstream(repo, targets)
+        changed = repo.status()
+        position = {node: number for number, node in enumerate(repo.index.stages)}
+        return [
+            _stage(node, list(graph.successors(node)), node.addressing in changed)
+            for node in nx.lexicographical_topological_sort(graph.reverse(), key=position.get)
+            if node in wanted and not _never_runs(node)
+        ]
+
+
+def _stage(node: Any, upstream: Sequence[Any], changed: bool) -> Stage:
+    outputs = [out for other in upstream for out in other.outs]
+    return Stage(
+        name=node.addressing,
+        upstream=tuple(sorted(other.addressing for other in upstream)),
+        changed=changed,
+        threaded=any("train.threads" in getattr(dep, "params", ()) for dep in node.deps),
+        timed=bool((node.meta or {}).get("timed")),
+        deps=tuple(dep.def_path for dep in node.deps if not getattr(dep, "params", ())),
+        kept_in_git=tuple(out.def_path for out in outputs if not out.use_cache),
+    )
+
+
+def stage_names(root: Path) -> list[str]:
+    """What `read_pipeline` takes as targets, in the order of dvc.yaml; raises as it does."""
+    with _opened(root) as repo:
+        names = [node.addressing for node in repo.index.stages if node.cmd]
+        # `train` names all of `train@mlp`, `train@cnn`, …
+        return list(dict.fromkeys(part for name in names for part in (name.split("@")[0], name)))
+
+
+def check_sources(root: Path, targets: Sequence[str] = ()) -> None:
+    """Raise a DataError if `targets` depend on an output of a `.dvc` file or frozen stage that is
+    missing or has another hash: `dvc repro` would accept whatever lies there and record its hash.
+    """
+    with _opened(root) as repo:
+        findings = [
+            f"{path}: is not what {node.addressing} names; `dvc commit {node.addressing}` keeps it,"
+            f" `dvc pull --force {node.addressing}` takes what {node.addressing} names"
+            for node in filter(_never_runs, _with_upstream(repo, targets))
+            for out in node.outs
+            for path in out.workspace_status()
+        ]
+    if findings:
+        raise DataError(*sorted(findings))
+
+
+def _never_runs(node: Any) -> bool:
+    return bool(node.is_data_source or node.frozen)
+
+
+def _with_upstream(repo: Any, targets: Sequence[str]) -> set[Any]:
+    graph = repo.index.graph
+    # `train` and `mlp` both name `train@mlp`
+    named = {n: {n.addressing, *n.addressing.split("@")} for n in graph if n.cmd}
+    if unknown := [t for t in targets if not any(t in names for names in named.values())]:
+        known = ", ".join(sorted(node.addressing for node in named))
+        raise UsageError(*(f"targets: {t!r} is no stage; there are {known}" for t in unknown))
+    wanted = [node for node, names in named.items() if not targets or names & {*targets}]
+    return {node for stage in wanted for node in (stage, *nx.descendants(graph, stage))}
+
+
+@contextmanager
+def _opened(root: Path) -> Iterator[Any]:
+    try:
+        with chdir(root), Repo() as repo:  # DVC takes names as seen from the current folder
+            yield repo
+    except LockError:
+        raise BusyError(f"{root}: another DVC command runs in this folder; try again") from None
+    except DvcException as error:
+        kind = UsageError if (root / ".dvc").is_dir() else ServiceError
+        raise kind(f"DVC in {root}: {one_line(error, width=500)}") from None

@@ -1,0 +1,197 @@
+"""Which code and data a result comes from, as git, data.dvc and dvc.lock record it."""
+
+import os
+import platform
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+from ruamel.yaml.error import YAMLError
+
+from imageproof.base import machine, process
+from imageproof.base.errors import IntegrityError, printable
+from imageproof.base.files import flatten, md5, parse_yaml
+from imageproof.base.repository import try_git
+
+DATA = Path("data")
+DATA_POINTER = Path("data.dvc")
+OUTPUTS = Path("dvc.lock")
+PARAMS = Path("params.yaml")
+ARTIFACTS = Path("artifacts")
+LOCK = Path("requirements.lock")
+SETTLED_S, POLL_S = 0.3, 0.1  # of a dvc.lock that is being written
+
+
+def tags(*, stage: str, split: Path) -> dict[str, str]:
+    """MLflow tags of a run: code, data, packages, machine, and what started it.
+
+    `git_dirty` ignores params.yaml, which the run records, and what the pipeline writes: dvc.lock,
+    artifacts/. A changed data.dvc counts: no commit names its data. `split` has the training rows.
+    """
+    commit = try_git("rev-parse", "HEAD")
+    # data.dvc may name newer data, pulled while the pipeline ran
+    split_is_recorded = split.exists() and recorded_outputs().get(split) == md5(split)
+    data = recorded_inputs("split").get(DATA, "") if split_is_recorded else ""
+    experiment = os.environ.get(process.EXPERIMENT, "")
+    values = {
+        "dvc_stage": stage,
+        "git_commit": commit,
+        "git_dirty": str(bool(_changed_code())).lower() if commit else "",
+        "data_md5": data or data_md5() or "untracked",
+        **environment(),
+        "dvc_exp": experiment,
+        "changed": _changed_params() if experiment else "",
+        "prefect_flow_run_id": os.environ.get(process.FLOW_RUN, ""),
+    }
+    # without a commit MLflow would take that of the repository that holds Python's programs
+    return {name: value for name, value in values.items() if value or name == "git_commit"}
+
+
+def environment() -> dict[str, str]:
+    """MLflow tags of packages and machine."""
+    return {
+        "lock_md5": md5(LOCK) if LOCK.exists() else "",
+        "python": platform.python_version(),
+        "cpu": machine.cpu(),
+        "cpu_features": " ".join(machine.cpu_features()),
+    }
+
+
+class _File(BaseModel):
+    path: Path = DATA
+    md5: str
+    size: int = 0
+    desc: str = ""
+
+
+class _Pointer(BaseModel):  # a .dvc file
+    outs: Annotated[list[_File], Field(min_length=1)]
+    meta: dict[str, Any] = {}
+
+
+class _Stage(BaseModel):
+    deps: list[_File] = []
+    outs: list[_File] = []
+    params: dict[str, dict[str, Any]] = {}
+
+
+class _Lock(BaseModel):
+    stages: dict[str, _Stage] = {}
+
+
+def _pointer(file: Path, commit: str = "") -> _Pointer | None:
+    with suppress(OSError, ValueError, RecursionError, YAMLError):
+        at_commit = ("show", "--end-of-options", f"{commit}:./{file}")
+        text = try_git(*at_commit) if commit else file.read_text("utf-8")
+        return _Pointer.model_validate(parse_yaml(text))
+    return None
+
+
+def data_md5(pointer_file: Path = DATA_POINTER) -> str:
+    """The md5 of the raw data as data.dvc records it; empty if there is none."""
+    pointer = _pointer(pointer_file)
+    return pointer.outs[0].md5 if pointer else ""
+
+
+def described_data(md5: str, commit: str) -> dict[str, str]:
+    """`desc` and the texts of `meta` of this data, from data.dvc here, else at the commit."""
+    for pointer in (_pointer(DATA_POINTER), _pointer(DATA_POINTER, commit)):
+        # `dvc add` keeps the texts of other data
+        if pointer and pointer.outs[0].md5 == md5 == pointer.meta.get("describes"):
+            texts = {"desc": pointer.outs[0].desc} | pointer.meta
+            return {key: text for key, text in texts.items() if text and isinstance(text, str)}
+    return {}
+
+
+def recorded_inputs(stage: str, root: Path = Path()) -> dict[Path, str]:
+    """The md5 of every file and folder that a stage read, from dvc.lock in `root`."""
+    return {dep.path: dep.md5 for dep in _recorded(root)[stage].deps}
+
+
+def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:
+    """The params of a stage by dotted key, from dvc.lock in `root`; empty if not recorded."""
+    return _recorded(root)[stage].params.get(str(PARAMS), {})
+
+
+def wrote(stage: str, output: Path, root: Path = Path()) -> bool:
+    """Whether dvc.lock in `root` records this output as one of the stage's."""
+    return any(out.path == output for out in _recorded(root)[stage].outs)
+
+
+def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
+    """The md5 of every stage output, from dvc.lock in `root`; an IntegrityError if damaged."""
+    return {out.path: out.md5 for stage in _recorded(root).values() for out in stage.outs}
+
+
+def is_committed(output: Path) -> bool:
+    """Whether the current commit records this output, with the same md5 as dvc.lock here."""
+    stages = _stages(try_git("show", f"HEAD:./{OUTPUTS}") or "{}").values()
+    committed = {out.path: out.md5 for stage in stages for out in stage.outs}
+    return output in committed and committed[output] == recorded_outputs().get(output)
+
+
+def recorded_size(output: Path, root: Path = Path()) -> int:
+    """The bytes of a stage output, from dvc.lock in `root`; 0 if not recorded."""
+    stages = _recorded(root).values()
+    return next((o.size for stage in stages for o in stage.outs if o.path == output), 0)
+
+
+def _recorded(root: Path) -> defaultdict[str, _Stage]:
+    path = root / OUTPUTS
+    return defaultdict(_Stage, _stages(read_lock(path)) if path.exists() else {})
+
+
+def read_lock(path: Path) -> str:
+    """The text of a dvc.lock. DVC rewrites it piece by piece, also while other stages run."""
+    while True:
+        written = path.stat().st_mtime
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if not 0 <= time.time() - written < SETTLED_S and path.stat().st_mtime == written:
+            return text
+        time.sleep(POLL_S)
+
+
+@lru_cache(maxsize=2)  # `digits diff` reads two again and again; parsing takes 60 ms
+def _stages(lock: str) -> dict[str, _Stage]:
+    try:
+        return _Lock.model_validate(parse_yaml(lock)).stages
+    except (ValueError, RecursionError, YAMLError):
+        raise IntegrityError(f"{OUTPUTS}: damaged; `git checkout {OUTPUTS}` restores it") from None
+
+
+def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
+    """An IntegrityError if files in `root` differ from dvc.lock; skips missing and unknown ones."""
+    recorded = recorded_outputs(root)
+    present = {path: md5(root / path) for path in paths if (root / path).is_file()}
+    findings = [
+        f"{path}: md5 {digest[:12]}, dvc.lock records {recorded[path][:12]}; "
+        "`dvc checkout` brings it back, `dvc repro` makes it anew"
+        for path, digest in present.items()
+        if digest != recorded.get(path, digest)
+    ]
+    if findings:
+        raise IntegrityError(*findings)
+
+
+def _changed_params() -> str:
+    """The values in params.yaml that differ from the commit, such as `seed 1 → 2`."""
+    with suppress(AttributeError, OSError, ValueError, RecursionError, YAMLError):
+        before = flatten(parse_yaml(try_git("show", f"HEAD:./{PARAMS}")) or {})
+        now = flatten(parse_yaml(PARAMS.read_text("utf-8")) or {})
+        changed = [key for key in before | now if before.get(key) != now.get(key)]
+        texts = (f"{key} {before.get(key, 'none')} → {now.get(key, 'none')}" for key in changed)
+        return printable(", ".join(texts))[:500]
+    return ""
+
+
+def _changed_code() -> str:
+    """Files that differ from the commit, and untracked ones that Python could import."""
+    paths = ("--", ".", ":!params.yaml", f":!{OUTPUTS}", f":!{ARTIFACTS}")
+    others = ("--others", "--exclude-standard", "--", "src", "*.py")
+    commands = (("diff", "HEAD", "--name-only", *paths), ("ls-files", *others))
+    return "".join(try_git(*command, failed="unknown") for command in commands)

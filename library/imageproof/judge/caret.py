@@ -1,0 +1,191 @@
+"""All figures of R's `caret::confusionMatrix`: rows are predictions, columns the reference.
+
+With two classes caret prints the figures of the first class only; here every class has its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest, chi2
+
+from imageproof.base.dataset import Matrix
+
+OVERALL = {  # the figures, each with the label that caret prints
+    "accuracy": "Accuracy",
+    "accuracy_lower": "95% CI lower",
+    "accuracy_upper": "95% CI upper",
+    "no_information_rate": "No Information Rate",
+    "accuracy_p_value": "P-Value [Acc > NIR]",
+    "kappa": "Kappa",
+    "mcnemar_p_value": "McNemar's Test P-Value",
+}
+DIGITS = 4
+SMALLEST_P = float(np.finfo(np.float64).eps)
+NOT_AVAILABLE = "n/a"
+
+Figures = dict[str, float | None]
+
+
+class Statistics(NamedTuple):
+    """The figures of OVERALL, and those of each class; None where undefined.
+
+    `undefined` lists each None: its `figure`, `class` (None for an overall figure) and `reason`.
+    """
+
+    overall: Figures
+    by_class: dict[str, Figures]
+    undefined: list[dict[str, Any]]
+
+
+class Tables(NamedTuple):
+    """The figures as caret prints them: a row of strings per figure; notes say why one is n/a."""
+
+    overall: pd.DataFrame
+    by_class: pd.DataFrame
+    notes: list[str]
+
+
+def statistics(matrix: Matrix, *, classes: Sequence[str] | None = None) -> Statistics:
+    """The statistics of a confusion matrix int64 (classes, classes), ROWS = PREDICTION, not all 0.
+
+    `classes` are names; by default numbers. Source: Kuhn 2008, doi:10.18637/jss.v028.i05.
+    """
+    names = list(classes or map(str, range(len(matrix))))
+    overall, table = _overall(matrix), _by_class(matrix)
+    missing: list[tuple[str, int | None]] = [(k, None) for k, v in overall.items() if v is None]
+    missing += [(str(f), int(k)) for f in table for k in np.flatnonzero(table[f].isna())]
+    undefined = [
+        {
+            "figure": figure,
+            "class": None if k is None else names[k],
+            "reason": _why_undefined(figure, k, matrix, names),
+        }
+        for figure, k in missing
+    ]
+    rows: Any = table.astype(object).where(table.notna(), None).to_dict("records")
+    return Statistics(overall, dict(zip(names, rows, strict=True)), undefined)
+
+
+def weakest(by_class: Mapping[str, Figures]) -> tuple[str, float]:
+    """The class with the lowest sensitivity, and that; one class at least has rows."""
+    found = {name: s for name, f in by_class.items() if (s := f.get("sensitivity")) is not None}
+    return min(found.items(), key=lambda pair: pair[1])
+
+
+def label_of(figure: str) -> str:
+    return OVERALL.get(figure) or figure.replace("_", " ").title()
+
+
+def as_tables(statistics: Statistics) -> Tables:
+    """Overall figures to 4 decimals, figures of a class to 4 significant digits, as caret does."""
+    overall = {
+        label_of(figure): p_value_text(value)
+        if figure.endswith("p_value") and value is not None
+        else _texts([value], DIGITS)[0]
+        for figure, value in statistics.overall.items()
+    }
+    by_class = {
+        f"Class: {name}": pd.Series(_column(list(figures.values())), [*map(label_of, figures)])
+        for name, figures in statistics.by_class.items()
+    }
+    labels: dict[str, dict[str, None]] = {}  # of each reason, without repetition
+    for note in statistics.undefined:
+        labels.setdefault(note["reason"], {})[label_of(note["figure"])] = None
+    return Tables(
+        pd.DataFrame({"value": overall}),
+        pd.DataFrame(by_class),
+        [f"{NOT_AVAILABLE}: {reason} ({', '.join(of)})" for reason, of in labels.items()],
+    )
+
+
+def p_value_text(value: float) -> str:
+    """A p-value as R's `format.pval` writes it: 4 significant digits, «<2.2e-16» below."""
+    return f"<{SMALLEST_P:.1e}" if value < SMALLEST_P else f"{value:.{DIGITS}g}"
+
+
+def _overall(matrix: Matrix) -> Figures:
+    total, right = int(matrix.sum()), int(np.trace(matrix))
+    reference, predicted = matrix.sum(axis=0), matrix.sum(axis=1)
+    no_information_rate = float(reference.max() / total)
+    interval = binomtest(right, total).proportion_ci()
+    better = binomtest(right, total, p=no_information_rate, alternative="greater")
+    kappa = None
+    if np.count_nonzero(reference + predicted) > 1:
+        by_chance = (reference / total * (predicted / total)).sum()
+        kappa = float((right / total - by_chance) / (1 - by_chance))
+    return {
+        "accuracy": right / total,
+        "accuracy_lower": float(interval.low),
+        "accuracy_upper": float(interval.high),
+        "no_information_rate": no_information_rate,
+        "accuracy_p_value": float(better.pvalue),
+        "kappa": kappa,
+        "mcnemar_p_value": _mcnemar_p_value(matrix),
+    }
+
+
+def _mcnemar_p_value(matrix: Matrix) -> float | None:
+    """R's `mcnemar.test`; None if two classes are never confused, since their term is 0/0.
+
+    Two classes get the continuity correction, unless both errors are equally frequent; more
+    classes get Bowker's test of symmetry.
+    """
+    pairs = np.triu_indices(len(matrix), k=1)
+    above, below = matrix[pairs], matrix.T[pairs]
+    if (above + below == 0).any():
+        return None
+    away = abs(above - below) - (len(matrix) == 2) * (above != below)
+    return float(chi2.sf((away**2 / (above + below)).sum(), df=len(away)))
+
+
+def _by_class(matrix: Matrix) -> pd.DataFrame:
+    total = matrix.sum()
+    true_positive = np.diag(matrix)
+    predicted, present = matrix.sum(axis=1), matrix.sum(axis=0)
+    true_negative = total - predicted - present + true_positive
+    with np.errstate(invalid="ignore"):
+        sensitivity = true_positive / present
+        specificity = true_negative / (total - present)
+        # caret derives the predictive values from these two, so they are NaN where either is
+        defined = np.where(np.isnan(sensitivity + specificity), np.nan, 1.0)
+        figures = {
+            "sensitivity": sensitivity,
+            "specificity": specificity,
+            "pos_pred_value": true_positive / predicted * defined,
+            "neg_pred_value": true_negative / (total - predicted) * defined,
+            "prevalence": present / total,
+            "detection_rate": true_positive / total,
+            "detection_prevalence": predicted / total,
+            "balanced_accuracy": (sensitivity + specificity) / 2,
+        }
+    return pd.DataFrame(figures)
+
+
+def _why_undefined(figure: str, k: int | None, matrix: Matrix, names: Sequence[str]) -> str:
+    if figure == "kappa":
+        return "a single class, in prediction and reference alike"
+    if k is None:
+        first, second = np.argwhere(np.triu(matrix + matrix.T == 0, k=1))[0]
+        return f"class {names[first]} and class {names[second]} never confused"
+    if (present := matrix[:, k].sum()) == 0:
+        return f"class {names[k]} absent"
+    if present == matrix.sum():
+        return f"no class but {names[k]} present"
+    if figure == "pos_pred_value":
+        return f"class {names[k]} never predicted"
+    return f"no class but {names[k]} predicted"
+
+
+def _column(values: Sequence[float | None]) -> list[str]:
+    """All with the decimals that one value needs for 4 digits, as R prints a column."""
+    needed = [
+        np.format_float_positional(value, precision=DIGITS, fractional=False, trim="-")
+        for value in filter(None, values)
+    ]
+    return _texts(values, max([len(text.partition(".")[2]) for text in needed], default=0))
+
+
+def _texts(values: Sequence[float | None], decimals: int) -> list[str]:
+    return [NOT_AVAILABLE if value is None else f"{value:.{decimals}f}" for value in values]

@@ -1,0 +1,112 @@
+"""Drift: whether images still look like those that a model was trained on and judged by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from imageproof.base.dataset import Labels
+from imageproof.base.files import StrictModel
+
+Features = NDArray[np.float32]  # (n, k), a network's last hidden layer
+Distances = NDArray[np.float32]  # (n,), 0…2
+
+CUTS = (0.5, 0.95)  # the quantiles of known distances between nearer, usual and far ones
+
+
+class DriftParams(StrictModel):
+    """`drift:` in params.yaml.
+
+    Drift needs a p-value below `level` and an effect size of at least `min_effect`, 0…1, since
+    with many images any difference is significant; `min_feature_effect` is that of features.
+    """
+
+    level: Annotated[float, Field(gt=0, lt=1)]
+    min_effect: Annotated[float, Field(ge=0, le=1)]
+    min_feature_effect: Annotated[float, Field(ge=0, le=1)]
+
+
+class Comparison(NamedTuple):
+    """New images against known ones: effect size 0…1 (below `least` no drift), and p-value."""
+
+    name: str
+    effect: float
+    p_value: float
+    least: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    name: str
+    effect: float
+    p_value: float
+    drifted: bool
+
+
+def judge(comparisons: Sequence[Comparison], level: float) -> list[Drift]:
+    """Which comparisons mean drift; `level` is the chance that any does where nothing changed."""
+    bonferroni = [(each, min(1.0, each.p_value * len(comparisons))) for each in comparisons]
+    return [Drift(c.name, c.effect, p, p < level and c.effect >= c.least) for c, p in bonferroni]
+
+
+def compare_values(name: str, new: np.ndarray, known: np.ndarray, least: float) -> Comparison:
+    """Compare a value per image by the two-sample Kolmogorov-Smirnov test."""
+    from scipy.stats import ks_2samp
+
+    found = ks_2samp(new, known, method="asymp")
+    return Comparison(name, float(found.statistic), float(found.pvalue), least)
+
+
+def compare_counts(name: str, new: Labels, known: Labels, least: float) -> Comparison:
+    """Compare counts per class int64 (classes,) by Pearson's χ² test of homogeneity.
+
+    The effect is the total variation distance: the share that would have to change class.
+    """
+    from scipy.stats import chi2_contingency
+
+    counts = np.stack([new, known])[:, (new + known) > 0]
+    effect = float(np.abs(np.subtract(*(counts / counts.sum(axis=1, keepdims=True)))).sum() / 2)
+    return Comparison(name, effect, float(chi2_contingency(counts, correction=False).pvalue), least)
+
+
+def compare_accuracy(correct: int, rows: int, holdout: tuple[int, int]) -> Comparison:
+    """Whether fewer are right than in `holdout` (right answers, rows): Fisher's exact test."""
+    from scipy.stats import fisher_exact
+
+    known, known_rows = holdout
+    table = [[correct, rows - correct], [known, known_rows - known]]
+    p_value = float(fisher_exact(table, alternative="less").pvalue)
+    return Comparison("accuracy", max(0.0, known / known_rows - correct / rows), p_value, 0.0)
+
+
+class KnownFeatures:
+    """Features float32 (n, k), n at least 2, of images that the model was not fitted on.
+
+    An image is as foreign as its features are far, by cosine distance, from the nearest known
+    ones (Sun et al. 2022, «Out-of-Distribution Detection with Deep Nearest Neighbors»). `known`
+    are the distances of the known images to their nearest other one.
+    """
+
+    def __init__(self, features: Features) -> None:
+        from sklearn import set_config
+        from sklearn.neighbors import NearestNeighbors
+
+        set_config(working_memory=64)  # MB, for distances: all at once would take 400
+        self._nearest = NearestNeighbors(n_neighbors=1, metric="cosine").fit(features)
+        self.known: Distances = self._nearest.kneighbors()[0][:, 0]
+        self.cuts: NDArray[np.float64] = np.quantile(self.known, CUTS)
+
+    def distances(self, features: Features) -> Distances:
+        found: Distances = self._nearest.kneighbors(features)[0][:, 0]
+        return found
+
+    def compare(self, distances: Distances, least: float) -> Comparison:
+        """Compare how many are near, usual, and farther than 95 % of the known; see `CUTS`."""
+        new, known = (
+            np.bincount(np.searchsorted(self.cuts, each, side="right"), minlength=3)
+            for each in (distances, self.known)
+        )
+        return compare_counts("features", new, known, least)

@@ -1,0 +1,56 @@
+"""Whether hold-out rows are so many that a limit of the gate means anything."""
+
+from collections.abc import Mapping, Sequence
+from math import ceil, log
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imageproof.judge.gate import PromoteParams
+
+SIDE = 0.025  # of the exact 95 % interval: that of n rows, all right, begins at SIDE^(1/n)
+OF_ALL = "max_accuracy_loss", "max_total_loss"
+OF_CLASS = "max_sensitivity_loss", "min_sensitivity"
+OF_EACH = (  # a row counts for one of all rows only if its class has as many as the others
+    *("min_balanced_accuracy", "max_balanced_accuracy_loss"),
+    *("min_macro_f1", "max_macro_f1_loss"),
+)
+
+
+def lacking(params: "PromoteParams", counts: Sequence[int]) -> dict[str, int]:
+    """Limits that ask for more hold-out rows than a class has, or all have, and for how many.
+
+    `counts` are the rows of each class. If all rows are right, a least figure must be reached by
+    the exact 95 % interval; a loss of one row must be allowed. For macro-F1, where a wrong row
+    counts half in its own class and half in another, that is so to first order.
+    """
+    found = {}
+    for key in (*OF_CLASS, *OF_ALL, *OF_EACH):
+        if not (limit := getattr(params, key)):
+            continue
+        limit = min(limit, 0.9999)
+        needed = log(SIDE, limit) if key.startswith("min_") else 1 / limit
+        needed = ceil(needed / (len(counts) if key in OF_EACH else 1) - 1e-9)
+        if needed > (sum(counts) if key in OF_ALL else min(counts)):
+            found[key] = needed
+    return found
+
+
+def least(counts: Sequence[int], names: Sequence[str]) -> str:
+    """The class that has fewest rows, and how many."""
+    rows, name = min(zip(counts, names, strict=True), key=lambda pair: pair[0])
+    return f"{rows:,} of class {name}"
+
+
+def few_holdout_rows(
+    summary: Mapping[str, Any], params: "PromoteParams", names: Sequence[str]
+) -> list[str]:
+    """A line if limits of the gate ask for more hold-out rows than there are, by split.json."""
+    of_class = summary["class_counts"]["holdout"]
+    counts = [of_class.get(str(label), 0) for label in range(len(names))]
+    few = [
+        f"promote.{key} ({needed:,}{' of each class' * (key not in OF_ALL)})"
+        for key, needed in lacking(params, counts).items()
+    ]
+    found = f"{sum(counts):,} hold-out rows, {least(counts, names)}, are too few for "
+    mend = "; raise `holdout` of split, add rows, or change these limits"
+    return [found + ", ".join(few) + mend] if few else []

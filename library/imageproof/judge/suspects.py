@@ -1,0 +1,75 @@
+"""Labels that are probably wrong, by what models say that were not trained on them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from cleanlab.count import num_label_issues  # type: ignore[import-untyped]
+from cleanlab.filter import find_label_issues  # type: ignore[import-untyped]
+from sklearn.model_selection import StratifiedKFold
+
+from imageproof.base.dataset import (
+    Dataset,
+    Labels,
+    Probabilities,
+    Rows,
+    Split,
+    load_split,
+    save_split,
+)
+from imageproof.base.errors import DataError
+
+# Trains a model on the first images, and asks it for the second: float32 (n, classes).
+Ask = Callable[[Dataset, Dataset], Probabilities]
+
+
+def folds_of(labels: Labels, hashes: Sequence[bytes], *, folds: int, seed: int) -> Rows:
+    """The fold of each row, 0…folds - 1: stratified by class, equal images in one fold.
+
+    A DataError if a class has fewer different images than there are folds.
+    """
+    _, first, copy = np.unique(np.asarray(hashes), return_index=True, return_inverse=True)
+    classes, counts = np.unique(labels[first], return_counts=True)
+    if counts.min() < folds:
+        rare = f"class {classes[counts.argmin()]} has {counts.min()} different images"
+        raise DataError(f"{rare}, --folds is {folds}; ask for fewer folds, or add images")
+    fold = np.empty(len(first), np.int64)
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    for number, (_, rows) in enumerate(splitter.split(first, labels[first])):
+        fold[rows] = number
+    return fold[copy]
+
+
+def out_of_fold(
+    data: Dataset, fold: Rows, ask: Ask, *, folder: Path
+) -> Iterator[tuple[Rows, Probabilities]]:
+    """For each fold its rows, and what a model says of them that was trained on the others.
+
+    Both are given to `ask` as files in `folder`, so that no fold need fit into memory.
+    """
+    for number in range(fold.max() + 1):
+        own, parts = np.flatnonzero(fold == number), []
+        for name, rows in (("others", np.flatnonzero(fold != number)), ("own", own)):
+            save_split(folder / f"{name}.npz", Split(data, rows), picks=rows)
+            parts.append(load_split(folder / f"{name}.npz").data)
+        yield own, ask(*parts)
+
+
+def suspects(labels: Labels, probabilities: Probabilities) -> tuple[pd.DataFrame, int]:
+    """The rows whose label models contradict, the most suspicious first; how many are wrong, about.
+
+    Columns: row, suggested (the most probable class), and quality: the probability of the label.
+    `probabilities` float32 (n, classes) are out of fold. The number is that of the labels that are
+    contradicted with confidence: Northcutt, Jiang and Chuang 2021, «Confident learning»,
+    doi:10.1613/jair.1.12125. Rows beyond it are listed too: rare errors are among them.
+    """
+    rows = find_label_issues(
+        labels,
+        probabilities,
+        filter_by="predicted_neq_given",
+        return_indices_ranked_by="self_confidence",
+    )
+    suggested, quality = probabilities[rows].argmax(axis=1), probabilities[rows, labels[rows]]
+    table = pd.DataFrame({"row": rows, "suggested": suggested, "quality": quality})
+    return table, int(num_label_issues(labels, probabilities))

@@ -1,0 +1,1 @@
+"""What a training with Keras needs beside its fit: batches, checkpoint, cost, export."""

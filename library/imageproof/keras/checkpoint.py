@@ -1,0 +1,119 @@
+"""The state of a training after each epoch, in a file: one that was killed goes on from there.
+
+Keras's BackupAndRestore leaves out the state of random layers: after it dropout drops others.
+"""
+
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from filelock import FileLock, Timeout
+from pydantic import BaseModel
+
+from imageproof.base.dataset import load_arrays
+from imageproof.base.errors import DataError
+from imageproof.base.files import reading_as, replacing
+from imageproof.outputs import Metrics
+
+if TYPE_CHECKING:
+    import keras
+
+FORGOTTEN_AFTER_S = 7 * 24 * 3600.0  # a training that nobody started again
+
+
+class State(BaseModel):
+    """What a training has reached; times in s. `phase_start`: the epochs before this phase."""
+
+    run_id: str = ""  # of MLflow
+    history: list[Metrics] = []
+    spent: Metrics = {}  # user_s, system_s, elapsed_s
+    epoch_s: list[float] = []
+    phase: int = 0
+    phase_start: int = 0
+
+
+class Checkpoint:
+    """The saved state of a training, empty if there is none. Without a path nothing is saved."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path, self.state = path, State()
+        self._arrays: dict[str, list[np.ndarray]] = {"variables": [], "optimizer": [], "best": []}
+        self._lock: FileLock | None = None
+        if path and path.exists():
+            try:
+                self._read(path)
+            except DataError as error:
+                print(f"warning: {error}; the training starts anew", file=sys.stderr)
+
+    @classmethod
+    def reserved(cls, path: Path) -> "Checkpoint":
+        """The checkpoint at a path; one without a path while another process uses it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{path}.lock")  # the system releases it when the process ends
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return cls()
+        checkpoint = cls(path)
+        checkpoint._lock = lock
+        return checkpoint
+
+    def begin(self, run_id: str) -> None:
+        """Remember the run; delete the checkpoints that nobody has used for a week."""
+        self.state.run_id = run_id
+        self._write()
+        for other in self.path.parent.iterdir() if self.path else ():
+            if other.stat().st_mtime < time.time() - FORGOTTEN_AFTER_S:
+                other.unlink(missing_ok=True)
+
+    def save(self, model: "keras.Model", state: State, best: list[np.ndarray]) -> None:
+        """Save all that decides the epochs to come; `best` are the weights of the best so far."""
+        self.state = state.model_copy(update={"run_id": self.state.run_id})
+        if self.path:
+            self._arrays["variables"] = _values(model.variables)
+            self._arrays["optimizer"] = _values(model.optimizer.variables)
+            self._arrays["best"] = best
+            self._write()
+
+    def restore(self, model: "keras.Model") -> list[np.ndarray]:
+        """Set all variables of the model, random states too; returns the best weights so far."""
+        _assign(model.variables, self._arrays["variables"])
+        return self._arrays["best"]
+
+    def restore_optimizer(self, model: "keras.Model") -> None:
+        with model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_variables)
+            _assign(model.optimizer.variables, self._arrays["optimizer"])
+
+    def remove(self) -> None:
+        if self.path:
+            self.path.unlink(missing_ok=True)
+        if self._lock:
+            self._lock.release()
+
+    def _write(self) -> None:
+        if not self.path:
+            return
+        numbered = {f"{of}.{i}": v for of, all_ in self._arrays.items() for i, v in enumerate(all_)}
+        state = np.frombuffer(self.state.model_dump_json().encode(), np.uint8)
+        with replacing(self.path) as temporary:
+            np.savez(temporary, allow_pickle=False, state=state, **numbered)
+
+    def _read(self, path: Path) -> None:
+        with reading_as("the state of a training", path), path.open("rb") as file:
+            arrays = load_arrays(file)
+            self.state = State.model_validate_json(arrays.pop("state").tobytes())
+            for name, array in arrays.items():  # in their order
+                self._arrays[name.partition(".")[0]].append(array)
+
+
+def _values(variables: Iterable["keras.Variable"]) -> list[np.ndarray]:
+    return [np.array(variable) for variable in variables]
+
+
+def _assign(variables: list["keras.Variable"], values: list[np.ndarray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

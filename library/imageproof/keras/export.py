@@ -1,0 +1,145 @@
+"""A trained network made ready to answer: calibrated, written to files, and proved equal."""
+
+import json
+import logging
+import re
+import warnings
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import onnx
+
+from imageproof.base import inference
+from imageproof.base.dataset import Dataset, Probabilities
+from imageproof.base.errors import ImageproofError
+from imageproof.base.files import replacing
+from imageproof.base.inference import FEATURES, IMAGES, PROBABILITIES
+from imageproof.keras.batches import in_order
+from imageproof.keras.temperature import fit_temperature
+
+TOLERANCE = 1e-4  # of a probability: Keras and ONNX Runtime sum float32 in many layers
+
+
+class Calibrated(NamedTuple):
+    """A network scaled by its temperature, and its probabilities of the validation rows."""
+
+    model: keras.Model
+    temperature: float
+    validation: Probabilities
+
+
+def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
+    """Fold the temperature that fits the validation rows best into a copy of the network.
+
+    softmax(log p / T) keeps the order of p; `log p` stands for the logits, which an ensemble does
+    not have (they differ by one number per row, which softmax cancels).
+    """
+    batches = in_order(validation, classes=model.output_shape[1])
+    fitted = model.predict(batches, verbose=0)
+    if not np.isfinite(fitted).all():
+        raise ImageproofError(
+            "the trained network answers nan: it diverged; lower its learning rate"
+        )
+    temperature = fit_temperature(fitted, validation.labels)
+    log = keras.ops.log(model.outputs[0])
+    logits = keras.layers.Rescaling(1 / temperature, name="temperature")(log)
+    scaled = keras.Model(model.inputs, keras.layers.Softmax(name=PROBABILITIES)(logits))
+    return Calibrated(scaled, temperature, scaled.predict(batches, verbose=0))
+
+
+def write_keras(model: keras.Model, path: Path) -> None:
+    """Write the model as `.keras`, without Keras's date and memory addresses: equal bytes."""
+    with replacing(path) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        metadata = json.loads(members["metadata.json"])
+        metadata.pop("date_saved", None)
+        members["metadata.json"] = json.dumps(metadata).encode()
+        members["config.json"] = _without_addresses(members["config.json"])
+        with zipfile.ZipFile(temporary, "w") as archive:
+            for name in sorted(members):
+                archive.writestr(zipfile.ZipInfo(name), members[name])
+
+
+def write_onnx(model: keras.Model, path: Path) -> None:
+    """Write the network as ONNX: from `images` uint8 (n, *shape) to `probabilities`.
+
+    The tensor `features` in it is the last hidden layer, float32 (n, k). Equal networks give
+    equal bytes: the exporter names tensors by counters and orders constants by their hash.
+    """
+    images = keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="uint8", name=IMAGES)
+    # the input of the last layer that has weights; of several members, the last one's
+    last = [layer for layer in model.layers if layer.weights][-1]
+    hidden = keras.layers.Flatten(name=FEATURES)(last.input)
+    named = keras.Model(model.inputs, {PROBABILITIES: model.outputs[0], FEATURES: hidden})
+    # said, as Keras else exports some networks as they are in training
+    both = keras.Model(model.inputs, named(model.inputs[0], training=False))
+    # it logs a traceback where it cannot simplify a sum such as x + 3, and goes on without
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    with replacing(path) as temporary:
+        with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # tf2onnx on NumPy 2
+            both.export(temporary, format="onnx", verbose=False, input_signature=[images])
+        network = onnx.load(temporary)
+        _normalise(network.graph)
+        onnx.checker.check_model(network)
+        onnx.save(network, temporary)
+
+
+def check_equal(path: Path, expected: Probabilities, validation: Dataset, *, threads: int) -> None:
+    """Refuse an ONNX file whose answers to the validation rows differ from Keras's."""
+    answers = inference.load(path, threads=threads).predict(validation.images)
+    largest = float(np.abs(answers - expected).max())
+    if not largest <= TOLERANCE:  # false for NaN
+        raise ImageproofError(
+            f"{path}: ONNX Runtime's probabilities of the validation rows differ from Keras's by "
+            f"up to {largest:.2g}, at most {TOLERANCE:g} is allowed; build it of other layers"
+        )
+
+
+def _without_addresses(config: bytes) -> bytes:
+    """Number the objects that layers share by first appearance; Keras uses memory addresses."""
+    shared = rb'"shared_object_id": (\d+)'
+    addresses = list(dict.fromkeys(re.findall(shared, config)))
+    return re.sub(shared, lambda m: b'"shared_object_id": %d' % addresses.index(m[1]), config)
+
+
+def _normalise(graph: onnx.GraphProto) -> None:
+    """Leave only the output `probabilities`; order nodes and constants by use, number them."""
+    nodes = _in_order(graph)
+    fixed = (IMAGES, PROBABILITIES, FEATURES, "")
+    used = dict.fromkeys(name for node in nodes for name in (*node.input, *node.output))
+    numbers = {name: f"tensor_{n}" for n, name in enumerate(used) if name not in fixed}
+    for node in nodes:
+        node.name = ""
+        for names in (node.input, node.output):
+            names[:] = [numbers.get(name, name) for name in names]
+    by_name = {each.name: each for each in graph.initializer}
+    constants = [by_name[name] for name in used if name in by_name]
+    for each in constants:
+        each.name = numbers[each.name]
+    outputs = [each for each in graph.output if each.name == PROBABILITIES]
+    for end in (*graph.input, *outputs):
+        end.type.tensor_type.shape.dim[0].dim_param = "n"
+    inputs = list(graph.input)
+    graph.CopyFrom(onnx.helper.make_graph(nodes, "classifier", inputs, outputs, constants))
+
+
+def _in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes that lead to the outputs, each after those that it needs."""
+    makers = {name: node for node in graph.node for name in node.output}
+    ordered: dict[str, onnx.NodeProto] = {}  # by its first output
+
+    def add(name: str) -> None:
+        node = makers.get(name)
+        if node and node.output[0] not in ordered:
+            for needed in reversed(node.input):
+                add(needed)
+            ordered[node.output[0]] = node
+
+    for output in sorted((each.name for each in graph.output), reverse=True):
+        add(output)
+    return list(ordered.values())

@@ -1,0 +1,81 @@
+"""What several models share: types of arguments, first and last layers, and `compact`'s network."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from imageproof.base.dataset import Shape
+
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Padding = Literal["valid", "same"]
+# Keras has no types, and is imported only when a model is built.
+Model = Any
+Layers = list[Any]
+
+
+def raw_pixels(image_shape: Shape) -> Layers:
+    """Input layers: uint8 images (n, *image_shape) to float (n, height, width, 1 or 3) of 0…1."""
+    from keras import Input, layers
+
+    return [
+        Input(image_shape, dtype="uint8"),
+        layers.Rescaling(1 / 255),
+        layers.Reshape((*image_shape, 1)[:3]),
+    ]
+
+
+def convolution(filters: int, size: int, *, padding: Padding, pooled: bool = False) -> Layers:
+    """A convolution of size×size, 2×2 max-pooling if `pooled`, batch normalization, and ReLU."""
+    from keras import layers
+
+    from imageproof.keras.normalization import FusedBatchNormalization
+
+    return [
+        layers.Conv2D(filters, size, padding=padding, use_bias=False),
+        # pooling first gives the same maxima (gamma is positive) for a quarter of the work
+        *([layers.MaxPooling2D(2)] if pooled else []),
+        FusedBatchNormalization(momentum=0.9),
+        layers.ReLU(),
+    ]
+
+
+def compact_net(filters: list[int], size: int, *, image_shape: Shape) -> Layers:
+    """From scaled pixels to features (n, k): one convolution of size×size and three of 3×3."""
+    from keras import layers
+
+    border = padding(image_shape)
+    return [
+        *convolution(filters[0], size, padding=border, pooled=True),
+        *convolution(filters[1], 3, padding=border),
+        *convolution(filters[2], 3, padding=border, pooled=True),
+        *convolution(filters[3], 3, padding=border),
+        layers.Flatten(),
+    ]
+
+
+def dense_net(units: list[int], dropout: list[float]) -> Layers:
+    """Dense ReLU layers, each followed by dropout."""
+    from keras import layers
+
+    pairs = zip(units, dropout, strict=True)
+    each = [(layers.Dense(n, activation="relu"), layers.Dropout(rate)) for n, rate in pairs]
+    return [layer for pair in each for layer in pair]
+
+
+def padding(image_shape: Shape) -> Padding:
+    """`"same"` below 24 pixels, where there is no border to lose; otherwise `"valid"`."""
+    return "valid" if min(image_shape[:2]) >= 24 else "same"
+
+
+def probabilities(classes: int) -> Any:
+    """The last layer, a softmax: float32 (n, classes), in mixed precision too."""
+    from keras import layers
+
+    return layers.Dense(classes, activation="softmax", dtype="float32")
+
+
+def apply(layers: Layers, values: Any) -> Any:
+    for layer in layers:
+        values = layer(values)
+    return values

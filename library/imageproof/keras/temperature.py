@@ -1,0 +1,64 @@
+"""Temperature scaling; apart from `confidence`, as a change here trains all models again."""
+
+from collections.abc import Callable
+from math import exp, log
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageproof.base import inference
+from imageproof.base.dataset import Dataset, Labels, Probabilities
+from imageproof.base.errors import ImageproofError
+from imageproof.base.files import replacing
+from imageproof.outputs import TrainOutputs
+
+TEMPERATURES = (0.05, 20.0)
+
+
+def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
+    """The T, 0.05…20, at which softmax(log(p) / T) has the lowest log loss; 1 if none is better.
+
+    Guo et al. 2017, «On Calibration of Modern Neural Networks», section 4.2. A row whose true
+    class has probability 0 is left out: no temperature makes it better. `labels` int64 (n,).
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    possible = probabilities[np.arange(len(labels)), labels] > 0
+    answers, truth = probabilities[possible], labels[possible]
+    if (answers.argmax(axis=1) == truth).all():
+        return 1.0  # the loss would fall until all answers are certain
+    with np.errstate(divide="ignore"):
+        logits = np.log(answers, dtype=np.float64)
+    of_truth = logits[np.arange(len(truth)), truth]
+
+    def loss(log_temperature: float) -> float:
+        scale = exp(-log_temperature)
+        return float(np.mean(logsumexp(scale * logits, axis=1) - scale * of_truth))
+
+    bounds = [log(temperature) for temperature in TEMPERATURES]
+    best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    return exp(best.x) if best.fun < loss(0.0) else 1.0
+
+
+def write_calibrated(
+    network: Callable[..., Any], outputs: TrainOutputs, validation: Dataset, *, threads: int
+) -> tuple[float, Probabilities]:
+    """Write the ONNX model `network(temperature=…)`, calibrated; its temperature, its answers."""
+
+    def answers(temperature: float) -> Probabilities:
+        with replacing(outputs.model) as temporary:
+            temporary.write_bytes(network(temperature=temperature).SerializeToString())
+        found = inference.load(outputs.model, threads=threads).predict(validation.images)
+        if not np.allclose(found.sum(axis=1), 1, atol=1e-3):  # false for NaN
+            raise ImageproofError(f"{outputs.model}: its rows do not sum to 1, or are nan")
+        return found
+
+    temperature = fit_temperature(answers(1.0), validation.labels)
+    return temperature, answers(temperature)
+
+
+def truth_probabilities(probabilities: Probabilities, labels: Labels) -> NDArray[np.float32]:
+    """The probability that each row's true class got, float32 (n,), ascending."""
+    return np.sort(probabilities[np.arange(len(labels)), labels])

@@ -1,0 +1,62 @@
+"""The commands that flows run: `dvc …` for the pipeline and `digits …` for registered models."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from prefect import get_run_logger, runtime
+
+from imageproof.base import process
+from imageproof.base.commands import CommandFailedError, Commands
+from imageproof.base.errors import ImageproofError
+from imageproof.dvc.repro import DVC, reproduce
+
+DIGITS = Path(sys.executable).with_name("digits")
+REFUSED = 5
+
+
+class Dvc(Commands):
+    """DVC in the project's folder during one flow run; its output is the log of the task."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        env = process.child_environment(flow_run=str(runtime.flow_run.id))
+        # the code of the folder in which a stage runs: of an experiment, a copy
+        paths = filter(None, ["src", env.get("PYTHONPATH")])
+        self._env = env | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+
+    def other(self, *arguments: str) -> None:
+        """Run a DVC command that runs no stage; raises ImageproofError with its last lines."""
+        try:
+            self.run([*DVC, *arguments], env=self._env, on_line=get_run_logger().info)
+        except CommandFailedError as error:
+            raise ImageproofError(f"dvc {arguments[0]} {error}", *error.lines[-5:]) from None
+
+    def reproduce(self, name: str, *command: str) -> str:
+        """Run the stages of `dvc repro NAME`, or of another command; how `name` ended."""
+        return reproduce(name, self, get_run_logger().info, command=command, env=self._env)
+
+
+def run_command(*arguments: str, allowed: Sequence[int] = (0,), **options: Any) -> Any:
+    """Run `digits ARGUMENTS --OPTION=VALUE … --json`; returns the JSON that it printed.
+
+    Another exit code than those `allowed` is an ImageproofError, with its own errors.
+    """
+    given = [f"--{name}={value}" for name, value in options.items() if value]
+    command = [str(DIGITS), *arguments, *given, "--json"]
+    with TemporaryFile("w+", encoding="utf-8") as output:
+        try:
+            Commands().run(command, stdout=output, on_line=get_run_logger().info)
+        except CommandFailedError as error:
+            if error.code not in allowed:
+                said = [line[7:] for line in error.lines if line.startswith("error: ")]
+                reason = "; ".join(said) or "no error line"
+                raise ImageproofError(
+                    f"digits {arguments[0]} (exit {error.code}): {reason}"
+                ) from None
+        output.seek(0)
+        return json.load(output)

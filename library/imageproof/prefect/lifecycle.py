@@ -1,0 +1,75 @@
+"""How a flow run starts and ends: as a program, on a worker, with an error; what its page shows."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from logging import Logger, LoggerAdapter, LogRecord
+from pathlib import Path
+from socket import gethostname
+from typing import Any, NoReturn, ParamSpec, cast
+
+from prefect import get_run_logger
+from prefect.artifacts import create_table_artifact
+from prefect.client.schemas.objects import State
+from prefect.exceptions import FailedRun
+from prefect.states import Completed, Failed
+
+from imageproof.base import params_yaml, process
+from imageproof.base.errors import ImageproofError
+from imageproof.base.repository import try_git
+from imageproof.prefect.server import ensure_server
+
+# Of a flow: the code that runs; a deployment has that of its registration.
+VERSION = try_git("describe", "--always", "--dirty", "--exclude=*") or None
+P = ParamSpec("P")
+Work = Callable[P, State[None]]
+
+
+def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
+    """Run a flow and exit: 0 if it completed, 1 if not, 4 without a server, 130 or 143."""
+
+    def work() -> None:
+        ensure_server()
+        if not flow_run().is_completed():
+            sys.exit(1)
+
+    process.run_program(work)
+
+
+def in_project(work: Work[P]) -> Work[P]:
+    """Decorate the work of a flow, done in the project that is the current folder.
+
+    An error that the user can mend becomes the message of a Failed state, without a traceback.
+    """
+
+    @wraps(work)
+    def run(*args: P.args, **kwargs: P.kwargs) -> State[None]:
+        process.set_environment()
+        cast(LoggerAdapter[Logger], get_run_logger()).logger.addFilter(_is_new)
+        get_run_logger().info("code %s in %s on %s", VERSION, Path.cwd(), gethostname())
+        try:
+            params_yaml.read()  # to fail first if there is no project
+            return work(*args, **kwargs)
+        except ImageproofError as error:
+            return Failed(message=str(error))
+
+    return run
+
+
+def _is_new(record: LogRecord) -> bool:
+    """A log filter: drop the traceback of a failed run, whose state's message has told why."""
+    return not (record.exc_info and isinstance(record.exc_info[1], FailedRun))
+
+
+def show_table(project: str, rows: list[dict[str, Any]], name: str, description: str) -> None:
+    """Create a table artifact of a project; the keys of the rows are its columns."""
+    key = f"{project}-{name}".lower().replace("_", "-")
+    create_table_artifact(rows, key=key, description=description)
+
+
+def show_drift(project: str, found: dict[str, Any], key: str, data: str, *more: str) -> State[None]:
+    """Show the drift that `digits score` or `digits monitor` found; returns the flow's state."""
+    what = f"{found['rows']:,} rows of {data} by {found['model']}"
+    show_table(project, found["drift"], key, "\n\n".join([what, *more, *found["warnings"]]))
+    drifted = ", ".join(found["drifted"]) or "nothing"
+    return Completed(message=f"{found['rows']:,} rows; drifted: {drifted}")

@@ -1,0 +1,92 @@
+"""The stages of a flow run as Prefect tasks, and where other tasks of a flow run."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from threading import Semaphore
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from imageproof.base.errors import BusyError, ImageproofError, ServiceError
+from imageproof.dvc.pipeline import Stage
+from imageproof.dvc.repro import NOT_RUN
+from imageproof.prefect.commands import Dvc
+from imageproof.prefect.pools import Pools
+
+# Options of a task that runs one command, such as a stage, and has a parameter `name`.
+STEP: dict[str, Any] = {
+    "task_run_name": "{name}",
+    "cache_policy": NO_CACHE,
+    "retries": 2,
+    "retry_delay_seconds": [10, 60],
+    # another try may succeed where a service failed, or something was busy
+    "retry_condition_fn": lambda _, __, s: s.data in (ServiceError.exit_code, BusyError.exit_code),
+}
+
+
+def ended(work: Callable[..., str | None], *arguments: Any) -> State[None]:
+    """How a command ended, which `work` returns or raises, as the state of its task."""
+    try:
+        how = work(*arguments)
+    except ImageproofError as error:
+        return Failed(message=f"{error} (exit code {error.exit_code})", data=error.exit_code)
+    return Completed(name="Cached" if how in NOT_RUN.values() else None, message=how)
+
+
+def run_stages(
+    pipeline: Sequence[Stage], dvc: Dvc, pools: Pools | None, *, trainings: int, force: bool
+) -> dict[str, State[Any]]:
+    """A task per stage, here or in a work pool; at most so many `trainings` run here at a time.
+
+    Returns their final states, NotReady below a failed stage.
+    """
+    futures: dict[str, Any] = {}
+    changed = set[str]()
+    training = Semaphore(trainings)
+    stages = {stage.name: stage for stage in pipeline}
+
+    def bring_up_to_date(name: str) -> str:
+        stage = stages[name]
+        if not (force or stage.changed or changed.intersection(stage.upstream)):
+            return "unchanged"
+        if pools and (pool := pools.pool(stage)):
+            how = pools.run(stage, pool, dvc)
+        else:
+            command = ("repro", "--single-item", "--force", stage.name) if force else ()
+            with training if stage.threaded else nullcontext():
+                how = dvc.reproduce(stage.name, *command)
+        if how != "unchanged":
+            changed.add(stage.name)
+        return how
+
+    @task(**STEP)
+    def run_stage(name: str) -> State[None]:
+        return ended(bring_up_to_date, name)
+
+    for stage in pipeline:
+        after: Any = {"wait_for": [futures[name] for name in stage.upstream if name in futures]}
+        futures[stage.name] = run_stage.submit(stage.name, **after)
+    for future in futures.values():
+        future.wait()  # else `state` asks the server, which learns of it a little later
+    return {name: future.state for name, future in futures.items()}
+
+
+@contextmanager
+def task_runner(scheduler: str, at_once: int = 1) -> Iterator[Any]:
+    """The workers of a Dask scheduler, or `at_once` threads of this process without an address."""
+    if not scheduler:
+        with ThreadPoolTaskRunner[Any](max_workers=at_once) as threads:
+            yield threads
+        return
+    from prefect_dask.task_runners import DaskTaskRunner  # not everybody installs Dask
+
+    with DaskTaskRunner(address=scheduler) as dask:
+        try:
+            dask.client.scheduler_info()
+        except OSError:
+            raise ServiceError(f"scheduler: no Dask scheduler at {scheduler}") from None
+        yield dask

@@ -1,0 +1,180 @@
+"""The model card of a version, with the headings of Mitchell et al. 2019, «Model Cards»."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from io import StringIO
+from math import inf
+from typing import Any
+
+from markupsafe import Markup
+from mlflow import MlflowClient
+from mlflow.artifacts import load_text
+from pydantic import TypeAdapter
+
+from imageproof.base import repository
+from imageproof.base.errors import markdown
+from imageproof.base.files import text_sha256
+from imageproof.base.html.templates import templates
+from imageproof.base.pictures import TREATMENTS
+from imageproof.dvc import provenance
+from imageproof.judge import slices
+from imageproof.judge.behaviour import accuracies, fragile_line, words
+from imageproof.mlflow.page import HISTORY
+from imageproof.mlflow.runs import own_tags, tag
+from imageproof.outputs import EVALUATED, ClassFigures
+from imageproof.registry.model_files import ModelFiles
+from imageproof.registry.trace import Origin, check_gate_record
+from imageproof.registry.versions import Registry
+
+DESCRIPTION_SHA256 = tag("description_sha256")  # tag of a version: what we wrote as its description
+MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more
+HEAD = "| when, UTC | what | hold-out accuracy | by | why |\n| --- | --- | --- | --- | --- |\n"
+MAX_TEXT = 1_000_000  # bytes of a file of a run; statistics.json of 10 classes has 8,000
+DAMAGED = (ValueError, KeyError, OSError)  # a damaged file must not stop a promotion
+
+# Of each split, by the names that its metrics have after `test_` and `holdout_`.
+FIGURES = {
+    "rows": "rows",
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro-F1",
+    "top5_accuracy": "top-5 accuracy",
+    "kappa": "Cohen's kappa",
+    "loss": "log loss",
+    "brier": "Brier score",
+    "ece": "expected calibration error",
+    "coverage_asked": "coverage of answer sets, asked",
+    "coverage": "coverage of answer sets",
+    "mean_set_size": "classes in an answer set",
+    "unsure": "unsure answers",
+}
+ELSEWHERE = ("classes", "data_md5", "model", "parameters", "split_md5")  # params named above
+
+
+def card(origin: Origin, files: ModelFiles) -> str:
+    environment = templates("imageproof.registry", autoescape=False, finalize=_escaped)
+    environment.filters["number"] = _number
+    return environment.get_template("card.md.j2").render(_facts(origin, files))
+
+
+def write(origin: Origin, files: ModelFiles) -> None:
+    """Log the card beside the gate's record, and make it the version's description.
+
+    What a description has no room for is cut off; one that a person wrote stays.
+    """
+    text, client = card(origin, files), MlflowClient()
+    path = f"gate/{origin.model}-{origin.version}-card.md"
+    client.log_text(origin.run_id, text, path)
+    version = client.get_model_version(origin.model, origin.version)
+    present = version.description or ""
+    if present and text_sha256(present) != version.tags.get(DESCRIPTION_SHA256):
+        return
+    if len(text) > MAX_DESCRIPTION:
+        rest = f"\n\nThe whole card: {path} among its run's artifacts.\n"
+        text = text[: MAX_DESCRIPTION - len(rest)].rpartition("\n\n")[0] + rest
+    sha256 = text_sha256(text)
+    client.set_model_version_tag(origin.model, origin.version, DESCRIPTION_SHA256, sha256)
+    client.update_model_version(origin.model, origin.version, text)
+
+
+def write_history(registry: Registry) -> None:
+    """Show the moves of the champion in the model's description, the newest first."""
+    client = MlflowClient()
+    present = client.get_registered_model(registry.name).description or ""
+    above, heading, _ = present.partition(HISTORY)
+    if not heading:  # it is a person's
+        return
+    text = f"{above}{HISTORY}\n\n{HEAD}"
+    for move in reversed(registry.moves()):
+        accuracy = _number(move.figures.get("holdout_accuracy"))
+        who, why = (markdown(each[:100]) for each in (move.by, move.reason))
+        what = f"{move.action} to {move.after or 'none'}"
+        row = f"| {move.at[:16]} | {what} | {accuracy} | {who} | {why} |\n"
+        if len(text) + len(row) > MAX_DESCRIPTION:
+            break
+        text += row
+    client.update_registered_model(registry.name, text)
+
+
+def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
+    run = MlflowClient().get_run(origin.run_id)
+    metrics, by_class = run.data.metrics, _by_class(origin.run_id)
+    recognised = {k: v for k in by_class if (v := by_class[k].get("sensitivity")) is not None}
+    requirements = files.folder / "requirements.txt"
+    return {
+        "origin": origin,
+        "files": files,
+        "treatment": TREATMENTS[origin.params.get("image.fit", "digit")],  # as `served` does
+        "metrics": metrics,
+        "params": {k: v for k, v in origin.params.items() if k not in ELSEWHERE},
+        "restored_from": own_tags(run.data.tags).get("restored_from"),
+        "names": [*by_class] or [*range(files.classes)],
+        "by_class": by_class,
+        "weakest": min(recognised, key=lambda name: recognised[name], default=None),
+        "slices": _slices(origin.run_id),
+        "figures": [
+            [words, *(_with_interval(metrics, f"{split}_{name}") for split in EVALUATED)]
+            for name, words in FIGURES.items()
+            if f"test_{name}" in metrics
+        ],
+        **_behaviour(metrics),
+        "gate": json.loads(check_gate_record(origin) or "null"),
+        "data": provenance.described_data(origin.data_md5, origin.git_commit),
+        "code": repository.origin(),
+        "libraries": requirements.read_text("utf-8").splitlines() if requirements.exists() else [],
+    }
+
+
+def _by_class(run_id: str) -> dict[str, dict[str, float | None]]:
+    """The figures of each class on the test rows; empty if the run has none that can be read."""
+    with suppress(*DAMAGED):
+        text = _read(run_id, "statistics.json")
+        return TypeAdapter(dict[str, ClassFigures]).validate_json(text)["test"].by_class
+    return {}
+
+
+def _behaviour(metrics: Mapping[str, float]) -> dict[str, Any]:
+    """What is known of disturbed images; nothing if the run has none that can be read."""
+    prefix = "behaviour_"
+    found = {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
+    with suppress(*DAMAGED, OverflowError):
+        return {
+            "behaviour": {words(name): each for name, each in accuracies(found).items()},
+            "disturbed_images": round(found["images"]),
+            "fragile": fragile_line("It", found),
+        }
+    return {"behaviour": {}}
+
+
+def _slices(run_id: str) -> dict[str, tuple[list[list[str]], int]]:
+    """Of each split what `slices.weakest` returns; empty as above."""
+    with suppress(*DAMAGED):
+        table = slices.read_table(StringIO(_read(run_id, "slices.csv")))
+        found = {split: slices.weakest(table, split) for split in EVALUATED}
+        return {split: each for split, each in found.items() if each[1]}
+    return {}
+
+
+def _read(run_id: str, path: str) -> str:
+    """A text that is logged to the run; a ValueError if there is none, or a large one."""
+    sizes = {file.path: file.file_size for file in MlflowClient().list_artifacts(run_id)}
+    if (sizes.get(path) or inf) > MAX_TEXT:
+        raise ValueError(path)
+    return str(load_text(f"runs:/{run_id}/{path}"))
+
+
+def _with_interval(metrics: Mapping[str, float], name: str) -> str:
+    value, *ends = (metrics.get(f"{name}{end}") for end in ("", "_lower", "_upper"))
+    interval = "" if None in ends else f" ({' to '.join(map(_number, ends))})"
+    return _number(value) + interval
+
+
+def _escaped(value: Any) -> str:
+    return value if isinstance(value, Markup) else markdown(str(value))
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "n/a"
+    return f"{value:,.0f}" if value > 1 and value.is_integer() else f"{value:.4f}"

@@ -1,0 +1,216 @@
+"""The evidence for the gate: both models' predictions for the hold-out rows, the run's origin."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageproof.base import machine, repository
+from imageproof.base.dataset import Dataset, Labels, Predict, Probabilities, Split, load_split
+from imageproof.base.errors import IntegrityError, UsageError, some
+from imageproof.base.files import read_json
+from imageproof.base.params_yaml import at, read
+from imageproof.dvc import provenance
+from imageproof.judge.confidence import answer_sets, coverage_p_value, measure, threshold
+from imageproof.judge.gate import Check, Contender, Decision, Facts
+from imageproof.judge.gate_checks import decide, right_by_class
+from imageproof.judge.slices import find_slices
+from imageproof.judge.timing import request_times
+from imageproof.mlflow.runs import own_tags
+from imageproof.outputs import EVALUATED, SPLIT_TAGS
+from imageproof.project import Project
+from imageproof.registry.model_files import ModelFiles
+from imageproof.registry.served import served
+from imageproof.registry.versions import Registry, TrainedRun, find
+
+OTHER_SPLIT = (
+    "the champion was trained on another split, and may have seen hold-out rows: then it looks "
+    "better than it is"
+)
+
+
+def judge_by_holdout(
+    run: TrainedRun,
+    files: ModelFiles,
+    name: str,
+    champion: str | None,
+    *,
+    project: Project,
+    root: Path = Path(),
+    approval: Check | None = None,
+) -> Decision:
+    """Let challenger and champion predict the same hold-out rows, and apply the gate's checks.
+
+    `root` is the project's folder, or one with an experiment's outputs. IntegrityError if the
+    hold-out rows are not those of the run's split, or a file is gone or not as recorded.
+    """
+    judged_by = [project.validation, project.packed_rows, *map(project.split, EVALUATED)]
+    provenance.check_outputs(judged_by, root)
+    _check_splits(run, project, root)
+    _check_settings(root)
+    split, threads = load_split(root / project.split("holdout")), project.threads
+    holdout, rows = split.data, np.bincount(split.data.labels)
+    names = project.data.class_names or [*map(str, range(project.data.classes))]
+    registry, rows_md5 = Registry(project.name), run.tags[SPLIT_TAGS["holdout"]]
+    size, classes = holdout.images.shape[1:], project.data.classes
+    answers: dict[str, Any] = {"latency_ms": {}}
+    if (files.shape, files.classes) != (size, classes):
+        takes = f"takes images {files.shape} and gives {files.classes} classes"
+        misfit = f"{takes}; the hold-out rows are {size} and of {classes}"
+        challenger = Contender(name, None, files.signature, misfit)
+    elif files.class_names != names:
+        cure = f"`dvc repro -f -s {run.tags.get('dvc_stage', 'train')}` trains it with these"
+        said = f"it calls its classes {some(files.class_names)}, params.yaml {some(names)}; {cure}"
+        challenger = Contender(name, None, files.signature, said)
+    else:
+        predict = files.load(threads=threads).predict
+        probabilities = predict(holdout.images)
+        challenger = Contender.answering(name, probabilities, holdout.labels, files.signature)
+        if not challenger.finding:
+            truth = files.calibration.truth_probabilities
+            answers |= _on_holdout(probabilities, holdout, truth, project.confidence.coverage)
+            answers |= _on_test(predict, split, root / project.split("test"))
+            if project.promote.max_latency_ms is not None:
+                pyfunc, images = files.load_as_served().predict, holdout.images
+                p95 = {n: request_times(pyfunc, images, size=n)[1] for n in (1, 100)}
+                answers["latency_ms"] = p95  # by images in a request
+
+    trained_on: dict[str, str | None] = {}  # md5 of the training split, by version
+
+    def opponent(version: str) -> Contender:
+        """Without predictions if it cannot be compared to the challenger."""
+        with served(registry.uri(version), threads=threads) as model:
+            trained_on[version] = model.origin.splits.get("train")
+            signature = model.files.signature
+            if signature != challenger.signature or challenger.finding:
+                return Contender(version, None, signature)
+            if not (order := _in_order(model.files.class_names, names)):
+                return Contender(version, None, signature, "its classes are called otherwise")
+            found = model.network.predict(holdout.images)[:, order]
+            return Contender.answering(version, found, holdout.labels, signature)
+
+    def former_right(version: str) -> Labels | None:
+        """By class, as the gate recorded it, or computed now; None if it cannot predict."""
+        with suppress(UsageError):  # the version was deleted
+            tags = own_tags(find(registry.uri(version)).tags)
+            if tags.get("gate_rows") == rows_md5:
+                with suppress(LookupError, ValueError, OverflowError, RecursionError):  # damaged
+                    right = np.array(json.loads(tags["gate_right"]), dtype=np.int64)
+                    if right.shape == rows.shape and (right >= 0).all() and (right <= rows).all():
+                        return right
+            if (predicted := opponent(version).predicted) is not None:
+                return right_by_class(predicted == holdout.labels, holdout.labels)
+        return None
+
+    former: dict[str, Labels | None] = {}
+    limits = project.promote.max_total_loss, project.promote.max_sensitivity_loss
+    if limits != (None, None) and not challenger.finding:
+        versions = dict.fromkeys(move.after for move in registry.moves())
+        former = {v: former_right(v) for v in versions if v and v != champion}
+    facts = Facts(
+        cpu=machine.cpu(),
+        size_mb=files.network.stat().st_size / 1e6,
+        data_md5=run.tags.get("data_md5", ""),
+        data_finding=_data_finding(run, project.validation, root),
+        commit=run.tags.get("git_commit", ""),
+        commit_finding=_commit_finding(run.tags),
+        **answers,
+    )
+    decision = decide(
+        challenger,
+        opponent(champion) if champion else None,
+        holdout.labels,
+        facts,
+        params=project.promote,
+        former=former,
+        names=names,
+        slices=find_slices(project.metadata(split.rows, root))[0],
+        approval=approval,
+        rows_md5=rows_md5,
+    )
+    if champion and trained_on[champion] != run.tags[SPLIT_TAGS["train"]]:
+        decision = replace(decision, note="; ".join(filter(None, [decision.note, OTHER_SPLIT])))
+    return decision
+
+
+def _in_order(theirs: list[str], ours: list[str]) -> list[int]:
+    """The number of each of our classes in a model that calls them so; empty if that is not clear.
+
+    If no name is the same, classes were given other names: their numbers count.
+    """
+    if {*theirs} == {*ours}:
+        return [theirs.index(name) for name in ours]
+    return [] if {*theirs} & {*ours} else [*range(len(ours))]
+
+
+def _on_holdout(
+    probabilities: Probabilities, holdout: Dataset, truth: NDArray[np.float32], asked: float
+) -> dict[str, float]:
+    """The fields of Facts on answer sets; `truth` is that of `outputs.Calibration`."""
+    found = measure(answer_sets(probabilities, threshold(truth, asked)), holdout.labels)
+    covered, n = round(found.coverage * len(holdout)), len(holdout)
+    p_value = coverage_p_value(covered, n, validation_rows=len(truth), coverage=asked)
+    shares = {"coverage": found.coverage, "unsure": found.unsure}
+    return shares | {"coverage_asked": asked, "coverage_p_value": p_value}
+
+
+def _on_test(predict: Predict, holdout: Split, path: Path) -> dict[str, int]:
+    """The fields of Facts on the test rows that are no hold-out rows."""
+    test = load_split(path)
+    others = ~np.isin(test.rows, holdout.rows)  # all, but with `split.holdout_within_test`
+    rows = test.data.take(np.flatnonzero(others))
+    right = predict(rows.images).argmax(axis=1) == rows.labels
+    return {"test_right": int(right.sum()), "test_rows": len(rows)}
+
+
+def _check_splits(run: TrainedRun, project: Project, root: Path) -> None:
+    tags, recorded = run.tags, provenance.recorded_outputs(root)
+    for split, tag in SPLIT_TAGS.items():
+        path = project.split(split)
+        if tag not in tags or tags[tag] != recorded.get(path):
+            raise IntegrityError(
+                f"run {run.run_id}: {path} had md5 {tags.get(tag, 'unknown')}, dvc.lock has "
+                f"{recorded.get(path, 'none')}, so hold-out rows may be among its training rows; "
+                "bring its split back, promote its experiment (--exp NAME), or train it again: "
+                f"`dvc repro -f -s {tags.get('dvc_stage', 'train')}`"
+            )
+
+
+def _check_settings(root: Path) -> None:
+    # an experiment with fewer hold-out rows or laxer validation could pass the gate by luck
+    for stage in ("split", "validate"):
+        for key, recorded in provenance.recorded_params(stage, root).items():
+            if key != "seed" and (present := at(read(), key)) != recorded:
+                found = f"{stage}: made with {key} {recorded}, params.yaml has {present}"
+                cure = "`dvc repro` makes it anew, `dvc exp apply` takes over an experiment's"
+                raise IntegrityError(f"{found}; {cure}")
+
+
+def _data_finding(run: TrainedRun, validation: Path, root: Path) -> str | None:
+    data_md5 = run.tags.get("data_md5", "")
+    present = provenance.data_md5(root / provenance.DATA_POINTER)
+    if not data_md5 or present != data_md5:
+        return f"trained on data {data_md5 or 'unknown'}, data.dvc has {present}"
+    if not (root / validation).exists():
+        return f"{validation} not found; `dvc repro validate` makes it"
+    validated = provenance.recorded_inputs("validate", root).get(provenance.DATA)
+    if validation not in provenance.recorded_outputs(root) or validated != data_md5:
+        return f"dvc.lock has no validation of data {data_md5}; `dvc repro validate` makes it"
+    result = read_json(root / validation, dict[str, Any], keys=("success", "critical"))
+    if result["success"] is True:
+        return None
+    return f"{result['critical']} critical findings in {validation}"
+
+
+def _commit_finding(tags: Mapping[str, str]) -> str | None:
+    if not (commit := tags.get("git_commit")):
+        return "no commit recorded"
+    if tags.get("git_dirty") != "false":
+        return f"{commit[:12]} with uncommitted changes; commit them, then train again"
+    known = repository.try_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
+    return None if known else f"{commit[:12]} is unknown here{repository.unshallow()}"

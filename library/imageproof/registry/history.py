@@ -1,0 +1,110 @@
+"""The history of the champion's alias, which MLflow does not keep.
+
+A tag of the model says of each move what, when and who; one of the version that it led to, all.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from json import dumps
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from imageproof.base.errors import IntegrityError, printable
+
+PREFIX = "digits.champion."
+KEY = re.compile(re.escape(PREFIX) + r"(\d{6,9})\.(\d{1,9})-(\d{1,9})")
+VALUE = re.compile(r"(promote|rollback|elsewhere) (\S+)(?: by (.+))?", re.DOTALL)
+ELSEWHERE = "moved by other means than digits"
+
+Tags = Mapping[str, str]
+Action = Literal["promote", "rollback", "elsewhere"]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One move of the champion's alias from version `before` to `after`; None means no version."""
+
+    number: int
+    action: Action
+    before: str | None
+    after: str | None
+    at: str
+    by: str = ""
+    reason: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
+    approval: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name of both tags."""
+        return f"{PREFIX}{self.number:06d}.{self.before or 0}-{self.after or 0}"
+
+    def to_tag(self) -> str:
+        """Value of the model's tag."""
+        return f"{self.action} {self.at}" + (f" by {self.by}" if self.by else "")
+
+    def to_json(self) -> str:
+        """Value of the version's tag."""
+        return dumps(asdict(self), ensure_ascii=False)
+
+
+def champion_of(moves: Sequence[Move]) -> str | None:
+    return moves[-1].after if moves else None
+
+
+def next_move(
+    moves: Sequence[Move], action: Action, after: str | None, *, reason: str, **rest: Any
+) -> Move:
+    """A move of now that follows these moves."""
+    number = moves[-1].number + 1 if moves else 1
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    why = printable(reason)[:1000]  # it becomes a tag
+    return Move(number, action, champion_of(moves), after, now, reason=why, **rest)
+
+
+def read(tags: Tags, champion: str | None, of_versions: Mapping[str, Tags]) -> list[Move]:
+    """The moves among a registered model's tags, oldest first; the last one leads to `champion`.
+
+    IntegrityError if a tag is not as digits writes it, or the two of a move differ.
+    """
+    moves = [_move(key, text, of_versions) for key, text in tags.items() if key.startswith(PREFIX)]
+    # two promotions at once may have one number: the one that the alias names comes last
+    moves.sort(key=lambda move: (move.number, move.after == champion))
+    if champion_of(moves) != champion:
+        moves.append(next_move(moves, "elsewhere", champion, reason=ELSEWHERE))
+    return moves
+
+
+def _move(key: str, value: str, of_versions: Mapping[str, Tags]) -> Move:
+    named, said, where = KEY.fullmatch(key), VALUE.fullmatch(value), "the registered model"
+    try:
+        if not named or not said:
+            raise ValueError(value)
+        before, after = (version if int(version) else None for version in named.groups()[1:])
+        action: Any = said[1]
+        move = Move(int(named[1]), action, before, after, said[2], said[3] or "")
+        if action == "elsewhere":
+            return replace(move, reason=ELSEWHERE)
+        if after and after in of_versions:
+            where = f"version {after}"
+            move = TypeAdapter(Move).validate_json(of_versions[after].get(key, ""))
+        if (move.key, move.to_tag()) != (key, value):
+            raise ValueError(value)
+    except ValueError:  # pydantic's is one, too
+        found = "is no move as digits writes it; mend or delete it in MLflow"
+        raise IntegrityError(f"tag {key} of {where}: {found}") from None
+    return move
+
+
+def previous_champion(moves: Sequence[Move]) -> str | None:
+    """The version that a rollback leads to. A rollback drops the versions that it steps over."""
+    line: list[str | None] = []
+    for move in moves:
+        if move.action == "rollback" and move.after in line:
+            del line[line.index(move.after) + 1 :]
+        else:
+            line.append(move.after)
+    return next((version for version in reversed(line[:-1]) if version), None)

@@ -1,0 +1,115 @@
+"""The files of a registered or logged model, verified by their recorded hash."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mlflow
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+from requests import RequestException
+
+from imageproof.base import inference
+from imageproof.base.dataset import Images, Shape, check_shape
+from imageproof.base.errors import DataError, IntegrityError, one_line
+from imageproof.base.files import ANEW, reading_as, scratch
+from imageproof.base.inference import Features, Network
+from imageproof.mlflow import store
+from imageproof.mlflow.logged_model import files_sha256
+from imageproof.outputs import Calibration, read_calibration
+
+NETWORK = "model.onnx"
+CALIBRATION = Path("extra_files", "calibration.npz")
+MAX_VALUES = 75_000_000  # of an image: those of the largest picture that is read
+GONE = "delete the version, or put its artifacts back"
+
+
+class ModelFiles(NamedTuple):
+    """A copy of a model's files, and what its description says; IntegrityError if one is damaged.
+
+    `signature` is text (`uint8 (-1, 28, 28) → float32 (-1, 10)`), `shape` that of an image,
+    `class_names` are numbers if it was logged without names.
+    """
+
+    uri: str
+    folder: Path
+    signature: str
+    shape: Shape
+    classes: int
+    class_names: list[str]
+
+    @property
+    def network(self) -> Path:
+        return self.folder / NETWORK
+
+    @property
+    def calibration(self) -> Calibration:
+        with self._undamaged():
+            return read_calibration(self.folder / CALIBRATION)
+
+    def load(self, *, threads: int) -> Network:
+        with self._undamaged():
+            return inference.load(self.network, threads=threads)
+
+    def load_features(self, *, threads: int) -> Callable[[Images], Features] | None:
+        with self._undamaged():
+            return inference.load_features(self.network, threads=threads)
+
+    def load_as_served(self) -> Any:
+        """MLflow's PyFuncModel."""
+        with self._undamaged(), reading_as("MLflow model", self.network):
+            return mlflow.pyfunc.load_model(str(self.folder))
+
+    @contextmanager
+    def _undamaged(self) -> Iterator[None]:
+        try:
+            yield
+        except DataError as error:
+            reason = str(error).replace(f"{self.folder}/", "").removesuffix(f"; {ANEW}")
+            raise IntegrityError(f"{self.uri}: {reason}; {GONE}") from None
+
+
+@contextmanager
+def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
+    """A copy of a model's files; IntegrityError if gone, changed, or of no image classifier."""
+    with scratch() as temporary:
+        try:
+            folder = Path(download_artifacts(uri, dst_path=str(temporary)))
+        except (MlflowException, RequestException, OSError) as error:
+            if store.is_away(error):
+                raise
+            reason = one_line(error, width=200)
+            raise IntegrityError(f"{uri}: its artifacts are gone ({reason}); {GONE}") from None
+        if (actual := files_sha256(folder)) != sha256:
+            raise IntegrityError(
+                f"{uri}: its files are not those that were logged (SHA-256 {actual[:12]}, recorded "
+                f"{sha256[:12] or 'none'}); put those back, or delete the version"
+            )
+        yield _read_description(uri, folder)
+
+
+def _read_description(uri: str, folder: Path) -> ModelFiles:
+    """What MLmodel says. MLflow would run code that it names: only its ONNX loader is allowed."""
+    try:
+        if (folder / "MLmodel").stat().st_size > 100_000:  # ours have 2,000 bytes
+            raise ValueError("over 100,000 bytes")
+        description = Model.load(folder)
+        served = description.flavors["python_function"]
+        loader, data, code = served["loader_module"], served["data"], served.get("code")
+        if (loader, data, code) != ("mlflow.onnx", NETWORK, None):
+            raise ValueError(f"loaded by {loader} from {data}, code {code}")
+        signature = description.signature
+        [images], [answers, *_] = signature.inputs.inputs, signature.outputs.inputs
+        (_, *shape), (_, classes) = images.shape, answers.shape
+        check_shape(shape)
+        if min(shape) < 1 or prod(shape) > MAX_VALUES:
+            raise ValueError(f"images {(*shape,)}; at most {MAX_VALUES:,} values are allowed")
+        names = [*map(str, (description.metadata or {}).get("class_names", []))]
+    except Exception as error:  # damaged YAML fails anywhere in MLflow
+        reason = one_line(error, width=200) or type(error).__name__
+        raise IntegrityError(f"{uri}: MLmodel does not describe it ({reason}); {GONE}") from None
+    text = f"{images.type} {images.shape} → {answers.type} {answers.shape}"
+    return ModelFiles(uri, folder, text, (*shape,), classes, names)

@@ -1,0 +1,216 @@
+"""Promotion and rollback: the only two operations that move the champion's alias."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from mlflow import MlflowClient
+
+from imageproof.base import events
+from imageproof.base.errors import BusyError, ImageproofError, UsageError, one_line
+from imageproof.base.files import scratch, text_sha256
+from imageproof.dvc import provenance
+from imageproof.dvc.revision import open_revision, reading
+from imageproof.judge.gate import Check, Decision
+from imageproof.mlflow import restore, store
+from imageproof.mlflow.runs import tag
+from imageproof.mlflow.store import SQLITE
+from imageproof.outputs import EVALUATED
+from imageproof.project import Project
+from imageproof.registry import card
+from imageproof.registry.evidence import judge_by_holdout
+from imageproof.registry.history import Move, champion_of, next_move, previous_champion
+from imageproof.registry.model_files import ModelFiles, fetched
+from imageproof.registry.trace import find_origin
+from imageproof.registry.versions import Registry, TrainedRun, account, find, trained_run
+
+# of the challenger: run, files, name; of the champion: version, None if there is none
+Judge = Callable[[TrainedRun, ModelFiles, str, str | None], Decision]
+
+WAIT_S = 600.0  # for another promotion or rollback
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result; `version` is None after a dry run, `decision` if it was champion before."""
+
+    run_id: str
+    version: str | None
+    champion: str | None
+    decision: Decision | None
+    move: Move | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        accepted = self.decision is None or self.decision.accepted
+        return {**asdict(self), "accepted": accepted, "moved": bool(self.move)}
+
+
+def promote_training(
+    model: str | None,
+    run_id: str | None,
+    experiment: str | None,
+    *,
+    project: Project,
+    reason: str = "",
+    dry_run: bool = False,
+    approval: Check | None = None,
+) -> Outcome:
+    """Judge a model's last training, a run, or a DVC experiment's training, and promote it.
+
+    IntegrityError if outputs are not what dvc.lock records.
+    """
+    name, root = model or "", Path()
+    with scratch() as folder:
+        if not run_id:
+            if experiment:
+                _download(experiment, name, project, root := folder)
+            trained = project.trained(name, root)
+            with reading(experiment, root) if experiment else nullcontext():
+                known = restore.known(trained, project) or restore.restore(name, project, root)
+            run_id = known.info.run_id
+        run = trained_run(run_id)
+        judge = partial(judge_by_holdout, project=project, root=root, approval=approval)
+        if dry_run:
+            return preview(run, project.name, judge=judge)
+        return promote(run, project.name, judge=judge, reason=reason)
+
+
+def _download(experiment: str, model: str, project: Project, root: Path) -> None:
+    """A model's outputs, the rows that it is judged by and the result of `validate`."""
+    with open_revision(experiment) as revision:
+        revision.download([provenance.OUTPUTS, provenance.DATA_POINTER], root)
+        with reading(experiment, root):
+            recorded = provenance.recorded_outputs(root)
+        paths = [path for path in recorded if path.parent == project.trained(model).folder]
+        if not paths:
+            folders = {path.parent.name: path for path in recorded}
+            models = [name for name in folders if project.trained(name).run in recorded]
+            known = f"name one model: {', '.join(models) or 'it has none'}"
+            raise UsageError(f"experiment {experiment}: has no model {model!r}; {known}")
+        rows = [project.split(name) for name in ("validation", *EVALUATED)]
+        revision.download([project.validation, project.packed_rows, *rows, *paths], root)
+        with reading(experiment, root):
+            provenance.check_outputs([rows[0], *paths], root)  # the gate checks the others
+
+
+def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
+    """Return what `promote` would decide; register, write and move nothing."""
+    with fetched(run.uri, run.sha256) as files:
+        champion = Registry(name).champion()
+        if champion and find(f"models:/{name}/{champion}").run_id == run.run_id:
+            return Outcome(run.run_id, champion, champion, None)
+        decision = judge(run, files, f"run {run.run_id[:8]}", champion)
+        return Outcome(run.run_id, None, champion, decision)
+
+
+def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Outcome:
+    """Register a run's model as challenger, judge it, and make it champion if accepted.
+
+    Judged again if another champion was made meanwhile; BusyError if another promotion hangs.
+    """
+    with _alone(name), fetched(run.uri, run.sha256) as files:
+        registry = Registry(name)
+        version = registry.register(run)
+        outcome = _decide(registry, run, version, files, judge, reason)
+        _describe(registry, version, files)
+    if outcome.move:
+        _announce(name, outcome.move)
+    return outcome
+
+
+def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
+    """Make the previous champion, or version `to`, champion again; return the move."""
+    with _alone(name):
+        registry = Registry(name)
+        moves = registry.moves()
+        version = to or previous_champion(moves)
+        if not version:
+            raise UsageError(f"models:/{name}: no previous champion; --to VERSION names another")
+        origin = find_origin(registry.uri(version))
+        if version == champion_of(moves):
+            raise UsageError(f"{origin.uri}: is the champion already")
+        with fetched(origin.uri, origin.model_sha256) as files:
+            move = next_move(moves, "rollback", version, by=account(), reason=reason)
+            if not registry.move(move):
+                raise BusyError(f"models:/{name}: another champion was made; run it again")
+            _describe(registry, version, files)
+    _announce(name, move)
+    return move
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Beside an SQLite store, hold a file lock; the kernel releases that of a killed process."""
+    uri = store.tracking_uri()
+    if not uri.startswith(SQLITE):  # `Registry.move` reads the champion again
+        yield
+        return
+    path = f"{uri.removeprefix(SQLITE)}.{name}.lock"
+    try:
+        with FileLock(path, timeout=WAIT_S):
+            yield
+    except Timeout:
+        finding = f"{path}: another promotion or rollback holds it for over {WAIT_S:g} s"
+        raise BusyError(finding) from None
+
+
+def _decide(
+    registry: Registry, run: TrainedRun, version: str, files: ModelFiles, judge: Judge, reason: str
+) -> Outcome:
+    while True:
+        moves = registry.moves()
+        if (champion := champion_of(moves)) == version:
+            return Outcome(run.run_id, version, champion, None)
+        registry.set_challenger(version)
+        decision = judge(run, files, f"version {version}", champion)
+        made = {"by": account(), "figures": decision.figures, "approval": decision.approval}
+        move = next_move(moves, "promote", version, reason=reason, **made)
+        _record(registry, run, decision, move)
+        if not decision.accepted:
+            return Outcome(run.run_id, version, champion, decision)
+        if registry.move(move):  # else another champion was made in the meantime
+            return Outcome(run.run_id, version, champion, decision, move)
+
+
+def _record(registry: Registry, run: TrainedRun, decision: Decision, move: Move) -> None:
+    version = str(move.after)
+    made = {"at": move.at, "by": move.by, "reason": move.reason}
+    judged = {"model": registry.name, "version": version, "accepted": decision.accepted}
+    text = json.dumps(made | judged | asdict(decision), indent=2, allow_nan=False)
+    path = f"gate/{registry.name}-{version}-{move.at.replace(':', '')}.json"
+    client = MlflowClient()
+    client.log_text(run.run_id, text, path)
+    tags = {
+        "gate": "accepted" if decision.accepted else "refused",
+        "gate_approval": decision.approval,
+        "gate_failed": ", ".join(decision.failed),
+        "gate_rows": decision.rows_md5,
+        "gate_right": json.dumps(decision.right),
+        "gate_figures": json.dumps(decision.figures, allow_nan=False),
+        "gate_record": f"runs:/{run.run_id}/{path}",
+        "gate_sha256": text_sha256(text),
+    }
+    for key, value in tags.items():
+        client.set_model_version_tag(registry.name, version, tag(key), value)
+
+
+def _describe(registry: Registry, version: str, files: ModelFiles) -> None:
+    """Write the history and the version's card; if that fails, warn: the decision stands."""
+    uri = registry.uri(version)
+    try:
+        card.write_history(registry)
+        card.write(find_origin(uri), files)
+    except Exception as error:
+        print(f"warning: {uri}: no model card: {ImageproofError(one_line(error))}", file=sys.stderr)
+
+
+def _announce(name: str, move: Move) -> None:
+    resource = {"prefect.resource.id": f"{name}.champion", "digits.model": name}
+    resource["digits.version"] = str(move.after)
+    events.emit(f"{name}.{move.action}", resource, asdict(move))

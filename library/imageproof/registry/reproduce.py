@@ -1,0 +1,121 @@
+"""Reproducing a version: train it again from its commit and compare the predictions."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from dvc.repo import Repo
+from mlflow.artifacts import load_text
+
+from imageproof.base import inference, process, repository
+from imageproof.base.commands import CommandFailedError, Commands
+from imageproof.base.dataset import load_split
+from imageproof.base.errors import IntegrityError, UsageError, printable
+from imageproof.base.files import md5, scratch, write_text
+from imageproof.base.params_yaml import PATH
+from imageproof.dvc import provenance
+from imageproof.mlflow import runs
+from imageproof.project import Project
+from imageproof.registry.served import served
+from imageproof.registry.trace import Origin, check_gate_record, find_origin
+
+
+def reproduce_version(uri: str, project: Project, *, tolerance: float) -> str:
+    """Train a version again from its commit, data and params; say how far its answers differ.
+
+    IntegrityError if no commit holds the code, or a hash differs, or an answer by over `tolerance`.
+    """
+    origin = find_origin(uri)
+    if not origin.git_commit or origin.git_dirty != "false":
+        found = f"trained with uncommitted changes on {origin.git_commit[:12] or 'no commit'}"
+        raise IntegrityError(f"{origin.uri}: {found}; no commit holds its code")
+    check_gate_record(origin)
+    name, own_threads = str(origin.params["model"]), int(origin.params["threads"])
+    with served(origin.uri, threads=own_threads) as model, scratch() as temporary:
+        folder = temporary / "project"
+        try:
+            repository.clone(Path.cwd(), folder, origin.git_commit)
+        except UsageError as error:
+            reason = f"{error}{repository.unshallow()}"
+            raise IntegrityError(f"{origin.uri}: cannot be checked out: {reason}") from None
+        if (data_md5 := provenance.data_md5(folder / provenance.DATA_POINTER)) != origin.data_md5:
+            found = f"trained on data {origin.data_md5}, its commit has {data_md5 or 'none'}"
+            raise IntegrityError(f"{origin.uri}: {found}")
+        for line in environment_differences(origin, threads=project.threads):
+            print(f"warning: {printable(line)}", flush=True)
+        write_text(folder / PATH, load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}"))
+        _train_again(folder, origin.dvc_stage or f"train@{name}")
+        check_inputs(origin, project, folder)
+        images = load_split(folder / project.split("test")).data.images
+        repeated = inference.load(project.trained(name, folder).model, threads=own_threads)
+        answers = model.predict(images), repeated.predict(images)
+        return compare(origin.uri, *answers, tolerance=tolerance)
+
+
+def environment_differences(origin: Origin, *, threads: int) -> list[str]:
+    here = {**provenance.environment(), "threads": str(threads)}
+    recorded = {"threads": str(origin.params["threads"])}
+    recorded |= {n: getattr(origin, n) for n in ("python", "cpu", "cpu_features", "lock_md5")}
+    return [
+        f"{name}: {value or 'none'} recorded, {here.get(name, 'none')} here"
+        for name, value in recorded.items()
+        if value != here.get(name, "")
+    ]
+
+
+def _share_dvc(root: Path, folder: Path) -> None:
+    """Give a clone the DVC cache, the remotes and the local settings of the project."""
+    with Repo(str(root)) as project:
+        local = project.config.read("local")
+        local.setdefault("cache", {})["dir"] = project.cache.local_cache_dir
+        for remote, settings in project.config["remote"].items():
+            local.setdefault("remote", {}).setdefault(remote, {})["url"] = str(settings["url"])
+    (folder / ".dvc/config.local").touch(mode=0o600)  # it may hold keys
+    with Repo(str(folder)) as clone, clone.config.edit("local") as config:
+        config.update(local)
+
+
+def _train_again(folder: Path, stage: str) -> None:
+    """Fetch the data and train one model in the clone, which has the run's store, too."""
+    _share_dvc(Path.cwd(), folder)
+    env = process.child_environment() | {
+        "PYTHONPATH": str(folder / "src"),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
+    }
+    for command in (
+        ["pull", "--quiet", "data.dvc"],
+        ["repro", "--quiet", "--force", "--no-run-cache", "--no-commit", "--", stage],
+    ):
+        dvc = [sys.executable, "-m", "dvc", *command]
+        try:
+            Commands().run(dvc, on_line=partial(print, file=sys.stderr), cwd=folder, env=env)
+        except CommandFailedError as error:
+            raise IntegrityError(f"dvc {command[0]} in a clone of the commit: {error}") from None
+
+
+def check_inputs(origin: Origin, project: Project, folder: Path) -> None:
+    """Raise IntegrityError if a split or param of the training in `folder` differs."""
+    for split, recorded in origin.splits.items():
+        if (actual := md5(folder / project.split(split))) != recorded:
+            found = f"its {split} split had md5 {recorded}, now it is {actual}"
+            raise IntegrityError(f"{origin.uri}: {found}")
+    repeated = project.trained(str(origin.params["model"]), folder).read_run().params
+    for key, value in origin.params.items():
+        if repeated.get(key) != value:
+            found = f"the {PATH} that it recorded gives {repeated.get(key)}"
+            raise IntegrityError(f"{origin.uri}: its run says {key} = {value}, {found}")
+
+
+def compare(uri: str, recorded: np.ndarray, again: np.ndarray, *, tolerance: float) -> str:
+    """Say how far class probabilities float32 (n, classes) of the same rows differ.
+
+    IntegrityError if one differs by more than `tolerance`, or is NaN.
+    """
+    same = recorded.argmax(axis=1) == again.argmax(axis=1)
+    largest = float(np.abs(recorded.astype(np.float64) - again).max())
+    found = f"{same.sum():,} of {len(same):,} predictions identical"
+    found += f", largest probability difference {largest:g}"
+    if not largest <= tolerance:  # false for NaN
+        raise IntegrityError(f"{uri}: {found}; at most {tolerance:g} is allowed (--tolerance)")
+    return found

@@ -1,0 +1,150 @@
+"""Versions and aliases of one registered model, through MLflow's client."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from getpass import getuser
+from urllib.parse import urlsplit
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+from mlflow.utils.credentials import read_mlflow_creds
+
+from imageproof.base.errors import DataError, IntegrityError, UsageError
+from imageproof.mlflow import runs, store
+from imageproof.mlflow.logged_model import MODEL_SHA256
+from imageproof.mlflow.page import REGISTERED_MODEL
+from imageproof.mlflow.runs import tag
+from imageproof.mlflow.store import ignoring
+from imageproof.registry import history
+from imageproof.registry.history import Move
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+# The last one is what MLflow's basic-auth says of missing things to all but administrators.
+MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED")
+_URI = re.compile(
+    r"models:/(?P<name>[^/@'\ud800-\udfff]+)(/(?P<version>\d{1,9})|@(?P<alias>[^/@]+))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    run_id: str
+    model_id: str
+    tags: Mapping[str, str]  # ours, by our names
+
+    @property
+    def uri(self) -> str:
+        return f"models:/{self.model_id}"
+
+    @property
+    def sha256(self) -> str:
+        """The recorded SHA-256 of the model's files; IntegrityError if none was recorded."""
+        if MODEL_SHA256 not in self.tags:
+            raise IntegrityError(f"run {self.run_id}: no tag {tag(MODEL_SHA256)}; train it again")
+        return self.tags[MODEL_SHA256]
+
+
+def find(uri: str) -> ModelVersion:
+    """The version at `models:/NAME/VERSION` or `models:/NAME@ALIAS`; UsageError if none."""
+    if not (parts := _URI.fullmatch(uri)):
+        raise UsageError(f"{uri}: models:/NAME/VERSION or models:/NAME@ALIAS is allowed")
+    client, name = MlflowClient(), parts["name"]
+    with ignoring(*MISSING):
+        if parts["alias"]:
+            return client.get_model_version_by_alias(name, parts["alias"])
+        return client.get_model_version(name, parts["version"])
+    found = [str(each.version) for each in client.search_model_versions(f"name = '{name}'")]
+    known = f"there are {', '.join(sorted(found, key=int))}" if found else "there is none"
+    hint = f"{known}; `digits promote MODEL` makes a champion"
+    raise UsageError(f"{uri}: no such version that you may read, {hint}")
+
+
+def trained_run(run_id: str) -> TrainedRun:
+    """A run and the last model that it logged; DataError if it is not finished, or has none."""
+    run = None
+    with ignoring(*MISSING):
+        run = MlflowClient().get_run(run_id)
+    if run is None or run.info.lifecycle_stage == "deleted":
+        raise UsageError(f"run {run_id}: unknown, deleted, or you may not read it")
+    model, status = runs.model_id(run), run.info.status
+    if not model or status != "FINISHED":
+        found = f"{status.lower()}, {'with a' if model else 'without'} model"
+        raise DataError(f"run {run_id}: {found}; a finished run with a model is needed")
+    return TrainedRun(run_id, model, runs.own_tags(run.data.tags))
+
+
+class Registry:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._client = MlflowClient()
+
+    def uri(self, version: str) -> str:
+        return f"models:/{self.name}/{version}"
+
+    def champion(self) -> str | None:
+        return _alias(self._model(), CHAMPION)
+
+    def moves(self) -> list[Move]:
+        """Every move of the champion's alias, oldest first; the last one leads to the champion."""
+        model = self._model()
+        versions = self._client.search_model_versions(f"name = '{self.name}'") if model else []
+        of_versions = {str(each.version): each.tags for each in versions}
+        return history.read(model.tags if model else {}, _alias(model, CHAMPION), of_versions)
+
+    def register(self, run: TrainedRun) -> str:
+        """The version of this run's model; created if missing."""
+        with ignoring("RESOURCE_ALREADY_EXISTS"):
+            self._client.create_registered_model(self.name, description=REGISTERED_MODEL)
+        of_run = f"name = '{self.name}' and run_id = '{run.run_id}'"
+        for version in self._client.search_model_versions(of_run):
+            # a version registered by hand may hold another model of this run
+            if version.tags.get(tag(MODEL_SHA256)) == run.sha256:
+                return str(version.version)
+        tags = {tag(MODEL_SHA256): run.sha256}
+        created = self._client.create_model_version(
+            self.name, run.uri, run.run_id, tags, model_id=run.model_id
+        )
+        return str(created.version)
+
+    def set_challenger(self, version: str) -> None:
+        self._client.set_registered_model_alias(self.name, CHALLENGER, version)
+
+    def move(self, move: Move) -> bool:
+        """Point the champion's alias from `move.before` at `move.after`, and record the move.
+
+        The version is challenger no more. False, and nothing done, if another moved the alias.
+        """
+        moves = self.moves()
+        if history.champion_of(moves) != move.before:
+            return False
+        version = str(move.after)
+        self._client.set_model_version_tag(self.name, version, move.key, move.to_json())
+        self._client.set_registered_model_alias(self.name, CHAMPION, version)
+        # the last move has no tag yet if it was made by other means
+        for each in (*moves[-1:], move):
+            self._client.set_registered_model_tag(self.name, each.key, each.to_tag())
+        if _alias(self._model(), CHALLENGER) == version:
+            with ignoring("PERMISSION_DENIED"):  # EDIT allows the rest, and no deletion
+                self._client.delete_registered_model_alias(self.name, CHALLENGER)
+        return True
+
+    def _model(self) -> RegisteredModel | None:
+        found = self._client.search_registered_models(f"name = '{self.name}'")
+        return found[0] if found else None
+
+
+def account() -> str:
+    """Name of who decides: the user of MLflow's server if there is one, else the system account."""
+    uri = store.tracking_uri()
+    user = urlsplit(uri).username or read_mlflow_creds().username
+    try:
+        return (uri.startswith("http") and user) or getuser()
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        return "unknown"
+
+
+def _alias(model: RegisteredModel | None, alias: str) -> str | None:
+    version = model.aliases.get(alias) if model else None
+    return None if version is None else str(version)

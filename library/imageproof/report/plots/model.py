@@ -1,0 +1,98 @@
+"""Pictures of a model: reliability, learning curves; what two revisions differ in."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from imageproof.base.dataset import Matrix
+from imageproof.judge.confusion import clustered
+from imageproof.report.plots import theme
+from imageproof.report.plots.confusion import confusion_matrix
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+History = Sequence[Mapping[str, float]]
+
+
+def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:
+    """Accuracy against confidence in bins, with intervals, and the rows of each bin below.
+
+    A point on the diagonal is a model that is right as often as it says. `tables` has one line
+    per bin, as `scores.reliability` returns them, by the heading of each panel.
+    """
+    figure = theme.new_figure(5.5 * len(tables), 6.6, title)
+    panels = figure.subplots(2, len(tables), squeeze=False, sharex=True, height_ratios=[3, 1])
+    for (heading, table), (upper, lower) in zip(tables.items(), panels.T, strict=True):
+        away = abs(table["accuracy"] - table[["lower", "upper"]].T).to_numpy()
+        upper.plot([0, 1], [0, 1], "--", color=theme.GREY)
+        points = table["confidence"], table["accuracy"], away
+        upper.errorbar(*points, fmt="o", color=theme.BLUE, clip_on=False)
+        upper.set(xlim=(0, 1.02), ylim=(0, 1.02))
+        upper.set_ylabel("accuracy, with 95 % interval", fontsize=12)
+        theme.set_title(upper, heading)
+        boxes = table["above"], table["rows"], table["up_to"] - table["above"]
+        bars = lower.bar(*boxes, align="edge", color=theme.PALE_GREY, ec="white")
+        lower.bar_label(bars, fmt="{:,.0f}", rotation=90, padding=3, fontsize=9)
+        lower.set(yscale="log", ylim=(0.5, 300 * table["rows"].max()), yticks=[])
+        lower.set_xlabel("confidence: the highest probability", fontsize=12)
+        lower.set_ylabel("rows (log)", fontsize=12)
+        for axes in (upper, lower):
+            theme.quiet_axes(axes)
+    return figure
+
+
+def learning_curves(
+    histories: Mapping[str, History], *, title: str, kept: Mapping[str, int] | None = None
+) -> Figure:
+    """Loss and accuracy after each epoch: training dashed, validation solid, a colour per model.
+
+    `histories` has `loss accuracy val_loss val_accuracy` per model and epoch, counted from 0. The
+    epochs `kept` of models that have no longer the weights of the last one get a ring.
+    """
+    kept = kept or {}
+    figure = theme.new_figure(11, 4.6, title)
+    panels = figure.subplots(1, 2)
+    for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
+        for (model, history), colour in zip(histories.items(), cycle(theme.SERIES), strict=False):
+            marker = "o" if len(history) <= 40 else None
+            common: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
+            training = [epoch[measure] for epoch in history]
+            validation = [epoch[f"val_{measure}"] for epoch in history]
+            axes.plot(training, "--", markerfacecolor="white", label=f"{model}, training", **common)
+            label = f"{model}, validation"
+            if (epoch := kept.get(model)) is not None:
+                label += f" (epoch {epoch} is kept)"
+                ring: dict[str, Any] = {"markersize": 13, "markerfacecolor": "none"}
+                axes.plot(epoch, validation[epoch], "o", color=colour, **ring)
+            axes.plot(validation, "-", linewidth=1.9, label=label, **common)
+        theme.quiet_axes(axes)
+        axes.set_xlabel("epoch", fontsize=12)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        theme.set_title(axes, measure)
+    series, columns = panels[0].get_legend_handles_labels(), min(2 * len(histories), 4)
+    figure.legend(*series, loc="outside lower center", ncols=columns, frameon=False, fontsize=11)
+    return figure
+
+
+def draw_revisions(
+    folder: Path,
+    model: str,
+    matrices: Mapping[str, tuple[Matrix, list[str]]],
+    histories: Mapping[str, History],
+) -> list[str]:
+    """Draw a model's results, by `old` or `new`, into a folder; returns the files' names."""
+    pictures = {f"{model}-learning-curves.png": learning_curves(histories, title=model)}
+    for name, (matrix, names) in matrices.items():
+        both = np.sum([other for other, same in matrices.values() if same == names], axis=0)
+        title, order = f"{model}, test, {name}", clustered(both)
+        drawn = confusion_matrix(matrix, names=names, title=title, order=order)
+        pictures[f"{model}-{name}-confusion.png"] = drawn
+    for file, picture in pictures.items():
+        theme.save(picture, folder / file)
+    return sorted(pictures)

@@ -1,0 +1,92 @@
+"""Pictures of the raw data: classes, their average images, samples."""
+
+from math import ceil
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from imageproof.base.dataset import Images
+from imageproof.data.exploration import ClassImages
+from imageproof.report.plots import theme
+
+
+def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
+    """One bar per class with its count and per cent, if they are not many; a line at equal shares.
+
+    `distribution` is as `exploration.class_distribution` returns it.
+    """
+    classes, total = len(distribution), int(distribution["count"].sum())
+    high = min(0.36, 12 / classes)  # inches
+    figure, axes = theme.new_axes(9, 1.8 + high * classes, title)
+    bars = axes.barh(range(classes), distribution["count"], color=theme.BLUE, height=0.72)
+    counts = distribution["count"].tolist()
+    texts = [f"{count:,}  ({theme.percent(count, total)})" for count in counts]
+    legible = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    if classes <= theme.MANY:
+        axes.bar_label(bars, texts, padding=6, fontsize=11, bbox=legible)
+    axes.axvline(total / classes, color=theme.GREY, ls="--", lw=1.2, label="equal shares")
+    theme.class_ticks(axes.yaxis, distribution["name"].tolist(), high)
+    axes.invert_yaxis()
+    axes.margins(x=0.22, y=0.02)
+    axes.set_xlabel("images", fontsize=12)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    theme.quiet_axes(axes, grid="x")
+    figure.legend(loc="outside lower right", frameon=False, fontsize=11)
+    return figure
+
+
+def class_images(images: ClassImages, *, names: list[str], title: str) -> Figure:
+    """One panel per class in a common scale: of grey values, with a colour bar; or of colours.
+
+    `images` are float64 (classes, height, width) or (classes, height, width, 3); a panel that is
+    NaN says `no image`.
+    """
+    title = theme.of_many(title, len(names))
+    images, names = images[: theme.MANY], names[: theme.MANY]
+    columns = min(5, len(names))
+    rows = ceil(len(names) / columns)
+    height, width, *channels = images.shape[1:]
+    size = 1.75 * columns + 1.2, (1.75 * height / width + 0.35) * rows + 0.5
+    figure = theme.new_figure(*size, title)
+    grid = theme.blank_grid(figure, rows, columns)
+    highest = max(float(np.nanmax(images, initial=1)), 1)
+    for axes, image, name in zip(grid.flat, images, names, strict=False):
+        shown = np.nan_to_num(image, nan=highest) / highest if channels else image
+        axes.imshow(shown, cmap="cividis", vmin=0, vmax=highest)
+        axes.set_title(name, fontsize=12, parse_math=False)
+        if np.isnan(image).all():
+            axes.text(0.5, 0.5, "no image", transform=axes.transAxes, ha="center", va="center")
+    if channels:
+        figure.supxlabel(f"full brightness is {highest:.0f} of 255", fontsize=11)
+    else:
+        bar = figure.colorbar(grid[0, 0].images[0], ax=grid, aspect=16 * rows, pad=0.02)
+        bar.set_label("grey value", fontsize=11)
+    return figure
+
+
+def samples(drawn: list[Images], *, names: list[str], title: str) -> Figure:
+    """One row of images per class: each uint8 (k, height, width) or (k, height, width, 3).
+
+    They are as `exploration.samples` draws them.
+    """
+    title = theme.of_many(title, len(names))
+    drawn, names = drawn[: theme.MANY], names[: theme.MANY]
+    columns = max(1, *map(len, drawn))
+    height, width, *channels = drawn[0].shape[1:]
+    side = min(1.0, 9 / columns)
+    beside = 0.6 + 0.12 * max(map(len, names))
+    size = side * columns + beside, side * height / width * len(names) + 0.8
+    figure, axes = theme.new_axes(*size, title)
+    white = 255 if channels else 0
+    page = np.full((len(drawn), height + 1, columns, width + 1, *channels), white, dtype=np.uint8)
+    for row, images in enumerate(drawn):  # one pixel apart, white where there is none
+        page[row, :height, : len(images), :width] = images.swapaxes(0, 1)
+    page = page.reshape(len(drawn) * (height + 1), columns * (width + 1), *channels)
+    axes.imshow(page, cmap="gray_r", vmin=0, vmax=255)
+    axes.set_xticks([])
+    axes.spines[:].set_visible(False)
+    middles = (np.arange(len(names)) + 0.5) * (height + 1) - 0.5
+    axes.set_yticks(middles, names, parse_math=False)
+    axes.tick_params(length=0, labelsize=12)
+    return figure

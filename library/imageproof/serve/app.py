@@ -1,0 +1,160 @@
+"""The paths of the server: /, /predict, /health, /model, /metrics."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from html import escape
+from importlib.resources import files
+from string import Template
+from traceback import print_exc
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from imageproof.base.dataset import Images
+from imageproof.base.guard import Guard
+from imageproof.serve.bodies import MAX_BODY, PICTURES, read
+from imageproof.serve.model import Batcher, Model
+
+if TYPE_CHECKING:
+    from imageproof.serve.journal import Journal
+
+BODY_S = 10.0  # from the head of a request until its body is there
+MAX_HELD = 32_000_000  # bytes of the bodies of all requests that are not answered yet
+QUICK = 50_000  # bytes of JSON or pixels; reading more takes longer than a prediction
+JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+GET = "/", "/health", "/model", "/metrics"
+PATHS = {"/predict": "POST"} | dict.fromkeys(GET, "GET")
+HOME = files("imageproof.serve") / "home.html"
+# buckets of histograms
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+IMAGES = (1, 2, 5, 10, 20, 50, 100)
+
+
+class Metrics:
+    def __init__(self, model: str) -> None:
+        self.registry = own = CollectorRegistry()
+        ProcessCollector(registry=own)
+        Info("digits_model", "The model that answers", registry=own).info({"model": model})
+        self.requests = Counter("digits_requests", "By path", ["path", "status"], registry=own)
+        self.predicted = Counter("digits_predictions", "By class", ["class"], registry=own)
+        self.unsure = Counter("digits_unsure", "Answer sets, empty or too big", registry=own)
+        self.waiting = Gauge("digits_waiting_images", "Not yet answered", registry=own)
+        self.batches = Histogram("digits_batch_images", "At once", buckets=IMAGES, registry=own)
+        self.seconds = Histogram(
+            "digits_predict_seconds", "Until answered", buckets=SECONDS, registry=own
+        )
+
+
+class Service:
+    def __init__(self, model: Model, journal: "Journal | None" = None) -> None:
+        self._model, self._journal = model, journal
+        self._title = model.description.title
+        self._thread = ThreadPoolExecutor(1, "read")  # one at a time, for the memory it needs
+        self._metrics = Metrics(self._title)
+        self._batcher = Batcher(model.network.predict, on_batch=self._metrics.batches.observe)
+        self._held = 0  # bytes of bodies
+        self._metrics.waiting.set_function(lambda: self._batcher.waiting)
+
+    def app(self) -> ASGIApp:
+        return Guard(self._respond)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # without Starlette's routing and middleware, which take a sixth of the time of a request
+        path = scope["path"] if scope["path"] in PATHS else "other"
+        try:
+            response = await self._handle(path, Request(scope, receive))
+        except HTTPException as error:
+            response = answer({"error": error.detail}, error.status_code, error.headers)
+        except Exception:
+            print_exc()
+            response = answer({"error": "the server failed; its log says why"}, 500)
+        self._metrics.requests.labels(path, response.status_code).inc()
+        await response(scope, receive, send)
+
+    async def _handle(self, path: str, request: Request) -> Response:
+        if path not in PATHS:
+            raise HTTPException(404, f"no such path; there are {', '.join(PATHS)}")
+        if request.method != PATHS[path]:
+            raise HTTPException(405, f"{PATHS[path]} is allowed", {"Allow": PATHS[path]})
+        if path == "/predict":
+            return await self._predict(request)
+        if path == "/":
+            return HTMLResponse(self._home(str(request.base_url)))
+        if path == "/metrics":
+            page = generate_latest(self._metrics.registry)
+            return Response(page, media_type=CONTENT_TYPE_LATEST)
+        health = {"status": "ok", "model": self._title}
+        return answer(health if path == "/health" else self._model.description.model_dump())
+
+    def _home(self, server: str) -> str:
+        model = self._model.description
+        shown = {
+            "title": model.title,
+            "classes": ", ".join(model.class_names),
+            "size": "{}×{}".format(*model.shape),
+            "pixel": "a grey value" if len(model.shape) == 2 else "red, green and blue, each",
+            "coverage": f"{100 * model.confidence.coverage:g}",
+            "sha256": model.model_sha256,
+            "most": f"{MAX_BODY:,}",
+            "server": server,
+        }
+        page = Template(HOME.read_text("utf-8"))
+        return page.substitute({key: escape(text) for key, text in shown.items()})
+
+    async def _predict(self, request: Request) -> Response:
+        started = time.perf_counter()
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        body = bytearray()
+        try:
+            await self._receive(request, body)
+            images, treatments = await self._read(kind, bytes(body))
+            probabilities = await self._batcher.predict(images)
+        finally:
+            self._held -= len(body)
+        answers = self._model.answers(probabilities)
+        for each, treatment in zip(answers, treatments, strict=False):
+            each["picture"] = treatment
+        if self._journal:
+            for each, at in zip(answers, self._journal.add(images, probabilities), strict=True):
+                each["at"] = at
+        for each in answers:
+            self._metrics.predicted.labels(each["predicted"]).inc()
+            self._metrics.unsure.inc(each["unsure"])
+        self._metrics.seconds.observe(time.perf_counter() - started)
+        return answer({"model": self._title, "predictions": answers})
+
+    async def _receive(self, request: Request, body: bytearray) -> None:
+        try:
+            async with asyncio.timeout(BODY_S):
+                async for chunk in request.stream():
+                    if len(body) + len(chunk) > MAX_BODY:
+                        raise HTTPException(413, f"over {MAX_BODY:,} bytes long")
+                    if self._held + len(chunk) > MAX_HELD:
+                        raise HTTPException(503, "too many requests wait", {"Retry-After": "1"})
+                    self._held += len(chunk)
+                    body += chunk
+        except TimeoutError:
+            sentence = f"the body was not complete within {BODY_S:.0f} s"
+            raise HTTPException(408, sentence, {"Connection": "close"}) from None
+        except ClientDisconnect:
+            raise HTTPException(400, "the request was cut off") from None
+
+    async def _read(self, kind: str, body: bytes) -> tuple[Images, list[str]]:
+        description = self._model.description
+        arguments = kind, body, description.shape, description.fit
+        if kind not in PICTURES and len(body) <= QUICK:
+            return read(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, read, *arguments)
+
+
+def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """JSON; NumPy's arrays become lists, each float32 as short as tells it from others."""
+    return Response(orjson.dumps(content, option=JSON), status, headers, "application/json")

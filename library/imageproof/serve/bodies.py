@@ -1,0 +1,73 @@
+"""The body of a request as images: arrays in JSON, raw bytes, or a picture."""
+
+from io import BytesIO
+from itertools import chain
+from math import prod
+from typing import Any
+
+import numpy as np
+import orjson
+from starlette.exceptions import HTTPException
+
+from imageproof.base.dataset import Fit, Images, Shape
+from imageproof.base.errors import DataError
+from imageproof.base.pictures import FORMATS, read_picture
+
+MAX_BODY = 5_000_000  # bytes of one request; as JSON they fill 30 times the memory
+MAX_IMAGES = 1000  # of one request
+JSON, RAW = "application/json", "application/octet-stream"
+PICTURES = tuple(f"image/{name.lower()}" for name in FORMATS)
+
+
+def read(kind: str, body: bytes, shape: Shape, fit: Fit) -> tuple[Images, list[str]]:
+    """The images in a body of this Content-Type, and a picture's treatment; or HTTPException."""
+    if kind == JSON:
+        images = _arrays(body, shape)
+    elif kind == RAW:
+        if not body or len(body) % prod(shape):
+            raise HTTPException(422, f"{len(body)} bytes; {prod(shape)} are needed for each image")
+        images = np.frombuffer(body, np.uint8).reshape(-1, *shape)
+    elif kind in PICTURES:
+        try:
+            image, treatment = read_picture(BytesIO(body), shape=shape, fit=fit)
+        except DataError as error:
+            raise HTTPException(422, str(error)) from None
+        return image[np.newaxis], [treatment]
+    else:
+        allowed = ", ".join((JSON, RAW, *PICTURES))
+        raise HTTPException(415, f"Content-Type: {kind[:80]!r}; allowed are {allowed}")
+    if len(images) > MAX_IMAGES:
+        raise HTTPException(413, f"{len(images):,} images; at most {MAX_IMAGES:,} are allowed")
+    return images, []
+
+
+def _arrays(body: bytes, shape: Shape) -> Images:
+    sizes = f"each image {' lists of '.join(map(str, shape))} whole numbers from 0 to 255"
+    refusal = HTTPException(422, f'{{"inputs": [image, …]}} is allowed, {sizes}')
+    # a million empty lists or texts would take 60 MB; a pixel and what follows it are two bytes
+    images = min(2 * MAX_IMAGES, len(body) // (2 * prod(shape)) + 1)
+    lists = sum(prod(shape[:depth]) for depth in range(len(shape)))  # of one image
+    if sum(map(body.count, (b"[", b"{", b'"'))) > images * lists + 10:
+        raise refusal
+    try:
+        content = orjson.loads(body)
+    except ValueError as error:
+        raise HTTPException(400, f"not JSON: {error}") from None
+    given = content.get("inputs") if isinstance(content, dict) else None
+    if _are_whole_numbers(given, shape):
+        values = np.array(given)
+        if values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= 255:
+            return values.astype(np.uint8)
+    raise refusal
+
+
+def _are_whole_numbers(given: Any, shape: Shape) -> bool:
+    """Whether these are images; NumPy would make a table as wide as the longest text of others."""
+    if not (isinstance(given, list) and given):
+        return False
+    parts = given
+    for side in shape:
+        if not all(isinstance(part, list) and len(part) == side for part in parts):
+            return False
+        parts = [*chain.from_iterable(parts)]
+    return {*map(type, parts)} == {int}

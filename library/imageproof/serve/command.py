@@ -1,0 +1,57 @@
+"""The command line of the service: its options, and its start and end."""
+
+import os
+import signal
+import sys
+from argparse import ArgumentParser, Namespace
+from contextlib import nullcontext
+from pathlib import Path
+
+from imageproof.base import process
+from imageproof.base.errors import ServiceError, UsageError, printable
+from imageproof.base.guard import MORE_NAMES, listen
+from imageproof.serve import protocol
+from imageproof.serve.app import Service
+from imageproof.serve.model import LOG, load
+
+
+def serve(options: Namespace) -> None:
+    loaded, journal = load(Path()), None
+    if options.log:
+        try:
+            from imageproof.serve.journal import Journal
+        except ModuleNotFoundError:
+            how = "pip install --no-deps --require-hashes -r requirements-log.txt"
+            raise ServiceError(f"--log: pyarrow is not installed: {how}") from None
+        os.umask(0o077)  # the images may be private
+        journal = Journal(options.log, loaded.description)
+    with listen(options.port, options.host) as listening, journal or nullcontext():
+        host, port = listening.getsockname()[:2]
+        name = f"[{host}]" if ":" in host else host
+        title = printable(loaded.description.title)
+        print(f"{title} at http://{name}:{port}   Ctrl-C ends it", flush=True)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn has drained before
+        protocol.serve(Service(loaded, journal).app(), listening)
+
+
+def options() -> Namespace:
+    parser = ArgumentParser("python -m imageproof.serve", description="Serve this package.")
+    add = parser.add_argument
+    reached = f"{MORE_NAMES} lists the names by which others reach it"
+    add("--host", default="127.0.0.1", help=f"address to listen on; {reached}")
+    add("--port", type=int, default=8000, metavar="PORT", help="0 is any free one")
+    add("--log", metavar="FOLDER", help="log images and answers there, as Parquet")
+    given = parser.parse_args()
+    if given.port not in range(65536):
+        raise UsageError(f"--port {given.port}: 0…65535 is allowed")
+    if given.log is not None:
+        package, log = Path().resolve(), Path(given.log).resolve()
+        if not given.log or (log.is_relative_to(package) and log != package / LOG):
+            where = f"in a package it is called {LOG}; or it is elsewhere"
+            raise UsageError(f"--log {given.log!r}: {where}")
+        given.log = Path(given.log)
+    return given
+
+
+def main() -> None:
+    process.run_program(lambda: serve(options()))

@@ -1,0 +1,114 @@
+"""The log of what was asked and answered: Parquet files by day, written beside the requests.
+
+FOLDER/YYYY-MM-DD/HHMMSS-….parquet (UTC) with the columns `at` (when it was answered; no two rows of
+a server have the same), `image` (its uint8 values as bytes), `predicted`, `p0`, `p1`, …
+(probabilities), `set_size` (classes in the answer set) and `model`.
+"""
+
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_hex
+from stat import S_ISREG
+from threading import Event, Lock, Thread
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from imageproof.base.dataset import Images, Probabilities
+from imageproof.base.errors import one_line, printable
+from imageproof.base.files import replacing
+from imageproof.judge.confidence import answer_sets
+from imageproof.serve.model import Description
+
+FLUSH_S = 60
+FLUSH_BYTES = 4_000_000  # of images
+MAX_BYTES = 1_000_000_000  # of all files; the oldest go
+
+Times = NDArray[np.datetime64]  # (n,), microseconds UTC
+
+
+class Journal:
+    """Keeps what is added in memory, and writes it from a thread of its own."""
+
+    def __init__(self, folder: Path, description: Description) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder, self._description = folder, description
+        self._asked: list[tuple[Times, Images, Probabilities]] = []
+        self._held = 0  # bytes of their images
+        self._next = 0  # the least `at` of the next row, in microseconds since 1970
+        self._lock, self._wake, self._ended = Lock(), Event(), False
+        self._thread = Thread(target=self._write_regularly, name="journal")
+
+    def __enter__(self) -> "Journal":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended = True
+        self._wake.set()
+        self._thread.join()
+
+    def add(self, images: Images, probabilities: Probabilities) -> Times:
+        """Take the answers to one request; returns the `at` of each, its key in the log."""
+        first = max(time.time_ns() // 1000, self._next)
+        self._next = first + len(images)
+        at = np.arange(first, self._next).astype("datetime64[us]")
+        with self._lock:
+            self._asked.append((at, images, probabilities))
+            self._held += images.nbytes
+        if self._held >= FLUSH_BYTES:
+            self._wake.set()
+        return at
+
+    def _write_regularly(self) -> None:
+        ended = False
+        while not ended:
+            self._wake.wait(FLUSH_S)
+            self._wake.clear()
+            ended = self._ended
+            with self._lock:
+                asked, self._asked, self._held = self._asked, [], 0
+            try:
+                if asked:
+                    self._write(*map(np.concatenate, zip(*asked, strict=True)))
+            except Exception as error:  # of pyarrow; the rows are lost, but no request fails
+                _warn(self._folder, error)
+            _forget(self._folder)
+
+    def _write(self, at: Times, images: Images, probabilities: Probabilities) -> None:
+        sets = answer_sets(probabilities, self._description.confidence.threshold)
+        columns = {
+            "at": pa.array(at, pa.timestamp("us", "UTC")),
+            "image": [image.tobytes() for image in images],
+            "predicted": probabilities.argmax(axis=1).astype(np.int16),
+            **{f"p{k}": column for k, column in enumerate(probabilities.T)},
+            "set_size": sets.sum(axis=1, dtype=np.int16),
+            "model": pa.repeat(self._description.title, len(images)).dictionary_encode(),
+        }
+        now = datetime.now(UTC)
+        name = f"{now:%H%M%S}-{token_hex(4)}.parquet"  # unlike those of other servers
+        with replacing(self._folder / f"{now:%Y-%m-%d}" / name) as temporary:
+            pq.write_table(pa.table(columns), temporary, compression="zstd")
+
+
+def _forget(folder: Path) -> None:
+    """Delete the oldest files that a service wrote here until the rest is within the limit."""
+    days = [day for day in folder.glob("????-??-??") if not day.is_symlink()]
+    files = [file for day in days for file in day.glob("??????-????????.parquet")]
+    size = 0
+    for file in sorted(files, reverse=True):
+        try:
+            status = file.lstat()
+            size += status.st_size
+            if size > MAX_BYTES and S_ISREG(status.st_mode):
+                file.unlink()
+        except OSError as error:
+            _warn(file, error)
+
+
+def _warn(path: Path, error: Exception) -> None:
+    print(f"warning: {printable(str(path))}: {one_line(error, width=200)}", file=sys.stderr)

@@ -1,0 +1,98 @@
+"""Write a package: a folder that serves a registered model without this repository."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from imageproof.answer.predict import class_names, set_threshold
+from imageproof.base.dataset import Images
+from imageproof.base.errors import IntegrityError, ServiceError, one_line
+from imageproof.base.files import folder_sha256, scratch, sha256, write_text
+from imageproof.dvc.provenance import check_outputs
+from imageproof.project import Project
+from imageproof.registry.card import card
+from imageproof.registry.served import Served
+from imageproof.serve.model import DESCRIPTION, MODEL, SUMS, Confidence, Description, load
+
+REPOSITORY = Path(__file__).parents[4]
+TOLERANCE = 1e-5  # of a probability
+
+
+class Package(NamedTuple):
+    folder: Path
+    model: str
+    rows: int
+    largest_difference: float
+    sha256: str
+
+
+def write_package(model: Served, out: Path, *, project: Project) -> Package:
+    """Write the package of a version to the new folder `out`.
+
+    IntegrityError if it answers a hold-out row otherwise than the model, or these have changed.
+    """
+    check_outputs([project.split("holdout")])
+    images = project.read_split("holdout", classes=model.files.classes).data.images
+    description, text = describe(model, project), card(model.origin, model.files)
+    probabilities = model.predict(images)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with scratch(out.parent) as temporary:
+        folder = temporary / "package"
+        write_folder(folder, model.files.network, description, text, images[:1])
+        actual = load(folder).network.predict(images)
+        difference = float(np.abs(actual - probabilities).max())
+        same = np.array_equal(actual.argmax(axis=1), probabilities.argmax(axis=1))
+        if not (same and difference <= TOLERANCE):  # NaN is not
+            found = f"differ from the model's by up to {difference:.1e}; nothing was written"
+            raise IntegrityError(f"package: answers to the hold-out rows {found}")
+        folder.rename(out)
+    return Package(out, model.origin.uri, len(images), difference, folder_sha256(out))
+
+
+def describe(model: Served, project: Project) -> Description:
+    """What the package says of its model; the coverage is that of params.yaml."""
+    origin, coverage = model.origin, project.confidence.coverage
+    names = class_names(model, project) or [*map(str, range(model.files.classes))]
+    return Description(
+        name=origin.model,
+        version=origin.version,
+        model_sha256=origin.model_sha256,
+        shape=model.files.shape,
+        class_names=names,
+        fit=model.fit,
+        confidence=Confidence(coverage=coverage, threshold=set_threshold(model, coverage)),
+    )
+
+
+def write_folder(folder: Path, network: Path, about: Description, card: str, image: Images) -> None:
+    """Write all files of a package into a new folder; `image` is that of the example request."""
+    shutil.copytree(Path(__file__).with_name("template"), folder)
+    shutil.copyfile(network, folder / MODEL)
+    write_text(folder / DESCRIPTION, about.model_dump_json(indent=2) + "\n")
+    write_text(folder / "MODEL_CARD.md", card)
+    write_text(folder / "example.json", json.dumps({"inputs": image.tolist()}))
+    wheel = _build_wheel(folder)
+    lock, log = (REPOSITORY / f"requirements-serve{name}.lock" for name in ("", "-log"))
+    own = f"./{wheel.name} --hash=sha256:{sha256(wheel)}\n"
+    write_text(folder / "requirements.txt", lock.read_text("utf-8") + own)
+    write_text(folder / "requirements-log.txt", "-r requirements.txt\n" + log.read_text("utf-8"))
+    dockerfile, python = folder / "Dockerfile", "{}.{}".format(*sys.version_info)
+    write_text(dockerfile, dockerfile.read_text("utf-8").replace("PYTHON", python))
+    write_text(folder / ".gitignore", "*\n")  # in a git repository a package is no code of it
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sums = [f"{sha256(file)}  {file.relative_to(folder)}\n" for file in files]
+    write_text(folder / SUMS, "".join(sums))
+
+
+def _build_wheel(folder: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory"]
+    command.append(str(folder.resolve()))
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ServiceError(f"no wheel of {REPOSITORY} is built: {one_line(done.stderr, width=200)}")
+    return next(folder.glob("*.whl"))
