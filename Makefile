@@ -48,7 +48,7 @@ ui: .venv/.done ## MLflow in the browser: errors, time and curves of all models
 	@python -c "import socket; socket.create_server(('127.0.0.1', $(MLFLOW_PORT)))" 2>/dev/null || { \
 		echo "error: port $(MLFLOW_PORT) is taken; choose another with make ui MLFLOW_PORT=…" >&2; exit 6; }
 	@mkdir -p .state
-	@address=$$(python -m imageproof.cli.ui $(MLFLOW_PORT)) || exit; \
+	@address=$$(digits ui $(MLFLOW_PORT)) || exit; \
 		( until (exec 3<>/dev/tcp/127.0.0.1/$(MLFLOW_PORT)); do kill -0 $$$$ && sleep 0.5 || exit; done; \
 			echo "$$address   Ctrl-C ends it" >&3; python -m webbrowser "$$address" ) 3>&1 >/dev/null 2>&1 & \
 		mlflow ui --app-name digits --port $(MLFLOW_PORT) --workers 1 \

@@ -79,7 +79,7 @@ up() {
     for name in MLFLOW_PORT PREFECT_PORT PAGES_PORT; do check_port $name "${!name}"; done
     export PREFECT_API_URL=http://127.0.0.1:$PREFECT_PORT/api
     digits restore # before the servers start: two that create the tracking store at once spoil it
-    page=$(MLFLOW_TRACKING_URI='' python -m imageproof.cli.ui "$MLFLOW_PORT")
+    page=$(MLFLOW_TRACKING_URI='' digits ui "$MLFLOW_PORT")
     start Procfile.up MLflow "$MLFLOW_PORT" Prefect "$PREFECT_PORT" Pages "$PAGES_PORT"
     prefect config set "PREFECT_API_URL=$PREFECT_API_URL" >>"$log" 2>&1
     echo "$page"

@@ -47,6 +47,7 @@ for name in (
     "PREFECT_API_URL",
 ):
     os.environ.pop(name, None)
+os.environ["IMAGEPROOF_NAME"] = NAME  # as in the project's folder, wherever a test works
 process.set_environment()
 
 FORGIVEN = (

@@ -8,9 +8,11 @@ from urllib.parse import quote
 import numpy as np
 
 from imageproof import outputs
+from imageproof.base.dataset import SPLITS
+from imageproof.base.naming import project_name
 from imageproof.data import packed
 from imageproof.dvc.provenance import ARTIFACTS, recorded_outputs
-from imageproof.outputs import SPLIT_TAGS, SPLITS, RunRecord
+from imageproof.outputs import SPLIT_TAGS, RunRecord
 from imageproof.project import Layout
 
 if TYPE_CHECKING:
@@ -31,10 +33,10 @@ MONITOR = ARTIFACTS / "monitor" / "monitor.html"
 
 
 def run_page(run: RunRecord) -> str:
-    """Address of a run in the report; it also finds the run that `digits restore` logs."""
+    """Address of a run in the report; it also finds the run that the command `restore` logs."""
     if not run.tracking_uri.startswith("http"):
         return f"../{RUNS.name}/{run.run_id}.html"  # which `make ui` writes
-    where = quote(f"tags.`digits.training` = '{run.run_id}'")
+    where = quote(f"tags.`{project_name()}.training` = '{run.run_id}'")
     runs = f"experiments/{run.experiment_id}/runs?searchFilter={where}"
     return f"{run.tracking_uri.rstrip('/')}/#/{runs}&workflowType=machine_learning"
 

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat
 
-from imageproof.base.dataset import load_arrays, save_arrays
+from imageproof.base.dataset import EVALUATED, SPLITS, load_arrays, save_arrays
 from imageproof.base.files import StrictModel, read_json, reading_as, replacing
 from imageproof.dvc.provenance import check_outputs
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SPLITS = ("train", "validation", "test", "holdout")
-EVALUATED = ("test", "holdout")
 SPLIT_TAGS = {name: "split_md5" if name == "train" else f"{name}_md5" for name in SPLITS}
 
 Metrics = dict[str, float]

@@ -58,6 +58,7 @@ class Project(Layout):
 
     name: str  # of experiments, registered model, deployments and events
     models: Sequence[str]
+    seed: int
     threads: int
     system_metrics: bool
     data: DataParams
@@ -69,5 +70,5 @@ class Project(Layout):
     logged_as: Mapping[str, str]
 
     def part(self, part: str) -> str:
-        """The name of a further experiment, such as `digits-sweeps`."""
+        """The name of a further experiment, such as `shoes-sweeps`."""
         return f"{self.name}-{part}"

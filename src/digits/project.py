@@ -1,7 +1,9 @@
-"""What the toolkit is told of this project."""
+"""What the library is told of this project, and the command `digits`."""
 
 from digits import params
+from digits.models import available
 from digits.params import Params
+from digits.trainer import trainer
 from imageproof.artifacts import LAYOUT, class_names
 from imageproof.judge.disturbances import graded
 from imageproof.project import Project
@@ -23,6 +25,7 @@ def as_project(params: Params) -> Project:
     return Project(
         name=params.project.name,
         models=params.models,
+        seed=params.seed,
         threads=params.train.threads,
         system_metrics=params.tracking.system_metrics,
         data=params.data.model_copy(update={"class_names": names}),
@@ -33,4 +36,17 @@ def as_project(params: Params) -> Project:
         disturbed=graded(params.behaviour),
         logged_as=LOGGED_AS,
         **vars(LAYOUT),
+    )
+
+
+def main() -> None:
+    """The command `digits`."""
+    from imageproof.cli.application import Application
+    from imageproof.cli.program import cli
+
+    def check_model(model: str) -> None:
+        params.load().recipe(model)
+
+    cli(
+        Application(load=load_project, networks=available, check_model=check_model, trainer=trainer)
     )

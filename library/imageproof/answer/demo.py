@@ -1,6 +1,7 @@
 """The demo page: draw or choose a picture, and see each model's probabilities."""
 
 from collections.abc import Sequence
+from html import escape
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
@@ -50,6 +51,7 @@ def demo_app(players: Sequence[Player], project: Project) -> Guard:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     one = Lock()  # at a time, for the memory that a large picture needs
     page = Path(__file__).with_name("demo.html").read_text("utf-8")
+    page = page.replace("<title>NAME", f"<title>{escape(project.name)}")
     if all(len(model.files.shape) == 3 for _, model in players):
         page = page.replace(DRAWING, "")  # who knows photos is not asked about strokes of a pen
 

@@ -15,6 +15,7 @@ from imageproof.base import events
 from imageproof.base.dataset import Dataset, Images, Shape
 from imageproof.base.files import md5
 from imageproof.base.findings import SHOWN_ROWS, Usual, finding
+from imageproof.base.naming import project_name
 from imageproof.judge.confidence import no_answer, too_few_rows
 from imageproof.judge.drift import Comparison, Drift, compare_counts, compare_values, judge
 from imageproof.mlflow import runs
@@ -108,7 +109,7 @@ def record(
     found |= {f"drift_{each.name}_p_value": each.p_value for each in result.drift}
     with runs.active_run(
         command,
-        what=f"Answers of {result.model}, by `digits {command}`.",
+        what=f"Answers of {result.model}, by `{project_name()} {command}`.",
         experiment=project.part("scoring" if command == "score" else "monitoring"),
         params=settings,
         tags={"answered_by": result.model, "drifted": drifted},
@@ -117,7 +118,10 @@ def record(
         for file in files:
             mlflow.log_artifact(str(file))
     if drifted:
-        resource = {"prefect.resource.id": f"{project.name}.{command}", "digits.drifted": drifted}
+        resource = {
+            "prefect.resource.id": f"{project.name}.{command}",
+            f"{project_name()}.drifted": drifted,
+        }
         events.emit(f"{project.name}.drift", resource, asdict(result))
 
 

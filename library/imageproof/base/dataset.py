@@ -26,6 +26,9 @@ Probabilities = NDArray[np.float32]  # (n, classes), each row sums to 1
 Predict = Callable[[Images], Probabilities]
 Matrix = NDArray[np.int64]  # (classes, classes), rows = prediction, columns = reference
 
+SPLITS = ("train", "validation", "test", "holdout")
+EVALUATED = ("test", "holdout")
+
 # Limits against zip bombs: deflate packs up to 1,000 to 1, images of handwriting about 10 to 1.
 MAX_UNPACKED = 256 << 20  # bytes; smaller contents may have any ratio
 MAX_RATIO = 50
@@ -45,7 +48,7 @@ class ImageParams(StrictModel):
     fit: Fit
 
     @model_validator(mode="after")
-    def _digits_are_grey(self) -> "ImageParams":
+    def _handwriting_is_grey(self) -> "ImageParams":
         if self.fit == "digit" and self.channels == "rgb":
             raise ValueError("fit: digit is for grey; stretch, crop or pad is for rgb")
         return self

@@ -1,4 +1,4 @@
-"""The exceptions of digits: one line per finding, and an exit code."""
+"""The exceptions of this library: one line per finding, and an exit code."""
 
 import json
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ class DataError(ImageproofError):
 
 
 class ServiceError(ImageproofError):
-    """A tool, server or file system that digits needs does not answer."""
+    """A tool, server or file system that is needed does not answer."""
 
     exit_code = 4
 

@@ -40,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
 def scratch(parent: Path | None = None) -> Iterator[Path]:
     """A temporary folder in `parent`, by default the system's; deleted after the block."""
     # a process that was ended may still write there
-    with TemporaryDirectory(prefix="digits-", dir=parent, ignore_cleanup_errors=True) as name:
+    with TemporaryDirectory(prefix="imageproof-", dir=parent, ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 
@@ -54,7 +54,7 @@ def parse_yaml(text: str) -> Any:
     if any(isinstance(event, AliasEvent) for event in events):  # may stand for billions of values
         raise YAMLError("an alias (*name) is not allowed; write out what it stands for")
     value = YAML(typ="safe", pure=True).load(text)
-    repr(value)  # a ValueError if a number has thousands of digits, as 0xfff… may
+    repr(value)  # a ValueError if a number has thousands of decimal places, as 0xfff… may
     return value
 
 

@@ -17,11 +17,20 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imageproof.base.errors import BusyError, UsageError
+from imageproof.base.naming import project_name, variable
 
-MORE_NAMES = "DIGITS_ALLOWED_HOSTS"  # variable: other names of this machine, comma-separated
-# Browsers resolve every name below .localhost to this machine (RFC 6761). By 127.0.0.1 or localhost
-# MLflow opens its assistant, a chat with a language model, which has no setting to switch it off.
-PAGE_NAME = "digits.localhost"
+
+def page_name() -> str:
+    """The name of this machine under which a browser opens the pages of the project's servers."""
+    # Browsers resolve every name below .localhost to this machine (RFC 6761). By 127.0.0.1 or
+    # localhost MLflow opens its assistant, a chat with a language model, which has no setting to
+    # switch it off.
+    return f"{project_name()}.localhost"
+
+
+def names_variable() -> str:
+    """The environment variable that lists further names of this machine, comma-separated."""
+    return variable("ALLOWED_HOSTS")
 
 
 class Guard:
@@ -50,7 +59,9 @@ class Guard:
         host, origin = ", ".join(headers.getlist("host")), headers.get("origin")
         name, port = _name_and_port(host)
         if name not in self._names:
-            return f"Host: {host!r} is no name of this server; {MORE_NAMES} may list more names"
+            return (
+                f"Host: {host!r} is no name of this server; {names_variable()} may list more names"
+            )
         # localhost and 127.0.0.1 are the same server; another port is another server
         page, page_port = _name_and_port((origin or "").partition("://")[2])
         if origin is not None and (page not in self._names or page_port != port):
@@ -59,8 +70,8 @@ class Guard:
 
 
 def _names() -> set[str]:
-    others = os.environ.get(MORE_NAMES, "").lower().split(",")
-    own = ("127.0.0.1", "localhost", "::1", PAGE_NAME)
+    others = os.environ.get(names_variable(), "").lower().split(",")
+    own = ("127.0.0.1", "localhost", "::1", page_name())
     return {*own, *filter(None, map(str.strip, others))}
 
 
@@ -95,13 +106,13 @@ def pages() -> Guard:
 
 
 def mlflow() -> Guard:
-    """MLflow's server behind the guard; `mlflow server --app-name digits` loads it."""
+    """MLflow's server behind the guard; `mlflow server --app-name NAME` loads it."""
     # MLflow checks Host and Origin too, by patterns, in which [[] is a bracket
     hosts = [f"[[]{name}]" if ":" in name else name for name in sorted(_names())]
     wanted = {"MLFLOW_SERVER_ALLOWED_HOSTS": "", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "http*://"}
-    for variable, scheme in wanted.items():
+    for setting, scheme in wanted.items():
         patterns = [f"{scheme}{host}{port}" for host in hosts for port in ("", ":*")]
-        os.environ.setdefault(variable, ",".join(patterns))
+        os.environ.setdefault(setting, ",".join(patterns))
     from mlflow.server.fastapi_app import app
 
     from imageproof.base.alias_events import AliasEvents

@@ -5,6 +5,8 @@ import platform
 import re
 from pathlib import Path
 
+from imageproof.base.naming import variable
+
 CPUINFO = Path("/proc/cpuinfo")  # of Linux
 # CPU instruction sets TensorFlow dispatches on; others change the last bits of a result.
 FEATURES = ("amx", "asimd", "avx", "bf16", "f16c", "fma", "sse4", "sve")
@@ -18,7 +20,7 @@ def cpu() -> str:
 def cpu_features() -> list[str]:
     """The instruction sets for floating-point vectors, sorted; empty except on Linux."""
     # without those for bfloat16 no training uses them
-    left_out = "bf16" if os.environ.get("DIGITS_NO_BFLOAT16") else "\0"
+    left_out = "bf16" if os.environ.get(variable("NO_BFLOAT16")) else "\0"
     flags = (_cpuinfo("flags") or _cpuinfo("Features")).split()
     return sorted(flag for flag in flags if flag.startswith(FEATURES) and left_out not in flag)
 

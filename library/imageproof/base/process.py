@@ -1,4 +1,4 @@
-"""Start and end a digits process: what started it, signals, errors as lines, exit codes."""
+"""Start and end a process of ours: what started it, signals, errors as lines, exit codes."""
 
 import atexit
 import errno
@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from imageproof.base.addresses import without_credentials
 from imageproof.base.errors import ImageproofError, ServiceError, UsageError, cut, printable
+from imageproof.base.naming import variable
 
 # What the project sets for itself; a value the user has set wins.
 ENVIRONMENT = {
@@ -79,10 +80,10 @@ def spare_the_collector() -> None:
 
 
 def run_program(work: Callable[[], object]) -> NoReturn:
-    """Do the work and exit with 0, the exit code of an ImageproofError, or 128 + signal number.
+    """Do the work and exit with 0, an ImageproofError's exit code, or 128 + signal number.
 
-    Prints one `error: …` line per finding, and a traceback if DIGITS_DEBUG is set. SIGINT and
-    SIGTERM end the process through `finally` blocks.
+    Prints one `error: …` line per finding, and a traceback if the project's variable DEBUG is set.
+    SIGINT and SIGTERM end the process through `finally` blocks.
     """
     set_environment()
     spare_the_collector()
@@ -96,7 +97,7 @@ def run_program(work: Callable[[], object]) -> NoReturn:
     try:
         work()
     except Exception as error:
-        if os.environ.get("DIGITS_DEBUG"):
+        if os.environ.get(variable("DEBUG")):
             address = os.environ.get("MLFLOW_TRACKING_URI", "")
             print(without_credentials(traceback.format_exc(), address), file=sys.stderr, end="")
         sys.exit(report_error(error))
@@ -127,7 +128,7 @@ def report_error(error: Exception) -> int:
         text, code = str(error), error.exit_code
     elif isinstance(error, OSError) and error.strerror:
         where = f"{cut(printable(str(error.filename)), 200)}: " if error.filename else ""
-        text = f"{where}{error.strerror} (DIGITS_DEBUG=1 shows more)"
+        text = f"{where}{error.strerror} ({variable('DEBUG')}=1 shows more)"
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             code = UsageError.exit_code
     elif isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # of pathlib
@@ -136,7 +137,7 @@ def report_error(error: Exception) -> int:
         text = f"{error.name} is not installed; pyproject.toml names the extra that brings it"
     else:
         first_line = str(error).partition("\n")[0]
-        text = f"{type(error).__name__}: {first_line} (DIGITS_DEBUG=1 shows where)"
+        text = f"{type(error).__name__}: {first_line} ({variable('DEBUG')}=1 shows where)"
         code = ImageproofError.exit_code
     for line in without_credentials(text).split("\n"):
         print(f"error: {cut(printable(line), MOST_CHARACTERS)}", file=sys.stderr)

@@ -12,6 +12,7 @@ from imageproof.artifacts import COMPARISON, TrainOutputs
 from imageproof.base.console import lines, print_json, print_table
 from imageproof.base.errors import printable
 from imageproof.base.files import flatten, read_json
+from imageproof.base.naming import project_name
 from imageproof.dvc.provenance import check_outputs
 from imageproof.judge.leaderboard import MEANINGS, Comparison, cells
 from imageproof.outputs import RunRecord
@@ -42,7 +43,7 @@ def print_results() -> None:
     for row in comparison.models:
         run = TrainOutputs(row.model).run
         if run.exists() and read_json(run, RunRecord).run_id != row.run_id:
-            print(f"{row.model} was trained again since: `digits run` compares it anew")
+            print(f"{row.model} was trained again since: `{project_name()} run` compares it anew")
     print("\nmake report shows everything on one page, make ui the runs side by side.")
 
 
@@ -184,7 +185,7 @@ def print_moves(moves: Sequence["history.Move"], *, as_json: bool) -> None:
         why = " · ".join(filter(None, (move.by, move.approval, figures, move.reason)))
         print(printable(f"{move.number}  {what}  {why}"))
     if not moves:
-        print("no champion yet; digits promote MODEL makes one")
+        print(f"no champion yet; {project_name()} promote MODEL makes one")
 
 
 def print_origin(origin: "trace.Origin", *, as_json: bool) -> None:

@@ -1,17 +1,20 @@
-"""The commands of `digits` that answer with a registered model, on data, and the program."""
+"""The commands that answer with a registered model, on data, and the program itself."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
 from imageproof.base import process
 from imageproof.base.errors import UsageError, one_line
+from imageproof.base.naming import project_name
+from imageproof.cli.application import Application
 from imageproof.cli.results import AsJson, app, connected
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free
 
 @app.command()
 def predict(
+    context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="PNG, JPEG, WebP or BMP.")],
     model: OrChampion = None,
     explain: Annotated[Path | None, typer.Option(help="A new PNG that shows why.")] = None,
@@ -43,7 +47,7 @@ def predict(
     from imageproof.answer.predict import class_names, explained, predict_pictures
     from imageproof.cli.console import print_answers
 
-    with _served(model) as (project, loaded):
+    with _served(context, model) as (project, loaded):
         coverage = project.confidence.coverage
         answers = predict_pictures(files, loaded, coverage=coverage)
         names = class_names(loaded, project)
@@ -59,6 +63,7 @@ def predict(
 
 @app.command()
 def score(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="INPUT", help=f"{IMAGES}; a path or s3://…")],
     out: Annotated[str, typer.Option(help="FILE, or FOLDER/ for each table of INPUT.")] = SCORED,
     model: OrChampion = None,
@@ -68,13 +73,14 @@ def score(
     from imageproof.answer import score as scoring
     from imageproof.cli.console import print_scored
 
-    with _served(model) as (project, loaded):
+    with _served(context, model) as (project, loaded):
         result = scoring.score(source, out, loaded, project=project)
     print_scored(result, as_json=as_json)
 
 
 @app.command()
 def monitor(
+    context: typer.Context,
     source: Annotated[Path, typer.Argument(help=f"Log of a service; {IMAGES}.")],
     labels: Annotated[Path | None, typer.Option(help="CSV, Parquet: label; at, row, file.")] = None,
     days: Annotated[int, typer.Option(min=1, max=36_500, help="Of a log, up to its last row.")] = 1,
@@ -89,7 +95,7 @@ def monitor(
     from imageproof.cli.console import print_monitored
 
     log = open_log(source, days=days)
-    with _served(model, log) as (project, loaded):
+    with _served(context, model, log) as (project, loaded):
         monitored = monitoring.monitor(source, log, labels, loaded, project=project)
         write_text(MONITOR, monitoring.render(monitored))
         monitoring.log_run(monitored.result, MONITOR, project)
@@ -98,6 +104,7 @@ def monitor(
 
 @app.command()
 def demo(
+    context: typer.Context,
     port: Port = 7860,
     browser: Annotated[bool, typer.Option("--browser", help="Open it in the browser.")] = False,
 ) -> None:
@@ -108,7 +115,7 @@ def demo(
     from imageproof.base.guard import listen
     from imageproof.serve import protocol
 
-    with connected() as project, listen(port) as listening:
+    with connected(context) as project, listen(port) as listening:
         app = demo_app(players(project.name, threads=project.threads), project)
         print(f"{(address := _address(listening))}   Ctrl-C ends it", flush=True)
         if browser:
@@ -117,13 +124,13 @@ def demo(
 
 
 @app.command()
-def serve(model: VersionOrChampion = None, port: Port = 5001) -> None:
+def serve(context: typer.Context, model: VersionOrChampion = None, port: Port = 5001) -> None:
     """Answer as `mlflow models serve` does, with files that are those that were logged."""
     from imageproof.answer.serve import mlflow_app
     from imageproof.base.guard import listen
     from imageproof.serve import protocol
 
-    with connected() as project, listen(port) as listening:
+    with connected(context) as project, listen(port) as listening:
         uri, app = mlflow_app(_uri(model, project))
         print(f"{uri} at {_address(listening)}/invocations   Ctrl-C ends it", flush=True)
         protocol.serve(app, listening)
@@ -131,6 +138,7 @@ def serve(model: VersionOrChampion = None, port: Port = 5001) -> None:
 
 @app.command()
 def package(
+    context: typer.Context,
     model: VersionOrChampion = None,
     out: Annotated[Path, typer.Option(help="A new folder.")] = Path("package"),
     as_json: AsJson = False,
@@ -141,40 +149,44 @@ def package(
     from imageproof.cli.console import print_package
     from imageproof.serve.package import write_package
 
-    with _served(model) as (project, loaded):
+    with _served(context, model) as (project, loaded):
         written = write_package(loaded, out, project=project)
     print_package(written, as_json=as_json)
 
 
 @app.command()
 def suspects(
+    context: typer.Context,
     model: Annotated[str, typer.Option(help="The recipe to train, of params.yaml.")] = "sprint",
     folds: Annotated[int, typer.Option(min=2, max=100, help="As many trainings.")] = 5,
     out: Annotated[Path, typer.Option(help="A new CSV.")] = Path("suspects.csv"),
 ) -> None:
     """Find labels that are probably wrong: a table to correct, and a page with the pictures."""
     _check_new("--out", out, ".csv")
-    from digits import params
     from imageproof.report.suspects import find_suspects
 
-    said = find_suspects(params.load(), model, folds=folds, out=out)
+    project, ask = context.obj.load(), context.obj.trainer(model)
+    said = find_suspects(ask, model, project, folds=folds, out=out)
     print(f"{said} → {out}, {out.with_suffix('.html')}")
-    print(f"write the right classes into its column corrected, then `digits relabel {out}`")
+    print(
+        f"write the right classes into its column corrected, then `{project_name()} relabel {out}`"
+    )
 
 
 @app.command()
-def relabel(table: Annotated[Path, typer.Argument(metavar="SUSPECTS.csv")]) -> None:
+def relabel(
+    context: typer.Context, table: Annotated[Path, typer.Argument(metavar="SUSPECTS.csv")]
+) -> None:
     """Keep the labels that a person corrected beside the data, where `pack` applies them."""
-    from digits import params
-    from imageproof.artifacts import PACK, class_names
+    from imageproof.artifacts import PACK
     from imageproof.data import packed
     from imageproof.data.readers import corrections
 
-    data, target = params.load().data, Path("data", corrections.FILE)
-    names = class_names(data.classes, data.class_names)
+    target = Path("data", corrections.FILE)
+    names = context.obj.load().data.class_names
     found, kept = corrections.merge(table, target, packed.load(PACK).rows, names)
     print(f"{found:,} labels corrected → {target}, which has {kept:,}")
-    print("`dvc add data` versions it, and the next `digits run` uses it")
+    print(f"`dvc add data` versions it, and the next `{project_name()} run` uses it")
 
 
 @app.command()
@@ -185,12 +197,22 @@ def new(folder: Annotated[Path, typer.Argument(help="New; its name is the projec
     print(create(folder))
 
 
+@app.command(hidden=True)
+def ui(context: typer.Context, port: Port) -> None:
+    """Print where a server of the tracking store on this port shows the runs: for `make ui`."""
+    from imageproof.cli.ui import address
+
+    print(address(context.obj.load(), port))
+
+
 @contextmanager
-def _served(model: str | None, log: "Log | None" = None) -> Iterator[tuple["Project", "Served"]]:
+def _served(
+    context: typer.Context, model: str | None, log: "Log | None" = None
+) -> Iterator[tuple["Project", "Served"]]:
     """The project, and a version to answer with; by default the log's, or the champion."""
     from imageproof.registry.served import served
 
-    with connected() as project:
+    with connected(context) as project:
         if log and not model:
             model = log.answered_by()
         with served(_uri(model, project), threads=project.threads) as loaded:
@@ -212,23 +234,26 @@ def _address(listening: "socket") -> str:
     return f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
-def main() -> None:
-    process.run_program(_run)
+def cli(application: Application) -> NoReturn:
+    """Run the project's command with the arguments of this process, and exit."""
+    process.run_program(partial(_run, application))
 
 
-def _run() -> None:
+def _run(application: Application) -> None:
     given = sys.argv[1:]
     commands = typer.main.get_command(app)
     _check_values(commands, given)
     try:
-        commands(given or ["--help"], standalone_mode=False)
+        commands(
+            given or ["--help"], standalone_mode=False, obj=application, prog_name=project_name()
+        )
     except TyperException as error:  # else Typer draws a box of several lines
         context = getattr(error, "ctx", None)
-        command = context.command_path if context else "digits"
+        command = context.command_path if context else project_name()
         said = one_line(error.format_message().rstrip("."), width=300)
         raise UsageError(f"{command}: {said}; see `{command} --help`") from None
     if not given:
-        raise UsageError("digits: a command is needed, one of those above")
+        raise UsageError(f"{project_name()}: a command is needed, one of those above")
 
 
 def _check_values(commands: Any, given: list[str]) -> None:
@@ -242,4 +267,4 @@ def _check_values(commands: Any, given: list[str]) -> None:
     for option, value in pairwise(before):
         if options.get(option) is False and value in options:
             cure = f"{option}={value} if that is its value"
-            raise UsageError(f"digits {name}: {option}: its value is missing; {cure}")
+            raise UsageError(f"{project_name()} {name}: {option}: its value is missing; {cure}")

@@ -1,4 +1,4 @@
-"""The commands of `digits` on results and on the registry; each imports what only it needs."""
+"""The commands on results and on the registry; each imports what only it needs."""
 
 import os
 from collections.abc import Iterator
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import imageproof as toolkit
+import imageproof
 from imageproof.base.errors import DataError, GateRefusedError, UsageError
+from imageproof.base.naming import project_name, variable
 
 if TYPE_CHECKING:
     from imageproof.project import Project
@@ -29,9 +30,9 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # takes a tenth of `digits --help`
+        from importlib.metadata import version  # takes a tenth of the help's time
 
-        print(version("digits"))
+        print(version(project_name()))
         raise typer.Exit
 
 
@@ -41,33 +42,34 @@ def _options(
     _: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     if debug:
-        os.environ["DIGITS_DEBUG"] = "1"  # read by child processes, too
+        os.environ[variable("DEBUG")] = "1"  # read by child processes, too
 
 
 @app.command()
 def run(
+    context: typer.Context,
     names: Annotated[
         list[str] | None, typer.Argument(metavar="MODEL|STAGE", help="By default the pipeline.")
     ] = None,
 ) -> None:
     """Run with DVC what changed, showing how far it is; then print the results."""
-    from digits.models import available
-    from digits.project import load_project
     from imageproof.cli.console import print_results
 
-    project = load_project()
-    if unlisted := sorted({*(names or ())} & {*available()} - {*project.models}):
+    project = context.obj.load()
+    networks = {*context.obj.networks()}
+    if unlisted := sorted({*(names or ())} & networks - {*project.models}):
         raise UsageError(*(f"{name}: is not in `models:` of params.yaml" for name in unlisted))
     models = [name for name in project.models if not names or name in names]
-    ran = toolkit.run_pipeline(Path.cwd(), names or (), threads=project.threads)
+    ran = imageproof.run_pipeline(Path.cwd(), names or (), threads=project.threads)
     if not ran.issuperset(f"evaluate@{model}" for model in models):
-        restore()
+        imageproof.restore_all(project)
     if not names:
         print_results()
         return
     for model in models:
         accuracy = project.evaluated(model).read_metrics()["test"]["accuracy"]
-        print(f"{model}: test accuracy {accuracy:.4f}; `digits run` compares it with the others")
+        hint = f"`{project_name()} run` compares it with the others"
+        print(f"{model}: test accuracy {accuracy:.4f}; {hint}")
 
 
 @app.command()
@@ -79,11 +81,9 @@ def results() -> None:
 
 
 @app.command()
-def restore() -> None:
+def restore(context: typer.Context) -> None:
     """Log every recorded training that the tracking store does not know, from DVC's outputs."""
-    from digits.project import load_project
-
-    toolkit.restore_all(load_project())
+    imageproof.restore_all(context.obj.load())
 
 
 @app.command()
@@ -101,18 +101,20 @@ def stats(
 
 @app.command()
 def summary(
+    context: typer.Context,
     as_json: AsJson = False,
     last: Annotated[int, typer.Option(min=1, max=10_000, help="How many runs to look at.")] = 100,
 ) -> None:
     """Mean, spread and 95 % interval of the newest runs that differ in nothing but the seed."""
-    from digits.project import load_project
     from imageproof.cli.console import print_summary
     from imageproof.judge.seeds import groups
     from imageproof.mlflow.runs import evaluated_runs
 
-    if not (seed_groups := groups(evaluated_runs(load_project().name, last))):
+    if not (seed_groups := groups(evaluated_runs(context.obj.load().name, last))):
         none = "MLflow: no finished run with an evaluation yet"
-        raise DataError(f"{none}; `dvc repro` makes them, `digits restore` logs those of DVC")
+        raise DataError(
+            f"{none}; `dvc repro` makes them, `{project_name()} restore` logs those of DVC"
+        )
     print_summary(seed_groups, as_json=as_json)
 
 
@@ -126,7 +128,7 @@ def diff(
 ) -> None:
     """Say of each model whether its results are better than at another git revision."""
     if as_json and as_markdown:
-        raise UsageError("digits diff: give either --json or --markdown")
+        raise UsageError(f"{project_name()} diff: give either --json or --markdown")
     if out == Path():
         raise UsageError("--out: is this folder; a folder of its own is allowed")
     from imageproof.artifacts import LAYOUT
@@ -142,12 +144,11 @@ def diff(
 
 
 @contextmanager
-def connected(*, patient: bool = False) -> Iterator["Project"]:
+def connected(context: typer.Context, *, patient: bool = False) -> Iterator["Project"]:
     """The project. In the block MLflow uses the tracking store; `patient` waits for a server."""
-    from digits.project import load_project
     from imageproof.mlflow import store
 
-    project = load_project()
+    project = context.obj.load()
     with store.patient() if patient else nullcontext(), store.service_errors():
         store.connect(project.name)
         yield project
@@ -155,6 +156,7 @@ def connected(*, patient: bool = False) -> Iterator["Project"]:
 
 @app.command()
 def promote(
+    context: typer.Context,
     model: Annotated[str | None, typer.Argument(help="The model that was trained last.")] = None,
     run: Annotated[str | None, typer.Option(help="The MLflow run, in place of MODEL.")] = None,
     exp: Annotated[str | None, typer.Option(help="The DVC experiment that trained MODEL.")] = None,
@@ -166,18 +168,17 @@ def promote(
 ) -> None:
     """Register a model as challenger, and make it champion if it passes the gate (else exit 5)."""
     if bool(model or exp) == bool(run) or "" in (model, exp, run):
-        raise UsageError("digits promote: give MODEL, --exp NAME MODEL, or --run ID")
+        raise UsageError(f"{project_name()} promote: give MODEL, --exp NAME MODEL, or --run ID")
     if approved_by and rejected_by:
-        raise UsageError("digits promote: give either --approved-by or --rejected-by")
-    from digits import params
+        raise UsageError(f"{project_name()} promote: give either --approved-by or --rejected-by")
     from imageproof.cli.console import print_outcome
     from imageproof.judge.gate import approval
 
     if model and not exp:
-        params.load().recipe(model)  # an unknown one is a line
+        context.obj.check_model(model)  # an unknown one is a line
     asked = approval(approved_by, rejected_by)
-    with connected(patient=True) as project:
-        outcome = toolkit.promote_training(
+    with connected(context, patient=True) as project:
+        outcome = imageproof.promote_training(
             model, run, exp, project=project, reason=reason, dry_run=dry_run, approval=asked
         )
     print_outcome(outcome, as_json=as_json)
@@ -188,6 +189,7 @@ def promote(
 
 @app.command()
 def rollback(
+    context: typer.Context,
     to: Annotated[
         int | None, typer.Option(min=1, max=10**9, help="Version; by default the last champion.")
     ] = None,
@@ -197,37 +199,39 @@ def rollback(
     """Make the previous champion, or another version, champion again."""
     from imageproof.cli.console import print_moves
 
-    with connected(patient=True) as project:
-        move = toolkit.rollback(project.name, to=str(to) if to else None, reason=reason)
+    with connected(context, patient=True) as project:
+        move = imageproof.rollback(project.name, to=str(to) if to else None, reason=reason)
     print_moves([move], as_json=as_json)
 
 
 @app.command()
-def history(as_json: AsJson = False) -> None:
+def history(context: typer.Context, as_json: AsJson = False) -> None:
     """Who replaced whom as champion: when, why, and on what figures."""
     from imageproof.cli.console import print_moves
 
-    with connected() as project:
-        moves = toolkit.Registry(project.name).moves()
+    with connected(context) as project:
+        moves = imageproof.Registry(project.name).moves()
     print_moves(moves, as_json=as_json)
 
 
 @app.command()
-def trace(uri: ModelUri, as_json: AsJson = False) -> None:
+def trace(context: typer.Context, uri: ModelUri, as_json: AsJson = False) -> None:
     """What a version was made from; ends with 7 if its files are not those that were logged."""
     from imageproof.cli.console import print_origin
     from imageproof.registry.trace import check_unchanged
 
-    with connected():
-        origin = toolkit.find_origin(uri)
+    with connected(context):
+        origin = imageproof.find_origin(uri)
         print_origin(origin, as_json=as_json)
         check_unchanged(origin)  # last: if it fails, the origin is what one wants to see
 
 
 @app.command()
 def reproduce(
-    uri: ModelUri, tolerance: Annotated[float, typer.Option(min=0, help="Of a probability.")] = 0.0
+    context: typer.Context,
+    uri: ModelUri,
+    tolerance: Annotated[float, typer.Option(min=0, help="Of a probability.")] = 0.0,
 ) -> None:
     """Train a version again from its commit, data and params; exit 0 only if it answers alike."""
-    with connected() as project:
-        print(toolkit.reproduce_version(uri, project, tolerance=tolerance))
+    with connected(context) as project:
+        print(imageproof.reproduce_version(uri, project, tolerance=tolerance))

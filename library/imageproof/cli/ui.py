@@ -1,36 +1,31 @@
-"""`python -m imageproof.cli.ui PORT`: where a server of the tracking store shows the runs."""
+"""Where a server of the tracking store shows the runs."""
 
 import sys
 from contextlib import suppress
 from pathlib import Path
 
-from digits.project import load_project
 from imageproof.artifacts import RUNS, TrainOutputs
-from imageproof.base import process
 from imageproof.base.errors import ImageproofError
 from imageproof.base.files import write_text
-from imageproof.base.guard import PAGE_NAME
+from imageproof.base.guard import page_name
 from imageproof.mlflow import page, restore, store
+from imageproof.project import Project
 
 
-def address(port: str) -> str:
+def address(project: Project, port: int) -> str:
     """The address of the project's view; creates the store if there is none.
 
     Also writes the pages in `artifacts/runs`: the report links to them, they redirect to MLflow.
     """
     # not every macOS knows names below .localhost
-    name = PAGE_NAME if sys.platform != "darwin" else "127.0.0.1"
-    project, experiments = load_project(), f"http://{name}:{port}/#/experiments"
-    view = f"{experiments}/{store.connect(project.name)}/runs?{page.QUERY}"
+    name = page_name() if sys.platform != "darwin" else "127.0.0.1"
+    experiments = f"http://{name}:{port}/#/experiments"
+    view = f"{experiments}/{store.connect(project.name)}/runs?{page.query()}"
     for path in Path().glob("artifacts/train/*/run.json"):
-        with suppress(ImageproofError):  # damaged; `digits results` says so
+        with suppress(ImageproofError):  # damaged; the command `results` says so
             outputs = TrainOutputs(path.parent.name)
             if run := restore.known(outputs, project):
                 link = f"{experiments}/{run.info.experiment_id}/runs/{run.info.run_id}"
                 html = f'<meta http-equiv="refresh" content="0; url={link}">\n'
                 write_text(RUNS / f"{outputs.read_run().run_id}.html", html)
     return view
-
-
-if __name__ == "__main__":
-    process.run_program(lambda: print(address(*sys.argv[1:])))

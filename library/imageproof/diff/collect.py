@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from imageproof.base.dataset import Labels, Matrix, load_split
+from imageproof.base.dataset import EVALUATED, Labels, Matrix, load_split
 from imageproof.base.errors import DataError, printable
 from imageproof.base.files import flatten, read_json, scratch
 from imageproof.base.params_yaml import PATH, read
@@ -20,7 +20,7 @@ from imageproof.judge.confusion_csv import read_matrix
 from imageproof.judge.difference import Change, Difference, Result, changes, compare_results
 from imageproof.judge.gate import PromoteParams
 from imageproof.judge.timing import SHARED_CORES
-from imageproof.outputs import EVALUATED, ClassFigures, Metrics
+from imageproof.outputs import ClassFigures, Metrics
 from imageproof.project import Layout
 
 MOST_CLASSES = 50  # of a matrix that one can read

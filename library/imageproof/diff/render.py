@@ -1,4 +1,4 @@
-"""What `digits diff` prints: tables for people, Markdown for a comment, JSON for scripts."""
+"""What the command `diff` prints: tables for people, Markdown for a comment, JSON for scripts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from imageproof.base.console import print_json, print_table
 from imageproof.base.errors import printable
 from imageproof.base.files import write_text
 from imageproof.base.html.templates import templates
+from imageproof.base.naming import project_name
 from imageproof.diff.collect import Diff
 from imageproof.dvc.revision import Revision
 from imageproof.judge.comparison import verdict
@@ -92,7 +93,7 @@ def _sections(diff: Diff) -> list[Section]:
             ]
             below = [
                 "on the hold-out rows; old stands for the champion",
-                f"not asked: {', '.join(NOT_ASKED)}; digits promote asks them",
+                f"not asked: {', '.join(NOT_ASKED)}; {project_name()} promote asks them",
             ]
             headings = "check", "", "found", "allowed"
             sections.append(Section(f"{name}: gate", headings, checks, below))

@@ -156,7 +156,7 @@ def read_lock(path: Path) -> str:
         time.sleep(POLL_S)
 
 
-@lru_cache(maxsize=2)  # `digits diff` reads two again and again; parsing takes 60 ms
+@lru_cache(maxsize=2)  # the command `diff` reads two again and again; parsing takes 60 ms
 def _stages(lock: str) -> dict[str, _Stage]:
     try:
         return _Lock.model_validate(parse_yaml(lock)).stages

@@ -17,6 +17,7 @@ from rich.table import Column
 from imageproof.base import machine
 from imageproof.base.commands import Commands
 from imageproof.base.errors import BusyError, ImageproofError
+from imageproof.base.naming import project_name
 from imageproof.dvc import pipeline
 from imageproof.dvc.pipeline import Stage
 from imageproof.dvc.repro import reproduce
@@ -32,8 +33,8 @@ def run_pipeline(root: Path, names: Sequence[str] = (), *, threads: int) -> set[
     try:
         lock = FileLock(root / pipeline.PROJECT_LOCK).acquire(timeout=0)
     except Timeout:
-        what = "a flow or another `digits run` works in this folder; try again when it has ended"
-        raise BusyError(f"{root}: {what}") from None
+        what = f"a flow or another `{project_name()} run` works in this folder"
+        raise BusyError(f"{root}: {what}; try again when it has ended") from None
     with lock:
         pipeline.check_sources(root, names)
         stages = may_change(pipeline.read_pipeline(root, names))

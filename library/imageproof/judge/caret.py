@@ -21,7 +21,7 @@ OVERALL = {  # the figures, each with the label that caret prints
     "kappa": "Kappa",
     "mcnemar_p_value": "McNemar's Test P-Value",
 }
-DIGITS = 4
+PLACES = 4
 SMALLEST_P = float(np.finfo(np.float64).eps)
 NOT_AVAILABLE = "n/a"
 
@@ -79,11 +79,11 @@ def label_of(figure: str) -> str:
 
 
 def as_tables(statistics: Statistics) -> Tables:
-    """Overall figures to 4 decimals, figures of a class to 4 significant digits, as caret does."""
+    """Overall figures to 4 decimals, figures of a class to 4 significant places, as caret does."""
     overall = {
         label_of(figure): p_value_text(value)
         if figure.endswith("p_value") and value is not None
-        else _texts([value], DIGITS)[0]
+        else _texts([value], PLACES)[0]
         for figure, value in statistics.overall.items()
     }
     by_class = {
@@ -101,8 +101,8 @@ def as_tables(statistics: Statistics) -> Tables:
 
 
 def p_value_text(value: float) -> str:
-    """A p-value as R's `format.pval` writes it: 4 significant digits, «<2.2e-16» below."""
-    return f"<{SMALLEST_P:.1e}" if value < SMALLEST_P else f"{value:.{DIGITS}g}"
+    """A p-value as R's `format.pval` writes it: 4 significant places, «<2.2e-16» below."""
+    return f"<{SMALLEST_P:.1e}" if value < SMALLEST_P else f"{value:.{PLACES}g}"
 
 
 def _overall(matrix: Matrix) -> Figures:
@@ -179,9 +179,9 @@ def _why_undefined(figure: str, k: int | None, matrix: Matrix, names: Sequence[s
 
 
 def _column(values: Sequence[float | None]) -> list[str]:
-    """All with the decimals that one value needs for 4 digits, as R prints a column."""
+    """All with the decimals that one value needs for 4 significant places, as R prints a column."""
     needed = [
-        np.format_float_positional(value, precision=DIGITS, fractional=False, trim="-")
+        np.format_float_positional(value, precision=PLACES, fractional=False, trim="-")
         for value in filter(None, values)
     ]
     return _texts(values, max([len(text.partition(".")[2]) for text in needed], default=0))

@@ -20,8 +20,8 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
 
     `balanced_accuracy` and `macro_f1`: see `confusion.balance`; `loss`: mean cross-entropy in nats;
     `brier`: mean squared distance to the one-hot truth, 0…2; `ece`: see `calibration_error`;
-    `top5_accuracy`: of more than MANY_CLASSES. There is at least one row. An ImageproofError if a row is
-    no probability distribution.
+    `top5_accuracy`: of more than MANY_CLASSES. There is at least one row. An ImageproofError if a
+    row is no probability distribution.
     """
     if fault := calibration.not_probabilities(probabilities):
         raise ImageproofError(f"predictions: {fault}; a training that diverged gives nan")

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
+from imageproof.base.dataset import EVALUATED
 from imageproof.judge.timing import SHARED_CORES
-from imageproof.outputs import EVALUATED
 
 TIME = "elapsed_s"
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1")

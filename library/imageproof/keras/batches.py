@@ -5,12 +5,13 @@ from functools import partial
 
 import tensorflow as tf
 
-from digits.training.augmentation import augmented
-from digits.training.recipe import AugmentParams
 from imageproof.base.dataset import Dataset, Images, Rows
 
 IN_MEMORY = 128 << 20  # bytes; more images stay where they are, and each batch is read from there
 VALIDATION_BATCH = 1000
+
+# From images uint8 (b, …) and a seed int64 (2,) to other images float32 (b, …).
+Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 # Autograph would parse the functions for conditions on tensors, of which there are none: 0.2 s.
 without_autograph = tf.autograph.experimental.do_not_convert
@@ -22,7 +23,7 @@ def batches(
     classes: int,
     batch_size: int,
     seed: int,
-    augment: AugmentParams,
+    augment: Augment | None = None,
     replicas: int = 1,
     skip: int = 0,
 ) -> tf.data.Dataset:
@@ -50,8 +51,8 @@ def batches(
             rows = order[step * batch_size : (step + 1) * batch_size]
             rows.set_shape([size])
             batch_images = images(rows)
-            if any(augment.model_dump().values()):
-                batch_images = augmented(batch_images, seeds + step, by=augment)
+            if augment:
+                batch_images = augment(batch_images, seeds + step)
             return batch_images, tf.one_hot(tf.gather(labels, rows), classes)
 
         return tf.data.Dataset.range(steps).map(without_autograph(batch))

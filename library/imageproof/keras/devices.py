@@ -5,14 +5,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from digits.training.recipe import Distribute
 from imageproof.base.machine import has_fast_bfloat16
 
 BFLOAT16_FROM = (8, 0)  # CUDA's compute capability of the first GPUs with bfloat16: Ampere
 
 
 @cache  # a second one in a process would mix up its sums with those of the first
-def strategy(distribute: Distribute) -> tf.distribute.Strategy:
+def strategy(distribute: str) -> tf.distribute.Strategy:
     """How a training shares its batches: with `mirrored` between all GPUs, or logical CPUs."""
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if distribute == "none" or len(devices) == 1:
@@ -29,7 +28,7 @@ def policy(*, mixed: bool) -> str:
     return "mixed_bfloat16" if mixed and (on_gpus or on_cpu) else "float32"
 
 
-def used(distribute: Distribute, *, mixed: bool) -> str:
+def used(distribute: str, *, mixed: bool) -> str:
     """The devices of a training and its precision, such as `2 × NVIDIA A100, bfloat16`."""
     count = strategy(distribute).num_replicas_in_sync
     name = next((gpu.get("device_name") for gpu in _gpus()), "CPU")

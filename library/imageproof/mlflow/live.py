@@ -14,6 +14,7 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from imageproof.base.errors import ServiceError
+from imageproof.base.naming import project_name
 from imageproof.mlflow import runs, store
 from imageproof.project import Project
 
@@ -39,7 +40,9 @@ class Attempt:
             if not store.is_away(error):
                 raise
             self.gave_up = True
-            print(f"warning: {error}; later `digits restore` logs the rest", file=sys.stderr)
+            print(
+                f"warning: {error}; later `{project_name()} restore` logs the rest", file=sys.stderr
+            )
             return None
 
 

@@ -7,12 +7,13 @@ test opens this one in a browser. Where a person has written a description, it s
 import json
 from typing import Any
 
-from imageproof.outputs import EVALUATED
+from imageproof.base.dataset import EVALUATED
+from imageproof.base.naming import project_name
 
 NOTE = "mlflow.note.content"  # tag of an experiment or a run that MLflow shows as its description
 
-TRAININGS = """\
-Each run is one training of an image classifier, by `dvc repro`, `digits run` or the flow `train`; \
+_TRAININGS = """\
+Each run is one training of an image classifier, by `dvc repro`, `NAME run` or the flow `train`; \
 solid curves are of validation, dashed ones of training. What the names mean:
 
 - `accuracy`, `loss`: after each epoch, on the training rows; `val_…` on the validation rows
@@ -21,26 +22,25 @@ solid curves are of validation, dashed ones of training. What the names mean:
 - `behaviour_…`: its accuracy on test images that are moved, turned, blurred, …
 - `elapsed_s`: seconds of training; `user_s` and `system_s` add up over all cores
 
-A run with the tag `digits.restored_from` was trained elsewhere, and logged from DVC's files. \
-One of a DVC experiment is named with it; the tag `digits.changed` says what it changed. \
-`digits promote MODEL` puts the last training of a model to the gate."""
+A run with the tag `NAME.restored_from` was trained elsewhere, and logged from DVC's files. \
+One of a DVC experiment is named with it; the tag `NAME.changed` says what it changed. \
+`NAME promote MODEL` puts the last training of a model to the gate."""
 
-HISTORY = "## History of the champion"  # heading, below which digits renews the description
-REGISTERED_MODEL = f"""\
-The image classifiers of the project. Each version is a training that `digits promote` put \
+HISTORY = "## History of the champion"  # heading, below which we renew the description
+_VERSIONS = f"""\
+The image classifiers of the project. Each version is a training that `NAME promote` put \
 to the gate; its description is its model card.
 
-- `champion` is the version that answers: `digits predict`, `digits score`, `digits serve`
+- `champion` is the version that answers: `NAME predict`, `NAME score`, `NAME serve`
 - `challenger` is the version that the gate judged last, if it is not the champion
-- `digits history` says who replaced whom and why, `digits rollback` takes the last champion back
-- the tags `digits.champion.…` hold that history for programs
+- `NAME history` says who replaced whom and why, `NAME rollback` takes the last champion back
+- the tags `NAME.champion.…` hold that history for programs
 
 {HISTORY}
 """
 
-TAG = "mlflow.sharedViewState.digits"
 # its charts; MLflow's other workflow type has tools for language models
-QUERY = "viewStateShareKey=digits&compareRunsMode=CHART&workflowType=machine_learning"
+MODE = "compareRunsMode=CHART&workflowType=machine_learning"
 COLUMNS = {  # and their widths, in pixels
     "metrics.`test_accuracy`": 120,
     "metrics.`test_loss`": 100,
@@ -53,7 +53,7 @@ COLUMNS = {  # and their widths, in pixels
     "metrics.`test_weakest_sensitivity`": 145,
     "params.`optimizer.name`": 130,
     "params.`fit.epochs`": 95,
-    "tags.`digits.changed`": 200,
+    "tags.`NAME.changed`": 200,
     "attributes.`Version`": 120,  # the commit
 }
 SECTIONS: list[dict[str, Any]] = [
@@ -76,13 +76,33 @@ CHARTS: list[dict[str, Any]] = [
 ]
 
 
+def about_trainings() -> str:
+    """The description of the experiment, in Markdown."""
+    return _TRAININGS.replace("NAME", project_name())
+
+
+def about_versions() -> str:
+    """The description of a registered model, in Markdown; its history follows."""
+    return _VERSIONS.replace("NAME", project_name())
+
+
+def view_tag() -> str:
+    return f"mlflow.sharedViewState.{project_name()}"
+
+
+def query() -> str:
+    """What an address of the experiment's page needs to open the view."""
+    return f"viewStateShareKey={project_name()}&{MODE}"
+
+
 def tags() -> dict[str, str]:
     """The tag of an experiment that holds the view."""
     charts = [{"uuid": f"chart-{n}", "deleted": False} | chart for n, chart in enumerate(CHARTS)]
+    widths = {column.replace("NAME", project_name()): width for column, width in COLUMNS.items()}
     state = {
-        "selectedColumns": list(COLUMNS),
-        "columnOrder": list(COLUMNS),
-        "columnWidths": COLUMNS,
+        "selectedColumns": list(widths),
+        "columnOrder": list(widths),
+        "columnWidths": widths,
         "compareRunCharts": charts,
         "compareRunSections": [
             {"uuid": f"section-{n}", "display": True, "isReordered": True} | section
@@ -91,4 +111,4 @@ def tags() -> dict[str, str]:
         "isAccordionReordered": True,
     }
     view = {"name": "Comparison of models", "createdAt": 0, "state": json.dumps(state)}
-    return {TAG: json.dumps(view)}
+    return {view_tag(): json.dumps(view)}

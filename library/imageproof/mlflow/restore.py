@@ -8,14 +8,14 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 
-from imageproof.base.dataset import load_split
+from imageproof.base.dataset import EVALUATED, load_split
 from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import ANEW, flatten, folder_sha256
 from imageproof.base.repository import try_git
 from imageproof.dvc import provenance
 from imageproof.mlflow import logged_model, page, runs, store
 from imageproof.mlflow.live import Attempt
-from imageproof.outputs import EVALUATED, EvaluateOutputs, Metrics, RunRecord, TrainOutputs
+from imageproof.outputs import EvaluateOutputs, Metrics, RunRecord, TrainOutputs
 from imageproof.project import Project
 
 ANSWER_SETS = {  # names in MLflow, and in confidence.json
@@ -65,7 +65,10 @@ def known(outputs: TrainOutputs, project: Project) -> Run | None:
     with store.service_errors():
         # under `mlflow run` it was logged in any experiment, but in none of another project's
         experiments = mlflow.search_experiments()
-        ids = [own, *(each.experiment_id for each in experiments if page.TAG not in each.tags)]
+        ids = [
+            own,
+            *(each.experiment_id for each in experiments if page.view_tag() not in each.tags),
+        ]
         for same in (f"attributes.run_id = '{trained}'", f"tags.`{RESTORED_FROM}` = '{trained}'"):
             # one that is not finished was interrupted, or lacks what a server did not get
             if found := runs.find(f"attributes.status = 'FINISHED' and {same}", *ids):

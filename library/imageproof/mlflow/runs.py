@@ -20,25 +20,26 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_GIT_COMMIT
 
 from imageproof.base.dataset import load_split
 from imageproof.base.errors import DataError
+from imageproof.base.naming import project_name
 from imageproof.base.process import project_root
 from imageproof.dvc.revision import remote_address
 from imageproof.mlflow import store
 
 PARAMS_FILE = "params.yaml"
-PREFIX = "digits."  # of our tags in MLflow
 MLFLOWS_OWN = {"git_commit": MLFLOW_GIT_COMMIT}  # where it has one
 TRAINING = "training"  # tag of a run and of those restored from it: the id of the first
 
 
 def tag(name: str) -> str:
     """What a tag of ours is called in MLflow."""
-    return MLFLOWS_OWN.get(name, PREFIX + name)
+    return MLFLOWS_OWN.get(name, f"{project_name()}.{name}")
 
 
 def own_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Of the tags of a run or a version, ours, by our names."""
     known = {name: tags[key] for name, key in MLFLOWS_OWN.items() if key in tags}
-    prefixed = {key.removeprefix(PREFIX): tags[key] for key in tags if key.startswith(PREFIX)}
+    prefix = f"{project_name()}."
+    prefixed = {key.removeprefix(prefix): tags[key] for key in tags if key.startswith(prefix)}
     return prefixed | known
 
 

@@ -105,7 +105,7 @@ def retrying(times: int, *, timeout_s: int | None = None) -> Iterator[None]:
 
 def patient() -> AbstractContextManager[None]:
     """Within the block, MLflow waits two minutes for a server, or as the user has set it."""
-    # a stage inherits what `digits run` has set for itself: that is not the user's
+    # a stage inherits what the command `run` has set for itself: that is not the user's
     own = os.environ.get(_RETRIES, ENVIRONMENT[_RETRIES])
     return retrying(6 if own == ENVIRONMENT[_RETRIES] else int(own))  # 6 take two minutes
 
@@ -176,7 +176,7 @@ def _experiment_id(name: str, uri: str, *, view: bool) -> str:
         experiment = client.get_experiment_by_name(name)
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
-    wanted = {page.NOTE: page.TRAININGS, **experiment.tags, **page.tags()} if view else {}
+    wanted = {page.NOTE: page.about_trainings(), **experiment.tags, **page.tags()} if view else {}
     with ignoring("PERMISSION_DENIED"):  # who may only read needs no newer view
         for key, value in wanted.items():
             if experiment.tags.get(key) != value:

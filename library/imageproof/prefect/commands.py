@@ -1,4 +1,4 @@
-"""The commands that flows run: `dvc …` for the pipeline and `digits …` for registered models."""
+"""The commands that flows run: DVC for the pipeline, the project's own for registered models."""
 
 import json
 import os
@@ -13,9 +13,9 @@ from prefect import get_run_logger, runtime
 from imageproof.base import process
 from imageproof.base.commands import CommandFailedError, Commands
 from imageproof.base.errors import ImageproofError
+from imageproof.base.naming import project_name
 from imageproof.dvc.repro import DVC, reproduce
 
-DIGITS = Path(sys.executable).with_name("digits")
 REFUSED = 5
 
 
@@ -41,13 +41,18 @@ class Dvc(Commands):
         return reproduce(name, self, get_run_logger().info, command=command, env=self._env)
 
 
+def program() -> Path:
+    """The project's command in this environment."""
+    return Path(sys.executable).with_name(project_name())
+
+
 def run_command(*arguments: str, allowed: Sequence[int] = (0,), **options: Any) -> Any:
-    """Run `digits ARGUMENTS --OPTION=VALUE … --json`; returns the JSON that it printed.
+    """Run the project's command with ARGUMENTS, --OPTION=VALUE … and --json; returns that JSON.
 
     Another exit code than those `allowed` is an ImageproofError, with its own errors.
     """
     given = [f"--{name}={value}" for name, value in options.items() if value]
-    command = [str(DIGITS), *arguments, *given, "--json"]
+    command = [str(program()), *arguments, *given, "--json"]
     with TemporaryFile("w+", encoding="utf-8") as output:
         try:
             Commands().run(command, stdout=output, on_line=get_run_logger().info)
@@ -56,7 +61,7 @@ def run_command(*arguments: str, allowed: Sequence[int] = (0,), **options: Any) 
                 said = [line[7:] for line in error.lines if line.startswith("error: ")]
                 reason = "; ".join(said) or "no error line"
                 raise ImageproofError(
-                    f"digits {arguments[0]} (exit {error.code}): {reason}"
+                    f"{project_name()} {arguments[0]} (exit {error.code}): {reason}"
                 ) from None
         output.seek(0)
         return json.load(output)

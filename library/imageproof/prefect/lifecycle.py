@@ -68,7 +68,7 @@ def show_table(project: str, rows: list[dict[str, Any]], name: str, description:
 
 
 def show_drift(project: str, found: dict[str, Any], key: str, data: str, *more: str) -> State[None]:
-    """Show the drift that `digits score` or `digits monitor` found; returns the flow's state."""
+    """Show the drift that the command `score` or `monitor` found; returns the flow's state."""
     what = f"{found['rows']:,} rows of {data} by {found['model']}"
     show_table(project, found["drift"], key, "\n\n".join([what, *more, *found["warnings"]]))
     drifted = ", ".join(found["drifted"]) or "nothing"

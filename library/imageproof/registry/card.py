@@ -13,6 +13,7 @@ from mlflow.artifacts import load_text
 from pydantic import TypeAdapter
 
 from imageproof.base import repository
+from imageproof.base.dataset import EVALUATED
 from imageproof.base.errors import markdown
 from imageproof.base.files import text_sha256
 from imageproof.base.html.templates import templates
@@ -22,7 +23,7 @@ from imageproof.judge import slices
 from imageproof.judge.behaviour import accuracies, fragile_line, words
 from imageproof.mlflow.page import HISTORY
 from imageproof.mlflow.runs import own_tags, tag
-from imageproof.outputs import EVALUATED, ClassFigures
+from imageproof.outputs import ClassFigures
 from imageproof.registry.model_files import ModelFiles
 from imageproof.registry.trace import Origin, check_gate_record
 from imageproof.registry.versions import Registry

@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageproof.base import machine, repository
-from imageproof.base.dataset import Dataset, Labels, Predict, Probabilities, Split, load_split
+from imageproof.base.dataset import (
+    EVALUATED,
+    Dataset,
+    Labels,
+    Predict,
+    Probabilities,
+    Split,
+    load_split,
+)
 from imageproof.base.errors import IntegrityError, UsageError, some
 from imageproof.base.files import read_json
 from imageproof.base.params_yaml import at, read
@@ -22,7 +30,7 @@ from imageproof.judge.gate_checks import decide, right_by_class
 from imageproof.judge.slices import find_slices
 from imageproof.judge.timing import request_times
 from imageproof.mlflow.runs import own_tags
-from imageproof.outputs import EVALUATED, SPLIT_TAGS
+from imageproof.outputs import SPLIT_TAGS
 from imageproof.project import Project
 from imageproof.registry.model_files import ModelFiles
 from imageproof.registry.served import served

@@ -13,11 +13,11 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from imageproof.base.errors import IntegrityError, printable
+from imageproof.base.naming import project_name
 
-PREFIX = "digits.champion."
-KEY = re.compile(re.escape(PREFIX) + r"(\d{6,9})\.(\d{1,9})-(\d{1,9})")
+KEY = re.compile(r"(\d{6,9})\.(\d{1,9})-(\d{1,9})")  # without the prefix
 VALUE = re.compile(r"(promote|rollback|elsewhere) (\S+)(?: by (.+))?", re.DOTALL)
-ELSEWHERE = "moved by other means than digits"
+ELSEWHERE = "moved by other means"
 
 Tags = Mapping[str, str]
 Action = Literal["promote", "rollback", "elsewhere"]
@@ -40,7 +40,7 @@ class Move:
     @property
     def key(self) -> str:
         """Name of both tags."""
-        return f"{PREFIX}{self.number:06d}.{self.before or 0}-{self.after or 0}"
+        return f"{_prefix()}{self.number:06d}.{self.before or 0}-{self.after or 0}"
 
     def to_tag(self) -> str:
         """Value of the model's tag."""
@@ -49,6 +49,10 @@ class Move:
     def to_json(self) -> str:
         """Value of the version's tag."""
         return dumps(asdict(self), ensure_ascii=False)
+
+
+def _prefix() -> str:
+    return f"{project_name()}.champion."
 
 
 def champion_of(moves: Sequence[Move]) -> str | None:
@@ -68,9 +72,11 @@ def next_move(
 def read(tags: Tags, champion: str | None, of_versions: Mapping[str, Tags]) -> list[Move]:
     """The moves among a registered model's tags, oldest first; the last one leads to `champion`.
 
-    IntegrityError if a tag is not as digits writes it, or the two of a move differ.
+    IntegrityError if a tag is not as this module writes it, or the two of a move differ.
     """
-    moves = [_move(key, text, of_versions) for key, text in tags.items() if key.startswith(PREFIX)]
+    moves = [
+        _move(key, text, of_versions) for key, text in tags.items() if key.startswith(_prefix())
+    ]
     # two promotions at once may have one number: the one that the alias names comes last
     moves.sort(key=lambda move: (move.number, move.after == champion))
     if champion_of(moves) != champion:
@@ -79,7 +85,11 @@ def read(tags: Tags, champion: str | None, of_versions: Mapping[str, Tags]) -> l
 
 
 def _move(key: str, value: str, of_versions: Mapping[str, Tags]) -> Move:
-    named, said, where = KEY.fullmatch(key), VALUE.fullmatch(value), "the registered model"
+    named, said, where = (
+        KEY.fullmatch(key.removeprefix(_prefix())),
+        VALUE.fullmatch(value),
+        "the registered model",
+    )
     try:
         if not named or not said:
             raise ValueError(value)
@@ -94,7 +104,7 @@ def _move(key: str, value: str, of_versions: Mapping[str, Tags]) -> Move:
         if (move.key, move.to_tag()) != (key, value):
             raise ValueError(value)
     except ValueError:  # pydantic's is one, too
-        found = "is no move as digits writes it; mend or delete it in MLflow"
+        found = f"is no move as {project_name()} writes it; mend or delete it in MLflow"
         raise IntegrityError(f"tag {key} of {where}: {found}") from None
     return move
 

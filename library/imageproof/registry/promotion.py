@@ -13,15 +13,16 @@ from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 
 from imageproof.base import events
+from imageproof.base.dataset import EVALUATED
 from imageproof.base.errors import BusyError, ImageproofError, UsageError, one_line
 from imageproof.base.files import scratch, text_sha256
+from imageproof.base.naming import project_name
 from imageproof.dvc import provenance
 from imageproof.dvc.revision import open_revision, reading
 from imageproof.judge.gate import Check, Decision
 from imageproof.mlflow import restore, store
 from imageproof.mlflow.runs import tag
 from imageproof.mlflow.store import SQLITE
-from imageproof.outputs import EVALUATED
 from imageproof.project import Project
 from imageproof.registry import card
 from imageproof.registry.evidence import judge_by_holdout
@@ -211,6 +212,6 @@ def _describe(registry: Registry, version: str, files: ModelFiles) -> None:
 
 
 def _announce(name: str, move: Move) -> None:
-    resource = {"prefect.resource.id": f"{name}.champion", "digits.model": name}
-    resource["digits.version"] = str(move.after)
+    resource = {"prefect.resource.id": f"{name}.champion", f"{project_name()}.model": name}
+    resource[f"{project_name()}.version"] = str(move.after)
     events.emit(f"{name}.{move.action}", resource, asdict(move))

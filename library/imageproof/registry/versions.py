@@ -11,9 +11,10 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.utils.credentials import read_mlflow_creds
 
 from imageproof.base.errors import DataError, IntegrityError, UsageError
+from imageproof.base.naming import project_name
 from imageproof.mlflow import runs, store
 from imageproof.mlflow.logged_model import MODEL_SHA256
-from imageproof.mlflow.page import REGISTERED_MODEL
+from imageproof.mlflow.page import about_versions
 from imageproof.mlflow.runs import tag
 from imageproof.mlflow.store import ignoring
 from imageproof.registry import history
@@ -57,7 +58,7 @@ def find(uri: str) -> ModelVersion:
         return client.get_model_version(name, parts["version"])
     found = [str(each.version) for each in client.search_model_versions(f"name = '{name}'")]
     known = f"there are {', '.join(sorted(found, key=int))}" if found else "there is none"
-    hint = f"{known}; `digits promote MODEL` makes a champion"
+    hint = f"{known}; `{project_name()} promote MODEL` makes a champion"
     raise UsageError(f"{uri}: no such version that you may read, {hint}")
 
 
@@ -96,7 +97,7 @@ class Registry:
     def register(self, run: TrainedRun) -> str:
         """The version of this run's model; created if missing."""
         with ignoring("RESOURCE_ALREADY_EXISTS"):
-            self._client.create_registered_model(self.name, description=REGISTERED_MODEL)
+            self._client.create_registered_model(self.name, description=about_versions())
         of_run = f"name = '{self.name}' and run_id = '{run.run_id}'"
         for version in self._client.search_model_versions(of_run):
             # a version registered by hand may hold another model of this run

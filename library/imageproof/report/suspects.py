@@ -1,44 +1,40 @@
-"""`digits suspects`: labels that are probably wrong, as a table to correct and as a page."""
+"""The command `suspects`: labels that are probably wrong, as a table to correct and as a page."""
 
-import logging
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from digits.models import model_file
-from digits.params import Params
-from digits.training.recipe import Recipe
-from imageproof.artifacts import PACK, class_names
+from imageproof.artifacts import PACK
 from imageproof.base.dataset import Dataset, Images, Probabilities, Rows
-from imageproof.base.errors import DataError, UsageError
+from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, scratch, write_text
 from imageproof.base.html.templates import templates
-from imageproof.base.process import quiet_tensorflow
+from imageproof.base.naming import project_name
 from imageproof.data import packed
 from imageproof.judge.suspects import Ask, folds_of, out_of_fold, suspects
+from imageproof.project import Project
 
 SHOWN = 200  # pictures on the page
 LEAST = 50.0  # % of the labels that a model must agree with, to doubt others
 
 
-def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> str:
-    """Train the recipe `folds` times; write suspicious rows as CSV, and their page beside it.
+def find_suspects(ask: Ask, model: str, project: Project, *, folds: int, out: Path) -> str:
+    """Train the model `folds` times by `ask`; write suspicious rows as CSV, and a page beside it.
 
     Prints a line per fold. Returns a sentence: how many labels are wrong, and how many listed. A
     DataError if the model agrees with so few labels that it cannot judge them.
     """
-    ask = _ask(params, model)
     images, rows = packed.load(PACK)
-    labels, classes = rows["label"].to_numpy(), params.data.classes
+    labels, classes = rows["label"].to_numpy(), project.data.classes
     if rows["fault"].notna().any() or not 0 <= labels.min() <= labels.max() < classes:
         said = f"has pictures that cannot be read, or labels outside 0…{classes - 1}"
-        raise DataError(f"{PACK}: {said}; `digits run validate` names them")
-    fold = folds_of(labels, rows["hash"].tolist(), folds=folds, seed=params.seed)
+        raise DataError(f"{PACK}: {said}; `{project_name()} run validate` names them")
+    fold = folds_of(labels, rows["hash"].tolist(), folds=folds, seed=project.seed)
     probabilities = _judged(Dataset(images, labels), fold, ask, model, classes=classes)
     found, count = suspects(labels, probabilities)
     said = f"About {count:,} of {len(labels):,} labels are wrong, {len(found):,} are doubtful"
-    names = np.array(class_names(classes, params.data.class_names))
+    names = np.array(project.data.class_names)
     table = rows.iloc[found["row"]][["file", "name", "part"]].assign(
         label=names[labels[found["row"]]],
         suggested=names[found["suggested"]],
@@ -73,20 +69,3 @@ def render(said: str, table: pd.DataFrame, images: Images, *, source: str) -> st
     shown = [*zip(table.itertuples(index=False), images, strict=False)]
     template = templates("imageproof.report").get_template("suspects.html.j2")
     return template.render(said=said, shown=shown, count=len(table), source=source)
-
-
-def _ask(params: Params, model: str) -> Ask:
-    recipe, file = params.recipe(model), model_file(model)
-    if not isinstance(recipe, Recipe):
-        raise UsageError(f"--model {model}: is not of Keras; name one that is")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of the graph of each fold
-    with quiet_tensorflow(params.train.threads):
-        from digits.training import keras_model
-        from imageproof.keras import clock, export
-
-    def ask(data: Dataset, held_out: Dataset) -> Probabilities:
-        given, silent = (file, recipe, data, held_out), clock.Clock(lambda *_: None)
-        network, _ = keras_model.train(*given, clock=silent, **params.common_settings())
-        return export.calibrate(network, held_out).validation
-
-    return ask

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imageproof.base.dataset import Images
 from imageproof.base.guard import Guard
+from imageproof.base.naming import project_name
 from imageproof.serve.bodies import MAX_BODY, PICTURES, read
 from imageproof.serve.model import Batcher, Model
 
@@ -41,15 +42,16 @@ IMAGES = (1, 2, 5, 10, 20, 50, 100)
 class Metrics:
     def __init__(self, model: str) -> None:
         self.registry = own = CollectorRegistry()
+        name = project_name()
         ProcessCollector(registry=own)
-        Info("digits_model", "The model that answers", registry=own).info({"model": model})
-        self.requests = Counter("digits_requests", "By path", ["path", "status"], registry=own)
-        self.predicted = Counter("digits_predictions", "By class", ["class"], registry=own)
-        self.unsure = Counter("digits_unsure", "Answer sets, empty or too big", registry=own)
-        self.waiting = Gauge("digits_waiting_images", "Not yet answered", registry=own)
-        self.batches = Histogram("digits_batch_images", "At once", buckets=IMAGES, registry=own)
+        Info(f"{name}_model", "The model that answers", registry=own).info({"model": model})
+        self.requests = Counter(f"{name}_requests", "By path", ["path", "status"], registry=own)
+        self.predicted = Counter(f"{name}_predictions", "By class", ["class"], registry=own)
+        self.unsure = Counter(f"{name}_unsure", "Answer sets, empty or too big", registry=own)
+        self.waiting = Gauge(f"{name}_waiting_images", "Not yet answered", registry=own)
+        self.batches = Histogram(f"{name}_batch_images", "At once", buckets=IMAGES, registry=own)
         self.seconds = Histogram(
-            "digits_predict_seconds", "Until answered", buckets=SECONDS, registry=own
+            f"{name}_predict_seconds", "Until answered", buckets=SECONDS, registry=own
         )
 
 

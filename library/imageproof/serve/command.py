@@ -9,7 +9,7 @@ from pathlib import Path
 
 from imageproof.base import process
 from imageproof.base.errors import ServiceError, UsageError, printable
-from imageproof.base.guard import MORE_NAMES, listen
+from imageproof.base.guard import listen, names_variable
 from imageproof.serve import protocol
 from imageproof.serve.app import Service
 from imageproof.serve.model import LOG, load
@@ -37,7 +37,7 @@ def serve(options: Namespace) -> None:
 def options() -> Namespace:
     parser = ArgumentParser("python -m imageproof.serve", description="Serve this package.")
     add = parser.add_argument
-    reached = f"{MORE_NAMES} lists the names by which others reach it"
+    reached = f"{names_variable()} lists the names by which others reach it"
     add("--host", default="127.0.0.1", help=f"address to listen on; {reached}")
     add("--port", type=int, default=8000, metavar="PORT", help="0 is any free one")
     add("--log", metavar="FOLDER", help="log images and answers there, as Parquet")

@@ -13,13 +13,15 @@ from imageproof.answer.predict import class_names, set_threshold
 from imageproof.base.dataset import Images
 from imageproof.base.errors import IntegrityError, ServiceError, one_line
 from imageproof.base.files import folder_sha256, scratch, sha256, write_text
+from imageproof.base.guard import names_variable
+from imageproof.base.naming import project_name
 from imageproof.dvc.provenance import check_outputs
 from imageproof.project import Project
 from imageproof.registry.card import card
 from imageproof.registry.served import Served
 from imageproof.serve.model import DESCRIPTION, MODEL, SUMS, Confidence, Description, load
 
-REPOSITORY = Path(__file__).parents[4]
+LIBRARY = Path(__file__).parents[2]
 TOLERANCE = 1e-5  # of a probability
 
 
@@ -77,12 +79,16 @@ def write_folder(folder: Path, network: Path, about: Description, card: str, ima
     write_text(folder / "MODEL_CARD.md", card)
     write_text(folder / "example.json", json.dumps({"inputs": image.tolist()}))
     wheel = _build_wheel(folder)
-    lock, log = (REPOSITORY / f"requirements-serve{name}.lock" for name in ("", "-log"))
+    lock, log = (LIBRARY / f"requirements-serve{name}.lock" for name in ("", "-log"))
     own = f"./{wheel.name} --hash=sha256:{sha256(wheel)}\n"
     write_text(folder / "requirements.txt", lock.read_text("utf-8") + own)
     write_text(folder / "requirements-log.txt", "-r requirements.txt\n" + log.read_text("utf-8"))
     dockerfile, python = folder / "Dockerfile", "{}.{}".format(*sys.version_info)
     write_text(dockerfile, dockerfile.read_text("utf-8").replace("PYTHON", python))
+    readme = folder / "README.md"
+    write_text(readme, readme.read_text("utf-8").replace("NAMES_VARIABLE", names_variable()))
+    # its metrics and variables have the name of the project, too
+    write_text(folder / "pyproject.toml", f'[tool.imageproof]\nname = "{project_name()}"\n')
     write_text(folder / ".gitignore", "*\n")  # in a git repository a package is no code of it
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     sums = [f"{sha256(file)}  {file.relative_to(folder)}\n" for file in files]
@@ -92,7 +98,7 @@ def write_folder(folder: Path, network: Path, about: Description, card: str, ima
 def _build_wheel(folder: Path) -> Path:
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory"]
     command.append(str(folder.resolve()))
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=LIBRARY, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ServiceError(f"no wheel of {REPOSITORY} is built: {one_line(done.stderr, width=200)}")
+        raise ServiceError(f"no wheel of {LIBRARY} is built: {one_line(done.stderr, width=200)}")
     return next(folder.glob("*.whl"))

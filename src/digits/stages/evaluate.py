@@ -12,13 +12,13 @@ from digits.project import as_project
 from imageproof import artifacts
 from imageproof.artifacts import LAYOUT
 from imageproof.base import inference, process
-from imageproof.base.dataset import Dataset, Matrix, Split, save_arrays
+from imageproof.base.dataset import EVALUATED, Dataset, Matrix, Split, save_arrays
 from imageproof.base.files import md5, replacing, write_json
 from imageproof.judge import caret, confidence, confusion, scores, slices
 from imageproof.judge import disturbances as behaviour
 from imageproof.judge.confusion_csv import write_matrix
 from imageproof.judge.explain import Heat, occlusion
-from imageproof.outputs import EVALUATED, read_calibration
+from imageproof.outputs import read_calibration
 from imageproof.report.plots import confusion as matrix_plots
 from imageproof.report.plots import images
 from imageproof.report.plots import model as plots

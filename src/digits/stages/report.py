@@ -8,10 +8,10 @@ import pandas as pd
 from digits.params import load as load_params
 from imageproof import artifacts
 from imageproof.base import process
+from imageproof.base.dataset import EVALUATED
 from imageproof.base.files import read_json, write_text
 from imageproof.judge import leaderboard
 from imageproof.judge.caret import Statistics
-from imageproof.outputs import EVALUATED
 from imageproof.report.page import ModelResult, ReportContent, SplitResult, render
 
 VALIDATION_KEYS = ("success", "critical", "warnings", "summary", "findings", "expectations")

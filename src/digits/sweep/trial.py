@@ -102,7 +102,7 @@ def override(raw: Values, model: str, values: Values) -> Values:
 
 
 def open_study(spec: Spec) -> optuna.Study:
-    """Create or resume the study, which processes share by its storage; raises an ImageproofError."""
+    """Create or resume the study, which processes share by its storage; ImageproofError."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     what = f"Optuna storage of {spec.study}"
     if reason := store.no_answer(spec.storage):

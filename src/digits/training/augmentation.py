@@ -1,12 +1,19 @@
 """Augmentation: images moved, mirrored, coloured and cut at random, as a seed alone decides."""
 
 import math
+from functools import partial
 
 import tensorflow as tf
 
 from digits.training.recipe import SIDE, AugmentParams
+from imageproof.keras.batches import Augment
 
 GREY = (0.2989, 0.587, 0.114)  # what red, green and blue weigh: ITU-R BT.601, as torchvision has it
+
+
+def augmentation(by: AugmentParams) -> Augment | None:
+    """How `batches` changes images; None if nothing is asked for."""
+    return partial(augmented, by=by) if any(by.model_dump().values()) else None
 
 
 def augmented(images: tf.Tensor, seed: tf.Tensor, *, by: AugmentParams) -> tf.Tensor:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from digits.training.augmentation import augmentation
 from digits.training.fit import compile_model, fit
 from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
 from imageproof.base.dataset import Dataset, Labels, Probabilities
@@ -55,7 +56,7 @@ def train(
         classes=classes,
         batch_size=recipe.fit.batch_size,
         seed=seed,
-        augment=recipe.augment,
+        augment=augmentation(recipe.augment),
         replicas=replicas,
         skip=ITERATIONS * len(checkpoint.state.history),
     )

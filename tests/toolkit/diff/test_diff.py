@@ -16,7 +16,7 @@ from support import BOMB, PARAMS, Page, finding, git, python, write_params
 
 from digits.stages.evaluate import write_figures
 from imageproof.artifacts import COMPARE, LAYOUT, EvaluateOutputs, TrainOutputs, split_path
-from imageproof.base.dataset import Dataset, Split, save_arrays, save_split
+from imageproof.base.dataset import EVALUATED, Dataset, Split, save_arrays, save_split
 from imageproof.base.errors import (
     DataError,
     ImageproofError,
@@ -27,7 +27,6 @@ from imageproof.base.errors import (
 from imageproof.base.files import md5, write_json
 from imageproof.diff.collect import Diff, collect_diff
 from imageproof.diff.render import markdown, print_diff, write_page
-from imageproof.outputs import EVALUATED
 from imageproof.report.plots.model import draw_revisions
 
 # DVC 3.67 on pygtrie 2.5

@@ -8,6 +8,8 @@ import numpy as np
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
+from imageproof.base.naming import project_name
+
 
 def templates(package: str, **options: Any) -> Environment:
     """The templates of a package and of this one; text is escaped, an unknown name is an error."""
@@ -18,6 +20,7 @@ def templates(package: str, **options: Any) -> Environment:
         lstrip_blocks=True,
         **{"autoescape": True} | options,
     )
+    found.globals["command"] = project_name()
     found.filters["p_value"] = p_value
     found.filters["data_uri"] = data_uri
     return found

@@ -1,0 +1,25 @@
+"""What the command line is told of a project."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imageproof.judge.suspects import Ask
+    from imageproof.project import Project
+
+
+@dataclass(frozen=True, kw_only=True)
+class Application:
+    """A project as its command sees it. Each function is called when a command needs it.
+
+    `load` reads and checks params.yaml; a UsageError has a line per fault. `networks` names all
+    models that the project can build. `check_model` raises a UsageError for a model without a
+    block in params.yaml. `trainer` takes a model's name, and gives a function that trains it on
+    some images and asks it for others.
+    """
+
+    load: "Callable[[], Project]"
+    networks: Callable[[], Collection[str]]
+    check_model: Callable[[str], object]
+    trainer: "Callable[[str], Ask]"

@@ -1,0 +1,36 @@
+"""Trains a model of params.yaml on some images and asks it for others, as `suspects` does."""
+
+import logging
+
+from digits import params
+from digits.models import model_file
+from digits.training.recipe import Recipe
+from imageproof.base.dataset import Dataset, Probabilities
+from imageproof.base.errors import UsageError
+from imageproof.base.process import quiet_tensorflow
+from imageproof.judge.suspects import Ask
+
+
+def trainer(model: str) -> Ask:
+    """A function that trains the model and asks it; a UsageError if it is not one of Keras."""
+    settings = params.load()
+    recipe = settings.recipe(model)
+    if not isinstance(recipe, Recipe):
+        raise UsageError(f"--model {model}: is not of Keras; name one that is")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of the graph of each fold
+    with quiet_tensorflow(settings.train.threads):
+        from digits.training import keras_model
+        from imageproof.keras import clock, export
+
+    def ask(data: Dataset, held_out: Dataset) -> Probabilities:
+        network, _ = keras_model.train(
+            model_file(model),
+            recipe,
+            data,
+            held_out,
+            clock=clock.Clock(lambda *_: None),
+            **settings.common_settings(),
+        )
+        return export.calibrate(network, held_out).validation
+
+    return ask
