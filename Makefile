@@ -94,9 +94,10 @@ COMPILE = uv pip compile --universal --python-version 3.11 --fork-strategy fewes
 NEWER ?= --upgrade
 lock: .venv/.done ## resolve requirements*.lock anew, for each Python and platform
 	@$(COMPILE) pyproject.toml --all-extras --group dev --group docs $(NEWER) \
-		--output-file requirements.lock
-	@for group in serve serve-log; do $(COMPILE) --group $$group --constraint requirements.lock \
-		$(NEWER) --no-annotate --output-file requirements-$$group.lock || exit; done
+		--no-emit-package imageproof --output-file requirements.lock
+	@for group in serve serve-log; do $(COMPILE) --group library/pyproject.toml:$$group \
+		--constraint requirements.lock $(NEWER) --no-annotate \
+		--output-file library/requirements-$$group.lock || exit; done
 
 .venv/.done: FORCE
 	@sh environment.sh $(PYTHON)

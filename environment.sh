@@ -1,7 +1,7 @@
 #!/bin/sh
 # sh environment.sh [PYTHON]: make .venv with what requirements.lock names, if it is not there.
 #
-# It is made anew when the lock or pyproject.toml has changed, when the folder was moved, and when
+# It is made anew when the lock or a pyproject.toml has changed, when the folder was moved, and when
 # PYTHON is of another version. Without PYTHON it keeps its version, or gets the first that is found.
 # If something is missing, one line says what, and which command mends it; the exit code is then 4.
 set -u
@@ -9,7 +9,7 @@ cd "$(dirname "$0")" || exit
 VERSIONS="3.11 3.12 3.13"
 NEEDED_MB=5000
 HERE=$(pwd -P)
-STAMP="$HERE $(cat requirements.lock pyproject.toml | cksum)"
+STAMP="$HERE $(cat requirements.lock pyproject.toml library/pyproject.toml | cksum)"
 
 fail() {
     echo "error: $*" >&2
@@ -95,5 +95,5 @@ export VIRTUAL_ENV="$HERE/.venv" UV_COMPILE_BYTECODE="${UV_COMPILE_BYTECODE:-1}"
 sed -n '/^uv==/,/^    # via/p' requirements.lock >.venv/uv.txt
 download .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.txt
 download .venv/bin/uv pip install --quiet --require-hashes -r requirements.lock
-download .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
+download .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable library --editable .
 echo "$STAMP" >.venv/.done

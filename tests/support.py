@@ -231,13 +231,17 @@ def clone_without_history(of: Path, root: Path) -> None:
         git("update-ref", "HEAD", git("commit-tree", "HEAD^{tree}", "-m", "start"))
 
 
+# The files that environment.sh compares.
+STAMPED = ("requirements.lock", "pyproject.toml", "library/pyproject.toml")
+
+
 def link_environment(clone: Path) -> None:
     """Make the environment of the tests the clone's own, so that `make` need not install one."""
     (clone / ".venv").mkdir()
     for entry in Path(sys.prefix).iterdir():
         if entry.name != ".done":
             (clone / ".venv" / entry.name).symlink_to(entry)
-    made_from = b"".join((clone / f).read_bytes() for f in ("requirements.lock", "pyproject.toml"))
+    made_from = b"".join((clone / f).read_bytes() for f in STAMPED)
     checksum = subprocess.run(["cksum"], input=made_from, capture_output=True, check=True).stdout
     stamp = f"{clone.resolve()} {checksum.decode()}"  # as environment.sh writes it
     (clone / ".venv" / ".done").write_text(stamp, "utf-8")

@@ -12,7 +12,7 @@ import typer
 from typer.exceptions import TyperException
 
 from imageproof.base import process
-from imageproof.base.errors import UsageError, one_line
+from imageproof.base.errors import ImageproofError, UsageError, one_line
 from imageproof.base.naming import project_name
 from imageproof.cli.application import Application
 from imageproof.cli.results import AsJson, app, connected
@@ -195,6 +195,21 @@ def new(folder: Annotated[Path, typer.Argument(help="New; its name is the projec
     from imageproof.cli.new import create
 
     print(create(folder))
+
+
+@app.command()
+def update(
+    source: Annotated[Path, typer.Argument(help="The project that library/ came from.")],
+    revision: Annotated[str, typer.Option(help="A tag or commit of it.")] = "HEAD",
+) -> None:
+    """Replace library/ by that of the project it came from; your changes to it are kept."""
+    from imageproof.cli import update as updating
+
+    result = updating.update(Path.cwd(), source, revision)
+    print(*updating.lines(result), sep="\n")
+    if result.collided:
+        mend = "its changes collide with yours; mend it, then `git add`"
+        raise ImageproofError(*(f"{path}: {mend}" for path in result.collided))
 
 
 @app.command(hidden=True)

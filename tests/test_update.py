@@ -1,0 +1,131 @@
+"""`update`: library/ follows the project that it came from, and one's own changes stay."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from support import AUTHOR, finding
+
+from imageproof.base.errors import UsageError
+from imageproof.cli.update import lines, update
+
+PYPROJECT = '[project]\nname = "imageproof"\ndependencies = [{}]\n'
+LINES = [f"line {number}\n" for number in range(9)]
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, env=AUTHOR, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def write(folder: Path, files: dict[str, str]) -> str:
+    """Write files into a repository and commit them; the commit."""
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--allow-empty", "--message", "change")
+    return git(folder, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def shoes(tmp_path: Path) -> Path:
+    """A project beside `digits`, whose library it has as it was in the first commit."""
+    for name in ("digits", "shoes"):
+        (tmp_path / name).mkdir()
+        git(tmp_path / name, "init", "--quiet", "--initial-branch", "main")
+    files = {
+        "library/pyproject.toml": PYPROJECT.format('"numpy"'),
+        "library/imageproof/data.py": "".join(LINES),
+        "library/imageproof/judge.py": "".join(LINES),
+        "library/imageproof/old.py": "old\n",
+    }
+    first = write(tmp_path / "digits", files | {"library/tests/test_data.py": "tests\n"})
+    own = {"pyproject.toml": f'[tool.imageproof]\nname = "shoes"\ncommit = "{first}"\n'}
+    write(tmp_path / "shoes", files | own)
+    return tmp_path / "shoes"
+
+
+def changed(number: int, text: str) -> str:
+    return "".join([*LINES[:number], text, *LINES[number + 1 :]])
+
+
+def test_update_changes_files_and_names_them(shoes: Path) -> None:
+    digits = shoes.parent / "digits"
+    (digits / "library/imageproof/old.py").unlink()
+    files = {
+        "library/imageproof/data.py": changed(4, "mended\n"),
+        "library/imageproof/new.py": "new\n",
+        "library/pyproject.toml": PYPROJECT.format('"numpy", "scipy"'),
+    }
+    commit = write(digits, files)
+    result = update(shoes, digits)
+    assert (shoes / "library/imageproof/data.py").read_text("utf-8") == changed(4, "mended\n")
+    assert (shoes / "library/imageproof/new.py").read_text("utf-8") == "new\n"
+    assert not (shoes / "library/imageproof/old.py").exists()
+    assert not (shoes / "library/tests").exists()
+    assert result.changed == [
+        "library/imageproof/data.py",
+        "library/imageproof/new.py",
+        "library/imageproof/old.py",
+        "library/pyproject.toml",
+    ]
+    assert (result.requirements, result.collided) == (["scipy"], [])
+    assert f'commit = "{commit}"' in (shoes / "pyproject.toml").read_text("utf-8")
+    assert any("`make lock`" in line for line in lines(result))
+
+
+def test_update_keeps_own_changes_of_other_lines(shoes: Path) -> None:
+    digits = shoes.parent / "digits"
+    write(digits, {"library/imageproof/data.py": changed(1, "mended\n")})
+    write(shoes, {"library/imageproof/data.py": changed(7, "ours\n")})
+    result = update(shoes, digits)
+    text = (shoes / "library/imageproof/data.py").read_text("utf-8")
+    assert text == changed(7, "ours\n").replace("line 1\n", "mended\n")
+    assert (result.kept, result.collided) == (["library/imageproof/data.py"], [])
+
+
+def test_update_marks_changes_that_collide(shoes: Path) -> None:
+    digits = shoes.parent / "digits"
+    write(digits, {"library/imageproof/data.py": changed(4, "mended\n")})
+    write(shoes, {"library/imageproof/data.py": changed(4, "ours\n")})
+    result = update(shoes, digits)
+    text = (shoes / "library/imageproof/data.py").read_text("utf-8")
+    assert result.collided == ["library/imageproof/data.py"]
+    assert "<<<<<<<" in text
+    assert "ours\n" in text
+    assert "mended\n" in text
+
+
+def test_update_takes_a_tag_and_later_the_newest(shoes: Path) -> None:
+    digits = shoes.parent / "digits"
+    write(digits, {"library/imageproof/data.py": changed(4, "first\n")})
+    git(digits, "tag", "v1.1")
+    write(digits, {"library/imageproof/data.py": changed(4, "second\n")})
+    update(shoes, digits, "v1.1")
+    assert "first" in (shoes / "library/imageproof/data.py").read_text("utf-8")
+    write(shoes, {})
+    update(shoes, digits)
+    assert "second" in (shoes / "library/imageproof/data.py").read_text("utf-8")
+    write(shoes, {})
+    assert "nothing changed" in lines(update(shoes, digits))[0]
+
+
+def test_update_refuses_uncommitted_changes(shoes: Path) -> None:
+    (shoes / "library/imageproof/data.py").write_text("ours\n")
+    said = finding(UsageError, lambda: update(shoes, shoes.parent / "digits"))
+    assert said == "library: has changes that are not committed; commit them first"
+
+
+def test_update_refuses_another_source(shoes: Path) -> None:
+    said = finding(UsageError, lambda: update(shoes, shoes))
+    assert "has no commit" in said
+    assert "name the project that it came from" in said
+
+
+def test_update_refuses_without_recorded_commit(shoes: Path) -> None:
+    write(shoes, {"pyproject.toml": '[tool.imageproof]\nname = "shoes"\n'})
+    said = finding(UsageError, lambda: update(shoes, shoes.parent / "digits"))
+    assert said == "pyproject.toml: [tool.imageproof] has no commit of library/"
