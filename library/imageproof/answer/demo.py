@@ -14,6 +14,7 @@ from fastapi.responses import HTMLResponse
 from imageproof.answer.predict import class_names
 from imageproof.answer.serve import Limited
 from imageproof.base.errors import DataError, UsageError
+from imageproof.base.files import template_file
 from imageproof.base.guard import Guard
 from imageproof.base.html.templates import data_uri
 from imageproof.base.pictures import TREATMENTS, read_picture
@@ -50,7 +51,7 @@ def demo_app(players: Sequence[Player], project: Project) -> Guard:
     """The app with the page at `/`, and `/predict`, which takes a picture."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     one = Lock()  # at a time, for the memory that a large picture needs
-    page = Path(__file__).with_name("demo.html").read_text("utf-8")
+    page = template_file(Path(__file__).with_name("demo.html")).read_text("utf-8")
     page = page.replace("<title>NAME", f"<title>{escape(project.name)}")
     if all(len(model.files.shape) == 3 for _, model in players):
         page = page.replace(DRAWING, "")  # who knows photos is not asked about strokes of a pen

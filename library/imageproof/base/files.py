@@ -142,3 +142,9 @@ def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
     if missing := [key for key in keys if key not in value]:  # type: ignore[operator]
         raise DataError(f"{path}: holds no {', '.join(missing)}; {ANEW}")
     return value
+
+
+def template_file(file: Path) -> Path:
+    """The file of this name in `templates/` of the current folder, else the library's own."""
+    own_file = Path("templates", file.name)
+    return own_file if own_file.is_file() else file

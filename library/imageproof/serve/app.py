@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
-from importlib.resources import files
+from pathlib import Path
 from string import Template
 from traceback import print_exc
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imageproof.base.dataset import Images
+from imageproof.base.files import template_file
 from imageproof.base.guard import Guard
 from imageproof.base.naming import project_name
 from imageproof.serve.bodies import MAX_BODY, PICTURES, read
@@ -33,7 +34,7 @@ QUICK = 50_000  # bytes of JSON or pixels; reading more takes longer than a pred
 JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 GET = "/", "/health", "/model", "/metrics"
 PATHS = {"/predict": "POST"} | dict.fromkeys(GET, "GET")
-HOME = files("imageproof.serve") / "home.html"
+HOME = Path(__file__).with_name("home.html")
 # buckets of histograms
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 IMAGES = (1, 2, 5, 10, 20, 50, 100)
@@ -108,7 +109,7 @@ class Service:
             "most": f"{MAX_BODY:,}",
             "server": server,
         }
-        page = Template(HOME.read_text("utf-8"))
+        page = Template(template_file(HOME).read_text("utf-8"))
         return page.substitute({key: escape(text) for key, text in shown.items()})
 
     async def _predict(self, request: Request) -> Response:

@@ -12,7 +12,7 @@ import numpy as np
 from imageproof.answer.predict import class_names, set_threshold
 from imageproof.base.dataset import Images
 from imageproof.base.errors import IntegrityError, ServiceError, one_line
-from imageproof.base.files import folder_sha256, scratch, sha256, write_text
+from imageproof.base.files import folder_sha256, scratch, sha256, template_file, write_text
 from imageproof.base.guard import names_variable
 from imageproof.base.naming import project_name
 from imageproof.dvc.provenance import check_outputs
@@ -73,7 +73,10 @@ def describe(model: Served, project: Project) -> Description:
 
 def write_folder(folder: Path, network: Path, about: Description, card: str, image: Images) -> None:
     """Write all files of a package into a new folder; `image` is that of the example request."""
-    shutil.copytree(Path(__file__).with_name("template"), folder)
+    folder.mkdir()
+    for file in Path(__file__).with_name("template").iterdir():
+        shutil.copyfile(template_file(file), folder / file.name)
+    _copy_home(folder)
     shutil.copyfile(network, folder / MODEL)
     write_text(folder / DESCRIPTION, about.model_dump_json(indent=2) + "\n")
     write_text(folder / "MODEL_CARD.md", card)
@@ -93,6 +96,14 @@ def write_folder(folder: Path, network: Path, about: Description, card: str, ima
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     sums = [f"{sha256(file)}  {file.relative_to(folder)}\n" for file in files]
     write_text(folder / SUMS, "".join(sums))
+
+
+def _copy_home(folder: Path) -> None:
+    """Take along the project's own page of the service, if it has one."""
+    own_page = Path("templates", "home.html")
+    if own_page.is_file():
+        (folder / "templates").mkdir()
+        shutil.copyfile(own_page, folder / own_page)
 
 
 def _build_wheel(folder: Path) -> Path:

@@ -5,16 +5,20 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 from PIL import Image
 
 from imageproof.base.naming import project_name
 
 
 def templates(package: str, **options: Any) -> Environment:
-    """The templates of a package and of this one; text is escaped, an unknown name is an error."""
+    """The templates of the project's folder `templates/`, of a package, and of this one.
+
+    The first that has a name is taken. Text is escaped, an unknown name is an error.
+    """
+    packages = [PackageLoader(name, ".") for name in (package, __package__)]
     found = Environment(
-        loader=ChoiceLoader([PackageLoader(each, ".") for each in (package, __package__)]),
+        loader=ChoiceLoader([FileSystemLoader("templates"), *packages]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
