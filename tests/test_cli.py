@@ -12,12 +12,12 @@ from support import REPOSITORY, python, write_params
 COMMANDS = [
     *("run", "results", "restore", "stats", "summary", "diff"),
     *("promote", "rollback", "history", "trace", "reproduce", "predict", "score", "monitor"),
-    *("demo", "serve", "package", "suspects", "relabel"),
+    *("demo", "serve", "package", "suspects", "relabel", "update"),
 ]
 
 
 def digits(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    code = "import sys; from imageproof.cli.program import main; sys.argv[0] = 'digits'; main()"
+    code = "import sys; from digits.project import main; sys.argv[0] = 'digits'; main()"
     return python("-c", code, *arguments, env=os.environ | environment)
 
 
@@ -107,3 +107,17 @@ def test_names_from_a_file_are_shown_and_never_obeyed(workspace: Path, encoding:
         assert not any(line.startswith("error") for line in done.stdout.splitlines())
         assert "0.785" in done.stdout  # 11 of 14
         assert done.stdout.startswith("{\n") == (options == ["--json"])
+
+
+def test_command_of_project_stands_beside_the_others(tmp_path: Path) -> None:
+    program = """
+from imageproof.cli.application import Application
+from imageproof.cli.program import cli
+
+def hello(name: str) -> None:
+    print("hello", name)
+
+cli(Application(load=None, networks=None, check_model=None, trainer=None, commands=[hello]))
+"""
+    done = python("-c", program, "hello", "you", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "hello you\\n"), done.stderr

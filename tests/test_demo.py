@@ -196,7 +196,7 @@ def test_demo_command(ring, opened):
     promotion.promote(fighter(), NAME, judge=accept)
     registry = Registry(NAME)
     registry.set_challenger(registry.register(fighter()))
-    code = "import sys; sys.argv[0] = 'digits'; from imageproof.cli.program import main; main()"
+    code = "import sys; sys.argv[0] = 'digits'; from digits.project import main; main()"
     command = [sys.executable, "-c", code, "demo", "--port", "0"]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

@@ -1,5 +1,7 @@
 """What the library is told of this project, and the command `digits`."""
 
+from typing import TYPE_CHECKING
+
 from digits import params
 from digits.models import available
 from digits.params import Params
@@ -7,6 +9,9 @@ from digits.trainer import trainer
 from imageproof.artifacts import LAYOUT, class_names
 from imageproof.judge.disturbances import graded
 from imageproof.project import Project
+
+if TYPE_CHECKING:
+    from imageproof.cli.application import Application
 
 LOGGED_AS = {  # params of a run, by key in params.yaml
     **{"seed": "seed", "classes": "data.classes"},
@@ -39,14 +44,22 @@ def as_project(params: Params) -> Project:
     )
 
 
+def application() -> "Application":
+    """What the command line is told of this project."""
+    from imageproof.cli.application import Application
+
+    return Application(
+        load=load_project, networks=available, check_model=check_model, trainer=trainer
+    )
+
+
+def check_model(model: str) -> None:
+    """Refuse a model that has no block in params.yaml."""
+    params.load().recipe(model)
+
+
 def main() -> None:
     """The command `digits`."""
-    from imageproof.cli.application import Application
     from imageproof.cli.program import cli
 
-    def check_model(model: str) -> None:
-        params.load().recipe(model)
-
-    cli(
-        Application(load=load_project, networks=available, check_model=check_model, trainer=trainer)
-    )
+    cli(application())

@@ -144,7 +144,8 @@ def test_accuracy_falls_with_the_size_of_the_disturbance(digits_8x8):
         return model.predict_proba(asked.reshape(len(asked), -1))
 
     held = Dataset(images[900:], labels[900:])
-    found = accuracy_under(predict, held, EACH, clean=predict(held.images))
+    clean = predict(held.images)
+    found = accuracy_under(predict, held, disturbances(EACH), images=2000, clean=clean)
     assert list(found) == ["images", "clean", *disturbances(EACH)]
     assert found["clean"] > 0.93
     assert found["clean"] > found["shift_0.125"] > found["shift_0.25"]
@@ -161,8 +162,8 @@ def test_a_sample_of_the_images_is_disturbed_and_its_size_and_intervals_are_told
         asked.append(len(given))
         return np.eye(2)[(given[:, 0, 0] < 100).astype(int)]
 
-    held, invert = Dataset(images, labels), EACH.model_copy(update={"images": 200})
-    found = accuracy_under(predict, held, invert, clean=predict(images))
+    held = Dataset(images, labels)
+    found = accuracy_under(predict, held, disturbances(EACH), images=200, clean=predict(images))
     assert set(asked) == {400, 200}
     assert found["images"] == 200
     assert found["invert"] == 1 - found["clean"]

@@ -1,6 +1,6 @@
 """What the command line is told of a project."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,12 @@ class Application:
     `load` reads and checks params.yaml; a UsageError has a line per fault. `networks` names all
     models that the project can build. `check_model` raises a UsageError for a model without a
     block in params.yaml. `trainer` takes a model's name, and gives a function that trains it on
-    some images and asks it for others.
+    some images and asks it for others. `commands` are functions of the project, as Typer takes
+    them; each becomes a command of that name.
     """
 
     load: "Callable[[], Project]"
     networks: Callable[[], Collection[str]]
     check_model: Callable[[str], object]
     trainer: "Callable[[str], Ask]"
+    commands: Sequence[Callable[..., None]] = ()

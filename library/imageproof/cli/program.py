@@ -256,6 +256,8 @@ def cli(application: Application) -> NoReturn:
 
 def _run(application: Application) -> None:
     given = sys.argv[1:]
+    for function in application.commands:
+        app.command()(function)
     commands = typer.main.get_command(app)
     _check_values(commands, given)
     try:

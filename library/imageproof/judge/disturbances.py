@@ -5,7 +5,7 @@ disturbed, in chunks of some megabytes: seeded, with a random direction for each
 the chunks. What moves in from outside is black (0).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from math import prod
 from typing import Annotated
@@ -108,19 +108,26 @@ def graded(params: BehaviourParams) -> list[Callable[[Images], Chunks]]:
 
 
 def accuracy_under(
-    predict: Predict, data: Dataset, params: BehaviourParams, *, clean: Probabilities
+    predict: Predict,
+    data: Dataset,
+    disturb_by: Mapping[str, Callable[[Images], Chunks]],
+    *,
+    images: int,
+    clean: Probabilities,
 ) -> dict[str, float]:
-    """Accuracy 0…1 of a sample under each disturbance, `clean` of it as it is, and its `images`.
+    """{disturbance: accuracy 0…1} on a sample of so many rows; `images` is the sample's size.
 
-    `clean` are the probabilities of all rows of `data`.
+    `disturb_by` gives images disturbed in chunks, as `disturbances`; `clean` is undisturbed. The
+    argument `clean` has the probabilities of all rows of `data`.
     """
-    count = min(params.images, len(data))
+    count = min(images, len(data))
     drawn = np.sort(np.random.default_rng(SEED).choice(len(data), count, replace=False))
-    images, labels = data.images[drawn], data.labels[drawn]
+    sample = data.take(drawn)
     answers = {"clean": clean[drawn].argmax(axis=1)}
-    for name, disturb in disturbances(params).items():
-        answers[name] = np.concatenate([predict(chunk).argmax(axis=1) for chunk in disturb(images)])
-    hits = {name: float(np.mean(found == labels)) for name, found in answers.items()}
+    for name, disturb in disturb_by.items():
+        chunks = disturb(sample.images)
+        answers[name] = np.concatenate([predict(chunk).argmax(axis=1) for chunk in chunks])
+    hits = {name: float(np.mean(found == sample.labels)) for name, found in answers.items()}
     return {"images": float(count), **hits}
 
 

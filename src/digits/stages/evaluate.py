@@ -38,7 +38,12 @@ def main(model: str) -> None:
     with ThreadPoolExecutor(1) as beside:  # the network answers without Python's lock
         test, clean = splits["test"], probabilities["test"]
         disturbed = beside.submit(
-            behaviour.accuracy_under, predict, test, params.behaviour, clean=clean
+            behaviour.accuracy_under,
+            predict,
+            test,
+            behaviour.disturbances(params.behaviour),
+            images=params.behaviour.images,
+            clean=clean,
         )
         matrices = write_figures(outputs, splits, probabilities, names=names)
         found = answer_sets_worth(model, splits, probabilities, params.confidence.coverage)

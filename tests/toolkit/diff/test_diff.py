@@ -415,7 +415,7 @@ def test_page_shows_pictures(repository: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_diff_command(repository: Path) -> None:
     def digits(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return python("-c", "from imageproof.cli.program import main; main()", "diff", *arguments)
+        return python("-c", "from digits.project import main; main()", "diff", *arguments)
 
     table, shown = digits("HEAD~1"), digits("HEAD~1", "HEAD", "--json", "--out", "out")
     assert (table.returncode, table.stderr, shown.returncode) == (0, "", 0)

@@ -170,7 +170,7 @@ def test_the_gates_record_is_what_the_gate_wrote(ring: Ring) -> None:
 
 def test_champion_is_served_from_a_copy(ring: Ring, tmp_path: Path) -> None:
     holdout = LAYOUT.read_split("holdout").data
-    code = "import sys; from imageproof.cli.program import main; sys.argv[0] = 'digits'; main()"
+    code = "import sys; from digits.project import main; sys.argv[0] = 'digits'; main()"
     with subprocess.Popen(
         [sys.executable, "-c", code, "serve", "--port", "0"],
         stdout=subprocess.PIPE,

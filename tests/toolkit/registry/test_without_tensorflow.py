@@ -16,17 +16,20 @@ from imageproof.registry.versions import Registry
 COMMANDS = """
 import sys
 from pathlib import Path
-from imageproof.cli import program as cli, results as cli_results
+from types import SimpleNamespace
+from digits.project import application
+from imageproof.cli import program, results
 from imageproof.base import process
 from imageproof.answer.demo import players
 
 process.set_environment()
-cli.predict([Path("seven.png")])
+context = SimpleNamespace(obj=application())
+program.predict(context, [Path("seven.png")])
 assert "scipy.stats" not in sys.modules
-cli.score("new.npz", "scored.parquet")
+program.score(context, "new.npz", "scored.parquet")
 others = {"great_expectations", "matplotlib", "onnx", "sklearn"}
 assert not others & sys.modules.keys(), others & sys.modules.keys()
-cli_results.promote(run="RUN", dry_run=True)
+results.promote(context, run="RUN", dry_run=True)
 assert len(players("digits", threads=2)) == 2
 """
 EVALUATION = """
