@@ -1,6 +1,7 @@
 """Which pictures lie in a folder, and of which class: by folders, or by labels.csv."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,8 @@ def test_a_wrong_table_is_one_line(tmp_path: Path, lines: list[str], said: str) 
 def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
     put(tmp_path, "cat/1.png", "dog/1.png", "dog/deep/2.png", "3.png", "Dog.png")
     (tmp_path / "cat/notes.txt").touch()
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/a.txt").touch()
     listing = list_pictures(tmp_path)
     assert listing is not None
     [line] = listing.warnings
@@ -113,7 +115,31 @@ def test_further_parts_are_left_out_and_named(tmp_path: Path) -> None:
     listing = list_pictures(tmp_path)
     assert listing is not None
     assert len(listing.rows) == 3
-    assert listing.warnings == [f"{tmp_path}: left out, as no picture of a class: 1 (val)"]
+    assert listing.warnings == [
+        f"{tmp_path}: left out, as no picture of a class: 1 (val/cat/2.png)"
+    ]
+
+
+def test_pictures_all_in_folders_within_a_class(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "cat/1.png",
+        "dog/1.png",
+        "dog/deep/2.png",
+        "my pets/fish/1.png",
+        "my pets/2/1.png",
+    )
+    pets = f"{tmp_path}/my pets"
+    said = f"{pets}: has 2 pictures, all in folders within it, as my pets/2/1.png"
+    mend = "move them into it, or name each in labels.csv"
+    assert findings(DataError, lambda: list_pictures(tmp_path)) == [f"{said}; {mend}"]
+    shutil.rmtree(tmp_path / "cat")
+    shutil.rmtree(tmp_path / "dog")
+    mend = f"move these up: mv '{pets}'/* {tmp_path}"
+    assert findings(DataError, lambda: list_pictures(tmp_path)) == [f"{said}; {mend}"]
+    put(tmp_path, "train/cat/1.png", "train/dog/9/1.png", "test/dog/1.png")
+    [line] = findings(DataError, lambda: list_pictures(tmp_path))
+    assert line.startswith(f"{tmp_path}/train/dog: has 1 pictures, all in folders within it")
 
 
 @pytest.mark.parametrize("header", ['"file","label","writer"', "\ufefffile,label,writer"])
@@ -151,11 +177,13 @@ def test_odd_names_are_printable(tmp_path: Path) -> None:
 
 def test_a_loop_of_links_ends(tmp_path: Path) -> None:
     put(tmp_path, "cat/1.png", "dog/1.png")
-    (tmp_path / "dog/loop").symlink_to(tmp_path)
     (tmp_path / "dog/itself.png").symlink_to(tmp_path / "dog/itself.png")
     assert [file for _, _, file in listed(tmp_path)] == ["cat/1.png", "dog/1.png", "dog/itself.png"]
     table(tmp_path, "file,label", "cat/1.png,x")
     assert len(listed(tmp_path)) == 1
+    (tmp_path / "dog/loop").symlink_to(tmp_path)
+    [line] = findings(DataError, lambda: list_pictures(tmp_path))
+    assert line.startswith(f"{tmp_path}/dog/loop: is a link to a folder, whose files DVC does not")
 
 
 def test_of_many_wrong_lines_20_and_their_number_are_said(tmp_path: Path) -> None:

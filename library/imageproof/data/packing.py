@@ -21,8 +21,9 @@ from imageproof.base.files import replacing, write_json
 from imageproof.base.pictures import convert_picture, probe, read_picture
 from imageproof.data.packed import IMAGES, ROWS, SUMMARY
 from imageproof.data.readers import corrections
-from imageproof.data.readers.folders import BYTES, list_pictures, names_in_order
+from imageproof.data.readers.folders import BYTES, left_out, list_pictures, names_in_order
 from imageproof.data.readers.raw import read_raw, sources
+from imageproof.data.readers.versioned import is_hidden, list_files
 
 CHUNK = 250  # images that a process takes at a time
 FEW = 1000  # images, below which processes take longer to start than they save
@@ -50,12 +51,16 @@ def pack(
     is a black image whose `fault` says why.
     """
     out.mkdir(parents=True, exist_ok=True)
+    files = list_files(folder)
     raw = _pictures(folder, classes, class_names) or _arrays(folder, out)
     rows = raw.rows.assign(row=raw.rows.groupby("part", sort=False).cumcount())
     if "name" not in rows:
         rows["name"] = "row " + rows["row"].astype(str)
     names = raw.class_names or class_names or [*map(str, range(classes))]
-    rows["label"], corrected = corrections.apply(folder / corrections.FILE, rows, names)
+    corrected = 0
+    if corrections.FILE in files.versioned:
+        path = folder / corrections.FILE
+        rows["label"], corrected = corrections.apply(path, rows, names)
     shape = _shape(folder, raw.rows, image)
     whole = (len(raw.rows), *shape)
     with replacing(out / IMAGES) as temporary, temporary.open("wb") as file:
@@ -69,7 +74,8 @@ def pack(
     with replacing(out / ROWS) as temporary:
         pd.concat([rows, found], axis=1).to_parquet(temporary, row_group_size=ROW_GROUP)
     write_json(out / SUMMARY, {"class_names": raw.class_names, "sources": raw.sources})
-    return whole, corrected, raw.warnings
+    ignored = [name for name in files.ignored if not is_hidden(name)]
+    return whole, corrected, [*raw.warnings, *left_out(folder, ignored, ".dvcignore names them")]
 
 
 def describe(images: Images) -> pd.DataFrame:

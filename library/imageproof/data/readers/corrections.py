@@ -20,13 +20,11 @@ Corrections = dict[Key, tuple[str, str]]  # the class in the data, and the right
 def apply(path: Path, rows: pd.DataFrame, names: list[str]) -> tuple[Labels, int]:
     """The labels of all rows with the corrections of a file, and how many these are.
 
-    `rows` has part, name and label, `names` one name per class. Without the file nothing changes.
+    `rows` has part, name and label, `names` one name per class.
     A DataError has a finding for each line that names no row or no class, a row for the second
     time, or another label than the row has.
     """
     labels = rows["label"].to_numpy(copy=True)
-    if not path.exists():
-        return labels, 0
     corrections = _checked(path, _read(path), _named(rows, names), names)
     at = {key: row for row, key in enumerate(zip(rows["part"], rows["name"], strict=True))}
     for key, (_, corrected) in corrections.items():

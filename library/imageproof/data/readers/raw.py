@@ -20,6 +20,7 @@ from imageproof.base.pictures import is_picture
 from imageproof.data.readers.corrections import FILE as CORRECTIONS
 from imageproof.data.readers.idx import image_files, read_idx
 from imageproof.data.readers.npz import read_npz
+from imageproof.data.readers.versioned import is_hidden, list_files
 
 PIECE = 1 << 20  # bytes that are unpacked at once
 BLOCK_BYTES = 16 << 20  # of a CSV, in which the header must fit
@@ -42,7 +43,8 @@ def read_raw(folder: Path, scratch: Path | None = None) -> RawData:
 
     These formats are recognised by content, whatever the files are called, gzipped or not:
     IDX pairs (`t10k-…` or `test-…` is the official test part), Kaggle's CSV `label,pixel0,…`,
-    and an npz as of Keras. Hidden files, subfolders and corrections of labels are ignored.
+    and an npz as of Keras. Hidden files, subfolders, corrections of labels, and what
+    DVC does not version are ignored.
     """
     found = _paths(folder)
     if any(is_picture(path.name) for path in found):
@@ -81,9 +83,8 @@ def sources(folder: Path, raw: RawData) -> dict[str, dict[str, Any]]:
 
 
 def _paths(folder: Path) -> list[Path]:
-    found = sorted(folder.iterdir()) if folder.is_dir() else []
-    files = (path for path in found if not path.is_dir() and path.name != CORRECTIONS)
-    return [path for path in files if not path.name.startswith(".")]
+    names = [name for name in list_files(folder).versioned if "/" not in name]
+    return [folder / name for name in names if name != CORRECTIONS and not is_hidden(name)]
 
 
 def _head(path: Path) -> bytes:
