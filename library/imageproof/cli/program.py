@@ -172,7 +172,8 @@ def relabel(table: Annotated[Path, typer.Argument(metavar="SUSPECTS.csv")]) -> N
 
     data, target = params.load().data, Path("data", corrections.FILE)
     names = class_names(data.classes, data.class_names)
-    found, kept = corrections.merge(table, target, packed.load(PACK).rows, names)
+    rows = packed.load(PACK).rows.assign(hash=packed.load_hashes(PACK))
+    found, kept = corrections.merge(table, target, rows, names)
     print(f"{found:,} labels corrected → {target}, which has {kept:,}")
     print("`dvc add data` versions it, and the next `digits run` uses it")
 

@@ -4,6 +4,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from imageproof.base.dataset import Fit, ImageParams, Images, Shape, fingerprint
 from imageproof.base.errors import DataError, some
 from imageproof.base.files import replacing, write_json
 from imageproof.base.pictures import convert_picture, probe, read_picture
-from imageproof.data.packed import IMAGES, ROWS, SUMMARY
+from imageproof.data.packed import IMAGES, ROWS, SOURCE_HASH, SUMMARY, hex_hashes
 from imageproof.data.readers import corrections
 from imageproof.data.readers.folders import BYTES, left_out, list_pictures, names_in_order
 from imageproof.data.readers.raw import read_raw, sources
@@ -57,10 +58,6 @@ def pack(
     if "name" not in rows:
         rows["name"] = "row " + rows["row"].astype(str)
     names = raw.class_names or class_names or [*map(str, range(classes))]
-    corrected = 0
-    if corrections.FILE in files.versioned:
-        path = folder / corrections.FILE
-        rows["label"], corrected = corrections.apply(path, rows, names)
     shape = _shape(folder, raw.rows, image)
     whole = (len(raw.rows), *shape)
     with replacing(out / IMAGES) as temporary, temporary.open("wb") as file:
@@ -70,7 +67,13 @@ def pack(
         for images, table in _parallel(_bring, raw.items, shape, image.fit):
             file.write(images.tobytes())
             tables.append(table)
-    found = pd.concat(tables, ignore_index=True)
+        found = pd.concat(tables, ignore_index=True)
+        corrected = 0
+        if corrections.FILE in files.versioned:
+            hashes = hex_hashes(found[SOURCE_HASH if SOURCE_HASH in found else "hash"])
+            path = folder / corrections.FILE
+            hashed = rows.assign(hash=hashes)
+            rows["label"], corrected = corrections.apply(path, hashed, names)
     with replacing(out / ROWS) as temporary:
         pd.concat([rows, found], axis=1).to_parquet(temporary, row_group_size=ROW_GROUP)
     write_json(out / SUMMARY, {"class_names": raw.class_names, "sources": raw.sources})
@@ -183,15 +186,19 @@ def _bring(items: Items, shape: Shape, fit: Fit) -> tuple[Images, pd.DataFrame]:
     if isinstance(items, np.ndarray) and items.shape[1:] == shape:
         return items, describe(items).assign(fault=pd.Series(dtype="str"))
     images, faults = np.zeros((len(items), *shape), np.uint8), np.full(len(items), None, object)
+    hashes = fingerprints(items) if isinstance(items, np.ndarray) else faults.tolist()
     for k, item in enumerate(items):
         try:
             if isinstance(item, bytes):
-                images[k], _ = read_picture(Path(os.fsdecode(item)), shape=shape, fit=fit)
+                path = Path(os.fsdecode(item))
+                images[k], _ = read_picture(path, shape=shape, fit=fit)
+                hashes[k] = blake2b(path.read_bytes(), digest_size=16).digest()
             else:
                 images[k], _ = convert_picture(Image.fromarray(item), shape=shape, fit=fit)
         except DataError as error:
             faults[k] = str(error)
     table = describe(images).assign(fault=pd.array(faults, dtype="str"))
+    table[SOURCE_HASH] = pd.Series(hashes, dtype=BYTES)
     of_pixels = ["mean_ink", "contrast"]  # which would call it blank, too
     table[of_pixels] = table[of_pixels].where(table["fault"].isna())
     return images, table

@@ -43,6 +43,7 @@ def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> str:
         label=names[labels[found["row"]]],
         suggested=names[found["suggested"]],
         quality=found["quality"].to_numpy().round(6),
+        hash=packed.load_hashes(PACK).iloc[found["row"]],
         corrected="",
     )
     with replacing(out) as temporary:
