@@ -16,7 +16,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from imageproof.base.dataset import Fit, ImageParams, Images, Shape, fingerprints
+from imageproof.base.dataset import Fit, ImageParams, Images, Shape, differ_in_case, fingerprints
 from imageproof.base.errors import DataError, some
 from imageproof.base.files import replacing, write_json
 from imageproof.base.pictures import convert_picture, probe, read_picture
@@ -101,7 +101,11 @@ def _pictures(folder: Path, classes: int, given: list[str] | None) -> _Raw | Non
         return None
     found = names_in_order([*listing.rows["label"].unique()])
     names = _class_names(folder, found, classes, given)
-    order = names if {*names} == {*found} else found
+    order = names
+    if {*names} != {*found}:
+        order = found
+        pairs = some([f"{old} → {new}" for old, new in zip(found, names, strict=True)], classes)
+        listing.warnings.append(f"{folder}: data.class_names gives new names: {pairs}")
     paths = listing.rows.pop("path")
     stored = pd.concat(_parallel(_stored, [paths]), ignore_index=True)
     rows = pd.concat([listing.rows, stored], axis=1).assign(name=listing.rows["file"])
@@ -131,6 +135,10 @@ def _class_names(
     folder: Path, found: list[str], classes: int, given: list[str] | None
 ) -> list[str]:
     """The names in params.yaml, else those found, if they are as many as params.yaml says."""
+    alike = differ_in_case(sorted({*found, *(given or [])}))
+    if not {*alike} <= {*(given or [])}:
+        mend = "spell each in one way, or list both in data.class_names"
+        raise DataError(f"{folder}: {some(alike, SHOWN)} differ only in case; {mend}")
     first = some(found, SHOWN)
     if len(found) != classes:
         mend = f"set it to {len(found)}" if len(found) > 1 else "at least two are needed"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from imageproof.base.dataset import Labels
+from imageproof.base.dataset import Labels, spelled
 from imageproof.base.errors import DataError, one_line
 from imageproof.base.files import reading_as, replacing
 
@@ -72,7 +72,8 @@ def _read(path: Path) -> pd.DataFrame:
         table.index += 2  # no number where a line has more fields than the first
     if missing := [name for name in COLUMNS if name not in table]:
         raise DataError(f"{path}:1: no column {', '.join(missing)}; {','.join(COLUMNS)} are needed")
-    return table.assign(corrected=table["corrected"].str.strip(), hash=table.get(HASH, ""))
+    labels = {column: table[column].map(spelled) for column in ("label", "corrected")}
+    return table.assign(**labels, hash=table.get(HASH, ""))
 
 
 def _located(path: Path, rows: pd.DataFrame) -> pd.DataFrame:

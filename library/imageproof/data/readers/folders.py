@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -11,6 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from imageproof.base.dataset import differ_in_case, spelled
 from imageproof.base.errors import DataError, printable, some
 from imageproof.base.files import reading_as
 from imageproof.base.pictures import is_picture
@@ -78,10 +78,8 @@ def _of_folders(folder: Path, names: Sequence[str]) -> Listing | None:
     for home in sorted(pictures, key=lambda home: (home.startswith("test/"), home)):
         part, _, label = home.rpartition("/")
         table = _table(folder, pictures[home])
-        tables.append(table.assign(part=part or "train", label=_shown(label)))
+        tables.append(table.assign(part=part or "train", label=_shown(spelled(label))))
     rows = pd.concat(tables, ignore_index=True)
-    if classes := _same_but_for_case(rows["label"].unique()):
-        raise DataError(f"{folder}: {', '.join(classes)} differ only in case; rename or merge them")
     return Listing(rows, [*left_out(folder, others, NO_PICTURE), *_twins(folder, rows["file"])])
 
 
@@ -110,10 +108,16 @@ def _of_table(folder: Path, files: Files) -> Listing:
         raise DataError(
             f"{table}: begins with {', '.join(frame.columns[:2])}; file,label is needed"
         )
-    findings: list[str] = []
+    paths = frame["file"].tolist()
+    frame = frame.apply(lambda values: values.map({v: spelled(v) for v in values.unique()}))
+    findings = [
+        f"{table}: column {column}: {some(alike)} differ only in case; spell each in one way"
+        for column in frame.columns[2:]
+        if (counts := frame[column].value_counts())[alike := differ_in_case(counts.index)].max() > 1
+    ]
     seen: dict[str, int] = {}  # by path without `./`, in the order of the table
     versioned = {*files.versioned}
-    for line, name, label in zip(frame.index + 2, frame["file"], frame["label"], strict=True):
+    for line, name, label in zip(frame.index + 2, paths, frame["label"], strict=True):
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts:
             findings.append(f"{table}:{line}: {name}: leads out of {folder}")
@@ -122,15 +126,14 @@ def _of_table(folder: Path, files: Files) -> Listing:
         elif str(path) not in versioned:
             why = "is left out by .dvcignore" if str(path) in files.ignored else "not found"
             findings.append(f"{table}:{line}: {name}: {why}")
-        elif not label.strip():
+        elif not label:
             findings.append(f"{table}:{line}: {name}: has no label")
         seen[str(path)] = line
     if findings or frame.empty:
         raise DataError(*findings or [f"{table}: names no picture"])
     pictures = (name for name in files.versioned if is_picture(name) and not is_hidden(name))
     others = [name for name in pictures if name not in seen]
-    rows = frame.apply(lambda values: values.str.strip())  # « Ann» is the writer «Ann»
-    rows = rows.rename(columns=lambda name: name if name in ("file", "label") else META + name)
+    rows = frame.rename(columns=lambda name: name if name in ("file", "label") else META + name)
     rows = rows.assign(part="train", **_table(folder, [*seen]))
     return Listing(rows, [*left_out(folder, others, NO_PICTURE), *_twins(folder, rows["file"])])
 
@@ -145,13 +148,8 @@ def _shown(name: str) -> str:
     return printable(name.encode(errors="surrogateescape").decode(errors="backslashreplace"))
 
 
-def _same_but_for_case(names: Iterable[str]) -> list[str]:
-    often = Counter(name.casefold() for name in names)
-    return [name for name in names if often[name.casefold()] > 1]
-
-
 def _twins(folder: Path, names: Iterable[str]) -> list[str]:
-    alike = _same_but_for_case(names)
+    alike = differ_in_case(names)
     found = f"{len(alike)} names differ only in case, and are one file on some systems"
     return [f"{folder}: {found}: {some(alike)}"] if alike else []
 
