@@ -52,7 +52,7 @@ def differ_in_case(names: Iterable[str]) -> list[str]:
     return [name for name in names if often[name.casefold()] > 1]
 
 
-ClassName = Annotated[str, AfterValidator(spelled), Field(min_length=1, max_length=100)]
+ClassName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(spelled)]
 
 
 class ImageParams(StrictModel):
@@ -84,7 +84,8 @@ class DataParams(StrictModel):
     def _one_name_per_class(self) -> "DataParams":
         if self.class_names is None:
             return self
-        if len(self.class_names) != self.classes or len({*self.class_names}) < self.classes:
+        names = {*self.class_names} - {""}
+        if len(self.class_names) != self.classes or len(names) < self.classes:
             raise ValueError(f"class_names must be {self.classes} different names")
         return self
 

@@ -125,9 +125,18 @@ def _read_csv(path: Path, content: Content | bytes) -> Dataset:
     names = header.decode("utf-8-sig", errors="replace").replace('"', "").split(",")
     side = isqrt(len(names) - 1)
     if not side or names != ["label", *(f"pixel{i}" for i in range(side**2))]:
-        allowed = "label,pixel0,pixel1,… of a square image is allowed"
         found = f"{len(names)} columns {one_line(', '.join(names), width=40)!r}"
-        raise DataError(f"{path}:1: {found} in the header; {allowed}")
+        header_allowed = "label,pixel0,pixel1,… of a square image is allowed"
+        raise DataError(f"{path}:1: {found} in the header; {header_allowed}")
+    allowed = "whole numbers 0..255 are allowed"
+    for letter in (b"x", b"X"):  # pyarrow reads 0x10 as 16
+        if (place := content.find(letter, len(header))) >= 0:
+            lines = content[: place + 1].splitlines()
+            cell = (
+                lines[-1].rpartition(b",")[2]
+                + re.split(rb"[,\r\n]", content[place + 1 : place + 20])[0]
+            )
+            raise DataError(f"{path}:{len(lines)}: {cell.decode(errors='replace')}; {allowed}")
     try:
         table = pa.csv.read_csv(
             pa.BufferReader(pa.py_buffer(content)),
@@ -139,7 +148,7 @@ def _read_csv(path: Path, content: Content | bytes) -> Dataset:
         )
     except pa.ArrowInvalid as error:
         reason = one_line(error, width=200)
-        raise DataError(f"{path}: {reason}; whole numbers 0..255 are allowed") from None
+        raise DataError(f"{path}: {reason}; {allowed}") from None
     values = table.to_pandas().to_numpy()
     images = np.ascontiguousarray(values[:, 1:]).reshape(-1, side, side)
     return Dataset(images, values[:, 0].astype(np.int64))
