@@ -102,10 +102,11 @@ def test_each_wrong_line_is_one_finding() -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"name,corrected\n", ":1: no column part, label; part,name,label,corrected are needed"),
-        (b"", ": cannot be read as a table of labels: No columns to parse"),
-        (b"\xff\xfe\n", ": cannot be read as a table of labels: "),
-        (b"part,name,label,corrected\na,b,c,d,e\n", ": cannot be read as a table of labels: "),
+        (b"name,corrected\n", ":1: name,corrected; part,name,label,corrected and other names are"),
+        (b"", ":1: nothing; part,name,label,corrected and other names are needed, each once"),
+        (b"\xff\xfe\n", ": is not in UTF-8; save it as «CSV UTF-8»"),
+        (b"part,name,label,corrected\na,b,c,d,e\n", ":2: 5 values for 4 columns; "),
+        (b'part,name,label,corrected\n\n"a\nb",b,c,d\na,b,c,d,e\n', ":5: 5 values for 4 columns; "),
         (bytes(corrections.MAX_BYTES + 1), ": has 50,000,001 bytes; at most 50,000,000 are"),
     ],
 )

@@ -87,9 +87,21 @@ def test_each_wrong_line_of_a_table_is_one_finding(tmp_path: Path) -> None:
     ("lines", "said"),
     [
         (["file,label"], "names no picture"),
-        (["file,class", "a.png,x"], "begins with file, class; file,label is needed"),
+        (["file,class", "a.png,x"], ":1: file,class; file,label and other names are needed, each"),
+        (["a.png,x"], ":1: a.png,x; file,label and other names are needed, each once"),
+        (["file;label", "a.png;x"], ":1: file;label; file,label and other names are needed"),
+        (["file,label,", "a.png,x,"], ":1: file,label,; file,label and other names are needed"),
+        (["file,label,label", "a.png,x,y"], ":1: file,label,label; file,label and other"),
+        (
+            ["file,label", "a.png,x,"],
+            ":2: 3 values for 2 columns; put a value that has a comma bet",
+        ),
+        (["file,label,by", "a.png,x,y", "a.png,x,y,z"], ":3: 4 values for 3 columns; put a value"),
+        (["", "file,label", "a.png,x"], ":1: nothing; file,label and other names are needed"),
+        (["file,label,by", 'a.png,x,"y', 'y"', "", "b.png,x"], ":5: b.png: not found"),
+        (["file,label", '"b', '.png",x'], ":2: b\\n.png: not found"),
         (["file,label", "a.png, "], ":2: a.png: has no label"),
-        (["file,label", '"a.png'], "cannot be read as a table of pictures"),
+        (["file,label", '"a.png'], "cannot be read as a table: unexpected end of data"),
     ],
 )
 def test_a_wrong_table_is_one_line(tmp_path: Path, lines: list[str], said: str) -> None:
@@ -140,6 +152,22 @@ def test_pictures_all_in_folders_within_a_class(tmp_path: Path) -> None:
     put(tmp_path, "train/cat/1.png", "train/dog/9/1.png", "test/dog/1.png")
     [line] = findings(DataError, lambda: list_pictures(tmp_path))
     assert line.startswith(f"{tmp_path}/train/dog: has 1 pictures, all in folders within it")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "cp1252"])
+def test_table_in_another_encoding_is_refused(tmp_path: Path, encoding: str) -> None:
+    put(tmp_path, "a.png", "cat/1.png")
+    (tmp_path / "labels.csv").write_text("file,label\na.png,é\n", encoding)
+    [line] = findings(DataError, lambda: list_pictures(tmp_path))
+    assert line == f"{tmp_path}/labels.csv: is not in UTF-8; save it as «CSV UTF-8»"
+
+
+def test_columns_of_a_table_may_stand_in_any_order(tmp_path: Path) -> None:
+    put(table(tmp_path, "writer, label ,file", "Ann,x,a.png", "", "Bob,y,b.png"), "a.png", "b.png")
+    listing = list_pictures(tmp_path)
+    assert listing is not None
+    assert listed(tmp_path) == [("train", "x", "a.png"), ("train", "y", "b.png")]
+    assert listing.rows["meta_writer"].tolist() == ["Ann", "Bob"]
 
 
 @pytest.mark.parametrize("header", ['"file","label","writer"', "\ufefffile,label,writer"])

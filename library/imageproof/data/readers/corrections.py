@@ -7,7 +7,8 @@ import pandas as pd
 
 from imageproof.base.dataset import Labels, spelled
 from imageproof.base.errors import DataError, one_line
-from imageproof.base.files import reading_as, replacing
+from imageproof.base.files import replacing
+from imageproof.data.readers.table import read_table
 
 FILE = "corrections.csv"
 COLUMNS = ["part", "name", "label", "corrected"]  # part and name as in rows.parquet
@@ -55,8 +56,7 @@ def merge(source: Path, target: Path, rows: pd.DataFrame, names: list[str]) -> t
         raise DataError(f"{source}: no class in the column corrected; nothing to do")
     for key, (label, corrected) in found.items():
         merged[key] = merged.get(key, (label, ""))[0], corrected
-    hashes = dict(zip(_keys(kept), kept[HASH], strict=True))
-    hashes |= {key: digest for key, digest in _hashes(rows).items() if key in found}
+    hashes = _hashes(kept) | {key: digest for key, digest in _hashes(rows).items() if key in found}
     lines = [(*key, *both, hashes[key]) for key, both in merged.items() if both[0] != both[1]]
     with replacing(target) as temporary:
         pd.DataFrame(lines, columns=[*COLUMNS, HASH]).to_csv(temporary, index=False)
@@ -65,13 +65,7 @@ def merge(source: Path, target: Path, rows: pd.DataFrame, names: list[str]) -> t
 
 def _read(path: Path) -> pd.DataFrame:
     """The table as texts; its index is the number of each line."""
-    with reading_as("a table of labels", path):
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise DataError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are allowed")
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        table.index += 2  # no number where a line has more fields than the first
-    if missing := [name for name in COLUMNS if name not in table]:
-        raise DataError(f"{path}:1: no column {', '.join(missing)}; {','.join(COLUMNS)} are needed")
+    table = read_table(path, COLUMNS, max_bytes=MAX_BYTES)
     labels = {column: table[column].map(spelled) for column in ("label", "corrected")}
     return table.assign(**labels, hash=table.get(HASH, ""))
 

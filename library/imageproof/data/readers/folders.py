@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from shlex import quote
 from typing import NamedTuple
 
@@ -16,9 +16,12 @@ from imageproof.base.files import reading_as
 from imageproof.base.pictures import is_picture
 from imageproof.data.packed import META
 from imageproof.data.readers.corrections import FILE as CORRECTIONS
+from imageproof.data.readers.table import read_table
 from imageproof.data.readers.versioned import Files, is_hidden, list_files
 
 TABLE = "labels.csv"
+COLUMNS = ["file", "label"]  # of it; there may be others
+ARRAY = rb"\0\0|PK|\x1f\x8b|(\xef\xbb\xbf)?\"?label\"?,\"?pixel"  # as `read_raw` reads
 NO_PICTURE = "no picture of a class"
 MAX_TABLE = 200_000_000  # bytes
 BYTES = "binary[pyarrow]"  # of a million paths or hashes; objects take ten times the memory
@@ -46,7 +49,7 @@ def list_pictures(folder: Path) -> Listing | None:
     files = list_files(folder)
     if TABLE in files.versioned:
         with reading_as("a table of pictures", table), table.open("rb") as file:
-            if re.match(rb"[^\0]*?(file|path|image|picture)", file.readline(1000), re.IGNORECASE):
+            if not re.match(ARRAY, file.read(100)):
                 return _of_table(folder, files)
     return _of_folders(folder, [name for name in files.versioned if not is_hidden(name)])
 
@@ -101,39 +104,37 @@ def _check_depth(
 
 def _of_table(folder: Path, files: Files) -> Listing:
     table = folder / TABLE
-    if (size := table.stat().st_size) > MAX_TABLE:
-        raise DataError(f"{table}: has {size:,} bytes; at most {MAX_TABLE:,} are allowed")
-    frame = pd.read_csv(table, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    if [*frame.columns[:2]] != ["file", "label"]:
-        raise DataError(
-            f"{table}: begins with {', '.join(frame.columns[:2])}; file,label is needed"
-        )
-    paths = frame["file"].tolist()
+    frame = read_table(table, COLUMNS, max_bytes=MAX_TABLE)
+    names = frame.pop("file").tolist()
     frame = frame.apply(lambda values: values.map({v: spelled(v) for v in values.unique()}))
-    findings = [
-        f"{table}: column {column}: {some(alike)} differ only in case; spell each in one way"
-        for column in frame.columns[2:]
-        if (counts := frame[column].value_counts())[alike := differ_in_case(counts.index)].max() > 1
-    ]
+    findings: list[str] = []
+    for column in frame.columns.difference(COLUMNS):
+        counts = frame[column].value_counts()
+        alike = differ_in_case(counts.index)
+        if counts[alike].max() > 1:  # else these are numbers of pictures, say
+            mend = "differ only in case; spell each in one way"
+            findings.append(f"{table}: column {column}: {some(alike)} {mend}")
     seen: dict[str, int] = {}  # by path without `./`, in the order of the table
-    versioned = {*files.versioned}
-    for line, name, label in zip(frame.index + 2, paths, frame["label"], strict=True):
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts:
+    versioned, ignored = ({*paths} for paths in files)
+    for line, name, label in zip(frame.index, names, frame["label"], strict=True):
+        parts = name.split("/")
+        path = "/".join(part for part in parts if part not in ("", "."))
+        if name.startswith("/") or ".." in parts:
             findings.append(f"{table}:{line}: {name}: leads out of {folder}")
-        elif str(path) in seen:
-            findings.append(f"{table}:{line}: {name}: stands in line {seen[str(path)]}, too")
-        elif str(path) not in versioned:
-            why = "is left out by .dvcignore" if str(path) in files.ignored else "not found"
+        elif path in seen:
+            findings.append(f"{table}:{line}: {name}: stands in line {seen[path]}, too")
+        elif path not in versioned:
+            why = "is left out by .dvcignore" if path in ignored else "not found"
             findings.append(f"{table}:{line}: {name}: {why}")
         elif not label:
             findings.append(f"{table}:{line}: {name}: has no label")
-        seen[str(path)] = line
+        seen[path] = line
     if findings or frame.empty:
         raise DataError(*findings or [f"{table}: names no picture"])
     pictures = (name for name in files.versioned if is_picture(name) and not is_hidden(name))
     others = [name for name in pictures if name not in seen]
-    rows = frame.rename(columns=lambda name: name if name in ("file", "label") else META + name)
+    rows = frame.reset_index(drop=True)
+    rows.columns = [name if name in COLUMNS else META + name for name in frame]
     rows = rows.assign(part="train", **_table(folder, [*seen]))
     return Listing(rows, [*left_out(folder, others, NO_PICTURE), *_twins(folder, rows["file"])])
 
