@@ -31,7 +31,7 @@ def list_files(folder: Path) -> Files:
     links: list[str] = []
     if folder.is_dir():
         root = folder.absolute()
-        _walk(root, f"{root}/", _rules(root), files, links)
+        _walk(root, f"{root}/", _rules(root.parent), files, links)  # in itself DVC allows none
     if links:
         findings = []
         for name in sorted(links):
@@ -68,18 +68,15 @@ def _walk(
 
 
 def _rules(folder: Path) -> Rules:
-    """The rules in the folders from DVC's root down to this one, in which DVC allows none."""
-    parents = [*folder.parents]
-    roots = [number for number, parent in enumerate(parents) if (parent / ".dvc").is_dir()]
-    rules: list[tuple[int, Any]] = []
-    for parent in reversed(parents[: roots[0] + 1] if roots else []):
-        path = parent / ".dvcignore"
-        with reading_as("patterns of files", path):
-            lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-            patterns = GitIgnoreSpec.from_lines(map(str.strip, lines)).patterns
-        start = len(f"{parent / '_'}") - 1
-        rules += [(start, pattern) for pattern in patterns if pattern.include is not None]
-    return rules
+    """The rules in this folder and in those above it, from DVC's root on."""
+    is_root = (folder / ".dvc").is_dir() or folder == folder.parent
+    rules = [] if is_root else _rules(folder.parent)
+    path = folder / ".dvcignore"
+    with reading_as("patterns of files", path):
+        lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+        patterns = GitIgnoreSpec.from_lines(map(str.strip, lines)).patterns
+    start = len(f"{folder / '_'}") - 1
+    return [*rules, *((start, pattern) for pattern in patterns if pattern.include is not None)]
 
 
 def _is_ignored(path: str, rules: Rules, *, is_folder: bool) -> bool:
