@@ -68,8 +68,8 @@ def test_folder_of_a_mac_has_the_name_in_params(
 @pytest.mark.parametrize(
     ("names", "alike"),
     [
-        (["Dog", "Cat"], "Cat, Dog, cat, dog"),
-        (["Cat", "Dog"], "Cat, Dog, cat, dog"),
+        (["Dog", "Cat"], "Cat, cat, Dog, dog"),
+        (["Cat", "Dog"], "Cat, cat, Dog, dog"),
         (["DOG ", "cat"], "DOG, dog"),
     ],
 )
@@ -125,6 +125,12 @@ def test_writers_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
     line = finding(DataError, lambda: pack(tmp_path))
     said = "column writer: Ann, ann differ only in case; spell each in one way"
     assert line == f"{tmp_path}/data/labels.csv: {said}"
+
+
+def test_many_names_in_two_cases_are_named_in_pairs(tmp_path: Path) -> None:
+    write_table(tmp_path / "data", *(f"cat,{name}" for name in ("b", "d", "c", "B", "D", "C", "B")))
+    line = finding(DataError, lambda: pack(tmp_path))
+    assert line.startswith(f"{tmp_path}/data/labels.csv: column writer: B, b, C, … differ only in ")
 
 
 def test_numbers_of_pictures_may_differ_only_in_case(tmp_path: Path) -> None:

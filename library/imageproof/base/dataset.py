@@ -3,7 +3,7 @@
 import struct
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from os import SEEK_CUR, SEEK_END
@@ -45,11 +45,11 @@ def spelled(name: str) -> str:
     return normalize("NFC", "".join(char for char in name if category(char) != "Cf")).strip()
 
 
-def differ_in_case(names: Iterable[str]) -> list[str]:
-    """The names that are another one but for upper and lower case, in their order."""
-    names = [*names]
+def differ_in_case(names: Collection[str]) -> list[str]:
+    """The names that are another one but for upper and lower case, side by side."""
     often = Counter(map(str.casefold, names))
-    return [name for name in names if often[name.casefold()] > 1]
+    alike = [name for name in names if often[name.casefold()] > 1]
+    return sorted(alike, key=lambda name: (name.casefold(), name))
 
 
 ClassName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(spelled)]

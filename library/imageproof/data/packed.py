@@ -48,10 +48,8 @@ def load(out: Path, *, columns: list[str] | None = None) -> Packed:
     with reading_as("packed images", out):
         images = np.asarray(np.load(out / IMAGES, mmap_mode="r", allow_pickle=False))
         few = ["part", "mode", "fault"]  # different values
-        if columns is None:
-            columns = [
-                name for name in parquet.read_schema(out / ROWS).names if name != SOURCE_HASH
-            ]
+        names = parquet.read_schema(out / ROWS).names
+        columns = columns or [name for name in names if name != SOURCE_HASH]
         table = parquet.read_table(out / ROWS, columns=columns, read_dictionary=few)
         if "hash" in table.column_names:
             numbers = compute.rank(table["hash"], tiebreaker="dense")
@@ -72,8 +70,8 @@ def load_hashes(out: Path) -> "pd.Series[str]":
     with reading_as("rows of images", out / ROWS):
         names = parquet.read_schema(out / ROWS).names
         column = SOURCE_HASH if SOURCE_HASH in names else "hash"
-        hashes = parquet.read_table(out / ROWS, columns=[column])[column].to_pandas()
-        return hex_hashes(hashes)
+        table = parquet.read_table(out / ROWS, columns=[column])
+        return hex_hashes(table[column].to_pandas())
 
 
 def hex_hashes(hashes: "pd.Series[bytes]") -> "pd.Series[str]":

@@ -70,9 +70,8 @@ def pack(
         found = pd.concat(tables, ignore_index=True)
         corrected = 0
         if corrections.FILE in files.versioned:
-            hashes = hex_hashes(found[SOURCE_HASH if SOURCE_HASH in found else "hash"])
             path = folder / corrections.FILE
-            hashed = rows.assign(hash=hashes)
+            hashed = rows.assign(hash=hex_hashes(found.get(SOURCE_HASH, found["hash"])))
             rows["label"], corrected = corrections.apply(path, hashed, names)
     with replacing(out / ROWS) as temporary:
         pd.concat([rows, found], axis=1).to_parquet(temporary, row_group_size=ROW_GROUP)
@@ -135,8 +134,9 @@ def _class_names(
     folder: Path, found: list[str], classes: int, given: list[str] | None
 ) -> list[str]:
     """The names in params.yaml, else those found, if they are as many as params.yaml says."""
-    alike = differ_in_case(sorted({*found, *(given or [])}))
-    if not {*alike} <= {*(given or [])}:
+    listed = {*(given or [])}
+    alike = differ_in_case({*found, *listed})
+    if not {*alike} <= listed:
         mend = "spell each in one way, or list both in data.class_names"
         raise DataError(f"{folder}: {some(alike, SHOWN)} differ only in case; {mend}")
     first = some(found, SHOWN)
@@ -144,7 +144,7 @@ def _class_names(
         mend = f"set it to {len(found)}" if len(found) > 1 else "at least two are needed"
         said = f"{len(found)} classes ({first}), data.classes is {classes}"
         raise DataError(f"{folder}: {said}; {mend}")
-    others = sorted({*(given or [])} - {*found})
+    others = sorted(listed - {*found})
     if given and 0 < len(others) < len(found):
         mend = "name all classes as there, or none"
         raise DataError(f"{folder}: {first}; no {', '.join(others)} of data.class_names; {mend}")

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from shlex import quote
@@ -107,13 +107,8 @@ def _of_table(folder: Path, files: Files) -> Listing:
     frame = read_table(table, COLUMNS, max_bytes=MAX_TABLE)
     names = frame.pop("file").tolist()
     frame = frame.apply(lambda values: values.map({v: spelled(v) for v in values.unique()}))
+    _check_case(table, frame)
     findings: list[str] = []
-    for column in frame.columns.difference(COLUMNS):
-        counts = frame[column].value_counts()
-        alike = differ_in_case(counts.index)
-        if counts[alike].max() > 1:  # else these are numbers of pictures, say
-            mend = "differ only in case; spell each in one way"
-            findings.append(f"{table}: column {column}: {some(alike)} {mend}")
     seen: dict[str, int] = {}  # by path without `./`, in the order of the table
     versioned, ignored = ({*paths} for paths in files)
     for line, name, label in zip(frame.index, names, frame["label"], strict=True):
@@ -139,6 +134,16 @@ def _of_table(folder: Path, files: Files) -> Listing:
     return Listing(rows, [*left_out(folder, others, NO_PICTURE), *_twins(folder, rows["file"])])
 
 
+def _check_case(table: Path, frame: pd.DataFrame) -> None:
+    """Raise a DataError if values of a column differ only in case, unless each occurs once."""
+    for column in frame.columns.difference(COLUMNS):
+        counts = frame[column].value_counts()
+        alike = differ_in_case(counts.index)
+        if counts[alike].max() > 1:
+            what = f"{some(alike)} differ only in case; spell each in one way"
+            raise DataError(f"{table}: column {column}: {what}")
+
+
 def _table(folder: Path, names: Sequence[str]) -> pd.DataFrame:
     paths = pd.Series([os.fsencode(f"{folder}/{name}") for name in names], dtype=BYTES)
     return pd.DataFrame({"path": paths, "file": [*map(_shown, names)]})
@@ -149,7 +154,7 @@ def _shown(name: str) -> str:
     return printable(name.encode(errors="surrogateescape").decode(errors="backslashreplace"))
 
 
-def _twins(folder: Path, names: Iterable[str]) -> list[str]:
+def _twins(folder: Path, names: "pd.Series[str]") -> list[str]:
     alike = differ_in_case(names)
     found = f"{len(alike)} names differ only in case, and are one file on some systems"
     return [f"{folder}: {found}: {some(alike)}"] if alike else []

@@ -132,10 +132,8 @@ def _read_csv(path: Path, content: Content | bytes) -> Dataset:
     for letter in (b"x", b"X"):  # pyarrow reads 0x10 as 16
         if (place := content.find(letter, len(header))) >= 0:
             lines = content[: place + 1].splitlines()
-            cell = (
-                lines[-1].rpartition(b",")[2]
-                + re.split(rb"[,\r\n]", content[place + 1 : place + 20])[0]
-            )
+            cell = lines[-1].rpartition(b",")[2]
+            cell += re.split(rb"[,\r\n]", content[place + 1 : place + 20])[0]
             raise DataError(f"{path}:{len(lines)}: {cell.decode(errors='replace')}; {allowed}")
     try:
         table = pa.csv.read_csv(

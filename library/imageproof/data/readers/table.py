@@ -39,8 +39,7 @@ def _read(path: Path, file: IO[str], columns: Sequence[str]) -> pd.DataFrame:
     rows = _rows(path, reader, len(header))
     tables = [pd.DataFrame(columns=header, dtype="str")]
     while batch := dict(islice(rows, AT_ONCE)):
-        texts = pd.DataFrame([*batch.values()], [*batch], columns=header, dtype="str")
-        tables.append(texts)
+        tables.append(pd.DataFrame([*batch.values()], [*batch], columns=header, dtype="str"))
     return pd.concat(tables)
 
 

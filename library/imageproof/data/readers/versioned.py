@@ -40,9 +40,7 @@ def list_files(folder: Path) -> Files:
             what = "is a link to a folder, whose files DVC does not version"
             findings.append(f"{link}: {what}; delete it, or type: {mend}{quote(str(link))}")
         raise DataError(*findings)
-    for names in files:
-        names.sort()
-    return files
+    return Files(*map(sorted, files))
 
 
 def is_hidden(name: str) -> bool:
