@@ -44,6 +44,8 @@ def test_the_repositorys_own_file_is_valid() -> None:
          "10000"),
         ("data.class_names", [*"abcdefghi", "a "],
          "data: class_names must be 10 different names"),
+        ("data.class_names", [*"abcdefghi", "\u200b "],
+         "data: class_names must be 10 different names"),
         ("data.class_names", ["x" * 5000, *"abcdefghi"],
          "data.class_names.0: 'xxxxxxxxxxxx...xxxxxxxxxxxxx': string should have at most 100 "
          "characters"),

@@ -1,5 +1,6 @@
 """Corrected labels beside the data: merged by `digits relabel`, applied by the stage `pack`."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from imageproof.data import packed, packing
 from imageproof.data.readers import corrections
 
 HEAD = "part,name,label,corrected"
+HASHED = f"{HEAD},hash"
 
 
-def pack(names: list[str] | None = None) -> packed.Packed:
-    form = ImageParams(size="auto", channels="auto", fit="stretch")
+def pack(names: list[str] | None = None, *, size: Any = "auto") -> packed.Packed:
+    form = ImageParams(size=size, channels="auto", fit="stretch")
     packing.pack(Path("data"), Path("packed"), form, 3, names)
     return packed.load(Path("packed"))
 
@@ -29,15 +31,24 @@ def write(path: str, *lines: str) -> Path:
 
 
 def kept() -> list[str]:
-    return Path("data/corrections.csv").read_text("utf-8").splitlines()
+    """The lines of corrections.csv, of which each but the first ends with a hash."""
+    head, *lines = Path("data/corrections.csv").read_text("utf-8").splitlines()
+    assert all(re.fullmatch("[0-9a-f]{32}", line.rpartition(",")[2]) for line in lines)
+    return [head, *(line.rpartition(",")[0] for line in lines)]
 
 
 @pytest.fixture
 def arrays(workspace: Path) -> None:
     """Three training and two test images of three classes."""
     Path("data").mkdir()
-    images: Any = np.arange(20, dtype=np.uint8).reshape(5, 2, 2)
-    parts = {"x_train": images[:3], "y_train": [0, 1, 2], "x_test": images[3:], "y_test": [0, 1]}
+    save(0, 1, 2)
+
+
+def save(*numbers: int) -> None:
+    """An npz whose training part has images with these numbers, each of class number % 3."""
+    images: Any = np.arange(80, dtype=np.uint8).reshape(20, 2, 2)
+    parts = {"x_train": images[[*numbers]], "y_train": np.array(numbers) % 3}
+    parts |= {"x_test": images[3:5], "y_test": np.array([0, 1])}
     np.savez("data/images.npz", **parts)
 
 
@@ -84,17 +95,18 @@ def test_each_wrong_line_is_one_finding() -> None:
         "since; delete the line",
         "data/corrections.csv:6: train row 2: stands in line 5, too; delete one",
     ]
-    assert not [*Path("packed").iterdir()]  # before any picture is read
+    assert not [*Path("packed").iterdir()]
 
 
 @pytest.mark.usefixtures("arrays")
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"name,corrected\n", ":1: no column part, label; part,name,label,corrected are needed"),
-        (b"", ": cannot be read as a table of labels: No columns to parse"),
-        (b"\xff\xfe\n", ": cannot be read as a table of labels: "),
-        (b"part,name,label,corrected\na,b,c,d,e\n", ": cannot be read as a table of labels: "),
+        (b"name,corrected\n", ":1: name,corrected; part,name,label,corrected and other names are"),
+        (b"", ":1: nothing; part,name,label,corrected and other names are needed, each once"),
+        (b"\xff\xfe\n", ": is not in UTF-8; save it as «CSV UTF-8»"),
+        (b"part,name,label,corrected\na,b,c,d,e\n", ":2: 5 values for 4 columns; "),
+        (b'part,name,label,corrected\n\n"a\nb",b,c,d\na,b,c,d,e\n', ":5: 5 values for 4 columns; "),
         (bytes(corrections.MAX_BYTES + 1), ": has 50,000,001 bytes; at most 50,000,000 are"),
     ],
 )
@@ -104,19 +116,23 @@ def test_what_is_no_table_is_one_line(content: bytes, said: str) -> None:
 
 
 def relabel(*lines: str) -> tuple[int, int]:
-    table, target = write("suspects.csv", *lines), Path("data/corrections.csv")
-    return corrections.merge(table, target, packed.load(Path("packed")).rows, [*"012"])
+    return merge(write("suspects.csv", *lines))
+
+
+def merge(table: Path) -> tuple[int, int]:
+    rows = packed.load(Path("packed")).rows.assign(hash=packed.load_hashes(Path("packed")))
+    return corrections.merge(table, Path("data/corrections.csv"), rows, [*"012"])
 
 
 @pytest.mark.usefixtures("arrays")
 def test_corrections_add_up_until_they_are_taken_back() -> None:
     pack()
     assert relabel("train,row 1,1, 2 ", "train,row 0,0,", "test,row 0,0,1") == (2, 2)
-    assert kept() == [HEAD, "train,row 1,1,2", "test,row 0,0,1"]
+    assert kept() == [HASHED, "train,row 1,1,2", "test,row 0,0,1"]
     assert relabel("test,row 0,0,2") == (1, 2)  # before it was packed again
     assert pack().rows["label"].tolist() == [0, 2, 2, 2, 1]
     assert relabel("test,row 0,2,1", "train,row 0,0,2") == (2, 3)
-    assert kept() == [HEAD, "train,row 1,1,2", "test,row 0,0,1", "train,row 0,0,2"]
+    assert kept() == [HASHED, "train,row 1,1,2", "test,row 0,0,1", "train,row 0,0,2"]
     pack()
     assert relabel("train,row 1,2,1") == (1, 2)
     assert pack().rows["label"].tolist() == [2, 1, 2, 1, 1]
@@ -132,5 +148,41 @@ def test_a_table_that_corrects_nothing_or_what_has_changed_is_one_line() -> None
     assert relabel("train,row 0,0,1", "test,row 1,1,2") == (2, 2)  # the same table, gone on with
     line = finding(DataError, lambda: relabel("train,row 0,2,1"))
     assert line.startswith("suspects.csv:2: train row 0: is 1 in the data, and not 2; ")
-    assert kept() == [HEAD, "train,row 0,0,1", "test,row 1,1,2"]
+    assert kept() == [HASHED, "train,row 0,0,1", "test,row 1,1,2"]
     assert relabel("train,row 0,0,0") == (1, 1)
+
+
+@pytest.mark.usefixtures("arrays")
+@pytest.mark.parametrize("side", [2, 8], ids=["as read", "resized"])
+def test_correction_follows_its_image(side: int) -> None:
+    pack(size=[side, side])
+    relabel("train,row 1,1,2")
+    save(6, 0, 1, 2)
+    assert pack(size=[side, side]).rows["label"].tolist() == [0, 0, 2, 2, 0, 1]
+    relabel("train,row 1,0,1")  # the image that has the first one's name now
+    assert kept() == [HASHED, "train,row 2,1,2", "train,row 1,0,1"]
+    assert pack(size=[3, 3]).rows["label"].tolist() == [0, 1, 2, 2, 0, 1]
+    relabel("train,row 2,2,1")
+    assert kept() == [HASHED, "train,row 1,0,1"]
+
+
+@pytest.mark.usefixtures("arrays")
+@pytest.mark.parametrize(("numbers", "count"), [((6, 0, 2), 0), ((6, 7, 1, 1), 2)])
+def test_correction_of_no_single_image_is_refused(numbers: tuple[int, ...], count: int) -> None:
+    pack()
+    relabel("train,row 1,1,2")
+    save(*numbers)
+    line = finding(DataError, pack)
+    said = f"is another image now, and {count} in the data are the one that was corrected"
+    assert line == f"data/corrections.csv:2: train row 1: {said}; delete the line"
+
+
+@pytest.mark.usefixtures("pictures")
+def test_correction_follows_a_renamed_picture() -> None:
+    hashes = pack().rows["name"].to_frame().assign(hash=packed.load_hashes(Path("packed")))
+    digest = hashes.set_index("name")["hash"]["cat/2.png"]
+    Path("data/corrections.csv").write_text(f"{HASHED}\ntrain,cat/2.png,cat,fox,{digest}\n")
+    assert pack().rows["label"].tolist() == [0, 2, 1, 2]
+    Path("data/cat/2.png").rename("data/cat/3.png")
+    Image.new("L", (2, 2), 9).save("data/cat/2.png")
+    assert pack(size=[4, 4]).rows["label"].tolist() == [0, 0, 2, 1, 2]

@@ -1,6 +1,7 @@
 """Which pictures lie in a folder, and of which class: by folders, or by labels.csv."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,9 +87,21 @@ def test_each_wrong_line_of_a_table_is_one_finding(tmp_path: Path) -> None:
     ("lines", "said"),
     [
         (["file,label"], "names no picture"),
-        (["file,class", "a.png,x"], "begins with file, class; file,label is needed"),
+        (["file,class", "a.png,x"], ":1: file,class; file,label and other names are needed, each"),
+        (["a.png,x"], ":1: a.png,x; file,label and other names are needed, each once"),
+        (["file;label", "a.png;x"], ":1: file;label; file,label and other names are needed"),
+        (["file,label,", "a.png,x,"], ":1: file,label,; file,label and other names are needed"),
+        (["file,label,label", "a.png,x,y"], ":1: file,label,label; file,label and other"),
+        (
+            ["file,label", "a.png,x,"],
+            ":2: 3 values for 2 columns; put a value that has a comma bet",
+        ),
+        (["file,label,by", "a.png,x,y", "a.png,x,y,z"], ":3: 4 values for 3 columns; put a value"),
+        (["", "file,label", "a.png,x"], ":1: nothing; file,label and other names are needed"),
+        (["file,label,by", 'a.png,x,"y', 'y"', "", "b.png,x"], ":5: b.png: not found"),
+        (["file,label", '"b', '.png",x'], ":2: b\\n.png: not found"),
         (["file,label", "a.png, "], ":2: a.png: has no label"),
-        (["file,label", '"a.png'], "cannot be read as a table of pictures"),
+        (["file,label", '"a.png'], "cannot be read as a table: unexpected end of data"),
     ],
 )
 def test_a_wrong_table_is_one_line(tmp_path: Path, lines: list[str], said: str) -> None:
@@ -100,7 +113,8 @@ def test_a_wrong_table_is_one_line(tmp_path: Path, lines: list[str], said: str) 
 def test_what_is_left_out_is_counted_and_named(tmp_path: Path) -> None:
     put(tmp_path, "cat/1.png", "dog/1.png", "dog/deep/2.png", "3.png", "Dog.png")
     (tmp_path / "cat/notes.txt").touch()
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/a.txt").touch()
     listing = list_pictures(tmp_path)
     assert listing is not None
     [line] = listing.warnings
@@ -113,7 +127,47 @@ def test_further_parts_are_left_out_and_named(tmp_path: Path) -> None:
     listing = list_pictures(tmp_path)
     assert listing is not None
     assert len(listing.rows) == 3
-    assert listing.warnings == [f"{tmp_path}: left out, as no picture of a class: 1 (val)"]
+    assert listing.warnings == [
+        f"{tmp_path}: left out, as no picture of a class: 1 (val/cat/2.png)"
+    ]
+
+
+def test_pictures_all_in_folders_within_a_class(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "cat/1.png",
+        "dog/1.png",
+        "dog/deep/2.png",
+        "my pets/fish/1.png",
+        "my pets/2/1.png",
+    )
+    pets = f"{tmp_path}/my pets"
+    said = f"{pets}: has 2 pictures, all in folders within it, as my pets/2/1.png"
+    mend = "move them into it, or name each in labels.csv"
+    assert findings(DataError, lambda: list_pictures(tmp_path)) == [f"{said}; {mend}"]
+    shutil.rmtree(tmp_path / "cat")
+    shutil.rmtree(tmp_path / "dog")
+    mend = f"move these up: mv '{pets}'/* {tmp_path}"
+    assert findings(DataError, lambda: list_pictures(tmp_path)) == [f"{said}; {mend}"]
+    put(tmp_path, "train/cat/1.png", "train/dog/9/1.png", "test/dog/1.png")
+    [line] = findings(DataError, lambda: list_pictures(tmp_path))
+    assert line.startswith(f"{tmp_path}/train/dog: has 1 pictures, all in folders within it")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "cp1252"])
+def test_table_in_another_encoding_is_refused(tmp_path: Path, encoding: str) -> None:
+    put(tmp_path, "a.png", "cat/1.png")
+    (tmp_path / "labels.csv").write_text("file,label\na.png,é\n", encoding)
+    [line] = findings(DataError, lambda: list_pictures(tmp_path))
+    assert line == f"{tmp_path}/labels.csv: is not in UTF-8; save it as «CSV UTF-8»"
+
+
+def test_columns_of_a_table_may_stand_in_any_order(tmp_path: Path) -> None:
+    put(table(tmp_path, "writer, label ,file", "Ann,x,a.png", "", "Bob,y,b.png"), "a.png", "b.png")
+    listing = list_pictures(tmp_path)
+    assert listing is not None
+    assert listed(tmp_path) == [("train", "x", "a.png"), ("train", "y", "b.png")]
+    assert listing.rows["meta_writer"].tolist() == ["Ann", "Bob"]
 
 
 @pytest.mark.parametrize("header", ['"file","label","writer"', "\ufefffile,label,writer"])
@@ -136,9 +190,6 @@ def test_names_that_differ_only_in_case(tmp_path: Path) -> None:
     assert (
         "2 names differ only in case, and are one file on some systems: cat/A.png, cat/a.p" in line
     )
-    folder = put(tmp_path / "b", "cat/1.png", "Cat/1.png")
-    [line] = findings(DataError, lambda: list_pictures(folder))
-    assert line == f"{folder}: Cat, cat differ only in case; rename or merge them"
 
 
 def test_odd_names_are_printable(tmp_path: Path) -> None:
@@ -151,11 +202,13 @@ def test_odd_names_are_printable(tmp_path: Path) -> None:
 
 def test_a_loop_of_links_ends(tmp_path: Path) -> None:
     put(tmp_path, "cat/1.png", "dog/1.png")
-    (tmp_path / "dog/loop").symlink_to(tmp_path)
     (tmp_path / "dog/itself.png").symlink_to(tmp_path / "dog/itself.png")
     assert [file for _, _, file in listed(tmp_path)] == ["cat/1.png", "dog/1.png", "dog/itself.png"]
     table(tmp_path, "file,label", "cat/1.png,x")
     assert len(listed(tmp_path)) == 1
+    (tmp_path / "dog/loop").symlink_to(tmp_path)
+    [line] = findings(DataError, lambda: list_pictures(tmp_path))
+    assert line.startswith(f"{tmp_path}/dog/loop: is a link to a folder, whose files DVC does not")
 
 
 def test_of_many_wrong_lines_20_and_their_number_are_said(tmp_path: Path) -> None:

@@ -115,3 +115,52 @@ def test_a_line_cut_short_in_the_middle_is_named(tmp_path: Path, frame: pd.DataF
 def test_a_header_without_rows_is_refused(tmp_path: Path, frame: pd.DataFrame) -> None:
     write(tmp_path, frame.head(0))
     assert refusal(tmp_path).startswith(f"{tmp_path}: images 0×8×8; no part may be empty")
+
+
+HEAD = b"label,pixel0,pixel1,pixel2,pixel3\n"
+GOOD = {
+    "a last line without an end": b"7,0,1,2,255",
+    "CRLF": b"7,0,1,2,255\r\n",
+    "CR": b"7,0,1,2,255\r",
+    "blank lines": b"\n\n7,0,1,2,255\n\n",
+    "quoted cells": b'"7","0","1","2","255"\n',
+    "leading zeros": b"07,0,001,2,255\n",
+    "spaces": b" 7, 0 ,1 , 2,255 \n",
+    "tabs": b"7\t,\t0,1,2,255\n",
+}
+CELLS = [  # none is a whole number 0…255 in decimal digits
+    *("0x10", "0X1F", "0x", "x", "0xg", "0x100", "&H10", "10h", "0b1", "0o7", "1_0", "1e2", "1E2"),
+    *("+5", "-5", "-0", "--5", "256", "1000", "1e999", "5.0", "5.", ".5", "5,5", "1 000", "1'000"),
+    *("nan", "NaN", "NA", "null", "None", "inf", "-inf", "", " ", "true", "FALSE", "five", "#5"),
+    *("5;", "5%", "=5", "'5'", '"5""', "٥", "５", "\u00a05", "5\u200b", "½", "5\0", "\ufeff5", "⁵"),
+]
+
+
+@pytest.mark.parametrize("rows", GOOD.values(), ids=GOOD)
+def test_good_rows(tmp_path: Path, rows: bytes) -> None:
+    (tmp_path / "train.csv").write_bytes(HEAD + rows)
+    train = read_raw(tmp_path).train
+    assert (train.labels.tolist(), train.images.tolist()) == ([7], [[[0, 1], [2, 255]]])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_malformed_cell_is_refused(tmp_path: Path, cell: str) -> None:
+    path = tmp_path / "train.csv"
+    for row in (f"{cell},0,1,2,255", f"7,0,1,2,{cell}"):
+        path.write_bytes(HEAD + f"7,0,1,2,255\n{row}\n7,0,1,2,255\n".encode())
+        assert refusal(tmp_path).startswith(str(path))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_hexadecimal_cell_is_named_by_line(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "train.csv"
+    rows = [HEAD.decode().strip(), "7,0,1,2,255", "0X1F,0,1,2,255", ""]
+    path.write_bytes(end.join(rows).encode())
+    assert refusal(tmp_path) == f"{path}:3: 0X1F; whole numbers 0..255 are allowed"
+
+
+@pytest.mark.parametrize("rows", [b"7,0,1,2", b"7,0,1,2,3,4", b"7,0,1,2,3,", b"7;0;1;2;3", b"{}"])
+def test_row_of_other_length_is_refused(tmp_path: Path, rows: bytes) -> None:
+    path = tmp_path / "train.csv"
+    path.write_bytes(HEAD + b"7,0,1,2,255\n" + rows + b"\n")
+    assert refusal(tmp_path).startswith(str(path))

@@ -44,7 +44,16 @@ def test_wrong_labels_are_named_corrected_by_a_person_and_packed(
     printed = capsys.readouterr().out
     assert [f"fold {k}/2: mlp agrees with " in printed for k in (1, 2)] == [True] * 2
     table = pd.read_csv(OUT, dtype=str, keep_default_na=False)
-    assert [*table] == ["file", "name", "part", "label", "suggested", "quality", "corrected"]
+    assert [*table] == [
+        "file",
+        "name",
+        "part",
+        "label",
+        "suggested",
+        "quality",
+        "hash",
+        "corrected",
+    ]
     assert {*table["corrected"]} == {""}
     rows = table["name"].str.removeprefix("row ").astype(int)
     assert table["label"].tolist() == before["label"][rows].astype(str).tolist()

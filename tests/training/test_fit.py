@@ -293,6 +293,22 @@ def test_grey_images_have_no_saturation(digits_8x8: Dataset) -> None:
     assert message == "augment.saturation: the images are grey, and have none; leave it out"
 
 
+@pytest.mark.parametrize("model", ["cnn", "compact"])
+def test_images_too_small_for_the_layers_are_one_line(digits_8x8: Dataset, model: str) -> None:
+    small = Dataset(digits_8x8.images[:, :3, :5], digits_8x8.labels)
+    message = finding(UsageError, lambda: fit(small, model))
+    said = "data.image.size: images of 3×5 are too small for this model"
+    assert message == f"{said}; set larger sides, or train another model"
+
+
+def test_mistake_in_a_model_keeps_its_own_words(digits_8x8: Dataset) -> None:
+    def build(*_: Any, **__: Any) -> Any:
+        raise ValueError("no such layer")
+
+    with pytest.raises(ValueError, match="no such layer"):
+        fit(digits_8x8, build=build)
+
+
 def test_principal_components_are_those_of_the_training_rows(
     digits_8x8: Dataset, fitted: Callable[[str], Any]
 ) -> None:

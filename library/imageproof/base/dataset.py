@@ -2,17 +2,19 @@
 
 import struct
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from os import SEEK_CUR, SEEK_END
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal, NamedTuple
+from unicodedata import category, normalize
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from imageproof.base.errors import DataError, one_line
 from imageproof.base.files import StrictModel, reading_as, replacing
@@ -37,6 +39,25 @@ Side = Annotated[int, Field(ge=1, le=4096)]  # pixels
 Fit = Literal["stretch", "crop", "pad", "digit"]  # how a picture of another size becomes an image
 
 
+def spelled(name: str) -> str:
+    """A name in its one spelling: Unicode's form NFC, no invisible characters of the category Cf,
+    no space around it.
+    """
+    if name.isascii():
+        return name.strip()
+    return normalize("NFC", "".join(char for char in name if category(char) != "Cf")).strip()
+
+
+def differ_in_case(names: Collection[str]) -> list[str]:
+    """The names that are another one but for upper and lower case, side by side."""
+    often = Counter(map(str.casefold, names))
+    alike = [name for name in names if often[name.casefold()] > 1]
+    return sorted(alike, key=lambda name: (name.casefold(), name))
+
+
+ClassName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(spelled)]
+
+
 class ImageParams(StrictModel):
     """`data.image:` the form that every picture is brought to; see `pictures.convert_picture`.
 
@@ -59,15 +80,15 @@ class DataParams(StrictModel):
 
     percent: Annotated[float, Field(gt=0, le=100)]
     classes: Annotated[int, Field(ge=2, le=10_000)]
-    class_names: list[Annotated[str, Field(min_length=1, max_length=100)]] | None = None
+    class_names: list[ClassName] | None = None
     image: ImageParams
 
     @model_validator(mode="after")
     def _one_name_per_class(self) -> "DataParams":
         if self.class_names is None:
             return self
-        names = [name.strip() for name in self.class_names]  # as a confusion matrix is read
-        if len(names) != self.classes or len({*names}) < len(names):
+        names = {*self.class_names} - {""}
+        if len(self.class_names) != self.classes or len(names) < self.classes:
             raise ValueError(f"class_names must be {self.classes} different names")
         return self
 

@@ -184,7 +184,8 @@ def relabel(
 
     target = Path("data", corrections.FILE)
     names = context.obj.load().data.class_names
-    found, kept = corrections.merge(table, target, packed.load(PACK).rows, names)
+    rows = packed.load(PACK).rows.assign(hash=packed.load_hashes(PACK))
+    found, kept = corrections.merge(table, target, rows, names)
     print(f"{found:,} labels corrected → {target}, which has {kept:,}")
     print(f"`dvc add data` versions it, and the next `{project_name()} run` uses it")
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 IMAGES, ROWS, SUMMARY = "images.npy", "rows.parquet", "pack.json"
+SOURCE_HASH = "source_hash"  # only if not all images are packed as they were read
 META = "meta_"  # begins the name of each column of labels.csv beside file and label
 
 
@@ -47,6 +48,8 @@ def load(out: Path, *, columns: list[str] | None = None) -> Packed:
     with reading_as("packed images", out):
         images = np.asarray(np.load(out / IMAGES, mmap_mode="r", allow_pickle=False))
         few = ["part", "mode", "fault"]  # different values
+        names = parquet.read_schema(out / ROWS).names
+        columns = columns or [name for name in names if name != SOURCE_HASH]
         table = parquet.read_table(out / ROWS, columns=columns, read_dictionary=few)
         if "hash" in table.column_names:
             numbers = compute.rank(table["hash"], tiebreaker="dense")
@@ -58,6 +61,21 @@ def load(out: Path, *, columns: list[str] | None = None) -> Packed:
         if images.dtype != np.uint8 or len(images) != len(rows):
             raise ValueError(f"{IMAGES} is no uint8 (n, …) of the {len(rows):,} rows in {ROWS}")
     return Packed(images, rows)
+
+
+def load_hashes(out: Path) -> "pd.Series[str]":
+    """The BLAKE2b of each array of pixels, or file of a picture, as it was read; "" of a fault."""
+    from pyarrow import parquet
+
+    with reading_as("rows of images", out / ROWS):
+        names = parquet.read_schema(out / ROWS).names
+        column = SOURCE_HASH if SOURCE_HASH in names else "hash"
+        table = parquet.read_table(out / ROWS, columns=[column])
+        return hex_hashes(table[column].to_pandas())
+
+
+def hex_hashes(hashes: "pd.Series[bytes]") -> "pd.Series[str]":
+    return hashes.map(bytes.hex, na_action="ignore").fillna("")
 
 
 def load_metadata(out: Path, rows: Rows) -> "pd.DataFrame":

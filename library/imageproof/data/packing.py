@@ -4,6 +4,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,14 +16,15 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from imageproof.base.dataset import Fit, ImageParams, Images, Shape, fingerprints
+from imageproof.base.dataset import Fit, ImageParams, Images, Shape, differ_in_case, fingerprints
 from imageproof.base.errors import DataError, some
 from imageproof.base.files import replacing, write_json
 from imageproof.base.pictures import convert_picture, probe, read_picture
-from imageproof.data.packed import IMAGES, ROWS, SUMMARY
+from imageproof.data.packed import IMAGES, ROWS, SOURCE_HASH, SUMMARY, hex_hashes
 from imageproof.data.readers import corrections
-from imageproof.data.readers.folders import BYTES, list_pictures, names_in_order
+from imageproof.data.readers.folders import BYTES, left_out, list_pictures, names_in_order
 from imageproof.data.readers.raw import read_raw, sources
+from imageproof.data.readers.versioned import is_hidden, list_files
 
 CHUNK = 250  # images that a process takes at a time
 FEW = 1000  # images, below which processes take longer to start than they save
@@ -50,12 +52,12 @@ def pack(
     is a black image whose `fault` says why.
     """
     out.mkdir(parents=True, exist_ok=True)
+    files = list_files(folder)
     raw = _pictures(folder, classes, class_names) or _arrays(folder, out)
     rows = raw.rows.assign(row=raw.rows.groupby("part", sort=False).cumcount())
     if "name" not in rows:
         rows["name"] = "row " + rows["row"].astype(str)
     names = raw.class_names or class_names or [*map(str, range(classes))]
-    rows["label"], corrected = corrections.apply(folder / corrections.FILE, rows, names)
     shape = _shape(folder, raw.rows, image)
     whole = (len(raw.rows), *shape)
     with replacing(out / IMAGES) as temporary, temporary.open("wb") as file:
@@ -65,11 +67,17 @@ def pack(
         for images, table in _parallel(_bring, raw.items, shape, image.fit):
             file.write(images.tobytes())
             tables.append(table)
-    found = pd.concat(tables, ignore_index=True)
+        found = pd.concat(tables, ignore_index=True)
+        corrected = 0
+        if corrections.FILE in files.versioned:
+            path = folder / corrections.FILE
+            hashed = rows.assign(hash=hex_hashes(found.get(SOURCE_HASH, found["hash"])))
+            rows["label"], corrected = corrections.apply(path, hashed, names)
     with replacing(out / ROWS) as temporary:
         pd.concat([rows, found], axis=1).to_parquet(temporary, row_group_size=ROW_GROUP)
     write_json(out / SUMMARY, {"class_names": raw.class_names, "sources": raw.sources})
-    return whole, corrected, raw.warnings
+    ignored = [name for name in files.ignored if not is_hidden(name)]
+    return whole, corrected, [*raw.warnings, *left_out(folder, ignored, ".dvcignore names them")]
 
 
 def describe(images: Images) -> pd.DataFrame:
@@ -92,7 +100,11 @@ def _pictures(folder: Path, classes: int, given: list[str] | None) -> _Raw | Non
         return None
     found = names_in_order([*listing.rows["label"].unique()])
     names = _class_names(folder, found, classes, given)
-    order = names if {*names} == {*found} else found
+    order = names
+    if {*names} != {*found}:
+        order = found
+        pairs = some([f"{old} → {new}" for old, new in zip(found, names, strict=True)], classes)
+        listing.warnings.append(f"{folder}: data.class_names gives new names: {pairs}")
     paths = listing.rows.pop("path")
     stored = pd.concat(_parallel(_stored, [paths]), ignore_index=True)
     rows = pd.concat([listing.rows, stored], axis=1).assign(name=listing.rows["file"])
@@ -122,12 +134,17 @@ def _class_names(
     folder: Path, found: list[str], classes: int, given: list[str] | None
 ) -> list[str]:
     """The names in params.yaml, else those found, if they are as many as params.yaml says."""
+    listed = {*(given or [])}
+    alike = differ_in_case({*found, *listed})
+    if not {*alike} <= listed:
+        mend = "spell each in one way, or list both in data.class_names"
+        raise DataError(f"{folder}: {some(alike, SHOWN)} differ only in case; {mend}")
     first = some(found, SHOWN)
     if len(found) != classes:
         mend = f"set it to {len(found)}" if len(found) > 1 else "at least two are needed"
         said = f"{len(found)} classes ({first}), data.classes is {classes}"
         raise DataError(f"{folder}: {said}; {mend}")
-    others = sorted({*(given or [])} - {*found})
+    others = sorted(listed - {*found})
     if given and 0 < len(others) < len(found):
         mend = "name all classes as there, or none"
         raise DataError(f"{folder}: {first}; no {', '.join(others)} of data.class_names; {mend}")
@@ -177,15 +194,19 @@ def _bring(items: Items, shape: Shape, fit: Fit) -> tuple[Images, pd.DataFrame]:
     if isinstance(items, np.ndarray) and items.shape[1:] == shape:
         return items, describe(items).assign(fault=pd.Series(dtype="str"))
     images, faults = np.zeros((len(items), *shape), np.uint8), np.full(len(items), None, object)
+    hashes = fingerprints(items) if isinstance(items, np.ndarray) else faults.tolist()
     for k, item in enumerate(items):
         try:
             if isinstance(item, bytes):
-                images[k], _ = read_picture(Path(os.fsdecode(item)), shape=shape, fit=fit)
+                path = Path(os.fsdecode(item))
+                images[k], _ = read_picture(path, shape=shape, fit=fit)
+                hashes[k] = blake2b(path.read_bytes(), digest_size=16).digest()
             else:
                 images[k], _ = convert_picture(Image.fromarray(item), shape=shape, fit=fit)
         except DataError as error:
             faults[k] = str(error)
     table = describe(images).assign(fault=pd.array(faults, dtype="str"))
+    table[SOURCE_HASH] = pd.Series(hashes, dtype=BYTES)
     of_pixels = ["mean_ink", "contrast"]  # which would call it blank, too
     table[of_pixels] = table[of_pixels].where(table["fault"].isna())
     return images, table

@@ -39,6 +39,7 @@ def find_suspects(ask: Ask, model: str, project: Project, *, folds: int, out: Pa
         label=names[labels[found["row"]]],
         suggested=names[found["suggested"]],
         quality=found["quality"].to_numpy().round(6),
+        hash=packed.load_hashes(PACK).iloc[found["row"]],
         corrected="",
     )
     with replacing(out) as temporary:

@@ -11,15 +11,13 @@ from imageproof.data import packed
 def main(*options: str) -> None:
     """Write artifacts/validate/result.json, also if the data is refused; Data Docs if `--docs`."""
     params = load_params()
-    from imageproof.data.near_copies import near_copies
     from imageproof.data.validation.expectations import (
         validate,  # 4 s, in which one may press Ctrl-C
     )
 
     docs = str(DATA_DOCS) if "--docs" in options else ""
     names = class_names(params.data.classes, params.data.class_names)
-    near = near_copies(packed.load(PACK, columns=["label"]).images)  # while memory holds no rows
-    result = validate(packed.load(PACK), near, params=params.validation, names=names, docs=docs)
+    result = validate(packed.load(PACK), params=params.validation, names=names, docs=docs)
     write_json(VALIDATION, result)
     parts = packed.load_summary(PACK)["sources"].items()
     files = {part.split("_")[-1]: of["file"] for part, of in parts}

@@ -62,7 +62,14 @@ def train(
     )
     with strategy.scope():
         keras.config.set_dtype_policy(devices.policy(mixed=recipe.fit.mixed_precision))
-        model = file.build(recipe.build, image_shape=data.images.shape[1:], classes=classes)
+        try:
+            model = file.build(recipe.build, image_shape=data.images.shape[1:], classes=classes)
+        except ValueError as error:
+            if "output size would be" not in str(error):
+                raise
+            sides = "×".join(map(str, data.images.shape[1:3]))
+            what = f"data.image.size: images of {sides} are too small for this model"
+            raise UsageError(f"{what}; set larger sides, or train another model") from None
         keras.config.set_dtype_policy("float32")
     check_exportable(model)
     _shorten_moving_averages(model, steps=recipe.epochs * len(train_batches))

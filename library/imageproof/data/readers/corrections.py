@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from imageproof.base.dataset import Labels
+from imageproof.base.dataset import Labels, spelled
 from imageproof.base.errors import DataError, one_line
-from imageproof.base.files import reading_as, replacing
+from imageproof.base.files import replacing
+from imageproof.data.readers.table import read_table
 
 FILE = "corrections.csv"
 COLUMNS = ["part", "name", "label", "corrected"]  # part and name as in rows.parquet
+HASH = "hash"  # of the image, see `packed.load_hashes`; tables of older versions have none
 MAX_BYTES = 50_000_000
 
 Key = tuple[str, str]  # part and name of an image
@@ -20,15 +22,14 @@ Corrections = dict[Key, tuple[str, str]]  # the class in the data, and the right
 def apply(path: Path, rows: pd.DataFrame, names: list[str]) -> tuple[Labels, int]:
     """The labels of all rows with the corrections of a file, and how many these are.
 
-    `rows` has part, name and label, `names` one name per class. Without the file nothing changes.
-    A DataError has a finding for each line that names no row or no class, a row for the second
-    time, or another label than the row has.
+    `rows` has part, name, label and hash, `names` one name per class. Where part and name are
+    those of an image with another hash, the one image with the line's hash is meant. A DataError
+    has a finding for each line that names no row or no class, a row for the second time, or another
+    label than the row has.
     """
     labels = rows["label"].to_numpy(copy=True)
-    if not path.exists():
-        return labels, 0
-    corrections = _checked(path, _read(path), _named(rows, names), names)
-    at = {key: row for row, key in enumerate(zip(rows["part"], rows["name"], strict=True))}
+    corrections = _checked(path, _located(path, rows), _named(rows, names), names)
+    at = {key: row for row, key in enumerate(_keys(rows))}
     for key, (_, corrected) in corrections.items():
         labels[at[key]] = names.index(corrected)
     return labels, len(corrections)
@@ -38,13 +39,15 @@ def merge(source: Path, target: Path, rows: pd.DataFrame, names: list[str]) -> t
     """Add what a person corrected in `source` to the corrections in `target`.
 
     `source` has the columns of `target`, and others; it counts where `corrected` is not empty.
-    `rows` are those that were packed; a label may be theirs, or the one before its correction.
+    `rows` are those that were packed, as for `apply`; a label may be theirs, or the one before its
+    correction.
     Returns how many rows were corrected, and how many there are now in `target`: correcting a row
     back takes it out. A DataError as of `apply`.
     """
-    table = _read(source)
+    table = _located(source, rows)
     table = table[table["corrected"] != ""]
-    merged = {key: labels for _, key, labels in _lines(_read(target))} if target.exists() else {}
+    kept = _located(target, rows) if target.exists() else table[:0]
+    merged = {key: labels for _, key, labels in _lines(kept)}
     before = {
         key: label for _, key, (label, _) in _lines(table) if merged.get(key, ("",))[0] == label
     }
@@ -53,22 +56,49 @@ def merge(source: Path, target: Path, rows: pd.DataFrame, names: list[str]) -> t
         raise DataError(f"{source}: no class in the column corrected; nothing to do")
     for key, (label, corrected) in found.items():
         merged[key] = merged.get(key, (label, ""))[0], corrected
-    lines = [key + both for key, both in merged.items() if both[0] != both[1]]
+    hashes = _hashes(kept) | {key: digest for key, digest in _hashes(rows).items() if key in found}
+    lines = [(*key, *both, hashes[key]) for key, both in merged.items() if both[0] != both[1]]
     with replacing(target) as temporary:
-        pd.DataFrame(lines, columns=COLUMNS).to_csv(temporary, index=False)
+        pd.DataFrame(lines, columns=[*COLUMNS, HASH]).to_csv(temporary, index=False)
     return len(found), len(lines)
 
 
 def _read(path: Path) -> pd.DataFrame:
     """The table as texts; its index is the number of each line."""
-    with reading_as("a table of labels", path):
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise DataError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are allowed")
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        table.index += 2  # no number where a line has more fields than the first
-    if missing := [name for name in COLUMNS if name not in table]:
-        raise DataError(f"{path}:1: no column {', '.join(missing)}; {','.join(COLUMNS)} are needed")
-    return table.assign(corrected=table["corrected"].str.strip())
+    table = read_table(path, COLUMNS, max_bytes=MAX_BYTES)
+    labels = {column: table[column].map(spelled) for column in ("label", "corrected")}
+    return table.assign(**labels, hash=table.get(HASH, ""))
+
+
+def _located(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    """The table in a file, with part and name of the image that has the hash of each line."""
+    table = _read(path)
+    hashes = _hashes(rows)
+    keys: dict[str, list[Key]] = {}
+    for key, digest in hashes.items():
+        keys.setdefault(digest, []).append(key)
+    findings = []
+    for line, key, digest in zip(table.index, _keys(table), table[HASH], strict=True):
+        if digest and hashes.get(key) != digest:
+            images = keys.get(digest, [])
+            if len(images) == 1:
+                table.loc[line, ["part", "name"]] = images[0]
+            else:
+                what = f"is another image now, and {len(images)} in the data are the one that was"
+                findings.append(
+                    f"{path}:{line}: {' '.join(key)}: {what} corrected; delete the line"
+                )
+    if findings:
+        raise DataError(*findings)
+    return table
+
+
+def _keys(rows: pd.DataFrame) -> Iterator[Key]:
+    return zip(rows["part"], rows["name"], strict=True)
+
+
+def _hashes(rows: pd.DataFrame) -> dict[Key, str]:
+    return dict(zip(_keys(rows), rows[HASH], strict=True))
 
 
 def _lines(table: pd.DataFrame) -> Iterator[tuple[int, Key, tuple[str, str]]]:

@@ -2,20 +2,27 @@
 
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 import pandas as pd
 
+from imageproof.base.dataset import differ_in_case, spelled
 from imageproof.base.errors import DataError, printable, some
 from imageproof.base.files import reading_as
 from imageproof.base.pictures import is_picture
 from imageproof.data.packed import META
 from imageproof.data.readers.corrections import FILE as CORRECTIONS
+from imageproof.data.readers.table import read_table
+from imageproof.data.readers.versioned import Files, is_hidden, list_files
 
 TABLE = "labels.csv"
+COLUMNS = ["file", "label"]  # of it; there may be others
+ARRAY = rb"\0\0|PK|\x1f\x8b|(\xef\xbb\xbf)?\"?label\"?,\"?pixel"  # as `read_raw` reads
+NO_PICTURE = "no picture of a class"
 MAX_TABLE = 200_000_000  # bytes
 BYTES = "binary[pyarrow]"  # of a million paths or hashes; objects take ten times the memory
 
@@ -34,15 +41,17 @@ class Listing(NamedTuple):
 def list_pictures(folder: Path) -> Listing | None:
     """The pictures in `<class>/`, in `{train,test}/<class>/`, or in labels.csv; None without any.
 
-    Hidden files are ignored; a warning counts what else is left out. A DataError has a finding for
-    each row of the table that is wrong.
+    Hidden files are ignored, and what DVC does not version; a warning counts what else is left out.
+    A DataError has a finding for each row of the table that is wrong, for each class whose pictures
+    lie in folders within its own, and for each of `list_files`.
     """
     table = folder / TABLE
-    if table.is_file():
+    files = list_files(folder)
+    if TABLE in files.versioned:
         with reading_as("a table of pictures", table), table.open("rb") as file:
-            if re.match(rb"[^\0]*?(file|path|image|picture)", file.readline(1000), re.IGNORECASE):
-                return _of_table(folder, table)
-    return _of_folders(folder)
+            if not re.match(ARRAY, file.read(100)):
+                return _of_table(folder, files)
+    return _of_folders(folder, [name for name in files.versioned if not is_hidden(name)])
 
 
 def names_in_order(found: Sequence[str]) -> list[str]:
@@ -50,62 +59,89 @@ def names_in_order(found: Sequence[str]) -> list[str]:
     return sorted(found, key=int if all(name.isdecimal() for name in found) else None)
 
 
-def _of_folders(folder: Path) -> Listing | None:
-    parts = {part: part for part in ("train", "test") if _inside(folder / part)[0]}
-    parts = parts if "train" in parts else {"train": ""}
-    folders, files = _inside(folder)
-    others = [n for n in files if not n.endswith(".dvc") and n != CORRECTIONS]
-    others += [name for name in folders if "" not in parts.values() and name not in parts]
-    tables: list[pd.DataFrame] = []
-    alike: list[str] = []
-    for part, root in parts.items():
-        for label in _inside(folder / root)[0]:
-            home = str(PurePosixPath(root, label))
-            inner, files = ([f"{home}/{n}" for n in names] for names in _inside(folder / home))
-            pictures = [name for name in files if is_picture(name)]
-            tables.append(_table(folder, pictures).assign(part=part, label=_shown(label)))
-            alike += _same_but_for_case(tables[-1]["file"])
-            others += [*inner, *(name for name in files if not is_picture(name))]
-            others += [] if pictures else [home]
-    if not any(map(len, tables)):
+def _of_folders(folder: Path, names: Sequence[str]) -> Listing | None:
+    in_parts = any(re.match(r"train/.*/", name) and is_picture(name) for name in names)
+    depth = 2 if in_parts else 1  # of the folder of a class
+    pictures: dict[str, list[str]] = {}  # by that folder
+    deeper: dict[str, list[str]] = {}
+    others: list[str] = []
+    for name in names:
+        *folders, _ = name.split("/")
+        is_outside = in_parts and folders[:1] not in (["train"], ["test"])
+        if len(folders) >= depth and is_picture(name) and not is_outside:
+            homes = deeper if len(folders) > depth else pictures
+            homes.setdefault("/".join(folders[:depth]), []).append(name)
+        elif name != CORRECTIONS and not name.endswith(".dvc"):
+            others.append(name)
+    _check_depth(folder, pictures, deeper)
+    if not pictures:
         return None
+    others += chain.from_iterable(deeper.values())
+    tables = []
+    for home in sorted(pictures, key=lambda home: (home.startswith("test/"), home)):
+        part, _, label = home.rpartition("/")
+        table = _table(folder, pictures[home])
+        tables.append(table.assign(part=part or "train", label=_shown(spelled(label))))
     rows = pd.concat(tables, ignore_index=True)
-    if classes := _same_but_for_case(rows["label"].unique()):
-        raise DataError(f"{folder}: {', '.join(classes)} differ only in case; rename or merge them")
-    return Listing(rows, _left_out(folder, others) + _twins(folder, alike))
+    return Listing(rows, [*left_out(folder, others, NO_PICTURE), *_twins(folder, rows["file"])])
 
 
-def _of_table(folder: Path, table: Path) -> Listing:
-    if (size := table.stat().st_size) > MAX_TABLE:
-        raise DataError(f"{table}: has {size:,} bytes; at most {MAX_TABLE:,} are allowed")
-    frame = pd.read_csv(table, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    if [*frame.columns[:2]] != ["file", "label"]:
-        raise DataError(
-            f"{table}: begins with {', '.join(frame.columns[:2])}; file,label is needed"
-        )
+def _check_depth(
+    folder: Path, pictures: Mapping[str, Sequence[str]], deeper: Mapping[str, Sequence[str]]
+) -> None:
+    """Raise a DataError for classes all of whose pictures lie in folders within their own."""
+    findings = []
+    for home in sorted(deeper.keys() - pictures.keys()):
+        path = folder / home
+        what = f"{len(deeper[home]):,} pictures, all in folders within it"
+        mend = "move them into it, or name each in labels.csv"
+        if not pictures and len(deeper) == 1:
+            mend = f"move these up: mv {quote(str(path))}/* {quote(str(path.parent))}"
+        findings.append(f"{path}: has {what}, as {_shown(deeper[home][0])}; {mend}")
+    if findings:
+        raise DataError(*findings)
+
+
+def _of_table(folder: Path, files: Files) -> Listing:
+    table = folder / TABLE
+    frame = read_table(table, COLUMNS, max_bytes=MAX_TABLE)
+    names = frame.pop("file").tolist()
+    frame = frame.apply(lambda values: values.map({v: spelled(v) for v in values.unique()}))
+    _check_case(table, frame)
     findings: list[str] = []
     seen: dict[str, int] = {}  # by path without `./`, in the order of the table
-    for line, name, label in zip(frame.index + 2, frame["file"], frame["label"], strict=True):
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts:
+    versioned, ignored = ({*paths} for paths in files)
+    for line, name, label in zip(frame.index, names, frame["label"], strict=True):
+        parts = name.split("/")
+        path = "/".join(part for part in parts if part not in ("", "."))
+        if name.startswith("/") or ".." in parts:
             findings.append(f"{table}:{line}: {name}: leads out of {folder}")
-        elif str(path) in seen:
-            findings.append(f"{table}:{line}: {name}: stands in line {seen[str(path)]}, too")
-        elif not (folder / path).is_file():
-            findings.append(f"{table}:{line}: {name}: not found")
-        elif not label.strip():
+        elif path in seen:
+            findings.append(f"{table}:{line}: {name}: stands in line {seen[path]}, too")
+        elif path not in versioned:
+            why = "is left out by .dvcignore" if path in ignored else "not found"
+            findings.append(f"{table}:{line}: {name}: {why}")
+        elif not label:
             findings.append(f"{table}:{line}: {name}: has no label")
-        seen[str(path)] = line
+        seen[path] = line
     if findings or frame.empty:
         raise DataError(*findings or [f"{table}: names no picture"])
-    pictures = (path for path in folder.rglob("[!.]*") if is_picture(path.name))
-    others = [name for path in pictures if (name := str(path.relative_to(folder))) not in seen]
-    rows = frame.apply(lambda values: values.str.strip())  # « Ann» is the writer «Ann»
-    rows = rows.rename(columns=lambda name: name if name in ("file", "label") else META + name)
+    pictures = (name for name in files.versioned if is_picture(name) and not is_hidden(name))
+    others = [name for name in pictures if name not in seen]
+    rows = frame.reset_index(drop=True)
+    rows.columns = [name if name in COLUMNS else META + name for name in frame]
     rows = rows.assign(part="train", **_table(folder, [*seen]))
-    return Listing(
-        rows, _left_out(folder, others) + _twins(folder, _same_but_for_case(rows["file"]))
-    )
+    return Listing(rows, [*left_out(folder, others, NO_PICTURE), *_twins(folder, rows["file"])])
+
+
+def _check_case(table: Path, frame: pd.DataFrame) -> None:
+    """Raise a DataError if values of a column differ only in case, unless each occurs once."""
+    for column in frame.columns.difference(COLUMNS):
+        counts = frame[column].value_counts()
+        alike = differ_in_case(counts.index)
+        if counts[alike].max() > 1:
+            what = f"{some(alike)} differ only in case; spell each in one way"
+            raise DataError(f"{table}: column {column}: {what}")
 
 
 def _table(folder: Path, names: Sequence[str]) -> pd.DataFrame:
@@ -113,31 +149,18 @@ def _table(folder: Path, names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame({"path": paths, "file": [*map(_shown, names)]})
 
 
-def _inside(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the folders and of the files that lie in a folder, sorted, without hidden ones."""
-    if not folder.is_dir():
-        return [], []
-    _, folders, files = next(os.walk(folder), ("", [], []))  # nothing if it cannot be read
-    shown = [sorted(n for n in names if not n.startswith(".")) for names in (folders, files)]
-    return shown[0], shown[1]
-
-
 def _shown(name: str) -> str:
     # a name that is no UTF-8 cannot be written into Parquet
     return printable(name.encode(errors="surrogateescape").decode(errors="backslashreplace"))
 
 
-def _same_but_for_case(names: Iterable[str]) -> list[str]:
-    often = Counter(name.casefold() for name in names)
-    return [name for name in names if often[name.casefold()] > 1]
-
-
-def _twins(folder: Path, alike: Sequence[str]) -> list[str]:
+def _twins(folder: Path, names: "pd.Series[str]") -> list[str]:
+    alike = differ_in_case(names)
     found = f"{len(alike)} names differ only in case, and are one file on some systems"
     return [f"{folder}: {found}: {some(alike)}"] if alike else []
 
 
-def _left_out(folder: Path, others: Sequence[str]) -> list[str]:
-    names = some([*map(_shown, sorted(others))])
-    said = f"{folder}: left out, as no picture of a class: {len(others)} ({names})"
-    return [said] if others else []
+def left_out(folder: Path, names: Sequence[str], why: str) -> list[str]:
+    """A warning that counts files which are not read, if there are any."""
+    paths = some([*map(_shown, sorted(names))])
+    return [f"{folder}: left out, as {why}: {len(names):,} ({paths})"] if names else []

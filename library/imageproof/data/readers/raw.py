@@ -20,6 +20,7 @@ from imageproof.base.pictures import is_picture
 from imageproof.data.readers.corrections import FILE as CORRECTIONS
 from imageproof.data.readers.idx import image_files, read_idx
 from imageproof.data.readers.npz import read_npz
+from imageproof.data.readers.versioned import is_hidden, list_files
 
 PIECE = 1 << 20  # bytes that are unpacked at once
 BLOCK_BYTES = 16 << 20  # of a CSV, in which the header must fit
@@ -42,7 +43,8 @@ def read_raw(folder: Path, scratch: Path | None = None) -> RawData:
 
     These formats are recognised by content, whatever the files are called, gzipped or not:
     IDX pairs (`t10k-…` or `test-…` is the official test part), Kaggle's CSV `label,pixel0,…`,
-    and an npz as of Keras. Hidden files, subfolders and corrections of labels are ignored.
+    and an npz as of Keras. Hidden files, subfolders, corrections of labels, and what
+    DVC does not version are ignored.
     """
     found = _paths(folder)
     if any(is_picture(path.name) for path in found):
@@ -81,9 +83,8 @@ def sources(folder: Path, raw: RawData) -> dict[str, dict[str, Any]]:
 
 
 def _paths(folder: Path) -> list[Path]:
-    found = sorted(folder.iterdir()) if folder.is_dir() else []
-    files = (path for path in found if not path.is_dir() and path.name != CORRECTIONS)
-    return [path for path in files if not path.name.startswith(".")]
+    names = [name for name in list_files(folder).versioned if "/" not in name]
+    return [folder / name for name in names if name != CORRECTIONS and not is_hidden(name)]
 
 
 def _head(path: Path) -> bytes:
@@ -124,9 +125,16 @@ def _read_csv(path: Path, content: Content | bytes) -> Dataset:
     names = header.decode("utf-8-sig", errors="replace").replace('"', "").split(",")
     side = isqrt(len(names) - 1)
     if not side or names != ["label", *(f"pixel{i}" for i in range(side**2))]:
-        allowed = "label,pixel0,pixel1,… of a square image is allowed"
         found = f"{len(names)} columns {one_line(', '.join(names), width=40)!r}"
-        raise DataError(f"{path}:1: {found} in the header; {allowed}")
+        header_allowed = "label,pixel0,pixel1,… of a square image is allowed"
+        raise DataError(f"{path}:1: {found} in the header; {header_allowed}")
+    allowed = "whole numbers 0..255 are allowed"
+    for letter in (b"x", b"X"):  # pyarrow reads 0x10 as 16
+        if (place := content.find(letter, len(header))) >= 0:
+            lines = content[: place + 1].splitlines()
+            cell = lines[-1].rpartition(b",")[2]
+            cell += re.split(rb"[,\r\n]", content[place + 1 : place + 20])[0]
+            raise DataError(f"{path}:{len(lines)}: {cell.decode(errors='replace')}; {allowed}")
     try:
         table = pa.csv.read_csv(
             pa.BufferReader(pa.py_buffer(content)),
@@ -138,7 +146,7 @@ def _read_csv(path: Path, content: Content | bytes) -> Dataset:
         )
     except pa.ArrowInvalid as error:
         reason = one_line(error, width=200)
-        raise DataError(f"{path}: {reason}; whole numbers 0..255 are allowed") from None
+        raise DataError(f"{path}: {reason}; {allowed}") from None
     values = table.to_pandas().to_numpy()
     images = np.ascontiguousarray(values[:, 1:]).reshape(-1, side, side)
     return Dataset(images, values[:, 0].astype(np.int64))

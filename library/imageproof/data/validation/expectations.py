@@ -11,7 +11,6 @@ import pandas as pd
 from great_expectations.core import expectationSuiteSchema
 from great_expectations.execution_engine import pandas_execution_engine
 
-from imageproof.base.dataset import Rows
 from imageproof.base.errors import DataError, one_line
 from imageproof.base.files import MAX_YAML, reading_as
 from imageproof.base.findings import SHOWN_ROWS, Unit, Words, finding
@@ -36,15 +35,15 @@ Values = dict[str, Any]
 
 
 def validate(
-    packed: Packed, near: Rows, *, params: ValidateParams, names: Sequence[str], docs: str = ""
+    packed: Packed, *, params: ValidateParams, names: Sequence[str], docs: str = ""
 ) -> Values:
     """Check the training part and, if there is one, the official test part.
 
     Both by the suites `images` and `classes`, each by the suite of its name. Critical findings
     refuse the data; each has the `message`, and the first failing `rows` (from 0) or `classes`.
-    `near` is of `near_copies`, `names` are those of the classes.
+    `names` are those of the classes.
     """
-    images, classes = image_frame(packed, near, names), len(names)
+    images, classes = image_frame(packed, names), len(names)
     labels = {"labels": [*range(classes)], "last_label": classes - 1}
     mode = images["mode"].mode()[0]
     given = {**params.model_dump(), **labels, "modes": [mode], "mode": mode}
@@ -81,12 +80,12 @@ def validate(
     }
 
 
-def image_frame(packed: Packed, near: Rows, class_names: Sequence[str]) -> pd.DataFrame:
+def image_frame(packed: Packed, class_names: Sequence[str]) -> pd.DataFrame:
     """The rows of `packed`, with more columns that expectations may name.
 
     aspect (width / height as stored, 1 if that of the model's images) and scale (below 1 if it is
-    smaller than those); duplicate_of, same_as_train (for a test row) and nearly (not equal) name
-    an earlier image with equal, or nearly equal, pixels; other_label is that of an equal one.
+    smaller than those); duplicate_of and same_as_train (for a test row) name an earlier image with
+    equal pixels; other_label is that of an equal one.
     """
     height, width = packed.images.shape[1:3]
     frame, names = packed.rows.drop(columns="hash"), packed.rows["name"]
@@ -107,9 +106,6 @@ def image_frame(packed: Packed, near: Rows, class_names: Sequence[str]) -> pd.Da
     frame["other_label"] = (
         other[other != label].map(dict(enumerate(class_names))).astype("category")
     )
-    copies = pd.Series(near)[near >= 0]
-    of_first, own = known.reindex(copies).to_numpy(), known.reindex(copies.index).to_numpy()
-    frame["nearly"] = named(copies[(of_first < own) | (of_first > own)])  # neither is missing
     return frame
 
 
@@ -139,7 +135,6 @@ def _summary(rows: pd.DataFrame, class_counts: list[int]) -> Values:
         "blank_images": int((rows["contrast"] == 0).sum()),
         "duplicate_images": int(rows["duplicate_of"].notna().sum()),
         "images_also_in_train": int(rows["same_as_train"].notna().sum()),
-        "nearly_equal_images": int(rows["nearly"].notna().sum()),
     }
 
 
