@@ -17,7 +17,13 @@ from ruamel.yaml import YAML
 from support import REPOSITORY
 
 TOOLS = "awk cat cksum cp df dirname git grep id make mkdir paste rm sed sh tr uname"
-PROJECT = ("Makefile", "environment.sh", "requirements.lock", "pyproject.toml")
+PROJECT = (
+    "Makefile",
+    "environment.sh",
+    "requirements.lock",
+    "pyproject.toml",
+    "library/pyproject.toml",
+)
 # Answers as the Python of this version does, and installs nothing.
 PYTHON = """#!/bin/sh
 case "$2" in
@@ -35,8 +41,9 @@ class Machine:
         self.project, self.bin = folder / "project", folder / "bin"
         self.bin.mkdir()
         self.project.mkdir()
+        (self.project / "library").mkdir()
         for name in PROJECT:
-            shutil.copy(REPOSITORY / name, self.project)
+            shutil.copy(REPOSITORY / name, self.project / name)
         for name in TOOLS.split():
             found = shutil.which(name)
             assert found is not None, name
@@ -192,18 +199,26 @@ def test_every_file_names_the_same_pythons() -> None:
     assert project["tool"]["ruff"]["target-version"] == f"py{supported[0]}".replace(".", "")
 
 
+def requirements(path: str, *groups: str) -> list[Requirement]:
+    """What a pyproject.toml asks for, with all extras and these groups, but for our own parts."""
+    table = tomllib.loads((REPOSITORY / path).read_text("utf-8"))
+    extras = table["project"]["optional-dependencies"].values()
+    in_groups = [table["dependency-groups"][group] for group in groups]
+    lines = chain(table["project"]["dependencies"], *extras, *in_groups)
+    return [r for r in map(Requirement, lines) if r.name != "imageproof"]
+
+
+def not_locked(lock: str, asked: list[Requirement]) -> list[Requirement]:
+    """The requirements that the versions in a lock do not satisfy."""
+    text = (REPOSITORY / lock).read_text("utf-8")
+    versions = dict(re.findall(r"^([\w.-]+)(?:\[.+\])?==(\S+)", text, re.MULTILINE))
+    return [r for r in asked if versions[canonicalize_name(r.name)] not in r.specifier]
+
+
 def test_locks_hold_what_pyproject_asks_for() -> None:
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
-    groups = project["dependency-groups"]
-    extras = project["project"]["optional-dependencies"].values()
-    everything = (project["project"]["dependencies"], *extras, groups["dev"], groups["docs"])
-    asked = {
-        "": [*chain(*everything)],
-        "-serve": groups["serve"],
-        "-serve-log": groups["serve-log"],
-    }
-    for name, lines in asked.items():
-        lock = (REPOSITORY / f"requirements{name}.lock").read_text("utf-8")
-        locked = dict(re.findall(r"^([\w.-]+)(?:\[.+\])?==(\S+)", lock, re.MULTILINE))
-        needed = [Requirement(line) for line in lines]
-        assert [r for r in needed if locked[canonicalize_name(r.name)] not in r.specifier] == []
+    assert not_locked("requirements.lock", requirements("pyproject.toml", "dev", "docs")) == []
+    assert not_locked("requirements.lock", requirements("library/pyproject.toml")) == []
+    groups = tomllib.loads((REPOSITORY / "library/pyproject.toml").read_text("utf-8"))
+    for group, lines in groups["dependency-groups"].items():
+        asked = [*map(Requirement, lines)]
+        assert not_locked(f"library/requirements-{group}.lock", asked) == []

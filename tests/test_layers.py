@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support import REPOSITORY, SMALL, python, write_params
 
-import imageproof as toolkit
+import imageproof
 from imageproof.base.dataset import Dataset
 
 EXPENSIVE = {
@@ -23,12 +23,25 @@ def loaded(code: str) -> set[str]:
     return {*done.stdout.splitlines()[-1].split()}
 
 
+def parents(module: str) -> list[str]:
+    """The packages that the module lies in."""
+    parts = module.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
+
+
 @pytest.mark.parametrize(
     "module",
-    ["cli", "params", "models.cnn", "artifacts", "stages.split", "stages.train"],
+    [
+        "digits.project",
+        "digits.models.cnn",
+        "digits.stages.split",
+        "digits.stages.train",
+        "imageproof.artifacts",
+        "imageproof.cli.program",
+    ],
 )
 def test_starting_loads_nothing_expensive(module: str) -> None:
-    assert loaded(f"import digits.{module}") & EXPENSIVE == set()
+    assert loaded(f"import {module}") & EXPENSIVE == set()
 
 
 @pytest.mark.parametrize(
@@ -39,8 +52,11 @@ def test_starting_loads_nothing_expensive(module: str) -> None:
     ],
 )
 def test_no_other_module_comes_along(module: str, others: list[str]) -> None:
-    ours = {name for name in loaded(f"import {module}") if name.startswith("digits")}
-    assert [name for name in ours if not module.startswith(name)] == others  # its packages may
+    names = {
+        name for name in loaded(f"import {module}") if name.startswith(("digits", "imageproof"))
+    }
+    packages = {package for name in [module, *others] for package in parents(name)}
+    assert names - packages == {module, *others}
 
 
 def test_a_whole_split_loads_nothing_expensive(workspace: Path, digits_8x8: Dataset) -> None:
@@ -52,9 +68,9 @@ def test_a_whole_split_loads_nothing_expensive(workspace: Path, digits_8x8: Data
     assert Path("artifacts/split/train.npz").exists()
 
 
-def test_toolkit_has_a_small_public_face() -> None:
-    assert len(toolkit.__all__) <= 25
-    assert all(getattr(toolkit, name).__name__ == name for name in toolkit.__all__)
+def test_library_has_a_small_public_face() -> None:
+    assert len(imageproof.__all__) <= 25
+    assert all(getattr(imageproof, name).__name__ == name for name in imageproof.__all__)
 
 
 IMPORT_ALL = """
@@ -64,7 +80,8 @@ from pathlib import Path
 
 def state():
     loggers = {"": logging.getLogger(), **logging.Logger.manager.loggerDict}
-    ours = {name: log for name, log in loggers.items() if not name or name.startswith("digits")}
+    packages = ("digits", "imageproof")
+    ours = {name: log for name, log in loggers.items() if not name or name.startswith(packages)}
     handlers = {name: len(getattr(log, "handlers", [])) for name, log in ours.items()}
     return handlers, dict(os.environ), sorted(map(str, Path().rglob("*")))
 
@@ -81,8 +98,11 @@ print(json.dumps([sorted(changed), before[1:] == after[1:], mlflow.is_tracking_u
 
 @pytest.mark.slow
 def test_importing_makes_no_file_sets_no_uri_and_installs_no_handler(workspace: Path) -> None:
-    source = REPOSITORY / "src"
-    files = [file.relative_to(source).with_suffix("") for file in source.rglob("[!_]*.py")]
+    files = [
+        file.relative_to(source).with_suffix("")
+        for source in (REPOSITORY / "src", REPOSITORY / "library")
+        for file in source.rglob("[!_]*.py")
+    ]
     modules = [".".join(file.parts) for file in files if "template" not in file.parts]
     done = python("-c", IMPORT_ALL, ",".join(sorted(modules)))
     assert done.returncode == 0, done.stderr

@@ -10,18 +10,18 @@ from typing import Any
 _FACE = {
     "project": "Layout Project",
     "outputs": "EvaluateOutputs RunRecord TrainOutputs",
-    "dataset": "Dataset Split",
-    "errors": "DataError ImageproofError UsageError",
-    "pipeline.run": "run_pipeline",
-    "tracking.live": "training_run",
-    "tracking.restore": "log_evaluation restore_all",
+    "base.dataset": "Dataset Split",
+    "base.errors": "DataError ImageproofError UsageError",
+    "dvc.run": "run_pipeline",
+    "mlflow.live": "training_run",
+    "mlflow.restore": "log_evaluation restore_all",
     "registry.promotion": "promote_training rollback",
     "registry.reproduce": "reproduce_version",
     "registry.served": "served",
     "registry.trace": "find_origin",
     "registry.versions": "Registry",
     "diff.collect": "collect_diff",
-    "serving.package": "write_package",
+    "serve.package": "write_package",
 }
 _WHERE = {name: module for module, names in _FACE.items() for name in names.split()}
 __all__ = sorted(_WHERE)

@@ -1,6 +1,7 @@
 """Trains a model of params.yaml on some images and asks it for others, as `suspects` does."""
 
 import logging
+from typing import TYPE_CHECKING
 
 from digits import params
 from digits.models import model_file
@@ -8,10 +9,12 @@ from digits.training.recipe import Recipe
 from imageproof.base.dataset import Dataset, Probabilities
 from imageproof.base.errors import UsageError
 from imageproof.base.process import quiet_tensorflow
-from imageproof.judge.suspects import Ask
+
+if TYPE_CHECKING:
+    from imageproof.judge.suspects import Ask
 
 
-def trainer(model: str) -> Ask:
+def trainer(model: str) -> "Ask":
     """A function that trains the model and asks it; a UsageError if it is not one of Keras."""
     settings = params.load()
     recipe = settings.recipe(model)

@@ -15,7 +15,7 @@ from imageproof.base import errors, process
 
 def run(work: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """What `process.run_program` makes of a function with this body."""
-    start = "from imageproof import errors, process"
+    start = "from imageproof.base import errors, process"
     code = f"{start}\ndef work():\n    {work}\nprocess.run_program(work)"
     return python("-c", code, env=os.environ | environment)
 
@@ -120,7 +120,7 @@ def test_quoted_text_is_one_line_of_80_characters() -> None:
 
 def test_environment_of_the_user_wins() -> None:
     code = (
-        "import os; from imageproof import process; process.set_environment();"
+        "import os; from imageproof.base import process; process.set_environment();"
         "print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT'])"
     )
     environment = {k: v for k, v in os.environ.items() if k not in process.ENVIRONMENT}
