@@ -3,7 +3,6 @@
 from digits import params
 from digits.params import Params
 from imageproof.artifacts import LAYOUT, class_names
-from imageproof.judge.disturbances import graded
 from imageproof.project import Project
 
 LOGGED_AS = {  # params of a run, by key in params.yaml
@@ -30,7 +29,6 @@ def as_project(params: Params) -> Project:
         promote=params.promote,
         drift=params.drift,
         usual=params.validation.usual,
-        disturbed=graded(params.behaviour),
         logged_as=LOGGED_AS,
         **vars(LAYOUT),
     )

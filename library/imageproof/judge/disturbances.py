@@ -19,7 +19,6 @@ from imageproof.base.files import StrictModel
 from imageproof.base.inference import BATCH
 
 SEED = 0
-GRADES = (0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 4)  # of the largest amount in params.yaml
 CHUNK = 4 << 20  # bytes of images disturbed at a time; they take some ten times as much
 
 # SciPy takes a second to import: functions import it, so that params are read without it.
@@ -94,17 +93,6 @@ def disturbances(params: BehaviourParams) -> dict[str, Callable[[Images], Chunks
         for key, disturb in BY_AMOUNT.items()
         for amount in getattr(params, key)
     } | ({"invert": invert} if params.invert else {})
-
-
-def graded(params: BehaviourParams) -> list[Callable[[Images], Chunks]]:
-    """The same kinds of disturbance from hardly any to far more: see `GRADES`."""
-    inverted: list[Callable[[Images], Chunks]] = [invert] if params.invert else []
-    return inverted + [
-        partial(disturb, amount=grade * max(amounts))
-        for key, disturb in BY_AMOUNT.items()
-        if (amounts := getattr(params, key))
-        for grade in GRADES
-    ]
 
 
 def accuracy_under(
