@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from support import SMALL, run_record, write_params
 
 from digits.stages import compare, evaluate, explore, pack, report, validate
-from imageproof.artifacts import CONFUSION, SPLIT_SUMMARY, TrainOutputs, split_path
+from imageproof.artifacts import CONFUSION, SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs, split_path
 from imageproof.base.dataset import Dataset, Split, save_split
 from imageproof.base.files import read_json, write_json
 
@@ -137,6 +137,25 @@ def test_never_predicted_class_beside_perfect_model(tracked: Path, digits_8x8: D
     assert 'title="class 9 never predicted">n/a</td>' in page
     assert 'title="class 9 absent">n/a</td>' in page
     assert "mlp: n/a: class 9 never predicted" in page
+
+
+def test_rows_of_five_writers_prove_nothing(tracked: Path, digits_8x8: Dataset) -> None:
+    some = digits_8x8.take(np.arange(400))
+    bright = Dataset((some.images * 15).astype(np.uint8), some.labels, np.arange(400) // 80)
+    write_data(bright, classes=10, absent_from_holdout=-1)
+    weights, bias = perfect_weights(bright)
+    write_model("cnn", bright, weights=weights, bias=bias)
+    write_model("mlp", bright, weights=weights, bias=bias + 20 * np.eye(10)[0])
+
+    page = run_stages()
+    comparison = read_json(Path("artifacts/compare/comparison.json"), dict)
+    assert comparison["pairs"][0]["p_value"] is None
+    line = "no verdict, as fewer than 6 groups differ: cnn gains"
+    assert any(verdict.startswith(line) for verdict in comparison["verdicts"])
+    assert "too few groups" in page
+    overall = EvaluateOutputs("cnn").read_statistics()["test"]["overall"]
+    assert (overall["accuracy"], overall["accuracy_upper"]) == (1, 1)
+    assert overall["accuracy_lower"] < 0.95  # of 100 independent rows 0.964
 
 
 def test_thirty_classes_of_which_three_each_look_alike(tracked: Path, digits_8x8: Dataset) -> None:

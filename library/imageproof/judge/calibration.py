@@ -22,15 +22,16 @@ def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
     return float(np.abs(per_bin).sum() / len(reference))
 
 
-def chance_calibration_error(probabilities: Probabilities) -> float:
+def chance_calibration_error(probabilities: Probabilities, independent: float = 1.0) -> float:
     """The `calibration_error` that an honest model exceeds by chance once in 20 times.
 
     Outcomes drawn from the model's own probabilities (Bröcker and Smith 2007, «Increasing the
     Reliability of Reliability Diagrams»), approximated: the gap of each bin is half-normal.
+    Of the rows the share `independent` tells as much as all.
     """
     confidence = normalised(probabilities).max(axis=1)
     variance = np.bincount(bins_of(confidence), weights=confidence * (1 - confidence))
-    gaps = np.sqrt(variance) / len(confidence)
+    gaps = np.sqrt(variance / max(independent, 1e-9)) / len(confidence)
     mean, spread = np.sqrt(2 / np.pi) * gaps.sum(), np.sqrt((1 - 2 / np.pi) * (gaps**2).sum())
     return float(mean + Z_95 * spread)
 

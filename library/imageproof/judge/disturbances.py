@@ -100,16 +100,24 @@ def accuracy_under(
 ) -> dict[str, float]:
     """Accuracy 0…1 of a sample under each disturbance, `clean` of it as it is, and its `images`.
 
-    `clean` are the probabilities of all rows of `data`.
+    `clean` are the probabilities of all rows of `data`. Where they come in groups,
+    `effective_images` are the independent ones that tell as much of the most clustered accuracy.
     """
+    from imageproof.judge.groups import Intervals
+
     count = min(params.images, len(data))
     drawn = np.sort(np.random.default_rng(SEED).choice(len(data), count, replace=False))
-    images, labels = data.images[drawn], data.labels[drawn]
+    sample = data.take(drawn)
+    images, labels = sample.images, sample.labels
     answers = {"clean": clean[drawn].argmax(axis=1)}
     for name, disturb in disturbances(params).items():
         answers[name] = np.concatenate([predict(chunk).argmax(axis=1) for chunk in disturb(images)])
-    hits = {name: float(np.mean(found == labels)) for name, found in answers.items()}
-    return {"images": float(count), **hits}
+    hits = {name: found == labels for name, found in answers.items()}
+    counts = {"images": float(count)}
+    if sample.groups is not None:
+        of_each = [Intervals(right, sample.groups).effective() for right in hits.values()]
+        counts["effective_images"] = min(of_each)
+    return counts | {name: float(right.mean()) for name, right in hits.items()}
 
 
 def _chunks(images: Images) -> Chunks:

@@ -43,7 +43,10 @@ def main() -> None:
     answers = {m: each.read_predictions()["test"].argmax(axis=1) for m, each in evaluated.items()}
     seconds = {row.model: timing.comparable_s(row.elapsed_s, row.shared_cores) for row in rows}
     candidates = [comparison.Candidate(m, answers[m], seconds[m]) for m in models]
-    pairs = [comparison.compare_pair(a, b, test.labels) for a, b in combinations(candidates, 2)]
+    pairs = [
+        comparison.compare_pair(*both, test.labels, test.groups)
+        for both in combinations(candidates, 2)
+    ]
     found = {
         "models": [row._asdict() for row in rows],
         "pairs": [comparison.as_dict(pair) for pair in pairs],
