@@ -25,19 +25,10 @@ def accuracies(behaviour: Mapping[str, float]) -> dict[str, tuple[float, float, 
     `behaviour` holds these accuracies 0…1 and the number of `images` on which each was measured;
     the interval is that of Clopper and Pearson (1934), with groups on `effective_images`.
     """
-    from scipy.stats import binomtest
-
     from imageproof.judge.groups import clopper_pearson
 
-    count, effective = round(behaviour["images"]), behaviour.get("effective_images")
-
-    def interval(accuracy: float) -> tuple[float, float]:
-        if effective is not None:
-            return clopper_pearson(accuracy, effective)
-        low, high = binomtest(round(accuracy * count), count).proportion_ci()
-        return float(low), float(high)
-
-    return {k: (v, *interval(v)) for k, v in behaviour.items() if k not in COUNTS}
+    rows = behaviour.get("effective_images", behaviour["images"])
+    return {k: (v, *clopper_pearson(v, rows)) for k, v in behaviour.items() if k not in COUNTS}
 
 
 def fragile(behaviour: Mapping[str, float]) -> dict[str, float]:
@@ -45,11 +36,3 @@ def fragile(behaviour: Mapping[str, float]) -> dict[str, float]:
     losses = {k: behaviour["clean"] - v for k, v in behaviour.items() if k not in COUNTS}
     worst_first = sorted(losses, key=lambda name: -losses[name])
     return {name: losses[name] for name in worst_first if losses[name] > 0.1}
-
-
-def fragile_line(model: str, behaviour: Mapping[str, float]) -> str | None:
-    losses = ", ".join(
-        f"by {100 * loss:.0f} points on images {words(name)}"
-        for name, loss in fragile(behaviour).items()
-    )
-    return f"{model} is fragile: accuracy falls {losses}" if losses else None

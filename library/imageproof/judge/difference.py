@@ -106,9 +106,8 @@ def compare_results(
         clusters = groups.get("holdout")
         if "test" in labels:
             right = new.probabilities["test"].argmax(axis=1) == labels["test"]
-            facts = replace(facts, test_right=int(right.sum()), test_rows=len(right))
             share = independent(right, groups.get("test"))
-            facts = replace(facts, test_independent=share)
+            facts = replace(facts, test_right=right.sum() * share, test_rows=len(right) * share)
         gate = decide(
             Contender.answering("new", new.probabilities["holdout"], truth, groups=clusters),
             Contender.answering("old", old.probabilities["holdout"], truth) if old else None,

@@ -93,7 +93,7 @@ class Facts:
     A finding says what is wrong with the training data or the code. `coverage` is that of the
     answer sets on the hold-out rows, `unsure` the share that cannot be used, `coverage_p_value`
     the chance of so low a coverage. `test_right` of `test_rows` are predicted right: the test rows
-    that are not hold-out rows; `test_independent` is their share that tells as much as all.
+    that are not hold-out rows, or the independent ones that tell as much.
     """
 
     latency_ms: Mapping[int, float]
@@ -107,9 +107,8 @@ class Facts:
     coverage_asked: float = nan
     coverage_p_value: float = nan
     unsure: float = nan
-    test_right: int = 0
-    test_rows: int = 0
-    test_independent: float = 1.0
+    test_right: float = 0
+    test_rows: float = 0
 
 
 @dataclass(frozen=True, slots=True)

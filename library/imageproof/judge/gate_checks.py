@@ -116,11 +116,9 @@ def _holdout_test(hits: Hits, share: float, facts: Facts, level: float) -> Check
     """
     if not (rows := facts.test_rows):
         return Check("holdout_test", True, "no test rows beside the hold-out rows")
-    test_right, test_share = facts.test_right, facts.test_independent
-    counts = share * np.array([hits.sum(), (~hits).sum()])
-    test_counts = test_share * np.array([test_right, rows - test_right])
-    table = np.rint([counts, test_counts]).astype(int)
-    p_value = float(fisher_exact(table, alternative="greater").pvalue)
+    right, test_right = share * hits.sum(), facts.test_right
+    table = [[right, share * len(hits) - right], [test_right, rows - test_right]]
+    p_value = float(fisher_exact(np.rint(table).astype(int), alternative="greater").pvalue)
     found = f"{hits.mean():.4f} on the hold-out, {test_right / rows:.4f} on test: p = {p_value:.3g}"
     figures = {"test_accuracy": test_right / rows, "holdout_p_value": p_value}
     return Check("holdout_test", p_value >= level, found, f"p at least {level:g}", figures)

@@ -14,7 +14,6 @@ from imageproof.base.dataset import Hits, Rows
 FEWEST = 6  # groups that differ: of fewer no two-sided p-value is below 0.05
 SIDE = 0.025  # of a 95 % interval
 
-Interval = tuple[float, float]
 Values = NDArray[np.int64] | Hits  # (n,)
 
 
@@ -53,7 +52,7 @@ class Intervals:
         self._hits, self._groups = hits, groups
         self._correlation = 0.0 if groups is None else correlation(hits, groups)
 
-    def of(self, rows: Rows | slice = slice(None)) -> Interval:
+    def of(self, rows: Rows | slice = slice(None)) -> tuple[float, float]:
         hits = self._hits[rows]
         if self._groups is None:
             interval = binomtest(int(hits.sum()), len(hits)).proportion_ci()
@@ -72,8 +71,10 @@ def independent(hits: Hits, groups: Rows | None) -> float:
     return Intervals(hits, groups).effective() / len(hits)
 
 
-def clopper_pearson(share: float, rows: float) -> Interval:
-    """The exact interval of a share of so many rows, which need not be a whole number."""
+def clopper_pearson(share: float, rows: float) -> tuple[float, float]:
+    """The exact interval of a share 0…1 of so many rows, which need not be a whole number."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"{share} is no share")
     right, wrong = share * rows, (1 - share) * rows
     low = beta.ppf(SIDE, right, wrong + 1) if right else 0.0
     high = beta.ppf(1 - SIDE, right + 1, wrong) if wrong else 1.0
@@ -85,6 +86,11 @@ def at_least(share: float, rows: float, chance: float) -> float:
     that of each: the binomial distribution, which needs no whole numbers as a beta distribution."""
     right = share * rows
     return float(beta.cdf(chance, right, rows - right + 1)) if right else 1.0
+
+
+def at_most(share: float, rows: float, chance: float) -> float:
+    """The same of so small a share, or a smaller one."""
+    return at_least(1 - share, rows, 1 - chance)
 
 
 def correlation(values: Values, groups: Rows) -> float:

@@ -74,7 +74,12 @@ def weakest(table: pd.DataFrame, split: str) -> tuple[list[list[str]], int]:
     """
     own = table[table["split"] == split]
     texts = [
-        [_named(column, value), f"{rows:,}", f"{accuracy:.4f}", _interval(low, high)]
+        [
+            _named(column, value),
+            f"{rows:,}",
+            f"{accuracy:.4f}",
+            "one group only" if np.isnan(low) else f"{low:.4f} to {high:.4f}",
+        ]
         for column, value, rows, accuracy, low, high in own[[*COLUMNS]].head(SHOWN).values.tolist()
     ]
     return texts, len(own)
@@ -115,10 +120,6 @@ def slice_loss(
     allowed = f"a loss of at most {limit:g} in each slice, or p above {level}"
     figures = {"worst_slice_change": -losses[worst], "worst_slice_p_value": p_values[worst]}
     return not refused.any(), found, allowed, {k: float(v) for k, v in figures.items()}
-
-
-def _interval(low: float, high: float) -> str:
-    return "one group only" if np.isnan(low) else f"{low:.4f} to {high:.4f}"
 
 
 def _named(*texts: object) -> str:

@@ -172,7 +172,7 @@ def _on_test(predict: Predict, holdout: Split, path: Path) -> dict[str, float]:
     rows = test.data.take(np.flatnonzero(others))
     right = predict(rows.images).argmax(axis=1) == rows.labels
     share = independent(right, rows.groups) if len(rows) else 1.0
-    return {"test_right": int(right.sum()), "test_rows": len(rows), "test_independent": share}
+    return {"test_right": right.sum() * share, "test_rows": len(rows) * share}
 
 
 def _check_splits(run: TrainedRun, project: Project, root: Path) -> None:
