@@ -20,6 +20,7 @@ from imageproof.judge.suspects import Ask, folds_of, out_of_fold, suspects
 
 SHOWN = 200  # pictures on the page
 LEAST = 50.0  # % of the labels that a model must agree with, to doubt others
+TRUSTED = 80.0  # the same, to say how many are wrong: below, most that it doubts are right
 
 
 def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> str:
@@ -37,7 +38,9 @@ def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> str:
     fold = folds_of(labels, rows["hash"].tolist(), folds=folds, seed=params.seed)
     probabilities = _judged(Dataset(images, labels), fold, ask, model, classes=classes)
     found, count = suspects(labels, probabilities)
-    said = f"About {count:,} of {len(labels):,} labels are wrong, {len(found):,} are doubtful"
+    agree = 100 * float(np.mean(probabilities.argmax(axis=1) == labels))
+    said = f"{model} agrees with {agree:.1f} % of {len(labels):,} labels: {estimate(agree, count)}"
+    said = f"{said}; {len(found):,} are doubtful"
     names = np.array(class_names(classes, params.data.class_names))
     table = rows.iloc[found["row"]][["file", "name", "part"]].assign(
         label=names[labels[found["row"]]],
@@ -50,6 +53,13 @@ def find_suspects(params: Params, model: str, *, folds: int, out: Path) -> str:
     page = render(said, table, images[found["row"][:SHOWN]], source=out.name)
     write_text(out.with_suffix(".html"), page)
     return said
+
+
+def estimate(agree: float, count: int) -> str:
+    """How many labels are wrong by a model that agrees with so many % of them, if it can tell."""
+    if agree < TRUSTED:
+        return f"too few to say how many are wrong ({TRUSTED:g} % are needed)"
+    return f"about {count:,} are wrong"
 
 
 def _judged(data: Dataset, fold: Rows, ask: Ask, model: str, *, classes: int) -> Probabilities:
