@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from support import SMALL, run_record, write_params
 
 from digits.stages import compare, evaluate, explore, pack, report, validate
-from imageproof.artifacts import CONFUSION, SPLIT_SUMMARY, TrainOutputs, split_path
+from imageproof.artifacts import CONFUSION, SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs, split_path
 from imageproof.base.dataset import Dataset, Split, save_split
 from imageproof.base.files import read_json, write_json
 
@@ -30,7 +30,7 @@ def write_data(data: Dataset, *, classes: int, absent_from_holdout: int) -> None
     holdout = rows[(rows % 4 == 0) & (data.labels != absent_from_holdout)]
     splits = {"validation": rows[:1], "test": rows[rows % 4 == 1], "holdout": holdout}
     sources = {"train": {"file": "data/images.npz", "rows": len(data)}}
-    sizes = {name: len(own) for name, own in splits.items()}
+    sizes = {"train": len(data)} | {name: len(own) for name, own in splits.items()}
     counts = {str(k): n for k, n in enumerate(np.bincount(data.labels[holdout]).tolist())}
     summary = {"rows": sizes, "sources": sources, "copies": {"test": 8}}
     write_json(SPLIT_SUMMARY, summary | {"class_counts": {"holdout": counts}})
@@ -53,7 +53,7 @@ def write_model(name: str, data: Dataset, *, weights: np.ndarray, bias: np.ndarr
     export.write_keras(model, outputs.keras)
     export.write_onnx(model, outputs.model)
     outputs.write_calibration(1.0, np.array([0.5], np.float32))
-    outputs.write_history([{"loss": 1, "accuracy": 0.5, "val_loss": 1, "val_accuracy": 0.5}])
+    outputs.write_history([{"loss": 1, "accuracy": 1, "val_loss": 1, "val_accuracy": 0.5}])
     timing = {"user_s": 1, "system_s": 0.1, "elapsed_s": 1, "epoch_s": 1, "samples_per_s": 9}
     write_json(outputs.metrics, timing | {"parameters": model.count_params()})
     known = {"params": {"model": name, "seed": 1}, "datasets": {"train": "0" * 32}}
@@ -127,16 +127,36 @@ def test_never_predicted_class_beside_perfect_model(tracked: Path, digits_8x8: D
         pytest.approx(0.1, abs=0.05),
         1,
     ]
-    first, early, guess, weak, pair = comparison["verdicts"][:5]
+    first, early, guess, weak, misled, *others = comparison["verdicts"]
     assert first.startswith("cnn is the choice: ")
-    assert early.startswith("mlp was still learning when its training ended: right on 10 % of")
-    assert guess.startswith("mlp is no better than always naming the most frequent class: right on")
-    assert weak == "mlp gets only 0.0 % of the test images of class 1 right"
-    assert pair.startswith("cnn gains ")
+    assert early == "right on few of the training rows, so more epochs may help: mlp on 10 %"
+    assert guess.startswith("hardly better than always naming the most frequent class: mlp is ri")
+    assert weak == "less than half of a class is right: mlp 0.0 % of the test images of class 3"
+    assert misled.startswith("probabilities mislead, as confidence and accuracy are apart on ave")
+    assert any(line.startswith("cnn gains ") for line in others)
     assert comparison["models"][0]["test_balanced_accuracy"] == pytest.approx(0.1)
     assert 'title="class 9 never predicted">n/a</td>' in page
     assert 'title="class 9 absent">n/a</td>' in page
     assert "mlp: n/a: class 9 never predicted" in page
+
+
+def test_rows_of_five_writers_prove_nothing(tracked: Path, digits_8x8: Dataset) -> None:
+    some = digits_8x8.take(np.arange(400))
+    bright = Dataset((some.images * 15).astype(np.uint8), some.labels, np.arange(400) // 80)
+    write_data(bright, classes=10, absent_from_holdout=-1)
+    weights, bias = perfect_weights(bright)
+    write_model("cnn", bright, weights=weights, bias=bias)
+    write_model("mlp", bright, weights=weights, bias=bias + 20 * np.eye(10)[0])
+
+    page = run_stages()
+    comparison = read_json(Path("artifacts/compare/comparison.json"), dict)
+    assert comparison["pairs"][0]["p_value"] is None
+    line = "no verdict, as fewer than 6 groups differ: cnn gains"
+    assert any(verdict.startswith(line) for verdict in comparison["verdicts"])
+    assert "too few groups" in page
+    overall = EvaluateOutputs("cnn").read_statistics()["test"]["overall"]
+    assert (overall["accuracy"], overall["accuracy_upper"]) == (1, 1)
+    assert overall["accuracy_lower"] < 0.95  # of 100 independent rows 0.964
 
 
 def test_thirty_classes_of_which_three_each_look_alike(tracked: Path, digits_8x8: Dataset) -> None:

@@ -1,11 +1,11 @@
 """What a project tells the toolkit of itself: its name, blocks of params.yaml, where files lie."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from imageproof.base.dataset import DataParams, Images, Rows, Split, load_split
+from imageproof.base.dataset import DataParams, Rows, Split, load_split
 from imageproof.base.errors import DataError
 from imageproof.base.files import ANEW, read_json
 from imageproof.base.findings import Usual
@@ -53,7 +53,6 @@ class Project(Layout):
     """A layout, and blocks of params.yaml.
 
     `logged_as` gives the keys in params.yaml of a run's params that no block of a model has.
-    Each of `disturbed` gives images as they may come in use, in chunks.
     """
 
     name: str  # of experiments, registered model, deployments and events
@@ -66,7 +65,6 @@ class Project(Layout):
     promote: PromoteParams
     drift: DriftParams
     usual: Sequence[Usual]
-    disturbed: Sequence[Callable[[Images], Iterator[Images]]]
     logged_as: Mapping[str, str]
 
     def part(self, part: str) -> str:

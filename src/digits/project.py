@@ -7,7 +7,6 @@ from digits.models import available
 from digits.params import Params
 from digits.trainer import trainer
 from imageproof.artifacts import LAYOUT, class_names
-from imageproof.judge.disturbances import graded
 from imageproof.project import Project
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ def as_project(params: Params) -> Project:
         promote=params.promote,
         drift=params.drift,
         usual=params.validation.usual,
-        disturbed=graded(params.behaviour),
         logged_as=LOGGED_AS,
         **vars(LAYOUT),
     )

@@ -1,16 +1,21 @@
 """Groups stay in one part, whatever sizes and seed; what cannot be grouped is one line."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from support import finding
+from support import finding, write_params
 
-from imageproof.base.dataset import Rows
+from digits.stages import split as stage
+from imageproof.artifacts import PACK, split_path
+from imageproof.base.dataset import Rows, load_split
 from imageproof.base.errors import DataError
+from imageproof.base.files import write_json
 from imageproof.data import grouping, splitting
+from imageproof.data.packed import IMAGES, ROWS, SUMMARY
 from imageproof.data.splitting import SplitParams
 
 SHARES = {"test": 0.2, "holdout": 0.2, "validation": 0.2}
@@ -51,6 +56,21 @@ def writers(rows: pd.DataFrame, parts: dict[str, Rows]) -> list[set[str]]:
 def assert_apart(rows: pd.DataFrame, parts: dict[str, Rows]) -> None:
     found = writers(rows, parts)
     assert sum(map(len, found)) == len(set.union(*found))
+
+
+def test_splits_number_their_groups(workspace: Path) -> None:
+    rows = uneven(8, rows=400)
+    write_params({"data.classes": 3, "split.group": "writer", "split.method": "stratified"})
+    PACK.mkdir(parents=True)
+    np.save(PACK / IMAGES, np.zeros((len(rows), 8, 8), np.uint8))
+    rows.to_parquet(PACK / ROWS)
+    write_json(PACK / SUMMARY, {"class_names": None, "sources": {}})
+    stage.main()
+    names = rows["meta_writer"].to_numpy()
+    for part in ("train", "validation", "test", "holdout"):
+        data, own = load_split(split_path(part))
+        pairs = {*zip(data.groups.tolist(), names[own], strict=True)}
+        assert len(pairs) == len({*names[own]}) == len({*data.groups.tolist()})
 
 
 @pytest.mark.parametrize("seed", range(10))

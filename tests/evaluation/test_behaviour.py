@@ -7,7 +7,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from imageproof.base.dataset import Dataset
 from imageproof.judge import disturbances as behaviour
-from imageproof.judge.behaviour import accuracies, fragile, fragile_line, words
+from imageproof.judge.behaviour import accuracies, fragile, words
 from imageproof.judge.disturbances import BehaviourParams, accuracy_under, disturbances
 
 EACH = BehaviourParams(
@@ -178,7 +178,3 @@ def test_fragile_is_what_costs_more_than_a_tenth_worst_first():
     found["images"] = 0  # a number of images is no accuracy
     assert fragile(found) == pytest.approx({"invert": 0.88, "shift_0.2": 0.28})
     assert list(fragile(found)) == ["invert", "shift_0.2"]
-    assert fragile_line("mlp", found) == (
-        "mlp is fragile: accuracy falls by 88 points on images with inverted contrast, "
-        "by 28 points on images shifted by 20 % of their size"
-    )

@@ -9,14 +9,7 @@ from imageproof.artifacts import TrainOutputs
 from imageproof.base.errors import DataError
 from imageproof.base.files import write_json
 from imageproof.cli import console as show
-from imageproof.judge.leaderboard import (
-    Row,
-    cells,
-    doubts,
-    other_processors,
-    unfinished,
-    weak_classes,
-)
+from imageproof.judge.leaderboard import Row, cells, other_processors, shared_times
 
 
 def measured(model: str, elapsed_s: float, accuracy: float = 0.98) -> Row:
@@ -61,47 +54,17 @@ def test_top_5_accuracy_is_in_the_table_of_many_classes() -> None:
 
 
 def test_a_time_measured_on_shared_cores_is_called_not_comparable() -> None:
-    [line] = doubts([MLP, CNN._replace(shared_cores=0.94)])
+    [line] = shared_times([MLP, CNN._replace(shared_cores=0.94)])
     assert "used 0.9 of its cores" in line
-    assert doubts([CNN._replace(shared_cores=0.05)]) == []
+    assert shared_times([CNN._replace(shared_cores=0.05)]) == []
     times = [row["times"] for row in cells([MLP._replace(shared_cores=0.94), CNN])]
     assert times == ["n/a", "1.0×"]
-
-
-def test_a_model_whose_confidence_is_off_is_called_misleading() -> None:
-    [line] = doubts([MLP, CNN._replace(test_ece=0.096)])
-    assert "are 9.6 points apart" in line
-    assert doubts([CNN._replace(test_ece=0.02)]) == []
-
-
-def test_miscalibrated_model_of_temperature_1_says_why() -> None:
-    [line] = doubts([CNN._replace(test_ece=0.11, temperature=1.0)])
-    assert line.endswith(
-        "are 11.0 points apart; its temperature stays 1, "
-        "as all validation rows are right or no other fits them better"
-    )
-
-
-def test_training_that_ended_too_early_is_named() -> None:
-    few_steps = [{"loss": 8.67, "accuracy": 0.33}, {"loss": 1.93, "accuracy": 0.62}]
-    learnt = [{"loss": 0.14, "accuracy": 0.97}, {"loss": 0.08, "accuracy": 0.99}]
-    hard = [{"loss": loss, "accuracy": 0.8} for loss in (0.9, 0.52, 0.5)]
-    histories = {"compact": few_steps, "mlp": learnt, "cnn": hard, "forest": few_steps[:1]}
-    [line] = unfinished(histories)
-    assert line.startswith("compact was still learning when its training ended: right on 62 % ")
-    assert line.endswith("raise the epochs of train.compact in params.yaml")
 
 
 def test_times_of_different_processors_are_called_not_comparable() -> None:
     [line] = other_processors({"mlp": "Xeon, 2 cores", "cnn": "EPYC, 8 cores"})
     assert line.endswith("as processors differ: mlp on Xeon, 2 cores, cnn on EPYC, 8 cores")
     assert other_processors({"mlp": "Xeon, 2 cores", "cnn": "Xeon, 2 cores"}) == []
-
-
-def test_dead_class_is_named() -> None:
-    dead = CNN._replace(weakest_class="2", weakest_sensitivity=0.0)
-    line = "cnn gets only 0.0 % of the test images of class 2 right"
-    assert weak_classes([MLP, dead]) == [line]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from imageproof.base.dataset import Dataset
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli.program import relabel, suspects
 from imageproof.data import packed
-from imageproof.report.suspects import SHOWN, find_suspects, render
+from imageproof.report.suspects import SHOWN, estimate, find_suspects, render
 
 OUT = Path("suspects.csv")
 MLP = {
@@ -43,6 +43,7 @@ def test_wrong_labels_are_named_corrected_by_a_person_and_packed(
     suspects(model="mlp", folds=2, out=OUT)
     printed = capsys.readouterr().out
     assert [f"fold {k}/2: mlp agrees with " in printed for k in (1, 2)] == [True] * 2
+    assert re.search(r"mlp agrees with 9\d\.\d % of 1,797 labels: about \d+ are wrong; ", printed)
     table = pd.read_csv(OUT, dtype=str, keep_default_na=False)
     assert [*table] == [
         "file",
@@ -81,6 +82,24 @@ def test_model_that_agrees_with_few_labels_accuses_none() -> None:
     assert re.match(r"mlp agrees with \d+\.\d % of the labels, too few to judge by: ", line)
     assert line.endswith("raise the epochs of train.mlp in params.yaml, or --model names another")
     assert not OUT.exists()
+
+
+def test_model_that_agrees_with_too_few_estimates_nothing() -> None:
+    assert estimate(61.9, 111) == "too few to say how many are wrong (80 % are needed)"
+    assert estimate(80.0, 111) == "about 111 are wrong"
+
+
+@pytest.mark.usefixtures("tensorflow", "wrong")
+def test_model_that_agrees_with_two_thirds_gives_no_number(digits_8x8: Dataset) -> None:
+    labels = digits_8x8.labels.copy()
+    labels[::3] = (labels[::3] + np.arange(len(labels[::3])) % 9 + 1) % 10
+    np.savez("data/images.npz", x_train=digits_8x8.images * np.uint8(15), y_train=labels)
+    pack.main()
+    line = find_suspects(check(changed(SMALL | MLP)), "mlp", folds=2, out=OUT)
+    agreement = re.match(r"mlp agrees with (\d\d\.\d) % of 1,797 labels: too few to say", line)
+    assert agreement
+    assert 50 < float(agreement[1]) < 80
+    assert "are wrong;" not in line
 
 
 def test_the_page_shows_the_first_pictures_in_colour_too_and_obeys_no_name() -> None:

@@ -1,5 +1,6 @@
 """Images and labels in memory, and the bytes they become."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,16 @@ def test_a_split_comes_back_as_it_was_written(tmp_path: Path, part: Split) -> No
     ):
         np.testing.assert_array_equal(found, written)
         assert found.dtype == written.dtype
+
+
+def test_groups_of_a_split_come_back(tmp_path: Path, part: Split) -> None:
+    groups = np.array([4, 0, 4])
+    save_split(tmp_path / "train.npz", Split(replace(part.data, groups=groups), part.rows))
+    data, _ = load_split(tmp_path / "train.npz")
+    np.testing.assert_array_equal(data.groups, groups)
+    np.testing.assert_array_equal(data.take(np.array([2, 1])).groups, [4, 0])
+    save_split(tmp_path / "alone.npz", part)
+    assert load_split(tmp_path / "alone.npz").data.groups is None
 
 
 def test_equal_splits_are_equal_bytes(

@@ -1,8 +1,7 @@
-"""Watch a model at work: drift, unsure answers, its accuracy, expected and where labels arrived."""
+"""Watch a model at work: drift, unsure answers, its accuracy: expected, and of labelled rows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +19,6 @@ from imageproof.base.errors import DataError, printable
 from imageproof.base.html.templates import templates
 from imageproof.judge.confidence import answer_sets
 from imageproof.judge.drift import Distances, KnownFeatures, compare_accuracy
-from imageproof.judge.expected import MOST_CLASSES, Expected, KnownAnswers, ask, ask_known
 from imageproof.project import Project
 from imageproof.registry.served import Served
 
@@ -31,6 +29,8 @@ WORDS = {
     "features": "the model's features",
     "accuracy": "accuracy",
 }
+KNOWN = 3000  # rows of a split whose features are known
+NOT_EXPECTED = "where images drift, confidence does not tell it; label a sample"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class MonitorResult(drift.Found):
     since: str  # of a log, as `until`
     until: str
     other_rows: int  # of a log, answered by other versions
-    expected: dict[str, float] | None  # accuracy without labels: `value`, `lower`, `upper`
+    expected: float | None  # accuracy without labels, 0…1: `monitor` says when it has one
     far: float | None  # share farther from all known images than 95 % of those from each other
     # labelled `rows`, `value`; exact 95 % `lower` to `upper`; `unmatched` labels of no row
     accuracy: dict[str, float] | None
@@ -59,6 +59,10 @@ def monitor(
 
     `log` is that of `source` if a service logged it, with its answers; for `labels` see
     `read_labels`. What cannot be read, or has no row that the model answered, is a DataError.
+
+    The accuracy to expect is the mean probability of the answers: a calibrated model is right on
+    that share of its rows (Guo et al. 2017, «On Calibration of Modern Neural Networks», equation
+    1). It is calibrated on the validation rows, so there is none where images drift from them.
     """
     key = "at" if log else "file" if source.is_dir() else "row"
     known = read_labels(labels, key=key, classes=model.files.classes) if labels else None
@@ -75,10 +79,10 @@ def monitor(
     figures, comparisons = MlflowClient().get_run(model.origin.run_id).data.metrics, []
     names = [each for each in ("accuracy", "rows", "unsure") if f"holdout_{each}" in figures]
     holdout = {name: figures[f"holdout_{name}"] for name in names}
-    far = accuracy = expected = features = None
+    far = accuracy = features = None
     unfitted = [drift.split_of(model, project, name) for name in ("validation", "holdout")]
     if len(own := [split for split in unfitted if split]) == len(unfitted):
-        expected, features = _beside_known(sample.images, own, model, project)
+        features = _beside_known(sample.images, own, model)
     if features:
         usual, distances = features
         comparisons.append(usual.compare(distances, project.drift.min_feature_effect))
@@ -95,16 +99,20 @@ def monitor(
         if {"accuracy", "rows"} <= holdout.keys():
             before = round(holdout["accuracy"] * holdout["rows"]), round(holdout["rows"])
             comparisons.append(compare_accuracy(correct, rows, before))
+    summary = drift.summarise(answers, model, project, comparisons)
+    expected = None
+    if summary["drift"] and not summary["drifted"]:
+        expected = float(model.predict(sample.images).max(axis=1).mean())
     result = MonitorResult(
         source=printable(str(source)),
         since=log.since.isoformat() if log else "",
         until=log.newest.isoformat() if log else "",
         other_rows=others,
-        expected=expected._asdict() if expected else None,
+        expected=expected,
         far=far,
         accuracy=accuracy,
         holdout=holdout,
-        **drift.summarise(answers, model, project, comparisons),
+        **summary,
     )
     return Monitored(result, sample.images, features)
 
@@ -129,12 +137,11 @@ def verdicts(result: MonitorResult) -> list[str]:
     if result.far is not None:
         far = f"{100 * result.far:.1f} % of the images are far from what the model knows"
         found.append(f"{far}; of known images it would be 5 %.")
-    if result.expected:
-        value, lower, upper = (100 * each for each in result.expected.values())
-        without = "Without labels, by disturbed images, expect an accuracy of"
-        found.append(f"{without} {value:.1f} %, probably {lower:.1f} to {upper:.1f} %.")
-    elif len(result.class_counts) > MOST_CLASSES:
-        found.append(f"Which accuracy to expect is said of at most {MOST_CLASSES} classes.")
+    if result.expected is not None:
+        accuracy = f"an accuracy of {100 * result.expected:.1f} %"
+        found.append(f"Without labels, by the model's mean confidence, expect {accuracy}.")
+    elif result.drifted:
+        found.append(f"No accuracy is expected without labels: {NOT_EXPECTED}.")
     if got := result.accuracy:
         interval = f"95 % interval {100 * got['lower']:.2f} to {100 * got['upper']:.2f} %"
         right = f"Accuracy {100 * got['value']:.2f} % on {got['rows']:,} labelled rows"
@@ -148,8 +155,7 @@ def log_run(result: MonitorResult, page: Path, project: Project) -> None:
     settings = {"source": result.source, "since": result.since, "until": result.until}
     metrics = {f"holdout_{name}": value for name, value in result.holdout.items()}
     metrics |= {"far": result.far} if result.far is not None else {}
-    if result.expected:
-        metrics |= {f"expected_{k}": each for k, each in result.expected.items()}
+    metrics |= {"expected_accuracy": result.expected} if result.expected is not None else {}
     if found := result.accuracy:
         metrics |= {"labelled": found["rows"], "accuracy": found["value"]}
         metrics |= {f"accuracy_{end}": found[end] for end in ("lower", "upper")}
@@ -166,19 +172,13 @@ def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:
 
 
 def _beside_known(
-    sample: Images, known: list[Dataset], model: Served, project: Project
-) -> tuple[Expected | None, tuple[KnownFeatures, Distances] | None]:
-    """The accuracy to expect, the known features, and how foreign each image is, if it has any.
-
-    None to expect of over MOST_CLASSES.
-    """
-    few = model.files.classes <= MOST_CLASSES
-    features = model.files.load_features(threads=model.threads)
-    answer = partial(ask, predict=model.predict, features=features)
-    kinds = ask_known(known, project.disturbed if few else [], answer)
-    new = answer([sample])
-    expected = KnownAnswers(kinds).expect(new) if few else None
-    if not features:
-        return expected, None
-    usual = KnownFeatures(kinds[0][0].features)
-    return expected, (usual, usual.distances(new.features))
+    sample: Images, known: list[Dataset], model: Served
+) -> tuple[KnownFeatures, Distances] | None:
+    """The known features, and how foreign each image is; None of a model without features."""
+    if not (features := model.files.load_features(threads=model.threads)):
+        return None
+    random = np.random.default_rng(0)
+    rows = [random.permutation(len(split))[:KNOWN] for split in known]
+    parts = [features(split.images[drawn]) for split, drawn in zip(known, rows, strict=True)]
+    usual = KnownFeatures(np.concatenate(parts))
+    return usual, usual.distances(features(sample))

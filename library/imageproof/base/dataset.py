@@ -95,16 +95,21 @@ class DataParams(StrictModel):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Dataset:
-    """Images uint8 (n, height, width) or (n, height, width, 3) with labels int64 (n,)."""
+    """Images uint8 (n, height, width) or (n, height, width, 3) with labels int64 (n,).
+
+    `groups` int64 (n,) numbers the group of each row, where `split.group` names a column.
+    """
 
     images: Images
     labels: Labels
+    groups: Rows | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, rows: Rows) -> "Dataset":
-        return Dataset(self.images[rows], self.labels[rows])
+        groups = None if self.groups is None else self.groups[rows]
+        return Dataset(self.images[rows], self.labels[rows], groups)
 
 
 class RawData(NamedTuple):
@@ -151,7 +156,10 @@ def save_split(path: Path, split: Split, *, picks: Rows | None = None) -> None:
             npy.write_array_header_1_0(file, header)
             for start in range(0, len(picks), WRITTEN_AT_ONCE):
                 file.write(images[picks[start : start + WRITTEN_AT_ONCE]].tobytes())
-        for name, values in (("labels", labels[picks]), ("rows", split.rows)):
+        arrays = {"labels": labels[picks], "rows": split.rows}
+        if split.data.groups is not None:
+            arrays["groups"] = split.data.groups[picks]
+        for name, values in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as file:
                 npy.write_array(file, values, allow_pickle=False)
 
@@ -189,15 +197,18 @@ def load_split(path: Path) -> Split:
     with reading_as("a split", path):
         try:
             images = _mapped(path, "images.npy", "uint8")
-            labels, rows = (_mapped(path, f"{name}.npy", "int64") for name in ("labels", "rows"))
+            with zipfile.ZipFile(path) as archive:
+                present = {"labels.npy", "rows.npy", *archive.namelist()} - {"images.npy"}
+            numbers = {name: _mapped(path, name, "int64") for name in sorted(present)}
         except (KeyError, OSError, zipfile.BadZipFile) as error:
             raise ValueError(one_line(error)) from None
         check_shape(images.shape[1:])
-        if {labels.shape, rows.shape} != {(len(images),)}:
-            raise ValueError("images uint8 (n, …), labels and rows int64 (n,) belong in it")
-        if not images.size or min(labels.min(), rows.min()) < 0:
+        if {array.shape for array in numbers.values()} != {(len(images),)}:
+            raise ValueError("images uint8 (n, …), labels, rows and groups int64 (n,) belong in it")
+        if not images.size or min(array.min() for array in numbers.values()) < 0:
             raise ValueError("no images, or a label or row number below 0")
-    return Split(Dataset(images, labels), rows)
+    data = Dataset(images, numbers["labels.npy"], numbers.get("groups.npy"))
+    return Split(data, numbers["rows.npy"])
 
 
 def check_shape(shape: Sequence[Any]) -> None:

@@ -34,6 +34,11 @@ def names_of(rows: "pd.DataFrame", column: str) -> "pd.Series[str]":
     return names
 
 
+def numbers(rows: "pd.DataFrame", column: str | None) -> Rows | None:
+    """A number per row, int64 (n,), equal where rows are of one group; None without groups."""
+    return np.unique(rows[META + column], return_inverse=True)[1] if column else None
+
+
 def joined(names: "pd.Series[str]", firsts: Rows) -> Rows:
     """A number per row, int64 (n,), equal where rows must stay together: those of a group.
 

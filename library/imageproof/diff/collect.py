@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from imageproof.base.dataset import EVALUATED, Labels, Matrix, load_split
+from imageproof.base.dataset import EVALUATED, Dataset, Matrix, load_split
 from imageproof.base.errors import DataError, printable
 from imageproof.base.files import flatten, read_json, scratch
 from imageproof.base.params_yaml import PATH, read
@@ -131,14 +131,16 @@ def _compare(
     ]
     results = {name: _result(side, model) for name, side in sides.items()}
     newest = [*sides.values()][-1]
-    labels = {split: _labels(split, newest, results.values()) for split in shared}
+    rows_of = {split: _rows(split, newest, results.values()) for split in shared}
+    labels = {split: data.labels for split, data in rows_of.items()}
+    groups = {split: data.groups for split, data in rows_of.items()}
     diff.notes += [
         f"{model}: the {name} training time cannot be compared: other processes used {cores:.1f} "
         "of its cores meanwhile"
         for name, result in results.items()
         if (cores := result.metrics.get("shared_cores", 0.0)) >= SHARED_CORES
     ]
-    return compare_results(results.get("old"), results.get("new"), labels, params=gate)
+    return compare_results(results.get("old"), results.get("new"), labels, groups, params=gate)
 
 
 def _result(side: Side, model: str) -> Result:
@@ -164,16 +166,16 @@ def _result(side: Side, model: str) -> Result:
         return Result(metrics, sensitivity, predictions)
 
 
-def _labels(split: str, side: Side, results: Iterable[Result]) -> Labels:
-    """The true classes of a split, which the predictions of each side must fit."""
+def _rows(split: str, side: Side, results: Iterable[Result]) -> Dataset:
+    """The rows of a split, which the predictions of each side must fit."""
     path = side.layout.split(split)
     side.fetch(path)
     with side.reading():
-        labels = load_split(side.root / path).data.labels
+        data = load_split(side.root / path).data
         for rows, classes in (result.probabilities[split].shape for result in results):
-            if rows != len(labels) or classes <= labels.max():
+            if rows != len(data) or classes <= data.labels.max():
                 raise DataError(f"{path}: its rows are not those of the predictions")
-    return labels
+    return data
 
 
 def _gate_params(side: Side, diff: Diff) -> PromoteParams | None:

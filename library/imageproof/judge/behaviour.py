@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+COUNTS = "images", "effective_images"
+
 
 def words(name: str) -> str:
     """Words for images under the disturbance of this name, such as `shift_0.07`, or `clean`."""
@@ -21,29 +23,16 @@ def accuracies(behaviour: Mapping[str, float]) -> dict[str, tuple[float, float, 
     """The accuracy as it is and under each disturbance, with its exact 95 % interval.
 
     `behaviour` holds these accuracies 0…1 and the number of `images` on which each was measured;
-    the interval is that of Clopper and Pearson (1934).
+    the interval is that of Clopper and Pearson (1934), with groups on `effective_images`.
     """
-    from scipy.stats import binomtest
+    from imageproof.judge.groups import clopper_pearson
 
-    count = round(behaviour["images"])
-    return {
-        name: (accuracy, *binomtest(round(accuracy * count), count).proportion_ci()[:2])
-        for name, accuracy in behaviour.items()
-        if name != "images"
-    }
+    rows = behaviour.get("effective_images", behaviour["images"])
+    return {k: (v, *clopper_pearson(v, rows)) for k, v in behaviour.items() if k not in COUNTS}
 
 
 def fragile(behaviour: Mapping[str, float]) -> dict[str, float]:
     """The accuracy lost under each disturbance that costs more than 0.1, worst first."""
-    losses = {name: behaviour["clean"] - value for name, value in behaviour.items()}
-    del losses["images"]
+    losses = {k: behaviour["clean"] - v for k, v in behaviour.items() if k not in COUNTS}
     worst_first = sorted(losses, key=lambda name: -losses[name])
     return {name: losses[name] for name in worst_first if losses[name] > 0.1}
-
-
-def fragile_line(model: str, behaviour: Mapping[str, float]) -> str | None:
-    losses = ", ".join(
-        f"by {100 * loss:.0f} points on images {words(name)}"
-        for name, loss in fragile(behaviour).items()
-    )
-    return f"{model} is fragile: accuracy falls {losses}" if losses else None

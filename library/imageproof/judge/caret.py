@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import binomtest, chi2
 
 from imageproof.base.dataset import Matrix
+from imageproof.judge.groups import at_least, clopper_pearson
 
 OVERALL = {  # the figures, each with the label that caret prints
     "accuracy": "Accuracy",
@@ -47,13 +48,16 @@ class Tables(NamedTuple):
     notes: list[str]
 
 
-def statistics(matrix: Matrix, *, classes: Sequence[str] | None = None) -> Statistics:
+def statistics(
+    matrix: Matrix, *, classes: Sequence[str] | None = None, effective: float | None = None
+) -> Statistics:
     """The statistics of a confusion matrix int64 (classes, classes), ROWS = PREDICTION, not all 0.
 
-    `classes` are names; by default numbers. Source: Kuhn 2008, doi:10.18637/jss.v028.i05.
+    `classes` are names; by default numbers. Source: Kuhn 2008, doi:10.18637/jss.v028.i05. Where
+    rows come in groups, the accuracy is judged as that of `effective` rows; see `Intervals`.
     """
     names = list(classes or map(str, range(len(matrix))))
-    overall, table = _overall(matrix), _by_class(matrix)
+    overall, table = _overall(matrix, effective), _by_class(matrix)
     missing: list[tuple[str, int | None]] = [(k, None) for k, v in overall.items() if v is None]
     missing += [(str(f), int(k)) for f in table for k in np.flatnonzero(table[f].isna())]
     undefined = [
@@ -105,22 +109,25 @@ def p_value_text(value: float) -> str:
     return f"<{SMALLEST_P:.1e}" if value < SMALLEST_P else f"{value:.{PLACES}g}"
 
 
-def _overall(matrix: Matrix) -> Figures:
+def _overall(matrix: Matrix, effective: float | None) -> Figures:
     total, right = int(matrix.sum()), int(np.trace(matrix))
     reference, predicted = matrix.sum(axis=0), matrix.sum(axis=1)
     no_information_rate = float(reference.max() / total)
-    interval = binomtest(right, total).proportion_ci()
-    better = binomtest(right, total, p=no_information_rate, alternative="greater")
+    low, high = binomtest(right, total).proportion_ci()
+    p_value = binomtest(right, total, p=no_information_rate, alternative="greater").pvalue
+    if effective is not None:
+        low, high = clopper_pearson(right / total, effective)
+        p_value = at_least(right / total, effective, no_information_rate)
     kappa = None
     if np.count_nonzero(reference + predicted) > 1:
         by_chance = (reference / total * (predicted / total)).sum()
         kappa = float((right / total - by_chance) / (1 - by_chance))
     return {
         "accuracy": right / total,
-        "accuracy_lower": float(interval.low),
-        "accuracy_upper": float(interval.high),
+        "accuracy_lower": float(low),
+        "accuracy_upper": float(high),
         "no_information_rate": no_information_rate,
-        "accuracy_p_value": float(better.pvalue),
+        "accuracy_p_value": float(p_value),
         "kappa": kappa,
         "mcnemar_p_value": _mcnemar_p_value(matrix),
     }

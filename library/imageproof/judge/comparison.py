@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, norm
 
+from imageproof.base.dataset import Rows
+from imageproof.judge.groups import FEWEST, correlation, effective_rows, sign_flips
+
 SIGNIFICANCE = 0.05
 ERRORS_COUNTED_IN = 10_000  # images
 SAME_TIME = 1.05  # a ratio of times below it is printed as 1.0
@@ -25,7 +28,8 @@ class Candidate(NamedTuple):
 class Pair(NamedTuple):
     """Two models compared on the same rows; `better` is the more accurate, on a tie the faster.
 
-    `gain` in accuracy has the 95 % interval `lower`…`upper`. `better_right` and `other_right` are
+    `gain` in accuracy has the 95 % interval `lower`…`upper`. `p_value` is None if so few groups
+    differ that no test can tell. `better_right` and `other_right` are
     the rows that only this model gets right; `disagreements` counts different answers, right or
     wrong. `time_ratio` is better / other. `seconds_per_error` is the additional training time per
     error avoided in 10,000 images, None if `within_noise`.
@@ -37,7 +41,7 @@ class Pair(NamedTuple):
     gain: float
     lower: float
     upper: float
-    p_value: float
+    p_value: float | None
     better_right: list[int]
     other_right: list[int]
     disagreements: int
@@ -46,16 +50,31 @@ class Pair(NamedTuple):
     within_noise: bool
 
 
-def compare_pair(a: Candidate, b: Candidate, reference: NDArray[np.int64]) -> Pair:
-    """Compare two models on the same rows; `reference` int64 (n,) is the truth, n at least 1."""
+def compare_pair(
+    a: Candidate, b: Candidate, reference: NDArray[np.int64], groups: Rows | None = None
+) -> Pair:
+    """Compare two models on the same rows; `reference` int64 (n,) is the truth, n at least 1.
+
+    Where rows come in `groups`, the test is `sign_flips`, and the interval that of as many
+    independent rows as tell as much of the difference; see `effective_rows`.
+    """
     hits = {c.name: np.equal(c.predicted, reference) for c in (a, b)}
     better, other = sorted((a, b), key=lambda c: (-hits[c.name].sum(), c.train_s or inf, c.name))
     better_right = np.flatnonzero(hits[better.name] & ~hits[other.name]).tolist()
     other_right = np.flatnonzero(hits[other.name] & ~hits[better.name]).tolist()
     rows, gained = len(reference), len(better_right) - len(other_right)
-    lower, upper = paired_interval(len(better_right), len(other_right), rows)
-    p_value = mcnemar_exact(len(better_right), len(other_right))
-    within_noise = lower <= 0 or p_value >= SIGNIFICANCE
+    p_value: float | None
+    if groups is None:
+        lower, upper = paired_interval(len(better_right), len(other_right), rows)
+        p_value = mcnemar_exact(len(better_right), len(other_right))
+    else:
+        change = hits[better.name].astype(int) - hits[other.name]
+        share = effective_rows(groups, correlation(change, groups)) / rows
+        only = share * len(better_right), share * len(other_right)
+        lower, upper = paired_interval(*only, share * rows)
+        p_value, differing = sign_flips(change, groups)
+        p_value = p_value if differing >= FEWEST else None
+    within_noise = lower <= 0 or p_value is None or p_value >= SIGNIFICANCE
     ratio = price = None
     if better.train_s and other.train_s:
         ratio = better.train_s / other.train_s
@@ -78,7 +97,7 @@ def compare_pair(a: Candidate, b: Candidate, reference: NDArray[np.int64]) -> Pa
     )
 
 
-def paired_interval(only_a: int, only_b: int, rows: int) -> tuple[float, float]:
+def paired_interval(only_a: float, only_b: float, rows: float) -> tuple[float, float]:
     """95 % interval of accuracy(a) − accuracy(b); `only_a`: rows that only a gets right.
 
     Bonett and Price's adjusted Wald interval (2012, doi:10.3102/1076998611411915), which keeps its
@@ -154,6 +173,8 @@ def verdict(pair: Pair) -> str:
     if pair.gain == 0:
         return f"{both} are equally accurate {evidence}{on_a_tie}"
     line = f"{pair.better} gains {gain} points over {pair.other} {evidence}{time}"
+    if pair.p_value is None:
+        return f"no verdict, as fewer than {FEWEST} groups differ: {line}"
     return f"no difference beyond noise: {line}" if pair.within_noise else line + price
 
 
@@ -163,6 +184,8 @@ def _price(pair: Pair) -> str:
 
 
 def p_text(pair: Pair) -> str:
+    if pair.p_value is None:
+        return "too few groups"
     return "p < 0.001" if pair.p_value < 0.001 else f"p = {pair.p_value:.2g}"
 
 

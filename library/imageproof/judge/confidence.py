@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from imageproof.base.dataset import Labels, Probabilities
+from imageproof.base.dataset import Labels, Probabilities, Rows
 from imageproof.base.files import StrictModel
 
 TEMPERATURE_1 = (
@@ -79,11 +79,11 @@ class Coverage(NamedTuple):
     empty: float
 
 
-def measure(sets: Sets, labels: Labels) -> Coverage:
-    """Compare answer sets with the true classes int64 (n,), n at least 1."""
-    from scipy.stats import binomtest
+def measure(sets: Sets, labels: Labels, groups: Rows | None = None) -> Coverage:
+    """Compare answer sets with the true classes int64 (n,), n at least 1; see `Intervals`."""
+    from imageproof.judge.groups import Intervals  # SciPy takes a second to import
 
-    hits, sizes = int(sets[np.arange(len(labels)), labels].sum()), sets.sum(axis=1)
-    low, high = map(float, binomtest(hits, len(labels)).proportion_ci()[:2])
+    held, sizes = sets[np.arange(len(labels)), labels], sets.sum(axis=1)
+    hits, (low, high) = int(held.sum()), Intervals(held, groups).of()
     shares = float(unsure(sets).mean()), float((sizes == 0).mean())
     return Coverage(hits / len(labels), low, high, float(sizes.mean()), *shares)

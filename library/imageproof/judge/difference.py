@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
-from imageproof.base.dataset import Labels, Probabilities
+from imageproof.base.dataset import Labels, Probabilities, Rows
 from imageproof.judge.comparison import Candidate, Pair, as_dict, compare_pair, p_text
 from imageproof.judge.gate import Contender, Decision, Facts, PromoteParams
 from imageproof.judge.gate_checks import decide
+from imageproof.judge.groups import independent
 from imageproof.judge.timing import comparable_s
 
 # These need the registry, the run, metadata, or the model on the machine that promotes it.
@@ -81,27 +82,34 @@ def compare_results(
     old: Result | None,
     new: Result | None,
     labels: Mapping[str, Labels],
+    groups: Mapping[str, Rows | None] | None = None,
     *,
     params: PromoteParams | None,
 ) -> Difference:
     """Compare a model's results, None at a revision without it; `old` is the gate's champion.
 
-    `labels` has the true classes int64 (n,) of `test` and `holdout` where both have the same rows.
+    `labels` has the true classes int64 (n,) of `test` and `holdout` where both have the same rows,
+    `groups` those of these rows.
     """
+    groups = groups or {}
     pair = gate = None
     state = "not comparable" if old and new else "gone" if old else "new"
     if old and new and "test" in labels:
-        pair = compare_pair(old.candidate("old"), new.candidate("new"), labels["test"])
+        pair = compare_pair(
+            old.candidate("old"), new.candidate("new"), labels["test"], groups.get("test")
+        )
         state = "better" if pair.better == "new" else "worse"
         if pair.within_noise:
             state = "no difference beyond noise" if pair.disagreements else "same answers"
     if new and params and "holdout" in labels:
         truth, facts = labels["holdout"], Facts({}, "", new.metrics["size_mb"], "", None, "", None)
+        clusters = groups.get("holdout")
         if "test" in labels:
             right = new.probabilities["test"].argmax(axis=1) == labels["test"]
-            facts = replace(facts, test_right=int(right.sum()), test_rows=len(right))
+            share = independent(right, groups.get("test"))
+            facts = replace(facts, test_right=right.sum() * share, test_rows=len(right) * share)
         gate = decide(
-            Contender.answering("new", new.probabilities["holdout"], truth),
+            Contender.answering("new", new.probabilities["holdout"], truth, groups=clusters),
             Contender.answering("old", old.probabilities["holdout"], truth) if old else None,
             truth,
             facts,
@@ -109,6 +117,7 @@ def compare_results(
             former={},
             names=[*new.sensitivity],
             slices={},
+            groups=clusters,
         )
     metrics = changes(old.metrics if old else {}, new.metrics if new else {})
     sensitivity = changes(old.sensitivity if old else {}, new.sensitivity if new else {})

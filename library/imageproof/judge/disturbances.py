@@ -19,7 +19,6 @@ from imageproof.base.files import StrictModel
 from imageproof.base.inference import BATCH
 
 SEED = 0
-GRADES = (0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 4)  # of the largest amount in params.yaml
 CHUNK = 4 << 20  # bytes of images disturbed at a time; they take some ten times as much
 
 # SciPy takes a second to import: functions import it, so that params are read without it.
@@ -96,17 +95,6 @@ def disturbances(params: BehaviourParams) -> dict[str, Callable[[Images], Chunks
     } | ({"invert": invert} if params.invert else {})
 
 
-def graded(params: BehaviourParams) -> list[Callable[[Images], Chunks]]:
-    """The same kinds of disturbance from hardly any to far more: see `GRADES`."""
-    inverted: list[Callable[[Images], Chunks]] = [invert] if params.invert else []
-    return inverted + [
-        partial(disturb, amount=grade * max(amounts))
-        for key, disturb in BY_AMOUNT.items()
-        if (amounts := getattr(params, key))
-        for grade in GRADES
-    ]
-
-
 def accuracy_under(
     predict: Predict,
     data: Dataset,
@@ -118,8 +106,11 @@ def accuracy_under(
     """{disturbance: accuracy 0…1} on a sample of so many rows; `images` is the sample's size.
 
     `disturb_by` gives images disturbed in chunks, as `disturbances`; `clean` is undisturbed. The
-    argument `clean` has the probabilities of all rows of `data`.
+    argument `clean` has the probabilities of all rows of `data`. Where they come in groups,
+    `effective_images` are the independent ones that tell as much of the most clustered accuracy.
     """
+    from imageproof.judge.groups import Intervals
+
     count = min(images, len(data))
     drawn = np.sort(np.random.default_rng(SEED).choice(len(data), count, replace=False))
     sample = data.take(drawn)
@@ -127,8 +118,12 @@ def accuracy_under(
     for name, disturb in disturb_by.items():
         chunks = disturb(sample.images)
         answers[name] = np.concatenate([predict(chunk).argmax(axis=1) for chunk in chunks])
-    hits = {name: float(np.mean(found == sample.labels)) for name, found in answers.items()}
-    return {"images": float(count), **hits}
+    hits = {name: answer == sample.labels for name, answer in answers.items()}
+    counts = {"images": float(count)}
+    if sample.groups is not None:
+        effective = [Intervals(right, sample.groups).effective() for right in hits.values()]
+        counts["effective_images"] = min(effective)
+    return counts | {name: float(right.mean()) for name, right in hits.items()}
 
 
 def _chunks(images: Images) -> Chunks:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from imageproof.base.dataset import Labels, Probabilities
+from imageproof.base.dataset import Labels, Probabilities, Rows
 from imageproof.base.files import StrictModel
 from imageproof.judge import calibration
+from imageproof.judge.groups import independent
 
 APPROVAL = "approval"  # check that holds a manual approval or rejection
 
@@ -66,14 +67,22 @@ class Contender:
 
     @classmethod
     def answering(
-        cls, name: str, probabilities: Probabilities, reference: Labels, signature: str = ""
+        cls,
+        name: str,
+        probabilities: Probabilities,
+        reference: Labels,
+        signature: str = "",
+        groups: Rows | None = None,
     ) -> "Contender":
         """One that predicts float32 (n, classes) where the true classes are int64 (n,)."""
         if finding := calibration.not_probabilities(probabilities):
             return cls(name, None, signature, finding)
         error = calibration.calibration_error(probabilities, reference)
-        by_chance = calibration.chance_calibration_error(probabilities)
-        return cls(name, probabilities.argmax(axis=1), signature, None, error, by_chance)
+        predicted = probabilities.argmax(axis=1)
+        by_chance = calibration.chance_calibration_error(
+            probabilities, independent(predicted == reference, groups)
+        )
+        return cls(name, predicted, signature, None, error, by_chance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,7 @@ class Facts:
     A finding says what is wrong with the training data or the code. `coverage` is that of the
     answer sets on the hold-out rows, `unsure` the share that cannot be used, `coverage_p_value`
     the chance of so low a coverage. `test_right` of `test_rows` are predicted right: the test rows
-    that are not hold-out rows.
+    that are not hold-out rows, or the independent ones that tell as much.
     """
 
     latency_ms: Mapping[int, float]
@@ -98,8 +107,8 @@ class Facts:
     coverage_asked: float = nan
     coverage_p_value: float = nan
     unsure: float = nan
-    test_right: int = 0
-    test_rows: int = 0
+    test_right: float = 0
+    test_rows: float = 0
 
 
 @dataclass(frozen=True, slots=True)

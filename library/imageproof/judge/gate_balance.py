@@ -4,20 +4,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.stats import binomtest
 
-from imageproof.base.dataset import Hits, Labels
+from imageproof.base.dataset import Hits, Labels, Rows
 from imageproof.judge.confusion import balance, confusion_matrix
 from imageproof.judge.few_rows import OF_ALL, lacking, least
 from imageproof.judge.gate import Check, Contender, PromoteParams, unpaired
+from imageproof.judge.groups import Intervals
 
 
-def min_sensitivity(names: Sequence[str], hits: Hits, reference: Labels, limit: float) -> Check:
-    """Each class counts by the lower end of its exact 95 % interval, 0 if it has no rows."""
+def min_sensitivity(
+    names: Sequence[str], hits: Hits, reference: Labels, limit: float, groups: Rows | None = None
+) -> Check:
+    """Each class counts by the lower end of its 95 % interval, 0 if it has no rows, or one group.
+
+    See `Intervals`.
+    """
     rows = np.bincount(reference, minlength=len(names))
     right = np.bincount(reference[hits], minlength=len(names))
-    counts = zip(right.tolist(), rows.tolist(), strict=True)
-    least = np.array([binomtest(k, n).proportion_ci().low if n else 0.0 for k, n in counts])
+    intervals = Intervals(hits, groups)
+    of_class = [np.flatnonzero(reference == label) for label in range(len(names))]
+    least = np.array([intervals.of(own)[0] if len(own) else 0.0 for own in of_class])
     worst = int(np.argmin(least))
     counted = f"class {names[worst]}: {right[worst]:,} of {rows[worst]:,} rows right"
     found = f"{counted}, so at least {least[worst]:.4f} (95 % interval)"

@@ -1,14 +1,16 @@
 """The checks of the promotion gate, each named as its key in params.yaml."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import fisher_exact
 
-from imageproof.base.dataset import Hits, Labels
+from imageproof.base.dataset import Hits, Labels, Rows
 from imageproof.judge.comparison import mcnemar_exact
 from imageproof.judge.gate import Check, Contender, Decision, Facts, PromoteParams, unpaired
 from imageproof.judge.gate_balance import min_sensitivity, shares, with_remarks
+from imageproof.judge.groups import FEWEST, independent, sign_flips
 from imageproof.judge.slices import Slices, slice_loss
 
 NO_SLICES = "no column of metadata that makes slices"
@@ -27,6 +29,7 @@ def decide(
     former: Mapping[str, Labels | None],
     names: Sequence[str],
     slices: Slices,
+    groups: Rows | None = None,
     approval: Check | None = None,
     rows_md5: str = "",
 ) -> Decision:
@@ -34,8 +37,8 @@ def decide(
 
     `reference` int64 (n,), n at least 1: true classes of the hold-out rows. `former` maps the
     version of each earlier champion to its `right_by_class` on these rows, None if it cannot
-    answer; `names` are those of the classes, `slices` of these rows. A challenger with unusable
-    predictions fails the check `answers`, whatever is on.
+    answer; `names` are those of the classes, `slices` and `groups` of these rows. A challenger with
+    unusable predictions fails the check `answers`, whatever is on.
     """
     right: list[int] = []
     note, before = "", None
@@ -49,9 +52,12 @@ def decide(
         if before is not None and (now := hits.mean()) <= (then := before.mean()):
             found = f"right on {now:.4f} of the hold-out rows against {then:.4f}"
             note = f"not better than the champion: {found}"
-        checks = [
-            *alone(challenger, hits, reference, facts, params, names),
-            *against(hits, challenger.signature, champion, before, slices, params),
+        checks = []
+        if (limit := params.min_sensitivity) is not None:
+            checks.append(min_sensitivity(names, hits, reference, limit, groups))
+        checks += [
+            *alone(challenger, hits, groups, facts, params),
+            *against(Paired(hits, before, groups), challenger, champion, slices, params),
             *against_all(hits, former, champion, before, reference, params, names),
             *shares(challenger.predicted, champion, reference, params),
         ]
@@ -70,14 +76,11 @@ def right_by_class(hits: Hits, reference: Labels) -> Labels:
 def alone(
     challenger: Contender,
     hits: Hits,
-    reference: Labels,
+    groups: Rows | None,
     facts: Facts,
     params: PromoteParams,
-    names: Sequence[str],
 ) -> Iterator[Check]:
     """The checks that need no champion."""
-    if (limit := params.min_sensitivity) is not None:
-        yield min_sensitivity(names, hits, reference, limit)
     if (limit := params.max_calibration_error) is not None:
         error, by_chance = challenger.calibration_error, challenger.by_chance
         found = f"{error:.4f} between probabilities and accuracy on {len(hits):,} hold-out rows"
@@ -94,7 +97,7 @@ def alone(
         found, figures = f"{facts.unsure:.4f} of the answers", {"holdout_unsure": facts.unsure}
         yield Check("max_unsure", facts.unsure <= limit, found, f"at most {limit:g}", figures)
     if (limit := params.holdout_test) is not None:
-        yield _holdout_test(hits, facts, limit)
+        yield _holdout_test(hits, independent(hits, groups), facts, limit)
     if (limit := params.max_latency_ms) is not None:
         latency = facts.latency_ms
         times = " and ".join(f"{ms:.1f} ms for {count}" for count, ms in latency.items())
@@ -106,50 +109,66 @@ def alone(
         yield Check("max_size_mb", facts.size_mb <= limit, found, f"at most {limit:g}", figures)
 
 
-def _holdout_test(hits: Hits, facts: Facts, level: float) -> Check:
-    """Fisher's exact test: a model that was fitted to hold-out rows is better on them."""
+def _holdout_test(hits: Hits, share: float, facts: Facts, level: float) -> Check:
+    """Fisher's exact test: a model that was fitted to hold-out rows is better on them.
+
+    Where rows come in groups, it is that of as many independent rows: `share` of them.
+    """
     if not (rows := facts.test_rows):
         return Check("holdout_test", True, "no test rows beside the hold-out rows")
-    right, test_right = int(hits.sum()), facts.test_right
-    table = [[right, len(hits) - right], [test_right, rows - test_right]]
-    p_value = float(fisher_exact(table, alternative="greater").pvalue)
+    right, test_right = share * hits.sum(), facts.test_right
+    table = [[right, share * len(hits) - right], [test_right, rows - test_right]]
+    p_value = float(fisher_exact(np.rint(table).astype(int), alternative="greater").pvalue)
     found = f"{hits.mean():.4f} on the hold-out, {test_right / rows:.4f} on test: p = {p_value:.3g}"
     figures = {"test_accuracy": test_right / rows, "holdout_p_value": p_value}
     return Check("holdout_test", p_value >= level, found, f"p at least {level:g}", figures)
 
 
+class Paired(NamedTuple):
+    """Which rows challenger and champion (None: it cannot answer) get right, and their groups."""
+
+    now: Hits
+    before: Hits | None
+    groups: Rows | None
+
+
 def against(
-    hits: Hits,
-    signature: str,
+    paired: Paired,
+    challenger: Contender,
     champion: Champion,
-    before: Hits | None,
     slices: Slices,
     params: PromoteParams,
 ) -> Iterator[Check]:
-    comparisons = {
-        "paired_test": _paired_test,
-        "max_slice_loss": lambda *each: Check("max_slice_loss", *slice_loss(slices, *each)),
-    }
-    for name in ("same_signature", *comparisons):
+    now, before, groups = paired
+    for name in ("same_signature", "paired_test", "max_slice_loss"):
         if (limit := getattr(params, name)) is None:
             continue
         if name == "max_slice_loss" and not slices:
             yield Check(name, True, NO_SLICES)
         elif champion and name == "same_signature":
-            old = champion.signature
+            old, signature = champion.signature, challenger.signature
             yield Check(name, signature == old, signature, f"the champion's: {old}")
         elif before is None:
             yield unpaired(name, champion)
+        elif name == "paired_test":
+            yield _paired_test(before, now, limit, groups)
         else:
-            yield comparisons[name](before, hits, limit)
+            yield Check(name, *slice_loss(slices, before, now, limit, groups))
 
 
-def _paired_test(before: Hits, now: Hits, level: float) -> Check:
+def _paired_test(before: Hits, now: Hits, level: float, groups: Rows | None) -> Check:
     only, only_champion = int((now & ~before).sum()), int((before & ~now).sum())
-    p_value = mcnemar_exact(only, only_champion, alternative="less")
+    p_value, remark = mcnemar_exact(only, only_champion, alternative="less"), ""
+    if groups is not None:
+        p_value, differing = sign_flips(now.astype(int) - before, groups, alternative="less")
+        remark = f" by {differing:,} groups that differ"
+        if differing < FEWEST:
+            p_value = 1.0
+            remark += f"; too few groups to tell, {FEWEST} needed"
     found = f"right alone on {only} rows, champion on {only_champion}; worse with p = {p_value:.3g}"
     figures = {"only_challenger": only, "only_champion": only_champion, "worse_p_value": p_value}
-    return Check("paired_test", p_value >= level, found, f"p at least {level:g}", figures)
+    allowed = f"p at least {level:g}"
+    return Check("paired_test", p_value >= level, found + remark, allowed, figures)
 
 
 def against_all(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from imageproof.judge.confidence import TEMPERATURE_1
 from imageproof.judge.timing import SHARED_CORES, comparable_s
 
 MEANINGS = {  # of the table's headings that are no plain words
@@ -22,11 +21,6 @@ MEANINGS = {  # of the table's headings that are no plain words
     "p95 ms": "milliseconds within which 95 % of single images are answered",
     "images/s": "answered in batches of 512",
 }
-MISCALIBRATED = 0.02  # expected calibration error on the test rows
-WEAK = 0.5  # sensitivity
-GUESSED = 0.05  # level of the test against the no-information rate
-LEARNT = 0.9  # accuracy on the training rows
-STILL_FALLING = 0.9  # loss of the last epoch, as a share of the one before
 
 
 class Row(NamedTuple):
@@ -73,48 +67,12 @@ def time_ratios(rows: Sequence[Row]) -> dict[str, float]:
     return {model: s / min(times.values()) for model, s in times.items()}
 
 
-def unfinished(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
-    """A line for each model whose epochs ended while it was still learning its training rows."""
-    return [
-        f"{model} was still learning when its training ended: right on {100 * last['accuracy']:.0f}"
-        f" % of the training rows; raise the epochs of train.{model} in params.yaml"
-        for model, history in histories.items()
-        if (last := history[-1])["accuracy"] < LEARNT
-        and any(last["loss"] < STILL_FALLING * before["loss"] for before in history[-2:-1])
-    ]
-
-
-def guessing(overall: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A line for each model that may have learnt nothing, by caret's overall figures on test."""
-    return [
-        f"{model} is no better than always naming the most frequent class: right on "
-        f"{100 * of['accuracy']:.1f} % of the test images, of which that has "
-        f"{100 * of['no_information_rate']:.1f} %"
-        for model, of in overall.items()
-        if of["accuracy_p_value"] >= GUESSED
-    ]
-
-
-def weak_classes(rows: Sequence[Row]) -> list[str]:
-    return [
-        f"{row.model} gets only {100 * row.weakest_sensitivity:.1f} % of the test images "
-        f"of class {row.weakest_class} right"
-        for row in rows
-        if row.weakest_sensitivity < WEAK
-    ]
-
-
-def doubts(rows: Sequence[Row]) -> list[str]:
+def shared_times(rows: Sequence[Row]) -> list[str]:
     return [
         f"{row.model}'s training time cannot be compared: other processes used "
         f"{row.shared_cores:.1f} of its cores meanwhile"
         for row in rows
         if row.shared_cores >= SHARED_CORES
-    ] + [
-        f"{row.model}'s probabilities mislead: on average its confidence and its accuracy "
-        f"are {100 * row.test_ece:.1f} points apart{f'; {TEMPERATURE_1}' * (row.temperature == 1)}"
-        for row in rows
-        if row.test_ece > MISCALIBRATED
     ]
 
 

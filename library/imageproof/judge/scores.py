@@ -5,12 +5,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from sklearn.metrics import brier_score_loss, top_k_accuracy_score
 
-from imageproof.base.dataset import Dataset, Images, Labels, Probabilities
+from imageproof.base.dataset import Dataset, Images, Labels, Probabilities, Rows
 from imageproof.base.errors import ImageproofError
 from imageproof.judge import calibration, confusion
+from imageproof.judge.groups import Intervals
 
 KERAS_EPSILON = 1e-7
 
@@ -49,22 +49,24 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     return found
 
 
-def reliability(probabilities: Probabilities, reference: Labels) -> pd.DataFrame:
+def reliability(
+    probabilities: Probabilities, reference: Labels, groups: Rows | None = None
+) -> pd.DataFrame:
     """Confidence against accuracy in each bin of `calibration_error` that has rows.
 
     Columns: `above` and `up_to` (the bin's bounds), `rows`, their mean `confidence`, their
-    `accuracy`, and its exact 95 % interval `lower` and `upper` (Clopper and Pearson).
+    `accuracy`, and its 95 % interval `lower` and `upper`; see `Intervals`.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == reference
     bins = calibration.bins_of(confidence)
+    intervals = Intervals(right, groups)
     table = []
     for number in np.unique(bins):
         inside = bins == number
         rows, hits, mean = int(inside.sum()), int(right[inside].sum()), confidence[inside].mean()
-        low, high = binomtest(hits, rows).proportion_ci()[:2]
         bounds = number / calibration.ECE_BINS, (number + 1) / calibration.ECE_BINS
-        table.append((*bounds, rows, float(mean), hits / rows, low, high))
+        table.append((*bounds, rows, float(mean), hits / rows, *intervals.of(inside)))
     columns = ["above", "up_to", "rows", "confidence", "accuracy", "lower", "upper"]
     return pd.DataFrame(table, columns=columns)
 

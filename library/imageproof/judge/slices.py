@@ -6,10 +6,11 @@ from typing import IO
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binom, binomtest
+from scipy.stats import binom
 
 from imageproof.base.dataset import Hits, Rows
 from imageproof.base.errors import cut, printable
+from imageproof.judge.groups import FEWEST, Intervals, sign_flips
 
 MIN_ROWS = 10  # of a slice
 MAX_SLICES = 1000
@@ -45,20 +46,25 @@ def find_slices(metadata: pd.DataFrame) -> tuple[Slices, list[str]]:
     return slices, left_out
 
 
-def measure(slices: Slices, hits: Hits) -> pd.DataFrame:
-    """Per slice `column`, `value`, `rows`, `accuracy`, and its exact 95 % interval (Clopper and
-    Pearson 1934) `lower` and `upper`; the surest to be weak first, by `upper`."""
+def measure(slices: Slices, hits: Hits, groups: Rows | None = None) -> pd.DataFrame:
+    """Per slice `column`, `value`, `rows`, `accuracy`, and its 95 % interval `lower` and `upper`
+    (see `Intervals`; nan of a single group); the surest to be weak first, by `upper`."""
     found = []
+    intervals = Intervals(hits, groups)
     for name, own in slices.items():
-        right, rows = int(hits[own].sum()), len(own)
-        found.append((*name, rows, right / rows, *binomtest(right, rows).proportion_ci()))
+        single = groups is not None and np.ptp(groups[own]) == 0
+        interval = (np.nan, np.nan) if single else intervals.of(own)
+        found.append((*name, len(own), hits[own].mean(), *interval))
     return pd.DataFrame(found, columns=[*COLUMNS]).sort_values(["upper", "column", "value"])
 
 
 def read_table(file: Path | IO[str]) -> pd.DataFrame:
     """What `measure` found, written as CSV, with the column `split`; a ValueError if it is not."""
     columns = COLUMNS | {"split": str}
-    return pd.read_csv(file, dtype=columns, usecols=[*columns], keep_default_na=False)
+    empty = {"lower": "", "upper": ""}
+    return pd.read_csv(
+        file, dtype=columns, usecols=[*columns], keep_default_na=False, na_values=empty
+    )
 
 
 def weakest(table: pd.DataFrame, split: str) -> tuple[list[list[str]], int]:
@@ -68,28 +74,42 @@ def weakest(table: pd.DataFrame, split: str) -> tuple[list[list[str]], int]:
     """
     own = table[table["split"] == split]
     texts = [
-        [_named(column, value), f"{rows:,}", f"{accuracy:.4f}", f"{low:.4f} to {high:.4f}"]
+        [
+            _named(column, value),
+            f"{rows:,}",
+            f"{accuracy:.4f}",
+            "one group only" if np.isnan(low) else f"{low:.4f} to {high:.4f}",
+        ]
         for column, value, rows, accuracy, low, high in own[[*COLUMNS]].head(SHOWN).values.tolist()
     ]
     return texts, len(own)
 
 
 def slice_loss(
-    slices: Slices, before: Hits, now: Hits, limit: float
+    slices: Slices, before: Hits, now: Hits, limit: float, groups: Rows | None = None
 ) -> tuple[bool, str, str, dict[str, float]]:
     """Whether a model passes in all slices against the champion (`before`), as fields of `Check`.
 
     It fails if it loses more than `limit` in a slice, and McNemar's exact test, one-sided, says
     that this is no chance: p at most LEVEL / k. By Tarone (1990, doi:10.2307/2531456) k counts
     only slices in which so many answers differ that p could be that small. So a model that is worse
-    in no slice fails with a chance of at most LEVEL, however many slices there are.
+    in no slice fails with a chance of at most LEVEL, however many slices there are. With groups the
+    test is `sign_flips`, of slices in which at least FEWEST groups differ.
     """
     gained, lost = (
         np.array([np.count_nonzero(only[own]) for own in slices.values()])
         for only in (now & ~before, before & ~now)
     )
     losses = (lost - gained) / [len(own) for own in slices.values()]
-    p_values, least = binom.cdf(gained, gained + lost, 0.5), 0.5 ** (gained + lost)
+    p_values, differing = binom.cdf(gained, gained + lost, 0.5), gained + lost
+    if groups is not None:
+        change = now.astype(int) - before
+        flips = [
+            sign_flips(change[own], groups[own], alternative="less") for own in slices.values()
+        ]
+        tests = [(p, n) if n >= FEWEST else (1.0, 0) for p, n in flips]
+        p_values, differing = np.array(tests).T
+    least = 0.5**differing
     tested = next(k for k in range(1, len(losses) + 1) if (least <= LEVEL / k).sum() <= k)
     refused = (losses > limit + 1e-9) & (p_values <= LEVEL / tested)
     worst = int(np.lexsort((losses, refused))[-1])

@@ -20,7 +20,8 @@ from imageproof.base.html.templates import templates
 from imageproof.base.pictures import TREATMENTS
 from imageproof.dvc import provenance
 from imageproof.judge import slices
-from imageproof.judge.behaviour import accuracies, fragile_line, words
+from imageproof.judge.behaviour import accuracies, words
+from imageproof.judge.doubts import beyond_chance, fragile
 from imageproof.mlflow.page import HISTORY
 from imageproof.mlflow.runs import own_tags, tag
 from imageproof.outputs import ClassFigures
@@ -143,7 +144,7 @@ def _behaviour(metrics: Mapping[str, float]) -> dict[str, Any]:
         return {
             "behaviour": {words(name): each for name, each in accuracies(found).items()},
             "disturbed_images": round(found["images"]),
-            "fragile": fragile_line("It", found),
+            "fragile": beyond_chance({"this version": fragile(found)}),
         }
     return {"behaviour": {}}
 

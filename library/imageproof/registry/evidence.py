@@ -27,6 +27,7 @@ from imageproof.dvc import provenance
 from imageproof.judge.confidence import answer_sets, coverage_p_value, measure, threshold
 from imageproof.judge.gate import Check, Contender, Decision, Facts
 from imageproof.judge.gate_checks import decide, right_by_class
+from imageproof.judge.groups import independent
 from imageproof.judge.slices import find_slices
 from imageproof.judge.timing import request_times
 from imageproof.mlflow.runs import own_tags
@@ -78,7 +79,8 @@ def judge_by_holdout(
     else:
         predict = files.load(threads=threads).predict
         probabilities = predict(holdout.images)
-        challenger = Contender.answering(name, probabilities, holdout.labels, files.signature)
+        reference, signature = holdout.labels, files.signature
+        challenger = Contender.answering(name, probabilities, reference, signature, holdout.groups)
         if not challenger.finding:
             truth = files.calibration.truth_probabilities
             answers |= _on_holdout(probabilities, holdout, truth, project.confidence.coverage)
@@ -138,6 +140,7 @@ def judge_by_holdout(
         former=former,
         names=names,
         slices=find_slices(project.metadata(split.rows, root))[0],
+        groups=holdout.groups,
         approval=approval,
         rows_md5=rows_md5,
     )
@@ -160,20 +163,24 @@ def _on_holdout(
     probabilities: Probabilities, holdout: Dataset, truth: NDArray[np.float32], asked: float
 ) -> dict[str, float]:
     """The fields of Facts on answer sets; `truth` is that of `outputs.Calibration`."""
-    found = measure(answer_sets(probabilities, threshold(truth, asked)), holdout.labels)
-    covered, n = round(found.coverage * len(holdout)), len(holdout)
+    sets = answer_sets(probabilities, threshold(truth, asked))
+    found = measure(sets, holdout.labels)
+    held = sets[np.arange(len(holdout)), holdout.labels]
+    n = round(independent(held, holdout.groups) * len(holdout))
+    covered = round(found.coverage * n)
     p_value = coverage_p_value(covered, n, validation_rows=len(truth), coverage=asked)
     shares = {"coverage": found.coverage, "unsure": found.unsure}
     return shares | {"coverage_asked": asked, "coverage_p_value": p_value}
 
 
-def _on_test(predict: Predict, holdout: Split, path: Path) -> dict[str, int]:
+def _on_test(predict: Predict, holdout: Split, path: Path) -> dict[str, float]:
     """The fields of Facts on the test rows that are no hold-out rows."""
     test = load_split(path)
     others = ~np.isin(test.rows, holdout.rows)  # all, but with `split.holdout_within_test`
     rows = test.data.take(np.flatnonzero(others))
     right = predict(rows.images).argmax(axis=1) == rows.labels
-    return {"test_right": int(right.sum()), "test_rows": len(rows)}
+    share = independent(right, rows.groups) if len(rows) else 1.0
+    return {"test_right": right.sum() * share, "test_rows": len(rows) * share}
 
 
 def _check_splits(run: TrainedRun, project: Project, root: Path) -> None:

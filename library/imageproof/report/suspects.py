@@ -17,6 +17,7 @@ from imageproof.project import Project
 
 SHOWN = 200  # pictures on the page
 LEAST = 50.0  # % of the labels that a model must agree with, to doubt others
+TRUSTED = 80.0  # the same, to say how many are wrong: below, most that it doubts are right
 
 
 def find_suspects(ask: Ask, model: str, project: Project, *, folds: int, out: Path) -> str:
@@ -33,7 +34,9 @@ def find_suspects(ask: Ask, model: str, project: Project, *, folds: int, out: Pa
     fold = folds_of(labels, rows["hash"].tolist(), folds=folds, seed=project.seed)
     probabilities = _judged(Dataset(images, labels), fold, ask, model, classes=classes)
     found, count = suspects(labels, probabilities)
-    said = f"About {count:,} of {len(labels):,} labels are wrong, {len(found):,} are doubtful"
+    agree = 100 * float(np.mean(probabilities.argmax(axis=1) == labels))
+    said = f"{model} agrees with {agree:.1f} % of {len(labels):,} labels: {estimate(agree, count)}"
+    said = f"{said}; {len(found):,} are doubtful"
     names = np.array(project.data.class_names)
     table = rows.iloc[found["row"]][["file", "name", "part"]].assign(
         label=names[labels[found["row"]]],
@@ -47,6 +50,13 @@ def find_suspects(ask: Ask, model: str, project: Project, *, folds: int, out: Pa
     page = render(said, table, images[found["row"][:SHOWN]], source=out.name)
     write_text(out.with_suffix(".html"), page)
     return said
+
+
+def estimate(agree: float, count: int) -> str:
+    """How many labels are wrong by a model that agrees with so many % of them, if it can tell."""
+    if agree < TRUSTED:
+        return f"too few to say how many are wrong ({TRUSTED:g} % are needed)"
+    return f"about {count:,} are wrong"
 
 
 def _judged(data: Dataset, fold: Rows, ask: Ask, model: str, *, classes: int) -> Probabilities:

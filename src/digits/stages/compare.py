@@ -13,9 +13,12 @@ from digits.params import load as load_params
 from imageproof import artifacts
 from imageproof.artifacts import LAYOUT
 from imageproof.base import inference, process
+from imageproof.base.dataset import Dataset
 from imageproof.base.files import replacing, write_json
-from imageproof.judge import behaviour, caret, comparison, confusion, few_rows, leaderboard, timing
+from imageproof.judge import caret, comparison, confusion, doubts, few_rows, leaderboard, timing
+from imageproof.judge.confidence import TEMPERATURE_1
 from imageproof.judge.confusion_csv import read_matrix, write_cells
+from imageproof.judge.groups import independent
 from imageproof.judge.leaderboard import Row
 from imageproof.report.plots.comparison import pareto
 from imageproof.report.plots.model import learning_curves
@@ -43,11 +46,14 @@ def main() -> None:
     answers = {m: each.read_predictions()["test"].argmax(axis=1) for m, each in evaluated.items()}
     seconds = {row.model: timing.comparable_s(row.elapsed_s, row.shared_cores) for row in rows}
     candidates = [comparison.Candidate(m, answers[m], seconds[m]) for m in models]
-    pairs = [comparison.compare_pair(a, b, test.labels) for a, b in combinations(candidates, 2)]
+    pairs = [
+        comparison.compare_pair(*both, test.labels, test.groups)
+        for both in combinations(candidates, 2)
+    ]
     found = {
         "models": [row._asdict() for row in rows],
         "pairs": [comparison.as_dict(pair) for pair in pairs],
-        "verdicts": said(params, rows, pairs, evaluated),
+        "verdicts": said(params, rows, pairs, evaluated, test),
     }
     write_json(artifacts.COMPARISON, found)
     ratios = leaderboard.time_ratios(rows)
@@ -61,28 +67,48 @@ def main() -> None:
 
 
 def said(
-    params: Params, rows: Sequence[Row], pairs: Sequence[comparison.Pair], evaluated: Evaluated
+    params: Params,
+    rows: Sequence[Row],
+    pairs: Sequence[comparison.Pair],
+    evaluated: Evaluated,
+    test: Dataset,
 ) -> list[str]:
-    """The comparison in words: which model to take, then what to doubt of each."""
+    """The comparison in words: which model to take, what to doubt of each, and every two."""
     seconds = {row.model: timing.comparable_s(row.elapsed_s, row.shared_cores) for row in rows}
-    histories = {model: artifacts.TrainOutputs(model).read_history() for model in evaluated}
-    on_test = {model: each.read_statistics()["test"] for model, each in evaluated.items()}
-    fragile = [behaviour.fragile_line(m, each.read_behaviour()) for m, each in evaluated.items()]
     runs = {model: artifacts.TrainOutputs(model).read_run() for model in evaluated}
     processors = {model: run.tags.get("cpu", "") for model, run in runs.items()}
     summary = LAYOUT.read_split_summary()
-    names = [*on_test[rows[0].model]["by_class"]]
+    names = [*evaluated[rows[0].model].read_statistics()["test"]["by_class"]]
+    train_rows = summary["rows"]["train"]
+    held_against = {
+        row.model: doubts_of(row, evaluated[row.model], test, train_rows) for row in rows
+    }
     return [
         *([comparison.choice(pairs, seconds)] if pairs else []),
-        *leaderboard.unfinished(histories),
-        *leaderboard.guessing({model: of["overall"] for model, of in on_test.items()}),
-        *leaderboard.weak_classes(rows),
+        *doubts.beyond_chance(held_against),
         *map(comparison.verdict, pairs),
-        *leaderboard.doubts(rows),
+        *leaderboard.shared_times(rows),
         *leaderboard.other_processors(processors),
-        *filter(None, fragile),
         *artifacts.copies_found(summary),
         *few_rows.few_holdout_rows(summary, params.promote, names),
+    ]
+
+
+def doubts_of(
+    row: Row, evaluated: artifacts.EvaluateOutputs, test: Dataset, train_rows: int
+) -> list[doubts.Doubt]:
+    """What may be said against a model, by its outputs."""
+    statistics = evaluated.read_statistics()["test"]
+    probabilities = evaluated.read_predictions()["test"]
+    share = independent(probabilities.argmax(axis=1) == test.labels, test.groups)
+    last = artifacts.TrainOutputs(row.model).read_history()[-1]
+    remark = f"; {TEMPERATURE_1}" * (row.temperature == 1)
+    return [
+        doubts.unlearnt(last["accuracy"], train_rows),
+        doubts.guessing(statistics["overall"], share * len(test)),
+        doubts.weak_class(statistics["by_class"], share * len(test)),
+        doubts.misleading(probabilities, test.labels, share, remark),
+        *doubts.fragile(evaluated.read_behaviour()),
     ]
 
 

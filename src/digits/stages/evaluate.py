@@ -18,6 +18,7 @@ from imageproof.judge import caret, confidence, confusion, scores, slices
 from imageproof.judge import disturbances as behaviour
 from imageproof.judge.confusion_csv import write_matrix
 from imageproof.judge.explain import Heat, occlusion
+from imageproof.judge.groups import Intervals
 from imageproof.outputs import read_calibration
 from imageproof.report.plots import confusion as matrix_plots
 from imageproof.report.plots import images
@@ -48,8 +49,10 @@ def main(model: str) -> None:
         matrices = write_figures(outputs, splits, probabilities, names=names)
         found = answer_sets_worth(model, splits, probabilities, params.confidence.coverage)
         write_json(outputs.confidence, found)
-        answered = {name: (probabilities[name], data.labels) for name, data in splits.items()}
-        by_confidence = {name: scores.reliability(*both) for name, both in answered.items()}
+        answered = {
+            name: (probabilities[name], data.labels, data.groups) for name, data in splits.items()
+        }
+        by_confidence = {name: scores.reliability(*each) for name, each in answered.items()}
         write_by_split(outputs.reliability, by_confidence)
         write_slices(model, stored, probabilities)
         mistakes = scores.most_confident_mistakes(test, clean, limit=24)
@@ -76,7 +79,11 @@ def write_figures(
         predicted = probabilities[name].argmax(axis=1)
         matrices[name] = confusion.confusion_matrix(predicted, data.labels, classes=len(names))
         metrics[name] = scores.score_probabilities(probabilities[name], data.labels)
-        tables[name] = caret.statistics(matrices[name], classes=names)._asdict()
+        effective = None
+        if data.groups is not None:
+            effective = Intervals(predicted == data.labels, data.groups).effective()
+        statistics = caret.statistics(matrices[name], classes=names, effective=effective)
+        tables[name] = statistics._asdict()
         write_matrix(outputs.matrices[name], matrices[name], names=names)
     write_json(outputs.metrics, metrics)
     write_json(outputs.statistics, tables)
@@ -94,7 +101,7 @@ def write_slices(
     for name, (data, rows) in splits.items():
         found, left_out = slices.find_slices(artifacts.metadata(rows))
         hits = probabilities[name].argmax(axis=1) == data.labels
-        tables[name] = slices.measure(found, hits)
+        tables[name] = slices.measure(found, hits, data.groups)
         for line in left_out:
             print(f"{model}, {name}: {line}")
     write_by_split(artifacts.EvaluateOutputs(model).slices, tables)
@@ -118,7 +125,7 @@ def answer_sets_worth(
     found: dict[str, Any] = {"asked": coverage, "threshold": limit}
     for name, data in splits.items():
         sets = confidence.answer_sets(probabilities[name], limit)
-        found[name] = confidence.measure(sets, data.labels)._asdict()
+        found[name] = confidence.measure(sets, data.labels, data.groups)._asdict()
     return found
 
 

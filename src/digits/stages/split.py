@@ -16,7 +16,7 @@ def main() -> None:
     columns = None if params.split.group else ["part", "label", "hash"]
     images, rows = packed.load(PACK, columns=columns)
     parts = split(rows, percent=params.data.percent, params=params.split, seed=params.seed)
-    data = Dataset(images, rows["label"].to_numpy())
+    data = Dataset(images, rows["label"].to_numpy(), grouping.numbers(rows, params.split.group))
     for name, own in parts.items():
         save_split(split_path(name), Split(data, own), picks=own)
     sources = packed.load_summary(PACK)["sources"]

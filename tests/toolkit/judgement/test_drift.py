@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.stats import chi2_contingency, ks_2samp
+from scipy.stats import binom, chi2_contingency, ks_2samp
 
 from imageproof.judge.drift import (
+    DRAWS,
     Comparison,
     KnownFeatures,
     compare_accuracy,
@@ -16,6 +17,7 @@ from imageproof.judge.drift import (
 RNG = np.random.default_rng(0)
 LEAST, LEVEL = 0.1, 0.01
 CLASSES, WIDTH = 5, 32
+UNEVEN = [0.4, 0.3, *[0.05] * 4, *[0.025] * 4]  # shares of ten classes
 
 
 def drifted(comparison):
@@ -36,6 +38,35 @@ def test_counts_are_compared_as_scipy_does():
     new, known = np.array([30, 0, 55, 20]), np.array([300, 0, 450, 250])
     expected = chi2_contingency(np.stack([new, known])[:, [0, 2, 3]])
     assert compare_counts("classes", new, known, LEAST).p_value == pytest.approx(expected.pvalue)
+
+
+def clean_sample(random, rows, known):
+    """Whether anything is called drift of a sample of the same kind as all that is known."""
+    inks, contrasts, classes, distances = known
+    comparisons = [
+        compare_values("mean_ink", random.normal(size=rows), inks, LEAST),
+        compare_values("contrast", random.integers(200, 256, rows), contrasts, LEAST),
+        compare_counts("class_shares", random.multinomial(rows, UNEVEN), classes, LEAST),
+        compare_counts("features", random.multinomial(rows, [0.5, 0.45, 0.05]), distances, 0.03),
+    ]
+    return any(drift.drifted for drift in judge(comparisons, 0.02))
+
+
+def test_clean_samples_of_few_images_do_not_drift():
+    random = np.random.default_rng(0)
+    known = random.normal(size=6000), random.integers(200, 256, 6000)
+    known += random.multinomial(6000, UNEVEN), random.multinomial(6000, [0.5, 0.45, 0.05])
+    alarms = sum(clean_sample(random, rows, known) for rows in (25, 100) for _ in range(200))
+    most = binom.ppf(0.975, 400, 0.02)  # 8 are promised; by chance, in 97.5 % of the tests, 14
+    print(f"{alarms} of 400 clean samples called drift; at most {most:.0f}")
+    assert alarms <= most
+
+
+def test_many_classes_are_compared_in_little_memory():
+    known = np.full(1000, 48)
+    new = np.zeros(1000, int)
+    new[:5] = 20
+    assert compare_counts("classes", new, known, LEAST).p_value == 1 / (1 + DRAWS)
 
 
 def test_a_shift_drifts_and_a_significant_trifle_does_not():

@@ -31,7 +31,7 @@ METRICS = {
     **{"train_rows": 48000, "validation_rows": 6000, "test_rows": 10000, "holdout_rows": 6000},
     **{"test_accuracy": 0.9902, "test_accuracy_lower": 0.9881, "test_accuracy_upper": 0.9920},
     **{"holdout_accuracy": 0.992, "behaviour_images": 2000},
-    **{"behaviour_clean": 0.9902, "behaviour_invert": 0.4719},
+    **{"behaviour_clean": 0.9902, "behaviour_invert": 0.472},
     **{"test_coverage": 0.9912, "test_coverage_lower": 0.9892, "test_coverage_upper": 0.9929},
 }
 HOSTILE = [
@@ -103,10 +103,10 @@ def test_it_says_what_was_measured_and_what_follows_from_it() -> None:
         "| coverage of answer sets | 0.9912 (0.9892 to 0.9929) | n/a |",
         "| one | 0.5000 | 0.5000 |",
         "| two | n/a | 0.5000 |",
-        "| with inverted contrast | 0.4719 (0.4499 to 0.4942) |",
+        "| with inverted contrast | 0.4720 (0.4499 to 0.4942) |",
         "| kind | ok |  |  |",
         "- Weakest class: one, of whose test images it recognises 50.0 %",
-        "- It is fragile: accuracy falls by 52 points on images with inverted contrast",
+        "- Fragile, as accuracy falls: this version by 52 points on images with inverted contrast",
         "calibrated by one temperature, 1.0000, fitted on the validation rows",
         "of one training with seed 42;",
     ):

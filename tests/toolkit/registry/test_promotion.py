@@ -101,6 +101,20 @@ class TestPromote:
         line = finding(DataError, partial(promote, fighter(EVEN)))
         assert line == f"{LAYOUT.packed_rows}: not found; `dvc repro pack` makes it"
 
+    def test_few_writers_prove_nothing(self, promote):
+        holdout = LAYOUT.read_split("holdout")
+        writers = np.arange(len(holdout.rows)) // 400  # five, of whom one loses rows
+        grouped = replace(holdout.data, groups=writers)
+        save_split(split_path("holdout"), Split(grouped, holdout.rows))
+        record_outputs()
+        promote(fighter(ALSO_EVEN))
+        decision = promote(fighter(ALSO_EVEN, EVEN)).decision
+        checks = {check.name: check for check in decision.checks}
+        assert checks["paired_test"].passed
+        assert "by 1 groups that differ; too few groups to tell" in checks["paired_test"].found
+        alone = 0.9797  # the lower end of a class that is all right, on independent rows
+        assert decision.figures["least_class_sensitivity"] < alone - 0.02
+
     def test_an_unknown_origin_is_refused(self, promote):
         for tags, refused_by in (
             ({"git_dirty": "true"}, "clean_commit"),

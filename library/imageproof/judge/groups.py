@@ -1,0 +1,130 @@
+"""Tests and intervals where rows come in groups, such as a writer's images.
+
+Rows of one group are right or wrong together, so that many rows of few groups say little.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta, binomtest, t
+
+from imageproof.base.dataset import Hits, Rows
+
+FEWEST = 6  # groups that differ: of fewer no two-sided p-value is below 0.05
+SIDE = 0.025  # of a 95 % interval
+
+Values = NDArray[np.int64] | Hits  # (n,)
+
+
+def sign_flips(
+    differences: Values, groups: Rows, *, alternative: Literal["two-sided", "less"] = "two-sided"
+) -> tuple[float, int]:
+    """P-value of a paired test whose units are groups, and how many groups differ.
+
+    `differences` (n,) are 1 where only one model is right, -1 where only the other one is, else 0;
+    `less`: that there are more of the latter. If both are equally good, the sum of a group may as
+    well have the other sign (Fisher's randomization test). The distribution over all signs is
+    exact, by its characteristic function, the product of cosines (Pagano and Tritchler 1983,
+    doi:10.1080/01621459.1983.10477990). With each row in a group of its own, it is McNemar's test.
+    """
+    sums = _sums(differences, groups)[0].astype(np.int64)
+    sizes, counts = np.unique(np.abs(sums[sums != 0]), return_counts=True)
+    total = int(sizes @ counts)
+    angles = 2 * np.pi * np.arange(2 * total + 1) / (2 * total + 1)
+    waves = np.prod(np.cos(np.outer(sizes, angles)) ** counts[:, None], axis=0)
+    chances = np.fft.fftshift(np.fft.fft(waves).real) / len(angles)  # of sums -total…total
+    possible = np.arange(-total, total + 1)
+    extreme = possible <= sums.sum()
+    if alternative == "two-sided":
+        extreme = np.abs(possible) >= abs(sums.sum())
+    differing = int(counts.sum())
+    return float(np.clip(chances[extreme].sum(), 0.5**differing, 1)), differing
+
+
+class Intervals:
+    """95 % intervals of the share of rows that are right, in all rows and in parts of them.
+
+    They are the exact ones of Clopper and Pearson (1934), with groups on `effective_rows`.
+    """
+
+    def __init__(self, hits: Hits, groups: Rows | None = None) -> None:
+        self._hits, self._groups = hits, groups
+        self._correlation = 0.0 if groups is None else correlation(hits, groups)
+
+    def of(self, rows: Rows | slice = slice(None)) -> tuple[float, float]:
+        hits = self._hits[rows]
+        if self._groups is None:
+            interval = binomtest(int(hits.sum()), len(hits)).proportion_ci()
+            return float(interval.low), float(interval.high)
+        return clopper_pearson(float(hits.mean()), self.effective(rows))
+
+    def effective(self, rows: Rows | slice = slice(None)) -> float:
+        """How many independent rows tell as much as these."""
+        if self._groups is None:
+            return float(len(self._hits[rows]))
+        return effective_rows(self._groups[rows], self._correlation)
+
+
+def independent(hits: Hits, groups: Rows | None) -> float:
+    """The share of the rows, 0…1, that would tell as much if they were independent."""
+    return Intervals(hits, groups).effective() / len(hits)
+
+
+def clopper_pearson(share: float, rows: float) -> tuple[float, float]:
+    """The exact interval of a share 0…1 of so many rows, which need not be a whole number."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"{share} is no share")
+    right, wrong = share * rows, (1 - share) * rows
+    low = beta.ppf(SIDE, right, wrong + 1) if right else 0.0
+    high = beta.ppf(1 - SIDE, right + 1, wrong) if wrong else 1.0
+    return float(low), float(high)
+
+
+def at_least(share: float, rows: float, chance: float) -> float:
+    """The probability that so large a share of the rows is right, or a larger one, if `chance` is
+    that of each: the binomial distribution, which needs no whole numbers as a beta distribution."""
+    right = share * rows
+    return float(beta.cdf(chance, right, rows - right + 1)) if right else 1.0
+
+
+def at_most(share: float, rows: float, chance: float) -> float:
+    """The same of so small a share, or a smaller one."""
+    return at_least(1 - share, rows, 1 - chance)
+
+
+def correlation(values: Values, groups: Rows) -> float:
+    """The correlation 0…1 of two rows of one group; 0 if nothing tells, as where all are right.
+
+    It makes the design effect of all rows (see `effective_rows`) that of Rao and Scott 1992,
+    doi:10.2307/2532311: the variance of the mean, estimated from the groups' sums, over that of
+    independent rows.
+    """
+    sums, sizes = _sums(values - values.mean(dtype=np.float64), groups)
+    spread, pairs, count = float(np.var(values)) * len(values), sizes @ (sizes - 1), len(sizes)
+    if not spread or not pairs or count < 2:
+        return 0.0
+    effect = count / (count - 1) * (sums @ sums) / spread
+    return float(np.clip((effect - 1) * len(values) / pairs, 0, 1))
+
+
+def effective_rows(groups: Rows, correlation: float) -> float:
+    """How many independent rows tell as much: n / deff, and 0 of one group.
+
+    deff = 1 + correlation · (mean size that a row meets - 1), at least 1 (Kish 1965, «Survey
+    Sampling»). That it is estimated from few groups costs rows by Student's t (Korn and Graubard
+    1998, «Confidence intervals for proportions with small expected number of positive counts»).
+    """
+    _, sizes = _sums(groups, groups)
+    rows, count = len(groups), len(sizes)
+    if count < 2:
+        return 0.0
+    effect = 1 + correlation * (sizes @ sizes / rows - 1)
+    return float(rows / effect * (t.ppf(SIDE, rows - 1) / t.ppf(SIDE, count - 1)) ** 2)
+
+
+def _sums(values: Values, groups: Rows) -> tuple[NDArray[np.float64], Rows]:
+    """The sum of the values, and the number of rows, of each group."""
+    _, group = np.unique(groups, return_inverse=True)
+    sums = np.bincount(group, weights=values.astype(np.float64))
+    return sums.astype(np.float64), np.bincount(group).astype(np.int64)

@@ -1,0 +1,148 @@
+"""Rows in groups: two models without a difference differ no more often than chance allows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binomtest
+
+from imageproof.judge.comparison import Candidate, compare_pair, mcnemar_exact, verdict
+from imageproof.judge.gate import Contender, PromoteParams
+from imageproof.judge.gate_checks import Paired, against
+from imageproof.judge.groups import Intervals, clopper_pearson, effective_rows, sign_flips
+from imageproof.judge.slices import find_slices, measure, read_table, slice_loss, weakest
+
+DRAWS, ACCURACY, LEVEL = 300, 0.8, 0.05
+PARAMS = PromoteParams(**dict.fromkeys(PromoteParams.model_fields) | {"paired_test": LEVEL})
+MODEL = Contender("m", None, "")
+
+
+def clustered(random, sizes, correlation):
+    """Hits (n,) of a model whose accuracy differs from group to group: beta-binomial."""
+    spread = (1 - correlation) / correlation
+    shares = random.beta(ACCURACY * spread, (1 - ACCURACY) * spread, len(sizes))
+    return random.random(sizes.sum()) < np.repeat(shares, sizes)
+
+
+def draw(random, *, few):
+    """The sizes of 30 groups of 4 to 50 rows, or of 338 groups of 4, and the group of each row."""
+    sizes = random.integers(4, 51, 30) if few else np.full(338, 4)
+    return sizes, np.repeat(np.arange(len(sizes)), sizes)
+
+
+def paired_p(before, now, groups):
+    """What the gate's paired test says of the challenger."""
+    [check] = against(Paired(now, before, groups), MODEL, MODEL, {}, PARAMS)
+    return check.figures["worse_p_value"]
+
+
+@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize("correlation", [0.1, 0.3, 0.6])
+def test_paired_test_refuses_no_more_than_chance(few, correlation):
+    random = np.random.default_rng(0)
+    verdicts, gate, covered = 0, 0, 0
+    for _ in range(DRAWS):
+        sizes, groups = draw(random, few=few)
+        first, second = (clustered(random, sizes, correlation) for _ in range(2))
+        truth = np.ones(len(groups), int)
+        a, b = (Candidate(n, h.astype(int), None) for n, h in (("a", first), ("b", second)))
+        verdicts += compare_pair(a, b, truth, groups).p_value < LEVEL
+        gate += paired_p(first, second, groups) < LEVEL
+        low, high = Intervals(first, groups).of()
+        covered += low <= ACCURACY <= high
+    shares = np.array([verdicts, gate, covered]) / DRAWS
+    kind = "30 of 4 to 50" if few else "338 of 4"
+    print(f"{kind}, correlation {correlation}: verdict, gate, interval {shares.round(3)}")
+    assert 0.02 <= shares[0] <= 0.08
+    assert 0.02 <= shares[1] <= 0.08
+    assert shares[2] >= 0.9  # on independent rows down to 0.34
+
+
+def test_rows_of_their_own_are_mcnemars():
+    random = np.random.default_rng(1)
+    for _ in range(20):
+        differences = random.integers(-1, 2, 60)
+        only = int((differences > 0).sum()), int((differences < 0).sum())
+        for alternative in ("two-sided", "less"):
+            p_value, differing = sign_flips(differences, np.arange(60), alternative=alternative)
+            assert p_value == pytest.approx(mcnemar_exact(*only, alternative=alternative))
+            assert differing == sum(only)
+    assert sign_flips(np.zeros(9, int), np.arange(9) % 3) == (1.0, 0)
+
+
+def test_sign_flips_count_every_sign():
+    groups = np.repeat(np.arange(7), [5, 3, 3, 2, 2, 1, 4])
+    differences = np.array([1] * 5 + [-1] * 3 + [1, 1, 0, 1, 1, -1, 1, 1, -1, -1, 0, 0])
+    sums = np.array([differences[groups == group].sum() for group in range(7)])
+    signs = np.array(np.meshgrid(*[[-1, 1]] * 7)).reshape(7, -1)
+    drawn = sums @ signs
+    p_value, differing = sign_flips(differences, groups, alternative="less")
+    assert p_value == pytest.approx(np.mean(drawn <= sums.sum()))
+    both, _ = sign_flips(differences, groups)
+    assert both == pytest.approx(np.mean(np.abs(drawn) >= abs(sums.sum())))
+    assert differing == np.count_nonzero(sums)
+
+
+def test_interval_is_that_of_fewer_rows():
+    hits = np.arange(400) % 10 > 0
+    alone = Intervals(hits).of()
+    assert alone == tuple(map(float, binomtest(360, 400).proportion_ci()))
+    assert Intervals(hits, np.arange(400)).of() == pytest.approx(alone)
+    low, high = Intervals(np.repeat(hits[:40], 10), np.repeat(np.arange(40), 10)).of()
+    assert (low, high) == pytest.approx(binomtest(36, 40).proportion_ci(), abs=0.01)
+    assert clopper_pearson(1.0, 40) == pytest.approx(tuple(binomtest(40, 40).proportion_ci()))
+
+
+def test_all_right_in_few_groups_proves_little():
+    right = np.ones(600, bool)
+    low, high = Intervals(right, np.arange(600) % 30).of()
+    assert 0.99 < low < binomtest(600, 600).proportion_ci().low
+    assert high == 1
+    assert Intervals(right, np.arange(600) % 2).of()[0] < 0.8
+    assert Intervals(right, np.zeros(600, int)).of() == (0, 1)
+    assert effective_rows(np.zeros(600, int), 0.0) == 0
+
+
+def test_fewer_than_six_groups_give_no_verdict():
+    truth, groups = np.ones(100, int), np.repeat(np.arange(5), 20)
+    better, worse = Candidate("a", truth, 1.0), Candidate("b", 1 - truth, 2.0)
+    pair = compare_pair(better, worse, truth, groups)
+    assert (pair.p_value, pair.within_noise) == (None, True)
+    line = verdict(pair)
+    assert line.startswith("no verdict, as fewer than 6 groups differ: a gains 100.0 points over b")
+    assert "too few groups" in line
+    pair = compare_pair(better, worse, truth, np.arange(100) % 6)
+    assert pair.p_value == pytest.approx(2 / 2**6)
+
+
+def test_gate_says_that_groups_are_too_few():
+    now, before = np.zeros(100, bool), np.ones(100, bool)
+    for count, passed in ((5, True), (6, False)):
+        paired = Paired(now, before, np.arange(100) % count)
+        [check] = against(paired, MODEL, MODEL, {}, PARAMS)
+        assert check.passed == passed
+        assert ("too few groups to tell, 6 needed" in check.found) == passed
+
+
+def test_slice_of_one_group_has_no_interval(tmp_path):
+    groups = np.repeat(np.arange(8), 25)
+    metadata = pd.DataFrame({"writer": groups.astype(str), "pen": np.tile(["ink", "lead"], 100)})
+    slices, _ = find_slices(metadata)
+    hits = np.random.default_rng(0).random(200) < 0.8
+    measure(slices, hits, groups).assign(split="test").to_csv(tmp_path / "slices.csv")
+    table = read_table(tmp_path / "slices.csv")
+    assert table[table["column"] == "writer"]["lower"].isna().all()
+    assert table[table["column"] == "pen"]["lower"].notna().all()
+    texts, count = weakest(table, "test")
+    assert count == 10
+    assert {row[3] for row in texts if row[0].startswith("writer")} == {"one group only"}
+
+
+def test_loss_in_a_slice_counts_groups():
+    groups = np.repeat(np.arange(20), 20)
+    slices = {("pen", "ink"): np.arange(400)}
+    before = np.ones(400, bool)
+    now = groups >= 2  # all of two groups are lost
+    assert not slice_loss(slices, before, now, 0.05)[0]
+    assert slice_loss(slices, before, now, 0.05, groups)[0]
+    now = np.arange(400) % 20 >= 2  # two rows of each group
+    assert not slice_loss(slices, before, now, 0.05, groups)[0]
