@@ -104,6 +104,4 @@ def mlflow() -> Guard:
         os.environ.setdefault(variable, ",".join(patterns))
     from mlflow.server.fastapi_app import app
 
-    from imageproof.base.alias_events import AliasEvents
-
-    return Guard(AliasEvents(app))
+    return Guard(app)
