@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from io import StringIO
 from math import inf
 from typing import Any
 
@@ -18,8 +17,6 @@ from imageproof.base.files import text_sha256
 from imageproof.base.html.templates import templates
 from imageproof.base.pictures import TREATMENTS
 from imageproof.dvc import provenance
-from imageproof.judge import slices
-from imageproof.judge.behaviour import accuracies, fragile_line, words
 from imageproof.mlflow.page import HISTORY
 from imageproof.mlflow.runs import own_tags, tag
 from imageproof.outputs import EVALUATED, ClassFigures
@@ -112,13 +109,11 @@ def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
         "names": [*by_class] or [*range(files.classes)],
         "by_class": by_class,
         "weakest": min(recognised, key=lambda name: recognised[name], default=None),
-        "slices": _slices(origin.run_id),
         "figures": [
             [words, *(_with_interval(metrics, f"{split}_{name}") for split in EVALUATED)]
             for name, words in FIGURES.items()
             if f"test_{name}" in metrics
         ],
-        **_behaviour(metrics),
         "gate": json.loads(check_gate_record(origin) or "null"),
         "data": provenance.described_data(origin.data_md5, origin.git_commit),
         "code": repository.origin(),
@@ -131,28 +126,6 @@ def _by_class(run_id: str) -> dict[str, dict[str, float | None]]:
     with suppress(*DAMAGED):
         text = _read(run_id, "statistics.json")
         return TypeAdapter(dict[str, ClassFigures]).validate_json(text)["test"].by_class
-    return {}
-
-
-def _behaviour(metrics: Mapping[str, float]) -> dict[str, Any]:
-    """What is known of disturbed images; nothing if the run has none that can be read."""
-    prefix = "behaviour_"
-    found = {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
-    with suppress(*DAMAGED, OverflowError):
-        return {
-            "behaviour": {words(name): each for name, each in accuracies(found).items()},
-            "disturbed_images": round(found["images"]),
-            "fragile": fragile_line("It", found),
-        }
-    return {"behaviour": {}}
-
-
-def _slices(run_id: str) -> dict[str, tuple[list[list[str]], int]]:
-    """Of each split what `slices.weakest` returns; empty as above."""
-    with suppress(*DAMAGED):
-        table = slices.read_table(StringIO(_read(run_id, "slices.csv")))
-        found = {split: slices.weakest(table, split) for split in EVALUATED}
-        return {split: each for split, each in found.items() if each[1]}
     return {}
 
 
