@@ -7,7 +7,6 @@ from imageproof.base.dataset import Labels, Probabilities
 
 ECE_BINS = 15
 Z_95 = 1.645  # 95 % of a normal distribution lie below
-SUM_TOLERANCE = 1e-3  # half precision rounds the sum of a row by that much
 
 
 def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
@@ -33,19 +32,6 @@ def chance_calibration_error(probabilities: Probabilities) -> float:
     gaps = np.sqrt(variance) / len(confidence)
     mean, spread = np.sqrt(2 / np.pi) * gaps.sum(), np.sqrt((1 - 2 / np.pi) * (gaps**2).sum())
     return float(mean + Z_95 * spread)
-
-
-def not_probabilities(answers: np.ndarray) -> str | None:
-    """Why the rows of float (n, classes) are no probability distributions; None if they are."""
-    with np.errstate(invalid="ignore"):  # infinite answers of both signs
-        sums = answers.sum(axis=1, dtype=np.float64)
-    valid = (answers >= 0).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)
-    if valid.all():
-        return None
-    row = int(np.argmin(valid))
-    wrong = f"{np.count_nonzero(~valid)} of {len(valid)} answers are no probabilities"
-    span = f"{answers[row].min():g}…{answers[row].max():g}"
-    return f"{wrong} (row {row} has {span} and sums to {sums[row]:g})"
 
 
 def normalised(probabilities: Probabilities) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from imageproof.base.dataset import Labels, Probabilities
 from imageproof.base.files import StrictModel
+from imageproof.base.inference import not_probabilities
 from imageproof.judge import calibration
 
 APPROVAL = "approval"  # check that holds a manual approval or rejection
@@ -54,7 +55,7 @@ class Contender:
 
     `predicted` int64 (n,): predicted classes of the hold-out rows, None if they are unusable; then
     `finding` says why. `by_chance` is the `calibration_error`, 0…1, that a calibrated model
-    may have on so many rows.
+    may have on so many rows; `asked` says how it was asked, which is a check of its own.
     """
 
     name: str
@@ -63,17 +64,23 @@ class Contender:
     finding: str | None = None
     calibration_error: float = nan
     by_chance: float = 0.0
+    asked: str = ""
 
     @classmethod
     def answering(
-        cls, name: str, probabilities: Probabilities, reference: Labels, signature: str = ""
+        cls,
+        name: str,
+        probabilities: Probabilities,
+        reference: Labels,
+        signature: str = "",
+        asked: str = "",
     ) -> "Contender":
         """One that predicts float32 (n, classes) where the true classes are int64 (n,)."""
-        if finding := calibration.not_probabilities(probabilities):
+        if finding := not_probabilities(probabilities):
             return cls(name, None, signature, finding)
         error = calibration.calibration_error(probabilities, reference)
         by_chance = calibration.chance_calibration_error(probabilities)
-        return cls(name, probabilities.argmax(axis=1), signature, None, error, by_chance)
+        return cls(name, probabilities.argmax(axis=1), signature, None, error, by_chance, asked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from imageproof.judge.gate_balance import min_sensitivity, shares, with_remarks
 from imageproof.judge.slices import Slices, slice_loss
 
 NO_SLICES = "no column of metadata that makes slices"
-ORDER = [*PromoteParams.model_fields]  # of the checks
+ORDER = ["answers", *PromoteParams.model_fields]  # of the checks
 
 Champion = Contender | None  # None: there is none
 
@@ -42,7 +42,7 @@ def decide(
     if champion and champion.predicted is not None:
         before = np.equal(champion.predicted, reference)
     if challenger.predicted is None:
-        checks = [Check("answers", False, str(challenger.finding), "probabilities of its classes")]
+        checks = [_answers(str(challenger.finding), passed=False)]
     else:
         hits = np.equal(challenger.predicted, reference)
         right = right_by_class(hits, reference).tolist()
@@ -62,6 +62,10 @@ def decide(
     return Decision(challenger.name, old, (*checks,), rows_md5, (*right,), note)
 
 
+def _answers(found: str, *, passed: bool) -> Check:
+    return Check("answers", passed, found, "the same probabilities however it is asked")
+
+
 def right_by_class(hits: Hits, reference: Labels) -> Labels:
     """How many rows of each class 0…max(reference), int64 (n,), are predicted right."""
     return np.bincount(reference[hits], minlength=int(reference.max()) + 1)
@@ -76,6 +80,8 @@ def alone(
     names: Sequence[str],
 ) -> Iterator[Check]:
     """The checks that need no champion."""
+    if challenger.asked:
+        yield _answers(challenger.asked, passed=True)
     if (limit := params.min_sensitivity) is not None:
         yield min_sensitivity(names, hits, reference, limit)
     if (limit := params.max_calibration_error) is not None:

@@ -162,7 +162,7 @@ class TestPromote:
     def test_answers_that_tell_nothing_are_refused(self, promote):
         promote(fighter())
         for made, says in (
-            ({"last": "Exp"}, "1797 of 1797 answers are no probabilities ("),
+            ({"last": "Exp"}, "asked in one batch: 200 of 200 answers are no probabilities ("),
             ({"shape": (4, 5)}, "takes images (4, 5) and gives 10 classes; the hold-out rows are"),
             ({"classes": 12}, "takes images (8, 8) and gives 12 classes; the hold-out rows are"),
         ):
