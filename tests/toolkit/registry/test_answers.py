@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import onnx
 import pytest
@@ -11,6 +12,7 @@ from arena import NAME, accept, fighter
 from support import finding, project_with
 
 from digits.project import load_project
+from imageproof.artifacts import LAYOUT
 from imageproof.base.errors import DataError, IntegrityError
 from imageproof.registry import promotion
 from imageproof.registry.evidence import judge_by_holdout
@@ -78,6 +80,9 @@ LOOKED_UP = """
   moved = Add(logits, found)
   probabilities = Softmax(moved)
 """
+RESERVED = (
+    "class = Identity(logits) best_class = Identity(class) class_names = Softmax(best_class) "
+)
 MOST = "most = ReduceMax<axes: ints = [1], keepdims: int = 1>(pixels) "
 ROOM = """
   white = Constant<value_float: float = 255.0>()
@@ -93,6 +98,11 @@ GOOD: Mapping[str, Mapping[str, str]] = {
     "normalised": {"nodes": NORMALISED},
     "half precision": {"nodes": HALF},
     "dropout in training": {"nodes": DROPOUT},  # ONNX Runtime leaves it out
+    "our names": {"nodes": f"{RESERVED} probabilities = Identity(class_names)"},
+    "own output class": {
+        "nodes": f"class = Identity(pixels) {SOFTMAX}",
+        "outputs": TWO.format("class"),
+    },
 }
 BAD: Mapping[str, Mapping[str, str]] = {
     "normalised in training": {"nodes": IN_TRAINING},
@@ -152,6 +162,9 @@ def test_sound_model_is_promoted(promote, model):
     assert outcome.decision.failed == []
     assert outcome.decision.checks[0].name == "answers"
     assert Registry(NAME).champion() == "1"
+    holdout = LAYOUT.read_split("holdout").data
+    answers = mlflow.pyfunc.load_model(f"models:/{NAME}/1").predict(holdout.images[:5])
+    assert [*answers["class"]] == [str(label) for label in holdout.labels[:5]]
 
 
 @pytest.mark.parametrize("model", BAD)
