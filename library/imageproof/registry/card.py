@@ -85,7 +85,8 @@ def write_history(registry: Registry) -> None:
     text = f"{above}{HISTORY}\n\n{HEAD}"
     for move in reversed(registry.moves()):
         accuracy = _number(move.figures.get("holdout_accuracy"))
-        who, why = (markdown(each[:100]) for each in (move.by, move.reason))
+        decided_by = ", ".join(filter(None, (move.by, move.approval)))
+        who, why = (markdown(each[:100]) for each in (decided_by, move.reason))
         what = f"{move.action} to {move.after or 'none'}"
         row = f"| {move.at[:16]} | {what} | {accuracy} | {who} | {why} |\n"
         if len(text) + len(row) > MAX_DESCRIPTION:

@@ -20,7 +20,13 @@ from support import active_run, finding, project_with, record_outputs, write_par
 from imageproof.artifacts import LAYOUT, split_path
 from imageproof.base import machine
 from imageproof.base.dataset import Split, save_split
-from imageproof.base.errors import BusyError, DataError, IntegrityError, UsageError
+from imageproof.base.errors import (
+    BusyError,
+    DataError,
+    GateRefusedError,
+    IntegrityError,
+    UsageError,
+)
 from imageproof.base.files import md5, write_json
 from imageproof.cli.console import print_moves, print_outcome
 from imageproof.judge.gate import Check, approval
@@ -43,6 +49,11 @@ def promote(ring):
 
 def gate(changes):
     return partial(judge_by_holdout, project=project_with(changes))
+
+
+def refuse(*asked):
+    checks = (Check("min_accuracy", False, "", ""), Check("paired_test", False, "", ""))
+    return replace(accept(*asked), checks=checks)
 
 
 def artifacts_of(version):
@@ -295,14 +306,46 @@ class TestRollback:
         assert ends == [(None, "1"), ("1", "2"), ("2", "3"), ("3", "1")]
         assert chain.moves()[0].figures == {"figure": 1.0}
 
+    def test_version_that_no_gate_accepted_needs_force(self, chain):
+        first, by_hand, client = (
+            trained_run(find(f"models:/{NAME}/1").run_id),
+            fighter(),
+            MlflowClient(),
+        )
+        for run in (fighter(), first):
+            promotion.promote(run, NAME, judge=refuse)
+        client.create_model_version(NAME, by_hand.uri, by_hand.run_id, model_id=by_hand.model_id)
+        rollback = partial(promotion.rollback, NAME)
+        for version, says in (
+            ("4", "refused by min_accuracy, paired_test"),
+            ("5", "judged by no gate"),
+        ):
+            line = finding(GateRefusedError, partial(rollback, to=version))
+            assert line.startswith(f"models:/{NAME}/{version}: {says}; ")
+            line = finding(UsageError, partial(rollback, to=version, force=True))
+            assert line == "--force: needs a reason, too: --reason TEXT"
+            assert chain.champion() == "3"
+            move = rollback(to=version, force=True, reason="3 is slow")
+            assert move.reason == chain.moves()[-1].reason == f"forced, {says}: 3 is slow"
+            assert rollback(to="1").reason == ""  # it was champion, though refused since
+            assert rollback(to="3", force=True, reason="again").reason == "again"
+
+    def test_deleted_version_is_left_out(self, chain):
+        client = MlflowClient()
+        client.delete_model_version(NAME, "2")
+        client.delete_model_version(NAME, "3")
+        assert promotion.rollback(NAME).after == "1"
+        assert (chain.champion(), chain.moves()[-1].before) == ("1", None)
+
 
 class TestHistory:
     def test_a_move_by_hand_is_a_link_of_the_chain(self, chain):
         MlflowClient().set_registered_model_alias(NAME, "champion", "1")
-        assert chain.moves()[-1].action == "elsewhere"
+        assert (chain.moves()[-1].action, chain.moves()[-1].at) == ("elsewhere", "unknown")
         promotion.promote(fighter(), NAME, judge=accept)
         assert [m.action for m in chain.moves()[-2:]] == ["elsewhere", "promote"]
         assert chain.moves()[-1].before == "1"
+        assert chain.moves()[-2].at == "unknown"
 
     def test_table_names_approver_and_figures(self, ring, capsys, monkeypatch):
         monkeypatch.setenv("COLUMNS", "80")
@@ -318,6 +361,8 @@ class TestHistory:
         assert "\x1b" not in shown
         for text in ("[/b]", "approved", "Ada", "accuracy 0.9965", "champion's 0.9905", "p 0.03"):
             assert text in shown
+        page = MlflowClient().get_registered_model(NAME).description
+        assert f"| {getuser()}, approved by Ada | " in page
 
 
 def test_trace_leads_back_to_code_data_params_and_environment(chain):
