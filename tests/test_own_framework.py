@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import support
 import yaml
+from onnx import helper, numpy_helper
 from support import finding
 
 from digits import models, params
@@ -66,6 +67,15 @@ def test_own_model_is_checked(own: None, digits_8x8: Dataset) -> None:
     logits = support.linear_model(zeros, zeros[0], (8, 8), "Relu")
     write = partial(write_calibrated, lambda temperature: logits, outputs, digits_8x8, threads=1)
     assert finding(ImageproofError, write).endswith("its rows do not sum to 1, or are nan")
+    random = support.linear_model(zeros, zeros[0], (8, 8))
+    random.graph.node[2].input[0] = "noise"
+    random.graph.node.insert(2, helper.make_node("RandomUniformLike", ["features"], ["noise"]))
+    random.graph.initializer[0].CopyFrom(
+        numpy_helper.from_array(zeros + np.eye(64, 10, dtype="f"), "k")
+    )
+    write = partial(write_calibrated, lambda temperature: random, outputs, digits_8x8, threads=1)
+    line = finding(ImageproofError, write)
+    assert "asked in one batch again: 200 of 200 images get other answers than in one" in line
 
 
 @pytest.mark.slow

@@ -20,7 +20,6 @@ from uuid import uuid4
 import mlflow
 import numpy as np
 import pytest
-import requests
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, StateType
@@ -28,7 +27,7 @@ from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
 from prefect.variables import Variable
 from small_project import Project
-from support import SMALL, finding, mlflow_serves, until, write_params
+from support import SMALL, finding, until, write_params
 
 import answer
 from digits.stages import train as train_model
@@ -187,23 +186,6 @@ def test_approval(trained: Path, prefect_server: str, monkeypatch: pytest.Monkey
     assert [event["resource"]["digits.version"] for event in moved] == ["1", "2", "1"]
     assert {event["resource"]["prefect.resource.id"] for event in moved} == {"digits.champion"}
     assert len(told(began, "digits.drift")) == 2
-
-
-@pytest.mark.slow
-def test_alias_set_on_the_page_of_mlflow_is_an_event(tracked: Path, prefect_server: str) -> None:
-    began, alias = datetime.now(UTC), "/ajax-api/2.0/mlflow/registered-models/alias"
-    asked = {"name": "shoes", "alias": "champion", "version": "1"}
-    env = {"PREFECT_API_URL": prefect_server}
-    with mlflow_serves(tracked, "--app-name", "digits", env=env) as server:
-        client = mlflow.MlflowClient(server.uri)
-        client.create_registered_model("shoes")
-        assert requests.post(server.uri + alias, json=asked, timeout=30).status_code == 404
-        client.create_model_version("shoes", "s3://nowhere/shoes")
-        assert requests.post(server.uri + alias, json=asked, timeout=30).status_code == 200
-        assert until(lambda: bool(told(began, "shoes.alias")), seconds=60)
-    [event] = told(began, "shoes.alias")
-    assert event["resource"]["prefect.resource.id"] == "shoes.champion"
-    assert event["payload"] == asked
 
 
 def test_rejected_is_refused(digits: Digits, capsys: pytest.CaptureFixture[str]) -> None:

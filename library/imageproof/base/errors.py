@@ -88,3 +88,7 @@ class IntegrityError(ImageproofError):
     """A hash, prediction or artifact differs from its record, or is missing."""
 
     exit_code = 7
+
+
+class AnswersError(IntegrityError):
+    """A model fails when it is asked, or answers no probabilities."""

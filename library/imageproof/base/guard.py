@@ -115,6 +115,4 @@ def mlflow() -> Guard:
         os.environ.setdefault(setting, ",".join(patterns))
     from mlflow.server.fastapi_app import app
 
-    from imageproof.base.alias_events import AliasEvents
-
-    return Guard(AliasEvents(app))
+    return Guard(app)

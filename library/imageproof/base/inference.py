@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imageproof.base.dataset import Images, Predict, Shape
-from imageproof.base.errors import DataError
+from imageproof.base.dataset import Images, Predict, Probabilities, Shape
+from imageproof.base.errors import AnswersError, DataError, one_line
 from imageproof.base.files import reading_as
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ IMAGES, PROBABILITIES, FEATURES, CLASS = "images", "probabilities", "features", 
 # than threads that share every operation: twice the images per second.
 BATCH = 50
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
+ASKED = 200  # images, which `inconsistency` asks for in several ways
+TOLERANCE = 1e-4  # of a probability: another batch may sum float32 in another order
+SUM_TOLERANCE = 1e-3  # half precision rounds the sum of a row by that much
 MAX_BYTES = 500_000_000  # of a model's file; ours have up to 5 MB
 
 Features = NDArray[np.float32]  # (n, k), the last hidden layer
@@ -36,9 +39,24 @@ class Network(NamedTuple):
     classes: int
     predict: Predict
 
+    def ask(self, images: Images) -> Probabilities:
+        """What `predict` answers; AnswersError if it fails, or answers no probabilities."""
+        try:
+            answers = self.predict(images)
+        except Exception as error:  # of ONNX Runtime, as for want of memory
+            raise AnswersError(f"gives no answer ({one_line(error, width=200)})") from None
+        if answers.shape != (len(images), self.classes):
+            raise AnswersError(f"{len(images):,} images get answers of the shape {answers.shape}")
+        if finding := not_probabilities(answers):
+            raise AnswersError(finding)
+        return answers
 
-def load(path: Path, *, threads: int) -> Network:
-    """Read the ONNX file of a classifier of images; it answers with `threads` threads."""
+
+def load(path: Path, *, threads: int, batch: int = BATCH) -> Network:
+    """Read the ONNX file of a classifier of images; it answers with `threads` threads.
+
+    It is asked for at most `batch` images at once.
+    """
     session = _session(path, _content(path))
     answers = [each for each in session.get_outputs() if each.name != CLASS]
     match [(each.name, each.type, each.shape[1:]) for each in [*session.get_inputs(), *answers]]:
@@ -46,7 +64,7 @@ def load(path: Path, *, threads: int) -> Network:
             ("images", "tensor(uint8)", [int(), int()] | [int(), int(), 3] as shape),
             ("probabilities", "tensor(float)", [int(classes)]),
         ]:
-            predict = partial(_in_batches, session, PROBABILITIES, threads)
+            predict = partial(_in_batches, session, PROBABILITIES, threads, batch)
             return Network((*shape,), classes, predict)
         case found:
             raise DataError(
@@ -67,7 +85,60 @@ def load_features(path: Path, *, threads: int) -> Callable[[Images], Features] |
         return None
     layer = onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, None)
     model.graph.output.append(layer)
-    return partial(_in_batches, _session(path, model.SerializeToString()), FEATURES, threads)
+    return partial(_in_batches, _session(path, model.SerializeToString()), FEATURES, threads, BATCH)
+
+
+def inconsistency(path: Path, images: Images) -> str | None:
+    """Why one cannot rely on the answers of an ONNX file; None if one can.
+
+    Alone, in fives and in one batch, 200 of the `images`, uint8 (n, *shape), must get the same
+    answers. Black, white and random pixels must get probabilities.
+    """
+    network = load(path, threads=1, batch=ASKED)
+    rows = images[np.linspace(0, len(images) - 1, min(ASKED, len(images)), dtype=int)]
+    noise = np.random.default_rng(0).integers(256, size=rows[:1].shape, dtype=np.uint8)
+    ways = {
+        "asked in one batch": [rows],
+        "asked in one batch again": [rows],
+        "asked alone": np.split(rows, len(rows)),
+        "asked in fives": np.split(rows, range(5, len(rows), 5)),
+    }
+    extremes = {"black": np.zeros_like(noise), "white": np.full_like(noise, 255), "random": noise}
+    answers = {}
+    for way, parts in (ways | {f"{k} pixels": [image] for k, image in extremes.items()}).items():
+        try:
+            answers[way] = np.concatenate([network.ask(part) for part in parts])
+        except AnswersError as error:
+            return f"{way}: {error}"
+    for way in ways:
+        if finding := _difference(answers[way], answers["asked in one batch"]):
+            return f"{way}: {finding}"
+    return None
+
+
+def _difference(answers: Probabilities, expected: Probabilities) -> str | None:
+    differences = np.abs(answers - expected).max(axis=1)
+    second, best = np.sort(expected, axis=1)[:, -2:].T
+    changed = (answers.argmax(axis=1) != expected.argmax(axis=1)) & (best - second > TOLERANCE)
+    if count := np.count_nonzero(changed | (differences > TOLERANCE)):
+        return (
+            f"{count} of {len(expected)} images get other answers than in one batch; probabilities "
+            f"differ by up to {differences.max():.2g}, at most {TOLERANCE:g} is allowed"
+        )
+    return None
+
+
+def not_probabilities(answers: np.ndarray) -> str | None:
+    """Why the rows of float (n, classes) are no probability distributions; None if they are."""
+    with np.errstate(invalid="ignore"):  # infinite answers of both signs
+        sums = answers.sum(axis=1, dtype=np.float64)
+    valid = (answers >= 0).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)
+    if valid.all():
+        return None
+    row = int(np.argmin(valid))
+    wrong = f"{np.count_nonzero(~valid)} of {len(valid)} answers are no probabilities"
+    span = f"{answers[row].min():g}…{answers[row].max():g}"
+    return f"{wrong} (row {row} has {span} and sums to {sums[row]:g})"
 
 
 def _content(path: Path) -> bytes:
@@ -90,14 +161,14 @@ def _session(path: Path, content: bytes) -> "InferenceSession":
 
 
 def _in_batches(
-    session: "InferenceSession", output: str, threads: int, images: Images
+    session: "InferenceSession", output: str, threads: int, batch: int, images: Images
 ) -> NDArray[np.float32]:
     def answer(start: int) -> NDArray[np.float32]:
         values: NDArray[np.float32]
-        [values] = session.run([output], {IMAGES: images[start : start + BATCH]})
+        [values] = session.run([output], {IMAGES: images[start : start + batch]})
         return values
 
-    if len(images) <= BATCH:
+    if len(images) <= batch:
         return answer(0)
     with ThreadPoolExecutor(threads) as pool:  # `run` lets other threads work meanwhile
-        return np.concatenate(list(pool.map(answer, range(0, len(images), BATCH))))
+        return np.concatenate(list(pool.map(answer, range(0, len(images), batch))))

@@ -194,13 +194,15 @@ def rollback(
         int | None, typer.Option(min=1, max=10**9, help="Version; by default the last champion.")
     ] = None,
     reason: Reason = "",
+    force: Annotated[bool, typer.Option("--force", help="Though the gate refused it.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the previous champion, or another version, champion again."""
+    """Make the previous champion, or another version, champion again; refused ones end with 5."""
     from imageproof.cli.console import print_moves
 
     with connected(context, patient=True) as project:
-        move = imageproof.rollback(project.name, to=str(to) if to else None, reason=reason)
+        version = str(to) if to else None
+        move = imageproof.rollback(project.name, to=version, reason=reason, force=force)
     print_moves([move], as_json=as_json)
 
 

@@ -8,7 +8,6 @@ from imageproof.base.dataset import Labels, Probabilities
 ECE_BINS = 15
 DRAWS = 20_000  # so that one of many sentences can be sure
 Z_95 = 1.645  # 95 % of a normal distribution lie below
-SUM_TOLERANCE = 1e-3  # half precision rounds the sum of a row by that much
 
 
 def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
@@ -50,19 +49,6 @@ def chance_of_error(probabilities: Probabilities, error: float, independent: flo
     right = np.random.default_rng(0).binomial(counted, np.minimum(means, 1), (DRAWS, len(rows)))
     errors = np.abs(right / counted - means) @ rows / len(confidence)
     return float((1 + np.count_nonzero(errors >= error)) / (1 + DRAWS))
-
-
-def not_probabilities(answers: np.ndarray) -> str | None:
-    """Why the rows of float (n, classes) are no probability distributions; None if they are."""
-    with np.errstate(invalid="ignore"):  # infinite answers of both signs
-        sums = answers.sum(axis=1, dtype=np.float64)
-    valid = (answers >= 0).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)
-    if valid.all():
-        return None
-    row = int(np.argmin(valid))
-    wrong = f"{np.count_nonzero(~valid)} of {len(valid)} answers are no probabilities"
-    span = f"{answers[row].min():g}…{answers[row].max():g}"
-    return f"{wrong} (row {row} has {span} and sums to {sums[row]:g})"
 
 
 def normalised(probabilities: Probabilities) -> NDArray[np.float64]:

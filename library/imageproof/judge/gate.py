@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from imageproof.base.dataset import Labels, Probabilities, Rows
 from imageproof.base.files import StrictModel
+from imageproof.base.inference import not_probabilities
 from imageproof.judge import calibration
 from imageproof.judge.groups import independent
 
@@ -55,7 +56,7 @@ class Contender:
 
     `predicted` int64 (n,): predicted classes of the hold-out rows, None if they are unusable; then
     `finding` says why. `by_chance` is the `calibration_error`, 0…1, that a calibrated model
-    may have on so many rows.
+    may have on so many rows; `asked` says how it was asked, which is a check of its own.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Contender:
     finding: str | None = None
     calibration_error: float = nan
     by_chance: float = 0.0
+    asked: str = ""
 
     @classmethod
     def answering(
@@ -73,16 +75,17 @@ class Contender:
         reference: Labels,
         signature: str = "",
         groups: Rows | None = None,
+        asked: str = "",
     ) -> "Contender":
         """One that predicts float32 (n, classes) where the true classes are int64 (n,)."""
-        if finding := calibration.not_probabilities(probabilities):
+        if finding := not_probabilities(probabilities):
             return cls(name, None, signature, finding)
         error = calibration.calibration_error(probabilities, reference)
         predicted = probabilities.argmax(axis=1)
         by_chance = calibration.chance_calibration_error(
             probabilities, independent(predicted == reference, groups)
         )
-        return cls(name, predicted, signature, None, error, by_chance)
+        return cls(name, predicted, signature, None, error, by_chance, asked)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from imageproof.judge.groups import FEWEST, independent, sign_flips
 from imageproof.judge.slices import Slices, slice_loss
 
 NO_SLICES = "no column of metadata that makes slices"
-ORDER = [*PromoteParams.model_fields]  # of the checks
+ORDER = ["answers", *PromoteParams.model_fields]  # of the checks
 
 Champion = Contender | None  # None: there is none
 
@@ -45,7 +45,7 @@ def decide(
     if champion and champion.predicted is not None:
         before = np.equal(champion.predicted, reference)
     if challenger.predicted is None:
-        checks = [Check("answers", False, str(challenger.finding), "probabilities of its classes")]
+        checks = [_answers(str(challenger.finding), passed=False)]
     else:
         hits = np.equal(challenger.predicted, reference)
         right = right_by_class(hits, reference).tolist()
@@ -68,6 +68,10 @@ def decide(
     return Decision(challenger.name, old, (*checks,), rows_md5, (*right,), note)
 
 
+def _answers(found: str, *, passed: bool) -> Check:
+    return Check("answers", passed, found, "the same probabilities however it is asked")
+
+
 def right_by_class(hits: Hits, reference: Labels) -> Labels:
     """How many rows of each class 0…max(reference), int64 (n,), are predicted right."""
     return np.bincount(reference[hits], minlength=int(reference.max()) + 1)
@@ -81,6 +85,8 @@ def alone(
     params: PromoteParams,
 ) -> Iterator[Check]:
     """The checks that need no champion."""
+    if challenger.asked:
+        yield _answers(challenger.asked, passed=True)
     if (limit := params.max_calibration_error) is not None:
         error, by_chance = challenger.calibration_error, challenger.by_chance
         found = f"{error:.4f} between probabilities and accuracy on {len(hits):,} hold-out rows"

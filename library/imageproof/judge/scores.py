@@ -9,6 +9,7 @@ from sklearn.metrics import brier_score_loss, top_k_accuracy_score
 
 from imageproof.base.dataset import Dataset, Images, Labels, Probabilities, Rows
 from imageproof.base.errors import ImageproofError
+from imageproof.base.inference import not_probabilities
 from imageproof.judge import calibration, confusion
 from imageproof.judge.groups import Intervals
 
@@ -23,7 +24,7 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     `top5_accuracy`: of more than MANY_CLASSES. There is at least one row. An ImageproofError if a
     row is no probability distribution.
     """
-    if fault := calibration.not_probabilities(probabilities):
+    if fault := not_probabilities(probabilities):
         raise ImageproofError(f"predictions: {fault}; a training that diverged gives nan")
     chances = calibration.normalised(probabilities)
     # as `keras.losses.SparseCategoricalCrossentropy` clips and normalises: at most 16.1

@@ -16,11 +16,9 @@ from imageproof.base import inference
 from imageproof.base.dataset import Dataset, Probabilities
 from imageproof.base.errors import ImageproofError
 from imageproof.base.files import replacing
-from imageproof.base.inference import FEATURES, IMAGES, PROBABILITIES
+from imageproof.base.inference import FEATURES, IMAGES, PROBABILITIES, TOLERANCE
 from imageproof.keras.batches import in_order
-from imageproof.keras.temperature import fit_temperature
-
-TOLERANCE = 1e-4  # of a probability: Keras and ONNX Runtime sum float32 in many layers
+from imageproof.keras.temperature import check_answers, fit_temperature
 
 
 class Calibrated(NamedTuple):
@@ -98,6 +96,7 @@ def check_equal(path: Path, expected: Probabilities, validation: Dataset, *, thr
             f"{path}: ONNX Runtime's probabilities of the validation rows differ from Keras's by "
             f"up to {largest:.2g}, at most {TOLERANCE:g} is allowed; build it of other layers"
         )
+    check_answers(path, validation)
 
 
 def _without_addresses(config: bytes) -> bytes:

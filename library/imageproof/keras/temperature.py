@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import exp, log
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,15 @@ def write_calibrated(
         return found
 
     temperature = fit_temperature(answers(1.0), validation.labels)
-    return temperature, answers(temperature)
+    probabilities = answers(temperature)
+    check_answers(outputs.model, validation)
+    return temperature, probabilities
+
+
+def check_answers(path: Path, validation: Dataset) -> None:
+    """Refuse an ONNX file that does not answer the validation rows alike however it is asked."""
+    if finding := inference.inconsistency(path, validation.images):
+        raise ImageproofError(f"{path}: {finding}; build it of other layers")
 
 
 def truth_probabilities(probabilities: Probabilities, labels: Labels) -> NDArray[np.float32]:

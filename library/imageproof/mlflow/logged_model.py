@@ -90,11 +90,23 @@ def _save(
 
 def _naming(model: Any, names: list[str]) -> Any:
     """The ONNX model with one more output: the name of the most probable class of each image."""
-    from onnx import TensorProto, helper
+    from onnx import TensorProto, compose, helper
 
     best, known, name = "best_class", "class_names", inference.CLASS
+    kinds = "edges", "inputs", "outputs", "initializers", "value_infos"
+    # tensors of the training that have these names
+    compose.add_prefix_graph(
+        model.graph,
+        "own_",
+        inplace=True,
+        name_map={each: f"own_{each}" for each in (best, known, name)},
+        **{f"rename_{kind}": False for kind in kinds},
+    )
+    [answers] = [each for each in model.graph.output if each.name == inference.PROBABILITIES]
+    del model.graph.output[:]
+    classes = helper.make_tensor_value_info(name, TensorProto.STRING, ["n"])
+    model.graph.output.extend([answers, classes])
     argmax = helper.make_node("ArgMax", [inference.PROBABILITIES], [best], axis=1, keepdims=0)
     constant = helper.make_node("Constant", [], [known], value_strings=names)
     model.graph.node.extend([argmax, constant, helper.make_node("Gather", [known, best], [name])])
-    model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.STRING, ["n"]))
     return model

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from io import StringIO
 from math import inf
 from typing import Any
 
@@ -19,9 +18,6 @@ from imageproof.base.files import text_sha256
 from imageproof.base.html.templates import templates
 from imageproof.base.pictures import TREATMENTS
 from imageproof.dvc import provenance
-from imageproof.judge import slices
-from imageproof.judge.behaviour import accuracies, words
-from imageproof.judge.doubts import beyond_chance, fragile
 from imageproof.mlflow.page import HISTORY
 from imageproof.mlflow.runs import own_tags, tag
 from imageproof.outputs import ClassFigures
@@ -90,7 +86,8 @@ def write_history(registry: Registry) -> None:
     text = f"{above}{HISTORY}\n\n{HEAD}"
     for move in reversed(registry.moves()):
         accuracy = _number(move.figures.get("holdout_accuracy"))
-        who, why = (markdown(each[:100]) for each in (move.by, move.reason))
+        decided_by = ", ".join(filter(None, (move.by, move.approval)))
+        who, why = (markdown(each[:100]) for each in (decided_by, move.reason))
         what = f"{move.action} to {move.after or 'none'}"
         row = f"| {move.at[:16]} | {what} | {accuracy} | {who} | {why} |\n"
         if len(text) + len(row) > MAX_DESCRIPTION:
@@ -114,13 +111,11 @@ def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
         "names": [*by_class] or [*range(files.classes)],
         "by_class": by_class,
         "weakest": min(recognised, key=lambda name: recognised[name], default=None),
-        "slices": _slices(origin.run_id),
         "figures": [
             [words, *(_with_interval(metrics, f"{split}_{name}") for split in EVALUATED)]
             for name, words in FIGURES.items()
             if f"test_{name}" in metrics
         ],
-        **_behaviour(metrics),
         "gate": json.loads(check_gate_record(origin) or "null"),
         "data": provenance.described_data(origin.data_md5, origin.git_commit),
         "code": repository.origin(),
@@ -133,28 +128,6 @@ def _by_class(run_id: str) -> dict[str, dict[str, float | None]]:
     with suppress(*DAMAGED):
         text = _read(run_id, "statistics.json")
         return TypeAdapter(dict[str, ClassFigures]).validate_json(text)["test"].by_class
-    return {}
-
-
-def _behaviour(metrics: Mapping[str, float]) -> dict[str, Any]:
-    """What is known of disturbed images; nothing if the run has none that can be read."""
-    prefix = "behaviour_"
-    found = {k.removeprefix(prefix): v for k, v in metrics.items() if k.startswith(prefix)}
-    with suppress(*DAMAGED, OverflowError):
-        return {
-            "behaviour": {words(name): each for name, each in accuracies(found).items()},
-            "disturbed_images": round(found["images"]),
-            "fragile": beyond_chance({"this version": fragile(found)}),
-        }
-    return {"behaviour": {}}
-
-
-def _slices(run_id: str) -> dict[str, tuple[list[list[str]], int]]:
-    """Of each split what `slices.weakest` returns; empty as above."""
-    with suppress(*DAMAGED):
-        table = slices.read_table(StringIO(_read(run_id, "slices.csv")))
-        found = {split: slices.weakest(table, split) for split in EVALUATED}
-        return {split: each for split, each in found.items() if each[1]}
     return {}
 
 

@@ -1,7 +1,7 @@
 """The evidence for the gate: both models' predictions for the hold-out rows, the run's origin."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +15,14 @@ from imageproof.base.dataset import (
     EVALUATED,
     Dataset,
     Labels,
-    Predict,
     Probabilities,
+    Shape,
     Split,
     load_split,
 )
-from imageproof.base.errors import IntegrityError, UsageError, some
+from imageproof.base.errors import AnswersError, IntegrityError, UsageError, some
 from imageproof.base.files import read_json
+from imageproof.base.inference import ASKED, Network
 from imageproof.base.params_yaml import at, read
 from imageproof.dvc import provenance
 from imageproof.judge.confidence import answer_sets, coverage_p_value, measure, threshold
@@ -29,7 +30,7 @@ from imageproof.judge.gate import Check, Contender, Decision, Facts
 from imageproof.judge.gate_checks import decide, right_by_class
 from imageproof.judge.groups import independent
 from imageproof.judge.slices import find_slices
-from imageproof.judge.timing import request_times
+from imageproof.judge.timing import latencies
 from imageproof.mlflow.runs import own_tags
 from imageproof.outputs import SPLIT_TAGS
 from imageproof.project import Project
@@ -66,29 +67,14 @@ def judge_by_holdout(
     holdout, rows = split.data, np.bincount(split.data.labels)
     names = project.data.class_names or [*map(str, range(project.data.classes))]
     registry, rows_md5 = Registry(project.name), run.tags[SPLIT_TAGS["holdout"]]
-    size, classes = holdout.images.shape[1:], project.data.classes
     answers: dict[str, Any] = {"latency_ms": {}}
-    if (files.shape, files.classes) != (size, classes):
-        takes = f"takes images {files.shape} and gives {files.classes} classes"
-        misfit = f"{takes}; the hold-out rows are {size} and of {classes}"
-        challenger = Contender(name, None, files.signature, misfit)
-    elif files.class_names != names:
-        cure = f"`dvc repro -f -s {run.tags.get('dvc_stage', 'train')}` trains it with these"
-        said = f"it calls its classes {some(files.class_names)}, params.yaml {some(names)}; {cure}"
-        challenger = Contender(name, None, files.signature, said)
-    else:
-        predict = files.load(threads=threads).predict
-        probabilities = predict(holdout.images)
-        reference, signature = holdout.labels, files.signature
-        challenger = Contender.answering(name, probabilities, reference, signature, holdout.groups)
-        if not challenger.finding:
-            truth = files.calibration.truth_probabilities
-            answers |= _on_holdout(probabilities, holdout, truth, project.confidence.coverage)
-            answers |= _on_test(predict, split, root / project.split("test"))
-            if project.promote.max_latency_ms is not None:
-                pyfunc, images = files.load_as_served().predict, holdout.images
-                p95 = {n: request_times(pyfunc, images, size=n)[1] for n in (1, 100)}
-                answers["latency_ms"] = p95  # by images in a request
+    try:
+        _check_classes(run, files, holdout.images.shape[1:], names)
+        network = files.load(threads=threads)
+        challenger, answers = _ask(network, files, name, holdout, project)
+        answers |= _on_test(network, split, root / project.split("test"))
+    except AnswersError as error:
+        challenger = Contender(name, None, files.signature, str(error))
 
     trained_on: dict[str, str | None] = {}  # md5 of the training split, by version
 
@@ -101,8 +87,11 @@ def judge_by_holdout(
                 return Contender(version, None, signature)
             if not (order := _in_order(model.files.class_names, names)):
                 return Contender(version, None, signature, "its classes are called otherwise")
-            found = model.network.predict(holdout.images)[:, order]
-            return Contender.answering(version, found, holdout.labels, signature)
+            try:
+                probabilities = model.network.ask(holdout.images)[:, order]
+            except AnswersError as error:
+                return Contender(version, None, signature, str(error))
+            return Contender.answering(version, probabilities, holdout.labels, signature)
 
     def former_right(version: str) -> Labels | None:
         """By class, as the gate recorded it, or computed now; None if it cannot predict."""
@@ -149,6 +138,38 @@ def judge_by_holdout(
     return decision
 
 
+def _check_classes(run: TrainedRun, files: ModelFiles, size: Shape, names: Sequence[str]) -> None:
+    """AnswersError if a model has other images or classes than the hold-out rows."""
+    if (files.shape, files.classes) != (size, len(names)):
+        takes = f"takes images {files.shape} and gives {files.classes} classes"
+        raise AnswersError(f"{takes}; the hold-out rows are {size} and of {len(names)}")
+    if files.class_names != names:
+        cure = f"`dvc repro -f -s {run.tags.get('dvc_stage', 'train')}` trains it with these"
+        calls = f"it calls its classes {some(files.class_names)}, params.yaml {some(names)}"
+        raise AnswersError(f"{calls}; {cure}")
+
+
+def _ask(
+    network: Network, files: ModelFiles, name: str, holdout: Dataset, project: Project
+) -> tuple[Contender, dict[str, Any]]:
+    """The challenger with its answers to the hold-out rows, and fields of Facts on them."""
+    if finding := files.inconsistency(holdout.images):
+        raise AnswersError(finding)
+    probabilities = network.ask(holdout.images)
+    asked = f"{min(ASKED, len(holdout)):,} rows alone, in fives and in one batch"
+    signature = files.signature
+    truth = files.calibration.truth_probabilities
+    challenger = Contender.answering(
+        name, probabilities, holdout.labels, signature, holdout.groups, asked
+    )
+    answers: dict[str, Any] = {"latency_ms": {}}
+    answers |= _on_holdout(probabilities, holdout, truth, project.confidence.coverage)
+    if (limit := project.promote.max_latency_ms) is not None:
+        pyfunc = files.load_as_served().predict
+        answers["latency_ms"] = latencies(pyfunc, holdout.images, limit_ms=limit)
+    return challenger, answers
+
+
 def _in_order(theirs: list[str], ours: list[str]) -> list[int]:
     """The number of each of our classes in a model that calls them so; empty if that is not clear.
 
@@ -173,12 +194,12 @@ def _on_holdout(
     return shares | {"coverage_asked": asked, "coverage_p_value": p_value}
 
 
-def _on_test(predict: Predict, holdout: Split, path: Path) -> dict[str, float]:
+def _on_test(network: Network, holdout: Split, path: Path) -> dict[str, float]:
     """The fields of Facts on the test rows that are no hold-out rows."""
     test = load_split(path)
     others = ~np.isin(test.rows, holdout.rows)  # all, but with `split.holdout_within_test`
     rows = test.data.take(np.flatnonzero(others))
-    right = predict(rows.images).argmax(axis=1) == rows.labels
+    right = network.ask(rows.images).argmax(axis=1) == rows.labels
     share = independent(right, rows.groups) if len(rows) else 1.0
     return {"test_right": right.sum() * share, "test_rows": len(rows) * share}
 

@@ -4,7 +4,7 @@ A tag of the model says of each move what, when and who; one of the version that
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from json import dumps
@@ -18,6 +18,7 @@ from imageproof.base.naming import project_name
 KEY = re.compile(r"(\d{6,9})\.(\d{1,9})-(\d{1,9})")  # without the prefix
 VALUE = re.compile(r"(promote|rollback|elsewhere) (\S+)(?: by (.+))?", re.DOTALL)
 ELSEWHERE = "moved by other means"
+UNKNOWN = "unknown"  # MLflow keeps no time of an alias
 
 Tags = Mapping[str, str]
 Action = Literal["promote", "rollback", "elsewhere"]
@@ -80,7 +81,8 @@ def read(tags: Tags, champion: str | None, of_versions: Mapping[str, Tags]) -> l
     # two promotions at once may have one number: the one that the alias names comes last
     moves.sort(key=lambda move: (move.number, move.after == champion))
     if champion_of(moves) != champion:
-        moves.append(next_move(moves, "elsewhere", champion, reason=ELSEWHERE))
+        move = next_move(moves, "elsewhere", champion, reason=ELSEWHERE)
+        moves.append(replace(move, at=UNKNOWN))
     return moves
 
 
@@ -109,12 +111,12 @@ def _move(key: str, value: str, of_versions: Mapping[str, Tags]) -> Move:
     return move
 
 
-def previous_champion(moves: Sequence[Move]) -> str | None:
-    """The version that a rollback leads to. A rollback drops the versions that it steps over."""
+def previous_champion(moves: Sequence[Move], versions: Container[str]) -> str | None:
+    """The one of the `versions` that a rollback leads to; it drops those that it steps over."""
     line: list[str | None] = []
     for move in moves:
         if move.action == "rollback" and move.after in line:
             del line[line.index(move.after) + 1 :]
         else:
             line.append(move.after)
-    return next((version for version in reversed(line[:-1]) if version), None)
+    return next((version for version in reversed(line[:-1]) if version in versions), None)

@@ -54,6 +54,10 @@ class ModelFiles(NamedTuple):
         with self._undamaged():
             return inference.load(self.network, threads=threads)
 
+    def inconsistency(self, images: Images) -> str | None:
+        with self._undamaged():
+            return inference.inconsistency(self.network, images)
+
     def load_features(self, *, threads: int) -> Callable[[Images], Features] | None:
         with self._undamaged():
             return inference.load_features(self.network, threads=threads)

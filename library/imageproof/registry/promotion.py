@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -14,7 +14,13 @@ from mlflow import MlflowClient
 
 from imageproof.base import events
 from imageproof.base.dataset import EVALUATED
-from imageproof.base.errors import BusyError, ImageproofError, UsageError, one_line
+from imageproof.base.errors import (
+    BusyError,
+    GateRefusedError,
+    ImageproofError,
+    UsageError,
+    one_line,
+)
 from imageproof.base.files import scratch, text_sha256
 from imageproof.base.naming import project_name
 from imageproof.dvc import provenance
@@ -28,7 +34,7 @@ from imageproof.registry import card
 from imageproof.registry.evidence import judge_by_holdout
 from imageproof.registry.history import Move, champion_of, next_move, previous_champion
 from imageproof.registry.model_files import ModelFiles, fetched
-from imageproof.registry.trace import find_origin
+from imageproof.registry.trace import Origin, find_origin
 from imageproof.registry.versions import Registry, TrainedRun, account, find, trained_run
 
 # of the challenger: run, files, name; of the champion: version, None if there is none
@@ -125,17 +131,27 @@ def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Ou
     return outcome
 
 
-def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
-    """Make the previous champion, or version `to`, champion again; return the move."""
+def rollback(name: str, *, to: str | None = None, reason: str = "", force: bool = False) -> Move:
+    """Make the previous champion, or version `to`, champion again; return the move.
+
+    GateRefusedError if no gate has accepted it, unless `force` and a reason are given.
+    """
+    if force and not reason:
+        raise UsageError("--force: needs a reason, too: --reason TEXT")
     with _alone(name):
         registry = Registry(name)
         moves = registry.moves()
-        version = to or previous_champion(moves)
+        version = to or previous_champion(moves, registry.versions())
         if not version:
             raise UsageError(f"models:/{name}: no previous champion; --to VERSION names another")
         origin = find_origin(registry.uri(version))
         if version == champion_of(moves):
             raise UsageError(f"{origin.uri}: is the champion already")
+        if finding := _gate_finding(origin, moves):
+            if not force:
+                mend = "`--force --reason TEXT` makes it champion all the same"
+                raise GateRefusedError(f"{origin.uri}: {finding}; {mend}")
+            reason = f"forced, {finding}: {reason}"
         with fetched(origin.uri, origin.model_sha256) as files:
             move = next_move(moves, "rollback", version, by=account(), reason=reason)
             if not registry.move(move):
@@ -143,6 +159,15 @@ def rollback(name: str, *, to: str | None = None, reason: str = "") -> Move:
             _describe(registry, version, files)
     _announce(name, move)
     return move
+
+
+def _gate_finding(origin: Origin, moves: Sequence[Move]) -> str:
+    """Why a version is no champion for the gate; empty if it was one, or has been accepted."""
+    promoted = {move.after for move in moves if move.action == "promote"}
+    if origin.version in promoted or origin.gate.get("gate") == "accepted":
+        return ""
+    failed = origin.gate.get("gate_failed")
+    return f"refused by {failed}" if failed else "judged by no gate"
 
 
 @contextmanager

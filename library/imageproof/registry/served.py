@@ -5,9 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from imageproof.base.dataset import Fit, Images, Probabilities
-from imageproof.base.errors import IntegrityError, one_line
+from imageproof.base.errors import AnswersError, IntegrityError
 from imageproof.base.inference import Network
-from imageproof.judge.calibration import not_probabilities
 from imageproof.registry.model_files import ModelFiles, fetched
 from imageproof.registry.trace import Origin, find_origin
 
@@ -25,13 +24,9 @@ class Served:
     def predict(self, images: Images) -> Probabilities:
         """Class probabilities float32 (n, classes) of raw images uint8 (n, *files.shape)."""
         try:
-            probabilities = self.network.predict(images)
-        except Exception as error:  # of ONNX Runtime, as for want of memory
-            reason = one_line(error, width=200)
-            raise IntegrityError(f"{self.origin.uri}: gives no answer ({reason})") from None
-        if finding := not_probabilities(probabilities):
-            raise IntegrityError(f"{self.origin.uri}: {finding}; delete the version")
-        return probabilities
+            return self.network.ask(images)
+        except AnswersError as error:
+            raise IntegrityError(f"{self.origin.uri}: {error}; delete the version") from None
 
 
 @contextmanager

@@ -90,9 +90,13 @@ class Registry:
     def moves(self) -> list[Move]:
         """Every move of the champion's alias, oldest first; the last one leads to the champion."""
         model = self._model()
-        versions = self._client.search_model_versions(f"name = '{self.name}'") if model else []
-        of_versions = {str(each.version): each.tags for each in versions}
-        return history.read(model.tags if model else {}, _alias(model, CHAMPION), of_versions)
+        tags = model.tags if model else {}
+        return history.read(tags, _alias(model, CHAMPION), self.versions() if model else {})
+
+    def versions(self) -> dict[str, Mapping[str, str]]:
+        """The tags of each version that exists."""
+        versions = self._client.search_model_versions(f"name = '{self.name}'")
+        return {str(version.version): version.tags for version in versions}
 
     def register(self, run: TrainedRun) -> str:
         """The version of this run's model; created if missing."""

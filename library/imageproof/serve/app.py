@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from imageproof.base.dataset import Images
 from imageproof.base.files import template_file
 from imageproof.base.guard import Guard
+from imageproof.base.inference import not_probabilities
 from imageproof.base.naming import project_name
 from imageproof.serve.bodies import MAX_BODY, PICTURES, read
 from imageproof.serve.model import Batcher, Model
@@ -122,6 +123,8 @@ class Service:
             probabilities = await self._batcher.predict(images)
         finally:
             self._held -= len(body)
+        if finding := not_probabilities(probabilities):
+            raise HTTPException(500, f"the model gives no probabilities: {finding}")
         answers = self._model.answers(probabilities)
         for each, treatment in zip(answers, treatments, strict=False):
             each["picture"] = treatment

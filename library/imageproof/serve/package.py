@@ -36,10 +36,13 @@ class Package(NamedTuple):
 def write_package(model: Served, out: Path, *, project: Project) -> Package:
     """Write the package of a version to the new folder `out`.
 
-    IntegrityError if it answers a hold-out row otherwise than the model, or these have changed.
+    IntegrityError if hold-out rows have changed, or get other answers: from the package than from
+    the model, or from the model itself where they are asked otherwise.
     """
     check_outputs([project.split("holdout")])
     images = project.read_split("holdout", classes=model.files.classes).data.images
+    if finding := model.files.inconsistency(images):
+        raise IntegrityError(f"{model.origin.uri}: {finding}; nothing was written")
     description, text = describe(model, project), card(model.origin, model.files)
     probabilities = model.predict(images)
     out.parent.mkdir(parents=True, exist_ok=True)

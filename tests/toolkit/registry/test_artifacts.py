@@ -122,7 +122,7 @@ def test_a_model_that_takes_no_images_is_named(version):
 def test_model_that_fails_is_named(version, monkeypatch):
     network = Network((8, 8), 10, lambda _: [].pop())
     monkeypatch.setattr(inference, "load", lambda *_, **__: network)
-    assert version.refused() == f"{URI}: gives no answer (pop from empty list)"
+    assert version.refused() == f"{URI}: gives no answer (pop from empty list); delete the version"
 
 
 def test_answers_that_are_no_probabilities_are_named(ring):

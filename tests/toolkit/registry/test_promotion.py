@@ -1,7 +1,10 @@
 """Promotion, rollback, history and trace of one registered model."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from getpass import getuser
@@ -20,7 +23,13 @@ from support import active_run, finding, project_with, record_outputs, write_par
 from imageproof.artifacts import LAYOUT, split_path
 from imageproof.base import machine
 from imageproof.base.dataset import Split, save_split
-from imageproof.base.errors import BusyError, DataError, IntegrityError, UsageError
+from imageproof.base.errors import (
+    BusyError,
+    DataError,
+    GateRefusedError,
+    IntegrityError,
+    UsageError,
+)
 from imageproof.base.files import md5, write_json
 from imageproof.cli.console import print_moves, print_outcome
 from imageproof.judge.gate import Check, approval
@@ -41,8 +50,28 @@ def promote(ring):
     return partial(promotion.promote, name=NAME, judge=gate(quick))
 
 
+@pytest.fixture
+def busy():
+    """One processor for this process and two others that always work."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("this system cannot bind a process to a processor")
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    yield
+    for other in others:
+        other.kill()
+        other.wait()
+    os.sched_setaffinity(0, before)
+
+
 def gate(changes):
     return partial(judge_by_holdout, project=project_with(changes))
+
+
+def refuse(*asked):
+    checks = (Check("min_accuracy", False, "", ""), Check("paired_test", False, "", ""))
+    return replace(accept(*asked), checks=checks)
 
 
 def artifacts_of(version):
@@ -176,7 +205,7 @@ class TestPromote:
     def test_answers_that_tell_nothing_are_refused(self, promote):
         promote(fighter())
         for made, says in (
-            ({"last": "Exp"}, "1797 of 1797 answers are no probabilities ("),
+            ({"last": "Exp"}, "asked in one batch: 200 of 200 answers are no probabilities ("),
             ({"shape": (4, 5)}, "takes images (4, 5) and gives 10 classes; the hold-out rows are"),
             ({"classes": 12}, "takes images (8, 8) and gives 12 classes; the hold-out rows are"),
         ):
@@ -205,6 +234,15 @@ class TestPromote:
         assert check.figures["latency_1_p95_ms"] > 0
         assert check.figures["latency_100_p95_ms"] > 0
         assert machine.cpu() in check.found
+
+    def test_latency_on_a_busy_machine_is_not_judged(self, ring, busy):
+        work = partial(promotion.promote, fighter(), NAME)
+        judge = gate({"promote.max_latency_ms": 0.001})
+        line = finding(BusyError, partial(work, judge=judge))
+        assert line.startswith("promote.max_latency_ms: not measured, as this machine is busy: ")
+        assert Registry(NAME).champion() is None
+        assert "digits.gate" not in find(f"models:/{NAME}/1").tags
+        assert work(judge=gate({"promote.max_latency_ms": 10_000})).move
 
     def test_a_run_is_registered_once(self, promote):
         model = fighter()
@@ -309,14 +347,46 @@ class TestRollback:
         assert ends == [(None, "1"), ("1", "2"), ("2", "3"), ("3", "1")]
         assert chain.moves()[0].figures == {"figure": 1.0}
 
+    def test_version_that_no_gate_accepted_needs_force(self, chain):
+        first, by_hand, client = (
+            trained_run(find(f"models:/{NAME}/1").run_id),
+            fighter(),
+            MlflowClient(),
+        )
+        for run in (fighter(), first):
+            promotion.promote(run, NAME, judge=refuse)
+        client.create_model_version(NAME, by_hand.uri, by_hand.run_id, model_id=by_hand.model_id)
+        rollback = partial(promotion.rollback, NAME)
+        for version, says in (
+            ("4", "refused by min_accuracy, paired_test"),
+            ("5", "judged by no gate"),
+        ):
+            line = finding(GateRefusedError, partial(rollback, to=version))
+            assert line.startswith(f"models:/{NAME}/{version}: {says}; ")
+            line = finding(UsageError, partial(rollback, to=version, force=True))
+            assert line == "--force: needs a reason, too: --reason TEXT"
+            assert chain.champion() == "3"
+            move = rollback(to=version, force=True, reason="3 is slow")
+            assert move.reason == chain.moves()[-1].reason == f"forced, {says}: 3 is slow"
+            assert rollback(to="1").reason == ""  # it was champion, though refused since
+            assert rollback(to="3", force=True, reason="again").reason == "again"
+
+    def test_deleted_version_is_left_out(self, chain):
+        client = MlflowClient()
+        client.delete_model_version(NAME, "2")
+        client.delete_model_version(NAME, "3")
+        assert promotion.rollback(NAME).after == "1"
+        assert (chain.champion(), chain.moves()[-1].before) == ("1", None)
+
 
 class TestHistory:
     def test_a_move_by_hand_is_a_link_of_the_chain(self, chain):
         MlflowClient().set_registered_model_alias(NAME, "champion", "1")
-        assert chain.moves()[-1].action == "elsewhere"
+        assert (chain.moves()[-1].action, chain.moves()[-1].at) == ("elsewhere", "unknown")
         promotion.promote(fighter(), NAME, judge=accept)
         assert [m.action for m in chain.moves()[-2:]] == ["elsewhere", "promote"]
         assert chain.moves()[-1].before == "1"
+        assert chain.moves()[-2].at == "unknown"
 
     def test_table_names_approver_and_figures(self, ring, capsys, monkeypatch):
         monkeypatch.setenv("COLUMNS", "80")
@@ -332,6 +402,8 @@ class TestHistory:
         assert "\x1b" not in shown
         for text in ("[/b]", "approved", "Ada", "accuracy 0.9965", "champion's 0.9905", "p 0.03"):
             assert text in shown
+        page = MlflowClient().get_registered_model(NAME).description
+        assert f"| {getuser()}, approved by Ada | " in page
 
 
 def test_trace_leads_back_to_code_data_params_and_environment(chain):

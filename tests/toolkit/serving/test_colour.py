@@ -29,8 +29,11 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (7, *SHAPE), np.uint8)
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     def predict(images: Images) -> Probabilities:
-        """The strongest colour, surely."""
-        return np.eye(3, dtype=np.float32)[images.mean(axis=(1, 2)).argmax(axis=1)]
+        """The strongest colour, surely; nan for black."""
+        strengths = images.mean(axis=(1, 2))
+        answers = np.eye(3, dtype=np.float32)[strengths.argmax(axis=1)]
+        answers[strengths.sum(axis=1) == 0] = np.nan
+        return answers
 
     description = Description(
         name="lights",
@@ -43,6 +46,17 @@ def address() -> Iterator[str]:
     )
     with served(Service(Model(description, Network(SHAPE, 3, predict))).app()) as port:
         yield f"http://127.0.0.1:{port}"
+
+
+def test_nan_is_no_answer(address: str) -> None:
+    images = IMAGES.copy()
+    images[2] = 0
+    response = requests.post(f"{address}/predict", json={"inputs": images.tolist()}, timeout=20)
+    start = "the model gives no probabilities: 1 of 7 answers are no probabilities (row 2 has nan"
+    assert response.status_code == 500
+    assert response.json()["error"].startswith(start)
+    answered = requests.post(f"{address}/predict", json={"inputs": IMAGES.tolist()}, timeout=20)
+    assert answered.status_code == 200
 
 
 def refusal(value: Any, shape: Shape = SHAPE) -> str:
