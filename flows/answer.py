@@ -25,7 +25,7 @@ class Approval(RunInput):
     note: str = ""
 
 
-def ask_a_person(question: str, timeout_s: int) -> tuple[list[str], str]:
+def ask_a_person(question: str, timeout_s: int) -> tuple[dict[str, str], str]:
     """Pause the flow run until somebody answers; without an answer in `timeout_s` s, it fails.
 
     Returns the options that tell `digits promote` the answer, and the note that came with it.
@@ -36,8 +36,8 @@ def ask_a_person(question: str, timeout_s: int) -> tuple[list[str], str]:
     except FlowPauseTimeout:
         get_run_logger().error("no answer within %s s; nothing moved", timeout_s)
         raise ImageproofError("no answer") from None  # Prefect replaces it by a message of its own
-    option = "--approved-by" if answer.approve else "--rejected-by"
-    return [option, answer.by or "somebody"], answer.note
+    option = "approved_by" if answer.approve else "rejected_by"
+    return {option: answer.by or "somebody"}, answer.note
 
 
 def main(

@@ -62,6 +62,8 @@ def score(
     source: Annotated[str, typer.Argument(metavar="INPUT", help=f"{IMAGES}; a path or s3://…")],
     out: Annotated[str, typer.Option(help="FILE, or FOLDER/ for each table of INPUT.")] = SCORED,
     model: OrChampion = None,
+    missing: Annotated[bool, typer.Option("--missing", help="Keep tables that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace such tables.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Predict images in batches to Parquet, warn of odd ones, and look for drift."""
@@ -69,7 +71,9 @@ def score(
     from imageproof.cli.console import print_scored
 
     with _served(model) as (project, loaded):
-        result = scoring.score(source, out, loaded, project=project)
+        result = scoring.score(
+            source, out, loaded, project=project, missing=missing, overwrite=overwrite
+        )
     print_scored(result, as_json=as_json)
 
 
@@ -136,11 +140,11 @@ def package(
     as_json: AsJson = False,
 ) -> None:
     """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
-    if out.exists():
-        raise UsageError(f"--out {out}: exists; delete it, or choose another folder")
+    from imageproof.base.storage import check_out
     from imageproof.cli.console import print_package
     from imageproof.serve.package import write_package
 
+    check_out("--out", out)
     with _served(model) as (project, loaded):
         written = write_package(loaded, out, project=project)
     print_package(written, as_json=as_json)
@@ -153,7 +157,7 @@ def suspects(
     out: Annotated[Path, typer.Option(help="A new CSV.")] = Path("suspects.csv"),
 ) -> None:
     """Find labels that are probably wrong: a table to correct, and a page with the pictures."""
-    _check_new("--out", out, ".csv")
+    _check_new("--out", out, ".csv", ".html")
     from digits import params
     from imageproof.report.suspects import find_suspects
 
@@ -197,11 +201,14 @@ def _served(model: str | None, log: "Log | None" = None) -> Iterator[tuple["Proj
             yield project, loaded
 
 
-def _check_new(option: str, path: Path, suffix: str) -> None:
+def _check_new(option: str, path: Path, suffix: str, *more: str) -> None:
     """Refuse to overwrite, as `--explain a.png b.png` would a picture, or a corrected table."""
-    if path.suffix != suffix or path.exists():
-        said = "exists; delete it, or choose" if path.exists() else f"is no {suffix}; choose"
-        raise UsageError(f"{option} {path}: {said} another name")
+    from imageproof.base.storage import check_out
+
+    if path.suffix != suffix:
+        raise UsageError(f"{option} {path}: is no {suffix}; choose another name")
+    for ending in (suffix, *more):
+        check_out(option, path.with_suffix(ending))
 
 
 def _uri(model: str | None, project: "Project") -> str:

@@ -41,22 +41,27 @@ class Dvc(Commands):
         return reproduce(name, self, get_run_logger().info, command=command, env=self._env)
 
 
-def run_command(*arguments: str, allowed: Sequence[int] = (0,), **options: Any) -> Any:
-    """Run `digits ARGUMENTS --OPTION=VALUE … --json`; returns the JSON that it printed.
+def run_command(
+    command: str, *arguments: str, allowed: Sequence[int] = (0,), **options: str | int
+) -> Any:
+    """Run `digits COMMAND --OPTION=VALUE … --json -- ARGUMENTS`; returns the JSON that it printed.
 
-    Another exit code than those `allowed` is an ImageproofError, with its own errors.
+    An option that is True is a flag; one that is false is left out. Another exit code than those
+    `allowed` is an ImageproofError, with its own errors.
     """
-    given = [f"--{name}={value}" for name, value in options.items() if value]
-    command = [str(DIGITS), *arguments, *given, "--json"]
+    flags = [
+        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
+        for name, value in options.items()
+        if value
+    ]
+    line = [str(DIGITS), command, *flags, "--json", "--", *arguments]
     with TemporaryFile("w+", encoding="utf-8") as output:
         try:
-            Commands().run(command, stdout=output, on_line=get_run_logger().info)
+            Commands().run(line, stdout=output, on_line=get_run_logger().info)
         except CommandFailedError as error:
             if error.code not in allowed:
                 said = [line[7:] for line in error.lines if line.startswith("error: ")]
                 reason = "; ".join(said) or "no error line"
-                raise ImageproofError(
-                    f"digits {arguments[0]} (exit {error.code}): {reason}"
-                ) from None
+                raise ImageproofError(f"digits {command} (exit {error.code}): {reason}") from None
         output.seek(0)
         return json.load(output)
