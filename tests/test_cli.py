@@ -54,8 +54,7 @@ def test_version_and_usage() -> None:
          "value"),
         ("diff HEAD --out=", "--out .: exists; delete it, or choose another name"),
         ("predict a.png --explain b.jpg", "--explain b.jpg: is no .png; choose another name"),
-        ("suspects --out=params.yaml", "--out params.yaml: exists; delete it, or choose another "
-         "name"),
+        ("suspects --out=params.yaml", "--out params.yaml: is no .csv; choose another name"),
         ("predict a.png --explain docs/pictures/digit.png", "--explain docs/pictures/digit.png: "
          "exists; delete it, or choose another name"),
         ("package --out .git/new", "--out .git/new: belongs to git or DVC; choose another name"),
