@@ -57,11 +57,12 @@ if (here / "break").exists():
     (here / "break").unlink()
     sys.exit("error: MLflow: no answer")
 refuse = here / "refuse"
-accepted = "--rejected-by" not in sys.argv and not refuse.exists()
+rejected = [word for word in sys.argv if word.startswith("--rejected-by=")]
+accepted = not rejected and not refuse.exists()
 refuse.unlink(missing_ok=True)
 check = {{"name": "min_accuracy", "passed": accepted, "found": "0.9", "allowed": "0.8"}}
-if "--rejected-by" in sys.argv:
-    who = sys.argv[sys.argv.index("--rejected-by") + 1]
+if rejected:
+    who = rejected[0].partition("=")[2]
     check |= {{"name": "approval", "found": f"rejected by {{who}}"}} if who != "the gate" else {{}}
 decision = {{"challenger": "version 2", "champion": "1", "checks": [check]}}
 champion = (here / "champion").exists()
@@ -215,9 +216,8 @@ def test_rejected_is_refused(digits: Digits, capsys: pytest.CaptureFixture[str])
     assert (state.type, state.name, state.message) == (StateType.FAILED, "Refused", message)
     judged, told = digits.asked()
     assert "--dry-run" in judged
-    assert told[:3] == ["promote", "--run", "r"]
-    assert told[told.index("--rejected-by") + 1] == "Ada"
-    assert "--reason=looked at it" in told
+    options = ["--run=r", "--rejected-by=Ada", "--reason=looked at it"]
+    assert told == ["promote", *options, "--json", "--"]
 
 
 def test_promote_unanswered_fails(digits: Digits) -> None:
@@ -246,13 +246,13 @@ def test_gate_refusal_stays(digits: Digits) -> None:
     state = promote("mlp", return_state=True)
     message = "refused by min_accuracy (0.9); nothing moved"
     assert (state.name, state.message) == ("Refused", message)
-    assert digits.asked()[-1][-3:] == ["--rejected-by", "the gate", "--json"]
+    assert digits.asked()[-1][-3:] == ["--rejected-by=the gate", "--json", "--"]
 
 
 def test_promote_without_approval(digits: Digits) -> None:
     state = promote("mlp", approval="none", return_state=True)
     assert (state.name, state.message) == ("Promoted", "version 2 is champion")
-    assert digits.asked() == [["promote", "mlp", "--json"]]
+    assert digits.asked() == [["promote", "--json", "--", "mlp"]]
     (digits.folder / "champion").touch()
     state = promote("mlp", return_state=True)
     assert (state.name, state.message) == ("AlreadyChampion", "version 2 is champion")
@@ -291,7 +291,7 @@ def test_retrain_repeats_failure(team: Project, digits: Digits) -> None:
     assert str(state.message).splitlines()[-1] == failed
     states = [retrain(return_state=True).name, retrain(return_state=True).name]
     assert states == ["Promoted", "Unchanged"]
-    assert [asked[1] for asked in digits.asked()][1:] == ["mlp", "cnn"]
+    assert [asked[-1] for asked in digits.asked()][1:] == ["mlp", "cnn"]
     told = [("failed", data), ("promoted", data), ("unchanged", data)]
     assert outcomes(began, 3) == told
 

@@ -55,6 +55,8 @@ def test_score_on_this_machine(tables: int) -> None:
     assert str(state.message).startswith(f"{tables:,} rows; drifted: ")
     state = score("in", "out/", return_state=True)
     assert f"--out {Path('out/0.parquet').resolve()}: exists; " in str(state.message)
+    state = score("--version", "out.parquet", return_state=True)
+    assert state.message == "digits score (exit 3): --version: not found"
     for name in ("params.yaml", "dvc.lock", ".git/HEAD", "mlflow.db"):
         content = Path(name).read_bytes()
         state = score("in/0.npz", name, overwrite=True, return_state=True)
