@@ -31,6 +31,7 @@ class _Flow(FlowControl):
 class Protocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle
     _running: RequestResponseCycle | None = None
+    _ended = False  # the client sends no more
     _head: int | None = None  # bytes since a request began, or the last piece of its body came
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -79,8 +80,16 @@ class Protocol(HttpToolsProtocol):
         """Wait for the next request; meanwhile the rest of a refused body is thrown away."""
         is_last = not self.pipeline
         super().on_response_complete()
-        if is_last and not self.transport.is_closing():
+        if is_last and self._ended:
+            self.transport.close()
+        elif is_last and not self.transport.is_closing():
             self._timer = self.loop.call_later(HEAD_S, self.transport.abort)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Whether to keep the connection: who sends no more may wait for the answer."""
+        self._ended = True
+        is_whole = self._head is None
+        return is_whole and self.cycle is not None and not self.cycle.response_complete
 
 
 def serve(app: ASGIApp, listening: socket.socket) -> None:

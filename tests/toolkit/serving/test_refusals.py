@@ -22,6 +22,7 @@ JSON, RAW, PNG = "application/json", "application/octet-stream", "image/png"
 ZERO = np.zeros((8, 8), int).tolist()
 HEAD = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 LAST = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+MODEL = LAST.replace(b"health", b"model")
 ARRAYS = '{"inputs": [image, …]} is allowed, each image 8 lists of 8 whole numbers from 0 to 255'
 
 
@@ -99,8 +100,8 @@ def exchange(server: Running, *parts: bytes, pause: float = 0.5) -> bytes:
     [
         (HEAD + b"Content-Length: -1\r\n\r\n", 400),
         (HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        (b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n", 403),
-        (LAST.replace(b"Host: 127.0.0.1", b"Host: 127.0.0.1\r\nHost: evil"), 403),
+        (b"GET /model HTTP/1.1\r\nConnection: close\r\n\r\n", 403),
+        (MODEL.replace(b"Host: 127.0.0.1", b"Host: 127.0.0.1\r\nHost: evil"), 403),
     ],
 )
 def test_bad_http_is_refused(server: Running, sent: bytes, status: int) -> None:
@@ -174,9 +175,29 @@ def test_slow_clients_are_given_up(server: Running) -> None:
 
 
 def test_foreign_pages_are_refused(server: Running) -> None:
-    routes = [("GET", "/health"), ("GET", "/metrics"), ("POST", "/predict")]
+    probes = [("GET", "/health"), ("GET", "/ready"), ("GET", "/metrics")]
+    routes = [("GET", "/"), ("GET", "/model"), ("POST", "/predict"), ("GET", "/ready/x")]
     for headers in foreign(server.port):
-        assert statuses(server.port, routes, **headers) == {403: routes}
+        expected = {403: routes, 200: probes} if "Host" in headers else {403: [*routes, *probes]}
+        assert statuses(server.port, [*routes, *probes], **headers) == expected
+    assert statuses(server.port, probes, Host="10.0.0.7") == {200: probes}  # as kubelet asks
+
+
+@pytest.mark.parametrize("sent", [LAST, raw(1), raw(1) * 3, raw(900) * 2])
+def test_half_closed_client_is_answered(server: Running, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert answer.count(b"HTTP/1.1 200 OK") == sent.count(b"HTTP/1.1")
+
+
+@pytest.mark.parametrize("sent", [HEAD, HEAD + b"Content-Length: 9\r\n\r\n{"])
+def test_half_closed_half_request_is_given_up(server: Running, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(65536) == b""
 
 
 def test_ipv6(package: Package) -> None:
