@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.exceptions import TyperException
 
 from imageproof.base import process
-from imageproof.base.errors import UsageError, one_line
+from imageproof.base.errors import UsageError
 from imageproof.cli.results import AsJson, app, connected
 
 if TYPE_CHECKING:
@@ -227,13 +226,7 @@ def _run() -> None:
     given = sys.argv[1:]
     commands = typer.main.get_command(app)
     _check_values(commands, given)
-    try:
-        commands(given or ["--help"], standalone_mode=False)
-    except TyperException as error:  # else Typer draws a box of several lines
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context else "digits"
-        said = one_line(error.format_message().rstrip("."), width=300)
-        raise UsageError(f"{command}: {said}; see `{command} --help`") from None
+    process.run_command(commands, given or ["--help"])
     if not given:
         raise UsageError("digits: a command is needed, one of those above")
 
