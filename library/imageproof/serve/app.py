@@ -82,7 +82,8 @@ class Service:
     async def _handle(self, path: str, request: Request) -> Response:
         if path not in PATHS:
             raise HTTPException(404, f"no such path; there are {', '.join(PATHS)}")
-        if request.method != PATHS[path]:
+        method = "GET" if request.method == "HEAD" else request.method  # uvicorn sends no body then
+        if method != PATHS[path]:
             raise HTTPException(405, f"{PATHS[path]} is allowed", {"Allow": PATHS[path]})
         if path == "/predict":
             return await self._predict(request)

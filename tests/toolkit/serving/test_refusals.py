@@ -183,6 +183,23 @@ def test_foreign_pages_are_refused(server: Running) -> None:
     assert statuses(server.port, probes, Host="10.0.0.7") == {200: probes}  # as kubelet asks
 
 
+def test_upgrade_is_ignored(server: Running) -> None:
+    """As Java's HttpClient asks for HTTP/2 with each request."""
+    upgrade = b"\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nContent-Type"
+    sent = raw(1).replace(b"\r\nContent-Type", upgrade)
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n40\r\n" + bytes(64) + b"\r\n0\r\n\r\n"
+    head = sent.partition(b"Content-Length")[0]
+    answer = exchange(server, sent[:-9], sent[-9:] + sent * 400 + head + chunked + LAST)
+    assert answer.count(b"HTTP/1.1 200 OK") == answer.count(b"HTTP/1.1") == 403
+
+
+def test_head_is_answered_like_get(server: Running) -> None:
+    for path in ("/", "/model", "/health", "/ready", "/metrics"):
+        response = requests.head(f"{server.address}{path}", timeout=20)
+        assert (response.status_code, response.content) == (200, b"")
+    assert requests.head(f"{server.address}/predict", timeout=20).status_code == 405
+
+
 @pytest.mark.parametrize("sent", [LAST, raw(1), raw(1) * 3, raw(900) * 2])
 def test_half_closed_client_is_answered(server: Running, sent: bytes) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
