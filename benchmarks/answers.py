@@ -74,6 +74,7 @@ def _score(workspace: Workspace, uri: str, images: Images) -> Probabilities:
 
     np.savez(workspace.root / "rows.npz", images=images)
     out = workspace.root / "rows.parquet"
+    out.unlink(missing_ok=True)
     workspace.run("digits", "score", "rows.npz", "--model", uri, "--out", str(out))
     return pd.read_parquet(out).filter(regex=r"^p\d+$").to_numpy()
 

@@ -68,7 +68,8 @@ def _score_command(workspace: Workspace, uri: str, images: Images, count: int) -
     """
     path = workspace.root / "rows.npz"
     np.savez(path, images=np.resize(images, (count, *images.shape[1:])))
-    ran = run_command(workspace, ("digits", "score", str(path), "--model", uri, "--json"))
+    command = ("digits", "score", str(path), "--overwrite", "--model", uri, "--json")
+    ran = run_command(workspace, command)
     path.unlink()
     rows_per_s = json.loads(ran.printed)["rows_per_s"]
     return {"wall_s": ran.wall_s, "rows_per_s": rows_per_s, "peak_mb": ran.peak_mb}

@@ -3,11 +3,12 @@
 python flows/answer.py FLOW_RUN_ID approve --by NAME [--note TEXT]
 """
 
+import sys
 from typing import Annotated, Literal
 from uuid import UUID
 
 import typer
-from prefect import get_run_logger, pause_flow_run
+from prefect import get_run_logger, pause_flow_run, runtime
 from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run
 from prefect.input import RunInput
@@ -25,19 +26,22 @@ class Approval(RunInput):
     note: str = ""
 
 
-def ask_a_person(question: str, timeout_s: int) -> tuple[list[str], str]:
+def ask_a_person(question: str, timeout_s: int) -> tuple[dict[str, str], str]:
     """Pause the flow run until somebody answers; without an answer in `timeout_s` s, it fails.
 
     Returns the options that tell `digits promote` the answer, and the note that came with it.
     """
+    command = f"python flows/answer.py {runtime.flow_run.id} approve --by NAME"
+    question += f"\n\nOr type `{command}` (or `reject`) in the project's folder."
+    get_run_logger().info("%s", question)
     form = Approval.with_initial_data(description=question)
     try:
         answer = pause_flow_run(wait_for_input=form, timeout=timeout_s, poll_interval=2)
     except FlowPauseTimeout:
         get_run_logger().error("no answer within %s s; nothing moved", timeout_s)
         raise ImageproofError("no answer") from None  # Prefect replaces it by a message of its own
-    option = "--approved-by" if answer.approve else "--rejected-by"
-    return [option, answer.by or "somebody"], answer.note
+    option = "approved_by" if answer.approve else "rejected_by"
+    return {option: answer.by or "somebody"}, answer.note
 
 
 def main(
@@ -47,13 +51,18 @@ def main(
     note: Annotated[str, typer.Option(help="Why; kept in the champion's history.")] = "",
 ) -> None:
     """Resume the flow run with this answer."""
+    if not by.strip():
+        raise UsageError("--by: is empty; who answers is needed")
     ensure_server()
     try:
         resume_flow_run(flow_run_id, {"approve": answer == "approve", "by": by, "note": note})
-    except (ObjectNotFound, NotPausedError, FlowPauseTimeout) as error:
-        raise UsageError(f"flow run {flow_run_id}: nothing is asked: {error}") from None
+    except (ObjectNotFound, NotPausedError, FlowPauseTimeout):
+        hint = "waits for no answer; Prefect's page lists what is Paused"
+        raise UsageError(f"flow run {flow_run_id}: {hint}") from None
     print(f"{answer} by {by}; flow run {flow_run_id} goes on")
 
 
 if __name__ == "__main__":
-    process.run_program(lambda: typer.run(main))
+    program = typer.Typer(add_completion=False)
+    program.command()(main)
+    process.run_program(lambda: process.run_command(typer.main.get_command(program), sys.argv[1:]))

@@ -32,18 +32,22 @@ def promote(
         timeout_s: Seconds that a person has; no answer is a rejection.
         reason: Why; kept in the champion's history.
     """
-    candidate, answer, note = [model], list[str](), ""
+    candidate: list[str] = [model]
+    options: dict[str, str] = {}
+    note = ""
     if approval == "required":
-        gate = run_command("promote", model, "--dry-run", allowed=(0, REFUSED))
+        gate = run_command("promote", model, dry_run=True, allowed=(0, REFUSED))
         _show(gate, f"gate-{model}")
         # what is promoted is what was approved, even if the model is trained again meanwhile
-        candidate = ["--run", gate["run_id"]]
+        candidate = []
+        options["run"] = gate["run_id"]
         if not gate["accepted"]:  # a second run of the gate might accept it, and nobody approved
-            answer = ["--rejected-by", "the gate"]
+            options["rejected_by"] = "the gate"
         elif decision := gate["decision"]:
             answer, note = ask_a_person(_question(model, decision), timeout_s)
-    reason = " · ".join(filter(None, [reason, note]))
-    outcome = run_command("promote", *candidate, *answer, reason=reason, allowed=(0, REFUSED))
+            options |= answer
+    options["reason"] = " · ".join(filter(None, [reason, note]))
+    outcome = run_command("promote", *candidate, allowed=(0, REFUSED), **options)
     _show(outcome, f"decision-{model}")
     if not outcome["accepted"]:
         checks = [check for check in outcome["decision"]["checks"] if not check["passed"]]

@@ -1,14 +1,18 @@
 """The `score` flow: predictions for pictures or tables, and the drift of their images."""
 
+from functools import partial
+from typing import Any
+
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.futures import wait
 
 from digits.project import load_project
-from imageproof.answer.score import Job, plan, write_on_worker
-from imageproof.answer.storage import is_folder
+from imageproof.answer.score import plan, to_write, write_on_worker
 from imageproof.base.errors import UsageError
+from imageproof.base.machine import processors
+from imageproof.base.storage import is_folder
 from imageproof.mlflow import store
 from imageproof.prefect.commands import run_command
 from imageproof.prefect.lifecycle import VERSION, in_project, show_drift
@@ -19,7 +23,12 @@ from imageproof.registry.trace import find_origin
 @flow(name="score", version=VERSION)
 @in_project
 def score(
-    source: str, output: str = "predictions.parquet", model: str = "", scheduler: str = ""
+    source: str,
+    output: str = "predictions.parquet",
+    model: str = "",
+    scheduler: str = "",
+    missing: bool = False,
+    overwrite: bool = False,
 ) -> State[None]:
     """Score images with a registered model.
 
@@ -28,21 +37,27 @@ def score(
         output: The Parquet file to write; or FOLDER/, for one of each table of `source`.
         model: models:/NAME/VERSION or models:/NAME@ALIAS; default: the champion.
         scheduler: Address of a Dask scheduler, to score each table on a worker; default: here.
+        missing: Keep the predictions that are there, and write the others.
+        overwrite: Replace the predictions that are there; no other file is replaced.
     """
-    if scheduler:
-        if not is_folder(output):
-            raise UsageError("scheduler: needs an output FOLDER/, for one file of each table")
-        loaded = load_project()
-        store.connect(loaded.name)
-        origin = find_origin(model or f"models:/{loaded.name}@champion")
-        address, uri = store.tracking_uri(), origin.uri
+    project = load_project()
+    options: dict[str, Any] = {"missing": missing, "overwrite": overwrite}
+    if is_folder(output):
+        store.connect(project.name)
+        model = find_origin(model or f"models:/{project.name}@champion").uri
+        write = partial(
+            write_on_worker, tracking_uri=store.tracking_uri(), uri=model, project=project
+        )
 
         @task(name="score", task_run_name="score {source}", cache_policy=NO_CACHE)
-        def score_table(source: str, output: str, stamp: str) -> int:
-            return write_on_worker(Job(source, output, stamp), address, uri, loaded)
+        def score_table(source: str, output: str) -> int:
+            return write(source, output)
 
-        jobs = plan(source, output, origin, loaded)
-        with task_runner(scheduler) as runner:
-            wait([runner.submit(score_table, job._asdict()) for job in jobs])
-    scored = run_command("score", source, out=output, model=model)  # what is missing yet
-    return show_drift(load_project().name, scored, "drift", source)
+        outputs = to_write(plan(source, output), **options)
+        with task_runner(scheduler, processors()) as runner:
+            wait(runner.map(score_table, {"source": [*outputs], "output": [*outputs.values()]}))
+        options = {"missing": True}  # what a task could not write is named below
+    elif scheduler:
+        raise UsageError("scheduler: needs an output FOLDER/, for one file of each table")
+    scored = run_command("score", source, out=output, model=model, **options)
+    return show_drift(project.name, scored, "drift", source)

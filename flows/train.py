@@ -82,7 +82,8 @@ def _experiment(
     params.check(values)
     if "--pull" not in options:
         check_sources(root)
-    name = f"{runtime.flow_run.name}-{runtime.flow_run.id[:8]}"
+    # the name that a person gave the run may begin like an option
+    name = f"{runtime.flow_run.name}-{runtime.flow_run.id[:8]}".lstrip("-")
     changed = [f"--set-param=++{key}={json.dumps(value)}" for key, value in overrides.items()]
     command = ["exp", "run", "--temp", "--name", name, *options, *changed]
     states = _task("experiment", dvc.reproduce, [name, *command])

@@ -20,14 +20,21 @@ from uuid import uuid4
 import mlflow
 import numpy as np
 import pytest
+from deployed import log_of
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.flow_engine import run_flow
 from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
 from prefect.variables import Variable
 from small_project import Project
-from support import SMALL, finding, until, write_params
+from support import REPOSITORY, SMALL, finding, python, until, write_params
 
 import answer
 from digits.stages import train as train_model
@@ -41,6 +48,8 @@ from retrain import retrain
 from score import score
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
+
+NOBODY = "00000000-0000-0000-0000-000000000001"  # no flow run
 
 # Logs its arguments. Refuses what is rejected, and once if there is a file `refuse`; fails once if
 # there is a file `break`; every model is champion if there is a file `champion`.
@@ -56,11 +65,12 @@ if (here / "break").exists():
     (here / "break").unlink()
     sys.exit("error: MLflow: no answer")
 refuse = here / "refuse"
-accepted = "--rejected-by" not in sys.argv and not refuse.exists()
+rejected = [word for word in sys.argv if word.startswith("--rejected-by=")]
+accepted = not rejected and not refuse.exists()
 refuse.unlink(missing_ok=True)
 check = {{"name": "min_accuracy", "passed": accepted, "found": "0.9", "allowed": "0.8"}}
-if "--rejected-by" in sys.argv:
-    who = sys.argv[sys.argv.index("--rejected-by") + 1]
+if rejected:
+    who = rejected[0].partition("=")[2]
     check |= {{"name": "approval", "found": f"rejected by {{who}}"}} if who != "the gate" else {{}}
 decision = {{"challenger": "version 2", "champion": "1", "checks": [check]}}
 champion = (here / "champion").exists()
@@ -192,14 +202,19 @@ def test_rejected_is_refused(digits: Digits, capsys: pytest.CaptureFixture[str])
     with somebody("reject") as answered:
         state = promote("mlp", timeout_s=300, return_state=True)
     assert "reject by Ada; flow run " in capsys.readouterr().out
-    assert answered.result().splitlines()[-1] == "| min_accuracy | 0.9 | 0.8 |"
+    run_id = state.state_details.flow_run_id
+    assert run_id
+    *_, row, _, hint = answered.result().splitlines()
+    assert row == "| min_accuracy | 0.9 | 0.8 |"
+    command = f"python flows/answer.py {run_id} approve --by NAME"
+    assert hint == f"Or type `{command}` (or `reject`) in the project's folder."
+    assert until(lambda: hint in log_of(run_id))
     message = "refused by approval (rejected by Ada); nothing moved"
     assert (state.type, state.name, state.message) == (StateType.FAILED, "Refused", message)
     judged, told = digits.asked()
     assert "--dry-run" in judged
-    assert told[:3] == ["promote", "--run", "r"]
-    assert told[told.index("--rejected-by") + 1] == "Ada"
-    assert "--reason=looked at it" in told
+    options = ["--run=r", "--rejected-by=Ada", "--reason=looked at it"]
+    assert told == ["promote", *options, "--json", "--"]
 
 
 def test_promote_unanswered_fails(digits: Digits) -> None:
@@ -220,7 +235,28 @@ def test_answer_without_question(digits: Digits) -> None:
     assert state.state_details.flow_run_id
     for run in (state.state_details.flow_run_id, uuid4()):
         line = finding(UsageError, partial(answer.main, run, "approve", by="Ada"))
-        assert line.startswith(f"flow run {run}: nothing is asked: ")
+        assert line == f"flow run {run}: waits for no answer; Prefect's page lists what is Paused"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            "x approve --by Ada",
+            "answer.py: Invalid value for 'flow_run_id': Input should be a valid UUID",
+        ),
+        (
+            f"{NOBODY} perhaps --by Ada",
+            "answer.py: Invalid value for 'answer': Value error, 'perhaps' is not one of ",
+        ),
+        (f"{NOBODY} approve", "answer.py: Missing option '--by'"),
+        (f"{NOBODY} approve --by=", "--by: is empty; who answers is needed"),
+    ],
+)
+def test_wrong_answer_is_a_line(arguments: str, message: str) -> None:
+    done = python(REPOSITORY / "flows/answer.py", *arguments.split())
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert message in done.stderr
 
 
 def test_gate_refusal_stays(digits: Digits) -> None:
@@ -228,13 +264,13 @@ def test_gate_refusal_stays(digits: Digits) -> None:
     state = promote("mlp", return_state=True)
     message = "refused by min_accuracy (0.9); nothing moved"
     assert (state.name, state.message) == ("Refused", message)
-    assert digits.asked()[-1][-3:] == ["--rejected-by", "the gate", "--json"]
+    assert digits.asked()[-1][-3:] == ["--rejected-by=the gate", "--json", "--"]
 
 
 def test_promote_without_approval(digits: Digits) -> None:
     state = promote("mlp", approval="none", return_state=True)
     assert (state.name, state.message) == ("Promoted", "version 2 is champion")
-    assert digits.asked() == [["promote", "mlp", "--json"]]
+    assert digits.asked() == [["promote", "--json", "--", "mlp"]]
     (digits.folder / "champion").touch()
     state = promote("mlp", return_state=True)
     assert (state.name, state.message) == ("AlreadyChampion", "version 2 is champion")
@@ -273,9 +309,23 @@ def test_retrain_repeats_failure(team: Project, digits: Digits) -> None:
     assert str(state.message).splitlines()[-1] == failed
     states = [retrain(return_state=True).name, retrain(return_state=True).name]
     assert states == ["Promoted", "Unchanged"]
-    assert [asked[1] for asked in digits.asked()][1:] == ["mlp", "cnn"]
+    assert [asked[-1] for asked in digits.asked()][1:] == ["mlp", "cnn"]
     told = [("failed", data), ("promoted", data), ("unchanged", data)]
     assert outcomes(began, 3) == told
+
+
+def test_subflow_has_the_tags_of_its_run(team: Project, digits: Digits) -> None:
+    deps = [{"path": "data", "md5": "0" * 32}]
+    lock = {"schema": "2.0", "stages": {"split": {"cmd": "true", "deps": deps}}}
+    (team.root / "dvc.lock").write_text(json.dumps(lock))
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(retrain, parameters={"models": ["mlp"]}, tags=["shoes"])
+        run_flow(retrain, flow_run=run, return_type="state")
+        only = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[run.id]))
+        subflows = client.read_flow_runs(flow_run_filter=only)
+    Variable.unset("digits_retrained_data")
+    assert subflows
+    assert all(subflow.tags == ["shoes"] for subflow in subflows)
 
 
 @pytest.mark.slow

@@ -41,10 +41,27 @@ def test_score_on_dask_workers(tables: int, tmp_path: Path) -> None:
             f"score {Path(f'in/{n}.npz').resolve()}" for n in range(4)
         }
         assert all(task.state.is_completed() for task in tasks)
+        for mode in ({"missing": True}, {"overwrite": True}):
+            state = score("in", "out/", scheduler=scheduler, **mode, return_state=True)
+            assert state.is_completed(), state.message
         Path("in/bad.npz").write_bytes(b"PK\x03\x04")
-        state = score("in", "out/", scheduler=scheduler, return_state=True)
+        state = score("in", "out/", scheduler=scheduler, missing=True, return_state=True)
     assert state.is_failed()
     assert "in/bad.npz: cannot be read as npz" in str(state.message)
+
+
+def test_score_on_this_machine(tables: int) -> None:
+    state = score("in", "out/", return_state=True)
+    assert str(state.message).startswith(f"{tables:,} rows; drifted: ")
+    state = score("in", "out/", return_state=True)
+    assert f"--out {Path('out/0.parquet').resolve()}: exists; " in str(state.message)
+    state = score("--version", "out.parquet", return_state=True)
+    assert state.message == "digits score (exit 3): --version: not found"
+    for name in ("params.yaml", "dvc.lock", ".git/HEAD", "mlflow.db"):
+        content = Path(name).read_bytes()
+        state = score("in/0.npz", name, overwrite=True, return_state=True)
+        assert f"--out {name}: " in str(state.message)
+        assert Path(name).read_bytes() == content
 
 
 @pytest.mark.usefixtures("tables")

@@ -1,10 +1,13 @@
 """What `make team` and the containers are started from: deploy/."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.utils.build import exclude_paths
 from ruamel.yaml import YAML
 from support import REPOSITORY
 
@@ -39,6 +42,42 @@ def test_compose_mounts_files_that_exist(compose: Any) -> None:
     mounted = [v for s in compose["services"].values() for v in s.get("volumes", ())]
     named = {volume.partition(":")[0] for volume in mounted}
     assert all((DEPLOY / name).is_file() for name in named - compose["volumes"].keys())
+
+
+def build_context(folder: Path) -> set[str]:
+    """The files below a folder that `docker build` would get, by its .dockerignore."""
+    lines = (folder / ".dockerignore").read_text("utf-8").splitlines()
+    paths = exclude_paths(str(folder), [line for line in lines if line and line[0] != "#"])
+    return {path for path in paths if (folder / path).is_file()} - {"Dockerfile"}
+
+
+def test_image_gets_no_secret(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / ".dockerignore", tmp_path)
+    secret = {
+        *(".env", "deploy/.env", ".team/.env", "src/digits/.env", "flows/.env.local", "id_rsa"),
+        *(".git/config", ".dvc/config.local", ".dvc/cache/files/x", ".venv/bin/python"),
+        *("mlflow.db", "mlflow.db-wal", "mlartifacts/1/x", ".state/sweeps.db", ".prefect/x.db"),
+        *("data/private.png", "dvc-store/files/x", "artifacts/pack/images.npy", "log/x.parquet"),
+        *("predictions.parquet", "src/digits/__pycache__/x.pyc", "notes.txt"),
+    }
+    code = {
+        "library/imageproof/cli/program.py",
+        "flows/train.py",
+        ".dvc/config",
+        "params.yaml",
+        "environment.sh",
+    }
+    for name in secret | code:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert build_context(tmp_path) - {".dockerignore"} == code
+
+
+def test_image_gets_the_code() -> None:
+    rooms = ("src", "flows", "gx", "spaces", "environment.sh", "requirements.lock", "params.yaml")
+    files = subprocess.check_output(["git", "ls-files", *rooms], cwd=REPOSITORY, text=True)
+    code = {file for file in files.splitlines() if "/." not in file}
+    assert code <= build_context(REPOSITORY)
 
 
 @pytest.mark.parametrize("name", ["Procfile", "Procfile.up"])

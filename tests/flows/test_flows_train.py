@@ -106,7 +106,7 @@ def test_overrides_make_experiment(project: Project) -> None:
     (project.root / "raw.txt").write_text("changed, not committed")
     before = project.files()
     overrides = {"train.mlp.fit.epochs": 2}
-    state = train(overrides=overrides, return_state=True)
+    state = train.with_options(flow_run_name="--force")(overrides=overrides, return_state=True)
     assert state.is_completed(), state.message
     assert project.files() == before
     [name] = project.dvc("exp", "list", "--name-only").split()

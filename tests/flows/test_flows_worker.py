@@ -1,21 +1,33 @@
 """Deployments, and flow runs on a real worker: overridden, cancelled, killed, in a work pool."""
 
+import json
 import re
 import shutil
 import sys
 import time
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
 import yaml
 from deployed import completes, log_of, running_stages, state_of, submit
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.sorting import FlowRunSort
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.events.schemas.automations import AutomationCore
-from prefect.states import Cancelling
+from prefect.server.utilities.user_templates import (
+    register_user_template_filters,
+    render_user_template_sync,
+)
+from prefect.states import Cancelling, Failed, Paused
 from prefect.utilities.importtools import import_object
 from services import running
 from small_project import Project, run
@@ -49,6 +61,9 @@ def test_prefect_yaml_fits_flows(monkeypatch: pytest.MonkeyPatch) -> None:
     notify = yaml.safe_load((REPOSITORY / "deploy/notify.yaml").read_text("utf-8"))
     watched = notify["trigger"]["match_related"]["prefect.resource.name"]
     assert sorted(watched) == sorted(names)
+    lost = yaml.safe_load((REPOSITORY / "deploy/automations/lost-run.yaml").read_text("utf-8"))
+    tag = lost["trigger"]["match_related"]["prefect.resource.id"].removeprefix("prefect.tag.")
+    assert all(tag in each["tags"] for each in DEPLOYMENTS)
 
 
 @pytest.mark.slow
@@ -128,28 +143,66 @@ def test_cancelled_run_cancels_stage_in_pool(deployed: Project) -> None:
     assert until(lambda: state_of(cancelled).name == "Cancelled", seconds=180)
 
 
+# A run of a flow `train` of the project that the argument names, as a worker starts it.
+RUN = """
+import sys, time
+from prefect import flow, tags
+
+@flow(name="train")
+def train():
+    time.sleep(600)
+
+with tags(sys.argv[1]):
+    train()
+"""
+
+
 @pytest.mark.slow
-def test_run_of_a_lost_machine_has_crashed(project: Project, prefect_server: str) -> None:
+def test_run_of_a_lost_machine_has_crashed(tmp_path: Path, prefect_server: str) -> None:
     lost = yaml.safe_load((REPOSITORY / "deploy/automations/lost-run.yaml").read_text("utf-8"))
     lost["trigger"]["within"] = 40
-    shutil.copy(REPOSITORY / "prefect.toml", project.root)  # heartbeats are 30 s apart
-    project.sleeps("prepare", 600)
-    command, env = REPOSITORY / "flows/train.py", {"PREFECT_API_URL": prefect_server}
-    with (
-        get_client(sync_client=True) as client,
-        running(sys.executable, command, cwd=project.root, env=env) as flow,
-    ):
+    shutil.copy(REPOSITORY / "prefect.toml", tmp_path)  # heartbeats are 30 s apart
+    env = {"PREFECT_API_URL": prefect_server}
+    with ExitStack() as stack:
+        client = stack.enter_context(get_client(sync_client=True))
         automation = client.create_automation(AutomationCore.model_validate(lost))
-        try:
-            assert until(lambda: running_stages(project) != [], seconds=240)
-            [run] = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
-            time.sleep(50)
-            assert state_of(run.id).is_running()
-            flow.kill()
-            assert until(lambda: state_of(run.id).is_crashed(), seconds=120)
-        finally:  # it would end the runs of other tests
-            client.delete_automation(automation)
-    assert state_of(run.id).message == "its machine sent no heartbeat for 90 s"
+        stack.callback(client.delete_automation, automation)  # it would end runs of other tests
+        processes = [
+            stack.enter_context(running(sys.executable, "-c", RUN, name, cwd=tmp_path, env=env))
+            for name in (load_project().name, "shoes")
+        ]
+
+        def runs() -> dict[str, FlowRun]:
+            states = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
+            flow_runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=states))
+            return {run.tags[0]: run for run in flow_runs if run.tags}
+
+        assert until(lambda: runs().keys() >= {load_project().name, "shoes"}, seconds=240)
+        own, foreign = runs()[load_project().name], runs()["shoes"]
+        time.sleep(50)
+        assert state_of(own.id).is_running()
+        for process in processes:
+            process.kill()
+        assert until(lambda: state_of(own.id).is_crashed(), seconds=120)
+        assert state_of(own.id).message == "its machine sent no heartbeat for 90 s"
+        assert state_of(foreign.id).is_running()
+
+
+def test_webhook_says_what_a_paused_run_waits_for() -> None:
+    notify = yaml.safe_load((REPOSITORY / "deploy/notify.yaml").read_text("utf-8"))
+    assert "prefect.flow-run.Paused" in notify["trigger"]["expect"]
+    register_user_template_filters({"ui_url": lambda _: "http://page"})
+    [action] = notify["actions"]
+
+    def text(state: State[Any]) -> str:
+        run = FlowRun(flow_id=uuid4(), name="wise-owl", state=state)
+        values = {"flow": {"name": "promote"}, "flow_run": run}
+        rendered: str = json.loads(render_user_template_sync(action["payload"], values))["text"]
+        return rendered.replace(str(run.id), "ID")
+
+    hint = "its page asks a question; answer there, or type python flows/answer.py ID approve"
+    assert text(Paused()) == f"promote · wise-owl · Paused · {hint} --by NAME\nhttp://page"
+    assert text(Failed(message="no disk")) == "promote · wise-owl · Failed · no disk\nhttp://page"
 
 
 @pytest.mark.slow

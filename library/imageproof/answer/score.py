@@ -1,12 +1,13 @@
 """Score images with a registered model: files of predictions, what is odd, an MLflow run."""
 
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from pathlib import PurePath, PurePosixPath
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -16,11 +17,10 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from fsspec.core import strip_protocol  # type: ignore[import-untyped]
 
-from imageproof.answer import storage
 from imageproof.answer.drift import Found, image_stats, record, summarise
 from imageproof.answer.inputs import Batch, open_input
 from imageproof.answer.predict import class_names, set_threshold
-from imageproof.base import process
+from imageproof.base import process, storage
 from imageproof.base.dataset import Probabilities
 from imageproof.base.errors import DataError, UsageError, printable
 from imageproof.base.pictures import is_picture
@@ -28,9 +28,11 @@ from imageproof.judge.confidence import answer_sets
 from imageproof.mlflow import store
 from imageproof.project import Project
 from imageproof.registry.served import Served, served
-from imageproof.registry.trace import Origin
 
 COUNTED = ("row", "file", "predicted", "set_size", "mean_ink", "contrast")
+COLUMNS = "row|file|picture|predicted|predicted_name|set_size|answer_set|answer_names|p[0-9]+"
+COLUMNS += "|mean_ink|contrast|model|input"
+HINT = "choose another name, or --overwrite (--missing keeps it) a table of the command `score`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,111 +47,120 @@ class ScoreResult(Found):
     kept: int
 
 
-class Job(NamedTuple):
-    """An input and its predictions; `stamp` names what decides these, without it none are kept."""
-
-    source: str
-    output: str
-    stamp: str = ""
-
-
-def score(source: str, out: str, model: Served, *, project: Project) -> ScoreResult:
+def score(
+    source: str,
+    out: str,
+    model: Served,
+    *,
+    project: Project,
+    missing: bool = False,
+    overwrite: bool = False,
+) -> ScoreResult:
     """Write a prediction for every image to a Parquet file, or of each table to one in a folder.
 
-    Inputs that cannot be read are findings of one DataError; the others are finished.
+    `missing` keeps the files that are there, `overwrite` replaces them. Inputs that cannot be
+    read are findings of one DataError; the others are finished.
     """
-    jobs = plan(source, out, model.origin, project)
+    outputs = plan(source, out)
+    writable = to_write(outputs, missing=missing, overwrite=overwrite)
     findings: list[str] = []
-    written: list[int] = []
+    rows = 0
     started = time.perf_counter()
-    for job in jobs:
+    for table, output in writable.items():
         try:
-            written.append(write_predictions(job, model, project))
+            rows += write_predictions(table, output, model, project)
         except DataError as error:
             findings += error.findings
     if findings:
         raise DataError(*findings)
-    rate = sum(written) / (time.perf_counter() - started)
+
+    rate = rows / (time.perf_counter() - started)
     result = ScoreResult(
         input=printable(source),
         output=printable(out),
         rows_per_s=rate,
         coverage=project.confidence.coverage,
-        files=len(jobs),
-        kept=written.count(0),
+        files=len(outputs),
+        kept=len(outputs) - len(writable),
         # the features are left to the monitor: they ask the network for 8,000 images more
-        **summarise(_read_counted(jobs), model, project),
+        **summarise(_read_counted([*outputs.values()], model.origin.uri), model, project),
     )
     settings = {"input": result.input, "output": result.output}
     record(result, "score", project, settings=settings, metrics={"rows_per_s": rate})
     return result
 
 
-def plan(source: str, out: str, origin: Origin, project: Project) -> list[Job]:
-    """One job for a file `out`; for a folder one per table: `SOURCE/a/b.npz` → `OUT/a/b.parquet`.
+def plan(source: str, out: str) -> dict[str, str]:
+    """The output by input: `out`; or in a folder `SOURCE/a/b.npz` → `OUT/a/b.parquet`, by table.
 
-    UsageError if `out` names nothing, or an output would be an input, or that of two inputs.
+    UsageError if `out` names nothing, or an output would be that of two inputs.
     """
     is_text = out == out.encode(errors="replace").decode()  # else pyarrow cannot write there
-    if not out.rpartition("://")[2].strip("/") or not is_text:
+    if not out.rpartition("://")[2].strip("/") or "::" in out or not is_text:
         raise UsageError(f"--out {out!r}: FILE, FOLDER/ or s3://BUCKET/FOLDER/ in UTF-8 is allowed")
     if not storage.is_folder(out):
-        if Path(out).exists() and not Path(out).is_file():  # root would replace /dev/null
-            raise UsageError(f"--out: {out} is a pipe or a device; a file is allowed")
-        inputs = map(storage.absolute, map(str, Path(source).glob("*")))  # may be links
-        if storage.is_within(out, source) or storage.absolute(out) in inputs:
-            raise UsageError(f"--out: {out} is the input itself, or in it; choose another file")
-        return [Job(source, out)]
-    source, out = storage.absolute(source), storage.absolute(out)
-    jobs: dict[str, Job] = {}
-    files = storage.stored_files(source)
-    settings = f"{origin.uri} {origin.model_sha256} {project.confidence.coverage}"
-    settings += f" {project.data.class_names}"
-    for file in filter(lambda name: not is_picture(name), files):
-        below = PurePosixPath(file[len(source) + 1 :] or PurePosixPath(source).name)
-        output = f"{out}/{below.with_suffix('.parquet')}"
-        if output in jobs:
-            raise UsageError(f"{jobs[output].source} and {file} give one {output}; rename one")
-        jobs[output] = Job(file, output, f"{settings} {file} {files[file]}")
-    if not jobs:
+        return {source: out}
+    folder = storage.absolute(source)
+    target = storage.absolute(out)
+    if PurePath(target).is_relative_to(folder):
+        raise UsageError(f"--out: {out} is among the inputs; choose another folder")
+    tables: dict[str, str] = {}
+    for table in storage.stored_files(folder):
+        if not is_picture(table):
+            below = PurePosixPath(table[len(folder) + 1 :] or PurePosixPath(table).name)
+            output = f"{target}/{below.with_suffix('.parquet')}"
+            if output in tables:
+                raise UsageError(f"{tables[output]} and {table} give one {output}; rename one")
+            tables[output] = table
+    if not tables:
         raise DataError(f"{source}: no tables in it; pictures are scored with --out FILE")
-    is_around = storage.is_within(source, out) and source not in files
-    if storage.is_within(out, source) or is_around or files.keys() & jobs.keys():
-        raise UsageError(f"--out: {out} is among the inputs, or around them; choose another folder")
-    return list(jobs.values())
+    return {table: output for output, table in tables.items()}
 
 
-def write_predictions(job: Job, model: Served, project: Project) -> int:
-    """Write the predictions of all images, unless they are there; the number of rows written.
+def to_write(outputs: Mapping[str, str], *, missing: bool, overwrite: bool) -> dict[str, str]:
+    """The outputs of a plan that are written: all, or with `missing` those that are not there.
+
+    UsageError if one is there: without an option, or if it is no table of `digits score`.
+    """
+    replaceable = _is_scored if missing or overwrite else None
+    return {
+        table: output
+        for table, output in outputs.items()
+        if not (storage.check_out("--out", output, replaceable, hint=HINT) and missing)
+    }
+
+
+def write_predictions(source: str, output: str, model: Served, project: Project) -> int:
+    """Write the predictions of all images; the number of rows written.
 
     Columns: `row`, or `file` and `picture` (its treatment; see `pictures.TREATMENTS`) ·
     those of `_answers` · `p0`, `p1`, … (probabilities) · `mean_ink`, `contrast` (see
     `drift.image_stats`) · `model` · `input`. A bad input is a DataError; nothing is written.
     """
-    if job.stamp and _stamp(job.output) == job.stamp:
-        return 0
-    with storage.local_copy(job.source) as path, storage.writing(job.output) as temporary:
+    with storage.local_copy(source) as path, storage.writing(output) as temporary:
         batches = open_input(path, shape=model.files.shape, fit=model.fit)
         limit = set_threshold(model, project.confidence.coverage)
-        tables = (_table(batch, model, limit, job, project) for batch in batches)
-        first, rows = next(tables), 0
-        schema = first.schema.with_metadata({"stamp": job.stamp})
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        tables = (_table(batch, model, limit, source, project) for batch in batches)
+        first = next(tables)
+        with pq.ParquetWriter(temporary, first.schema, compression="zstd") as writer:
+            rows = 0
             for table in chain([first], tables):
                 writer.write_table(table)
                 rows += len(table)
     return rows
 
 
-def write_on_worker(job: Job, tracking_uri: str, uri: str, project: Project) -> int:
+def write_on_worker(
+    source: str, output: str, *, tracking_uri: str, uri: str, project: Project
+) -> int:
     """`write_predictions` by the version at `uri`, in another process such as a worker of Dask."""
     process.set_environment()
     mlflow.set_tracking_uri(tracking_uri)
     with store.service_errors(), served(uri, threads=1) as model:
-        return write_predictions(job, model, project)
+        return write_predictions(source, output, model, project)
 
 
-def _table(batch: Batch, model: Served, limit: float, job: Job, project: Project) -> pa.Table:
+def _table(batch: Batch, model: Served, limit: float, source: str, project: Project) -> pa.Table:
     probabilities, rows = model.predict(batch.images), len(batch.images)
     of_pictures = {"file": batch.names, "picture": batch.treatments}
     columns = {
@@ -158,7 +169,7 @@ def _table(batch: Batch, model: Served, limit: float, job: Job, project: Project
         **{f"p{k}": column for k, column in enumerate(probabilities.T)},
         **image_stats(batch.images),
         "model": pa.repeat(model.origin.uri, rows).dictionary_encode(),
-        "input": pa.repeat(printable(job.source), rows).dictionary_encode(),
+        "input": pa.repeat(printable(source), rows).dictionary_encode(),
     }
     return pa.table(columns)
 
@@ -179,18 +190,23 @@ def _answers(probabilities: Probabilities, limit: float, names: list[str] | None
     return columns
 
 
-def _stamp(output: str) -> str:
+def _is_scored(output: str) -> bool:
+    """Whether it is a table with the columns of `write_predictions`, and no others."""
     with storage.filesystem_of(output) as (filesystem, name):
-        if filesystem.exists(name):
-            with suppress(pa.ArrowException, KeyError, TypeError), filesystem.open(name) as file:
-                return str(pq.read_schema(file).metadata[b"stamp"].decode())
-    return ""
+        if filesystem.isfile(name):
+            with suppress(pa.ArrowException, OSError), filesystem.open(name) as file:
+                names = pq.read_schema(file).names
+                return "answer_set" in names and all(re.fullmatch(COLUMNS, name) for name in names)
+    return False
 
 
-def _read_counted(jobs: Sequence[Job]) -> pd.DataFrame:
-    with storage.filesystem_of(jobs[0].output) as (filesystem, _):
-        names = [strip_protocol(job.output) for job in jobs]
+def _read_counted(outputs: Sequence[str], uri: str) -> pd.DataFrame:
+    """What is counted of the rows that the version at `uri` answered."""
+    with storage.filesystem_of(outputs[0]) as (filesystem, _):
+        names = [strip_protocol(storage.absolute(output)) for output in outputs]
         dataset = ds.dataset(names, format="parquet", filesystem=filesystem)
-        first, *others = [name for name in dataset.schema.names if name in COUNTED]
-        frame: pd.DataFrame = dataset.to_table([first, *others]).to_pandas()
-        return frame.set_index(first)
+        columns = [name for name in dataset.schema.names if name in COUNTED]
+        frame: pd.DataFrame = dataset.to_table(columns, ds.field("model") == uri).to_pandas()
+    if frame.empty:
+        raise DataError(f"{outputs[0]}: {uri} answered no row of it; --overwrite scores it anew")
+    return frame.set_index(columns[0])

@@ -7,6 +7,7 @@ Starlette's TrustedHostMiddleware knows neither `Origin` nor `[::1]`.
 
 import os
 import socket
+from collections.abc import Collection
 from errno import EACCES, EADDRINUSE
 from urllib.parse import urlsplit
 
@@ -34,11 +35,15 @@ def names_variable() -> str:
 
 
 class Guard:
-    """ASGI middleware: answer 403 to a foreign `Host` or `Origin`, and forbid foreign frames."""
+    """ASGI middleware: answer 403 to a foreign `Host` or `Origin`, and forbid foreign frames.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `probes` are paths for which any `Host` may ask: kubelet and Prometheus use the pod's address.
+    """
+
+    def __init__(self, app: ASGIApp, *, probes: Collection[str] = ()) -> None:
         self._app = app
         self._names = _names()
+        self._probes = probes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_unframed(message: Message) -> None:
@@ -47,7 +52,7 @@ class Guard:
             await send(message)
 
         guarded = scope["type"] in ("http", "websocket")
-        refusal = self._refusal(Headers(scope=scope)) if guarded else ""
+        refusal = self._refusal(scope["path"], Headers(scope=scope)) if guarded else ""
         if not refusal:
             await self._app(scope, receive, send_unframed)
         elif scope["type"] == "websocket":
@@ -55,13 +60,12 @@ class Guard:
         else:
             await PlainTextResponse(f"{refusal}\n", 403)(scope, receive, send)
 
-    def _refusal(self, headers: Headers) -> str:
+    def _refusal(self, path: str, headers: Headers) -> str:
         host, origin = ", ".join(headers.getlist("host")), headers.get("origin")
         name, port = _name_and_port(host)
-        if name not in self._names:
-            return (
-                f"Host: {host!r} is no name of this server; {names_variable()} may list more names"
-            )
+        if name not in self._names and path not in self._probes:
+            more = f"{names_variable()} may list more names"
+            return f"Host: {host!r} is no name of this server; {more}"
         # localhost and 127.0.0.1 are the same server; another port is another server
         page, page_port = _name_and_port((origin or "").partition("://")[2])
         if origin is not None and (page not in self._names or page_port != port):

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
@@ -18,7 +18,14 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from imageproof.base.addresses import without_credentials
-from imageproof.base.errors import ImageproofError, ServiceError, UsageError, cut, printable
+from imageproof.base.errors import (
+    ImageproofError,
+    ServiceError,
+    UsageError,
+    cut,
+    one_line,
+    printable,
+)
 from imageproof.base.naming import variable
 
 # What the project sets for itself; a value the user has set wins.
@@ -77,6 +84,19 @@ def spare_the_collector() -> None:
     """Collect garbage rarely, and not at exit: saves a third of the time MLflow's import takes."""
     gc.set_threshold(20_000, 100)
     atexit.register(gc.freeze)
+
+
+def run_command(command: Any, arguments: Sequence[str], **options: Any) -> None:
+    """Run a command of Typer; a wrong argument is a UsageError, not a box of several lines."""
+    from typer.exceptions import TyperException  # a package has no Typer
+
+    try:
+        command(arguments, standalone_mode=False, **options)
+    except TyperException as error:
+        context = getattr(error, "ctx", None)
+        name = context.command_path if context else command.name
+        reason = one_line(error.format_message().rstrip("."), width=300)
+        raise UsageError(f"{name}: {reason}; see `{name} --help`") from None
 
 
 def run_program(work: Callable[[], object]) -> NoReturn:

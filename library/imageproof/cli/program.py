@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from typer.exceptions import TyperException
 
 from imageproof.base import process
-from imageproof.base.errors import ImageproofError, UsageError, one_line
+from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.base.naming import project_name
 from imageproof.cli.application import Application
 from imageproof.cli.results import AsJson, app, connected
@@ -67,6 +66,8 @@ def score(
     source: Annotated[str, typer.Argument(metavar="INPUT", help=f"{IMAGES}; a path or s3://…")],
     out: Annotated[str, typer.Option(help="FILE, or FOLDER/ for each table of INPUT.")] = SCORED,
     model: OrChampion = None,
+    missing: Annotated[bool, typer.Option("--missing", help="Keep tables that are there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace such tables.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Predict images in batches to Parquet, warn of odd ones, and look for drift."""
@@ -74,7 +75,9 @@ def score(
     from imageproof.cli.console import print_scored
 
     with _served(context, model) as (project, loaded):
-        result = scoring.score(source, out, loaded, project=project)
+        result = scoring.score(
+            source, out, loaded, project=project, missing=missing, overwrite=overwrite
+        )
     print_scored(result, as_json=as_json)
 
 
@@ -144,11 +147,11 @@ def package(
     as_json: AsJson = False,
 ) -> None:
     """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
-    if out.exists():
-        raise UsageError(f"--out {out}: exists; delete it, or choose another folder")
+    from imageproof.base.storage import check_out
     from imageproof.cli.console import print_package
     from imageproof.serve.package import write_package
 
+    check_out("--out", out)
     with _served(context, model) as (project, loaded):
         written = write_package(loaded, out, project=project)
     print_package(written, as_json=as_json)
@@ -162,7 +165,7 @@ def suspects(
     out: Annotated[Path, typer.Option(help="A new CSV.")] = Path("suspects.csv"),
 ) -> None:
     """Find labels that are probably wrong: a table to correct, and a page with the pictures."""
-    _check_new("--out", out, ".csv")
+    _check_new("--out", out, ".csv", ".html")
     from imageproof.report.suspects import find_suspects
 
     project, ask = context.obj.load(), context.obj.trainer(model)
@@ -235,11 +238,14 @@ def _served(
             yield project, loaded
 
 
-def _check_new(option: str, path: Path, suffix: str) -> None:
+def _check_new(option: str, path: Path, suffix: str, *more: str) -> None:
     """Refuse to overwrite, as `--explain a.png b.png` would a picture, or a corrected table."""
-    if path.suffix != suffix or path.exists():
-        said = "exists; delete it, or choose" if path.exists() else f"is no {suffix}; choose"
-        raise UsageError(f"{option} {path}: {said} another name")
+    from imageproof.base.storage import check_out
+
+    if path.suffix != suffix:
+        raise UsageError(f"{option} {path}: is no {suffix}; choose another name")
+    for ending in (suffix, *more):
+        check_out(option, path.with_suffix(ending))
 
 
 def _uri(model: str | None, project: "Project") -> str:
@@ -261,15 +267,8 @@ def _run(application: Application) -> None:
         app.command()(function)
     commands = typer.main.get_command(app)
     _check_values(commands, given)
-    try:
-        commands(
-            given or ["--help"], standalone_mode=False, obj=application, prog_name=project_name()
-        )
-    except TyperException as error:  # else Typer draws a box of several lines
-        context = getattr(error, "ctx", None)
-        command = context.command_path if context else project_name()
-        said = one_line(error.format_message().rstrip("."), width=300)
-        raise UsageError(f"{command}: {said}; see `{command} --help`") from None
+    names = {"prog_name": project_name(), "obj": application}
+    process.run_command(commands, given or ["--help"], **names)
     if not given:
         raise UsageError(f"{project_name()}: a command is needed, one of those above")
 

@@ -124,19 +124,20 @@ def diff(
     new: Annotated[str | None, typer.Argument(metavar="REV2", help="Else the workspace.")] = None,
     as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for a page and its pictures.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder for a page, pictures.")] = None,
 ) -> None:
     """Say of each model whether its results are better than at another git revision."""
     if as_json and as_markdown:
         raise UsageError(f"{project_name()} diff: give either --json or --markdown")
-    if out == Path():
-        raise UsageError("--out: is this folder; a folder of its own is allowed")
     from imageproof.artifacts import LAYOUT
     from imageproof.diff.collect import collect_diff
     from imageproof.diff.render import print_diff, write_page
 
     if out:
+        from imageproof.base.storage import check_out
         from imageproof.report.plots.model import draw_revisions  # imports matplotlib
+
+        check_out("--out", out)
     collected = collect_diff(old, new, LAYOUT, partial(draw_revisions, out) if out else None)
     if out:
         write_page(collected, out)

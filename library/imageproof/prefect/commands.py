@@ -46,22 +46,28 @@ def program() -> Path:
     return Path(sys.executable).with_name(project_name())
 
 
-def run_command(*arguments: str, allowed: Sequence[int] = (0,), **options: Any) -> Any:
-    """Run the project's command with ARGUMENTS, --OPTION=VALUE … and --json; returns that JSON.
+def run_command(
+    command: str, *arguments: str, allowed: Sequence[int] = (0,), **options: str | int
+) -> Any:
+    """Run the project's `COMMAND --OPTION=VALUE … --json -- ARGUMENTS`; returns its JSON.
 
-    Another exit code than those `allowed` is an ImageproofError, with its own errors.
+    An option that is True is a flag; one that is false is left out. Another exit code than those
+    `allowed` is an ImageproofError, with its own errors.
     """
-    given = [f"--{name}={value}" for name, value in options.items() if value]
-    command = [str(program()), *arguments, *given, "--json"]
+    flags = [
+        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
+        for name, value in options.items()
+        if value
+    ]
+    line = [str(program()), command, *flags, "--json", "--", *arguments]
     with TemporaryFile("w+", encoding="utf-8") as output:
         try:
-            Commands().run(command, stdout=output, on_line=get_run_logger().info)
+            Commands().run(line, stdout=output, on_line=get_run_logger().info)
         except CommandFailedError as error:
             if error.code not in allowed:
                 said = [line[7:] for line in error.lines if line.startswith("error: ")]
                 reason = "; ".join(said) or "no error line"
-                raise ImageproofError(
-                    f"{project_name()} {arguments[0]} (exit {error.code}): {reason}"
-                ) from None
+                failed = f"{project_name()} {command} (exit {error.code})"
+                raise ImageproofError(f"{failed}: {reason}") from None
         output.seek(0)
         return json.load(output)

@@ -8,7 +8,7 @@ from pathlib import Path
 from socket import gethostname
 from typing import Any, NoReturn, ParamSpec, cast
 
-from prefect import get_run_logger
+from prefect import get_run_logger, runtime, tags
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun
@@ -49,7 +49,8 @@ def in_project(work: Work[P]) -> Work[P]:
         get_run_logger().info("code %s in %s on %s", VERSION, Path.cwd(), gethostname())
         try:
             params_yaml.read()  # to fail first if there is no project
-            return work(*args, **kwargs)
+            with tags(*runtime.flow_run.tags):  # subflows are this project's, too
+                return work(*args, **kwargs)
         except ImageproofError as error:
             return Failed(message=str(error))
 

@@ -1,4 +1,4 @@
-"""The paths of the server: /, /predict, /health, /model, /metrics."""
+"""The paths of the server: /, /predict, /model, and the probes /health, /ready, /metrics."""
 
 import asyncio
 import time
@@ -33,8 +33,8 @@ BODY_S = 10.0  # from the head of a request until its body is there
 MAX_HELD = 32_000_000  # bytes of the bodies of all requests that are not answered yet
 QUICK = 50_000  # bytes of JSON or pixels; reading more takes longer than a prediction
 JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
-GET = "/", "/health", "/model", "/metrics"
-PATHS = {"/predict": "POST"} | dict.fromkeys(GET, "GET")
+PROBES = "/health", "/ready", "/metrics"
+PATHS = {"/predict": "POST"} | dict.fromkeys(("/", "/model", *PROBES), "GET")
 HOME = Path(__file__).with_name("home.html")
 # buckets of histograms
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
@@ -68,7 +68,7 @@ class Service:
         self._metrics.waiting.set_function(lambda: self._batcher.waiting)
 
     def app(self) -> ASGIApp:
-        return Guard(self._respond)
+        return Guard(self._respond, probes=PROBES)
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         # without Starlette's routing and middleware, which take a sixth of the time of a request
@@ -86,7 +86,8 @@ class Service:
     async def _handle(self, path: str, request: Request) -> Response:
         if path not in PATHS:
             raise HTTPException(404, f"no such path; there are {', '.join(PATHS)}")
-        if request.method != PATHS[path]:
+        method = "GET" if request.method == "HEAD" else request.method  # uvicorn sends no body then
+        if method != PATHS[path]:
             raise HTTPException(405, f"{PATHS[path]} is allowed", {"Allow": PATHS[path]})
         if path == "/predict":
             return await self._predict(request)
@@ -95,6 +96,8 @@ class Service:
         if path == "/metrics":
             page = generate_latest(self._metrics.registry)
             return Response(page, media_type=CONTENT_TYPE_LATEST)
+        if path == "/ready":
+            return answer({"ready": True})  # the server listens after its model has answered
         health = {"status": "ok", "model": self._title}
         return answer(health if path == "/health" else self._model.description.model_dump())
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import socket
+import sys
 from collections import deque
 from typing import Any
 
+import httptools
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -31,6 +33,9 @@ class _Flow(FlowControl):
 class Protocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle
     _running: RequestResponseCycle | None = None
+    _data = b""  # that is parsed now
+    _again = b""  # what of it is parsed once more
+    _ended = False  # the client sends no more
     _head: int | None = None  # bytes since a request began, or the last piece of its body came
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -54,7 +59,11 @@ class Protocol(HttpToolsProtocol):
         """Parse what came, and limit a head, or trailers, that are not complete."""
         if self._head is not None:
             self._head += len(data)
-        super().data_received(data)
+        while data:
+            self._data = data
+            self._again = b""
+            super().data_received(data)
+            data = self._again
         if self._head is not None and self._head > MAX_HEAD:
             self.send_400_response(f"Over {MAX_HEAD:,} bytes of headers.")
 
@@ -62,7 +71,22 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
         self._head = 0
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Begin again without `Upgrade`: else httptools reads no body, and nothing that follows."""
+        error = sys.exception()
+        if self._is_upgrade() and error:
+            method = self.parser.get_method()
+            lines = [b"%s %s HTTP/1.1" % (method, self.url)]
+            lines += [b"%s: %s" % line for line in self.headers if line[0] != b"upgrade"]
+            self._again = b"\r\n".join([*lines, b"", self._data[error.args[0] :]])
+            self.parser = httptools.HttpRequestParser(self)
+
+    def _is_upgrade(self) -> bool:
+        return self.parser.should_upgrade() and b"upgrade" in dict(self.headers)
+
     def on_headers_complete(self) -> None:
+        if self._is_upgrade():
+            return
         self._head = 0  # the app limits the body
         self._timer.cancel()
         super().on_headers_complete()
@@ -72,15 +96,24 @@ class Protocol(HttpToolsProtocol):
         self._head = 0
 
     def on_message_complete(self) -> None:
-        super().on_message_complete()
         self._head = None
+        if not self._is_upgrade():
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Wait for the next request; meanwhile the rest of a refused body is thrown away."""
         is_last = not self.pipeline
         super().on_response_complete()
-        if is_last and not self.transport.is_closing():
+        if is_last and self._ended:
+            self.transport.close()
+        elif is_last and not self.transport.is_closing():
             self._timer = self.loop.call_later(HEAD_S, self.transport.abort)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Whether to keep the connection: who sends no more may wait for the answer."""
+        self._ended = True
+        is_whole = self._head is None
+        return is_whole and self.cycle is not None and not self.cycle.response_complete
 
 
 def serve(app: ASGIApp, listening: socket.socket) -> None:

@@ -79,7 +79,7 @@ def asked(address, path):
 
 
 def of_score(source, model, project):
-    scoring.score(source, "scored.parquet", model, project=project)
+    scoring.score(source, "scored.parquet", model, project=project, overwrite=True)
     return pd.read_parquet("scored.parquet").filter(regex="^p[0-9]").to_numpy()
 
 

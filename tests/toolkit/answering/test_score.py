@@ -11,28 +11,32 @@ import pytest
 from arena import NAME, accept, fighter
 from mlflow import MlflowClient
 from PIL import Image
-from support import finding, findings, project_with
+from support import finding, findings, git, project_with
 
 from imageproof.answer import score as scoring
 from imageproof.answer.drift import image_stats
 from imageproof.answer.predict import predict_pictures, set_threshold
 from imageproof.artifacts import LAYOUT, split_path
 from imageproof.base.errors import DataError, UsageError
-from imageproof.base.files import md5
 from imageproof.cli import program as cli
 from imageproof.cli.console import print_scored
 from imageproof.judge.confidence import answer_sets
 from imageproof.registry import promotion
 from imageproof.registry.served import served
 
+USERS = ["params.yaml", "dvc.lock", ".git/HEAD", ".dvc/config", "mlflow.db", "data.dvc", "mine.csv"]
+USERS += ["README.md", "to-params"]
 
-def score(source="new.npz", out="scored.parquet", **changes):
+
+def score(source="new.npz", out="scored.parquet", *, changes=None, **options):
+    project = project_with(changes or {})
     with served(f"models:/{NAME}@champion", threads=2) as model:
-        return scoring.score(source, out, model, project=project_with(changes))
+        return scoring.score(source, out, model, project=project, **options)
 
 
-def kept(*arguments, **changes):
-    scored = score(*arguments, **changes)
+def kept(*arguments):
+    """How many files there are in the end, and how many of them were kept."""
+    scored = score(*arguments, missing=True)
     return scored.files, scored.kept
 
 
@@ -47,6 +51,20 @@ def treatments():
 @pytest.fixture
 def champion(ring):
     promotion.promote(fighter(), NAME, judge=accept)
+
+
+@pytest.fixture
+def users(ring):
+    """Nine files that `digits score` did not write, a link, and others that it may not write to."""
+    for name in USERS:
+        Path(name).parent.mkdir(exist_ok=True)
+        if not Path(name).exists():
+            Path(name).write_text("kept", encoding="utf-8")
+    Path("to-params").unlink()
+    Path("to-params").symlink_to("params.yaml")
+    Path("link").symlink_to(".dvc")
+    Path("nothing.parquet").symlink_to("nowhere")
+    os.mkfifo("pipe")
 
 
 @pytest.fixture
@@ -86,9 +104,10 @@ class TestFile:
         assert "drift_class_shares_effect" in run.data.metrics
 
     def test_unsure(self, holdout, capsys):
-        assert (score().unsure, score().coverage) == (0, 0.99)
+        scored = score()
+        assert (scored.coverage, scored.unsure) == (0.99, 0)
         # the version has 100 validation rows: too few to promise more than 100 of 101
-        scored = score(**{"confidence.coverage": 0.995})
+        scored = score(changes={"confidence.coverage": 0.995}, overwrite=True)
         assert (scored.coverage, scored.unsure) == (0.995, 1)
         assert set(pd.read_parquet("scored.parquet")["set_size"]) == {10}
         print_scored(scored, as_json=False)
@@ -103,25 +122,46 @@ class TestFile:
         assert not drift["class_shares"].drifted
         with split_path("train").open("ab") as file:
             file.write(b"0")
-        assert score().drift == []
+        assert score(overwrite=True).drift == []
 
-    def test_input_is_never_overwritten(self, holdout):
-        Path("link.npz").symlink_to("new.npz")
-        before = md5(Path("new.npz"))
+    def test_file_of_user_is_never_replaced(self, holdout, users):
+        contents = {out: Path(out).read_bytes() for out in USERS}
+        for out in USERS:
+            for mode in ({}, {"overwrite": True}, {"missing": True}):
+                line = finding(UsageError, lambda out=out, mode=mode: score(out=out, **mode))
+                assert line.startswith(f"--out {out}: ")
+        assert {out: Path(out).read_bytes() for out in USERS} == contents
         here = Path.cwd()
-        outs = ("new.npz", "link.npz", f"../{here.name}/new.npz")
-        for out in (*outs, f"file://{here}/new.npz"):
-            assert "is the input itself" in finding(UsageError, lambda out=out: score(out=out))
-        assert md5(Path("new.npz")) == before
+        for out in (f"file://{here}/mine.csv", f"../{here.name}/mine.csv", "memory://kept.csv"):
+            fsspec.filesystem("memory").pipe("/kept.csv", b"kept")
+            line = finding(UsageError, lambda out=out: score(out=out))
+            assert line.startswith(f"--out {out}: exists; choose another name, or --overwrite ")
+        for out in (".git/new.parquet", "link/new.parquet", "/dev/null", "nothing.parquet", "pipe"):
+            assert f"--out {out}: " in finding(UsageError, lambda out=out: score(out=out))
+
+    def test_overwrite_replaces_only_what_score_wrote(self, holdout):
+        score()
+        line = finding(UsageError, score)
+        assert line.startswith("--out scored.parquet: exists; choose another name, or --overwrite ")
+        assert score(overwrite=True).rows == len(holdout)
+        scored = pd.read_parquet("scored.parquet")
+        scored.assign(checked_by="me").to_parquet("mine.parquet")
+        finding(UsageError, lambda: score(out="mine.parquet", overwrite=True))
+        git("add", "scored.parquet")
+        line = finding(UsageError, lambda: score(overwrite=True))
+        assert line == "--out scored.parquet: git tracks it; choose another name"
+        Path("link.parquet").symlink_to("scored.parquet")
+        line = finding(UsageError, lambda: score(out="link.parquet", overwrite=True))
+        assert line == "--out link.parquet: git tracks it; choose another name"
 
     def test_answer_sets_and_names(self, holdout):
-        score(**{"confidence.coverage": 0.995})
+        score(changes={"confidence.coverage": 0.995})
         found = pd.read_parquet("scored.parquet")
         assert not {"predicted_name", "answer_names"} & {*found}
         assert [sets[0] for sets in found["answer_set"]] == found["predicted"].tolist()
         assert all(sorted(labels) == [*range(10)] for labels in found["answer_set"])
         names = [f"<{label}>" for label in range(10)]
-        scored = score(**{"data.class_names": names})
+        scored = score(changes={"data.class_names": names}, overwrite=True)
         found = pd.read_parquet("scored.parquet")
         expected = [names[label] for label in holdout.labels]
         assert found["predicted_name"].tolist() == expected
@@ -154,20 +194,24 @@ class TestFolder:
         assert np.array_equal(found[names], pd.read_parquet("scored.parquet")[names])
         assert len(pd.read_parquet("out")) == len(tables)
 
-    def test_only_what_changed_is_scored_anew(self, tables):
+    def test_missing_keeps_what_is_there(self, tables):
         assert kept("in", "out/") == (3, 0)
         stamp = Path("out/a.parquet").stat().st_mtime_ns
-        Path("out/c.parquet").write_bytes(b"PAR1 and no more")
         np.savez("in/deeper/f.npz", images=tables[:10])
-        assert kept("in", "out/") == (4, 2)
-        np.savez("in/deeper/f.npz", images=tables[:20])
-        again = score("in", "out/")
-        assert (again.kept, again.rows) == (3, len(tables) + 20)
+        again = score("in", "out/", missing=True)
+        assert (again.files, again.kept, again.rows) == (4, 3, len(tables) + 10)
         assert Path("out/a.parquet").stat().st_mtime_ns == stamp
-        assert kept("in", "out/", **{"confidence.coverage": 0.9}) == (4, 0)
+
+    def test_missing_counts_rows_of_this_version(self, tables):
+        score("in", "out/")
+        np.savez("in/deeper/f.npz", images=tables[:10])
         promotion.promote(fighter(1), NAME, judge=accept)
-        assert kept("in", "out/") == (4, 0)
-        assert set(pd.read_parquet("out")["model"]) == {"models:/digits/2"}
+        again = score("in", "out/", missing=True)
+        assert (again.model, again.rows) == ("models:/digits/2", 10)
+        Path("out/deeper/f.parquet").unlink()
+        Path("in/deeper/f.npz").unlink()
+        line = finding(DataError, lambda: score("in", "out/", missing=True))
+        assert "models:/digits/2 answered no row of it" in line
 
     def test_bad_files(self, tables):
         Path("in/bad.csv").write_text("pixel0\n")
@@ -181,27 +225,28 @@ class TestFolder:
             Path("in", name).unlink()
         assert kept("in", "out/") == (3, 3)
 
-    def test_output_among_inputs_is_refused(self, tables):
+    def test_output_among_inputs(self, tables):
         Path("around").mkdir()
         Path("around/link").symlink_to("../in")
-        nested = [("in", "in/out/"), ("in", "in"), ("in/deeper", "in"), ("in", "around/link/x/")]
-        for source, out in (*nested, ("in/deeper/e.parquet", "in/deeper")):
-            line = finding(UsageError, lambda source=source, out=out: score(source, out))
-            assert "is among the inputs" in line
+        for out in ("in/out/", "in", "around/link/x/"):
+            line = finding(UsageError, lambda out=out: score("in", out))
+            assert line == f"--out: {out} is among the inputs; choose another folder"
         np.savez("in/c.npz", images=tables[:10])
         assert "c.csv and " in finding(UsageError, lambda: score("in", "out/"))
         assert "not found" in finding(DataError, lambda: score("nowhere", "out/"))
-        for out in ("s3://", "", "\udcff.parquet"):
-            line = finding(UsageError, lambda out=out: score("in", out))
-            assert line.startswith(f"--out {out!r}: FILE, ")
-        os.mkfifo("pipe")  # /dev/null is no file either, and root would replace it
-        assert "is a pipe or a device" in finding(UsageError, lambda: score("in/c.csv", "pipe"))
+
+    @pytest.mark.parametrize("out", ["s3://", "", "\udcff.parquet", "simplecache::file:///x"])
+    def test_output_without_address(self, out, champion):
+        line = finding(UsageError, lambda: score("in", out))
+        assert line.startswith(f"--out {out!r}: FILE, ")
 
     def test_a_store_is_read_and_written(self, tables):
         store = fsspec.filesystem("memory")
         store.put("in/", "/tables", recursive=True)
         assert kept("memory://tables", "memory://out") == (3, 0)
         assert kept("memory://tables", "memory://out/") == (3, 3)
+        line = finding(UsageError, lambda: score("memory://tables", "memory://out/"))
+        assert "a.parquet: exists; " in line
         store.get("/out/", "back", recursive=True)
         assert len(pd.read_parquet("back")) == len(tables)
 
@@ -234,7 +279,7 @@ class TestPictures:
         promote_with("stretch")
         score()
         of_arrays = scored_probabilities()
-        score("new")
+        score("new", overwrite=True)
         assert treatments() == {"as is": len(files)}
         assert np.array_equal(scored_probabilities(), of_arrays)
         with served(f"models:/{NAME}@champion", threads=2) as model:
@@ -243,10 +288,10 @@ class TestPictures:
         store = fsspec.filesystem("memory")
         store.put("new/", "/new", recursive=True)
         store.pipe("/new/1/00.png", b"no picture")
-        score("memory:///new/")
+        score("memory:///new/", overwrite=True)
         assert treatments() == {"as is": len(files)}
         store.pipe("/new/00.png", b"no picture")
-        line = finding(DataError, lambda: score("memory:///new"))
+        line = finding(DataError, lambda: score("memory:///new", out="other.parquet"))
         assert line.startswith("memory:///new/00.png: no PNG, JPEG, WebP or BMP")
 
     def test_predict_names_the_picture_that_explains(self, files, promote_with, capsys):
@@ -255,18 +300,11 @@ class TestPictures:
         assert capsys.readouterr().out.endswith("\nwhy.png: what speaks for each answer\n")
         assert Path("why.png").exists()
 
-    def test_picture_is_never_overwritten(self, files, promote_with):
-        promote_with("stretch")
-        Path("new/link.png").symlink_to("../elsewhere.png")
-        for out in ("new/00.png", "new/x.parquet", "elsewhere.png"):
-            line = finding(UsageError, lambda out=out: score("new", out))
-            assert line == f"--out: {out} is the input itself, or in it; choose another file"
-
     def test_converted_as_recorded(self, files, promote_with):
         large = np.zeros((40, 40), np.uint8)
         large[5:30, 10:14] = 255
         Image.fromarray(large).save("new/large.png")
         for treatment in ("stretch", "digit"):
             promote_with(treatment)
-            score("new")
+            score("new", overwrite=True)
             assert treatments() == {"as is": len(files), treatment: 1}

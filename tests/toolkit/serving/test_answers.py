@@ -74,6 +74,8 @@ def test_model_and_health(server: Running, package: Package) -> None:
     assert said["class_names"] == package.names
     health = requests.get(f"{server.address}/health", timeout=20)
     assert (health.status_code, health.json()["status"]) == (200, "ok")
+    ready = requests.get(f"{server.address}/ready", timeout=20)
+    assert (ready.status_code, ready.json()) == (200, {"ready": True})
 
 
 def test_metrics(package: Package) -> None:

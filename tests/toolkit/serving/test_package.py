@@ -84,7 +84,7 @@ def test_refused_package_writes_nothing(champion: str) -> None:
 
 def test_folder_that_exists_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     line = finding(UsageError, lambda: cli.package(out=tmp_path))
-    assert line == f"--out {tmp_path}: exists; delete it, or choose another folder"
+    assert line == f"--out {tmp_path}: exists; delete it, or choose another name"
 
 
 def test_class_names_are_those_that_the_model_was_logged_with(ring: Path) -> None:

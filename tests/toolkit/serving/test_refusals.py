@@ -22,6 +22,7 @@ JSON, RAW, PNG = "application/json", "application/octet-stream", "image/png"
 ZERO = np.zeros((8, 8), int).tolist()
 HEAD = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 LAST = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+MODEL = LAST.replace(b"health", b"model")
 ARRAYS = '{"inputs": [image, …]} is allowed, each image 8 lists of 8 whole numbers from 0 to 255'
 
 
@@ -99,8 +100,8 @@ def exchange(server: Running, *parts: bytes, pause: float = 0.5) -> bytes:
     [
         (HEAD + b"Content-Length: -1\r\n\r\n", 400),
         (HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        (b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n", 403),
-        (LAST.replace(b"Host: 127.0.0.1", b"Host: 127.0.0.1\r\nHost: evil"), 403),
+        (b"GET /model HTTP/1.1\r\nConnection: close\r\n\r\n", 403),
+        (MODEL.replace(b"Host: 127.0.0.1", b"Host: 127.0.0.1\r\nHost: evil"), 403),
     ],
 )
 def test_bad_http_is_refused(server: Running, sent: bytes, status: int) -> None:
@@ -174,9 +175,46 @@ def test_slow_clients_are_given_up(server: Running) -> None:
 
 
 def test_foreign_pages_are_refused(server: Running) -> None:
-    routes = [("GET", "/health"), ("GET", "/metrics"), ("POST", "/predict")]
+    probes = [("GET", "/health"), ("GET", "/ready"), ("GET", "/metrics")]
+    routes = [("GET", "/"), ("GET", "/model"), ("POST", "/predict"), ("GET", "/ready/x")]
     for headers in foreign(server.port):
-        assert statuses(server.port, routes, **headers) == {403: routes}
+        expected = {403: routes, 200: probes} if "Host" in headers else {403: [*routes, *probes]}
+        assert statuses(server.port, [*routes, *probes], **headers) == expected
+    assert statuses(server.port, probes, Host="10.0.0.7") == {200: probes}  # as kubelet asks
+
+
+def test_upgrade_is_ignored(server: Running) -> None:
+    """As Java's HttpClient asks for HTTP/2 with each request."""
+    upgrade = b"\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nContent-Type"
+    sent = raw(1).replace(b"\r\nContent-Type", upgrade)
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n40\r\n" + bytes(64) + b"\r\n0\r\n\r\n"
+    head = sent.partition(b"Content-Length")[0]
+    answer = exchange(server, sent[:-9], sent[-9:] + sent * 400 + head + chunked + LAST)
+    assert answer.count(b"HTTP/1.1 200 OK") == answer.count(b"HTTP/1.1") == 403
+
+
+def test_head_is_answered_like_get(server: Running) -> None:
+    for path in ("/", "/model", "/health", "/ready", "/metrics"):
+        response = requests.head(f"{server.address}{path}", timeout=20)
+        assert (response.status_code, response.content) == (200, b"")
+    assert requests.head(f"{server.address}/predict", timeout=20).status_code == 405
+
+
+@pytest.mark.parametrize("sent", [LAST, raw(1), raw(1) * 3, raw(900) * 2])
+def test_half_closed_client_is_answered(server: Running, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    assert answer.count(b"HTTP/1.1 200 OK") == sent.count(b"HTTP/1.1")
+
+
+@pytest.mark.parametrize("sent", [HEAD, HEAD + b"Content-Length: 9\r\n\r\n{"])
+def test_half_closed_half_request_is_given_up(server: Running, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(65536) == b""
 
 
 def test_ipv6(package: Package) -> None:
