@@ -34,8 +34,8 @@ class Calibrated(NamedTuple):
 def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
     """Fold the temperature that fits the validation rows best into a copy of the network.
 
-    softmax(log p / T) keeps the order of p; `log p` stands for the logits, which an ensemble does
-    not have (they differ by one number per row, which softmax cancels).
+    softmax(log p / T) keeps the order of p; `log p` stands for the logits, which a mean of
+    several networks does not have (they differ by one number per row, which softmax cancels).
     """
     batches = in_order(validation, classes=model.output_shape[1])
     fitted = model.predict(batches, verbose=0)
@@ -72,7 +72,7 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     equal bytes: the exporter names tensors by counters and orders constants by their hash.
     """
     images = keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="uint8", name=IMAGES)
-    # the input of the last layer that has weights; of several members, the last one's
+    # the input of the last layer that has weights; of several networks, the last one's
     last = [layer for layer in model.layers if layer.weights][-1]
     hidden = keras.layers.Flatten(name=FEATURES)(last.input)
     named = keras.Model(model.inputs, {PROBABILITIES: model.outputs[0], FEATURES: hidden})

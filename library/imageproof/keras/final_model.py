@@ -3,7 +3,6 @@
 import keras
 from keras import layers
 
-from digits.training.fit import is_ensemble
 from imageproof.base import inference
 from imageproof.base.errors import UsageError
 from imageproof.keras.normalization import FusedBatchNormalization
@@ -27,12 +26,10 @@ def check_exportable(model: keras.Model) -> None:
 
 
 def for_inference(model: keras.Model) -> keras.Model:
-    """A copy in float32 and of Keras's own layers, not compiled; of an ensemble, the mean."""
+    """A copy in float32 and of Keras's own layers, not compiled."""
     copy = keras.models.clone_model(model, clone_function=_inference_layer)
     copy.set_weights(model.get_weights())
     [images], [probabilities] = copy.inputs, copy.outputs
-    if is_ensemble(model):
-        probabilities = layers.GlobalAveragePooling1D()(probabilities)
     # a new one: a clone is compiled as its model is, and an optimizer's state trebles the file
     return keras.Model(images, probabilities)
 

@@ -36,7 +36,7 @@ def train(
     clock: Clock,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[keras.Model, int]:
-    """A model that averages its members, and the number of all its weights.
+    """The fitted model, and the number of all its weights.
 
     `file` is the model's, or whatever else has such a `build`, and maybe `adapt` or `unfreeze`.
     The same seed, data, recipe, thread count, processor and number of devices give bit-identical
