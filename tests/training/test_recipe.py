@@ -76,11 +76,7 @@ class TestSchedules:
         [
             ({"name": "constant"}, [1, 1, 1]),
             ({"name": "cosine"}, [1, 0.5, 0]),
-            ({"name": "cosine_restarts", "first": 0.5}, [1, 1, 0.5]),
             ({"name": "exponential", "decay_rate": 0.01}, [1, 0.1, 0.01]),
-            ({"name": "inverse_time", "decay_rate": 3.0}, [1, 0.4, 0.25]),
-            ({"name": "polynomial", "power": 2.0}, [1, 0.25, 0]),
-            ({"name": "piecewise", "boundaries": [0.4], "factors": [1.0, 0.1]}, [1, 0.1, 0.1]),
         ],
         ids=lambda schedule: schedule.get("name") if isinstance(schedule, dict) else "",
     )
@@ -94,16 +90,17 @@ class TestSchedules:
         found = [float(rate(step)) if callable(rate) else rate for step in (0, 50, 100)]
         assert found == pytest.approx([2 * factor for factor in expected], abs=1e-6)
 
+    def test_of_one_step_the_rate_is_the_highest(self, digits_8x8: Dataset) -> None:
+        chosen = {"name": "cosine", "warmup": 0.9}
+        once = {"epochs": 1, "batch_size": 250}
+        asked = recipe(**{"train.mlp.schedule": chosen, "train.mlp.fit": once})
+        assert len(fit(digits_8x8, recipe=asked).history) == 1
+
     @pytest.mark.parametrize(
         ("schedule", "message"),
         [
-            ({"name": "cosine", "power": 1.0}, "power needs `name: polynomial`"),
-            ({"name": "constant", "decay_rate": 1.0}, "decay_rate needs `name: exponential or "),
-            ({"name": "piecewise", "factors": [1.0, 2.0]}, "factors: one more than boundaries"),
-            (
-                {"name": "piecewise", "boundaries": [0.5, 0.5], "factors": [1.0, 1.0, 1.0]},
-                "boundaries: must ascend",
-            ),
+            ({"name": "cosine", "decay_rate": 1.0}, "decay_rate needs `name: exponential`"),
+            ({"name": "exponential", "warmup": 0.1}, "warmup needs `name: cosine`"),
         ],
         ids=str,
     )

@@ -95,40 +95,21 @@ def fit(
 
 
 def learning_rate(
-    highest: float,
-    *,
-    steps: int,
-    name: str,
-    warmup: float = 0.0,
-    first: float = 1.0,
-    decay_rate: float = 1.0,
-    power: float = 1.0,
-    boundaries: Sequence[float] = (),
-    factors: Sequence[float] = (),
+    highest: float, *, steps: int, name: str, warmup: float = 0.0, decay_rate: float = 1.0
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """The learning rate for a Keras optimizer over `steps` steps: a number, or Keras's schedule.
 
-    `warmup`, `first` and `boundaries` are shares of the steps, `decay_rate` is that of all steps,
-    `factors` are multiples of `highest`.
+    `warmup` is a share of the steps, `decay_rate` that of all steps.
     """
     schedules = keras.optimizers.schedules
     match name:
-        case "cosine" if warmup_steps := round(warmup * steps):
-            start, rest = highest * WARMUP_START, steps - warmup_steps
+        # few steps may all be rounded to warm-up: one is left to fall in
+        case "cosine" if warmup_steps := min(round(warmup * steps), steps - 1):
+            start = highest * WARMUP_START
             rise: Any = {"warmup_target": highest, "warmup_steps": warmup_steps}
-            return schedules.CosineDecay(start, rest, **rise)
+            return schedules.CosineDecay(start, steps - warmup_steps, **rise)
         case "cosine":
             return schedules.CosineDecay(highest, steps)
-        case "cosine_restarts":
-            return schedules.CosineDecayRestarts(highest, max(1, round(first * steps)))
         case "exponential":
             return schedules.ExponentialDecay(highest, steps, decay_rate)
-        case "inverse_time":
-            return schedules.InverseTimeDecay(highest, steps, decay_rate)
-        case "polynomial":
-            return schedules.PolynomialDecay(highest, steps, end_learning_rate=0.0, power=power)
-        case "piecewise":
-            at = [round(share * steps) for share in boundaries]
-            rates = [highest * factor for factor in factors]
-            return schedules.PiecewiseConstantDecay(at, rates)
     return highest

@@ -1,7 +1,6 @@
 """A training recipe: the blocks of `train.<model>` in params.yaml, and what each may hold."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, model_validator
@@ -39,17 +38,8 @@ class OptimizerParams(StrictModel):
         return self
 
 
-OtherSchedule = Literal["cosine_restarts", "exponential", "inverse_time", "polynomial", "piecewise"]
 # The keys of each schedule beside its name; what each is, fit.learning_rate says.
-SCHEDULES = {
-    "constant": (),
-    "cosine": ("warmup",),
-    "cosine_restarts": ("first",),
-    "exponential": ("decay_rate",),
-    "inverse_time": ("decay_rate",),
-    "polynomial": ("power",),
-    "piecewise": ("boundaries", "factors"),
-}
+SCHEDULES = {"constant": (), "cosine": ("warmup",), "exponential": ("decay_rate",)}
 
 
 class ScheduleParams(StrictModel):
@@ -59,31 +49,15 @@ class ScheduleParams(StrictModel):
     `warmup` of the steps (about 0.3: Smith and Topin, «Super-Convergence», 2018).
     """
 
-    name: Literal["constant", "cosine", OtherSchedule] = "constant"
+    name: Literal["constant", "cosine", "exponential"] = "constant"
     warmup: Fraction = 0.0
-    first: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.2, description="of cosine_restarts: share of the steps before the first restart"
-    )
-    decay_rate: Positive = Field(
-        default=0.01, description="of exponential and inverse_time, by all steps"
-    )
-    power: Positive = Field(default=1.0, description="of polynomial; 1 is a straight line")
-    boundaries: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
-        default=[], description="of piecewise: shares of the steps, ascending"
-    )
-    factors: list[Positive] = Field(
-        default=[], description="of the learning rate before each boundary, and after the last"
-    )
+    decay_rate: Positive = Field(default=0.01, description="of exponential, by all steps")
 
     @model_validator(mode="after")
     def _keys_are_of_the_schedule(self) -> "ScheduleParams":
-        if others := sorted(self.model_fields_set - {"name", *SCHEDULES[self.name]}):
-            have = [name for name, keys in SCHEDULES.items() if others[0] in keys]
-            raise ValueError(f"{others[0]} needs `name: {' or '.join(have)}`")
-        if self.name == "piecewise" and len(self.factors) != len(self.boundaries) + 1:
-            raise ValueError("factors: one more than boundaries are needed")
-        if any(before >= after for before, after in pairwise(self.boundaries)):
-            raise ValueError("boundaries: must ascend")
+        if foreign := sorted(self.model_fields_set - {"name", *SCHEDULES[self.name]}):
+            [schedule] = [name for name, keys in SCHEDULES.items() if foreign[0] in keys]
+            raise ValueError(f"{foreign[0]} needs `name: {schedule}`")
         return self
 
     @property
