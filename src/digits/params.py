@@ -41,7 +41,6 @@ class TrackingParams(StrictModel):
     """`tracking:`; what MLflow records beside the results."""
 
     system_metrics: bool
-    energy: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None
 
 
 class Params(StrictModel):
