@@ -127,15 +127,6 @@ def test_an_onnx_model_that_answers_otherwise_is_refused(
     assert "differ from Keras's by up to 0.0002, at most 0.0001 is allowed" in message
 
 
-def test_diverged_training_is_refused(digits_8x8: Dataset) -> None:
-    from imageproof.keras import export
-
-    model = network("mlp")
-    model.layers[-1].set_weights([np.full_like(w, np.nan) for w in model.layers[-1].get_weights()])
-    message = finding(ImageproofError, lambda: export.calibrate(model, digits_8x8))
-    assert message == "the trained network answers nan: it diverged; lower its learning rate"
-
-
 class TestAsking:
     def test_any_number_of_images_gives_as_many_answers(
         self, written: Path, digits_8x8: Dataset

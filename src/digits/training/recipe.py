@@ -14,6 +14,7 @@ Monitor = Literal["val_loss", "val_accuracy", "loss", "accuracy"]
 
 # Recipes count pixels on images of this side; on others they are scaled to the same share.
 SIDE = 28
+MAX_WEIGHT = 1_000_000  # of a class
 
 
 class OptimizerParams(StrictModel):
@@ -90,14 +91,22 @@ class EarlyStoppingParams(StrictModel):
     )
 
 
-def _weights(asked: object) -> object:
-    if asked in (None, "balanced") or (
-        isinstance(asked, dict)
-        and all(isinstance(label, int) and label >= 0 for label in asked)
-        and all(isinstance(weight, int | float) and weight > 0 for weight in asked.values())
-    ):
-        return asked
-    raise ValueError("`balanced`, or a mapping from class numbers to weights above 0, is allowed")
+def _weights(choice: object) -> object:
+    if choice in (None, "balanced"):
+        return choice
+    if isinstance(choice, dict):
+        # a search and DVC's `-S` turn the class numbers into text
+        weights = {str(label): weight for label, weight in choice.items()}
+        if all(label.isdecimal() and _is_weight(weight) for label, weight in weights.items()):
+            return {int(label): weight for label, weight in weights.items()}
+    raise ValueError(
+        "`balanced`, or a mapping from class numbers to weights above 0, at most "
+        f"{MAX_WEIGHT:,}, is allowed"
+    )
+
+
+def _is_weight(number: object) -> bool:
+    return type(number) in (int, float) and 0 < number <= MAX_WEIGHT  # type: ignore[operator]
 
 
 # `balanced`: all classes count alike; a class that the mapping leaves out weighs 1
