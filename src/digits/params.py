@@ -26,7 +26,7 @@ OVERLOOKED = {"size", "nfiles"}
 class TrainParams(StrictModel):
     """`train:`; what all trainings share. `Params.recipe` gives a model's block."""
 
-    threads: Annotated[int, Field(ge=1)]
+    threads: Annotated[int, Field(ge=1, le=1024)]
     distribute: Distribute
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, model_validator
 
 from imageproof.base.files import StrictModel
+from imageproof.keras.layers import Count
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -27,7 +28,7 @@ class OptimizerParams(StrictModel):
     momentum: Fraction = Field(default=0.0, description="of sgd and rmsprop")
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     clipnorm: Positive | None = None
-    gradient_accumulation_steps: Annotated[int, Field(ge=2)] | None = None
+    gradient_accumulation_steps: Annotated[int, Field(ge=2, le=1_000_000)] | None = None
 
     @model_validator(mode="after")
     def _only_some_have_betas_or_momentum(self) -> "OptimizerParams":
@@ -85,7 +86,7 @@ class EarlyStoppingParams(StrictModel):
     """`early_stopping:` ends a fit after `patience` epochs without an improvement."""
 
     monitor: Monitor = Field(default="val_loss", description="loss falls, accuracy rises")
-    patience: Annotated[int, Field(ge=1)] = Field(description="epochs without an improvement")
+    patience: Count = Field(description="epochs without an improvement")
     min_delta: Annotated[float, Field(ge=0)] = Field(
         default=0.0, description="less is no improvement"
     )
@@ -116,8 +117,8 @@ ClassWeights = Annotated[Any, BeforeValidator(_weights)]
 class FitParams(StrictModel):
     """`fit:` of a model; the names are Keras's."""
 
-    epochs: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)]
+    epochs: Count
+    batch_size: Count
     loss: Literal["categorical_crossentropy", "categorical_focal_crossentropy"] = (
         "categorical_crossentropy"
     )
@@ -168,8 +169,8 @@ class Recipe(StrictModel):
 class FineTuneParams(StrictModel):
     """`fine_tune:` a second phase, in which the last layers of the backbone are trained, too."""
 
-    epochs: Annotated[int, Field(ge=1)]
-    layers: Annotated[int, Field(ge=1)]
+    epochs: Count
+    layers: Count
     learning_rate: Positive
 
 
