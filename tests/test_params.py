@@ -63,8 +63,8 @@ def test_the_repositorys_own_file_is_valid() -> None:
          "should be less than or equal to 1000000"),
         ("train.mlp.fit.batch_size", 10**9, "train.mlp.fit.batch_size: 1000000000: input should be "
          "less than or equal to 1000000"),
-        ("train.mlp.fit.class_weights", {3: math.inf}, "train.mlp.fit.class_weights: `balanced`, or "
-         "a mapping from class numbers to weights above 0, at most 1,000,000, is allowed"),
+        ("train.mlp.fit.class_weights", {3: math.inf}, "train.mlp.fit.class_weights: `balanced`, "
+         "or a mapping from class numbers to weights above 0, at most 1,000,000, is allowed"),
         ("train.threads", 10**12, "train.threads: 1000000000000: input should be less than or "
          "equal to 1024"),
         ("train.mlp.optimizer.learning_rate", math.inf, "train.mlp.optimizer.learning_rate: inf: "
