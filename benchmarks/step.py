@@ -69,6 +69,7 @@ print(json.dumps({
 
 def measure_step(workspace: Workspace) -> Iterator[dict[str, Any]]:
     """Profile the second epoch of each model with TensorFlow's profiler."""
+    workspace.add_example("sprint")
     workspace.split()
     workspace.set_params(**{f"train__{model}__fit__epochs": 2 for model in MODELS})
     rows = {}

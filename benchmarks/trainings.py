@@ -20,6 +20,8 @@ GOALS = (0.9768, 0.9909)
 PASSES = 3
 IMAGES = 48_000
 
+EXAMPLES = {"sprint", "best"}  # of examples/models
+
 MODELS = ("mlp", "compact")
 STAGE = """
 import json, sys, time
@@ -41,6 +43,8 @@ def measure_trainings(
     All models take turns, so that a slow quarter of an hour affects all alike. Yields the result
     so far after each round of seeds.
     """
+    for name in EXAMPLES & seeds.keys():
+        workspace.add_example(name)
     workspace.split()
     trainings: dict[str, list[tuple[Training, float]]] = defaultdict(list)
     rate = machine.matrix_product_rate()

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import psutil
 from ruamel.yaml import YAML
 
-from digits import params
 from imageproof.artifacts import SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs, split_path
 from imageproof.base.dataset import Images, load_split
 from imageproof.base.files import read_json
@@ -81,12 +80,12 @@ class Workspace:
     @property
     def threads(self) -> int:
         """How many threads a training or a model has, by params.yaml."""
-        return params.load(self.root / "params.yaml").train.threads
+        return int(self.params()["train"]["threads"])
 
     @property
     def models(self) -> list[str]:
         """The models that params.yaml lists."""
-        return params.load(self.root / "params.yaml").models
+        return list(self.params()["models"])
 
     def run(self, *command: str, **environment: str) -> Timed:
         """Run a command that must succeed, with these additions to its environment."""
@@ -143,6 +142,19 @@ class Workspace:
         with path.open("w", encoding="utf-8") as file:
             yaml.dump(values, file)
 
+    def params(self) -> Any:
+        """The values of params.yaml; the models of the clone are not those of this process."""
+        return YAML(typ="safe").load((self.root / "params.yaml").read_text("utf-8"))
+
+    def add_example(self, name: str) -> None:
+        """Copy a network of examples/models, and its block, as a user does."""
+        examples, path = self.root / "examples/models", self.root / "params.yaml"
+        if name not in self.params()["train"]:
+            shutil.copy(examples / f"{name}.py", self.root / "src/digits/models")
+            block = (examples / f"{name}.yaml").read_text("utf-8")
+            text = path.read_text("utf-8")
+            path.write_text(text.replace("\ntrain:\n", f"\ntrain:\n{block}"), "utf-8")
+
     def split(self) -> None:
         """Pack, validate and split, without DVC, whose dvc.lock would name other outputs."""
         (self.root / "dvc.lock").unlink(missing_ok=True)
@@ -173,7 +185,7 @@ class Workspace:
         options: Sequence[str],
     ) -> tuple[Training, float]:
         """Train by a script of benchmarks/peers on the same rows; also its test accuracy 0…1."""
-        epochs = params.load(self.root / "params.yaml").recipe(model).epochs
+        epochs = self.params()["train"][model]["fit"]["epochs"]
         path = REPOSITORY / "benchmarks/peers" / script
         asked = (str(SPLIT_SUMMARY.parent), model, str(epochs), str(seed), *options)
         threads = dict.fromkeys(THREADS, str(self.threads))

@@ -61,6 +61,14 @@ def test_the_repositorys_own_file_is_valid() -> None:
         ("train.mlp.build.unit", 3, "train.mlp.build.unit: unknown key; did you mean units?"),
         ("train.mlp.build.units", [512, 256, "x"], "train.mlp.build.units.2: 'x': input should "
          "be a valid integer"),
+        ("train.mlp.build.units", [512, 256, 10**9], "train.mlp.build.units.2: 1000000000: input "
+         "should be less than or equal to 1000000"),
+        ("train.mlp.fit.batch_size", 10**9, "train.mlp.fit.batch_size: 1000000000: input should be "
+         "less than or equal to 1000000"),
+        ("train.mlp.fit.class_weights", {3: math.inf}, "train.mlp.fit.class_weights: `balanced`, "
+         "or a mapping from class numbers to weights above 0, at most 1,000,000, is allowed"),
+        ("train.threads", 10**12, "train.threads: 1000000000000: input should be less than or "
+         "equal to 1024"),
         ("train.mlp.optimizer.learning_rate", math.inf, "train.mlp.optimizer.learning_rate: inf: "
          "input should be a finite number"),
         ("train.mlp.optimizer.beta_1", 0.7, "train.mlp.optimizer: rmsprop has no beta_1; adam has"),

@@ -26,7 +26,7 @@ OVERLOOKED = {"size", "nfiles"}
 class TrainParams(StrictModel):
     """`train:`; what all trainings share. `Params.recipe` gives a model's block."""
 
-    threads: Annotated[int, Field(ge=1)]
+    threads: Annotated[int, Field(ge=1, le=1024)]
     distribute: Distribute
 
 
@@ -41,7 +41,6 @@ class TrackingParams(StrictModel):
     """`tracking:`; what MLflow records beside the results."""
 
     system_metrics: bool
-    energy: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None
 
 
 class Params(StrictModel):

@@ -9,6 +9,7 @@ import pytest
 from support import changed, finding
 from test_fit import fit
 
+from digits.models.finetune import SCALES
 from digits.params import check
 from imageproof.base.dataset import Dataset
 from imageproof.base.errors import (
@@ -108,6 +109,21 @@ def test_its_onnx_model_gives_the_same_probabilities(
     data, path = coloured(digits_8x8), tmp_path / "model.onnx"
     calibrated = export.calibrate(tuned.model, data)
     assert np.ptp(calibrated.validation, axis=0).min() > 0.01
+    export.write_onnx(calibrated.model, path)
+    export.check_equal(path, calibrated.validation, data, threads=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCALES)
+def test_each_backbone_is_exported(name: str, tmp_path: Path, digits_8x8: Dataset) -> None:
+    from digits.models import finetune
+    from imageproof.keras import export
+    from imageproof.keras.final_model import for_inference
+
+    data, path = coloured(digits_8x8).take(ROWS), tmp_path / "model.onnx"
+    build = finetune.BuildParams(backbone=name, side=32, weights=None, dropout=0.0)
+    network = finetune.build(build, image_shape=data.images.shape[1:], classes=10)
+    calibrated = export.calibrate(for_inference(network), data)
     export.write_onnx(calibrated.model, path)
     export.check_equal(path, calibrated.validation, data, threads=1)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import PARAMS, SMALL, changed, finding, python
+from support import SMALL, changed, finding, python
 
 from digits.models import available, model_file
 from digits.params import check
@@ -45,7 +45,7 @@ def fit(
     from imageproof.keras.clock import Clock
 
     clock = Clock(changes.pop("on_epoch", lambda *_: None))
-    own = {"unfreeze": changes.pop("unfreeze", None)}
+    own = {name: changes.pop(name) for name in ("adapt", "unfreeze") if name in changes}
     file = SimpleNamespace(build=build, **own) if build else model_file(model)
     given = changes.pop("recipe", recipe(model)), data.take(rows), data.take(validation_rows)
     arguments = {"classes": 10, "seed": 42, "clock": clock} | changes
@@ -259,21 +259,6 @@ def test_the_final_model_is_float32_and_keras_alone(
     assert not final.compiled  # the state of an optimizer would double or treble the file
 
 
-def test_the_final_ensemble_is_the_mean_of_members_fitted_by_themselves(
-    digits_8x8: Dataset,
-) -> None:
-    import keras
-
-    trained = fit(digits_8x8, "best")
-    images = digits_8x8.images[:50]
-    members = keras.Model(trained.model.input, trained.model.layers[-1].input)
-    each = np.asarray(members(images))
-    assert each.shape == (50, len(PARAMS["train"]["best"]["build"]["kernels"]), 10)
-    assert (np.ptp(each, axis=1) > 0).any()
-    np.testing.assert_allclose(np.asarray(trained.model(images)), each.mean(axis=1), atol=1e-6)
-    assert 0 < trained.history[-1]["val_accuracy"] < 1
-
-
 def test_seed_schedule_and_augmentation_reach_the_training(
     digits_8x8: Dataset, fitted: Callable[[str], Any]
 ) -> None:
@@ -307,25 +292,6 @@ def test_mistake_in_a_model_keeps_its_own_words(digits_8x8: Dataset) -> None:
 
     with pytest.raises(ValueError, match="no such layer"):
         fit(digits_8x8, build=build)
-
-
-def test_principal_components_are_those_of_the_training_rows(
-    digits_8x8: Dataset, fitted: Callable[[str], Any]
-) -> None:
-    import keras
-    from sklearn.decomposition import PCA
-
-    model = fitted("mlp_pca").model
-    pixels = digits_8x8.images.reshape(-1, 64) / 255
-    units = PARAMS["train"]["mlp_pca"]["build"]["components"]
-    expected = PCA(units).fit(pixels[TRAINED_ON]).transform(pixels)
-    found = keras.Model(model.inputs, model.get_layer("pca").output).predict(digits_8x8.images)
-    np.testing.assert_allclose(abs(found), abs(expected), atol=1e-3)
-
-
-def test_more_components_than_images_are_refused(digits_8x8: Dataset) -> None:
-    message = finding(UsageError, lambda: fit(digits_8x8, "mlp_pca", rows=np.arange(20)))
-    assert message == "build.components: 50 of 20 images of 64 values; at most 20 are allowed"
 
 
 def test_the_one_cycle_rises_to_its_highest_rate_and_falls_to_nothing() -> None:

@@ -160,7 +160,7 @@ def package(
 @app.command()
 def suspects(
     context: typer.Context,
-    model: Annotated[str, typer.Option(help="The recipe to train, of params.yaml.")] = "sprint",
+    model: Annotated[str, typer.Option(help="The recipe to train, of params.yaml.")] = "compact",
     folds: Annotated[int, typer.Option(min=2, max=100, help="As many trainings.")] = 5,
     out: Annotated[Path, typer.Option(help="A new CSV.")] = Path("suspects.csv"),
 ) -> None:

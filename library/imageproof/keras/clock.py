@@ -1,16 +1,13 @@
 """What a training costs, in whatever framework."""
 
-import logging
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import psutil
 
-from imageproof.base.errors import ImageproofError, ServiceError, UsageError
+from imageproof.base.errors import ImageproofError
 from imageproof.outputs import Metrics
 
 
@@ -76,40 +73,3 @@ class Clock:
         """When parts of the training ended, in s of `time.perf_counter`."""
         first, second, *_, last = (*self.ends, self.ends[-1], self.ends[-1])
         return {"build": first, "first epoch": second, "further epochs": last}
-
-
-@contextmanager
-def energy_used(country: str | None) -> Iterator[Metrics]:
-    """Gives a dict that has `energy_kwh` and `co2e_kg` of this process after the block.
-
-    CO₂ equivalents are those of the electricity of a country (ISO 3166, three letters), as
-    codecarbon knows it. Nothing is measured for no country. UsageError for an unknown one.
-    """
-    used: Metrics = {}
-    if not country:
-        yield used
-        return
-    try:
-        from codecarbon import OfflineEmissionsTracker
-        from codecarbon.input import DataSource
-    except ModuleNotFoundError:
-        line = "codecarbon is not installed, which tracking.energy needs: pip install '.[energy]'"
-        raise ServiceError(line) from None
-    known = DataSource().get_global_energy_mix_data()  # type: ignore[no-untyped-call]
-    if country not in known:
-        raise UsageError(f"params.yaml tracking.energy: codecarbon knows no country {country!r}")
-    logging.getLogger("codecarbon").disabled = True
-    # given here, as its environment variables and files could ask for a network
-    offline: dict[str, Any] = {
-        "output_methods": [],
-        "output_handlers": [],
-        "emissions_endpoint": "",
-    }
-    offline |= {"electricitymaps_api_token": "", "allow_multiple_runs": True}
-    tracker = OfflineEmissionsTracker(
-        country_iso_code=country, tracking_mode="process", log_level="critical", **offline
-    )
-    with tracker:
-        yield used
-    if found := vars(tracker).get("final_emissions_data"):  # it logs its errors, and goes on
-        used |= {"energy_kwh": found.energy_consumed, "co2e_kg": found.emissions}

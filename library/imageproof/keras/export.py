@@ -32,15 +32,11 @@ class Calibrated(NamedTuple):
 def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
     """Fold the temperature that fits the validation rows best into a copy of the network.
 
-    softmax(log p / T) keeps the order of p; `log p` stands for the logits, which an ensemble does
-    not have (they differ by one number per row, which softmax cancels).
+    softmax(log p / T) keeps the order of p; `log p` stands for the logits, which a mean of
+    several networks does not have (they differ by one number per row, which softmax cancels).
     """
     batches = in_order(validation, classes=model.output_shape[1])
     fitted = model.predict(batches, verbose=0)
-    if not np.isfinite(fitted).all():
-        raise ImageproofError(
-            "the trained network answers nan: it diverged; lower its learning rate"
-        )
     temperature = fit_temperature(fitted, validation.labels)
     log = keras.ops.log(model.outputs[0])
     logits = keras.layers.Rescaling(1 / temperature, name="temperature")(log)
@@ -70,7 +66,7 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     equal bytes: the exporter names tensors by counters and orders constants by their hash.
     """
     images = keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="uint8", name=IMAGES)
-    # the input of the last layer that has weights; of several members, the last one's
+    # the input of the last layer that has weights; of several networks, the last one's
     last = [layer for layer in model.layers if layer.weights][-1]
     hidden = keras.layers.Flatten(name=FEATURES)(last.input)
     named = keras.Model(model.inputs, {PROBABILITIES: model.outputs[0], FEATURES: hidden})
@@ -94,7 +90,8 @@ def check_equal(path: Path, expected: Probabilities, validation: Dataset, *, thr
     if not largest <= TOLERANCE:  # false for NaN
         raise ImageproofError(
             f"{path}: ONNX Runtime's probabilities of the validation rows differ from Keras's by "
-            f"up to {largest:.2g}, at most {TOLERANCE:g} is allowed; build it of other layers"
+            f"up to {largest:.2g}, at most {TOLERANCE:g} is allowed; lower the "
+            "learning rate if its loss is large, or build it of other layers"
         )
     check_answers(path, validation)
 

@@ -26,12 +26,10 @@ def check_exportable(model: keras.Model) -> None:
 
 
 def for_inference(model: keras.Model) -> keras.Model:
-    """A copy in float32 and of Keras's own layers, not compiled; of an ensemble, the mean."""
+    """A copy in float32 and of Keras's own layers, not compiled."""
     copy = keras.models.clone_model(model, clone_function=_inference_layer)
     copy.set_weights(model.get_weights())
     [images], [probabilities] = copy.inputs, copy.outputs
-    if len(model.output_shape) == 3:  # (n, members, classes)
-        probabilities = layers.GlobalAveragePooling1D()(probabilities)
     # a new one: a clone is compiled as its model is, and an optimizer's state trebles the file
     return keras.Model(images, probabilities)
 

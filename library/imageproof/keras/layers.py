@@ -6,7 +6,8 @@ from pydantic import Field
 
 from imageproof.base.dataset import Shape
 
-Count = Annotated[int, Field(ge=1)]
+# TensorFlow crashes at numbers that only a slip makes
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Padding = Literal["valid", "same"]
 # Keras has no types, and is imported only when a model is built.

@@ -25,8 +25,7 @@ def model_file(name: str) -> Any:
 
     Its `build` takes `BuildParams`, `image_shape` (height, width) or (height, width, 3) and
     `classes`; it returns a Keras model from images uint8 (n, *image_shape) to class probabilities
-    float32 (n, classes), or (n, members, classes) for an ensemble. A UsageError if there is no
-    such model.
+    float32 (n, classes). A UsageError if there is no such model.
     """
     if name not in (known := available()):
         have = f"there are {', '.join(known)}; add src/digits/models/{name}.py"

@@ -12,16 +12,12 @@ from imageproof.base.files import StrictModel, sha256
 from imageproof.keras.layers import Count, Model, Rate, apply, probabilities, raw_pixels
 
 # Scale and offset from pixels of 0…1 to what each was trained on, as its own documentation says.
-SCALES = {
-    "MobileNetV3Small": (255, 0),
-    "EfficientNetB0": (255, 0),
-    "EfficientNetV2B0": (255, 0),
-    "ResNet50V2": (2, -1),
-}
+# EfficientNetB0 and V2B0 are left out: their constants are lost on the way to ONNX.
+SCALES = {"MobileNetV3Small": (255, 0), "MobileNetV2": (2, -1), "ResNet50V2": (2, -1)}
 
 
 class BuildParams(StrictModel):
-    backbone: Literal["MobileNetV3Small", "EfficientNetB0", "EfficientNetV2B0", "ResNet50V2"]
+    backbone: Literal["MobileNetV3Small", "MobileNetV2", "ResNet50V2"]
     side: Annotated[int, Field(ge=32)]  # pixels, to which both sides of an image are resized
     weights: str | None  # `imagenet`, a file (.weights.h5 or .keras), or none
     # of the file, so that other weights are other params; checked before it is read

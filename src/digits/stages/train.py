@@ -21,7 +21,7 @@ from imageproof.base.files import md5, sha256, text_sha256, write_json
 from imageproof.base.params_yaml import PATH
 from imageproof.dvc import provenance
 from imageproof.keras.checkpoint import Checkpoint
-from imageproof.keras.clock import Clock, energy_used
+from imageproof.keras.clock import Clock
 from imageproof.keras.temperature import truth_probabilities, write_calibrated
 from imageproof.outputs import RunRecord
 
@@ -67,12 +67,8 @@ def main(model: str) -> dict[str, float]:
         run.attempt(lambda: runs.log_text(params_yaml, runs.PARAMS_FILE))
         run.attempt(lambda: runs.log_datasets(run.run_id, datasets, split_path))
         marks["start run"] = perf_counter()
-        # nobody measured the epochs before: a part would be taken for the whole
-        country = None if checkpoint.state.history else params.tracking.energy
-        with energy_used(country) as energy:
-            clock, write, parameters = fit(params, model, data, validation, run, checkpoint)
-            cost = clock.timing(images=len(data), threads=params.train.threads)
-        cost |= energy
+        clock, write, parameters = fit(params, model, data, validation, run, checkpoint)
+        cost = clock.timing(images=len(data), threads=params.train.threads)
         outputs = TrainOutputs(model)
         outputs.run.unlink(missing_ok=True)  # it vouches for the other outputs
         outputs.write_history(clock.history)

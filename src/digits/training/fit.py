@@ -70,8 +70,7 @@ def fit(
     """Fit a compiled model, until `on_epoch` returns true.
 
     `batches` gives the images and one-hot labels of each epoch, `validation` those to judge by.
-    `class_weights` are factors of each class's loss. A model whose output is (n, members, classes)
-    is an ensemble: each member is fitted to the labels, and metrics are means over the members.
+    `class_weights` are factors of each class's loss.
     """
 
     def report(_epoch: int, logs: EpochMetrics) -> None:
@@ -81,75 +80,36 @@ def fit(
             metrics[f"{prefix}loss"] = metrics.pop(f"{prefix}{CROSS_ENTROPY}")
         model.stop_training = on_epoch(metrics)
 
+    if class_weights:
+        of_class = tf.constant(class_weights, tf.float32)
+        batches = batches.map(lambda images, labels: (images, labels, labels @ of_class[:, None]))
     model.fit(
-        _for_each_member(model, batches, class_weights),
+        batches,
         shuffle=False,  # the batches are shuffled already
         epochs=epochs,
         initial_epoch=initial_epoch,
-        validation_data=_for_each_member(model, validation),
+        validation_data=validation,
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=report)],
         verbose=0,
     )
 
 
 def learning_rate(
-    highest: float,
-    *,
-    steps: int,
-    name: str,
-    warmup: float = 0.0,
-    first: float = 1.0,
-    decay_rate: float = 1.0,
-    power: float = 1.0,
-    boundaries: Sequence[float] = (),
-    factors: Sequence[float] = (),
+    highest: float, *, steps: int, name: str, warmup: float = 0.0, decay_rate: float = 1.0
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """The learning rate for a Keras optimizer over `steps` steps: a number, or Keras's schedule.
 
-    `warmup`, `first` and `boundaries` are shares of the steps, `decay_rate` is that of all steps,
-    `factors` are multiples of `highest`.
+    `warmup` is a share of the steps, `decay_rate` that of all steps.
     """
     schedules = keras.optimizers.schedules
     match name:
-        case "cosine" if warmup_steps := round(warmup * steps):
-            start, rest = highest * WARMUP_START, steps - warmup_steps
+        # few steps may all be rounded to warm-up: one is left to fall in
+        case "cosine" if warmup_steps := min(round(warmup * steps), steps - 1):
+            start = highest * WARMUP_START
             rise: Any = {"warmup_target": highest, "warmup_steps": warmup_steps}
-            return schedules.CosineDecay(start, rest, **rise)
+            return schedules.CosineDecay(start, steps - warmup_steps, **rise)
         case "cosine":
             return schedules.CosineDecay(highest, steps)
-        case "cosine_restarts":
-            return schedules.CosineDecayRestarts(highest, max(1, round(first * steps)))
         case "exponential":
             return schedules.ExponentialDecay(highest, steps, decay_rate)
-        case "inverse_time":
-            return schedules.InverseTimeDecay(highest, steps, decay_rate)
-        case "polynomial":
-            return schedules.PolynomialDecay(highest, steps, end_learning_rate=0.0, power=power)
-        case "piecewise":
-            at = [round(share * steps) for share in boundaries]
-            rates = [highest * factor for factor in factors]
-            return schedules.PiecewiseConstantDecay(at, rates)
     return highest
-
-
-def is_ensemble(model: keras.Model) -> bool:
-    """Whether the output is (n, members, classes)."""
-    return len(model.output_shape) == 3
-
-
-def _for_each_member(
-    model: keras.Model, batches: tf.data.Dataset, class_weights: Sequence[float] | None = None
-) -> tf.data.Dataset:
-    """Add the weight of each image's class, and repeat what belongs to it for each member."""
-    if class_weights:
-        of_class = tf.constant(class_weights, tf.float32)
-        batches = batches.map(lambda images, labels: (images, labels, labels @ of_class[:, None]))
-    if not is_ensemble(model):
-        return batches
-    members = model.output_shape[1]
-
-    def repeated(images: tf.Tensor, labels: tf.Tensor, *weights: tf.Tensor) -> tuple[Any, ...]:
-        each = [tf.repeat(weight, members, axis=1) for weight in weights]
-        return images, tf.repeat(labels[:, None], members, axis=1), *each
-
-    return batches.map(repeated)

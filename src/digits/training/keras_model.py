@@ -1,5 +1,6 @@
 """Training a Keras model: built, fitted on the devices there are, and written in two formats."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Literal
@@ -37,12 +38,12 @@ def train(
     clock: Clock,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[keras.Model, int]:
-    """A model that averages its members, and the number of all its weights.
+    """The fitted model, and the number of all its weights.
 
     `file` is the model's, or whatever else has such a `build`, and maybe `adapt` or `unfreeze`.
     The same seed, data, recipe, thread count, processor and number of devices give bit-identical
     weights, also if it goes on from a checkpoint. The clock starts when the model is built. A
-    UsageError if it cannot be exported, or cannot have these images.
+    UsageError if it cannot be exported, cannot have these images, or diverges.
     """
     checkpoint = checkpoint or Checkpoint()
     if recipe.augment.saturation and data.images.ndim == 3:
@@ -137,8 +138,14 @@ def _fit_phases(
         if done := len(clock.history) - since:
             checkpoint.restore_optimizer(model)
 
-        def on_epoch(metrics: Metrics, phase: int = phase, since: int = since) -> bool:
+        def on_epoch(
+            metrics: Metrics,
+            phase: int = phase,
+            since: int = since,
+            rate: float = optimizer["learning_rate"],
+        ) -> bool:
             nonlocal best
+            _check_finite(metrics, epoch=len(clock.history) + 1, rate=rate)
             clock.count(metrics)
             history = clock.history
             if recipe.fit.keep == "best" and recipe.fit.best_epoch(history) == len(history) - 1:
@@ -153,6 +160,16 @@ def _fit_phases(
             fit_once(epochs=epochs, initial_epoch=done, on_epoch=on_epoch)
         if best:
             model.set_weights(best)
+
+
+def _check_finite(metrics: Metrics, *, epoch: int, rate: float) -> None:
+    """Refuse to go on after an epoch whose metrics are infinite or not a number."""
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise UsageError(
+                f"epoch {epoch}: {name} is {value}, the training diverged; lower the learning rate "
+                f"({rate:g}), or set optimizer.clipnorm"
+            )
 
 
 def _phases(recipe: Recipe) -> Iterator[tuple[int, dict[str, Any], int]]:

@@ -1,12 +1,12 @@
 """A training recipe: the blocks of `train.<model>` in params.yaml, and what each may hold."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, model_validator
 
 from imageproof.base.files import StrictModel
+from imageproof.keras.layers import Count
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -15,6 +15,7 @@ Monitor = Literal["val_loss", "val_accuracy", "loss", "accuracy"]
 
 # Recipes count pixels on images of this side; on others they are scaled to the same share.
 SIDE = 28
+MAX_WEIGHT = 1_000_000  # of a class
 
 
 class OptimizerParams(StrictModel):
@@ -27,7 +28,7 @@ class OptimizerParams(StrictModel):
     momentum: Fraction = Field(default=0.0, description="of sgd and rmsprop")
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     clipnorm: Positive | None = None
-    gradient_accumulation_steps: Annotated[int, Field(ge=2)] | None = None
+    gradient_accumulation_steps: Annotated[int, Field(ge=2, le=1_000_000)] | None = None
 
     @model_validator(mode="after")
     def _only_some_have_betas_or_momentum(self) -> "OptimizerParams":
@@ -39,17 +40,8 @@ class OptimizerParams(StrictModel):
         return self
 
 
-OtherSchedule = Literal["cosine_restarts", "exponential", "inverse_time", "polynomial", "piecewise"]
 # The keys of each schedule beside its name; what each is, fit.learning_rate says.
-SCHEDULES = {
-    "constant": (),
-    "cosine": ("warmup",),
-    "cosine_restarts": ("first",),
-    "exponential": ("decay_rate",),
-    "inverse_time": ("decay_rate",),
-    "polynomial": ("power",),
-    "piecewise": ("boundaries", "factors"),
-}
+SCHEDULES = {"constant": (), "cosine": ("warmup",), "exponential": ("decay_rate",)}
 
 
 class ScheduleParams(StrictModel):
@@ -59,31 +51,15 @@ class ScheduleParams(StrictModel):
     `warmup` of the steps (about 0.3: Smith and Topin, «Super-Convergence», 2018).
     """
 
-    name: Literal["constant", "cosine", OtherSchedule] = "constant"
+    name: Literal["constant", "cosine", "exponential"] = "constant"
     warmup: Fraction = 0.0
-    first: Annotated[float, Field(gt=0, le=1)] = Field(
-        default=0.2, description="of cosine_restarts: share of the steps before the first restart"
-    )
-    decay_rate: Positive = Field(
-        default=0.01, description="of exponential and inverse_time, by all steps"
-    )
-    power: Positive = Field(default=1.0, description="of polynomial; 1 is a straight line")
-    boundaries: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
-        default=[], description="of piecewise: shares of the steps, ascending"
-    )
-    factors: list[Positive] = Field(
-        default=[], description="of the learning rate before each boundary, and after the last"
-    )
+    decay_rate: Positive = Field(default=0.01, description="of exponential, by all steps")
 
     @model_validator(mode="after")
     def _keys_are_of_the_schedule(self) -> "ScheduleParams":
-        if others := sorted(self.model_fields_set - {"name", *SCHEDULES[self.name]}):
-            have = [name for name, keys in SCHEDULES.items() if others[0] in keys]
-            raise ValueError(f"{others[0]} needs `name: {' or '.join(have)}`")
-        if self.name == "piecewise" and len(self.factors) != len(self.boundaries) + 1:
-            raise ValueError("factors: one more than boundaries are needed")
-        if any(before >= after for before, after in pairwise(self.boundaries)):
-            raise ValueError("boundaries: must ascend")
+        if foreign := sorted(self.model_fields_set - {"name", *SCHEDULES[self.name]}):
+            [schedule] = [name for name, keys in SCHEDULES.items() if foreign[0] in keys]
+            raise ValueError(f"{foreign[0]} needs `name: {schedule}`")
         return self
 
     @property
@@ -110,20 +86,28 @@ class EarlyStoppingParams(StrictModel):
     """`early_stopping:` ends a fit after `patience` epochs without an improvement."""
 
     monitor: Monitor = Field(default="val_loss", description="loss falls, accuracy rises")
-    patience: Annotated[int, Field(ge=1)] = Field(description="epochs without an improvement")
+    patience: Count = Field(description="epochs without an improvement")
     min_delta: Annotated[float, Field(ge=0)] = Field(
         default=0.0, description="less is no improvement"
     )
 
 
-def _weights(asked: object) -> object:
-    if asked in (None, "balanced") or (
-        isinstance(asked, dict)
-        and all(isinstance(label, int) and label >= 0 for label in asked)
-        and all(isinstance(weight, int | float) and weight > 0 for weight in asked.values())
-    ):
-        return asked
-    raise ValueError("`balanced`, or a mapping from class numbers to weights above 0, is allowed")
+def _weights(choice: object) -> object:
+    if choice in (None, "balanced"):
+        return choice
+    if isinstance(choice, dict):
+        # a search and DVC's `-S` turn the class numbers into text
+        weights = {str(label): weight for label, weight in choice.items()}
+        if all(label.isdecimal() and _is_weight(weight) for label, weight in weights.items()):
+            return {int(label): weight for label, weight in weights.items()}
+    raise ValueError(
+        "`balanced`, or a mapping from class numbers to weights above 0, at most "
+        f"{MAX_WEIGHT:,}, is allowed"
+    )
+
+
+def _is_weight(number: object) -> bool:
+    return type(number) in (int, float) and 0 < number <= MAX_WEIGHT  # type: ignore[operator]
 
 
 # `balanced`: all classes count alike; a class that the mapping leaves out weighs 1
@@ -133,8 +117,8 @@ ClassWeights = Annotated[Any, BeforeValidator(_weights)]
 class FitParams(StrictModel):
     """`fit:` of a model; the names are Keras's."""
 
-    epochs: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)]
+    epochs: Count
+    batch_size: Count
     loss: Literal["categorical_crossentropy", "categorical_focal_crossentropy"] = (
         "categorical_crossentropy"
     )
@@ -185,8 +169,8 @@ class Recipe(StrictModel):
 class FineTuneParams(StrictModel):
     """`fine_tune:` a second phase, in which the last layers of the backbone are trained, too."""
 
-    epochs: Annotated[int, Field(ge=1)]
-    layers: Annotated[int, Field(ge=1)]
+    epochs: Count
+    layers: Count
     learning_rate: Positive
 
 

@@ -182,11 +182,11 @@ def test_params_of_one_model_and_switches_are_seen(repository: Path) -> None:
 
 
 def test_model_on_one_side_only(repository: Path) -> None:
-    record("sprint", WEAK)
-    commit("mlp", "sprint")
+    record("compact", WEAK)
+    commit("mlp", "compact")
     assert verdicts(collect_diff("HEAD~1", "HEAD", LAYOUT)) == {
         "mlp": "unchanged",
-        "sprint": "new: accuracy 85.00 %; the gate would accept",
+        "compact": "new: accuracy 85.00 %; the gate would accept",
         "cnn": "gone: accuracy 92.50 %",
     }
 

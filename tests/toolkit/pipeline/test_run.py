@@ -72,9 +72,9 @@ def test_run_makes_files_of_dvc_repro_once(dvc_project: Project, tmp_path: Path)
 
 def test_run_one_model(dvc_project: Project) -> None:
     assert digits_run("mlp").stdout.splitlines()[-1] == "ran: prepare train@mlp"
-    done = python("-c", "from digits.project import main; main()", "run", "sprint")
+    done = python("-c", "from digits.project import main; main()", "run", "finetune")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: sprint: is not in `models:` of params.yaml\n"
+    assert done.stderr == "error: finetune: is not in `models:` of params.yaml\n"
     done = digits_run("nosuch")
     known = "compare, prepare, train@cnn, train@mlp"
     assert done.stderr == f"error: targets: 'nosuch' is no stage; there are {known}\n"

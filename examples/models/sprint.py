@@ -10,6 +10,8 @@ from imageproof.keras.layers import Count, Model, convolution, padding, probabil
 
 
 class BuildParams(StrictModel):
+    """`train.sprint.build` in params.yaml."""
+
     filters: Annotated[list[Count], Field(min_length=3, max_length=3)]
 
 

@@ -14,6 +14,8 @@ SAMPLE = 10_000  # images
 
 
 class BuildParams(StrictModel):
+    """`train.mlp_pca.build` in params.yaml."""
+
     components: Count
     units: Annotated[list[Count], Field(min_length=3, max_length=3)]
     dropout: Annotated[list[Rate], Field(min_length=3, max_length=3)]
