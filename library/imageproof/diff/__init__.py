@@ -1,1 +1,1 @@
-"""`digits diff`: collect (compares two revisions), render (text, Markdown, JSON, page)."""
+"""`digits diff`: collect (compares two revisions), render (text, Markdown, JSON)."""
