@@ -18,7 +18,6 @@ from imageproof.base.params_yaml import read, set_keys
 from imageproof.dvc.pipeline import PROJECT_LOCK, check_sources, read_pipeline
 from imageproof.prefect.commands import Dvc
 from imageproof.prefect.lifecycle import VERSION, in_project, run_as_program
-from imageproof.prefect.pools import Pools
 from imageproof.prefect.stages import STEP, ended, run_stages
 
 
@@ -30,7 +29,6 @@ def train(
     force: bool = False,
     pull: bool = False,
     push: bool = False,
-    where: dict[str, str] | None = None,
 ) -> State[None]:
     """Bring the pipeline of dvc.yaml up to date.
 
@@ -39,23 +37,18 @@ def train(
         overrides: Params by dotted key, such as `{"train.cnn.fit.epochs": 1}`. The run is then a
             DVC experiment: it works in a copy of the project, and runs all that depends on them.
         force: Run every stage, changed or not.
-        pull: `dvc pull` first.
-        push: `dvc push` at the end; of an experiment, `dvc exp push origin`.
-        where: Stages that run in a Prefect work pool, such as `{"train": "POOL"}`. They get the
-            code from git's remote `origin`, and data and results by DVC's default remote.
+        pull: `dvc pull` first; no stage runs whose result is in the run cache of DVC's remote.
+        push: `dvc push --run-cache` at the end; of an experiment, `dvc exp push origin`.
     """
-    if where and (force or overrides):
-        raise UsageError("where: is not for `force` and `overrides`, which run here")
     if targets and overrides:
         raise UsageError(
             "targets: not with `overrides`; an experiment runs all that depends on these, else it"
             " would show the accuracy of the model before them"
         )
     root, dvc, project = Path.cwd(), Dvc(), load_project()
+    options = ["--force"] * force + ["--pull"] * pull
     if overrides:
-        options = ["--force"] * force + ["--pull"] * pull
         return _result(_experiment(dvc, overrides, options, push=push))
-    pools = Pools(root, where) if where else None
     with FileLock(root / PROJECT_LOCK):  # one after the other in the project's folder
         try:
             states = _task("pull", dvc.other, ["pull", "--allow-missing"]) if pull else {}
@@ -63,14 +56,12 @@ def train(
                 check_sources(root, targets)
                 trainings = max(1, processors() // project.threads)
                 pipeline = read_pipeline(root, targets)
-                states |= run_stages(pipeline, dvc, pools, trainings=trainings, force=force)
+                states |= run_stages(pipeline, dvc, options, trainings=trainings)
             if push and _completed(states):
-                states |= _task("push", dvc.other, ["push"])
+                states |= _task("push", dvc.other, ["push", "--run-cache"])
             return _result(states)
         finally:  # before the lock is released
             dvc.stop()
-            if pools:
-                pools.cancel()
 
 
 def _experiment(

@@ -52,7 +52,6 @@ def test_version_and_usage() -> None:
          "--reason=--dry-run if that is its value"),
         ("package --out -h", "digits package: --out: its value is missing; --out=-h if that is its "
          "value"),
-        ("diff HEAD --out=", "--out .: exists; delete it, or choose another name"),
         ("predict a.png --explain b.jpg", "--explain b.jpg: is no .png; choose another name"),
         ("suspects --out=params.yaml", "--out params.yaml: is no .csv; choose another name"),
         ("predict a.png --explain docs/pictures/digit.png", "--explain docs/pictures/digit.png: "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from blocks import named_commands, pages
+from blocks import blocks, named_commands, pages
 from prefect.utilities.importtools import import_object
 from support import PARAMS, REPOSITORY
 
@@ -76,6 +76,9 @@ def test_named_commands_exist() -> None:
 
 def test_named_deployments_take_parameters() -> None:
     registered = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text("utf-8"))["deployments"]
+    texts = [block.text for path in pages() for block in blocks(path) if block.language == "yaml"]
+    to_copy = [yaml.safe_load(text) for text in texts if "entrypoint: " in text]
+    registered += [entry for entries in to_copy for entry in entries]
     flows = {id(each): import_object(each["entrypoint"]) for each in registered}
     takes = {
         f"{flows[id(each)].name}/{each['name']}": flows[id(each)].parameters.properties

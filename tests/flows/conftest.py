@@ -38,7 +38,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def deployment(
     template: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: str
 ) -> Iterator[tuple[Project, psutil.Popen]]:
-    """The small project, pushed to `origin` and deployed, with a worker and a shared remote."""
+    """The small project, deployed, with a worker."""
     folder = tmp_path_factory.mktemp("deployed")
     root, control = folder / "project", folder / "control"
     shutil.copytree(template, root)
@@ -49,10 +49,6 @@ def deployment(
     project = Project(root, control)
     project.git("add", ".")
     project.git("commit", "-qm", "flows")
-    project.git("clone", "-q", "--bare", ".", str(folder / "origin.git"))
-    project.git("remote", "add", "origin", f"file://{folder}/origin.git")
-    project.git("fetch", "-q", "origin")
-    project.dvc("remote", "add", "-q", "--local", "-d", "team", str(folder / "remote"))
     env = {"CONTROL": str(control), "PREFECT_API_URL": prefect_server}
     env |= {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_WORKER_QUERY_SECONDS": "1"}
     run(*PREFECT, "work-pool", "create", "digits", "--type", "process", cwd=root, env=env)

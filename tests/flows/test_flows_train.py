@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -126,9 +125,6 @@ def test_overrides_make_experiment(project: Project) -> None:
             {"targets": ["train@mlp"], "overrides": {"train.mlp.fit.epochs": 2}},
             "targets: not with `overrides`; an experiment runs all that depends on these",
         ),
-        ({"where": {"tain": "pool"}}, "where: 'tain' is no stage; there are prepare, train, "),
-        ({"where": {"train": "pool"}}, "`origin` does not have it, from which workers clone"),
-        ({"where": {"train": "pool"}, "force": True}, "where: is not for `force`"),
     ],
 )
 def test_wrong_parameters(project: Project, parameters: dict[str, Any], message: str) -> None:
@@ -137,21 +133,6 @@ def test_wrong_parameters(project: Project, parameters: dict[str, Any], message:
     assert message in str(state.message)
     assert len(str(state.message).splitlines()) == 1
     assert project.ran() == []
-
-
-def test_pool_needs_remote_and_commit(project: Project, tmp_path: Path) -> None:
-    project.git("init", "-q", "--bare", str(tmp_path / "origin.git"))
-    project.git("remote", "add", "origin", str(tmp_path / "origin.git"))
-    project.git("push", "-q", "origin", "main")
-    where = {"prepare": "nowhere"}
-    state = train(["prepare"], where=where, return_state=True)
-    assert "is no remote that other machines reach" in str(state.message)
-    project.dvc("remote", "add", "-q", "--local", "-d", "team", str(tmp_path / "remote"))
-    state = train(["prepare"], where=where, return_state=True)
-    assert str(state.message).startswith("where: no deployment stage/nowhere; see prefect.yaml")
-    (project.root / "raw.txt").write_text("changed")
-    state = train(["prepare"], where=where, return_state=True)
-    assert str(state.message).startswith("raw.txt: not committed; workers get committed code")
 
 
 def test_train_without_prefect_server(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def test_up_and_down(clone: Clone) -> None:
     assert mlflow.get_experiment(shown).name == PARAMS["project"]["name"]
     deployments = {deployment["name"] for deployment in clone.prefect("deployments")}
     flows = ("train", "nightly", "sweep", "promote", "score", "monitor", "retrain")
-    assert deployments == {"digits", *(f"digits-{name}" for name in flows)}
+    assert deployments == {f"digits-{name}" for name in flows}
     assert "prefect deployment run train/digits-train --watch" in lines
     assert until(lambda: len(clone.prefect("work_pools/digits/workers")) == 1, seconds=180)
     for name in PORTS:  # a web page that the browser shows is not let in

@@ -1,4 +1,4 @@
-"""Deployments, and flow runs on a real worker: overridden, cancelled, killed, in a work pool."""
+"""Deployments, and flow runs on a real worker: overridden, cancelled, killed, in a fresh clone."""
 
 import json
 import re
@@ -6,7 +6,6 @@ import shutil
 import sys
 import time
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,7 +13,7 @@ from uuid import uuid4
 import psutil
 import pytest
 import yaml
-from deployed import completes, log_of, running_stages, state_of, submit
+from deployed import PREFECT, completes, log_of, running_stages, state_of, submit
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -34,7 +33,6 @@ from small_project import Project, run
 from support import REPOSITORY, has_ended, until
 
 from digits.project import load_project
-from train import train
 
 DEPLOYMENTS = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text("utf-8"))["deployments"]
 
@@ -44,17 +42,14 @@ def test_prefect_yaml_fits_flows(monkeypatch: pytest.MonkeyPatch) -> None:
     named = load_project()
     for each in DEPLOYMENTS:
         flow: Any = import_object(each["entrypoint"])
-        after_pool = flow.name == "stage"
-        assert each["name"] in (
-            [named.name] if after_pool else [named.part(flow.name), named.part("nightly")]
-        )
+        assert each["name"] in (named.part(flow.name), named.part("nightly"))
         assert each["tags"][:2] == [named.name, flow.name]
         assert each["work_pool"]["name"] == named.name
         assert {*each.get("parameters", {})} <= {*flow.parameters.properties}
     kinds = [each["entrypoint"].rpartition(":")[2] for each in DEPLOYMENTS]
     assert {"train", "promote", "retrain", "score", "monitor", "sweep"} <= {*kinds}
     at_once = {each["name"]: each.get("concurrency_limit", {}).get("limit") for each in DEPLOYMENTS}
-    without = {"digits", "digits-promote", "digits-score"}  # promote pauses: see prefect.yaml
+    without = {"digits-promote", "digits-score"}  # promote pauses: see prefect.yaml
     assert {name for name, limit in at_once.items() if not limit} == without
     names = [each["name"] for each in DEPLOYMENTS]
     assert len({*names}) == len(names)
@@ -103,38 +98,45 @@ def test_failed_run_logs_no_traceback() -> None:
 
 
 @pytest.mark.slow
-def test_pool_runs_once(deployed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    deployed.set_epochs("cnn", 7)  # params that no commit has
-    in_pool: Any = partial(train, ["train@cnn"], where={"train": "digits"}, return_state=True)
-    state = in_pool()
-    assert state.is_completed(), state.message
-    [trained] = [words for words in deployed.log("end") if words[0] == "train-cnn"]
-    assert trained[5] == str(state.state_details.flow_run_id)
-    there = deployed.files()["artifacts/train-cnn.txt"]
-    deployed.dvc("repro", "-q", "--single-item", "--force", "train@cnn")
-    assert deployed.files()["artifacts/train-cnn.txt"] == there
+def test_second_pool_runs_in_clone(project: Project, prefect_server: str, tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs/how-to/workers.md").read_text("utf-8")
+    [entry] = re.findall(r"```yaml\n(  - name: digits-gpu\n.*?)```", page, re.S)
+    entry = entry.replace("https://git.example/you/digits.git", f"file://{tmp_path}/origin.git")
+    deployments = (REPOSITORY / "prefect.yaml").read_text("utf-8")
+    (project.root / "prefect.yaml").write_text(deployments + "\n" + entry, "utf-8")
+    shutil.copytree(REPOSITORY / "flows", project.root / "flows")
+    project.dvc("remote", "add", "-q", "--default", "shared", str(tmp_path / "remote"))
+    project.dvc("push", "-q")
+    project.git("add", ".")
+    project.git("commit", "-qm", "a pool with clones")
+    project.git("clone", "-q", "--bare", ".", str(tmp_path / "origin.git"))
+    commit = project.git("rev-parse", "HEAD").strip()
+    env = {"PREFECT_API_URL": prefect_server, "PREFECT_HOME": str(tmp_path / "prefect")}
+    env |= {"PREFECT_WORKER_QUERY_SECONDS": "1"}
 
-    ran = len(deployed.ran())
-    clone = Project(tmp_path / "clone", deployed.control)
-    folder = deployed.root.parent
-    run("git", "clone", "-q", f"file://{folder}/origin.git", str(clone.root), cwd=tmp_path)
-    clone.dvc("remote", "add", "-q", "--local", "-d", "team", str(folder / "remote"))
-    deployed.dvc("push", "-q", "data.dvc")
-    clone.set_epochs("cnn", 7)
-    monkeypatch.chdir(clone.root)
-    state = in_pool(pull=True)
-    assert state.is_completed(), state.message
-    assert clone.files()["artifacts/train-cnn.txt"] == there
-    assert [name for name in deployed.ran()[ran:] if name != "prepare"] == []
+    def prefect(*arguments: str) -> str:
+        return run(*PREFECT, *arguments, cwd=project.root, env=env)
+
+    prefect("work-pool", "create", "gpu", "--type", "process")
+    prefect("deploy", "--name", "digits-gpu")
+    worker = (*PREFECT, "worker", "start", "--pool", "gpu")
+    with running(*worker, cwd=tmp_path / "worker", env=env):
+        at_commit = f'env={{"COMMIT": "{commit}"}}'
+        command = ("deployment", "run", "train/digits-gpu", "--watch", "--job-variable", at_commit)
+        prefect(*command)
+    assert sorted(project.ran()) == ["compare", "prepare", "train-cnn", "train-mlp"]
+    assert not (project.root / "artifacts").exists()
+    project.dvc("repro", "-q", "--pull")
+    assert project.ran()[4:] == ["compare"]  # its output is in git, not in the run cache
+    assert (project.root / "artifacts/train-cnn.txt").exists()
 
 
 @pytest.mark.slow
-def test_cancelled_run_cancels_stage_in_pool(deployed: Project) -> None:
-    deployed.set_epochs("cnn", 9)
-    deployed.sleeps("train-cnn", 600)
+def test_cancelled_run_ends_its_stage(deployed: Project) -> None:
+    deployed.sleeps("prepare", 600)
     nightly = "train/digits-nightly"
-    cancelled = submit(nightly, targets=["train@cnn"], where={"train": "digits"})
-    assert until(lambda: deployed.ran()[-1:] == ["train-cnn"], seconds=240)
+    cancelled = submit(nightly, force=True, pull=False)
+    assert until(lambda: deployed.ran()[-1:] == ["prepare"], seconds=240)
     second = submit(nightly)  # while the first runs
     assert until(lambda: state_of(second).name == "Cancelled", seconds=180)
     with get_client(sync_client=True) as client:  # as `prefect flow-run cancel` does

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -124,24 +123,15 @@ def diff(
     new: Annotated[str | None, typer.Argument(metavar="REV2", help="Else the workspace.")] = None,
     as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
-    out: Annotated[Path | None, typer.Option(help="A new folder for a page, pictures.")] = None,
 ) -> None:
     """Say of each model whether its results are better than at another git revision."""
     if as_json and as_markdown:
         raise UsageError(f"{project_name()} diff: give either --json or --markdown")
     from imageproof.artifacts import LAYOUT
     from imageproof.diff.collect import collect_diff
-    from imageproof.diff.render import print_diff, write_page
+    from imageproof.diff.render import print_diff
 
-    if out:
-        from imageproof.base.storage import check_out
-        from imageproof.report.plots.model import draw_revisions  # imports matplotlib
-
-        check_out("--out", out)
-    collected = collect_diff(old, new, LAYOUT, partial(draw_revisions, out) if out else None)
-    if out:
-        write_page(collected, out)
-    print_diff(collected, as_json=as_json, as_markdown=as_markdown)
+    print_diff(collect_diff(old, new, LAYOUT), as_json=as_json, as_markdown=as_markdown)
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""The command `diff`: collect (compares two revisions), render (text, Markdown, JSON, page)."""
+"""The command `diff`: collect (compares two revisions), render (text, Markdown, JSON)."""

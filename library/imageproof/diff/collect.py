@@ -1,7 +1,7 @@
 """Read the recorded results at two revisions, without a checkout, and compare them by model."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from math import isfinite
@@ -10,25 +10,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from imageproof.base.dataset import EVALUATED, Dataset, Matrix, load_split
-from imageproof.base.errors import DataError, printable
+from imageproof.base.dataset import EVALUATED, Dataset, load_split
+from imageproof.base.errors import DataError
 from imageproof.base.files import flatten, read_json, scratch
 from imageproof.base.params_yaml import PATH, read
 from imageproof.dvc import provenance
 from imageproof.dvc.revision import Revision, open_revision, reading
-from imageproof.judge.confusion_csv import read_matrix
 from imageproof.judge.difference import Change, Difference, Result, changes, compare_results
 from imageproof.judge.gate import PromoteParams
 from imageproof.judge.timing import SHARED_CORES
 from imageproof.outputs import ClassFigures, Metrics
 from imageproof.project import Layout
-
-MOST_CLASSES = 50  # of a matrix that one can read
-
-Matrices = dict[str, tuple[Matrix, list[str]]]  # with the names of the classes
-Histories = dict[str, list[Metrics]]
-# draws a model's matrices and curves, by `old` or `new`; returns the names of the files
-Draw = Callable[[str, Matrices, Histories], list[str]]
 
 
 @dataclass
@@ -38,7 +30,6 @@ class Diff:
     params: Mapping[str, Change]
     models: dict[str, Difference | None] = field(default_factory=dict)  # None: the same outputs
     notes: list[str] = field(default_factory=list)  # what cannot be compared or trusted, and why
-    pictures: list[str] = field(default_factory=list)  # names of files
 
 
 class Side:
@@ -99,8 +90,8 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and value.isidentifier() and len(value) <= 100
 
 
-def collect_diff(old: str, new: str | None, layout: Layout, draw: Draw | None = None) -> Diff:
-    """Compare two revisions; None is the workspace. Draw each changed model, if asked."""
+def collect_diff(old: str, new: str | None, layout: Layout) -> Diff:
+    """Compare two revisions; None is the workspace."""
     with scratch() as folder, open_revision(old) as before, open_revision(new) as after:
         sides = {"old": Side(before, folder / "old", layout)}
         sides["new"] = Side(after, folder / "new", layout)
@@ -114,8 +105,6 @@ def collect_diff(old: str, new: str | None, layout: Layout, draw: Draw | None = 
                 diff.models[model] = None
                 continue
             diff.models[model] = _compare(model, present, gate, diff)
-            if draw:
-                diff.pictures += draw(model, *_drawn(model, present))
     return diff
 
 
@@ -185,18 +174,3 @@ def _gate_params(side: Side, diff: Diff) -> PromoteParams | None:
         line = "params.yaml promote: not this version's keys, so without the gate"
         diff.notes.append(f"{side.revision.name}: {line}")
         return None
-
-
-def _drawn(model: str, sides: Mapping[str, Side]) -> tuple[Matrices, Histories]:
-    matrices: Matrices = {}
-    histories: Histories = {}
-    for name, side in sides.items():
-        layout = side.layout
-        matrix, history = layout.evaluated(model).matrices["test"], layout.trained(model).history
-        side.fetch(matrix, history)
-        with side.reading():
-            counts, classes = read_matrix(side.root / matrix)
-            histories[name] = layout.trained(model, side.root).read_history()
-        if len(classes) <= MOST_CLASSES:
-            matrices[name] = counts, [*map(printable, classes)]
-    return matrices, histories

@@ -1,12 +1,10 @@
 """What the command `diff` prints: tables for people, Markdown for a comment, JSON for scripts."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from imageproof.base.console import print_json, print_table
 from imageproof.base.errors import printable
-from imageproof.base.files import write_text
 from imageproof.base.html.templates import templates
 from imageproof.base.naming import project_name
 from imageproof.diff.collect import Diff
@@ -45,19 +43,11 @@ def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
             print(line)
 
 
-def write_page(diff: Diff, folder: Path) -> None:
-    """Write diff.md and diff.html beside the pictures, which they show."""
-    write_text(folder / "diff.md", markdown(diff, pictures=diff.pictures))
-    template = templates("imageproof.diff").get_template("diff.html.j2")
-    page = template.render(**_shown(diff), sections=_sections(diff), pictures=diff.pictures)
-    write_text(folder / "diff.html", page)
-
-
-def markdown(diff: Diff, *, pictures: Sequence[str] = ()) -> str:
+def markdown(diff: Diff) -> str:
     """GitHub's Markdown; without the tables if they make it too long for a comment."""
     template = templates("imageproof.diff").get_template("diff.md.j2")
     for sections in (_sections(diff), None):
-        text = template.render(**_shown(diff), sections=sections, pictures=pictures)
+        text = template.render(**_shown(diff), sections=sections)
         if len(text) <= MOST_CHARACTERS:
             break
     return text

@@ -26,8 +26,6 @@ class Stage:
     changed: bool  # `dvc status` lists it
     threaded: bool  # computes with `train.threads` threads
     timed: bool = False  # its seconds are compared (`meta:` in dvc.yaml), so it shares no core
-    deps: tuple[str, ...] = ()  # the files and folders that it depends on
-    kept_in_git: tuple[str, ...] = ()  # outputs of `upstream` that are not in DVC's cache
 
 
 def read_pipeline(root: Path, targets: Sequence[str] = ()) -> list[Stage]:
@@ -49,24 +47,13 @@ def read_pipeline(root: Path, targets: Sequence[str] = ()) -> list[Stage]:
 
 
 def _stage(node: Any, upstream: Sequence[Any], changed: bool) -> Stage:
-    outputs = [out for other in upstream for out in other.outs]
     return Stage(
         name=node.addressing,
         upstream=tuple(sorted(other.addressing for other in upstream)),
         changed=changed,
         threaded=any("train.threads" in getattr(dep, "params", ()) for dep in node.deps),
         timed=bool((node.meta or {}).get("timed")),
-        deps=tuple(dep.def_path for dep in node.deps if not getattr(dep, "params", ())),
-        kept_in_git=tuple(out.def_path for out in outputs if not out.use_cache),
     )
-
-
-def stage_names(root: Path) -> list[str]:
-    """What `read_pipeline` takes as targets, in the order of dvc.yaml; raises as it does."""
-    with _opened(root) as repo:
-        names = [node.addressing for node in repo.index.stages if node.cmd]
-        # `train` names all of `train@mlp`, `train@cnn`, …
-        return list(dict.fromkeys(part for name in names for part in (name.split("@")[0], name)))
 
 
 def check_sources(root: Path, targets: Sequence[str] = ()) -> None:

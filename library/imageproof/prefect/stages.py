@@ -15,7 +15,6 @@ from imageproof.base.errors import BusyError, ImageproofError, ServiceError
 from imageproof.dvc.pipeline import Stage
 from imageproof.dvc.repro import NOT_RUN
 from imageproof.prefect.commands import Dvc
-from imageproof.prefect.pools import Pools
 
 # Options of a task that runs one command, such as a stage, and has a parameter `name`.
 STEP: dict[str, Any] = {
@@ -38,9 +37,9 @@ def ended(work: Callable[..., str | None], *arguments: Any) -> State[None]:
 
 
 def run_stages(
-    pipeline: Sequence[Stage], dvc: Dvc, pools: Pools | None, *, trainings: int, force: bool
+    pipeline: Sequence[Stage], dvc: Dvc, options: Sequence[str], *, trainings: int
 ) -> dict[str, State[Any]]:
-    """A task per stage, here or in a work pool; at most so many `trainings` run here at a time.
+    """A task per stage, with `options` of `dvc repro`; at most so many `trainings` at a time.
 
     Returns their final states, NotReady below a failed stage.
     """
@@ -51,14 +50,10 @@ def run_stages(
 
     def bring_up_to_date(name: str) -> str:
         stage = stages[name]
-        if not (force or stage.changed or changed.intersection(stage.upstream)):
+        if not ("--force" in options or stage.changed or changed.intersection(stage.upstream)):
             return "unchanged"
-        if pools and (pool := pools.pool(stage)):
-            how = pools.run(stage, pool, dvc)
-        else:
-            command = ("repro", "--single-item", "--force", stage.name) if force else ()
-            with training if stage.threaded else nullcontext():
-                how = dvc.reproduce(stage.name, *command)
+        with training if stage.threaded else nullcontext():
+            how = dvc.reproduce(name, "repro", "--single-item", *options, name)
         if how != "unchanged":
             changed.add(stage.name)
         return how

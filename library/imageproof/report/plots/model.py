@@ -1,18 +1,13 @@
-"""Pictures of a model: reliability, learning curves; what two revisions differ in."""
+"""Pictures of a model: reliability, learning curves."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from imageproof.base.dataset import Matrix
-from imageproof.judge.confusion import clustered
 from imageproof.report.plots import theme
-from imageproof.report.plots.confusion import confusion_matrix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,21 +73,3 @@ def learning_curves(
     series, columns = panels[0].get_legend_handles_labels(), min(2 * len(histories), 4)
     figure.legend(*series, loc="outside lower center", ncols=columns, frameon=False, fontsize=11)
     return figure
-
-
-def draw_revisions(
-    folder: Path,
-    model: str,
-    matrices: Mapping[str, tuple[Matrix, list[str]]],
-    histories: Mapping[str, History],
-) -> list[str]:
-    """Draw a model's results, by `old` or `new`, into a folder; returns the files' names."""
-    pictures = {f"{model}-learning-curves.png": learning_curves(histories, title=model)}
-    for name, (matrix, names) in matrices.items():
-        both = np.sum([other for other, same in matrices.values() if same == names], axis=0)
-        title, order = f"{model}, test, {name}", clustered(both)
-        drawn = confusion_matrix(matrix, names=names, title=title, order=order)
-        pictures[f"{model}-{name}-confusion.png"] = drawn
-    for file, picture in pictures.items():
-        theme.save(picture, folder / file)
-    return sorted(pictures)
