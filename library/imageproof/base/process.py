@@ -114,7 +114,10 @@ def report_error(error: Exception) -> int:
     if isinstance(error, ImageproofError):
         text, code = str(error), error.exit_code
     elif isinstance(error, OSError) and error.strerror:
-        where = f"{cut(printable(str(error.filename)), 200)}: " if error.filename else ""
+        path = error.filename
+        if error.errno == errno.ENOSPC:  # a copy names its source first
+            path = error.filename2 or path or "standard output or a temporary file"
+        where = f"{cut(printable(str(path)), 200)}: " if path else ""
         text = f"{where}{error.strerror} (DIGITS_DEBUG=1 shows more)"
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             code = UsageError.exit_code

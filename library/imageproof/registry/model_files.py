@@ -15,7 +15,7 @@ from requests import RequestException
 from imageproof.base import inference
 from imageproof.base.dataset import Images, Shape, check_shape
 from imageproof.base.errors import DataError, IntegrityError, one_line
-from imageproof.base.files import ANEW, reading_as, scratch
+from imageproof.base.files import ANEW, raise_if_full, reading_as, scratch
 from imageproof.base.inference import Features, Network
 from imageproof.mlflow import store
 from imageproof.mlflow.logged_model import files_sha256
@@ -79,6 +79,7 @@ def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
         try:
             folder = Path(download_artifacts(uri, dst_path=str(temporary)))
         except (MlflowException, RequestException, OSError) as error:
+            raise_if_full(error)
             if store.is_away(error):
                 raise
             reason = one_line(error, width=200)
