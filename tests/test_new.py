@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
-from support import AUTHOR, REPOSITORY, changed, link_environment
+from support import AUTHOR, REPOSITORY, changed, finding, link_environment
 
-from imageproof.base.errors import UsageError
+from imageproof.base.errors import ServiceError, UsageError
 from imageproof.cli.new import KEPT, create, renamed
 
 SETTINGS = {
@@ -56,6 +56,36 @@ def test_new_refuses(name: str, said: str, tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(UsageError, match="git repository"):
         create(tmp_path / "boots")
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+@pytest.fixture
+def without_author(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git that knows no name of who commits, and does not guess one."""
+    for name in AUTHOR:
+        monkeypatch.delenv(name, raising=False)
+    settings = {"COUNT": "1", "KEY_0": "user.useConfigOnly", "VALUE_0": "true"}
+    for name, value in (settings | {"GLOBAL": os.devnull, "SYSTEM": os.devnull}).items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+
+
+@pytest.mark.usefixtures("without_author")
+def test_new_without_author_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    line = finding(ServiceError, lambda: create(tmp_path / "boots"))
+    assert line.startswith("git does not know your name and address; `git config --global user.n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_new_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setenv("GIT_TEMPLATE_DIR", str(tmp_path / "template"))
+    hook = tmp_path / "template/hooks/pre-commit"
+    hook.parent.mkdir(parents=True)
+    hook.write_text("#!/bin/sh\necho no commit today >&2\nexit 1\n")
+    hook.chmod(0o755)
+    line = finding(ServiceError, lambda: create(tmp_path / "folder/boots"))
+    assert line == "git commit: no commit today"
+    assert list((tmp_path / "folder").iterdir()) == []
 
 
 def test_renamed_keeps_case_and_images_of_tests() -> None:

@@ -9,7 +9,8 @@ from importlib.util import find_spec
 from keyword import iskeyword
 from pathlib import Path
 
-from imageproof.base.errors import UsageError
+from imageproof.base.errors import ServiceError, UsageError
+from imageproof.base.files import scratch
 from imageproof.base.repository import git
 
 OURS = __name__.partition(".")[0]
@@ -38,7 +39,8 @@ DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
 def create(target: Path) -> str:
     """Write the project into a new folder, whose name is its own, and commit it.
 
-    Returns what to do next; UsageError if name or folder cannot be taken, or run elsewhere.
+    Returns what to do next; UsageError if name or folder cannot be taken, or run elsewhere. After
+    an error there is no folder.
     """
     root = Path(git(Path(), "rev-parse", "--show-toplevel"))
     excluded = [f":!{path}" for path in LEFT_OUT]
@@ -49,15 +51,20 @@ def create(target: Path) -> str:
     _check(name, tracked)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target}: exists and is not empty; choose a new folder")
-    for path in git(root, "ls-files", "-z", "--", ".", *excluded).split("\0"):
-        if (root / path).is_file():
-            _copy(root / path, target / renamed(path, name), name)
-    (target / ".dvc" / "config").write_text(DVC_CONFIG)
-    shutil.copy(target / renamed(str(README), name), target / "README.md")
-    _tidy(target)
-    git(target, "init", "--quiet", "--initial-branch", "main")
-    git(target, "add", ".")
-    git(target, "commit", "--quiet", "--message", f"Start {name}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with scratch(target.parent) as temporary:
+        folder = temporary / name
+        git(temporary, "init", "--quiet", "--initial-branch", "main", name)
+        _check_author(folder)
+        for path in git(root, "ls-files", "-z", "--", ".", *excluded).split("\0"):
+            if (root / path).is_file():
+                _copy(root / path, folder / renamed(path, name), name)
+        (folder / ".dvc" / "config").write_text(DVC_CONFIG)
+        shutil.copy(folder / renamed(str(README), name), folder / "README.md")
+        _tidy(folder)
+        git(folder, "add", ".")
+        git(folder, "commit", "--quiet", "--message", f"Start {name}")
+        folder.replace(target)
     return (
         f"{target}: put images into data/, and say in params.yaml how many classes they have\n"
         "then there: dvc add data && git add . && git commit -m 'Our data' && make run"
@@ -90,6 +97,14 @@ def _check(name: str, tracked: Sequence[Path]) -> None:
         raise UsageError(f"{name}: is a command of this machine; choose another")
 
 
+def _check_author(folder: Path) -> None:
+    try:
+        git(folder, "var", "GIT_AUTHOR_IDENT")
+    except ServiceError:
+        hint = "`git config --global user.name …` and `… user.email …` set them"
+        raise ServiceError(f"git does not know your name and address; {hint}") from None
+
+
 def _copy(source: Path, target: Path, name: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(source, target)
@@ -102,7 +117,7 @@ def _copy(source: Path, target: Path, name: str) -> None:
 
 def _tidy(folder: Path) -> None:
     """Sort imports and wrap code, as another name sorts and wraps otherwise."""
-    if len(folder.resolve().name) > len(OURS):  # what is not code may be too long now
+    if len(folder.name) > len(OURS):  # what is not code may be too long now
         path = folder / "pyproject.toml"
         path.write_text(path.read_text("utf-8").replace("\nignore = [", '\nignore = ["E501", ', 1))
     for command in (("check", "--select", "I", "--fix"), ("format",)):
