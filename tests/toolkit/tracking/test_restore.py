@@ -68,6 +68,7 @@ def test_restored_run_equals_original(clone: Path, trained_project: Path, origin
     client, run_id = MlflowClient(), run.info.run_id
     assert run_id != original.info.run_id == run.data.tags["digits.restored_from"]
     assert (run.info.status, run.info.run_name) == ("FINISHED", original.info.run_name)
+    assert run.data.tags["mlflow.runColor"] == original.data.tags["mlflow.runColor"]
     assert run.data.params == original.data.params
     assert run.data.metrics == original.data.metrics
     assert own_tags(run) == own_tags(original)
