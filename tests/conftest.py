@@ -1,4 +1,4 @@
-"""What the tests share: a small project with real digits, a migrated store, one TensorFlow."""
+"""What the tests share: a small project with real images, a migrated store, one TensorFlow."""
 
 import os
 import re
@@ -125,7 +125,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def digits_8x8() -> Dataset:
-    """1,797 real 8×8 digits, grey values 0…16."""
+    """1,797 real 8×8 images, grey values 0…16."""
     images, labels = load_digits(return_X_y=True)
     return Dataset(images.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int64))
 
@@ -235,7 +235,7 @@ def tracked(workspace: Path, migrated: Path) -> Path:
 
 @pytest.fixture
 def project(tracked: Path, digits_8x8: Dataset, small_params: Params) -> Path:
-    """A tracked folder with small models in params.yaml and the 8×8 digits already split."""
+    """A tracked folder with small models in params.yaml and the 8×8 images already split."""
     write_project(digits_8x8, small_params)
     return tracked
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from ruamel.yaml import YAML
 from support import AUTHOR, REPOSITORY, changed, finding, link_environment
 
 from imageproof.base.errors import ServiceError, UsageError
-from imageproof.cli.new import KEPT, create, renamed
+from imageproof.base.repository import git
+from imageproof.cli.new import GONE, KEPT, LEFT_OUT, create, renamed
 
 SETTINGS = {
     "project.name": "boots",
@@ -37,7 +39,7 @@ IMAGES = (PATTERNS[np.arange(1200) % 20] + NOISE).astype(np.uint8)
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Red-Shoes", "is no name for a project; 1 to 30 lower-case letters"),
+        ("Red-Shoes", "is no name for a project; 1 to 30 characters"),
         ("lambda", "is no name for a project"),
         ("colorsys", "is the name of a module that is used here"),
         ("numpy", "is the name of a module that is used here"),
@@ -89,8 +91,40 @@ def test_new_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_renamed_keeps_case_and_images_of_tests() -> None:
-    text = "digits ImageproofError DIGITS_DEBUG run_command load_digits digits_8x8"
-    assert renamed(text, "a1") == "a1 A1Error A1_DEBUG run_a1 load_digits digits_8x8"
+    text = "digits ImageproofError DIGITS_DEBUG run_command load_digits digits_8x8 fewdigits digitstems"
+    kept = "load_digits digits_8x8 fewdigits digitstems"
+    assert renamed(text, "a1") == f"a1 A1Error A1_DEBUG run_a1 {kept}"
+
+
+@pytest.fixture(scope="module")
+def sources() -> dict[str, str]:
+    """The text of each file of ours that a new project gets, by its path."""
+    excluded = [f":!{path}" for path in LEFT_OUT]
+    paths = git(REPOSITORY, "ls-files", "-z", "--", ".", *excluded).split("\0")
+    texts = {}
+    for path in filter(None, paths):
+        with suppress(UnicodeDecodeError, FileNotFoundError):
+            texts[path] = (REPOSITORY / path).read_text("utf-8")
+    return texts
+
+
+def test_common_word_is_not_renamed(sources: dict[str, str]) -> None:
+    before = r"letters and|significant|decimal|thousands of|two|[ x×]\d|real|scikit-learn's"
+    common = re.compile(rf"({before}) digits\b", re.I)
+    lines = [f"{p}: {line}" for p, text in sources.items() for line in text.splitlines()]
+    assert [line for line in lines if common.search(line)] == []
+
+
+def test_no_sentence_is_cut(sources: dict[str, str]) -> None:
+    """Where lines are left out, whole sentences are."""
+    pages = {path: text for path, text in sources.items() if path.endswith(".md")}
+    assert pages
+    for path, text in pages.items():
+        prose = re.sub(r"^```.*?^```|^\|.*?\|$", "", text, flags=re.MULTILINE | re.DOTALL)
+        for gone in GONE.finditer(prose):
+            before = prose[: gone.start()].rstrip("\n").rpartition("\n")[2]
+            ends = (before, gone[0].strip())
+            assert all(re.search(r"[.:)]$|^$|^- |^\S+$", end) for end in ends), (path, gone[0])
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ def parse_yaml(text: str) -> Any:
     if any(isinstance(event, AliasEvent) for event in events):  # may stand for billions of values
         raise YAMLError("an alias (*name) is not allowed; write out what it stands for")
     value = YAML(typ="safe", pure=True).load(text)
-    repr(value)  # a ValueError if a number has thousands of digits, as 0xfff… may
+    repr(value)  # a ValueError if a number is thousands of characters long, as 0xfff… may be
     return value
 
 

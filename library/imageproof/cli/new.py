@@ -32,7 +32,7 @@ GONE = re.compile(
     r"|^!\[.*\]\(.*\.png\)\n\n?",
     re.MULTILINE,
 )
-KEPT = "load_digits|digits_8x8|real_digits|8 digits"  # scikit-learn's images, for tests
+KEPT = "load_digits|digits_8x8|real_digits"  # scikit-learn's images, for tests
 DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
 
 
@@ -72,7 +72,7 @@ def create(target: Path) -> str:
 
 
 def renamed(text: str, name: str) -> str:
-    """The text with our name replaced, as `digits`, `Digits` and `DIGITS`, within words too."""
+    """The text with our name replaced, as `digits`, `Digits` and `DIGITS`, in identifiers too."""
 
     def replace(match: re.Match[str]) -> str:
         if match[1]:
@@ -80,14 +80,14 @@ def renamed(text: str, name: str) -> str:
         found = match[0]
         return name.upper() if found.isupper() else name.title() if found.istitle() else name
 
-    return re.sub(rf"({KEPT})|{OURS}", replace, text, flags=re.IGNORECASE)
+    return re.sub(rf"({KEPT})|(?<![A-Za-z])(?i:{OURS})(?![a-z])", replace, text)
 
 
 def _check(name: str, tracked: Sequence[Path]) -> None:
     if not NAME.fullmatch(name) or iskeyword(name):
         raise UsageError(
-            f"{name}: is no name for a project; 1 to 30 lower-case letters and digits are allowed,"
-            " with a letter first"
+            f"{name}: is no name for a project; 1 to 30 characters from a to z and 0 to 9 are"
+            " allowed, with a letter first"
         )
     modules = {path.stem for path in tracked if path.suffix == ".py"}
     folders = {path.parts[0] for path in tracked if len(path.parts) > 1}
