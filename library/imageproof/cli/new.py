@@ -99,7 +99,8 @@ def _check(name: str, tracked: Sequence[Path]) -> None:
 
 def _check_author(folder: Path) -> None:
     try:
-        git(folder, "var", "GIT_AUTHOR_IDENT")
+        for role in ("AUTHOR", "COMMITTER"):
+            git(folder, "var", f"GIT_{role}_IDENT")
     except ServiceError:
         hint = "`git config --global user.name …` and `… user.email …` set them"
         raise ServiceError(f"git does not know your name and address; {hint}") from None

@@ -86,8 +86,8 @@ def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
             raise IntegrityError(f"{uri}: its artifacts are gone ({reason}); {GONE}") from None
         if (actual := files_sha256(folder)) != sha256:
             raise IntegrityError(
-                f"{uri}: its files are not those that were logged (SHA-256 {actual[:12]}, recorded "
-                f"{sha256[:12] or 'none'}); put those back, or delete the version"
+                f"{uri}: its files are not those that were logged (SHA-256 of all {actual[:12]}, "
+                f"recorded {sha256[:12] or 'none'}); put those back, or delete the version"
             )
         yield _read_description(uri, folder)
 

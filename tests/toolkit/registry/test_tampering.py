@@ -110,7 +110,7 @@ def test_replaced_champion_is_refused_by_all_readers(ring: Ring, reader: str) ->
     another_model(files_of(ring.champion))
     line = finding(IntegrityError, lambda: READERS[reader](ring))
     assert line.startswith("models:/")
-    assert "its files are not those that were logged (SHA-256 " in line
+    assert "its files are not those that were logged (SHA-256 of all " in line
     assert Registry(NAME).champion() == "2"
 
 
