@@ -122,7 +122,7 @@ if [ "$target" = $stop ]; then
     [ $stop = team-down ] || prefect config unset -y PREFECT_API_URL >/dev/null 2>&1 || true
 else
     ! is_up || fail 6 "already up; see make $stop"
-    echo "starting, which takes up to a minute; $log says more"
+    echo "starting, which takes a minute or two, on a busy machine longer; $log says more"
     mkdir -p $folder .prefect artifacts
     PROJECT=$(python -c 'from digits.project import load_project; print(load_project().name)')
     "$target"

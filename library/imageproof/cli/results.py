@@ -73,8 +73,10 @@ def run(
 @app.command()
 def results() -> None:
     """Print the table of results of the last `dvc repro`."""
+    from imageproof.base import params_yaml
     from imageproof.cli.console import print_results
 
+    params_yaml.read()  # to fail first if there is no project
     print_results()
 
 
@@ -130,11 +132,13 @@ def diff(
     if out == Path():
         raise UsageError("--out: is this folder; a folder of its own is allowed")
     from imageproof.artifacts import LAYOUT
+    from imageproof.base import params_yaml
     from imageproof.diff.collect import collect_diff
     from imageproof.diff.render import print_diff, write_page
 
     if out:
         from imageproof.report.plots.model import draw_revisions  # imports matplotlib
+    params_yaml.read()  # to fail first if there is no project
     collected = collect_diff(old, new, LAYOUT, partial(draw_revisions, out) if out else None)
     if out:
         write_page(collected, out)

@@ -10,7 +10,6 @@ from imageproof.base import process
 from imageproof.base.errors import ImageproofError
 from imageproof.base.files import write_text
 from imageproof.base.guard import PAGE_NAME
-from imageproof.mlflow import page, restore, store
 
 
 def address(port: str) -> str:
@@ -18,6 +17,8 @@ def address(port: str) -> str:
 
     Also writes the pages in `artifacts/runs`: the report links to them, they redirect to MLflow.
     """
+    from imageproof.mlflow import page, restore, store  # MLflow reads our variables then
+
     # not every macOS knows names below .localhost
     name = PAGE_NAME if sys.platform != "darwin" else "127.0.0.1"
     project, experiments = load_project(), f"http://{name}:{port}/#/experiments"
