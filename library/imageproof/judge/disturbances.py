@@ -110,9 +110,10 @@ def graded(params: BehaviourParams) -> list[Callable[[Images], Chunks]]:
 def accuracy_under(
     predict: Predict, data: Dataset, params: BehaviourParams, *, clean: Probabilities
 ) -> dict[str, float]:
-    """Accuracy 0…1 of a sample under each disturbance, `clean` of it as it is, and its `images`.
+    """{disturbance: accuracy 0…1} on a sample of the rows of `data`.
 
-    `clean` are the probabilities of all rows of `data`.
+    `clean` is undisturbed, `images` is the sample's size. The argument `clean` has the
+    probabilities of all rows.
     """
     count = min(params.images, len(data))
     drawn = np.sort(np.random.default_rng(SEED).choice(len(data), count, replace=False))
