@@ -28,7 +28,6 @@ import json, sys, time
 marks = {"start": time.perf_counter()}
 from imageproof.base import process
 process.set_environment()
-process.spare_the_collector()
 from digits.stages import train
 marks |= train.main(sys.argv[1])
 print(json.dumps(marks))

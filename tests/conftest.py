@@ -1,8 +1,9 @@
-"""What the tests share: a small project with real digits, a migrated store, one TensorFlow."""
+"""What the tests share: a small project with real images, a migrated store, one TensorFlow."""
 
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import chdir
@@ -125,7 +126,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def digits_8x8() -> Dataset:
-    """1,797 real 8×8 digits, grey values 0…16."""
+    """1,797 real 8×8 images, grey values 0…16."""
     images, labels = load_digits(return_X_y=True)
     return Dataset(images.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int64))
 
@@ -198,6 +199,18 @@ def browser() -> "Iterator[Browser]":
 
 
 @pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a file system of 64 KB cannot be mounted here: that needs root")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty current folder; what a test changes in MLflow's global state is undone."""
     monkeypatch.chdir(tmp_path)
@@ -223,7 +236,7 @@ def tracked(workspace: Path, migrated: Path) -> Path:
 
 @pytest.fixture
 def project(tracked: Path, digits_8x8: Dataset, small_params: Params) -> Path:
-    """A tracked folder with small models in params.yaml and the 8×8 digits already split."""
+    """A tracked folder with small models in params.yaml and the 8×8 images already split."""
     write_project(digits_8x8, small_params)
     return tracked
 

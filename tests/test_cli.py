@@ -85,7 +85,20 @@ def test_params_are_checked_before_anything_is_restored(workspace: Path) -> None
     assert {path.name for path in workspace.iterdir()} == {"gx", "params.yaml"}
 
 
+@pytest.mark.parametrize("arguments", ["results", "diff HEAD~1", "summary", "history"])
+def test_folder_without_project_is_one_line(workspace: Path, arguments: str) -> None:
+    done = digits(*arguments.split())
+    line = "error: params.yaml: not found; run from the project's folder\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+
+
+def test_file_that_is_not_there_is_one_line(workspace: Path) -> None:
+    done = digits("stats", "none.csv")
+    assert (done.returncode, done.stderr) == (3, "error: none.csv: not found\n")
+
+
 def test_an_error_is_one_line_and_debug_adds_the_traceback(workspace: Path) -> None:
+    shutil.copy(REPOSITORY / "params.yaml", ".")
     line = "error: artifacts/compare/comparison.json: not found; `dvc repro` makes it\n"
     done = digits("results")
     assert (done.returncode, done.stdout, done.stderr) == (3, "", line)

@@ -6,16 +6,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
-from support import AUTHOR, REPOSITORY, changed, link_environment
+from support import AUTHOR, REPOSITORY, changed, finding, link_environment
 
-from imageproof.base.errors import UsageError
-from imageproof.cli.new import KEPT, create, renamed
+from imageproof.base.errors import ServiceError, UsageError
+from imageproof.base.repository import git
+from imageproof.cli.new import GONE, KEPT, LEFT_OUT, create, renamed
 
 SETTINGS = {
     "project.name": "boots",
@@ -37,7 +39,7 @@ IMAGES = (PATTERNS[np.arange(1200) % 20] + NOISE).astype(np.uint8)
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("Red-Shoes", "is no name for a project; 1 to 30 lower-case letters"),
+        ("Red-Shoes", "is no name for a project; 1 to 30 characters"),
         ("lambda", "is no name for a project"),
         ("colorsys", "is the name of a module that is used here"),
         ("numpy", "is the name of a module that is used here"),
@@ -58,9 +60,74 @@ def test_new_refuses(name: str, said: str, tmp_path: Path, monkeypatch: pytest.M
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
 
+@pytest.fixture
+def without_author(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git that knows no name of who commits, and does not guess one."""
+    for name in AUTHOR:
+        monkeypatch.delenv(name, raising=False)
+    settings = {"COUNT": "1", "KEY_0": "user.useConfigOnly", "VALUE_0": "true"}
+    for name, value in (settings | {"GLOBAL": os.devnull, "SYSTEM": os.devnull}).items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+
+
+@pytest.mark.usefixtures("without_author")
+def test_new_without_author_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    line = finding(ServiceError, lambda: create(tmp_path / "boots"))
+    assert line.startswith("git does not know your name and address; `git config --global user.n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_new_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setenv("GIT_TEMPLATE_DIR", str(tmp_path / "template"))
+    hook = tmp_path / "template/hooks/pre-commit"
+    hook.parent.mkdir(parents=True)
+    hook.write_text("#!/bin/sh\necho no commit today >&2\nexit 1\n")
+    hook.chmod(0o755)
+    line = finding(ServiceError, lambda: create(tmp_path / "folder/boots"))
+    assert line == "git commit: no commit today"
+    assert list((tmp_path / "folder").iterdir()) == []
+
+
 def test_renamed_keeps_case_and_images_of_tests() -> None:
-    text = "digits ImageproofError DIGITS_DEBUG run_command load_digits digits_8x8"
-    assert renamed(text, "a1") == "a1 A1Error A1_DEBUG run_a1 load_digits digits_8x8"
+    kept = "load_digits digits_8x8 fewdigits digitstems"
+    text = f"digits DigitsError DIGITS_DEBUG run_digits {kept}"
+    assert renamed(text, "a1") == f"a1 A1Error A1_DEBUG run_a1 {kept}"
+
+
+@pytest.fixture(scope="module")
+def sources() -> dict[str, str]:
+    """The text of each file of ours that a new project gets, by its path."""
+    excluded = [f":!{path}" for path in LEFT_OUT]
+    paths = git(REPOSITORY, "ls-files", "-z", "--", ".", *excluded).split("\0")
+    texts = {}
+    for path in filter(None, paths):
+        with suppress(UnicodeDecodeError, FileNotFoundError):
+            texts[path] = (REPOSITORY / path).read_text("utf-8")
+    return texts
+
+
+def test_common_word_is_not_renamed(sources: dict[str, str]) -> None:
+    before = r"letters and|significant|decimal|thousands of|two|[ x×]\d|real|scikit-learn's"
+    common = re.compile(rf"({before}) digits\b", re.I)
+    lines = [f"{p}: {line}" for p, text in sources.items() for line in text.splitlines()]
+    assert [line for line in lines if common.search(line)] == []
+
+
+def test_no_sentence_is_cut(sources: dict[str, str]) -> None:
+    """Where lines are left out, whole sentences are."""
+    pages = {path: text for path, text in sources.items() if path.endswith(".md")}
+    assert pages
+    for path, text in pages.items():
+        prose = re.sub(r"^```.*?^```|^\|.*?\|$", "", text, flags=re.MULTILINE | re.DOTALL)
+        for gone in GONE.finditer(prose):
+            before = prose[: gone.start()].rstrip("\n").rpartition("\n")[2]
+            ends = (before, gone[0].strip())
+            assert all(re.search(r"[.:)]$|^$|^- |^\S+$", end) for end in ends), (path, gone[0])
+
+
+NOT_OURS = ("DVC_", "IMAGEPROOF_", "MLFLOW_", "PYTEST_")  # variables of the project that tests
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +135,8 @@ def boots(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Runs a command in a new project with data, which one environment has beside ours."""
     folder = tmp_path_factory.mktemp("new")
     root, installed = folder / "boots", folder / "installed"
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "PYTEST_"))}
-    env |= {**AUTHOR, "PYTHONPATH": f"{root}/src:{installed}"}
+    env = {k: v for k, v in os.environ.items() if not k.startswith(NOT_OURS)}
+    env |= {**AUTHOR, "PYTHONPATH": f"{root}/src:{root}/library:{installed}"}
     env["PATH"] = f"{installed}/bin:{Path(sys.executable).parent}:{env['PATH']}"
 
     def run(*command: object, cwd: Path = root) -> str:

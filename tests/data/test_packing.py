@@ -92,6 +92,15 @@ def test_arrays_stay_as_they_are(tmp_path: Path, digits_8x8: Dataset) -> None:
     np.testing.assert_array_equal(found.rows["hash"], same + 1)
 
 
+def test_full_disk_is_no_damaged_npz(tmp_path: Path, disk: Path) -> None:
+    labels = np.arange(100) % 2
+    save(tmp_path, {"x_train": np.zeros((100, 32, 32), np.uint8), "y_train": labels})
+    (tmp_path / "packed").symlink_to(disk)
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        pack(tmp_path)
+    assert raised.value.filename == str(tmp_path / "packed")
+
+
 def test_arrays_of_colour(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 6, 3), np.uint8)
     save(tmp_path, {"x_train": images, "y_train": [0, 1, 0, 1, 1]})

@@ -18,7 +18,7 @@ PIXELS = [f"pixel{i}" for i in range(64)]
 
 @pytest.fixture
 def frame() -> pd.DataFrame:
-    """The 8×8 digits as Kaggle would publish them, cells as text so that any can be spoilt."""
+    """The 8×8 images as Kaggle would publish them, cells as text so that any can be spoilt."""
     cells = np.column_stack([LABELS, IMAGES.reshape(20, 64)])
     return pd.DataFrame(cells.astype(str), columns=["label", *PIXELS], dtype=object)
 

@@ -52,7 +52,7 @@ def of_counts(counts: list[int]) -> Dataset:
 
 
 def real_digits() -> RawData:
-    """The 8x8 digits, every third row as official test part."""
+    """The 8x8 images, every third row as official test part."""
     images, labels = load_digits().images.astype(np.uint8), load_digits().target.astype(np.int64)
     held_out = np.arange(len(labels)) % 3 == 0
     return RawData(

@@ -37,13 +37,13 @@ PARAMS = ValidateParams(**VALUES)
 
 
 def real_digits() -> RawData:
-    """The 8x8 digits, 0…240, the last 297 as official test part."""
+    """The 8x8 images, 0…240, the last 297 as official test part."""
     images, labels = (load_digits().images * 15).astype(np.uint8), load_digits().target
     return RawData(Dataset(images[:1500], labels[:1500]), Dataset(images[1500:], labels[1500:]))
 
 
 def broken(change: Callable[[Any, Any], None]) -> RawData:
-    """The 8x8 digits as floats, which can hold anything, with the training part changed."""
+    """The 8x8 images as floats, which can hold anything, with the training part changed."""
     raw = real_digits()
     images, labels = raw.train.images.astype(np.float64), raw.train.labels.astype(np.float64)
     change(images, labels)

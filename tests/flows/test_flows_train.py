@@ -68,7 +68,7 @@ def test_push_and_pull(project: Project) -> None:
     for folder in ("artifacts", "data", ".dvc/cache"):
         shutil.rmtree(project.root / folder)
     run("git", "checkout", "-q", "artifacts", cwd=project.root)  # what DVC does not cache
-    assert str(train(return_state=True).message).startswith("data: is not what data.dvc names; ")
+    assert str(train(return_state=True).message).startswith("data: not found; `dvc pull data")
     assert train(pull=True, return_state=True).message == "1 ran, 4 cached"
     assert len(project.ran()) == 4
 

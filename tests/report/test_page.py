@@ -98,7 +98,7 @@ def content_of(models, seconds, reference, predicted, *, png):
 
 @pytest.fixture(scope="module")
 def content(png, digits_8x8):
-    """Two models on scikit-learn's digits."""
+    """Two models on scikit-learn's images."""
     data = Dataset(digits_8x8.images * np.uint8(15), digits_8x8.labels)
     splits = {"test": data.take(np.arange(900)), "holdout": data.take(np.arange(900, 1797))}
     averages = exploration.pixel_statistics(splits["holdout"], classes=10)

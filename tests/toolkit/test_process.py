@@ -78,9 +78,7 @@ def test_names_are_escaped(name: str, shown: str, capfd: pytest.CaptureFixture[s
         (
             "import os\n    with process.quiet_tensorflow(3):\n        os.write(2, b'noise')\n"
             "        assert os.environ['TF_NUM_INTRAOP_THREADS'] == '3'\n"
-            "        assert os.environ['TF_NUM_INTEROP_THREADS'] == '3'\n"
-            "    import sys\n    assert not {'sklearn', 'matplotlib'} & sys.modules.keys()\n"
-            "    import matplotlib.pyplot, sklearn.base",
+            "        assert os.environ['TF_NUM_INTEROP_THREADS'] == '3'",
             0,
             "",
         ),
@@ -132,26 +130,6 @@ def test_child_python_is_its_own() -> None:
     work = "import subprocess; subprocess.run(['python', '-c', 'import digits; print(1)'])"
     done = run(work, PATH=os.defpath)
     assert (done.stdout, done.stderr) == ("1\n", "")
-
-
-PRINTS = """
-import os, sys
-from imageproof.base import process
-def work():
-    opened = os.open(os.devnull, os.O_RDONLY)
-    print("said")
-    print(opened, file=sys.stderr)
-process.run_program(work)
-"""
-
-
-@pytest.mark.parametrize(
-    ("closed", "out", "err"), [(">&-", "", "3"), ("2>&-", "said", ""), ("<&- >&- 2>&-", "", "")]
-)
-def test_closed_streams(closed: str, out: str, err: str) -> None:
-    command = ["bash", "-c", f'"$0" -c "$1" {closed}', sys.executable, PRINTS]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert (done.stdout.strip(), done.stderr.strip()) == (out, err)
 
 
 SLEEPER = """

@@ -124,6 +124,5 @@ def _end_group(signum: int, _frame: FrameType | None) -> NoReturn:
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _end_group)
     process.die_with_parent()
-    process.spare_the_collector()
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

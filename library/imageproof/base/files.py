@@ -1,11 +1,13 @@
 """Files: written atomically, read strictly, hashed."""
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -30,8 +32,9 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".new-{path.name}")  # what a killed process left is replaced
     try:
-        yield temporary
-        temporary.replace(path)
+        with writing_to(path):
+            yield temporary
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -40,8 +43,30 @@ def replacing(path: Path) -> Iterator[Path]:
 def scratch(parent: Path | None = None) -> Iterator[Path]:
     """A temporary folder in `parent`, by default the system's; deleted after the block."""
     # a process that was ended may still write there
-    with TemporaryDirectory(prefix="imageproof-", dir=parent, ignore_cleanup_errors=True) as name:
+    folder = TemporaryDirectory(prefix="imageproof-", dir=parent, ignore_cleanup_errors=True)
+    with folder as name, writing_to(Path(name).parent):
         yield Path(name)
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Add this path to the error of a full disk, which has none where a file is written to."""
+    try:
+        yield
+    except OSError as error:
+        if not error.filename:
+            raise_if_full(error, path)
+        raise
+
+
+def raise_if_full(error: Exception, path: Path | None = None) -> None:
+    """Raise an OSError with this path, by default that of temporary files, if a disk is full.
+
+    `error` may be of a tool that only quotes the OSError.
+    """
+    reason = os.strerror(errno.ENOSPC)
+    if reason in str(error):
+        raise OSError(errno.ENOSPC, reason, str(path or gettempdir())) from error
 
 
 def parse_yaml(text: str) -> Any:
@@ -54,7 +79,7 @@ def parse_yaml(text: str) -> Any:
     if any(isinstance(event, AliasEvent) for event in events):  # may stand for billions of values
         raise YAMLError("an alias (*name) is not allowed; write out what it stands for")
     value = YAML(typ="safe", pure=True).load(text)
-    repr(value)  # a ValueError if a number has thousands of decimal places, as 0xfff… may
+    repr(value)  # a ValueError if a number is thousands of characters long, as 0xfff… may be
     return value
 
 
@@ -99,7 +124,11 @@ def reading_as(form: str, path: Path | str) -> Iterator[None]:
         yield
     except ImageproofError:
         raise
+    except FileNotFoundError as error:
+        raise DataError(f"{error.filename or path}: not found") from None
     except Exception as error:
+        if getattr(error, "errno", 0) == errno.ENOSPC:  # of what is unpacked, not of this file
+            raise
         reason = one_line(error, width=200) or type(error).__name__
         raise DataError(f"{path}: cannot be read as {form}: {reason}") from None
 

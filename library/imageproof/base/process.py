@@ -1,8 +1,6 @@
 """Start and end a process of ours: what started it, signals, errors as lines, exit codes."""
 
-import atexit
 import errno
-import gc
 import os
 import signal
 import sys
@@ -80,12 +78,6 @@ def child_environment(
     return others | {name: value for name, value in context.items() if value}
 
 
-def spare_the_collector() -> None:
-    """Collect garbage rarely, and not at exit: saves a third of the time MLflow's import takes."""
-    gc.set_threshold(20_000, 100)
-    atexit.register(gc.freeze)
-
-
 def run_command(command: Any, arguments: Sequence[str], **options: Any) -> None:
     """Run a command of Typer; a wrong argument is a UsageError, not a box of several lines."""
     from typer.exceptions import TyperException  # a package has no Typer
@@ -106,12 +98,8 @@ def run_program(work: Callable[[], object]) -> NoReturn:
     SIGINT and SIGTERM end the process through `finally` blocks.
     """
     set_environment()
-    spare_the_collector()
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by `>&-`: no file may get its number
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r+"))
-    # escape what the encoding lacks
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if sys.stdout:  # escape what the encoding lacks
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _exit_on_signal)
     try:
@@ -147,7 +135,10 @@ def report_error(error: Exception) -> int:
     if isinstance(error, ImageproofError):
         text, code = str(error), error.exit_code
     elif isinstance(error, OSError) and error.strerror:
-        where = f"{cut(printable(str(error.filename)), 200)}: " if error.filename else ""
+        path = error.filename
+        if error.errno == errno.ENOSPC:  # a copy names its source first
+            path = error.filename2 or path or "standard output or a temporary file"
+        where = f"{cut(printable(str(path)), 200)}: " if path else ""
         text = f"{where}{error.strerror} ({variable('DEBUG')}=1 shows more)"
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             code = UsageError.exit_code
@@ -173,25 +164,12 @@ def quiet_tensorflow(threads: int) -> Iterator[None]:
     with Path(os.devnull).open("wb") as null:
         os.dup2(null.fileno(), 2)
     try:
-        _import_keras()
         yield
         # the C++ part starts with the first device, not with the import
         import_module("tensorflow").config.list_logical_devices()
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
-
-
-def _import_keras() -> None:
-    # for its galleries and wrappers, which we do not use, Keras looks for two that take a second
-    hidden = {"matplotlib", "sklearn"} - sys.modules.keys()
-    absent: Any = dict.fromkeys(hidden)  # None: Python finds no such module
-    sys.modules.update(absent)
-    try:
-        import_module("keras")
-    finally:
-        for name in hidden:
-            del sys.modules[name]
 
 
 def _exit_on_signal(signum: int, _frame: FrameType | None) -> NoReturn:

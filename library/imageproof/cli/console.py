@@ -120,7 +120,8 @@ def print_package(package: "Package", *, as_json: bool) -> None:
     print(
         f"{package.model} → {printable(str(package.folder))}: {package.rows:,} hold-out rows get"
         f" the model's classes, probabilities within {package.largest_difference:.1g}\n"
-        f"serve it there with: python -m imageproof.serve   (SHA-256 {package.sha256[:12]})"
+        f"SHA-256 of the folder: {package.sha256}\n"
+        "serve it there with: python -m imageproof.serve"
     )
 
 

@@ -1,4 +1,7 @@
-"""`digits new`: a project of one's own, from the files that git tracks here, under a new name."""
+"""The command `new`: a project of one's own, from the files that git tracks, under a new name.
+
+Its library/ is the same as here, to the byte, so that `update` can follow this one.
+"""
 
 import re
 import shutil
@@ -9,21 +12,22 @@ from importlib.util import find_spec
 from keyword import iskeyword
 from pathlib import Path
 
-from imageproof.base.errors import UsageError
+from imageproof.base.errors import ServiceError, UsageError
+from imageproof.base.files import scratch
+from imageproof.base.naming import project_name
 from imageproof.base.repository import git
+from imageproof.cli.update import LIBRARY, record_commit
 
-OURS = __name__.partition(".")[0]
 NAME = re.compile(r"[a-z][a-z0-9]{0,29}")  # package, command, database user, bucket and event
-README = Path("src", OURS, "new.md")
-
 # Our data, results and history, and tests of what a new project leaves as it is; git pathspecs.
 LEFT_OUT = (
     *("data.dvc", "dvc.lock", "artifacts", ".dvc/config", "NOTICE", "README.md"),
     *("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "docs/contributing.md", ".ci"),
-    *("benchmarks", "docs/benchmarks.*", "docs/pictures/*.png", "dvc-store"),
+    *("benchmarks", "docs/benchmarks.*", "docs/pictures/*.png", "dvc-store", "library/tests"),
     *("tests/toolkit", "tests/docs", "tests/flows", "tests/intruder.py", "tests/test_demo.py"),
     *("tests/test_benchmarks.py", "tests/test_end_to_end.py"),
-    *("tests/test_new.py", "tests/test_workflows.py", ".github/workflows/new-project.yml"),
+    *("tests/test_new.py", "tests/test_update.py", "tests/test_workflows.py"),
+    ".github/workflows/new-project.yml",
 )
 # In the other files, a line that names one of these.
 GONE = re.compile(
@@ -31,33 +35,47 @@ GONE = re.compile(
     r"|^!\[.*\]\(.*\.png\)\n\n?",
     re.MULTILINE,
 )
-KEPT = "load_digits|digits_8x8|real_digits|8 digits"  # scikit-learn's images, for tests
+KEPT = "load_digits"  # of scikit-learn
 DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
 
 
 def create(target: Path) -> str:
     """Write the project into a new folder, whose name is its own, and commit it.
 
-    Returns what to do next; UsageError if name or folder cannot be taken, or run elsewhere.
+    Returns what to do next; UsageError if name or folder cannot be taken, or run elsewhere. After
+    an error there is no folder.
     """
     root = Path(git(Path(), "rev-parse", "--show-toplevel"))
     excluded = [f":!{path}" for path in LEFT_OUT]
     tracked = [Path(p) for p in git(root, "ls-files", "-z").split("\0") if p]
-    if README not in tracked:
-        raise UsageError(f"{root}: is no repository of {OURS}; run `{OURS} new` in one")
+    readme = Path("src", project_name(), "new.md")
+    if readme not in tracked:
+        command = f"`{project_name()} new`"
+        raise UsageError(f"{root}: is no repository of {project_name()}; run {command} in one")
     name = target.resolve().name
     _check(name, tracked)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target}: exists and is not empty; choose a new folder")
-    for path in git(root, "ls-files", "-z", "--", ".", *excluded).split("\0"):
-        if (root / path).is_file():
-            _copy(root / path, target / renamed(path, name), name)
-    (target / ".dvc" / "config").write_text(DVC_CONFIG)
-    shutil.copy(target / renamed(str(README), name), target / "README.md")
-    _tidy(target)
-    git(target, "init", "--quiet", "--initial-branch", "main")
-    git(target, "add", ".")
-    git(target, "commit", "--quiet", "--message", f"Start {name}")
+    if git(root, "status", "--porcelain", "--", LIBRARY):
+        raise UsageError(f"{LIBRARY}: has changes that are not committed; commit them first")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with scratch(target.parent) as temporary:
+        folder = temporary / name
+        git(temporary, "init", "--quiet", "--initial-branch", "main", name)
+        _check_author(folder)
+        for path in git(root, "ls-files", "-z", "--", ".", *excluded).split("\0"):
+            if (root / path).is_file():
+                if path.startswith(f"{LIBRARY}/"):
+                    _copy(root / path, folder / path)
+                else:
+                    _copy_renamed(root / path, folder / renamed(path, name), name)
+        (folder / ".dvc" / "config").write_text(DVC_CONFIG)
+        shutil.copy(folder / renamed(str(readme), name), folder / "README.md")
+        record_commit(folder / "pyproject.toml", git(root, "rev-parse", "HEAD"))
+        _tidy(folder)
+        git(folder, "add", ".")
+        git(folder, "commit", "--quiet", "--message", f"Start {name}")
+        folder.replace(target)
     return (
         f"{target}: put images into data/, and say in params.yaml how many classes they have\n"
         "then there: dvc add data && git add . && git commit -m 'Our data' && make run"
@@ -65,7 +83,7 @@ def create(target: Path) -> str:
 
 
 def renamed(text: str, name: str) -> str:
-    """The text with our name replaced, as `digits`, `Digits` and `DIGITS`, within words too."""
+    """The text with our name replaced, as `name`, `Name` and `NAME`, in identifiers too."""
 
     def replace(match: re.Match[str]) -> str:
         if match[1]:
@@ -73,14 +91,14 @@ def renamed(text: str, name: str) -> str:
         found = match[0]
         return name.upper() if found.isupper() else name.title() if found.istitle() else name
 
-    return re.sub(rf"({KEPT})|{OURS}", replace, text, flags=re.IGNORECASE)
+    return re.sub(rf"({KEPT})|(?<![A-Za-z])(?i:{project_name()})(?![a-z])", replace, text)
 
 
 def _check(name: str, tracked: Sequence[Path]) -> None:
     if not NAME.fullmatch(name) or iskeyword(name):
         raise UsageError(
-            f"{name}: is no name for a project; 1 to 30 lower-case letters and digits are allowed,"
-            " with a letter first"
+            f"{name}: is no name for a project; 1 to 30 characters from a to z and 0 to 9 are"
+            " allowed, with a letter first"
         )
     modules = {path.stem for path in tracked if path.suffix == ".py"}
     folders = {path.parts[0] for path in tracked if len(path.parts) > 1}
@@ -90,9 +108,22 @@ def _check(name: str, tracked: Sequence[Path]) -> None:
         raise UsageError(f"{name}: is a command of this machine; choose another")
 
 
-def _copy(source: Path, target: Path, name: str) -> None:
+def _check_author(folder: Path) -> None:
+    try:
+        for role in ("AUTHOR", "COMMITTER"):
+            git(folder, "var", f"GIT_{role}_IDENT")
+    except ServiceError:
+        hint = "`git config --global user.name …` and `… user.email …` set them"
+        raise ServiceError(f"git does not know your name and address; {hint}") from None
+
+
+def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(source, target)
+
+
+def _copy_renamed(source: Path, target: Path, name: str) -> None:
+    _copy(source, target)
     try:
         text = source.read_text("utf-8")
     except UnicodeDecodeError:  # a picture
@@ -102,7 +133,7 @@ def _copy(source: Path, target: Path, name: str) -> None:
 
 def _tidy(folder: Path) -> None:
     """Sort imports and wrap code, as another name sorts and wraps otherwise."""
-    if len(folder.resolve().name) > len(OURS):  # what is not code may be too long now
+    if len(folder.name) > len(project_name()):  # what is not code may be too long now
         path = folder / "pyproject.toml"
         path.write_text(path.read_text("utf-8").replace("\nignore = [", '\nignore = ["E501", ', 1))
     for command in (("check", "--select", "I", "--fix"), ("format",)):

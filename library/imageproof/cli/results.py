@@ -74,8 +74,10 @@ def run(
 @app.command()
 def results() -> None:
     """Print the table of results of the last `dvc repro`."""
+    from imageproof.base import params_yaml
     from imageproof.cli.console import print_results
 
+    params_yaml.read()  # to fail first if there is no project
     print_results()
 
 
@@ -128,9 +130,11 @@ def diff(
     if as_json and as_markdown:
         raise UsageError(f"{project_name()} diff: give either --json or --markdown")
     from imageproof.artifacts import LAYOUT
+    from imageproof.base import params_yaml
     from imageproof.diff.collect import collect_diff
     from imageproof.diff.render import print_diff
 
+    params_yaml.read()  # to fail first if there is no project
     print_diff(collect_diff(old, new, LAYOUT), as_json=as_json, as_markdown=as_markdown)
 
 

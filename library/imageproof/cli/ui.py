@@ -8,7 +8,6 @@ from imageproof.artifacts import RUNS, TrainOutputs
 from imageproof.base.errors import ImageproofError
 from imageproof.base.files import write_text
 from imageproof.base.guard import page_name
-from imageproof.mlflow import page, restore, store
 from imageproof.project import Project
 
 
@@ -17,6 +16,8 @@ def address(project: Project, port: int) -> str:
 
     Also writes the pages in `artifacts/runs`: the report links to them, they redirect to MLflow.
     """
+    from imageproof.mlflow import page, restore, store  # MLflow reads our variables then
+
     # not every macOS knows names below .localhost
     name = page_name() if sys.platform != "darwin" else "127.0.0.1"
     experiments = f"http://{name}:{port}/#/experiments"

@@ -19,7 +19,9 @@ from imageproof.base.repository import git
 
 LIBRARY = "library"
 TESTS = "library/tests"  # a new project does not get them
-COMMIT = re.compile(r'^commit = "([0-9a-f]{40})"', re.MULTILINE)  # in the table [tool.imageproof]
+COMMIT = re.compile(
+    r'^commit = "([0-9a-f]{40})".*\n', re.MULTILINE
+)  # in the table [tool.imageproof]
 
 
 class Update(NamedTuple):
@@ -55,10 +57,16 @@ def update(root: Path, source: Path, revision: str = "HEAD") -> Update:
         new = _exported(source, commit, Path(folder, "new"))
         requirements = _requirements(new) - _requirements(root)
         result = _merged(root, base, new)
-    pyproject.write_text(
-        COMMIT.sub(f'commit = "{commit}"', pyproject.read_text("utf-8")), encoding="utf-8"
-    )
+    record_commit(pyproject, commit)
     return Update(commit, *result, sorted(requirements))
+
+
+def record_commit(pyproject: Path, commit: str) -> None:
+    """Write into the table [tool.imageproof] of which commit library/ is."""
+    table = "[tool.imageproof]\n"
+    text = COMMIT.sub("", pyproject.read_text("utf-8"))
+    line = f'commit = "{commit}" # library/ is that of this commit of the project it came from\n'
+    pyproject.write_text(text.replace(table, table + line, 1), encoding="utf-8")
 
 
 def _exported(repository: Path, commit: str, folder: Path) -> Path:

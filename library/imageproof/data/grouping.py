@@ -40,9 +40,8 @@ def numbers(rows: "pd.DataFrame", column: str | None) -> Rows | None:
 
 
 def joined(names: "pd.Series[str]", firsts: Rows) -> Rows:
-    """A number per row, int64 (n,), equal where rows must stay together: those of a group.
-
-    So must a row and the one that `firsts` names of equal pixels, and whole groups through them.
+    """Component id per row, int64 (n,). Rows are connected if they are in one group, or have
+    equal pixels: `firsts` has the first row with the pixels of each row.
     """
     from scipy.sparse import coo_array  # 0.2 s, which all commands would wait
     from scipy.sparse.csgraph import connected_components

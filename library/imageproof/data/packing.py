@@ -18,7 +18,7 @@ from rich.progress import track
 
 from imageproof.base.dataset import Fit, ImageParams, Images, Shape, differ_in_case, fingerprints
 from imageproof.base.errors import DataError, some
-from imageproof.base.files import replacing, write_json
+from imageproof.base.files import replacing, write_json, writing_to
 from imageproof.base.pictures import convert_picture, probe, read_picture
 from imageproof.data.packed import IMAGES, ROWS, SOURCE_HASH, SUMMARY, hex_hashes
 from imageproof.data.readers import corrections
@@ -117,7 +117,8 @@ def _pictures(folder: Path, classes: int, given: list[str] | None) -> _Raw | Non
 
 
 def _arrays(folder: Path, scratch: Path) -> _Raw:
-    raw = read_raw(folder, scratch)
+    with writing_to(scratch):
+        raw = read_raw(folder, scratch)
     parts = {"train": raw.train} | ({"test": raw.test} if raw.test else {})
     found = sources(folder, raw)
     of_parts = []

@@ -62,14 +62,20 @@ def check_sources(root: Path, targets: Sequence[str] = ()) -> None:
     """
     with _opened(root) as repo:
         findings = [
-            f"{path}: is not what {node.addressing} names; `dvc commit {node.addressing}` keeps it,"
-            f" `dvc pull --force {node.addressing}` takes what {node.addressing} names"
+            _difference(path, status, node.addressing)
             for node in filter(_never_runs, _with_upstream(repo, targets))
             for out in node.outs
-            for path in out.workspace_status()
+            for path, status in out.workspace_status().items()
         ]
     if findings:
         raise DataError(*sorted(findings))
+
+
+def _difference(path: str, status: str, name: str) -> str:
+    if status == "deleted":
+        return f"{path}: not found; `dvc pull {name}` fetches it"
+    cure = f"`dvc commit {name}` keeps it, `dvc pull --force {name}` takes what {name} names"
+    return f"{path}: is not what {name} names; {cure}"
 
 
 def _never_runs(node: Any) -> bool:

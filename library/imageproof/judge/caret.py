@@ -83,7 +83,7 @@ def label_of(figure: str) -> str:
 
 
 def as_tables(statistics: Statistics) -> Tables:
-    """Overall figures to 4 decimals, figures of a class to 4 significant places, as caret does."""
+    """Overall figures to 4 decimals, figures of a class to 4 significant figures, as caret does."""
     overall = {
         label_of(figure): p_value_text(value)
         if figure.endswith("p_value") and value is not None
@@ -105,7 +105,7 @@ def as_tables(statistics: Statistics) -> Tables:
 
 
 def p_value_text(value: float) -> str:
-    """A p-value as R's `format.pval` writes it: 4 significant places, «<2.2e-16» below."""
+    """A p-value as R's `format.pval` writes it: 4 significant figures, «<2.2e-16» below."""
     return f"<{SMALLEST_P:.1e}" if value < SMALLEST_P else f"{value:.{PLACES}g}"
 
 
@@ -186,7 +186,7 @@ def _why_undefined(figure: str, k: int | None, matrix: Matrix, names: Sequence[s
 
 
 def _column(values: Sequence[float | None]) -> list[str]:
-    """All with the decimals that one value needs for 4 significant places, as R prints a column."""
+    """All with the decimals that one value needs for 4 figures, as R prints a column."""
     needed = [
         np.format_float_positional(value, precision=PLACES, fractional=False, trim="-")
         for value in filter(None, values)

@@ -179,7 +179,7 @@ def verdict(pair: Pair) -> str:
 
 
 def _price(pair: Pair) -> str:
-    seconds = pair.seconds_per_error or 0.0  # two places: a training time has no more
+    seconds = pair.seconds_per_error or 0.0  # two figures: a training time has no more
     return f"under {LEAST_PRICE}" if seconds < LEAST_PRICE else f"{float(f'{seconds:.2g}'):,.10g}"
 
 

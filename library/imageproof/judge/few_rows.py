@@ -17,11 +17,11 @@ OF_EACH = (  # a row counts for one of all rows only if its class has as many as
 
 
 def lacking(params: "PromoteParams", counts: Sequence[int]) -> dict[str, int]:
-    """Limits that ask for more hold-out rows than a class has, or all have, and for how many.
+    """For each limit of the gate that so few hold-out rows cannot prove: how many it needs.
 
-    `counts` are the rows of each class. If all rows are right, a least figure must be reached by
-    the exact 95 % interval; a loss of one row must be allowed. For macro-F1, where a wrong row
-    counts half in its own class and half in another, that is so to first order.
+    `counts` are the rows of each class. With all rows right, the exact 95 % interval must reach a
+    minimum; a loss of one row must be allowed. For macro-F1, where a wrong row counts half in its
+    own class and half in another, that is so to first order.
     """
     found = {}
     for key in (*OF_CLASS, *OF_ALL, *OF_EACH):

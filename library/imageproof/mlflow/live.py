@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
+from imageproof.base.colours import colour_of
 from imageproof.base.errors import ServiceError
 from imageproof.base.naming import project_name
 from imageproof.mlflow import runs, store
@@ -111,7 +112,8 @@ def training_run(
     """
     with store.service_errors():
         start = partial(runs.start, name, what=what, tags=tags, experiment=project.name, view=True)
-        live = LiveRun(partial(start, system_metrics=project.system_metrics, resume=resume))
+        start = partial(start, colour=colour_of(name, project.models), resume=resume)
+        live = LiveRun(partial(start, system_metrics=project.system_metrics))
         with runs.ending(live.end):
             live.attempt(lambda: mlflow.set_tag(runs.tag(runs.TRAINING), live.run_id))
             live.attempt(lambda: mlflow.log_params(dict(params)))

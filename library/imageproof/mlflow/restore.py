@@ -8,6 +8,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 
+from imageproof.base.colours import colour_of
 from imageproof.base.dataset import EVALUATED, load_split
 from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import ANEW, flatten, folder_sha256
@@ -100,7 +101,12 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     history = [each for epoch, metrics in epochs for each in runs.metrics_at(epoch, metrics)]
     what = f"Logged again from DVC's files; trained as run `{record.run_id}`."
     with runs.active_run(
-        record.name, what=what, params=record.params, tags=tags, experiment=project.name
+        record.name,
+        what=what,
+        params=record.params,
+        tags=tags,
+        experiment=project.name,
+        colour=colour_of(model, project.models),
     ) as active:
         run_id = active.info.run_id
         runs.send(run_id, history)

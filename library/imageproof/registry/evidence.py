@@ -171,9 +171,9 @@ def _ask(
 
 
 def _in_order(theirs: list[str], ours: list[str]) -> list[int]:
-    """The number of each of our classes in a model that calls them so; empty if that is not clear.
+    """For each class of this project, its column in the other model's output.
 
-    If no name is the same, classes were given other names: their numbers count.
+    Matched by name; by position if no name matches; empty if only some names match.
     """
     if {*theirs} == {*ours}:
         return [theirs.index(name) for name in ours]

@@ -1,6 +1,7 @@
 """The history of the champion's alias, which MLflow does not keep.
 
-A tag of the model says of each move what, when and who; one of the version that it led to, all.
+Each move is stored twice: a short tag on the registered model (what, when, who), and the full
+record as a tag on the version.
 """
 
 import re

@@ -15,7 +15,7 @@ from requests import RequestException
 from imageproof.base import inference
 from imageproof.base.dataset import Images, Shape, check_shape
 from imageproof.base.errors import DataError, IntegrityError, one_line
-from imageproof.base.files import ANEW, reading_as, scratch
+from imageproof.base.files import ANEW, raise_if_full, reading_as, scratch
 from imageproof.base.inference import Features, Network
 from imageproof.mlflow import store
 from imageproof.mlflow.logged_model import files_sha256
@@ -83,14 +83,15 @@ def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
         try:
             folder = Path(download_artifacts(uri, dst_path=str(temporary)))
         except (MlflowException, RequestException, OSError) as error:
+            raise_if_full(error)
             if store.is_away(error):
                 raise
             reason = one_line(error, width=200)
             raise IntegrityError(f"{uri}: its artifacts are gone ({reason}); {GONE}") from None
         if (actual := files_sha256(folder)) != sha256:
             raise IntegrityError(
-                f"{uri}: its files are not those that were logged (SHA-256 {actual[:12]}, recorded "
-                f"{sha256[:12] or 'none'}); put those back, or delete the version"
+                f"{uri}: its files are not those that were logged (SHA-256 of all {actual[:12]}, "
+                f"recorded {sha256[:12] or 'none'}); put those back, or delete the version"
             )
         yield _read_description(uri, folder)
 

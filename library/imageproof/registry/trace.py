@@ -100,7 +100,7 @@ def check_gate_record(origin: Origin) -> str:
             raise
         raise IntegrityError(f"{record}: is gone ({one_line(error)})") from None
     if (actual := text_sha256(text)) != sha256:
-        found = f"is not what the gate wrote (SHA-256 {actual[:12]}, recorded {sha256[:12]})"
+        found = f"is not what the gate wrote (SHA-256 of it {actual[:12]}, recorded {sha256[:12]})"
         hint = "the tags of the version hold what the gate decided"
         raise IntegrityError(f"{record}: {found}; {hint}")
     return text

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import chdir
 from functools import partial
@@ -23,6 +24,7 @@ from support import finding, forbid_tensorflow
 from digits.project import load_project
 from imageproof.answer.demo import players
 from imageproof.artifacts import LAYOUT
+from imageproof.base import process
 from imageproof.base.errors import IntegrityError
 from imageproof.cli import program as cli
 from imageproof.mlflow.logged_model import MODEL_SHA256
@@ -108,7 +110,7 @@ def test_replaced_champion_is_refused_by_all_readers(ring: Ring, reader: str) ->
     another_model(files_of(ring.champion))
     line = finding(IntegrityError, lambda: READERS[reader](ring))
     assert line.startswith("models:/")
-    assert "its files are not those that were logged (SHA-256 " in line
+    assert "its files are not those that were logged (SHA-256 of all " in line
     assert Registry(NAME).champion() == "2"
 
 
@@ -166,6 +168,17 @@ def test_the_gates_record_is_what_the_gate_wrote(ring: Ring) -> None:
     [record] = Path("mlartifacts").rglob(f"gate/{NAME}-2-*.json")
     record.write_text(record.read_text("utf-8").replace("accepted", "refused"), "utf-8")
     assert "is not what the gate wrote" in finding(IntegrityError, lambda: READERS["trace"](ring))
+
+
+def test_full_disk_is_no_lost_model(
+    ring: Ring, disk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    (disk / "full").write_bytes(bytes(60_000))
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        check_unchanged(find_origin(CHAMPION))
+    assert process.report_error(raised.value) == 4
+    assert capsys.readouterr().err.startswith(f"error: {disk}: No space left on device")
 
 
 def test_champion_is_served_from_a_copy(ring: Ring, tmp_path: Path) -> None:

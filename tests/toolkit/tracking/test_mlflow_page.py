@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
-from support import REPOSITORY, free_port, train_project, until
+from support import PARAMS, REPOSITORY, free_port, train_project, until
 
 from digits.params import Params
+from imageproof.base.colours import colour_of
 from imageproof.base.dataset import Dataset
 from imageproof.base.files import read_json
 
@@ -134,6 +135,22 @@ class TestTheFirstPage:
         assert shown == [f"{100 * (1 - accuracy):.2f}" for accuracy in reversed(accuracies)]
         seconds = written(store, "train/{}/metrics.json", "elapsed_s")
         assert self.figures(card(first_page, "elapsed_s")) == [f"{one:.2f}" for one in seconds]
+
+    def test_draws_each_model_in_its_colour(self, first_page: Page) -> None:
+        def colours(chart: Locator) -> set[str]:
+            return set(
+                chart.locator(".barlayer .point path").evaluate_all(
+                    "all => all.map(bar => getComputedStyle(bar).fill)"
+                )
+            )
+
+        def rgb(colour: str) -> str:
+            return "rgb({}, {}, {})".format(*bytes.fromhex(colour[1:]))
+
+        expected = {rgb(colour_of(model, PARAMS["models"])) for model in MODELS}
+        for metric in ("test_error_percent", "elapsed_s"):
+            chart = card(first_page, metric)
+            assert until(lambda c=chart: colours(c) == expected, seconds=PATIENCE)
 
     def test_shows_both_curves_of_each_model(self, first_page: Page) -> None:
         def drawn(chart: Locator) -> set[str]:

@@ -1,6 +1,7 @@
 """After `dvc pull` on another machine the store is empty: the runs are logged again."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -8,10 +9,11 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from support import NAME, commit, finding, git, record_outputs, write_params
+from support import NAME, commit, finding, git, python, record_outputs, write_params
 
 from digits.project import load_project
 from imageproof.artifacts import TrainOutputs, run_page
+from imageproof.base import process
 from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import md5, read_json
 from imageproof.cli.ui import address
@@ -68,6 +70,7 @@ def test_restored_run_equals_original(clone: Path, trained_project: Path, origin
     client, run_id = MlflowClient(), run.info.run_id
     assert run_id != original.info.run_id == run.data.tags["digits.restored_from"]
     assert (run.info.status, run.info.run_name) == ("FINISHED", original.info.run_name)
+    assert run.data.tags["mlflow.runColor"] == original.data.tags["mlflow.runColor"]
     assert run.data.params == original.data.params
     assert run.data.metrics == original.data.metrics
     assert own_tags(run) == own_tags(original)
@@ -238,6 +241,13 @@ def test_fresh_store_shows_the_view(clone: Path) -> None:
     shown = MlflowClient().get_experiment_by_name(NAME).tags
     assert shown[page.TAG] == page.tags()[page.TAG]
     assert shown[page.NOTE] == page.TRAININGS
+
+
+def test_first_start_prints_the_address_only(workspace: Path) -> None:
+    write_params({})
+    environment = {k: v for k, v in os.environ.items() if k not in process.ENVIRONMENT}
+    done = python("-m", "imageproof.cli.ui", "5000", env=environment)
+    assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
 
 
 def test_report_links_lead_to_what_was_restored(clone: Path) -> None:

@@ -11,10 +11,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from small_project import Project
-from support import NAME, SMALL, Server, only_run, until, write_params
+from support import NAME, PARAMS, SMALL, Server, only_run, until, write_params
 
 from digits.project import load_project
 from imageproof.artifacts import TrainOutputs, split_path
+from imageproof.base.colours import SERIES
 from imageproof.base.dataset import load_split
 from imageproof.base.files import md5, read_json
 from imageproof.judge.confidence import threshold
@@ -130,6 +131,9 @@ class TestARun:
         assert tags["model"] == "mlp"
         assert tags["cpu"]
         assert tags["device"].startswith("CPU, ")
+
+    def test_has_the_colour_of_its_model(self, run: Run) -> None:
+        assert run.data.tags["mlflow.runColor"] == SERIES[PARAMS["models"].index("mlp")]
 
     def test_has_a_model_that_predicts_on_raw_pixels(self, run: Run, trained_project: Path) -> None:
         import mlflow

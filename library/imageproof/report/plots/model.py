@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from imageproof.base.colours import SERIES
 from imageproof.report.plots import theme
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def learning_curves(
     figure = theme.new_figure(11, 4.6, title)
     panels = figure.subplots(1, 2)
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
-        for (model, history), colour in zip(histories.items(), cycle(theme.SERIES), strict=False):
+        for (model, history), colour in zip(histories.items(), cycle(SERIES), strict=False):
             marker = "o" if len(history) <= 40 else None
             common: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
             training = [epoch[measure] for epoch in history]

@@ -8,12 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
+from imageproof.base import colours
 from imageproof.base.files import replacing
 
-# Okabe & Ito, "Color Universal Design" (2008): told apart with every kind of colour blindness
-BLUE = "#0072B2"
-VERMILION = "#D55E00"
-SERIES = [BLUE, "#E69F00", "#009E73", "#CC79A7", "#56B4E9", VERMILION, "#000000", "#B8A800"]
+BLUE = colours.BLUE
+VERMILION = colours.VERMILION
 # told apart by lightness
 RED = "#C4122F"
 PALE_GREY = "#C4C4C4"
