@@ -46,8 +46,9 @@ MOST_CHARACTERS = 1000  # of an error, which may quote a name of any length
 
 # How DVC, Prefect and `mlflow run` tell their child processes what these belong to.
 ROOT, EXPERIMENT = "DVC_ROOT", "DVC_EXP_NAME"
+STAGE = "DVC_STAGE"
 FLOW_RUN, PARENT_RUN = "PREFECT__FLOW_RUN_ID", "MLFLOW_RUN_ID"
-_CONTEXT = (ROOT, "DVC_STAGE", "DVC_EXP", FLOW_RUN, PARENT_RUN)
+_CONTEXT = (ROOT, STAGE, "DVC_EXP", FLOW_RUN, PARENT_RUN)
 
 
 def set_environment() -> None:
