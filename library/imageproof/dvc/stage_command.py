@@ -9,6 +9,7 @@ from typing import NoReturn
 from imageproof.base import process
 from imageproof.base.errors import ServiceError
 from imageproof.dvc import stage_inputs
+from imageproof.dvc.experiment import take_out_stale
 
 SOURCES = Path("src")
 
@@ -32,6 +33,8 @@ def run_stage(main: Callable[..., object]) -> NoReturn:
     def work(*arguments: str) -> None:
         main(*arguments)
         stage_inputs.check_inputs()
+        if process.STAGE in os.environ and process.EXPERIMENT in os.environ:
+            take_out_stale(os.environ[process.STAGE])
 
     process.run_stage(work)
 

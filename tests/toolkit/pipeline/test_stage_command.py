@@ -1,5 +1,6 @@
 """What DVC records of a stage is what its command read: real stages, and edits while they run."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.slow
 AT_START = "\n\nimport os\nfrom pathlib import Path\n\nexec(os.environ.get('AT_START', ''))\n"
 AT_EPOCH = """
 
+import json
 import os
 from pathlib import Path
 
@@ -46,7 +48,7 @@ def replacing(path: object, before: str, after: str) -> str:
 
 
 def appending(path: str, text: str) -> str:
-    return f"Path('{path}').open('a').write({text!r})"
+    return f"p = Path('{path}'); p.write_bytes(p.read_bytes() + {text.encode()!r})"
 
 
 NEW_PICTURE = "Path(f'data/3/new-{n}.png').write_bytes(Path('data/3/3.png').read_bytes())"
@@ -176,6 +178,7 @@ def test_edit_while_a_stage_runs_fails_it(edited: str, project: Project) -> None
         (RATE, "optimizer.learning_rate"),
         (replacing(PARAMS_YAML, "epochs: 2", "epochs: 9"), "fit.epochs"),
     ],
+    ids=["learning rate", "epochs"],
 )
 def test_edit_while_a_model_trains_fails_its_run(edit: str, key: str, project: Project) -> None:
     recorded = project.recorded()
@@ -206,6 +209,7 @@ def test_touched_files_and_edits_taken_back_fail_nothing(project: Project) -> No
             "dvc.lock records another src/digits/training than its commit ",
         ),
     ],
+    ids=["params", "code"],
 )
 def test_gate_refuses_a_run_that_dvc_lock_contradicts(
     edit: str, said: str, project: Project
@@ -245,3 +249,16 @@ def test_stage_without_its_folder_s_code_fails(project: Project) -> None:
     done = project.run("-m", "digits.stages.explore", DVC_STAGE="explore")
     assert done.returncode == 4
     assert error(done).startswith(f"error: {project.root}/src: holds not the code that runs, ")
+
+
+def test_experiment_shows_no_figure_of_another_model(project: Project) -> None:
+    command = ("exp", "run", "--temp", "--name", "short", "-S", "train.mlp.fit.epochs=1")
+    assert project.dvc(*command, "train@mlp").returncode == 0
+    shown = json.loads(project.dvc("exp", "show", "--json").stdout)
+    [main] = [state for state in shown if state["rev"] != "workspace"]
+    [short] = [each["data"]["metrics"] for each in main["experiments"][0]["revs"]]
+    before = main["data"]["metrics"]
+    figures = {path for path in before if "data" in before[path]}
+    missing = {path for path in figures if "data" not in short.get(path, {})}
+    assert missing == {"artifacts/evaluate/mlp/metrics.json", "artifacts/compare/metrics.json"}
+    assert figures - missing == {"artifacts/train/mlp/metrics.json"}
