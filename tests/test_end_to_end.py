@@ -12,6 +12,7 @@ from support import AUTHOR, PARAMS, REPOSITORY, clone_without_history
 
 from imageproof.artifacts import EvaluateOutputs, TrainOutputs
 from imageproof.base.files import md5
+from imageproof.base.process import own_code
 from imageproof.dvc.provenance import recorded_outputs
 
 MODELS = ("mlp", "cnn")
@@ -36,7 +37,7 @@ class Clone:
         environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(unwanted)},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(self.root / "src"),
+            "PYTHONPATH": own_code(self.root),
             **AUTHOR,
             **variables,
         }

@@ -106,7 +106,7 @@ def test_overrides_make_experiment(project: Project) -> None:
     before = project.files()
     overrides = {"train.mlp.fit.epochs": 2}
     state = train.with_options(flow_run_name="--force")(overrides=overrides, return_state=True)
-    assert state.is_completed(), state.message
+    assert state.message == "1 ran, 0 cached"  # though DVC skipped some of its stages
     assert project.files() == before
     [name] = project.dvc("exp", "list", "--name-only").split()
     assert {"train-mlp", "compare"} <= {*project.ran()[-3:]}  # else it had no figures of its own

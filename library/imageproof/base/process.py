@@ -50,10 +50,14 @@ ENVIRONMENT = {
 
 MOST_CHARACTERS = 1000  # of an error, which may quote a name of any length
 
+# Where a project and its library lie, from the project's folder.
+SOURCES = ("src", "library")
+
 # How DVC, Prefect and `mlflow run` tell their child processes what these belong to.
 ROOT, EXPERIMENT = "DVC_ROOT", "DVC_EXP_NAME"
+STAGE = "DVC_STAGE"
 FLOW_RUN, PARENT_RUN = "PREFECT__FLOW_RUN_ID", "MLFLOW_RUN_ID"
-_CONTEXT = (ROOT, "DVC_STAGE", "DVC_EXP", FLOW_RUN, PARENT_RUN)
+_CONTEXT = (ROOT, STAGE, "DVC_EXP", FLOW_RUN, PARENT_RUN)
 
 
 def set_environment() -> None:
@@ -67,6 +71,12 @@ def set_environment() -> None:
 def project_root() -> Path:
     """The project's folder. A DVC experiment may run in a copy of it, which is not returned."""
     return Path(os.environ.get(ROOT, ".")).resolve()
+
+
+def own_code(folder: Path, *more: str) -> str:
+    """A PYTHONPATH by which Python runs the project and the library of a folder, then the rest."""
+    sources = (str(folder / source) for source in SOURCES)
+    return os.pathsep.join([*sources, *filter(None, more)])
 
 
 def child_environment(

@@ -2,6 +2,9 @@
 
 import os
 import subprocess
+import tarfile
+from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,6 +35,17 @@ def try_git(*arguments: str, failed: str = "") -> str:
         return git(Path(), *arguments)
     except ImageproofError:
         return failed
+
+
+def files_at(commit: str, paths: Sequence[Path]) -> dict[Path, bytes]:
+    """The content of these files, and of all files in these folders; empty if git lacks one."""
+    command = ["git", "archive", "--format=tar", commit, "--", *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        return {}
+    with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
+        members = {Path(member.name): archive.extractfile(member) for member in archive}
+        return {path: file.read() for path, file in members.items() if file}
 
 
 def unshallow() -> str:

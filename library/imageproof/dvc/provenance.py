@@ -1,10 +1,12 @@
 """Which code and data a result comes from, as git, data.dvc and dvc.lock record it."""
 
+import hashlib
+import json
 import os
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -13,9 +15,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 from ruamel.yaml.error import YAMLError
 
-from imageproof.base import machine, process
+from imageproof.base import machine, process, repository
 from imageproof.base.errors import IntegrityError, printable
 from imageproof.base.files import flatten, md5, parse_yaml
+from imageproof.base.process import SOURCES
 from imageproof.base.repository import try_git
 
 DATA = Path("data")
@@ -130,9 +133,24 @@ def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
 
 def is_committed(output: Path) -> bool:
     """Whether the current commit records this output, with the same md5 as dvc.lock here."""
-    stages = _stages(try_git("show", f"HEAD:./{OUTPUTS}") or "{}").values()
+    stages = parse_lock(try_git("show", f"HEAD:./{OUTPUTS}") or "{}").values()
     committed = {out.path: out.md5 for stage in stages for out in stage.outs}
     return output in committed and committed[output] == recorded_outputs().get(output)
+
+
+def committed_md5s(commit: str, paths: Sequence[Path]) -> dict[Path, str]:
+    """The md5 of files and folders at a commit, as dvc.lock has it; empty if it lacks one."""
+    contents = repository.files_at(commit, paths)
+    md5s = {path: hashlib.md5(content).hexdigest() for path, content in contents.items()}
+    folders = {*paths} - {*md5s} if md5s else set()
+    return md5s | {folder: folder_md5(folder, md5s) for folder in folders}
+
+
+def folder_md5(folder: Path, md5s: Mapping[Path, str]) -> str:
+    """The md5 of a folder as DVC computes it, from those of its files."""
+    names = {path.relative_to(folder).as_posix(): path for path in md5s if folder in path.parents}
+    listing = [{"md5": md5s[names[name]], "relpath": name} for name in sorted(names)]
+    return hashlib.md5(json.dumps(listing).encode()).hexdigest() + ".dir"
 
 
 def recorded_size(output: Path, root: Path = Path()) -> int:
@@ -143,7 +161,7 @@ def recorded_size(output: Path, root: Path = Path()) -> int:
 
 def _recorded(root: Path) -> defaultdict[str, _Stage]:
     path = root / OUTPUTS
-    return defaultdict(_Stage, _stages(read_lock(path)) if path.exists() else {})
+    return defaultdict(_Stage, parse_lock(read_lock(path)) if path.exists() else {})
 
 
 def read_lock(path: Path) -> str:
@@ -157,7 +175,7 @@ def read_lock(path: Path) -> str:
 
 
 @lru_cache(maxsize=2)  # the command `diff` reads two again and again; parsing takes 60 ms
-def _stages(lock: str) -> dict[str, _Stage]:
+def parse_lock(lock: str) -> dict[str, _Stage]:
     try:
         return _Lock.model_validate(parse_yaml(lock)).stages
     except (ValueError, RecursionError, YAMLError):
@@ -192,6 +210,6 @@ def _changed_params() -> str:
 def _changed_code() -> str:
     """Files that differ from the commit, and untracked ones that Python could import."""
     paths = ("--", ".", ":!params.yaml", f":!{OUTPUTS}", f":!{ARTIFACTS}")
-    others = ("--others", "--exclude-standard", "--", "src", "*.py")
+    others = ("--others", "--exclude-standard", "--", *SOURCES, "*.py")
     commands = (("diff", "HEAD", "--name-only", *paths), ("ls-files", *others))
     return "".join(try_git(*command, failed="unknown") for command in commands)

@@ -11,8 +11,9 @@ from imageproof.base.errors import BusyError, ImageproofError, ServiceError
 DVC = (sys.executable, "-m", "imageproof.base.commands", "dvc", "--wait-for-lock")
 NOT_RUN = {"didn't change, skipping": "unchanged", "is cached - skipping run": "from cache"}
 FAILED = "ERROR: failed to reproduce "
+RUNNING = "Running stage "
 OWN_LINES = (  # what DVC says around each stage
-    *("Running stage ", "> ", "Stage '", FAILED, "Having any troubles? Hit us up"),
+    *(RUNNING, "> ", "Stage '", FAILED, "Having any troubles? Hit us up"),
     *("Generating lock file", "Updating lock file", "To track the changes with git, run:"),
     *("\tgit add ", "To enable auto staging, run:", "\tdvc config core.autostage"),
     "Use `dvc push` to send your updates",
@@ -43,6 +44,8 @@ def reproduce(
         lines = commands.run(dvc, on_line=show, env=env)
     except CommandFailedError as error:
         raise _failure(name, error) from None
+    if any(line.startswith(RUNNING) for line in lines):  # of several stages, one ran
+        return "done"
     return next((NOT_RUN[words] for words in NOT_RUN if words in "\n".join(lines)), "done")
 
 

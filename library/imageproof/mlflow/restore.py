@@ -12,7 +12,7 @@ from imageproof.base.colours import colour_of
 from imageproof.base.dataset import EVALUATED, load_split
 from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import ANEW, flatten, folder_sha256
-from imageproof.base.repository import try_git
+from imageproof.base.process import SOURCES
 from imageproof.dvc import provenance
 from imageproof.mlflow import logged_model, page, runs, store
 from imageproof.mlflow.live import Attempt
@@ -37,16 +37,21 @@ def restore_all(project: Project) -> None:
         trained, evaluated = project.trained(model), project.evaluated(model)
         if not trained.run.exists():
             continue
+        stage = f"evaluate@{model}"
+        read = provenance.recorded_inputs(stage)
+        evaluates = provenance.folder_md5(trained.folder, provenance.recorded_outputs())
         expected = _evaluation_sha256(evaluated)
+        if read.get(trained.folder, evaluates) != evaluates:
+            print(f"warning: {stage}: is of another training; `dvc repro {stage}` makes it anew")
+            expected = ""
         run = known(trained, project)
-        if run and run.data.tags.get(EVALUATION_SHA256, "") == expected:
+        if run and expected in ("", run.data.tags.get(EVALUATION_SHA256)):
             continue
         if expected:
             provenance.check_outputs([*evaluated.folder.iterdir(), project.split_summary])
         with store.service_errors():
             run = run or restore(model, project)
             if expected:
-                read = provenance.recorded_inputs(f"evaluate@{model}")
                 digests = {n: read[p] for n in EVALUATED if (p := project.split(n)) in read}
                 _log_evaluation(run, evaluated, digests, project)
         print(f"{model}: logged again from DVC's outputs")
@@ -86,7 +91,7 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
     foreign = root == Path() and not provenance.is_committed(outputs.run)
-    _check_record(record, project, model, root, code=foreign)
+    _check_record(record, project, model, root)
     tags = {**record.tags, runs.TRAINING: record.run_id, "restored_from": record.run_id}
     if foreign:
         tags["outputs"] = UNCOMMITTED
@@ -116,8 +121,21 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     return MlflowClient().get_run(run_id)
 
 
-def _check_record(run: RunRecord, project: Project, model: str, root: Path, *, code: bool) -> None:
-    """Raise IntegrityError if a record contradicts dvc.lock, or its commit has other `code`."""
+def check_training(run_id: str, tags: Mapping[str, str], project: Project, root: Path) -> None:
+    """Raise IntegrityError if dvc.lock in `root` records other params, data or code than a run had.
+
+    `tags` are the run's. A run whose outputs are not in `root` is not checked.
+    """
+    model = tags.get("model", "")
+    outputs = project.trained(model, root)
+    if outputs.run.is_file():
+        record = outputs.read_run()
+        if record.run_id in (run_id, tags.get(runs.TRAINING)):
+            _check_record(record, project, model, root)
+
+
+def _check_record(run: RunRecord, project: Project, model: str, root: Path) -> None:
+    """Raise IntegrityError if a record, or the code of its commit, contradicts dvc.lock."""
     stage = run.tags.get("dvc_stage", "")  # a framework may have its own
     if not provenance.wrote(stage, project.trained(model).model, root):
         stage = f"train@{model}"
@@ -132,10 +150,14 @@ def _check_record(run: RunRecord, project: Project, model: str, root: Path, *, c
         if said.get(name, value) != value
     ]
     commit = run.tags.get("git_commit")
-    files = [str(p) for p in inputs if p.is_relative_to("src") or p.suffix == ".py"]
-    if code and commit and files and run.tags.get("git_dirty") == "false":
-        changed = try_git("diff", "--name-only", commit, "--", *files).split()
-        findings += [f"{file} of its commit {commit[:12]} is not the one here" for file in changed]
+    code = {p: md5 for p, md5 in inputs.items() if p.parts[0] in SOURCES or p.suffix == ".py"}
+    if code and commit and run.tags.get("git_dirty") == "false":
+        committed = provenance.committed_md5s(commit, [*code])
+        findings += [
+            f"dvc.lock records another {path} than its commit {commit[:12]} has"
+            for path, digest in code.items()
+            if committed.get(path, digest) != digest
+        ]
     if findings:
         cure = f"`dvc repro -f {stage}` trains it here"
         raise IntegrityError(*(f"{stage}: of its recorded training, {x}; {cure}" for x in findings))

@@ -1,7 +1,6 @@
 """The commands that flows run: DVC for the pipeline, the project's own for registered models."""
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,8 +25,8 @@ class Dvc(Commands):
         super().__init__()
         env = process.child_environment(flow_run=str(runtime.flow_run.id))
         # the code of the folder in which a stage runs: of an experiment, a copy
-        paths = filter(None, ["src", env.get("PYTHONPATH")])
-        self._env = env | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+        code = process.own_code(Path(), env.get("PYTHONPATH", ""))
+        self._env = env | {"PYTHONPATH": code, "PYTHONUNBUFFERED": "1"}
 
     def other(self, *arguments: str) -> None:
         """Run a DVC command that runs no stage; raises ImageproofError with its last lines."""

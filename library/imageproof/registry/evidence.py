@@ -31,6 +31,7 @@ from imageproof.judge.gate_checks import decide, right_by_class
 from imageproof.judge.groups import independent
 from imageproof.judge.slices import find_slices
 from imageproof.judge.timing import latencies
+from imageproof.mlflow.restore import check_training
 from imageproof.mlflow.runs import own_tags
 from imageproof.outputs import SPLIT_TAGS
 from imageproof.project import Project
@@ -63,6 +64,7 @@ def judge_by_holdout(
     provenance.check_outputs(judged_by, root)
     _check_splits(run, project, root)
     _check_settings(root)
+    check_training(run.run_id, run.tags, project, root)
     split, threads = load_split(root / project.split("holdout")), project.threads
     holdout, rows = split.data, np.bincount(split.data.labels)
     names = project.data.class_names or [*map(str, range(project.data.classes))]

@@ -80,7 +80,7 @@ def _train_again(folder: Path, stage: str) -> None:
     """Fetch the data and train one model in the clone, which has the run's store, too."""
     _share_dvc(Path.cwd(), folder)
     env = process.child_environment() | {
-        "PYTHONPATH": str(folder / "src"),
+        "PYTHONPATH": process.own_code(folder),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
     }
     for command in (

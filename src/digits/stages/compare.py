@@ -12,9 +12,11 @@ from digits.params import Params
 from digits.params import load as load_params
 from imageproof import artifacts
 from imageproof.artifacts import LAYOUT
-from imageproof.base import inference, process
+from imageproof.base import inference
 from imageproof.base.dataset import Dataset
 from imageproof.base.files import replacing, write_json
+from imageproof.dvc.stage_command import run_stage
+from imageproof.dvc.stage_inputs import forget
 from imageproof.judge import caret, comparison, confusion, doubts, few_rows, leaderboard, timing
 from imageproof.judge.confidence import TEMPERATURE_1
 from imageproof.judge.confusion_csv import read_matrix, write_cells
@@ -143,6 +145,7 @@ def drop_others(models: Sequence[str]) -> None:
         for folder in one.folder.parent.iterdir():
             if folder.is_dir() and folder.name not in models:
                 shutil.rmtree(folder)
+                forget(folder)
 
 
 def read_row(model: str, latency: Mapping[str, float]) -> Row:
@@ -159,4 +162,4 @@ def read_row(model: str, latency: Mapping[str, float]) -> Row:
 
 
 if __name__ == "__main__":
-    process.run_stage(main)
+    run_stage(main)

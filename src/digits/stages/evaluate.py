@@ -11,9 +11,11 @@ from digits.params import load as load_params
 from digits.project import as_project
 from imageproof import artifacts
 from imageproof.artifacts import LAYOUT
-from imageproof.base import inference, process
+from imageproof.base import inference
 from imageproof.base.dataset import EVALUATED, Dataset, Matrix, Split, save_arrays
 from imageproof.base.files import md5, replacing, write_json
+from imageproof.dvc.stage_command import run_stage
+from imageproof.dvc.stage_inputs import check_inputs
 from imageproof.judge import caret, confidence, confusion, scores, slices
 from imageproof.judge import disturbances as behaviour
 from imageproof.judge.confusion_csv import write_matrix
@@ -62,6 +64,7 @@ def main(model: str) -> None:
         draw(model, matrices, mistakes, heat, by_confidence, names=names, what=what)
         from imageproof.mlflow import restore  # MLflow takes a second
     write_json(outputs.behaviour, disturbed.result())
+    check_inputs()  # before the run gets figures
     digests = {name: md5(artifacts.split_path(name)) for name in splits}
     restore.log_evaluation(model, digests, as_project(params))
 
@@ -158,4 +161,4 @@ def draw(
 
 
 if __name__ == "__main__":
-    process.run_stage(main)
+    run_stage(main)

@@ -2,9 +2,9 @@
 
 from digits.params import load as load_params
 from imageproof.artifacts import EXPLORE, PACK, class_names
-from imageproof.base import process
 from imageproof.base.files import replacing
 from imageproof.data import exploration, packed
+from imageproof.dvc.stage_command import run_stage
 from imageproof.report.plots import raw as plots
 from imageproof.report.plots.theme import save
 
@@ -27,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    process.run_stage(main)
+    run_stage(main)

@@ -5,10 +5,10 @@ from time import perf_counter
 
 from digits.params import load as load_params
 from imageproof.artifacts import PACK
-from imageproof.base import process
 from imageproof.base.errors import printable
 from imageproof.data import packing
 from imageproof.data.readers.corrections import FILE as CORRECTIONS
+from imageproof.dvc.stage_command import run_stage
 
 
 def main() -> None:
@@ -25,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    process.run_stage(main)
+    run_stage(main)

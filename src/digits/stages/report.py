@@ -7,9 +7,9 @@ import pandas as pd
 
 from digits.params import load as load_params
 from imageproof import artifacts
-from imageproof.base import process
 from imageproof.base.dataset import EVALUATED
 from imageproof.base.files import read_json, write_text
+from imageproof.dvc.stage_command import run_stage
 from imageproof.judge import leaderboard
 from imageproof.judge.caret import Statistics
 from imageproof.report.page import ModelResult, ReportContent, SplitResult, render
@@ -75,4 +75,4 @@ def read_model(model: str, rows: Mapping[str, int]) -> ModelResult:
 
 
 if __name__ == "__main__":
-    process.run_stage(main)
+    run_stage(main)

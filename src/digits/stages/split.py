@@ -3,11 +3,11 @@
 from digits.params import load as load_params
 from digits.project import as_project
 from imageproof.artifacts import PACK, SPLIT_SUMMARY, copies_found, split_path
-from imageproof.base import process
 from imageproof.base.dataset import Dataset, Split, save_split
 from imageproof.base.files import write_json
 from imageproof.data import grouping, packed
 from imageproof.data.splitting import split, summarise_splits
+from imageproof.dvc.stage_command import run_stage
 from imageproof.judge.few_rows import few_holdout_rows
 
 
@@ -41,4 +41,4 @@ def _listed(counts: dict[str, int]) -> str:
 
 
 if __name__ == "__main__":
-    process.run_stage(main)
+    run_stage(main)

@@ -20,6 +20,8 @@ from imageproof.base.dataset import Dataset, Probabilities
 from imageproof.base.files import md5, sha256, text_sha256, write_json
 from imageproof.base.params_yaml import PATH
 from imageproof.dvc import provenance
+from imageproof.dvc.stage_command import run_stage
+from imageproof.dvc.stage_inputs import check_inputs
 from imageproof.keras.checkpoint import Checkpoint
 from imageproof.keras.clock import Clock
 from imageproof.keras.temperature import truth_probabilities, write_calibrated
@@ -59,6 +61,7 @@ def main(model: str) -> dict[str, float]:
     what = f"Training of `{model}` by the stage `{stage}` of `dvc repro`."
     project = as_project(params)
     decides = {**logged, **datasets, **provenance.environment(), "device": tags.get("device")}
+    check_inputs()  # whose code names the checkpoint
     checkpoint = Checkpoint.reserved(checkpoint_path(decides)) if keras else Checkpoint()
     start = partial(live.training_run, model, project, what=what, params=logged, tags=tags)
     with start(resume=checkpoint.state.run_id) as run:
@@ -95,6 +98,7 @@ def main(model: str) -> dict[str, float]:
             params_yaml=params_yaml,
         )
         write_json(outputs.metrics, {**cost, "parameters": parameters})
+        check_inputs()  # an error ends the run as FAILED
         write_json(outputs.run, record.model_dump())
     checkpoint.remove()
     return marks | {"log model": perf_counter()}
@@ -142,4 +146,4 @@ def fit(
 
 
 if __name__ == "__main__":
-    process.run_stage(main)
+    run_stage(main)

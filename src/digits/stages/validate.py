@@ -2,10 +2,10 @@
 
 from digits.params import load as load_params
 from imageproof.artifacts import DATA_DOCS, PACK, VALIDATION, class_names
-from imageproof.base import process
 from imageproof.base.errors import DataError, printable
 from imageproof.base.files import write_json
 from imageproof.data import packed
+from imageproof.dvc.stage_command import run_stage
 
 
 def main(*options: str) -> None:
@@ -30,4 +30,4 @@ def main(*options: str) -> None:
 
 
 if __name__ == "__main__":
-    process.run_stage(main)
+    run_stage(main)

@@ -165,6 +165,21 @@ def test_training_without_evaluation_is_restored(clone: Path) -> None:
     assert not any(name.startswith("test_") for name in run.data.metrics)
 
 
+def test_evaluation_of_another_training_is_not_restored(
+    clone: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record_outputs()
+    lock = json.loads(Path("dvc.lock").read_text())
+    read = {"path": "artifacts/train/mlp", "md5": f"{'1' * 32}.dir"}  # `make run` was interrupted
+    lock["stages"]["evaluate@mlp"]["deps"].append(read)
+    Path("dvc.lock").write_text(json.dumps(lock))
+    restore_all(load_project())
+    assert capsys.readouterr().out.startswith("warning: evaluate@mlp: is of another training; ")
+    [run] = all_runs()
+    assert "val_accuracy" in run.data.metrics
+    assert not any(name.startswith("test_") for name in run.data.metrics)
+
+
 def test_damaged_missing_or_replaced_output_leaves_no_run(clone: Path) -> None:
     for name in ("split/split.json", "train/mlp/model.onnx", "evaluate/mlp/metrics.json"):
         path = Path("artifacts", name)
@@ -216,19 +231,18 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone: Path) -> None:
     record_outputs()
     lock = json.loads(Path("dvc.lock").read_text())
     seed, split = record["params"]["seed"], record["datasets"]["train"]
-    for locked_seed, epochs, locked_split, text, said in (
-        (seed + 1, 2, split, "", f"seed was {seed}, dvc.lock records {seed + 1}"),
-        (seed, 3, split, "", "train.mlp.fit.epochs was 2, dvc.lock records 3"),
-        (seed, 2, "0" * 32, "", f"dvc.lock records {'0' * 32}"),
-        (seed, 2, split, "other", f"code.py of its commit {head[:12]} is not the one here"),
+    own, foreign = md5(code), "1" * 32
+    for locked_seed, epochs, locked_split, locked_code, said in (
+        (seed + 1, 2, split, own, f"seed was {seed}, dvc.lock records {seed + 1}"),
+        (seed, 3, split, own, "train.mlp.fit.epochs was 2, dvc.lock records 3"),
+        (seed, 2, "0" * 32, own, f"dvc.lock records {'0' * 32}"),
+        (seed, 2, split, foreign, f"records another code.py than its commit {head[:12]} has"),
     ):
-        code.write_text("")
-        deps = [{"path": "code.py", "md5": md5(code)}]
+        deps = [{"path": "code.py", "md5": locked_code}]
         deps.append({"path": "artifacts/split/train.npz", "md5": locked_split})
         params = {"params.yaml": {"seed": locked_seed, "train.mlp": {"fit": {"epochs": epochs}}}}
         lock["stages"]["train@mlp"] = {"deps": deps, "params": params}
         Path("dvc.lock").write_text(json.dumps(lock))
-        code.write_text(text)
         line = finding(IntegrityError, lambda: restore_all(load_project()))
         assert line.startswith("train@mlp: of its recorded training, ")
         assert said in line

@@ -1,0 +1,59 @@
+"""The command of a stage, as DVC starts it: code of its folder, on inputs that do not change."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from imageproof.base import process
+from imageproof.base.errors import ServiceError
+from imageproof.dvc import stage_inputs
+from imageproof.dvc.experiment import take_out_stale
+
+
+def begin(package: Path) -> None:
+    """Where DVC runs a stage: use the folder's own code, and note the stage's inputs.
+
+    The file of the package of all stages calls it, before the modules of the stage are imported.
+    """
+    if stage := os.environ.get(process.STAGE):
+        try:
+            _use_own_code(package)
+            stage_inputs.begin(stage)
+        except Exception as error:
+            sys.exit(process.report_error(error))
+
+
+def run_stage(main: Callable[..., object]) -> NoReturn:
+    """Run a stage's `main` as `process.run_stage` does; an IntegrityError if its inputs changed."""
+
+    def work(*arguments: str) -> None:
+        main(*arguments)
+        stage_inputs.check_inputs()
+        if process.STAGE in os.environ and process.EXPERIMENT in os.environ:
+            take_out_stale(os.environ[process.STAGE])
+
+    process.run_stage(work)
+
+
+def _use_own_code(package: Path) -> None:
+    """Start this Python again with the folder's `src` and `library` first, if other code runs.
+
+    An environment may have the code of another clone, or of the project of which DVC made a copy.
+    """
+    folder = Path.cwd()
+    files = (package.resolve(), Path(__file__).resolve())
+    sources = [folder.resolve() / source for source in process.SOURCES]
+    foreign = [
+        file for file, own in zip(files, sources, strict=True) if not file.is_relative_to(own)
+    ]
+    if not foreign:
+        return
+    paths = os.environ.get("PYTHONPATH", "")
+    own_code = process.own_code(folder)
+    if paths.startswith(own_code):
+        reason = f"{folder}: holds not the code that runs, which is {foreign[0]}"
+        raise ServiceError(f"{reason}; `make install` makes an environment of this folder's own")
+    os.environ["PYTHONPATH"] = process.own_code(folder, paths)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -1,0 +1,137 @@
+"""What a stage depends on, and whether it changed while the stage ran.
+
+DVC hashes the inputs of a stage when its command has ended. An edit meanwhile would be recorded as
+what the results come from, and reach others by the run cache.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from imageproof.base.errors import IntegrityError, some
+from imageproof.base.files import flatten, md5, read_yaml
+from imageproof.base.params_yaml import PATH, at, read
+
+PIPELINE = Path("dvc.yaml")
+MOST_BYTES = 128 << 20  # hashed at the start, in a quarter of a second
+BYTES_PER_FILE = 10_000  # that are hashed in the time in which a file is opened
+IGNORED = {"__pycache__", ".DS_Store", "Thumbs.db"}  # as in .dvcignore
+
+Key = TypeVar("Key")
+
+
+class Inputs(NamedTuple):
+    """What a stage depends on, at one time."""
+
+    params: dict[str, Any]  # by dotted key
+    stats: dict[Path, tuple[int, ...]]  # of each file: bytes, and when it was changed
+
+
+class _Started(NamedTuple):
+    stage: str
+    inputs: Inputs
+    md5s: dict[Path, str]
+
+
+_started: _Started | None = None
+
+
+def begin(stage: str) -> None:
+    """Note what a stage depends on, for `check_inputs`."""
+    global _started
+    inputs = read_inputs(stage)
+    _started = _Started(stage, inputs, _md5s(inputs.stats))
+
+
+def check_inputs() -> None:
+    """Raise an IntegrityError if what the stage depends on is not as it was at `begin`.
+
+    A file of the same size with other times is hashed, so to touch files, or to switch branches
+    there and back, is no change; of more bytes than MOST_BYTES the largest files are not hashed,
+    and such a file counts as changed. Not noticed: an edit that was taken back before the end, and
+    one after this check, while DVC hashes.
+    """
+    if _started is None:
+        return
+    stage, before, md5s = _started
+    after = read_inputs(stage)
+    names = [f"{PATH} {key}" for key in _differing(before.params, after.params)]
+    names += [
+        str(path)
+        for path in _differing(before.stats, after.stats)
+        if path not in md5s or path not in after.stats or md5(path) != md5s[path]
+    ]
+    if names:
+        raise IntegrityError(
+            f"{stage}: {some(sorted(names))} changed while it ran, so nothing is recorded; "
+            f"`dvc repro {stage}` runs it with what is there now"
+        )
+
+
+def forget(folder: Path) -> None:
+    """Check no file of a folder that the stage itself deletes."""
+    if _started:
+        stats = _started.inputs.stats
+        for path in [path for path in stats if path.is_relative_to(folder)]:
+            del stats[path]
+
+
+def read_inputs(stage: str) -> Inputs:
+    """What a stage depends on, as it is now."""
+    sections = listed(stage)
+    values = read()
+    keys = [key for key, of_file in sections["params"].items() if not of_file]
+    files = sections["deps"].keys() | sections["params"].keys() - {*keys}
+    params = flatten({key: at(values, key) for key in keys})
+    return Inputs(params, _stats(map(Path, files)))
+
+
+def listed(stage: str) -> dict[str, dict[str, Any]]:
+    """What dvc.yaml lists for a stage such as `train@mlp`: by section, the settings by entry."""
+    name, _, item = stage.partition("@")
+    block = read_yaml(PIPELINE)["stages"].get(name, {})
+    matrix = block.get("matrix", {})
+    parts = item.split("-", max(0, len(matrix) - 1))  # as DVC joins them
+    variables = {**read(), "item": dict(zip(matrix, parts, strict=False))}
+
+    def resolved(text: str) -> str:
+        return re.sub(r"\$\{([\w.]+)\}", lambda match: str(at(variables, match[1])), text)
+
+    sections: dict[str, dict[str, Any]] = {}
+    for section in ("params", "deps", "outs", "metrics", "plots"):
+        entries = [e if isinstance(e, dict) else {e: {}} for e in block.get(section, [])]
+        pairs = [pair for entry in entries for pair in entry.items()]
+        sections[section] = {resolved(text): settings for text, settings in pairs}
+    return sections
+
+
+def _stats(deps: Iterable[Path]) -> dict[Path, tuple[int, ...]]:
+    stats: dict[Path, tuple[int, ...]] = {}
+    for path in [path for dep in deps for path in _files(dep)]:
+        with suppress(FileNotFoundError):
+            stat = path.stat()
+            stats[path] = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    return stats
+
+
+def _files(dep: Path) -> Iterator[Path]:
+    if not dep.is_dir():
+        yield dep
+    for folder, folders, names in os.walk(dep):  # follows no link, as DVC
+        folders[:] = {*folders} - IGNORED
+        yield from (Path(folder, name) for name in {*names} - IGNORED)
+
+
+def _md5s(stats: Mapping[Path, tuple[int, ...]]) -> dict[Path, str]:
+    """The md5 of each file, the smallest first, until that takes too long."""
+    paths = sorted(stats, key=lambda path: stats[path])
+    costs = accumulate(BYTES_PER_FILE + stats[path][0] for path in paths)
+    return {path: md5(path) for path, cost in zip(paths, costs, strict=True) if cost <= MOST_BYTES}
+
+
+def _differing(before: Mapping[Key, Any], after: Mapping[Key, Any]) -> set[Key]:
+    return {key for key in {*before, *after} if before.get(key) != after.get(key)}
