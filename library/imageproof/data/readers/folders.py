@@ -93,11 +93,11 @@ def _check_depth(
     findings = []
     for home in sorted(deeper.keys() - pictures.keys()):
         path = folder / home
-        what = f"{len(deeper[home]):,} pictures, all in folders within it"
+        what = f"{path}: has {len(deeper[home]):,} pictures, all in folders within it"
         mend = "move them into it, or name each in labels.csv"
         if not pictures and len(deeper) == 1:
             mend = f"move these up: mv {quote(str(path))}/* {quote(str(path.parent))}"
-        findings.append(f"{path}: has {what}, as {_shown(deeper[home][0])}; {mend}")
+        findings.append(f"{what}, as {_shown(deeper[home][0])}; {mend}")
     if findings:
         raise DataError(*findings)
 
@@ -119,8 +119,8 @@ def _of_table(folder: Path, files: Files) -> Listing:
         elif path in seen:
             findings.append(f"{table}:{line}: {name}: stands in line {seen[path]}, too")
         elif path not in versioned:
-            why = "is left out by .dvcignore" if path in ignored else "not found"
-            findings.append(f"{table}:{line}: {name}: {why}")
+            why = ", as .dvcignore leaves it out" if path in ignored else ""
+            findings.append(f"{table}:{line}: {name}: not found{why}")
         elif not label:
             findings.append(f"{table}:{line}: {name}: has no label")
         seen[path] = line
