@@ -14,6 +14,7 @@ from contextlib import chdir, contextmanager
 from copy import deepcopy
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
@@ -25,7 +26,7 @@ from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
 from digits.params import Params, check
-from digits.project import as_project
+from digits.project import application, as_project
 from imageproof.artifacts import PACK, SPLIT_SUMMARY, split_path
 from imageproof.base.dataset import Dataset, RawData, Shape, Split, save_split
 from imageproof.base.errors import DataError, ImageproofError
@@ -78,6 +79,11 @@ AUTHOR = {
     for role in ("AUTHOR", "COMMITTER")
     for what, value in (("NAME", "test"), ("EMAIL", "test@localhost"))
 }
+
+
+def context() -> Any:
+    """What Typer gives to a command of this project."""
+    return SimpleNamespace(obj=application())
 
 
 class Server(NamedTuple):

@@ -173,7 +173,7 @@ def test_correction_of_no_single_image_is_refused(numbers: tuple[int, ...], coun
     relabel("train,row 1,1,2")
     save(*numbers)
     line = finding(DataError, pack)
-    said = f"is another image now, and {count} in the data are the one that was corrected"
+    said = f"is another image now, and the corrected one is in the data {count} times"
     assert line == f"data/corrections.csv:2: train row 1: {said}; delete the line"
 
 

@@ -97,7 +97,7 @@ def test_ignored_pictures_are_left_out_and_named(tmp_path: Path) -> None:
     with (data / "labels.csv").open("a") as table:
         table.write("\ndog/2.png,dog\n")
     line = finding(DataError, lambda: pack(tmp_path))
-    assert line == f"{data}/labels.csv:4: dog/2.png: is left out by .dvcignore"
+    assert line == f"{data}/labels.csv:4: dog/2.png: not found, as .dvcignore leaves it out"
 
 
 def test_ignored_tables_and_arrays_are_not_read(tmp_path: Path) -> None:

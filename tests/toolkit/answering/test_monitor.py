@@ -19,7 +19,7 @@ from arena import NAME, accept, fighter
 from mlflow import MlflowClient
 from PIL import Image
 from scipy.stats import binom
-from support import finding, project_with, record_outputs
+from support import context, finding, project_with, record_outputs
 
 from imageproof.answer import drift
 from imageproof.answer import monitor as monitoring
@@ -89,7 +89,7 @@ def test_log_counts_last_days_of_one_version(holdout, capsys):
         *("mean_ink", "contrast", "class_shares", "features")
     }
     assert watch(days=2).result.rows == 390
-    cli.monitor(Path("log"), as_json=True)
+    cli.monitor(context(), Path("log"), as_json=True)
     assert json.loads(capsys.readouterr().out)["rows"] == 340
     assert open_log(Path("log"), days=1).model == MODEL
 

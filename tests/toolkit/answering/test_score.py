@@ -11,7 +11,7 @@ import pytest
 from arena import NAME, accept, fighter
 from mlflow import MlflowClient
 from PIL import Image
-from support import finding, findings, git, project_with
+from support import context, finding, findings, git, project_with
 
 from imageproof.answer import score as scoring
 from imageproof.answer.drift import image_stats
@@ -296,7 +296,7 @@ class TestPictures:
 
     def test_predict_names_the_picture_that_explains(self, files, promote_with, capsys):
         promote_with("stretch")
-        cli.predict(files[:1], explain=Path("why.png"))
+        cli.predict(context(), files[:1], explain=Path("why.png"))
         assert capsys.readouterr().out.endswith("\nwhy.png: what speaks for each answer\n")
         assert Path("why.png").exists()
 

@@ -86,9 +86,7 @@ class Project(NamedTuple):
 
     def digits(self, *arguments: str, **edits: str) -> "subprocess.CompletedProcess[str]":
         """Run a command of ours."""
-        return self.run(
-            "-c", "from imageproof.cli.program import main; main()", *arguments, **edits
-        )
+        return self.run("-c", "from digits.project import main; main()", *arguments, **edits)
 
     def run(self, *arguments: str, **edits: str) -> "subprocess.CompletedProcess[str]":
         """Run Python in the project, in the environment of the tests."""

@@ -19,7 +19,7 @@ import requests
 from arena import EVEN, NAME, accept, fighter, files_of
 from mlflow import MlflowClient
 from PIL import Image
-from support import finding, forbid_tensorflow
+from support import context, finding, forbid_tensorflow
 
 from digits.project import load_project
 from imageproof.answer.demo import players
@@ -93,13 +93,13 @@ def promote(model: TrainedRun, *, dry_run: bool = False) -> object:
 READERS: dict[str, Callable[[Ring], object]] = {
     "promote": lambda ring: promote(ring.champion),
     "promote --dry-run": lambda ring: promote(ring.champion, dry_run=True),
-    "predict": lambda _: cli.predict([Path("seven.png")]),
-    "score": lambda _: cli.score("new.npz", "scored.parquet"),
+    "predict": lambda _: cli.predict(context(), [Path("seven.png")]),
+    "score": lambda _: cli.score(context(), "new.npz", "scored.parquet"),
     "demo": lambda _: players(NAME, threads=2),
     "trace": lambda _: check_unchanged(find_origin(CHAMPION)),
     "reproduce": lambda _: reproduce_version(CHAMPION, load_project(), tolerance=0),
-    "serve": lambda _: cli.serve(port=0),
-    "package": lambda _: cli.package(out=Path("package")),
+    "serve": lambda _: cli.serve(context(), port=0),
+    "package": lambda _: cli.package(context(), out=Path("package")),
     "challenge": lambda ring: promote(ring.new, dry_run=True),
 }
 

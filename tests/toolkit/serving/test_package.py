@@ -11,8 +11,9 @@ import pytest
 import requests
 from arena import EVEN, NAME, accept, fighter
 from packaged import running
-from support import finding, project_with, write_params
+from support import context, finding, project_with, write_params
 
+from digits.project import main
 from imageproof.artifacts import LAYOUT, split_path
 from imageproof.base.dataset import Dataset, Split, load_split, save_split
 from imageproof.base.errors import DataError, IntegrityError, UsageError
@@ -41,7 +42,7 @@ def test_package_command(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["digits", "package", "--out", str(OUT), "--json"])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main()
     assert ended.value.code == 0
     said = json.loads(capsys.readouterr().out)
     assert said["model"] == champion
@@ -83,7 +84,7 @@ def test_refused_package_writes_nothing(champion: str) -> None:
 
 
 def test_folder_that_exists_is_refused_before_anything_is_read(tmp_path: Path) -> None:
-    line = finding(UsageError, lambda: cli.package(out=tmp_path))
+    line = finding(UsageError, lambda: cli.package(context(), out=tmp_path))
     assert line == f"--out {tmp_path}: exists; delete it, or choose another name"
 
 

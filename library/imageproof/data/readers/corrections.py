@@ -84,10 +84,8 @@ def _located(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
             if len(images) == 1:
                 table.loc[line, ["part", "name"]] = images[0]
             else:
-                what = f"is another image now, and {len(images)} in the data are the one that was"
-                findings.append(
-                    f"{path}:{line}: {' '.join(key)}: {what} corrected; delete the line"
-                )
+                what = f"{path}:{line}: {' '.join(key)}: is another image now, and the corrected"
+                findings.append(f"{what} one is in the data {len(images)} times; delete the line")
     if findings:
         raise DataError(*findings)
     return table

@@ -20,7 +20,7 @@ from imageproof.data.readers.table import read_table
 from imageproof.data.readers.versioned import Files, is_hidden, list_files
 
 TABLE = "labels.csv"
-COLUMNS = ["file", "label"]  # of it; there may be others
+COLUMNS = ["file", "label"]  # of it; there may be more
 ARRAY = rb"\0\0|PK|\x1f\x8b|(\xef\xbb\xbf)?\"?label\"?,\"?pixel"  # as `read_raw` reads
 NO_PICTURE = "no picture of a class"
 MAX_TABLE = 200_000_000  # bytes
@@ -64,7 +64,7 @@ def _of_folders(folder: Path, names: Sequence[str]) -> Listing | None:
     depth = 2 if in_parts else 1  # of the folder of a class
     pictures: dict[str, list[str]] = {}  # by that folder
     deeper: dict[str, list[str]] = {}
-    others: list[str] = []
+    unread: list[str] = []
     for name in names:
         *folders, _ = name.split("/")
         is_outside = in_parts and folders[:1] not in (["train"], ["test"])
@@ -72,18 +72,18 @@ def _of_folders(folder: Path, names: Sequence[str]) -> Listing | None:
             homes = deeper if len(folders) > depth else pictures
             homes.setdefault("/".join(folders[:depth]), []).append(name)
         elif name != CORRECTIONS and not name.endswith(".dvc"):
-            others.append(name)
+            unread.append(name)
     _check_depth(folder, pictures, deeper)
     if not pictures:
         return None
-    others += chain.from_iterable(deeper.values())
+    unread += chain.from_iterable(deeper.values())
     tables = []
     for home in sorted(pictures, key=lambda home: (home.startswith("test/"), home)):
         part, _, label = home.rpartition("/")
         table = _table(folder, pictures[home])
         tables.append(table.assign(part=part or "train", label=_shown(spelled(label))))
     rows = pd.concat(tables, ignore_index=True)
-    return Listing(rows, [*left_out(folder, others, NO_PICTURE), *_twins(folder, rows["file"])])
+    return Listing(rows, [*left_out(folder, unread, NO_PICTURE), *_twins(folder, rows["file"])])
 
 
 def _check_depth(
@@ -93,11 +93,11 @@ def _check_depth(
     findings = []
     for home in sorted(deeper.keys() - pictures.keys()):
         path = folder / home
-        what = f"{len(deeper[home]):,} pictures, all in folders within it"
+        what = f"{path}: has {len(deeper[home]):,} pictures, all in folders within it"
         mend = "move them into it, or name each in labels.csv"
         if not pictures and len(deeper) == 1:
             mend = f"move these up: mv {quote(str(path))}/* {quote(str(path.parent))}"
-        findings.append(f"{path}: has {what}, as {_shown(deeper[home][0])}; {mend}")
+        findings.append(f"{what}, as {_shown(deeper[home][0])}; {mend}")
     if findings:
         raise DataError(*findings)
 
@@ -109,29 +109,29 @@ def _of_table(folder: Path, files: Files) -> Listing:
     frame = frame.apply(lambda values: values.map({v: spelled(v) for v in values.unique()}))
     _check_case(table, frame)
     findings: list[str] = []
-    seen: dict[str, int] = {}  # by path without `./`, in the order of the table
+    lines: dict[str, int] = {}  # by path without `./`, in the order of the table
     versioned, ignored = ({*paths} for paths in files)
     for line, name, label in zip(frame.index, names, frame["label"], strict=True):
         parts = name.split("/")
         path = "/".join(part for part in parts if part not in ("", "."))
         if name.startswith("/") or ".." in parts:
             findings.append(f"{table}:{line}: {name}: leads out of {folder}")
-        elif path in seen:
-            findings.append(f"{table}:{line}: {name}: stands in line {seen[path]}, too")
+        elif path in lines:
+            findings.append(f"{table}:{line}: {name}: stands in line {lines[path]}, too")
         elif path not in versioned:
-            why = "is left out by .dvcignore" if path in ignored else "not found"
-            findings.append(f"{table}:{line}: {name}: {why}")
+            why = ", as .dvcignore leaves it out" if path in ignored else ""
+            findings.append(f"{table}:{line}: {name}: not found{why}")
         elif not label:
             findings.append(f"{table}:{line}: {name}: has no label")
-        seen[path] = line
+        lines[path] = line
     if findings or frame.empty:
         raise DataError(*findings or [f"{table}: names no picture"])
     pictures = (name for name in files.versioned if is_picture(name) and not is_hidden(name))
-    others = [name for name in pictures if name not in seen]
+    unread = [name for name in pictures if name not in lines]
     rows = frame.reset_index(drop=True)
     rows.columns = [name if name in COLUMNS else META + name for name in frame]
-    rows = rows.assign(part="train", **_table(folder, [*seen]))
-    return Listing(rows, [*left_out(folder, others, NO_PICTURE), *_twins(folder, rows["file"])])
+    rows = rows.assign(part="train", **_table(folder, [*lines]))
+    return Listing(rows, [*left_out(folder, unread, NO_PICTURE), *_twins(folder, rows["file"])])
 
 
 def _check_case(table: Path, frame: pd.DataFrame) -> None:

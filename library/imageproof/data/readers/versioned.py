@@ -37,8 +37,8 @@ def list_files(folder: Path) -> Files:
         for name in sorted(links):
             link = folder / name
             mend = f"rm {quote(str(link))} && cp -r {quote(os.path.realpath(link))} "
-            what = "is a link to a folder, whose files DVC does not version"
-            findings.append(f"{link}: {what}; delete it, or type: {mend}{quote(str(link))}")
+            what = f"{link}: is a link to a folder, whose files DVC does not version"
+            findings.append(f"{what}; delete it, or type: {mend}{quote(str(link))}")
         raise DataError(*findings)
     return Files(*map(sorted, files))
 
