@@ -1,4 +1,4 @@
-"""What a project tells the toolkit of itself: its name, blocks of params.yaml, where files lie."""
+"""What a project tells the library of itself: its name, blocks of params.yaml, where files lie."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

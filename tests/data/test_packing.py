@@ -11,7 +11,7 @@ from support import PIPELINE, finding, python, write_params
 
 from digits.stages import pack as pack_stage
 from digits.stages import split
-from imageproof.base.dataset import Dataset, ImageParams, fingerprints
+from imageproof.base.dataset import Dataset, ImageParams, RawData, fingerprints
 from imageproof.base.errors import DataError
 from imageproof.data import packed, packing
 from imageproof.data.packed import Packed
@@ -203,3 +203,18 @@ def test_damaged_files_are_one_line(pictures: Path, name: str) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     line = finding(DataError, lambda: packed.load(pictures / "packed"))
     assert line.startswith(f"{pictures}/packed: cannot be read as packed images: ")
+
+
+def test_reader_of_project_takes_the_place_of_ours(tmp_path: Path, digits_8x8: Dataset) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/digits.raw").write_bytes(digits_8x8.images.tobytes())
+
+    def read(folder: Path) -> RawData:
+        values = np.fromfile(folder / "digits.raw", np.uint8)
+        return RawData(Dataset(values.reshape(-1, 8, 8), digits_8x8.labels), None)
+
+    form = ImageParams(size="auto", channels="auto", fit="stretch")
+    packing.pack(tmp_path / "data", tmp_path / "out", form, 10, None, read=read)
+    images, rows = packed.load(tmp_path / "out")
+    assert np.array_equal(images, digits_8x8.images)
+    assert rows["label"].tolist() == digits_8x8.labels.tolist()

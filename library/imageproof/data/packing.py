@@ -16,7 +16,15 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from imageproof.base.dataset import Fit, ImageParams, Images, Shape, differ_in_case, fingerprints
+from imageproof.base.dataset import (
+    Fit,
+    ImageParams,
+    Images,
+    RawData,
+    Shape,
+    differ_in_case,
+    fingerprints,
+)
 from imageproof.base.errors import DataError, some
 from imageproof.base.files import replacing, write_json, writing_to
 from imageproof.base.pictures import convert_picture, probe, read_picture
@@ -43,17 +51,27 @@ class _Raw(NamedTuple):
 
 
 def pack(
-    folder: Path, out: Path, image: ImageParams, classes: int, class_names: list[str] | None
+    folder: Path,
+    out: Path,
+    image: ImageParams,
+    classes: int,
+    class_names: list[str] | None,
+    *,
+    read: Callable[[Path], RawData] | None = None,
 ) -> tuple[Shape, int, Sequence[str]]:
     """Bring all images in a folder to the form of `image`; write what `packed.load` reads.
 
+    `read` is a project's own reader of the folder, in place of those of pictures and arrays.
     Returns the shape of the array, how many labels were corrected, and warnings. A DataError if
     there are no images or no common form, or of `corrections.apply`. A picture that cannot be read
     is a black image whose `fault` says why.
     """
     out.mkdir(parents=True, exist_ok=True)
     files = list_files(folder)
-    raw = _pictures(folder, classes, class_names) or _arrays(folder, out)
+    if read:
+        raw = _arrays(folder, read(folder))
+    else:
+        raw = _pictures(folder, classes, class_names) or _read_arrays(folder, out)
     rows = raw.rows.assign(row=raw.rows.groupby("part", sort=False).cumcount())
     if "name" not in rows:
         rows["name"] = "row " + rows["row"].astype(str)
@@ -116,11 +134,19 @@ def _pictures(folder: Path, classes: int, given: list[str] | None) -> _Raw | Non
     return _Raw(rows, [paths], found_in, names, listing.warnings)
 
 
-def _arrays(folder: Path, scratch: Path) -> _Raw:
+def _read_arrays(folder: Path, scratch: Path) -> _Raw:
     with writing_to(scratch):
         raw = read_raw(folder, scratch)
+    return _arrays(folder, raw, sources(folder, raw))
+
+
+def _arrays(folder: Path, raw: RawData, files: dict[str, Any] | None = None) -> _Raw:
+    """`files` says from which file each part is; without, they are from the whole folder."""
     parts = {"train": raw.train} | ({"test": raw.test} if raw.test else {})
-    found = sources(folder, raw)
+    names = {"train": "train", "test": "official_test"}
+    found = files or {
+        names[name]: {"file": str(folder), "rows": len(data)} for name, data in parts.items()
+    }
     of_parts = []
     for (name, data), source in zip(parts.items(), found.values(), strict=True):
         height, width, *channels = data.images.shape[1:]

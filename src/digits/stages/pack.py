@@ -14,14 +14,21 @@ from imageproof.dvc.stage_command import run_stage
 def main() -> None:
     params = load_params()
     start = perf_counter()
-    asked = params.data.image, params.data.classes, params.data.class_names
-    (count, *shape), corrected, warnings = packing.pack(Path("data"), PACK, *asked)
+    shape, corrected, warnings = packing.pack(
+        Path("data"),
+        PACK,
+        params.data.image,
+        params.data.classes,
+        params.data.class_names,
+        read=None,  # or a function of yours, which takes the folder and returns RawData
+    )
+    count, *sides = shape
     rate = count / (perf_counter() - start)
     for line in warnings:
         print(f"warning: {printable(line)}")
     if corrected:
         print(f"{corrected:,} labels corrected by {Path('data', CORRECTIONS)}")
-    print(f"{count:,} images of {'×'.join(map(str, shape))}, {rate:,.0f} per second")
+    print(f"{count:,} images of {'×'.join(map(str, sides))}, {rate:,.0f} per second")
 
 
 if __name__ == "__main__":
