@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
-from support import PIPELINE, finding, python, write_params
+from support import PIPELINE, REPOSITORY, finding, python, write_params
 
 from digits.stages import pack as pack_stage
 from digits.stages import split
 from imageproof.base.dataset import Dataset, ImageParams, RawData, fingerprints
 from imageproof.base.errors import DataError
+from imageproof.base.process import SOURCES
 from imageproof.data import packed, packing
 from imageproof.data.packed import Packed
 
@@ -49,6 +50,8 @@ def test_another_size_is_packed_anew_by_dvc(workspace: Path, digits_8x8: Dataset
     save(workspace, {"x_train": digits_8x8.images[:20], "y_train": digits_8x8.labels[:20]})
     stage = {key: PIPELINE["pack"][key] for key in ("cmd", "params", "outs")} | {"deps": ["data"]}
     YAML(typ="safe").dump({"stages": {"pack": stage}}, Path("dvc.yaml"))
+    for source in SOURCES:  # a stage runs the code of its folder
+        Path(source).symlink_to(REPOSITORY / source)
     assert python("-m", "dvc", "init", "--quiet", "--no-scm").returncode == 0
     for side in (8, 12, 8):  # the run cache knows the last one
         write_params({"data.image.size": [side, side], "data.image.fit": "stretch"})

@@ -44,7 +44,7 @@ def _use_own_code(package: Path) -> None:
     """
     folder = Path.cwd()
     files = (package.resolve(), Path(__file__).resolve())
-    sources = [folder.resolve() / source for source in process.SOURCES]
+    sources = [(folder / source).resolve() for source in process.SOURCES]
     foreign = [
         file for file, own in zip(files, sources, strict=True) if not file.is_relative_to(own)
     ]
