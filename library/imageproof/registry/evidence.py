@@ -21,7 +21,7 @@ from imageproof.judge.confidence import answer_sets, coverage_p_value, measure, 
 from imageproof.judge.gate import Check, Contender, Decision, Facts
 from imageproof.judge.gate_checks import decide, right_by_class
 from imageproof.judge.slices import find_slices
-from imageproof.judge.timing import request_times
+from imageproof.judge.timing import latencies
 from imageproof.mlflow.runs import own_tags
 from imageproof.outputs import EVALUATED, SPLIT_TAGS
 from imageproof.project import Project
@@ -151,10 +151,9 @@ def _ask(
     challenger = Contender.answering(name, probabilities, holdout.labels, signature, asked)
     answers: dict[str, Any] = {"latency_ms": {}}
     answers |= _on_holdout(probabilities, holdout, truth, project.confidence.coverage)
-    if project.promote.max_latency_ms is not None:
+    if (limit := project.promote.max_latency_ms) is not None:
         pyfunc = files.load_as_served().predict
-        p95 = {n: request_times(pyfunc, holdout.images, size=n)[1] for n in (1, 100)}
-        answers["latency_ms"] = p95  # by images in a request
+        answers["latency_ms"] = latencies(pyfunc, holdout.images, limit_ms=limit)
     return challenger, answers
 
 
