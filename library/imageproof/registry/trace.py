@@ -35,6 +35,7 @@ class Origin:
     experiment: str
     git_commit: str
     git_dirty: str
+    git_changed: str
     data_md5: str
     splits: dict[str, str]
     lock_md5: str
