@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from ruamel.yaml.error import YAMLError
 
 from imageproof.base import machine, process, repository
-from imageproof.base.errors import IntegrityError, printable
+from imageproof.base.errors import IntegrityError, printable, some
 from imageproof.base.files import flatten, md5, parse_yaml
 from imageproof.base.process import SOURCES
 from imageproof.base.repository import try_git
@@ -34,9 +34,11 @@ def tags(*, stage: str, split: Path) -> dict[str, str]:
     """MLflow tags of a run: code, data, packages, machine, and what started it.
 
     `git_dirty` ignores params.yaml, which the run records, and what the pipeline writes: dvc.lock,
-    artifacts/. A changed data.dvc counts: no commit names its data. `split` has the training rows.
+    artifacts/. A changed data.dvc counts: no commit names its data. `git_changed` names the first
+    files. `split` has the training rows.
     """
     commit = try_git("rev-parse", "HEAD")
+    changed_code = _changed_code() if commit else []
     # data.dvc may name newer data, pulled while the pipeline ran
     split_is_recorded = split.exists() and recorded_outputs().get(split) == md5(split)
     data = recorded_inputs("split").get(DATA, "") if split_is_recorded else ""
@@ -44,7 +46,8 @@ def tags(*, stage: str, split: Path) -> dict[str, str]:
     values = {
         "dvc_stage": stage,
         "git_commit": commit,
-        "git_dirty": str(bool(_changed_code())).lower() if commit else "",
+        "git_dirty": str(bool(changed_code)).lower() if commit else "",
+        "git_changed": some(changed_code),
         "data_md5": data or data_md5() or "untracked",
         **environment(),
         "dvc_exp": experiment,
@@ -207,9 +210,10 @@ def _changed_params() -> str:
     return ""
 
 
-def _changed_code() -> str:
+def _changed_code() -> list[str]:
     """Files that differ from the commit, and untracked ones that Python could import."""
     paths = ("--", ".", ":!params.yaml", f":!{OUTPUTS}", f":!{ARTIFACTS}")
     others = ("--others", "--exclude-standard", "--", *SOURCES, "*.py")
     commands = (("diff", "HEAD", "--name-only", *paths), ("ls-files", *others))
-    return "".join(try_git(*command, failed="unknown") for command in commands)
+    lines = (try_git(*command, failed="unknown").splitlines() for command in commands)
+    return [name for names in lines for name in names]

@@ -12,7 +12,7 @@ from mlflow.artifacts import load_text
 from pydantic import TypeAdapter
 
 from imageproof.base import repository
-from imageproof.base.dataset import EVALUATED
+from imageproof.base.dataset import EVALUATED, Fit
 from imageproof.base.errors import markdown
 from imageproof.base.files import text_sha256
 from imageproof.base.html.templates import templates
@@ -104,7 +104,7 @@ def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
     return {
         "origin": origin,
         "files": files,
-        "treatment": TREATMENTS[origin.params.get("image.fit", "digit")],  # as `served` does
+        "treatment": TREATMENTS[origin.param("image.fit", Fit, "digit")],  # as `served` does
         "metrics": metrics,
         "params": {k: v for k, v in origin.params.items() if k not in ELSEWHERE},
         "restored_from": own_tags(run.data.tags).get("restored_from"),

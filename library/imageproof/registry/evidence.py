@@ -249,6 +249,7 @@ def _commit_finding(tags: Mapping[str, str]) -> str | None:
     if not (commit := tags.get("git_commit")):
         return "no commit recorded"
     if tags.get("git_dirty") != "false":
-        return f"{commit[:12]} with uncommitted changes; commit them, then train again"
+        names = f" ({tags['git_changed']})" if "git_changed" in tags else ""
+        return f"{commit[:12]} with uncommitted changes{names}; commit them, then train again"
     known = repository.try_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
     return None if known else f"{commit[:12]} is unknown here{repository.unshallow()}"

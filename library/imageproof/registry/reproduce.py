@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from dvc.repo import Repo
 from mlflow.artifacts import load_text
+from pydantic import PositiveInt
 
 from imageproof.base import inference, process, repository
 from imageproof.base.commands import CommandFailedError, Commands
@@ -31,7 +32,8 @@ def reproduce_version(uri: str, project: Project, *, tolerance: float) -> str:
         found = f"trained with uncommitted changes on {origin.git_commit[:12] or 'no commit'}"
         raise IntegrityError(f"{origin.uri}: {found}; no commit holds its code")
     check_gate_record(origin)
-    name, own_threads = str(origin.params["model"]), int(origin.params["threads"])
+    name = origin.param("model", str)
+    own_threads = origin.param("threads", PositiveInt)
     with served(origin.uri, threads=own_threads) as model, scratch() as temporary:
         folder = temporary / "project"
         try:

@@ -33,6 +33,6 @@ class Served:
 def served(uri: str, *, threads: int) -> Iterator[Served]:
     """The version at `models:/…`; IntegrityError if run or files are gone, changed or no model."""
     origin = find_origin(uri)
-    fit = origin.params.get("image.fit", "digit")  # as it was where none is recorded
+    fit = origin.param("image.fit", Fit, "digit")  # as it was where none is recorded
     with fetched(origin.uri, origin.model_sha256) as files:
         yield Served(origin, files, files.load(threads=threads), fit, threads)

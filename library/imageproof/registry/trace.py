@@ -8,6 +8,7 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.artifacts import load_text
 from mlflow.exceptions import MlflowException
+from pydantic import TypeAdapter, ValidationError
 
 from imageproof.base.errors import IntegrityError, one_line
 from imageproof.base.files import text_sha256
@@ -34,6 +35,7 @@ class Origin:
     experiment: str
     git_commit: str
     git_dirty: str
+    git_changed: str
     data_md5: str
     splits: dict[str, str]
     lock_md5: str
@@ -53,6 +55,20 @@ class Origin:
     @property
     def uri(self) -> str:
         return f"models:/{self.model}/{self.version}"
+
+    def param(self, key: str, kind: Any, default: Any = None) -> Any:
+        """A param of the training; IntegrityError if it is not of this kind.
+
+        Whoever can write into MLflow's database can forge it.
+        """
+        value = self.params.get(key, default)
+        try:
+            return TypeAdapter(kind).validate_python(value)
+        except ValidationError:
+            found = f"the param {key} is {value!r} in its run {self.run_id}"
+            raise IntegrityError(
+                f"{self.uri}: {found}; no training logs that; train it again"
+            ) from None
 
 
 def find_origin(uri: str) -> Origin:

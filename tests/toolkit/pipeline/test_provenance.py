@@ -72,6 +72,7 @@ def test_git_dirty(repository: Path, file: str, dirty: str) -> None:
     with Path(file).open("a") as text:
         text.write("# changed\n")
     assert tags()["git_dirty"] == dirty
+    assert tags().get("git_changed", "") == (file if dirty == "true" else "")
 
 
 @pytest.mark.parametrize("pointer", [None, "outs: []\n", "outs: [: :\n"])

@@ -1,5 +1,8 @@
 """Hand-made ONNX models: none becomes champion that answers a request in its own way."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -13,11 +16,11 @@ from support import finding, project_with
 
 from digits.project import load_project
 from imageproof.artifacts import LAYOUT
-from imageproof.base.errors import DataError, IntegrityError
+from imageproof.base.errors import BusyError, DataError, IntegrityError
 from imageproof.registry import promotion
 from imageproof.registry.evidence import judge_by_holdout
 from imageproof.registry.served import served
-from imageproof.registry.versions import Registry
+from imageproof.registry.versions import Registry, find
 from imageproof.serve.package import write_package
 
 GRAPH = """
@@ -78,6 +81,17 @@ LOOKED_UP = """
   index = Cast<to: int = 7>(most)
   found = Gather(table, index)
   moved = Add(logits, found)
+  probabilities = Softmax(moved)
+"""
+SLOW = """
+  zero_logits = Sub(logits, logits)
+  count = Constant<value_int: int = 1000>()
+  going = Constant<value: tensor = bool {1}>()
+  last = Loop<body: graph = turn (int64 i, bool on, float[n,10] x) => (bool on_, float[n,10] y) {
+    on_ = Identity(on)
+    y = Abs(x)
+  }>(count, going, zero_logits)
+  moved = Add(logits, last)
   probabilities = Softmax(moved)
 """
 RESERVED = (
@@ -152,8 +166,27 @@ def hand_made(
 
 @pytest.fixture
 def promote(ring):
-    judge = partial(judge_by_holdout, project=project_with({"promote.max_latency_ms": None}))
-    return partial(promotion.promote, name=NAME, judge=judge)
+    return partial(promotion.promote, name=NAME, judge=gate(max_latency_ms=None))
+
+
+def gate(*, max_latency_ms):
+    project = project_with({"promote.max_latency_ms": max_latency_ms})
+    return partial(judge_by_holdout, project=project)
+
+
+@pytest.fixture
+def busy():
+    """One processor for this process and two others that always work."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("this system cannot bind a process to a processor")
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    yield
+    for other in others:
+        other.kill()
+        other.wait()
+    os.sched_setaffinity(0, before)
 
 
 @pytest.mark.parametrize("model", GOOD)
@@ -190,3 +223,13 @@ def test_unsound_model_is_not_packaged(ring):
     )
     assert line.startswith(start)
     assert not Path("package").exists()
+
+
+@pytest.mark.slow
+def test_latency_on_a_busy_machine_is_not_judged(ring, busy):
+    work = partial(promotion.promote, fighter(network=hand_made(SLOW)), NAME)
+    line = finding(BusyError, partial(work, judge=gate(max_latency_ms=0.001)))
+    assert line.startswith("promote.max_latency_ms: not measured, as this machine is busy: ")
+    assert Registry(NAME).champion() is None
+    assert "digits.gate" not in find(f"models:/{NAME}/1").tags
+    assert work(judge=gate(max_latency_ms=10_000)).move

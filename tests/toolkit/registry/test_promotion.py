@@ -153,6 +153,12 @@ class TestPromote:
             assert promote(fighter(**tags)).decision.failed == [refused_by]
         assert Registry(NAME).champion() is None
 
+    def test_uncommitted_files_are_named(self, promote):
+        decision = promote(fighter(git_dirty="true", git_changed="src/a.py, b.py")).decision
+        [check] = [check for check in decision.checks if not check.passed]
+        end = " with uncommitted changes (src/a.py, b.py); commit them, then train again"
+        assert check.found.endswith(end)
+
     def test_data_that_did_not_pass_is_refused(self, promote):
         path = Path("artifacts/validate/result.json")
         write_json(path, {"success": False, "critical": 2})

@@ -1,12 +1,16 @@
 """Reproducing a version: what is refused, the clone, the comparison; see test_end_to_end."""
 
 import platform
+import sqlite3
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import arena
 import numpy as np
+import pytest
 from arena import NAME, accept, fighter
+from mlflow import MlflowClient
 from support import finding, git, run_record
 
 from digits.project import load_project
@@ -16,6 +20,7 @@ from imageproof.base.files import write_json
 from imageproof.registry import promotion, reproduce
 from imageproof.registry.evidence import _commit_finding
 from imageproof.registry.reproduce import compare
+from imageproof.registry.served import served
 from imageproof.registry.trace import find_origin
 
 
@@ -37,6 +42,37 @@ def reproduced(version):
     """The line with which a version is not reproduced."""
     again = partial(reproduce.reproduce_version, f"models:/{NAME}/{version}")
     return finding(IntegrityError, partial(again, load_project(), tolerance=0))
+
+
+def loaded(version):
+    """The line with which a version is not loaded."""
+
+    def load():
+        with served(f"models:/{NAME}/{version}", threads=1):
+            pass
+
+    return finding(IntegrityError, load)
+
+
+@pytest.mark.parametrize(
+    ("value", "param", "work"),
+    [
+        (None, "model is None", reproduced),
+        ("no", "threads is 'no'", reproduced),
+        ("0", "threads is 0", reproduced),
+        ("no", "image.fit is 'no'", loaded),
+    ],
+)
+def test_forged_param_is_a_line(ring, value, param, work):
+    run = fighter()
+    promotion.promote(run, NAME, judge=accept)
+    MlflowClient().log_param(run.run_id, "image.fit", "digit")
+    with closing(sqlite3.connect("mlflow.db")) as store, store:
+        if value is None:
+            store.execute("delete from params")
+        store.execute("update params set value = ? where key = ?", (value, param.split()[0]))
+    start = f"models:/{NAME}/1: the param {param} in its run {run.run_id}; "
+    assert work("1").startswith(start)
 
 
 def test_what_no_commit_holds_is_not_reproducible(ring):
