@@ -63,13 +63,10 @@ def project_root() -> Path:
     return Path(os.environ.get(ROOT, ".")).resolve()
 
 
-def child_environment(
-    *, root: Path | None = None, flow_run: str = "", parent_run: str = ""
-) -> dict[str, str]:
-    """`os.environ` for a child: our DVC, Prefect and MLflow context removed, the given one set."""
+def child_environment(*, flow_run: str = "") -> dict[str, str]:
+    """`os.environ` for a child: our DVC, Prefect and MLflow context removed, the flow run set."""
     others = {k: v for k, v in os.environ.items() if not k.startswith(_CONTEXT)}
-    context = {ROOT: str(root or ""), FLOW_RUN: flow_run, PARENT_RUN: parent_run}
-    return others | {name: value for name, value in context.items() if value}
+    return others | ({FLOW_RUN: flow_run} if flow_run else {})
 
 
 def spare_the_collector() -> None:
