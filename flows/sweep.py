@@ -1,119 +1,128 @@
-"""The `sweep` flow: hyper-parameter search, its trials on this machine or on a Dask cluster."""
+"""The `sweep` flow: Optuna searches settings; each trial is a training in a process of its own."""
 
-from argparse import SUPPRESS, ArgumentParser
+import ast
+import os
+import shlex
+import sys
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from prefect import flow, get_run_logger, runtime, task
-from prefect.cache_policies import NO_CACHE
+import cloudpickle  # type: ignore[import-untyped]
+import optuna
+from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
-from pydantic import Field
+from pydantic import PositiveInt
 
 from digits import params
 from digits.project import as_project
-from imageproof.artifacts import split_path
-from imageproof.base.commands import LONG_GRACE_S, Commands
-from imageproof.base.errors import ImageproofError
+from digits.stages import train as stage
+from imageproof.artifacts import LAYOUT, split_path
+from imageproof.base import process
+from imageproof.base.errors import IntegrityError
+from imageproof.base.files import md5, read_yaml, text_sha256
 from imageproof.base.machine import processors
-from imageproof.base.params_yaml import read
-from imageproof.dvc.provenance import recorded_outputs
-from imageproof.mlflow import store
-from imageproof.prefect.commands import Dvc
+from imageproof.base.params_yaml import read, set_keys
+from imageproof.dvc import provenance
+from imageproof.mlflow import live, runs, store
 from imageproof.prefect.lifecycle import VERSION, in_project, run_as_program
-from imageproof.prefect.stages import task_runner
+from imageproof.prefect.stages import run_script
+
+SETTINGS = "DIGITS_TRIAL"  # environment variable: what a trial needs to know
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # which Dask's workers lack
 
 
 @flow(name="sweep", version=VERSION)
 @in_project
 def sweep(
-    model: str,
-    space: str,
-    trials: Annotated[int, Field(ge=1)] = 20,
-    seeds: Annotated[int, Field(ge=2)] = 3,
-    study: str = "",
-    parallel: Annotated[int, Field(ge=0)] = 0,
-    scheduler: str = "",
-    remote: str = "",
-    storage: str = "",
+    model: str, space: str, trials: PositiveInt = 20, scheduler: str = "", storage: str = ""
 ) -> State:
-    """Search the settings of a model that give the best validation accuracy.
+    """Search the settings of a Keras model that give the best validation accuracy.
 
     Args:
         model: Whose settings are searched.
         space: A YAML file: which keys of `train.<model>` vary, and in which range.
-        trials: How many to run; a study that exists gets this many more.
-        seeds: At the end, compare the best settings with the defaults over so many seeds.
-        study: Name by which a later sweep continues this one; default: the model's.
-        parallel: Trials at a time on this machine; 0: as many as fit the cores.
+        trials: How many to run; a study of the same data, params and space gets this many more.
         scheduler: Address of a Dask scheduler whose workers run in clones of this project.
-        remote: DVC remote from which these get the splits, which are pushed to it first.
         storage: Optuna's database URL, which all trials reach; default: SQLite in this folder.
     """
-    # here, because not everybody installs Optuna
-    from digits.sweep import trial
-    from digits.sweep.search import search
+    from train import train  # here, because Dask gets this module, and its workers lack that one
 
-    # here, because Dask gets this flow, and its workers do not know the file
-    from train import train
-
-    raw, root = read(), Path.cwd()
-    checked = params.check(raw)
-    checked.recipe(model)
-    varied = trial.read_space(Path(space), model=model, raw=raw)
-    store.connect(as_project(checked).part("sweeps"))
-    split = train(targets=["split"], return_state=True)
-    if not split.is_completed():
-        raise ImageproofError(*str(split.message).splitlines())
-    if remote:  # from which the workers get it
-        Dvc().other("push", "--quiet", "--remote", remote, "split")
+    settings = {"model": model, "space": read_yaml(Path(space)), "params": read()}
+    project = as_project(_params(optuna.create_study().ask(), settings))  # fails on a wrong key
+    train(targets=["split"])
+    settings["splits"] = {name: md5(split_path(name)) for name in stage.FITTED_ON}
+    # the accuracies of a study have data, params and space in common
+    name = f"{project.name}/{model}-{text_sha256(repr(settings))[:8]}"
     Path(".state").mkdir(exist_ok=True)
-    recorded = recorded_outputs()
-    spec = trial.Spec(
-        model=model,
-        raw=raw,
-        study=f"{checked.project.name}/{study or model}",  # the storage may be others' too
-        storage=storage or f"sqlite:///{root}/.state/sweeps.db",
-        space=varied,
-        splits={name: recorded[split_path(name)] for name in trial.FITTED_ON},
-        remote=remote,
-        tracking_uri=store.tracking_uri(),
-        flow_run=str(runtime.flow_run.id),
-    )
-    commands = Commands()
-    ours = None if scheduler else commands  # for it cannot be sent to another process
-
-    @task(name="trial", task_run_name="{settings[name]}", cache_policy=NO_CACHE)
-    def train_one(settings: dict[str, Any]) -> float | None:
-        return trial.run(trial.Spec(**settings), get_run_logger().info, ours)
-
-    at_once = parallel or max(1, processors() // checked.train.threads)
-    with task_runner(scheduler, at_once) as runner:
-
-        def train_all(specs: list[trial.Spec]) -> list[Any]:
-            plain = [{"settings": spec.model_dump()} for spec in specs]
-            futures = [runner.submit(train_one, each, dependencies={}) for each in plain]
-            return [future.result(raise_on_failure=False) for future in futures]
-
-        try:
-            verdict, best = search(spec, train_all, trials=trials, seeds=seeds)
-        finally:
-            commands.stop(grace_s=LONG_GRACE_S)
-    get_run_logger().info("%s\n%s", verdict, best)
-    return Completed(message=f"{verdict}\n{best}")
+    storage = storage or f"sqlite:///{Path.cwd()}/.state/sweeps.db"
+    settings["study"] = {"study_name": name, "storage": storage}
+    study = optuna.create_study(**settings["study"], load_if_exists=True, direction="maximize")
+    with runs.active_run(
+        name,
+        what="Search for better params, by the flow `sweep`; its child runs are its trials.",
+        experiment=project.part("sweeps"),
+        params={"model": model} | {f"space.{k}": str(v) for k, v in settings["space"].items()},
+        tags={},
+    ) as run:
+        variables = {SETTINGS: repr(settings), process.PARENT_RUN: run.info.run_id}
+        variables["MLFLOW_TRACKING_URI"] = store.tracking_uri()
+        at_once = max(1, processors() // project.threads)
+        run_script("flows/sweep.py", variables, times=trials, scheduler=scheduler, at_once=at_once)
+        best = study.best_trial
+        keys = [shlex.quote(f"++train.{model}.{key}={value}") for key, value in best.params.items()]
+        message = f"trial {best.number}: val_accuracy {best.value:.4f}\n"
+        message += f"dvc exp run -S {' -S '.join(keys)}"
+        runs.log_text(f"{message}\n", "best.txt")
+    return Completed(message=message)
 
 
-def _arguments() -> dict[str, str]:
-    """The flow's parameters by the command line, with the words of its docstring."""
-    parser = ArgumentParser(description="Search the settings of a model, as the flow `sweep` does.")
-    for name, about in sweep.parameters.properties.items():
-        option = name if name in sweep.parameters.required else f"--{name}"
-        default = f" [default: {about['default']}]" if about.get("default") else ""
-        words = " ".join(about["description"].split()) + default
-        parser.add_argument(option, help=words, default=SUPPRESS, metavar=name.upper())
-    return vars(parser.parse_args())
+def _params(trial: optuna.Trial, settings: dict[str, Any]) -> params.Params:
+    """params.yaml with values that Optuna proposes, from ranges and lists of choices."""
+    raw = deepcopy(settings["params"])
+    for key, entry in settings["space"].items():
+        if isinstance(entry, list):
+            # as text, because Optuna stores neither lists nor mappings
+            choices = {"null" if choice is None else str(choice): choice for choice in entry}
+            value = choices[trial.suggest_categorical(key, [*choices])]
+        else:
+            kind = "int" if all(isinstance(n, int) for n in entry.values()) else "float"
+            value = getattr(trial, f"suggest_{kind}")(key, **entry)
+        set_keys(raw, {f"train.{settings['model']}.{key}": value})
+    return params.check(raw)
+
+
+def _run_trial() -> None:
+    settings = ast.literal_eval(os.environ[SETTINGS])
+    sampler = optuna.samplers.TPESampler(constant_liar=True)  # so that parallel trials differ
+    study = optuna.load_study(**settings["study"], sampler=sampler)
+    study.optimize(lambda trial: _train(trial, settings), n_trials=1)
+
+
+def _train(trial: optuna.Trial, settings: dict[str, Any]) -> float:
+    """The validation accuracy of a training, which is a run of MLflow."""
+    if any(md5(split_path(name)) != digest for name, digest in settings["splits"].items()):
+        raise IntegrityError("artifacts/split: is not that of the sweep; `dvc pull` brings it")
+    data, validation = (LAYOUT.read_split(name).data for name in stage.FITTED_ON)
+    checked, model = _params(trial, settings), settings["model"]
+    project = as_project(checked)
+    with process.quiet_tensorflow(checked.train.threads):
+        from imageproof.keras.checkpoint import Checkpoint
+    with live.training_run(
+        f"trial {trial.number}",
+        replace(project, name=project.part("sweeps")),
+        what=f"Trial of `{model}` in the sweep that is its parent run.",
+        params=checked.of_training(model),
+        tags={"model": model} | provenance.tags(stage=f"sweep@{model}", split=split_path("train")),
+    ) as run:
+        clock, *_ = stage.fit(checked, model, data, validation, run, Checkpoint())
+    kept = checked.recipe(model).fit.kept_epoch(clock.history)
+    return float(clock.history[kept]["val_accuracy"])
 
 
 if __name__ == "__main__":
-    arguments = _arguments()
-    run_as_program(lambda: sweep(**arguments, return_state=True))
+    if SETTINGS in os.environ:
+        process.run_stage(_run_trial)
+    run_as_program(lambda: sweep(*sys.argv[1:], return_state=True))

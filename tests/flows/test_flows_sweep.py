@@ -1,5 +1,7 @@
-"""The `sweep` flow on a real Dask cluster, whose workers have clones of their own."""
+"""The `sweep` flow: Optuna's study on SQLite, trainings as trials, here and on a Dask cluster."""
 
+import shlex
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -9,16 +11,17 @@ from typing import Any
 import optuna
 import pytest
 from mlflow import MlflowClient
-from services import dask
+from services import dask, running
 from small_project import run
-from support import SMALL, write_params, write_project
+from support import PARAMS, REPOSITORY, SMALL, until, write_params, write_project
 
+import sweep as module
 from digits.params import Params
 from imageproof.base.dataset import Dataset
+from imageproof.base.files import read_yaml
+from imageproof.base.params_yaml import at, read
 from imageproof.mlflow import store
 from sweep import sweep
-
-pytestmark = pytest.mark.slow
 
 PIPELINE = """\
 stages:
@@ -27,6 +30,10 @@ stages:
     outs:
       - artifacts/split/train.npz
       - artifacts/split/validation.npz
+"""
+SPACE = """\
+optimizer.learning_rate: {low: 1e-4, high: 0.1, log: true}
+fit.class_weights: [{3: 2.0}]
 """
 
 
@@ -38,17 +45,19 @@ def sweep_project(
     small_params: Params,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
-    """A DVC project with real digits and a remote, its splits made and committed."""
+    """A DVC project with real digits, its splits made and committed; the current folder."""
     root = workspace / "project"
     root.mkdir()
     monkeypatch.chdir(root)
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)  # for its programs
+    shutil.copytree(REPOSITORY / "flows", root / "flows")
     write_project(digits_8x8, small_params)
     write_params({**SMALL, "train.threads": 1, "train.mlp.fit.epochs": 1})
     (root / "dvc.lock").unlink()
     (root / "dvc.yaml").write_text(PIPELINE)
-    (root / "space.yaml").write_text("optimizer.learning_rate: {low: 1e-4, high: 0.1, log: true}\n")
+    (root / "space.yaml").write_text(SPACE)
     run("git", "init", "-q", cwd=root)
-    for command in ("init", f"remote add far {workspace / 'remote'}", "commit -f split"):
+    for command in ("init", f"remote add -d far {workspace / 'remote'}", "commit -f split", "push"):
         run(sys.executable, "-m", "dvc", *command.split(), "-q", cwd=root)
     for command in ("config user.name t", "config user.email t@t", "add .", "commit -qm x"):
         run("git", *command.split(), cwd=root)
@@ -57,45 +66,104 @@ def sweep_project(
 
 @pytest.fixture
 def scheduler(workspace: Path, sweep_project: Path) -> Iterator[str]:
-    """The address of a Dask scheduler with two workers, each in a clone."""
+    """The address of a Dask scheduler with two workers, each in a clone that has the splits."""
     folders = [workspace / "worker-0", workspace / "worker-1"]
     for folder in folders:
         run("git", "clone", "-q", str(sweep_project), str(folder), cwd=workspace)
+        run(sys.executable, "-m", "dvc", "pull", "-q", cwd=folder)
     with dask(workspace / "scheduler", folders) as address:
         yield address
 
 
-@pytest.mark.timeout(1800)  # six trainings, each in a process of its own
-def test_sweep_on_dask_workers_with_clones(workspace: Path, scheduler: str) -> None:
-    arguments: dict[str, Any] = {"scheduler": scheduler, "remote": "far", "trials": 2, "seeds": 2}
-    state = sweep("mlp", "space.yaml", **arguments, return_state=True)
+def trials() -> list[optuna.trial.FrozenTrial]:
+    """Those of all studies in the project's own storage."""
+    url = "sqlite:///.state/sweeps.db"
+    names = optuna.get_all_study_names(url)
+    return [
+        trial for name in names for trial in optuna.load_study(study_name=name, storage=url).trials
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_sweep_on_dask_workers_with_clones(scheduler: str) -> None:
+    state = sweep("mlp", "space.yaml", trials=2, scheduler=scheduler, return_state=True)
     assert state.is_completed(), state.message
-    assert "standard errors over 2 seeds" in str(state.message)
-    assert "dvc exp run -S train.mlp.optimizer.learning_rate=" in str(state.message)
-    study = optuna.load_study(study_name="digits/mlp", storage="sqlite:///.state/sweeps.db")
-    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 2
-    for worker in ("worker-0", "worker-1"):
-        assert (workspace / worker / "artifacts/split/train.npz").exists()
+    assert [trial.state.name for trial in trials()] == ["COMPLETE"] * 2
     runs = MlflowClient().search_runs([store.connect("digits-sweeps")])
-    names = {run.info.run_name for run in runs}
-    compared = {f"{name}, seed {n}" for name in ("best", "default") for n in (43, 44)}
-    assert names == {"digits/mlp", "trial 0", "trial 1", *compared}
-    assert Counter(run.info.status for run in runs) == {"FINISHED": 7}
-    [parent] = [run.info.run_id for run in runs if run.info.run_name == "digits/mlp"]
-    parents = Counter(run.data.tags.get("mlflow.parentRunId") for run in runs)
-    assert parents == {parent: 6, None: 1}
+    [parent] = [run.info for run in runs if run.info.run_name.startswith("digits/mlp-")]
+    children = {run.info.run_name: run for run in runs if run.info is not parent}
+    assert children.keys() == {"trial 0", "trial 1"}
+    assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {parent.run_id}
+    assert Counter(run.info.status for run in runs) == {"FINISHED": 3}
+    assert not any(key.startswith("test") for run in runs for key in run.data.metrics)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_sweep_goes_on(sweep_project: Path) -> None:
+    command = (sys.executable, "flows/sweep.py", "mlp", "space.yaml", "9")
+    with running(*command, cwd=sweep_project) as killed:
+        log = sweep_project.with_suffix(".log")
+        assert until(lambda: "Trial 0 finished" in log.read_text(), seconds=300)
+        started = killed.children(recursive=True)
+        killed.kill()
+        assert until(lambda: not any(process.is_running() for process in started), seconds=60)
+    complete = {trial.number for trial in trials() if trial.state.is_finished()}
+    assert complete
+    state = sweep("mlp", "space.yaml", trials=1, return_state=True)
+    assert state.is_completed(), state.message
+    assert len(complete) < len([trial for trial in trials() if trial.state.is_finished()])
+    best = str(state.message).splitlines()[-1]
+    run(sys.executable, "-m", *shlex.split(best), cwd=sweep_project)
+    assert at(read(), "train.mlp.fit.class_weights") == {3: 2.0}
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("sweep_project")
 def test_sweep_refuses(no_scheduler: str) -> None:
+    Path("typo.yaml").write_text("fit.epoch: [1, 2]\n")
+    Path("small.yaml").write_text("fit.epochs: {low: 0, high: 0}\n")
+    Path("weights.yaml").write_text("fit.class_weights: [{99: 2.0}]\n")
     refused: dict[str, dict[str, Any]] = {
         f"scheduler: no Dask scheduler at {no_scheduler}": {"scheduler": no_scheduler},
-        "'gnn' has no block train.gnn": {"model": "gnn"},
-        "none.yaml: No such file": {"space": "none.yaml"},
-        "Optuna storage of digits/mlp: ": {"storage": "sqlite:////nowhere/at/all.db"},
+        "params.yaml train.gnn: unknown key": {"model": "gnn"},
+        "none.yaml": {"space": "none.yaml"},
+        "params.yaml train.mlp.fit.epoch: unknown key; did you mean epochs?": {
+            "space": "typo.yaml"
+        },
+        "params.yaml train.mlp.fit.epochs: 0: ": {"space": "small.yaml"},
+        "at last: fit.class_weights: class 99 is not one of 0…9": {
+            "space": "weights.yaml",
+            "trials": 1,
+        },
     }
     for message, parameters in refused.items():
         state = sweep(**{"model": "mlp", "space": "space.yaml", **parameters}, return_state=True)
         assert state.is_failed()
         assert message in str(state.message)
         assert len(str(state.message).splitlines()) == 1
+
+
+def test_values_fit_ranges_and_choices() -> None:
+    space = {
+        "optimizer.learning_rate": {"low": 1e-4, "high": 0.1, "log": True},
+        "fit.batch_size": {"low": 32, "high": 128, "step": 32},
+        "build.units": [[512, 256, 64], [128, 64, 32]],
+        "fit.class_weights": [None, "balanced", {3: 2.0}],
+    }
+    settings = {"model": "mlp", "params": PARAMS, "space": space}
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    recipes = [module._params(study.ask(), settings).recipe("mlp") for _ in range(30)]
+    assert all(0.0001 <= recipe.optimizer.learning_rate <= 0.1 for recipe in recipes)
+    assert {recipe.fit.batch_size for recipe in recipes} == {32, 64, 96, 128}
+    assert {tuple(recipe.build.units) for recipe in recipes} == {(512, 256, 64), (128, 64, 32)}
+    assert [*map(str, recipes)]
+    assert {str(recipe.fit.class_weights) for recipe in recipes} == {"None", "balanced", "{3: 2.0}"}
+
+
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_spaces_of_repository(model: str) -> None:
+    space = read_yaml(REPOSITORY / "spaces" / f"{model}.yaml")
+    settings = {"model": model, "params": PARAMS, "space": space}
+    assert module._params(optuna.create_study().ask(), settings)

@@ -79,13 +79,10 @@ def own_code(folder: Path, *more: str) -> str:
     return os.pathsep.join([*sources, *filter(None, more)])
 
 
-def child_environment(
-    *, root: Path | None = None, flow_run: str = "", parent_run: str = ""
-) -> dict[str, str]:
-    """`os.environ` for a child: our DVC, Prefect and MLflow context removed, the given one set."""
+def child_environment(*, flow_run: str = "") -> dict[str, str]:
+    """`os.environ` for a child: our DVC, Prefect and MLflow context removed, the flow run set."""
     others = {k: v for k, v in os.environ.items() if not k.startswith(_CONTEXT)}
-    context = {ROOT: str(root or ""), FLOW_RUN: flow_run, PARENT_RUN: parent_run}
-    return others | {name: value for name, value in context.items() if value}
+    return others | ({FLOW_RUN: flow_run} if flow_run else {})
 
 
 def run_command(command: Any, arguments: Sequence[str], **options: Any) -> None:

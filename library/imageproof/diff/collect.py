@@ -101,10 +101,8 @@ def collect_diff(old: str, new: str | None, layout: Layout) -> Diff:
         for model in dict.fromkeys([*sides["new"].models, *sides["old"].models]):
             present = {name: side for name, side in sides.items() if model in side.models}
             outputs = [side.of_model(model) for side in present.values()]
-            if outputs[1:] == outputs[:1]:
-                diff.models[model] = None
-                continue
-            diff.models[model] = _compare(model, present, gate, diff)
+            same = outputs[1:] == outputs[:1]
+            diff.models[model] = None if same else _compare(model, present, gate, diff)
     return diff
 
 

@@ -46,20 +46,17 @@ def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
 def markdown(diff: Diff) -> str:
     """GitHub's Markdown; without the tables if they make it too long for a comment."""
     template = templates("imageproof.diff").get_template("diff.md.j2")
-    for sections in (_sections(diff), None):
-        text = template.render(**_shown(diff), sections=sections)
-        if len(text) <= MOST_CHARACTERS:
-            break
-    return text
-
-
-def _shown(diff: Diff) -> dict[str, Any]:
-    return {
+    texts: dict[str, Any] = {
         "old": _words(diff.old),
         "new": _words(diff.new),
         "models": diff.models,
         "notes": [_short(note, 400) for note in diff.notes[:MOST_ROWS]],
     }
+    for sections in (_sections(diff), None):
+        text = template.render(**texts, sections=sections)
+        if len(text) <= MOST_CHARACTERS:
+            break
+    return text
 
 
 def _sections(diff: Diff) -> list[Section]:

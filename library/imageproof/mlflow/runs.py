@@ -158,8 +158,8 @@ def send(run_id: str, metrics: list[Metric]) -> None:
     metrics.clear()
 
 
-def log_metrics(metrics: Mapping[str, float], epoch: int | None = None) -> None:
-    mlflow.log_metrics(dict(metrics), step=epoch)
+def log_metrics(metrics: Mapping[str, float]) -> None:
+    mlflow.log_metrics(dict(metrics))
 
 
 def log_datasets(run_id: str, digests: Mapping[str, str], path: Callable[[str], Path]) -> None:

@@ -123,7 +123,7 @@ def is_away(error: BaseException | None) -> bool:
 
 
 def no_answer(uri: str) -> str | None:
-    """Why a database does not answer, or None; MLflow and Optuna would ask again for minutes."""
+    """Why a database does not answer, or None; MLflow would ask again for minutes."""
     from sqlalchemy import NullPool, create_engine, text
 
     try:

@@ -1,16 +1,20 @@
 """The stages of a flow run as Prefect tasks, and where other tasks of a flow run."""
 
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from threading import Semaphore
 from typing import Any
 
-from prefect import task
+from prefect import get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from imageproof.base import process
+from imageproof.base.commands import LONG_GRACE_S, Commands
 from imageproof.base.errors import BusyError, ImageproofError, ServiceError
 from imageproof.dvc.pipeline import Stage
 from imageproof.dvc.repro import NOT_RUN
@@ -85,3 +89,33 @@ def task_runner(scheduler: str, at_once: int = 1) -> Iterator[Any]:
         except OSError:
             raise ServiceError(f"scheduler: no Dask scheduler at {scheduler}") from None
         yield dask
+
+
+def run_script(
+    script: str, variables: Mapping[str, str], *, times: int, scheduler: str, at_once: int
+) -> None:
+    """Run a script of the project so many times, with these environment variables.
+
+    Each time is a task with a process of its own, here or on the workers of a Dask scheduler, in
+    the folders of these. An ImageproofError if it fails each time.
+    """
+    commands = Commands()
+    local = None if scheduler else commands  # for it cannot be sent to another process
+    context = {process.FLOW_RUN: str(runtime.flow_run.id), **variables}
+
+    @task(name=Path(script).stem, cache_policy=NO_CACHE)
+    def run_once() -> None:
+        env = process.child_environment() | context
+        log = get_run_logger().info
+        (local or Commands()).run([sys.executable, script], env=env, on_line=log)
+
+    with task_runner(scheduler, at_once) as runner:
+        try:
+            futures = [runner.submit(run_once, {}, dependencies={}) for _ in range(times)]
+            results = [future.result(raise_on_failure=False) for future in futures]
+        finally:
+            commands.stop(grace_s=LONG_GRACE_S)
+    errors = [result for result in results if isinstance(result, Exception)]
+    if len(errors) == times:
+        reason = [str(errors[-1]), *getattr(errors[-1], "lines", ())][-1].removeprefix("error: ")
+        raise ImageproofError(f"{script}: failed each time, at last: {reason}")

@@ -13,8 +13,6 @@ from imageproof.report.plots import theme
 if TYPE_CHECKING:
     import pandas as pd
 
-History = Sequence[Mapping[str, float]]
-
 
 def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:
     """Accuracy against confidence in bins, with intervals, and the rows of each bin below.
@@ -44,7 +42,10 @@ def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:
 
 
 def learning_curves(
-    histories: Mapping[str, History], *, title: str, kept: Mapping[str, int] | None = None
+    histories: Mapping[str, Sequence[Mapping[str, float]]],
+    *,
+    title: str,
+    kept: Mapping[str, int] | None = None,
 ) -> Figure:
     """Loss and accuracy after each epoch: training dashed, validation solid, a colour per model.
 
