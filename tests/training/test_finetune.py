@@ -151,7 +151,11 @@ def no_weights(path: Path) -> tuple[Path, str]:
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        (not_found, DataError, "not found; `dvc pull` fetches what DVC tracks"),
+        (
+            not_found,
+            DataError,
+            "not found; `dvc pull` fetches it if it is a dep of `train`",
+        ),
         (other_hash, IntegrityError, "which is not weights_sha256"),
         (no_weights, DataError, "cannot be read as weights of MobileNetV3Small: "),
     ],

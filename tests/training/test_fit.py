@@ -278,6 +278,13 @@ def test_grey_images_have_no_saturation(digits_8x8: Dataset) -> None:
     assert message == "augment.saturation: the images are grey, and have none; leave it out"
 
 
+def test_images_too_small_for_a_network_are_one_line(digits_8x8: Dataset) -> None:
+    small = Dataset(np.ascontiguousarray(digits_8x8.images[:, :3, :3]), digits_8x8.labels)
+    message = finding(UsageError, lambda: fit(small, "compact"))
+    assert message.startswith("the network cannot be built for images of 3×3: ")
+    assert message.endswith("; raise data.image.size, or take it out of models")
+
+
 def test_the_one_cycle_rises_to_its_highest_rate_and_falls_to_nothing() -> None:
     from digits.training.fit import learning_rate
 

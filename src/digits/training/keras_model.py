@@ -10,8 +10,8 @@ import numpy as np
 
 from digits.training.fit import compile_model, fit
 from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
-from imageproof.base.dataset import Dataset, Labels, Probabilities
-from imageproof.base.errors import UsageError
+from imageproof.base.dataset import Dataset, Labels, Probabilities, Shape
+from imageproof.base.errors import UsageError, one_line
 from imageproof.keras import devices, export
 from imageproof.keras.batches import batches, in_order
 from imageproof.keras.checkpoint import Checkpoint, State
@@ -61,9 +61,7 @@ def train(
         skip=ITERATIONS * len(checkpoint.state.history),
     )
     with strategy.scope():
-        keras.config.set_dtype_policy(devices.policy(mixed=recipe.fit.mixed_precision))
-        model = file.build(recipe.build, image_shape=data.images.shape[1:], classes=classes)
-        keras.config.set_dtype_policy("float32")
+        model = _built(file, recipe, data.images.shape[1:], classes=classes)
     check_exportable(model)
     _shorten_moving_averages(model, steps=recipe.epochs * len(train_batches))
     clock.start()
@@ -79,6 +77,20 @@ def train(
     _fit_phases(model, file, recipe, fit_once, clock, checkpoint, steps=len(train_batches))
     final = for_inference(model)
     return final, int(final.count_params())
+
+
+def _built(file: Any, recipe: Recipe, shape: Shape, *, classes: int) -> keras.Model:
+    keras.config.set_dtype_policy(devices.policy(mixed=recipe.fit.mixed_precision))
+    try:
+        return file.build(recipe.build, image_shape=shape, classes=classes)
+    except ValueError as error:  # of Keras, as where pooling leaves no pixel
+        size = "×".join(map(str, shape))
+        raise UsageError(
+            f"the network cannot be built for images of {size}: {one_line(error, width=200)}; "
+            "raise data.image.size, or take it out of models"
+        ) from error
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 def class_weights(
