@@ -66,20 +66,18 @@ def _backbone(params: BuildParams, pixels: Model) -> Model:
     """It ends in features (n, height, width, k); errors say what is wrong with its weights."""
     import keras
 
-    network, given = (
-        getattr(keras.applications, params.backbone),
-        f"build.weights: {params.weights}",
-    )
+    network = getattr(keras.applications, params.backbone)
+    where = f"build.weights: {params.weights}"
     if params.weights_sha256 and params.weights:
         if not Path(params.weights).is_file():
-            raise DataError(f"{given}: not found; `dvc pull` fetches what DVC tracks")
-        if (found := sha256(Path(params.weights))) != params.weights_sha256:
-            raise IntegrityError(f"{given}: has the SHA-256 {found}, which is not weights_sha256")
+            raise DataError(f"{where}: not found; `dvc pull` fetches it if it is a dep of `train`")
+        if (digest := sha256(Path(params.weights))) != params.weights_sha256:
+            raise IntegrityError(f"{where}: has the SHA-256 {digest}, which is not weights_sha256")
     try:
         with warnings.catch_warnings(action="ignore"):  # that another size than 224 is unusual
             return network(include_top=False, weights=params.weights, input_tensor=pixels)
     except Exception as error:  # Keras raises bare ones
         reason = one_line(error, width=200)
     if params.weights == "imagenet":
-        raise ServiceError(f"{given}: cannot be fetched ({reason}); a file can be given instead")
-    raise DataError(f"{given}: cannot be read as weights of {params.backbone}: {reason}")
+        raise ServiceError(f"{where}: cannot be fetched ({reason}); a file can be given instead")
+    raise DataError(f"{where}: cannot be read as weights of {params.backbone}: {reason}")

@@ -11,7 +11,7 @@ import numpy as np
 from digits.training.augmentation import augmentation
 from digits.training.fit import compile_model, fit
 from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
-from imageproof.base.dataset import Dataset, Labels, Probabilities
+from imageproof.base.dataset import Dataset, Labels, Probabilities, Shape
 from imageproof.base.errors import UsageError
 from imageproof.keras import devices, export
 from imageproof.keras.batches import batches, in_order
@@ -62,16 +62,7 @@ def train(
         skip=ITERATIONS * len(checkpoint.state.history),
     )
     with strategy.scope():
-        keras.config.set_dtype_policy(devices.policy(mixed=recipe.fit.mixed_precision))
-        try:
-            model = file.build(recipe.build, image_shape=data.images.shape[1:], classes=classes)
-        except ValueError as error:
-            if "output size would be" not in str(error):
-                raise
-            sides = "×".join(map(str, data.images.shape[1:3]))
-            what = f"data.image.size: images of {sides} are too small for this model"
-            raise UsageError(f"{what}; set larger sides, or train another model") from None
-        keras.config.set_dtype_policy("float32")
+        model = _built(file, recipe, data.images.shape[1:], classes=classes)
     check_exportable(model)
     _shorten_moving_averages(model, steps=recipe.epochs * len(train_batches))
     clock.start()
@@ -87,6 +78,20 @@ def train(
     _fit_phases(model, file, recipe, fit_once, clock, checkpoint, steps=len(train_batches))
     final = for_inference(model)
     return final, int(final.count_params())
+
+
+def _built(file: Any, recipe: Recipe, shape: Shape, *, classes: int) -> keras.Model:
+    keras.config.set_dtype_policy(devices.policy(mixed=recipe.fit.mixed_precision))
+    try:
+        return file.build(recipe.build, image_shape=shape, classes=classes)
+    except ValueError as error:
+        if "output size would be" not in str(error):  # of Keras, where pooling leaves no pixel
+            raise
+        sides = "×".join(map(str, shape[:2]))
+        what = f"data.image.size: images of {sides} are too small for this model"
+        raise UsageError(f"{what}; set larger sides, or train another model") from None
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 def class_weights(
