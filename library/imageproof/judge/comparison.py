@@ -72,8 +72,7 @@ def compare_pair(
         share = effective_rows(groups, correlation(change, groups)) / rows
         only = share * len(better_right), share * len(other_right)
         lower, upper = paired_interval(*only, share * rows)
-        p_value, differing = sign_flips(change, groups)
-        p_value = p_value if differing >= FEWEST else None
+        p_value, _ = sign_flips(change, groups)
     within_noise = lower <= 0 or p_value is None or p_value >= SIGNIFICANCE
     ratio = price = None
     if better.train_s and other.train_s:

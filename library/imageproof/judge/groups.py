@@ -19,7 +19,7 @@ Values = NDArray[np.int64] | Hits  # (n,)
 
 def sign_flips(
     differences: Values, groups: Rows, *, alternative: Literal["two-sided", "less"] = "two-sided"
-) -> tuple[float, int]:
+) -> tuple[float | None, int]:
     """P-value of a paired test whose units are groups, and how many groups differ.
 
     `differences` (n,) are 1 where only one model is right, -1 where only the other one is, else 0;
@@ -27,10 +27,13 @@ def sign_flips(
     well have the other sign (Fisher's randomization test). The distribution over all signs is
     exact, by its characteristic function, the product of cosines (Pagano and Tritchler 1983,
     doi:10.1080/01621459.1983.10477990). With each row in a group of its own, it is McNemar's test.
+    There is no p-value of fewer than FEWEST groups.
     """
     sums = _sums(differences, groups)[0].astype(np.int64)
     sizes, counts = np.unique(np.abs(sums[sums != 0]), return_counts=True)
-    total = int(sizes @ counts)
+    differing, total = int(counts.sum()), int(sizes @ counts)
+    if differing < FEWEST:
+        return None, differing
     angles = 2 * np.pi * np.arange(2 * total + 1) / (2 * total + 1)
     waves = np.prod(np.cos(np.outer(sizes, angles)) ** counts[:, None], axis=0)
     chances = np.fft.fftshift(np.fft.fft(waves).real) / len(angles)  # of sums -total…total
@@ -38,7 +41,6 @@ def sign_flips(
     extreme = possible <= sums.sum()
     if alternative == "two-sided":
         extreme = np.abs(possible) >= abs(sums.sum())
-    differing = int(counts.sum())
     return float(np.clip(chances[extreme].sum(), 0.5**differing, 1)), differing
 
 
