@@ -37,11 +37,12 @@ def sign_flips(
     angles = 2 * np.pi * np.arange(2 * total + 1) / (2 * total + 1)
     waves = np.prod(np.cos(np.outer(sizes, angles)) ** counts[:, None], axis=0)
     chances = np.fft.fftshift(np.fft.fft(waves).real) / len(angles)  # of sums -total…total
-    possible = np.arange(-total, total + 1)
-    extreme = possible <= sums.sum()
-    if alternative == "two-sided":
-        extreme = np.abs(possible) >= abs(sums.sum())
-    return float(np.clip(chances[extreme].sum(), 0.5**differing, 1)), differing
+    observed = int(sums.sum())
+    if alternative == "less":
+        p_value = chances[: total + observed + 1].sum()
+    else:  # the distribution is symmetric
+        p_value = 2 * chances[: total - abs(observed) + 1].sum()
+    return float(np.clip(p_value, 0.5**differing, 1)), differing
 
 
 class Intervals:
