@@ -7,12 +7,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, binomtest, t
 
 from imageproof.base.dataset import Hits, Rows
 
 FEWEST = 6  # groups that differ: of fewer no two-sided p-value is below 0.05
 SIDE = 0.025  # of a 95 % interval
+
+# SciPy takes a second to import: functions import it, so that params are read without it.
 
 Values = NDArray[np.int64] | Hits  # (n,)
 
@@ -56,6 +57,8 @@ class Intervals:
         self._correlation = 0.0 if groups is None else correlation(hits, groups)
 
     def of(self, rows: Rows | slice = slice(None)) -> tuple[float, float]:
+        from scipy.stats import binomtest
+
         hits = self._hits[rows]
         if self._groups is None:
             interval = binomtest(int(hits.sum()), len(hits)).proportion_ci()
@@ -76,6 +79,8 @@ def independent(hits: Hits, groups: Rows | None) -> float:
 
 def clopper_pearson(share: float, rows: float) -> tuple[float, float]:
     """The exact interval of a share 0…1 of so many rows, which need not be a whole number."""
+    from scipy.stats import beta
+
     if not 0 <= share <= 1:
         raise ValueError(f"{share} is no share")
     right, wrong = share * rows, (1 - share) * rows
@@ -87,6 +92,8 @@ def clopper_pearson(share: float, rows: float) -> tuple[float, float]:
 def at_least(share: float, rows: float, chance: float) -> float:
     """The probability that so large a share of the rows is right, or a larger one, if `chance` is
     that of each: the binomial distribution, which needs no whole numbers as a beta distribution."""
+    from scipy.stats import beta
+
     right = share * rows
     return float(beta.cdf(chance, right, rows - right + 1)) if right else 1.0
 
@@ -118,6 +125,8 @@ def effective_rows(groups: Rows, correlation: float) -> float:
     Sampling»). That it is estimated from few groups costs rows by Student's t (Korn and Graubard
     1998, «Confidence intervals for proportions with small expected number of positive counts»).
     """
+    from scipy.stats import t
+
     _, sizes = _sums(groups, groups)
     rows, count = len(groups), len(sizes)
     if count < 2:

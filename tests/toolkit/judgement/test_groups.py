@@ -108,7 +108,7 @@ def test_fewer_than_six_groups_give_no_verdict():
     pair = compare_pair(better, worse, truth, groups)
     assert (pair.p_value, pair.within_noise) == (None, True)
     line = verdict(pair)
-    assert line.startswith("no verdict, as fewer than 6 groups differ: a gains 100.0 points over b")
+    assert line.startswith("no verdict, as too few groups differ: a gains 100.0 points over b")
     assert "too few groups" in line
     pair = compare_pair(better, worse, truth, np.arange(100) % 6)
     assert pair.p_value == pytest.approx(2 / 2**6)
