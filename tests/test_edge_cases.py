@@ -131,7 +131,7 @@ def test_never_predicted_class_beside_perfect_model(tracked: Path, digits_8x8: D
     assert first.startswith("cnn is the choice: ")
     assert early == "right on few of the training rows, so more epochs may help: mlp on 10 %"
     assert guess.startswith("hardly better than always naming the most frequent class: mlp is ri")
-    assert weak == "less than half of a class is right: mlp 0.0 % of the test images of class 3"
+    assert weak.startswith("less than half of a class is right: mlp 0.0 % of the test images of ")
     assert misled.startswith("probabilities mislead, as confidence and accuracy are apart on ave")
     assert any(line.startswith("cnn gains ") for line in others)
     assert comparison["models"][0]["test_balanced_accuracy"] == pytest.approx(0.1)
@@ -151,7 +151,7 @@ def test_rows_of_five_writers_prove_nothing(tracked: Path, digits_8x8: Dataset) 
     page = run_stages()
     comparison = read_json(Path("artifacts/compare/comparison.json"), dict)
     assert comparison["pairs"][0]["p_value"] is None
-    line = "no verdict, as fewer than 6 groups differ: cnn gains"
+    line = "no verdict, as too few groups differ: cnn gains"
     assert any(verdict.startswith(line) for verdict in comparison["verdicts"])
     assert "too few groups" in page
     overall = EvaluateOutputs("cnn").read_statistics()["test"]["overall"]

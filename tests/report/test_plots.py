@@ -1,5 +1,7 @@
 """Still pictures: what they show, and that all of it can be read."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -318,6 +320,24 @@ def test_pareto_scale_and_front(slowest, scale):
     assert "svm\n0.9700, 60 s" in texts(figure)
     heights = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert {len(text) for text in heights} == {len("0.970")}
+
+
+def test_pareto_of_times_that_differ_little():
+    seconds = {"mlp": 20.0, "cnn": 22.0, "compact": 18.1, "a_rather_long_name": 20.1}
+    accuracy = dict.fromkeys(seconds, (0.985, 0.965, 0.99))
+    figure = pareto(seconds, accuracy, front=["compact"], title="Accuracy against time")
+    assert_legible(figure)
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[0].texts]
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+
+
+def test_pareto_without_comparable_times():
+    seconds = {"mlp": 30.0, "cnn": 70.0, "svm": 60.0}
+    figure = pareto(seconds, ACCURACY, front=[], title="Accuracy against time")
+    [legend] = figure.legends[0].get_texts()
+    assert legend.get_text() == "no Pareto front: training times cannot be compared"
+    assert figure.axes[0].lines[0].get_xdata().tolist() == []
 
 
 def test_learning_curves():

@@ -29,10 +29,3 @@ def accuracies(behaviour: Mapping[str, float]) -> dict[str, tuple[float, float, 
 
     rows = behaviour.get("effective_images", behaviour["images"])
     return {k: (v, *clopper_pearson(v, rows)) for k, v in behaviour.items() if k not in COUNTS}
-
-
-def fragile(behaviour: Mapping[str, float]) -> dict[str, float]:
-    """The accuracy lost under each disturbance that costs more than 0.1, worst first."""
-    losses = {k: behaviour["clean"] - v for k, v in behaviour.items() if k not in COUNTS}
-    worst_first = sorted(losses, key=lambda name: -losses[name])
-    return {name: losses[name] for name in worst_first if losses[name] > 0.1}

@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 from imageproof.base.dataset import Labels, Probabilities
 
 ECE_BINS = 15
-DRAWS = 20_000  # so that one of many sentences can be sure
 Z_95 = 1.645  # 95 % of a normal distribution lie below
 
 
@@ -23,7 +22,20 @@ def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
 
 
 def chance_calibration_error(probabilities: Probabilities, independent: float = 1.0) -> float:
-    """The `calibration_error` that an honest model exceeds by chance once in 20 times.
+    """The `calibration_error` that an honest model exceeds by chance once in 20 times."""
+    mean, spread = _by_chance(probabilities, independent)
+    return float(mean + Z_95 * spread)
+
+
+def chance_of_error(probabilities: Probabilities, error: float, independent: float) -> float:
+    """The chance that an honest model has such a `calibration_error`, or a larger one."""
+    from scipy.stats import norm
+
+    return float(norm.sf(error, *_by_chance(probabilities, independent)))
+
+
+def _by_chance(probabilities: Probabilities, independent: float) -> tuple[float, float]:
+    """Mean and standard deviation of the `calibration_error` of an honest model.
 
     Outcomes drawn from the model's own probabilities (Bröcker and Smith 2007, «Increasing the
     Reliability of Reliability Diagrams»), approximated: the gap of each bin is half-normal.
@@ -32,23 +44,8 @@ def chance_calibration_error(probabilities: Probabilities, independent: float = 
     confidence = normalised(probabilities).max(axis=1)
     variance = np.bincount(bins_of(confidence), weights=confidence * (1 - confidence))
     gaps = np.sqrt(variance / max(independent, 1e-9)) / len(confidence)
-    mean, spread = np.sqrt(2 / np.pi) * gaps.sum(), np.sqrt((1 - 2 / np.pi) * (gaps**2).sum())
-    return float(mean + Z_95 * spread)
-
-
-def chance_of_error(probabilities: Probabilities, error: float, independent: float = 1.0) -> float:
-    """The chance of such a `calibration_error`, or a larger one, of an honest model.
-
-    As above, but drawn: right answers of each bin by its mean confidence, DRAWS times.
-    """
-    confidence = normalised(probabilities).max(axis=1)
-    _, inside = np.unique(bins_of(confidence), return_inverse=True)
-    rows = np.bincount(inside)
-    means = np.bincount(inside, confidence) / rows
-    counted = np.maximum(1, np.rint(rows * independent)).astype(int)
-    right = np.random.default_rng(0).binomial(counted, np.minimum(means, 1), (DRAWS, len(rows)))
-    errors = np.abs(right / counted - means) @ rows / len(confidence)
-    return float((1 + np.count_nonzero(errors >= error)) / (1 + DRAWS))
+    spread = np.sqrt((1 - 2 / np.pi) * (gaps**2).sum())
+    return float(np.sqrt(2 / np.pi) * gaps.sum()), float(max(spread, 1e-12))
 
 
 def normalised(probabilities: Probabilities) -> NDArray[np.float64]:

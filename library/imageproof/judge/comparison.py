@@ -8,9 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, norm
 
-from imageproof.base.dataset import Rows
-from imageproof.judge.groups import FEWEST, correlation, effective_rows, sign_flips
-
 SIGNIFICANCE = 0.05
 ERRORS_COUNTED_IN = 10_000  # images
 SAME_TIME = 1.05  # a ratio of times below it is printed as 1.0
@@ -51,7 +48,10 @@ class Pair(NamedTuple):
 
 
 def compare_pair(
-    a: Candidate, b: Candidate, reference: NDArray[np.int64], groups: Rows | None = None
+    a: Candidate,
+    b: Candidate,
+    reference: NDArray[np.int64],
+    groups: NDArray[np.int64] | None = None,
 ) -> Pair:
     """Compare two models on the same rows; `reference` int64 (n,) is the truth, n at least 1.
 
@@ -68,12 +68,14 @@ def compare_pair(
         lower, upper = paired_interval(len(better_right), len(other_right), rows)
         p_value = mcnemar_exact(len(better_right), len(other_right))
     else:
+        # without groups this module needs no other one of ours
+        from imageproof.judge.groups import correlation, effective_rows, sign_flips
+
         change = hits[better.name].astype(int) - hits[other.name]
         share = effective_rows(groups, correlation(change, groups)) / rows
         only = share * len(better_right), share * len(other_right)
         lower, upper = paired_interval(*only, share * rows)
-        p_value, differing = sign_flips(change, groups)
-        p_value = p_value if differing >= FEWEST else None
+        p_value, _ = sign_flips(change, groups)
     within_noise = lower <= 0 or p_value is None or p_value >= SIGNIFICANCE
     ratio = price = None
     if better.train_s and other.train_s:
@@ -174,7 +176,7 @@ def verdict(pair: Pair) -> str:
         return f"{both} are equally accurate {evidence}{on_a_tie}"
     line = f"{pair.better} gains {gain} points over {pair.other} {evidence}{time}"
     if pair.p_value is None:
-        return f"no verdict, as fewer than {FEWEST} groups differ: {line}"
+        return f"no verdict, as too few groups differ: {line}"
     return f"no difference beyond noise: {line}" if pair.within_noise else line + price
 
 

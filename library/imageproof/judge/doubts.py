@@ -72,7 +72,10 @@ def weak_class(by_class: Mapping[str, Mapping[str, Any]], rows: float) -> Doubt:
 
 
 def misleading(probabilities: Probabilities, reference: Labels, share: float, remark: str) -> Doubt:
-    """That the calibration error is over MISCALIBRATED; `share` of the rows is independent."""
+    """That the calibration error is over MISCALIBRATED; `share` of the rows is independent.
+
+    The normal approximation has thin tails, for which this margin more than makes up.
+    """
     error = calibration.calibration_error(probabilities, reference)
     p_value = calibration.chance_of_error(probabilities, error - MISCALIBRATED, share)
     sentence = "probabilities mislead, as confidence and accuracy are apart on average"

@@ -166,11 +166,10 @@ def _paired_test(before: Hits, now: Hits, level: float, groups: Rows | None) -> 
     only, only_champion = int((now & ~before).sum()), int((before & ~now).sum())
     p_value, remark = mcnemar_exact(only, only_champion, alternative="less"), ""
     if groups is not None:
-        p_value, differing = sign_flips(now.astype(int) - before, groups, alternative="less")
-        remark = f" by {differing:,} groups that differ"
-        if differing < FEWEST:
-            p_value = 1.0
-            remark += f"; too few groups to tell, {FEWEST} needed"
+        flips, differing = sign_flips(now.astype(int) - before, groups, alternative="less")
+        few = f"; too few groups to tell, {FEWEST} needed" * (flips is None)
+        p_value = 1.0 if flips is None else flips
+        remark = f" by {differing:,} groups that differ{few}"
     found = f"right alone on {only} rows, champion on {only_champion}; worse with p = {p_value:.3g}"
     figures = {"only_challenger": only, "only_champion": only_champion, "worse_p_value": p_value}
     allowed = f"p at least {level:g}"

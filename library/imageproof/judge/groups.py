@@ -7,19 +7,20 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, binomtest, t
 
 from imageproof.base.dataset import Hits, Rows
 
 FEWEST = 6  # groups that differ: of fewer no two-sided p-value is below 0.05
 SIDE = 0.025  # of a 95 % interval
 
+# SciPy takes a second to import: functions import it, so that params are read without it.
+
 Values = NDArray[np.int64] | Hits  # (n,)
 
 
 def sign_flips(
     differences: Values, groups: Rows, *, alternative: Literal["two-sided", "less"] = "two-sided"
-) -> tuple[float, int]:
+) -> tuple[float | None, int]:
     """P-value of a paired test whose units are groups, and how many groups differ.
 
     `differences` (n,) are 1 where only one model is right, -1 where only the other one is, else 0;
@@ -27,19 +28,22 @@ def sign_flips(
     well have the other sign (Fisher's randomization test). The distribution over all signs is
     exact, by its characteristic function, the product of cosines (Pagano and Tritchler 1983,
     doi:10.1080/01621459.1983.10477990). With each row in a group of its own, it is McNemar's test.
+    There is no p-value of fewer than FEWEST groups.
     """
     sums = _sums(differences, groups)[0].astype(np.int64)
     sizes, counts = np.unique(np.abs(sums[sums != 0]), return_counts=True)
-    total = int(sizes @ counts)
+    differing, total = int(counts.sum()), int(sizes @ counts)
+    if differing < FEWEST:
+        return None, differing
     angles = 2 * np.pi * np.arange(2 * total + 1) / (2 * total + 1)
     waves = np.prod(np.cos(np.outer(sizes, angles)) ** counts[:, None], axis=0)
     chances = np.fft.fftshift(np.fft.fft(waves).real) / len(angles)  # of sums -total…total
-    possible = np.arange(-total, total + 1)
-    extreme = possible <= sums.sum()
-    if alternative == "two-sided":
-        extreme = np.abs(possible) >= abs(sums.sum())
-    differing = int(counts.sum())
-    return float(np.clip(chances[extreme].sum(), 0.5**differing, 1)), differing
+    observed = int(sums.sum())
+    if alternative == "less":
+        p_value = chances[: total + observed + 1].sum()
+    else:  # the distribution is symmetric
+        p_value = 2 * chances[: total - abs(observed) + 1].sum()
+    return float(np.clip(p_value, 0.5**differing, 1)), differing
 
 
 class Intervals:
@@ -53,6 +57,8 @@ class Intervals:
         self._correlation = 0.0 if groups is None else correlation(hits, groups)
 
     def of(self, rows: Rows | slice = slice(None)) -> tuple[float, float]:
+        from scipy.stats import binomtest
+
         hits = self._hits[rows]
         if self._groups is None:
             interval = binomtest(int(hits.sum()), len(hits)).proportion_ci()
@@ -73,6 +79,8 @@ def independent(hits: Hits, groups: Rows | None) -> float:
 
 def clopper_pearson(share: float, rows: float) -> tuple[float, float]:
     """The exact interval of a share 0…1 of so many rows, which need not be a whole number."""
+    from scipy.stats import beta
+
     if not 0 <= share <= 1:
         raise ValueError(f"{share} is no share")
     right, wrong = share * rows, (1 - share) * rows
@@ -84,6 +92,8 @@ def clopper_pearson(share: float, rows: float) -> tuple[float, float]:
 def at_least(share: float, rows: float, chance: float) -> float:
     """The probability that so large a share of the rows is right, or a larger one, if `chance` is
     that of each: the binomial distribution, which needs no whole numbers as a beta distribution."""
+    from scipy.stats import beta
+
     right = share * rows
     return float(beta.cdf(chance, right, rows - right + 1)) if right else 1.0
 
@@ -115,6 +125,8 @@ def effective_rows(groups: Rows, correlation: float) -> float:
     Sampling»). That it is estimated from few groups costs rows by Student's t (Korn and Graubard
     1998, «Confidence intervals for proportions with small expected number of positive counts»).
     """
+    from scipy.stats import t
+
     _, sizes = _sums(groups, groups)
     rows, count = len(groups), len(sizes)
     if count < 2:

@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 from imageproof.base.dataset import Hits, Rows
 from imageproof.base.errors import cut, printable
-from imageproof.judge.groups import FEWEST, Intervals, sign_flips
+from imageproof.judge.groups import Intervals, sign_flips
 
 MIN_ROWS = 10  # of a slice
 MAX_SLICES = 1000
@@ -94,7 +94,7 @@ def slice_loss(
     that this is no chance: p at most LEVEL / k. By Tarone (1990, doi:10.2307/2531456) k counts
     only slices in which so many answers differ that p could be that small. So a model that is worse
     in no slice fails with a chance of at most LEVEL, however many slices there are. With groups the
-    test is `sign_flips`, of slices in which at least FEWEST groups differ.
+    test is `sign_flips`, of slices in which enough groups differ.
     """
     gained, lost = (
         np.array([np.count_nonzero(only[own]) for own in slices.values()])
@@ -107,7 +107,7 @@ def slice_loss(
         flips = [
             sign_flips(change[own], groups[own], alternative="less") for own in slices.values()
         ]
-        tests = [(p, n) if n >= FEWEST else (1.0, 0) for p, n in flips]
+        tests = [(1.0, 0) if p is None else (p, n) for p, n in flips]
         p_values, differing = np.array(tests).T
     least = 0.5**differing
     tested = next(k for k in range(1, len(losses) + 1) if (least <= LEVEL / k).sum() <= k)

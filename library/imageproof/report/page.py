@@ -11,7 +11,7 @@ import pandas as pd
 
 from imageproof.artifacts import run_page
 from imageproof.base.html.templates import p_value, templates
-from imageproof.judge.behaviour import accuracies, fragile, words
+from imageproof.judge.behaviour import accuracies, words
 from imageproof.judge.caret import Figures, Statistics, as_tables, label_of
 from imageproof.judge.confusion import MANY_CLASSES
 from imageproof.judge.leaderboard import MEANINGS
@@ -82,7 +82,7 @@ def render(content: ReportContent) -> str:
         heading: {model: cells[key] for model, cells in content.table.items()}
         for key, heading in IN_SHORT.items()
     }
-    of_models = overall, by_class, most_confused, as_tables, accuracies, fragile, weakest
+    of_models = overall, by_class, most_confused, as_tables, accuracies, weakest
     functions = *of_models, words, run_page
     named = {each.__name__: each for each in functions}
     meanings = defaultdict(str, MEANINGS)

@@ -65,7 +65,7 @@ def main() -> None:
         for row in rows
     }
     write_json(artifacts.COMPARE / "metrics.json", metrics)
-    draw(rows, evaluated)
+    draw(rows, evaluated, comparable=not uncomparable(rows))
 
 
 def said(
@@ -77,8 +77,6 @@ def said(
 ) -> list[str]:
     """The comparison in words: which model to take, what to doubt of each, and every two."""
     seconds = {row.model: timing.comparable_s(row.elapsed_s, row.shared_cores) for row in rows}
-    runs = {model: artifacts.TrainOutputs(model).read_run() for model in evaluated}
-    processors = {model: run.tags.get("cpu", "") for model, run in runs.items()}
     summary = LAYOUT.read_split_summary()
     names = [*evaluated[rows[0].model].read_statistics()["test"]["by_class"]]
     train_rows = summary["rows"]["train"]
@@ -89,8 +87,7 @@ def said(
         *([comparison.choice(pairs, seconds)] if pairs else []),
         *doubts.beyond_chance(held_against),
         *map(comparison.verdict, pairs),
-        *leaderboard.shared_times(rows),
-        *leaderboard.other_processors(processors),
+        *uncomparable(rows),
         *artifacts.copies_found(summary),
         *few_rows.few_holdout_rows(summary, params.promote, names),
     ]
@@ -114,13 +111,21 @@ def doubts_of(
     ]
 
 
-def draw(rows: Sequence[Row], evaluated: Evaluated) -> None:
+def uncomparable(rows: Sequence[Row]) -> list[str]:
+    """Why training times cannot be compared."""
+    runs = {row.model: artifacts.TrainOutputs(row.model).read_run() for row in rows}
+    processors = {model: run.tags.get("cpu", "") for model, run in runs.items()}
+    return [*leaderboard.shared_times(rows), *leaderboard.other_processors(processors)]
+
+
+def draw(rows: Sequence[Row], evaluated: Evaluated, *, comparable: bool) -> None:
     """Draw accuracy against time and the learning curves; write what DVC plots."""
     models = [*evaluated]
     overall = {m: each.read_statistics()["test"]["overall"] for m, each in evaluated.items()}
     shares = {model: tuple(of[end] for end in ACCURACY) for model, of in overall.items()}
     times = {row.model: row.elapsed_s for row in rows}
-    front = comparison.pareto_front({r.model: (r.test_accuracy, r.elapsed_s) for r in rows})
+    points = {row.model: (row.test_accuracy, row.elapsed_s) for row in rows}
+    front = comparison.pareto_front(points) if comparable else []
     title = "Test accuracy against training time"
     save(pareto(times, shares, front=front, title=title), artifacts.COMPARE / "pareto.png")
     histories = {model: artifacts.TrainOutputs(model).read_history() for model in models}
