@@ -7,6 +7,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.dataset as ds
 from fsspec.core import strip_protocol  # type: ignore[import-untyped]
 
 from imageproof.base.errors import DataError, ImageproofError, ServiceError, UsageError, one_line
@@ -73,17 +75,10 @@ def _is_tracked(path: Path) -> bool:
 
 
 def stored_files(address: str) -> list[str]:
-    """The files at or below an absolute address, sorted."""
+    """The files at or below an absolute address, sorted; no names with a dot or an underscore."""
     with filesystem_of(address) as (filesystem, name):
         filesystem.invalidate_cache()
-        # names with a dot or an underscore are left out as by Spark, Dask and Arrow
-        paths = [
-            path
-            for path in sorted(filesystem.find(name))
-            if not any(part.startswith((".", "_")) for part in path[len(name) :].split("/"))
-        ]
-        if not paths:
-            raise DataError(f"{address}: not found, or an empty folder")
+        paths = sorted(ds.dataset(name, pa.schema([]), "csv", filesystem).files)
         return [*map(filesystem.unstrip_protocol, paths)] if "://" in address else paths
 
 

@@ -73,10 +73,9 @@ class Protocol(HttpToolsProtocol):
 
     def _unsupported_upgrade_warning(self) -> None:
         """Begin again without `Upgrade`: else httptools reads no body, and nothing that follows."""
-        error = sys.exception()
-        if self._is_upgrade() and error:
-            method = self.parser.get_method()
-            lines = [b"%s %s HTTP/1.1" % (method, self.url)]
+        error: Any = sys.exception()
+        if self._is_upgrade():
+            lines = [b"%s %s HTTP/1.1" % (self.parser.get_method(), self.url)]
             lines += [b"%s: %s" % line for line in self.headers if line[0] != b"upgrade"]
             self._again = b"\r\n".join([*lines, b"", self._data[error.args[0] :]])
             self.parser = httptools.HttpRequestParser(self)
