@@ -1,7 +1,7 @@
 """The history of the champion's alias, which MLflow does not keep.
 
-Each move is stored twice: a short tag on the registered model (what, when, who), and the full record
-as a tag on the version.
+Each move is stored twice: a short tag on the registered model (what, when, who), and the full
+record as a tag on the version.
 """
 
 import re
