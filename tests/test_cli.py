@@ -92,9 +92,12 @@ def test_folder_without_project_is_one_line(workspace: Path, arguments: str) -> 
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
 
 
-def test_file_that_is_not_there_is_one_line(workspace: Path) -> None:
-    done = digits("stats", "none.csv")
-    assert (done.returncode, done.stderr) == (3, "error: none.csv: not found\n")
+@pytest.mark.parametrize(
+    ("path", "said"), [("none.csv", "not found"), (".", "is a folder; a file is allowed")]
+)
+def test_path_of_no_file_is_one_line(workspace: Path, path: str, said: str) -> None:
+    done = digits("stats", path)
+    assert (done.returncode, done.stderr) == (3, f"error: {path}: {said}\n")
 
 
 def test_an_error_is_one_line_and_debug_adds_the_traceback(workspace: Path) -> None:

@@ -60,6 +60,13 @@ def test_new_refuses(name: str, said: str, tmp_path: Path, monkeypatch: pytest.M
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
 
+def test_new_within_this_repository_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    line = finding(UsageError, lambda: create(Path("artifacts/boots")))
+    assert line == "artifacts/boots: is within this repository; choose another, such as ../boots"
+    assert not Path("artifacts/boots").exists()
+
+
 @pytest.fixture
 def without_author(monkeypatch: pytest.MonkeyPatch) -> None:
     """Git that knows no name of who commits, and does not guess one."""

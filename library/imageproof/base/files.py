@@ -126,6 +126,8 @@ def reading_as(form: str, path: Path | str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise DataError(f"{error.filename or path}: not found") from None
+    except IsADirectoryError as error:
+        raise DataError(f"{error.filename or path}: is a folder; a file is allowed") from None
     except Exception as error:
         if getattr(error, "errno", 0) == errno.ENOSPC:  # of what is unpacked, not of this file
             raise

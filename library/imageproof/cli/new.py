@@ -54,6 +54,8 @@ def create(target: Path) -> str:
         raise UsageError(f"{root}: is no repository of {project_name()}; run {command} in one")
     name = target.resolve().name
     _check(name, tracked)
+    if target.resolve().is_relative_to(root):
+        raise UsageError(f"{target}: is within this repository; choose another, such as ../{name}")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target}: exists and is not empty; choose a new folder")
     if git(root, "status", "--porcelain", "--", LIBRARY):

@@ -110,10 +110,10 @@ def training_run(
     The run with the id `resume` goes on, if it is still there. ServiceError if the tracking store
     cannot be used; one that is away raises nothing.
     """
+    tags = {**tags, "colour": colour_of(name, project.models)}
     with store.service_errors():
         start = partial(runs.start, name, what=what, tags=tags, experiment=project.name, view=True)
-        start = partial(start, colour=colour_of(name, project.models), resume=resume)
-        live = LiveRun(partial(start, system_metrics=project.system_metrics))
+        live = LiveRun(partial(start, system_metrics=project.system_metrics, resume=resume))
         with runs.ending(live.end):
             live.attempt(lambda: mlflow.set_tag(runs.tag(runs.TRAINING), live.run_id))
             live.attempt(lambda: mlflow.log_params(dict(params)))

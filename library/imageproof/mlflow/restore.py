@@ -93,6 +93,7 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     foreign = root == Path() and not provenance.is_committed(outputs.run)
     _check_record(record, project, model, root)
     tags = {**record.tags, runs.TRAINING: record.run_id, "restored_from": record.run_id}
+    tags["colour"] = colour_of(model, project.models)
     if foreign:
         tags["outputs"] = UNCOMMITTED
     recorded = provenance.recorded_outputs(root)
@@ -106,12 +107,7 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     history = [each for epoch, metrics in epochs for each in runs.metrics_at(epoch, metrics)]
     what = f"Logged again from DVC's files; trained as run `{record.run_id}`."
     with runs.active_run(
-        record.name,
-        what=what,
-        params=record.params,
-        tags=tags,
-        experiment=project.name,
-        colour=colour_of(model, project.models),
+        record.name, what=what, params=record.params, tags=tags, experiment=project.name
     ) as active:
         run_id = active.info.run_id
         runs.send(run_id, history)

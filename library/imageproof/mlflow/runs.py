@@ -26,8 +26,8 @@ from imageproof.dvc.revision import remote_address
 from imageproof.mlflow import store
 
 PARAMS_FILE = "params.yaml"
-MLFLOWS_OWN = {"git_commit": MLFLOW_GIT_COMMIT}  # where it has one
-COLOUR = "mlflow.runColor"  # tag of a run, which MLflow's pages read; documented nowhere
+# where it has one; its pages read the colour, `#RRGGBB`, which is documented nowhere
+MLFLOWS_OWN = {"git_commit": MLFLOW_GIT_COMMIT, "colour": "mlflow.runColor"}
 TRAINING = "training"  # tag of a run and of those restored from it: the id of the first
 
 
@@ -63,27 +63,23 @@ def start(
     view: bool = False,
     system_metrics: bool = False,
     resume: str = "",
-    colour: str = "",
 ) -> ActiveRun:
     """Start a run and make it the active one. Under `mlflow run` it is a child of that run.
 
     `tags` are ours, by our names. The run with the id `resume` goes on, if it is in the same
-    experiment. `colour` is that of its curves and bars, `#RRGGBB`.
+    experiment.
     """
     experiment_id = store.connect(experiment, view=view)
     parent = store.parent_run()
     if parent:
         experiment_id = parent.info.experiment_id
-    mlflow_tags = {tag(name): value for name, value in tags.items()}
-    if colour:
-        mlflow_tags[COLOUR] = colour
     here = resume and find(f"attributes.run_id = '{resume}'", experiment_id)
     return mlflow.start_run(
         run_id=resume if here else None,
         run_name=f"{name} ({tags['dvc_exp']})" if tags.get("dvc_exp") else name,
         experiment_id=experiment_id,
         parent_run_id=parent.info.run_id if parent else None,
-        tags=mlflow_tags,
+        tags={tag(name): value for name, value in tags.items()},
         description=what or None,
         log_system_metrics=system_metrics or None,  # MLflow's own variable may ask for them too
     )
