@@ -67,7 +67,7 @@ def check_inputs() -> None:
     ]
     if names:
         raise IntegrityError(
-            f"{stage}: {some(sorted(names))} changed while it ran, so nothing is recorded; "
+            f"{some(sorted(names))} changed while the stage ran, so nothing is recorded; "
             f"`dvc repro {stage}` runs it with what is there now"
         )
 

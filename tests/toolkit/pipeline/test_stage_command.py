@@ -165,7 +165,7 @@ def test_edit_while_a_stage_runs_fails_it(edited: str, project: Project) -> None
     recorded, statuses = project.recorded(), project.run_statuses()
     done = project.dvc("repro", "--force", "--single-item", stage, AT_START=edit)
     assert error(done) == (
-        f"error: {stage}: {name} changed while it ran, so nothing is recorded; "
+        f"error: {name} changed while the stage ran, so nothing is recorded; "
         f"`dvc repro {stage}` runs it with what is there now"
     )
     assert project.recorded() == recorded
@@ -183,7 +183,7 @@ def test_edit_while_a_stage_runs_fails_it(edited: str, project: Project) -> None
 def test_edit_while_a_model_trains_fails_its_run(edit: str, key: str, project: Project) -> None:
     recorded = project.recorded()
     done = project.dvc("repro", "--force", "--single-item", "train@mlp", AT_EPOCH=edit)
-    assert error(done).startswith(f"error: train@mlp: params.yaml train.mlp.{key} changed while ")
+    assert error(done).startswith(f"error: params.yaml train.mlp.{key} changed while ")
     assert project.recorded() == recorded
     assert project.run_statuses() == ["FINISHED", "FAILED"]
     assert len([*(project.root / ".state/trainings").glob("*.npz")]) == 1
