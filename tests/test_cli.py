@@ -137,4 +137,4 @@ def hello(name: str) -> None:
 cli(Application(load=None, networks=None, check_model=None, trainer=None, commands=[hello]))
 """
     done = python("-c", program, "hello", "you", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (0, "hello you\\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "hello you\n"), done.stderr

@@ -9,31 +9,42 @@ import pytest
 import yaml
 from blocks import blocks, named_commands, pages
 from prefect.utilities.importtools import import_object
-from support import PARAMS, REPOSITORY
+from support import NAME, PARAMS, REPOSITORY
 
 from imageproof.base.process import ENVIRONMENT
 from imageproof.cli.program import app
 
 DOCS = REPOSITORY / "docs"
-SOURCES = [path for room in ("src", "flows") for path in (REPOSITORY / room).rglob("*.py")]
+SOURCES = [
+    path for room in ("src", "flows", "library") for path in (REPOSITORY / room).rglob("*.py")
+]
 DEPLOY = ("servers.sh", "postgres.sh", "Procfile", "Procfile.up", "team.env", "basic_auth.ini")
 RECIPES = [REPOSITORY / name for name in ("Makefile", "environment.sh")]
 RECIPES += [REPOSITORY / "deploy" / name for name in DEPLOY]
 RECIPES += REPOSITORY.glob("gx/expectations/*.json")
 VARIABLE = re.compile(
-    r"(ARROW_|AWS_|CUDA_|DEMO_|DIGITS_|DO_NOT_|DVC_|GIT_|GX_|LC_|MLFLOW_|MPL|ORT_|PAGES_|PG|PREFECT_|PYTHON|TEAM_|TF_)[A-Z0-9_]+"
+    r"(ARROW_|AWS_|CUDA_|DEMO_|DIGITS_|DO_NOT_|DVC_|GIT_|GX_|IMAGEPROOF_|LC_|MLFLOW_|MPL|ORT_|PAGES_|PG|PREFECT_|PYTHON|TEAM_|TF_)[A-Z0-9_]+"
 )
 """The prefixes of the variables of everything that the project uses."""
 
 
+def filled(part: ast.expr) -> str:
+    """What a part of an f-string becomes."""
+    if isinstance(part, ast.Constant):
+        return str(part.value)
+    is_name = isinstance(part, ast.FormattedValue) and ast.unparse(part.value) == "project_name()"
+    return NAME if is_name else "…"
+
+
 def strings(path: Path) -> Iterator[str]:
-    """Every text in a Python file; what an f-string fills in is `…`."""
+    """Every text in a Python file; what an f-string fills in is `…`, but for the project's name."""
     tree = ast.parse(path.read_text("utf-8"))
     inner = {id(n) for f in ast.walk(tree) if isinstance(f, ast.JoinedStr) for n in f.values}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
-            parts = (n.value if isinstance(n, ast.Constant) else "…" for n in node.values)
-            yield "".join(map(str, parts))
+            yield "".join(map(filled, node.values))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "variable":
+            yield f"{NAME.upper()}_{ast.literal_eval(node.args[0])}"
         elif isinstance(node, ast.Constant) and id(node) not in inner:
             yield str(node.value)
 
