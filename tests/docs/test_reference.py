@@ -119,7 +119,8 @@ def test_readme_promotes_the_best_model() -> None:
 
 def commands() -> list[str]:
     """The commands of `digits`."""
-    return [str(each.name or each.callback.__name__) for each in app.registered_commands]
+    shown = [each for each in app.registered_commands if not each.hidden]
+    return [str(each.name or each.callback.__name__) for each in shown]
 
 
 def quoted() -> list[str]:

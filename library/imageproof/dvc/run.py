@@ -33,8 +33,11 @@ def run_pipeline(root: Path, names: Sequence[str] = (), *, threads: int) -> set[
     try:
         lock = FileLock(root / pipeline.PROJECT_LOCK).acquire(timeout=0)
     except Timeout:
-        what = f"a flow or another `{project_name()} run` works in this folder"
-        raise BusyError(f"{root}: {what}; try again when it has ended") from None
+        reason = (
+            f"a flow or another `{project_name()} run` works in this folder; "
+            "try again when it has ended"
+        )
+        raise BusyError(f"{root}: {reason}") from None
     with lock:
         pipeline.check_sources(root, names)
         stages = may_change(pipeline.read_pipeline(root, names))
