@@ -98,7 +98,7 @@ def test_new_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_renamed_keeps_case_and_images_of_tests() -> None:
-    kept = "load_digits digits_8x8 fewdigits digitstems"
+    kept = "load_digits fewdigits digitstems"
     text = f"digits DigitsError DIGITS_DEBUG run_digits {kept}"
     assert renamed(text, "a1") == f"a1 A1Error A1_DEBUG run_a1 {kept}"
 

@@ -47,7 +47,10 @@ def application() -> "Application":
     from imageproof.cli.application import Application
 
     return Application(
-        load=load_project, networks=available, check_model=check_model, trainer=trainer
+        load=load_project,
+        networks=available,
+        check_model=check_model,
+        trainer=lambda model: trainer(params.load(), model),
     )
 
 

@@ -3,8 +3,8 @@
 import logging
 from typing import TYPE_CHECKING
 
-from digits import params
 from digits.models import model_file
+from digits.params import Params
 from digits.training.recipe import Recipe
 from imageproof.base.dataset import Dataset, Probabilities
 from imageproof.base.errors import UsageError
@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from imageproof.judge.suspects import Ask
 
 
-def trainer(model: str) -> "Ask":
+def trainer(settings: Params, model: str) -> "Ask":
     """A function that trains the model and asks it; a UsageError if it is not one of Keras."""
-    settings = params.load()
     recipe = settings.recipe(model)
     if not isinstance(recipe, Recipe):
         raise UsageError(f"--model {model}: is not of Keras; name one that is")

@@ -128,7 +128,7 @@ GOOD = {
     "spaces": b" 7, 0 ,1 , 2,255 \n",
     "tabs": b"7\t,\t0,1,2,255\n",
 }
-CELLS = [  # none is a whole number 0…255 in decimal digits
+CELLS = [  # none is a whole number 0…255 in decimal
     *("0x10", "0X1F", "0x", "x", "0xg", "0x100", "&H10", "10h", "0b1", "0o7", "1_0", "1e2", "1E2"),
     *("+5", "-5", "-0", "--5", "256", "1000", "1e999", "5.0", "5.", ".5", "5,5", "1 000", "1'000"),
     *("nan", "NaN", "NA", "null", "None", "inf", "-inf", "", " ", "true", "FALSE", "five", "#5"),

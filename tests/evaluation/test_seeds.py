@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from support import NAME
+from support import NAME, context
 
 from imageproof.base.errors import DataError
 from imageproof.cli.console import print_summary
@@ -109,13 +109,13 @@ def test_unfinished_runs_do_not_count_and_restored_ones_once(log: Log) -> None:
 def test_summary_prints_a_table_and_json(log: Log, capsys: pytest.CaptureFixture[str]) -> None:
     for seed, accuracy in ((1, 0.8), (2, 0.9), (3, 1.0)):
         log(seed, accuracy)
-    summary()
+    summary(context())
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "mlp: runs that differ in the seed only (1, 2, 3)"
     [line] = [line for line in lines if "test_accuracy" in line]
     cells = [cell.strip() for cell in line.split("│")[1:-1]]
     assert cells == ["test_accuracy", "3", "0.9000", "0.1000", "0.8000", "0.6516 to 1.1484"]
-    summary(as_json=True, last=1)
+    summary(context(), as_json=True, last=1)
     [group] = json.loads(capsys.readouterr().out)
     assert group["recipe"]["fit.epochs"] == "2"
     assert "seed" not in group["recipe"]
@@ -125,6 +125,6 @@ def test_summary_prints_a_table_and_json(log: Log, capsys: pytest.CaptureFixture
 
 def test_summary_without_a_run_is_one_line(tracked: Path) -> None:
     with pytest.raises(DataError, match=r"no finished run .*`dvc repro` makes them") as caught:
-        summary()
+        summary(context())
     assert len(caught.value.findings) == 1
     assert not Path("artifacts").exists()

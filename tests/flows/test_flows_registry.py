@@ -101,7 +101,7 @@ def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digits:
     folder = tmp_path / "bin"
     folder.mkdir()
     stand_in = Digits(folder)
-    monkeypatch.setattr(commands, "DIGITS", stand_in.program)
+    monkeypatch.setattr(commands, "program", lambda: stand_in.program)
     return stand_in
 
 
@@ -170,7 +170,7 @@ def test_approval(trained: Path, prefect_server: str, monkeypatch: pytest.Monkey
     assert asked.startswith("Make **mlp** (run ")
     assert ") champion, the first?" in asked
     assert " | at least 0.1 |\n" in asked
-    [move] = json.loads(subprocess.check_output([commands.DIGITS, "history", "--json"]))
+    [move] = json.loads(subprocess.check_output([commands.program(), "history", "--json"]))
     assert (move["approval"], move["reason"]) == ("approved by Ada", "looked at it")
     assert (state.name, state.message) == ("Promoted", "version 1 is champion")
 
@@ -189,7 +189,7 @@ def test_approval(trained: Path, prefect_server: str, monkeypatch: pytest.Monkey
     train_model.main("mlp")  # once more, to the very same model, in another run
     mlflow.set_tracking_uri("")
     for command in ("promote mlp", "promote mlp", "rollback"):
-        subprocess.run([commands.DIGITS, *command.split()], check=True)
+        subprocess.run([commands.program(), *command.split()], check=True)
     assert until(lambda: bool(told(began, "digits.rollback")), seconds=180)
     moved = told(began, "digits.promote", "digits.rollback")
     assert [event["payload"]["approval"] for event in moved] == ["approved by Ada", "", ""]

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from support import SMALL, changed, finding, write_params
+from support import SMALL, changed, context, finding, write_params
 
-from digits.params import check
+from digits.params import Params, check
+from digits.project import as_project
 from digits.stages import pack
+from digits.trainer import trainer
 from imageproof.artifacts import PACK
 from imageproof.base.dataset import Dataset
 from imageproof.base.errors import DataError, UsageError
@@ -22,6 +24,11 @@ MLP = {
     "train.mlp.build": {"units": [64, 32, 32], "dropout": [0.0, 0.0, 0.0]},
     "train.mlp.fit": {"epochs": 12, "batch_size": 32},
 }
+
+
+def find(params: Params, model: str, *, folds: int) -> str:
+    ask = trainer(params, model)
+    return find_suspects(ask, model, as_project(params), folds=folds, out=OUT)
 
 
 @pytest.fixture
@@ -40,7 +47,7 @@ def test_wrong_labels_are_named_corrected_by_a_person_and_packed(
     digits_8x8: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = packed.load(PACK).rows
-    suspects(model="mlp", folds=2, out=OUT)
+    suspects(context(), model="mlp", folds=2, out=OUT)
     printed = capsys.readouterr().out
     assert [f"fold {k}/2: mlp agrees with " in printed for k in (1, 2)] == [True] * 2
     assert re.search(r"mlp agrees with 9\d\.\d % of 1,797 labels: about \d+ are wrong; ", printed)
@@ -66,7 +73,7 @@ def test_wrong_labels_are_named_corrected_by_a_person_and_packed(
 
     table.loc[:19, "corrected"] = digits_8x8.labels[rows[:20]].astype(str)
     table.to_csv(OUT, index=False)
-    relabel(OUT)
+    relabel(context(), OUT)
     pack.main()
     assert "labels corrected by data/corrections.csv" in capsys.readouterr().out
     after = packed.load(PACK).rows["label"].to_numpy()
@@ -78,7 +85,7 @@ def test_wrong_labels_are_named_corrected_by_a_person_and_packed(
 @pytest.mark.usefixtures("tensorflow", "wrong")
 def test_model_that_agrees_with_few_labels_accuses_none() -> None:
     params = check(changed(SMALL | MLP | {"train.mlp.optimizer.learning_rate": 1e-9}))
-    line = finding(DataError, lambda: find_suspects(params, "mlp", folds=2, out=OUT))
+    line = finding(DataError, lambda: find(params, "mlp", folds=2))
     assert re.match(r"mlp agrees with \d+\.\d % of the labels, too few to judge by: ", line)
     assert line.endswith("raise the epochs of train.mlp in params.yaml, or --model names another")
     assert not OUT.exists()
@@ -95,7 +102,7 @@ def test_model_that_agrees_with_two_thirds_gives_no_number(digits_8x8: Dataset) 
     labels[::3] = (labels[::3] + np.arange(len(labels[::3])) % 9 + 1) % 10
     np.savez("data/images.npz", x_train=digits_8x8.images * np.uint8(15), y_train=labels)
     pack.main()
-    line = find_suspects(check(changed(SMALL | MLP)), "mlp", folds=2, out=OUT)
+    line = find(check(changed(SMALL | MLP)), "mlp", folds=2)
     agreement = re.match(r"mlp agrees with (\d\d\.\d) % of 1,797 labels: too few to say", line)
     assert agreement
     assert 50 < float(agreement[1]) < 80
@@ -116,18 +123,18 @@ def test_the_page_shows_the_first_pictures_in_colour_too_and_obeys_no_name() -> 
 @pytest.mark.usefixtures("tensorflow", "wrong")
 def test_what_cannot_be_judged_is_one_line() -> None:
     params = check(changed(SMALL))
-    line = finding(UsageError, lambda: find_suspects(params, "nosuch", folds=3, out=OUT))
+    line = finding(UsageError, lambda: find(params, "nosuch", folds=3))
     assert line == "params.yaml models: 'nosuch' has no block train.nosuch"
     few = check(changed(SMALL | {"data.classes": 9}))
-    line = finding(DataError, lambda: find_suspects(few, "mlp", folds=3, out=OUT))
+    line = finding(DataError, lambda: find(few, "mlp", folds=3))
     said = "has pictures that cannot be read, or labels outside 0…8; `digits run validate` names"
     assert line == f"artifacts/pack: {said} them"
     rows = pd.read_parquet(PACK / packed.ROWS)
     rows.loc[7, "fault"] = "cut off"
     rows.to_parquet(PACK / packed.ROWS)
-    line = finding(DataError, lambda: find_suspects(params, "mlp", folds=3, out=OUT))
+    line = finding(DataError, lambda: find(params, "mlp", folds=3))
     assert line == f"artifacts/pack: {said.replace('0…8', '0…9')} them"
     (PACK / packed.SUMMARY).unlink()
-    line = finding(DataError, lambda: find_suspects(params, "mlp", folds=3, out=OUT))
+    line = finding(DataError, lambda: find(params, "mlp", folds=3))
     assert line == "artifacts/pack: not found; `dvc repro pack` makes it"
     assert not OUT.exists()

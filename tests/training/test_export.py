@@ -151,7 +151,7 @@ class TestAsking:
     def test_a_missing_file_is_one_line(self, tmp_path: Path) -> None:
         path = tmp_path / "model.onnx"
         message = finding(DataError, lambda: inference.load(path, threads=1))
-        assert message.startswith(f"{path}: cannot be read as ONNX model: [Errno 2] No such file")
+        assert message == f"{path}: not found"
 
     def test_a_model_of_something_else_is_one_line(self, written: Path) -> None:
         import onnx

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Any, TypeVar
@@ -175,7 +176,7 @@ def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
     return value
 
 
-def template_file(file: Path) -> Path:
+def template_file(file: Traversable) -> Traversable:
     """The file of this name in `templates/` of the current folder, else the library's own."""
     own_file = Path("templates", file.name)
     return own_file if own_file.is_file() else file

@@ -16,14 +16,14 @@ from imageproof.base.errors import ServiceError, UsageError
 from imageproof.base.files import scratch
 from imageproof.base.naming import project_name
 from imageproof.base.repository import git
-from imageproof.cli.update import LIBRARY, record_commit
+from imageproof.cli.update import LIBRARY, export_library, record_commit
 
 NAME = re.compile(r"[a-z][a-z0-9]{0,29}")  # package, command, database user, bucket and event
 # Our data, results and history, and tests of what a new project leaves as it is; git pathspecs.
 LEFT_OUT = (
     *("data.dvc", "dvc.lock", "artifacts", ".dvc/config", "NOTICE", "README.md"),
     *("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "docs/contributing.md", ".ci"),
-    *("benchmarks", "docs/benchmarks.*", "docs/pictures/*.png", "dvc-store", "library/tests"),
+    *("benchmarks", "docs/benchmarks.*", "docs/pictures/*.png", "dvc-store", "library"),
     *("tests/toolkit", "tests/docs", "tests/flows", "tests/intruder.py", "tests/test_demo.py"),
     *("tests/test_benchmarks.py", "tests/test_end_to_end.py"),
     *("tests/test_new.py", "tests/test_update.py", "tests/test_workflows.py"),
@@ -58,8 +58,6 @@ def create(target: Path) -> str:
         raise UsageError(f"{target}: is within this repository; choose another, such as ../{name}")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target}: exists and is not empty; choose a new folder")
-    if git(root, "status", "--porcelain", "--", LIBRARY):
-        raise UsageError(f"{LIBRARY}: has changes that are not committed; commit them first")
     target.parent.mkdir(parents=True, exist_ok=True)
     with scratch(target.parent) as temporary:
         folder = temporary / name
@@ -67,18 +65,19 @@ def create(target: Path) -> str:
         _check_author(folder)
         for path in git(root, "ls-files", "-z", "--", ".", *excluded).split("\0"):
             if (root / path).is_file():
-                if path.startswith(f"{LIBRARY}/"):
-                    _copy(root / path, folder / path)
-                else:
-                    _copy_renamed(root / path, folder / renamed(path, name), name)
+                _copy(root / path, folder / renamed(path, name), name)
+        commit = git(root, "rev-parse", "HEAD")
+        export_library(root, commit, folder)
         (folder / ".dvc" / "config").write_text(DVC_CONFIG)
         shutil.copy(folder / renamed(str(readme), name), folder / "README.md")
-        record_commit(folder / "pyproject.toml", git(root, "rev-parse", "HEAD"))
+        record_commit(folder / "pyproject.toml", commit)
         _tidy(folder)
         git(folder, "add", ".")
         git(folder, "commit", "--quiet", "--message", f"Start {name}")
         folder.replace(target)
-    return (
+    changed = git(root, "status", "--porcelain", "--", LIBRARY)
+    left_out = f"{LIBRARY}/ is that of the last commit, without your changes to it\n"
+    return left_out * bool(changed) + (
         f"{target}: put images into data/, and say in params.yaml how many classes they have\n"
         "then there: dvc add data && git add . && git commit -m 'Our data' && make run"
     )
@@ -119,13 +118,9 @@ def _check_author(folder: Path) -> None:
         raise ServiceError(f"git does not know your name and address; {hint}") from None
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, name: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(source, target)
-
-
-def _copy_renamed(source: Path, target: Path, name: str) -> None:
-    _copy(source, target)
     try:
         text = source.read_text("utf-8")
     except UnicodeDecodeError:  # a picture

@@ -53,8 +53,8 @@ def update(root: Path, source: Path, revision: str = "HEAD") -> Update:
         raise UsageError(f"{source}: {lacks}; name the project that it came from") from None
     commit = git(source, "rev-parse", "--verify", f"{revision}^{{commit}}")
     with TemporaryDirectory() as folder:
-        base = _exported(source, recorded[1], Path(folder, "base"))
-        new = _exported(source, commit, Path(folder, "new"))
+        base = export_library(source, recorded[1], Path(folder, "base"))
+        new = export_library(source, commit, Path(folder, "new"))
         requirements = _requirements(new) - _requirements(root)
         result = _merged(root, base, new)
     record_commit(pyproject, commit)
@@ -69,8 +69,8 @@ def record_commit(pyproject: Path, commit: str) -> None:
     pyproject.write_text(text.replace(table, table + line, 1), encoding="utf-8")
 
 
-def _exported(repository: Path, commit: str, folder: Path) -> Path:
-    """The folder, with library/ of the commit without its tests."""
+def export_library(repository: Path, commit: str, folder: Path) -> Path:
+    """Write library/ of a commit, without its tests, into a folder; returns the folder."""
     archive = subprocess.run(
         ["git", "archive", commit, LIBRARY], cwd=repository, capture_output=True, check=False
     )

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
-from pathlib import Path
+from importlib.resources import files
 from string import Template
 from traceback import print_exc
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ QUICK = 50_000  # bytes of JSON or pixels; reading more takes longer than a pred
 JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 PROBES = "/health", "/ready", "/metrics"
 PATHS = {"/predict": "POST"} | dict.fromkeys(("/", "/model", *PROBES), "GET")
-HOME = Path(__file__).with_name("home.html")
+HOME = files("imageproof.serve") / "home.html"  # a wheel may be run as it is, packed
 # buckets of histograms
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 IMAGES = (1, 2, 5, 10, 20, 50, 100)

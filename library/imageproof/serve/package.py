@@ -78,7 +78,7 @@ def write_folder(folder: Path, network: Path, about: Description, card: str, ima
     """Write all files of a package into a new folder; `image` is that of the example request."""
     folder.mkdir()
     for file in Path(__file__).with_name("template").iterdir():
-        shutil.copyfile(template_file(file), folder / file.name)
+        write_text(folder / file.name, template_file(file).read_text("utf-8"))
     _copy_home(folder)
     shutil.copyfile(network, folder / MODEL)
     write_text(folder / DESCRIPTION, about.model_dump_json(indent=2) + "\n")

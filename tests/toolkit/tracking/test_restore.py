@@ -253,21 +253,21 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone: Path) -> None:
 def test_fresh_store_shows_the_view(clone: Path) -> None:
     restore_all(load_project())
     shown = MlflowClient().get_experiment_by_name(NAME).tags
-    assert shown[page.TAG] == page.tags()[page.TAG]
-    assert shown[page.NOTE] == page.TRAININGS
+    assert shown[page.view_tag()] == page.tags()[page.view_tag()]
+    assert shown[page.NOTE] == page.about_trainings()
 
 
 def test_first_start_prints_the_address_only(workspace: Path) -> None:
     write_params({})
     environment = {k: v for k, v in os.environ.items() if k not in process.ENVIRONMENT}
-    done = python("-m", "imageproof.cli.ui", "5000", env=environment)
+    done = python("-c", "from digits.project import main; main()", "ui", "5000", env=environment)
     assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
 
 
 def test_report_links_lead_to_what_was_restored(clone: Path) -> None:
     restore_all(load_project())
     [run] = all_runs()
-    address("5055")
+    address(load_project(), 5055)
     Path("artifacts/report").mkdir()
     text = Path("artifacts/report", run_page(TrainOutputs("mlp").read_run())).read_text()
     assert f':5055/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"' in text

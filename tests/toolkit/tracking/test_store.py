@@ -11,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from support import NAME, Server, active_run, finding, only_run
 
+from digits.project import load_project
 from imageproof.base.errors import ServiceError
 from imageproof.cli.ui import address
 from imageproof.mlflow import page, runs, store
@@ -61,7 +62,7 @@ class TestTheStore:
         state = json.loads(json.loads(tags[VIEW])["state"])
         assert {chart["type"] for chart in state["compareRunCharts"]} >= {"BAR", "LINE", "IMAGE"}
         assert "digits.restored_from" in tags[NOTE]
-        assert f"viewStateShareKey={VIEW.rpartition('.')[2]}&" in address("5000")
+        assert f"viewStateShareKey={VIEW.rpartition('.')[2]}&" in address(load_project(), 5000)
         before = Path("mlflow.db").read_bytes()
         store.connect(NAME)
         assert Path("mlflow.db").read_bytes() == before
@@ -161,5 +162,5 @@ def test_run_of_an_experiment_is_named_with_it(tracked: Path) -> None:
         "mlp", experiment=NAME, view=True, params={}, tags={"dvc_exp": "longer", "changed": changed}
     ) as run:
         assert run.info.run_name == "mlp (longer)"
-    state = json.loads(json.loads(page.tags()[page.TAG])["state"])
+    state = json.loads(json.loads(page.tags()[page.view_tag()])["state"])
     assert "tags.`digits.changed`" in state["selectedColumns"]
