@@ -54,8 +54,6 @@ def test_version_and_usage() -> None:
          "value"),
         ("predict a.png --explain b.jpg", "--explain b.jpg: is no .png; choose another name"),
         ("suspects --out=params.yaml", "--out params.yaml: is no .csv; choose another name"),
-        ("predict a.png --explain docs/pictures/digit.png", "--explain docs/pictures/digit.png: "
-         "exists; delete it, or choose another name"),
         ("package --out .git/new", "--out .git/new: belongs to git or DVC; choose another name"),
         ("summary --last 0", "digits summary: Invalid value for '--last': Input should be greater "
          "than or equal to 1; see `digits summary --help`"),

@@ -24,7 +24,8 @@ LEFT_OUT = (
     *("data.dvc", "dvc.lock", "artifacts", ".dvc/config", "NOTICE", "README.md"),
     *("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "docs/contributing.md", ".ci"),
     *("benchmarks", "docs/benchmarks.*", "docs/pictures/*.png", "dvc-store", "library"),
-    *("tests/toolkit", "tests/docs", "tests/flows", "tests/intruder.py", "tests/test_demo.py"),
+    *("tests/toolkit", "tests/data", "tests/evaluation", "tests/report"),  # of the library
+    *("tests/docs", "tests/flows", "tests/intruder.py", "tests/test_demo.py"),
     *("tests/test_benchmarks.py", "tests/test_end_to_end.py"),
     *("tests/test_new.py", "tests/test_update.py", "tests/test_workflows.py"),
     ".github/workflows/new-project.yml",

@@ -217,7 +217,7 @@ def update(
 
 
 @app.command(hidden=True)
-def ui(context: typer.Context, port: Port) -> None:
+def ui(context: typer.Context, port: Annotated[int, typer.Argument(min=0, max=65535)]) -> None:
     """Print where a server of the tracking store on this port shows the runs: for `make ui`."""
     from imageproof.cli.ui import address
 
