@@ -120,7 +120,7 @@ def plan(source: str, out: str) -> dict[str, str]:
 def to_write(outputs: Mapping[str, str], *, missing: bool, overwrite: bool) -> dict[str, str]:
     """The outputs of a plan that are written: all, or with `missing` those that are not there.
 
-    UsageError if one is there: without an option, or if it is no table of `digits score`.
+    UsageError if one is there: without an option, or if it is no table of the command `score`.
     """
     replaceable = _is_scored if missing or overwrite else None
     return {
