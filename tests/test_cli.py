@@ -136,3 +136,15 @@ cli(Application(load=None, networks=None, check_model=None, trainer=None, comman
 """
     done = python("-c", program, "hello", "you", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "hello you\n"), done.stderr
+
+
+def test_project_in_another_folder(workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    write_params({})
+    code = "from digits.project import main; main()"
+    arguments = ("--project", str(Path.cwd()), "results")
+    done = python("-c", code, *arguments, cwd=tmp_path / "here")
+    assert "artifacts" in done.stderr
+    nowhere = python("-c", code, "--project", "nowhere", "results", cwd=tmp_path / "here")
+    assert (nowhere.returncode, nowhere.stderr.count("\n")) == (4, 1)
+    assert nowhere.stderr.startswith("error: nowhere: No such file")

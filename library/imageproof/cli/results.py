@@ -38,8 +38,11 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    project: Annotated[Path | None, typer.Option(help="Its folder, if it is not this one.")] = None,
     _: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
+    if project:
+        os.chdir(project)
     if debug:
         os.environ[variable("DEBUG")] = "1"  # read by child processes, too
 
