@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.markdown import table
 from benchmarks.workspace import Workspace
-from imageproof.artifacts import EvaluateOutputs
+from imageproof.artifacts import Artifacts
 from imageproof.data.readers.raw import read_raw
 from imageproof.judge.caret import weakest
 
@@ -66,7 +66,7 @@ def measure_uneven(workspace: Workspace) -> Iterator[dict[str, Any]]:
                 workspace.set_params(**changes)
                 workspace.train(model, seed=seed)
                 workspace.test_accuracy(model)
-                outputs = EvaluateOutputs(model, workspace.root)
+                outputs = Artifacts(workspace.root).evaluated(model)
                 scores = outputs.read_metrics()["test"]
                 row = {name: scores[name] for name in ("accuracy", "balanced_accuracy", "macro_f1")}
                 _, row["weakest_class"] = weakest(outputs.read_statistics()["test"]["by_class"])

@@ -34,7 +34,7 @@ with process.quiet_tensorflow(1):
     from tensorflow.profiler.experimental import start, stop
     from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
 from benchmarks import machine
-from imageproof.artifacts import LAYOUT
+from imageproof.artifacts import WORKSPACE
 from digits.models import model_file
 from digits.params import load
 from digits.training import keras_model
@@ -51,7 +51,7 @@ def on_epoch(epoch, metrics):
         start(folder)
 
 clock = Clock(on_epoch)
-data = [LAYOUT.read_split(name).data for name in ("train", "validation")]
+data = [WORKSPACE.read_split(name).data for name in ("train", "validation")]
 of_run = {"classes": params.data.classes, "seed": params.seed, "clock": clock}
 keras_model.train(model_file(model), params.recipe(model), *data, **of_run)
 seconds = Counter()

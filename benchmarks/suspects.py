@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.workspace import Workspace
-from imageproof.artifacts import split_path
-from imageproof.base.dataset import load_split
+from imageproof.artifacts import Artifacts
 from imageproof.data.readers.raw import read_raw
 
 SEED, SHARE = 32, 0.01
@@ -21,7 +20,7 @@ def measure_suspects(workspace: Workspace) -> Iterator[dict[str, Any]]:
     """Flip a share of the training labels, each to another class; ask for suspects, and count."""
     workspace.add_example(MODEL)
     workspace.split()
-    rows = load_split(workspace.root / split_path("train")).rows
+    rows = Artifacts(workspace.root).read_split("train").rows
     rng = np.random.default_rng(SEED)
     flipped = rng.choice(rows, round(SHARE * len(rows)), replace=False)
     labels = read_raw(workspace.root / "data").train.labels

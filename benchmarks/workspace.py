@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import psutil
 from ruamel.yaml import YAML
 
-from imageproof.artifacts import SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs, split_path
-from imageproof.base.dataset import Images, load_split
+from imageproof.artifacts import WORKSPACE, Artifacts
+from imageproof.base.dataset import Images
 from imageproof.base.files import read_json
 from imageproof.base.params_yaml import set_keys
+from imageproof.outputs import TrainOutputs
 
 REPOSITORY = Path(__file__).parents[1]
 # What tells PyTorch and BLAS, XLA, and TensorFlow how many threads they have.
@@ -165,7 +166,7 @@ class Workspace:
         """Train by the stage, with tracking; the seed changes the training, not the split."""
         self.set_params(seed=seed)
         wall_s = self.run(sys.executable, "-m", "digits.stages.train", model).wall_s
-        history = TrainOutputs(model, self.root).read_history()
+        history = self.outputs(model).read_history()
         val_accuracy = [epoch["val_accuracy"] for epoch in history]
         timing = self.training_metrics(model)
         return Training(wall_s, timing["elapsed_s"], timing["epoch_s"], val_accuracy)
@@ -173,7 +174,7 @@ class Workspace:
     def test_accuracy(self, model: str) -> float:
         """Test accuracy 0…1 of the last trained model, by the stage."""
         self.run(sys.executable, "-m", "digits.stages.evaluate", model)
-        return EvaluateOutputs(model, self.root).read_metrics()["test"]["accuracy"]
+        return Artifacts(self.root).evaluated(model).read_metrics()["test"]["accuracy"]
 
     def train_plainly(
         self,
@@ -187,7 +188,7 @@ class Workspace:
         """Train by a script of benchmarks/peers on the same rows; also its test accuracy 0…1."""
         epochs = self.params()["train"][model]["fit"]["epochs"]
         path = REPOSITORY / "benchmarks/peers" / script
-        asked = (str(SPLIT_SUMMARY.parent), model, str(epochs), str(seed), *options)
+        asked = (str(WORKSPACE.split_summary.parent), model, str(epochs), str(seed), *options)
         threads = dict.fromkeys(THREADS, str(self.threads))
         cache = str(self.root / ".state/inductor")
         timed = self.run(python, str(path), *asked, TORCHINDUCTOR_CACHE_DIR=cache, **threads)
@@ -197,16 +198,16 @@ class Workspace:
 
     def training_metrics(self, model: str) -> dict[str, float]:
         """What the last training of the model cost."""
-        return TrainOutputs(model, self.root).read_metrics()
+        return self.outputs(model).read_metrics()
 
     def run_record(self, model: str) -> dict[str, Any]:
         """The record of the last training's MLflow run."""
-        record: dict[str, Any] = read_json(TrainOutputs(model, self.root).run, dict[str, Any])
+        record: dict[str, Any] = read_json(self.outputs(model).run, dict[str, Any])
         return record
 
     def outputs(self, model: str) -> TrainOutputs:
         """The files of the last training of the model."""
-        return TrainOutputs(model, self.root)
+        return Artifacts(self.root).trained(model)
 
     def register(self, model: str) -> str:
         """The address of the last trained model, registered as a version without the gate."""
@@ -231,7 +232,7 @@ class Workspace:
 
     def images(self, split: str) -> Images:
         """The images of a split uint8 (n, height, width)."""
-        return load_split(self.root / split_path(split)).data.images
+        return Artifacts(self.root).read_split(split).data.images
 
 
 def free_port() -> int:

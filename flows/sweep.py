@@ -19,7 +19,7 @@ from pydantic import PositiveInt
 from digits import params
 from digits.project import as_project
 from digits.stages import train as stage
-from imageproof.artifacts import LAYOUT, split_path
+from imageproof.artifacts import WORKSPACE
 from imageproof.base import process
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import md5, read_yaml, text_sha256
@@ -53,7 +53,7 @@ def sweep(
     settings = {"model": model, "space": read_yaml(Path(space)), "params": read()}
     project = as_project(_params(optuna.create_study().ask(), settings))  # fails on a wrong key
     train(targets=["split"])
-    settings["splits"] = {name: md5(split_path(name)) for name in stage.FITTED_ON}
+    settings["splits"] = {name: md5(WORKSPACE.split(name)) for name in stage.FITTED_ON}
     # the accuracies of a study have data, params and space in common
     name = f"{project.name}/{model}-{text_sha256(repr(settings))[:8]}"
     Path(".state").mkdir(exist_ok=True)
@@ -103,9 +103,9 @@ def _run_trial() -> None:
 
 def _train(trial: optuna.Trial, settings: dict[str, Any]) -> float:
     """The validation accuracy of a training, which is a run of MLflow."""
-    if any(md5(split_path(name)) != digest for name, digest in settings["splits"].items()):
+    if any(md5(WORKSPACE.split(name)) != digest for name, digest in settings["splits"].items()):
         raise IntegrityError("artifacts/split: is not that of the sweep; `dvc pull` brings it")
-    data, validation = (LAYOUT.read_split(name).data for name in stage.FITTED_ON)
+    data, validation = (WORKSPACE.read_split(name).data for name in stage.FITTED_ON)
     checked, model = _params(trial, settings), settings["model"]
     project = as_project(checked)
     with process.quiet_tensorflow(checked.train.threads):
@@ -115,7 +115,8 @@ def _train(trial: optuna.Trial, settings: dict[str, Any]) -> float:
         replace(project, name=project.part("sweeps")),
         what=f"Trial of `{model}` in the sweep that is its parent run.",
         params=checked.of_training(model),
-        tags={"model": model} | provenance.tags(stage=f"sweep@{model}", split=split_path("train")),
+        tags={"model": model}
+        | provenance.tags(stage=f"sweep@{model}", split=WORKSPACE.split("train")),
     ) as run:
         clock, *_ = stage.fit(checked, model, data, validation, run, Checkpoint())
     kept = checked.recipe(model).fit.kept_epoch(clock.history)

@@ -19,13 +19,14 @@ from mlflow import MlflowClient
 from support import commit, linear_model, record_outputs, run_record
 
 from digits.project import load_project
-from imageproof.artifacts import LAYOUT, VALIDATION, TrainOutputs, split_path, split_tags
+from imageproof.artifacts import WORKSPACE, Artifacts, split_tags
 from imageproof.base.dataset import Dataset, Shape, Split, save_split
 from imageproof.base.files import write_json
 from imageproof.dvc import provenance
 from imageproof.judge.gate import Check, Decision
 from imageproof.mlflow import logged_model, runs, store
 from imageproof.mlflow.logged_model import MODEL_SHA256
+from imageproof.outputs import TrainOutputs
 from imageproof.registry.model_files import ModelFiles
 from imageproof.registry.versions import TrainedRun, trained_run
 
@@ -51,10 +52,10 @@ def prepare(digits: Dataset) -> None:
     images[2:5, 0, FEW_MORE] = 1
     test = images.copy()
     test[:100, 0, TEST_ONLY] = 1
-    save_split(split_path("holdout"), Split(Dataset(images, labels), rows))
-    save_split(split_path("test"), Split(Dataset(test, labels), len(rows) + rows))
+    save_split(WORKSPACE.split("holdout"), Split(Dataset(images, labels), rows))
+    save_split(WORKSPACE.split("test"), Split(Dataset(test, labels), len(rows) + rows))
     Path("data.dvc").write_text(f"outs:\n- md5: {'d' * 32}\n", encoding="utf-8")
-    write_json(VALIDATION, {"success": True, "critical": 0})
+    write_json(WORKSPACE.validation, {"success": True, "critical": 0})
     describe({"row": rows})
     record_outputs()
     Path(".gitignore").write_text("artifacts\nmlflow.db*\nmlartifacts\n", encoding="utf-8")
@@ -63,8 +64,8 @@ def prepare(digits: Dataset) -> None:
 
 def describe(columns: Mapping[str, Any]) -> None:
     """Write what is known of the hold-out rows, such as `meta_writer`."""
-    LAYOUT.packed_rows.parent.mkdir(exist_ok=True)
-    pd.DataFrame(columns).to_parquet(LAYOUT.packed_rows)
+    WORKSPACE.packed_rows.parent.mkdir(exist_ok=True)
+    pd.DataFrame(columns).to_parquet(WORKSPACE.packed_rows)
 
 
 def enter(folder: Path) -> None:
@@ -88,7 +89,7 @@ def fighter(
     `network` is another model to log; `calibration` are other probabilities of the truth.
     """
     with _run(tags) as run, TemporaryDirectory() as folder:
-        outputs = TrainOutputs("fighter", Path(folder))
+        outputs = Artifacts(Path(folder)).trained("fighter")
         _write(outputs, network or _network(falls_for, shape, classes, last))
         if calibration is not None:
             outputs.write_calibration(1.0, calibration)
@@ -99,13 +100,14 @@ def fighter(
 
 def fighter_elsewhere(model: str, *falls_for: int) -> None:
     """The outputs of a training of `model` that another store knows: `digits restore` logs it."""
-    outputs = TrainOutputs(model)
+    outputs = WORKSPACE.trained(model)
     outputs.folder.mkdir(parents=True, exist_ok=True)
     _write(outputs, _network(falls_for, (8, 8), 10, "Softmax"))
     outputs.write_history([dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), 0.5)])
     cost = ("user_s", "system_s", "elapsed_s", "epoch_s", "parameters", "temperature")
     write_json(outputs.metrics, dict.fromkeys(cost, 1.0))
-    tags = {**split_tags({}), **provenance.tags(stage=f"train@{model}", split=split_path("train"))}
+    tags = split_tags({})
+    tags |= provenance.tags(stage=f"train@{model}", split=WORKSPACE.split("train"))
     record = run_record(model, params=RECORDED | {"model": model}, tags=tags)
     write_json(outputs.run, record.model_dump())
     record_outputs()
@@ -134,7 +136,7 @@ def _write(outputs: TrainOutputs, network: onnx.ModelProto) -> None:
 
 
 def _run(tags: Mapping[str, str]) -> "AbstractContextManager[ActiveRun]":
-    known = {**split_tags({}), **provenance.tags(stage="train@x", split=split_path("train"))}
+    known = {**split_tags({}), **provenance.tags(stage="train@x", split=WORKSPACE.split("train"))}
     return runs.active_run(
         "fighter", experiment=NAME, view=True, params=RECORDED, tags=known | tags
     )

@@ -27,7 +27,7 @@ from ruamel.yaml import YAML
 
 from digits.params import Params, check
 from digits.project import application, as_project
-from imageproof.artifacts import PACK, SPLIT_SUMMARY, split_path
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, RawData, Shape, Split, save_split
 from imageproof.base.errors import DataError, ImageproofError
 from imageproof.base.files import md5, write_json
@@ -158,14 +158,14 @@ def write_project(data: Dataset, params: Params) -> None:
     write_params(SMALL)
     rows = as_packed(RawData(data, None)).rows
     parts = split(rows, percent=100, params=params.split, seed=params.seed)
-    split_path("train").parent.mkdir(parents=True)
+    WORKSPACE.split("train").parent.mkdir(parents=True)
     for name, own in parts.items():
-        save_split(split_path(name), Split(data, own), picks=own)
-    PACK.mkdir()
-    rows.to_parquet(PACK / ROWS)
+        save_split(WORKSPACE.split(name), Split(data, own), picks=own)
+    WORKSPACE.pack.mkdir()
+    rows.to_parquet(WORKSPACE.pack / ROWS)
     sources = {"train": {"file": "data/digits.csv", "rows": len(data)}}
-    write_json(PACK / SUMMARY, {"class_names": None, "sources": sources})
-    write_json(SPLIT_SUMMARY, summarise_splits(parts, rows) | {"sources": sources})
+    write_json(WORKSPACE.pack / SUMMARY, {"class_names": None, "sources": sources})
+    write_json(WORKSPACE.split_summary, summarise_splits(parts, rows) | {"sources": sources})
     record_outputs()
 
 
@@ -268,7 +268,7 @@ def record_outputs() -> None:
     """Write a dvc.lock that records every file under artifacts/ as it is, and what was read."""
     files = sorted(path for path in Path("artifacts").rglob("*") if path.is_file())
     outs = [{"path": str(path), "md5": md5(path)} for path in files]
-    splits = [out for out in outs if Path(out["path"]).parent == split_path("test").parent]
+    splits = [out for out in outs if Path(out["path"]).parent == WORKSPACE.split("test").parent]
     evaluated = [path.name for path in Path("artifacts/evaluate").glob("*")]
     stages = {
         "all": {"outs": outs},

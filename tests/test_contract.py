@@ -12,7 +12,7 @@ from support import DVC_YAML, PARAMS, PIPELINE, REPOSITORY
 
 from digits.models import available
 from digits.params import OVERLOOKED
-from imageproof.artifacts import TrainOutputs
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import flatten
 from imageproof.base.params_yaml import at
 
@@ -223,7 +223,7 @@ def test_git_keeps_exactly_what_dvc_does_not_cache(stage: str) -> None:
 def test_dvc_knows_each_model_to_train_by_its_name() -> None:
     named = {name: Path(entry["path"]) for name, entry in DVC_YAML["artifacts"].items()}
     models = {*PARAMS["models"], *named}
-    assert named == {model: TrainOutputs(model).model for model in models}
+    assert named == {model: WORKSPACE.trained(model).model for model in models}
 
 
 @pytest.mark.parametrize("stage", ["train", "evaluate"])

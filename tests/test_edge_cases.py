@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from support import SMALL, run_record, write_params
 
 from digits.stages import compare, evaluate, explore, pack, report, validate
-from imageproof.artifacts import CONFUSION, SPLIT_SUMMARY, EvaluateOutputs, TrainOutputs, split_path
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, Split, save_split
 from imageproof.base.files import read_json, write_json
 
@@ -33,9 +33,9 @@ def write_data(data: Dataset, *, classes: int, absent_from_holdout: int) -> None
     sizes = {"train": len(data)} | {name: len(own) for name, own in splits.items()}
     counts = {str(k): n for k, n in enumerate(np.bincount(data.labels[holdout]).tolist())}
     summary = {"rows": sizes, "sources": sources, "copies": {"test": 8}}
-    write_json(SPLIT_SUMMARY, summary | {"class_counts": {"holdout": counts}})
+    write_json(WORKSPACE.split_summary, summary | {"class_counts": {"holdout": counts}})
     for name, own in splits.items():
-        save_split(split_path(name), Split(data.take(own), own))
+        save_split(WORKSPACE.split(name), Split(data.take(own), own))
 
 
 def write_model(name: str, data: Dataset, *, weights: np.ndarray, bias: np.ndarray) -> None:
@@ -49,7 +49,7 @@ def write_model(name: str, data: Dataset, *, weights: np.ndarray, bias: np.ndarr
     head = layers.Dense(classes, activation="softmax")
     model = Sequential([*raw_pixels(shape), layers.Flatten(), head])
     head.set_weights([weights, bias])
-    outputs = TrainOutputs(name)
+    outputs = WORKSPACE.trained(name)
     export.write_keras(model, outputs.keras)
     export.write_onnx(model, outputs.model)
     outputs.write_calibration(1.0, np.array([0.5], np.float32))
@@ -119,7 +119,7 @@ def test_never_predicted_class_beside_perfect_model(tracked: Path, digits_8x8: D
     write_model("cnn", bright, weights=weights, bias=bias)
     write_model("mlp", bright, weights=np.zeros_like(weights), bias=np.eye(10)[0])
     known = {"accuracy": 0.1, "val_loss": 1, "val_accuracy": 0.1}
-    TrainOutputs("mlp").write_history([{"loss": loss, **known} for loss in (3, 2)])
+    WORKSPACE.trained("mlp").write_history([{"loss": loss, **known} for loss in (3, 2)])
 
     page = run_stages()
     comparison = read_json(Path("artifacts/compare/comparison.json"), dict)
@@ -154,7 +154,7 @@ def test_rows_of_five_writers_prove_nothing(tracked: Path, digits_8x8: Dataset) 
     line = "no verdict, as too few groups differ: cnn gains"
     assert any(verdict.startswith(line) for verdict in comparison["verdicts"])
     assert "too few groups" in page
-    overall = EvaluateOutputs("cnn").read_statistics()["test"]["overall"]
+    overall = WORKSPACE.evaluated("cnn").read_statistics()["test"]["overall"]
     assert (overall["accuracy"], overall["accuracy_upper"]) == (1, 1)
     assert overall["accuracy_lower"] < 0.95  # of 100 independent rows 0.964
 
@@ -172,6 +172,6 @@ def test_thirty_classes_of_which_three_each_look_alike(tracked: Path, digits_8x8
     comparison = read_json(Path("artifacts/compare/comparison.json"), dict)
     found = comparison["models"][0]
     assert found["test_accuracy"] < 0.6 < 0.9 < found["test_top5_accuracy"] < 1
-    cells = pd.read_csv(CONFUSION).query("model == 'mlp' and prediction == reference")
+    cells = pd.read_csv(WORKSPACE.confusion).query("model == 'mlp' and prediction == reference")
     assert np.count_nonzero(np.diff(cells["reference"] // 3)) == 9  # neighbours look alike
     assert "Most confused classes, mlp on holdout" in page

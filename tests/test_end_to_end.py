@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import AUTHOR, PARAMS, REPOSITORY, clone_without_history
 
-from imageproof.artifacts import EvaluateOutputs, TrainOutputs
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import md5
 from imageproof.base.process import own_code
 from imageproof.dvc.provenance import recorded_outputs
@@ -95,7 +95,7 @@ def test_fresh_clone_shows_metrics_and_plots(tmp_path: Path) -> None:
     fresh = Clone(tmp_path / "digits")
     shown = json.loads(fresh.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
     assert set(shown[METRICS]["data"]) == set(PARAMS["models"])
-    assert {str(EvaluateOutputs(model).metrics) for model in PARAMS["models"]} < set(shown)
+    assert {str(WORKSPACE.evaluated(model).metrics) for model in PARAMS["models"]} < set(shown)
     plots = json.loads(fresh.run("dvc", "plots", "show", "--json").stdout)["data"]
     drawn = {name: entry["content"] for name, [entry] in plots.items() if entry["type"] == "vega"}
     assert len(drawn) == 3
@@ -108,7 +108,7 @@ def test_gto_tag_names_model(tmp_path: Path) -> None:
     fresh = Clone(tmp_path / "digits")
     fresh.run("gto", "register", "mlp")  # comes with DVC; DVC overlooks tags without a message
     fresh.run("dvc", "artifacts", "get", ".", "mlp", "--out", "here.keras")
-    recorded = recorded_outputs(fresh.root)[TrainOutputs("mlp").model]
+    recorded = recorded_outputs(fresh.root)[WORKSPACE.trained("mlp").model]
     assert md5(fresh.root / "here.keras") == recorded
 
 

@@ -17,7 +17,7 @@ from digits.project import load_project
 from digits.stages import compare, evaluate, train
 from imageproof import Dataset, ImageproofError, UsageError, promote_training, served, write_package
 from imageproof.answer.monitor import monitor
-from imageproof.artifacts import COMPARISON, LAYOUT, TrainOutputs
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import read_json
 from imageproof.keras.clock import Clock
 from imageproof.keras.temperature import write_calibrated
@@ -63,7 +63,7 @@ def test_own_model_is_checked(own: None, digits_8x8: Dataset) -> None:
     assert "train.means.scale" in finding(UsageError, wrong)
     silent = partial(Clock(print).timing, images=1, threads=1)
     assert finding(ImageproofError, silent).endswith("never called on_epoch; once is enough")
-    zeros, outputs = np.zeros((64, 10), np.float32), TrainOutputs("logits")
+    zeros, outputs = np.zeros((64, 10), np.float32), WORKSPACE.trained("logits")
     logits = support.linear_model(zeros, zeros[0], (8, 8), "Relu")
     write = partial(write_calibrated, lambda temperature: logits, outputs, digits_8x8, threads=1)
     assert finding(ImageproofError, write).endswith("its rows do not sum to 1, or are nan")
@@ -84,19 +84,19 @@ def test_own_models_pass_all_stages(own: None) -> None:
     for name in CHANGES["models"]:
         train.main(name)
         support.record_outputs()
-        assert TrainOutputs(name).read_run().tags["dvc_stage"] == f"train_onnx@{name}"
+        assert WORKSPACE.trained(name).read_run().tags["dvc_stage"] == f"train_onnx@{name}"
         evaluate.main(name)
     compare.main()
     support.record_outputs()
-    for row in read_json(COMPARISON, dict)["models"]:
+    for row in read_json(WORKSPACE.comparison, dict)["models"]:
         assert row["test_accuracy"] - row["test_ece"] > 0.75
-    project, images = load_project(), LAYOUT.read_split("holdout").data.images
+    project, images = load_project(), WORKSPACE.read_split("holdout").data.images
     for version, name in enumerate(sorted(OWN), 1):
         assert promote_training(name, None, None, project=project).move
         with served(f"models:/{support.NAME}/{version}", threads=2) as model:
             packaged = load(write_package(model, Path(name), project=project).folder).network
             assert np.abs(packaged.predict(images) - model.predict(images)).max() < 1e-6
-            seen = monitor(LAYOUT.split("test"), None, None, model, project=project).result
+            seen = monitor(WORKSPACE.split("test"), None, None, model, project=project).result
         judged = {each.name: each.drifted for each in seen.drift}
         usual = dict.fromkeys(("mean_ink", "contrast", "class_shares"), False)
         assert judged == usual | ({"features": False} if name != "means" else {})

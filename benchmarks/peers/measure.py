@@ -13,9 +13,8 @@ import numpy as np
 
 from benchmarks.markdown import table as markdown_table
 from benchmarks.workspace import Training, Workspace
-from imageproof.artifacts import split_path
+from imageproof.artifacts import Artifacts
 from imageproof.base import inference
-from imageproof.base.dataset import load_split
 from imageproof.base.machine import has_fast_bfloat16
 
 SEEDS = 3
@@ -99,7 +98,7 @@ def _train(
     workspace.set_params(**{f"train__{model}__fit__mixed_precision": peer.precision == BFLOAT})
     training = workspace.train(model, seed=seed)
     network = inference.load(workspace.outputs(model).model, threads=workspace.threads)
-    test = load_split(workspace.root / split_path("test")).data
+    test = Artifacts(workspace.root).read_split("test").data
     right = network.predict(test.images).argmax(axis=1) == test.labels
     return training, float(np.mean(right))
 

@@ -1,6 +1,6 @@
 """What every such project needs; it imports nothing of the project, which gives it values.
 
-`project` says what these are: `Layout` (where files lie) and `Project` (blocks of params.yaml).
+`project.Project` says what these are: blocks of params.yaml.
 The names below are the public face; each is imported when it is first used.
 """
 
@@ -8,7 +8,8 @@ from importlib import import_module
 from typing import Any
 
 _FACE = {
-    "project": "Layout Project",
+    "project": "Project",
+    "artifacts": "Artifacts",
     "outputs": "EvaluateOutputs RunRecord TrainOutputs",
     "base.dataset": "Dataset Split",
     "base.errors": "DataError ImageproofError UsageError",

@@ -5,50 +5,97 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import numpy as np
-
-from imageproof import outputs
-from imageproof.base.dataset import SPLITS
+from imageproof.base.dataset import SPLITS, Rows, Split, load_split
+from imageproof.base.errors import DataError
+from imageproof.base.files import ANEW, read_json
 from imageproof.base.naming import project_name
 from imageproof.data import packed
 from imageproof.dvc.provenance import ARTIFACTS, recorded_outputs
-from imageproof.outputs import SPLIT_TAGS, RunRecord
-from imageproof.project import Layout
+from imageproof.outputs import SPLIT_TAGS, EvaluateOutputs, RunRecord, TrainOutputs
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PACK = ARTIFACTS / "pack"
-VALIDATION = ARTIFACTS / "validate" / "result.json"
-DATA_DOCS = ARTIFACTS / "validate" / "data_docs"  # of Great Expectations
-EXPLORE = ARTIFACTS / "explore"
-SPLIT_SUMMARY = ARTIFACTS / "split" / "split.json"
-COMPARE = ARTIFACTS / "compare"
-COMPARISON = COMPARE / "comparison.json"
-LEARNING_CURVES = COMPARE / "learning_curves.csv"
-CONFUSION = COMPARE / "confusion.csv"
-REPORT = ARTIFACTS / "report" / "index.html"
-RUNS = ARTIFACTS / "runs"  # a page per training, which redirects to its run in MLflow
-MONITOR = ARTIFACTS / "monitor" / "monitor.html"
+
+class Artifacts:
+    """All paths under artifacts/ in the folder `root`."""
+
+    def __init__(self, root: Path = Path()) -> None:
+        self.folder = root / ARTIFACTS
+        self.pack = self.folder / "pack"
+        self.packed_rows = self.pack / packed.ROWS
+        self.validation = self.folder / "validate" / "result.json"
+        self.data_docs = self.folder / "validate" / "data_docs"  # of Great Expectations
+        self.explore = self.folder / "explore"
+        self.split_summary = self.folder / "split" / "split.json"
+        self.compare = self.folder / "compare"
+        self.comparison = self.compare / "comparison.json"
+        self.learning_curves = self.compare / "learning_curves.csv"
+        self.confusion = self.compare / "confusion.csv"
+        self.report = self.folder / "report" / "index.html"
+        # a page per training, which redirects to its run in MLflow
+        self.runs = self.folder / "runs"
+        self.monitor = self.folder / "monitor" / "monitor.html"
+
+    def split(self, name: str) -> Path:
+        return self.folder / "split" / f"{name}.npz"
+
+    def trained(self, model: str) -> TrainOutputs:
+        return TrainOutputs(self.folder / "train" / model)
+
+    def evaluated(self, model: str) -> EvaluateOutputs:
+        return EvaluateOutputs(self.folder / "evaluate" / model)
+
+    def read_split(self, name: str, *, classes: int | None = None) -> Split:
+        """One split; a DataError if it is missing or damaged, or a label is not below `classes`."""
+        path = self.split(name)
+        split = load_split(path)
+        if classes and (highest := split.data.labels.max()) >= classes:
+            raise DataError(f"{path}: has label {highest}, params.yaml {classes} classes; {ANEW}")
+        return split
+
+    def read_split_summary(self) -> dict[str, Any]:
+        """`rows` per split, `copies` of training rows per split, `sources`: parts of the data."""
+        return read_json(self.split_summary, dict[str, Any], keys=("rows", "copies", "sources"))
+
+    def class_names(self, classes: int, names: Sequence[str] | None) -> list[str]:
+        """One name per class: of params.yaml, else of folders or labels.csv, else the numbers."""
+        if not names and (self.pack / packed.SUMMARY).exists():
+            names = packed.load_summary(self.pack)["class_names"]
+        if names and len(names) == classes:  # else it was packed with other params
+            return [*names]
+        return [*map(str, range(classes))]
+
+    def names_of(self, rows: Rows) -> tuple[str, list[str]]:
+        """What packed images are called, as `rows of data/x, counted from 0`, and their names."""
+        import pandas as pd
+
+        table = pd.read_parquet(self.packed_rows, columns=["file", "name"]).iloc[rows]
+        if (table["name"] == table["file"]).all():
+            return "named by their files in data", table["name"].tolist()
+        return f"rows of {table['file'].iloc[0]}, counted from 0", table["name"].tolist()
+
+    def metadata(self, rows: Rows) -> "pd.DataFrame":
+        """See `packed.load_metadata`."""
+        return packed.load_metadata(self.pack, rows)
+
+
+WORKSPACE = Artifacts()  # in the current folder, whichever it is when a file is read
 
 
 def run_page(run: RunRecord) -> str:
     """Address of a run in the report; it also finds the run that the command `restore` logs."""
     if not run.tracking_uri.startswith("http"):
-        return f"../{RUNS.name}/{run.run_id}.html"  # which `make ui` writes
+        return f"../{WORKSPACE.runs.name}/{run.run_id}.html"  # which `make ui` writes
     where = quote(f"tags.`{project_name()}.training` = '{run.run_id}'")
     runs = f"experiments/{run.experiment_id}/runs?searchFilter={where}"
     return f"{run.tracking_uri.rstrip('/')}/#/{runs}&workflowType=machine_learning"
 
 
-def split_path(name: str) -> Path:
-    return ARTIFACTS / "split" / f"{name}.npz"
-
-
 def split_tags(read: Mapping[str, str]) -> dict[str, str]:
     """The md5 of each split as tags: as given in `read` (split to md5), else as in dvc.lock."""
     recorded = recorded_outputs()
-    digests = {name: recorded.get(split_path(name), "") for name in SPLITS} | dict(read)
+    digests = {name: recorded.get(WORKSPACE.split(name), "") for name in SPLITS} | dict(read)
     return {SPLIT_TAGS[name]: digests[name] for name in SPLITS if digests[name]}
 
 
@@ -58,58 +105,3 @@ def copies_found(summary: Mapping[str, Any]) -> list[str]:
     found = [f"{n:,} of {rows[part]:,} {part}" for part, n in copies.items() if n]
     mend = "accuracy on them is too high; set split.copies: drop (or together)"
     return [f"{', '.join(found)} rows are copies of training images: {mend}"] if found else []
-
-
-def class_names(classes: int, named: Sequence[str] | None) -> list[str]:
-    """One name per class: of params.yaml, else of folders or labels.csv, else the numbers."""
-    if not named and (summary := PACK / packed.SUMMARY).exists():
-        named = packed.load_summary(summary.parent)["class_names"]
-    fits = named and len(named) == classes  # else it was packed with other params
-    return list(named) if named and fits else [str(label) for label in range(classes)]
-
-
-def names_of(rows: np.ndarray) -> tuple[str, list[str]]:
-    """What packed images are called, such as `rows of data/x, counted from 0`, and their names."""
-    import pandas as pd
-
-    table = pd.read_parquet(PACK / packed.ROWS, columns=["file", "name"]).iloc[rows]
-    if (table["name"] == table["file"]).all():
-        return "named by their files in data", table["name"].tolist()
-    return f"rows of {table['file'].iloc[0]}, counted from 0", table["name"].tolist()
-
-
-def metadata(rows: np.ndarray, root: Path = Path()) -> "pd.DataFrame":
-    """See `packed.load_metadata`."""
-    return packed.load_metadata(root / PACK, rows)
-
-
-class TrainOutputs(outputs.TrainOutputs):
-    """artifacts/train/<model>/ in `root`."""
-
-    def __init__(self, model: str, root: Path = Path()) -> None:
-        super().__init__(root / ARTIFACTS / "train" / model)
-
-
-class EvaluateOutputs(outputs.EvaluateOutputs):
-    """artifacts/evaluate/<model>/ in `root`."""
-
-    def __init__(self, model: str, root: Path = Path()) -> None:
-        super().__init__(root / ARTIFACTS / "evaluate" / model)
-        self.reliability = self.folder / "reliability.csv"
-        self.confused = self.folder / "most_confused.csv"
-        self.mistakes = self.folder / "mistakes.png"  # the most confident ones on the test split
-
-    def alluvial(self, split: str) -> Path:
-        """Picture of a split's flow from reference to prediction."""
-        return self.folder / f"{split}_alluvial.png"
-
-
-LAYOUT = Layout(
-    split=split_path,
-    split_summary=SPLIT_SUMMARY,
-    validation=VALIDATION,
-    packed_rows=PACK / packed.ROWS,
-    metadata=metadata,
-    trained=TrainOutputs,
-    evaluated=EvaluateOutputs,
-)

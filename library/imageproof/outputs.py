@@ -1,4 +1,4 @@
-"""What a training and an evaluation leave in files, in whatever folder a project keeps them."""
+"""What a training and an evaluation leave in files, each in a folder that `Artifacts` names."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -106,11 +106,18 @@ class EvaluateOutputs:
         self.confidence = folder / "confidence.json"
         self.predictions = folder / "predictions.npz"
         self.slices = folder / "slices.csv"
+        self.reliability = folder / "reliability.csv"
+        self.confused = folder / "most_confused.csv"
+        self.mistakes = folder / "mistakes.png"  # the most confident ones on the test split
         # by split: rows prediction, columns reference
         self.matrices = {split: folder / f"{split}_confusion_matrix.csv" for split in EVALUATED}
 
     def matrix_picture(self, split: str) -> Path:
         return self.matrices[split].with_suffix(".png")
+
+    def alluvial(self, split: str) -> Path:
+        """Picture of a split's flow from reference to prediction."""
+        return self.folder / f"{split}_alluvial.png"
 
     def read_metrics(self) -> dict[str, Metrics]:
         return read_json(self.metrics, dict[str, Metrics], keys=EVALUATED)

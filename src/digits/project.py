@@ -6,7 +6,7 @@ from digits import params
 from digits.models import available
 from digits.params import Params
 from digits.trainer import trainer
-from imageproof.artifacts import LAYOUT, class_names
+from imageproof.artifacts import WORKSPACE
 from imageproof.project import Project
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def load_project() -> Project:
 
 
 def as_project(params: Params) -> Project:
-    names = class_names(params.data.classes, params.data.class_names)
+    names = WORKSPACE.class_names(params.data.classes, params.data.class_names)
     return Project(
         name=params.project.name,
         models=params.models,
@@ -38,7 +38,6 @@ def as_project(params: Params) -> Project:
         drift=params.drift,
         usual=params.validation.usual,
         logged_as=LOGGED_AS,
-        **vars(LAYOUT),
     )
 
 

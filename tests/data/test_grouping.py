@@ -10,7 +10,7 @@ import pytest
 from support import finding, write_params
 
 from digits.stages import split as stage
-from imageproof.artifacts import PACK, split_path
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Rows, load_split
 from imageproof.base.errors import DataError
 from imageproof.base.files import write_json
@@ -61,14 +61,14 @@ def assert_apart(rows: pd.DataFrame, parts: dict[str, Rows]) -> None:
 def test_splits_number_their_groups(workspace: Path) -> None:
     rows = uneven(8, rows=400)
     write_params({"data.classes": 3, "split.group": "writer", "split.method": "stratified"})
-    PACK.mkdir(parents=True)
-    np.save(PACK / IMAGES, np.zeros((len(rows), 8, 8), np.uint8))
-    rows.to_parquet(PACK / ROWS)
-    write_json(PACK / SUMMARY, {"class_names": None, "sources": {}})
+    WORKSPACE.pack.mkdir(parents=True)
+    np.save(WORKSPACE.pack / IMAGES, np.zeros((len(rows), 8, 8), np.uint8))
+    rows.to_parquet(WORKSPACE.pack / ROWS)
+    write_json(WORKSPACE.pack / SUMMARY, {"class_names": None, "sources": {}})
     stage.main()
     names = rows["meta_writer"].to_numpy()
     for part in ("train", "validation", "test", "holdout"):
-        data, own = load_split(split_path(part))
+        data, own = load_split(WORKSPACE.split(part))
         pairs = {*zip(data.groups.tolist(), names[own], strict=True)}
         assert len(pairs) == len({*names[own]}) == len({*data.groups.tolist()})
 

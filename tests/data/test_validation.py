@@ -18,7 +18,7 @@ from support import PIPELINE, SMALL, as_packed, finding, write_params
 
 from digits.stages import pack
 from digits.stages import validate as stage
-from imageproof.artifacts import DATA_DOCS, VALIDATION
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, ImageParams, RawData
 from imageproof.base.errors import DataError
 from imageproof.data import packing
@@ -207,9 +207,11 @@ def test_a_row_is_said_with_its_file_and_in_data_docs(
     assert critical.startswith("data/digits.npz: train: label outside 0…9 in 1 row: row 7")
     warnings = capsys.readouterr().out
     assert "warning: data/digits.npz: test: image seen before in 1 row: row 3" in warnings
-    assert json.loads(VALIDATION.read_text())["findings"][0]["message"].startswith("train: ")
-    assert f"expectations/{suite.stem}.html" in (DATA_DOCS / "index.html").read_text("utf-8")
-    pages = [each.read_text("utf-8") for each in DATA_DOCS.glob("validations/**/*.html")]
+    result = json.loads(WORKSPACE.validation.read_text())
+    assert result["findings"][0]["message"].startswith("train: ")
+    index = (WORKSPACE.data_docs / "index.html").read_text("utf-8")
+    assert f"expectations/{suite.stem}.html" in index
+    pages = [each.read_text("utf-8") for each in WORKSPACE.data_docs.glob("validations/**/*.html")]
     assert all('.fa-times::before { content: "✗"' in page for page in pages)
     assert any('class="fas fa-times' in page for page in pages)
 

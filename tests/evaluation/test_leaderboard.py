@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from support import finding, run_record
 
-from imageproof.artifacts import TrainOutputs
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError
 from imageproof.base.files import write_json
 from imageproof.cli import console as show
@@ -70,7 +70,7 @@ def test_times_of_different_processors_are_called_not_comparable() -> None:
 @pytest.fixture
 def compared(workspace: Path) -> None:
     found = {"models": [MLP._asdict(), CNN._asdict()], "pairs": []}
-    write_json(show.COMPARISON, found | {"verdicts": ["cnn is better than mlp [here], 3×."]})
+    write_json(WORKSPACE.comparison, found | {"verdicts": ["cnn is better than mlp [here], 3×."]})
 
 
 @pytest.mark.usefixtures("compared")
@@ -91,7 +91,7 @@ def test_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monkey
 def test_models_trained_since_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     for row, run_id in ((MLP, MLP.run_id), (CNN, "f" * 32)):
         record = run_record(row.model, run_id=run_id).model_dump()
-        write_json(TrainOutputs(row.model).run, record)
+        write_json(WORKSPACE.trained(row.model).run, record)
     show.print_results()
     again = [line for line in capsys.readouterr().out.splitlines() if "trained again" in line]
     assert again == ["cnn was trained again since: `digits run` compares it anew"]

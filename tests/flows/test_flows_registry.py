@@ -38,7 +38,7 @@ from support import REPOSITORY, SMALL, finding, python, until, write_params
 
 import answer
 from digits.stages import train as train_model
-from imageproof.artifacts import MONITOR
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import UsageError
 from imageproof.dvc.provenance import data_md5
 from imageproof.prefect import commands
@@ -184,7 +184,7 @@ def test_approval(trained: Path, prefect_server: str, monkeypatch: pytest.Monkey
     state = monitor("new.npz", return_state=True)
     assert state.is_completed(), state.message
     assert "rows; drifted: mean_ink, contrast" in str(state.message)
-    assert "Drift of mean grey value, contrast" in MONITOR.read_text(encoding="utf-8")
+    assert "Drift of mean grey value, contrast" in WORKSPACE.monitor.read_text(encoding="utf-8")
 
     train_model.main("mlp")  # once more, to the very same model, in another run
     mlflow.set_tracking_uri("")

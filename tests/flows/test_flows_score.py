@@ -10,7 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from services import dask
 
-from imageproof.artifacts import LAYOUT
+from imageproof.artifacts import WORKSPACE
 from imageproof.registry import promotion
 from score import score
 
@@ -25,7 +25,7 @@ USERS += ["README.md", "to-params"]
 def tables(ring: Path) -> int:
     """Four files in the folder `in`, and a champion; returns the number of rows."""
     promotion.promote(fighter(), NAME, judge=accept)
-    images = LAYOUT.read_split("holdout").data.images
+    images = WORKSPACE.read_split("holdout").data.images
     Path("in").mkdir()
     for number, some in enumerate(np.array_split(images, 4)):
         np.savez(f"in/{number}.npz", images=some)

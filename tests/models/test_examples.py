@@ -14,7 +14,7 @@ from support import PARAMS, REPOSITORY, finding
 from digits import models
 from digits.models import model_file
 from digits.params import Params, check
-from imageproof.artifacts import TrainOutputs
+from imageproof.artifacts import WORKSPACE
 from imageproof.base import inference
 from imageproof.base.dataset import Dataset, Rows
 from imageproof.base.errors import UsageError
@@ -54,8 +54,8 @@ def test_stage_trains_a_copied_example(project: Path, name: str) -> None:
     params = project / "params.yaml"
     params.write_text(params.read_text("utf-8").replace("\ntrain:\n", f"\ntrain:\n{pasted}"))
     train.main(name)
-    assert len(TrainOutputs(name).read_history()) == 1
-    network = inference.load(TrainOutputs(name).model, threads=1)
+    assert len(WORKSPACE.trained(name).read_history()) == 1
+    network = inference.load(WORKSPACE.trained(name).model, threads=1)
     assert (network.shape, network.classes) == ((8, 8), 10)
 
 

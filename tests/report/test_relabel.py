@@ -12,7 +12,7 @@ from digits.params import Params, check
 from digits.project import as_project
 from digits.stages import pack
 from digits.trainer import trainer
-from imageproof.artifacts import PACK
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli.program import relabel, suspects
@@ -46,7 +46,7 @@ def wrong(workspace: Path, digits_8x8: Dataset) -> None:
 def test_wrong_labels_are_named_corrected_by_a_person_and_packed(
     digits_8x8: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = packed.load(PACK).rows
+    before = packed.load(WORKSPACE.pack).rows
     suspects(context(), model="mlp", folds=2, out=OUT)
     printed = capsys.readouterr().out
     assert [f"fold {k}/2: mlp agrees with " in printed for k in (1, 2)] == [True] * 2
@@ -69,14 +69,14 @@ def test_wrong_labels_are_named_corrected_by_a_person_and_packed(
     page = OUT.with_suffix(".html").read_text("utf-8")
     assert page.count("<img src=") == min(len(table), SHOWN)
     assert {*re.findall(r'(?:src|href)="([^"]{5})', page)} == {"data:"}
-    assert not [*PACK.parent.glob("digits-*")]
+    assert not [*WORKSPACE.pack.parent.glob("digits-*")]
 
     table.loc[:19, "corrected"] = digits_8x8.labels[rows[:20]].astype(str)
     table.to_csv(OUT, index=False)
     relabel(context(), OUT)
     pack.main()
     assert "labels corrected by data/corrections.csv" in capsys.readouterr().out
-    after = packed.load(PACK).rows["label"].to_numpy()
+    after = packed.load(WORKSPACE.pack).rows["label"].to_numpy()
     np.testing.assert_array_equal(after[rows[:20]], digits_8x8.labels[rows[:20]])
     others = np.setdiff1d(np.arange(1797), rows[:20])
     np.testing.assert_array_equal(after[others], before["label"][others])
@@ -129,12 +129,12 @@ def test_what_cannot_be_judged_is_one_line() -> None:
     line = finding(DataError, lambda: find(few, "mlp", folds=3))
     said = "has pictures that cannot be read, or labels outside 0…8; `digits run validate` names"
     assert line == f"artifacts/pack: {said} them"
-    rows = pd.read_parquet(PACK / packed.ROWS)
+    rows = pd.read_parquet(WORKSPACE.pack / packed.ROWS)
     rows.loc[7, "fault"] = "cut off"
-    rows.to_parquet(PACK / packed.ROWS)
+    rows.to_parquet(WORKSPACE.pack / packed.ROWS)
     line = finding(DataError, lambda: find(params, "mlp", folds=3))
     assert line == f"artifacts/pack: {said.replace('0…8', '0…9')} them"
-    (PACK / packed.SUMMARY).unlink()
+    (WORKSPACE.pack / packed.SUMMARY).unlink()
     line = finding(DataError, lambda: find(params, "mlp", folds=3))
     assert line == "artifacts/pack: not found; `dvc repro pack` makes it"
     assert not OUT.exists()

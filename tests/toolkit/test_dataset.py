@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from support import finding
 
-from imageproof.artifacts import LAYOUT, PACK, class_names, names_of, split_path
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, Split, load_split, save_arrays, save_split
 from imageproof.base.errors import DataError
 from imageproof.base.files import write_json
@@ -91,11 +91,11 @@ def test_a_split_of_other_arrays_is_one_line(tmp_path: Path, part: Split, change
 
 
 def test_labels_of_a_split_are_classes(workspace: Path, part: Split) -> None:
-    split_path("train").parent.mkdir(parents=True)
-    save_split(split_path("train"), part)
-    assert len(LAYOUT.read_split("train", classes=10).rows) == 3
+    WORKSPACE.split("train").parent.mkdir(parents=True)
+    save_split(WORKSPACE.split("train"), part)
+    assert len(WORKSPACE.read_split("train", classes=10).rows) == 3
     highest = part.data.labels.max()
-    line = finding(DataError, lambda: LAYOUT.read_split("train", classes=highest))
+    line = finding(DataError, lambda: WORKSPACE.read_split("train", classes=highest))
     assert f"has label {highest}, params.yaml {highest} classes" in line
 
 
@@ -115,17 +115,19 @@ def test_pickled_objects_are_never_read(tmp_path: Path) -> None:
     ],
 )
 def test_classes_have_names(workspace: Path, given, found, names) -> None:
-    write_json(PACK / SUMMARY, {"class_names": found, "sources": {}})
-    assert class_names(3, given) == names
+    write_json(WORKSPACE.pack / SUMMARY, {"class_names": found, "sources": {}})
+    assert WORKSPACE.class_names(3, given) == names
 
 
 def test_images_are_named_by_file_or_by_row(workspace: Path) -> None:
-    PACK.mkdir(parents=True)
+    WORKSPACE.pack.mkdir(parents=True)
     files = pd.DataFrame({"file": ["data/a"] * 3 + ["data/b"] * 2})
     files["name"] = ["row 0", "row 1", "row 2", "row 0", "row 1"]
-    files.to_parquet(PACK / ROWS)
-    assert names_of(np.array([4, 3])) == ("rows of data/b, counted from 0", ["row 1", "row 0"])
+    files.to_parquet(WORKSPACE.pack / ROWS)
+    names = ["row 1", "row 0"]
+    assert WORKSPACE.names_of(np.array([4, 3])) == ("rows of data/b, counted from 0", names)
     pictures = [*"abcde"]
-    files.assign(name=pictures, file=pictures).to_parquet(PACK / ROWS)
-    assert names_of(np.array([2, 4])) == ("named by their files in data", ["c", "e"])
-    assert names_of(np.array([2]))[0] == "named by their files in data"  # of a single mistake, too
+    files.assign(name=pictures, file=pictures).to_parquet(WORKSPACE.pack / ROWS)
+    assert WORKSPACE.names_of(np.array([2, 4])) == ("named by their files in data", ["c", "e"])
+    heading, _ = WORKSPACE.names_of(np.array([2]))  # of a single mistake, too
+    assert heading == "named by their files in data"

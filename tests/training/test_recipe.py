@@ -231,10 +231,10 @@ def test_the_kept_epoch_is_recorded(project: Path) -> None:
     from support import SMALL, write_params
 
     from digits.stages import train
-    from imageproof.artifacts import TrainOutputs
+    from imageproof.artifacts import WORKSPACE
 
     write_params({**SMALL, "train.mlp.fit.keep": "best", "train.mlp.fit.epochs": 3})
     train.main("mlp")
-    outputs = TrainOutputs("mlp")
+    outputs = WORKSPACE.trained("mlp")
     losses = [epoch["val_loss"] for epoch in outputs.read_history()]
     assert outputs.read_metrics()["kept_epoch"] == np.argmin(losses)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from imageproof.answer.predict import class_names
+from imageproof.artifacts import WORKSPACE
 from imageproof.base import events
 from imageproof.base.dataset import Dataset, Images, Shape
 from imageproof.base.files import md5
@@ -73,7 +74,7 @@ def summarise(
     classes, least = model.files.classes, project.drift.min_effect
     counts = np.bincount(answers["predicted"], minlength=classes)
     comparisons: list[Comparison] = []
-    if train := split_of(model, project, "train"):
+    if train := split_of(model, "train"):
         for key, known in image_stats(train.images).items():
             comparisons.append(compare_values(key, answers[key].to_numpy(), known, least))
         of_train = np.bincount(train.labels, minlength=classes)
@@ -137,8 +138,8 @@ def _unusual(answers: pd.DataFrame, usual: Sequence[Usual]) -> list[str]:
     return warnings
 
 
-def split_of(model: Served, project: Project, name: str) -> Dataset | None:
+def split_of(model: Served, name: str) -> Dataset | None:
     """A local split, if it is the one that the model was made with."""
-    path = project.split(name)
+    path = WORKSPACE.split(name)
     is_own = path.exists() and md5(path) == model.origin.splits.get(name)
-    return project.read_split(name).data if is_own else None
+    return WORKSPACE.read_split(name).data if is_own else None

@@ -80,7 +80,7 @@ def monitor(
     names = [each for each in ("accuracy", "rows", "unsure") if f"holdout_{each}" in figures]
     holdout = {name: figures[f"holdout_{name}"] for name in names}
     far = accuracy = features = None
-    unfitted = [drift.split_of(model, project, name) for name in ("validation", "holdout")]
+    unfitted = [drift.split_of(model, name) for name in ("validation", "holdout")]
     if len(own := [split for split in unfitted if split]) == len(unfitted):
         features = _beside_known(sample.images, own, model)
     if features:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from imageproof.artifacts import COMPARISON, TrainOutputs
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.console import lines, print_json, print_table
 from imageproof.base.errors import printable
 from imageproof.base.files import flatten, read_json
@@ -31,8 +31,8 @@ FIGURES = {"holdout_accuracy": "accuracy", "champion_accuracy": "champion's", "w
 
 
 def print_results() -> None:
-    check_outputs([COMPARISON])
-    comparison = read_json(COMPARISON, Comparison)
+    check_outputs([WORKSPACE.comparison])
+    comparison = read_json(WORKSPACE.comparison, Comparison)
     columns = cells(comparison.models)  # one per model, so that it fits a narrow terminal
     names = [column.pop("model") for column in columns]
     rows = ([key, *(column[key] for column in columns)] for key in columns[0])
@@ -41,7 +41,7 @@ def print_results() -> None:
         print(f"{heading}: {MEANINGS[heading]}")
     print("", *map(printable, comparison.verdicts), sep="\n")
     for row in comparison.models:
-        run = TrainOutputs(row.model).run
+        run = WORKSPACE.trained(row.model).run
         if run.exists() and read_json(run, RunRecord).run_id != row.run_id:
             print(f"{row.model} was trained again since: `{project_name()} run` compares it anew")
     print("\nmake report shows everything on one page, make ui the runs side by side.")

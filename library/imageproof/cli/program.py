@@ -93,16 +93,16 @@ def monitor(
     """Say whether a model still sees what it was trained on, and how sure and right it is."""
     from imageproof.answer import monitor as monitoring
     from imageproof.answer.logged import open_log
-    from imageproof.artifacts import MONITOR
+    from imageproof.artifacts import WORKSPACE
     from imageproof.base.files import write_text
     from imageproof.cli.console import print_monitored
 
     log = open_log(source, days=days)
     with _served(context, model, log) as (project, loaded):
         monitored = monitoring.monitor(source, log, labels, loaded, project=project)
-        write_text(MONITOR, monitoring.render(monitored))
-        monitoring.log_run(monitored.result, MONITOR, project)
-    print_monitored(monitored.result, MONITOR, as_json=as_json)
+        write_text(WORKSPACE.monitor, monitoring.render(monitored))
+        monitoring.log_run(monitored.result, WORKSPACE.monitor, project)
+    print_monitored(monitored.result, WORKSPACE.monitor, as_json=as_json)
 
 
 @app.command()
@@ -181,13 +181,13 @@ def relabel(
     context: typer.Context, table: Annotated[Path, typer.Argument(metavar="SUSPECTS.csv")]
 ) -> None:
     """Keep the labels that a person corrected beside the data, where `pack` applies them."""
-    from imageproof.artifacts import PACK
+    from imageproof.artifacts import WORKSPACE
     from imageproof.data import packed
     from imageproof.data.readers import corrections
 
     target = Path("data", corrections.FILE)
     names = context.obj.load().data.class_names
-    rows = packed.load(PACK).rows.assign(hash=packed.load_hashes(PACK))
+    rows = packed.load(WORKSPACE.pack).rows.assign(hash=packed.load_hashes(WORKSPACE.pack))
     found, kept = corrections.merge(table, target, rows, names)
     print(f"{found:,} labels corrected → {target}, which has {kept:,}")
     print(f"`dvc add data` versions it, and the next `{project_name()} run` uses it")

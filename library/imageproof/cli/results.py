@@ -55,6 +55,7 @@ def run(
     ] = None,
 ) -> None:
     """Run with DVC what changed, showing how far it is; then print the results."""
+    from imageproof.artifacts import WORKSPACE
     from imageproof.cli.console import print_results
 
     project = context.obj.load()
@@ -69,7 +70,7 @@ def run(
         print_results()
         return
     for model in models:
-        accuracy = project.evaluated(model).read_metrics()["test"]["accuracy"]
+        accuracy = WORKSPACE.evaluated(model).read_metrics()["test"]["accuracy"]
         hint = f"`{project_name()} run` compares it with the others"
         print(f"{model}: test accuracy {accuracy:.4f}; {hint}")
 
@@ -132,13 +133,12 @@ def diff(
     """Say of each model whether its results are better than at another git revision."""
     if as_json and as_markdown:
         raise UsageError(f"{project_name()} diff: give either --json or --markdown")
-    from imageproof.artifacts import LAYOUT
     from imageproof.base import params_yaml
     from imageproof.diff.collect import collect_diff
     from imageproof.diff.render import print_diff
 
     params_yaml.read()  # to fail first if there is no project
-    print_diff(collect_diff(old, new, LAYOUT), as_json=as_json, as_markdown=as_markdown)
+    print_diff(collect_diff(old, new), as_json=as_json, as_markdown=as_markdown)
 
 
 @contextmanager

@@ -2,9 +2,8 @@
 
 import sys
 from contextlib import suppress
-from pathlib import Path
 
-from imageproof.artifacts import RUNS, TrainOutputs
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import ImageproofError
 from imageproof.base.files import write_text
 from imageproof.base.guard import page_name
@@ -22,11 +21,11 @@ def address(project: Project, port: int) -> str:
     name = page_name() if sys.platform != "darwin" else "127.0.0.1"
     experiments = f"http://{name}:{port}/#/experiments"
     view = f"{experiments}/{store.connect(project.name)}/runs?{page.query()}"
-    for path in Path().glob("artifacts/train/*/run.json"):
-        with suppress(ImageproofError):  # damaged; the command `results` says so
-            outputs = TrainOutputs(path.parent.name)
+    for model in project.models:
+        with suppress(ImageproofError):  # untrained, or damaged: the command `results` says so
+            outputs = WORKSPACE.trained(model)
             if run := restore.known(outputs, project):
                 link = f"{experiments}/{run.info.experiment_id}/runs/{run.info.run_id}"
                 html = f'<meta http-equiv="refresh" content="0; url={link}">\n'
-                write_text(RUNS / f"{outputs.read_run().run_id}.html", html)
+                write_text(WORKSPACE.runs / f"{outputs.read_run().run_id}.html", html)
     return view

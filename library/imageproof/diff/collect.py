@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from imageproof.base.dataset import EVALUATED, Dataset, load_split
+from imageproof.artifacts import WORKSPACE, Artifacts
+from imageproof.base.dataset import EVALUATED, Dataset
 from imageproof.base.errors import DataError
 from imageproof.base.files import flatten, read_json, scratch
 from imageproof.base.params_yaml import PATH, read
@@ -20,7 +21,6 @@ from imageproof.judge.difference import Change, Difference, Result, changes, com
 from imageproof.judge.gate import PromoteParams
 from imageproof.judge.timing import SHARED_CORES
 from imageproof.outputs import ClassFigures, Metrics
-from imageproof.project import Layout
 
 
 @dataclass
@@ -35,15 +35,15 @@ class Diff:
 class Side:
     """The results recorded at a revision; files are copied to `root` when they are read."""
 
-    def __init__(self, revision: Revision, root: Path, layout: Layout) -> None:
-        self.revision, self.root, self.layout = revision, root, layout
+    def __init__(self, revision: Revision, root: Path) -> None:
+        self.revision, self.root = revision, root
         revision.download([provenance.OUTPUTS, PATH], root)
         with self.reading():
             self.outputs = provenance.recorded_outputs(root)
             self.raw = read(root / PATH)
         listed = self.raw.get("models")
         names = filter(_is_name, listed if isinstance(listed, list) else [])
-        self.models = [name for name in names if layout.evaluated(name).metrics in self.outputs]
+        self.models = [name for name in names if WORKSPACE.evaluated(name).metrics in self.outputs]
 
     def reading(self) -> AbstractContextManager[None]:
         return reading(self.revision.name, self.root)
@@ -56,13 +56,13 @@ class Side:
             provenance.check_outputs(paths, self.root)
 
     def of_model(self, model: str) -> dict[Path, str]:
-        folders = self.layout.trained(model).folder, self.layout.evaluated(model).folder
+        folders = WORKSPACE.trained(model).folder, WORKSPACE.evaluated(model).folder
         return {path: digest for path, digest in self.outputs.items() if path.parent in folders}
 
     def rows(self, model: str) -> set[tuple[str, str]]:
         """The splits that the model was evaluated on and that are still recorded, with md5."""
         read = provenance.recorded_inputs(f"evaluate@{model}", self.root).items()
-        paths = {self.layout.split(split): split for split in EVALUATED}
+        paths = {WORKSPACE.split(split): split for split in EVALUATED}
         return {(paths[path], md5) for path, md5 in read & self.outputs.items() if path in paths}
 
     def params(self) -> dict[str, Any]:
@@ -90,11 +90,11 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and value.isidentifier() and len(value) <= 100
 
 
-def collect_diff(old: str, new: str | None, layout: Layout) -> Diff:
+def collect_diff(old: str, new: str | None) -> Diff:
     """Compare two revisions; None is the workspace."""
     with scratch() as folder, open_revision(old) as before, open_revision(new) as after:
-        sides = {"old": Side(before, folder / "old", layout)}
-        sides["new"] = Side(after, folder / "new", layout)
+        sides = {"old": Side(before, folder / "old")}
+        sides["new"] = Side(after, folder / "new")
         params = changes(*(side.params() for side in sides.values()))
         diff = Diff(before, after, {key: pair for key, pair in params.items() if _differ(*pair)})
         gate = _gate_params(sides["new"], diff)
@@ -131,12 +131,12 @@ def _compare(
 
 
 def _result(side: Side, model: str) -> Result:
-    layout = side.layout
-    trained, evaluated = layout.trained(model), layout.evaluated(model)
+    trained, evaluated = WORKSPACE.trained(model), WORKSPACE.evaluated(model)
     side.fetch(trained.metrics, evaluated.metrics, evaluated.statistics)
     side.fetch(evaluated.behaviour, evaluated.predictions)
     size = provenance.recorded_size(trained.model, side.root)
-    trained, evaluated = layout.trained(model, side.root), layout.evaluated(model, side.root)
+    artifacts = Artifacts(side.root)
+    trained, evaluated = artifacts.trained(model), artifacts.evaluated(model)
     with side.reading():
         metrics: Metrics = flatten(evaluated.read_metrics())
         metrics |= trained.read_metrics() | {"size_mb": size / 1e6}
@@ -155,10 +155,10 @@ def _result(side: Side, model: str) -> Result:
 
 def _rows(split: str, side: Side, results: Iterable[Result]) -> Dataset:
     """The rows of a split, which the predictions of each side must fit."""
-    path = side.layout.split(split)
+    path = WORKSPACE.split(split)
     side.fetch(path)
     with side.reading():
-        data = load_split(side.root / path).data
+        data = Artifacts(side.root).read_split(split).data
         for rows, classes in (result.probabilities[split].shape for result in results):
             if rows != len(data) or classes <= data.labels.max():
                 raise DataError(f"{path}: its rows are not those of the predictions")

@@ -8,8 +8,9 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 
+from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base.colours import colour_of
-from imageproof.base.dataset import EVALUATED, load_split
+from imageproof.base.dataset import EVALUATED
 from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import ANEW, flatten, folder_sha256
 from imageproof.base.process import SOURCES
@@ -34,7 +35,7 @@ def restore_all(project: Project) -> None:
     IntegrityError if an output is not what dvc.lock records.
     """
     for model in project.models:
-        trained, evaluated = project.trained(model), project.evaluated(model)
+        trained, evaluated = WORKSPACE.trained(model), WORKSPACE.evaluated(model)
         if not trained.run.exists():
             continue
         stage = f"evaluate@{model}"
@@ -48,21 +49,21 @@ def restore_all(project: Project) -> None:
         if run and expected in ("", run.data.tags.get(EVALUATION_SHA256)):
             continue
         if expected:
-            provenance.check_outputs([*evaluated.folder.iterdir(), project.split_summary])
+            provenance.check_outputs([*evaluated.folder.iterdir(), WORKSPACE.split_summary])
         with store.service_errors():
             run = run or restore(model, project)
             if expected:
-                digests = {n: read[p] for n in EVALUATED if (p := project.split(n)) in read}
-                _log_evaluation(run, evaluated, digests, project)
+                digests = {n: read[p] for n in EVALUATED if (p := WORKSPACE.split(n)) in read}
+                _log_evaluation(run, evaluated, digests)
         print(f"{model}: logged again from DVC's outputs")
 
 
 def log_evaluation(model: str, digests: Mapping[str, str], project: Project) -> None:
     """Upload the written evaluation to the model's run; an unknown run is logged again first."""
-    outputs, attempt = project.evaluated(model), Attempt()
+    outputs, attempt = WORKSPACE.evaluated(model), Attempt()
     attempt(lambda: store.connect(project.name), patient=False)
-    if run := attempt(lambda: known(project.trained(model), project) or restore(model, project)):
-        attempt(lambda: _log_evaluation(run, outputs, digests, project))
+    if run := attempt(lambda: known(WORKSPACE.trained(model), project) or restore(model, project)):
+        attempt(lambda: _log_evaluation(run, outputs, digests))
 
 
 def known(outputs: TrainOutputs, project: Project) -> Run | None:
@@ -87,7 +88,7 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
 
     DataError if an output is missing, IntegrityError if it is not what dvc.lock records.
     """
-    outputs = project.trained(model, root)
+    outputs = Artifacts(root).trained(model)
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
     foreign = root == Path() and not provenance.is_committed(outputs.run)
@@ -98,10 +99,10 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
         tags["outputs"] = UNCOMMITTED
     recorded = provenance.recorded_outputs(root)
     needed = [outputs.model, outputs.calibration]
-    needed += [outputs.keras] if project.trained(model).keras in recorded else []
+    needed += [outputs.keras] if WORKSPACE.trained(model).keras in recorded else []
     if missing := [path for path in needed if not path.is_file()]:
         raise DataError(*(f"{path}: not found; {ANEW}" for path in missing))
-    example = load_split(root / project.split("validation")).data.images[:1]
+    example = Artifacts(root).read_split("validation").data.images[:1]
     cost = {k: v for k, v in outputs.read_metrics().items() if k != "parameters"}
     epochs = enumerate(outputs.read_history())
     history = [each for epoch, metrics in epochs for each in runs.metrics_at(epoch, metrics)]
@@ -112,7 +113,7 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
         run_id = active.info.run_id
         runs.send(run_id, history)
         runs.log_text(record.params_yaml, runs.PARAMS_FILE)
-        runs.log_datasets(run_id, record.datasets, project.split)
+        runs.log_datasets(run_id, record.datasets, WORKSPACE.split)
         logged_model.log(run_id, outputs, project, example=example, metrics=cost)
     return MlflowClient().get_run(run_id)
 
@@ -123,7 +124,7 @@ def check_training(run_id: str, tags: Mapping[str, str], project: Project, root:
     `tags` are the run's. A run whose outputs are not in `root` is not checked.
     """
     model = tags.get("model", "")
-    outputs = project.trained(model, root)
+    outputs = Artifacts(root).trained(model)
     if outputs.run.is_file():
         record = outputs.read_run()
         if record.run_id in (run_id, tags.get(runs.TRAINING)):
@@ -133,11 +134,11 @@ def check_training(run_id: str, tags: Mapping[str, str], project: Project, root:
 def _check_record(run: RunRecord, project: Project, model: str, root: Path) -> None:
     """Raise IntegrityError if a record, or the code of its commit, contradicts dvc.lock."""
     stage = run.tags.get("dvc_stage", "")  # a framework may have its own
-    if not provenance.wrote(stage, project.trained(model).model, root):
+    if not provenance.wrote(stage, WORKSPACE.trained(model).model, root):
         stage = f"train@{model}"
     inputs = provenance.recorded_inputs(stage, root)
     recorded = flatten(provenance.recorded_params(stage, root))
-    said = {str(project.split(split)): digest for split, digest in run.datasets.items()}
+    said = {str(WORKSPACE.split(split)): digest for split, digest in run.datasets.items()}
     said |= {project.logged_as.get(k, f"train.{model}.{k}"): v for k, v in run.params.items()}
     recorded |= {str(p): digest for p, digest in inputs.items() if p.suffix == ".npz"}
     findings = [
@@ -163,17 +164,15 @@ def _evaluation_sha256(outputs: EvaluateOutputs) -> str:
     return folder_sha256(outputs.folder) if outputs.metrics.exists() else ""
 
 
-def _log_evaluation(
-    run: Run, outputs: EvaluateOutputs, digests: Mapping[str, str], project: Project
-) -> None:
+def _log_evaluation(run: Run, outputs: EvaluateOutputs, digests: Mapping[str, str]) -> None:
     """Upload what `evaluate` wrote to a finished run, the tag EVALUATION_SHA256 at last."""
     client, run_id = MlflowClient(), run.info.run_id
     client.log_artifacts(run_id, str(outputs.folder))
     for split in EVALUATED:
         picture = mlflow.Image(str(outputs.matrix_picture(split)))
         client.log_image(run_id, picture, key=f"{split}_confusion_matrix", step=0)
-    runs.log_datasets(run_id, digests, project.split)
-    metrics, model, rows = [], runs.model_id(run), project.read_split_summary()["rows"]
+    runs.log_datasets(run_id, digests, WORKSPACE.split)
+    metrics, model, rows = [], runs.model_id(run), WORKSPACE.read_split_summary()["rows"]
     for split, of_split in _evaluation_metrics(outputs, rows).items():
         of: dict[str, Any] = {"model_id": model}
         if split in digests:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base import machine, repository
 from imageproof.base.dataset import (
     EVALUATED,
@@ -18,7 +19,6 @@ from imageproof.base.dataset import (
     Probabilities,
     Shape,
     Split,
-    load_split,
 )
 from imageproof.base.errors import AnswersError, IntegrityError, UsageError, some
 from imageproof.base.files import read_json
@@ -60,12 +60,13 @@ def judge_by_holdout(
     `root` is the project's folder, or one with an experiment's outputs. IntegrityError if the
     hold-out rows are not those of the run's split, or a file is gone or not as recorded.
     """
-    judged_by = [project.validation, project.packed_rows, *map(project.split, EVALUATED)]
+    judged_by = [WORKSPACE.validation, WORKSPACE.packed_rows, *map(WORKSPACE.split, EVALUATED)]
     provenance.check_outputs(judged_by, root)
-    _check_splits(run, project, root)
+    _check_splits(run, root)
     _check_settings(root)
     check_training(run.run_id, run.tags, project, root)
-    split, threads = load_split(root / project.split("holdout")), project.threads
+    artifacts, threads = Artifacts(root), project.threads
+    split = artifacts.read_split("holdout")
     holdout, rows = split.data, np.bincount(split.data.labels)
     names = project.data.class_names or [*map(str, range(project.data.classes))]
     registry, rows_md5 = Registry(project.name), run.tags[SPLIT_TAGS["holdout"]]
@@ -74,7 +75,7 @@ def judge_by_holdout(
         _check_classes(run, files, holdout.images.shape[1:], names)
         network = files.load(threads=threads)
         challenger, answers = _ask(network, files, name, holdout, project)
-        answers |= _on_test(network, split, root / project.split("test"))
+        answers |= _on_test(network, split, artifacts.read_split("test"))
     except AnswersError as error:
         challenger = Contender(name, None, files.signature, str(error))
 
@@ -117,7 +118,7 @@ def judge_by_holdout(
         cpu=machine.cpu(),
         size_mb=files.network.stat().st_size / 1e6,
         data_md5=run.tags.get("data_md5", ""),
-        data_finding=_data_finding(run, project.validation, root),
+        data_finding=_data_finding(run, root),
         commit=run.tags.get("git_commit", ""),
         commit_finding=_commit_finding(run.tags),
         **answers,
@@ -130,7 +131,7 @@ def judge_by_holdout(
         params=project.promote,
         former=former,
         names=names,
-        slices=find_slices(project.metadata(split.rows, root))[0],
+        slices=find_slices(artifacts.metadata(split.rows))[0],
         groups=holdout.groups,
         approval=approval,
         rows_md5=rows_md5,
@@ -196,9 +197,8 @@ def _on_holdout(
     return shares | {"coverage_asked": asked, "coverage_p_value": p_value}
 
 
-def _on_test(network: Network, holdout: Split, path: Path) -> dict[str, float]:
+def _on_test(network: Network, holdout: Split, test: Split) -> dict[str, float]:
     """The fields of Facts on the test rows that are no hold-out rows."""
-    test = load_split(path)
     others = ~np.isin(test.rows, holdout.rows)  # all, but with `split.holdout_within_test`
     rows = test.data.take(np.flatnonzero(others))
     right = network.ask(rows.images).argmax(axis=1) == rows.labels
@@ -206,10 +206,10 @@ def _on_test(network: Network, holdout: Split, path: Path) -> dict[str, float]:
     return {"test_right": right.sum() * share, "test_rows": len(rows) * share}
 
 
-def _check_splits(run: TrainedRun, project: Project, root: Path) -> None:
+def _check_splits(run: TrainedRun, root: Path) -> None:
     tags, recorded = run.tags, provenance.recorded_outputs(root)
     for split, tag in SPLIT_TAGS.items():
-        path = project.split(split)
+        path = WORKSPACE.split(split)
         if tag not in tags or tags[tag] != recorded.get(path):
             raise IntegrityError(
                 f"run {run.run_id}: {path} had md5 {tags.get(tag, 'unknown')}, dvc.lock has "
@@ -229,8 +229,8 @@ def _check_settings(root: Path) -> None:
                 raise IntegrityError(f"{found}; {cure}")
 
 
-def _data_finding(run: TrainedRun, validation: Path, root: Path) -> str | None:
-    data_md5 = run.tags.get("data_md5", "")
+def _data_finding(run: TrainedRun, root: Path) -> str | None:
+    validation, data_md5 = WORKSPACE.validation, run.tags.get("data_md5", "")
     present = provenance.data_md5(root / provenance.DATA_POINTER)
     if not data_md5 or present != data_md5:
         return f"trained on data {data_md5 or 'unknown'}, data.dvc has {present}"

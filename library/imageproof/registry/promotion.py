@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 
+from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base import events
 from imageproof.base.dataset import EVALUATED
 from imageproof.base.errors import (
@@ -76,8 +77,8 @@ def promote_training(
     with scratch() as folder:
         if not run_id:
             if experiment:
-                _download(experiment, name, project, root := folder)
-            trained = project.trained(name, root)
+                _download(experiment, name, root := folder)
+            trained = Artifacts(root).trained(name)
             with reading(experiment, root) if experiment else nullcontext():
                 known = restore.known(trained, project) or restore.restore(name, project, root)
             run_id = known.info.run_id
@@ -88,20 +89,20 @@ def promote_training(
         return promote(run, project.name, judge=judge, reason=reason)
 
 
-def _download(experiment: str, model: str, project: Project, root: Path) -> None:
+def _download(experiment: str, model: str, root: Path) -> None:
     """A model's outputs, the rows that it is judged by and the result of `validate`."""
     with open_revision(experiment) as revision:
         revision.download([provenance.OUTPUTS, provenance.DATA_POINTER], root)
         with reading(experiment, root):
             recorded = provenance.recorded_outputs(root)
-        paths = [path for path in recorded if path.parent == project.trained(model).folder]
+        paths = [path for path in recorded if path.parent == WORKSPACE.trained(model).folder]
         if not paths:
             folders = {path.parent.name: path for path in recorded}
-            models = [name for name in folders if project.trained(name).run in recorded]
+            models = [name for name in folders if WORKSPACE.trained(name).run in recorded]
             known = f"name one model: {', '.join(models) or 'it has none'}"
             raise UsageError(f"experiment {experiment}: has no model {model!r}; {known}")
-        rows = [project.split(name) for name in ("validation", *EVALUATED)]
-        revision.download([project.validation, project.packed_rows, *rows, *paths], root)
+        rows = [WORKSPACE.split(name) for name in ("validation", *EVALUATED)]
+        revision.download([WORKSPACE.validation, WORKSPACE.packed_rows, *rows, *paths], root)
         with reading(experiment, root):
             provenance.check_outputs([rows[0], *paths], root)  # the gate checks the others
 

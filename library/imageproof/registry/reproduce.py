@@ -9,9 +9,9 @@ from dvc.repo import Repo
 from mlflow.artifacts import load_text
 from pydantic import PositiveInt
 
+from imageproof.artifacts import Artifacts
 from imageproof.base import inference, process, repository
 from imageproof.base.commands import CommandFailedError, Commands
-from imageproof.base.dataset import load_split
 from imageproof.base.errors import IntegrityError, UsageError, printable
 from imageproof.base.files import md5, scratch, write_text
 from imageproof.base.params_yaml import PATH
@@ -48,9 +48,10 @@ def reproduce_version(uri: str, project: Project, *, tolerance: float) -> str:
             print(f"warning: {printable(line)}", flush=True)
         write_text(folder / PATH, load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}"))
         _train_again(folder, origin.dvc_stage or f"train@{name}")
-        check_inputs(origin, project, folder)
-        images = load_split(folder / project.split("test")).data.images
-        repeated = inference.load(project.trained(name, folder).model, threads=own_threads)
+        check_inputs(origin, folder)
+        artifacts = Artifacts(folder)
+        images = artifacts.read_split("test").data.images
+        repeated = inference.load(artifacts.trained(name).model, threads=own_threads)
         answers = model.predict(images), repeated.predict(images)
         return compare(origin.uri, *answers, tolerance=tolerance)
 
@@ -96,13 +97,14 @@ def _train_again(folder: Path, stage: str) -> None:
             raise IntegrityError(f"dvc {command[0]} in a clone of the commit: {error}") from None
 
 
-def check_inputs(origin: Origin, project: Project, folder: Path) -> None:
+def check_inputs(origin: Origin, folder: Path) -> None:
     """Raise IntegrityError if a split or param of the training in `folder` differs."""
+    artifacts = Artifacts(folder)
     for split, recorded in origin.splits.items():
-        if (actual := md5(folder / project.split(split))) != recorded:
+        if (actual := md5(artifacts.split(split))) != recorded:
             found = f"its {split} split had md5 {recorded}, now it is {actual}"
             raise IntegrityError(f"{origin.uri}: {found}")
-    repeated = project.trained(str(origin.params["model"]), folder).read_run().params
+    repeated = artifacts.trained(str(origin.params["model"])).read_run().params
     for key, value in origin.params.items():
         if repeated.get(key) != value:
             found = f"the {PATH} that it recorded gives {repeated.get(key)}"

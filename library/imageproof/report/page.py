@@ -72,7 +72,7 @@ class ReportContent(NamedTuple):
     pareto: Png
     learning_curves: Png
     raw_data: Mapping[str, Png]  # caption to picture
-    sources: Mapping[str, Mapping[str, Any]]  # see `Layout.read_split_summary`
+    sources: Mapping[str, Mapping[str, Any]]  # see `Artifacts.read_split_summary`
 
 
 def render(content: ReportContent) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from imageproof.artifacts import PACK
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, Images, Probabilities, Rows
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, scratch, write_text
@@ -26,11 +26,11 @@ def find_suspects(ask: Ask, model: str, project: Project, *, folds: int, out: Pa
     Prints a line per fold. Returns a sentence: how many labels are wrong, and how many listed. A
     DataError if the model agrees with so few labels that it cannot judge them.
     """
-    images, rows = packed.load(PACK)
+    images, rows = packed.load(WORKSPACE.pack)
     labels, classes = rows["label"].to_numpy(), project.data.classes
     if rows["fault"].notna().any() or not 0 <= labels.min() <= labels.max() < classes:
         said = f"has pictures that cannot be read, or labels outside 0…{classes - 1}"
-        raise DataError(f"{PACK}: {said}; `{project_name()} run validate` names them")
+        raise DataError(f"{WORKSPACE.pack}: {said}; `{project_name()} run validate` names them")
     fold = folds_of(labels, rows["hash"].tolist(), folds=folds, seed=project.seed)
     probabilities = _judged(Dataset(images, labels), fold, ask, model, classes=classes)
     found, count = suspects(labels, probabilities)
@@ -42,7 +42,7 @@ def find_suspects(ask: Ask, model: str, project: Project, *, folds: int, out: Pa
         label=names[labels[found["row"]]],
         suggested=names[found["suggested"]],
         quality=found["quality"].to_numpy().round(6),
-        hash=packed.load_hashes(PACK).iloc[found["row"]],
+        hash=packed.load_hashes(WORKSPACE.pack).iloc[found["row"]],
         corrected="",
     )
     with replacing(out) as temporary:
@@ -62,7 +62,7 @@ def estimate(agree: float, count: int) -> str:
 def _judged(data: Dataset, fold: Rows, ask: Ask, model: str, *, classes: int) -> Probabilities:
     """What a model says of each row that it was not trained on."""
     probabilities, folds = np.empty((len(data), classes), np.float32), int(fold.max()) + 1
-    with scratch(PACK.parent) as folder:
+    with scratch(WORKSPACE.pack.parent) as folder:
         for number, (own, answers) in enumerate(out_of_fold(data, fold, ask, folder=folder), 1):
             probabilities[own] = answers
             agree = 100 * np.mean(answers.argmax(axis=1) == data.labels[own])

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from imageproof.answer.predict import class_names, set_threshold
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Images
 from imageproof.base.errors import IntegrityError, ServiceError, one_line
 from imageproof.base.files import folder_sha256, scratch, sha256, template_file, write_text
@@ -39,8 +40,8 @@ def write_package(model: Served, out: Path, *, project: Project) -> Package:
     IntegrityError if hold-out rows have changed, or get other answers: from the package than from
     the model, or from the model itself where they are asked otherwise.
     """
-    check_outputs([project.split("holdout")])
-    images = project.read_split("holdout", classes=model.files.classes).data.images
+    check_outputs([WORKSPACE.split("holdout")])
+    images = WORKSPACE.read_split("holdout", classes=model.files.classes).data.images
     if finding := model.files.inconsistency(images):
         raise IntegrityError(f"{model.origin.uri}: {finding}; nothing was written")
     description, text = describe(model, project), card(model.origin, model.files)

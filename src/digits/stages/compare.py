@@ -10,8 +10,7 @@ import pandas as pd
 
 from digits.params import Params
 from digits.params import load as load_params
-from imageproof import artifacts
-from imageproof.artifacts import LAYOUT
+from imageproof.artifacts import WORKSPACE, copies_found
 from imageproof.base import inference
 from imageproof.base.dataset import Dataset
 from imageproof.base.files import replacing, write_json
@@ -31,21 +30,19 @@ FIGURES = (
     *("weakest_sensitivity", "test_loss", "test_ece", "holdout_accuracy"),
     *("holdout_balanced_accuracy", "holdout_macro_f1", "holdout_loss", "elapsed_s"),
 )
-Evaluated = Mapping[str, artifacts.EvaluateOutputs]  # by model
 ACCURACY = ("accuracy", "accuracy_lower", "accuracy_upper")
 
 
 def main() -> None:
     params = load_params()
-    models, test, threads = params.models, LAYOUT.read_split("test").data, params.train.threads
+    models, test, threads = params.models, WORKSPACE.read_split("test").data, params.train.threads
     drop_others(models)
-    evaluated = {model: artifacts.EvaluateOutputs(model) for model in models}
-    networks = {m: inference.load(artifacts.TrainOutputs(m).model, threads=threads) for m in models}
+    networks = {m: inference.load(WORKSPACE.trained(m).model, threads=threads) for m in models}
     rows = [
         read_row(model, timing.measure_latency(network.predict, test.images))
         for model, network in networks.items()
     ]
-    answers = {m: each.read_predictions()["test"].argmax(axis=1) for m, each in evaluated.items()}
+    answers = {m: WORKSPACE.evaluated(m).read_predictions()["test"].argmax(axis=1) for m in models}
     seconds = {row.model: timing.comparable_s(row.elapsed_s, row.shared_cores) for row in rows}
     candidates = [comparison.Candidate(m, answers[m], seconds[m]) for m in models]
     pairs = [
@@ -55,52 +52,48 @@ def main() -> None:
     found = {
         "models": [row._asdict() for row in rows],
         "pairs": [comparison.as_dict(pair) for pair in pairs],
-        "verdicts": said(params, rows, pairs, evaluated, test),
+        "verdicts": said(params, rows, pairs, test),
     }
-    write_json(artifacts.COMPARISON, found)
+    write_json(WORKSPACE.comparison, found)
     ratios = leaderboard.time_ratios(rows)
     metrics = {  # that `dvc metrics diff` compares
         row.model: {name: value for name in FIGURES if (value := getattr(row, name)) is not None}
         | ({"time_ratio": ratios[row.model]} if row.model in ratios else {})
         for row in rows
     }
-    write_json(artifacts.COMPARE / "metrics.json", metrics)
-    draw(rows, evaluated, comparable=not uncomparable(rows))
+    write_json(WORKSPACE.compare / "metrics.json", metrics)
+    draw(rows, comparable=not uncomparable(rows))
 
 
 def said(
     params: Params,
     rows: Sequence[Row],
     pairs: Sequence[comparison.Pair],
-    evaluated: Evaluated,
     test: Dataset,
 ) -> list[str]:
     """The comparison in words: which model to take, what to doubt of each, and every two."""
     seconds = {row.model: timing.comparable_s(row.elapsed_s, row.shared_cores) for row in rows}
-    summary = LAYOUT.read_split_summary()
-    names = [*evaluated[rows[0].model].read_statistics()["test"]["by_class"]]
+    summary = WORKSPACE.read_split_summary()
+    names = [*WORKSPACE.evaluated(rows[0].model).read_statistics()["test"]["by_class"]]
     train_rows = summary["rows"]["train"]
-    held_against = {
-        row.model: doubts_of(row, evaluated[row.model], test, train_rows) for row in rows
-    }
+    held_against = {row.model: doubts_of(row, test, train_rows) for row in rows}
     return [
         *([comparison.choice(pairs, seconds)] if pairs else []),
         *doubts.beyond_chance(held_against),
         *map(comparison.verdict, pairs),
         *uncomparable(rows),
-        *artifacts.copies_found(summary),
+        *copies_found(summary),
         *few_rows.few_holdout_rows(summary, params.promote, names),
     ]
 
 
-def doubts_of(
-    row: Row, evaluated: artifacts.EvaluateOutputs, test: Dataset, train_rows: int
-) -> list[doubts.Doubt]:
+def doubts_of(row: Row, test: Dataset, train_rows: int) -> list[doubts.Doubt]:
     """What may be said against a model, by its outputs."""
+    evaluated = WORKSPACE.evaluated(row.model)
     statistics = evaluated.read_statistics()["test"]
     probabilities = evaluated.read_predictions()["test"]
     share = independent(probabilities.argmax(axis=1) == test.labels, test.groups)
-    last = artifacts.TrainOutputs(row.model).read_history()[-1]
+    last = WORKSPACE.trained(row.model).read_history()[-1]
     remark = f"; {TEMPERATURE_1}" * (row.temperature == 1)
     return [
         doubts.unlearnt(last["accuracy"], train_rows),
@@ -113,32 +106,32 @@ def doubts_of(
 
 def uncomparable(rows: Sequence[Row]) -> list[str]:
     """Why training times cannot be compared."""
-    runs = {row.model: artifacts.TrainOutputs(row.model).read_run() for row in rows}
+    runs = {row.model: WORKSPACE.trained(row.model).read_run() for row in rows}
     processors = {model: run.tags.get("cpu", "") for model, run in runs.items()}
     return [*leaderboard.shared_times(rows), *leaderboard.other_processors(processors)]
 
 
-def draw(rows: Sequence[Row], evaluated: Evaluated, *, comparable: bool) -> None:
+def draw(rows: Sequence[Row], *, comparable: bool) -> None:
     """Draw accuracy against time and the learning curves; write what DVC plots."""
-    models = [*evaluated]
+    evaluated = {row.model: WORKSPACE.evaluated(row.model) for row in rows}
     overall = {m: each.read_statistics()["test"]["overall"] for m, each in evaluated.items()}
     shares = {model: tuple(of[end] for end in ACCURACY) for model, of in overall.items()}
     times = {row.model: row.elapsed_s for row in rows}
     points = {row.model: (row.test_accuracy, row.elapsed_s) for row in rows}
     front = comparison.pareto_front(points) if comparable else []
     title = "Test accuracy against training time"
-    save(pareto(times, shares, front=front, title=title), artifacts.COMPARE / "pareto.png")
-    histories = {model: artifacts.TrainOutputs(model).read_history() for model in models}
-    costs = {model: artifacts.TrainOutputs(model).read_metrics() for model in models}
+    save(pareto(times, shares, front=front, title=title), WORKSPACE.compare / "pareto.png")
+    histories = {model: WORKSPACE.trained(model).read_history() for model in evaluated}
+    costs = {model: WORKSPACE.trained(model).read_metrics() for model in evaluated}
     kept = {m: int(cost["kept_epoch"]) for m, cost in costs.items() if "kept_epoch" in cost}
-    curves = learning_curves(histories, title=f"Learning curves: {', '.join(models)}", kept=kept)
-    save(curves, artifacts.COMPARE / "learning_curves.png")
+    curves = learning_curves(histories, title=f"Learning curves: {', '.join(evaluated)}", kept=kept)
+    save(curves, WORKSPACE.compare / "learning_curves.png")
     frames = {model: pd.DataFrame(history) for model, history in histories.items()}
-    with replacing(artifacts.LEARNING_CURVES) as temporary:
+    with replacing(WORKSPACE.learning_curves) as temporary:
         pd.concat(frames, names=["model", "epoch"]).to_csv(temporary)
     matrices = {model: read_matrix(each.matrices["test"]) for model, each in evaluated.items()}
     order = confusion.clustered(np.sum([matrix for matrix, _ in matrices.values()], axis=0))
-    write_cells(artifacts.CONFUSION, matrices, order=order)
+    write_cells(WORKSPACE.confusion, matrices, order=order)
 
 
 def drop_others(models: Sequence[str]) -> None:
@@ -146,7 +139,7 @@ def drop_others(models: Sequence[str]) -> None:
 
     DVC records the folders of all models as one dependency; another clone has no such rest.
     """
-    for one in (artifacts.TrainOutputs(models[0]), artifacts.EvaluateOutputs(models[0])):
+    for one in (WORKSPACE.trained(models[0]), WORKSPACE.evaluated(models[0])):
         for folder in one.folder.parent.iterdir():
             if folder.is_dir() and folder.name not in models:
                 shutil.rmtree(folder)
@@ -154,7 +147,7 @@ def drop_others(models: Sequence[str]) -> None:
 
 
 def read_row(model: str, latency: Mapping[str, float]) -> Row:
-    trained, evaluated = artifacts.TrainOutputs(model), artifacts.EvaluateOutputs(model)
+    trained, evaluated = WORKSPACE.trained(model), WORKSPACE.evaluated(model)
     of_splits, cost = evaluated.read_metrics(), trained.read_metrics()
     figures: dict[str, Any] = {"model": model, "shared_cores": 0.0}
     figures |= Row._field_defaults

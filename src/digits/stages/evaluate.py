@@ -9,8 +9,7 @@ import pandas as pd
 
 from digits.params import load as load_params
 from digits.project import as_project
-from imageproof import artifacts
-from imageproof.artifacts import LAYOUT
+from imageproof.artifacts import WORKSPACE
 from imageproof.base import inference
 from imageproof.base.dataset import EVALUATED, Dataset, Matrix, Split, save_arrays
 from imageproof.base.files import md5, replacing, write_json
@@ -21,7 +20,7 @@ from imageproof.judge import disturbances as behaviour
 from imageproof.judge.confusion_csv import write_matrix
 from imageproof.judge.explain import Heat, occlusion
 from imageproof.judge.groups import Intervals
-from imageproof.outputs import read_calibration
+from imageproof.outputs import EvaluateOutputs, read_calibration
 from imageproof.report.plots import confusion as matrix_plots
 from imageproof.report.plots import images
 from imageproof.report.plots import model as plots
@@ -31,10 +30,10 @@ from imageproof.report.plots.theme import save
 def main(model: str) -> None:
     """Write artifacts/evaluate/<model>/ and upload it to the model's MLflow run."""
     params = load_params()
-    names = artifacts.class_names(params.data.classes, params.data.class_names)
-    stored = {n: LAYOUT.read_split(n, classes=len(names)) for n in EVALUATED}
+    names = WORKSPACE.class_names(params.data.classes, params.data.class_names)
+    stored = {n: WORKSPACE.read_split(n, classes=len(names)) for n in EVALUATED}
     splits = {name: split.data for name, split in stored.items()}
-    network, outputs = artifacts.TrainOutputs(model).model, artifacts.EvaluateOutputs(model)
+    network, outputs = WORKSPACE.trained(model).model, WORKSPACE.evaluated(model)
     predict = inference.load(network, threads=params.train.threads).predict
     probabilities = {name: predict(data.images) for name, data in splits.items()}
     save_arrays(outputs.predictions, probabilities)
@@ -58,19 +57,19 @@ def main(model: str) -> None:
         write_by_split(outputs.reliability, by_confidence)
         write_slices(model, stored, probabilities)
         mistakes = scores.most_confident_mistakes(test, clean, limit=24)
-        what, rows = artifacts.names_of(stored["test"].rows[mistakes.rows])
+        what, rows = WORKSPACE.names_of(stored["test"].rows[mistakes.rows])
         mistakes = mistakes._replace(rows=np.array(rows))
         heat = occlusion(predict, mistakes.images, mistakes.prediction, mistakes.truth)
         draw(model, matrices, mistakes, heat, by_confidence, names=names, what=what)
         from imageproof.mlflow import restore  # MLflow takes a second
     write_json(outputs.behaviour, disturbed.result())
     check_inputs()  # before the run gets figures
-    digests = {name: md5(artifacts.split_path(name)) for name in splits}
+    digests = {name: md5(WORKSPACE.split(name)) for name in splits}
     restore.log_evaluation(model, digests, as_project(params))
 
 
 def write_figures(
-    outputs: artifacts.EvaluateOutputs,
+    outputs: EvaluateOutputs,
     splits: dict[str, Dataset],
     probabilities: dict[str, np.ndarray],
     *,
@@ -102,12 +101,12 @@ def write_slices(
     """Write the accuracy in the slices of each split; only a header without metadata."""
     tables = {}
     for name, (data, rows) in splits.items():
-        found, left_out = slices.find_slices(artifacts.metadata(rows))
+        found, left_out = slices.find_slices(WORKSPACE.metadata(rows))
         hits = probabilities[name].argmax(axis=1) == data.labels
         tables[name] = slices.measure(found, hits, data.groups)
         for line in left_out:
             print(f"{model}, {name}: {line}")
-    write_by_split(artifacts.EvaluateOutputs(model).slices, tables)
+    write_by_split(WORKSPACE.evaluated(model).slices, tables)
 
 
 def write_by_split(path: Path, tables: dict[str, pd.DataFrame]) -> None:
@@ -118,7 +117,7 @@ def write_by_split(path: Path, tables: dict[str, pd.DataFrame]) -> None:
 def answer_sets_worth(
     model: str, splits: dict[str, Dataset], probabilities: dict[str, np.ndarray], coverage: float
 ) -> dict[str, Any]:
-    temperature, truth = read_calibration(artifacts.TrainOutputs(model).calibration)
+    temperature, truth = read_calibration(WORKSPACE.trained(model).calibration)
     if temperature == 1:
         why = confidence.TEMPERATURE_1
         print(f"warning: {model}: {why}; its probabilities may be too high or too low")
@@ -142,7 +141,7 @@ def draw(
     names: list[str],
     what: str,
 ) -> None:
-    outputs = artifacts.EvaluateOutputs(model)
+    outputs = WORKSPACE.evaluated(model)
     order = confusion.clustered(np.sum([*matrices.values()], axis=0))  # the same in all pictures
     for split, matrix in matrices.items():
         title = f"{model}, {split}"

@@ -1,7 +1,7 @@
 """`explore`: table and pictures of the raw training data."""
 
 from digits.params import load as load_params
-from imageproof.artifacts import EXPLORE, PACK, class_names
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import replacing
 from imageproof.data import exploration, packed
 from imageproof.dvc.stage_command import run_stage
@@ -11,19 +11,20 @@ from imageproof.report.plots.theme import save
 
 def main() -> None:
     params = load_params()
-    data = packed.load(PACK, columns=["part", "label"]).part("train")
-    names = class_names(params.data.classes, params.data.class_names)
+    data = packed.load(WORKSPACE.pack, columns=["part", "label"]).part("train")
+    names = WORKSPACE.class_names(params.data.classes, params.data.class_names)
     distribution = exploration.class_distribution(data.labels, names=names)
-    with replacing(EXPLORE / "classes.csv") as temporary:
+    with replacing(WORKSPACE.explore / "classes.csv") as temporary:
         distribution.to_csv(temporary, index=False, float_format="%.4f")
     figure = plots.class_distribution(distribution, title=f"{len(data):,} training images by class")
-    save(figure, EXPLORE / "class_distribution.png")
+    save(figure, WORKSPACE.explore / "class_distribution.png")
     for statistic, pixels in exploration.pixel_statistics(data, classes=len(names)).items():
         title = f"Pixel-wise {statistic.replace('_', ' ')} of each class"
-        save(plots.class_images(pixels, names=names, title=title), EXPLORE / f"{statistic}.png")
+        figure = plots.class_images(pixels, names=names, title=title)
+        save(figure, WORKSPACE.explore / f"{statistic}.png")
     images = exploration.samples(data, classes=len(names), per_class=10, seed=params.seed)
     figure = plots.samples(images, names=names, title="Samples of each class")
-    save(figure, EXPLORE / "samples.png")
+    save(figure, WORKSPACE.explore / "samples.png")
 
 
 if __name__ == "__main__":

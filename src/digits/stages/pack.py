@@ -4,7 +4,7 @@ from pathlib import Path
 from time import perf_counter
 
 from digits.params import load as load_params
-from imageproof.artifacts import PACK
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import printable
 from imageproof.data import packing
 from imageproof.data.readers.corrections import FILE as CORRECTIONS
@@ -16,7 +16,7 @@ def main() -> None:
     start = perf_counter()
     shape, corrected, warnings = packing.pack(
         Path("data"),
-        PACK,
+        WORKSPACE.pack,
         params.data.image,
         params.data.classes,
         params.data.class_names,

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from digits.params import load as load_params
-from imageproof import artifacts
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import EVALUATED
 from imageproof.base.files import read_json, write_text
 from imageproof.dvc.stage_command import run_stage
@@ -26,34 +26,34 @@ RAW_DATA_PICTURES = {
 
 def main() -> None:
     params = load_params()
-    summary = artifacts.LAYOUT.read_split_summary()
-    comparison = read_json(artifacts.COMPARISON, leaderboard.Comparison)
+    summary = WORKSPACE.read_split_summary()
+    comparison = read_json(WORKSPACE.comparison, leaderboard.Comparison)
     content = ReportContent(
         verdicts=comparison.verdicts,
         table={cells.pop("model"): cells for cells in leaderboard.cells(comparison.models)},
         pairs=comparison.pairs,
         models=[read_model(model, summary["rows"]) for model in params.models],
-        validation=read_json(artifacts.VALIDATION, dict[str, Any], keys=VALIDATION_KEYS),
-        pareto=(artifacts.COMPARE / "pareto.png").read_bytes(),
-        learning_curves=(artifacts.COMPARE / "learning_curves.png").read_bytes(),
+        validation=read_json(WORKSPACE.validation, dict[str, Any], keys=VALIDATION_KEYS),
+        pareto=(WORKSPACE.compare / "pareto.png").read_bytes(),
+        learning_curves=(WORKSPACE.compare / "learning_curves.png").read_bytes(),
         raw_data={
-            caption: (artifacts.EXPLORE / f"{name}.png").read_bytes()
+            caption: (WORKSPACE.explore / f"{name}.png").read_bytes()
             for name, caption in RAW_DATA_PICTURES.items()
         },
         sources=summary["sources"],
     )
-    write_text(artifacts.REPORT, render(content))
+    write_text(WORKSPACE.report, render(content))
 
 
 def read_model(model: str, rows: Mapping[str, int]) -> ModelResult:
     """One model's part of the page, from the outputs of `train` and `evaluate`."""
-    evaluated = artifacts.EvaluateOutputs(model)
+    evaluated = WORKSPACE.evaluated(model)
     scores, statistics = evaluated.read_metrics(), evaluated.read_statistics()
     names = {"reference": str, "prediction": str}
     confused = pd.read_csv(evaluated.confused, dtype=names, keep_default_na=False)
     return ModelResult(
         name=model,
-        run=artifacts.TrainOutputs(model).read_run(),
+        run=WORKSPACE.trained(model).read_run(),
         splits=[
             SplitResult(
                 name=split,

@@ -2,7 +2,7 @@
 
 from digits.params import load as load_params
 from digits.project import as_project
-from imageproof.artifacts import PACK, SPLIT_SUMMARY, copies_found, split_path
+from imageproof.artifacts import WORKSPACE, copies_found
 from imageproof.base.dataset import Dataset, Split, save_split
 from imageproof.base.files import write_json
 from imageproof.data import grouping, packed
@@ -14,17 +14,17 @@ from imageproof.judge.few_rows import few_holdout_rows
 def main() -> None:
     params = load_params()
     columns = None if params.split.group else ["part", "label", "hash"]
-    images, rows = packed.load(PACK, columns=columns)
+    images, rows = packed.load(WORKSPACE.pack, columns=columns)
     parts = split(rows, percent=params.data.percent, params=params.split, seed=params.seed)
     data = Dataset(images, rows["label"].to_numpy(), grouping.numbers(rows, params.split.group))
     for name, own in parts.items():
-        save_split(split_path(name), Split(data, own), picks=own)
-    sources = packed.load_summary(PACK)["sources"]
+        save_split(WORKSPACE.split(name), Split(data, own), picks=own)
+    sources = packed.load_summary(WORKSPACE.pack)["sources"]
     summary = summarise_splits(parts, rows) | {"sources": sources}
     if params.split.group:
         summary["groups"] = grouping.count(parts, rows, params.split.group)
         print(f"groups of {params.split.group}: {_listed(summary['groups'])}")
-    write_json(SPLIT_SUMMARY, summary)
+    write_json(WORKSPACE.split_summary, summary)
     print(_listed(summary["rows"]))
     unused = int((rows["part"] == "test").sum()) if params.split.method == "stratified" else 0
     if unused:

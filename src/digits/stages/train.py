@@ -14,7 +14,7 @@ from digits.params import Params
 from digits.params import load as load_params
 from digits.project import as_project
 from digits.training.recipe import Recipe
-from imageproof.artifacts import LAYOUT, TrainOutputs, split_path, split_tags
+from imageproof.artifacts import WORKSPACE, split_tags
 from imageproof.base import process
 from imageproof.base.dataset import Dataset, Probabilities
 from imageproof.base.files import md5, sha256, text_sha256, write_json
@@ -40,7 +40,7 @@ def main(model: str) -> dict[str, float]:
     keras = isinstance(recipe, Recipe)
     stage = f"{'train' if keras else 'train_onnx'}@{model}"
     data, validation = (
-        LAYOUT.read_split(name, classes=params.data.classes).data for name in FITTED_ON
+        WORKSPACE.read_split(name, classes=params.data.classes).data for name in FITTED_ON
     )
     marks = {"data": perf_counter()}
     with process.quiet_tensorflow(params.train.threads) if keras else nullcontext():
@@ -51,11 +51,11 @@ def main(model: str) -> dict[str, float]:
         if keras:
             from imageproof.keras import devices
     marks["imports"] = perf_counter()
-    datasets = {name: md5(split_path(name)) for name in FITTED_ON}
+    datasets = {name: md5(WORKSPACE.split(name)) for name in FITTED_ON}
     tags = {"model": model} | split_tags(datasets)
     if keras:
         tags["device"] = devices.used(params.train.distribute, mixed=recipe.fit.mixed_precision)
-    tags |= provenance.tags(stage=stage, split=split_path("train"))
+    tags |= provenance.tags(stage=stage, split=WORKSPACE.split("train"))
     params_yaml = PATH.read_text(encoding="utf-8")
     logged = params.of_training(model) | {k: tags[k] for k in ("data_md5", "split_md5")}
     what = f"Training of `{model}` by the stage `{stage}` of `dvc repro`."
@@ -68,11 +68,11 @@ def main(model: str) -> dict[str, float]:
         run.log_missing(checkpoint.state.history)
         checkpoint.begin(run.run_id)
         run.attempt(lambda: runs.log_text(params_yaml, runs.PARAMS_FILE))
-        run.attempt(lambda: runs.log_datasets(run.run_id, datasets, split_path))
+        run.attempt(lambda: runs.log_datasets(run.run_id, datasets, WORKSPACE.split))
         marks["start run"] = perf_counter()
         clock, write, parameters = fit(params, model, data, validation, run, checkpoint)
         cost = clock.timing(images=len(data), threads=params.train.threads)
-        outputs = TrainOutputs(model)
+        outputs = WORKSPACE.trained(model)
         outputs.run.unlink(missing_ok=True)  # it vouches for the other outputs
         outputs.write_history(clock.history)
         temperature, answers = write(outputs, validation, threads=params.train.threads)

@@ -1,7 +1,7 @@
 """`validate`: check the packed data by Great Expectations; a critical finding is an error."""
 
 from digits.params import load as load_params
-from imageproof.artifacts import DATA_DOCS, PACK, VALIDATION, class_names
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError, printable
 from imageproof.base.files import write_json
 from imageproof.data import packed
@@ -15,11 +15,11 @@ def main(*options: str) -> None:
         validate,  # 4 s, in which one may press Ctrl-C
     )
 
-    docs = str(DATA_DOCS) if "--docs" in options else ""
-    names = class_names(params.data.classes, params.data.class_names)
-    result = validate(packed.load(PACK), params=params.validation, names=names, docs=docs)
-    write_json(VALIDATION, result)
-    parts = packed.load_summary(PACK)["sources"].items()
+    docs = str(WORKSPACE.data_docs) if "--docs" in options else ""
+    names = WORKSPACE.class_names(params.data.classes, params.data.class_names)
+    result = validate(packed.load(WORKSPACE.pack), params=params.validation, names=names, docs=docs)
+    write_json(WORKSPACE.validation, result)
+    parts = packed.load_summary(WORKSPACE.pack)["sources"].items()
     files = {part.split("_")[-1]: of["file"] for part, of in parts}
     said = [(c["severity"], f"{files[c['part']]}: {c['message']}") for c in result["findings"]]
     for severity, line in said:

@@ -24,7 +24,7 @@ from support import context, finding, project_with, record_outputs
 from imageproof.answer import drift
 from imageproof.answer import monitor as monitoring
 from imageproof.answer.logged import open_log, read_labels, read_log
-from imageproof.artifacts import LAYOUT, MONITOR, split_path
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, Split, save_split
 from imageproof.base.errors import DataError
 from imageproof.cli import program as cli
@@ -72,7 +72,7 @@ def champion(ring):
 
 @pytest.fixture
 def holdout(champion):
-    return LAYOUT.read_split("holdout").data
+    return WORKSPACE.read_split("holdout").data
 
 
 def test_log_counts_last_days_of_one_version(holdout, capsys):
@@ -126,9 +126,9 @@ def test_npz_with_labels_by_row(holdout):
 
 
 def test_accuracy_is_expected_only_without_drift(ring):
-    known = LAYOUT.read_split("holdout")
+    known = WORKSPACE.read_split("holdout")
     for name in ("train", "validation"):
-        save_split(split_path(name), known)
+        save_split(WORKSPACE.split(name), known)
     record_outputs()
     promotion.promote(fighter(), NAME, judge=accept)
     images = known.data.images
@@ -154,9 +154,9 @@ def test_run_and_page(holdout):
     page = monitoring.render(monitored)
     assert page.count("data:image/png") == 24
     assert "&lt;3&gt;" in page
-    MONITOR.parent.mkdir(parents=True, exist_ok=True)
-    MONITOR.write_text(page, encoding="utf-8")
-    monitoring.log_run(monitored.result, MONITOR, project_with({}))
+    WORKSPACE.monitor.parent.mkdir(parents=True, exist_ok=True)
+    WORKSPACE.monitor.write_text(page, encoding="utf-8")
+    monitoring.log_run(monitored.result, WORKSPACE.monitor, project_with({}))
     [run] = mlflow.search_runs(experiment_names=[f"{NAME}-monitoring"], output_format="list")
     assert run.data.metrics["rows"] == len(holdout)
     assert run.data.metrics["far"] == monitored.result.far
@@ -164,7 +164,7 @@ def test_run_and_page(holdout):
     assert "drift_features_p_value" in run.data.metrics
     assert run.data.tags["digits.drifted"] == ", ".join(monitored.result.drifted)
     artifacts = MlflowClient().list_artifacts(run.info.run_id)
-    assert [artifact.path for artifact in artifacts] == [MONITOR.name]
+    assert [artifact.path for artifact in artifacts] == [WORKSPACE.monitor.name]
     json.dumps(asdict(monitored.result), allow_nan=False)
 
 
@@ -174,7 +174,7 @@ def test_colour(ring):
     others = random.integers(0, 256, (900, 8, 8, 3), dtype=np.uint8)
     for name in ("train", "validation", "holdout"):
         data = Dataset(others if name == "holdout" else images, np.arange(900) % 10)
-        save_split(split_path(name), Split(data, np.arange(900)))
+        save_split(WORKSPACE.split(name), Split(data, np.arange(900)))
     record_outputs()
     promotion.promote(fighter(shape=(8, 8, 3)), NAME, judge=accept)
     write_log(images[:300], np.arange(300) % 10)

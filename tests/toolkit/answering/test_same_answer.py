@@ -19,7 +19,7 @@ from digits.project import as_project
 from imageproof.answer import score as scoring
 from imageproof.answer.demo import demo_app
 from imageproof.answer.predict import predict_pictures
-from imageproof.artifacts import LAYOUT, split_path
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, Split, save_split
 from imageproof.base.pictures import read_pictures
 from imageproof.registry import promotion
@@ -59,10 +59,10 @@ def write_pictures(folder, count):
 
 def promote(shape, fit):
     """A champion each of whose probabilities depends on every value of an image, exactly."""
-    holdout, rows = LAYOUT.read_split("holdout")
+    holdout, rows = WORKSPACE.read_split("holdout")
     images = RANDOM.integers(0, 256, (len(rows), *shape), np.uint8)
     data = Dataset(images, np.array(holdout.labels))  # no map of the file that is replaced
-    save_split(split_path("holdout"), Split(data, np.array(rows)))
+    save_split(WORKSPACE.split("holdout"), Split(data, np.array(rows)))
     record_outputs()
     # sums of these have less than 24 bits, so no order of adding changes them
     kernel = RANDOM.integers(-20, 21, (prod(shape), 10)).astype(np.float32) / 2**13

@@ -16,7 +16,7 @@ from support import context, finding, findings, git, project_with
 from imageproof.answer import score as scoring
 from imageproof.answer.drift import image_stats
 from imageproof.answer.predict import predict_pictures, set_threshold
-from imageproof.artifacts import LAYOUT, split_path
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli import program as cli
 from imageproof.cli.console import print_scored
@@ -70,7 +70,7 @@ def users(ring):
 @pytest.fixture
 def holdout(champion):
     """The hold-out, as new.npz."""
-    holdout = LAYOUT.read_split("holdout").data
+    holdout = WORKSPACE.read_split("holdout").data
     np.savez("new.npz", images=holdout.images)
     return holdout
 
@@ -120,7 +120,7 @@ class TestFile:
         assert set(drift) == {"mean_ink", "contrast", "class_shares"}
         assert drift["contrast"].drifted  # the marks of the arena are brighter than any ink
         assert not drift["class_shares"].drifted
-        with split_path("train").open("ab") as file:
+        with WORKSPACE.split("train").open("ab") as file:
             file.write(b"0")
         assert score(overwrite=True).drift == []
 
@@ -172,7 +172,7 @@ class TestFile:
 class TestFolder:
     @pytest.fixture
     def tables(self, champion):
-        images = LAYOUT.read_split("holdout").data.images
+        images = WORKSPACE.read_split("holdout").data.images
         flat = images.reshape(len(images), -1)
         frame = pd.DataFrame(flat, columns=[f"pixel{number}" for number in range(64)])
         Path("in/deeper").mkdir(parents=True)
@@ -256,7 +256,7 @@ class TestPictures:
 
     @pytest.fixture
     def files(self, ring):
-        images = LAYOUT.read_split("holdout").data.images[:20]
+        images = WORKSPACE.read_split("holdout").data.images[:20]
         np.savez("new.npz", images=images)
         Path("new").mkdir()
         paths = [Path("new", f"{row:02}.png") for row in range(len(images))]

@@ -14,7 +14,7 @@ from dvc.repo import Repo
 from support import BOMB, PARAMS, Page, finding, git, python, write_params
 
 from digits.stages.evaluate import write_figures
-from imageproof.artifacts import COMPARE, LAYOUT, EvaluateOutputs, TrainOutputs, split_path
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import EVALUATED, Dataset, Split, save_arrays, save_split
 from imageproof.base.errors import (
     DataError,
@@ -67,11 +67,11 @@ WEAK, STRONG = 60, 30  # wrong answers of 400
 
 
 def write_splits(*, rows: int = 400) -> None:
-    split_path("test").parent.mkdir(parents=True, exist_ok=True)
+    WORKSPACE.split("test").parent.mkdir(parents=True, exist_ok=True)
     for grey, name in enumerate(EVALUATED):
         labels = np.arange(rows) % len(NAMES)
         data = Dataset(np.full((rows, 2, 2), grey, np.uint8), labels)
-        save_split(split_path(name), Split(data, np.arange(rows)))
+        save_split(WORKSPACE.split(name), Split(data, np.arange(rows)))
 
 
 # the recorded answers are certain, right or wrong
@@ -84,7 +84,7 @@ def record(model: str, wrong: int, *, rows: int = 400, names: list[str] = NAMES)
     predicted = np.where(np.arange(rows) < wrong, (labels + 1) % len(names), labels)
     chances = dict.fromkeys(EVALUATED, np.eye(len(names), dtype=np.float32)[predicted])
     truth = dict.fromkeys(EVALUATED, Dataset(np.zeros((rows, 2, 2), np.uint8), labels))
-    trained, evaluated = TrainOutputs(model), EvaluateOutputs(model)
+    trained, evaluated = WORKSPACE.trained(model), WORKSPACE.evaluated(model)
     for outputs in (trained, evaluated):
         outputs.folder.mkdir(parents=True, exist_ok=True)
     trained.model.write_bytes(b"model" * wrong)
@@ -98,7 +98,7 @@ def record(model: str, wrong: int, *, rows: int = 400, names: list[str] = NAMES)
     write_json(evaluated.behaviour, {"clean": 0.9, "blur": 0.5})
     save_arrays(evaluated.predictions, chances)
     write_figures(evaluated, truth, chances, names=names)
-    summary = COMPARE / "metrics.json"
+    summary = WORKSPACE.compare / "metrics.json"
     figures = json.loads(summary.read_text("utf-8")) if summary.exists() else {}
     figures[model] = {"test_accuracy": 1 - wrong / rows, "elapsed_s": float(wrong)}
     write_json(summary, figures)
@@ -155,14 +155,14 @@ BETTER = "better: accuracy 85.00 → 92.50 %, p < 0.001; the gate would accept"
 
 
 def test_workspace_against_commit(repository: Path) -> None:
-    diff = collect_diff("HEAD~1", None, LAYOUT)
+    diff = collect_diff("HEAD~1", None)
     assert verdicts(diff) == {"mlp": BETTER, "cnn": "unchanged"}
     assert {key: (*pair,) for key, pair in diff.params.items()} == {"train.mlp.fit.epochs": (2, 3)}
     assert diff.notes == []
     changed = {name for name, pair in diff.models["mlp"].metrics.items() if pair.diff}
     assert {"test.accuracy", "holdout.loss", "elapsed_s", "size_mb"} <= changed
     assert diff.models["mlp"].sensitivity["a"] == (0.85, 0.92)
-    assert verdicts(collect_diff("HEAD", None, LAYOUT)) == {"mlp": "unchanged", "cnn": "unchanged"}
+    assert verdicts(collect_diff("HEAD", None)) == {"mlp": "unchanged", "cnn": "unchanged"}
 
 
 def test_params_of_one_model_and_switches_are_seen(repository: Path) -> None:
@@ -175,14 +175,14 @@ def test_params_of_one_model_and_switches_are_seen(repository: Path) -> None:
         read.setdefault("params.yaml", {})["seed"] = seed
     Path("dvc.lock").write_text(yaml.safe_dump(lock), "utf-8")
     write_params(given | {"promote.max_slice_loss": False, "seed": 11})
-    found = {key: (*pair,) for key, pair in collect_diff("HEAD", None, LAYOUT).params.items()}
+    found = {key: (*pair,) for key, pair in collect_diff("HEAD", None).params.items()}
     assert found == {"seed": (PARAMS["seed"], 11), "promote.max_slice_loss": (0, False)}
 
 
 def test_model_on_one_side_only(repository: Path) -> None:
     record("compact", WEAK)
     commit("mlp", "compact")
-    assert verdicts(collect_diff("HEAD~1", "HEAD", LAYOUT)) == {
+    assert verdicts(collect_diff("HEAD~1", "HEAD")) == {
         "mlp": "unchanged",
         "compact": "new: accuracy 85.00 %; the gate would accept",
         "cnn": "gone: accuracy 92.50 %",
@@ -193,7 +193,7 @@ def test_other_test_rows(repository: Path) -> None:
     write_splits(rows=200)
     record("mlp", 10, rows=200)
     commit("mlp")
-    diff = collect_diff("HEAD~1", None, LAYOUT)
+    diff = collect_diff("HEAD~1", None)
     assert verdicts(diff)["mlp"] == "not comparable: accuracy 92.50 → 95.00 %"
     assert diff.notes[:2] == [
         "mlp: evaluated on other test rows, so without paired test",
@@ -203,9 +203,9 @@ def test_other_test_rows(repository: Path) -> None:
 
 @pytest.mark.parametrize("revision", ["nosuch", "--output=x", "", "HEAD~9", "HEAD:params.yaml"])
 def test_unknown_revision(repository: Path, revision: str) -> None:
-    line = finding(UsageError, lambda: collect_diff(revision, None, LAYOUT))
+    line = finding(UsageError, lambda: collect_diff(revision, None))
     assert line.startswith("'" if revision[:1] in ("", "-") else f"{revision}: ")
-    finding(UsageError, lambda: collect_diff("HEAD", revision, LAYOUT))
+    finding(UsageError, lambda: collect_diff("HEAD", revision))
     assert not Path("x").exists()
 
 
@@ -214,7 +214,7 @@ def test_lost_cache_comes_from_remote(repository: Path, tmp_path: Path) -> None:
     shutil.rmtree(".dvc/cache")
     shutil.rmtree("artifacts")
     git("checkout", "-q", "artifacts")
-    diff = collect_diff("HEAD~1", None, LAYOUT)
+    diff = collect_diff("HEAD~1", None)
     assert verdicts(diff)["mlp"] == BETTER
 
 
@@ -223,12 +223,12 @@ def test_remote_in_repository_as_it_was(repository: Path) -> None:
     add_remote(repository / "store")
     git("add", "store")
     git("commit", "-qm", "with a store")
-    digest = md5(EvaluateOutputs("mlp").predictions)
+    digest = md5(WORKSPACE.evaluated("mlp").predictions)
     Path(f"store/files/md5/{digest[:2]}/{digest[2:]}").unlink()
     record("mlp", WEAK)
     commit("mlp", "cnn")
     shutil.rmtree(".dvc/cache")
-    assert verdicts(collect_diff("HEAD~1", None, LAYOUT))["mlp"].startswith("worse: ")
+    assert verdicts(collect_diff("HEAD~1", None))["mlp"].startswith("worse: ")
 
 
 OWN_REMOTE = "['remote \"own\"']\n    url = {url}\n[core]\n    remote = own\n"
@@ -237,7 +237,7 @@ IMPORT = "outs:\n- path: metrics.json\ndeps:\n- path: {url}\n"
 
 @pytest.mark.parametrize("way", ["default", "of an output", "import"])
 def test_revision_does_not_choose_remote(repository: Path, way: str) -> None:
-    metrics = TrainOutputs("mlp").metrics
+    metrics = WORKSPACE.trained("mlp").metrics
     stages = Path("dvc.yaml").read_text("utf-8")
     own = "- artifacts/train/${item.model}/metrics.json"
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -254,7 +254,7 @@ def test_revision_does_not_choose_remote(repository: Path, way: str) -> None:
         git("commit", "-qm", "foreign")
         git("checkout", "-q", "-")
         shutil.rmtree(".dvc/cache")
-        line = finding(ServiceError, lambda: collect_diff("foreign", None, LAYOUT))
+        line = finding(ServiceError, lambda: collect_diff("foreign", None))
         server.setblocking(False)
         with pytest.raises(BlockingIOError):  # nobody asked it
             server.accept()
@@ -277,7 +277,7 @@ def test_branch_with_bomb_is_refused(
     Path(file).write_text(text, "utf-8")
     git("commit", "-qam", "bomb")
     git("checkout", "-q", "-")
-    assert finding(kind, lambda: collect_diff("foreign", None, LAYOUT)).startswith(said)
+    assert finding(kind, lambda: collect_diff("foreign", None)).startswith(said)
 
 
 def test_dvc_reads_nothing_of_a_branch(repository: Path) -> None:
@@ -287,7 +287,7 @@ def test_dvc_reads_nothing_of_a_branch(repository: Path) -> None:
         git("add", "-f", file)
     git("commit", "-qam", "bomb")
     git("checkout", "-q", "-")
-    assert verdicts(collect_diff("foreign", None, LAYOUT))["mlp"] == BETTER
+    assert verdicts(collect_diff("foreign", None))["mlp"] == BETTER
 
 
 def test_links_and_md5_of_a_branch_lead_nowhere(repository: Path, tmp_path: Path) -> None:
@@ -297,48 +297,48 @@ def test_links_and_md5_of_a_branch_lead_nowhere(repository: Path, tmp_path: Path
     Path("params.yaml").unlink()
     Path("params.yaml").symlink_to(secret)
     lock = Path("dvc.lock").read_text("utf-8")
-    digest = md5(TrainOutputs("mlp").metrics)
+    digest = md5(WORKSPACE.trained("mlp").metrics)
     git("commit", "-qam", "a link")
-    line = finding(UsageError, lambda: collect_diff("foreign", "HEAD~1", LAYOUT))
+    line = finding(UsageError, lambda: collect_diff("foreign", "HEAD~1"))
     assert line == "foreign: params.yaml: is a str, not a mapping of blocks"
     git("reset", "-q", "--hard", "HEAD~1")
     Path("dvc.lock").write_text(lock.replace(digest, "../../../../../secret"), "utf-8")
     git("commit", "-qam", "an md5")
-    line = finding(ServiceError, lambda: collect_diff("foreign", "HEAD~1", LAYOUT))
+    line = finding(ServiceError, lambda: collect_diff("foreign", "HEAD~1"))
     assert "(dvc.lock has no md5 of it)" in line
 
 
 def test_files_not_as_recorded(repository: Path) -> None:
-    EvaluateOutputs("mlp").metrics.write_text("{}", "utf-8")
-    line = finding(IntegrityError, lambda: collect_diff("HEAD~1", None, LAYOUT))
+    WORKSPACE.evaluated("mlp").metrics.write_text("{}", "utf-8")
+    line = finding(IntegrityError, lambda: collect_diff("HEAD~1", None))
     assert line.startswith("workspace: artifacts/evaluate/mlp/metrics.json: md5 ")
     commit("mlp", "cnn")
-    line = finding(DataError, lambda: collect_diff("HEAD", "HEAD~1", LAYOUT))
+    line = finding(DataError, lambda: collect_diff("HEAD", "HEAD~1"))
     assert line.startswith("HEAD: artifacts/evaluate/mlp/metrics.json: holds no test, holdout")
 
 
 def test_time_beside_other_processes_or_of_zero(repository: Path) -> None:
-    metrics = TrainOutputs("mlp").metrics
+    metrics = WORKSPACE.trained("mlp").metrics
     before = json.loads(metrics.read_text("utf-8"))
     write_json(metrics, before | {"shared_cores": 1.25})
     commit("mlp", "cnn", epochs=3)
-    assert collect_diff("HEAD~1", "HEAD", LAYOUT).notes == [
+    assert collect_diff("HEAD~1", "HEAD").notes == [
         "mlp: the new training time cannot be compared: other processes used 1.2 of its cores "
         "meanwhile"
     ]
     write_json(metrics, before | {"elapsed_s": 0})
     commit("mlp", "cnn", epochs=3)
-    line = finding(DataError, lambda: collect_diff("HEAD~1", "HEAD", LAYOUT))
+    line = finding(DataError, lambda: collect_diff("HEAD~1", "HEAD"))
     assert line == "HEAD: mlp: its test accuracy or training time is no number above 0"
 
 
 def test_predictions_of_other_classes_than_the_statistics(repository: Path) -> None:
-    statistics = EvaluateOutputs("mlp").statistics
+    statistics = WORKSPACE.evaluated("mlp").statistics
     found = json.loads(statistics.read_text("utf-8"))
     found["test"]["by_class"].popitem()
     write_json(statistics, found)
     commit("mlp", "cnn")
-    line = finding(DataError, lambda: collect_diff("HEAD~1", "HEAD", LAYOUT))
+    line = finding(DataError, lambda: collect_diff("HEAD~1", "HEAD"))
     assert line == "HEAD: mlp: its predictions are not of the classes of its statistics"
 
 
@@ -355,7 +355,7 @@ def hostile_diff() -> Diff:
     git("add", ".")
     git("commit", "-qm", "hostile")
     git("branch", "@octocat/<script>`|#1")
-    return collect_diff("HEAD~1", "@octocat/<script>`|#1", LAYOUT)
+    return collect_diff("HEAD~1", "@octocat/<script>`|#1")
 
 
 def test_hostile_text(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -380,7 +380,7 @@ def test_markdown_fits_a_comment(repository: Path) -> None:
     with Repo() as repo:
         repo.commit(force=True)
     git("commit", "-qam", "long")
-    text = markdown(collect_diff("HEAD~1", "HEAD", LAYOUT))
+    text = markdown(collect_diff("HEAD~1", "HEAD"))
     assert "… and 30 more" in text
     assert len(text) < 60_000
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from support import commit, finding, git
 
-from imageproof.artifacts import split_path
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import md5
 from imageproof.base.repository import origin
@@ -29,7 +29,7 @@ def repository(workspace: Path) -> Path:
 
 
 def tags() -> dict[str, str]:
-    return provenance.tags(stage="train@mlp", split=split_path("train"))
+    return provenance.tags(stage="train@mlp", split=WORKSPACE.split("train"))
 
 
 def test_tags_name_code_data_starter(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,12 +90,12 @@ def test_without_git_and_data_dvc_nothing_is_claimed(
 
 @pytest.mark.parametrize(("split", "named"), [("as recorded", "old.dir"), ("another", "1d2c.dir")])
 def test_data_md5_is_that_of_the_split(repository: Path, split: str, named: str) -> None:
-    split_path("train").parent.mkdir(parents=True)
-    split_path("train").write_text("as recorded")
+    WORKSPACE.split("train").parent.mkdir(parents=True)
+    WORKSPACE.split("train").write_text("as recorded")
     deps = [{"path": "src", "md5": "1"}, {"path": "data", "md5": "old.dir"}]
-    outs = [{"path": str(split_path("train")), "md5": md5(split_path("train"))}]
+    outs = [{"path": str(WORKSPACE.split("train")), "md5": md5(WORKSPACE.split("train"))}]
     Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"split": {"deps": deps, "outs": outs}}}))
-    split_path("train").write_text(split)
+    WORKSPACE.split("train").write_text(split)
     assert tags()["data_md5"] == named
 
 

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from support import finding
 
 from imageproof.answer.serve import mlflow_app
-from imageproof.artifacts import LAYOUT
+from imageproof.artifacts import WORKSPACE
 from imageproof.base import inference
 from imageproof.base.errors import IntegrityError
 from imageproof.base.inference import Network
@@ -33,7 +33,7 @@ class Version:
     def answers(self):
         sign(self.run, "1")
         with served(URI, threads=2) as model:
-            return model.predict(LAYOUT.read_split("holdout").data.images)
+            return model.predict(WORKSPACE.read_split("holdout").data.images)
 
     def calibration(self):
         sign(self.run, "1")

@@ -15,7 +15,7 @@ from arena import NAME, accept, fighter
 from support import finding, project_with
 
 from digits.project import load_project
-from imageproof.artifacts import LAYOUT
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import BusyError, DataError, IntegrityError
 from imageproof.registry import promotion
 from imageproof.registry.evidence import judge_by_holdout
@@ -195,7 +195,7 @@ def test_sound_model_is_promoted(promote, model):
     assert outcome.decision.failed == []
     assert outcome.decision.checks[0].name == "answers"
     assert Registry(NAME).champion() == "1"
-    holdout = LAYOUT.read_split("holdout").data
+    holdout = WORKSPACE.read_split("holdout").data
     answers = mlflow.pyfunc.load_model(f"models:/{NAME}/1").predict(holdout.images[:5])
     assert [*answers["class"]] == [str(label) for label in holdout.labels[:5]]
 

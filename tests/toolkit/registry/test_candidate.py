@@ -10,7 +10,7 @@ from dvc.repo import Repo
 from support import BOMB, SMALL, finding, git, run_record, write_params
 
 from digits.project import load_project
-from imageproof.artifacts import TrainOutputs, split_path
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError, UsageError
 from imageproof.base.files import md5, write_json
 from imageproof.outputs import SPLITS
@@ -46,7 +46,7 @@ stages:
 def experiments(ring: Path) -> Iterator[Repo]:
     """A project with the experiment `wide`, which trained an mlp."""
     write_params({**SMALL, "promote.max_latency_ms": None})  # how fast it is here decides nothing
-    splits = ", ".join(str(split_path(name)) for name in SPLITS)
+    splits = ", ".join(str(WORKSPACE.split(name)) for name in SPLITS)
     Path("data").mkdir()
     Path("data/digits.csv").write_text("1", "utf-8")
     Path("data.dvc").unlink()
@@ -72,7 +72,7 @@ def record(run: TrainedRun, *models: str) -> None:
     """Write the records of trainings that had this run."""
     for model in models:
         recorded = run_record(model, run_id=run.run_id, model_id=run.model_id)
-        write_json(TrainOutputs(model).run, recorded.model_dump())
+        write_json(WORKSPACE.trained(model).run, recorded.model_dump())
 
 
 def promote(model: str, exp: str | None = None) -> Outcome:
@@ -86,7 +86,7 @@ def cached(repo: Repo, path: Path) -> Path:
 
 
 def test_an_experiment_is_promoted_by_what_it_recorded(experiments: Repo) -> None:
-    split_path("holdout").write_bytes(b"not its own")
+    WORKSPACE.split("holdout").write_bytes(b"not its own")
     outcome = promote("mlp", "wide")
     assert outcome.move, outcome.decision
     [check] = [check for check in outcome.decision.checks if check.name == "clean_commit"]
@@ -125,15 +125,15 @@ def test_a_damaged_file_of_an_experiment_is_named_as_its_own(experiments: Repo) 
 
 
 def test_what_is_not_as_dvc_recorded_it_is_refused(experiments: Repo) -> None:
-    own = TrainOutputs("mlp").run
+    own = WORKSPACE.trained("mlp").run
     rev = experiments.scm.get_rev()
-    for output, exp, name in ((split_path("holdout"), "wide", ""), (own, rev, f"{rev}: ")):
+    for output, exp, name in ((WORKSPACE.split("holdout"), "wide", ""), (own, rev, f"{rev}: ")):
         path = cached(experiments, output)
         path.chmod(0o644)
         path.write_bytes(b"hand-picked")
         line = finding(IntegrityError, partial(promote, "mlp", exp))
         assert line.startswith(f"{name}{output}: md5 ")
     own.unlink()
-    own.write_bytes(TrainOutputs("cnn").run.read_bytes())
+    own.write_bytes(WORKSPACE.trained("cnn").run.read_bytes())
     line = finding(IntegrityError, lambda: promote("mlp"))
     assert line.startswith("artifacts/train/mlp/run.json: md5 ")

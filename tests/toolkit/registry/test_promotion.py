@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 from mlflow.artifacts import load_text
 from support import active_run, finding, project_with, record_outputs, write_params
 
-from imageproof.artifacts import LAYOUT, split_path
+from imageproof.artifacts import WORKSPACE
 from imageproof.base import machine
 from imageproof.base.dataset import Split, save_split
 from imageproof.base.errors import (
@@ -121,20 +121,20 @@ class TestPromote:
         rows = np.arange(2000)
         arena.describe({"meta_writer": np.where((rows >= 600) & (rows < 660), "Ann", "Bob")})
         line = finding(IntegrityError, partial(promote, fighter(EVEN)))
-        assert line.startswith(f"{LAYOUT.packed_rows}: md5 ")
+        assert line.startswith(f"{WORKSPACE.packed_rows}: md5 ")
         record_outputs()
         [check] = [c for c in promote(fighter(EVEN)).decision.checks if not c.passed]
         assert check.name == "max_slice_loss"
         assert check.found.startswith("writer: Ann: 0.5333 against 1.0000 on 60 rows; worse with p")
-        LAYOUT.packed_rows.unlink()
+        WORKSPACE.packed_rows.unlink()
         line = finding(DataError, partial(promote, fighter(EVEN)))
-        assert line == f"{LAYOUT.packed_rows}: not found; `dvc repro pack` makes it"
+        assert line == f"{WORKSPACE.packed_rows}: not found; `dvc repro pack` makes it"
 
     def test_few_writers_prove_nothing(self, promote):
-        holdout = LAYOUT.read_split("holdout")
+        holdout = WORKSPACE.read_split("holdout")
         writers = np.arange(len(holdout.rows)) // 400  # five, of whom one loses rows
         grouped = replace(holdout.data, groups=writers)
-        save_split(split_path("holdout"), Split(grouped, holdout.rows))
+        save_split(WORKSPACE.split("holdout"), Split(grouped, holdout.rows))
         record_outputs()
         promote(fighter(ALSO_EVEN))
         decision = promote(fighter(ALSO_EVEN, EVEN)).decision
@@ -277,9 +277,9 @@ class TestPromote:
         for split in ("train", "holdout"):
             model = fighter(**{SPLIT_TAGS[split]: "f" * 32})
             line = finding(IntegrityError, partial(promote, model))
-            assert f"{split_path(split)} had md5 {'f' * 32}, dvc.lock has " in line
-        model, path = fighter(EVEN, ALSO_EVEN), split_path("holdout")
-        picked = LAYOUT.read_split("holdout").data.take(np.arange(50))
+            assert f"{WORKSPACE.split(split)} had md5 {'f' * 32}, dvc.lock has " in line
+        model, path = fighter(EVEN, ALSO_EVEN), WORKSPACE.split("holdout")
+        picked = WORKSPACE.read_split("holdout").data.take(np.arange(50))
         save_split(path, Split(picked, np.arange(50)))
         line = finding(IntegrityError, lambda: promote(model))
         assert line.startswith(f"{path}: md5 {md5(path)[:12]}, dvc.lock records ")

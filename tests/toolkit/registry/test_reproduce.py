@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from support import finding, git, run_record
 
 from digits.project import load_project
-from imageproof.artifacts import TrainOutputs
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import write_json
 from imageproof.registry import promotion, reproduce
@@ -88,13 +88,13 @@ def test_what_no_commit_holds_is_not_reproducible(ring):
 def test_other_split_or_params_than_the_run_says_are_told(ring):
     promotion.promote(fighter(holdout_md5="f" * 32), NAME, judge=accept)
     found = find_origin(f"models:/{NAME}/1")
-    line = finding(IntegrityError, lambda: reproduce.check_inputs(found, load_project(), Path()))
+    line = finding(IntegrityError, lambda: reproduce.check_inputs(found, Path()))
     assert line.startswith(f"models:/digits/1: its holdout split had md5 {'f' * 32}, now it is ")
     promotion.promote(fighter(), NAME, judge=accept)
     found = find_origin(f"models:/{NAME}/2")
     said = run_record("mlp", params=arena.RECORDED | {"seed": 7})
-    write_json(TrainOutputs("mlp").run, said.model_dump())
-    line = finding(IntegrityError, lambda: reproduce.check_inputs(found, load_project(), Path()))
+    write_json(WORKSPACE.trained("mlp").run, said.model_dump())
+    line = finding(IntegrityError, lambda: reproduce.check_inputs(found, Path()))
     assert line.endswith("its run says seed = 42, the params.yaml that it recorded gives 7")
 
 

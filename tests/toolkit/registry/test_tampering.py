@@ -23,7 +23,7 @@ from support import context, finding, forbid_tensorflow
 
 from digits.project import load_project
 from imageproof.answer.demo import players
-from imageproof.artifacts import LAYOUT
+from imageproof.artifacts import WORKSPACE
 from imageproof.base import process
 from imageproof.base.errors import IntegrityError
 from imageproof.cli import program as cli
@@ -182,7 +182,7 @@ def test_full_disk_is_no_lost_model(
 
 
 def test_champion_is_served_from_a_copy(ring: Ring, tmp_path: Path) -> None:
-    holdout = LAYOUT.read_split("holdout").data
+    holdout = WORKSPACE.read_split("holdout").data
     code = "import sys; from digits.project import main; sys.argv[0] = 'digits'; main()"
     with subprocess.Popen(
         [sys.executable, "-c", code, "serve", "--port", "0"],

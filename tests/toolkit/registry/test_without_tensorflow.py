@@ -9,7 +9,7 @@ from arena import fighter
 from PIL import Image
 from support import SMALL, forbid_tensorflow, python, write_params
 
-from imageproof.artifacts import LAYOUT
+from imageproof.artifacts import WORKSPACE
 from imageproof.registry.versions import Registry
 
 # What only validation, judgement, drawing and export need takes up to 4 s to import.
@@ -53,7 +53,7 @@ def run_without(code: str) -> None:
 def test_registered_models_are_asked_and_judged_without_it(chain: Registry) -> None:
     write_params({**SMALL, "promote.max_latency_ms": 10_000})
     Image.fromarray(np.zeros((8, 8), np.uint8)).save("seven.png")
-    np.savez("new.npz", images=LAYOUT.read_split("holdout").data.images[:4])
+    np.savez("new.npz", images=WORKSPACE.read_split("holdout").data.images[:4])
     run_without(COMMANDS.replace("RUN", fighter().run_id))
 
 

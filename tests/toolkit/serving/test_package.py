@@ -14,7 +14,7 @@ from packaged import running
 from support import context, finding, project_with, write_params
 
 from digits.project import main
-from imageproof.artifacts import LAYOUT, split_path
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, Split, load_split, save_split
 from imageproof.base.errors import DataError, IntegrityError, UsageError
 from imageproof.base.files import folder_sha256
@@ -47,12 +47,12 @@ def test_package_command(
     said = json.loads(capsys.readouterr().out)
     assert said["model"] == champion
     assert said["folder"] == str(OUT)
-    assert said["rows"] == len(LAYOUT.read_split("holdout").data)
+    assert said["rows"] == len(WORKSPACE.read_split("holdout").data)
     assert said["largest_difference"] < 1e-6
     assert said["sha256"] == folder_sha256(OUT)
     assert [path.name for path in OUT.parent.iterdir()] == [OUT.name]
 
-    images = LAYOUT.read_split("holdout").data.images[:1]
+    images = WORKSPACE.read_split("holdout").data.images[:1]
     with served(champion, threads=1) as model, running(OUT) as server:
         body = {"inputs": images.tolist()}
         response = requests.post(f"{server.address}/predict", json=body, timeout=20).json()
@@ -67,7 +67,7 @@ def test_package_command(
 
 
 def test_refused_package_writes_nothing(champion: str) -> None:
-    path = split_path("holdout")
+    path = WORKSPACE.split("holdout")
     split = load_split(path)
     unlabelled = Dataset(split.data.images, np.zeros_like(split.data.labels))
     save_split(other := path.with_name("other.npz"), Split(unlabelled, split.rows))

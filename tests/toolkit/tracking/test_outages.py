@@ -19,7 +19,7 @@ from mlflow.entities import Run
 from support import NAME, SMALL, Server, finding, mlflow_serves, record_outputs, write_params
 
 from digits.project import load_project
-from imageproof.artifacts import TrainOutputs
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset
 from imageproof.base.errors import ServiceError
 from imageproof.mlflow import live, runs, store
@@ -180,8 +180,8 @@ def test_training_without_a_server_is_logged_by_restore(
     record_outputs()
     restore_all(load_project())
     run = the_run()
-    assert run.data.tags["digits.restored_from"] == TrainOutputs("mlp").read_run().run_id
-    assert_whole(run, len(TrainOutputs("mlp").read_history()))
+    assert run.data.tags["digits.restored_from"] == WORKSPACE.trained("mlp").read_run().run_id
+    assert_whole(run, len(WORKSPACE.trained("mlp").read_history()))
     capsys.readouterr()
     restore_all(load_project())
     assert capsys.readouterr().out == ""

@@ -12,7 +12,7 @@ from mlflow.entities import Run
 from support import NAME, commit, finding, git, python, record_outputs, write_params
 
 from digits.project import load_project
-from imageproof.artifacts import TrainOutputs, run_page
+from imageproof.artifacts import WORKSPACE, run_page
 from imageproof.base import process
 from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import md5, read_json
@@ -94,7 +94,7 @@ def test_known_run_is_left_alone(
     monkeypatch.chdir(workspace / "project")
     restore_all(load_project())
     assert [run.info.run_id for run in all_runs()] == [original.info.run_id]
-    known = restore.known(TrainOutputs("mlp"), load_project())
+    known = restore.known(WORKSPACE.trained("mlp"), load_project())
     assert known.info.run_id == original.info.run_id
     assert runs.model_id(known) == original.outputs.model_outputs[0].model_id
 
@@ -103,12 +103,12 @@ def test_restores_once_until_deleted(clone: Path, capsys: pytest.CaptureFixture[
     restore_all(load_project())
     [first] = all_runs()
     assert capsys.readouterr().out == "mlp: logged again from DVC's outputs\n"
-    assert restore.known(TrainOutputs("mlp"), load_project()).info.run_id == first.info.run_id
+    assert restore.known(WORKSPACE.trained("mlp"), load_project()).info.run_id == first.info.run_id
     restore_all(load_project())
     assert [run.info.run_id for run in all_runs()] == [first.info.run_id]
     assert capsys.readouterr().out == ""
     MlflowClient().delete_run(first.info.run_id)
-    assert restore.known(TrainOutputs("mlp"), load_project()) is None
+    assert restore.known(WORKSPACE.trained("mlp"), load_project()) is None
     restore_all(load_project())
     assert first.info.run_id not in [run.info.run_id for run in all_runs()]
 
@@ -154,7 +154,8 @@ def test_second_project_gets_runs_of_its_own(clone: Path) -> None:
         MlflowClient().search_runs([store.connect(name)]) for name in ("digits", "second")
     )
     assert (len(first), len(second)) == (1, 1)
-    assert restore.known(TrainOutputs("mlp"), load_project()).info.run_id == second[0].info.run_id
+    known = restore.known(WORKSPACE.trained("mlp"), load_project())
+    assert known.info.run_id == second[0].info.run_id
 
 
 def test_training_without_evaluation_is_restored(clone: Path) -> None:
@@ -269,5 +270,5 @@ def test_report_links_lead_to_what_was_restored(clone: Path) -> None:
     [run] = all_runs()
     address(load_project(), 5055)
     Path("artifacts/report").mkdir()
-    text = Path("artifacts/report", run_page(TrainOutputs("mlp").read_run())).read_text()
+    text = Path("artifacts/report", run_page(WORKSPACE.trained("mlp").read_run())).read_text()
     assert f':5055/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"' in text

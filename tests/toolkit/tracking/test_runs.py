@@ -14,7 +14,7 @@ from small_project import Project
 from support import NAME, PARAMS, SMALL, Server, only_run, until, write_params
 
 from digits.project import load_project
-from imageproof.artifacts import TrainOutputs, split_path
+from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base.colours import SERIES
 from imageproof.base.dataset import load_split
 from imageproof.base.files import md5, read_json
@@ -178,7 +178,7 @@ class TestARun:
 
         uri = f"models:/{run.outputs.model_outputs[0].model_id}"
         logged = Path(mlflow.artifacts.download_artifacts(uri))
-        outputs = TrainOutputs("mlp", trained_project)
+        outputs = Artifacts(trained_project).trained("mlp")
         assert (logged / "extra_files/model.keras").read_bytes() == outputs.keras.read_bytes()
         assert read_calibration(logged / "extra_files/calibration.npz").temperature > 0
         example = mlflow.models.Model.load(logged).load_input_example(str(logged))
@@ -224,7 +224,7 @@ def test_runs_that_log_the_same_data_at_once(tracked: Path) -> None:
     for attempt in range(5):  # none of which has the data yet
 
         def log(run_id: str, digest: str = f"{attempt:032}") -> None:
-            runs.log_datasets(run_id, {"test": digest}, split_path)
+            runs.log_datasets(run_id, {"test": digest}, WORKSPACE.split)
 
         with ThreadPoolExecutor(len(started)) as pool:
             assert [*pool.map(log, started)] == [None] * len(started)
