@@ -25,6 +25,7 @@ class Row(BaseModel, extra="allow"):
     size_bytes: int
     run_id: str
     temperature: float = 0.0
+    test_top5_accuracy: float | None = None
 
 
 class Comparison(NamedTuple):
@@ -65,11 +66,12 @@ def other_processors(processors: Mapping[str, str]) -> list[str]:
 
 def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
     """The table as text: per model, a mapping from heading to cell."""
-    formats = column("format")
+    headings = column("table")
+    formats = dict.fromkeys(headings, "{}") | column("format")
     return [
         {
             heading: "n/a" if values[key] is None else formats[key].format(values[key], **values)
-            for key, heading in column("table").items()
+            for key, heading in headings.items()
             if key in values
         }
         for values in figures(rows)
