@@ -9,26 +9,24 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError
 from imageproof.base.files import write_json
 from imageproof.cli import console as show
+from imageproof.judge import figures
+from imageproof.judge.figures import column
 from imageproof.judge.leaderboard import Row, cells, other_processors, shared_times
+from imageproof.judge.timing import SHARED_CORES
 
 
 def measured(model: str, elapsed_s: float, accuracy: float = 0.98) -> Row:
-    return Row(
-        *(model, accuracy, 0.975, 0.974, 0.07, 0.004, "3", 0.95, 0.97, 0.965, 0.964, 0.08),
-        *(
-            3.5,
-            0.25,
-            elapsed_s,
-            0.123,
-            0.0,
-            550_346,
-            2_210_000,
-            1.25,
-            3,
-            12_345.6,
-            "0123456789abcdef",
-        ),
-    )
+    values = {
+        **{"model": model, "elapsed_s": elapsed_s, "test_accuracy": accuracy},
+        **{"test_balanced_accuracy": 0.975, "test_macro_f1": 0.974, "test_loss": 0.07},
+        **{"test_ece": 0.004, "weakest_class": "3", "weakest_sensitivity": 0.95},
+        **{"holdout_accuracy": 0.97, "holdout_balanced_accuracy": 0.965},
+        **{"holdout_macro_f1": 0.964, "holdout_loss": 0.08, "user_s": 3.5, "system_s": 0.25},
+        **{"epoch_s": 0.123, "shared_cores": 0.0, "parameters": 550_346},
+        **{"size_bytes": 2_210_000, "p50_ms": 1.25, "p95_ms": 3, "images_per_s": 12_345.6},
+        "run_id": "0123456789abcdef",
+    }
+    return Row.model_validate(values)
 
 
 MLP, CNN = measured("mlp", 12.5), measured("cnn", 100.0, 0.99)
@@ -48,16 +46,33 @@ def test_cells_have_units_in_their_headings_and_fit_their_precision() -> None:
     }
 
 
+def test_cells_stand_in_the_order_of_the_table() -> None:
+    assert [*cells([CNN])[0]] == [text for text in column("table").values() if text[:3] != "top"]
+
+
+def test_score_of_a_new_line_is_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = dict.fromkeys(figures._FIGURES[0], "")
+    line |= {"key": "test_f2", "table": "F2", "format": "{:.1%}", "dvc": "yes"}
+    monkeypatch.setattr(figures, "_FIGURES", [*figures._FIGURES, line])
+    row = Row.model_validate(CNN.model_dump() | {"test_f2": 0.5})
+    assert cells([row])[0]["F2"] == "50.0%"
+    assert "F2" not in cells([CNN])[0]
+
+
+def test_meaning_of_shared_cores_names_the_limit() -> None:
+    assert f"from {SHARED_CORES} on" in column("meaning")["shared_cores"]
+
+
 def test_top_5_accuracy_is_in_the_table_of_many_classes() -> None:
-    many = [CNN._replace(test_top5_accuracy=0.5)]
+    many = [CNN.model_copy(update={"test_top5_accuracy": 0.5})]
     assert cells(many)[0]["top-5 accuracy"] == "0.5000"
 
 
 def test_a_time_measured_on_shared_cores_is_called_not_comparable() -> None:
-    [line] = shared_times([MLP, CNN._replace(shared_cores=0.94)])
+    [line] = shared_times([MLP, CNN.model_copy(update={"shared_cores": 0.94})])
     assert "used 0.9 of its cores" in line
-    assert shared_times([CNN._replace(shared_cores=0.05)]) == []
-    times = [row["times"] for row in cells([MLP._replace(shared_cores=0.94), CNN])]
+    assert shared_times([CNN.model_copy(update={"shared_cores": 0.05})]) == []
+    times = [row["times"] for row in cells([MLP.model_copy(update={"shared_cores": 0.94}), CNN])]
     assert times == ["n/a", "1.0×"]
 
 
@@ -69,7 +84,7 @@ def test_times_of_different_processors_are_called_not_comparable() -> None:
 
 @pytest.fixture
 def compared(workspace: Path) -> None:
-    found = {"models": [MLP._asdict(), CNN._asdict()], "pairs": []}
+    found = {"models": [MLP.model_dump(), CNN.model_dump()], "pairs": []}
     write_json(WORKSPACE.comparison, found | {"verdicts": ["cnn is better than mlp [here], 3×."]})
 
 
@@ -79,9 +94,9 @@ def test_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monkey
     show.print_results()
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
-    for column in cells([MLP, CNN]):
-        assert all(f" {text} " in out for pair in column.items() for text in pair[1:])
-        assert all(heading in out for heading in column if heading != "model")
+    for texts in cells([MLP, CNN]):
+        assert all(f" {text} " in out for text in texts.values())
+        assert all(heading in out for heading in texts if heading != "model")
     assert "\ntimes: elapsed s, as a multiple of the fastest model's\n" in out
     assert "top-5" not in out
     assert "trained again" not in out

@@ -16,10 +16,11 @@ from imageproof.judge.caret import statistics
 from imageproof.judge.comparison import Candidate, as_dict, compare_pair, verdict
 from imageproof.judge.confidence import answer_sets, measure, threshold
 from imageproof.judge.confusion import confusion_matrix, most_confused
+from imageproof.judge.figures import column
 from imageproof.judge.scores import score_probabilities
 from imageproof.judge.slices import COLUMNS
 from imageproof.keras.temperature import truth_probabilities
-from imageproof.report.page import IN_SHORT, ModelResult, ReportContent, SplitResult, render
+from imageproof.report.page import ModelResult, ReportContent, SplitResult, render
 from imageproof.report.plots.theme import save
 
 NO_SLICES = pd.DataFrame(columns=["split", *COLUMNS])
@@ -85,7 +86,10 @@ def content_of(models, seconds, reference, predicted, *, png):
     pairs = [compare_pair(a, b, reference) for a, b in combinations(candidates, 2)]
     return ReportContent(
         verdicts=[*map(verdict, pairs), "mlp is fragile: it falls"],
-        table={each.name: dict.fromkeys(IN_SHORT, "triangle: 0.5000") for each in candidates},
+        table={
+            each.name: dict.fromkeys(column("in_short", by="table"), "triangle: 0.5000")
+            for each in candidates
+        },
         pairs=list(map(as_dict, pairs)),
         models=models,
         validation=VALIDATION,

@@ -26,8 +26,10 @@ def markdown(text: str) -> str:
     return printable(text).translate(_MARKUP)
 
 
-def cut(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 2]} …"
+def cut(text: object, width: int) -> str:
+    """A text as `printable` writes it, of at most `width` characters."""
+    line = printable(str(text))
+    return line if len(line) <= width else f"{line[: width - 2]} …"
 
 
 def some(names: Sequence[str], most: int = 3) -> str:

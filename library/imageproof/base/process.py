@@ -22,7 +22,6 @@ from imageproof.base.errors import (
     UsageError,
     cut,
     one_line,
-    printable,
 )
 from imageproof.base.naming import variable
 
@@ -145,7 +144,7 @@ def report_error(error: Exception) -> int:
         path = error.filename
         if error.errno == errno.ENOSPC:  # a copy names its source first
             path = error.filename2 or path or "standard output or a temporary file"
-        where = f"{cut(printable(str(path)), 200)}: " if path else ""
+        where = f"{cut(path, 200)}: " if path else ""
         text = f"{where}{error.strerror} ({variable('DEBUG')}=1 shows more)"
         if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
             code = UsageError.exit_code
@@ -158,7 +157,7 @@ def report_error(error: Exception) -> int:
         text = f"{type(error).__name__}: {first_line} ({variable('DEBUG')}=1 shows where)"
         code = ImageproofError.exit_code
     for line in without_credentials(text).split("\n"):
-        print(f"error: {cut(printable(line), MOST_CHARACTERS)}", file=sys.stderr)
+        print(f"error: {cut(line, MOST_CHARACTERS)}", file=sys.stderr)
     return code
 
 

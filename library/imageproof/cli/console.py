@@ -14,7 +14,8 @@ from imageproof.base.errors import printable
 from imageproof.base.files import flatten, read_json
 from imageproof.base.naming import project_name
 from imageproof.dvc.provenance import check_outputs
-from imageproof.judge.leaderboard import MEANINGS, Comparison, cells
+from imageproof.judge.figures import column
+from imageproof.judge.leaderboard import Comparison, cells
 from imageproof.outputs import RunRecord
 
 if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
@@ -27,7 +28,6 @@ if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from imageproof.serve.package import Package
 
 SHOWN = 10  # classes, the most probable or those that were predicted most often
-FIGURES = {"holdout_accuracy": "accuracy", "champion_accuracy": "champion's", "worse_p_value": "p"}
 
 
 def print_results() -> None:
@@ -37,8 +37,9 @@ def print_results() -> None:
     names = [column.pop("model") for column in columns]
     rows = ([key, *(column[key] for column in columns)] for key in columns[0])
     print_table(["", *names], rows, justify="right")
-    for heading in filter(MEANINGS.__contains__, columns[0]):
-        print(f"{heading}: {MEANINGS[heading]}")
+    for heading, meaning in column("meaning", by="table").items():
+        if heading in columns[0]:
+            print(f"{heading}: {meaning}")
     print("", *map(printable, comparison.verdicts), sep="\n")
     for row in comparison.models:
         run = WORKSPACE.trained(row.model).run
@@ -179,10 +180,11 @@ def print_moves(moves: Sequence["history.Move"], *, as_json: bool) -> None:
     if as_json:
         print_json([asdict(move) for move in moves])
         return
+    names = column("history")
     for move in moves:
         what = f"{move.at[:16]}  {move.action} {move.before or '-'} → {move.after or '-'}"
-        known = [(FIGURES[k], value) for k, value in move.figures.items() if k in FIGURES]
-        figures = ", ".join(f"{words} {value:.4g}" for words, value in known)
+        known = [(names[k], value) for k, value in move.figures.items() if k in names]
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in known)
         why = " · ".join(filter(None, (move.by, move.approval, figures, move.reason)))
         print(printable(f"{move.number}  {what}  {why}"))
     if not moves:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from imageproof.base.console import print_json, print_table
-from imageproof.base.errors import printable
+from imageproof.base.errors import cut, printable
 from imageproof.base.html.templates import templates
 from imageproof.base.naming import project_name
 from imageproof.diff.collect import Diff
@@ -50,7 +50,7 @@ def markdown(diff: Diff) -> str:
         "old": _words(diff.old),
         "new": _words(diff.new),
         "models": diff.models,
-        "notes": [_short(note, 400) for note in diff.notes[:MOST_ROWS]],
+        "notes": [cut(note, 400) for note in diff.notes[:MOST_ROWS]],
     }
     for sections in (_sections(diff), None):
         text = template.render(**texts, sections=sections)
@@ -75,7 +75,7 @@ def _sections(diff: Diff) -> list[Section]:
         if model.gate and (model.gate.failed or model.state != "same answers"):
             checks = [
                 # found: names of classes, which may be somebody else's
-                (c.name, "ok" if c.passed else "no", _short(c.found, 400), c.allowed)
+                (c.name, "ok" if c.passed else "no", cut(c.found, 400), c.allowed)
                 for c in model.gate.checks
             ]
             below = [
@@ -88,7 +88,7 @@ def _sections(diff: Diff) -> list[Section]:
 
 
 def _section(title: str, columns: Texts, rows: Iterable[Texts], below: Texts = ()) -> Section:
-    cells = [[*map(_short, row)] for row in rows]
+    cells = [[cut(cell, 100) for cell in row] for row in rows]
     if (more := len(cells) - MOST_ROWS) > 0:
         below = [f"… and {more} more", *below]
     return Section(title, columns, cells[:MOST_ROWS], below)
@@ -108,13 +108,9 @@ def _number(value: float | None, *, sign: str = "") -> str:
     return f"{value:{sign}z,.{0 if abs(value) >= 1000 else 4}f}"
 
 
-def _short(text: str, width: int = 100) -> str:
-    return printable(text if len(text) <= width else f"{text[:width]}…")
-
-
 def _words(revision: Revision) -> str:
     known = not revision.commit or revision.commit.startswith(revision.name)
-    return _short(revision.name) + ("" if known else f" ({revision.commit[:7]})")
+    return cut(revision.name, 100) + ("" if known else f" ({revision.commit[:7]})")
 
 
 def _as_dict(diff: Diff) -> dict[str, Any]:

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
-from imageproof.base.dataset import EVALUATED
+from imageproof.judge.figures import column
 from imageproof.judge.timing import SHARED_CORES
 
 TIME = "elapsed_s"
-SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
-MEASURES = (*(f"{split}_{score}" for split in EVALUATED for score in SCORES), TIME)
+MEASURES = [*column("summary")]
 
 # The seed determines which rows a split holds, but not how many.
 DETERMINED_BY_SEED = ("seed", "split_md5")

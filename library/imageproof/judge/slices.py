@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import binom
 
 from imageproof.base.dataset import Hits, Rows
-from imageproof.base.errors import cut, printable
+from imageproof.base.errors import cut
 from imageproof.judge.groups import Intervals, sign_flips
 
 MIN_ROWS = 10  # of a slice
@@ -124,4 +124,4 @@ def slice_loss(
 
 def _named(*texts: object) -> str:
     """Texts of a person's on one line, and not long."""
-    return ": ".join(printable(cut(str(text), 60)) for text in texts)
+    return ": ".join(cut(text, 60) for text in texts)

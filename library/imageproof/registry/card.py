@@ -18,6 +18,7 @@ from imageproof.base.files import text_sha256
 from imageproof.base.html.templates import templates
 from imageproof.base.pictures import TREATMENTS
 from imageproof.dvc import provenance
+from imageproof.judge.figures import column
 from imageproof.mlflow.page import HISTORY
 from imageproof.mlflow.runs import own_tags, tag
 from imageproof.outputs import ClassFigures
@@ -31,22 +32,6 @@ HEAD = "| when, UTC | what | hold-out accuracy | by | why |\n| --- | --- | --- |
 MAX_TEXT = 1_000_000  # bytes of a file of a run; statistics.json of 10 classes has 8,000
 DAMAGED = (ValueError, KeyError, OSError)  # a damaged file must not stop a promotion
 
-# Of each split, by the names that its metrics have after `test_` and `holdout_`.
-FIGURES = {
-    "rows": "rows",
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro-F1",
-    "top5_accuracy": "top-5 accuracy",
-    "kappa": "Cohen's kappa",
-    "loss": "log loss",
-    "brier": "Brier score",
-    "ece": "expected calibration error",
-    "coverage_asked": "coverage of answer sets, asked",
-    "coverage": "coverage of answer sets",
-    "mean_set_size": "classes in an answer set",
-    "unsure": "unsure answers",
-}
 ELSEWHERE = ("classes", "data_md5", "model", "parameters", "split_md5")  # params named above
 
 
@@ -112,9 +97,12 @@ def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
         "by_class": by_class,
         "weakest": min(recognised, key=lambda name: recognised[name], default=None),
         "figures": [
-            [words, *(_with_interval(metrics, f"{split}_{name}") for split in EVALUATED)]
-            for name, words in FIGURES.items()
-            if f"test_{name}" in metrics
+            [
+                heading,
+                *(_with_interval(metrics, key.replace("test", split, 1)) for split in EVALUATED),
+            ]
+            for key, heading in column("card").items()
+            if key in metrics
         ],
         "gate": json.loads(check_gate_record(origin) or "null"),
         "data": provenance.described_data(origin.data_md5, origin.git_commit),

@@ -14,27 +14,12 @@ from imageproof.base.html.templates import p_value, templates
 from imageproof.judge.behaviour import accuracies, words
 from imageproof.judge.caret import Figures, Statistics, as_tables, label_of
 from imageproof.judge.confusion import MANY_CLASSES
-from imageproof.judge.leaderboard import MEANINGS
+from imageproof.judge.figures import column
 from imageproof.judge.slices import weakest
 from imageproof.outputs import RunRecord
 
 Png = bytes  # the content of a PNG file
 
-IN_SHORT = {  # figures to choose by: headings in the table of all, and in the first table
-    "test accuracy": "test accuracy",
-    "weakest class": "weakest class",
-    "elapsed s": "training time, s",
-    "times": "× the fastest",
-}
-SCORES = {
-    "balanced_accuracy": "Balanced accuracy",
-    "macro_f1": "Macro-F1",
-    "loss": "Log loss",
-    "brier": "Brier score",
-    "ece": "Expected calibration error",
-    "top2_accuracy": "Top-2 accuracy",
-    "top5_accuracy": "Top-5 accuracy",
-}
 MOST_CONFUSED = 20  # pairs of classes
 
 
@@ -80,12 +65,12 @@ def render(content: ReportContent) -> str:
     template = templates("imageproof.report").get_template("index.html.j2")
     in_short = {
         heading: {model: cells[key] for model, cells in content.table.items()}
-        for key, heading in IN_SHORT.items()
+        for key, heading in column("in_short", by="table").items()
     }
     of_models = overall, by_class, most_confused, as_tables, accuracies, weakest
     functions = *of_models, words, run_page
     named = {each.__name__: each for each in functions}
-    meanings = defaultdict(str, MEANINGS)
+    meanings = defaultdict(str, column("meaning", by="table"))
     shown: dict[str, Any] = {"content": content, "in_short": in_short, "meanings": meanings}
     many = len(content.models[0].splits[0].statistics.by_class) > MANY_CLASSES
     return template.render(**shown, **named, many=many)
@@ -96,13 +81,14 @@ def overall(models: Sequence[ModelResult], split: int) -> Table:
 
 
 def _overall(model: ModelResult, part: SplitResult) -> dict[str, str | Cell]:
-    column: dict[str, str | Cell] = _texts(part.statistics.overall, part.statistics, None)
-    known = {label: part.scores[key] for key, label in SCORES.items() if key in part.scores}
-    column |= {label: f"{score:.4f}" for label, score in known.items()}
+    headings = column("report")
+    scores = {f"test_{name}": f"{score:.4f}" for name, score in part.scores.items()}
+    texts = _texts(part.statistics.overall, part.statistics, None)
+    texts |= {headings[key]: score for key, score in scores.items() if key in headings}
     sets = model.confidence[part.name]
     # a threshold of 0 makes every answer unsure, see `confidence.threshold`
     few = "" if model.confidence["threshold"] else "too few validation rows"
-    return column | {
+    return texts | {
         f"Coverage, {model.confidence['asked']:g} asked": f"{sets['coverage']:.4f}",
         "Coverage 95% CI lower": f"{sets['lower']:.4f}",
         "Coverage 95% CI upper": f"{sets['upper']:.4f}",

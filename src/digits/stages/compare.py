@@ -19,17 +19,13 @@ from imageproof.dvc.stage_inputs import forget
 from imageproof.judge import caret, comparison, confusion, doubts, few_rows, leaderboard, timing
 from imageproof.judge.confidence import TEMPERATURE_1
 from imageproof.judge.confusion_csv import read_matrix, write_cells
+from imageproof.judge.figures import column
 from imageproof.judge.groups import independent
 from imageproof.judge.leaderboard import Row
 from imageproof.report.plots.comparison import pareto
 from imageproof.report.plots.model import learning_curves
 from imageproof.report.plots.theme import save
 
-FIGURES = (
-    *("test_accuracy", "test_balanced_accuracy", "test_macro_f1", "test_top5_accuracy"),
-    *("weakest_sensitivity", "test_loss", "test_ece", "holdout_accuracy"),
-    *("holdout_balanced_accuracy", "holdout_macro_f1", "holdout_loss", "elapsed_s"),
-)
 ACCURACY = ("accuracy", "accuracy_lower", "accuracy_upper")
 
 
@@ -50,16 +46,14 @@ def main() -> None:
         for both in combinations(candidates, 2)
     ]
     found = {
-        "models": [row._asdict() for row in rows],
+        "models": [row.model_dump() for row in rows],
         "pairs": [comparison.as_dict(pair) for pair in pairs],
         "verdicts": said(params, rows, pairs, test),
     }
     write_json(WORKSPACE.comparison, found)
-    ratios = leaderboard.time_ratios(rows)
     metrics = {  # that `dvc metrics diff` compares
-        row.model: {name: value for name in FIGURES if (value := getattr(row, name)) is not None}
-        | ({"time_ratio": ratios[row.model]} if row.model in ratios else {})
-        for row in rows
+        figures["model"]: {k: figures[k] for k in column("dvc") if figures.get(k) is not None}
+        for figures in leaderboard.figures(rows)
     }
     write_json(WORKSPACE.compare / "metrics.json", metrics)
     draw(rows, comparable=not uncomparable(rows))
@@ -150,13 +144,13 @@ def read_row(model: str, latency: Mapping[str, float]) -> Row:
     trained, evaluated = WORKSPACE.trained(model), WORKSPACE.evaluated(model)
     of_splits, cost = evaluated.read_metrics(), trained.read_metrics()
     figures: dict[str, Any] = {"model": model, "shared_cores": 0.0}
-    figures |= Row._field_defaults
     figures |= {f"{split}_{k}": v for split, of in of_splits.items() for k, v in of.items()}
     weakest, lowest = caret.weakest(evaluated.read_statistics()["test"]["by_class"])
     figures |= {"weakest_class": weakest, "weakest_sensitivity": lowest}
     figures |= {**latency, **cost, "parameters": int(cost["parameters"])}
     figures |= {"size_bytes": trained.model.stat().st_size, "run_id": trained.read_run().run_id}
-    return Row(**{name: figures[name] for name in Row._fields})
+    keys = (*Row.model_fields, *column("table"))
+    return Row(**{key: figures[key] for key in keys if key in figures})
 
 
 if __name__ == "__main__":
