@@ -23,7 +23,7 @@ class OptimizerParams(StrictModel):
 
     name: Literal["adadelta", "adam", "adamw", "rmsprop", "sgd"]
     learning_rate: Positive
-    beta_1: Fraction = 0.9
+    beta_1: Annotated[Fraction, Field(description="of adam and adamw")] = 0.9
     beta_2: Fraction = 0.999
     momentum: Fraction = Field(default=0.0, description="of sgd and rmsprop")
     weight_decay: Annotated[float, Field(ge=0)] | None = None
