@@ -15,7 +15,7 @@ from digits.trainer import trainer
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset
 from imageproof.base.errors import DataError, UsageError
-from imageproof.cli.program import relabel, suspects
+from imageproof.cli.answers import relabel, suspects
 from imageproof.data import packed
 from imageproof.report.suspects import SHOWN, estimate, find_suspects, render
 

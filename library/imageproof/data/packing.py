@@ -143,9 +143,9 @@ def _read_arrays(folder: Path, scratch: Path) -> _Raw:
 def _arrays(folder: Path, raw: RawData, files: dict[str, Any] | None = None) -> _Raw:
     """`files` says from which file each part is; without, they are from the whole folder."""
     parts = {"train": raw.train} | ({"test": raw.test} if raw.test else {})
-    names = {"train": "train", "test": "official_test"}
     found = files or {
-        names[name]: {"file": str(folder), "rows": len(data)} for name, data in parts.items()
+        name: {"file": str(folder), "rows": len(data)}
+        for name, data in zip(("train", "official_test"), parts.values(), strict=False)
     }
     of_parts = []
     for (name, data), source in zip(parts.items(), found.values(), strict=True):

@@ -8,9 +8,9 @@ from imageproof.base.errors import cut, printable
 from imageproof.base.html.templates import templates
 from imageproof.base.naming import project_name
 from imageproof.diff.collect import Diff
+from imageproof.diff.difference import NOT_ASKED, Change
 from imageproof.dvc.revision import Revision
 from imageproof.judge.comparison import verdict
-from imageproof.judge.difference import NOT_ASKED, Change
 
 MOST_ROWS = 30  # of a table; JSON has them all
 MOST_CHARACTERS = 65_000  # of Markdown: GitHub takes 65,536 in a comment

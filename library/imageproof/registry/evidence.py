@@ -1,7 +1,7 @@
 """The evidence for the gate: both models' predictions for the hold-out rows, the run's origin."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base import machine, repository
+from imageproof.base import machine
 from imageproof.base.dataset import (
     EVALUATED,
     Dataset,
@@ -20,14 +20,11 @@ from imageproof.base.dataset import (
     Shape,
     Split,
 )
-from imageproof.base.errors import AnswersError, IntegrityError, UsageError, some
-from imageproof.base.files import read_json
+from imageproof.base.errors import AnswersError, UsageError, some
 from imageproof.base.inference import ASKED, Network
-from imageproof.base.params_yaml import at, read
 from imageproof.dvc import provenance
 from imageproof.judge.confidence import answer_sets, coverage_p_value, measure, threshold
 from imageproof.judge.gate import Check, Contender, Decision, Facts
-from imageproof.judge.gate_checks import decide, right_by_class
 from imageproof.judge.groups import independent
 from imageproof.judge.slices import find_slices
 from imageproof.judge.timing import latencies
@@ -35,7 +32,14 @@ from imageproof.mlflow.restore import check_training
 from imageproof.mlflow.runs import own_tags
 from imageproof.outputs import SPLIT_TAGS
 from imageproof.project import Project
+from imageproof.registry.gate_checks import decide, right_by_class
 from imageproof.registry.model_files import ModelFiles
+from imageproof.registry.recorded import (
+    check_settings,
+    check_splits,
+    commit_finding,
+    data_finding,
+)
 from imageproof.registry.served import served
 from imageproof.registry.versions import Registry, TrainedRun, find
 
@@ -62,8 +66,8 @@ def judge_by_holdout(
     """
     judged_by = [WORKSPACE.validation, WORKSPACE.packed_rows, *map(WORKSPACE.split, EVALUATED)]
     provenance.check_outputs(judged_by, root)
-    _check_splits(run, root)
-    _check_settings(root)
+    check_splits(run, root)
+    check_settings(root)
     check_training(run.run_id, run.tags, project, root)
     artifacts, threads = Artifacts(root), project.threads
     split = artifacts.read_split("holdout")
@@ -118,9 +122,9 @@ def judge_by_holdout(
         cpu=machine.cpu(),
         size_mb=files.network.stat().st_size / 1e6,
         data_md5=run.tags.get("data_md5", ""),
-        data_finding=_data_finding(run, root),
+        data_finding=data_finding(run, root),
         commit=run.tags.get("git_commit", ""),
-        commit_finding=_commit_finding(run.tags),
+        commit_finding=commit_finding(run.tags),
         **answers,
     )
     decision = decide(
@@ -204,52 +208,3 @@ def _on_test(network: Network, holdout: Split, test: Split) -> dict[str, float]:
     right = network.ask(rows.images).argmax(axis=1) == rows.labels
     share = independent(right, rows.groups) if len(rows) else 1.0
     return {"test_right": right.sum() * share, "test_rows": len(rows) * share}
-
-
-def _check_splits(run: TrainedRun, root: Path) -> None:
-    tags, recorded = run.tags, provenance.recorded_outputs(root)
-    for split, tag in SPLIT_TAGS.items():
-        path = WORKSPACE.split(split)
-        if tag not in tags or tags[tag] != recorded.get(path):
-            raise IntegrityError(
-                f"run {run.run_id}: {path} had md5 {tags.get(tag, 'unknown')}, dvc.lock has "
-                f"{recorded.get(path, 'none')}, so hold-out rows may be among its training rows; "
-                "bring its split back, promote its experiment (--exp NAME), or train it again: "
-                f"`dvc repro -f -s {tags.get('dvc_stage', 'train')}`"
-            )
-
-
-def _check_settings(root: Path) -> None:
-    # an experiment with fewer hold-out rows or laxer validation could pass the gate by luck
-    for stage in ("split", "validate"):
-        for key, recorded in provenance.recorded_params(stage, root).items():
-            if key != "seed" and (present := at(read(), key)) != recorded:
-                found = f"{stage}: made with {key} {recorded}, params.yaml has {present}"
-                cure = "`dvc repro` makes it anew, `dvc exp apply` takes over an experiment's"
-                raise IntegrityError(f"{found}; {cure}")
-
-
-def _data_finding(run: TrainedRun, root: Path) -> str | None:
-    validation, data_md5 = WORKSPACE.validation, run.tags.get("data_md5", "")
-    present = provenance.data_md5(root / provenance.DATA_POINTER)
-    if not data_md5 or present != data_md5:
-        return f"trained on data {data_md5 or 'unknown'}, data.dvc has {present}"
-    if not (root / validation).exists():
-        return f"{validation} not found; `dvc repro validate` makes it"
-    validated = provenance.recorded_inputs("validate", root).get(provenance.DATA)
-    if validation not in provenance.recorded_outputs(root) or validated != data_md5:
-        return f"dvc.lock has no validation of data {data_md5}; `dvc repro validate` makes it"
-    result = read_json(root / validation, dict[str, Any], keys=("success", "critical"))
-    if result["success"] is True:
-        return None
-    return f"{result['critical']} critical findings in {validation}"
-
-
-def _commit_finding(tags: Mapping[str, str]) -> str | None:
-    if not (commit := tags.get("git_commit")):
-        return "no commit recorded"
-    if tags.get("git_dirty") != "false":
-        names = f" ({tags['git_changed']})" if "git_changed" in tags else ""
-        return f"{commit[:12]} with uncommitted changes{names}; commit them, then train again"
-    known = repository.try_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
-    return None if known else f"{commit[:12]} is unknown here{repository.unshallow()}"

@@ -27,7 +27,7 @@ from imageproof.answer.logged import open_log, read_labels, read_log
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, Split, save_split
 from imageproof.base.errors import DataError
-from imageproof.cli import program as cli
+from imageproof.cli import answers as cli
 from imageproof.registry import promotion
 from imageproof.registry.served import served
 from imageproof.serve.journal import Journal

@@ -18,7 +18,7 @@ from imageproof.answer.drift import image_stats
 from imageproof.answer.predict import predict_pictures, set_threshold
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError, UsageError
-from imageproof.cli import program as cli
+from imageproof.cli import answers as cli
 from imageproof.cli.console import print_scored
 from imageproof.judge.confidence import answer_sets
 from imageproof.registry import promotion

@@ -7,8 +7,8 @@ import pytest
 from support import PARAMS
 
 from imageproof.base.dataset import Labels, Probabilities
+from imageproof.diff.difference import NOT_ASKED, Difference, Result, compare_results
 from imageproof.judge.comparison import Candidate, compare_pair
-from imageproof.judge.difference import NOT_ASKED, Difference, Result, compare_results
 from imageproof.judge.gate import PromoteParams
 
 TRUTH = np.arange(1000) % 4

@@ -7,7 +7,7 @@ import pytest
 from chances import honest
 
 from imageproof.judge.gate import Contender, Facts, PromoteParams, approval
-from imageproof.judge.gate_checks import decide, right_by_class
+from imageproof.registry.gate_checks import decide, right_by_class
 
 ROWS = 2000
 TRUTH = np.arange(ROWS) % 10

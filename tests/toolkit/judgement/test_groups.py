@@ -7,9 +7,9 @@ from scipy.stats import binomtest
 
 from imageproof.judge.comparison import Candidate, compare_pair, mcnemar_exact, verdict
 from imageproof.judge.gate import Contender, PromoteParams
-from imageproof.judge.gate_checks import Paired, against
 from imageproof.judge.groups import Intervals, clopper_pearson, effective_rows, sign_flips
 from imageproof.judge.slices import find_slices, measure, read_table, slice_loss, weakest
+from imageproof.registry.gate_checks import Paired, against
 
 DRAWS, ACCURACY, LEVEL = 300, 0.8, 0.05
 PARAMS = PromoteParams(**dict.fromkeys(PromoteParams.model_fields) | {"paired_test": LEVEL})

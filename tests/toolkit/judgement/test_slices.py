@@ -10,8 +10,8 @@ from scipy.stats import binomtest
 from imageproof.judge import slices
 from imageproof.judge.comparison import mcnemar_exact
 from imageproof.judge.gate import Contender, Facts, PromoteParams
-from imageproof.judge.gate_checks import decide
 from imageproof.judge.slices import find_slices, measure, read_table, slice_loss, weakest
+from imageproof.registry.gate_checks import decide
 
 WRITERS, ROWS = 8, 800
 WRITER = np.arange(ROWS) % WRITERS

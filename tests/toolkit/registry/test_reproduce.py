@@ -18,7 +18,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import write_json
 from imageproof.registry import promotion, reproduce
-from imageproof.registry.evidence import _commit_finding
+from imageproof.registry.recorded import commit_finding
 from imageproof.registry.reproduce import compare
 from imageproof.registry.served import served
 from imageproof.registry.trace import find_origin
@@ -114,6 +114,6 @@ def test_what_differs_here_is_named(ring):
 def test_shallow_clone_names_the_cure(ring):
     Path(".git/shallow").write_text(git("rev-parse", "HEAD") + "\n")
     promotion.promote(fighter(git_commit="0" * 40), NAME, judge=accept)
-    by_gate = _commit_finding({"git_commit": "0" * 40, "git_dirty": "false"})
+    by_gate = commit_finding({"git_commit": "0" * 40, "git_dirty": "false"})
     for said in (reproduced("1"), by_gate):
         assert said.endswith("this clone is shallow: `git fetch --unshallow` brings all commits")

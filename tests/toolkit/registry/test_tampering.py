@@ -26,7 +26,7 @@ from imageproof.answer.demo import players
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import process
 from imageproof.base.errors import IntegrityError
-from imageproof.cli import program as cli
+from imageproof.cli import answers as cli
 from imageproof.mlflow.logged_model import MODEL_SHA256
 from imageproof.mlflow.runs import tag
 from imageproof.registry import promotion

@@ -18,15 +18,15 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from digits.project import application
-from imageproof.cli import program, results
+from imageproof.cli import answers, results
 from imageproof.base import process
 from imageproof.answer.demo import players
 
 process.set_environment()
 context = SimpleNamespace(obj=application())
-program.predict(context, [Path("seven.png")])
+answers.predict(context, [Path("seven.png")])
 assert "scipy.stats" not in sys.modules
-program.score(context, "new.npz", "scored.parquet")
+answers.score(context, "new.npz", "scored.parquet")
 others = {"great_expectations", "matplotlib", "onnx", "sklearn"}
 assert not others & sys.modules.keys(), others & sys.modules.keys()
 results.promote(context, run="RUN", dry_run=True)

@@ -18,7 +18,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, Split, load_split, save_split
 from imageproof.base.errors import DataError, IntegrityError, UsageError
 from imageproof.base.files import folder_sha256
-from imageproof.cli import program as cli
+from imageproof.cli import answers as cli
 from imageproof.registry import promotion
 from imageproof.registry.served import served
 from imageproof.serve.package import Package, write_package

@@ -9,9 +9,9 @@ from scipy.stats import fisher_exact
 from imageproof.base.dataset import Hits, Labels, Rows
 from imageproof.judge.comparison import mcnemar_exact
 from imageproof.judge.gate import Check, Contender, Decision, Facts, PromoteParams, unpaired
-from imageproof.judge.gate_balance import min_sensitivity, shares, with_remarks
 from imageproof.judge.groups import FEWEST, independent, sign_flips
 from imageproof.judge.slices import Slices, slice_loss
+from imageproof.registry.gate_balance import min_sensitivity, shares, with_remarks
 
 NO_SLICES = "no column of metadata that makes slices"
 ORDER = ["answers", *PromoteParams.model_fields]  # of the checks

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from imageproof.base.dataset import Labels, Probabilities, Rows
 from imageproof.judge.comparison import Candidate, Pair, as_dict, compare_pair, p_text
 from imageproof.judge.gate import Contender, Decision, Facts, PromoteParams
-from imageproof.judge.gate_checks import decide
 from imageproof.judge.groups import independent
 from imageproof.judge.timing import comparable_s
+from imageproof.registry.gate_checks import decide
 
 # These need the registry, the run, metadata, or the model on the machine that promotes it.
 NOT_ASKED = (
