@@ -68,10 +68,8 @@ def pack(
     """
     out.mkdir(parents=True, exist_ok=True)
     files = list_files(folder)
-    if read:
-        raw = _arrays(folder, read(folder))
-    else:
-        raw = _pictures(folder, classes, class_names) or _read_arrays(folder, out)
+    own = _arrays(folder, read(folder)) if read else None
+    raw = own or _pictures(folder, classes, class_names) or _read_arrays(folder, out)
     rows = raw.rows.assign(row=raw.rows.groupby("part", sort=False).cumcount())
     if "name" not in rows:
         rows["name"] = "row " + rows["row"].astype(str)
