@@ -25,6 +25,8 @@ from support import (
     write_params,
 )
 
+from imageproof.base.process import own_code
+
 NOT_RUN, RUN_BY = "not run: ", "run by "
 # Commands that run until somebody ends them, and what names their port: a variable, or the command.
 SERVERS = {
@@ -66,7 +68,7 @@ class Session:
             **{k: v for k, v in os.environ.items() if not k.startswith(unwanted)},
             **{name: str(port) for name, port in self.ports.items() if name.isidentifier()},
             "PATH": f"{root / '.venv/bin'}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}",
+            "PYTHONPATH": own_code(root, str(root)),
             "BROWSER": "true",  # a program that opens nothing
             **AUTHOR,
         }
