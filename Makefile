@@ -51,7 +51,7 @@ ui: .venv/.done ## MLflow in the browser: errors, time and curves of all models
 	@address=$$(digits ui $(MLFLOW_PORT)) || exit; \
 		( until (exec 3<>/dev/tcp/127.0.0.1/$(MLFLOW_PORT)); do kill -0 $$$$ && sleep 0.5 || exit; done; \
 			echo "$$address   Ctrl-C ends it" >&3; python -m webbrowser "$$address" ) 3>&1 >/dev/null 2>&1 & \
-		mlflow ui --app-name digits --port $(MLFLOW_PORT) --workers 1 \
+		mlflow ui --app-name imageproof --port $(MLFLOW_PORT) --workers 1 \
 			--backend-store-uri sqlite:///$(CURDIR)/mlflow.db \
 			--default-artifact-root file://$(CURDIR)/mlartifacts >.state/ui.log 2>&1 & \
 		server=$$!; trap 'kill $$server; wait $$server; exit 0' INT TERM; \
