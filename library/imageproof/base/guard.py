@@ -110,7 +110,7 @@ def pages() -> Guard:
 
 
 def mlflow() -> Guard:
-    """MLflow's server behind the guard; `mlflow server --app-name imageproof` loads it."""
+    """MLflow's server behind the guard; `mlflow server --app-name NAME` loads it."""
     # MLflow checks Host and Origin too, by patterns, in which [[] is a bracket
     hosts = [f"[[]{name}]" if ":" in name else name for name in sorted(_names())]
     wanted = {"MLFLOW_SERVER_ALLOWED_HOSTS": "", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "http*://"}
