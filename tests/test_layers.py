@@ -1,7 +1,6 @@
 """Importing is fast and changes nothing; pyproject.toml says which module may import what."""
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -108,15 +107,3 @@ def test_importing_makes_no_file_sets_no_uri_and_installs_no_handler(workspace: 
     done = python("-c", IMPORT_ALL, ",".join(sorted(modules)))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == [[], True, False]
-
-
-def test_library_names_no_project() -> None:
-    files = [path for path in (REPOSITORY / "library").rglob("*") if path.is_file()]
-    lines = [
-        line
-        for path in files
-        if path.suffix in {".py", ".md", ".toml", ".j2", ".html", ".css"}
-        for line in path.read_text("utf-8").splitlines()
-    ]
-    names = [line for line in lines if re.search("digits|mnist", line, re.IGNORECASE)]
-    assert names == ['KEPT = "load_digits"  # of scikit-learn']

@@ -1,10 +1,11 @@
 """`update`: library/ follows the project that it came from, and one's own changes stay."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from support import AUTHOR, finding
+from support import AUTHOR, REPOSITORY, finding
 
 from imageproof.base.errors import UsageError
 from imageproof.cli.update import lines, update
@@ -129,3 +130,15 @@ def test_update_refuses_without_recorded_commit(shoes: Path) -> None:
     write(shoes, {"pyproject.toml": '[tool.imageproof]\nname = "shoes"\n'})
     said = finding(UsageError, lambda: update(shoes, shoes.parent / "digits"))
     assert said == "pyproject.toml: [tool.imageproof] has no commit of library/"
+
+
+def test_library_names_no_project() -> None:
+    files = [path for path in (REPOSITORY / "library").rglob("*") if path.is_file()]
+    lines = [
+        line
+        for path in files
+        if path.suffix in {".py", ".md", ".toml", ".j2", ".html", ".css"}
+        for line in path.read_text("utf-8").splitlines()
+    ]
+    names = [line for line in lines if re.search("digits|mnist", line, re.IGNORECASE)]
+    assert names == ['KEPT = "load_digits"  # of scikit-learn']
