@@ -183,7 +183,7 @@ def test_new_project_from_data_to_answer(boots: Callable[..., str], tmp_path: Pa
     Image.fromarray(IMAGES[7]).save(tmp_path / "seven.png")
     [answer] = json.loads(boots("boots", "predict", tmp_path / "seven.png", "--json"))["answers"]
     assert answer["predicted_name"] == "boot 7"
-    assert "boots" in (tmp_path / "package" / "README.md").read_text("utf-8")
+    assert "BOOTS_ALLOWED_HOSTS" in (tmp_path / "package" / "README.md").read_text("utf-8")
 
 
 @pytest.mark.slow
