@@ -9,7 +9,7 @@ from imageproof.dvc.stage_inputs import listed
 
 
 def take_out_stale(name: str) -> None:
-    """Take out of dvc.lock what a stage has made stale, and delete its metrics that git keeps.
+    """Take stages with metrics that are stale now out of dvc.lock, and delete what git keeps.
 
     An experiment records all of dvc.lock, also stages after its target. Stale are the stages that
     read an output of this one that changed, and those that read what a stale one with metrics
@@ -33,9 +33,11 @@ def take_out_stale(name: str) -> None:
                 if listed(reader)["metrics"]:
                     changed += [out.path for out in stages[reader].outs]
     for reader in stale - {name}:
+        metrics = listed(reader)["metrics"]
+        if not metrics:  # it shows no figure, and `dvc exp apply` needs all other stages
+            continue
         text = re.sub(rf"^  {re.escape(reader)}:\n(?:    .*\n)*", "", text, flags=re.MULTILINE)
-        for file, settings in listed(reader)["metrics"].items():
+        for file, settings in metrics.items():
             if settings.get("cache") is False:
                 Path(file).unlink(missing_ok=True)
-    if len(stale) > 1:
-        write_text(OUTPUTS, text)
+    write_text(OUTPUTS, text)
