@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import ImageproofError
@@ -21,9 +22,9 @@ def address(project: Project, port: int) -> str:
     name = page_name() if sys.platform != "darwin" else "127.0.0.1"
     experiments = f"http://{name}:{port}/#/experiments"
     view = f"{experiments}/{store.connect(project.name)}/runs?{page.query()}"
-    for model in project.models:
-        with suppress(ImageproofError):  # untrained, or damaged: the command `results` says so
-            outputs = WORKSPACE.trained(model)
+    for path in Path().glob("artifacts/train/*/run.json"):
+        with suppress(ImageproofError):  # damaged: the command `results` says so
+            outputs = WORKSPACE.trained(path.parent.name)
             if run := restore.known(outputs, project):
                 link = f"{experiments}/{run.info.experiment_id}/runs/{run.info.run_id}"
                 html = f'<meta http-equiv="refresh" content="0; url={link}">\n'
