@@ -38,7 +38,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    project: Annotated[Path | None, typer.Option(help="Its folder, if it is not this one.")] = None,
+    project: Annotated[Path | None, typer.Option(help="Another project's folder.")] = None,
     _: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     if project:

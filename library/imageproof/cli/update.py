@@ -37,8 +37,8 @@ class Update(NamedTuple):
 def update(root: Path, source: Path, revision: str = "HEAD") -> Update:
     """Replace library/ of the project in `root` by that of a commit of another project.
 
-    A UsageError if library/ has uncommitted changes, if it is not recorded which commit it is
-    from, or if `source` lacks that commit.
+    A UsageError if library/ has uncommitted changes, if pyproject.toml does not say from which
+    commit library/ is, or if `source` lacks that commit.
     """
     if git(root, "status", "--porcelain", "--", LIBRARY):
         raise UsageError(f"{LIBRARY}: has changes that are not committed; commit them first")
