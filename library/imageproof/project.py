@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from imageproof.base.dataset import DataParams
-from imageproof.base.findings import Usual
+from imageproof.base.findings import ExpectedRange
 from imageproof.judge.confidence import ConfidenceParams
 from imageproof.judge.drift import DriftParams
 from imageproof.judge.gate import PromoteParams
@@ -26,7 +26,7 @@ class Project:
     confidence: ConfidenceParams
     promote: PromoteParams
     drift: DriftParams
-    usual: Sequence[Usual]
+    expected_ranges: Sequence[ExpectedRange]
     logged_as: Mapping[str, str]
 
     def part(self, part: str) -> str:

@@ -36,7 +36,7 @@ def as_project(params: Params) -> Project:
         confidence=params.confidence,
         promote=params.promote,
         drift=params.drift,
-        usual=params.validation.usual,
+        expected_ranges=params.validation.expected_ranges,
         logged_as=LOGGED_AS,
     )
 

@@ -15,7 +15,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base import events
 from imageproof.base.dataset import Dataset, Images, Shape
 from imageproof.base.files import md5
-from imageproof.base.findings import SHOWN_ROWS, Usual, finding
+from imageproof.base.findings import SHOWN_ROWS, ExpectedRange, finding
 from imageproof.base.naming import project_name
 from imageproof.judge.confidence import no_answer, too_few_rows
 from imageproof.judge.drift import Comparison, Drift, compare_counts, compare_values, judge
@@ -88,7 +88,7 @@ def summarise(
         "class_names": class_names(model, project) or [*map(str, range(classes))],
         "class_counts": counts.tolist(),
         "unsure": float(no_answer(answers["set_size"].to_numpy(), classes).mean()),
-        "warnings": [*_unusual(answers, project.usual), *filter(None, [few])],
+        "warnings": [*_unusual(answers, project.expected_ranges), *filter(None, [few])],
         "drift": drift,
         "drifted": [each.name for each in drift if each.drifted],
     }
@@ -126,7 +126,7 @@ def record(
         events.emit(f"{project.name}.drift", resource, asdict(result))
 
 
-def _unusual(answers: pd.DataFrame, usual: Sequence[Usual]) -> list[str]:
+def _unusual(answers: pd.DataFrame, usual: Sequence[ExpectedRange]) -> list[str]:
     warnings = []
     for column, low, high, words in usual:
         values = answers[column].astype(float).round(2)  # as when data are validated

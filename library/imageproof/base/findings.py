@@ -7,7 +7,7 @@ SHOWN_ROWS = 5
 Unit = Literal["row", "class"]
 
 
-class Words(NamedTuple):
+class Message(NamedTuple):
     """What a finding says: what is wrong, how to mend it, how a failing value is shown."""
 
     what: str
@@ -15,20 +15,21 @@ class Words(NamedTuple):
     value: str = ""
 
 
-Usual = tuple[str, float, float, Words]  # a column, its usual range, and words for values outside
+# a column, the range of its values, and the message for values outside
+ExpectedRange = tuple[str, float, float, Message]
 
 
 def finding(
-    part: str, unit: Unit, words: Words, count: int, examples: Sequence[tuple[str, Any]]
+    part: str, unit: Unit, message: Message, count: int, examples: Sequence[tuple[str, Any]]
 ) -> str:
     """`train: label outside 0…9 in 2 rows: row 4 (label 10), row 9 (label 12); mend the labels`.
 
     `examples`: name, and value, of the first of `count` failing rows or classes.
     """
     units = unit if count == 1 else {"row": "rows", "class": "classes"}[unit]
-    shown = [
-        name + (f" ({words.value.replace('{}', str(value))})" if words.value else "")
+    names = [
+        name + (f" ({message.value.replace('{}', str(value))})" if message.value else "")
         for name, value in examples
     ]
-    shown += ["…"] if count > len(examples) else []
-    return f"{part}: {words.what} in {count} {units}: {', '.join(shown)}; {words.hint}"
+    names += ["…"] if count > len(examples) else []
+    return f"{part}: {message.what} in {count} {units}: {', '.join(names)}; {message.hint}"

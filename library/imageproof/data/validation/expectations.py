@@ -13,7 +13,7 @@ from great_expectations.execution_engine import pandas_execution_engine
 
 from imageproof.base.errors import DataError, one_line
 from imageproof.base.files import MAX_YAML, reading_as
-from imageproof.base.findings import SHOWN_ROWS, Unit, Words, finding
+from imageproof.base.findings import SHOWN_ROWS, Message, Unit, finding
 from imageproof.data.packed import Packed
 from imageproof.data.validation.validate import ValidateParams
 
@@ -209,7 +209,7 @@ def _as_check(part: str, unit: Unit, path: Path, given: Values, result: Values) 
     }
 
 
-def _words(config: Values, path: Path, given: Values) -> Words:
+def _words(config: Values, path: Path, given: Values) -> Message:
     """Of an expectation's `meta`; where it has none, its description or kwargs say it."""
     config["kwargs"].pop("batch_id", None)
     kwargs = {k: f"{v:g}" if isinstance(v, float) else v for k, v in config["kwargs"].items()}
@@ -217,4 +217,6 @@ def _words(config: Values, path: Path, given: Values) -> Words:
     asked = config.get("description") or f"{config['type']}({called})"
     words = {"what": f"not met: {asked}", "hint": f"as {path} asks", "value": "{}"}
     words |= {"value": "", **config["meta"]} if "what" in config["meta"] else {}
-    return Words(*(Template(str(words[k])).safe_substitute(given, **kwargs) for k in Words._fields))
+    return Message(
+        *(Template(str(words[k])).safe_substitute(given, **kwargs) for k in Message._fields)
+    )

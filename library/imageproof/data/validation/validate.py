@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from imageproof.base.files import StrictModel
-from imageproof.base.findings import Usual, Words
+from imageproof.base.findings import ExpectedRange, Message
 
 
 class ValidateParams(StrictModel):
@@ -27,10 +27,10 @@ class ValidateParams(StrictModel):
         return self
 
     @property
-    def usual(self) -> list[Usual]:
+    def expected_ranges(self) -> list[ExpectedRange]:
         """Of columns of `expectations.image_frame`."""
         low, high = self.min_mean_ink, self.max_mean_ink
         hint = "is the contrast inverted, or the scale not 0…255?"
-        ink = Words(f"mean ink outside {low:g}…{high:g}", hint, "{}")
-        blank = Words("blank image", "nothing can be learned from it")
+        ink = Message(f"mean ink outside {low:g}…{high:g}", hint, "{}")
+        blank = Message("blank image", "nothing can be learned from it")
         return [("contrast", 1, 255, blank), ("mean_ink", low, high, ink)]
