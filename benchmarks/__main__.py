@@ -9,7 +9,7 @@ from benchmarks import machine
 from benchmarks.parts import PARTS, page
 from benchmarks.workspace import REPOSITORY, Workspace
 from digits import params
-from imageproof.base import process
+from imageproof.system import process
 
 RESULT = REPOSITORY / "docs/benchmarks.json"
 PAGE = REPOSITORY / "docs/benchmarks.md"

@@ -14,9 +14,9 @@ from benchmarks.workspace import Workspace
 from digits import params
 from imageproof.base import inference
 from imageproof.base.dataset import Images
-from imageproof.base.digit import normalise
 from imageproof.judge.disturbances import blur, rotate
 from imageproof.judge.drift import Distances, KnownFeatures, judge
+from imageproof.pictures.digit import normalise
 
 DRAWS, CLEAN_DRAWS, ROWS = 100, 1000, 500
 FOREIGN_ROWS = 50  # of a draw

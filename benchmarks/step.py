@@ -28,7 +28,7 @@ PROGRAM = """
 import json, sys
 from collections import Counter
 from pathlib import Path
-from imageproof.base import process
+from imageproof.system import process
 process.set_environment()
 with process.quiet_tensorflow(1):
     from tensorflow.profiler.experimental import start, stop

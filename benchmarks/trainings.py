@@ -26,7 +26,7 @@ MODELS = ("mlp", "compact")
 STAGE = """
 import json, sys, time
 marks = {"start": time.perf_counter()}
-from imageproof.base import process
+from imageproof.system import process
 process.set_environment()
 from digits.stages import train
 marks |= train.main(sys.argv[1])

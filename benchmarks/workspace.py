@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base.dataset import Images
 from imageproof.base.files import read_json
-from imageproof.base.params_yaml import set_keys
+from imageproof.dvc.params_yaml import set_keys
 from imageproof.outputs import TrainOutputs
 
 REPOSITORY = Path(__file__).parents[1]

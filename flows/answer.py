@@ -13,9 +13,9 @@ from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run
 from prefect.input import RunInput
 
-from imageproof.base import process
 from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.prefect.server import ensure_server
+from imageproof.system import process
 
 
 class Approval(RunInput):

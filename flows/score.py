@@ -12,12 +12,12 @@ from digits.project import load_project
 from imageproof.answer.score import plan, to_write, write_on_worker
 from imageproof.base.errors import UsageError
 from imageproof.base.machine import processors
-from imageproof.base.storage import is_folder
 from imageproof.mlflow import store
 from imageproof.prefect.commands import run_command
 from imageproof.prefect.lifecycle import VERSION, in_project, show_drift
 from imageproof.prefect.stages import task_runner
 from imageproof.registry.trace import find_origin
+from imageproof.system.storage import is_folder
 
 
 @flow(name="score", version=VERSION)

@@ -20,15 +20,15 @@ from digits import params
 from digits.project import as_project
 from digits.stages import train as stage
 from imageproof.artifacts import WORKSPACE
-from imageproof.base import process
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import md5, read_yaml, text_sha256
 from imageproof.base.machine import processors
-from imageproof.base.params_yaml import read, set_keys
 from imageproof.dvc import provenance
+from imageproof.dvc.params_yaml import read, set_keys
 from imageproof.mlflow import live, runs, store
 from imageproof.prefect.lifecycle import VERSION, in_project, run_as_program
 from imageproof.prefect.stages import run_script
+from imageproof.system import process
 
 SETTINGS = "DIGITS_TRIAL"  # environment variable: what a trial needs to know
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # which Dask's workers lack

@@ -14,7 +14,7 @@ from digits import params
 from digits.project import load_project
 from imageproof.base.errors import UsageError
 from imageproof.base.machine import processors
-from imageproof.base.params_yaml import read, set_keys
+from imageproof.dvc.params_yaml import read, set_keys
 from imageproof.dvc.pipeline import PROJECT_LOCK, check_sources, read_pipeline
 from imageproof.prefect.commands import Dvc
 from imageproof.prefect.lifecycle import VERSION, in_project, run_as_program

@@ -28,8 +28,8 @@ from support import (
 )
 
 from digits.params import Params, check
-from imageproof.base import process
 from imageproof.base.dataset import Dataset
+from imageproof.system import process
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

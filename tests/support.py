@@ -330,7 +330,7 @@ def served(app: "ASGIApp") -> Iterator[int]:
     """The port on which the app is served within the block."""
     import uvicorn
 
-    from imageproof.base.guard import listen
+    from imageproof.system.guard import listen
 
     with listen(0) as listening:
         config = uvicorn.Config(app, log_level="warning", lifespan="off")

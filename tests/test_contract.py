@@ -14,7 +14,7 @@ from digits.models import available
 from digits.params import OVERLOOKED
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import flatten
-from imageproof.base.params_yaml import at
+from imageproof.dvc.params_yaml import at
 
 # A change in one of these changes no output, so it must not run a stage again.
 LEFT_OUT = {
@@ -22,14 +22,14 @@ LEFT_OUT = {
     "imageproof.base.files": "reads and writes what it is given",
     "digits.models": "finds a builder by its name; the builder itself is listed",
     "digits.params": "checks values; DVC compares the values themselves",
-    "imageproof.base.process": "starts and ends processes",
+    "imageproof.system": "processes, git, storage; it computes nothing",
     "imageproof.base.machine": "describes the processor, which DVC does not compare",
     "imageproof.dvc.provenance": "names code and data",
     "imageproof.dvc.stage_command": "starts a stage",
     "imageproof.dvc.stage_inputs": "compares what a stage read; fails, or changes nothing",
     "digits.project": "names blocks of params",
     "imageproof.project": "says what a project is",
-    "imageproof.base.params_yaml": "checks values",
+    "imageproof.dvc.params_yaml": "checks values",
     "imageproof.mlflow": "logs",
 }
 # Imported in a function that the stages without this dependency do not call.

@@ -16,9 +16,9 @@ from support import finding, project_with, served
 
 from imageproof.answer.demo import MAX_PICTURE, demo_app, players
 from imageproof.base.errors import BusyError, UsageError
-from imageproof.base.guard import listen
 from imageproof.registry import promotion
 from imageproof.registry.versions import Registry
+from imageproof.system.guard import listen
 
 
 def tall(images):

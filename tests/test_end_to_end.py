@@ -12,8 +12,8 @@ from support import AUTHOR, PARAMS, REPOSITORY, clone_without_history
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import md5
-from imageproof.base.process import own_code
 from imageproof.dvc.provenance import recorded_outputs
+from imageproof.system.process import own_code
 
 MODELS = ("mlp", "cnn")
 METRICS = "artifacts/compare/metrics.json"

@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 from support import AUTHOR, REPOSITORY, changed, finding, link_environment
 
 from imageproof.base.errors import ServiceError, UsageError
-from imageproof.base.repository import git
 from imageproof.cli.new import GONE, KEPT, LEFT_OUT, create, renamed
+from imageproof.system.repository import git
 
 SETTINGS = {
     "project.name": "boots",

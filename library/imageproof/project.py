@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from imageproof.base.dataset import DataParams
-from imageproof.base.findings import ExpectedRange
+from imageproof.data.findings import ExpectedRange
 from imageproof.judge.confidence import ConfidenceParams
 from imageproof.judge.drift import DriftParams
 from imageproof.judge.gate import PromoteParams

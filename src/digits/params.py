@@ -11,9 +11,9 @@ from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
 from imageproof.base.dataset import DataParams
 from imageproof.base.errors import UsageError
 from imageproof.base.files import StrictModel, flatten
-from imageproof.base.params_yaml import PATH, read, validated
 from imageproof.data.splitting import SplitParams
 from imageproof.data.validation.validate import ValidateParams
+from imageproof.dvc.params_yaml import PATH, read, validated
 from imageproof.judge.confidence import ConfidenceParams
 from imageproof.judge.disturbances import BehaviourParams
 from imageproof.judge.drift import DriftParams

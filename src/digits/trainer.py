@@ -8,7 +8,7 @@ from digits.params import Params
 from digits.training.recipe import Recipe
 from imageproof.base.dataset import Dataset, Probabilities
 from imageproof.base.errors import UsageError
-from imageproof.base.process import quiet_tensorflow
+from imageproof.system.process import quiet_tensorflow
 
 if TYPE_CHECKING:
     from imageproof.judge.suspects import Ask

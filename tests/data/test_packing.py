@@ -13,9 +13,9 @@ from digits.stages import pack as pack_stage
 from digits.stages import split
 from imageproof.base.dataset import Dataset, ImageParams, RawData, fingerprints
 from imageproof.base.errors import DataError
-from imageproof.base.process import SOURCES
 from imageproof.data import packed, packing
 from imageproof.data.packed import Packed
+from imageproof.system.process import SOURCES
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 

@@ -25,7 +25,7 @@ from support import (
     write_params,
 )
 
-from imageproof.base.process import own_code
+from imageproof.system.process import own_code
 
 NOT_RUN, RUN_BY = "not run: ", "run by "
 # Commands that run until somebody ends them, and what names their port: a variable, or the command.

@@ -12,9 +12,9 @@ from ruamel.yaml import YAML
 from support import PARAMS, REPOSITORY
 
 from imageproof.base import inference
-from imageproof.base.pictures import read_pictures
 from imageproof.judge.confidence import answer_sets, threshold
 from imageproof.outputs import read_calibration
+from imageproof.pictures.reading import read_pictures
 
 Arrows = set[tuple[str, str]]
 

@@ -11,8 +11,8 @@ from blocks import blocks, named_commands, pages
 from prefect.utilities.importtools import import_object
 from support import NAME, PARAMS, REPOSITORY
 
-from imageproof.base.process import ENVIRONMENT
 from imageproof.cli.program import app
+from imageproof.system.process import ENVIRONMENT
 
 DOCS = REPOSITORY / "docs"
 SOURCES = [

@@ -19,7 +19,7 @@ import sweep as module
 from digits.params import Params
 from imageproof.base.dataset import Dataset
 from imageproof.base.files import read_yaml
-from imageproof.base.params_yaml import at, read
+from imageproof.dvc.params_yaml import at, read
 from imageproof.mlflow import store
 from sweep import sweep
 

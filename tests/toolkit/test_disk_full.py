@@ -11,7 +11,8 @@ import shutil, tempfile
 from pathlib import Path
 import numpy as np
 import pandas as pd
-from imageproof.base import files, process
+from imageproof.base import files
+from imageproof.system import process
 
 def work():
     disk = Path({disk!r})

@@ -8,7 +8,7 @@ from support import python
 
 EMIT = """
 import sys
-from imageproof.base import events
+from imageproof.system import events
 events.emit("digits.promote", {"prefect.resource.id": "digits.champion"}, {"after": "2"})
 print("prefect" in sys.modules)
 """

@@ -14,7 +14,7 @@ from support import served
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from imageproof.base import guard
+from imageproof.system import guard
 
 
 async def answering(scope: Scope, receive: Receive, send: Send) -> None:

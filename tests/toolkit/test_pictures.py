@@ -11,9 +11,9 @@ from PIL import Image
 from support import changed, finding, findings
 
 from digits.params import check
-from imageproof.base.digit import normalise
 from imageproof.base.errors import DataError, UsageError
-from imageproof.base.pictures import MAX_PIXELS, SUFFIXES, convert_picture, probe, read_pictures
+from imageproof.pictures.digit import normalise
+from imageproof.pictures.reading import MAX_PIXELS, SUFFIXES, convert_picture, probe, read_pictures
 
 SHAPE = (28, 28)
 ROW = np.random.default_rng(1).integers(0, 256, SHAPE, dtype=np.uint8)  # full-frame, as in training

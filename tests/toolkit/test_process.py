@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from support import has_ended, python, until
 
-from imageproof.base import errors, process
+from imageproof.base import errors
+from imageproof.system import process
 
 
 def run(work: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -135,7 +136,7 @@ def test_child_python_is_its_own() -> None:
 SLEEPER = """
 import time
 from pathlib import Path
-from imageproof.base import process
+from imageproof.system import process
 def work():
     try:
         print("ready", flush=True)
@@ -164,7 +165,7 @@ def test_signal_cleans_up(tmp_path: Path, signum: signal.Signals, code: int, aga
 
 STAGE = """
 import os, time
-from imageproof.base import process
+from imageproof.system import process
 def work():
     try:
         print(os.getpid(), flush=True)

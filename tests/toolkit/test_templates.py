@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from imageproof.base.files import template_file
-from imageproof.base.html.templates import templates
+from imageproof.pages.templates import templates
 
 
 @pytest.fixture(autouse=True)

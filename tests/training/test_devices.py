@@ -15,7 +15,7 @@ import sys
 sys.path[:0] = {folders!r}
 import numpy as np
 from sklearn.datasets import load_digits
-from imageproof.base import process
+from imageproof.system import process
 from imageproof.base.dataset import Dataset
 with process.quiet_tensorflow(2):
     import tensorflow as tf

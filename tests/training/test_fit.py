@@ -81,7 +81,7 @@ REPEATED = ("cnn", "compact")
 SECOND_PROCESS = """
 import sys
 sys.path[:0] = {folders!r}
-from imageproof.base import process
+from imageproof.system import process
 with process.quiet_tensorflow(2):
     import test_fit
 from sklearn.datasets import load_digits

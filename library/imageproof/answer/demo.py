@@ -15,12 +15,12 @@ from imageproof.answer.predict import class_names
 from imageproof.answer.serve import Limited
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import template_file
-from imageproof.base.guard import Guard
-from imageproof.base.html.templates import data_uri
-from imageproof.base.pictures import TREATMENTS, read_picture
+from imageproof.pages.templates import data_uri
+from imageproof.pictures.reading import TREATMENTS, read_picture
 from imageproof.project import Project
 from imageproof.registry.served import Served, served
 from imageproof.registry.versions import CHALLENGER, CHAMPION, Registry
+from imageproof.system.guard import Guard
 
 MAX_PICTURE = 5_000_000  # bytes
 

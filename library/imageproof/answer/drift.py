@@ -12,16 +12,16 @@ import pandas as pd
 
 from imageproof.answer.predict import class_names
 from imageproof.artifacts import WORKSPACE
-from imageproof.base import events
 from imageproof.base.dataset import Dataset, Images, Shape
 from imageproof.base.files import md5
-from imageproof.base.findings import SHOWN_ROWS, ExpectedRange, finding
 from imageproof.base.naming import project_name
+from imageproof.data.findings import SHOWN_ROWS, ExpectedRange, finding
 from imageproof.judge.confidence import no_answer, too_few_rows
 from imageproof.judge.drift import Comparison, Drift, compare_counts, compare_values, judge
 from imageproof.mlflow import runs
 from imageproof.project import Project
 from imageproof.registry.served import Served
+from imageproof.system import events
 
 SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
 SAMPLE_BYTES = 100_000_000  # of large images fewer are compared

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from imageproof.base.dataset import Fit, Images, Shape, check_unpacked, load_arrays
 from imageproof.base.errors import DataError, printable, some
 from imageproof.base.files import reading_as
-from imageproof.base.pictures import SUFFIXES, is_picture, read_pictures
+from imageproof.pictures.reading import SUFFIXES, is_picture, read_pictures
 
 BATCH, BATCH_BYTES = 1000, 50_000_000  # of images; whichever is less
 MAX_FOOTER = 10_000_000  # bytes of each text or list in a Parquet file's description of itself

@@ -16,9 +16,9 @@ from imageproof.answer.logged import Log, Logged, read_labels, read_log
 from imageproof.answer.predict import set_threshold
 from imageproof.base.dataset import Dataset, Images
 from imageproof.base.errors import DataError, printable
-from imageproof.base.html.templates import templates
 from imageproof.judge.confidence import answer_sets
 from imageproof.judge.drift import Distances, KnownFeatures, compare_accuracy
+from imageproof.pages.templates import templates
 from imageproof.project import Project
 from imageproof.registry.served import Served
 

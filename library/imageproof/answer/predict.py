@@ -8,9 +8,9 @@ import numpy as np
 
 from imageproof.base.dataset import Images
 from imageproof.base.errors import UsageError
-from imageproof.base.pictures import read_pictures
 from imageproof.judge.confidence import answer_sets, threshold, unsure
 from imageproof.judge.explain import Heat, occlusion
+from imageproof.pictures.reading import read_pictures
 from imageproof.project import Project
 from imageproof.registry.served import Served
 

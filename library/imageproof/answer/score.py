@@ -20,14 +20,14 @@ from fsspec.core import strip_protocol  # type: ignore[import-untyped]
 from imageproof.answer.drift import Found, image_stats, record, summarise
 from imageproof.answer.inputs import Batch, open_input
 from imageproof.answer.predict import class_names, set_threshold
-from imageproof.base import process, storage
 from imageproof.base.dataset import Probabilities
 from imageproof.base.errors import DataError, UsageError, printable
-from imageproof.base.pictures import is_picture
 from imageproof.judge.confidence import answer_sets
 from imageproof.mlflow import store
+from imageproof.pictures.reading import is_picture
 from imageproof.project import Project
 from imageproof.registry.served import Served, served
+from imageproof.system import process, storage
 
 COUNTED = ("row", "file", "predicted", "set_size", "mean_ink", "contrast")
 COLUMNS = "row|file|picture|predicted|predicted_name|set_size|answer_set|answer_names|p[0-9]+"

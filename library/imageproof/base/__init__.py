@@ -1,1 +1,1 @@
-"""What every other room uses: files, errors, processes, images, inference."""
+"""What every other room uses: files, errors, data sets, inference."""

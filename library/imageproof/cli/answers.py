@@ -110,8 +110,8 @@ def demo(
     from webbrowser import open_new_tab
 
     from imageproof.answer.demo import demo_app, players
-    from imageproof.base.guard import listen
     from imageproof.serve import protocol
+    from imageproof.system.guard import listen
 
     with connected(context) as project, listen(port) as listening:
         app = demo_app(players(project.name, threads=project.threads), project)
@@ -125,8 +125,8 @@ def demo(
 def serve(context: typer.Context, model: VersionOrChampion = None, port: Port = 5001) -> None:
     """Answer as `mlflow models serve` does, with files that are those that were logged."""
     from imageproof.answer.serve import mlflow_app
-    from imageproof.base.guard import listen
     from imageproof.serve import protocol
+    from imageproof.system.guard import listen
 
     with connected(context) as project, listen(port) as listening:
         uri, app = mlflow_app(_uri(model, project))
@@ -142,9 +142,9 @@ def package(
     as_json: AsJson = False,
 ) -> None:
     """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
-    from imageproof.base.storage import check_out
     from imageproof.cli.console import print_package
     from imageproof.serve.package import write_package
+    from imageproof.system.storage import check_out
 
     check_out("--out", out)
     with _served(context, model) as (project, loaded):
@@ -204,7 +204,7 @@ def _served(
 
 def _check_new(option: str, path: Path, suffix: str, *more: str) -> None:
     """Refuse to overwrite, as `--explain a.png b.png` would a picture, or a corrected table."""
-    from imageproof.base.storage import check_out
+    from imageproof.system.storage import check_out
 
     if path.suffix != suffix:
         raise UsageError(f"{option} {path}: is no {suffix}; choose another name")

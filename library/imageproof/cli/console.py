@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.text import Text
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.console import lines, print_json, print_table
 from imageproof.base.errors import printable
 from imageproof.base.files import flatten, read_json
 from imageproof.base.naming import project_name
@@ -17,6 +16,7 @@ from imageproof.dvc.provenance import check_outputs
 from imageproof.judge.figures import column
 from imageproof.judge.leaderboard import Comparison, cells
 from imageproof.outputs import RunRecord
+from imageproof.system.console import lines, print_json, print_table
 
 if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from imageproof.answer.monitor import MonitorResult
@@ -89,7 +89,7 @@ def print_answers(
     coverage: float,
     as_json: bool,
 ) -> None:
-    from imageproof.base.pictures import TREATMENTS
+    from imageproof.pictures.reading import TREATMENTS
 
     if as_json:
         found = [answer._asdict() for answer in answers]

@@ -15,8 +15,8 @@ from pathlib import Path
 from imageproof.base.errors import ServiceError, UsageError
 from imageproof.base.files import scratch
 from imageproof.base.naming import project_name
-from imageproof.base.repository import git
 from imageproof.cli.update import LIBRARY, export_library, record_commit
+from imageproof.system.repository import git
 
 NAME = re.compile(r"[a-z][a-z0-9]{0,29}")  # package, command, database user, bucket and event
 # Our data, results and history, and tests of what a new project leaves as it is; git pathspecs.

@@ -8,12 +8,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from imageproof.base import process
 from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.base.naming import project_name
 from imageproof.cli import answers as answers  # its commands, too
 from imageproof.cli.application import Application
 from imageproof.cli.results import app
+from imageproof.system import process
 
 
 @app.command()

@@ -78,8 +78,8 @@ def run(
 @app.command()
 def results() -> None:
     """Print the table of results of the last `dvc repro`."""
-    from imageproof.base import params_yaml
     from imageproof.cli.console import print_results
+    from imageproof.dvc import params_yaml
 
     params_yaml.read()  # to fail first if there is no project
     print_results()
@@ -133,9 +133,9 @@ def diff(
     """Say of each model whether its results are better than at another git revision."""
     if as_json and as_markdown:
         raise UsageError(f"{project_name()} diff: give either --json or --markdown")
-    from imageproof.base import params_yaml
     from imageproof.diff.collect import collect_diff
     from imageproof.diff.render import print_diff
+    from imageproof.dvc import params_yaml
 
     params_yaml.read()  # to fail first if there is no project
     print_diff(collect_diff(old, new), as_json=as_json, as_markdown=as_markdown)

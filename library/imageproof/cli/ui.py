@@ -7,8 +7,8 @@ from pathlib import Path
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import ImageproofError
 from imageproof.base.files import write_text
-from imageproof.base.guard import page_name
 from imageproof.project import Project
+from imageproof.system.guard import page_name
 
 
 def address(project: Project, port: int) -> str:

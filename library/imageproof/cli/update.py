@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from imageproof.base.errors import DataError, ImageproofError, UsageError, some
 from imageproof.base.naming import project_name
-from imageproof.base.repository import git
+from imageproof.system.repository import git
 
 LIBRARY = "library"
 TESTS = "library/tests"  # a new project does not get them

@@ -27,12 +27,12 @@ from imageproof.base.dataset import (
 )
 from imageproof.base.errors import DataError, some
 from imageproof.base.files import replacing, write_json, writing_to
-from imageproof.base.pictures import convert_picture, probe, read_picture
 from imageproof.data.packed import IMAGES, ROWS, SOURCE_HASH, SUMMARY, hex_hashes
 from imageproof.data.readers import corrections
 from imageproof.data.readers.folders import BYTES, left_out, list_pictures, names_in_order
 from imageproof.data.readers.raw import read_raw, sources
 from imageproof.data.readers.versioned import is_hidden, list_files
+from imageproof.pictures.reading import convert_picture, probe, read_picture
 
 CHUNK = 250  # images that a process takes at a time
 FEW = 1000  # images, below which processes take longer to start than they save

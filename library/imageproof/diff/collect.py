@@ -14,9 +14,9 @@ from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base.dataset import EVALUATED, Dataset
 from imageproof.base.errors import DataError
 from imageproof.base.files import flatten, read_json, scratch
-from imageproof.base.params_yaml import PATH, read
 from imageproof.diff.difference import Change, Difference, Result, changes, compare_results
 from imageproof.dvc import provenance
+from imageproof.dvc.params_yaml import PATH, read
 from imageproof.dvc.revision import Revision, open_revision, reading
 from imageproof.judge.gate import PromoteParams
 from imageproof.judge.timing import SHARED_CORES

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from imageproof.base.console import print_json, print_table
 from imageproof.base.errors import cut, printable
-from imageproof.base.html.templates import templates
 from imageproof.base.naming import project_name
 from imageproof.diff.collect import Diff
 from imageproof.diff.difference import NOT_ASKED, Change
 from imageproof.dvc.revision import Revision
 from imageproof.judge.comparison import verdict
+from imageproof.pages.templates import templates
+from imageproof.system.console import print_json, print_table
 
 MOST_ROWS = 30  # of a table; JSON has them all
 MOST_CHARACTERS = 65_000  # of Markdown: GitHub takes 65,536 in a comment

@@ -15,11 +15,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 from ruamel.yaml.error import YAMLError
 
-from imageproof.base import machine, process, repository
+from imageproof.base import machine
 from imageproof.base.errors import IntegrityError, printable, some
 from imageproof.base.files import flatten, md5, parse_yaml
-from imageproof.base.process import SOURCES
-from imageproof.base.repository import try_git
+from imageproof.system import process, repository
+from imageproof.system.process import SOURCES
+from imageproof.system.repository import try_git
 
 DATA = Path("data")
 DATA_POINTER = Path("data.dvc")

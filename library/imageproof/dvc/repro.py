@@ -4,11 +4,11 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from imageproof.base.commands import CommandFailedError, Commands
 from imageproof.base.errors import BusyError, ImageproofError, ServiceError
+from imageproof.system.commands import CommandFailedError, Commands
 
 # A process of DVC that ends with ours, and may run one stage beside others that do.
-DVC = (sys.executable, "-m", "imageproof.base.commands", "dvc", "--wait-for-lock")
+DVC = (sys.executable, "-m", "imageproof.system.commands", "dvc", "--wait-for-lock")
 NOT_RUN = {"didn't change, skipping": "unchanged", "is cached - skipping run": "from cache"}
 FAILED = "ERROR: failed to reproduce "
 RUNNING = "Running stage "

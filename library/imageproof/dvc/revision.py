@@ -13,8 +13,8 @@ from typing import Any
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
 from imageproof.base.errors import DataError, IntegrityError, ServiceError, UsageError, one_line
-from imageproof.base.repository import git, unshallow
 from imageproof.dvc.provenance import OUTPUTS, recorded_outputs
+from imageproof.system.repository import git, unshallow
 
 # of files that are parsed whole; YAML takes 2 s for each MB
 MB = 1 << 20

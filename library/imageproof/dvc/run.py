@@ -15,12 +15,12 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 from imageproof.base import machine
-from imageproof.base.commands import Commands
 from imageproof.base.errors import BusyError, ImageproofError
 from imageproof.base.naming import project_name
 from imageproof.dvc import pipeline
 from imageproof.dvc.pipeline import Stage
 from imageproof.dvc.repro import reproduce
+from imageproof.system.commands import Commands
 
 
 def run_pipeline(root: Path, names: Sequence[str] = (), *, threads: int) -> set[str]:

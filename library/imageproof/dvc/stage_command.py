@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from imageproof.base import process
 from imageproof.base.errors import ServiceError
 from imageproof.dvc import stage_inputs
 from imageproof.dvc.experiment import take_out_stale
+from imageproof.system import process
 
 
 def begin(package: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from imageproof.base.errors import IntegrityError, some
 from imageproof.base.files import flatten, md5, read_yaml
-from imageproof.base.params_yaml import PATH, at, read
+from imageproof.dvc.params_yaml import PATH, at, read
 
 PIPELINE = Path("dvc.yaml")
 MOST_BYTES = 128 << 20  # hashed at the start, in a quarter of a second

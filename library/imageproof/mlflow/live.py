@@ -13,10 +13,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from imageproof.base.colours import colour_of
 from imageproof.base.errors import ServiceError
 from imageproof.base.naming import project_name
 from imageproof.mlflow import runs, store
+from imageproof.pages.colours import colour_of
 from imageproof.project import Project
 
 AGAIN_S = 20.0  # after which epochs that did not arrive are sent again

@@ -9,16 +9,16 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base.colours import colour_of
 from imageproof.base.dataset import EVALUATED
 from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import ANEW, flatten, folder_sha256
-from imageproof.base.process import SOURCES
 from imageproof.dvc import provenance
 from imageproof.mlflow import logged_model, page, runs, store
 from imageproof.mlflow.live import Attempt
 from imageproof.outputs import EvaluateOutputs, Metrics, RunRecord, TrainOutputs
+from imageproof.pages.colours import colour_of
 from imageproof.project import Project
+from imageproof.system.process import SOURCES
 
 ANSWER_SETS = {  # names in MLflow, and in confidence.json
     **{"coverage": "coverage", "coverage_lower": "lower", "coverage_upper": "upper"},

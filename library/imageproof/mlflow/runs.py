@@ -21,9 +21,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_GIT_COMMIT
 from imageproof.base.dataset import load_split
 from imageproof.base.errors import DataError
 from imageproof.base.naming import project_name
-from imageproof.base.process import project_root
 from imageproof.dvc.revision import remote_address
 from imageproof.mlflow import store
+from imageproof.system.process import project_root
 
 PARAMS_FILE = "params.yaml"
 # where it has one; its pages read the colour, `#RRGGBB`, which is documented nowhere

@@ -19,8 +19,8 @@ from requests.exceptions import RequestException, RetryError
 from imageproof.base.addresses import public, without_credentials
 from imageproof.base.errors import ServiceError, one_line
 from imageproof.base.files import replacing
-from imageproof.base.process import ENVIRONMENT, PARENT_RUN, project_root
 from imageproof.mlflow import page
+from imageproof.system.process import ENVIRONMENT, PARENT_RUN, project_root
 
 SQLITE = "sqlite:///"
 _RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"

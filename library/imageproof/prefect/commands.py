@@ -9,11 +9,11 @@ from typing import Any
 
 from prefect import get_run_logger, runtime
 
-from imageproof.base import process
-from imageproof.base.commands import CommandFailedError, Commands
 from imageproof.base.errors import ImageproofError
 from imageproof.base.naming import project_name
 from imageproof.dvc.repro import DVC, reproduce
+from imageproof.system import process
+from imageproof.system.commands import CommandFailedError, Commands
 
 REFUSED = 5
 

@@ -14,10 +14,11 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun
 from prefect.states import Completed, Failed
 
-from imageproof.base import params_yaml, process
 from imageproof.base.errors import ImageproofError
-from imageproof.base.repository import try_git
+from imageproof.dvc import params_yaml
 from imageproof.prefect.server import ensure_server
+from imageproof.system import process
+from imageproof.system.repository import try_git
 
 # Of a flow: the code that runs; a deployment has that of its registration.
 VERSION = try_git("describe", "--always", "--dirty", "--exclude=*") or None

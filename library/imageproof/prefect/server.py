@@ -11,10 +11,10 @@ from prefect.context import refresh_global_settings_context
 from prefect.settings import get_current_settings
 
 from imageproof.base.errors import ServiceError, one_line
-from imageproof.base.guard import Guard
+from imageproof.system.guard import Guard
 
 # a process that ends with this one, however it ends
-UVICORN = (sys.executable, "-m", "imageproof.base.commands", "uvicorn", "--log-level", "error")
+UVICORN = (sys.executable, "-m", "imageproof.system.commands", "uvicorn", "--log-level", "error")
 
 
 def app() -> Guard:

@@ -13,12 +13,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from imageproof.base import process
-from imageproof.base.commands import LONG_GRACE_S, Commands
 from imageproof.base.errors import BusyError, ImageproofError, ServiceError
 from imageproof.dvc.pipeline import Stage
 from imageproof.dvc.repro import NOT_RUN
 from imageproof.prefect.commands import Dvc
+from imageproof.system import process
+from imageproof.system.commands import LONG_GRACE_S, Commands
 
 # Options of a task that runs one command, such as a stage, and has a parameter `name`.
 STEP: dict[str, Any] = {

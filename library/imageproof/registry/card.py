@@ -11,20 +11,20 @@ from mlflow import MlflowClient
 from mlflow.artifacts import load_text
 from pydantic import TypeAdapter
 
-from imageproof.base import repository
 from imageproof.base.dataset import EVALUATED, Fit
 from imageproof.base.errors import markdown
 from imageproof.base.files import text_sha256
-from imageproof.base.html.templates import templates
-from imageproof.base.pictures import TREATMENTS
 from imageproof.dvc import provenance
 from imageproof.judge.figures import column
 from imageproof.mlflow.page import HISTORY
 from imageproof.mlflow.runs import own_tags, tag
 from imageproof.outputs import ClassFigures
+from imageproof.pages.templates import templates
+from imageproof.pictures.reading import TREATMENTS
 from imageproof.registry.model_files import ModelFiles
 from imageproof.registry.trace import Origin, check_gate_record
 from imageproof.registry.versions import Registry
+from imageproof.system import repository
 
 DESCRIPTION_SHA256 = tag("description_sha256")  # tag of a version: what we wrote as its description
 MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more

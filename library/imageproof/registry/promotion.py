@@ -13,7 +13,6 @@ from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base import events
 from imageproof.base.dataset import EVALUATED
 from imageproof.base.errors import (
     BusyError,
@@ -37,6 +36,7 @@ from imageproof.registry.history import Move, champion_of, next_move, previous_c
 from imageproof.registry.model_files import ModelFiles, fetched
 from imageproof.registry.trace import Origin, find_origin
 from imageproof.registry.versions import Registry, TrainedRun, account, find, trained_run
+from imageproof.system import events
 
 # of the challenger: run, files, name; of the champion: version, None if there is none
 Judge = Callable[[TrainedRun, ModelFiles, str, str | None], Decision]

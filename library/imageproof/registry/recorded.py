@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base import repository
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import read_json
-from imageproof.base.params_yaml import at, read
 from imageproof.dvc import provenance
+from imageproof.dvc.params_yaml import at, read
 from imageproof.outputs import SPLIT_TAGS
 from imageproof.registry.versions import TrainedRun
+from imageproof.system import repository
 
 
 def check_splits(run: TrainedRun, root: Path) -> None:

@@ -10,16 +10,17 @@ from mlflow.artifacts import load_text
 from pydantic import PositiveInt
 
 from imageproof.artifacts import Artifacts
-from imageproof.base import inference, process, repository
-from imageproof.base.commands import CommandFailedError, Commands
+from imageproof.base import inference
 from imageproof.base.errors import IntegrityError, UsageError, printable
 from imageproof.base.files import md5, scratch, write_text
-from imageproof.base.params_yaml import PATH
 from imageproof.dvc import provenance
+from imageproof.dvc.params_yaml import PATH
 from imageproof.mlflow import runs
 from imageproof.project import Project
 from imageproof.registry.served import served
 from imageproof.registry.trace import Origin, check_gate_record, find_origin
+from imageproof.system import process, repository
+from imageproof.system.commands import CommandFailedError, Commands
 
 
 def reproduce_version(uri: str, project: Project, *, tolerance: float) -> str:

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from imageproof.artifacts import run_page
-from imageproof.base.html.templates import p_value, templates
 from imageproof.judge.behaviour import accuracies, words
 from imageproof.judge.caret import Figures, Statistics, as_tables, label_of
 from imageproof.judge.confusion import MANY_CLASSES
 from imageproof.judge.figures import column
 from imageproof.judge.slices import weakest
 from imageproof.outputs import RunRecord
+from imageproof.pages.templates import p_value, templates
 
 Png = bytes  # the content of a PNG file
 

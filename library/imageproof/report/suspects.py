@@ -9,10 +9,10 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, Images, Probabilities, Rows
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, scratch, write_text
-from imageproof.base.html.templates import templates
 from imageproof.base.naming import project_name
 from imageproof.data import packed
 from imageproof.judge.suspects import Ask, folds_of, out_of_fold, suspects
+from imageproof.pages.templates import templates
 from imageproof.project import Project
 
 SHOWN = 200  # pictures on the page

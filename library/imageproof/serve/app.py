@@ -20,11 +20,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imageproof.base.dataset import Images
 from imageproof.base.files import template_file
-from imageproof.base.guard import Guard
 from imageproof.base.inference import not_probabilities
 from imageproof.base.naming import project_name
 from imageproof.serve.bodies import MAX_BODY, PICTURES, read
 from imageproof.serve.model import Batcher, Model
+from imageproof.system.guard import Guard
 
 if TYPE_CHECKING:
     from imageproof.serve.journal import Journal

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from imageproof.base.dataset import Fit, Images, Shape
 from imageproof.base.errors import DataError
-from imageproof.base.pictures import FORMATS, read_picture
+from imageproof.pictures.reading import FORMATS, read_picture
 
 MAX_BODY = 5_000_000  # bytes of one request; as JSON they fill 30 times the memory
 MAX_IMAGES = 1000  # of one request

@@ -7,12 +7,12 @@ from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
 from pathlib import Path
 
-from imageproof.base import process
 from imageproof.base.errors import ServiceError, UsageError, printable
-from imageproof.base.guard import listen, names_variable
 from imageproof.serve import protocol
 from imageproof.serve.app import Service
 from imageproof.serve.model import LOG, load
+from imageproof.system import process
+from imageproof.system.guard import listen, names_variable
 
 
 def serve(options: Namespace) -> None:

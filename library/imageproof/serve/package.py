@@ -14,13 +14,13 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Images
 from imageproof.base.errors import IntegrityError, ServiceError, one_line
 from imageproof.base.files import folder_sha256, scratch, sha256, template_file, write_text
-from imageproof.base.guard import names_variable
 from imageproof.base.naming import project_name
 from imageproof.dvc.provenance import check_outputs
 from imageproof.project import Project
 from imageproof.registry.card import card
 from imageproof.registry.served import Served
 from imageproof.serve.model import DESCRIPTION, MODEL, SUMS, Confidence, Description, load
+from imageproof.system.guard import names_variable
 
 LIBRARY = Path(__file__).parents[2]
 TOLERANCE = 1e-5  # of a probability

@@ -15,17 +15,17 @@ from digits.params import load as load_params
 from digits.project import as_project
 from digits.training.recipe import Recipe
 from imageproof.artifacts import WORKSPACE, split_tags
-from imageproof.base import process
 from imageproof.base.dataset import Dataset, Probabilities
 from imageproof.base.files import md5, sha256, text_sha256, write_json
-from imageproof.base.params_yaml import PATH
 from imageproof.dvc import provenance
+from imageproof.dvc.params_yaml import PATH
 from imageproof.dvc.stage_command import run_stage
 from imageproof.dvc.stage_inputs import check_inputs
 from imageproof.keras.checkpoint import Checkpoint
 from imageproof.keras.clock import Clock
 from imageproof.keras.temperature import truth_probabilities, write_calibrated
 from imageproof.outputs import RunRecord
+from imageproof.system import process
 
 if TYPE_CHECKING:
     from imageproof.mlflow.live import LiveRun

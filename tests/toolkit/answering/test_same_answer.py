@@ -21,7 +21,7 @@ from imageproof.answer.demo import demo_app
 from imageproof.answer.predict import predict_pictures
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, Split, save_split
-from imageproof.base.pictures import read_pictures
+from imageproof.pictures.reading import read_pictures
 from imageproof.registry import promotion
 from imageproof.registry import served as registered
 from imageproof.serve.app import Service

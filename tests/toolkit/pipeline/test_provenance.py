@@ -12,8 +12,8 @@ from support import commit, finding, git
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import md5
-from imageproof.base.repository import origin
 from imageproof.dvc import provenance
+from imageproof.system.repository import origin
 
 METRICS = "artifacts/compare/metrics.json"  # in git, so that a reviewer sees them
 

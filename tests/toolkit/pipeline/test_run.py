@@ -24,7 +24,7 @@ RUN = """
 import sys
 from pathlib import Path
 from digits import params
-from imageproof.base import process
+from imageproof.system import process
 from imageproof.dvc.run import run_pipeline
 ran = lambda: run_pipeline(Path(), sys.argv[1:], threads=2)
 process.run_program(lambda: print("ran:", *sorted(ran())))
@@ -153,7 +153,7 @@ def test_busy_folder_is_refused(dvc_project: Project) -> None:
     assert done.returncode == 6
     assert done.stderr.endswith("works in this folder; try again when it has ended\n")
     dvc_project.sleeps("prepare", 600)
-    command = [sys.executable, "-m", "imageproof.base.commands", "dvc", "repro", "-q"]
+    command = [sys.executable, "-m", "imageproof.system.commands", "dvc", "repro", "-q"]
     with subprocess.Popen(command, start_new_session=True) as repro:
         try:
             assert until(lambda: dvc_project.ran() == ["prepare"], seconds=180)

@@ -16,7 +16,7 @@ from small_project import run
 from support import AUTHOR, REPOSITORY, SMALL, write_params
 
 from imageproof.base.dataset import Dataset
-from imageproof.base.process import SOURCES
+from imageproof.system.process import SOURCES
 
 pytestmark = pytest.mark.slow
 

@@ -24,7 +24,6 @@ from support import context, finding, forbid_tensorflow
 from digits.project import load_project
 from imageproof.answer.demo import players
 from imageproof.artifacts import WORKSPACE
-from imageproof.base import process
 from imageproof.base.errors import IntegrityError
 from imageproof.cli import answers as cli
 from imageproof.mlflow.logged_model import MODEL_SHA256
@@ -33,6 +32,7 @@ from imageproof.registry import promotion
 from imageproof.registry.reproduce import reproduce_version
 from imageproof.registry.trace import check_unchanged, find_origin
 from imageproof.registry.versions import Registry, TrainedRun
+from imageproof.system import process
 
 CHAMPION, FORMER = f"models:/{NAME}/2", f"models:/{NAME}/1"
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from digits.project import application
 from imageproof.cli import answers, results
-from imageproof.base import process
+from imageproof.system import process
 from imageproof.answer.demo import players
 
 process.set_environment()
@@ -34,7 +34,7 @@ assert len(players("digits", threads=2)) == 2
 """
 EVALUATION = """
 from digits.project import load_project
-from imageproof.base import process
+from imageproof.system import process
 from digits.stages import compare, evaluate
 from imageproof.mlflow.restore import restore_all
 

@@ -15,9 +15,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from support import PARAMS, REPOSITORY, free_port, train_project, until
 
 from digits.params import Params
-from imageproof.base.colours import colour_of
 from imageproof.base.dataset import Dataset
 from imageproof.base.files import read_json
+from imageproof.pages.colours import colour_of
 
 pytestmark = pytest.mark.slow
 

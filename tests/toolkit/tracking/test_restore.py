@@ -13,12 +13,12 @@ from support import NAME, commit, finding, git, python, record_outputs, write_pa
 
 from digits.project import load_project
 from imageproof.artifacts import WORKSPACE, run_page
-from imageproof.base import process
 from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import md5, read_json
 from imageproof.cli.ui import address
 from imageproof.mlflow import logged_model, page, restore, runs, store
 from imageproof.mlflow.restore import restore_all
+from imageproof.system import process
 
 
 @pytest.fixture(scope="module")

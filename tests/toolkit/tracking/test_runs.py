@@ -15,12 +15,12 @@ from support import NAME, PARAMS, SMALL, Server, only_run, until, write_params
 
 from digits.project import load_project
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base.colours import SERIES
 from imageproof.base.dataset import load_split
 from imageproof.base.files import md5, read_json
 from imageproof.judge.confidence import threshold
 from imageproof.mlflow import live, logged_model, runs, store
 from imageproof.outputs import read_calibration
+from imageproof.pages.colours import SERIES
 
 
 class TestARun:

@@ -13,11 +13,11 @@ import pandas as pd
 from imageproof.base.dataset import differ_in_case, spelled
 from imageproof.base.errors import DataError, printable, some
 from imageproof.base.files import reading_as
-from imageproof.base.pictures import is_picture
 from imageproof.data.packed import META
 from imageproof.data.readers.corrections import FILE as CORRECTIONS
 from imageproof.data.readers.table import read_table
 from imageproof.data.readers.versioned import Files, is_hidden, list_files
+from imageproof.pictures.reading import is_picture
 
 TABLE = "labels.csv"
 COLUMNS = ["file", "label"]  # of it; there may be more

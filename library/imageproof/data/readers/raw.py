@@ -16,11 +16,11 @@ import pyarrow.csv
 from imageproof.base.dataset import Dataset, RawData, check_unpacked
 from imageproof.base.errors import DataError, one_line
 from imageproof.base.files import reading_as
-from imageproof.base.pictures import is_picture
 from imageproof.data.readers.corrections import FILE as CORRECTIONS
 from imageproof.data.readers.idx import image_files, read_idx
 from imageproof.data.readers.npz import read_npz
 from imageproof.data.readers.versioned import is_hidden, list_files
+from imageproof.pictures.reading import is_picture
 
 PIECE = 1 << 20  # bytes that are unpacked at once
 BLOCK_BYTES = 16 << 20  # of a CSV, in which the header must fit

@@ -13,7 +13,7 @@ from great_expectations.execution_engine import pandas_execution_engine
 
 from imageproof.base.errors import DataError, one_line
 from imageproof.base.files import MAX_YAML, reading_as
-from imageproof.base.findings import SHOWN_ROWS, Message, Unit, finding
+from imageproof.data.findings import SHOWN_ROWS, Message, Unit, finding
 from imageproof.data.packed import Packed
 from imageproof.data.validation.validate import ValidateParams
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from imageproof.base.files import StrictModel
-from imageproof.base.findings import ExpectedRange, Message
+from imageproof.data.findings import ExpectedRange, Message
 
 
 class ValidateParams(StrictModel):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from imageproof.base.colours import SERIES
+from imageproof.pages.colours import SERIES
 from imageproof.report.plots import theme
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
-from imageproof.base import colours
 from imageproof.base.files import replacing
+from imageproof.pages import colours
 
 BLUE = colours.BLUE
 VERMILION = colours.VERMILION

@@ -13,7 +13,7 @@ from fsspec.core import strip_protocol  # type: ignore[import-untyped]
 
 from imageproof.base.errors import DataError, ImageproofError, ServiceError, UsageError, one_line
 from imageproof.base.files import replacing, scratch
-from imageproof.base.repository import try_git
+from imageproof.system.repository import try_git
 
 
 def local_path(address: str) -> Path | None:

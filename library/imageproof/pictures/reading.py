@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
 
-from imageproof.base import digit
 from imageproof.base.dataset import Fit, Images, Shape
 from imageproof.base.errors import DataError, one_line
+from imageproof.pictures import digit
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's names
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")

@@ -1,6 +1,6 @@
 """Run commands as process groups: stream their output, end them with all that they started.
 
-`python -m imageproof.base.commands MODULE …` runs a module whose group ends when its parent dies.
+`python -m imageproof.system.commands MODULE …` runs a module whose group ends when its parent dies.
 """
 
 import os
@@ -18,9 +18,9 @@ from typing import IO, NoReturn
 
 import psutil
 
-from imageproof.base import process
 from imageproof.base.addresses import without_credentials
 from imageproof.base.errors import ImageproofError, printable
+from imageproof.system import process
 
 # Enough for a stage to end its MLflow run, and with the kill after it below 10 s.
 GRACE_S = 7.0

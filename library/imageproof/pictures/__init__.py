@@ -1,0 +1,1 @@
+"""How a picture of any size and kind becomes an image."""
