@@ -1,1 +1,1 @@
-"""What surrounds a program: git, processes, terminal, storage: no stage computes with it."""
+"""What surrounds a program: git, processes, terminal, storage; no stage computes with it."""
