@@ -31,7 +31,8 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, RawData, Shape, Split, save_split
 from imageproof.base.errors import DataError, ImageproofError
 from imageproof.base.files import md5, write_json
-from imageproof.data.packed import ROWS, SUMMARY, Packed
+from imageproof.data import packed
+from imageproof.data.packed import ROWS, SOURCE_HASH, SUMMARY, Packed
 from imageproof.data.packing import describe
 from imageproof.data.readers.raw import read_raw
 from imageproof.data.splitting import split, summarise_splits
@@ -163,6 +164,7 @@ def write_project(data: Dataset, params: Params) -> None:
         save_split(WORKSPACE.split(name), Split(data, own), picks=own)
     WORKSPACE.pack.mkdir()
     rows.to_parquet(WORKSPACE.pack / ROWS)
+    packed.save_split_hashes(WORKSPACE.split_hashes, parts, packed.load_hashes(WORKSPACE.pack))
     sources = {"train": {"file": "data/digits.csv", "rows": len(data)}}
     write_json(WORKSPACE.pack / SUMMARY, {"class_names": None, "sources": sources})
     write_json(WORKSPACE.split_summary, summarise_splits(parts, rows) | {"sources": sources})
@@ -175,6 +177,7 @@ def as_packed(raw: RawData) -> Packed:
     for part, data in (("train", raw.train), ("test", raw.test)):
         if data is not None:
             table = describe(data.images).assign(part=part, label=data.labels, fault=None)
+            table[SOURCE_HASH] = table["hash"]
             height, width = data.images.shape[1:3]
             table = table.assign(height=height, width=width, mode="grey", file=f"data/{part}")
             tables.append(

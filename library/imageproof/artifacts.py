@@ -28,6 +28,7 @@ class Artifacts:
         self.data_docs = self.folder / "validate" / "data_docs"  # of Great Expectations
         self.explore = self.folder / "explore"
         self.split_summary = self.folder / "split" / "split.json"
+        self.split_hashes = self.folder / "split" / "hashes.parquet"  # see `read_split_hashes`
         self.compare = self.folder / "compare"
         self.comparison = self.compare / "comparison.json"
         self.learning_curves = self.compare / "learning_curves.csv"
@@ -57,6 +58,10 @@ class Artifacts:
     def read_split_summary(self) -> dict[str, Any]:
         """`rows` per split, `copies` of training rows per split, `sources`: parts of the data."""
         return read_json(self.split_summary, dict[str, Any], keys=("rows", "copies", "sources"))
+
+    def read_split_hashes(self, name: str) -> list[str]:
+        """The fingerprint of each row of a split as it was read; see `packed.load_hashes`."""
+        return packed.load_split_hashes(self.split_hashes, name)
 
     def class_names(self, classes: int, names: Sequence[str] | None) -> list[str]:
         """One name per class: of params.yaml, else of folders or labels.csv, else the numbers."""

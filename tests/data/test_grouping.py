@@ -63,12 +63,14 @@ def test_splits_number_their_groups(workspace: Path) -> None:
     write_params({"data.classes": 3, "split.group": "writer", "split.method": "stratified"})
     WORKSPACE.pack.mkdir(parents=True)
     np.save(WORKSPACE.pack / IMAGES, np.zeros((len(rows), 8, 8), np.uint8))
+    rows["source_hash"] = [number.to_bytes(16) for number in range(len(rows))]
     rows.to_parquet(WORKSPACE.pack / ROWS)
     write_json(WORKSPACE.pack / SUMMARY, {"class_names": None, "sources": {}})
     stage.main()
     names = rows["meta_writer"].to_numpy()
     for part in ("train", "validation", "test", "holdout"):
         data, own = load_split(WORKSPACE.split(part))
+        assert WORKSPACE.read_split_hashes(part) == [f"{row:032x}" for row in own]
         pairs = {*zip(data.groups.tolist(), names[own], strict=True)}
         assert len(pairs) == len({*names[own]}) == len({*data.groups.tolist()})
 

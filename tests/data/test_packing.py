@@ -221,3 +221,37 @@ def test_reader_of_project_takes_the_place_of_ours(tmp_path: Path, digits_8x8: D
     images, rows = packed.load(tmp_path / "out")
     assert np.array_equal(images, digits_8x8.images)
     assert rows["label"].tolist() == digits_8x8.labels.tolist()
+
+
+def test_hash_of_row_stays_when_form_and_file_change(pictures: Path) -> None:
+    pack(pictures, size=[4, 4])
+    hashes = packed.load_hashes(pictures / "packed")
+    assert hashes.is_unique
+    with Image.open(pictures / "data/cat/1.png") as image:
+        image.save(pictures / "data/cat/1.png", optimize=True, dpi=(300, 300))
+    (pictures / "data/cat/2.png").rename(pictures / "data/cat/3.png")
+    pack(pictures, size=[3, 5], channels="grey", fit="crop")
+    assert packed.load_hashes(pictures / "packed").tolist() == hashes.tolist()
+
+
+def test_hash_of_photograph_is_of_its_own_size(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for name, value in (("cat/1.jpg", 90), ("dog/1.jpg", 99)):
+        pixels[1, 1] = value  # lost where it is decoded at an eighth
+        (tmp_path / "data" / name).parent.mkdir(parents=True)
+        Image.fromarray(pixels).save(tmp_path / "data" / name, quality=100, subsampling=0)
+    assert pack(tmp_path, size=[4, 4]).rows["hash"].nunique() == 1
+    assert packed.load_hashes(tmp_path / "packed").nunique() == 2
+
+
+def test_row_of_array_and_its_picture_have_one_hash(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (2, 4, 4), np.uint8)
+    save(tmp_path, {"x_train": values, "y_train": [0, 1]})
+    pack(tmp_path)
+    hashes = packed.load_hashes(tmp_path / "packed").tolist()
+    (tmp_path / "data/images.npz").unlink()
+    for number, name in enumerate(("cat/1.png", "dog/1.png")):
+        (tmp_path / "data" / name).parent.mkdir()
+        Image.fromarray(values[number]).save(tmp_path / "data" / name)
+    pack(tmp_path, size=[2, 2])
+    assert packed.load_hashes(tmp_path / "packed").tolist() == hashes

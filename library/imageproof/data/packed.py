@@ -1,5 +1,6 @@
 """What the `pack` stage leaves: all images in one file that is mapped, and their rows."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -7,13 +8,13 @@ import numpy as np
 
 from imageproof.base.dataset import Dataset, Images, Rows, check_shape
 from imageproof.base.errors import DataError
-from imageproof.base.files import read_json, reading_as
+from imageproof.base.files import read_json, reading_as, replacing
 
 if TYPE_CHECKING:
     import pandas as pd
 
 IMAGES, ROWS, SUMMARY = "images.npy", "rows.parquet", "pack.json"
-SOURCE_HASH = "source_hash"  # only if not all images are packed as they were read
+SOURCE_HASH = "source_hash"  # of an image as it was read, at its own size
 META = "meta_"  # begins the name of each column of labels.csv beside file and label
 
 
@@ -23,7 +24,8 @@ class Packed(NamedTuple):
     `rows` has part (train, then test), row (from 0 in its part), label, file, name (as findings
     name it), height, width and mode (grey or colour) as stored, fault (why a picture cannot be
     read), what `packing.describe` finds, and `meta_…` of labels.csv. Of its hash there is the
-    rank, a number: bytes would take ten times the memory.
+    rank, a number: bytes would take ten times the memory. `load_hashes` reads the hash of the
+    source.
     """
 
     images: Images
@@ -64,14 +66,39 @@ def load(out: Path, *, columns: list[str] | None = None) -> Packed:
 
 
 def load_hashes(out: Path) -> "pd.Series[str]":
-    """The BLAKE2b of each array of pixels, or file of a picture, as it was read; "" of a fault."""
+    """The fingerprint of each image as it was read, before packing, in hex; "" of a fault.
+
+    It is the BLAKE2b (16 bytes) of an array's row, or of a picture's decoded pixels at its own
+    size: it stays when other images come or go, and when `data.image` changes.
+    """
     from pyarrow import parquet
 
     with reading_as("rows of images", out / ROWS):
-        names = parquet.read_schema(out / ROWS).names
-        column = SOURCE_HASH if SOURCE_HASH in names else "hash"
-        table = parquet.read_table(out / ROWS, columns=[column])
-        return hex_hashes(table[column].to_pandas())
+        table = parquet.read_table(out / ROWS, columns=[SOURCE_HASH])
+        return hex_hashes(table[SOURCE_HASH].to_pandas())
+
+
+def save_split_hashes(path: Path, parts: Mapping[str, Rows], hashes: "pd.Series[str]") -> None:
+    """Write the hash of `load_hashes` of each row of each part, in the order of the part's rows."""
+    import pandas as pd
+
+    tables = [
+        pd.DataFrame({"part": part, "hash": hashes.iloc[rows].map(bytes.fromhex)})
+        for part, rows in parts.items()
+    ]
+    with replacing(path) as temporary:
+        pd.concat(tables, ignore_index=True).to_parquet(temporary)
+
+
+def load_split_hashes(path: Path, part: str) -> list[str]:
+    """The hash of each row of a part, in hex; in the order of the rows in its npz."""
+    if not path.exists():
+        raise DataError(f"{path}: not found; `dvc repro split` makes it")
+    from pyarrow import parquet
+
+    with reading_as("hashes of rows", path):
+        table = parquet.read_table(path, filters=[("part", "==", part)])
+        return [digest.hex() for digest in table["hash"].to_pylist()]
 
 
 def hex_hashes(hashes: "pd.Series[bytes]") -> "pd.Series[str]":

@@ -4,7 +4,6 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +31,7 @@ from imageproof.data.readers import corrections
 from imageproof.data.readers.folders import BYTES, left_out, list_pictures, names_in_order
 from imageproof.data.readers.raw import read_raw, sources
 from imageproof.data.readers.versioned import is_hidden, list_files
-from imageproof.pictures.reading import convert_picture, probe, read_picture
+from imageproof.pictures.reading import convert_picture, probe, read_and_hash
 
 CHUNK = 250  # images that a process takes at a time
 FEW = 1000  # images, below which processes take longer to start than they save
@@ -87,7 +86,7 @@ def pack(
         corrected = 0
         if corrections.FILE in files.versioned:
             path = folder / corrections.FILE
-            hashed = rows.assign(hash=hex_hashes(found.get(SOURCE_HASH, found["hash"])))
+            hashed = rows.assign(hash=hex_hashes(found[SOURCE_HASH]))
             rows["label"], corrected = corrections.apply(path, hashed, names)
     with replacing(out / ROWS) as temporary:
         pd.concat([rows, found], axis=1).to_parquet(temporary, row_group_size=ROW_GROUP)
@@ -217,15 +216,15 @@ def _shape(folder: Path, rows: pd.DataFrame, image: ImageParams) -> Shape:
 def _bring(items: Items, shape: Shape, fit: Fit) -> tuple[Images, pd.DataFrame]:
     """Images in this shape, and what is known of them."""
     if isinstance(items, np.ndarray) and items.shape[1:] == shape:
-        return items, describe(items).assign(fault=pd.Series(dtype="str"))
+        table = describe(items).assign(fault=pd.Series(dtype="str"))
+        return items, table.assign(**{SOURCE_HASH: table["hash"]})
     images, faults = np.zeros((len(items), *shape), np.uint8), np.full(len(items), None, object)
     hashes = fingerprints(items) if isinstance(items, np.ndarray) else faults.tolist()
     for k, item in enumerate(items):
         try:
             if isinstance(item, bytes):
                 path = Path(os.fsdecode(item))
-                images[k], _ = read_picture(path, shape=shape, fit=fit)
-                hashes[k] = blake2b(path.read_bytes(), digest_size=16).digest()
+                images[k], hashes[k] = read_and_hash(path, shape=shape, fit=fit)
             else:
                 images[k], _ = convert_picture(Image.fromarray(item), shape=shape, fit=fit)
         except DataError as error:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
 
-from imageproof.base.dataset import Fit, Images, Shape
+from imageproof.base.dataset import Fit, Images, Shape, fingerprints
 from imageproof.base.errors import DataError, one_line
 from imageproof.pictures import digit
 
@@ -22,6 +22,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's names
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # Pillow's modes that fit into 8 bits
 MAX_PIXELS = 25_000_000  # decoded; more would only fill memory
+REDUCIBLE = ("JPEG", "MPO")  # formats that can be decoded at a smaller size; MPO: of phones
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 
 # How a picture became the model's input, as predictions and answers name it.
@@ -71,11 +72,20 @@ def read_picture(file: IO[bytes] | Path, *, shape: Shape, fit: Fit) -> Converted
 
     DataError if it is damaged, animated, too large, or none of `FORMATS`.
     """
-    with _opened(file) as image:
-        _decode_smaller(image, max(digit.LARGE) if fit == "digit" else 2 * max(shape))
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)  # else it is there twice
-    return convert_picture(image, shape=shape, fit=fit)
+    least = max(digit.LARGE) if fit == "digit" else 2 * max(shape)
+    return convert_picture(_decoded(file, least), shape=shape, fit=fit)
+
+
+def read_and_hash(file: Path, *, shape: Shape, fit: Fit) -> tuple[Images, bytes]:
+    """The pixels of `read_picture`, and the fingerprint of the whole picture at its own size.
+
+    The fingerprint depends neither on the file's format and metadata nor on `shape` and `fit`.
+    """
+    image = _decoded(file)
+    [fingerprint] = fingerprints(np.asarray(_eight_bits(image))[np.newaxis])
+    if image.format in REDUCIBLE:  # its pixels are those of a smaller decoding
+        return read_picture(file, shape=shape, fit=fit)[0], fingerprint
+    return convert_picture(image, shape=shape, fit=fit)[0], fingerprint
 
 
 def convert_picture(image: Image.Image, *, shape: Shape, fit: Fit) -> Converted:
@@ -113,7 +123,7 @@ def _opened(file: IO[bytes] | Path) -> Iterator[Image.Image]:
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
             if getattr(image, "is_animated", False) and image.format in ("PNG", "WEBP"):
                 raise DataError("is animated; one picture in a file is allowed")
-            most = MAX_PIXELS * (2 if image.format in ("JPEG", "MPO") else 1)  # MPO: of phones
+            most = MAX_PIXELS * (2 if image.format in REDUCIBLE else 1)
             if image.width * image.height > most:
                 raise DataError(_too_large())
             yield image
@@ -126,6 +136,16 @@ def _opened(file: IO[bytes] | Path) -> Iterator[Image.Image]:
     except Exception as error:  # Pillow raises many kinds on damaged files
         reason = one_line(error) or type(error).__name__
         raise DataError(f"cannot be read as an image: {reason}") from None
+
+
+def _decoded(file: IO[bytes] | Path, least: int | None = None) -> Image.Image:
+    """A picture, upright; its sides may be reduced to `least` or more."""
+    with _opened(file) as image:
+        if least:
+            _decode_smaller(image, least)
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)  # else it is there twice
+    return image
 
 
 def _decode_smaller(image: Image.Image, least: int) -> None:

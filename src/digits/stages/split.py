@@ -19,6 +19,8 @@ def main() -> None:
     data = Dataset(images, rows["label"].to_numpy(), grouping.numbers(rows, params.split.group))
     for name, own in parts.items():
         save_split(WORKSPACE.split(name), Split(data, own), picks=own)
+    hashes = packed.load_hashes(WORKSPACE.pack)
+    packed.save_split_hashes(WORKSPACE.split_hashes, parts, hashes)
     sources = packed.load_summary(WORKSPACE.pack)["sources"]
     summary = summarise_splits(parts, rows) | {"sources": sources}
     if params.split.group:
