@@ -9,7 +9,7 @@ from pydantic import Field
 
 from answer import ask_a_person
 from digits.project import load_project
-from imageproof.base.errors import markdown
+from imageproof.base.text import markdown
 from imageproof.prefect.commands import REFUSED, run_command
 from imageproof.prefect.lifecycle import VERSION, in_project, show_table
 

@@ -14,7 +14,7 @@ from digits.models import available
 from digits.params import OVERLOOKED
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import flatten
-from imageproof.dvc.params_yaml import at
+from imageproof.dvc.params_yaml import get_by_path
 
 # A change in one of these changes no output, so it must not run a stage again.
 LEFT_OUT = {
@@ -159,7 +159,7 @@ def test_the_params_listed_are_the_params_read(stage: str) -> None:
 @stages
 def test_dvc_overlooks_no_name_in_a_block_of_params(stage: str) -> None:
     keys = PIPELINE[stage]["params"]
-    blocks = [value for key in keys if isinstance(value := at(PARAMS, key), dict)]
+    blocks = [value for key in keys if isinstance(value := get_by_path(PARAMS, key), dict)]
     assert not [key for block in blocks for key in flatten(block) if {*key.split(".")} & OVERLOOKED]
 
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from imageproof.base.dataset import SPLITS, Rows, Split, load_split
 from imageproof.base.errors import DataError
-from imageproof.base.files import ANEW, read_json
+from imageproof.base.files import REBUILD_HINT, read_json
 from imageproof.base.naming import project_name
 from imageproof.data import packed
 from imageproof.dvc.provenance import ARTIFACTS, recorded_outputs
@@ -52,7 +52,9 @@ class Artifacts:
         path = self.split(name)
         split = load_split(path)
         if classes and (highest := split.data.labels.max()) >= classes:
-            raise DataError(f"{path}: has label {highest}, params.yaml {classes} classes; {ANEW}")
+            raise DataError(
+                f"{path}: has label {highest}, params.yaml {classes} classes; {REBUILD_HINT}"
+            )
         return split
 
     def read_split_summary(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat
 
 from imageproof.base.dataset import EVALUATED, SPLITS, load_arrays, save_arrays
-from imageproof.base.files import StrictModel, read_json, reading_as, replacing
+from imageproof.base.files import StrictModel, parsing, read_json, replacing
 from imageproof.dvc.provenance import check_outputs
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Calibration(NamedTuple):
 
 def read_calibration(path: Path) -> Calibration:
     """A calibration.npz; a DataError if it is missing or damaged."""
-    with reading_as("calibration", path), path.open("rb") as file:
+    with parsing("calibration", path), path.open("rb") as file:
         arrays = load_arrays(file)
         temperature, truth = float(arrays["temperature"]), arrays["truth_probabilities"]
         ascending = truth.ndim == 1 and truth.size and (np.diff(truth) >= 0).all()
@@ -76,7 +76,7 @@ class TrainOutputs:
         """Per epoch `loss accuracy val_loss val_accuracy`; a DataError as in all that reads."""
         import pandas as pd
 
-        with reading_as("learning curves", self.history):
+        with parsing("learning curves", self.history):
             rows = pd.read_csv(self.history, index_col="epoch", dtype=float).to_dict("records")
         return [{str(name): value for name, value in row.items()} for row in rows]
 
@@ -138,12 +138,12 @@ class EvaluateOutputs:
         """Accuracy in the slices of each `split`; see `slices.measure`."""
         from imageproof.judge.slices import read_table
 
-        with reading_as("slices", self.slices):
+        with parsing("slices", self.slices):
             return read_table(self.slices)
 
     def read_predictions(self) -> dict[str, np.ndarray]:
         """Class probabilities float32 (n, classes) per split."""
-        with reading_as("predictions", self.predictions), self.predictions.open("rb") as file:
+        with parsing("predictions", self.predictions), self.predictions.open("rb") as file:
             arrays = load_arrays(file)
             if any(arrays[split].ndim != 2 or not arrays[split].size for split in EVALUATED):
                 raise ValueError("no rows of probabilities")

@@ -19,7 +19,7 @@ import sweep as module
 from digits.params import Params
 from imageproof.base.dataset import Dataset
 from imageproof.base.files import read_yaml
-from imageproof.dvc.params_yaml import at, read
+from imageproof.dvc.params_yaml import get_by_path, read
 from imageproof.mlflow import store
 from sweep import sweep
 
@@ -116,7 +116,7 @@ def test_killed_sweep_goes_on(sweep_project: Path) -> None:
     assert len(complete) < len([trial for trial in trials() if trial.state.is_finished()])
     best = str(state.message).splitlines()[-1]
     run(sys.executable, "-m", *shlex.split(best), cwd=sweep_project)
-    assert at(read(), "train.mlp.fit.class_weights") == {3: 2.0}
+    assert get_by_path(read(), "train.mlp.fit.class_weights") == {3: 2.0}
 
 
 @pytest.mark.slow

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from support import has_ended, python, until
 
-from imageproof.base import errors
+from imageproof.base import errors, text
 from imageproof.system import process
 
 
 def run(work: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """What `process.run_program` makes of a function with this body."""
-    start = "from imageproof.base import errors, process"
+    start = "from imageproof.base import errors; from imageproof.system import process"
     code = f"{start}\ndef work():\n    {work}\nprocess.run_program(work)"
     return python("-c", code, env=os.environ | environment)
 
@@ -113,13 +113,13 @@ def test_20_findings_are_shown(count: int, last: str, capfd: pytest.CaptureFixtu
 
 
 def test_quoted_text_is_one_line_of_80_characters() -> None:
-    line = errors.one_line("word\n" * 100)
+    line = text.one_line("word\n" * 100)
     assert (len(line), line[:9], line[-2:]) == (80, "word word", " …")
 
 
 def test_environment_of_the_user_wins() -> None:
     code = (
-        "import os; from imageproof.base import process; process.set_environment();"
+        "import os; from imageproof.system import process; process.set_environment();"
         "print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT'])"
     )
     environment = {k: v for k, v in os.environ.items() if k not in process.ENVIRONMENT}

@@ -111,13 +111,13 @@ def test_a_damaged_state_is_a_warning_and_the_training_starts_anew(
 
 
 def test_a_state_has_one_process(tmp_path: Path) -> None:
-    first = Checkpoint.reserved(tmp_path / "new" / "state.npz")
+    first = Checkpoint.acquire(tmp_path / "new" / "state.npz")
     first.begin("a1")
-    second = Checkpoint.reserved(tmp_path / "new" / "state.npz")
+    second = Checkpoint.acquire(tmp_path / "new" / "state.npz")
     assert (second.path, second.state.run_id) == (None, "")
     second.begin("b2")
     first.remove()
-    again = Checkpoint.reserved(tmp_path / "new" / "state.npz")
+    again = Checkpoint.acquire(tmp_path / "new" / "state.npz")
     assert (again.path, again.state.run_id) == (first.path, "")
 
 

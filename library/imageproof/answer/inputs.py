@@ -13,8 +13,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from imageproof.base.dataset import Fit, Images, Shape, check_unpacked, load_arrays
-from imageproof.base.errors import DataError, printable, some
-from imageproof.base.files import reading_as
+from imageproof.base.errors import DataError
+from imageproof.base.files import parsing
+from imageproof.base.text import first_names, printable
 from imageproof.pictures.reading import SUFFIXES, is_picture, read_pictures
 
 BATCH, BATCH_BYTES = 1000, 50_000_000  # of images; whichever is less
@@ -63,7 +64,7 @@ def _pictures(folder: Path, shape: Shape, fit: Fit) -> Iterator[Batch]:
     shown = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
     files = [file for file in shown if is_picture(file.name)]
     if files and (others := [file.name for file in shown if not is_picture(file.name)]):
-        said = f"left out, as no PNG, JPEG, WebP or BMP: {len(others)} ({some(others)})"
+        said = f"left out, as no PNG, JPEG, WebP or BMP: {len(others)} ({first_names(others)})"
         print(f"warning: {printable(f'{folder}: {said}')}", file=sys.stderr)
     size = _at_once(shape)
     for start in range(0, len(files), size):
@@ -75,11 +76,11 @@ def _pictures(folder: Path, shape: Shape, fit: Fit) -> Iterator[Batch]:
 def _rows(path: Path, shape: Shape) -> Iterator[Batch]:
     if not path.exists():
         raise DataError(f"{path}: not found")
-    with reading_as("images", path), path.open("rb") as file:
+    with parsing("images", path), path.open("rb") as file:
         head = file.read(4)
     form, read = _FORMATS.get(head, ("CSV", _csv))
     row = 0
-    with reading_as(form, path):
+    with parsing(form, path):
         for images in read(path, shape):
             yield Batch(range(row, row + len(images)), images)
             row += len(images)

@@ -12,7 +12,7 @@ import pandas as pd
 from imageproof.answer.inputs import open_parquet
 from imageproof.base.dataset import Images
 from imageproof.base.errors import DataError, UsageError
-from imageproof.base.files import reading_as
+from imageproof.base.files import parsing
 from imageproof.registry.served import Served
 from imageproof.registry.versions import find
 
@@ -53,7 +53,7 @@ def open_log(folder: Path, *, days: int) -> Log | None:
     files = sorted(folder.rglob("[!.]*.parquet")) if folder.is_dir() else []
     if not files:
         return None
-    with reading_as("a service's log", files[-1]):
+    with parsing("a service's log", files[-1]):
         rows = _read(files[-1], ["at", "model"])
         titled = rows["model"].astype(str).str.fullmatch(r"[^/@]{1,250} \d{1,18}")
         _check(files[-1], "model", titled, "the name and the number of a version are needed")
@@ -71,7 +71,7 @@ def read_log(log: Log, model: Served) -> Iterator[Logged]:
     title = f"{model.origin.model} {model.origin.version}"  # as a service calls it
     shape, classes = model.files.shape, model.files.classes
     for path in log.files:
-        with reading_as("a service's log", path):
+        with parsing("a service's log", path):
             rows = _read(path, COLUMNS)
             recent = rows[rows["at"] > log.since]
             own = recent[recent["model"] == title]
@@ -96,7 +96,7 @@ def read_labels(path: Path, *, key: str, classes: int) -> "pd.Series[int]":
     """
     if not path.is_file() or path.stat().st_size > MAX_LABELS_BYTES:
         raise DataError(f"{path}: no CSV or Parquet file of at most {MAX_LABELS_BYTES:,} bytes")
-    with reading_as("labels", path):
+    with parsing("labels", path):
         if path.suffix == ".parquet":
             with open_parquet(path, most_rows=MAX_LABELS) as table:
                 frame: pd.DataFrame = table.read([key, "label"]).to_pandas()

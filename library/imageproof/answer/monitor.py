@@ -15,7 +15,8 @@ from imageproof.answer.inputs import open_input
 from imageproof.answer.logged import Log, Logged, read_labels, read_log
 from imageproof.answer.predict import set_threshold
 from imageproof.base.dataset import Dataset, Images
-from imageproof.base.errors import DataError, printable
+from imageproof.base.errors import DataError
+from imageproof.base.text import printable
 from imageproof.judge.confidence import answer_sets
 from imageproof.judge.drift import Distances, KnownFeatures, compare_accuracy
 from imageproof.pages.templates import templates

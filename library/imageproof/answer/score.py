@@ -21,7 +21,8 @@ from imageproof.answer.drift import Found, image_stats, record, summarise
 from imageproof.answer.inputs import Batch, open_input
 from imageproof.answer.predict import class_names, set_threshold
 from imageproof.base.dataset import Probabilities
-from imageproof.base.errors import DataError, UsageError, printable
+from imageproof.base.errors import DataError, UsageError
+from imageproof.base.text import printable
 from imageproof.judge.confidence import answer_sets
 from imageproof.mlflow import store
 from imageproof.pictures.reading import is_picture

@@ -16,8 +16,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, model_validator
 
-from imageproof.base.errors import DataError, one_line
-from imageproof.base.files import StrictModel, reading_as, replacing
+from imageproof.base.errors import DataError
+from imageproof.base.files import StrictModel, parsing, replacing
+from imageproof.base.text import one_line
 
 Images = NDArray[np.uint8]  # (n, height, width) of grey, or (n, height, width, 3) of colour
 Shape = tuple[int, ...]  # of one image: (height, width) or (height, width, 3)
@@ -194,7 +195,7 @@ def load_split(path: Path) -> Split:
     """
     if not path.exists():
         raise DataError(f"{path}: not found; `dvc repro split` makes it")
-    with reading_as("a split", path):
+    with parsing("a split", path):
         try:
             images = _mapped(path, "images.npy", "uint8")
             with zipfile.ZipFile(path) as archive:

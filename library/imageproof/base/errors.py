@@ -1,44 +1,11 @@
 """The exceptions of this library: one line per finding, and an exit code."""
 
-import json
 from collections.abc import Sequence
-from unicodedata import category
 
 from imageproof.base.addresses import without_credentials
+from imageproof.base.text import printable
 
-# Unicode categories: control, format (bidi overrides), surrogate, line and paragraph separator
-_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 MAX_LINES = 20
-_MARKUP = str.maketrans({c: f"\\{c}" for c in "\\`*_[]~"} | {c: f"&#{ord(c)};" for c in "&<>|"})
-_ALLOWED = "\t\u200c\u200d"  # tab, and the joiners that some scripts and emoji need
-
-
-def printable(text: str) -> str:
-    """Escape line breaks and control characters as in JSON, so that no text steers a terminal."""
-    if text.isprintable():
-        return text
-    invisible = {c for c in text if category(c) in _INVISIBLE and c not in _ALLOWED}
-    return "".join(json.dumps(c)[1:-1] if c in invisible else c for c in text)
-
-
-def markdown(text: str) -> str:
-    """A text that somebody else wrote, for a page in Markdown: one line without markup."""
-    return printable(text).translate(_MARKUP)
-
-
-def cut(text: object, width: int) -> str:
-    """A text as `printable` writes it, of at most `width` characters."""
-    line = printable(str(text))
-    return line if len(line) <= width else f"{line[: width - 2]} …"
-
-
-def some(names: Sequence[str], most: int = 3) -> str:
-    """The first names, for a message."""
-    return ", ".join([*(cut(name, 60) for name in names[:most]), *["…"] * (len(names) > most)])
-
-
-def one_line(text: object, *, width: int = 80) -> str:
-    return cut(" ".join(str(text).split()), width)
 
 
 class ImageproofError(Exception):

@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from imageproof.base.errors import DataError, ImageproofError, UsageError, one_line
+from imageproof.base.errors import DataError, ImageproofError, UsageError
+from imageproof.base.text import one_line
 
 T = TypeVar("T")
 
-ANEW = "`dvc repro -f` makes it anew"
+REBUILD_HINT = "`dvc repro -f` makes it anew"
 MAX_YAML = 100_000
 
 
@@ -117,7 +118,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextmanager
-def reading_as(form: str, path: Path | str) -> Iterator[None]:
+def parsing(form: str, path: Path | str) -> Iterator[None]:
     """Raise a DataError for whatever a library raises in this block about a damaged file."""
     try:
         if Path(path).is_fifo() or Path(path).is_char_device():
@@ -170,9 +171,9 @@ def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         said = ": ".join(map(str, (*fault["loc"], fault["msg"])))
-        raise DataError(f"{path}: not as a stage writes it ({said}); {ANEW}") from None
+        raise DataError(f"{path}: not as a stage writes it ({said}); {REBUILD_HINT}") from None
     if missing := [key for key in keys if key not in value]:  # type: ignore[operator]
-        raise DataError(f"{path}: holds no {', '.join(missing)}; {ANEW}")
+        raise DataError(f"{path}: holds no {', '.join(missing)}; {REBUILD_HINT}")
     return value
 
 

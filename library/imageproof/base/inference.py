@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageproof.base.dataset import Images, Predict, Probabilities, Shape
-from imageproof.base.errors import AnswersError, DataError, one_line
-from imageproof.base.files import reading_as
+from imageproof.base.errors import AnswersError, DataError
+from imageproof.base.files import parsing
+from imageproof.base.text import one_line
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -78,7 +79,7 @@ def load_features(path: Path, *, threads: int) -> Callable[[Images], Features] |
     """A function from raw images uint8 (n, *shape) to `features`; None if it has none."""
     import onnx
 
-    with reading_as("ONNX model", path):
+    with parsing("ONNX model", path):
         model = onnx.load_model_from_string(_content(path))
     nodes = model.graph.node
     if nodes and not any(FEATURES in node.output for node in nodes):
@@ -142,7 +143,7 @@ def not_probabilities(answers: np.ndarray) -> str | None:
 
 
 def _content(path: Path) -> bytes:
-    with reading_as("ONNX model", path):
+    with parsing("ONNX model", path):
         if (size := path.stat().st_size) > MAX_BYTES:
             raise DataError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are allowed")
         return path.read_bytes()
@@ -156,7 +157,7 @@ def _session(path: Path, content: bytes) -> "InferenceSession":
     options.log_severity_level = 4  # its C++ part prints what the exception says, too
     # the file holds all its weights; without this it could name files of the current folder
     options.add_session_config_entry(EXTERNAL_FOLDER, devnull)
-    with reading_as("ONNX model", path):
+    with parsing("ONNX model", path):
         return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
 
 

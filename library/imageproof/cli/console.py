@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.text import Text
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.errors import printable
 from imageproof.base.files import flatten, read_json
 from imageproof.base.naming import project_name
+from imageproof.base.text import printable, printable_lines
 from imageproof.dvc.provenance import check_outputs
 from imageproof.judge.figures import column
 from imageproof.judge.leaderboard import Comparison, cells
 from imageproof.outputs import RunRecord
-from imageproof.system.console import lines, print_json, print_table
+from imageproof.system.console import print_json, print_table
 
 if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from imageproof.answer.monitor import MonitorResult
@@ -76,7 +76,7 @@ def print_statistics(statistics: "caret.Statistics", *, as_json: bool) -> None:
         return
     tables = as_tables(statistics)
     print(tables.overall.to_string(header=False), "\n")
-    print(lines(tables.by_class.to_string(line_width=Console().width)))
+    print(printable_lines(tables.by_class.to_string(line_width=Console().width)))
     for note in tables.notes:
         print(printable(note))
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from imageproof.base.errors import DataError, ImageproofError, UsageError, some
+from imageproof.base.errors import DataError, ImageproofError, UsageError
 from imageproof.base.naming import project_name
+from imageproof.base.text import first_names
 from imageproof.system.repository import git
 
 LIBRARY = "library"
@@ -144,7 +145,7 @@ def lines(result: Update) -> list[str]:
     told = [f"{LIBRARY}/ is now that of commit {result.commit[:12]}:"]
     told += [f"  {path}" for path in result.changed]
     if result.kept:
-        told.append(f"your changes were kept in {some(result.kept)}")
+        told.append(f"your changes were kept in {first_names(result.kept)}")
     if result.requirements:
         told.append(f"new requirements: {', '.join(result.requirements)}; `make lock` pins them")
     told.append("`dvc status` names the stages that depend on it; `git diff` shows the changes")

@@ -9,7 +9,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from imageproof.base.dataset import Labels, Rows
-from imageproof.base.errors import DataError, some
+from imageproof.base.errors import DataError
+from imageproof.base.text import first_names
 from imageproof.data.packed import META
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ def names_of(rows: "pd.DataFrame", column: str) -> "pd.Series[str]":
     """The name of each row's group; a DataError if there is no such column, or an empty field."""
     if META + column not in rows:
         others = [name[len(META) :] for name in map(str, rows) if name.startswith(META)]
-        known = f"has {some(others)} beside file and label" if others else "has no such column"
+        known = (
+            f"has {first_names(others)} beside file and label" if others else "has no such column"
+        )
         raise DataError(f"{TABLE}: {known}; split.group is {column!r}, and may be null")
     names = rows[META + column]
     if (empty := names == "").any():
-        found = f"empty for {empty.sum():,} pictures ({some(rows['name'][empty].tolist())})"
+        found = f"empty for {empty.sum():,} pictures ({first_names(rows['name'][empty].tolist())})"
         raise DataError(f"{TABLE}: column {column}: {found}; fill it, or set split.group: null")
     return names
 
@@ -104,7 +107,7 @@ def check(parts: Mapping[str, Rows], names: "pd.Series[str]") -> None:
     groups = {part: {*names.iloc[own]} for part, own in parts.items()}
     for first, second in combinations(groups, 2):
         if both := sorted(groups[first] & groups[second]):
-            found = f"{some(both)} ({len(both):,} of {names.nunique():,} groups)"
+            found = f"{first_names(both)} ({len(both):,} of {names.nunique():,} groups)"
             rule = f"{found} in {first} and {second}; no group may be in two parts"
             mend = "if the official test part shares groups, use split.method: stratified"
             raise DataError(f"{TABLE}: split.group: {rule}: {mend}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from imageproof.base.dataset import Dataset, Images, Rows, check_shape
 from imageproof.base.errors import DataError
-from imageproof.base.files import read_json, reading_as, replacing
+from imageproof.base.files import parsing, read_json, replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ def load(out: Path, *, columns: list[str] | None = None) -> Packed:
         raise DataError(f"{out}: not found; `dvc repro pack` makes it")
     from pyarrow import compute, parquet  # half a second, which all commands would wait
 
-    with reading_as("packed images", out):
+    with parsing("packed images", out):
         images = np.asarray(np.load(out / IMAGES, mmap_mode="r", allow_pickle=False))
         few = ["part", "mode", "fault"]  # different values
         names = parquet.read_schema(out / ROWS).names
@@ -73,7 +73,7 @@ def load_hashes(out: Path) -> "pd.Series[str]":
     """
     from pyarrow import parquet
 
-    with reading_as("rows of images", out / ROWS):
+    with parsing("rows of images", out / ROWS):
         table = parquet.read_table(out / ROWS, columns=[SOURCE_HASH])
         return hex_hashes(table[SOURCE_HASH].to_pandas())
 
@@ -96,7 +96,7 @@ def load_split_hashes(path: Path, part: str) -> list[str]:
         raise DataError(f"{path}: not found; `dvc repro split` makes it")
     from pyarrow import parquet
 
-    with reading_as("hashes of rows", path):
+    with parsing("hashes of rows", path):
         table = parquet.read_table(path, filters=[("part", "==", part)])
         return [digest.hex() for digest in table["hash"].to_pylist()]
 
@@ -111,7 +111,7 @@ def load_metadata(out: Path, rows: Rows) -> "pd.DataFrame":
         raise DataError(f"{out / ROWS}: not found; `dvc repro pack` makes it")
     from pyarrow import parquet
 
-    with reading_as("rows of images", out / ROWS):
+    with parsing("rows of images", out / ROWS):
         names = parquet.read_schema(out / ROWS).names
         table = parquet.read_table(out / ROWS, columns=[n for n in names if n.startswith(META)])
         known: pd.DataFrame = table.take(rows).to_pandas()

@@ -24,8 +24,9 @@ from imageproof.base.dataset import (
     differ_in_case,
     fingerprints,
 )
-from imageproof.base.errors import DataError, some
+from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, write_json, writing_to
+from imageproof.base.text import first_names
 from imageproof.data.packed import IMAGES, ROWS, SOURCE_HASH, SUMMARY, hex_hashes
 from imageproof.data.readers import corrections
 from imageproof.data.readers.folders import BYTES, left_out, list_pictures, names_in_order
@@ -118,7 +119,9 @@ def _pictures(folder: Path, classes: int, given: list[str] | None) -> _Raw | Non
     order = names
     if {*names} != {*found}:
         order = found
-        pairs = some([f"{old} → {new}" for old, new in zip(found, names, strict=True)], classes)
+        pairs = first_names(
+            [f"{old} → {new}" for old, new in zip(found, names, strict=True)], classes
+        )
         listing.warnings.append(f"{folder}: data.class_names gives new names: {pairs}")
     paths = listing.rows.pop("path")
     stored = pd.concat(_parallel(_stored, [paths]), ignore_index=True)
@@ -162,8 +165,8 @@ def _class_names(
     alike = differ_in_case({*found, *listed})
     if not {*alike} <= listed:
         mend = "spell each in one way, or list both in data.class_names"
-        raise DataError(f"{folder}: {some(alike, SHOWN)} differ only in case; {mend}")
-    first = some(found, SHOWN)
+        raise DataError(f"{folder}: {first_names(alike, SHOWN)} differ only in case; {mend}")
+    first = first_names(found, SHOWN)
     if len(found) != classes:
         mend = f"set it to {len(found)}" if len(found) > 1 else "at least two are needed"
         said = f"{len(found)} classes ({first}), data.classes is {classes}"

@@ -11,8 +11,9 @@ from numpy.random import Generator
 from pydantic import Field, model_validator
 
 from imageproof.base.dataset import Labels, Rows
-from imageproof.base.errors import DataError, some
+from imageproof.base.errors import DataError
 from imageproof.base.files import StrictModel
+from imageproof.base.text import first_names
 from imageproof.data import grouping
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def split(
     classes = np.unique(labels[np.concatenate([*parts.values()])])
     for name, own in parts.items():
         if missing := np.setdiff1d(classes, labels[own]).tolist():
-            found = f"{name} gets no row of class {some([*map(str, missing)])}"
+            found = f"{name} gets no row of class {first_names([*map(str, missing)])}"
             what = "groups with rows of it" if params.group else "rows of it"
             share = "data.percent" if percent < 100 else f"the shares of split.{params.method}"
             raise DataError(f"data: {found}; add {what}, or raise {share}")

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from imageproof.base.errors import cut, printable
 from imageproof.base.naming import project_name
+from imageproof.base.text import cut, printable
 from imageproof.diff.collect import Diff
 from imageproof.diff.difference import NOT_ASKED, Change
 from imageproof.dvc.revision import Revision

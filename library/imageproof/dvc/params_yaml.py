@@ -42,7 +42,7 @@ def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> 
         block[last] = value
 
 
-def at(value: Any, key: str) -> Any:
+def get_by_path(value: Any, key: str) -> Any:
     """The value of a dotted key; None if there is none."""
     for name in key.split("."):
         value = value.get(name) if isinstance(value, MutableMapping) else None

@@ -11,7 +11,8 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 
-from imageproof.base.errors import BusyError, DataError, ServiceError, UsageError, one_line
+from imageproof.base.errors import BusyError, DataError, ServiceError, UsageError
+from imageproof.base.text import one_line
 
 # Held by whoever runs the pipeline in the project's own folder.
 PROJECT_LOCK = Path(".dvc/tmp/flow.lock")

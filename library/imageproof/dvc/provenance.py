@@ -16,8 +16,9 @@ from pydantic import BaseModel, Field
 from ruamel.yaml.error import YAMLError
 
 from imageproof.base import machine
-from imageproof.base.errors import IntegrityError, printable, some
+from imageproof.base.errors import IntegrityError
 from imageproof.base.files import flatten, md5, parse_yaml
+from imageproof.base.text import first_names, printable
 from imageproof.system import process, repository
 from imageproof.system.process import SOURCES
 from imageproof.system.repository import try_git
@@ -48,7 +49,7 @@ def tags(*, stage: str, split: Path) -> dict[str, str]:
         "dvc_stage": stage,
         "git_commit": commit,
         "git_dirty": str(bool(changed_code)).lower() if commit else "",
-        "git_changed": some(changed_code),
+        "git_changed": first_names(changed_code),
         "data_md5": data or data_md5() or "untracked",
         **environment(),
         "dvc_exp": experiment,

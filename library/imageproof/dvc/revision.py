@@ -12,7 +12,8 @@ from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 
-from imageproof.base.errors import DataError, IntegrityError, ServiceError, UsageError, one_line
+from imageproof.base.errors import DataError, IntegrityError, ServiceError, UsageError
+from imageproof.base.text import one_line
 from imageproof.dvc.provenance import OUTPUTS, recorded_outputs
 from imageproof.system.repository import git, unshallow
 

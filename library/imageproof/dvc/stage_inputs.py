@@ -12,9 +12,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from imageproof.base.errors import IntegrityError, some
+from imageproof.base.errors import IntegrityError
 from imageproof.base.files import flatten, md5, read_yaml
-from imageproof.dvc.params_yaml import PATH, at, read
+from imageproof.base.text import first_names
+from imageproof.dvc.params_yaml import PATH, get_by_path, read
 
 PIPELINE = Path("dvc.yaml")
 MOST_BYTES = 128 << 20  # hashed at the start, in a quarter of a second
@@ -67,7 +68,7 @@ def check_inputs() -> None:
     ]
     if names:
         raise IntegrityError(
-            f"{some(sorted(names))} changed while the stage ran, so nothing is recorded; "
+            f"{first_names(sorted(names))} changed while the stage ran, so nothing is recorded; "
             f"`dvc repro {stage}` runs it with what is there now"
         )
 
@@ -86,7 +87,7 @@ def read_inputs(stage: str) -> Inputs:
     values = read()
     keys = [key for key, of_file in sections["params"].items() if not of_file]
     files = sections["deps"].keys() | sections["params"].keys() - {*keys}
-    params = flatten({key: at(values, key) for key in keys})
+    params = flatten({key: get_by_path(values, key) for key in keys})
     return Inputs(params, _stats(map(Path, files)))
 
 
@@ -99,7 +100,7 @@ def listed(stage: str) -> dict[str, dict[str, Any]]:
     variables = {**read(), "item": dict(zip(matrix, parts, strict=False))}
 
     def resolved(text: str) -> str:
-        return re.sub(r"\$\{([\w.]+)\}", lambda match: str(at(variables, match[1])), text)
+        return re.sub(r"\$\{([\w.]+)\}", lambda match: str(get_by_path(variables, match[1])), text)
 
     sections: dict[str, dict[str, Any]] = {}
     for section in ("params", "deps", "outs", "metrics", "plots"):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from imageproof.base.dataset import Matrix
 from imageproof.base.errors import DataError
-from imageproof.base.files import reading_as, replacing
+from imageproof.base.files import parsing, replacing
 
 MAX_BYTES = 64 << 20  # some thousand classes
 MAX_COUNT = 10**12
@@ -45,7 +45,7 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
     If the first cell is a number, there are no names, and the classes are numbered from 0.
     DataError if there is no such file, or it is no square table of counts.
     """
-    with reading_as("confusion matrix", path):
+    with parsing("confusion matrix", path):
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"over {MAX_BYTES >> 20} MB long")
         table = pd.read_csv(

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import binom
 
 from imageproof.base.dataset import Hits, Rows
-from imageproof.base.errors import cut
+from imageproof.base.text import cut
 from imageproof.judge.groups import Intervals, sign_flips
 
 MIN_ROWS = 10  # of a slice

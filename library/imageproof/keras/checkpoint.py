@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from imageproof.base.dataset import load_arrays
 from imageproof.base.errors import DataError
-from imageproof.base.files import reading_as, replacing
+from imageproof.base.files import parsing, replacing
 from imageproof.outputs import Metrics
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Checkpoint:
                 print(f"warning: {error}; the training starts anew", file=sys.stderr)
 
     @classmethod
-    def reserved(cls, path: Path) -> "Checkpoint":
+    def acquire(cls, path: Path) -> "Checkpoint":
         """The checkpoint at a path; one without a path while another process uses it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{path}.lock")  # the system releases it when the process ends
@@ -103,7 +103,7 @@ class Checkpoint:
             np.savez(temporary, allow_pickle=False, state=state, **numbered)
 
     def _read(self, path: Path) -> None:
-        with reading_as("the state of a training", path), path.open("rb") as file:
+        with parsing("the state of a training", path), path.open("rb") as file:
             arrays = load_arrays(file)
             self.state = State.model_validate_json(arrays.pop("state").tobytes())
             for name, array in arrays.items():  # in their order

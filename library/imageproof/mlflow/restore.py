@@ -11,7 +11,7 @@ from mlflow.entities import Run, RunTag
 from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base.dataset import EVALUATED
 from imageproof.base.errors import DataError, IntegrityError
-from imageproof.base.files import ANEW, flatten, folder_sha256
+from imageproof.base.files import REBUILD_HINT, flatten, folder_sha256
 from imageproof.dvc import provenance
 from imageproof.mlflow import logged_model, page, runs, store
 from imageproof.mlflow.live import Attempt
@@ -101,7 +101,7 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     needed = [outputs.model, outputs.calibration]
     needed += [outputs.keras] if WORKSPACE.trained(model).keras in recorded else []
     if missing := [path for path in needed if not path.is_file()]:
-        raise DataError(*(f"{path}: not found; {ANEW}" for path in missing))
+        raise DataError(*(f"{path}: not found; {REBUILD_HINT}" for path in missing))
     example = Artifacts(root).read_split("validation").data.images[:1]
     cost = {k: v for k, v in outputs.read_metrics().items() if k != "parameters"}
     epochs = enumerate(outputs.read_history())

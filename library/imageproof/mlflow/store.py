@@ -17,8 +17,9 @@ from mlflow.exceptions import MlflowException, RestException
 from requests.exceptions import RequestException, RetryError
 
 from imageproof.base.addresses import public, without_credentials
-from imageproof.base.errors import ServiceError, one_line
+from imageproof.base.errors import ServiceError
 from imageproof.base.files import replacing
+from imageproof.base.text import one_line
 from imageproof.mlflow import page
 from imageproof.system.process import ENVIRONMENT, PARENT_RUN, project_root
 

@@ -15,7 +15,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
 
 from imageproof.base.dataset import Fit, Images, Shape, fingerprints
-from imageproof.base.errors import DataError, one_line
+from imageproof.base.errors import DataError
+from imageproof.base.text import one_line
 from imageproof.pictures import digit
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's names

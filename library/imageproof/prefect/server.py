@@ -10,7 +10,8 @@ from prefect.client.orchestration import get_client
 from prefect.context import refresh_global_settings_context
 from prefect.settings import get_current_settings
 
-from imageproof.base.errors import ServiceError, one_line
+from imageproof.base.errors import ServiceError
+from imageproof.base.text import one_line
 from imageproof.system.guard import Guard
 
 # a process that ends with this one, however it ends

@@ -12,8 +12,8 @@ from mlflow.artifacts import load_text
 from pydantic import TypeAdapter
 
 from imageproof.base.dataset import EVALUATED, Fit
-from imageproof.base.errors import markdown
 from imageproof.base.files import text_sha256
+from imageproof.base.text import markdown
 from imageproof.dvc import provenance
 from imageproof.judge.figures import column
 from imageproof.mlflow.page import HISTORY

@@ -20,8 +20,9 @@ from imageproof.base.dataset import (
     Shape,
     Split,
 )
-from imageproof.base.errors import AnswersError, UsageError, some
+from imageproof.base.errors import AnswersError, UsageError
 from imageproof.base.inference import ASKED, Network
+from imageproof.base.text import first_names
 from imageproof.dvc import provenance
 from imageproof.judge.confidence import answer_sets, coverage_p_value, measure, threshold
 from imageproof.judge.gate import Check, Contender, Decision, Facts
@@ -152,8 +153,8 @@ def _check_classes(run: TrainedRun, files: ModelFiles, size: Shape, names: Seque
         raise AnswersError(f"{takes}; the hold-out rows are {size} and of {len(names)}")
     if files.class_names != names:
         cure = f"`dvc repro -f -s {run.tags.get('dvc_stage', 'train')}` trains it with these"
-        calls = f"it calls its classes {some(files.class_names)}, params.yaml {some(names)}"
-        raise AnswersError(f"{calls}; {cure}")
+        calls = f"it calls its classes {first_names(files.class_names)}"
+        raise AnswersError(f"{calls}, params.yaml {first_names(names)}; {cure}")
 
 
 def _ask(

@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from imageproof.base.errors import IntegrityError, printable
+from imageproof.base.errors import IntegrityError
 from imageproof.base.naming import project_name
+from imageproof.base.text import printable
 
 KEY = re.compile(r"(\d{6,9})\.(\d{1,9})-(\d{1,9})")  # without the prefix
 VALUE = re.compile(r"(promote|rollback|elsewhere) (\S+)(?: by (.+))?", re.DOTALL)

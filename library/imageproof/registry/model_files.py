@@ -14,9 +14,10 @@ from requests import RequestException
 
 from imageproof.base import inference
 from imageproof.base.dataset import Images, Shape, check_shape
-from imageproof.base.errors import DataError, IntegrityError, one_line
-from imageproof.base.files import ANEW, raise_if_full, reading_as, scratch
+from imageproof.base.errors import DataError, IntegrityError
+from imageproof.base.files import REBUILD_HINT, parsing, raise_if_full, scratch
 from imageproof.base.inference import Features, Network
+from imageproof.base.text import one_line
 from imageproof.mlflow import store
 from imageproof.mlflow.logged_model import files_sha256
 from imageproof.outputs import Calibration, read_calibration
@@ -64,7 +65,7 @@ class ModelFiles(NamedTuple):
 
     def load_as_served(self) -> Any:
         """MLflow's PyFuncModel."""
-        with self._undamaged(), reading_as("MLflow model", self.network):
+        with self._undamaged(), parsing("MLflow model", self.network):
             return mlflow.pyfunc.load_model(str(self.folder))
 
     @contextmanager
@@ -72,7 +73,7 @@ class ModelFiles(NamedTuple):
         try:
             yield
         except DataError as error:
-            reason = str(error).replace(f"{self.folder}/", "").removesuffix(f"; {ANEW}")
+            reason = str(error).replace(f"{self.folder}/", "").removesuffix(f"; {REBUILD_HINT}")
             raise IntegrityError(f"{self.uri}: {reason}; {GONE}") from None
 
 

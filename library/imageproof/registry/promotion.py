@@ -14,15 +14,10 @@ from mlflow import MlflowClient
 
 from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base.dataset import EVALUATED
-from imageproof.base.errors import (
-    BusyError,
-    GateRefusedError,
-    ImageproofError,
-    UsageError,
-    one_line,
-)
+from imageproof.base.errors import BusyError, GateRefusedError, ImageproofError, UsageError
 from imageproof.base.files import scratch, text_sha256
 from imageproof.base.naming import project_name
+from imageproof.base.text import one_line
 from imageproof.dvc import provenance
 from imageproof.dvc.revision import open_revision, reading
 from imageproof.judge.gate import Check, Decision

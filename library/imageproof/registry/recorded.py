@@ -8,7 +8,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import read_json
 from imageproof.dvc import provenance
-from imageproof.dvc.params_yaml import at, read
+from imageproof.dvc.params_yaml import get_by_path, read
 from imageproof.outputs import SPLIT_TAGS
 from imageproof.registry.versions import TrainedRun
 from imageproof.system import repository
@@ -31,7 +31,7 @@ def check_settings(root: Path) -> None:
     # an experiment with fewer hold-out rows or laxer validation could pass the gate by luck
     for stage in ("split", "validate"):
         for key, recorded in provenance.recorded_params(stage, root).items():
-            if key != "seed" and (present := at(read(), key)) != recorded:
+            if key != "seed" and (present := get_by_path(read(), key)) != recorded:
                 found = f"{stage}: made with {key} {recorded}, params.yaml has {present}"
                 cure = "`dvc repro` makes it anew, `dvc exp apply` takes over an experiment's"
                 raise IntegrityError(f"{found}; {cure}")

@@ -11,8 +11,9 @@ from pydantic import PositiveInt
 
 from imageproof.artifacts import Artifacts
 from imageproof.base import inference
-from imageproof.base.errors import IntegrityError, UsageError, printable
+from imageproof.base.errors import IntegrityError, UsageError
 from imageproof.base.files import md5, scratch, write_text
+from imageproof.base.text import printable
 from imageproof.dvc import provenance
 from imageproof.dvc.params_yaml import PATH
 from imageproof.mlflow import runs

@@ -10,8 +10,9 @@ from mlflow.artifacts import load_text
 from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter, ValidationError
 
-from imageproof.base.errors import IntegrityError, one_line
+from imageproof.base.errors import IntegrityError
 from imageproof.base.files import text_sha256
+from imageproof.base.text import one_line
 from imageproof.mlflow import store
 from imageproof.mlflow.logged_model import MODEL_SHA256
 from imageproof.mlflow.runs import own_tags

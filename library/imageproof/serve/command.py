@@ -7,7 +7,8 @@ from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
 from pathlib import Path
 
-from imageproof.base.errors import ServiceError, UsageError, printable
+from imageproof.base.errors import ServiceError, UsageError
+from imageproof.base.text import printable
 from imageproof.serve import protocol
 from imageproof.serve.app import Service
 from imageproof.serve.model import LOG, load

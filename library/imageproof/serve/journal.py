@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from imageproof.base.dataset import Images, Probabilities
-from imageproof.base.errors import one_line, printable
 from imageproof.base.files import replacing
+from imageproof.base.text import one_line, printable
 from imageproof.judge.confidence import answer_sets
 from imageproof.serve.model import Description
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from imageproof.base import inference
 from imageproof.base.dataset import Fit, Images, Predict, Probabilities, Shape
 from imageproof.base.errors import DataError, IntegrityError
-from imageproof.base.files import ANEW, StrictModel, read_json, reading_as, sha256
+from imageproof.base.files import REBUILD_HINT, StrictModel, parsing, read_json, sha256
 from imageproof.base.inference import Network
 from imageproof.judge.confidence import answer_sets, unsure
 
@@ -126,13 +126,13 @@ def load(folder: Path) -> Model:
     try:
         description = read_json(folder / DESCRIPTION, Description)
         network = inference.load(path, threads=1)
-        with reading_as("ONNX model", path):
+        with parsing("ONNX model", path):
             network.predict(np.zeros((1, *description.shape), np.uint8))
             if len(description.class_names) != network.classes:
                 named = len(description.class_names)
                 raise ValueError(f"{network.classes} classes, {DESCRIPTION} names {named}")
     except DataError as error:
-        raise IntegrityError(str(error).removesuffix(f"; {ANEW}")) from None
+        raise IntegrityError(str(error).removesuffix(f"; {REBUILD_HINT}")) from None
     return Model(description, network)
 
 

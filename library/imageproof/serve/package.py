@@ -12,9 +12,10 @@ import numpy as np
 from imageproof.answer.predict import class_names, set_threshold
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Images
-from imageproof.base.errors import IntegrityError, ServiceError, one_line
+from imageproof.base.errors import IntegrityError, ServiceError
 from imageproof.base.files import folder_sha256, scratch, sha256, template_file, write_text
 from imageproof.base.naming import project_name
+from imageproof.base.text import one_line
 from imageproof.dvc.provenance import check_outputs
 from imageproof.project import Project
 from imageproof.registry.card import card

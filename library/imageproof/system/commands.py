@@ -19,7 +19,8 @@ from typing import IO, NoReturn
 import psutil
 
 from imageproof.base.addresses import without_credentials
-from imageproof.base.errors import ImageproofError, printable
+from imageproof.base.errors import ImageproofError
+from imageproof.base.text import printable
 from imageproof.system import process
 
 # Enough for a stage to end its MLflow run, and with the kill after it below 10 s.

@@ -8,16 +8,11 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from imageproof.base.errors import printable
+from imageproof.base.text import printable_lines
 
 
 def print_json(value: object) -> None:
-    print(lines(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
-
-
-def lines(text: str) -> str:
-    """The text with what a terminal would obey made visible, but for its line feeds."""
-    return "\n".join(map(printable, text.split("\n")))
+    print(printable_lines(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
 
 
 def print_table(
@@ -31,5 +26,7 @@ def print_table(
     columns = (Column(heading, overflow="fold", justify=justify) for heading in others)
     table = Table(Column(first, overflow="fold"), *columns)
     for row in rows:
-        table.add_row(*(Text(lines(cell)) if isinstance(cell, str) else cell for cell in row))
+        table.add_row(
+            *(Text(printable_lines(cell)) if isinstance(cell, str) else cell for cell in row)
+        )
     Console(markup=False, highlight=False, emoji=False).print(table)

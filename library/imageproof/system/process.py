@@ -16,14 +16,9 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from imageproof.base.addresses import without_credentials
-from imageproof.base.errors import (
-    ImageproofError,
-    ServiceError,
-    UsageError,
-    cut,
-    one_line,
-)
+from imageproof.base.errors import ImageproofError, ServiceError, UsageError
 from imageproof.base.naming import variable
+from imageproof.base.text import cut, one_line
 
 # What the project sets for itself; a value the user has set wins.
 ENVIRONMENT = {

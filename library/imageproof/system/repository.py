@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from imageproof.base.addresses import public, without_credentials
-from imageproof.base.errors import ImageproofError, ServiceError, UsageError, one_line
+from imageproof.base.errors import ImageproofError, ServiceError, UsageError
+from imageproof.base.text import one_line
 
 
 def git(folder: Path, *arguments: str) -> str:

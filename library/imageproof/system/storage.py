@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from fsspec.core import strip_protocol  # type: ignore[import-untyped]
 
-from imageproof.base.errors import DataError, ImageproofError, ServiceError, UsageError, one_line
+from imageproof.base.errors import DataError, ImageproofError, ServiceError, UsageError
 from imageproof.base.files import replacing, scratch
+from imageproof.base.text import one_line
 from imageproof.system.repository import try_git
 
 

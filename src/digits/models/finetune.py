@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from imageproof.base.dataset import Shape
-from imageproof.base.errors import DataError, IntegrityError, ServiceError, one_line
+from imageproof.base.errors import DataError, IntegrityError, ServiceError
 from imageproof.base.files import StrictModel, sha256
+from imageproof.base.text import one_line
 from imageproof.keras.layers import Count, Model, Rate, apply, probabilities, raw_pixels
 
 # Scale and offset from pixels of 0…1 to what each was trained on, as its own documentation says.

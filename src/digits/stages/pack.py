@@ -5,7 +5,7 @@ from time import perf_counter
 
 from digits.params import load as load_params
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.errors import printable
+from imageproof.base.text import printable
 from imageproof.data import packing
 from imageproof.data.readers.corrections import FILE as CORRECTIONS
 from imageproof.dvc.stage_command import run_stage

@@ -62,7 +62,7 @@ def main(model: str) -> dict[str, float]:
     project = as_project(params)
     decides = {**logged, **datasets, **provenance.environment(), "device": tags.get("device")}
     check_inputs()  # whose code names the checkpoint
-    checkpoint = Checkpoint.reserved(checkpoint_path(decides)) if keras else Checkpoint()
+    checkpoint = Checkpoint.acquire(checkpoint_path(decides)) if keras else Checkpoint()
     start = partial(live.training_run, model, project, what=what, params=logged, tags=tags)
     with start(resume=checkpoint.state.run_id) as run:
         run.log_missing(checkpoint.state.history)

@@ -2,8 +2,9 @@
 
 from digits.params import load as load_params
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.errors import DataError, printable
+from imageproof.base.errors import DataError
 from imageproof.base.files import write_json
+from imageproof.base.text import printable
 from imageproof.data import packed
 from imageproof.dvc.stage_command import run_stage
 

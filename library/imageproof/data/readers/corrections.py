@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from imageproof.base.dataset import Labels, spelled
-from imageproof.base.errors import DataError, one_line
+from imageproof.base.errors import DataError
 from imageproof.base.files import replacing
+from imageproof.base.text import one_line
 from imageproof.data.readers.table import read_table
 
 FILE = "corrections.csv"

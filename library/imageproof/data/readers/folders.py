@@ -11,8 +11,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from imageproof.base.dataset import differ_in_case, spelled
-from imageproof.base.errors import DataError, printable, some
-from imageproof.base.files import reading_as
+from imageproof.base.errors import DataError
+from imageproof.base.files import parsing
+from imageproof.base.text import first_names, printable
 from imageproof.data.packed import META
 from imageproof.data.readers.corrections import FILE as CORRECTIONS
 from imageproof.data.readers.table import read_table
@@ -48,7 +49,7 @@ def list_pictures(folder: Path) -> Listing | None:
     table = folder / TABLE
     files = list_files(folder)
     if TABLE in files.versioned:
-        with reading_as("a table of pictures", table), table.open("rb") as file:
+        with parsing("a table of pictures", table), table.open("rb") as file:
             if not re.match(ARRAY, file.read(100)):
                 return _of_table(folder, files)
     return _of_folders(folder, [name for name in files.versioned if not is_hidden(name)])
@@ -140,7 +141,7 @@ def _check_case(table: Path, frame: pd.DataFrame) -> None:
         counts = frame[column].value_counts()
         alike = differ_in_case(counts.index)
         if counts[alike].max() > 1:
-            what = f"{some(alike)} differ only in case; spell each in one way"
+            what = f"{first_names(alike)} differ only in case; spell each in one way"
             raise DataError(f"{table}: column {column}: {what}")
 
 
@@ -157,10 +158,10 @@ def _shown(name: str) -> str:
 def _twins(folder: Path, names: "pd.Series[str]") -> list[str]:
     alike = differ_in_case(names)
     found = f"{len(alike)} names differ only in case, and are one file on some systems"
-    return [f"{folder}: {found}: {some(alike)}"] if alike else []
+    return [f"{folder}: {found}: {first_names(alike)}"] if alike else []
 
 
 def left_out(folder: Path, names: Sequence[str], why: str) -> list[str]:
     """A warning that counts files which are not read, if there are any."""
-    paths = some([*map(_shown, sorted(names))])
+    paths = first_names([*map(_shown, sorted(names))])
     return [f"{folder}: left out, as {why}: {len(names):,} ({paths})"] if names else []

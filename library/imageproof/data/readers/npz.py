@@ -12,15 +12,16 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from imageproof.base.dataset import Dataset, RawData, check_unpacked
-from imageproof.base.errors import DataError, one_line
-from imageproof.base.files import reading_as
+from imageproof.base.errors import DataError
+from imageproof.base.files import parsing
+from imageproof.base.text import one_line
 
 TRAIN, TEST = {"x_train", "y_train"}, {"x_test", "y_test"}
 
 
 def read_npz(path: Path, content: mmap | bytes, scratch: Path | None) -> RawData:
     """Read images and labels of an npz; its arrays are unpacked into `scratch`, and mapped."""
-    with reading_as("npz of numbers", path):
+    with parsing("npz of numbers", path):
         arrays = _arrays(content, scratch)
     if arrays.keys() not in (TRAIN, TRAIN | TEST):
         allowed = "x_train, y_train and, for a test part, x_test, y_test are allowed"

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.csv
 
 from imageproof.base.dataset import Dataset, RawData, check_unpacked
-from imageproof.base.errors import DataError, one_line
-from imageproof.base.files import reading_as
+from imageproof.base.errors import DataError
+from imageproof.base.files import parsing
+from imageproof.base.text import one_line
 from imageproof.data.readers.corrections import FILE as CORRECTIONS
 from imageproof.data.readers.idx import image_files, read_idx
 from imageproof.data.readers.npz import read_npz
@@ -98,7 +99,7 @@ def _head(path: Path) -> bytes:
 
 
 def _content_of(path: Path, scratch: Path | None) -> Content | bytes:
-    with reading_as("raw data", path), path.open("rb") as file:
+    with parsing("raw data", path), path.open("rb") as file:
         if file.read(2) != GZIP_MAGIC:
             return _mapped(file)
         size = file.seek(0, SEEK_END)

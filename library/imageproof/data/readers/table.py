@@ -9,8 +9,9 @@ from typing import IO, Any
 import pandas as pd
 
 from imageproof.base.dataset import spelled
-from imageproof.base.errors import DataError, one_line
-from imageproof.base.files import reading_as
+from imageproof.base.errors import DataError
+from imageproof.base.files import parsing
+from imageproof.base.text import one_line
 
 AT_ONCE = 50_000  # rows: as Python's own texts they take three times the memory
 
@@ -22,7 +23,7 @@ def read_table(path: Path, columns: Sequence[str], *, max_bytes: int) -> pd.Data
     """
     if (size := path.stat().st_size) > max_bytes:
         raise DataError(f"{path}: has {size:,} bytes; at most {max_bytes:,} are allowed")
-    with reading_as("a table", path), path.open(encoding="utf-8-sig", newline="") as file:
+    with parsing("a table", path), path.open(encoding="utf-8-sig", newline="") as file:
         try:
             return _read(path, file, columns)
         except UnicodeError:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pathspec import GitIgnoreSpec
 
 from imageproof.base.errors import DataError
-from imageproof.base.files import reading_as
+from imageproof.base.files import parsing
 
 Rules = Sequence[tuple[int, Any]]  # how much of a path is before that which a pattern matches
 
@@ -51,7 +51,7 @@ def is_hidden(name: str) -> bool:
 def _walk(
     folder: Path, start: str, rules: Rules, files: Files, links: list[str], *, ignored: bool = False
 ) -> None:
-    with reading_as("a folder", folder):
+    with parsing("a folder", folder):
         entries = [*os.scandir(folder)]
     for entry in entries:
         name = entry.path.removeprefix(start)
@@ -70,7 +70,7 @@ def _rules(folder: Path) -> Rules:
     is_root = (folder / ".dvc").is_dir() or folder == folder.parent
     rules = [] if is_root else _rules(folder.parent)
     path = folder / ".dvcignore"
-    with reading_as("patterns of files", path):
+    with parsing("patterns of files", path):
         lines = path.read_text("utf-8").splitlines() if path.is_file() else []
         patterns = GitIgnoreSpec.from_lines(map(str.strip, lines)).patterns
     start = len(f"{folder / '_'}") - 1

@@ -11,8 +11,9 @@ import pandas as pd
 from great_expectations.core import expectationSuiteSchema
 from great_expectations.execution_engine import pandas_execution_engine
 
-from imageproof.base.errors import DataError, one_line
-from imageproof.base.files import MAX_YAML, reading_as
+from imageproof.base.errors import DataError
+from imageproof.base.files import MAX_YAML, parsing
+from imageproof.base.text import one_line
 from imageproof.data.findings import SHOWN_ROWS, Message, Unit, finding
 from imageproof.data.packed import Packed
 from imageproof.data.validation.validate import ValidateParams
@@ -144,7 +145,7 @@ def _check(context: Any, name: str, frame: pd.DataFrame, given: Values) -> list[
     unit: Unit = "class" if name == "classes" else "row"
     source = context.data_sources.add_or_update_pandas("data")
     data = source.add_dataframe_asset(f"{part}-{name}").add_batch_definition_whole_dataframe(part)
-    with reading_as("an expectation suite", path):
+    with parsing("an expectation suite", path):
         suite = context.suites.add_or_update(_read_suite(path, name))
         # Great Expectations copies the frame: it gets the columns that the suite names
         asked = str([unit, "name", *(each.configuration.kwargs for each in suite.expectations)])

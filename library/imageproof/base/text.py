@@ -1,0 +1,47 @@
+"""Texts that somebody else wrote, made safe and short for a line of ours."""
+
+import json
+from collections.abc import Sequence
+from unicodedata import category
+
+# Unicode categories: control, format (bidi overrides), surrogate, line and paragraph separator
+_INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+_ALLOWED = "\t\u200c\u200d"  # tab, and the joiners that some scripts and emoji need
+_MARKUP = str.maketrans({c: f"\\{c}" for c in "\\`*_[]~"} | {c: f"&#{ord(c)};" for c in "&<>|"})
+
+
+def printable(text: str) -> str:
+    """Escape line breaks and control characters as in JSON, so that no text steers a terminal."""
+    if text.isprintable():
+        return text
+    invisible = {c for c in text if category(c) in _INVISIBLE and c not in _ALLOWED}
+    return "".join(json.dumps(c)[1:-1] if c in invisible else c for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """The text as `printable` writes it, but for its line feeds."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def markdown(text: str) -> str:
+    """The text for a page in Markdown: one line without markup."""
+    return printable(text).translate(_MARKUP)
+
+
+def cut(text: object, width: int) -> str:
+    """The text as `printable` writes it, of at most `width` characters."""
+    line = printable(str(text))
+    return line if len(line) <= width else f"{line[: width - 2]} …"
+
+
+def one_line(text: object, *, width: int = 80) -> str:
+    """The text without line breaks, of at most `width` characters."""
+    words = str(text).split()
+    return cut(" ".join(words), width)
+
+
+def first_names(names: Sequence[str], count: int = 3) -> str:
+    """The first names, for a message."""
+    texts = [cut(name, 60) for name in names[:count]]
+    texts += ["…"] * (len(names) > count)
+    return ", ".join(texts)
