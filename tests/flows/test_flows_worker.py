@@ -5,7 +5,8 @@ import re
 import shutil
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,6 +15,8 @@ import psutil
 import pytest
 import yaml
 from deployed import PREFECT, completes, log_of, running_stages, state_of, submit
+from prefect import Flow, pause_flow_run, tags
+from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     FlowRunFilter,
@@ -22,6 +25,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.events.schemas.automations import AutomationCore
+from prefect.exceptions import FlowPauseTimeout
 from prefect.server.utilities.user_templates import (
     register_user_template_filters,
     render_user_template_sync,
@@ -30,7 +34,7 @@ from prefect.states import Cancelling, Failed, Paused
 from prefect.utilities.importtools import import_object
 from services import running
 from small_project import Project, run
-from support import REPOSITORY, has_ended, until
+from support import REPOSITORY, has_ended, served, until
 
 from digits.project import load_project
 
@@ -54,11 +58,12 @@ def test_prefect_yaml_fits_flows(monkeypatch: pytest.MonkeyPatch) -> None:
     names = [each["name"] for each in DEPLOYMENTS]
     assert len({*names}) == len(names)
     notify = yaml.safe_load((REPOSITORY / "deploy/notify.yaml").read_text("utf-8"))
-    watched = notify["trigger"]["match_related"]["prefect.resource.name"]
-    assert sorted(watched) == sorted(names)
+    ends, pauses = notify["trigger"]["triggers"]
+    assert sorted(ends["match_related"]["prefect.resource.name"]) == sorted(names)
     lost = yaml.safe_load((REPOSITORY / "deploy/automations/lost-run.yaml").read_text("utf-8"))
-    tag = lost["trigger"]["match_related"]["prefect.resource.id"].removeprefix("prefect.tag.")
-    assert all(tag in each["tags"] for each in DEPLOYMENTS)
+    for trigger in (pauses, lost["trigger"]):
+        tag = trigger["match_related"]["prefect.resource.id"].removeprefix("prefect.tag.")
+        assert all(tag in each["tags"] for each in DEPLOYMENTS)
 
 
 @pytest.mark.slow
@@ -192,7 +197,6 @@ def test_run_of_a_lost_machine_has_crashed(tmp_path: Path, prefect_server: str) 
 
 def test_webhook_says_what_a_paused_run_waits_for() -> None:
     notify = yaml.safe_load((REPOSITORY / "deploy/notify.yaml").read_text("utf-8"))
-    assert "prefect.flow-run.Paused" in notify["trigger"]["expect"]
     register_user_template_filters({"ui_url": lambda _: "http://page"})
     [action] = notify["actions"]
 
@@ -205,6 +209,52 @@ def test_webhook_says_what_a_paused_run_waits_for() -> None:
     hint = "its page asks a question; answer there, or type python flows/answer.py ID approve"
     assert text(Paused()) == f"promote · wise-owl · Paused · {hint} --by NAME\nhttp://page"
     assert text(Failed(message="no disk")) == "promote · wise-owl · Failed · no disk\nhttp://page"
+
+
+def ask() -> None:
+    """Wait for a person, who never comes."""
+    with suppress(FlowPauseTimeout):
+        pause_flow_run(timeout=1, poll_interval=1)
+
+
+@contextmanager
+def webhook(automation: str) -> Iterator[list[str]]:
+    """The texts that the automation of this file sends to its webhook within the block."""
+    texts: list[str] = []
+
+    async def receive(_scope: Any, receive: Any, send: Any) -> None:
+        texts.append(json.loads((await receive())["body"])["text"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    with ExitStack() as stack:
+        port = stack.enter_context(served(receive))
+        block = Webhook(url=f"http://127.0.0.1:{port}").save("digits-failed", overwrite=True)
+        text = (REPOSITORY / "deploy" / automation).read_text("utf-8").replace("BLOCK", str(block))
+        client = stack.enter_context(get_client(sync_client=True))
+        core = AutomationCore.model_validate(yaml.safe_load(text))
+        stack.callback(client.delete_automation, client.create_automation(core))
+        yield texts
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_webhook_hears_of_a_paused_subflow() -> None:
+    retrain = Flow(lambda: Flow(ask, name="promote")(), name="retrain")
+    with webhook("notify.yaml") as texts, get_client(sync_client=True) as client:
+        for project in ("shoes", "digits"):
+            with tags(project):
+                retrain()
+        # a subflow that fails is told by its parent, which has a deployment
+        with tags("digits"):
+            Flow(lambda: Failed(message="of a subflow"), name="train")(return_state=True)
+        flow_id = client.create_flow(retrain)
+        deployment = client.create_deployment(flow_id, name="digits-retrain", tags=["digits"])
+        failed = Failed(message="of a deployment")
+        client.create_flow_run_from_deployment(deployment, state=failed)
+        assert until(lambda: len(texts) == 2, seconds=60)
+    heard = sorted(text.split(" · ", 3)[::2] for text in texts)
+    assert heard == [["promote", "Paused"], ["retrain", "Failed"]]
 
 
 @pytest.mark.slow
