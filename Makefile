@@ -17,7 +17,7 @@ install: .venv/.done ## the environment only: .venv with all packages
 
 run: .venv/.done ## environment, data, what changed of the pipeline, table of results
 	@[ -f data.dvc ] || { echo 'error: data: no data.dvc yet: put images into data/, then `dvc add data`' >&2; exit 3; }
-	@dvc pull --quiet data.dvc 2> >(grep -v '^No remote provided' >&2) || { echo 'error: data: differs from data.dvc, or cannot be fetched: `dvc pull data.dvc` says why; `dvc add data` keeps what lies there, `dvc pull --force data.dvc` overwrites it' >&2; exit 3; }
+	@dvc pull --quiet data.dvc $(wildcard backbones/*.dvc) 2> >(grep -v '^No remote provided' >&2) || { echo 'error: data: differs from data.dvc, or cannot be fetched: `dvc pull data.dvc` says why; `dvc add data` keeps what lies there, `dvc pull --force data.dvc` overwrites it' >&2; exit 3; }
 	@digits run
 
 # One process more than cores: tests of servers wait.

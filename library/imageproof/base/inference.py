@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from os import devnull
 from pathlib import Path
+from statistics import median
+from timeit import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,7 +27,9 @@ IMAGES, PROBABILITIES, FEATURES, CLASS = "images", "probabilities", "features", 
 # than threads that share every operation: twice the images per second.
 BATCH = 50
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
-ASKED = 200  # images, which `inconsistency` asks for in several ways
+BACKBONE = "backbone"  # in the metadata of a file whose images go through a backbone: its name
+ASKED, FEW_ASKED = 200, 16  # images, which `inconsistency` asks for in several ways
+SLOW_S = 0.002  # a network that takes longer for an image is asked for fewer
 TOLERANCE = 1e-4  # of a probability: another batch may sum float32 in another order
 SUM_TOLERANCE = 1e-3  # half precision rounds the sum of a row by that much
 MAX_BYTES = 500_000_000  # of a model's file; ours have up to 5 MB
@@ -53,18 +57,26 @@ class Network(NamedTuple):
         return answers
 
 
-def load(path: Path, *, threads: int, batch: int = BATCH) -> Network:
+def affordable(predict: Callable[[Images], object], images: Images, many: int, few: int) -> int:
+    """How many images to ask for: `few` if one takes over 2 ms, otherwise `many`."""
+    seconds = repeat(partial(predict, images[:1]), number=1, repeat=5)
+    return few if median(seconds) > SLOW_S else many
+
+
+def load(path: Path, *, threads: int, batch: int | None = None) -> Network:
     """Read the ONNX file of a classifier of images; it answers with `threads` threads.
 
-    It is asked for at most `batch` images at once.
+    It is asked for at most `batch` images at once; without a number as many as are fast: with a
+    backbone, whose values of one image fill the processor's cache, one.
     """
-    session = _session(path, _content(path))
+    session = open_session(path, _content(path))
     answers = [each for each in session.get_outputs() if each.name != CLASS]
     match [(each.name, each.type, each.shape[1:]) for each in [*session.get_inputs(), *answers]]:
         case [
             ("images", "tensor(uint8)", [int(), int()] | [int(), int(), 3] as shape),
             ("probabilities", "tensor(float)", [int(classes)]),
         ]:
+            batch = batch or _fast_batch(session)
             predict = partial(_in_batches, session, PROBABILITIES, threads, batch)
             return Network((*shape,), classes, predict)
         case found:
@@ -86,17 +98,19 @@ def load_features(path: Path, *, threads: int) -> Callable[[Images], Features] |
         return None
     layer = onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, None)
     model.graph.output.append(layer)
-    return partial(_in_batches, _session(path, model.SerializeToString()), FEATURES, threads, BATCH)
+    session = open_session(path, model.SerializeToString())
+    return partial(_in_batches, session, FEATURES, threads, _fast_batch(session))
 
 
 def inconsistency(path: Path, images: Images) -> str | None:
     """Why one cannot rely on the answers of an ONNX file; None if one can.
 
-    Alone, in fives and in one batch, 200 of the `images`, uint8 (n, *shape), must get the same
-    answers. Black, white and random pixels must get probabilities.
+    Alone, in fives and in one batch, 200 of the `images`, uint8 (n, *shape), or 16 if one takes
+    over 2 ms, must get the same answers. Black, white and random pixels must get probabilities.
     """
     network = load(path, threads=1, batch=ASKED)
-    rows = images[np.linspace(0, len(images) - 1, min(ASKED, len(images)), dtype=int)]
+    count = min(affordable(network.predict, images, ASKED, FEW_ASKED), len(images))
+    rows = images[np.linspace(0, len(images) - 1, count, dtype=int)]
     noise = np.random.default_rng(0).integers(256, size=rows[:1].shape, dtype=np.uint8)
     ways = {
         "asked in one batch": [rows],
@@ -149,7 +163,7 @@ def _content(path: Path) -> bytes:
         return path.read_bytes()
 
 
-def _session(path: Path, content: bytes) -> "InferenceSession":
+def open_session(path: Path, content: bytes) -> "InferenceSession":
     import onnxruntime  # by now the process has switched its telemetry off
 
     options = onnxruntime.SessionOptions()
@@ -159,6 +173,10 @@ def _session(path: Path, content: bytes) -> "InferenceSession":
     options.add_session_config_entry(EXTERNAL_FOLDER, devnull)
     with parsing("ONNX model", path):
         return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+
+
+def _fast_batch(session: "InferenceSession") -> int:
+    return 1 if BACKBONE in session.get_modelmeta().custom_metadata_map else BATCH
 
 
 def _in_batches(

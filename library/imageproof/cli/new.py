@@ -8,12 +8,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from copy import deepcopy
 from importlib.util import find_spec
 from keyword import iskeyword
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 from imageproof.base.errors import ServiceError, UsageError
-from imageproof.base.files import scratch
+from imageproof.base.files import read_yaml, scratch
 from imageproof.base.naming import project_name
 from imageproof.cli.update import LIBRARY, export_library, record_commit
 from imageproof.system.repository import git
@@ -37,7 +40,15 @@ GONE = re.compile(
     re.MULTILINE,
 )
 KEPT = "load_digits"  # of scikit-learn
-DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"
+STORE = "dvc-store"  # a DVC remote within the repository: of a new project, for its backbones
+DVC_CONFIG = f"""[core]
+    analytics = false
+    check_update = false
+['remote "bundled"']
+    url = ../{STORE}
+"""
+KERAS_MODELS, ONNX_MODELS = ["compact"], ["features"]  # those that a new project trains
+BACKBONE_INPUTS = ["backbones/${train.features.backbone}.onnx", "library/imageproof/features"]
 
 
 def create(target: Path) -> str:
@@ -72,6 +83,8 @@ def create(target: Path) -> str:
         (folder / ".dvc" / "config").write_text(DVC_CONFIG)
         shutil.copy(folder / renamed(str(readme), name), folder / "README.md")
         record_commit(folder / "pyproject.toml", commit)
+        _take_backbones(root, folder)
+        _choose_models(folder)
         _tidy(folder)
         git(folder, "add", ".")
         git(folder, "commit", "--quiet", "--message", f"Start {name}")
@@ -127,6 +140,40 @@ def _copy(source: Path, target: Path, name: str) -> None:
     except UnicodeDecodeError:  # a picture
         return
     target.write_text(renamed(GONE.sub("", text), name), "utf-8")
+
+
+def _take_backbones(root: Path, folder: Path) -> None:
+    """Copy the files that `backbones/*.dvc` name, and put them into the project's own remote."""
+    for pointer in folder.glob("backbones/*.dvc"):
+        [output] = read_yaml(pointer)["outs"]
+        stored = Path(STORE, "files", "md5", output["md5"][:2], output["md5"][2:])
+        (folder / stored).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / stored, folder / stored)
+        shutil.copy(root / stored, pointer.with_suffix(""))
+
+
+def _choose_models(folder: Path) -> None:
+    """Train what suits photographs, too: a stage for the models that are not Keras's."""
+    yaml = YAML()
+    yaml.width = 4096
+    pipeline = yaml.load((folder / "dvc.yaml").read_text("utf-8"))
+    stages = pipeline["stages"]
+    train = stages["train"]
+    onnx = deepcopy(train)
+    train["matrix"]["model"] = KERAS_MODELS
+    onnx["matrix"]["model"] = ONNX_MODELS
+    onnx["deps"] = sorted([*onnx["deps"], *BACKBONE_INPUTS])
+    onnx["outs"] = [path for path in onnx["outs"] if not path.endswith(".keras")]
+    stages.insert([*stages].index("train") + 1, "train_onnx", onnx)
+    models = KERAS_MODELS + ONNX_MODELS
+    entry = pipeline["artifacts"]["compact"]
+    pipeline["artifacts"] = {
+        model: entry | {"path": f"artifacts/train/{model}/model.onnx"} for model in models
+    }
+    yaml.dump(pipeline, folder / "dvc.yaml")
+    params = folder / "params.yaml"
+    line = f"models: [{', '.join(models)}]"
+    params.write_text(re.sub(r"^models: \[.*\]", line, params.read_text("utf-8"), flags=re.M))
 
 
 def _tidy(folder: Path) -> None:

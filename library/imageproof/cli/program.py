@@ -39,6 +39,23 @@ def update(
         raise ImageproofError(*(f"{path}: {mend}" for path in result.collided))
 
 
+@app.command()
+def backbone(
+    file: Annotated[Path, typer.Argument(help="An ONNX file of another library.", exists=True)],
+    side: Annotated[int, typer.Option(min=1, max=1024, help="Pixels of its images.")],
+    mean: Annotated[str, typer.Option(help="Of each channel, 0 to 1: one number or 0.5,0.4,0.4.")],
+    std: Annotated[str, typer.Option(help="The same: values are (value - mean) / std.")],
+    output: Annotated[str | None, typer.Option(help="The tensor with the features.")] = None,
+    pool: Annotated[bool, typer.Option("--pool", help="Average over height and width.")] = False,
+) -> None:
+    """Write backbones/NAME.onnx, of which the model `features` takes the features."""
+    from imageproof.features.convert import Form, per_channel, write_backbone
+
+    scale = {"mean": per_channel("--mean", mean), "std": per_channel("--std", std)}
+    path = write_backbone(file, Form(side=side, **scale, output=output, pool=pool))
+    print(f"{path}: set train.features.backbone: {path.stem}, then `dvc add {path}`")
+
+
 @app.command(hidden=True)
 def ui(context: typer.Context, port: Annotated[int, typer.Argument(min=0, max=65535)]) -> None:
     """Print where a server of the tracking store on this port shows the runs: for `make ui`."""

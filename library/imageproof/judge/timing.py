@@ -10,12 +10,14 @@ import numpy as np
 
 from imageproof.base.dataset import Images, Predict
 from imageproof.base.errors import BusyError
+from imageproof.base.inference import affordable
 
 # A training time cannot be compared if other processes used this many of its cores or more.
 SHARED_CORES = 0.2
 
 REQUESTS = 50
-BATCH_IMAGES = 512
+BATCH_IMAGES, FEW_IMAGES = 512, 64  # few of a slow network
+FEW_REQUESTS = 5
 # A latency says nothing if requests waited for a processor for more than this share of their time.
 MOST_WAITED = 0.1
 TRIES = 3  # to measure it
@@ -27,13 +29,17 @@ def comparable_s(elapsed_s: float, shared_cores: float) -> float | None:
 
 
 def measure_latency(predict: Predict, images: Images) -> dict[str, float]:
-    """`p50_ms p95_ms` of one image (see `request_times`), and `images_per_s` in batches of 512."""
+    """`p50_ms p95_ms` of one image (see `request_times`), and `images_per_s` in batches of 512.
+
+    Of a network that takes over 2 ms for an image, in batches of 64.
+    """
     p50, p95, _ = request_times(predict, images)
-    batch = np.resize(images[:BATCH_IMAGES], (BATCH_IMAGES, *images.shape[1:]))
+    count = affordable(predict, images, BATCH_IMAGES, FEW_IMAGES)
+    batch = np.resize(images[:count], (count, *images.shape[1:]))
     predict(batch)
     # other work on the machine can only slow it
     fastest = min(repeat(partial(predict, batch), number=1, repeat=3))
-    return {"p50_ms": p50, "p95_ms": p95, "images_per_s": BATCH_IMAGES / fastest}
+    return {"p50_ms": p50, "p95_ms": p95, "images_per_s": count / fastest}
 
 
 class RequestTimes(NamedTuple):
@@ -45,19 +51,23 @@ class RequestTimes(NamedTuple):
 
 
 def request_times(
-    predict: Callable[[Images], object], images: Images, *, size: int = 1
+    predict: Callable[[Images], object],
+    images: Images,
+    *,
+    size: int = 1,
+    requests: int = REQUESTS,
 ) -> RequestTimes:
-    """The times of 50 calls with `size` images each, after warming up.
+    """The times of so many calls with `size` images each, after warming up.
 
     `predict` must compute in the thread that calls it. `images` uint8 (n, height, width), n at
     least 1, are repeated where they do not suffice.
     """
-    needed = images[: REQUESTS * size]  # `resize` would copy them all
-    requests = np.resize(needed, (REQUESTS, size, *images.shape[1:]))
-    for request in requests[:WARM_UP_CALLS]:
-        predict(request)
+    needed = images[: requests * size]  # `resize` would copy them all
+    batches = np.resize(needed, (requests, size, *images.shape[1:]))
+    for batch in batches[:WARM_UP_CALLS]:
+        predict(batch)
     start = thread_time()
-    seconds = [timeit(partial(predict, request), number=1) for request in requests]
+    seconds = [timeit(partial(predict, batch), number=1) for batch in batches]
     worked = thread_time() - start
     p50, p95 = 1000 * np.percentile(seconds, [50, 95])
     return RequestTimes(float(p50), float(p95), 1 - min(1.0, worked / sum(seconds)))
@@ -68,12 +78,15 @@ def latencies(
 ) -> dict[int, float]:
     """95th percentiles in ms, by the number of images in a request: 1 and 100.
 
-    BusyError if that of 1 is over the limit while others use the processors, three times.
+    Of a network that takes over 2 ms for an image, 5 requests of 100 are made. BusyError if that
+    of 1 is over the limit while others use the processors, three times.
     """
     for _ in range(TRIES):
         single = request_times(predict, images)
         if single.p95_ms <= limit_ms or single.waited <= MOST_WAITED:
-            return {1: single.p95_ms, 100: request_times(predict, images, size=100).p95_ms}
+            count = affordable(predict, images, REQUESTS, FEW_REQUESTS)
+            hundred = request_times(predict, images, size=100, requests=count)
+            return {1: single.p95_ms, 100: hundred.p95_ms}
     raise BusyError(
         "promote.max_latency_ms: not measured, as this machine is busy: an image took "
         f"{single.p95_ms:.1f} ms, {100 * single.waited:.0f} % of it without a processor; at most "

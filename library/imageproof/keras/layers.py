@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from imageproof.base.dataset import Shape
 
@@ -10,9 +10,32 @@ from imageproof.base.dataset import Shape
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Padding = Literal["valid", "same"]
+MAX_WEIGHT = 1_000_000  # of a class
 # Keras has no types, and is imported only when a model is built.
 Model = Any
 Layers = list[Any]
+
+
+def _weights(choice: object) -> object:
+    if choice in (None, "balanced"):
+        return choice
+    if isinstance(choice, dict):
+        # a search and DVC's `-S` turn the class numbers into text
+        weights = {str(label): weight for label, weight in choice.items()}
+        if all(label.isdecimal() and _is_weight(weight) for label, weight in weights.items()):
+            return {int(label): weight for label, weight in weights.items()}
+    raise ValueError(
+        "`balanced`, or a mapping from class numbers to weights above 0, at most "
+        f"{MAX_WEIGHT:,}, is allowed"
+    )
+
+
+def _is_weight(number: object) -> bool:
+    return type(number) in (int, float) and 0 < number <= MAX_WEIGHT  # type: ignore[operator]
+
+
+# `balanced`: all classes count alike; a class that the mapping leaves out weighs 1
+ClassWeights = Annotated[Any, BeforeValidator(_weights)]
 
 
 def raw_pixels(image_shape: Shape) -> Layers:

@@ -15,6 +15,7 @@ from imageproof.base.dataset import EVALUATED, Dataset, Matrix, Split, save_arra
 from imageproof.base.files import md5, replacing, write_json
 from imageproof.dvc.stage_command import run_stage
 from imageproof.dvc.stage_inputs import check_inputs
+from imageproof.features.predict import cached_predict
 from imageproof.judge import caret, confidence, confusion, scores, slices
 from imageproof.judge import disturbances as behaviour
 from imageproof.judge.confusion_csv import write_matrix
@@ -26,6 +27,9 @@ from imageproof.report.plots import images
 from imageproof.report.plots import model as plots
 from imageproof.report.plots.theme import save
 
+MISTAKES = 24, 6  # pictures; fewer of a slow network, which is asked 170 times for each
+FEW_DISTURBED = 250  # images of a slow network
+
 
 def main(model: str) -> None:
     """Write artifacts/evaluate/<model>/ and upload it to the model's MLflow run."""
@@ -34,17 +38,20 @@ def main(model: str) -> None:
     stored = {n: WORKSPACE.read_split(n, classes=len(names)) for n in EVALUATED}
     splits = {name: split.data for name, split in stored.items()}
     network, outputs = WORKSPACE.trained(model).model, WORKSPACE.evaluated(model)
-    predict = inference.load(network, threads=params.train.threads).predict
-    probabilities = {name: predict(data.images) for name, data in splits.items()}
+    threads = params.train.threads
+    predict = inference.load(network, threads=threads).predict
+    predict_known = cached_predict(network, threads=threads)
+    probabilities = {name: predict_known(data.images) for name, data in splits.items()}
     save_arrays(outputs.predictions, probabilities)
     with ThreadPoolExecutor(1) as beside:  # the network answers without Python's lock
         test, clean = splits["test"], probabilities["test"]
+        many = params.behaviour.images
         disturbed = beside.submit(
             behaviour.accuracy_under,
             predict,
             test,
             behaviour.disturbances(params.behaviour),
-            images=params.behaviour.images,
+            images=inference.affordable(predict, test.images, many, min(many, FEW_DISTURBED)),
             clean=clean,
         )
         matrices = write_figures(outputs, splits, probabilities, names=names)
@@ -56,7 +63,9 @@ def main(model: str) -> None:
         by_confidence = {name: scores.reliability(*each) for name, each in answered.items()}
         write_by_split(outputs.reliability, by_confidence)
         write_slices(model, stored, probabilities)
-        mistakes = scores.most_confident_mistakes(test, clean, limit=24)
+        mistakes = scores.most_confident_mistakes(
+            test, clean, limit=inference.affordable(predict, test.images, *MISTAKES)
+        )
         what, rows = WORKSPACE.names_of(stored["test"].rows[mistakes.rows])
         mistakes = mistakes._replace(rows=np.array(rows))
         heat = occlusion(predict, mistakes.images, mistakes.prediction, mistakes.truth)

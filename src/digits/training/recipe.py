@@ -1,12 +1,12 @@
 """A training recipe: the blocks of `train.<model>` in params.yaml, and what each may hold."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import BaseModel, Field, SerializeAsAny, model_validator
 
 from imageproof.base.files import StrictModel
-from imageproof.keras.layers import Count
+from imageproof.keras.layers import ClassWeights, Count
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -15,7 +15,6 @@ Monitor = Literal["val_loss", "val_accuracy", "loss", "accuracy"]
 
 # Recipes count pixels on images of this side; on others they are scaled to the same share.
 SIDE = 28
-MAX_WEIGHT = 1_000_000  # of a class
 
 
 class OptimizerParams(StrictModel):
@@ -90,28 +89,6 @@ class EarlyStoppingParams(StrictModel):
     min_delta: Annotated[float, Field(ge=0)] = Field(
         default=0.0, description="less is no improvement"
     )
-
-
-def _weights(choice: object) -> object:
-    if choice in (None, "balanced"):
-        return choice
-    if isinstance(choice, dict):
-        # a search and DVC's `-S` turn the class numbers into text
-        weights = {str(label): weight for label, weight in choice.items()}
-        if all(label.isdecimal() and _is_weight(weight) for label, weight in weights.items()):
-            return {int(label): weight for label, weight in weights.items()}
-    raise ValueError(
-        "`balanced`, or a mapping from class numbers to weights above 0, at most "
-        f"{MAX_WEIGHT:,}, is allowed"
-    )
-
-
-def _is_weight(number: object) -> bool:
-    return type(number) in (int, float) and 0 < number <= MAX_WEIGHT  # type: ignore[operator]
-
-
-# `balanced`: all classes count alike; a class that the mapping leaves out weighs 1
-ClassWeights = Annotated[Any, BeforeValidator(_weights)]
 
 
 class FitParams(StrictModel):

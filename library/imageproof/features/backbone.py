@@ -1,0 +1,129 @@
+"""A backbone: an ONNX file that turns colour images into features, in one form.
+
+`images` uint8 (n, side, side, 3) with values 0…255 → `features` float32 (n, k); what scales the
+values is part of the graph. `digits backbone` brings another network into this form.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto
+
+from imageproof.base import inference
+from imageproof.base.dataset import Images
+from imageproof.base.errors import AnswersError, DataError
+from imageproof.base.files import md5, parsing, read_yaml
+from imageproof.base.inference import FEATURES, IMAGES, Features, open_session
+from imageproof.base.text import one_line
+
+FOLDER = Path("backbones")
+OPSET = 18  # the first whose Resize has `antialias`
+MAX_SIDE = 1024  # pixels
+
+
+class Backbone(NamedTuple):
+    """A backbone that was read and checked; it takes images of side × side pixels."""
+
+    name: str
+    model: ModelProto
+    side: int
+
+
+def backbone_path(name: str) -> Path:
+    return FOLDER / f"{name}.onnx"
+
+
+def load_backbone(name: str) -> Backbone:
+    """Read `backbones/NAME.onnx`; a DataError if it is missing, of another form, or changed.
+
+    DVC's file beside it says which bytes it must have.
+    """
+    path = backbone_path(name)
+    if not path.exists():
+        raise DataError(f"{path}: not found; `dvc pull {path}` fetches it")
+    pointer = path.with_name(f"{path.name}.dvc")
+    if pointer.exists() and read_yaml(pointer)["outs"][0]["md5"] != md5(path):
+        raise DataError(
+            f"{path}: is not the file that {pointer.name} records; "
+            f"`dvc checkout {path}` brings that one, `dvc add {path}` records this one"
+        )
+    model = read_network(path)
+    return Backbone(name, model, check_form(model, path))
+
+
+def read_network(path: Path) -> ModelProto:
+    """An ONNX model with all its weights; a DataError if it is damaged, too large, or has
+    operators or weights from elsewhere.
+    """
+    with parsing("ONNX model", path):
+        if (size := path.stat().st_size) > inference.MAX_BYTES:
+            allowed = f"at most {inference.MAX_BYTES:,} are allowed"
+            raise DataError(f"{path}: has {size:,} bytes; {allowed}")
+        model = onnx.load(path, load_external_data=False)
+        tensors = model.graph.initializer
+        if any(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors):
+            hint = "`onnx.save(model, path, save_as_external_data=False)` puts them into it"
+            raise DataError(f"{path}: has weights in other files; {hint}")
+        foreign = {node.domain for node in model.graph.node} - {"", "ai.onnx"}
+        if foreign or model.functions:
+            domains = ", ".join(sorted(foreign)) or "functions of its own"
+            raise DataError(f"{path}: has operators of {domains}; only ONNX's own are allowed")
+        onnx.checker.check_model(model)
+    return model
+
+
+def check_form(model: ModelProto, path: Path) -> int:
+    """The side of the images that this backbone takes; a DataError if it is no backbone."""
+    session = open_session(path, model.SerializeToString())
+    ends = [*session.get_inputs(), *session.get_outputs()]
+    match [(end.name, end.type, end.shape) for end in ends]:
+        case [
+            (inference.IMAGES, "tensor(uint8)", [str() | None, int(side), int(width), 3]),
+            (inference.FEATURES, "tensor(float)", [str() | None, int()]),
+        ] if side == width <= MAX_SIDE:
+            check_answers(model, path, side)
+            return side
+        case form:
+            raise DataError(
+                f"{path}: is from and to {form}; a backbone has one input {IMAGES} uint8 "
+                f"(n, side, side, 3), and one output {FEATURES} float32 (n, k), with n free; the "
+                "command `backbone` brings another network into this form"
+            )
+
+
+def check_answers(model: ModelProto, path: Path, side: int) -> None:
+    """A DataError if features are not finite, or an image's depend on the images beside it."""
+    ask = Extractor(model, path)
+    rows = np.random.default_rng(0).integers(256, size=(3, side, side, 3), dtype=np.uint8)
+    rows[1] = 0
+    rows[2] = 255
+    try:
+        batch = ask(rows)
+        single = np.concatenate([ask(rows[row : row + 1]) for row in range(len(rows))])
+    except Exception as error:  # of ONNX Runtime, as for a fixed batch
+        raise DataError(f"{path}: gives no features ({one_line(error, width=200)})") from None
+    if not np.isfinite(batch).all():
+        raise DataError(f"{path}: its features of black, white or random pixels are not finite")
+    if batch.shape != single.shape or not np.allclose(batch, single, rtol=1e-4, atol=1e-4):
+        raise DataError(f"{path}: an image gets other features alone than in a batch")
+
+
+class Extractor:
+    """Asks a graph of `features`, uint8 (n, *shape) to float32 (n, k), all at once."""
+
+    def __init__(self, model: ModelProto, path: Path) -> None:
+        self._session = open_session(path, model.SerializeToString())
+
+    def raw(self, images: Images) -> Features:
+        """What the graph answers, whatever its shape is."""
+        values: Features
+        [values] = self._session.run([FEATURES], {IMAGES: images})
+        return values
+
+    def __call__(self, images: Images) -> Features:
+        values = self.raw(images)
+        if values.ndim != 2 or len(values) != len(images):
+            raise AnswersError(f"{len(images)} images get features of the shape {values.shape}")
+        return values

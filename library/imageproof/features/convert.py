@@ -1,0 +1,201 @@
+"""Brings an ONNX network of another library into the form of a backbone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, compose, helper, numpy_helper
+
+from imageproof.base.errors import DataError, UsageError
+from imageproof.base.files import replacing
+from imageproof.base.inference import FEATURES, IMAGES
+from imageproof.base.text import one_line
+from imageproof.features.backbone import (
+    OPSET,
+    Extractor,
+    backbone_path,
+    check_form,
+    read_network,
+)
+
+PREFIX = "network/"
+CHANNELS_FIRST = (2, 3)  # the axes of height and width in (n, 3, height, width)
+CHANNELS_LAST = (1, 2)
+
+
+class Form(NamedTuple):
+    """What a network takes and gives: images of side × side pixels whose values, 0…1, are
+    `(value - mean) / std` per channel; its tensor `output`, or its only output, with `pool` the
+    mean over height and width.
+    """
+
+    side: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    output: str | None
+    pool: bool
+
+
+def per_channel(option: str, text: str) -> list[float]:
+    """One number for all channels, or one for each, as the option got them; else a UsageError."""
+    try:
+        numbers = [float(number) for number in text.split(",")]
+    except ValueError:
+        numbers = []
+    finite = [number for number in numbers if 0 <= number <= 1 and (number or option != "--std")]
+    if len(numbers) not in (1, 3) or finite != numbers:
+        raise UsageError(f"{option} {text}: one number of 0…1 is needed, or three as 0.5,0.4,0.4")
+    return numbers
+
+
+def write_backbone(path: Path, form: Form) -> Path:
+    """Write backbones/NAME.onnx of the network in this file; returns its path.
+
+    A DataError if the network is damaged, or has another form.
+    """
+    model = converted(path, form)
+    target = backbone_path(path.stem)
+    side = check_form(model, path)
+    if side != form.side:
+        raise DataError(f"{path}: takes images of {side} pixels, --side is {form.side}")
+    target.parent.mkdir(exist_ok=True)
+    with replacing(target) as temporary:
+        onnx.save(model, temporary)
+    return target
+
+
+def converted(path: Path, form: Form) -> ModelProto:
+    """The network between images uint8 (n, side, side, 3) and features float32 (n, k)."""
+    model = _with_opset(read_network(path), path)
+    axes = _image_axes(model, path, form.side)
+    tensor = _chosen_output(model, path, form)
+    for node in model.graph.node:
+        node.ClearField("doc_string")  # PyTorch writes the path of its code into it
+    network = compose.add_prefix(model, PREFIX)
+    taken = _network_input(network)
+    nodes = [
+        *_scaling(axes, taken),
+        *network.graph.node,
+        *_pooling(PREFIX + tensor, axes, form),
+    ]
+    constants = [*network.graph.initializer, *_constants(form, axes)]
+    shape: list[str | int | None] = ["n", form.side, form.side, 3]
+    graph = helper.make_graph(
+        nodes,
+        "backbone",
+        [helper.make_tensor_value_info(IMAGES, TensorProto.UINT8, shape)],
+        [helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, None)],
+        constants,
+    )
+    whole = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+    width = _feature_width(whole, path, form)
+    whole.graph.output[0].CopyFrom(
+        helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, ["n", width])
+    )
+    return whole
+
+
+def _with_opset(model: ModelProto, path: Path) -> ModelProto:
+    """The model in a version of ONNX's operators that can resize images for it."""
+    if model.opset_import[0].version >= OPSET:
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, OPSET)
+    except Exception as error:  # of its C++ part
+        reason = one_line(error, width=200)
+        raise DataError(
+            f"{path}: cannot be brought from opset {model.opset_import[0].version} to {OPSET} "
+            f"({reason}); export it with opset {OPSET}"
+        ) from None
+
+
+def _network_input(model: ModelProto) -> str:
+    name: str
+    weights = {tensor.name for tensor in model.graph.initializer}
+    [name] = [value.name for value in model.graph.input if value.name not in weights]
+    return name
+
+
+def _image_axes(model: ModelProto, path: Path, side: int) -> tuple[int, int]:
+    """The axes of height and width of the network's one input; a DataError if it has another."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        raise DataError(f"{path}: has {len(inputs)} inputs; a backbone has one, the images")
+    tensor = inputs[0].type.tensor_type
+    dims = [dim.dim_value or None for dim in tensor.shape.dim]
+    if dims and dims[0]:
+        raise DataError(f"{path}: takes {dims[0]} images at a time; export it with a free batch")
+    sides = (None, side)
+    match dims:
+        case [None, 3, height, width] if height in sides and width in sides:
+            axes = CHANNELS_FIRST
+        case [None, height, width, 3] if height in sides and width in sides:
+            axes = CHANNELS_LAST
+        case _:
+            raise DataError(
+                f"{path}: takes {dims}; (n, 3, {side}, {side}) or (n, {side}, {side}, 3) of "
+                "float32 is needed, where --side says the pixels"
+            )
+    if tensor.elem_type != TensorProto.FLOAT:
+        kind = TensorProto.DataType.Name(tensor.elem_type).lower()
+        raise DataError(f"{path}: takes values of the type {kind}; float32 is needed")
+    return axes
+
+
+def _chosen_output(model: ModelProto, path: Path, form: Form) -> str:
+    outputs = [value.name for value in model.graph.output]
+    if form.output is None and len(outputs) != 1:
+        raise DataError(f"{path}: has the outputs {', '.join(outputs)}; choose one by --output")
+    name = form.output or outputs[0]
+    if not any(name in node.output for node in model.graph.node):
+        raise DataError(f"{path}: has no tensor {name!r}; its outputs are {', '.join(outputs)}")
+    return name
+
+
+def _scaling(axes: tuple[int, int], target: str) -> list[NodeProto]:
+    """From bytes to the values that the network was trained on."""
+    nodes = [
+        helper.make_node("Cast", [IMAGES], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["float", "mean"], ["centred"]),
+    ]
+    if axes == CHANNELS_LAST:
+        return [*nodes, helper.make_node("Div", ["centred", "std"], [target])]
+    return [
+        *nodes,
+        helper.make_node("Div", ["centred", "std"], ["scaled"]),
+        helper.make_node("Transpose", ["scaled"], [target], perm=[0, 3, 1, 2]),
+    ]
+
+
+def _pooling(tensor: str, axes: tuple[int, int], form: Form) -> list[NodeProto]:
+    if form.pool:
+        return [helper.make_node("ReduceMean", [tensor, "axes"], [FEATURES], keepdims=0)]
+    return [helper.make_node("Identity", [tensor], [FEATURES])]
+
+
+def _constants(form: Form, axes: tuple[int, int]) -> list[TensorProto]:
+    values: dict[str, np.ndarray] = {
+        "mean": 255 * np.array(form.mean, np.float32),
+        "std": 255 * np.array(form.std, np.float32),
+    }
+    if form.pool:
+        values["axes"] = np.array(axes, np.int64)
+    return [numpy_helper.from_array(value, name) for name, value in values.items()]
+
+
+def _feature_width(model: ModelProto, path: Path, form: Form) -> int:
+    """The features of one black image are counted; a DataError if they are no vector."""
+    black = np.zeros((1, form.side, form.side, 3), np.uint8)
+    try:
+        shape = Extractor(model, path).raw(black).shape
+    except Exception as error:  # of ONNX Runtime
+        raise DataError(f"{path}: gives no features ({one_line(error, width=200)})") from None
+    if len(shape) == 4 and not form.pool:
+        hint = "--pool takes the mean over height and width"
+        raise DataError(f"{path}: gives {shape[1:]} per image; {hint}")
+    if len(shape) != 2:
+        raise DataError(f"{path}: gives features of the shape {shape}; (n, k) is needed")
+    return int(shape[1])

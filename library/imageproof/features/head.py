@@ -1,0 +1,135 @@
+"""The head: scikit-learn's logistic regression on standardized features."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageproof.base.dataset import Labels, Probabilities, Rows
+from imageproof.base.inference import Features
+from imageproof.features.graph import Head
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+ClassWeights = Mapping[int, float] | str | None  # as scikit-learn takes them
+MAX_ITERATIONS = 1000
+SMALLEST = 1e-7  # of a probability, in the log loss
+ABSENT = -1e4  # the logit of a class without rows: its probability is 0
+
+
+class Rowset(NamedTuple):
+    """Training rows: features float32 (views, n, k) of each view of the images, labels, groups.
+
+    The first view is the image as it is. `groups` int64 (n,): rows of one stay in one fold.
+    """
+
+    views: NDArray[np.float32]
+    labels: Labels
+    groups: Rows
+
+    def take(self, rows: Rows) -> "Rowset":
+        return Rowset(self.views[:, rows], self.labels[rows], self.groups[rows])
+
+
+class Settings(NamedTuple):
+    """How a head is fitted: for `classes` classes, with these weights, by a seed."""
+
+    classes: int
+    class_weights: ClassWeights
+    seed: int
+
+
+def fit_head(rows: Rowset, c: float, settings: Settings) -> Head:
+    """The head for this inverse strength of regularization, as scikit-learn counts it."""
+    [head] = _fit_all(rows, [c], settings)
+    return head
+
+
+def predict(head: Head, features: Features) -> Probabilities:
+    """Probabilities float32 (n, classes), as the ONNX model computes them but for rounding."""
+    from scipy.special import softmax
+
+    logits = features @ head.weights + head.bias
+    probabilities: Probabilities = softmax(logits, axis=1).astype(np.float32)
+    return probabilities
+
+
+class Choice(NamedTuple):
+    """The chosen C, and of each C the mean and the standard error of the folds' log loss."""
+
+    c: float
+    losses: dict[float, tuple[float, float]]
+
+
+def choose_c(rows: Rowset, values: Sequence[float], settings: Settings, *, folds: int) -> Choice:
+    """The smallest C whose log loss is within one standard error of the best (Breiman 1984).
+
+    Rows of one group are in one fold. With one value there is nothing to choose.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    values = sorted(values)
+    if len(values) == 1 or len({*rows.groups.tolist()}) < folds:
+        return Choice(values[0], {})
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=settings.seed)
+    losses = []
+    with warnings.catch_warnings(category=UserWarning, action="ignore"):  # of classes of few rows
+        pairs = [*splitter.split(rows.labels, rows.labels, rows.groups)]
+    for train, held_out in pairs:
+        heads = _fit_all(rows.take(train), values, settings)
+        features = rows.views[0][held_out]
+        losses.append([log_loss(predict(h, features), rows.labels[held_out]) for h in heads])
+    means = np.mean(losses, axis=0)
+    errors = np.std(losses, axis=0, ddof=1) / np.sqrt(len(losses))
+    best = int(np.argmin(means))
+    within = means <= means[best] + errors[best]
+    table = {c: (float(m), float(e)) for c, m, e in zip(values, means, errors, strict=True)}
+    return Choice(values[int(np.argmax(within))], table)
+
+
+def log_loss(probabilities: Probabilities, labels: Labels) -> float:
+    truth = probabilities[np.arange(len(labels)), labels]
+    return float(-np.mean(np.log(np.maximum(truth, SMALLEST))))
+
+
+def _fit_all(rows: Rowset, values: Sequence[float], settings: Settings) -> list[Head]:
+    """One head for each C, ascending; each begins where the one before it ended."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    features = np.concatenate([*rows.views])
+    labels = np.tile(rows.labels, len(rows.views))
+    scaler = StandardScaler(copy=False).fit(features)
+    scaled = scaler.transform(features)
+    model = LogisticRegression(
+        class_weight=settings.class_weights,
+        max_iter=MAX_ITERATIONS,
+        warm_start=True,
+    )
+    heads = []
+    for c in values:
+        model.set_params(C=c)
+        with warnings.catch_warnings(category=ConvergenceWarning, action="ignore"):
+            model.fit(scaled, labels)
+        heads.append(_folded(model, scaler, settings.classes))
+    return heads
+
+
+def _folded(model: "LogisticRegression", scaler: "StandardScaler", classes: int) -> Head:
+    """The classifier with the scaler within its weights; a class without rows gets no chance."""
+    weights = np.zeros((len(scaler.scale_), classes))
+    bias = np.full(classes, ABSENT)
+    coefficients = model.coef_.astype(np.float64)
+    intercepts = model.intercept_.astype(np.float64)
+    if len(model.classes_) == 2:  # scikit-learn keeps the logit of the second class alone
+        coefficients = np.stack([np.zeros_like(coefficients[0]), coefficients[0]])
+        intercepts = np.array([0.0, intercepts[0]])
+    scaled = coefficients / scaler.scale_
+    weights[:, model.classes_] = scaled.T
+    bias[model.classes_] = intercepts - scaled @ scaler.mean_
+    return Head(weights, bias)

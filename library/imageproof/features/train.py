@@ -1,0 +1,119 @@
+"""A linear classifier of a backbone's features, fitted on images: what a project calls."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from onnx import ModelProto
+
+from imageproof.base.dataset import Dataset, Images, Labels, Rows, fingerprints
+from imageproof.base.errors import DataError
+from imageproof.base.inference import Features
+from imageproof.features import graph
+from imageproof.features.backbone import load_backbone
+from imageproof.features.cache import FeatureCache
+from imageproof.features.head import (
+    Choice,
+    ClassWeights,
+    Rowset,
+    Settings,
+    choose_c,
+    fit_head,
+    log_loss,
+)
+from imageproof.features.head import predict as predict_head
+
+FOLDS = 5  # of the training rows, by which C is chosen
+
+
+class Fitted(NamedTuple):
+    """A fitted classifier; `metrics` are as Keras names them, `summary` is a line for people."""
+
+    features: ModelProto
+    head: graph.Head
+    backbone: str
+    choice: Choice
+    metrics: dict[str, float]
+
+    def network(self, *, temperature: float) -> ModelProto:
+        """The ONNX model from packed images to probabilities."""
+        return graph.classifier(
+            self.features, self.head, temperature=temperature, name=self.backbone
+        )
+
+    @property
+    def parameters(self) -> int:
+        """Numbers of the head; those of the backbone were not trained."""
+        return self.head.weights.size + self.head.bias.size
+
+
+def fit_features(
+    data: Dataset,
+    validation: Dataset,
+    *,
+    backbone: str,
+    c_values: Sequence[float],
+    mirror: bool,
+    class_weights: ClassWeights,
+    classes: int,
+    seed: int,
+    threads: int,
+) -> Fitted:
+    """Ask `backbones/BACKBONE.onnx` for the features of all images, and fit a head to them.
+
+    C is chosen by folds within the training rows, the `validation` rows are only measured. With
+    `mirror` each image counts twice, as it is and mirrored. Raises as `load_backbone`, and a
+    DataError if a class has no training row.
+    """
+    from threadpoolctl import threadpool_limits
+
+    check_classes(data.labels, classes)
+    body = graph.feature_graph(load_backbone(backbone), data.images.shape[1:])
+    cache = FeatureCache(body, data.images.shape[1:], threads=threads)
+    images = {"train": data.images, "validation": validation.images}
+    if mirror:
+        images["mirrored"] = data.images[:, :, ::-1]
+    features = {}
+    computed = 0
+    for part, rows in images.items():
+        cached = cache.features(rows, label=f"features of {part} images")
+        features[part] = cached.features
+        computed += cached.computed
+    print(f"{backbone}: asked for {computed:,} images, {sum(map(len, images.values())):,} known")
+    views = [features[part] for part in ("train", "mirrored") if part in features]
+    groups = copies(data.images) if data.groups is None else data.groups
+    rowset = Rowset(np.stack(views), data.labels, groups)
+    settings = Settings(classes, class_weights, seed)
+    with threadpool_limits(threads):
+        choice = choose_c(rowset, c_values, settings, folds=FOLDS)
+        head = fit_head(rowset, choice.c, settings)
+    metrics: dict[str, float] = {}
+    for prefix, part, split in (("", "train", data), ("val_", "validation", validation)):
+        metrics |= _measured(prefix, head, features[part], split.labels)
+    return Fitted(body, head, backbone, choice, metrics)
+
+
+def check_classes(labels: Labels, classes: int) -> None:
+    """A DataError if a class has no row to train on."""
+    counts = np.bincount(labels, minlength=classes)
+    if absent := np.flatnonzero(counts == 0).tolist():
+        raise DataError(
+            f"artifacts/split/train.npz: class {absent[0]} has no training row; add pictures of "
+            "it, or lower data.classes"
+        )
+
+
+def copies(images: Images) -> Rows:
+    """A number per row, int64 (n,), equal where the pixels are."""
+    return np.unique(fingerprints(images), return_inverse=True)[1]
+
+
+def _measured(
+    prefix: str, head: graph.Head, features: Features, labels: Labels
+) -> dict[str, float]:
+    probabilities = predict_head(head, features)
+    hits = probabilities.argmax(axis=1) == labels
+    return {
+        f"{prefix}loss": log_loss(probabilities, labels),
+        f"{prefix}accuracy": float(hits.mean()),
+    }

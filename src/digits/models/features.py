@@ -1,0 +1,54 @@
+"""`features`: a frozen backbone, asked once per image, and a linear classifier; for photographs."""
+
+from typing import Annotated, Any
+
+from onnx import ModelProto
+from pydantic import Field
+
+from imageproof.base.dataset import Dataset, Shape
+from imageproof.base.files import StrictModel
+from imageproof.keras.layers import ClassWeights
+
+Strength = Annotated[float, Field(gt=0, le=1_000_000)]
+
+
+class Recipe(StrictModel):
+    """`train.features` in params.yaml."""
+
+    backbone: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+    mirror: bool
+    c: Annotated[list[Strength], Field(min_length=1)]
+    class_weights: ClassWeights = None
+
+
+def fit(
+    recipe: Recipe,
+    data: Dataset,
+    validation: Dataset,
+    *,
+    classes: int,
+    seed: int,
+    threads: int,
+    on_epoch: Any,
+    **_: Any,
+) -> tuple[Any, int]:
+    from imageproof.features.train import fit_features
+
+    fitted = fit_features(
+        data,
+        validation,
+        backbone=recipe.backbone,
+        c_values=recipe.c,
+        mirror=recipe.mirror,
+        class_weights=recipe.class_weights,
+        classes=classes,
+        seed=seed,
+        threads=threads,
+    )
+    on_epoch(fitted.metrics)
+    return fitted, fitted.parameters
+
+
+def network(fitted: Any, _shape: Shape, *, temperature: float) -> ModelProto:
+    model: ModelProto = fitted.network(temperature=temperature)
+    return model
