@@ -32,7 +32,6 @@ PARTS: dict[str, tuple[Measure, Section]] = {
     "best": (partial(trainings.measure_trainings, seeds=trainings.BEST), trainings.best_section),
     "peers": (peers.measure_mlp, peers.section),
     "peers-cnn": (peers.measure_cnn, peers.section),
-    "seconds": (trainings.measure_seconds, trainings.seconds_section),
     "step": (step.measure_step, step.step_section),
     "pipeline": (pipeline.measure_pipeline, pipeline.pipeline_section),
     "flow": (pipeline.measure_flow, pipeline.flow_section),

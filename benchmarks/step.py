@@ -38,21 +38,21 @@ from imageproof.artifacts import WORKSPACE
 from digits.models import model_file
 from digits.params import load
 from digits.training import keras_model
-from imageproof.keras.clock import Clock
+from imageproof.keras.cost import TrainingCost
 
 model, folder = sys.argv[1:]
 params, processor_s = load(), []
 
 def on_epoch(epoch, metrics):
-    processor_s.append(clock.spent["user_s"] + clock.spent["system_s"])
+    processor_s.append(cost.spent["user_s"] + cost.spent["system_s"])
     if epoch:
         stop()
     else:
         start(folder)
 
-clock = Clock(on_epoch)
+cost = TrainingCost(on_epoch)
 data = [WORKSPACE.read_split(name).data for name in ("train", "validation")]
-of_run = {"classes": params.data.classes, "seed": params.seed, "clock": clock}
+of_run = {"classes": params.data.classes, "seed": params.seed, "cost": cost}
 keras_model.train(model_file(model), params.recipe(model), *data, **of_run)
 seconds = Counter()
 for plane in XSpace.FromString(next(Path(folder).rglob("*.xplane.pb")).read_bytes()).planes:

@@ -1,10 +1,7 @@
-"""Trainings: every model over seeds, and where the seconds go."""
+"""Trainings: every model over seeds."""
 
-import json
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from statistics import median, stdev
 from typing import Any
 
@@ -21,17 +18,6 @@ PASSES = 3
 IMAGES = 48_000
 
 EXAMPLES = {"sprint", "best"}  # of examples/models
-
-MODELS = ("mlp", "compact")
-STAGE = """
-import json, sys, time
-marks = {"start": time.perf_counter()}
-from imageproof.system import process
-process.set_environment()
-from digits.stages import train
-marks |= train.main(sys.argv[1])
-print(json.dumps(marks))
-"""
 
 
 def measure_trainings(
@@ -84,18 +70,6 @@ def seconds_to(goal: float, trainings: Sequence[Training]) -> dict[str, Any]:
     return {"reached": len(seconds), "median_s": median(seconds) if seconds else None}
 
 
-def measure_seconds(workspace: Workspace) -> Iterator[dict[str, Any]]:
-    """Seconds of each part of one training, as the stage itself marks their ends."""
-    workspace.split()
-    parts = {}
-    for model in MODELS:
-        timed = workspace.run(sys.executable, "-c", STAGE, model)
-        marks: dict[str, float] = json.loads(timed.printed.splitlines()[-1])
-        seconds = {name: marks[name] - marks[before] for before, name in pairwise(marks)}
-        parts[model] = {**seconds, "exit": timed.wall_s - sum(seconds.values())}
-    yield parts
-
-
 def trainings_section(part: dict[str, Any]) -> str:
     return f"""## Trainings
 
@@ -135,12 +109,6 @@ def _models_table(rows: dict[str, Any]) -> str:
         for name, row in rows.items()
     ]
     return table(head, body)
-
-
-def seconds_section(part: dict[str, Any]) -> str:
-    names = list(next(iter(part.values())))
-    body = [[model, *(f"{row[name]:.2f}" for name in names)] for model, row in part.items()]
-    return f"## Where the seconds of a training go\n\n{table(['model', *names], body)}"
 
 
 def _reached(goal: dict[str, Any], seeds: int) -> str:

@@ -118,9 +118,9 @@ def _train(trial: optuna.Trial, settings: dict[str, Any]) -> float:
         tags={"model": model}
         | provenance.tags(stage=f"sweep@{model}", split=WORKSPACE.split("train")),
     ) as run:
-        clock, *_ = stage.fit(checked, model, data, validation, run, Checkpoint())
-    kept = checked.recipe(model).fit.kept_epoch(clock.history)
-    return float(clock.history[kept]["val_accuracy"])
+        cost, *_ = stage.fit(checked, model, data, validation, run, Checkpoint())
+    kept = checked.recipe(model).fit.kept_epoch(cost.history)
+    return float(cost.history[kept]["val_accuracy"])
 
 
 if __name__ == "__main__":

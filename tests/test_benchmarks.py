@@ -113,18 +113,6 @@ def test_the_operations_of_a_fit_are_counted(tmp_path, tensorflow):
     assert 2 * 64 * 10 <= operations < 3 * 64 * 10
 
 
-@pytest.mark.usefixtures("tensorflow", "project")
-def test_the_train_stage_marks_when_each_part_ended():
-    from digits.stages import train
-
-    marks = train.main("mlp")
-    assert list(marks) == [
-        *("data", "imports", "start run", "build", "first epoch", "further epochs"),
-        *("export", "log model"),
-    ]
-    assert sorted(marks.values()) == list(marks.values())
-
-
 @pytest.fixture
 def server():
     """A port that answers with the status and class of the request's path, as `/200/1`."""

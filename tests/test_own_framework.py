@@ -19,7 +19,7 @@ from imageproof import Dataset, ImageproofError, UsageError, promote_training, s
 from imageproof.answer.monitor import monitor
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import read_json
-from imageproof.keras.clock import Clock
+from imageproof.keras.cost import TrainingCost
 from imageproof.keras.temperature import write_calibrated
 from imageproof.serve.model import load
 
@@ -61,7 +61,7 @@ def test_page_lists_what_its_author_writes() -> None:
 def test_own_model_is_checked(own: None, digits_8x8: Dataset) -> None:
     wrong = partial(params.check, support.changed(CHANGES | {"train.means": {"scale": "x"}}))
     assert "train.means.scale" in finding(UsageError, wrong)
-    silent = partial(Clock(print).timing, images=1, threads=1)
+    silent = partial(TrainingCost(print).timing, images=1, threads=1)
     assert finding(ImageproofError, silent).endswith("never called on_epoch; once is enough")
     zeros, outputs = np.zeros((64, 10), np.float32), WORKSPACE.trained("logits")
     logits = support.linear_model(zeros, zeros[0], (8, 8), "Relu")

@@ -22,7 +22,8 @@ def trainer(settings: Params, model: str) -> "Ask":
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of the graph of each fold
     with quiet_tensorflow(settings.train.threads):
         from digits.training import keras_model
-        from imageproof.keras import clock, export
+        from imageproof.keras import export
+        from imageproof.keras.cost import TrainingCost
 
     def ask(data: Dataset, held_out: Dataset) -> Probabilities:
         network, _ = keras_model.train(
@@ -30,7 +31,7 @@ def trainer(settings: Params, model: str) -> "Ask":
             recipe,
             data,
             held_out,
-            clock=clock.Clock(lambda *_: None),
+            cost=TrainingCost(lambda *_: None),
             **settings.common_settings(),
         )
         return export.calibrate(network, held_out).validation

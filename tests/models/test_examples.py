@@ -69,10 +69,10 @@ def test_example_has_its_size(name: str) -> None:
 
 def fit(data: Dataset, name: str, params: Params, rows: Rows) -> Any:
     from digits.training.keras_model import train
-    from imageproof.keras.clock import Clock
+    from imageproof.keras.cost import TrainingCost
 
     parts = data.take(rows), data.take(np.arange(1000, 1100))
-    settings: Any = {"classes": 10, "seed": 42, "clock": Clock(lambda *_: None)}
+    settings: Any = {"classes": 10, "seed": 42, "cost": TrainingCost(lambda *_: None)}
     model, _ = train(model_file(name), params.recipe(name), *parts, **settings)
     return model
 

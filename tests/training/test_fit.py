@@ -42,16 +42,16 @@ def fit(
     **changes: Any,
 ) -> Any:
     from digits.training.keras_model import train
-    from imageproof.keras.clock import Clock
+    from imageproof.keras.cost import TrainingCost
 
-    clock = Clock(changes.pop("on_epoch", lambda *_: None))
+    cost = TrainingCost(changes.pop("on_epoch", lambda *_: None))
     own = {name: changes.pop(name) for name in ("adapt", "unfreeze") if name in changes}
     file = SimpleNamespace(build=build, **own) if build else model_file(model)
     given = changes.pop("recipe", recipe(model)), data.take(rows), data.take(validation_rows)
-    arguments = {"classes": 10, "seed": 42, "clock": clock} | changes
+    arguments = {"classes": 10, "seed": 42, "cost": cost} | changes
     final, _ = train(file, *given, **arguments)
-    timing = clock.timing(images=len(rows), threads=2)
-    return SimpleNamespace(model=final, history=clock.history, timing=timing, marks=clock.marks)
+    timing = cost.timing(images=len(rows), threads=2)
+    return SimpleNamespace(model=final, history=cost.history, timing=timing)
 
 
 def fingerprint(model: Any) -> str:
@@ -216,24 +216,21 @@ def test_what_the_fit_cost_is_measured(trained: Trained) -> None:
     assert timing["system_s"] >= 0
     assert 0 < timing["epoch_s"] <= timing["elapsed_s"]
     assert timing["samples_per_s"] == pytest.approx(2 * 250 / timing["elapsed_s"])
-    marks = trained[0].marks
-    assert list(marks) == ["build", "first epoch", "further epochs"]
-    assert sorted(marks, key=marks.__getitem__) == list(marks)
 
 
 @pytest.mark.parametrize("spare", [0, 1])
 def test_cores_are_shared_where_others_use_more_than_the_training_leaves(
     monkeypatch: pytest.MonkeyPatch, spare: int
 ) -> None:
-    from imageproof.keras.clock import Clock
+    from imageproof.keras.cost import TrainingCost
 
     monkeypatch.setattr(os, "cpu_count", lambda: 2 + spare)
-    clock = Clock(lambda *_: None)
+    cost = TrainingCost(lambda *_: None)
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     subprocess.run([sys.executable, "-c", "sum(range(20_000_000))"], check=True)
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-    clock({"loss": 0.5})
-    timing = clock.timing(images=1, threads=2)
+    cost({"loss": 0.5})
+    timing = cost.timing(images=1, threads=2)
     shared_s = (timing["shared_cores"] + spare) * timing["elapsed_s"]
     assert shared_s > used - 0.05  # the kernel's ticks
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import digits
@@ -22,7 +21,7 @@ from imageproof.dvc.params_yaml import PATH
 from imageproof.dvc.stage_command import run_stage
 from imageproof.dvc.stage_inputs import check_inputs
 from imageproof.keras.checkpoint import Checkpoint
-from imageproof.keras.clock import Clock
+from imageproof.keras.cost import TrainingCost
 from imageproof.keras.temperature import truth_probabilities, write_calibrated
 from imageproof.outputs import RunRecord
 from imageproof.system import process
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
 FITTED_ON = ("train", "validation")
 
 
-def main(model: str) -> dict[str, float]:
-    """Write artifacts/train/<model>/; returns when each part ended, in s of `perf_counter`."""
+def main(model: str) -> None:
+    """Write artifacts/train/<model>/."""
     params = load_params()
     recipe = params.recipe(model)
     keras = isinstance(recipe, Recipe)
@@ -42,7 +41,6 @@ def main(model: str) -> dict[str, float]:
     data, validation = (
         WORKSPACE.read_split(name, classes=params.data.classes).data for name in FITTED_ON
     )
-    marks = {"data": perf_counter()}
     with process.quiet_tensorflow(params.train.threads) if keras else nullcontext():
         import mlflow
 
@@ -50,7 +48,6 @@ def main(model: str) -> dict[str, float]:
 
         if keras:
             from imageproof.keras import devices
-    marks["imports"] = perf_counter()
     datasets = {name: md5(WORKSPACE.split(name)) for name in FITTED_ON}
     tags = {"model": model} | split_tags(datasets)
     if keras:
@@ -69,22 +66,20 @@ def main(model: str) -> dict[str, float]:
         checkpoint.begin(run.run_id)
         run.attempt(lambda: runs.log_text(params_yaml, runs.PARAMS_FILE))
         run.attempt(lambda: runs.log_datasets(run.run_id, datasets, WORKSPACE.split))
-        marks["start run"] = perf_counter()
-        clock, write, parameters = fit(params, model, data, validation, run, checkpoint)
-        cost = clock.timing(images=len(data), threads=params.train.threads)
+        cost, write, parameters = fit(params, model, data, validation, run, checkpoint)
+        timing = cost.timing(images=len(data), threads=params.train.threads)
         outputs = WORKSPACE.trained(model)
         outputs.run.unlink(missing_ok=True)  # it vouches for the other outputs
-        outputs.write_history(clock.history)
+        outputs.write_history(cost.history)
         temperature, answers = write(outputs, validation, threads=params.train.threads)
         outputs.write_calibration(temperature, truth_probabilities(answers, validation.labels))
-        cost["temperature"] = temperature
+        timing["temperature"] = temperature
         if keras and (recipe.fit.keep == "best" or recipe.fit.early_stopping):
-            cost["kept_epoch"] = recipe.fit.kept_epoch(clock.history)
-        marks |= {**clock.marks, "export": perf_counter()}
+            timing["kept_epoch"] = recipe.fit.kept_epoch(cost.history)
         logged["parameters"] = parameters
         run.log_rest()
         log = partial(logged_model.log, run.run_id, outputs, project, example=validation.images[:1])
-        model_id = run.attempt(partial(log, metrics=cost))
+        model_id = run.attempt(partial(log, metrics=timing))
         run.attempt(lambda: mlflow.log_param("parameters", parameters))
         record = RunRecord(
             run_id=run.run_id,
@@ -97,11 +92,10 @@ def main(model: str) -> dict[str, float]:
             datasets=datasets,
             params_yaml=params_yaml,
         )
-        write_json(outputs.metrics, {**cost, "parameters": parameters})
+        write_json(outputs.metrics, {**timing, "parameters": parameters})
         check_inputs()  # an error ends the run as FAILED
         write_json(outputs.run, record.model_dump())
     checkpoint.remove()
-    return marks | {"log model": perf_counter()}
 
 
 def checkpoint_path(decides: Mapping[str, Any]) -> Path:
@@ -118,7 +112,7 @@ def fit(
     validation: Dataset,
     run: "LiveRun",
     checkpoint: Checkpoint,
-) -> tuple[Clock, Callable[..., tuple[float, Probabilities]], int]:
+) -> tuple[TrainingCost, Callable[..., tuple[float, Probabilities]], int]:
     """What the fit cost, a function that calibrates and writes the model, its number of weights."""
     file, recipe = model_file(model), params.recipe(model)
     of = f"/{recipe.epochs}" if isinstance(recipe, Recipe) else ""
@@ -128,7 +122,8 @@ def fit(
         figures = f"loss {metrics['loss']:.4f}  val_accuracy {metrics['val_accuracy']:.4f}"
         print(f"{model} epoch {epoch + 1}{of}  {figures}", flush=True)
 
-    clock, given = Clock(on_epoch), (recipe, data, validation)
+    cost = TrainingCost(on_epoch)
+    given = recipe, data, validation
     settings = params.common_settings()
     if isinstance(recipe, Recipe):
         from digits.training import keras_model
@@ -136,13 +131,13 @@ def fit(
         if epochs := len(checkpoint.state.history):
             print(f"{model} goes on after epoch {epochs}{of}", flush=True)
         fitted, parameters = keras_model.train(
-            file, *given, clock=clock, checkpoint=checkpoint, **settings
+            file, *given, cost=cost, checkpoint=checkpoint, **settings
         )
-        return clock, partial(keras_model.write, fitted), parameters
+        return cost, partial(keras_model.write, fitted), parameters
     settings["threads"] = params.train.threads
-    fitted, parameters = file.fit(*given, on_epoch=clock, **settings)
+    fitted, parameters = file.fit(*given, on_epoch=cost, **settings)
     network = partial(file.network, fitted, data.images.shape[1:])
-    return clock, partial(write_calibrated, network), int(parameters)
+    return cost, partial(write_calibrated, network), int(parameters)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from imageproof.base.errors import UsageError
 from imageproof.keras import devices, export
 from imageproof.keras.batches import batches, in_order
 from imageproof.keras.checkpoint import Checkpoint, State
-from imageproof.keras.clock import Clock
+from imageproof.keras.cost import TrainingCost
 from imageproof.keras.final_model import check_exportable, for_inference
 from imageproof.outputs import Metrics, TrainOutputs
 
@@ -35,14 +35,14 @@ def train(
     classes: int,
     seed: int,
     distribute: Distribute = "none",
-    clock: Clock,
+    cost: TrainingCost,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[keras.Model, int]:
     """The fitted model, and the number of all its weights.
 
     `file` is the model's, or whatever else has such a `build`, and maybe `adapt` or `unfreeze`.
     The same seed, data, recipe, thread count, processor and number of devices give bit-identical
-    weights, also if it goes on from a checkpoint. The clock starts when the model is built. A
+    weights, also if it goes on from a checkpoint. Its cost counts from when the model is built. A
     UsageError if it cannot be exported, cannot have these images, or diverges.
     """
     checkpoint = checkpoint or Checkpoint()
@@ -65,7 +65,7 @@ def train(
         model = _built(file, recipe, data.images.shape[1:], classes=classes)
     check_exportable(model)
     _shorten_moving_averages(model, steps=recipe.epochs * len(train_batches))
-    clock.start()
+    cost.start()
     if hasattr(file, "adapt") and not checkpoint.state.history:
         file.adapt(model, data.images)
     fit_once = partial(
@@ -75,7 +75,7 @@ def train(
         in_order(validation, classes=classes, replicas=replicas),
         class_weights=weights,
     )
-    _fit_phases(model, file, recipe, fit_once, clock, checkpoint, steps=len(train_batches))
+    _fit_phases(model, file, recipe, fit_once, cost, checkpoint, steps=len(train_batches))
     final = for_inference(model)
     return final, int(final.count_params())
 
@@ -116,7 +116,7 @@ def _fit_phases(
     file: Any,
     recipe: Recipe,
     fit_once: Callable[..., None],
-    clock: Clock,
+    cost: TrainingCost,
     checkpoint: Checkpoint,
     *,
     steps: int,
@@ -124,14 +124,14 @@ def _fit_phases(
     """Fit in one phase or two, from where the checkpoint ended; it is saved after each epoch."""
     reached, best = checkpoint.state, list[np.ndarray]()
     if reached.history:
-        clock.go_on(reached.history, reached.spent, reached.epoch_s)
+        cost.resume(reached.history, reached.spent, reached.epoch_s)
         best = checkpoint.restore(model)
     for phase, (epochs, optimizer, layers) in enumerate(_phases(recipe)):
         if layers:
             file.unfreeze(model, layers=layers)
         if phase < reached.phase:
             continue
-        since = reached.phase_start if phase == reached.phase else len(clock.history)
+        since = reached.phase_start if phase == reached.phase else len(cost.history)
         compile_model(
             model,
             steps=epochs * steps,
@@ -140,7 +140,7 @@ def _fit_phases(
             loss=recipe.fit.loss,
             label_smoothing=recipe.fit.label_smoothing,
         )
-        if done := len(clock.history) - since:
+        if done := len(cost.history) - since:
             checkpoint.restore_optimizer(model)
 
         def on_epoch(
@@ -150,18 +150,23 @@ def _fit_phases(
             rate: float = optimizer["learning_rate"],
         ) -> bool:
             nonlocal best
-            _check_finite(metrics, epoch=len(clock.history) + 1, rate=rate)
-            clock.count(metrics)
-            history = clock.history
+            _check_finite(metrics, epoch=len(cost.history) + 1, rate=rate)
+            cost.end_epoch(metrics)
+            history = cost.history
             if recipe.fit.keep == "best" and recipe.fit.best_epoch(history) == len(history) - 1:
                 best = model.get_weights()
-            cost: Any = {"spent": clock.spent, "epoch_s": clock.epoch_s}
-            state = State(history=history, phase=phase, phase_start=since, **cost)
+            state = State(
+                history=history,
+                spent=cost.spent,
+                epoch_s=cost.epoch_s,
+                phase=phase,
+                phase_start=since,
+            )
             checkpoint.save(model, state, best)
-            clock.tell()  # after it is saved: no epoch is told twice
+            cost.report()  # after it is saved: no epoch is reported twice
             return recipe.fit.stops(history, since=since)
 
-        if done < epochs and not recipe.fit.stops(clock.history, since=since):
+        if done < epochs and not recipe.fit.stops(cost.history, since=since):
             fit_once(epochs=epochs, initial_epoch=done, on_epoch=on_epoch)
         if best:
             model.set_weights(best)

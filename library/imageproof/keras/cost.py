@@ -1,0 +1,93 @@
+"""What a training costs, in whatever framework."""
+
+import os
+import time
+from collections.abc import Callable
+
+import numpy as np
+import psutil
+
+from imageproof.base.errors import ImageproofError
+from imageproof.outputs import Metrics
+
+
+class TrainingCost:
+    """Measures what a fit costs; to be called with the metrics of each epoch, which it passes on.
+
+    It measures from when it is made, or started again. `on_epoch` gets the number of the epoch,
+    from 0, and its metrics.
+    """
+
+    def __init__(self, on_epoch: Callable[[int, Metrics], None]) -> None:
+        self.on_epoch = on_epoch
+        self.history: list[Metrics] = []
+        self.epoch_s: list[float] = []
+        self._earlier = {"user_s": 0.0, "system_s": 0.0, "elapsed_s": 0.0}
+        self.start()
+
+    def resume(self, history: list[Metrics], spent: Metrics, epoch_s: list[float]) -> None:
+        """Go on from what an interrupted training had reached."""
+        self.history = [*history]
+        self.epoch_s = [*epoch_s]
+        self._earlier = spent
+
+    def start(self) -> None:
+        """Measure from now."""
+        self._start = os.times()
+        self._started = self._epoch_ended = time.perf_counter()
+        psutil.cpu_percent()  # the next call tells the use since this one
+
+    def __call__(self, metrics: Metrics) -> None:
+        self.end_epoch(metrics)
+        self.report()
+
+    def end_epoch(self, metrics: Metrics) -> None:
+        """Count an epoch that has these metrics."""
+        now = time.perf_counter()
+        self.epoch_s.append(now - self._epoch_ended)
+        self._epoch_ended = now
+        self.history.append(metrics)
+
+    def report(self) -> None:
+        """Pass the last epoch on."""
+        self.on_epoch(len(self.history) - 1, self.history[-1])
+
+    @property
+    def spent(self) -> Metrics:
+        """The seconds until now, `user_s`, `system_s` and `elapsed_s`."""
+        latest = self._latest()
+        return {name: earlier + latest[name] for name, earlier in self._earlier.items()}
+
+    def timing(self, *, images: int, threads: int) -> Metrics:
+        """What the fit cost; `shared_cores` is the mean number of its cores used by others.
+
+        Raises:
+            ImageproofError: no epoch was counted.
+        """
+        if not self.history:
+            raise ImageproofError("the model's fit never called on_epoch; once is enough")
+        spent = self.spent
+        epochs = len(self.history)
+        return {
+            **spent,
+            "epoch_s": float(np.median(self.epoch_s)),
+            "samples_per_s": images * epochs / spent["elapsed_s"],
+            "shared_cores": self._shared_cores(threads),
+        }
+
+    def _latest(self) -> Metrics:
+        """The seconds since the start."""
+        now = os.times()
+        return {
+            "user_s": now.user - self._start.user,
+            "system_s": now.system - self._start.system,
+            "elapsed_s": time.perf_counter() - self._started,
+        }
+
+    def _shared_cores(self, threads: int) -> float:
+        latest = self._latest()
+        training_cores = (latest["user_s"] + latest["system_s"]) / latest["elapsed_s"]
+        cores = os.cpu_count() or 1
+        foreign_cores = psutil.cpu_percent() / 100 * cores - training_cores
+        idle_cores = max(0, cores - threads)
+        return max(0.0, foreign_cores - idle_cores)
