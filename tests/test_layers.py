@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from support import REPOSITORY, SMALL, python, write_params
 
-import imageproof
 from imageproof.base.dataset import Dataset
 
 EXPENSIVE = {
@@ -66,11 +65,6 @@ def test_a_whole_split_loads_nothing_expensive(workspace: Path, digits_8x8: Data
     code = "from digits.stages import pack, split; pack.main(); split.main()"
     assert loaded(code) & EXPENSIVE == {"pandas"}
     assert Path("artifacts/split/train.npz").exists()
-
-
-def test_library_has_a_small_public_face() -> None:
-    assert len(imageproof.__all__) <= 25
-    assert all(getattr(imageproof, name).__name__ == name for name in imageproof.__all__)
 
 
 IMPORT_ALL = """

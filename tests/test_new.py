@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from support import AUTHOR, REPOSITORY, changed, finding, link_environment
 
 from imageproof.base.errors import ServiceError, UsageError
-from imageproof.cli.new import GONE, KEPT, LEFT_OUT, create, renamed
+from imageproof.cli.new import DROPPED_LINES, LEFT_OUT, NOT_RENAMED, create, renamed
 from imageproof.system.repository import git
 
 SETTINGS = {
@@ -128,7 +128,7 @@ def test_no_sentence_is_cut(sources: dict[str, str]) -> None:
     assert pages
     for path, text in pages.items():
         prose = re.sub(r"^```.*?^```|^\|.*?\|$", "", text, flags=re.MULTILINE | re.DOTALL)
-        for gone in GONE.finditer(prose):
+        for gone in DROPPED_LINES.finditer(prose):
             before = prose[: gone.start()].rstrip("\n").rpartition("\n")[2]
             ends = (before, gone[0].strip())
             assert all(re.search(r"[.:)]$|^$|^- |^\S+$", end) for end in ends), (path, gone[0])
@@ -172,7 +172,7 @@ def boots(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
 @pytest.mark.slow
 def test_new_project_has_no_word_of_ours(boots: Callable[..., str]) -> None:
     found = boots("git", "grep", "-hIiE", "digits|mnist", "HEAD~1") + boots("git", "ls-files")
-    assert re.findall(".*(?:digits|mnist).*", re.sub(KEPT, "", found), re.IGNORECASE) == []
+    assert re.findall(".*(?:digits|mnist).*", re.sub(NOT_RENAMED, "", found), re.IGNORECASE) == []
 
 
 @pytest.mark.slow

@@ -15,13 +15,17 @@ from support import finding
 from digits import models, params
 from digits.project import load_project
 from digits.stages import compare, evaluate, train
-from imageproof import Dataset, ImageproofError, UsageError, promote_training, served, write_package
 from imageproof.answer.monitor import monitor
 from imageproof.artifacts import WORKSPACE
+from imageproof.base.dataset import Dataset
+from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.base.files import read_json
 from imageproof.keras.cost import TrainingCost
 from imageproof.keras.temperature import write_calibrated
+from imageproof.registry.promotion import promote_training
+from imageproof.registry.served import served
 from imageproof.serve.model import load
+from imageproof.serve.package import write_package
 
 PAGE = (support.REPOSITORY / "docs/how-to/own-framework.md").read_text("utf-8")
 PERCEPTRON, BLOCK, STAGE, TORCH, MEANS = (x.partition("\n")[2] for x in PAGE.split("```")[1::2])

@@ -141,4 +141,4 @@ def test_library_names_no_project() -> None:
         for line in path.read_text("utf-8").splitlines()
     ]
     names = [line for line in lines if re.search("digits|mnist", line, re.IGNORECASE)]
-    assert names == ['KEPT = "load_digits"  # of scikit-learn']
+    assert names == ['NOT_RENAMED = "load_digits"  # of scikit-learn']

@@ -11,7 +11,7 @@ import numpy as np
 from fastapi import Body, FastAPI, HTTPException
 from fastapi.responses import HTMLResponse
 
-from imageproof.answer.predict import class_names
+from imageproof.answer.predict import numbered_names
 from imageproof.answer.serve import Limited
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import template_file
@@ -33,7 +33,8 @@ def players(name: str, *, threads: int) -> list[Player]:
     """The champion, and challenger and former champion if there are any; else a UsageError."""
     registry = Registry(name)
     uris = {role: f"models:/{name}@{role}" for role in (CHAMPION, CHALLENGER)}
-    if (moves := registry.moves()) and moves[-1].before:
+    moves = registry.moves()
+    if moves and moves[-1].before:
         uris["former champion"] = registry.uri(moves[-1].before)
     loaded: list[Player] = []
     for role, uri in uris.items():
@@ -50,7 +51,7 @@ def players(name: str, *, threads: int) -> list[Player]:
 def demo_app(players: Sequence[Player], project: Project) -> Guard:
     """The app with the page at `/`, and `/predict`, which takes a picture."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    one = Lock()  # at a time, for the memory that a large picture needs
+    lock = Lock()  # one picture at a time, for the memory that a large one needs
     page = template_file(Path(__file__).with_name("demo.html")).read_text("utf-8")
     page = page.replace("<title>NAME", f"<title>{escape(project.name)}")
     if all(len(model.files.shape) == 3 for _, model in players):
@@ -63,7 +64,7 @@ def demo_app(players: Sequence[Player], project: Project) -> Guard:
     @app.post("/predict")
     def predict(sent: Annotated[bytes, Body()]) -> list[dict[str, Any]]:
         try:
-            with one:
+            with lock:
                 return [_answer(player, sent, project) for player in players]
         except DataError as error:
             raise HTTPException(422, str(error)) from None
@@ -71,16 +72,21 @@ def demo_app(players: Sequence[Player], project: Project) -> Guard:
     return Guard(Limited(app, MAX_PICTURE))
 
 
-def _answer(player: Player, sent: bytes, project: Project) -> dict[str, Any]:
+def _answer(
+    player: Player,
+    sent: bytes,
+    project: Project,
+) -> dict[str, Any]:
     role, model = player
     image, treatment = read_picture(BytesIO(sent), shape=model.files.shape, fit=model.fit)
     probabilities = model.predict(image[np.newaxis])[0]
-    names = class_names(model, project) or [*map(str, range(len(probabilities)))]
+    predicted = int(probabilities.argmax())
+    names = numbered_names(model, project)
     return {
         "role": role,
         "name": f"{model.origin.uri} {model.origin.params.get('model', '')}".strip(),
-        "predicted": int(probabilities.argmax()),
-        "predicted_name": names[probabilities.argmax()],
+        "predicted": predicted,
+        "predicted_name": names[predicted],
         "probabilities": probabilities.tolist(),
         "classes": names,
         "picture": f"{treatment}: {TREATMENTS[treatment]}",

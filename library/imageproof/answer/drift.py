@@ -10,7 +10,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from imageproof.answer.predict import class_names
+from imageproof.answer.predict import numbered_names
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, Images, Shape
 from imageproof.base.files import md5
@@ -28,8 +28,8 @@ SAMPLE_BYTES = 100_000_000  # of large images fewer are compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What is said of the answers of a version."""
+class AnswerSummary:
+    """The answers of a version to many images, and whether these drifted."""
 
     model: str
     rows: int
@@ -43,9 +43,9 @@ class Found:
 
 def image_stats(images: Images) -> dict[str, np.ndarray]:
     """Per image mean_ink float32 (mean of its values) and contrast uint8 (maximum - minimum)."""
-    pixels = (*range(1, images.ndim),)
-    mean_ink = images.mean(axis=pixels, dtype=np.float32)
-    return {"mean_ink": mean_ink, "contrast": np.ptp(images, axis=pixels)}
+    axes = (*range(1, images.ndim),)
+    mean_ink = images.mean(axis=axes, dtype=np.float32)
+    return {"mean_ink": mean_ink, "contrast": np.ptp(images, axis=axes)}
 
 
 class Sample:
@@ -59,43 +59,63 @@ class Sample:
 
     def add(self, images: Images) -> None:
         keys = np.concatenate([self._keys, self._random.random(len(images))])
-        chosen = np.argsort(keys)[: self._size]
-        self.images = np.concatenate([self.images, images])[chosen]
-        self._keys = keys[chosen]
+        rows = np.argsort(keys)[: self._size]
+        self.images = np.concatenate([self.images, images])[rows]
+        self._keys = keys[rows]
 
 
 def summarise(
-    answers: pd.DataFrame, model: Served, project: Project, more: Sequence[Comparison] = ()
+    answers: pd.DataFrame,
+    model: Served,
+    project: Project,
+    comparisons: Sequence[Comparison] = (),
 ) -> dict[str, Any]:
-    """The fields of `Found`; the training split is compared if it is here, `more` is added.
+    """The fields of an `AnswerSummary`; the training split is compared, too, if it is here.
 
     `answers` has `predicted`, `set_size` and the columns of `image_stats`, by the images' names.
     """
-    classes, least = model.files.classes, project.drift.min_effect
+    classes = model.files.classes
     counts = np.bincount(answers["predicted"], minlength=classes)
-    comparisons: list[Comparison] = []
-    if train := split_of(model, "train"):
-        for key, known in image_stats(train.images).items():
-            comparisons.append(compare_values(key, answers[key].to_numpy(), known, least))
-        of_train = np.bincount(train.labels, minlength=classes)
-        comparisons.append(compare_counts("class_shares", counts, of_train, least))
-    drift = judge([*comparisons, *more], project.drift.level)
+    drift = judge(
+        [*_compare_with_train(answers, counts, model, project), *comparisons], project.drift.level
+    )
+    warnings = _out_of_range(answers, project.expected_ranges)
     rows = len(model.files.calibration.truth_probabilities)
-    few = too_few_rows(rows, project.confidence.coverage)
+    if too_few := too_few_rows(rows, project.confidence.coverage):
+        warnings.append(too_few)
     return {
         "model": model.origin.uri,
         "rows": len(answers),
-        "class_names": class_names(model, project) or [*map(str, range(classes))],
+        "class_names": numbered_names(model, project),
         "class_counts": counts.tolist(),
         "unsure": float(no_answer(answers["set_size"].to_numpy(), classes).mean()),
-        "warnings": [*_unusual(answers, project.expected_ranges), *filter(None, [few])],
+        "warnings": warnings,
         "drift": drift,
-        "drifted": [each.name for each in drift if each.drifted],
+        "drifted": [comparison.name for comparison in drift if comparison.drifted],
     }
 
 
+def _compare_with_train(
+    answers: pd.DataFrame,
+    counts: np.ndarray,
+    model: Served,
+    project: Project,
+) -> list[Comparison]:
+    train = split_of(model, "train")
+    if not train:
+        return []
+    min_effect = project.drift.min_effect
+    comparisons = [
+        compare_values(column, answers[column].to_numpy(), values, min_effect)
+        for column, values in image_stats(train.images).items()
+    ]
+    train_counts = np.bincount(train.labels, minlength=len(counts))
+    comparisons.append(compare_counts("class_shares", counts, train_counts, min_effect))
+    return comparisons
+
+
 def record(
-    result: Found,
+    result: AnswerSummary,
     command: Literal["score", "monitor"],
     project: Project,
     *,
@@ -105,9 +125,8 @@ def record(
 ) -> None:
     """Log a result as an MLflow run, and send `<project>.drift` to Prefect if there is any."""
     drifted = ", ".join(result.drifted)
-    found = {"rows": result.rows, "unsure": result.unsure, **metrics}
-    found |= {f"drift_{each.name}_effect": each.effect for each in result.drift}
-    found |= {f"drift_{each.name}_p_value": each.p_value for each in result.drift}
+    effects = {f"drift_{drift.name}_effect": drift.effect for drift in result.drift}
+    p_values = {f"drift_{drift.name}_p_value": drift.p_value for drift in result.drift}
     with runs.active_run(
         command,
         what=f"Answers of {result.model}, by `{project_name()} {command}`.",
@@ -115,7 +134,9 @@ def record(
         params=settings,
         tags={"answered_by": result.model, "drifted": drifted},
     ):
-        runs.log_metrics(found)
+        runs.log_metrics(
+            {"rows": result.rows, "unsure": result.unsure, **metrics, **effects, **p_values}
+        )
         for file in files:
             mlflow.log_artifact(str(file))
     if drifted:
@@ -126,20 +147,23 @@ def record(
         events.emit(f"{project.name}.drift", resource, asdict(result))
 
 
-def _unusual(answers: pd.DataFrame, usual: Sequence[ExpectedRange]) -> list[str]:
+def _out_of_range(answers: pd.DataFrame, ranges: Sequence[ExpectedRange]) -> list[str]:
     warnings = []
-    for column, low, high, words in usual:
+    for column, low, high, message in ranges:
         values = answers[column].astype(float).round(2)  # as when data are validated
-        odd = values[~values.between(low, high)]
-        if len(odd):
-            first = odd.head(SHOWN_ROWS).items()
-            examples = [(k if isinstance(k, str) else f"row {k}", value) for k, value in first]
-            warnings.append(finding("input", "row", words, len(odd), examples))
+        outside = values[~values.between(low, high)]
+        if len(outside):
+            examples = [
+                (name if isinstance(name, str) else f"row {name}", value)
+                for name, value in outside.head(SHOWN_ROWS).items()
+            ]
+            warnings.append(finding("input", "row", message, len(outside), examples))
     return warnings
 
 
 def split_of(model: Served, name: str) -> Dataset | None:
     """A local split, if it is the one that the model was made with."""
     path = WORKSPACE.split(name)
-    is_own = path.exists() and md5(path) == model.origin.splits.get(name)
-    return WORKSPACE.read_split(name).data if is_own else None
+    if path.exists() and md5(path) == model.origin.splits.get(name):
+        return WORKSPACE.read_split(name).data
+    return None

@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from imageproof.answer.inputs import open_parquet
-from imageproof.base.dataset import Images
+from imageproof.base.dataset import Images, Shape
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import parsing
 from imageproof.registry.served import Served
 from imageproof.registry.versions import find
 
-MAX_LABELS, MAX_LABELS_BYTES = 10_000_000, 200_000_000
+MAX_LABELS = 10_000_000
+MAX_LABELS_BYTES = 200_000_000
 # limits of one file; a service writes 4 MB of images at a time
 MAX_ROWS = 1_000_000
 MAX_IMAGES = 50_000_000  # bytes
@@ -44,7 +45,7 @@ class Logged(NamedTuple):
 
     images: Images
     answers: pd.DataFrame  # `predicted` and `set_size`, by microseconds since 1970
-    others: int  # rows of other versions
+    other_rows: int  # of other versions
 
 
 def open_log(folder: Path, *, days: int) -> Log | None:
@@ -55,12 +56,13 @@ def open_log(folder: Path, *, days: int) -> Log | None:
         return None
     with parsing("a service's log", files[-1]):
         rows = _read(files[-1], ["at", "model"])
-        titled = rows["model"].astype(str).str.fullmatch(r"[^/@]{1,250} \d{1,18}")
-        _check(files[-1], "model", titled, "the name and the number of a version are needed")
+        titles = rows["model"].astype(str)
+        right = titles.str.fullmatch(r"[^/@]{1,250} \d{1,18}")
+        _check(files[-1], "model", right, "the name and the number of a version are needed")
         last = int(rows["at"].argmax())
         newest = rows["at"].iloc[last].to_pydatetime()
-        name, _, version = rows["model"].iloc[last].rpartition(" ")
         since = newest - timedelta(days=days)
+        name, _, version = titles.iloc[last].rpartition(" ")
     # folders are called by day, which saves reading those before
     recent = [path for path in files if path.parent.name >= f"{since:%Y-%m-%d}"]
     return Log(recent, since, newest, f"{files[-1]} row {last}", f"models:/{name}/{version}")
@@ -69,48 +71,73 @@ def open_log(folder: Path, *, days: int) -> Log | None:
 def read_log(log: Log, model: Served) -> Iterator[Logged]:
     """The rows that a model answered, by file; DataError if it cannot have answered them."""
     title = f"{model.origin.model} {model.origin.version}"  # as a service calls it
-    shape, classes = model.files.shape, model.files.classes
     for path in log.files:
         with parsing("a service's log", path):
             rows = _read(path, COLUMNS)
             recent = rows[rows["at"] > log.since]
-            own = recent[recent["model"] == title]
-            for column, most in (("predicted", classes - 1), ("set_size", classes)):
-                right = own[column].between(0, most) & (own[column] % 1 == 0)
-                _check(path, column, right, f"a whole number 0…{most} is needed")
-            lengths = own["image"].map(len).astype(int)
-            size = "×".join(map(str, shape))
-            _check(path, "image", lengths == prod(shape), f"no image of {size}")
-            if len(own) * prod(shape) > MAX_IMAGES:
-                raise DataError(f"{path}: over {MAX_IMAGES:,} bytes of images")
-            images = np.frombuffer(b"".join(own["image"]), np.uint8).reshape(-1, *shape)
-            answers = own[["predicted", "set_size"]].astype(np.int64)
-            answers = answers.set_index(own["at"].dt.as_unit("us").astype(np.int64))
-            yield Logged(images, answers, len(recent) - len(own))
+            answered = recent[recent["model"] == title]
+            images = _images(path, answered, model.files.shape)
+            answers = _answers(path, answered, model.files.classes)
+            yield Logged(images, answers, len(recent) - len(answered))
 
 
-def read_labels(path: Path, *, key: str, classes: int) -> "pd.Series[int]":
+def _images(path: Path, rows: pd.DataFrame, shape: Shape) -> Images:
+    size = prod(shape)
+    lengths = rows["image"].map(len).astype(int)
+    _check(path, "image", lengths == size, f"no image of {'×'.join(map(str, shape))}")
+    if len(rows) * size > MAX_IMAGES:
+        raise DataError(f"{path}: over {MAX_IMAGES:,} bytes of images")
+    content = b"".join(rows["image"])
+    return np.frombuffer(content, np.uint8).reshape(-1, *shape)
+
+
+def _answers(
+    path: Path,
+    rows: pd.DataFrame,
+    classes: int,
+) -> pd.DataFrame:
+    for column, maximum in (("predicted", classes - 1), ("set_size", classes)):
+        values = rows[column]
+        right = values.between(0, maximum) & (values % 1 == 0)
+        _check(path, column, right, f"a whole number 0…{maximum} is needed")
+    answers = rows[["predicted", "set_size"]].astype(np.int64)
+    return answers.set_index(_microseconds(rows["at"]))
+
+
+def _microseconds(times: pd.Series) -> "pd.Series[int]":
+    microseconds: pd.Series[int] = times.dt.as_unit("us").astype(np.int64)
+    return microseconds
+
+
+def read_labels(
+    path: Path,
+    *,
+    key: str,
+    classes: int,
+) -> "pd.Series[int]":
     """Labels from a CSV or Parquet file with the columns `label` and `key`, which is the index.
 
     The key is `at` (becomes microseconds since 1970), `row`, or `file`.
     """
     if not path.is_file() or path.stat().st_size > MAX_LABELS_BYTES:
         raise DataError(f"{path}: no CSV or Parquet file of at most {MAX_LABELS_BYTES:,} bytes")
+    columns = [key, "label"]
     with parsing("labels", path):
         if path.suffix == ".parquet":
-            with open_parquet(path, most_rows=MAX_LABELS) as table:
-                frame: pd.DataFrame = table.read([key, "label"]).to_pandas()
+            with open_parquet(path, most_rows=MAX_LABELS) as file:
+                frame: pd.DataFrame = file.read(columns).to_pandas()
         else:
-            frame = pd.read_csv(path, usecols=[key, "label"], dtype={"file": str})
-        for column in (key, "label"):
+            frame = pd.read_csv(path, usecols=columns, dtype={"file": str})
+        for column in columns:
             empty = f"an empty cell; each row needs {key} and label"
             _check(path, column, frame[column].notna(), empty)
         if key == "at":
-            frame["at"] = pd.to_datetime(frame["at"], utc=True).dt.as_unit("us").astype("int64")
+            frame["at"] = _microseconds(pd.to_datetime(frame["at"], utc=True))
+    labels = frame["label"]
     allowed = f"whole numbers 0…{classes - 1} are needed"
-    if frame.empty or frame["label"].dtype.kind not in "iu":
+    if frame.empty or labels.dtype.kind not in "iu":
         raise DataError(f"{path} column label: {allowed}")
-    _check(path, "label", frame["label"].between(0, classes - 1), allowed)
+    _check(path, "label", labels.between(0, classes - 1), allowed)
     _check(path, key, ~frame[key].duplicated(), "a value occurs twice")
     return frame.set_index(key)["label"]
 
@@ -126,11 +153,16 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
         frame: pd.DataFrame = file.read(columns).to_pandas()
     for column in columns:
         _check(path, column, frame[column].notna(), "an empty cell")
-    latest = datetime.now(UTC) + timedelta(days=1)  # a service's clock may be ahead
-    _check(path, "at", frame["at"] <= latest, f"a time after now ({latest:%Y-%m-%d})")
+    tomorrow = datetime.now(UTC) + timedelta(days=1)  # a service's clock may be ahead
+    _check(path, "at", frame["at"] <= tomorrow, f"a time after now ({tomorrow:%Y-%m-%d})")
     return frame
 
 
-def _check(path: Path, column: str, right: "pd.Series[bool]", wrong: str) -> None:
+def _check(
+    path: Path,
+    column: str,
+    right: "pd.Series[bool]",
+    wrong: str,
+) -> None:
     if not right.all():
         raise DataError(f"{path} row {right.idxmin()} column {column}: {wrong}")

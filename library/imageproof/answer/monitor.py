@@ -14,28 +14,28 @@ from imageproof.answer import drift
 from imageproof.answer.inputs import open_input
 from imageproof.answer.logged import Log, Logged, read_labels, read_log
 from imageproof.answer.predict import set_threshold
-from imageproof.base.dataset import Dataset, Images
+from imageproof.base.dataset import Images
 from imageproof.base.errors import DataError
 from imageproof.base.text import printable
 from imageproof.judge.confidence import answer_sets
-from imageproof.judge.drift import Distances, KnownFeatures, compare_accuracy
+from imageproof.judge.drift import Comparison, KnownFeatures, compare_accuracy
 from imageproof.pages.templates import templates
 from imageproof.project import Project
 from imageproof.registry.served import Served
 
-WORDS = {
+TITLES = {
     "mean_ink": "mean grey value",
     "contrast": "contrast",
     "class_shares": "predicted classes",
     "features": "the model's features",
     "accuracy": "accuracy",
 }
-KNOWN = 3000  # rows of a split whose features are known
+KNOWN = 3000  # rows of a split whose features are compared with
 NOT_EXPECTED = "where images drift, confidence does not tell it; label a sample"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MonitorResult(drift.Found):
+class MonitorResult(drift.AnswerSummary):
     source: str
     since: str  # of a log, as `until`
     until: str
@@ -49,12 +49,24 @@ class MonitorResult(drift.Found):
 
 class Monitored(NamedTuple):
     result: MonitorResult
-    sample: Images
-    features: tuple[KnownFeatures, Distances] | None
+    farthest: list[Images]  # of a sample, the images that are farthest from all known ones
+
+
+class FeatureDrift(NamedTuple):
+    """How the features of a sample compare with known ones; see `KnownFeatures`."""
+
+    comparison: Comparison
+    far: float  # as in `MonitorResult`
+    farthest: list[Images]
 
 
 def monitor(
-    source: Path, log: Log | None, labels: Path | None, model: Served, *, project: Project
+    source: Path,
+    log: Log | None,
+    labels: Path | None,
+    model: Served,
+    *,
+    project: Project,
 ) -> Monitored:
     """Compare what a model saw with what it was trained on, and its answers with the truth.
 
@@ -66,104 +78,39 @@ def monitor(
     1). It is calibrated on the validation rows, so there is none where images drift from them.
     """
     key = "at" if log else "file" if source.is_dir() else "row"
-    known = read_labels(labels, key=key, classes=model.files.classes) if labels else None
-    sample, others = drift.Sample(model.files.shape), 0
-    tables: list[pd.DataFrame] = []  # of each answer the statistics of its image, by key
-    batches = read_log(log, model) if log else _asked(source, model, project.confidence.coverage)
-    for batch in batches:
-        sample.add(batch.images)
-        tables.append(batch.answers.assign(**drift.image_stats(batch.images)))
-        others += batch.others
-    answers = pd.concat(tables)
+    truth = read_labels(labels, key=key, classes=model.files.classes) if labels else None
+    batches = read_log(log, model) if log else _answer(source, model, project.confidence.coverage)
+    sample, answers, other_rows = _collect(batches, model)
     if not len(answers):
         raise DataError(f"{source}: no row answered by {model.origin.uri}; --model names another")
-    figures, comparisons = MlflowClient().get_run(model.origin.run_id).data.metrics, []
-    names = [each for each in ("accuracy", "rows", "unsure") if f"holdout_{each}" in figures]
-    holdout = {name: figures[f"holdout_{name}"] for name in names}
-    far = accuracy = features = None
-    unfitted = [drift.split_of(model, name) for name in ("validation", "holdout")]
-    if len(own := [split for split in unfitted if split]) == len(unfitted):
-        features = _beside_known(sample.images, own, model)
-    if features:
-        usual, distances = features
-        comparisons.append(usual.compare(distances, project.drift.min_feature_effect))
-        far = float(np.mean(distances > usual.cuts[-1]))
-    if known is not None:
-        truth = known.reindex(answers.index)
-        right = (truth == answers["predicted"])[truth.notna()]
-        if not len(right):
-            raise DataError(f"{labels} column {key}: names no row of {source} that was answered")
-        correct, rows = int(right.sum()), len(right)
-        interval = binomtest(correct, rows).proportion_ci()  # of Clopper and Pearson
-        accuracy = {"rows": rows, "value": correct / rows, "unmatched": len(known) - rows}
-        accuracy |= {"lower": float(interval.low), "upper": float(interval.high)}
-        if {"accuracy", "rows"} <= holdout.keys():
-            before = round(holdout["accuracy"] * holdout["rows"]), round(holdout["rows"])
-            comparisons.append(compare_accuracy(correct, rows, before))
+    accuracy = None if truth is None else _accuracy(answers, truth)
+    if accuracy == {}:
+        raise DataError(f"{labels} column {key}: names no row of {source} that was answered")
+    features = compare_with_known(sample, model, project.drift.min_feature_effect)
+    comparisons = [features.comparison] if features else []
+    holdout = _holdout_figures(model)
+    comparisons += _compare_with_holdout(accuracy, holdout)
     summary = drift.summarise(answers, model, project, comparisons)
-    expected = None
-    if summary["drift"] and not summary["drifted"]:
-        expected = float(model.predict(sample.images).max(axis=1).mean())
+    is_stable = summary["drift"] and not summary["drifted"]
     result = MonitorResult(
         source=printable(str(source)),
         since=log.since.isoformat() if log else "",
         until=log.newest.isoformat() if log else "",
-        other_rows=others,
-        expected=expected,
-        far=far,
+        other_rows=other_rows,
+        expected=float(model.predict(sample).max(axis=1).mean()) if is_stable else None,
+        far=features.far if features else None,
         accuracy=accuracy,
         holdout=holdout,
         **summary,
     )
-    return Monitored(result, sample.images, features)
+    return Monitored(result, features.farthest if features else [])
 
 
-def render(monitored: Monitored) -> str:
-    """One HTML page that carries everything and loads nothing."""
-    result, foreign = monitored.result, []
-    if monitored.features:
-        farthest = np.argsort(-monitored.features[1], kind="stable")[:24]
-        foreign = [*monitored.sample[farthest]]
-    template = templates("imageproof.answer").get_template("monitor.html.j2")
-    return template.render(result=result, verdicts=verdicts(result), foreign=foreign, words=WORDS)
-
-
-def verdicts(result: MonitorResult) -> list[str]:
-    if not result.drift:
-        found = ["Drift is not known: artifacts/split is not what this version was made with."]
-    elif result.drifted:
-        found = [f"Drift of {', '.join(WORDS[name] for name in result.drifted)}."]
-    else:
-        found = ["No drift."]
-    if result.far is not None:
-        far = f"{100 * result.far:.1f} % of the images are far from what the model knows"
-        found.append(f"{far}; of known images it would be 5 %.")
-    if result.expected is not None:
-        accuracy = f"an accuracy of {100 * result.expected:.1f} %"
-        found.append(f"Without labels, by the model's mean confidence, expect {accuracy}.")
-    elif result.drifted:
-        found.append(f"No accuracy is expected without labels: {NOT_EXPECTED}.")
-    if got := result.accuracy:
-        interval = f"95 % interval {100 * got['lower']:.2f} to {100 * got['upper']:.2f} %"
-        right = f"Accuracy {100 * got['value']:.2f} % on {got['rows']:,} labelled rows"
-        missed = got["unmatched"]
-        others = f"{missed:,} label{'s name' if missed > 1 else ' names'} no answered row"
-        found.append(f"{right}, {interval}{f'; {others}' if missed else ''}.")
-    return found
-
-
-def log_run(result: MonitorResult, page: Path, project: Project) -> None:
-    settings = {"source": result.source, "since": result.since, "until": result.until}
-    metrics = {f"holdout_{name}": value for name, value in result.holdout.items()}
-    metrics |= {"far": result.far} if result.far is not None else {}
-    metrics |= {"expected_accuracy": result.expected} if result.expected is not None else {}
-    if found := result.accuracy:
-        metrics |= {"labelled": found["rows"], "accuracy": found["value"]}
-        metrics |= {f"accuracy_{end}": found[end] for end in ("lower", "upper")}
-    drift.record(result, "monitor", project, settings=settings, metrics=metrics, files=[page])
-
-
-def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:
+def _answer(
+    source: Path,
+    model: Served,
+    coverage: float,
+) -> Iterator[Logged]:
     limit = set_threshold(model, coverage)
     for batch in open_input(source, shape=model.files.shape, fit=model.fit):
         probabilities = model.predict(batch.images)
@@ -172,14 +119,135 @@ def _asked(source: Path, model: Served, coverage: float) -> Iterator[Logged]:
         yield Logged(batch.images, pd.DataFrame(columns, index=[*batch.names]), 0)
 
 
-def _beside_known(
-    sample: Images, known: list[Dataset], model: Served
-) -> tuple[KnownFeatures, Distances] | None:
-    """The known features, and how foreign each image is; None of a model without features."""
-    if not (features := model.files.load_features(threads=model.threads)):
+def _collect(batches: Iterator[Logged], model: Served) -> tuple[Images, pd.DataFrame, int]:
+    """A sample of the images, all answers with the statistics of their images, and other rows."""
+    sample = drift.Sample(model.files.shape)
+    tables: list[pd.DataFrame] = []
+    other_rows = 0
+    for batch in batches:
+        sample.add(batch.images)
+        tables.append(batch.answers.assign(**drift.image_stats(batch.images)))
+        other_rows += batch.other_rows
+    return sample.images, pd.concat(tables), other_rows
+
+
+def compare_with_known(
+    sample: Images,
+    model: Served,
+    min_effect: float,
+) -> FeatureDrift | None:
+    """Compare a sample with rows that the model was not fitted on.
+
+    None of a model without features, or if these rows are not here.
+    """
+    splits = [drift.split_of(model, name) for name in ("validation", "holdout")]
+    features = model.files.load_features(threads=model.threads) if all(splits) else None
+    if not features:
         return None
     random = np.random.default_rng(0)
-    rows = [random.permutation(len(split))[:KNOWN] for split in known]
-    parts = [features(split.images[drawn]) for split, drawn in zip(known, rows, strict=True)]
-    usual = KnownFeatures(np.concatenate(parts))
-    return usual, usual.distances(features(sample))
+    parts = []
+    for split in filter(None, splits):
+        rows = random.permutation(len(split))[:KNOWN]
+        parts.append(features(split.images[rows]))
+    known_features = KnownFeatures(np.concatenate(parts))
+    distances = known_features.distances(features(sample))
+    order = np.argsort(-distances, kind="stable")
+    return FeatureDrift(
+        known_features.compare(distances, min_effect),
+        far=float(np.mean(distances > known_features.cuts[-1])),
+        farthest=[*sample[order[:24]]],
+    )
+
+
+def _accuracy(answers: pd.DataFrame, truth: "pd.Series[int]") -> dict[str, float]:
+    """The field `accuracy` of a `MonitorResult`; empty if no label is of a row."""
+    labels = truth.reindex(answers.index)
+    hits = (labels == answers["predicted"])[labels.notna()]
+    if hits.empty:
+        return {}
+    interval = binomtest(int(hits.sum()), len(hits)).proportion_ci()  # of Clopper and Pearson
+    return {
+        "rows": len(hits),
+        "value": float(hits.mean()),
+        "unmatched": len(truth) - len(hits),
+        "lower": float(interval.low),
+        "upper": float(interval.high),
+    }
+
+
+def _holdout_figures(model: Served) -> dict[str, float]:
+    figures = MlflowClient().get_run(model.origin.run_id).data.metrics
+    names = [name for name in ("accuracy", "rows", "unsure") if f"holdout_{name}" in figures]
+    return {name: figures[f"holdout_{name}"] for name in names}
+
+
+def _compare_with_holdout(
+    accuracy: dict[str, float] | None,
+    holdout: dict[str, float],
+) -> list[Comparison]:
+    if not accuracy or not {"accuracy", "rows"} <= holdout.keys():
+        return []
+    hits = round(accuracy["value"] * accuracy["rows"])
+    holdout_hits = round(holdout["accuracy"] * holdout["rows"])
+    counts = (holdout_hits, round(holdout["rows"]))
+    return [compare_accuracy(hits, round(accuracy["rows"]), counts)]
+
+
+def render(monitored: Monitored) -> str:
+    """One HTML page that carries everything and loads nothing."""
+    template = templates("imageproof.answer").get_template("monitor.html.j2")
+    return template.render(
+        result=monitored.result,
+        verdicts=verdicts(monitored.result),
+        foreign=monitored.farthest,
+        words=TITLES,
+    )
+
+
+def verdicts(result: MonitorResult) -> list[str]:
+    if not result.drift:
+        lines = ["Drift is not known: artifacts/split is not what this version was made with."]
+    elif result.drifted:
+        lines = [f"Drift of {', '.join(TITLES[name] for name in result.drifted)}."]
+    else:
+        lines = ["No drift."]
+    if result.far is not None:
+        far = f"{100 * result.far:.1f} % of the images are far from what the model knows"
+        lines.append(f"{far}; of known images it would be 5 %.")
+    if result.expected is not None:
+        expected = f"{100 * result.expected:.1f} %"
+        lines.append(
+            f"Without labels, by the model's mean confidence, expect an accuracy of {expected}."
+        )
+    elif result.drifted:
+        lines.append(f"No accuracy is expected without labels: {NOT_EXPECTED}.")
+    if accuracy := result.accuracy:
+        value, lower, upper = (100 * accuracy[name] for name in ("value", "lower", "upper"))
+        line = f"Accuracy {value:.2f} % on {accuracy['rows']:,} labelled rows"
+        line += f", 95 % interval {lower:.2f} to {upper:.2f} %"
+        if unmatched := accuracy["unmatched"]:
+            line += (
+                f"; {unmatched:,} label{'s name' if unmatched > 1 else ' names'} no answered row"
+            )
+        lines.append(f"{line}.")
+    return lines
+
+
+def log_run(
+    result: MonitorResult,
+    page: Path,
+    project: Project,
+) -> None:
+    settings = {"source": result.source, "since": result.since, "until": result.until}
+    accuracy = result.accuracy or {}
+    metrics = {
+        **{f"holdout_{name}": value for name, value in result.holdout.items()},
+        "far": result.far,
+        "expected_accuracy": result.expected,
+        "labelled": accuracy.get("rows"),
+        "accuracy": accuracy.get("value"),
+        "accuracy_lower": accuracy.get("lower"),
+        "accuracy_upper": accuracy.get("upper"),
+    }
+    figures = {name: value for name, value in metrics.items() if value is not None}
+    drift.record(result, "monitor", project, settings=settings, metrics=figures, files=[page])

@@ -14,7 +14,7 @@ from imageproof.pictures.reading import read_pictures
 from imageproof.project import Project
 from imageproof.registry.served import Served
 
-MOST = 60  # pictures explained at a time
+MAX_EXPLAINED = 60  # pictures at a time
 
 
 class Answer(NamedTuple):
@@ -22,44 +22,72 @@ class Answer(NamedTuple):
     predicted: int
     probabilities: list[float]
     picture: str  # key of `pictures.TREATMENTS`
-    answer_set: list[int]  # the most probable class first; see `judgement.confidence`
+    answer_set: list[int]  # the most probable class first; see `judge.confidence`
     unsure: bool
 
 
-def predict_pictures(paths: Sequence[Path], model: Served, *, coverage: float) -> list[Answer]:
+def predict_pictures(
+    paths: Sequence[Path],
+    model: Served,
+    *,
+    coverage: float,
+) -> list[Answer]:
     """Answer each picture; `coverage` of the answer sets hold the true class."""
-    pictures = read_pictures(paths, shape=model.files.shape, fit=model.fit)
-    probabilities = model.predict(np.stack([image for image, _ in pictures]))
+    images, treatments = _read(paths, model)
+    probabilities = model.predict(images)
     sets = answer_sets(probabilities, set_threshold(model, coverage))
-    ranked, sizes = np.argsort(-probabilities, axis=1, kind="stable").tolist(), sets.sum(axis=1)
-    rows = zip(paths, pictures, probabilities.tolist(), ranked, sizes, unsure(sets), strict=True)
+    orders = np.argsort(-probabilities, axis=1, kind="stable").tolist()
+    rows = probabilities.tolist()
+    sizes = sets.sum(axis=1)
+    is_unsure = unsure(sets).tolist()
     return [
-        Answer(str(path), order[0], row, treatment, order[:size], bool(is_unsure))
-        for path, (_, treatment), row, order, size, is_unsure in rows
+        Answer(
+            file=str(path),
+            predicted=orders[n][0],
+            probabilities=rows[n],
+            picture=treatments[n],
+            answer_set=orders[n][: sizes[n]],
+            unsure=is_unsure[n],
+        )
+        for n, path in enumerate(paths)
     ]
 
 
 def explained(answers: Sequence[Answer], model: Served) -> tuple[Images, Heat]:
     """The model's input of each answer, and what speaks for the answer; see `occlusion`.
 
-    A UsageError if the answers are over MOST.
+    A UsageError if there are more than MAX_EXPLAINED answers.
     """
-    if len(answers) > MOST:
-        raise UsageError(f"--explain: {len(answers):,} pictures; at most {MOST} are allowed")
-    paths = [Path(answer.file) for answer in answers]
-    read = read_pictures(paths, shape=model.files.shape, fit=model.fit)
-    images = np.stack([image for image, _ in read])
-    chosen = np.array([answer.predicted for answer in answers])
-    return images, occlusion(model.predict, images, chosen)
+    if len(answers) > MAX_EXPLAINED:
+        allowed = f"at most {MAX_EXPLAINED} are allowed"
+        raise UsageError(f"--explain: {len(answers):,} pictures; {allowed}")
+    images, _ = _read([Path(answer.file) for answer in answers], model)
+    predicted = np.array([answer.predicted for answer in answers])
+    return images, occlusion(model.predict, images, predicted)
+
+
+def _read(paths: Sequence[Path], model: Served) -> tuple[Images, list[str]]:
+    pictures = read_pictures(paths, shape=model.files.shape, fit=model.fit)
+    images = np.stack([image for image, _ in pictures])
+    return images, [treatment for _, treatment in pictures]
 
 
 def class_names(model: Served, project: Project) -> list[str] | None:
     """The names that a model was logged with; if it had none, those in params.yaml if they fit."""
-    numbers = [*map(str, range(model.files.classes))]
+    numbers = _numbers(model)
     for names in (model.files.class_names, project.data.class_names):
         if names and len(names) == len(numbers) and names != numbers:
             return names
     return None
+
+
+def numbered_names(model: Served, project: Project) -> list[str]:
+    """The classes' names; their numbers if they have none."""
+    return class_names(model, project) or _numbers(model)
+
+
+def _numbers(model: Served) -> list[str]:
+    return [*map(str, range(model.files.classes))]
 
 
 def set_threshold(model: Served, coverage: float) -> float:

@@ -17,7 +17,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from fsspec.core import strip_protocol  # type: ignore[import-untyped]
 
-from imageproof.answer.drift import Found, image_stats, record, summarise
+from imageproof.answer.drift import AnswerSummary, image_stats, record, summarise
 from imageproof.answer.inputs import Batch, open_input
 from imageproof.answer.predict import class_names, set_threshold
 from imageproof.base.dataset import Probabilities
@@ -30,15 +30,15 @@ from imageproof.project import Project
 from imageproof.registry.served import Served, served
 from imageproof.system import process, storage
 
-COUNTED = ("row", "file", "predicted", "set_size", "mean_ink", "contrast")
+COUNTED = {"row", "file", "predicted", "set_size", "mean_ink", "contrast"}
 COLUMNS = "row|file|picture|predicted|predicted_name|set_size|answer_set|answer_names|p[0-9]+"
 COLUMNS += "|mean_ink|contrast|model|input"
 HINT = "choose another name, or --overwrite (--missing keeps it) a table of the command `score`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreResult(Found):
-    """What was found; `kept` of the `files` of predictions were there before."""
+class ScoreResult(AnswerSummary):
+    """`kept` of the `files` of predictions were there before."""
 
     input: str
     output: str
@@ -97,7 +97,8 @@ def plan(source: str, out: str) -> dict[str, str]:
     UsageError if `out` names nothing, or an output would be that of two inputs.
     """
     is_text = out == out.encode(errors="replace").decode()  # else pyarrow cannot write there
-    if not out.rpartition("://")[2].strip("/") or "::" in out or not is_text:
+    name = out.rpartition("://")[2].strip("/")
+    if not name or "::" in out or not is_text:
         raise UsageError(f"--out {out!r}: FILE, FOLDER/ or s3://BUCKET/FOLDER/ in UTF-8 is allowed")
     if not storage.is_folder(out):
         return {source: out}
@@ -107,18 +108,24 @@ def plan(source: str, out: str) -> dict[str, str]:
         raise UsageError(f"--out: {out} is among the inputs; choose another folder")
     tables: dict[str, str] = {}
     for table in storage.stored_files(folder):
-        if not is_picture(table):
-            below = PurePosixPath(table[len(folder) + 1 :] or PurePosixPath(table).name)
-            output = f"{target}/{below.with_suffix('.parquet')}"
-            if output in tables:
-                raise UsageError(f"{tables[output]} and {table} give one {output}; rename one")
-            tables[output] = table
+        if is_picture(table):
+            continue
+        below = PurePosixPath(table[len(folder) + 1 :] or PurePosixPath(table).name)
+        output = f"{target}/{below.with_suffix('.parquet')}"
+        if output in tables:
+            raise UsageError(f"{tables[output]} and {table} give one {output}; rename one")
+        tables[output] = table
     if not tables:
         raise DataError(f"{source}: no tables in it; pictures are scored with --out FILE")
     return {table: output for output, table in tables.items()}
 
 
-def to_write(outputs: Mapping[str, str], *, missing: bool, overwrite: bool) -> dict[str, str]:
+def to_write(
+    outputs: Mapping[str, str],
+    *,
+    missing: bool,
+    overwrite: bool,
+) -> dict[str, str]:
     """The outputs of a plan that are written: all, or with `missing` those that are not there.
 
     UsageError if one is there: without an option, or if it is no table of the command `score`.
@@ -131,7 +138,12 @@ def to_write(outputs: Mapping[str, str], *, missing: bool, overwrite: bool) -> d
     }
 
 
-def write_predictions(source: str, output: str, model: Served, project: Project) -> int:
+def write_predictions(
+    source: str,
+    output: str,
+    model: Served,
+    project: Project,
+) -> int:
     """Write the predictions of all images; the number of rows written.
 
     Columns: `row`, or `file` and `picture` (its treatment; see `pictures.TREATMENTS`) ·
@@ -152,7 +164,12 @@ def write_predictions(source: str, output: str, model: Served, project: Project)
 
 
 def write_on_worker(
-    source: str, output: str, *, tracking_uri: str, uri: str, project: Project
+    source: str,
+    output: str,
+    *,
+    tracking_uri: str,
+    uri: str,
+    project: Project,
 ) -> int:
     """`write_predictions` by the version at `uri`, in another process such as a worker of Dask."""
     process.set_environment()
@@ -161,43 +178,61 @@ def write_on_worker(
         return write_predictions(source, output, model, project)
 
 
-def _table(batch: Batch, model: Served, limit: float, source: str, project: Project) -> pa.Table:
-    probabilities, rows = model.predict(batch.images), len(batch.images)
-    of_pictures = {"file": batch.names, "picture": batch.treatments}
-    columns = {
-        **(of_pictures if batch.treatments else {"row": batch.names}),
-        **_answers(probabilities, limit, class_names(model, project)),
-        **{f"p{k}": column for k, column in enumerate(probabilities.T)},
-        **image_stats(batch.images),
-        "model": pa.repeat(model.origin.uri, rows).dictionary_encode(),
-        "input": pa.repeat(printable(source), rows).dictionary_encode(),
-    }
-    return pa.table(columns)
+def _table(
+    batch: Batch,
+    model: Served,
+    limit: float,
+    source: str,
+    project: Project,
+) -> pa.Table:
+    probabilities = model.predict(batch.images)
+    names = {"row": batch.names}
+    if batch.treatments:
+        names = {"file": batch.names, "picture": batch.treatments}
+    rows = len(batch.images)
+    return pa.table(
+        {
+            **names,
+            **_answers(probabilities, limit, class_names(model, project)),
+            **{f"p{k}": column for k, column in enumerate(probabilities.T)},
+            **image_stats(batch.images),
+            "model": pa.repeat(model.origin.uri, rows).dictionary_encode(),
+            "input": pa.repeat(printable(source), rows).dictionary_encode(),
+        }
+    )
 
 
-def _answers(probabilities: Probabilities, limit: float, names: list[str] | None) -> dict[str, Any]:
+def _answers(
+    probabilities: Probabilities,
+    limit: float,
+    names: list[str] | None,
+) -> dict[str, Any]:
     """`answer_set` has `set_size` classes, the most probable first; `names` add two columns."""
     predicted = probabilities.argmax(axis=1).astype(np.int16)
     sets = answer_sets(probabilities, limit)
     sizes = sets.sum(axis=1, dtype=np.int16)
     order = np.argsort(-probabilities, axis=1, kind="stable").astype(np.int16)
     members = order[np.take_along_axis(sets, order, axis=1)]
-    starts = np.concatenate([[0], sizes.cumsum(dtype=np.int32)]).astype(np.int32)
+    starts = np.zeros(len(sizes) + 1, np.int32)
+    starts[1:] = sizes.cumsum()
     columns: dict[str, Any] = {"predicted": predicted, "set_size": sizes}
     columns["answer_set"] = pa.ListArray.from_arrays(starts, members)
     if names:
-        columns["predicted_name"] = pa.array(names).take(predicted)
-        columns["answer_names"] = pa.ListArray.from_arrays(starts, pa.array(names).take(members))
+        texts = pa.array(names)
+        columns["predicted_name"] = texts.take(predicted)
+        columns["answer_names"] = pa.ListArray.from_arrays(starts, texts.take(members))
     return columns
 
 
 def _is_scored(output: str) -> bool:
     """Whether it is a table with the columns of `write_predictions`, and no others."""
     with storage.filesystem_of(output) as (filesystem, name):
-        if filesystem.isfile(name):
-            with suppress(pa.ArrowException, OSError), filesystem.open(name) as file:
-                names = pq.read_schema(file).names
-                return "answer_set" in names and all(re.fullmatch(COLUMNS, name) for name in names)
+        if not filesystem.isfile(name):
+            return False
+        with suppress(pa.ArrowException, OSError), filesystem.open(name) as file:
+            columns = pq.read_schema(file).names
+            is_scored = "answer_set" in columns
+            return is_scored and all(re.fullmatch(COLUMNS, column) for column in columns)
     return False
 
 

@@ -14,21 +14,28 @@ MAX_ARRAYS = 20_000_000  # bytes of a request to MLflow's app
 
 
 class Limited:
-    """ASGI middleware: answer 413 to a body of more than `most` bytes, before it is parsed."""
+    """ASGI middleware: answer 413 to a body of more than `max_bytes`, before it is parsed."""
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
-        self._app, self._most = app, most
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         body = bytearray()
         with suppress(ClientDisconnect):
             async for chunk in Request(scope, receive).stream():
                 body += chunk
-                if len(body) > self._most:
-                    refusal = {"detail": f"over {self._most:,} bytes long"}
-                    return await JSONResponse(refusal, 413)(scope, receive, send)
+                if len(body) > self._max_bytes:
+                    refusal = {"detail": f"over {self._max_bytes:,} bytes long"}
+                    response = JSONResponse(refusal, 413)
+                    return await response(scope, receive, send)
         messages: list[Message] = [{"type": "http.request", "body": bytes(body)}]
 
         async def received() -> Message:
@@ -43,4 +50,5 @@ def mlflow_app(uri: str) -> tuple[str, Guard]:
 
     origin = find_origin(uri)
     with fetched(origin.uri, origin.model_sha256) as files:
-        return origin.uri, Guard(Limited(scoring_server.init(files.load_as_served()), MAX_ARRAYS))
+        app = scoring_server.init(files.load_as_served())
+    return origin.uri, Guard(Limited(app, MAX_ARRAYS))

@@ -9,6 +9,8 @@ import typer
 
 from imageproof.base.errors import UsageError
 from imageproof.base.naming import project_name
+from imageproof.cli import console
+from imageproof.cli.lazy import Lazy
 from imageproof.cli.results import AsJson, app, connected
 
 if TYPE_CHECKING:
@@ -26,6 +28,25 @@ VersionOrChampion = Annotated[
 ]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")]
 
+artifacts = Lazy("artifacts")
+correcting = Lazy("data.readers.corrections")
+demonstrating = Lazy("answer.demo")
+guarding = Lazy("system.guard")
+logs = Lazy("answer.logged")
+monitoring = Lazy("answer.monitor")
+packaging = Lazy("serve.package")
+packed = Lazy("data.packed")
+plots = Lazy("report.plots.images")
+predicting = Lazy("answer.predict")
+protocol = Lazy("serve.protocol")
+scoring = Lazy("answer.score")
+serving = Lazy("answer.serve")
+storage = Lazy("system.storage")
+suspecting = Lazy("report.suspects")
+theme = Lazy("report.plots.theme")
+versions = Lazy("registry.served")
+writing = Lazy("base.files")
+
 
 @app.command()
 def predict(
@@ -38,19 +59,16 @@ def predict(
     """Classify pictures: one class, or two if the model is not sure, and the probabilities."""
     if explain:
         _check_new("--explain", explain, ".png")
-    from imageproof.answer.predict import class_names, explained, predict_pictures
-    from imageproof.cli.console import print_answers
-
-    with _served(context, model) as (project, loaded):
+    with _served(context, model) as (project, version):
+        uri = version.origin.uri
         coverage = project.confidence.coverage
-        answers = predict_pictures(files, loaded, coverage=coverage)
-        names = class_names(loaded, project)
+        answers = predicting.predict_pictures(files, version, coverage=coverage)
+        names = predicting.class_names(version, project)
         if explain:
-            from imageproof.report.plots import images, theme
-
-            seen, uri = explained(answers, loaded), loaded.origin.uri
-            theme.save(images.answers(*seen, answers, names=names, title=uri), explain)
-    print_answers(loaded.origin.uri, answers, names=names, coverage=coverage, as_json=as_json)
+            images, heat = predicting.explained(answers, version)
+            figure = plots.answers(images, heat, answers, names=names, title=uri)
+            theme.save(figure, explain)
+    console.print_answers(uri, answers, names=names, coverage=coverage, as_json=as_json)
     if explain and not as_json:
         print(f"{explain}: what speaks for each answer")
 
@@ -66,14 +84,11 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Predict images in batches to Parquet, warn of odd ones, and look for drift."""
-    from imageproof.answer import score as scoring
-    from imageproof.cli.console import print_scored
-
-    with _served(context, model) as (project, loaded):
+    with _served(context, model) as (project, version):
         result = scoring.score(
-            source, out, loaded, project=project, missing=missing, overwrite=overwrite
+            source, out, version, project=project, missing=missing, overwrite=overwrite
         )
-    print_scored(result, as_json=as_json)
+    console.print_scored(result, as_json=as_json)
 
 
 @app.command()
@@ -86,18 +101,13 @@ def monitor(
     as_json: AsJson = False,
 ) -> None:
     """Say whether a model still sees what it was trained on, and how sure and right it is."""
-    from imageproof.answer import monitor as monitoring
-    from imageproof.answer.logged import open_log
-    from imageproof.artifacts import WORKSPACE
-    from imageproof.base.files import write_text
-    from imageproof.cli.console import print_monitored
-
-    log = open_log(source, days=days)
-    with _served(context, model, log) as (project, loaded):
-        monitored = monitoring.monitor(source, log, labels, loaded, project=project)
-        write_text(WORKSPACE.monitor, monitoring.render(monitored))
-        monitoring.log_run(monitored.result, WORKSPACE.monitor, project)
-    print_monitored(monitored.result, WORKSPACE.monitor, as_json=as_json)
+    page = artifacts.WORKSPACE.monitor
+    log = logs.open_log(source, days=days)
+    with _served(context, model, log) as (project, version):
+        monitored = monitoring.monitor(source, log, labels, version, project=project)
+        writing.write_text(page, monitoring.render(monitored))
+        monitoring.log_run(monitored.result, page, project)
+    console.print_monitored(monitored.result, page, as_json=as_json)
 
 
 @app.command()
@@ -109,13 +119,11 @@ def demo(
     """A page to draw a digit on, and see what champion and challenger make of it."""
     from webbrowser import open_new_tab
 
-    from imageproof.answer.demo import demo_app, players
-    from imageproof.serve import protocol
-    from imageproof.system.guard import listen
-
-    with connected(context) as project, listen(port) as listening:
-        app = demo_app(players(project.name, threads=project.threads), project)
-        print(f"{(address := _address(listening))}   Ctrl-C ends it", flush=True)
+    with connected(context) as project, guarding.listen(port) as listening:
+        players = demonstrating.players(project.name, threads=project.threads)
+        app = demonstrating.demo_app(players, project)
+        address = _address(listening)
+        print(f"{address}   Ctrl-C ends it", flush=True)
         if browser:
             open_new_tab(address)
         protocol.serve(app, listening)
@@ -124,12 +132,8 @@ def demo(
 @app.command()
 def serve(context: typer.Context, model: VersionOrChampion = None, port: Port = 5001) -> None:
     """Answer as `mlflow models serve` does, with files that are those that were logged."""
-    from imageproof.answer.serve import mlflow_app
-    from imageproof.serve import protocol
-    from imageproof.system.guard import listen
-
-    with connected(context) as project, listen(port) as listening:
-        uri, app = mlflow_app(_uri(model, project))
+    with connected(context) as project, guarding.listen(port) as listening:
+        uri, app = serving.mlflow_app(_uri(model, project))
         print(f"{uri} at {_address(listening)}/invocations   Ctrl-C ends it", flush=True)
         protocol.serve(app, listening)
 
@@ -142,14 +146,10 @@ def package(
     as_json: AsJson = False,
 ) -> None:
     """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
-    from imageproof.cli.console import print_package
-    from imageproof.serve.package import write_package
-    from imageproof.system.storage import check_out
-
-    check_out("--out", out)
-    with _served(context, model) as (project, loaded):
-        written = write_package(loaded, out, project=project)
-    print_package(written, as_json=as_json)
+    storage.check_out("--out", out)
+    with _served(context, model) as (project, version):
+        written = packaging.write_package(version, out, project=project)
+    console.print_package(written, as_json=as_json)
 
 
 @app.command()
@@ -161,11 +161,10 @@ def suspects(
 ) -> None:
     """Find labels that are probably wrong: a table to correct, and a page with the pictures."""
     _check_new("--out", out, ".csv", ".html")
-    from imageproof.report.suspects import find_suspects
-
-    project, ask = context.obj.load(), context.obj.trainer(model)
-    said = find_suspects(ask, model, project, folds=folds, out=out)
-    print(f"{said} → {out}, {out.with_suffix('.html')}")
+    project = context.obj.load()
+    ask = context.obj.trainer(model)
+    summary = suspecting.find_suspects(ask, model, project, folds=folds, out=out)
+    print(f"{summary} → {out}, {out.with_suffix('.html')}")
     print(
         f"write the right classes into its column corrected, then `{project_name()} relabel {out}`"
     )
@@ -176,15 +175,12 @@ def relabel(
     context: typer.Context, table: Annotated[Path, typer.Argument(metavar="SUSPECTS.csv")]
 ) -> None:
     """Keep the labels that a person corrected beside the data, where `pack` applies them."""
-    from imageproof.artifacts import WORKSPACE
-    from imageproof.data import packed
-    from imageproof.data.readers import corrections
-
-    target = Path("data", corrections.FILE)
-    names = context.obj.load().data.class_names
-    rows = packed.load(WORKSPACE.pack).rows.assign(hash=packed.load_hashes(WORKSPACE.pack))
-    found, kept = corrections.merge(table, target, rows, names)
-    print(f"{found:,} labels corrected → {target}, which has {kept:,}")
+    target = Path("data", correcting.FILE)
+    class_names = context.obj.load().data.class_names
+    folder = artifacts.WORKSPACE.pack
+    rows = packed.load(folder).rows.assign(hash=packed.load_hashes(folder))
+    corrected, total = correcting.merge(table, target, rows, class_names)
+    print(f"{corrected:,} labels corrected → {target}, which has {total:,}")
     print(f"`dvc add data` versions it, and the next `{project_name()} run` uses it")
 
 
@@ -193,23 +189,19 @@ def _served(
     context: typer.Context, model: str | None, log: "Log | None" = None
 ) -> Iterator[tuple["Project", "Served"]]:
     """The project, and a version to answer with; by default the log's, or the champion."""
-    from imageproof.registry.served import served
-
     with connected(context) as project:
         if log and not model:
             model = log.answered_by()
-        with served(_uri(model, project), threads=project.threads) as loaded:
-            yield project, loaded
+        with versions.served(_uri(model, project), threads=project.threads) as version:
+            yield project, version
 
 
-def _check_new(option: str, path: Path, suffix: str, *more: str) -> None:
+def _check_new(option: str, path: Path, *suffixes: str) -> None:
     """Refuse to overwrite, as `--explain a.png b.png` would a picture, or a corrected table."""
-    from imageproof.system.storage import check_out
-
-    if path.suffix != suffix:
-        raise UsageError(f"{option} {path}: is no {suffix}; choose another name")
-    for ending in (suffix, *more):
-        check_out(option, path.with_suffix(ending))
+    if path.suffix != suffixes[0]:
+        raise UsageError(f"{option} {path}: is no {suffixes[0]}; choose another name")
+    for suffix in suffixes:
+        storage.check_out(option, path.with_suffix(suffix))
 
 
 def _uri(model: str | None, project: "Project") -> str:

@@ -5,17 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
-from imageproof.artifacts import WORKSPACE
-from imageproof.base.files import flatten, read_json
 from imageproof.base.naming import project_name
 from imageproof.base.text import printable, printable_lines
-from imageproof.dvc.provenance import check_outputs
-from imageproof.judge.figures import column
-from imageproof.judge.leaderboard import Comparison, cells
-from imageproof.outputs import RunRecord
+from imageproof.cli.lazy import Lazy
 from imageproof.system.console import print_json, print_table
 
 if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
@@ -29,52 +23,64 @@ if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
 
 SHOWN = 10  # classes, the most probable or those that were predicted most often
 
+artifacts = Lazy("artifacts")
+caret_tables = Lazy("judge.caret")
+files = Lazy("base.files")
+figures = Lazy("judge.figures")
+leaderboard = Lazy("judge.leaderboard")
+monitoring = Lazy("answer.monitor")
+outputs = Lazy("outputs")
+pictures = Lazy("pictures.reading")
+provenance = Lazy("dvc.provenance")
+
 
 def print_results() -> None:
-    check_outputs([WORKSPACE.comparison])
-    comparison = read_json(WORKSPACE.comparison, Comparison)
-    columns = cells(comparison.models)  # one per model, so that it fits a narrow terminal
+    workspace = artifacts.WORKSPACE
+    provenance.check_outputs([workspace.comparison])
+    comparison = files.read_json(workspace.comparison, leaderboard.Comparison)
+    columns = leaderboard.cells(comparison.models)  # one per model: it fits a narrow terminal
     names = [column.pop("model") for column in columns]
-    rows = ([key, *(column[key] for column in columns)] for key in columns[0])
+    rows = [(heading, *(column[heading] for column in columns)) for heading in columns[0]]
     print_table(["", *names], rows, justify="right")
-    for heading, meaning in column("meaning", by="table").items():
+    for heading, meaning in figures.column("meaning", by="table").items():
         if heading in columns[0]:
             print(f"{heading}: {meaning}")
     print("", *map(printable, comparison.verdicts), sep="\n")
     for row in comparison.models:
-        run = WORKSPACE.trained(row.model).run
-        if run.exists() and read_json(run, RunRecord).run_id != row.run_id:
+        run = workspace.trained(row.model).run
+        if run.exists() and files.read_json(run, outputs.RunRecord).run_id != row.run_id:
             print(f"{row.model} was trained again since: `{project_name()} run` compares it anew")
     print("\nmake report shows everything on one page, make ui the runs side by side.")
 
 
 def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
     if as_json:
-        found = [group._asdict() for group in groups]
-        for each in found:
-            each["measures"] = {name: of._asdict() for name, of in each["measures"].items()}
-        print_json(found)
+        records = [group._asdict() for group in groups]
+        for record in records:
+            spreads = record["measures"].items()
+            record["measures"] = {name: spread._asdict() for name, spread in spreads}
+        print_json(records)
         return
-    headings = "measure", "n", "mean", "sd", "minimum", "95 % interval of the mean"
+    headings = ("measure", "n", "mean", "sd", "minimum", "95 % interval of the mean")
     for group in groups:
         seeds = ", ".join(group.seeds)
         commits = f", of {len(group.commits)} commits" * (len(group.commits) > 1)
         print(printable(f"{group.label}: runs that differ in the seed only ({seeds}){commits}"))
         rows = []
-        for name, (n, *figures) in group.measures.items():
-            mean, sd, minimum, low, high = ("n/a" if x is None else f"{x:.4f}" for x in figures)
-            rows.append([name, str(n), mean, sd, minimum, f"{low} to {high}"])
+        for name, (n, *values) in group.measures.items():
+            *cells, low, high = ("n/a" if value is None else f"{value:.4f}" for value in values)
+            rows.append([name, str(n), *cells, f"{low} to {high}"])
         print_table(headings, rows)
     print("n/a: a single run, or trained on shared cores")
 
 
 def print_statistics(statistics: "caret.Statistics", *, as_json: bool) -> None:
-    from imageproof.judge.caret import as_tables
+    from rich.console import Console
 
     if as_json:
         print_json(statistics._asdict())
         return
-    tables = as_tables(statistics)
+    tables = caret_tables.as_tables(statistics)
     print(tables.overall.to_string(header=False), "\n")
     print(printable_lines(tables.by_class.to_string(line_width=Console().width)))
     for note in tables.notes:
@@ -89,29 +95,32 @@ def print_answers(
     coverage: float,
     as_json: bool,
 ) -> None:
-    from imageproof.pictures.reading import TREATMENTS
-
     if as_json:
-        found = [answer._asdict() for answer in answers]
-        if names:
-            for each in found:
-                each["predicted_name"] = names[each["predicted"]]
-                each["answer_names"] = [names[label] for label in each["answer_set"]]
-        print_json({"model": model, "coverage": coverage, "answers": found})
+        records = [answer._asdict() for answer in answers]
+        for record in records:
+            if not names:
+                break
+            record["predicted_name"] = names[record["predicted"]]
+            record["answer_names"] = [names[label] for label in record["answer_set"]]
+        print_json({"model": model, "coverage": coverage, "answers": records})
         return
     print(f"{model}, answers with {100 * coverage:g} % coverage")
     for answer in answers:
-        called = names or [*map(str, range(len(answer.probabilities)))]
-        said = " or ".join(called[label] for label in answer.answer_set)
-        if answer.unsure:
-            said = f"unsure, most probably {called[answer.predicted]}"
-        pairs = [*zip(called, answer.probabilities, strict=True)]
-        if len(pairs) > SHOWN:
-            pairs = sorted(pairs, key=lambda pair: -pair[1])[:SHOWN]
-        chances = "  ".join(f"{name} {value:.3f}" for name, value in pairs)
-        print(printable(f"{answer.file}: {said}  ({chances})  {answer.picture}"))
-    for name in sorted({answer.picture for answer in answers}):
-        print(f"{name}: {TREATMENTS[name]}")
+        print(printable(_answer_line(answer, names)))
+    for treatment in sorted({answer.picture for answer in answers}):
+        print(f"{treatment}: {pictures.TREATMENTS[treatment]}")
+
+
+def _answer_line(answer: "Answer", class_names: list[str] | None) -> str:
+    names = class_names or [*map(str, range(len(answer.probabilities)))]
+    verdict = " or ".join(names[label] for label in answer.answer_set)
+    if answer.unsure:
+        verdict = f"unsure, most probably {names[answer.predicted]}"
+    pairs = [*zip(names, answer.probabilities, strict=True)]
+    if len(pairs) > SHOWN:
+        pairs = sorted(pairs, key=lambda pair: -pair[1])[:SHOWN]
+    probabilities = "  ".join(f"{name} {value:.3f}" for name, value in pairs)
+    return f"{answer.file}: {verdict}  ({probabilities})  {answer.picture}"
 
 
 def print_package(package: "Package", *, as_json: bool) -> None:
@@ -130,14 +139,13 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(result))
         return
-    _print_found(result.warnings, result.drift)
-    print(
-        f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
-        f" → {printable(result.output)}"
-    )
-    counts = sorted(zip(result.class_counts, result.class_names, strict=True), key=lambda x: -x[0])
-    shown = ", ".join(f"{name} {count:,}" for count, name in counts[:SHOWN] if count)
-    print(printable(f"predicted: {shown}{', …' if len(counts) > SHOWN else ''}"))
+    _print_drift(result.warnings, result.drift)
+    speed = f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
+    print(f"{speed} → {printable(result.output)}")
+    counts = [*zip(result.class_counts, result.class_names, strict=True)]
+    largest = sorted(counts, key=lambda pair: -pair[0])[:SHOWN]
+    classes = ", ".join(f"{name} {count:,}" for count, name in largest if count)
+    print(printable(f"predicted: {classes}{', …' if len(counts) > SHOWN else ''}"))
     if result.files > 1:
         print(f"{result.files:,} files, {result.kept:,} of them kept from before")
     sets = f"answer sets with {100 * result.coverage:g} % coverage"
@@ -145,66 +153,74 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
 
 
 def print_monitored(result: "MonitorResult", page: Path, *, as_json: bool) -> None:
-    from imageproof.answer.monitor import verdicts
-
-    said = verdicts(result)
+    verdicts = monitoring.verdicts(result)
     if as_json:
-        print_json({**asdict(result), "verdicts": said})
+        print_json({**asdict(result), "verdicts": verdicts})
         return
-    _print_found(result.warnings, result.drift)
-    print(*said, sep="\n")
+    _print_drift(result.warnings, result.drift)
+    print(*verdicts, sep="\n")
     print(f"{100 * result.unsure:.2f} % of the answers are unsure.")
-    others = f", {result.other_rows:,} by other versions left out" if result.other_rows else ""
-    print(f"{result.rows:,} rows by {result.model}{others} → {page}")
+    left_out = f", {result.other_rows:,} by other versions left out" if result.other_rows else ""
+    print(f"{result.rows:,} rows by {result.model}{left_out} → {page}")
 
 
 def print_outcome(outcome: "promotion.Outcome", *, as_json: bool) -> None:
+    decision = outcome.decision
     if as_json:
         print_json(outcome.as_dict())
         return
-    if not outcome.decision:
+    if not decision:
         print(f"version {outcome.version} is the champion already")
         return
     verdicts = {True: Text("ok", "green"), False: Text("no", "red")}
-    rows = [(c.name, verdicts[c.passed], c.found, c.allowed) for c in outcome.decision.checks]
+    rows = [
+        (check.name, verdicts[check.passed], check.found, check.allowed)
+        for check in decision.checks
+    ]
     print_table(("check", "", "found", "allowed"), rows)
-    if outcome.decision.note:
-        print(outcome.decision.note)
+    if decision.note:
+        print(decision.note)
     if outcome.move:
         print(f"champion: version {outcome.champion or '(none)'} → version {outcome.version}")
-    elif outcome.decision.accepted:
-        print(f"{outcome.decision.challenger} would be promoted (dry run)")
+    elif decision.accepted:
+        print(f"{decision.challenger} would be promoted (dry run)")
 
 
 def print_moves(moves: Sequence["history.Move"], *, as_json: bool) -> None:
     if as_json:
         print_json([asdict(move) for move in moves])
         return
-    names = column("history")
+    headings = figures.column("history")
     for move in moves:
-        what = f"{move.at[:16]}  {move.action} {move.before or '-'} → {move.after or '-'}"
-        known = [(names[k], value) for k, value in move.figures.items() if k in names]
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in known)
-        why = " · ".join(filter(None, (move.by, move.approval, figures, move.reason)))
-        print(printable(f"{move.number}  {what}  {why}"))
+        change = f"{move.at[:16]}  {move.action} {move.before or '-'} → {move.after or '-'}"
+        values = [
+            f"{headings[key]} {value:.4g}" for key, value in move.figures.items() if key in headings
+        ]
+        reasons = (move.by, move.approval, ", ".join(values), move.reason)
+        print(printable(f"{move.number}  {change}  {' · '.join(filter(None, reasons))}"))
     if not moves:
         print(f"no champion yet; {project_name()} promote MODEL makes one")
 
 
 def print_origin(origin: "trace.Origin", *, as_json: bool) -> None:
+    record = asdict(origin)
     if as_json:
-        print_json(asdict(origin))
+        print_json(record)
         return
-    fields = flatten(asdict(origin) | {"aliases": ", ".join(origin.aliases)})
-    print_table(("field", "value"), [(k, printable(str(value))) for k, value in fields.items()])
+    fields = files.flatten(record | {"aliases": ", ".join(origin.aliases)})
+    rows = [(name, printable(str(value))) for name, value in fields.items()]
+    print_table(("field", "value"), rows)
 
 
-def _print_found(warnings: Sequence[str], found: Sequence["drift.Drift"]) -> None:
+def _print_drift(warnings: Sequence[str], drifts: Sequence["drift.Drift"]) -> None:
     for warning in warnings:
         print(f"warning: {printable(warning)}")
-    if not found:
+    if not drifts:
         print("drift: not known, artifacts/split is not what this model was trained on")
         return
     verdicts = {True: Text("drifted", "red"), False: Text("ok")}
-    rows = [(d.name, f"{d.effect:.4f}", f"{d.p_value:.3g}", verdicts[d.drifted]) for d in found]
+    rows = [
+        (drift.name, f"{drift.effect:.4f}", f"{drift.p_value:.3g}", verdicts[drift.drifted])
+        for drift in drifts
+    ]
     print_table(("drift of", "effect", "p", ""), rows)

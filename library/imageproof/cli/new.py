@@ -34,12 +34,12 @@ LEFT_OUT = (
     ".github/workflows/new-project.yml",
 )
 # In the other files, a line that names one of these.
-GONE = re.compile(
+DROPPED_LINES = re.compile(
     r"^.*(benchmarks|contributing\b|CONTRIBUTING|CHANGELOG|dvc-store|docs/pictures/\w+\.png).*\n"
     r"|^!\[.*\]\(.*\.png\)\n\n?",
     re.MULTILINE,
 )
-KEPT = "load_digits"  # of scikit-learn
+NOT_RENAMED = "load_digits"  # of scikit-learn
 STORE = "dvc-store"  # a DVC remote within the repository: of a new project, for its backbones
 DVC_CONFIG = f"""[core]
     analytics = false
@@ -47,7 +47,9 @@ DVC_CONFIG = f"""[core]
 ['remote "bundled"']
     url = ../{STORE}
 """
-KERAS_MODELS, ONNX_MODELS = ["compact"], ["features"]  # those that a new project trains
+# those that a new project trains
+KERAS_MODELS = ["compact"]
+ONNX_MODELS = ["features"]
 BACKBONE_INPUTS = ["backbones/${train.features.backbone}.onnx", "library/imageproof/features"]
 
 
@@ -59,7 +61,7 @@ def create(target: Path) -> str:
     """
     root = Path(git(Path(), "rev-parse", "--show-toplevel"))
     excluded = [f":!{path}" for path in LEFT_OUT]
-    tracked = [Path(p) for p in git(root, "ls-files", "-z").split("\0") if p]
+    tracked = _tracked(root, ".")
     readme = Path("src", project_name(), "new.md")
     if readme not in tracked:
         command = f"`{project_name()} new`"
@@ -75,9 +77,9 @@ def create(target: Path) -> str:
         folder = temporary / name
         git(temporary, "init", "--quiet", "--initial-branch", "main", name)
         _check_author(folder)
-        for path in git(root, "ls-files", "-z", "--", ".", *excluded).split("\0"):
+        for path in _tracked(root, ".", *excluded):
             if (root / path).is_file():
-                _copy(root / path, folder / renamed(path, name), name)
+                _copy(root / path, folder / renamed(str(path), name), name)
         commit = git(root, "rev-parse", "HEAD")
         export_library(root, commit, folder)
         (folder / ".dvc" / "config").write_text(DVC_CONFIG)
@@ -97,16 +99,22 @@ def create(target: Path) -> str:
     )
 
 
+def _tracked(root: Path, *pathspecs: str) -> list[Path]:
+    paths = git(root, "ls-files", "-z", "--", *pathspecs).split("\0")
+    return [Path(path) for path in paths if path]
+
+
 def renamed(text: str, name: str) -> str:
     """The text with our name replaced, as `name`, `Name` and `NAME`, in identifiers too."""
 
     def replace(match: re.Match[str]) -> str:
         if match[1]:
             return match[1]
-        found = match[0]
-        return name.upper() if found.isupper() else name.title() if found.istitle() else name
+        if match[0].isupper():
+            return name.upper()
+        return name.title() if match[0].istitle() else name
 
-    return re.sub(rf"({KEPT})|(?<![A-Za-z])(?i:{project_name()})(?![a-z])", replace, text)
+    return re.sub(rf"({NOT_RENAMED})|(?<![A-Za-z])(?i:{project_name()})(?![a-z])", replace, text)
 
 
 def _check(name: str, tracked: Sequence[Path]) -> None:
@@ -139,7 +147,7 @@ def _copy(source: Path, target: Path, name: str) -> None:
         text = source.read_text("utf-8")
     except UnicodeDecodeError:  # a picture
         return
-    target.write_text(renamed(GONE.sub("", text), name), "utf-8")
+    target.write_text(renamed(DROPPED_LINES.sub("", text), name), "utf-8")
 
 
 def _take_backbones(root: Path, folder: Path) -> None:

@@ -11,17 +11,20 @@ import typer
 from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.base.naming import project_name
 from imageproof.cli import answers as answers  # its commands, too
+from imageproof.cli import update as updating
 from imageproof.cli.application import Application
+from imageproof.cli.lazy import Lazy
 from imageproof.cli.results import app
 from imageproof.system import process
+
+pages = Lazy("cli.ui")
+starting = Lazy("cli.new")
 
 
 @app.command()
 def new(folder: Annotated[Path, typer.Argument(help="New; its name is the project's.")]) -> None:
     """Make a project of your own from this one: its name everywhere, no data, no results."""
-    from imageproof.cli.new import create
-
-    print(create(folder))
+    print(starting.create(folder))
 
 
 @app.command()
@@ -30,8 +33,6 @@ def update(
     revision: Annotated[str, typer.Option(help="A tag or commit of it.")] = "HEAD",
 ) -> None:
     """Replace library/ by that of the project it came from; your changes to it are kept."""
-    from imageproof.cli import update as updating
-
     result = updating.update(Path.cwd(), source, revision)
     print(*updating.lines(result), sep="\n")
     if result.collided:
@@ -59,9 +60,7 @@ def backbone(
 @app.command(hidden=True)
 def ui(context: typer.Context, port: Annotated[int, typer.Argument(min=0, max=65535)]) -> None:
     """Print where a server of the tracking store on this port shows the runs: for `make ui`."""
-    from imageproof.cli.ui import address
-
-    print(address(context.obj.load(), port))
+    print(pages.address(context.obj.load(), port))
 
 
 def cli(application: Application) -> NoReturn:
@@ -70,26 +69,27 @@ def cli(application: Application) -> NoReturn:
 
 
 def _run(application: Application) -> None:
-    given = sys.argv[1:]
+    arguments = sys.argv[1:]
     for function in application.commands:
         app.command()(function)
     commands = typer.main.get_command(app)
-    _check_values(commands, given)
+    _check_values(commands, arguments)
     names = {"prog_name": project_name(), "obj": application}
-    process.run_command(commands, given or ["--help"], **names)
-    if not given:
+    process.run_command(commands, arguments or ["--help"], **names)
+    if not arguments:
         raise UsageError(f"{project_name()}: a command is needed, one of those above")
 
 
-def _check_values(commands: Any, given: list[str]) -> None:
+def _check_values(commands: Any, arguments: list[str]) -> None:
     """Refuse an option as the value of another: `--reason --dry-run` would promote."""
-    before = given[: given.index("--")] if "--" in given else given
-    name = next((each for each in before if not each.startswith("-")), "")
+    if "--" in arguments:
+        arguments = arguments[: arguments.index("--")]
+    name = next((argument for argument in arguments if not argument.startswith("-")), "")
     command = commands.commands.get(name)
-    params = command.params if command else []
-    options = {"-h": True, "--help": True}  # whether it is a flag
-    options |= {x: each.is_flag for each in params for x in each.opts if x.startswith("-")}
-    for option, value in pairwise(before):
-        if options.get(option) is False and value in options:
+    is_flag = {"-h": True, "--help": True}
+    for param in command.params if command else ():
+        is_flag |= {option: param.is_flag for option in param.opts if option.startswith("-")}
+    for option, value in pairwise(arguments):
+        if is_flag.get(option) is False and value in is_flag:
             cure = f"{option}={value} if that is its value"
             raise UsageError(f"{project_name()} {name}: {option}: its value is missing; {cure}")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import imageproof
 from imageproof.base.errors import DataError, GateRefusedError, UsageError
 from imageproof.base.naming import project_name, variable
+from imageproof.cli import console
+from imageproof.cli.lazy import Lazy
 
 if TYPE_CHECKING:
     from imageproof.project import Project
@@ -18,6 +19,23 @@ if TYPE_CHECKING:
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Reason = Annotated[str, typer.Option(help="Why; kept in the history.")]
 ModelUri = Annotated[str, typer.Argument(metavar="models:/NAME/VERSION", show_default=False)]
+
+artifacts = Lazy("artifacts")
+caret = Lazy("judge.caret")
+collecting = Lazy("diff.collect")
+gate = Lazy("judge.gate")
+matrices = Lazy("judge.confusion_csv")
+params_yaml = Lazy("dvc.params_yaml")
+pipeline = Lazy("dvc.run")
+promotion = Lazy("registry.promotion")
+rendering = Lazy("diff.render")
+reproducing = Lazy("registry.reproduce")
+restoring = Lazy("mlflow.restore")
+runs = Lazy("mlflow.runs")
+seeds = Lazy("judge.seeds")
+store = Lazy("mlflow.store")
+tracing = Lazy("registry.trace")
+versions = Lazy("registry.versions")
 
 app = typer.Typer(
     help="Versioned data, tracked training and honest comparison of image classifiers.",
@@ -27,8 +45,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         from importlib.metadata import version  # takes a tenth of the help's time
 
         print(version(project_name()))
@@ -55,22 +73,20 @@ def run(
     ] = None,
 ) -> None:
     """Run with DVC what changed, showing how far it is; then print the results."""
-    from imageproof.artifacts import WORKSPACE
-    from imageproof.cli.console import print_results
-
     project = context.obj.load()
+    names = names or []
     networks = {*context.obj.networks()}
-    if unlisted := sorted({*(names or ())} & networks - {*project.models}):
+    if unlisted := sorted({*names} & networks - {*project.models}):
         raise UsageError(*(f"{name}: is not in `models:` of params.yaml" for name in unlisted))
-    models = [name for name in project.models if not names or name in names]
-    ran = imageproof.run_pipeline(Path.cwd(), names or (), threads=project.threads)
-    if not ran.issuperset(f"evaluate@{model}" for model in models):
-        imageproof.restore_all(project)
+    models = [model for model in project.models if not names or model in names]
+    stages = pipeline.run_pipeline(Path.cwd(), names, threads=project.threads)
+    if not stages.issuperset(f"evaluate@{model}" for model in models):
+        restoring.restore_all(project)
     if not names:
-        print_results()
+        console.print_results()
         return
     for model in models:
-        accuracy = WORKSPACE.evaluated(model).read_metrics()["test"]["accuracy"]
+        accuracy = artifacts.WORKSPACE.evaluated(model).read_metrics()["test"]["accuracy"]
         hint = f"`{project_name()} run` compares it with the others"
         print(f"{model}: test accuracy {accuracy:.4f}; {hint}")
 
@@ -78,17 +94,14 @@ def run(
 @app.command()
 def results() -> None:
     """Print the table of results of the last `dvc repro`."""
-    from imageproof.cli.console import print_results
-    from imageproof.dvc import params_yaml
-
     params_yaml.read()  # to fail first if there is no project
-    print_results()
+    console.print_results()
 
 
 @app.command()
 def restore(context: typer.Context) -> None:
     """Log every recorded training that the tracking store does not know, from DVC's outputs."""
-    imageproof.restore_all(context.obj.load())
+    restoring.restore_all(context.obj.load())
 
 
 @app.command()
@@ -96,12 +109,8 @@ def stats(
     matrix: Annotated[Path, typer.Argument(metavar="MATRIX.csv")], as_json: AsJson = False
 ) -> None:
     """Print caret's statistics of a confusion matrix: rows prediction, columns reference."""
-    from imageproof.cli.console import print_statistics
-    from imageproof.judge.caret import statistics
-    from imageproof.judge.confusion_csv import read_matrix
-
-    counts, classes = read_matrix(matrix)
-    print_statistics(statistics(counts, classes=classes), as_json=as_json)
+    counts, classes = matrices.read_matrix(matrix)
+    console.print_statistics(caret.statistics(counts, classes=classes), as_json=as_json)
 
 
 @app.command()
@@ -111,16 +120,11 @@ def summary(
     last: Annotated[int, typer.Option(min=1, max=10_000, help="How many runs to look at.")] = 100,
 ) -> None:
     """Mean, spread and 95 % interval of the newest runs that differ in nothing but the seed."""
-    from imageproof.cli.console import print_summary
-    from imageproof.judge.seeds import groups
-    from imageproof.mlflow.runs import evaluated_runs
-
-    if not (seed_groups := groups(evaluated_runs(context.obj.load().name, last))):
-        none = "MLflow: no finished run with an evaluation yet"
-        raise DataError(
-            f"{none}; `dvc repro` makes them, `{project_name()} restore` logs those of DVC"
-        )
-    print_summary(seed_groups, as_json=as_json)
+    groups = seeds.groups(runs.evaluated_runs(context.obj.load().name, last))
+    if not groups:
+        hint = f"`dvc repro` makes them, `{project_name()} restore` logs those of DVC"
+        raise DataError(f"MLflow: no finished run with an evaluation yet; {hint}")
+    console.print_summary(groups, as_json=as_json)
 
 
 @app.command()
@@ -133,19 +137,14 @@ def diff(
     """Say of each model whether its results are better than at another git revision."""
     if as_json and as_markdown:
         raise UsageError(f"{project_name()} diff: give either --json or --markdown")
-    from imageproof.diff.collect import collect_diff
-    from imageproof.diff.render import print_diff
-    from imageproof.dvc import params_yaml
-
     params_yaml.read()  # to fail first if there is no project
-    print_diff(collect_diff(old, new), as_json=as_json, as_markdown=as_markdown)
+    difference = collecting.collect_diff(old, new)
+    rendering.print_diff(difference, as_json=as_json, as_markdown=as_markdown)
 
 
 @contextmanager
 def connected(context: typer.Context, *, patient: bool = False) -> Iterator["Project"]:
     """The project. In the block MLflow uses the tracking store; `patient` waits for a server."""
-    from imageproof.mlflow import store
-
     project = context.obj.load()
     with store.patient() if patient else nullcontext(), store.service_errors():
         store.connect(project.name)
@@ -169,20 +168,18 @@ def promote(
         raise UsageError(f"{project_name()} promote: give MODEL, --exp NAME MODEL, or --run ID")
     if approved_by and rejected_by:
         raise UsageError(f"{project_name()} promote: give either --approved-by or --rejected-by")
-    from imageproof.cli.console import print_outcome
-    from imageproof.judge.gate import approval
-
     if model and not exp:
         context.obj.check_model(model)  # an unknown one is a line
-    asked = approval(approved_by, rejected_by)
+    approval = gate.approval(approved_by, rejected_by)
     with connected(context, patient=True) as project:
-        outcome = imageproof.promote_training(
-            model, run, exp, project=project, reason=reason, dry_run=dry_run, approval=asked
+        outcome = promotion.promote_training(
+            model, run, exp, project=project, reason=reason, dry_run=dry_run, approval=approval
         )
-    print_outcome(outcome, as_json=as_json)
-    if outcome.decision and not outcome.decision.accepted:
-        failed = ", ".join(outcome.decision.failed)
-        raise GateRefusedError(f"{outcome.decision.challenger}: refused by {failed}; nothing moved")
+    console.print_outcome(outcome, as_json=as_json)
+    decision = outcome.decision
+    if decision and not decision.accepted:
+        failed = ", ".join(decision.failed)
+        raise GateRefusedError(f"{decision.challenger}: refused by {failed}; nothing moved")
 
 
 @app.command()
@@ -196,34 +193,27 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Make the previous champion, or another version, champion again; refused ones end with 5."""
-    from imageproof.cli.console import print_moves
-
+    version = str(to) if to else None
     with connected(context, patient=True) as project:
-        version = str(to) if to else None
-        move = imageproof.rollback(project.name, to=version, reason=reason, force=force)
-    print_moves([move], as_json=as_json)
+        move = promotion.rollback(project.name, to=version, reason=reason, force=force)
+    console.print_moves([move], as_json=as_json)
 
 
 @app.command()
 def history(context: typer.Context, as_json: AsJson = False) -> None:
     """Who replaced whom as champion: when, why, and on what figures."""
-    from imageproof.cli.console import print_moves
-
     with connected(context) as project:
-        moves = imageproof.Registry(project.name).moves()
-    print_moves(moves, as_json=as_json)
+        moves = versions.Registry(project.name).moves()
+    console.print_moves(moves, as_json=as_json)
 
 
 @app.command()
 def trace(context: typer.Context, uri: ModelUri, as_json: AsJson = False) -> None:
     """What a version was made from; ends with 7 if its files are not those that were logged."""
-    from imageproof.cli.console import print_origin
-    from imageproof.registry.trace import check_unchanged
-
     with connected(context):
-        origin = imageproof.find_origin(uri)
-        print_origin(origin, as_json=as_json)
-        check_unchanged(origin)  # last: if it fails, the origin is what one wants to see
+        origin = tracing.find_origin(uri)
+        console.print_origin(origin, as_json=as_json)
+        tracing.check_unchanged(origin)  # last: if it fails, one wants to see the origin
 
 
 @app.command()
@@ -234,4 +224,4 @@ def reproduce(
 ) -> None:
     """Train a version again from its commit, data and params; exit 0 only if it answers alike."""
     with connected(context) as project:
-        print(imageproof.reproduce_version(uri, project, tolerance=tolerance))
+        print(reproducing.reproduce_version(uri, project, tolerance=tolerance))

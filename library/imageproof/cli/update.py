@@ -20,9 +20,8 @@ from imageproof.system.repository import git
 
 LIBRARY = "library"
 TESTS = "library/tests"  # a new project does not get them
-COMMIT = re.compile(
-    r'^commit = "([0-9a-f]{40})".*\n', re.MULTILINE
-)  # in the table [tool.imageproof]
+# in the table [tool.imageproof] of pyproject.toml
+COMMIT = re.compile(r'^commit = "([0-9a-f]{40})".*\n', re.MULTILINE)
 
 
 class Update(NamedTuple):
@@ -78,7 +77,11 @@ def export_library(repository: Path, commit: str, folder: Path) -> Path:
     if archive.returncode:
         raise UsageError(f"{repository}: has no {LIBRARY}/ in commit {commit[:12]}")
     with tarfile.open(fileobj=BytesIO(archive.stdout)) as members:
-        files = [m for m in members if m.isfile() and not m.name.startswith(f"{TESTS}/")]
+        files = [
+            member
+            for member in members
+            if member.isfile() and not member.name.startswith(f"{TESTS}/")
+        ]
         members.extractall(folder, files, filter="data")
     return folder
 
@@ -90,17 +93,17 @@ def _merged(root: Path, base: Path, new: Path) -> tuple[list[str], list[str], li
     own_paths = git(root, "ls-files", "-z", "--", LIBRARY).split("\0")
     paths = {path for path in own_paths if path} | _paths(base) | _paths(new)
     for path in sorted(paths):
-        own_text, base_text, new_text = (_content(folder / path) for folder in (root, base, new))
+        texts = [_content(folder / path) for folder in (root, base, new)]
+        own_text, base_text, new_text = texts
+        is_mine = own_text not in (base_text, new_text)
+        if is_mine:
+            kept.append(path)
         if new_text in (base_text, own_text):
-            if own_text not in (base_text, new_text):
-                kept.append(path)
             continue
         changed.append(path)
-        if own_text == base_text:
+        if not is_mine:
             _write(root / path, new_text)
-            continue
-        kept.append(path)
-        if None in (own_text, base_text, new_text) or _merge_file(root, base, new, path):
+        elif None in texts or _merge_file(root, base, new, path):
             collided.append(path)
     return changed, kept, collided
 
@@ -109,10 +112,11 @@ def _merge_file(root: Path, base: Path, new: Path, path: str) -> int:
     """Merge a file in place, with markers where the changes collide; how many do."""
     labels = [option for label in (project_name(), "base", "update") for option in ("-L", label)]
     files = [str((folder / path).resolve()) for folder in (root, base, new)]
-    done = subprocess.run(["git", "merge-file", *labels, *files], check=False, capture_output=True)
-    if done.returncode < 0 or done.returncode > 127:
-        raise DataError(f"{path}: git cannot merge it: {done.stderr.decode(errors='replace')}")
-    return done.returncode
+    command = ["git", "merge-file", *labels, *files]
+    merge = subprocess.run(command, check=False, capture_output=True)
+    if merge.returncode not in range(128):
+        raise DataError(f"{path}: git cannot merge it: {merge.stderr.decode(errors='replace')}")
+    return merge.returncode
 
 
 def _paths(folder: Path) -> set[str]:
@@ -139,14 +143,14 @@ def _requirements(root: Path) -> set[str]:
 
 
 def lines(result: Update) -> list[str]:
-    """What a person is told of an update, a line each."""
+    """What a person reads of an update, a line each."""
     if not result.changed:
         return [f"{LIBRARY}/ is that of commit {result.commit[:12]}: nothing changed"]
-    told = [f"{LIBRARY}/ is now that of commit {result.commit[:12]}:"]
-    told += [f"  {path}" for path in result.changed]
+    report = [f"{LIBRARY}/ is now that of commit {result.commit[:12]}:"]
+    report += [f"  {path}" for path in result.changed]
     if result.kept:
-        told.append(f"your changes were kept in {first_names(result.kept)}")
+        report.append(f"your changes were kept in {first_names(result.kept)}")
     if result.requirements:
-        told.append(f"new requirements: {', '.join(result.requirements)}; `make lock` pins them")
-    told.append("`dvc status` names the stages that depend on it; `git diff` shows the changes")
-    return told
+        report.append(f"new requirements: {', '.join(result.requirements)}; `make lock` pins them")
+    report.append("`dvc status` names the stages that depend on it; `git diff` shows the changes")
+    return report

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from html import escape
 from importlib.resources import files
 from string import Template
@@ -43,23 +44,26 @@ IMAGES = (1, 2, 5, 10, 20, 50, 100)
 
 class Metrics:
     def __init__(self, model: str) -> None:
-        self.registry = own = CollectorRegistry()
-        name = project_name()
-        ProcessCollector(registry=own)
-        Info(f"{name}_model", "The model that answers", registry=own).info({"model": model})
-        self.requests = Counter(f"{name}_requests", "By path", ["path", "status"], registry=own)
-        self.predicted = Counter(f"{name}_predictions", "By class", ["class"], registry=own)
-        self.unsure = Counter(f"{name}_unsure", "Answer sets, empty or too big", registry=own)
-        self.waiting = Gauge(f"{name}_waiting_images", "Not yet answered", registry=own)
-        self.batches = Histogram(f"{name}_batch_images", "At once", buckets=IMAGES, registry=own)
-        self.seconds = Histogram(
-            f"{name}_predict_seconds", "Until answered", buckets=SECONDS, registry=own
-        )
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        names: dict[str, Any] = {"namespace": project_name(), "registry": self.registry}
+        Info("model", "The model that answers", **names).info({"model": model})
+        self.requests = Counter("requests", "By path", ["path", "status"], **names)
+        self.predicted = Counter("predictions", "By class", ["class"], **names)
+        self.unsure = Counter("unsure", "Answer sets, empty or too big", **names)
+        self.waiting = Gauge("waiting_images", "Not yet answered", **names)
+        self.batches = Histogram("batch_images", "At once", buckets=IMAGES, **names)
+        self.seconds = Histogram("predict_seconds", "Until answered", buckets=SECONDS, **names)
 
 
 class Service:
-    def __init__(self, model: Model, journal: "Journal | None" = None) -> None:
-        self._model, self._journal = model, journal
+    def __init__(
+        self,
+        model: Model,
+        journal: "Journal | None" = None,
+    ) -> None:
+        self._model = model
+        self._journal = journal
         self._title = model.description.title
         self._thread = ThreadPoolExecutor(1, "read")  # one at a time, for the memory it needs
         self._metrics = Metrics(self._title)
@@ -70,7 +74,12 @@ class Service:
     def app(self) -> ASGIApp:
         return Guard(self._respond, probes=PROBES)
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _respond(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         # without Starlette's routing and middleware, which take a sixth of the time of a request
         path = scope["path"] if scope["path"] in PATHS else "other"
         try:
@@ -98,12 +107,13 @@ class Service:
             return Response(page, media_type=CONTENT_TYPE_LATEST)
         if path == "/ready":
             return answer({"ready": True})  # the server listens after its model has answered
-        health = {"status": "ok", "model": self._title}
-        return answer(health if path == "/health" else self._model.description.model_dump())
+        if path == "/health":
+            return answer({"status": "ok", "model": self._title})
+        return answer(self._model.description.model_dump())
 
     def _home(self, server: str) -> str:
         model = self._model.description
-        shown = {
+        values = {
             "title": model.title,
             "classes": ", ".join(model.class_names),
             "size": "{}×{}".format(*model.shape),
@@ -114,7 +124,7 @@ class Service:
             "server": server,
         }
         page = Template(template_file(HOME).read_text("utf-8"))
-        return page.substitute({key: escape(text) for key, text in shown.items()})
+        return page.substitute({name: escape(value) for name, value in values.items()})
 
     async def _predict(self, request: Request) -> Response:
         started = time.perf_counter()
@@ -128,19 +138,24 @@ class Service:
             self._held -= len(body)
         if finding := not_probabilities(probabilities):
             raise HTTPException(500, f"the model gives no probabilities: {finding}")
-        answers = self._model.answers(probabilities)
-        for each, treatment in zip(answers, treatments, strict=False):
-            each["picture"] = treatment
+        predictions = self._model.answers(probabilities)
+        columns: dict[str, Iterable[Any]] = {"picture": treatments}
         if self._journal:
-            for each, at in zip(answers, self._journal.add(images, probabilities), strict=True):
-                each["at"] = at
-        for each in answers:
-            self._metrics.predicted.labels(each["predicted"]).inc()
-            self._metrics.unsure.inc(each["unsure"])
+            columns["at"] = self._journal.add(images, probabilities)
+        for name, values in columns.items():
+            for prediction, value in zip(predictions, values, strict=False):
+                prediction[name] = value
+        for prediction in predictions:
+            self._metrics.predicted.labels(prediction["predicted"]).inc()
+            self._metrics.unsure.inc(prediction["unsure"])
         self._metrics.seconds.observe(time.perf_counter() - started)
-        return answer({"model": self._title, "predictions": answers})
+        return answer({"model": self._title, "predictions": predictions})
 
-    async def _receive(self, request: Request, body: bytearray) -> None:
+    async def _receive(
+        self,
+        request: Request,
+        body: bytearray,
+    ) -> None:
         try:
             async with asyncio.timeout(BODY_S):
                 async for chunk in request.stream():
@@ -156,14 +171,22 @@ class Service:
         except ClientDisconnect:
             raise HTTPException(400, "the request was cut off") from None
 
-    async def _read(self, kind: str, body: bytes) -> tuple[Images, list[str]]:
+    async def _read(
+        self,
+        kind: str,
+        body: bytes,
+    ) -> tuple[Images, list[str]]:
         description = self._model.description
-        arguments = kind, body, description.shape, description.fit
+        work = partial(read, kind, body, description.shape, description.fit)
         if kind not in PICTURES and len(body) <= QUICK:
-            return read(*arguments)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, read, *arguments)
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
 
-def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def answer(
+    content: Any,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     """JSON; NumPy's arrays become lists, each float32 as short as tells it from others."""
     return Response(orjson.dumps(content, option=JSON), status, headers, "application/json")

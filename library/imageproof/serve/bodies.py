@@ -15,11 +15,17 @@ from imageproof.pictures.reading import FORMATS, read_picture
 
 MAX_BODY = 5_000_000  # bytes of one request; as JSON they fill 30 times the memory
 MAX_IMAGES = 1000  # of one request
-JSON, RAW = "application/json", "application/octet-stream"
+JSON = "application/json"
+RAW = "application/octet-stream"
 PICTURES = tuple(f"image/{name.lower()}" for name in FORMATS)
 
 
-def read(kind: str, body: bytes, shape: Shape, fit: Fit) -> tuple[Images, list[str]]:
+def read(
+    kind: str,
+    body: bytes,
+    shape: Shape,
+    fit: Fit,
+) -> tuple[Images, list[str]]:
     """The images in a body of this Content-Type, and a picture's treatment; or HTTPException."""
     if kind == JSON:
         images = _arrays(body, shape)
@@ -53,19 +59,18 @@ def _arrays(body: bytes, shape: Shape) -> Images:
         content = orjson.loads(body)
     except ValueError as error:
         raise HTTPException(400, f"not JSON: {error}") from None
-    given = content.get("inputs") if isinstance(content, dict) else None
-    if _are_whole_numbers(given, shape):
-        values = np.array(given)
+    inputs = content.get("inputs") if isinstance(content, dict) else None
+    if _are_whole_numbers(inputs, shape):
+        values = np.array(inputs)
         if values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= 255:
             return values.astype(np.uint8)
     raise refusal
 
 
-def _are_whole_numbers(given: Any, shape: Shape) -> bool:
+def _are_whole_numbers(parts: Any, shape: Shape) -> bool:
     """Whether these are images; NumPy would make a table as wide as the longest text of others."""
-    if not (isinstance(given, list) and given):
+    if not (isinstance(parts, list) and parts):
         return False
-    parts = given
     for side in shape:
         if not all(isinstance(part, list) and len(part) == side for part in parts):
             return False

@@ -17,7 +17,8 @@ from imageproof.system.guard import listen, names_variable
 
 
 def serve(options: Namespace) -> None:
-    loaded, journal = load(Path()), None
+    model = load(Path())
+    journal = None
     if options.log:
         try:
             from imageproof.serve.journal import Journal
@@ -25,14 +26,14 @@ def serve(options: Namespace) -> None:
             how = "pip install --no-deps --require-hashes -r requirements-log.txt"
             raise ServiceError(f"--log: pyarrow is not installed: {how}") from None
         os.umask(0o077)  # the images may be private
-        journal = Journal(options.log, loaded.description)
+        journal = Journal(options.log, model.description)
     with listen(options.port, options.host) as listening, journal or nullcontext():
         host, port = listening.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
-        title = printable(loaded.description.title)
+        title = printable(model.description.title)
         print(f"{title} at http://{name}:{port}   Ctrl-C ends it", flush=True)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn has drained before
-        protocol.serve(Service(loaded, journal).app(), listening)
+        protocol.serve(Service(model, journal).app(), listening)
 
 
 def options() -> Namespace:
@@ -42,16 +43,17 @@ def options() -> Namespace:
     add("--host", default="127.0.0.1", help=f"address to listen on; {reached}")
     add("--port", type=int, default=8000, metavar="PORT", help="0 is any free one")
     add("--log", metavar="FOLDER", help="log images and answers there, as Parquet")
-    given = parser.parse_args()
-    if given.port not in range(65536):
-        raise UsageError(f"--port {given.port}: 0…65535 is allowed")
-    if given.log is not None:
-        package, log = Path().resolve(), Path(given.log).resolve()
-        if not given.log or (log.is_relative_to(package) and log != package / LOG):
-            where = f"in a package it is called {LOG}; or it is elsewhere"
-            raise UsageError(f"--log {given.log!r}: {where}")
-        given.log = Path(given.log)
-    return given
+    arguments = parser.parse_args()
+    if arguments.port not in range(65536):
+        raise UsageError(f"--port {arguments.port}: 0…65535 is allowed")
+    if arguments.log is not None:
+        package = Path().resolve()
+        log = Path(arguments.log).resolve()
+        if not arguments.log or (log.is_relative_to(package) and log != package / LOG):
+            allowed = f"in a package it is called {LOG}; or it is elsewhere"
+            raise UsageError(f"--log {arguments.log!r}: {allowed}")
+        arguments.log = log
+    return arguments
 
 
 def main() -> None:

@@ -34,13 +34,20 @@ Times = NDArray[np.datetime64]  # (n,), microseconds UTC
 class Journal:
     """Keeps what is added in memory, and writes it from a thread of its own."""
 
-    def __init__(self, folder: Path, description: Description) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        description: Description,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._folder, self._description = folder, description
-        self._asked: list[tuple[Times, Images, Probabilities]] = []
+        self._folder = folder
+        self._description = description
+        self._rows: list[tuple[Times, Images, Probabilities]] = []
         self._held = 0  # bytes of their images
         self._next = 0  # the least `at` of the next row, in microseconds since 1970
-        self._lock, self._wake, self._ended = Lock(), Event(), False
+        self._lock = Lock()
+        self._wake = Event()
+        self._ended = False
         self._thread = Thread(target=self._write_regularly, name="journal")
 
     def __enter__(self) -> "Journal":
@@ -52,34 +59,45 @@ class Journal:
         self._wake.set()
         self._thread.join()
 
-    def add(self, images: Images, probabilities: Probabilities) -> Times:
+    def add(
+        self,
+        images: Images,
+        probabilities: Probabilities,
+    ) -> Times:
         """Take the answers to one request; returns the `at` of each, its key in the log."""
         first = max(time.time_ns() // 1000, self._next)
         self._next = first + len(images)
         at = np.arange(first, self._next).astype("datetime64[us]")
         with self._lock:
-            self._asked.append((at, images, probabilities))
+            self._rows.append((at, images, probabilities))
             self._held += images.nbytes
         if self._held >= FLUSH_BYTES:
             self._wake.set()
         return at
 
     def _write_regularly(self) -> None:
-        ended = False
-        while not ended:
+        is_last = False
+        while not is_last:
             self._wake.wait(FLUSH_S)
             self._wake.clear()
-            ended = self._ended
+            is_last = self._ended
             with self._lock:
-                asked, self._asked, self._held = self._asked, [], 0
+                rows = self._rows
+                self._rows = []
+                self._held = 0
             try:
-                if asked:
-                    self._write(*map(np.concatenate, zip(*asked, strict=True)))
+                if rows:
+                    self._write(*map(np.concatenate, zip(*rows, strict=True)))
             except Exception as error:  # of pyarrow; the rows are lost, but no request fails
                 _warn(self._folder, error)
             _forget(self._folder)
 
-    def _write(self, at: Times, images: Images, probabilities: Probabilities) -> None:
+    def _write(
+        self,
+        at: Times,
+        images: Images,
+        probabilities: Probabilities,
+    ) -> None:
         sets = answer_sets(probabilities, self._description.confidence.threshold)
         columns = {
             "at": pa.array(at, pa.timestamp("us", "UTC")),
@@ -89,9 +107,9 @@ class Journal:
             "set_size": sets.sum(axis=1, dtype=np.int16),
             "model": pa.repeat(self._description.title, len(images)).dictionary_encode(),
         }
-        now = datetime.now(UTC)
-        name = f"{now:%H%M%S}-{token_hex(4)}.parquet"  # unlike those of other servers
-        with replacing(self._folder / f"{now:%Y-%m-%d}" / name) as temporary:
+        time = datetime.now(UTC)
+        name = f"{time:%H%M%S}-{token_hex(4)}.parquet"  # unlike those of other servers
+        with replacing(self._folder / f"{time:%Y-%m-%d}" / name) as temporary:
             pq.write_table(pa.table(columns), temporary, compression="zstd")
 
 

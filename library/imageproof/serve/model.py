@@ -17,7 +17,9 @@ from imageproof.base.files import REBUILD_HINT, StrictModel, parsing, read_json,
 from imageproof.base.inference import Network
 from imageproof.judge.confidence import answer_sets, unsure
 
-MODEL, DESCRIPTION, SUMS = "model.onnx", "model.json", "SHA256SUMS"
+MODEL = "model.onnx"
+DESCRIPTION = "model.json"
+SUMS = "SHA256SUMS"
 LOG = "log"
 BATCH = inference.BATCH  # images; a larger batch is not faster per image, and others wait for it
 QUICK_S = 0.002  # until then a prediction takes no longer than handing it to a thread and back
@@ -69,8 +71,14 @@ class Model(NamedTuple):
 class Batcher:
     """Asks a model for many requests at once: those that come while a batch runs are the next."""
 
-    def __init__(self, predict: Predict, *, on_batch: Callable[[int], None]) -> None:
-        self._predict, self._on_batch = predict, on_batch
+    def __init__(
+        self,
+        predict: Predict,
+        *,
+        on_batch: Callable[[int], None],
+    ) -> None:
+        self._predict = predict
+        self._on_batch = on_batch
         self._queue: asyncio.Queue[tuple[Images, asyncio.Future[Probabilities]]] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
         self._image_s = inf  # seconds per image of the last batch
@@ -143,7 +151,8 @@ def _check_files(folder: Path) -> None:
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     if not {MODEL, DESCRIPTION} <= sums.keys():
         raise IntegrityError(f"{path}: does not list {MODEL}, so this is no package")
-    unlisted = {each.name for each in folder.iterdir()} - {SUMS, ".venv", LOG, *sums}
+    names = {path.name for path in folder.iterdir()}
+    unlisted = names - {SUMS, ".venv", LOG, *sums}
     findings = [f"{folder / name}: is not in {SUMS}; delete it" for name in sorted(unlisted)]
     findings += [
         f"{folder / name}: is not the file that was packaged (by {SUMS}); make the package again"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imageproof.answer.predict import class_names, set_threshold
+from imageproof.answer.predict import numbered_names, set_threshold
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Images
 from imageproof.base.errors import IntegrityError, ServiceError
@@ -35,7 +35,12 @@ class Package(NamedTuple):
     sha256: str
 
 
-def write_package(model: Served, out: Path, *, project: Project) -> Package:
+def write_package(
+    model: Served,
+    out: Path,
+    *,
+    project: Project,
+) -> Package:
     """Write the package of a version to the new folder `out`.
 
     IntegrityError if hold-out rows have changed, or get other answers: from the package than from
@@ -45,56 +50,62 @@ def write_package(model: Served, out: Path, *, project: Project) -> Package:
     images = WORKSPACE.read_split("holdout", classes=model.files.classes).data.images
     if finding := model.files.inconsistency(images):
         raise IntegrityError(f"{model.origin.uri}: {finding}; nothing was written")
-    description, text = describe(model, project), card(model.origin, model.files)
+    text = card(model.origin, model.files)
     probabilities = model.predict(images)
     out.parent.mkdir(parents=True, exist_ok=True)
     with scratch(out.parent) as temporary:
         folder = temporary / "package"
-        write_folder(folder, model.files.network, description, text, images[:1])
+        write_folder(folder, model.files.network, describe(model, project), text, images[:1])
         actual = load(folder).network.predict(images)
         difference = float(np.abs(actual - probabilities).max())
         same = np.array_equal(actual.argmax(axis=1), probabilities.argmax(axis=1))
         if not (same and difference <= TOLERANCE):  # NaN is not
-            found = f"differ from the model's by up to {difference:.1e}; nothing was written"
-            raise IntegrityError(f"package: answers to the hold-out rows {found}")
+            finding = f"differ from the model's by up to {difference:.1e}; nothing was written"
+            raise IntegrityError(f"package: answers to the hold-out rows {finding}")
         folder.rename(out)
     return Package(out, model.origin.uri, len(images), difference, folder_sha256(out))
 
 
 def describe(model: Served, project: Project) -> Description:
     """What the package says of its model; the coverage is that of params.yaml."""
-    origin, coverage = model.origin, project.confidence.coverage
-    names = class_names(model, project) or [*map(str, range(model.files.classes))]
+    origin = model.origin
+    coverage = project.confidence.coverage
     return Description(
         name=origin.model,
         version=origin.version,
         model_sha256=origin.model_sha256,
         shape=model.files.shape,
-        class_names=names,
+        class_names=numbered_names(model, project),
         fit=model.fit,
         confidence=Confidence(coverage=coverage, threshold=set_threshold(model, coverage)),
     )
 
 
-def write_folder(folder: Path, network: Path, about: Description, card: str, image: Images) -> None:
+def write_folder(
+    folder: Path,
+    network: Path,
+    about: Description,
+    card: str,
+    image: Images,
+) -> None:
     """Write all files of a package into a new folder; `image` is that of the example request."""
     folder.mkdir()
+    python = "{}.{}".format(*sys.version_info)
     for file in Path(__file__).with_name("template").iterdir():
-        write_text(folder / file.name, template_file(file).read_text("utf-8"))
+        text = template_file(file).read_text("utf-8")
+        text = text.replace("PYTHON", python).replace("NAMES_VARIABLE", names_variable())
+        write_text(folder / file.name, text)
     _copy_home(folder)
     shutil.copyfile(network, folder / MODEL)
     write_text(folder / DESCRIPTION, about.model_dump_json(indent=2) + "\n")
     write_text(folder / "MODEL_CARD.md", card)
     write_text(folder / "example.json", json.dumps({"inputs": image.tolist()}))
     wheel = _build_wheel(folder)
-    lock, log = (LIBRARY / f"requirements-serve{name}.lock" for name in ("", "-log"))
-    own = f"./{wheel.name} --hash=sha256:{sha256(wheel)}\n"
-    write_text(folder / "requirements.txt", lock.read_text("utf-8") + own)
-    write_text(folder / "requirements-log.txt", "-r requirements.txt\n" + log.read_text("utf-8"))
-    dockerfile, python = folder / "Dockerfile", "{}.{}".format(*sys.version_info)
-    write_text(dockerfile, dockerfile.read_text("utf-8").replace("PYTHON", python))
-    readme = folder / "README.md"
-    write_text(readme, readme.read_text("utf-8").replace("NAMES_VARIABLE", names_variable()))
+    lock = (LIBRARY / "requirements-serve.lock").read_text("utf-8")
+    lock += f"./{wheel.name} --hash=sha256:{sha256(wheel)}\n"
+    write_text(folder / "requirements.txt", lock)
+    log_lock = (LIBRARY / "requirements-serve-log.lock").read_text("utf-8")
+    write_text(folder / "requirements-log.txt", f"-r requirements.txt\n{log_lock}")
     # its metrics and variables have the name of the project, too
     write_text(folder / "pyproject.toml", f'[tool.imageproof]\nname = "{project_name()}"\n')
     write_text(folder / ".gitignore", "*\n")  # in a git repository a package is no code of it

@@ -21,7 +21,11 @@ HEAD_S = 20  # from the connection, or the last answer, until the head of a requ
 class _Flow(FlowControl):
     """Reads no more while requests are queued: a client that sends thousands fills the memory."""
 
-    def __init__(self, transport: asyncio.Transport, pipeline: deque[Any]) -> None:
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        pipeline: deque[Any],
+    ) -> None:
         super().__init__(transport)
         self._pipeline = pipeline
 
@@ -51,7 +55,11 @@ class Protocol(HttpToolsProtocol):
             self._running.disconnected = True
         super().connection_lost(exc)
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+    def _start_asgi_task(
+        self,
+        cycle: RequestResponseCycle,
+        app: Any,
+    ) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 

@@ -181,7 +181,7 @@ def test_colour(ring):
     monitored = watch()
     assert monitored.result.drifted == ["features"]  # nearer than any, as it knows these images
     assert {each.name for each in monitored.result.drift} >= {"mean_ink", "contrast", "features"}
-    assert np.array_equal(monitored.sample.shape, (300, 8, 8, 3))
+    assert np.array_equal(np.shape(monitored.farthest), (24, 8, 8, 3))
     with urlopen(re.search('data:image/png[^"]*', monitoring.render(monitored))[0]) as png:
         assert (np.asarray(Image.open(BytesIO(png.read()))) == images).all(axis=(1, 2, 3)).any()
     with served(MODEL, threads=1) as model:
@@ -203,7 +203,7 @@ def test_without_splits(holdout):
     for name in ("train", "validation"):
         Path("artifacts/split", f"{name}.npz").unlink()
     monitored = watch()
-    assert (monitored.result.drift, monitored.result.far, monitored.features) == ([], None, None)
+    assert (monitored.result.drift, monitored.result.far, monitored.farthest) == ([], None, [])
     assert monitored.result.expected is None
     assert "Drift is not known" in monitoring.render(monitored)
 

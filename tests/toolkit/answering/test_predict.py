@@ -8,7 +8,13 @@ import pytest
 from PIL import Image
 from support import finding, project_with
 
-from imageproof.answer.predict import MOST, Answer, class_names, explained, predict_pictures
+from imageproof.answer.predict import (
+    MAX_EXPLAINED,
+    Answer,
+    class_names,
+    explained,
+    predict_pictures,
+)
 from imageproof.base.errors import UsageError
 from imageproof.cli.console import print_answers
 from imageproof.outputs import Calibration
@@ -87,5 +93,5 @@ def test_answers_have_the_names_of_classes(pictures, capsys):
 def test_too_many_pictures_to_explain_is_one_line(pictures):
     champion = model([*ROWS.values()])
     answers = predict_pictures(pictures, champion, coverage=0.99)
-    line = finding(UsageError, lambda: explained(answers * MOST, champion))
+    line = finding(UsageError, lambda: explained(answers * MAX_EXPLAINED, champion))
     assert line == "--explain: 180 pictures; at most 60 are allowed"
