@@ -1,7 +1,7 @@
 """A backbone: an ONNX file that turns colour images into features, in one form.
 
 `images` uint8 (n, side, side, 3) with values 0…255 → `features` float32 (n, k); what scales the
-values is part of the graph. `digits backbone` brings another network into this form.
+values is part of the graph. The command `backbone` brings another network into this form.
 """
 
 from pathlib import Path
