@@ -36,6 +36,7 @@ EVALUATED = ("test", "holdout")
 MAX_UNPACKED = 256 << 20  # bytes; smaller contents may have any ratio
 MAX_RATIO = 50
 WRITTEN_AT_ONCE = 1000  # images
+ALLOWED_ARRAYS = "images uint8 (n, …), labels, rows and groups int64 (n,) belong in it"
 Side = Annotated[int, Field(ge=1, le=4096)]  # pixels
 Fit = Literal["stretch", "crop", "pad", "digit"]  # how a picture of another size becomes an image
 
@@ -44,15 +45,16 @@ def spelled(name: str) -> str:
     """A name in its one spelling: Unicode's form NFC, no invisible characters of the category Cf,
     no space around it.
     """
-    if name.isascii():
-        return name.strip()
-    return normalize("NFC", "".join(char for char in name if category(char) != "Cf")).strip()
+    if not name.isascii():
+        visible = (character for character in name if category(character) != "Cf")
+        name = normalize("NFC", "".join(visible))
+    return name.strip()
 
 
 def differ_in_case(names: Collection[str]) -> list[str]:
     """The names that are another one but for upper and lower case, side by side."""
-    often = Counter(map(str.casefold, names))
-    alike = [name for name in names if often[name.casefold()] > 1]
+    counts = Counter(map(str.casefold, names))
+    alike = [name for name in names if counts[name.casefold()] > 1]
     return sorted(alike, key=lambda name: (name.casefold(), name))
 
 
@@ -89,7 +91,7 @@ class DataParams(StrictModel):
         if self.class_names is None:
             return self
         names = {*self.class_names} - {""}
-        if len(self.class_names) != self.classes or len(names) < self.classes:
+        if not len(names) == len(self.class_names) == self.classes:
             raise ValueError(f"class_names must be {self.classes} different names")
         return self
 
@@ -133,8 +135,7 @@ class Split(NamedTuple):
 
 def fingerprints(images: Images) -> list[bytes]:
     """One 16-byte hash (BLAKE2b) per image: equal pixels, equal hash."""
-    flat = np.ascontiguousarray(images).reshape(len(images), -1)
-    return [blake2b(image.data, digest_size=16).digest() for image in flat]
+    return [_fingerprint(image) for image in np.ascontiguousarray(images)]
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -149,17 +150,16 @@ def save_split(path: Path, split: Split, *, picks: Rows | None = None) -> None:
     `picks` are the rows of its data that belong to it; all without. The npz is not compressed, and
     written piece by piece: its images need not fit into memory.
     """
-    images, labels = split.data.images, split.data.labels
-    picks = np.arange(len(labels)) if picks is None else picks
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(picks), *images.shape[1:])}
+    data = split.data
+    if picks is None:
+        picks = np.arange(len(data))
+    arrays = {"labels": data.labels[picks], "rows": split.rows}
+    if data.groups is not None:
+        arrays["groups"] = data.groups[picks]
+
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         with archive.open(zipfile.ZipInfo("images.npy"), "w", force_zip64=True) as file:
-            npy.write_array_header_1_0(file, header)
-            for start in range(0, len(picks), WRITTEN_AT_ONCE):
-                file.write(images[picks[start : start + WRITTEN_AT_ONCE]].tobytes())
-        arrays = {"labels": labels[picks], "rows": split.rows}
-        if split.data.groups is not None:
-            arrays["groups"] = split.data.groups[picks]
+            _write_images(file, data.images, picks)
         for name, values in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as file:
                 npy.write_array(file, values, allow_pickle=False)
@@ -176,7 +176,8 @@ def load_arrays(file: IO[bytes]) -> dict[str, NDArray[Any]]:
             loaded = {name: arrays[name] for name in arrays.files}
     except Exception as error:  # NumPy and zipfile raise a dozen types for damaged files
         raise ValueError(str(error) or type(error).__name__) from None
-    if not all(isinstance(array, np.ndarray) for array in loaded.values()):
+    kinds = {*map(type, loaded.values())}
+    if kinds - {np.ndarray}:
         raise ValueError("holds other files than arrays")
     return loaded
 
@@ -196,18 +197,13 @@ def load_split(path: Path) -> Split:
     if not path.exists():
         raise DataError(f"{path}: not found; `dvc repro split` makes it")
     with parsing("a split", path):
-        try:
-            images = _mapped(path, "images.npy", "uint8")
-            with zipfile.ZipFile(path) as archive:
-                present = {"labels.npy", "rows.npy", *archive.namelist()} - {"images.npy"}
-            numbers = {name: _mapped(path, name, "int64") for name in sorted(present)}
-        except (KeyError, OSError, zipfile.BadZipFile) as error:
-            raise ValueError(one_line(error)) from None
+        images, numbers = _mapped_arrays(path)
         check_shape(images.shape[1:])
-        if {array.shape for array in numbers.values()} != {(len(images),)}:
-            raise ValueError("images uint8 (n, …), labels, rows and groups int64 (n,) belong in it")
-        if not images.size or min(array.min() for array in numbers.values()) < 0:
-            raise ValueError("no images, or a label or row number below 0")
+        for array in numbers.values():
+            if array.shape != (len(images),):
+                raise ValueError(ALLOWED_ARRAYS)
+            if not images.size or array.min() < 0:
+                raise ValueError("no images, or a label or row number below 0")
     data = Dataset(images, numbers["labels.npy"], numbers.get("groups.npy"))
     return Split(data, numbers["rows.npy"])
 
@@ -220,15 +216,44 @@ def check_shape(shape: Sequence[Any]) -> None:
     raise ValueError(f"{(*shape,)} is no image: (height, width) or (height, width, 3) is")
 
 
+def _fingerprint(image: Images) -> bytes:
+    content = image.tobytes()
+    return blake2b(content, digest_size=16).digest()
+
+
+def _write_images(file: IO[bytes], images: Images, picks: Rows) -> None:
+    """Write the picked images as an array of the format .npy."""
+    shape = (len(picks), *images.shape[1:])
+    npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    for start in range(0, len(picks), WRITTEN_AT_ONCE):
+        rows = picks[start : start + WRITTEN_AT_ONCE]
+        file.write(images[rows].tobytes())
+
+
+def _mapped_arrays(path: Path) -> tuple[Images, dict[str, NDArray[np.int64]]]:
+    """The images of a split, and all else in it by the names of the members."""
+    try:
+        images = _mapped(path, "images.npy", "uint8")
+        with zipfile.ZipFile(path) as archive:
+            members = {"labels.npy", "rows.npy", *archive.namelist()} - {"images.npy"}
+        numbers = {name: _mapped(path, name, "int64") for name in sorted(members)}
+    except (KeyError, OSError, zipfile.BadZipFile) as error:
+        raise ValueError(one_line(error)) from None
+    return images, numbers
+
+
 def _mapped(path: Path, member: str, kind: str) -> NDArray[Any]:
     """An array of an npz that is not compressed: a member of it is a .npy at an offset."""
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
         info = archive.getinfo(member)
         file.seek(info.header_offset + 26)  # its local header ends with the lengths of two texts
-        file.seek(sum(struct.unpack("<HH", file.read(4))), SEEK_CUR)
-        if info.compress_type != zipfile.ZIP_STORED or npy.read_magic(file) != (1, 0):
+        lengths = struct.unpack("<HH", file.read(4))
+        file.seek(sum(lengths), SEEK_CUR)
+        is_stored = info.compress_type == zipfile.ZIP_STORED
+        if not is_stored or npy.read_magic(file) != (1, 0):
             raise ValueError(f"{member} is compressed, or no array")
         shape, _, dtype = npy.read_array_header_1_0(file)
         if dtype.name != kind:  # a map of objects would be one of addresses
             raise ValueError(f"{member} is {dtype.name}; {kind} is needed")
-        return np.asarray(np.memmap(path, dtype, "r", file.tell(), shape))
+        array = np.memmap(path, dtype, "r", file.tell(), shape)
+    return np.asarray(array)

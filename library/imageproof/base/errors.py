@@ -14,13 +14,15 @@ class ImageproofError(Exception):
     exit_code = 1
 
     def __init__(self, *findings: str) -> None:
-        self.findings: Sequence[str] = [printable(without_credentials(each)) for each in findings]
+        texts = map(without_credentials, findings)
+        self.findings: Sequence[str] = [*map(printable, texts)]
         super().__init__(*self.findings)
 
     def __str__(self) -> str:
-        hidden = len(self.findings) - MAX_LINES
-        more = [f"… and {hidden} more"] if hidden > 0 else []
-        return "\n".join([*self.findings[:MAX_LINES], *more])
+        lines = [*self.findings[:MAX_LINES]]
+        if (left_out := len(self.findings) - MAX_LINES) > 0:
+            lines.append(f"… and {left_out} more")
+        return "\n".join(lines)
 
 
 class UsageError(ImageproofError):

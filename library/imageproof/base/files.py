@@ -77,10 +77,11 @@ def parse_yaml(text: str) -> Any:
     from ruamel.yaml.error import YAMLError
     from ruamel.yaml.events import AliasEvent
 
-    events = YAML(typ="safe", pure=True).parse(text) if "*" in text else ()
-    if any(isinstance(event, AliasEvent) for event in events):  # may stand for billions of values
+    yaml = YAML(typ="safe", pure=True)
+    kinds = {*map(type, yaml.parse(text))} if "*" in text else ()
+    if AliasEvent in kinds:  # may stand for billions of values
         raise YAMLError("an alias (*name) is not allowed; write out what it stands for")
-    value = YAML(typ="safe", pure=True).load(text)
+    value = yaml.load(text)
     repr(value)  # a ValueError if a number is thousands of characters long, as 0xfff… may be
     return value
 
@@ -88,11 +89,9 @@ def parse_yaml(text: str) -> Any:
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Flatten nested mappings into one with dotted keys; lists stay whole."""
     flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        flat |= flatten(value, f"{key}.") if isinstance(value, dict) else {key: value}
     return flat
 
 
@@ -114,7 +113,8 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: equal values give equal bytes; NaN raises a ValueError."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, f"{text}\n")
 
 
 @contextmanager
@@ -157,9 +157,11 @@ def folder_sha256(folder: Path, *, leave_out: Collection[str] = ()) -> str:
 
     `find . -type f -printf '%P\\n' | LC_ALL=C sort | xargs sha256sum`.
     """
-    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-    names = sorted(files.keys() - set(leave_out))
-    return text_sha256("".join(f"{sha256(files[name])}  {name}\n" for name in names))
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    names = {path.relative_to(folder).as_posix() for path in files}
+    names.difference_update(leave_out)
+    lines = [f"{sha256(folder / name)}  {name}\n" for name in sorted(names)]
+    return text_sha256("".join(lines))
 
 
 def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
@@ -170,8 +172,8 @@ def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
         raise DataError(f"{path}: not found; `dvc repro` makes it") from None
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        said = ": ".join(map(str, (*fault["loc"], fault["msg"])))
-        raise DataError(f"{path}: not as a stage writes it ({said}); {REBUILD_HINT}") from None
+        reason = ": ".join(map(str, (*fault["loc"], fault["msg"])))
+        raise DataError(f"{path}: not as a stage writes it ({reason}); {REBUILD_HINT}") from None
     if missing := [key for key in keys if key not in value]:  # type: ignore[operator]
         raise DataError(f"{path}: holds no {', '.join(missing)}; {REBUILD_HINT}")
     return value

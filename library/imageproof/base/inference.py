@@ -1,6 +1,6 @@
 """Ask the ONNX model of a training: raw images in, class probabilities out; no TensorFlow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from os import devnull
@@ -20,15 +20,19 @@ from imageproof.base.text import one_line
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-# Names of tensors in the file; `features`, the last hidden layer, are no output, and optional;
-# `class` is an output of a logged model.
-IMAGES, PROBABILITIES, FEATURES, CLASS = "images", "probabilities", "features", "class"
+# Names of tensors in the file.
+IMAGES = "images"
+PROBABILITIES = "probabilities"
+FEATURES = "features"  # the last hidden layer: no output, and optional
+CLASS = "class"  # an output of a logged model
+BACKBONE = "backbone"  # in the metadata of a file whose images go through a backbone: its name
+
 # Values of 50 images stay in the processor's cache, and threads that take a batch each wait less
 # than threads that share every operation: twice the images per second.
 BATCH = 50
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
-BACKBONE = "backbone"  # in the metadata of a file whose images go through a backbone: its name
-ASKED, FEW_ASKED = 200, 16  # images, which `inconsistency` asks for in several ways
+ASKED = 200  # images, which `inconsistency` asks for in several ways
+FEW_ASKED = 16
 SLOW_S = 0.002  # a network that takes longer for an image is asked for fewer
 TOLERANCE = 1e-4  # of a probability: another batch may sum float32 in another order
 SUM_TOLERANCE = 1e-3  # half precision rounds the sum of a row by that much
@@ -49,7 +53,8 @@ class Network(NamedTuple):
         try:
             answers = self.predict(images)
         except Exception as error:  # of ONNX Runtime, as for want of memory
-            raise AnswersError(f"gives no answer ({one_line(error, width=200)})") from None
+            reason = one_line(error, width=200)
+            raise AnswersError(f"gives no answer ({reason})") from None
         if answers.shape != (len(images), self.classes):
             raise AnswersError(f"{len(images):,} images get answers of the shape {answers.shape}")
         if finding := not_probabilities(answers):
@@ -70,8 +75,9 @@ def load(path: Path, *, threads: int, batch: int | None = None) -> Network:
     backbone, whose values of one image fill the processor's cache, one.
     """
     session = open_session(path, _content(path))
-    answers = [each for each in session.get_outputs() if each.name != CLASS]
-    match [(each.name, each.type, each.shape[1:]) for each in [*session.get_inputs(), *answers]]:
+    inputs = session.get_inputs()
+    outputs = [output for output in session.get_outputs() if output.name != CLASS]
+    match [(tensor.name, tensor.type, tensor.shape[1:]) for tensor in [*inputs, *outputs]]:
         case [
             ("images", "tensor(uint8)", [int(), int()] | [int(), int(), 3] as shape),
             ("probabilities", "tensor(float)", [int(classes)]),
@@ -79,9 +85,9 @@ def load(path: Path, *, threads: int, batch: int | None = None) -> Network:
             batch = batch or _fast_batch(session)
             predict = partial(_in_batches, session, PROBABILITIES, threads, batch)
             return Network((*shape,), classes, predict)
-        case found:
+        case tensors:
             raise DataError(
-                f"{path}: is from and to {found}; a classifier has one input {IMAGES} uint8 "
+                f"{path}: is from and to {tensors}; a classifier has one input {IMAGES} uint8 "
                 f"(n, height, width) or (n, height, width, 3), and one output {PROBABILITIES} "
                 "float32 (n, classes)"
             )
@@ -109,51 +115,69 @@ def inconsistency(path: Path, images: Images) -> str | None:
     over 2 ms, must get the same answers. Black, white and random pixels must get probabilities.
     """
     network = load(path, threads=1, batch=ASKED)
-    count = min(affordable(network.predict, images, ASKED, FEW_ASKED), len(images))
+    count = affordable(network.predict, images, ASKED, FEW_ASKED)
+    count = min(count, len(images))
     rows = images[np.linspace(0, len(images) - 1, count, dtype=int)]
-    noise = np.random.default_rng(0).integers(256, size=rows[:1].shape, dtype=np.uint8)
-    ways = {
-        "asked in one batch": [rows],
-        "asked in one batch again": [rows],
-        "asked alone": np.split(rows, len(rows)),
-        "asked in fives": np.split(rows, range(5, len(rows), 5)),
-    }
-    extremes = {"black": np.zeros_like(noise), "white": np.full_like(noise, 255), "random": noise}
-    answers = {}
-    for way, parts in (ways | {f"{k} pixels": [image] for k, image in extremes.items()}).items():
-        try:
-            answers[way] = np.concatenate([network.ask(part) for part in parts])
-        except AnswersError as error:
-            return f"{way}: {error}"
-    for way in ways:
-        if finding := _difference(answers[way], answers["asked in one batch"]):
-            return f"{way}: {finding}"
+    try:
+        expected = _ask(network, [rows], "asked in one batch")
+        for way, batches in _ways(rows):
+            answers = _ask(network, batches, way)
+            if finding := _difference(answers, expected):
+                return f"{way}: {finding}"
+        for pixels, image in _extremes(rows[:1]):
+            _ask(network, [image], f"{pixels} pixels")
+    except AnswersError as error:
+        return str(error)
     return None
+
+
+def _ask(network: Network, batches: list[Images], way: str) -> Probabilities:
+    try:
+        return np.concatenate([network.ask(batch) for batch in batches])
+    except AnswersError as error:
+        raise AnswersError(f"{way}: {error}") from None
+
+
+def _ways(rows: Images) -> Iterator[tuple[str, list[Images]]]:
+    yield "asked in one batch again", [rows]
+    yield "asked alone", np.split(rows, len(rows))
+    yield "asked in fives", np.split(rows, range(5, len(rows), 5))
+
+
+def _extremes(image: Images) -> Iterator[tuple[str, Images]]:
+    random = np.random.default_rng(0)
+    yield "black", np.zeros_like(image)
+    yield "white", np.full_like(image, 255)
+    yield "random", random.integers(256, size=image.shape, dtype=np.uint8)
 
 
 def _difference(answers: Probabilities, expected: Probabilities) -> str | None:
     differences = np.abs(answers - expected).max(axis=1)
     second, best = np.sort(expected, axis=1)[:, -2:].T
-    changed = (answers.argmax(axis=1) != expected.argmax(axis=1)) & (best - second > TOLERANCE)
-    if count := np.count_nonzero(changed | (differences > TOLERANCE)):
-        return (
-            f"{count} of {len(expected)} images get other answers than in one batch; probabilities "
-            f"differ by up to {differences.max():.2g}, at most {TOLERANCE:g} is allowed"
-        )
-    return None
+    changed = answers.argmax(axis=1) != expected.argmax(axis=1)
+    changed &= best - second > TOLERANCE
+    count = np.count_nonzero(changed | (differences > TOLERANCE))
+    if count == 0:
+        return None
+    return (
+        f"{count} of {len(expected)} images get other answers than in one batch; probabilities "
+        f"differ by up to {differences.max():.2g}, at most {TOLERANCE:g} is allowed"
+    )
 
 
 def not_probabilities(answers: np.ndarray) -> str | None:
     """Why the rows of float (n, classes) are no probability distributions; None if they are."""
     with np.errstate(invalid="ignore"):  # infinite answers of both signs
         sums = answers.sum(axis=1, dtype=np.float64)
-    valid = (answers >= 0).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)
+    valid = (answers >= 0).all(axis=1)
+    valid &= np.abs(sums - 1) <= SUM_TOLERANCE
     if valid.all():
         return None
     row = int(np.argmin(valid))
-    wrong = f"{np.count_nonzero(~valid)} of {len(valid)} answers are no probabilities"
+    count = np.count_nonzero(~valid)
     span = f"{answers[row].min():g}…{answers[row].max():g}"
-    return f"{wrong} (row {row} has {span} and sums to {sums[row]:g})"
+    example = f"row {row} has {span} and sums to {sums[row]:g}"
+    return f"{count} of {len(valid)} answers are no probabilities ({example})"
 
 
 def _content(path: Path) -> bytes:
@@ -164,6 +188,7 @@ def _content(path: Path) -> bytes:
 
 
 def open_session(path: Path, content: bytes) -> "InferenceSession":
+    """A session of ONNX Runtime on one thread; `path` names the model in a DataError."""
     import onnxruntime  # by now the process has switched its telemetry off
 
     options = onnxruntime.SessionOptions()
@@ -190,4 +215,5 @@ def _in_batches(
     if len(images) <= batch:
         return answer(0)
     with ThreadPoolExecutor(threads) as pool:  # `run` lets other threads work meanwhile
-        return np.concatenate(list(pool.map(answer, range(0, len(images), batch))))
+        answers = pool.map(answer, range(0, len(images), batch))
+        return np.concatenate([*answers])

@@ -13,16 +13,18 @@ FEATURES = ("amx", "asimd", "avx", "bf16", "f16c", "fma", "sse4", "sve")
 
 
 def cpu() -> str:
+    """The processor's name and number of cores, for people."""
     name = _cpuinfo("model name") or platform.processor() or platform.machine()
     return f"{name}, {os.cpu_count()} cores"
 
 
 def cpu_features() -> list[str]:
     """The instruction sets for floating-point vectors, sorted; empty except on Linux."""
-    # without those for bfloat16 no training uses them
-    left_out = "bf16" if os.environ.get(variable("NO_BFLOAT16")) else "\0"
-    flags = (_cpuinfo("flags") or _cpuinfo("Features")).split()
-    return sorted(flag for flag in flags if flag.startswith(FEATURES) and left_out not in flag)
+    flags = _cpuinfo("flags") or _cpuinfo("Features")
+    features = [flag for flag in flags.split() if flag.startswith(FEATURES)]
+    if os.environ.get(variable("NO_BFLOAT16")):  # without these no training uses bfloat16
+        features = [feature for feature in features if "bf16" not in feature]
+    return sorted(features)
 
 
 def has_fast_bfloat16() -> bool:
@@ -32,8 +34,8 @@ def has_fast_bfloat16() -> bool:
     of 154 GFLOP/s of a core, in a product of two matrices 2048×2048.
     """
     features = cpu_features()
-    amd = "avx512_bf16" in features and _cpuinfo("vendor_id") == "AuthenticAMD"
-    return amd or "amx_bf16" in features
+    is_amd = _cpuinfo("vendor_id") == "AuthenticAMD"
+    return "amx_bf16" in features or (is_amd and "avx512_bf16" in features)
 
 
 def processors() -> int:
@@ -44,6 +46,7 @@ def processors() -> int:
 
 
 def _cpuinfo(field: str) -> str:
-    text = CPUINFO.read_text("utf-8") if CPUINFO.exists() else ""
-    found = re.search(rf"^{field}.*?:(.*)", text, re.MULTILINE)
-    return found[1].strip() if found else ""
+    if not CPUINFO.exists():
+        return ""
+    line = re.search(rf"^{field}.*?:(.*)", CPUINFO.read_text("utf-8"), re.MULTILINE)
+    return line[1].strip() if line else ""

@@ -7,15 +7,17 @@ from unicodedata import category
 # Unicode categories: control, format (bidi overrides), surrogate, line and paragraph separator
 _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _ALLOWED = "\t\u200c\u200d"  # tab, and the joiners that some scripts and emoji need
-_MARKUP = str.maketrans({c: f"\\{c}" for c in "\\`*_[]~"} | {c: f"&#{ord(c)};" for c in "&<>|"})
+
+_ESCAPED = {character: f"\\{character}" for character in "\\`*_[]~"}
+_ENTITIES = {character: f"&#{ord(character)};" for character in "&<>|"}
+_MARKUP = str.maketrans(_ESCAPED | _ENTITIES)
 
 
 def printable(text: str) -> str:
     """Escape line breaks and control characters as in JSON, so that no text steers a terminal."""
     if text.isprintable():
         return text
-    invisible = {c for c in text if category(c) in _INVISIBLE and c not in _ALLOWED}
-    return "".join(json.dumps(c)[1:-1] if c in invisible else c for c in text)
+    return "".join(map(_visible, text))
 
 
 def printable_lines(text: str) -> str:
@@ -31,7 +33,9 @@ def markdown(text: str) -> str:
 def cut(text: object, width: int) -> str:
     """The text as `printable` writes it, of at most `width` characters."""
     line = printable(str(text))
-    return line if len(line) <= width else f"{line[: width - 2]} …"
+    if len(line) <= width:
+        return line
+    return f"{line[: width - 2]} …"
 
 
 def one_line(text: object, *, width: int = 80) -> str:
@@ -43,5 +47,12 @@ def one_line(text: object, *, width: int = 80) -> str:
 def first_names(names: Sequence[str], count: int = 3) -> str:
     """The first names, for a message."""
     texts = [cut(name, 60) for name in names[:count]]
-    texts += ["…"] * (len(names) > count)
+    if len(names) > count:
+        texts.append("…")
     return ", ".join(texts)
+
+
+def _visible(character: str) -> str:
+    if category(character) in _INVISIBLE and character not in _ALLOWED:
+        return json.dumps(character)[1:-1]
+    return character
