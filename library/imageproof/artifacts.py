@@ -10,6 +10,7 @@ from imageproof.base.errors import DataError
 from imageproof.base.files import REBUILD_HINT, read_json
 from imageproof.base.naming import project_name
 from imageproof.data import packed
+from imageproof.data.class_names import class_names
 from imageproof.dvc.provenance import ARTIFACTS, recorded_outputs
 from imageproof.outputs import SPLIT_TAGS, EvaluateOutputs, RunRecord, TrainOutputs
 
@@ -67,11 +68,10 @@ class Artifacts:
 
     def class_names(self, classes: int, names: Sequence[str] | None) -> list[str]:
         """One name per class: of params.yaml, else of folders or labels.csv, else the numbers."""
+        in_data = None
         if not names and (self.pack / packed.SUMMARY).exists():
-            names = packed.load_summary(self.pack)["class_names"]
-        if names and len(names) == classes:  # else it was packed with other params
-            return [*names]
-        return [*map(str, range(classes))]
+            in_data = packed.load_summary(self.pack)["class_names"]
+        return class_names(classes, names, in_data)
 
     def names_of(self, rows: Rows) -> tuple[str, list[str]]:
         """What packed images are called, as `rows of data/x, counted from 0`, and their names."""

@@ -11,7 +11,7 @@ from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
 from imageproof.base.dataset import DataParams
 from imageproof.base.errors import UsageError
 from imageproof.base.files import StrictModel, flatten
-from imageproof.data.splitting import SplitParams
+from imageproof.data.split_params import SplitParams
 from imageproof.data.validation.validate import ValidateParams
 from imageproof.dvc.params_yaml import PATH, read, validated
 from imageproof.judge.confidence import ConfidenceParams

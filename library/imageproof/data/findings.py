@@ -27,9 +27,10 @@ def finding(
     `examples`: name, and value, of the first of `count` failing rows or classes.
     """
     units = unit if count == 1 else {"row": "rows", "class": "classes"}[unit]
-    names = [
-        name + (f" ({message.value.replace('{}', str(value))})" if message.value else "")
-        for name, value in examples
-    ]
-    names += ["…"] if count > len(examples) else []
+    names = []
+    for name, value in examples:
+        text = message.value.replace("{}", str(value))
+        names.append(f"{name} ({text})" if text else name)
+    if count > len(examples):
+        names.append("…")
     return f"{part}: {message.what} in {count} {units}: {', '.join(names)}; {message.hint}"

@@ -12,6 +12,7 @@ from imageproof.base.dataset import Labels, Rows
 from imageproof.base.errors import DataError
 from imageproof.base.text import first_names
 from imageproof.data.packed import META
+from imageproof.data.split_params import SplitParams
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,21 +20,22 @@ if TYPE_CHECKING:
 TABLE = "data/labels.csv"
 DRAWS = 200
 
-Counts = tuple[NDArray[np.floating], NDArray[np.floating]]  # each (classes,)
+Counts = NDArray[np.floating]  # (classes,)
 
 
 def names_of(rows: "pd.DataFrame", column: str) -> "pd.Series[str]":
     """The name of each row's group; a DataError if there is no such column, or an empty field."""
     if META + column not in rows:
-        others = [name[len(META) :] for name in map(str, rows) if name.startswith(META)]
-        known = (
-            f"has {first_names(others)} beside file and label" if others else "has no such column"
+        columns = [name.removeprefix(META) for name in map(str, rows) if name.startswith(META)]
+        choice = (
+            f"has {first_names(columns)} beside file and label" if columns else "has no such column"
         )
-        raise DataError(f"{TABLE}: {known}; split.group is {column!r}, and may be null")
+        raise DataError(f"{TABLE}: {choice}; split.group is {column!r}, and may be null")
     names = rows[META + column]
-    if (empty := names == "").any():
-        found = f"empty for {empty.sum():,} pictures ({first_names(rows['name'][empty].tolist())})"
-        raise DataError(f"{TABLE}: column {column}: {found}; fill it, or set split.group: null")
+    empty = rows["name"][names == ""].tolist()
+    if empty:
+        gap = f"empty for {len(empty):,} pictures ({first_names(empty)})"
+        raise DataError(f"{TABLE}: column {column}: {gap}; fill it, or set split.group: null")
     return names
 
 
@@ -42,77 +44,102 @@ def numbers(rows: "pd.DataFrame", column: str | None) -> Rows | None:
     return np.unique(rows[META + column], return_inverse=True)[1] if column else None
 
 
-def joined(names: "pd.Series[str]", firsts: Rows) -> Rows:
+def connected_rows(names: "pd.Series[str]", images: "pd.Series[int]") -> Rows:
     """Component id per row, int64 (n,). Rows are connected if they are in one group, or have
-    equal pixels: `firsts` has the first row with the pixels of each row.
+    equal `images`.
     """
     from scipy.sparse import coo_array  # 0.2 s, which all commands would wait
     from scipy.sparse.csgraph import connected_components
 
-    rows = np.arange(len(names))
-    _, first, group = np.unique(names, return_index=True, return_inverse=True)
-    edges = np.tile(rows, 2), np.concatenate([firsts, first[group]])
-    graph = coo_array((np.ones(2 * len(rows), np.int8), edges), shape=(len(rows), len(rows)))
+    count = len(names)
+    neighbours = [
+        np.unique(values, return_index=True, return_inverse=True) for values in (names, images)
+    ]
+    ends = np.concatenate([first[number] for _, first, number in neighbours])
+    starts = np.tile(np.arange(count), 2)
+    graph = coo_array((np.ones(2 * count, np.int8), (starts, ends)), shape=(count, count))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 def divide(
-    labels: Labels, rows: Rows, groups: Rows, shares: Mapping[str, float], rng: Generator
+    rows: "pd.DataFrame", drawn: Rows, params: SplitParams, rng: Generator
 ) -> dict[str, Rows]:
-    """Divide whole groups into parts with about these shares of each class, and `train`, the rest.
+    """Divide whole groups into parts with about the shares of each class in `params`.
 
-    `groups` numbers the group of every row. Each part gets a group at least; its rows ascend.
+    `drawn` numbers the rows to divide. With copies together, groups that have one image are one
+    group. Each part gets a group at least, its rows ascend, and `train` gets what is left.
     """
-    if (count := len(np.unique(groups[rows]))) <= len(shares):
-        has = f"split.group makes {count} groups that may be in different parts"
+    names = names_of(rows, params.group or "")
+    groups = numbers(rows, params.group)
+    if params.copies == "together":
+        groups = connected_rows(names, rows["hash"])
+    assert groups is not None
+    shares = params.shares()
+    count = len(np.unique(groups[drawn]))
+    if count <= len(shares):
+        problem = f"split.group makes {count} groups that may be in different parts"
         mend = f"{len(shares) + 1} are needed: add some, or set it to null"
-        raise DataError(f"{TABLE}: {has}; {mend}")
-    whole, parts, rest = np.bincount(labels[rows]), dict[str, Rows](), 1.0
-    for left, (part, share) in zip(range(len(shares), 0, -1), shares.items(), strict=True):
-        rest -= share
-        aims = share * whole, rest * whole
-        parts[part], rows = _draw(labels, rows, groups, aims, rng, leave=left)
-    return parts | {"train": rows}
+        raise DataError(f"{TABLE}: {problem}; {mend}")
+
+    labels = rows["label"].to_numpy()
+    sizes = np.bincount(labels[drawn])
+    parts = dict[str, Rows]()
+    remainder = 1.0
+    for index, (part, share) in enumerate(shares.items()):
+        remainder -= share
+        targets = np.stack([share * sizes, remainder * sizes])
+        is_in_part = _draw(labels[drawn], groups[drawn], targets, rng, spare=len(shares) - index)
+        parts[part] = drawn[is_in_part]
+        drawn = drawn[~is_in_part]
+    return parts | {"train": drawn}
 
 
 def _draw(
-    labels: Labels, rows: Rows, groups: Rows, aims: Counts, rng: Generator, *, leave: int
-) -> tuple[Rows, Rows]:
-    """Draw whole groups: drawn and other rows, with about aims[0] and aims[1] rows of each class.
+    labels: Labels, groups: Rows, targets: Counts, rng: Generator, *, spare: int
+) -> NDArray[np.bool_]:
+    """Draw whole groups: whether each row is in it.
 
+    They have about targets[0] rows of each class and leave targets[1] and at least `spare` groups.
     Of DRAWS random orders of the groups, each cut where its rows are nearest to those asked for,
     the one is taken whose counts are nearest by their ratios: no row of a class is worse than twice
     as many. scikit-learn's GroupShuffleSplit takes a share of the groups, whatever their rows and
     classes, and StratifiedGroupKFold 1/k of the rows: from few groups both draw worse.
     """
-    found, of_row = np.unique(groups[rows], return_inverse=True)
-    table = np.zeros((len(found), len(aims[0])))
-    np.add.at(table, (of_row, labels[rows]), 1)
-    sizes, whole = table.sum(axis=1), table.sum(axis=0)
-    best, nearest = found[:0], np.inf
+    ids, index = np.unique(groups, return_inverse=True)
+    table = np.zeros((len(ids), targets.shape[1]))
+    np.add.at(table, (index, labels), 1)
+    sizes = table.sum(axis=1)
+    total = table.sum(axis=0)
+    best = ids[:0]
+    least = np.inf
     for _ in range(DRAWS):
-        order = rng.permutation(len(found))
-        misses = np.abs(sizes[order].cumsum() - aims[0].sum())
-        end = min(int(misses.argmin()) + 1, len(found) - leave)
-        drawn = table[order[:end]].sum(axis=0)
-        ratios = np.log1p([drawn, whole - drawn]) - np.log1p(aims)
-        if (miss := np.abs(ratios).sum()) < nearest:
-            best, nearest = order[:end], miss
-    taken = np.isin(of_row, best)
-    return rows[taken], rows[~taken]
+        order = rng.permutation(len(ids))
+        misses = np.abs(sizes[order].cumsum() - targets[0].sum())
+        end = min(int(misses.argmin()) + 1, len(ids) - spare)
+        counts = table[order[:end]].sum(axis=0)
+        ratios = np.log1p([counts, total - counts]) - np.log1p(targets)
+        distance = np.abs(ratios).sum()
+        if distance < least:
+            best = order[:end]
+            least = distance
+    return np.isin(index, best)
 
 
-def check(parts: Mapping[str, Rows], names: "pd.Series[str]") -> None:
-    """Raise a DataError if a group has rows in two of the parts."""
-    groups = {part: {*names.iloc[own]} for part, own in parts.items()}
+def check(parts: Mapping[str, Rows], rows: "pd.DataFrame", params: SplitParams) -> None:
+    """Raise a DataError if a group has rows in two parts."""
+    names = names_of(rows, params.group or "")
+    groups = {part: {*names.iloc[members]} for part, members in parts.items()}
+    if params.holdout_within_test:
+        del groups["holdout"]
     for first, second in combinations(groups, 2):
-        if both := sorted(groups[first] & groups[second]):
-            found = f"{first_names(both)} ({len(both):,} of {names.nunique():,} groups)"
-            rule = f"{found} in {first} and {second}; no group may be in two parts"
+        shared = sorted(groups[first] & groups[second])
+        if shared:
+            fault = f"{first_names(shared)} ({len(shared):,} of {names.nunique():,} groups)"
+            rule = f"{fault} in {first} and {second}; no group may be in two parts"
             mend = "if the official test part shares groups, use split.method: stratified"
             raise DataError(f"{TABLE}: split.group: {rule}: {mend}")
 
 
 def count(parts: Mapping[str, Rows], rows: "pd.DataFrame", column: str) -> dict[str, int]:
     """How many groups are in each part."""
-    return {part: rows[META + column].iloc[own].nunique() for part, own in parts.items()}
+    return {part: rows[META + column].iloc[members].nunique() for part, members in parts.items()}

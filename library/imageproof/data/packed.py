@@ -1,6 +1,6 @@
 """What the `pack` stage leaves: all images in one file that is mapped, and their rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,8 +12,11 @@ from imageproof.base.files import parsing, read_json, replacing
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pyarrow import Table
 
-IMAGES, ROWS, SUMMARY = "images.npy", "rows.parquet", "pack.json"
+IMAGES = "images.npy"
+ROWS = "rows.parquet"
+SUMMARY = "pack.json"
 SOURCE_HASH = "source_hash"  # of an image as it was read, at its own size
 META = "meta_"  # begins the name of each column of labels.csv beside file and label
 
@@ -33,9 +36,10 @@ class Packed(NamedTuple):
 
     def part(self, name: str) -> Dataset:
         """The images and labels of `train` or `test`."""
-        own = np.flatnonzero(self.rows["part"] == name)
-        start, end = (own[0], own[-1] + 1) if len(own) else (0, 0)
-        return Dataset(self.images[start:end], self.rows["label"].to_numpy()[start:end])
+        places = np.flatnonzero(self.rows["part"] == name)
+        start = places[0] if len(places) else 0
+        members = slice(start, start + len(places))
+        return Dataset(self.images[members], self.rows["label"].to_numpy()[members])
 
 
 def load(out: Path, *, columns: list[str] | None = None) -> Packed:
@@ -43,19 +47,14 @@ def load(out: Path, *, columns: list[str] | None = None) -> Packed:
 
     A DataError if it is missing or damaged.
     """
-    if not (out / SUMMARY).exists():
-        raise DataError(f"{out}: not found; `dvc repro pack` makes it")
-    from pyarrow import compute, parquet  # half a second, which all commands would wait
-
     with parsing("packed images", out):
+        table = _read_rows(out, columns)
         images = np.asarray(np.load(out / IMAGES, mmap_mode="r", allow_pickle=False))
-        few = ["part", "mode", "fault"]  # different values
-        names = parquet.read_schema(out / ROWS).names
-        columns = columns or [name for name in names if name != SOURCE_HASH]
-        table = parquet.read_table(out / ROWS, columns=columns, read_dictionary=few)
         if "hash" in table.column_names:
-            numbers = compute.rank(table["hash"], tiebreaker="dense")
-            table = table.drop_columns("hash").append_column("hash", numbers)
+            from pyarrow import compute
+
+            ranks = compute.rank(table["hash"], tiebreaker="dense")
+            table = table.drop_columns("hash").append_column("hash", ranks)
         # no second copy; its metadata would make bytes of the hash again
         rows = table.to_pandas(split_blocks=True, self_destruct=True, ignore_metadata=True)
         del table
@@ -71,11 +70,21 @@ def load_hashes(out: Path) -> "pd.Series[str]":
     It is the BLAKE2b (16 bytes) of an array's row, or of a picture's decoded pixels at its own
     size: it stays when other images come or go, and when `data.image` changes.
     """
-    from pyarrow import parquet
-
     with parsing("rows of images", out / ROWS):
-        table = parquet.read_table(out / ROWS, columns=[SOURCE_HASH])
-        return hex_hashes(table[SOURCE_HASH].to_pandas())
+        return hex_hashes(_read_rows(out, [SOURCE_HASH])[SOURCE_HASH].to_pandas())
+
+
+def load_metadata(out: Path, rows: Rows) -> "pd.DataFrame":
+    """What labels.csv says of these images beside file and label, as text; else no columns."""
+    with parsing("rows of images", out / ROWS):
+        table = _read_rows(out, [META])
+        metadata: pd.DataFrame = table.take(rows).to_pandas()
+        return metadata.rename(columns=lambda name: name.removeprefix(META))
+
+
+def load_summary(out: Path) -> dict[str, Any]:
+    """`class_names` (null without folders or labels.csv), and `sources`: the parts of the data."""
+    return read_json(out / SUMMARY, dict[str, Any], keys=("class_names", "sources"))
 
 
 def save_split_hashes(path: Path, parts: Mapping[str, Rows], hashes: "pd.Series[str]") -> None:
@@ -101,23 +110,21 @@ def load_split_hashes(path: Path, part: str) -> list[str]:
         return [digest.hex() for digest in table["hash"].to_pylist()]
 
 
+def _read_rows(out: Path, columns: Sequence[str] | None) -> "Table":
+    """These columns, or all but the hash of the source; META stands for all of labels.csv."""
+    path = out / ROWS
+    if not path.exists():
+        raise DataError(f"{path}: not found; `dvc repro pack` makes it")
+    from pyarrow import parquet  # half a second, which all commands would wait
+
+    names = parquet.read_schema(path).names
+    if columns is None:
+        columns = [name for name in names if name != SOURCE_HASH]
+    elif META in columns:
+        columns = [name for name in names if name.startswith(META)]
+    few = ["part", "mode", "fault"]  # different values
+    return parquet.read_table(path, columns=columns, read_dictionary=few)
+
+
 def hex_hashes(hashes: "pd.Series[bytes]") -> "pd.Series[str]":
     return hashes.map(bytes.hex, na_action="ignore").fillna("")
-
-
-def load_metadata(out: Path, rows: Rows) -> "pd.DataFrame":
-    """What labels.csv says of these images beside file and label, as text; else no columns."""
-    if not (out / ROWS).exists():
-        raise DataError(f"{out / ROWS}: not found; `dvc repro pack` makes it")
-    from pyarrow import parquet
-
-    with parsing("rows of images", out / ROWS):
-        names = parquet.read_schema(out / ROWS).names
-        table = parquet.read_table(out / ROWS, columns=[n for n in names if n.startswith(META)])
-        known: pd.DataFrame = table.take(rows).to_pandas()
-        return known.rename(columns=lambda name: name.removeprefix(META))
-
-
-def load_summary(out: Path) -> dict[str, Any]:
-    """`class_names` (null without folders or labels.csv), and `sources`: the parts of the data."""
-    return read_json(out / SUMMARY, dict[str, Any], keys=("class_names", "sources"))

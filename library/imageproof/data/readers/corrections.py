@@ -1,7 +1,8 @@
 """Corrected labels: a table beside the data, which itself stays as it is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -13,11 +14,18 @@ from imageproof.data.readers.table import read_table
 
 FILE = "corrections.csv"
 COLUMNS = ["part", "name", "label", "corrected"]  # part and name as in rows.parquet
-HASH = "hash"  # of the image, see `packed.load_hashes`; tables of older versions have none
+HASH = "hash"  # of the image, see `packed.load_hashes`; a table need not have it
 MAX_BYTES = 50_000_000
 
 Key = tuple[str, str]  # part and name of an image
-Corrections = dict[Key, tuple[str, str]]  # the class in the data, and the right one
+
+
+class _Line(NamedTuple):
+    number: int
+    key: Key
+    label: str  # the class in the data
+    corrected: str
+    digest: str
 
 
 def apply(path: Path, rows: pd.DataFrame, names: list[str]) -> tuple[Labels, int]:
@@ -28,12 +36,13 @@ def apply(path: Path, rows: pd.DataFrame, names: list[str]) -> tuple[Labels, int
     has a finding for each line that names no row or no class, a row for the second time, or another
     label than the row has.
     """
+    lines = _read(path, rows)
+    _check(path, lines, _class_of_each(rows, names), names)
+    numbers = {key: number for number, key in enumerate(_keys(rows))}
     labels = rows["label"].to_numpy(copy=True)
-    corrections = _checked(path, _located(path, rows), _named(rows, names), names)
-    at = {key: row for row, key in enumerate(_keys(rows))}
-    for key, (_, corrected) in corrections.items():
-        labels[at[key]] = names.index(corrected)
-    return labels, len(corrections)
+    for line in lines:
+        labels[numbers[line.key]] = names.index(line.corrected)
+    return labels, len(lines)
 
 
 def merge(source: Path, target: Path, rows: pd.DataFrame, names: list[str]) -> tuple[int, int]:
@@ -45,94 +54,93 @@ def merge(source: Path, target: Path, rows: pd.DataFrame, names: list[str]) -> t
     Returns how many rows were corrected, and how many there are now in `target`: correcting a row
     back takes it out. A DataError as of `apply`.
     """
-    table = _located(source, rows)
-    table = table[table["corrected"] != ""]
-    kept = _located(target, rows) if target.exists() else table[:0]
-    merged = {key: labels for _, key, labels in _lines(kept)}
-    before = {
-        key: label for _, key, (label, _) in _lines(table) if merged.get(key, ("",))[0] == label
-    }
-    found = _checked(source, table, _named(rows, names) | before, names)
-    if not found:
+    lines = [line for line in _read(source, rows) if line.corrected]
+    if not lines:
         raise DataError(f"{source}: no class in the column corrected; nothing to do")
-    for key, (label, corrected) in found.items():
-        merged[key] = merged.get(key, (label, ""))[0], corrected
-    hashes = _hashes(kept) | {key: digest for key, digest in _hashes(rows).items() if key in found}
-    lines = [(*key, *both, hashes[key]) for key, both in merged.items() if both[0] != both[1]]
+    merged = {line.key: line for line in _read(target, rows)} if target.exists() else {}
+    originals = {key: line.label for key, line in merged.items()}
+    labels = _class_of_each(rows, names)
+    labels |= {line.key: line.label for line in lines if originals.get(line.key) == line.label}
+    _check(source, lines, labels, names)
+
+    digests = dict(zip(_keys(rows), rows[HASH], strict=True))
+    for line in lines:
+        original = originals.get(line.key, line.label)
+        merged[line.key] = line._replace(label=original, digest=digests[line.key])
+    cells = [
+        (*line.key, line.label, line.corrected, line.digest)
+        for line in merged.values()
+        if line.label != line.corrected
+    ]
     with replacing(target) as temporary:
-        pd.DataFrame(lines, columns=[*COLUMNS, HASH]).to_csv(temporary, index=False)
-    return len(found), len(lines)
+        pd.DataFrame(cells, columns=[*COLUMNS, HASH]).to_csv(temporary, index=False)
+    return len(lines), len(cells)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """The table as texts; its index is the number of each line."""
+def _read(path: Path, rows: pd.DataFrame) -> list[_Line]:
+    """The lines of a file, each with part and name of the image that has its hash."""
     table = read_table(path, COLUMNS, max_bytes=MAX_BYTES)
-    labels = {column: table[column].map(spelled) for column in ("label", "corrected")}
-    return table.assign(**labels, hash=table.get(HASH, ""))
-
-
-def _located(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
-    """The table in a file, with part and name of the image that has the hash of each line."""
-    table = _read(path)
-    hashes = _hashes(rows)
+    if HASH not in table:
+        table[HASH] = ""
+    digests = dict(zip(_keys(rows), rows[HASH], strict=True))
     keys: dict[str, list[Key]] = {}
-    for key, digest in hashes.items():
+    for key, digest in digests.items():
         keys.setdefault(digest, []).append(key)
-    findings = []
-    for line, key, digest in zip(table.index, _keys(table), table[HASH], strict=True):
-        if digest and hashes.get(key) != digest:
+
+    lines: list[_Line] = []
+    findings: list[str] = []
+    for number, *key, label, corrected, digest in table[[*COLUMNS, HASH]].itertuples(name=None):
+        line = _Line(number, (key[0], key[1]), spelled(label), spelled(corrected), digest)
+        if digest and digests.get(line.key) != digest:
             images = keys.get(digest, [])
-            if len(images) == 1:
-                table.loc[line, ["part", "name"]] = images[0]
-            else:
-                what = f"{path}:{line}: {' '.join(key)}: is another image now, and the corrected"
-                findings.append(f"{what} one is in the data {len(images)} times; delete the line")
+            if len(images) != 1:
+                times = f"the corrected one is in the data {len(images)} times; delete the line"
+                findings.append(f"{_place(path, line)}: is another image now, and {times}")
+                continue
+            line = line._replace(key=images[0])
+        lines.append(line)
     if findings:
         raise DataError(*findings)
-    return table
+    return lines
+
+
+def _check(
+    path: Path, lines: Sequence[_Line], classes: Mapping[Key, str], names: list[str]
+) -> None:
+    """Raise a DataError unless each line names a class, and a row of its label for the first time.
+
+    `classes` has the class of each image.
+    """
+    findings: list[str] = []
+    numbers: dict[Key, int] = {}
+    for line in lines:
+        place = _place(path, line)
+        if line.key not in classes:
+            findings.append(f"{place}: no such image in the data; delete the line")
+        elif line.key in numbers:
+            findings.append(f"{place}: stands in line {numbers[line.key]}, too; delete one")
+        elif line.corrected not in names:
+            allowed = f"is no class, one of {one_line(', '.join(names))} is"
+            mend = "rename it here, too, if the class has another name now"
+            findings.append(f"{place}: {line.corrected!r} {allowed}; {mend}")
+        elif line.label != classes[line.key]:
+            change = f"is {classes[line.key]} in the data, and not {line.label}"
+            findings.append(f"{place}: {change}; the data has changed since; delete the line")
+        numbers[line.key] = line.number
+    if findings:
+        raise DataError(*findings)
 
 
 def _keys(rows: pd.DataFrame) -> Iterator[Key]:
     return zip(rows["part"], rows["name"], strict=True)
 
 
-def _hashes(rows: pd.DataFrame) -> dict[Key, str]:
-    return dict(zip(_keys(rows), rows[HASH], strict=True))
-
-
-def _lines(table: pd.DataFrame) -> Iterator[tuple[int, Key, tuple[str, str]]]:
-    """Number, image, and both labels of each line."""
-    for line, part, name, label, corrected in table[COLUMNS].itertuples(name=None):
-        yield line, (part, name), (label, corrected)
-
-
-def _named(rows: pd.DataFrame, names: list[str]) -> dict[Key, str]:
+def _class_of_each(rows: pd.DataFrame, names: list[str]) -> dict[Key, str]:
     """The class of each image by name; a label that is none stays a number."""
-    called = dict(enumerate(names))
-    lines = zip(rows["part"], rows["name"], rows["label"].tolist(), strict=True)
-    return {(part, name): called.get(label, str(label)) for part, name, label in lines}
+    classes = dict(enumerate(names))
+    texts = [classes.get(label, str(label)) for label in rows["label"].tolist()]
+    return dict(zip(_keys(rows), texts, strict=True))
 
 
-def _checked(
-    path: Path, table: pd.DataFrame, known: Mapping[Key, str], names: list[str]
-) -> Corrections:
-    findings: list[str] = []
-    lines: dict[Key, int] = {}
-    found: Corrections = {}
-    for line, key, (label, corrected) in _lines(table):
-        where = f"{path}:{line}: {' '.join(key)}"
-        if key not in known:
-            findings.append(f"{where}: no such image in the data; delete the line")
-        elif key in lines:
-            findings.append(f"{where}: stands in line {lines[key]}, too; delete one")
-        elif corrected not in names:
-            some = one_line(", ".join(names))
-            mend = "rename it here, too, if the class has another name now"
-            findings.append(f"{where}: {corrected!r} is no class, one of {some} is; {mend}")
-        elif label != known[key]:
-            mend = "the data has changed since; delete the line"
-            findings.append(f"{where}: is {known[key]} in the data, and not {label}; {mend}")
-        lines[key], found[key] = line, (label, corrected)
-    if findings:
-        raise DataError(*findings)
-    return found
+def _place(path: Path, line: _Line) -> str:
+    return f"{path}:{line.number}: {' '.join(line.key)}"

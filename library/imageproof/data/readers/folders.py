@@ -27,6 +27,8 @@ NO_PICTURE = "no picture of a class"
 MAX_TABLE = 200_000_000  # bytes
 BYTES = "binary[pyarrow]"  # of a million paths or hashes; objects take ten times the memory
 
+Names = Sequence[str]  # paths inside the data's folder
+
 
 class Listing(NamedTuple):
     """Pictures in the order of their names, or of the table.
@@ -46,122 +48,128 @@ def list_pictures(folder: Path) -> Listing | None:
     A DataError has a finding for each row of the table that is wrong, for each class whose pictures
     lie in folders within its own, and for each of `list_files`.
     """
-    table = folder / TABLE
     files = list_files(folder)
+    path = folder / TABLE
     if TABLE in files.versioned:
-        with parsing("a table of pictures", table), table.open("rb") as file:
+        with parsing("a table of pictures", path), path.open("rb") as file:
             if not re.match(ARRAY, file.read(100)):
-                return _of_table(folder, files)
-    return _of_folders(folder, [name for name in files.versioned if not is_hidden(name)])
+                return _in_table(folder, files)
+    return _in_folders(folder, [name for name in files.versioned if not is_hidden(name)])
 
 
-def names_in_order(found: Sequence[str]) -> list[str]:
-    """Names of classes, sorted; as numbers if they are such."""
-    return sorted(found, key=int if all(name.isdecimal() for name in found) else None)
+def left_out(folder: Path, names: Names, why: str) -> list[str]:
+    """A warning that counts files which are not read, if there are any."""
+    first = first_names([*map(_printable, sorted(names))])
+    return [f"{folder}: left out, as {why}: {len(names):,} ({first})"] if names else []
 
 
-def _of_folders(folder: Path, names: Sequence[str]) -> Listing | None:
-    in_parts = any(re.match(r"train/.*/", name) and is_picture(name) for name in names)
-    depth = 2 if in_parts else 1  # of the folder of a class
-    pictures: dict[str, list[str]] = {}  # by that folder
+def _in_folders(folder: Path, names: Names) -> Listing | None:
+    has_parts = any(re.match(r"train/.*/", name) and is_picture(name) for name in names)
+    pattern = r"((?:train|test)/[^/]+)/(.*/)?" if has_parts else r"([^/]+)/(.*/)?"
+    pictures: dict[str, list[str]] = {}  # by the folder of their class
     deeper: dict[str, list[str]] = {}
     unread: list[str] = []
     for name in names:
-        *folders, _ = name.split("/")
-        is_outside = in_parts and folders[:1] not in (["train"], ["test"])
-        if len(folders) >= depth and is_picture(name) and not is_outside:
-            homes = deeper if len(folders) > depth else pictures
-            homes.setdefault("/".join(folders[:depth]), []).append(name)
+        place = re.match(pattern, name)
+        if place and is_picture(name):
+            homes = deeper if place[2] else pictures
+            homes.setdefault(place[1], []).append(name)
         elif name != CORRECTIONS and not name.endswith(".dvc"):
             unread.append(name)
     _check_depth(folder, pictures, deeper)
     if not pictures:
         return None
-    unread += chain.from_iterable(deeper.values())
+
     tables = []
     for home in sorted(pictures, key=lambda home: (home.startswith("test/"), home)):
         part, _, label = home.rpartition("/")
-        table = _table(folder, pictures[home])
-        tables.append(table.assign(part=part or "train", label=_shown(spelled(label))))
-    rows = pd.concat(tables, ignore_index=True)
-    return Listing(rows, [*left_out(folder, unread, NO_PICTURE), *_twins(folder, rows["file"])])
+        columns = {"part": part or "train", "label": _printable(spelled(label))}
+        tables.append(_paths(folder, pictures[home]).assign(**columns))
+    return _listing(
+        folder, pd.concat(tables, ignore_index=True), [*unread, *chain(*deeper.values())]
+    )
 
 
-def _check_depth(
-    folder: Path, pictures: Mapping[str, Sequence[str]], deeper: Mapping[str, Sequence[str]]
-) -> None:
+def _check_depth(folder: Path, pictures: Mapping[str, Names], deeper: Mapping[str, Names]) -> None:
     """Raise a DataError for classes all of whose pictures lie in folders within their own."""
     findings = []
     for home in sorted(deeper.keys() - pictures.keys()):
         path = folder / home
-        what = f"{path}: has {len(deeper[home]):,} pictures, all in folders within it"
         mend = "move them into it, or name each in labels.csv"
         if not pictures and len(deeper) == 1:
             mend = f"move these up: mv {quote(str(path))}/* {quote(str(path.parent))}"
-        findings.append(f"{what}, as {_shown(deeper[home][0])}; {mend}")
+        findings.append(
+            f"{path}: has {len(deeper[home]):,} pictures, all in folders within it, "
+            f"as {_printable(deeper[home][0])}; {mend}"
+        )
     if findings:
         raise DataError(*findings)
 
 
-def _of_table(folder: Path, files: Files) -> Listing:
+def _in_table(folder: Path, files: Files) -> Listing:
     table = folder / TABLE
-    frame = read_table(table, COLUMNS, max_bytes=MAX_TABLE)
-    names = frame.pop("file").tolist()
-    frame = frame.apply(lambda values: values.map({v: spelled(v) for v in values.unique()}))
-    _check_case(table, frame)
+    rows = read_table(table, COLUMNS, max_bytes=MAX_TABLE)
+    names = rows.pop("file").tolist()
+    rows = rows.apply(lambda values: values.map({v: spelled(v) for v in values.unique()}))
+    _check_case(table, rows)
+
+    versioned = {*files.versioned}
     findings: list[str] = []
     lines: dict[str, int] = {}  # by path without `./`, in the order of the table
-    versioned, ignored = ({*paths} for paths in files)
-    for line, name, label in zip(frame.index, names, frame["label"], strict=True):
-        parts = name.split("/")
-        path = "/".join(part for part in parts if part not in ("", "."))
-        if name.startswith("/") or ".." in parts:
-            findings.append(f"{table}:{line}: {name}: leads out of {folder}")
+    for line, name, label in zip(rows.index, names, rows["label"], strict=True):
+        steps = [step for step in name.split("/") if step not in ("", ".")]
+        path = "/".join(steps)
+        fault = ""
+        if name.startswith("/") or ".." in steps:
+            fault = f"leads out of {folder}"
         elif path in lines:
-            findings.append(f"{table}:{line}: {name}: stands in line {lines[path]}, too")
+            fault = f"stands in line {lines[path]}, too"
         elif path not in versioned:
-            why = ", as .dvcignore leaves it out" if path in ignored else ""
-            findings.append(f"{table}:{line}: {name}: not found{why}")
+            fault = "not found" + ", as .dvcignore leaves it out" * (path in files.ignored)
         elif not label:
-            findings.append(f"{table}:{line}: {name}: has no label")
+            fault = "has no label"
+        if fault:
+            findings.append(f"{table}:{line}: {name}: {fault}")
         lines[path] = line
-    if findings or frame.empty:
+    if findings or rows.empty:
         raise DataError(*findings or [f"{table}: names no picture"])
-    pictures = (name for name in files.versioned if is_picture(name) and not is_hidden(name))
-    unread = [name for name in pictures if name not in lines]
-    rows = frame.reset_index(drop=True)
-    rows.columns = [name if name in COLUMNS else META + name for name in frame]
-    rows = rows.assign(part="train", **_table(folder, [*lines]))
-    return Listing(rows, [*left_out(folder, unread, NO_PICTURE), *_twins(folder, rows["file"])])
+
+    rows.columns = [name if name in COLUMNS else META + name for name in rows]
+    rows = rows.reset_index(drop=True).assign(part="train", **_paths(folder, [*lines]))
+    unread = versioned - lines.keys()
+    return _listing(
+        folder, rows, [name for name in unread if is_picture(name) and not is_hidden(name)]
+    )
 
 
-def _check_case(table: Path, frame: pd.DataFrame) -> None:
+def _check_case(table: Path, rows: pd.DataFrame) -> None:
     """Raise a DataError if values of a column differ only in case, unless each occurs once."""
-    for column in frame.columns.difference(COLUMNS):
-        counts = frame[column].value_counts()
+    for column in rows.columns.difference(COLUMNS):
+        counts = rows[column].value_counts()
         alike = differ_in_case(counts.index)
         if counts[alike].max() > 1:
-            what = f"{first_names(alike)} differ only in case; spell each in one way"
-            raise DataError(f"{table}: column {column}: {what}")
+            raise DataError(
+                f"{table}: column {column}: {first_names(alike)} differ only in case; "
+                "spell each in one way"
+            )
 
 
-def _table(folder: Path, names: Sequence[str]) -> pd.DataFrame:
+def _paths(folder: Path, names: Names) -> pd.DataFrame:
     paths = pd.Series([os.fsencode(f"{folder}/{name}") for name in names], dtype=BYTES)
-    return pd.DataFrame({"path": paths, "file": [*map(_shown, names)]})
+    return pd.DataFrame({"path": paths, "file": [*map(_printable, names)]})
 
 
-def _shown(name: str) -> str:
+def _listing(folder: Path, rows: pd.DataFrame, unread: Names) -> Listing:
+    warnings = left_out(folder, unread, NO_PICTURE)
+    alike = differ_in_case(rows["file"])
+    if alike:
+        warnings.append(
+            f"{folder}: {len(alike)} names differ only in case, and are one file on some systems: "
+            f"{first_names(alike)}"
+        )
+    return Listing(rows, warnings)
+
+
+def _printable(name: str) -> str:
     # a name that is no UTF-8 cannot be written into Parquet
     return printable(name.encode(errors="surrogateescape").decode(errors="backslashreplace"))
-
-
-def _twins(folder: Path, names: "pd.Series[str]") -> list[str]:
-    alike = differ_in_case(names)
-    found = f"{len(alike)} names differ only in case, and are one file on some systems"
-    return [f"{folder}: {found}: {first_names(alike)}"] if alike else []
-
-
-def left_out(folder: Path, names: Sequence[str], why: str) -> list[str]:
-    """A warning that counts files which are not read, if there are any."""
-    paths = first_names([*map(_shown, sorted(names))])
-    return [f"{folder}: left out, as {why}: {len(names):,} ({paths})"] if names else []

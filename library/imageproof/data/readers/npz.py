@@ -1,7 +1,6 @@
 """npz as of Keras: x_train, y_train and, for a test part, x_test, y_test."""
 
 import zipfile
-from mmap import mmap
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import NamedTemporaryFile
@@ -11,28 +10,37 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from imageproof.base.dataset import Dataset, RawData, check_unpacked
+from imageproof.base.dataset import Dataset, check_unpacked
 from imageproof.base.errors import DataError
 from imageproof.base.files import parsing
 from imageproof.base.text import one_line
+from imageproof.data.readers.contents import Content, Part
 
-TRAIN, TEST = {"x_train", "y_train"}, {"x_test", "y_test"}
+TRAIN = {"x_train", "y_train"}
+TEST = {"x_test", "y_test"}
+
+Arrays = dict[str, NDArray[Any]]
 
 
-def read_npz(path: Path, content: mmap | bytes, scratch: Path | None) -> RawData:
-    """Read images and labels of an npz; its arrays are unpacked into `scratch`, and mapped."""
-    with parsing("npz of numbers", path):
-        arrays = _arrays(content, scratch)
+def read_npz(path: Path, content: Content | bytes, scratch: Path | None) -> list[Part]:
+    """The training part and, if there is one, the test part of an npz; see `map_arrays`."""
+    arrays = map_arrays(path, content, scratch)
     if arrays.keys() not in (TRAIN, TRAIN | TEST):
         allowed = "x_train, y_train and, for a test part, x_test, y_test are allowed"
         raise DataError(f"{path}: holds {one_line(', '.join(arrays))}; {allowed}")
-    test = _dataset(path, arrays, "test") if "x_test" in arrays else None
-    return RawData(_dataset(path, arrays, "train"), test)
+    names = [name for name in ("train", "test") if f"x_{name}" in arrays]
+    return [Part(path, _dataset(path, arrays, name)) for name in names]
 
 
-def _arrays(content: mmap | bytes, scratch: Path | None) -> dict[str, NDArray[Any]]:
-    """All arrays, never unpickled; NumPy and zipfile raise a dozen types for damaged files."""
-    with zipfile.ZipFile(content) as archive:  # type: ignore[call-overload]
+def map_arrays(path: Path, content: Content | bytes, scratch: Path | None = None) -> Arrays:
+    """All arrays of an npz, never unpickled; unpacked into the folder `scratch`, and mapped.
+
+    NumPy and zipfile raise a dozen types for damaged files; all are a DataError.
+    """
+    with (
+        parsing("npz of numbers", path),
+        zipfile.ZipFile(content) as archive,  # type: ignore[call-overload]
+    ):
         members = archive.infolist()
         check_unpacked(sum(member.file_size for member in members), packed=len(content))
         if not all(member.filename.endswith(".npy") for member in members):
@@ -51,14 +59,15 @@ def _unpacked(
         return npy.open_memmap(file.name, mode="r")
 
 
-def _dataset(path: Path, arrays: dict[str, NDArray[Any]], part: str) -> Dataset:
-    images, labels = arrays[f"x_{part}"], arrays[f"y_{part}"]
+def _dataset(path: Path, arrays: Arrays, part: str) -> Dataset:
+    images = arrays[f"x_{part}"]
+    labels = arrays[f"y_{part}"]
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
-    pictures = images.dtype == np.uint8 and (images.ndim == 3 or images.shape[3:] == (3,))
-    numbers = labels.dtype.kind in "iu" and labels.dtype != np.uint64
-    if not pictures or not numbers or labels.shape != (len(images),):
-        found = f"x_{part} {images.dtype} {images.shape}, y_{part} {labels.dtype} {labels.shape}"
+    is_images = images.dtype == np.uint8 and (images.ndim == 3 or images.shape[3:] == (3,))
+    is_numbers = labels.dtype.kind in "iu" and labels.dtype != np.uint64
+    if not is_images or not is_numbers or labels.shape != (len(images),):
+        types = f"x_{part} {images.dtype} {images.shape}, y_{part} {labels.dtype} {labels.shape}"
         allowed = "uint8 (n, height, width) or (n, height, width, 3), and int64 (n,)"
-        raise DataError(f"{path}: {found}; {allowed} are allowed")
+        raise DataError(f"{path}: {types}; {allowed} are allowed")
     return Dataset(images, labels.astype(np.int64))

@@ -30,8 +30,8 @@ STYLE = """<style>
 td, th { padding: 0.2em 1em; text-align: left }
 footer { position: static !important }
 </style>"""
-KEYS = ("part", "label")
 BRIEF = ("part", "severity", "expectation", "column", "success")
+
 Values = dict[str, Any]
 
 
@@ -44,31 +44,30 @@ def validate(
     refuse the data; each has the `message`, and the first failing `rows` (from 0) or `classes`.
     `names` are those of the classes.
     """
-    images, classes = image_frame(packed, names), len(names)
-    labels = {"labels": [*range(classes)], "last_label": classes - 1}
+    images = image_frame(packed, names)
     mode = images["mode"].mode()[0]
-    given = {**params.model_dump(), **labels, "modes": [mode], "mode": mode}
+    parameters = params.model_dump() | {
+        "labels": [*range(len(names))],
+        "last_label": len(names) - 1,
+        "modes": [mode],
+        "mode": mode,
+    }
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    checks, summary = [], {}
-    ends = int((images["part"] == "train").sum())
-    for part, rows in (("train", images[:ends]), ("test", images[ends:])):  # views, no copies
+    checks: list[Values] = []
+    summary = {}
+    end = int((images["part"] == "train").sum())
+    for rows in (images[:end], images[end:]):  # views, no copies
         if rows.empty:
             continue
-        per_class = class_frame(rows, names)
-        for suite, frame in (("images", rows), (part, rows), ("classes", per_class)):
-            checks += _check(context, suite, frame, given)
-        summary[part] = _summary(rows, per_class["rows"].tolist())
-    if docs:  # the folder of Great Expectations' Data Docs
-        store = "TupleFilesystemStoreBackend"
-        files = {"class_name": store, "base_directory": str(Path(docs).resolve())}
-        site = {"class_name": "SiteBuilder", "store_backend": files}
-        context.variables.data_docs_sites = {"data": site}
-        context.build_data_docs()
-        for page in Path(docs).rglob("*.html"):
-            page.write_text(
-                page.read_text("utf-8").replace("</head>", STYLE + "</head>", 1), "utf-8"
-            )
+        part = rows["part"].iloc[0]
+        classes = class_frame(rows, names)
+        for suite, frame in (("images", rows), (part, rows), ("classes", classes)):
+            checks += _check(context, suite, frame, parameters)
+        summary[part] = _summary(rows, classes)
+    if docs:
+        _write_docs(context, Path(docs))
+
     failed = [check for check in checks if not check["success"]]
     critical = sum(check["severity"] == "critical" for check in failed)
     return {
@@ -89,24 +88,25 @@ def image_frame(packed: Packed, class_names: Sequence[str]) -> pd.DataFrame:
     equal pixels; other_label is that of an equal one.
     """
     height, width = packed.images.shape[1:3]
-    frame, names = packed.rows.drop(columns="hash"), packed.rows["name"]
+    frame = packed.rows.drop(columns="hash")
     frame["aspect"] = (frame["width"] / frame["height"] / (width / height)).round(2)
     frame["scale"] = np.minimum(frame["width"] / width, frame["height"] / height).round(2)
 
-    def named(rows: "pd.Series[Any]") -> "pd.Series[Any]":
-        return rows.map(names).astype("category")  # a byte for each row without one
-
-    known = packed.rows["hash"][frame["fault"].isna()]  # equal pixels, equal value
-    equal = known[known.duplicated(keep=False)]  # mostly few rows: what follows takes little memory
-    number, part, label = equal.index.to_series(), *(frame.loc[equal.index, c] for c in KEYS)
-    first = number.groupby([part, equal], observed=True).transform("first")
-    frame["duplicate_of"] = named(first[first < number])
-    of_train = number[part == "train"].groupby(equal).first()
-    frame["same_as_train"] = named(equal[part == "test"].map(of_train).dropna())
-    other = label.groupby(equal).transform("first")
-    frame["other_label"] = (
-        other[other != label].map(dict(enumerate(class_names))).astype("category")
-    )
+    hashes = packed.rows["hash"][frame["fault"].isna()]
+    hashes = hashes[hashes.duplicated(keep=False)]  # mostly few rows: the work takes little memory
+    copies = frame.loc[hashes.index, ["part", "label"]]
+    copies["number"] = copies.index
+    first = copies.groupby(["part", hashes], observed=True)["number"].transform("first")
+    in_train = copies[copies["part"] == "train"].groupby(hashes)["number"].first()
+    of_test = hashes[copies["part"] == "test"].map(in_train).dropna()
+    label = copies.groupby(hashes)["label"].transform("first")
+    columns = {
+        "duplicate_of": first[first < copies["number"]].map(frame["name"]),
+        "same_as_train": of_test.map(frame["name"]),
+        "other_label": label[label != copies["label"]].map(dict(enumerate(class_names))),
+    }
+    for name, values in columns.items():
+        frame[name] = values.astype("category")  # a byte for each row without one
     return frame
 
 
@@ -115,88 +115,98 @@ def class_frame(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
     That is 1 if all classes are equally frequent, and missing if the class has no rows.
     """
-    classes = len(names)
-    counts = rows["label"].value_counts().reindex(range(classes), fill_value=0)
-    counts.index.name = None  # else Great Expectations fails to name the classes
-    share = (counts * float(classes) / len(rows)).where(counts > 0).round(4)
-    called = [f"class {name}" for name in names]
-    columns = {"part": rows["part"].iloc[0], "class": range(classes), "name": called}
-    columns["rows"] = counts
-    return pd.DataFrame(columns | {"relative_share": share})
+    numbers = range(len(names))
+    counts = rows["label"].value_counts().reindex(numbers, fill_value=0).to_numpy()
+    table = pd.DataFrame({"class": numbers, "name": names, "rows": counts})
+    table["name"] = "class " + table["name"]
+    share = table["rows"] * len(names) / len(rows)
+    table["relative_share"] = share.where(share > 0).round(4)
+    return table.assign(part=rows["part"].iloc[0])
 
 
-def _summary(rows: pd.DataFrame, class_counts: list[int]) -> Values:
-    sizes = rows[["height", "width"]].value_counts()
-    shown = [f"{h:.0f}x{w:.0f}" for h, w in sizes.index[:SHOWN_ROWS]]
+def _summary(rows: pd.DataFrame, classes: pd.DataFrame) -> Values:
+    sizes = rows[["height", "width"]].value_counts().index
+    shapes = [f"{height:.0f}x{width:.0f}" for height, width in sizes[:SHOWN_ROWS]]
+    shapes += ["…"] * (len(sizes) > SHOWN_ROWS)
     return {
         "rows": len(rows),
-        "shapes": [*shown, *(["…"] if len(sizes) > len(shown) else [])],
-        "class_counts": {str(c): count for c, count in enumerate(class_counts)},
+        "shapes": shapes,
+        "class_counts": {str(label): count for label, count in enumerate(classes["rows"].tolist())},
         "mean_ink": round(float(rows["mean_ink"].mean()), 4),
         "blank_images": int((rows["contrast"] == 0).sum()),
-        "duplicate_images": int(rows["duplicate_of"].notna().sum()),
-        "images_also_in_train": int(rows["same_as_train"].notna().sum()),
+        "duplicate_images": int(rows["duplicate_of"].count()),
+        "images_also_in_train": int(rows["same_as_train"].count()),
     }
 
 
-def _check(context: Any, name: str, frame: pd.DataFrame, given: Values) -> list[Values]:
-    """Check a frame by a suite; `given` are the values of its parameters."""
-    part, path = frame["part"].iloc[0], SUITES / f"{name}.json"
+def _check(context: Any, name: str, frame: pd.DataFrame, parameters: Values) -> list[Values]:
+    """Check a frame by a suite with the values of its parameters."""
+    part = frame["part"].iloc[0]
+    path = SUITES / f"{name}.json"
     unit: Unit = "class" if name == "classes" else "row"
     source = context.data_sources.add_or_update_pandas("data")
     data = source.add_dataframe_asset(f"{part}-{name}").add_batch_definition_whole_dataframe(part)
     with parsing("an expectation suite", path):
         suite = context.suites.add_or_update(_read_suite(path, name))
         # Great Expectations copies the frame: it gets the columns that the suite names
-        asked = str([unit, "name", *(each.configuration.kwargs for each in suite.expectations)])
-        frame = frame[[column for column in map(str, frame) if column in asked]]
+        texts = str([unit, "name", *(each.configuration.kwargs for each in suite.expectations)])
         definition = gx.ValidationDefinition(name=f"{part}-{name}", data=data, suite=suite)
         results = context.validation_definitions.add(definition).run(
-            batch_parameters={"dataframe": frame},
-            expectation_parameters=given,
+            batch_parameters={"dataframe": frame[[c for c in map(str, frame) if c in texts]]},
+            expectation_parameters=parameters,
             result_format={
                 "result_format": "SUMMARY",
                 "unexpected_index_column_names": [unit, "name"],
                 "partial_unexpected_count": SHOWN_ROWS,
             },
         )
-    return [_as_check(part, unit, path, given, each) for each in results.to_json_dict()["results"]]
+    results = results.to_json_dict()["results"]
+    return [_as_check(part, unit, path, parameters, result) for result in results]
 
 
 def _read_suite(path: Path, name: str) -> gx.ExpectationSuite:
-    if (size := path.stat().st_size) > MAX_YAML:
+    size = path.stat().st_size
+    if size > MAX_YAML:
         raise DataError(f"{path}: has {size:,} bytes; at most {MAX_YAML:,} are allowed")
-    suite = expectationSuiteSchema.loads(path.read_text(encoding="utf-8"))
-    for each in suite["expectations"]:
-        condition = str(each.kwargs.get("row_condition"))
-        if {*condition} & {*"@(`*"}:  # pandas would run the code in it, or compute 9**9**9
-            raise DataError(f"{path}: row_condition {one_line(condition)!r}: has a @, (, ` or *")
-        for value in each.kwargs.values():
-            asked = str(value.get("$PARAMETER", "")) if isinstance(value, dict) else ""
-            if "^" in asked or asked.count("(") > MAX_BRACKETS:
-                what = f"has a ^, or over {MAX_BRACKETS} brackets"
-                raise DataError(f"{path}: $PARAMETER {one_line(asked, width=200)!r}: {what}")
-        each.id = None  # else a suite takes no expectation
-    return gx.ExpectationSuite(name, [each.to_domain_obj() for each in suite["expectations"]])
+    expectations = expectationSuiteSchema.loads(path.read_text("utf-8"))["expectations"]
+    for expectation in expectations:
+        _refuse_code(path, expectation.kwargs)
+        expectation.id = None  # else a suite takes no expectation
+    return gx.ExpectationSuite(name, [each.to_domain_obj() for each in expectations])
 
 
-def _as_check(part: str, unit: Unit, path: Path, given: Values, result: Values) -> Values:
-    config, details = result["expectation_config"], result["result"]
-    column, words = config["kwargs"].get("column"), _words(config, path, given)
+def _refuse_code(path: Path, kwargs: Values) -> None:
+    """Raise a DataError where pandas would run code, or a formula would take for ever."""
+    condition = str(kwargs.get("row_condition"))
+    if {*condition} & {*"@(`*"}:
+        raise DataError(f"{path}: row_condition {one_line(condition)!r}: has a @, (, ` or *")
+    for value in kwargs.values():
+        formula = str(value.get("$PARAMETER")) if isinstance(value, dict) else ""
+        if "^" in formula or formula.count("(") > MAX_BRACKETS:
+            raise DataError(
+                f"{path}: $PARAMETER {one_line(formula, width=200)!r}: has a ^, "
+                f"or over {MAX_BRACKETS} brackets"
+            )
+
+
+def _as_check(part: str, unit: Unit, path: Path, parameters: Values, result: Values) -> Values:
+    config = result["expectation_config"]
+    details = result["result"]
+    column = config["kwargs"].get("column")
     for fault in (result["exception_info"], *result["exception_info"].values()):
-        if isinstance(fault, dict) and (said := fault.get("exception_message")):
-            raise DataError(f"{path}: {config['type']} of {column}: {one_line(said, width=200)}")
+        reason = isinstance(fault, dict) and fault.get("exception_message")
+        if reason:
+            raise DataError(f"{path}: {config['type']} of {column}: {one_line(reason, width=200)}")
+
     entries = details.get("partial_unexpected_index_list") or []
     count = details.get("unexpected_count", 0)
-    failing = [int(entry[unit]) for entry in entries]
-    message = None
-    if not result["success"] and count:
+    message = _message(config, path, parameters)
+    text = None
+    if not result["success"]:
         examples = [(entry["name"], entry.get(column, "?")) for entry in entries]
-        message = finding(part, unit, words, count, examples)
-    elif not result["success"]:
-        seen = one_line(details.get("observed_value", ""))
-        found = f": {seen} found" if seen else ""
-        message = f"{part}: {words.what}{found}; {words.hint}"
+        observed = one_line(details.get("observed_value", ""))
+        text = finding(part, unit, message, count, examples, observed)
+    failing = [int(entry[unit]) for entry in entries]
     return {
         "part": part,
         "severity": config["severity"],
@@ -206,18 +216,32 @@ def _as_check(part: str, unit: Unit, path: Path, given: Values, result: Values) 
         "count": count,
         "rows": failing if unit == "row" else [],
         "classes": failing if unit == "class" else [],
-        "message": message,
+        "message": text,
     }
 
 
-def _words(config: Values, path: Path, given: Values) -> Message:
+def _message(config: Values, path: Path, parameters: Values) -> Message:
     """Of an expectation's `meta`; where it has none, its description or kwargs say it."""
-    config["kwargs"].pop("batch_id", None)
-    kwargs = {k: f"{v:g}" if isinstance(v, float) else v for k, v in config["kwargs"].items()}
-    called = ", ".join(f"{key}={value}" for key, value in kwargs.items())
-    asked = config.get("description") or f"{config['type']}({called})"
-    words = {"what": f"not met: {asked}", "hint": f"as {path} asks", "value": "{}"}
-    words |= {"value": "", **config["meta"]} if "what" in config["meta"] else {}
-    return Message(
-        *(Template(str(words[k])).safe_substitute(given, **kwargs) for k in Message._fields)
-    )
+    kwargs = {
+        key: f"{value:g}" if isinstance(value, float) else value
+        for key, value in config["kwargs"].items()
+        if key != "batch_id"
+    }
+    texts = {"value": "", **config["meta"]}
+    if "what" not in texts:
+        call = ", ".join(f"{key}={value}" for key, value in kwargs.items())
+        rule = config.get("description") or f"{config['type']}({call})"
+        texts = {"what": f"not met: {rule}", "hint": f"as {path} asks", "value": "{}"}
+    filled = [Template(str(texts[key])) for key in Message._fields]
+    return Message(*(text.safe_substitute(parameters, **kwargs) for text in filled))
+
+
+def _write_docs(context: Any, folder: Path) -> None:
+    """Write Great Expectations' Data Docs."""
+    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(folder.resolve())}
+    site = {"class_name": "SiteBuilder", "store_backend": store}
+    context.variables.data_docs_sites = {"data": site}
+    context.build_data_docs()
+    for page in folder.rglob("*.html"):
+        text = page.read_text("utf-8").replace("</head>", f"{STYLE}</head>", 1)
+        page.write_text(text, "utf-8")

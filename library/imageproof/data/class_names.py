@@ -1,0 +1,50 @@
+"""What the classes are called: by params.yaml, by the data, or by their numbers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from imageproof.base.dataset import differ_in_case
+from imageproof.base.errors import DataError
+from imageproof.base.text import first_names
+
+SHOWN = 5  # classes that an error names
+
+
+def class_numbers(classes: int) -> list[str]:
+    return [*map(str, range(classes))]
+
+
+def class_names(
+    classes: int, param: Sequence[str] | None, in_data: Sequence[str] | None = None
+) -> list[str]:
+    """One name per class: of params.yaml, else of folders or labels.csv, else the numbers."""
+    names = param or in_data or []
+    if len(names) != classes:  # the data was packed with other params
+        return class_numbers(classes)
+    return [*names]
+
+
+def in_order(names: Sequence[str]) -> list[str]:
+    """Names of classes, sorted; as numbers if they are such."""
+    return sorted(names, key=int if all(name.isdecimal() for name in names) else None)
+
+
+def check_names(folder: Path, names: list[str], classes: int, param: list[str] | None) -> None:
+    """Raise a DataError if the names in the data contradict `data.classes` or `.class_names`."""
+    alike = differ_in_case({*names, *(param or [])})
+    if not {*alike} <= {*(param or [])}:
+        mend = "spell each in one way, or list both in data.class_names"
+        raise DataError(f"{folder}: {first_names(alike, SHOWN)} differ only in case; {mend}")
+
+    first = first_names(names, SHOWN)
+    if len(names) != classes:
+        mend = f"set it to {len(names)}" if len(names) > 1 else "at least two are needed"
+        raise DataError(
+            f"{folder}: {len(names)} classes ({first}), data.classes is {classes}; {mend}"
+        )
+
+    strangers = sorted({*(param or [])} - {*names})
+    if 0 < len(strangers) < len(names):
+        mend = "name all classes as there, or none"
+        problem = f"no {', '.join(strangers)} of data.class_names"
+        raise DataError(f"{folder}: {first}; {problem}; {mend}")

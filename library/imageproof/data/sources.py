@@ -1,0 +1,112 @@
+"""The images of a folder, as they are found: pictures, arrays, or those of a project's reader."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from imageproof.base.dataset import Images, RawData
+from imageproof.base.errors import DataError
+from imageproof.base.files import writing_to
+from imageproof.base.text import first_names
+from imageproof.data.class_names import check_names, in_order
+from imageproof.data.parallel import in_chunks
+from imageproof.data.readers.contents import Part
+from imageproof.data.readers.folders import Listing, list_pictures
+from imageproof.data.readers.raw import read_parts
+from imageproof.pictures.reading import probe
+
+PARTS = {"train": "train", "test": "official_test"}  # as rows, and the summary, call them
+
+
+class Source(NamedTuple):
+    """Images as found, and what is known of them.
+
+    `rows` has part, label, file, height, width and mode of each, and of pictures name and `meta_…`;
+    `items`, paths of pictures or arrays, are together one for each row.
+    """
+
+    rows: pd.DataFrame
+    items: Sequence["pd.Series[bytes] | Images"]
+    sources: dict[str, dict[str, Any]]  # the file and number of rows of each part
+    class_names: list[str] | None = None
+    warnings: Sequence[str] = ()
+
+
+def find_images(
+    folder: Path,
+    scratch: Path,
+    classes: int,
+    class_names: list[str] | None,
+    read: Callable[[Path], RawData] | None,
+) -> Source:
+    """All images in a folder; packed files are unpacked into `scratch`."""
+    if read:
+        return _arrays([Part(folder, data) for data in read(folder) if data is not None])
+    listing = list_pictures(folder)
+    if listing:
+        return _pictures(folder, listing, classes, class_names)
+    with writing_to(scratch):
+        return _arrays(read_parts(folder, scratch))
+
+
+def _pictures(
+    folder: Path, listing: Listing, classes: int, class_names: list[str] | None
+) -> Source:
+    warnings = [*listing.warnings]
+    labels = in_order([*listing.rows["label"].unique()])
+    check_names(folder, labels, classes, class_names)
+    names = class_names or labels
+    if {*names} == {*labels}:
+        labels = names
+    else:
+        pairs = [f"{label} → {name}" for label, name in zip(labels, names, strict=True)]
+        line = f"data.class_names gives new names: {first_names(pairs, classes)}"
+        warnings.append(f"{folder}: {line}")
+
+    paths = listing.rows.pop("path")
+    headers = pd.concat(in_chunks(_read_headers, [paths]), ignore_index=True)
+    rows = pd.concat([listing.rows, headers], axis=1).assign(name=listing.rows["file"])
+    rows["label"] = rows["label"].map({label: number for number, label in enumerate(labels)})
+    counts = rows["part"].value_counts()
+    sources = {
+        key: {"file": str(folder), "pictures": True, "rows": int(counts[part])}
+        for part, key in PARTS.items()
+        if part in counts
+    }
+    return Source(rows, [paths], sources, names, warnings)
+
+
+def _arrays(parts: Sequence[Part]) -> Source:
+    sources = {}
+    tables = []
+    for (name, key), (file, data) in zip(PARTS.items(), parts, strict=False):
+        sources[key] = {"file": str(file), "rows": len(data)}
+        height, width, *channels = data.images.shape[1:]
+        columns = {
+            "part": name,
+            "label": data.labels,
+            "file": str(file),
+            "height": height,
+            "width": width,
+            "mode": "colour" if channels else "grey",
+        }
+        tables.append(pd.DataFrame(columns))
+    rows = pd.concat(tables, ignore_index=True)
+    return Source(rows, [part.data.images for part in parts], sources)
+
+
+def _read_headers(paths: Sequence[bytes]) -> pd.DataFrame:
+    """Height, width and mode of each picture; missing if it has no header."""
+    headers: list[tuple[float, float, str | None]] = []
+    for path in paths:
+        try:
+            height, width, has_colour = probe(Path(os.fsdecode(path)))
+            headers.append((height, width, "colour" if has_colour else "grey"))
+        except DataError:  # which the reading of its pixels reports
+            headers.append((np.nan, np.nan, None))
+    table = pd.DataFrame(headers, columns=["height", "width", "mode"])
+    return table.astype({"height": float, "width": float, "mode": "str"})

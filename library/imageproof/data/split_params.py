@@ -1,0 +1,70 @@
+"""`split:` in params.yaml."""
+
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from imageproof.base.files import StrictModel
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class OfficialParams(StrictModel):
+    """Fractions of the official training part; the official test part is the test split."""
+
+    validation: Share
+    holdout: Share
+
+    @model_validator(mode="after")
+    def _leaves_training_rows(self) -> "OfficialParams":
+        total = exact(self.validation) + exact(self.holdout)
+        if total >= 1:
+            raise ValueError(f"validation + holdout is {float(total):g}; it must be below 1")
+        return self
+
+
+class StratifiedParams(StrictModel):
+    """`test` is a fraction of all rows, `holdout` one of those rows, `validation` of all others."""
+
+    test: Share
+    holdout: Share
+    validation: Share
+
+
+class SplitParams(StrictModel):
+    """`split:` in params.yaml.
+
+    With `holdout_within_test` the hold-out rows are test rows, too: not independent results.
+    Of images with equal pixels, `drop` uses only the first, and `together` draws only the first:
+    the others go where it goes. The rows of a `group`, a column of labels.csv, go into one part.
+    """
+
+    method: Literal["official", "stratified"]
+    official: OfficialParams
+    stratified: StratifiedParams
+    holdout_within_test: bool
+    copies: Literal["keep", "drop", "together"]
+    group: Annotated[str, Field(min_length=1, max_length=100)] | None
+
+    @model_validator(mode="after")
+    def _official_test_is_as_it_is(self) -> "SplitParams":
+        if self.holdout_within_test and self.method == "official":
+            raise ValueError("holdout_within_test: true needs method: stratified")
+        if self.copies == "together" and self.method == "official":
+            raise ValueError("copies: together needs method: stratified; drop needs none")
+        return self
+
+    def shares(self) -> dict[str, float]:
+        """Of the rows drawn from, by part, without the training part and an official test part."""
+        if self.method == "official":
+            return self.official.model_dump()
+        test = self.stratified.test
+        holdout = self.stratified.holdout
+        validation = (1 - test) * self.stratified.validation
+        return {"holdout": test * holdout, "test": test * (1 - holdout), "validation": validation}
+
+
+def exact(share: float) -> Fraction:
+    """The decimal as written: 0.07 of 100 rows is 7; as a float it is 7.000000000000001."""
+    return Fraction(str(share))
