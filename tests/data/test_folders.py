@@ -9,7 +9,8 @@ from PIL import Image
 from support import findings
 
 from imageproof.base.errors import DataError
-from imageproof.data.readers.folders import list_pictures, names_in_order
+from imageproof.data.class_names import in_order
+from imageproof.data.readers.folders import list_pictures
 
 
 def put(folder: Path, *names: str) -> Path:
@@ -228,5 +229,5 @@ def test_without_pictures_there_is_no_listing(tmp_path: Path, folder: str) -> No
 
 
 def test_classes_are_sorted_as_numbers_where_they_are_such() -> None:
-    assert names_in_order(["10", "9", "01"]) == ["01", "9", "10"]
-    assert names_in_order(["10", "9", "b"]) == ["10", "9", "b"]
+    assert in_order(["10", "9", "01"]) == ["01", "9", "10"]
+    assert in_order(["10", "9", "b"]) == ["10", "9", "b"]

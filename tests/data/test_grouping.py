@@ -159,20 +159,12 @@ def test_official_test_part_stays_as_it_is() -> None:
     assert " of 21 groups) in train and test; no group may be in two parts: " in line
 
 
-@pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize("wrong", ["every row is a group", "one row is left behind"])
-def test_a_wrong_draw_is_caught(wrong: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = grouping.divide
-
-    def divide(labels: Any, rows: Any, groups: Rows, *asked: Any) -> dict[str, Rows]:
-        parts = right(
-            labels, rows, np.arange(len(groups)) if wrong.startswith("every") else groups, *asked
-        )
-        parts["train"] = np.append(parts["train"], parts["holdout"][:1])
-        return parts | {"holdout": parts["holdout"][1:]}
-
-    monkeypatch.setattr(grouping, "divide", divide)
-    assert "; no group may be in two parts: " in finding(DataError, lambda: split(uneven(30), seed))
+def test_group_in_two_parts_is_refused() -> None:
+    rows = uneven(30)
+    parts = split(rows)
+    parts["train"] = np.append(parts["train"], parts["holdout"][:1])
+    line = finding(DataError, lambda: grouping.check(parts, rows, params()))
+    assert "in train and holdout; no group may be in two parts: " in line
 
 
 @pytest.mark.parametrize(

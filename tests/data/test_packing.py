@@ -13,7 +13,7 @@ from digits.stages import pack as pack_stage
 from digits.stages import split
 from imageproof.base.dataset import Dataset, ImageParams, RawData, fingerprints
 from imageproof.base.errors import DataError
-from imageproof.data import packed, packing
+from imageproof.data import packed, packing, parallel
 from imageproof.data.packed import Packed
 from imageproof.system.process import SOURCES
 
@@ -183,7 +183,7 @@ def test_one_class_is_refused(pictures: Path) -> None:
 
 
 def test_many_pictures_are_read_by_several_processes_in_their_order(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).integers(0, 256, (packing.FEW + 10, 2, 2), np.uint8)
+    values = np.random.default_rng(0).integers(0, 256, (parallel.FEW + 10, 2, 2), np.uint8)
     for number, pixels in enumerate(values):
         path = tmp_path / f"data/{number % 2}/{number:05}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

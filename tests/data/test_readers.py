@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support import refusal
 
-from imageproof.data.readers.raw import read_raw, sources
+from imageproof.data.readers.raw import read_parts, read_raw
 
 CSV = b"label,pixel0,pixel1,pixel2,pixel3\n7,0,128,255,1\n"
 
@@ -31,9 +31,8 @@ def test_hidden_files_and_folders_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "older").mkdir()
     (tmp_path / "older/train.csv").write_bytes(CSV)
     (tmp_path / "train.csv").write_bytes(CSV)
-    raw = read_raw(tmp_path)
-    assert len(raw.train) == 1
-    assert sources(tmp_path, raw) == {"train": {"file": f"{tmp_path}/train.csv", "rows": 1}}
+    [part] = read_parts(tmp_path)
+    assert (part.file, len(part.data)) == (tmp_path / "train.csv", 1)
 
 
 @pytest.mark.parametrize("name", ["images.npz", "train-images-idx3-ubyte.gz"])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from support import refusal
 
-from imageproof.data.readers.raw import read_raw, sources
+from imageproof.data.readers.raw import read_parts, read_raw
 
 IMAGES = load_digits().images[:30].astype(np.uint8)
 LABELS = load_digits().target[:30].astype(np.uint8)
@@ -42,11 +42,8 @@ def test_the_four_files_are_two_parts(
     np.testing.assert_array_equal(raw.train.labels, LABELS[:20])
     np.testing.assert_array_equal(raw.test.images, IMAGES[20:])
     np.testing.assert_array_equal(raw.test.labels, LABELS[20:])
-    files = [f"{tmp_path}/{maker}{part}-images-idx3-ubyte{end}" for part in ("train", test)]
-    assert sources(tmp_path, raw) == {
-        "train": {"file": files[0], "rows": 20},
-        "official_test": {"file": files[1], "rows": 10},
-    }
+    names = [part.file.name for part in read_parts(tmp_path)]
+    assert names == [f"{maker}{part}-images-idx3-ubyte{end}" for part in ("train", test)]
 
 
 def test_images_and_labels_are_told_by_content_not_by_name(tmp_path: Path) -> None:

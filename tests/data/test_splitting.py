@@ -170,16 +170,6 @@ def test_a_part_that_lacks_many_classes_names_three() -> None:
         split(raw, percent=100, params=params(method="stratified"), seed=1)
 
 
-def test_contents_that_stand_in_two_splits_are_counted_once_each() -> None:
-    raw = RawData(of_counts([500, 300]), of_counts([100, 100]))
-    assert raw.test is not None
-    twice = np.concatenate([raw.train.images[:3], raw.train.images[:3], raw.test.images[6:] + 128])
-    raw = RawData(raw.train, Dataset(twice, raw.test.labels))
-    summary = summarise_splits(split(raw, percent=100, params=params(), seed=1), raw)
-    with_test = [pair for names, pair in summary["overlaps"].items() if "test" in names]
-    assert sum(with_test) == 3
-
-
 def with_copies() -> Dataset:
     """400 images, of which the first 100 stand there three times."""
     once = of_counts([250, 150])
@@ -215,18 +205,8 @@ def test_copies_together_are_in_one_split() -> None:
     chosen = params(method="stratified", copies="together")
     splits = split(raw, percent=100, params=chosen, seed=1)
     assert sorted(np.concatenate([splits[name].rows for name in SPLITS])) == [*range(600)]
-    summary = summarise_splits(splits, raw)
-    assert {*summary["copies"].values()} == {0}
-    assert {*summary["overlaps"].values()} == {0}
+    assert {*summarise_splits(splits, raw)["copies"].values()} == {0}
     assert (np.diff(splits["train"].rows) < 0).any()  # in random order
-
-
-def test_holdout_within_test_is_told() -> None:
-    raw = RawData(of_counts([500, 300]), None)
-    chosen = params(method="stratified", holdout_within_test=True)
-    report = summarise_splits(split(raw, percent=100, params=chosen, seed=1), raw)
-    holdout = report["rows"]["holdout"]
-    assert (report["overlaps"]["test-holdout"], report["overlaps"]["train-test"]) == (holdout, 0)
 
 
 def test_the_summary_as_json() -> None:

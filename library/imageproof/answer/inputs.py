@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
-from imageproof.base.dataset import Fit, Images, Shape, check_unpacked, load_arrays
+from imageproof.base.dataset import Fit, Images, Shape, check_unpacked
 from imageproof.base.errors import DataError
 from imageproof.base.files import parsing
-from imageproof.base.text import first_names, printable
+from imageproof.base.text import printable
+from imageproof.data.readers.cells import pixel_names, read_cells, read_header
+from imageproof.data.readers.contents import Content, format_of, read_content
+from imageproof.data.readers.folders import left_out
+from imageproof.data.readers.npz import map_arrays
+from imageproof.data.readers.versioned import is_hidden
 from imageproof.pictures.reading import SUFFIXES, is_picture, read_pictures
 
-BATCH, BATCH_BYTES = 1000, 50_000_000  # of images; whichever is less
+BATCH = 1000  # images, or fewer, if these have
+BATCH_BYTES = 50_000_000
 MAX_FOOTER = 10_000_000  # bytes of each text or list in a Parquet file's description of itself
 
 
@@ -36,8 +40,8 @@ def open_input(path: Path, *, shape: Shape, fit: Fit) -> Iterator[Batch]:
     first = next(batches, None)  # here, so that a wrong file is told at once
     if first is None:
         below = " (folders in it are left out)" if path.is_dir() else ""
-        needed = f"{', '.join(SUFFIXES)}, or rows are needed"
-        raise DataError(f"{path}: no images in it{below}; {needed}")
+        endings = ", ".join(SUFFIXES)
+        raise DataError(f"{path}: no images in it{below}; {endings}, or rows are needed")
     return chain([first], batches)
 
 
@@ -56,84 +60,76 @@ def open_parquet(path: Path, *, most_rows: float = inf, once: Sequence[str] = ()
     if file.metadata.num_rows > most_rows:
         raise ValueError(f"over {most_rows:,} rows")
     groups = map(file.metadata.row_group, range(file.num_row_groups))
-    check_unpacked(sum(each.total_byte_size for each in groups), packed=path.stat().st_size)
+    check_unpacked(sum(group.total_byte_size for group in groups), packed=path.stat().st_size)
     return file
 
 
 def _pictures(folder: Path, shape: Shape, fit: Fit) -> Iterator[Batch]:
-    shown = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
-    files = [file for file in shown if is_picture(file.name)]
-    if files and (others := [file.name for file in shown if not is_picture(file.name)]):
-        said = f"left out, as no PNG, JPEG, WebP or BMP: {len(others)} ({first_names(others)})"
-        print(f"warning: {printable(f'{folder}: {said}')}", file=sys.stderr)
-    size = _at_once(shape)
-    for start in range(0, len(files), size):
-        chunk = files[start : start + size]
-        images, treatments = zip(*read_pictures(chunk, shape=shape, fit=fit), strict=True)
-        yield Batch([printable(file.name) for file in chunk], np.stack(images), treatments)
+    names = sorted(path.name for path in folder.iterdir() if not is_hidden(path.name))
+    pictures = [name for name in names if is_picture(name)]
+    if pictures:
+        unread = [name for name in names if not is_picture(name)]
+        for line in left_out(folder, unread, "no PNG, JPEG, WebP or BMP"):
+            print(f"warning: {printable(line)}", file=sys.stderr)
+    size = _batch_size(shape)
+    for start in range(0, len(pictures), size):
+        batch = pictures[start : start + size]
+        converted = read_pictures([folder / name for name in batch], shape=shape, fit=fit)
+        images, treatments = zip(*converted, strict=True)
+        yield Batch([*map(printable, batch)], np.stack(images), treatments)
 
 
 def _rows(path: Path, shape: Shape) -> Iterator[Batch]:
-    if not path.exists():
-        raise DataError(f"{path}: not found")
-    with parsing("images", path), path.open("rb") as file:
-        head = file.read(4)
-    form, read = _FORMATS.get(head, ("CSV", _csv))
+    content = read_content(path)
+    form = format_of(content)
+    read = {"npz": _npz, "Parquet": _parquet}.get(form, _csv)
+    size = _batch_size(shape)
     row = 0
     with parsing(form, path):
-        for images in read(path, shape):
-            yield Batch(range(row, row + len(images)), images)
-            row += len(images)
+        for images in read(path, content, shape):
+            for start in range(0, len(images), size):
+                batch = images[start : start + size]
+                yield Batch(range(row, row + len(batch)), batch)
+                row += len(batch)
 
 
-def _npz(path: Path, shape: Shape) -> Iterator[Images]:
-    with path.open("rb") as file:
-        arrays = load_arrays(file)
-    known = [name for name in ("images", "x_test", "x_train", *arrays) if name in arrays]
-    if known == [*arrays] and len(known) > 1:
+def _npz(path: Path, content: Content | bytes, shape: Shape) -> Iterator[Images]:
+    arrays = map_arrays(path, content)
+    names = [name for name in ("images", "x_test", "x_train", *arrays) if name in arrays]
+    if names == [*arrays] and len(names) > 1:
         raise DataError(f"{path}: holds {len(arrays)} arrays; one, or one named images is allowed")
-    images = arrays[known[0]]
+    images = arrays[names[0]]
     if images.dtype != np.uint8 or images.shape[1:] != shape:
-        wanted = f"the model takes uint8 (n, {', '.join(map(str, shape))})"
-        raise DataError(f"{path}: {images.dtype} {images.shape}; {wanted}")
-    size = _at_once(shape)
-    for row in range(0, len(images), size):
-        yield images[row : row + size]
+        sides = ", ".join(map(str, shape))
+        raise DataError(
+            f"{path}: {images.dtype} {images.shape}; the model takes uint8 (n, {sides})"
+        )
+    yield images
 
 
-def _csv(path: Path, shape: Shape) -> Iterator[Images]:
-    options = pa.csv.ReadOptions(use_threads=False, block_size=4 << 20)  # so errors name their row
-    reader = pa.csv.open_csv(path, options)
-    columns, size = _pixels(path, reader.schema.names, shape), _at_once(shape)
-    for block in reader:
-        for start in range(0, len(block), size):
-            yield _images(path, block.slice(start, size).select(columns), shape)
+def _csv(path: Path, content: Content | bytes, shape: Shape) -> Iterator[Images]:
+    columns = _pixel_columns(path, read_header(content), shape)
+    for cells in read_cells(path, content, columns):
+        yield cells.reshape(-1, *shape)
 
 
-def _parquet(path: Path, shape: Shape) -> Iterator[Images]:
+def _parquet(path: Path, content: Content | bytes, shape: Shape) -> Iterator[Images]:
     with open_parquet(path) as file:
-        columns = _pixels(path, file.schema_arrow.names, shape)
-        for batch in file.iter_batches(_at_once(shape), columns=columns):
-            yield _images(path, batch, shape)
+        columns = _pixel_columns(path, file.schema_arrow.names, shape)
+        for batch in file.iter_batches(_batch_size(shape), columns=columns):
+            values = batch.to_tensor().to_numpy()
+            if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
+                raise DataError(f"{path}: a pixel is no whole number 0…255")
+            yield values.astype(np.uint8).reshape(-1, *shape)
 
 
-def _at_once(shape: Shape) -> int:
+def _batch_size(shape: Shape) -> int:
     return max(1, min(BATCH, BATCH_BYTES // prod(shape)))
 
 
-def _pixels(path: Path, columns: Sequence[str], shape: Shape) -> list[str]:
-    wanted = [f"pixel{number}" for number in range(prod(shape))]
-    found = [name for name in columns if name.startswith("pixel")]
-    if sorted(found) != sorted(wanted):
-        raise DataError(f"{path}: {len(found)} pixel columns; the model takes pixel0…{wanted[-1]}")
-    return wanted
-
-
-def _images(path: Path, batch: pa.RecordBatch, shape: Shape) -> Images:
-    values = batch.to_tensor().to_numpy()
-    if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
-        raise DataError(f"{path}: a pixel is no whole number 0…255")
-    return np.ascontiguousarray(values, np.uint8).reshape(-1, *shape)
-
-
-_FORMATS = {b"PK\x03\x04": ("npz", _npz), b"PAR1": ("Parquet", _parquet)}
+def _pixel_columns(path: Path, columns: Sequence[str], shape: Shape) -> list[str]:
+    names = pixel_names(prod(shape))
+    pixels = [name for name in columns if name.startswith("pixel")]
+    if sorted(pixels) != sorted(names):
+        raise DataError(f"{path}: {len(pixels)} pixel columns; the model takes pixel0…{names[-1]}")
+    return names

@@ -93,11 +93,14 @@ HEADER = ",".join(f"pixel{number}" for number in range(20))
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "cannot be read as CSV: "),
+        ("", "0 pixel columns; the model takes"),
         (f"{HEADER}\n", "no images in it"),
         (f"{HEADER}\n{'0,' * 18}0\n", "Expected 20 columns, got 19"),
-        (f"{HEADER}\n{',0' * 19}\n", "cannot be read as CSV: "),
-        (f"{HEADER}\n{'0,' * 19}0\n256{',0' * 19}\n", "a pixel is no whole number 0…255"),
+        (f"{HEADER}\n{',0' * 19}\n", "#0: Row #2: CSV conversion error to uint8: "),
+        (
+            f"{HEADER}\n{'0,' * 19}0\n256{',0' * 19}\n",
+            "Row #3: CSV conversion error to uint8: invalid",
+        ),
         (HEADER.removesuffix(",pixel19") + "\n", "19 pixel columns; the model takes"),
         (f"{HEADER},pixel20\n{'0,' * 20}0\n", "21 pixel columns; the model takes"),
     ],
@@ -114,7 +117,7 @@ def test_bad_csv(tmp_path, text, says):
         ({"images": np.full((2, *SHAPE), np.nan)}, "the model takes uint8 (n, 4, 5)"),
         ({"images": np.zeros((2, 5, 5), np.uint8)}, "uint8 (2, 5, 5); the model takes"),
         ({"images": IMAGES[:0]}, "no images in it"),
-        ({"images": np.array([None, {}])}, "allow_pickle=False"),
+        ({"images": np.array([None, {}])}, "cannot be read as npz of numbers: "),
         ({"a": IMAGES, "b": IMAGES}, "holds 2 arrays; one"),
         ({"images": np.zeros((16 << 20, *SHAPE), np.uint8)}, "unpacks to over 256 MB"),
     ],
@@ -131,7 +134,7 @@ def test_damaged_npz(tmp_path, write):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
-    assert "cannot be read as npz: " in refusal(path)
+    assert "cannot be read as npz of numbers: " in refusal(path)
 
 
 @pytest.mark.parametrize(

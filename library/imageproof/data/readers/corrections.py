@@ -89,8 +89,9 @@ def _read(path: Path, rows: pd.DataFrame) -> list[_Line]:
 
     lines: list[_Line] = []
     findings: list[str] = []
-    for number, *key, label, corrected, digest in table[[*COLUMNS, HASH]].itertuples(name=None):
-        line = _Line(number, (key[0], key[1]), spelled(label), spelled(corrected), digest)
+    cells = table[[*COLUMNS, HASH]].itertuples(name=None)
+    for number, part, name, label, corrected, digest in cells:
+        line = _Line(number, (part, name), spelled(label), spelled(corrected), digest)
         if digest and digests.get(line.key) != digest:
             images = keys.get(digest, [])
             if len(images) != 1:

@@ -202,10 +202,13 @@ def _as_check(part: str, unit: Unit, path: Path, parameters: Values, result: Val
     count = details.get("unexpected_count", 0)
     message = _message(config, path, parameters)
     text = None
-    if not result["success"]:
+    if not result["success"] and count:
         examples = [(entry["name"], entry.get(column, "?")) for entry in entries]
+        text = finding(part, unit, message, count, examples)
+    elif not result["success"]:
         observed = one_line(details.get("observed_value", ""))
-        text = finding(part, unit, message, count, examples, observed)
+        value = f": {observed} found" if observed else ""
+        text = f"{part}: {message.what}{value}; {message.hint}"
     failing = [int(entry[unit]) for entry in entries]
     return {
         "part": part,
