@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from imageproof.base.dataset import SPLITS, Rows, Split, load_split
+from imageproof.base.dataset import SPLITS, Rows, Split, class_names, load_split
 from imageproof.base.errors import DataError
 from imageproof.base.files import REBUILD_HINT, read_json
 from imageproof.base.naming import project_name
 from imageproof.data import packed
-from imageproof.data.class_names import class_names
 from imageproof.dvc.provenance import ARTIFACTS, recorded_outputs
 from imageproof.outputs import SPLIT_TAGS, EvaluateOutputs, RunRecord, TrainOutputs
 

@@ -58,6 +58,20 @@ def differ_in_case(names: Collection[str]) -> list[str]:
     return sorted(alike, key=lambda name: (name.casefold(), name))
 
 
+def class_numbers(classes: int) -> list[str]:
+    return [*map(str, range(classes))]
+
+
+def class_names(
+    classes: int, param: Sequence[str] | None, in_data: Sequence[str] | None = None
+) -> list[str]:
+    """One name per class: of params.yaml, else of folders or labels.csv, else the numbers."""
+    names = param or in_data or []
+    if len(names) != classes:  # the data was packed with other params
+        return class_numbers(classes)
+    return [*names]
+
+
 ClassName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(spelled)]
 
 

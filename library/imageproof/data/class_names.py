@@ -1,4 +1,4 @@
-"""What the classes are called: by params.yaml, by the data, or by their numbers."""
+"""The names of classes in the data, beside those in params.yaml."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,20 +8,6 @@ from imageproof.base.errors import DataError
 from imageproof.base.text import first_names
 
 SHOWN = 5  # classes that an error names
-
-
-def class_numbers(classes: int) -> list[str]:
-    return [*map(str, range(classes))]
-
-
-def class_names(
-    classes: int, param: Sequence[str] | None, in_data: Sequence[str] | None = None
-) -> list[str]:
-    """One name per class: of params.yaml, else of folders or labels.csv, else the numbers."""
-    names = param or in_data or []
-    if len(names) != classes:  # the data was packed with other params
-        return class_numbers(classes)
-    return [*names]
 
 
 def in_order(names: Sequence[str]) -> list[str]:

@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.lib import format as npy
 from PIL import Image
 
+from imageproof.base import dataset
 from imageproof.base.dataset import Fit, ImageParams, Images, RawData, Shape, fingerprints
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, write_json
 from imageproof.data import packed
-from imageproof.data.class_names import class_names as names_of_classes
 from imageproof.data.packed import SOURCE_HASH
 from imageproof.data.parallel import in_chunks
 from imageproof.data.readers import corrections
@@ -58,7 +58,7 @@ def pack(
         )
         rows = pd.concat([rows, pd.concat(tables, ignore_index=True)], axis=1)
         if corrections.FILE in files.versioned:
-            names = names_of_classes(classes, class_names, source.class_names)
+            names = dataset.class_names(classes, class_names, source.class_names)
             hashed = rows.assign(hash=packed.hex_hashes(rows[SOURCE_HASH]))
             rows["label"], corrected = corrections.apply(folder / corrections.FILE, hashed, names)
     with replacing(out / packed.ROWS) as temporary:
