@@ -7,8 +7,13 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from imageproof.base.dataset import Dataset
 from imageproof.judge import disturbances as behaviour
-from imageproof.judge.behaviour import accuracies, words
-from imageproof.judge.disturbances import BehaviourParams, accuracy_under, disturbances
+from imageproof.judge.disturbances import (
+    BehaviourParams,
+    accuracies,
+    accuracy_under,
+    disturbances,
+    in_words,
+)
 
 EACH = BehaviourParams(
     shift=[0.125, 0.25], rotate=[5, 15], blur=[0.125], noise=[0.2], invert=True, images=2000
@@ -102,7 +107,7 @@ def test_disturbances_are_those_of_params():
     ],
 )
 def test_words_of_a_disturbance(name, said):
-    assert words(name) == said
+    assert in_words(name) == said
 
 
 def test_a_rotation_turns_half_of_the_images_either_way_about_their_centre():

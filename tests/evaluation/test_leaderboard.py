@@ -11,7 +11,7 @@ from imageproof.base.files import write_json
 from imageproof.cli import console as show
 from imageproof.judge import figures
 from imageproof.judge.figures import column
-from imageproof.judge.leaderboard import Row, cells, other_processors, shared_times
+from imageproof.judge.leaderboard import Row, cells, uncomparable
 from imageproof.judge.timing import SHARED_CORES
 
 
@@ -69,17 +69,17 @@ def test_top_5_accuracy_is_in_the_table_of_many_classes() -> None:
 
 
 def test_a_time_measured_on_shared_cores_is_called_not_comparable() -> None:
-    [line] = shared_times([MLP, CNN.model_copy(update={"shared_cores": 0.94})])
+    [line] = uncomparable([MLP, CNN.model_copy(update={"shared_cores": 0.94})], {})
     assert "used 0.9 of its cores" in line
-    assert shared_times([CNN.model_copy(update={"shared_cores": 0.05})]) == []
+    assert uncomparable([CNN.model_copy(update={"shared_cores": 0.05})], {}) == []
     times = [row["times"] for row in cells([MLP.model_copy(update={"shared_cores": 0.94}), CNN])]
     assert times == ["n/a", "1.0×"]
 
 
 def test_times_of_different_processors_are_called_not_comparable() -> None:
-    [line] = other_processors({"mlp": "Xeon, 2 cores", "cnn": "EPYC, 8 cores"})
+    [line] = uncomparable([], {"mlp": "Xeon, 2 cores", "cnn": "EPYC, 8 cores"})
     assert line.endswith("as processors differ: mlp on Xeon, 2 cores, cnn on EPYC, 8 cores")
-    assert other_processors({"mlp": "Xeon, 2 cores", "cnn": "Xeon, 2 cores"}) == []
+    assert uncomparable([], {"mlp": "Xeon, 2 cores", "cnn": "Xeon, 2 cores"}) == []
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def test_template_of_project_is_taken_first(folder: Path) -> None:
 
 def test_template_of_library_is_taken_otherwise() -> None:
     template = templates("imageproof.report").get_template("suspects.html.j2")
-    page = template.render(said="", shown=[], count=0, source="")
+    page = template.render(sentence="", suspects=[], count=0, source="")
     assert "Made by <code>digits suspects</code>" in page
 
 

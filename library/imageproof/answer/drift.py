@@ -16,7 +16,7 @@ from imageproof.base.dataset import Dataset, Images, Shape
 from imageproof.base.files import md5
 from imageproof.base.naming import project_name
 from imageproof.data.findings import SHOWN_ROWS, ExpectedRange, finding
-from imageproof.judge.confidence import no_answer, too_few_rows
+from imageproof.judge.confidence import is_unusable, too_few_rows
 from imageproof.judge.drift import Comparison, Drift, compare_counts, compare_values, judge
 from imageproof.mlflow import runs
 from imageproof.project import Project
@@ -88,7 +88,7 @@ def summarise(
         "rows": len(answers),
         "class_names": numbered_names(model, project),
         "class_counts": counts.tolist(),
-        "unsure": float(no_answer(answers["set_size"].to_numpy(), classes).mean()),
+        "unsure": float(is_unusable(answers["set_size"].to_numpy(), classes).mean()),
         "warnings": warnings,
         "drift": drift,
         "drifted": [comparison.name for comparison in drift if comparison.drifted],

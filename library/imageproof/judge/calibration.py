@@ -16,15 +16,15 @@ def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
     """
     chances = normalised(probabilities)
     confidence = chances.max(axis=1)
-    surplus = confidence - (chances.argmax(axis=1) == reference)
-    per_bin = np.bincount(bins_of(confidence), weights=surplus, minlength=ECE_BINS)
-    return float(np.abs(per_bin).sum() / len(reference))
+    hits = chances.argmax(axis=1) == reference
+    gaps = np.bincount(bins_of(confidence), weights=confidence - hits)
+    return float(np.abs(gaps).sum() / len(reference))
 
 
 def chance_calibration_error(probabilities: Probabilities, independent: float = 1.0) -> float:
     """The `calibration_error` that an honest model exceeds by chance once in 20 times."""
-    mean, spread = _by_chance(probabilities, independent)
-    return float(mean + Z_95 * spread)
+    mean, deviation = _by_chance(probabilities, independent)
+    return mean + Z_95 * deviation
 
 
 def chance_of_error(probabilities: Probabilities, error: float, independent: float) -> float:
@@ -44,8 +44,9 @@ def _by_chance(probabilities: Probabilities, independent: float) -> tuple[float,
     confidence = normalised(probabilities).max(axis=1)
     variance = np.bincount(bins_of(confidence), weights=confidence * (1 - confidence))
     gaps = np.sqrt(variance / max(independent, 1e-9)) / len(confidence)
-    spread = np.sqrt((1 - 2 / np.pi) * (gaps**2).sum())
-    return float(np.sqrt(2 / np.pi) * gaps.sum()), float(max(spread, 1e-12))
+    deviation = np.sqrt((1 - 2 / np.pi) * (gaps**2).sum())
+    mean = np.sqrt(2 / np.pi) * gaps.sum()
+    return float(mean), float(max(deviation, 1e-12))
 
 
 def normalised(probabilities: Probabilities) -> NDArray[np.float64]:
@@ -56,4 +57,5 @@ def normalised(probabilities: Probabilities) -> NDArray[np.float64]:
 
 def bins_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
     """The number of each value's bin, from 0; bins are open on the left, closed on the right."""
-    return np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
+    bins = np.ceil(confidence * ECE_BINS) - 1
+    return np.clip(bins.astype(np.int64), 0, ECE_BINS - 1)

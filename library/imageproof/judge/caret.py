@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, chi2
 
 from imageproof.base.dataset import Matrix
 from imageproof.judge.groups import at_least, clopper_pearson
@@ -57,7 +56,8 @@ def statistics(
     rows come in groups, the accuracy is judged as that of `effective` rows; see `Intervals`.
     """
     names = list(classes or map(str, range(len(matrix))))
-    overall, table = _overall(matrix, effective), _by_class(matrix)
+    overall = _overall(matrix, effective)
+    table = _by_class(matrix)
     missing: list[tuple[str, int | None]] = [(k, None) for k, v in overall.items() if v is None]
     missing += [(str(f), int(k)) for f in table for k in np.flatnonzero(table[f].isna())]
     undefined = [
@@ -74,8 +74,10 @@ def statistics(
 
 def weakest(by_class: Mapping[str, Figures]) -> tuple[str, float]:
     """The class with the lowest sensitivity, and that; one class at least has rows."""
-    found = {name: s for name, f in by_class.items() if (s := f.get("sensitivity")) is not None}
-    return min(found.items(), key=lambda pair: pair[1])
+    figures = {name: figures.get("sensitivity") for name, figures in by_class.items()}
+    shares = {name: share for name, share in figures.items() if share is not None}
+    name = min(shares, key=shares.__getitem__)
+    return name, shares[name]
 
 
 def label_of(figure: str) -> str:
@@ -87,21 +89,18 @@ def as_tables(statistics: Statistics) -> Tables:
     overall = {
         label_of(figure): p_value_text(value)
         if figure.endswith("p_value") and value is not None
-        else _texts([value], PLACES)[0]
+        else _text(value, PLACES)
         for figure, value in statistics.overall.items()
     }
     by_class = {
-        f"Class: {name}": pd.Series(_column(list(figures.values())), [*map(label_of, figures)])
+        f"Class: {name}": pd.Series(_column([*figures.values()]), [*map(label_of, figures)])
         for name, figures in statistics.by_class.items()
     }
     labels: dict[str, dict[str, None]] = {}  # of each reason, without repetition
     for note in statistics.undefined:
         labels.setdefault(note["reason"], {})[label_of(note["figure"])] = None
-    return Tables(
-        pd.DataFrame({"value": overall}),
-        pd.DataFrame(by_class),
-        [f"{NOT_AVAILABLE}: {reason} ({', '.join(of)})" for reason, of in labels.items()],
-    )
+    notes = [f"{NOT_AVAILABLE}: {reason} ({', '.join(of)})" for reason, of in labels.items()]
+    return Tables(pd.DataFrame({"value": overall}), pd.DataFrame(by_class), notes)
 
 
 def p_value_text(value: float) -> str:
@@ -110,24 +109,23 @@ def p_value_text(value: float) -> str:
 
 
 def _overall(matrix: Matrix, effective: float | None) -> Figures:
-    total, right = int(matrix.sum()), int(np.trace(matrix))
-    reference, predicted = matrix.sum(axis=0), matrix.sum(axis=1)
-    no_information_rate = float(reference.max() / total)
-    low, high = binomtest(right, total).proportion_ci()
-    p_value = binomtest(right, total, p=no_information_rate, alternative="greater").pvalue
-    if effective is not None:
-        low, high = clopper_pearson(right / total, effective)
-        p_value = at_least(right / total, effective, no_information_rate)
+    total = int(matrix.sum())
+    present = matrix.sum(axis=0)
+    predicted = matrix.sum(axis=1)
+    accuracy = int(np.trace(matrix)) / total
+    no_information_rate = float(present.max() / total)
+    rows = total if effective is None else effective
+    lower, upper = clopper_pearson(accuracy, rows)
     kappa = None
-    if np.count_nonzero(reference + predicted) > 1:
-        by_chance = (reference / total * (predicted / total)).sum()
-        kappa = float((right / total - by_chance) / (1 - by_chance))
+    if np.count_nonzero(present + predicted) > 1:
+        by_chance = (present / total * (predicted / total)).sum()
+        kappa = float((accuracy - by_chance) / (1 - by_chance))
     return {
-        "accuracy": right / total,
-        "accuracy_lower": float(low),
-        "accuracy_upper": float(high),
+        "accuracy": accuracy,
+        "accuracy_lower": lower,
+        "accuracy_upper": upper,
         "no_information_rate": no_information_rate,
-        "accuracy_p_value": float(p_value),
+        "accuracy_p_value": at_least(accuracy, rows, no_information_rate),
         "kappa": kappa,
         "mcnemar_p_value": _mcnemar_p_value(matrix),
     }
@@ -139,35 +137,42 @@ def _mcnemar_p_value(matrix: Matrix) -> float | None:
     Two classes get the continuity correction, unless both errors are equally frequent; more
     classes get Bowker's test of symmetry.
     """
+    from scipy.stats import chi2
+
     pairs = np.triu_indices(len(matrix), k=1)
-    above, below = matrix[pairs], matrix.T[pairs]
-    if (above + below == 0).any():
+    above = matrix[pairs]
+    below = matrix.T[pairs]
+    if not (above + below).all():
         return None
-    away = abs(above - below) - (len(matrix) == 2) * (above != below)
-    return float(chi2.sf((away**2 / (above + below)).sum(), df=len(away)))
+    correction = (len(matrix) == 2) * (above != below)
+    statistic = (abs(above - below) - correction) ** 2 / (above + below)
+    return float(chi2.sf(statistic.sum(), df=len(statistic)))
 
 
 def _by_class(matrix: Matrix) -> pd.DataFrame:
     total = matrix.sum()
-    true_positive = np.diag(matrix)
-    predicted, present = matrix.sum(axis=1), matrix.sum(axis=0)
-    true_negative = total - predicted - present + true_positive
+    hits = np.diag(matrix)
+    predicted = matrix.sum(axis=1)
+    present = matrix.sum(axis=0)
+    true_negative = total - predicted - present + hits
     with np.errstate(invalid="ignore"):
-        sensitivity = true_positive / present
+        sensitivity = hits / present
         specificity = true_negative / (total - present)
+        balanced = (sensitivity + specificity) / 2
         # caret derives the predictive values from these two, so they are NaN where either is
-        defined = np.where(np.isnan(sensitivity + specificity), np.nan, 1.0)
-        figures = {
-            "sensitivity": sensitivity,
-            "specificity": specificity,
-            "pos_pred_value": true_positive / predicted * defined,
-            "neg_pred_value": true_negative / (total - predicted) * defined,
-            "prevalence": present / total,
-            "detection_rate": true_positive / total,
-            "detection_prevalence": predicted / total,
-            "balanced_accuracy": (sensitivity + specificity) / 2,
-        }
-    return pd.DataFrame(figures)
+        defined = np.where(np.isnan(balanced), np.nan, 1.0)
+        return pd.DataFrame(
+            {
+                "sensitivity": sensitivity,
+                "specificity": specificity,
+                "pos_pred_value": hits / predicted * defined,
+                "neg_pred_value": true_negative / (total - predicted) * defined,
+                "prevalence": present / total,
+                "detection_rate": hits / total,
+                "detection_prevalence": predicted / total,
+                "balanced_accuracy": balanced,
+            }
+        )
 
 
 def _why_undefined(figure: str, k: int | None, matrix: Matrix, names: Sequence[str]) -> str:
@@ -176,7 +181,8 @@ def _why_undefined(figure: str, k: int | None, matrix: Matrix, names: Sequence[s
     if k is None:
         first, second = np.argwhere(np.triu(matrix + matrix.T == 0, k=1))[0]
         return f"class {names[first]} and class {names[second]} never confused"
-    if (present := matrix[:, k].sum()) == 0:
+    present = matrix[:, k].sum()
+    if present == 0:
         return f"class {names[k]} absent"
     if present == matrix.sum():
         return f"no class but {names[k]} present"
@@ -187,12 +193,13 @@ def _why_undefined(figure: str, k: int | None, matrix: Matrix, names: Sequence[s
 
 def _column(values: Sequence[float | None]) -> list[str]:
     """All with the decimals that one value needs for 4 figures, as R prints a column."""
-    needed = [
+    texts = [
         np.format_float_positional(value, precision=PLACES, fractional=False, trim="-")
         for value in filter(None, values)
     ]
-    return _texts(values, max([len(text.partition(".")[2]) for text in needed], default=0))
+    decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
+    return [_text(value, decimals) for value in values]
 
 
-def _texts(values: Sequence[float | None], decimals: int) -> list[str]:
-    return [NOT_AVAILABLE if value is None else f"{value:.{decimals}f}" for value in values]
+def _text(value: float | None, decimals: int) -> str:
+    return NOT_AVAILABLE if value is None else f"{value:.{decimals}f}"

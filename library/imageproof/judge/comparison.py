@@ -13,12 +13,14 @@ ERRORS_COUNTED_IN = 10_000  # images
 SAME_TIME = 1.05  # a ratio of times below it is printed as 1.0
 LEAST_PRICE = 0.1  # s per error avoided; less is noise
 
+Classes = NDArray[np.int64]
+
 
 class Candidate(NamedTuple):
     """Predicted classes int64 (n,), and training time in s, None if it cannot be compared."""
 
     name: str
-    predicted: NDArray[np.int64]
+    predicted: Classes
     train_s: float | None
 
 
@@ -48,55 +50,55 @@ class Pair(NamedTuple):
 
 
 def compare_pair(
-    a: Candidate,
-    b: Candidate,
-    reference: NDArray[np.int64],
-    groups: NDArray[np.int64] | None = None,
+    a: Candidate, b: Candidate, reference: Classes, groups: Classes | None = None
 ) -> Pair:
     """Compare two models on the same rows; `reference` int64 (n,) is the truth, n at least 1.
 
     Where rows come in `groups`, the test is `sign_flips`, and the interval that of as many
     independent rows as tell as much of the difference; see `effective_rows`.
     """
-    hits = {c.name: np.equal(c.predicted, reference) for c in (a, b)}
-    better, other = sorted((a, b), key=lambda c: (-hits[c.name].sum(), c.train_s or inf, c.name))
-    better_right = np.flatnonzero(hits[better.name] & ~hits[other.name]).tolist()
-    other_right = np.flatnonzero(hits[other.name] & ~hits[better.name]).tolist()
-    rows, gained = len(reference), len(better_right) - len(other_right)
-    p_value: float | None
-    if groups is None:
-        lower, upper = paired_interval(len(better_right), len(other_right), rows)
-        p_value = mcnemar_exact(len(better_right), len(other_right))
-    else:
-        # without groups this module needs no other one of ours
-        from imageproof.judge.groups import correlation, effective_rows, sign_flips
-
-        change = hits[better.name].astype(int) - hits[other.name]
-        share = effective_rows(groups, correlation(change, groups)) / rows
-        only = share * len(better_right), share * len(other_right)
-        lower, upper = paired_interval(*only, share * rows)
-        p_value, _ = sign_flips(change, groups)
+    hits = {model.name: np.equal(model.predicted, reference) for model in (a, b)}
+    better, rival = sorted((a, b), key=lambda m: (-hits[m.name].sum(), m.train_s or inf, m.name))
+    change = hits[better.name].astype(int) - hits[rival.name]
+    gain = float(change.sum() / len(change))
+    lower, upper, p_value = _paired_test(change, groups)
     within_noise = lower <= 0 or p_value is None or p_value >= SIGNIFICANCE
     ratio = price = None
-    if better.train_s and other.train_s:
-        ratio = better.train_s / other.train_s
+    if better.train_s and rival.train_s:
+        ratio = better.train_s / rival.train_s
         if not within_noise:
-            price = (better.train_s - other.train_s) / (gained / rows * ERRORS_COUNTED_IN)
+            price = (better.train_s - rival.train_s) / (gain * ERRORS_COUNTED_IN)
     return Pair(
         better=better.name,
-        other=other.name,
-        rows=rows,
-        gain=gained / rows,
+        other=rival.name,
+        rows=len(change),
+        gain=gain,
         lower=lower,
         upper=upper,
         p_value=p_value,
-        better_right=better_right,
-        other_right=other_right,
-        disagreements=int(np.count_nonzero(better.predicted != other.predicted)),
+        better_right=np.flatnonzero(change > 0).tolist(),
+        other_right=np.flatnonzero(change < 0).tolist(),
+        disagreements=int(np.count_nonzero(better.predicted != rival.predicted)),
         time_ratio=ratio,
         seconds_per_error=price,
         within_noise=within_noise,
     )
+
+
+def _paired_test(change: Classes, groups: Classes | None) -> tuple[float, float, float | None]:
+    """The 95 % interval of the gain, and its p-value; `change` is 1 where only the better is right,
+    -1 where only the other one is, else 0."""
+    gained = int(np.sum(change > 0))
+    lost = int(np.sum(change < 0))
+    if groups is None:
+        return *paired_interval(gained, lost, len(change)), mcnemar_exact(gained, lost)
+    # without groups this module needs no other one of ours
+    from imageproof.judge.groups import correlation, effective_rows, sign_flips
+
+    rows = effective_rows(groups, correlation(change, groups))
+    share = rows / len(change)
+    p_value, _ = sign_flips(change, groups)
+    return *paired_interval(share * gained, share * lost, rows), p_value
 
 
 def paired_interval(only_a: float, only_b: float, rows: float) -> tuple[float, float]:
@@ -105,7 +107,8 @@ def paired_interval(only_a: float, only_b: float, rows: float) -> tuple[float, f
     Bonett and Price's adjusted Wald interval (2012, doi:10.3102/1076998611411915), which keeps its
     coverage where the models differ on few rows (Fagerland et al. 2014, doi:10.1002/sim.6148).
     """
-    share_a, share_b = (only_a + 1) / (rows + 2), (only_b + 1) / (rows + 2)
+    share_a = (only_a + 1) / (rows + 2)
+    share_b = (only_b + 1) / (rows + 2)
     centre = share_a - share_b
     half = norm.ppf(0.975) * np.sqrt((share_a + share_b - centre**2) / (rows + 2))
     return max(-1.0, float(centre - half)), min(1.0, float(centre + half))
@@ -140,49 +143,65 @@ def choice(pairs: Sequence[Pair], seconds: Mapping[str, float | None]) -> str:
     worse = {pair.other for pair in pairs if not pair.within_noise}
     best = [name for name in seconds if name not in worse]
     reason = "no model is more accurate beyond noise"
-    times = {name: s for name, s in seconds.items() if s is not None}
+    times = {name: time for name, time in seconds.items() if time is not None}
     if len(times) < len(seconds):
         if len(best) == 1:
             return f"{best[0]} is the choice by accuracy alone: {reason}; times cannot be compared"
         names = f"{', '.join(best[:-1])} and {best[-1]}"
         return f"No choice: {names} differ by noise only, and training times cannot be compared"
-    chosen, fastest = min(best, key=times.__getitem__), min(times, key=times.__getitem__)
-    if times[chosen] / times[fastest] < SAME_TIME:
-        return f"{chosen} is the choice: {reason}, and none trains faster"
-    beaten_by = {p.better: p for p in pairs if p.other == fastest and not p.within_noise}
-    rival = min(beaten_by, key=lambda name: (name in worse, times[name]))
-    gain = _points(beaten_by[rival], beaten_by[rival].gain)
-    faster = f"{fastest} trains {times[rival] / times[fastest]:,.1f} times faster"
-    return f"No model is best in both: {rival} is more accurate (+{gain} points), {faster}"
+    fastest = min(times, key=times.__getitem__)
+    choice = min(best, key=times.__getitem__)
+    if times[choice] / times[fastest] < SAME_TIME:
+        return f"{choice} is the choice: {reason}, and none trains faster"
+    pair = min(
+        (pair for pair in pairs if pair.other == fastest and not pair.within_noise),
+        key=lambda pair: (pair.better in worse, times[pair.better]),
+    )
+    gain = f"{pair.better} is more accurate (+{_points(pair, pair.gain)} points)"
+    faster = _faster(fastest, times[pair.better] / times[fastest])
+    return f"No model is best in both: {gain}, {faster}"
 
 
 def verdict(pair: Pair) -> str:
     """The comparison in one line of words, derived from the figures alone."""
-    both, ratio = f"{pair.better} and {pair.other}", pair.time_ratio
-    gain, low, high = (_points(pair, share) for share in (pair.gain, pair.lower, pair.upper))
-    evidence = f"(95 % interval {low} to {high}, {p_text(pair)})"
-    on_a_tie = time = price = ""
-    if ratio and max(ratio, 1 / ratio) < SAME_TIME:
-        on_a_tie, time = "; both train equally long", " for the same training time"
-    elif ratio and ratio < 1:
-        faster = f"trains {1 / ratio:,.1f} times faster"
-        on_a_tie, time, price = f"; {pair.better} {faster}", f" and {faster}", ": better in both"
-    elif ratio:
-        time = f" for {ratio:,.1f} times the training time"
-        price = f": {_price(pair)} s per error avoided in {ERRORS_COUNTED_IN:,}"
+    names = f"{pair.better} and {pair.other}"
+    gain, lower, upper = (_points(pair, share) for share in (pair.gain, pair.lower, pair.upper))
+    evidence = f"(95 % interval {lower} to {upper}, {p_text(pair)})"
+    on_a_tie, time, price = _time_words(pair)
     if pair.disagreements == 0:
-        return f"{both} give the same answer on all {pair.rows:,} images{on_a_tie}"
+        return f"{names} give the same answer on all {pair.rows:,} images{on_a_tie}"
     if pair.gain == 0:
-        return f"{both} are equally accurate {evidence}{on_a_tie}"
+        return f"{names} are equally accurate {evidence}{on_a_tie}"
     line = f"{pair.better} gains {gain} points over {pair.other} {evidence}{time}"
     if pair.p_value is None:
         return f"no verdict, as too few groups differ: {line}"
     return f"no difference beyond noise: {line}" if pair.within_noise else line + price
 
 
+def _time_words(pair: Pair) -> tuple[str, str, str]:
+    """What is said of the times if the models are equal; of the gain's time, and of its price."""
+    ratio = pair.time_ratio
+    if not ratio:
+        return "", "", ""
+    if max(ratio, 1 / ratio) < SAME_TIME:
+        return "; both train equally long", " for the same training time", ""
+    if ratio < 1:
+        faster = _faster("", 1 / ratio)
+        return f"; {pair.better}{faster}", f" and{faster}", ": better in both"
+    price = f": {_price(pair)} s per error avoided in {ERRORS_COUNTED_IN:,}"
+    return "", f" for {ratio:,.1f} times the training time", price
+
+
+def _faster(name: str, ratio: float) -> str:
+    return f"{name} trains {ratio:,.1f} times faster"
+
+
 def _price(pair: Pair) -> str:
-    seconds = pair.seconds_per_error or 0.0  # two figures: a training time has no more
-    return f"under {LEAST_PRICE}" if seconds < LEAST_PRICE else f"{float(f'{seconds:.2g}'):,.10g}"
+    seconds = pair.seconds_per_error or 0.0
+    if seconds < LEAST_PRICE:
+        return f"under {LEAST_PRICE}"
+    two_figures = float(f"{seconds:.2g}")  # a training time has no more
+    return f"{two_figures:,.10g}"
 
 
 def p_text(pair: Pair) -> str:
@@ -199,5 +218,4 @@ def _points(pair: Pair, share: float) -> str:
     """Percentage points with one decimal, or with two if one would print a figure as 0.0."""
     smallest = min(abs(value) for value in (pair.gain or 1, pair.lower, pair.upper))
     decimals = 1 if smallest >= 0.0005 else 2
-    rounded = round(100 * share, decimals) + 0.0  # so that -0.0 becomes 0.0
-    return f"{rounded:.{decimals}f}"
+    return f"{100 * share:z.{decimals}f}"

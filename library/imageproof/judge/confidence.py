@@ -9,6 +9,7 @@ from pydantic import Field
 
 from imageproof.base.dataset import Labels, Probabilities, Rows
 from imageproof.base.files import StrictModel
+from imageproof.judge.groups import Intervals
 
 TEMPERATURE_1 = (
     "its temperature stays 1, as all validation rows are right or no other fits them better"
@@ -28,8 +29,7 @@ def threshold(truth_probabilities: NDArray[np.float32], coverage: float) -> floa
     Split conformal prediction: rank ⌈(n + 1) · coverage⌉ of n (Sadinle, Lei and Wasserman 2019,
     doi:10.1080/01621459.2017.1395341). `truth_probabilities` float32 (n,), ascending.
     """
-    missed = (len(truth_probabilities) + 1) * (1 - coverage)
-    rank = floor(round(missed, 6))  # 10 rows at 0.9 give 0.9999999999999998
+    rank = _missed(len(truth_probabilities), coverage)
     return float(truth_probabilities[rank - 1]) if rank else 0.0
 
 
@@ -40,10 +40,15 @@ def coverage_p_value(covered: int, rows: int, *, validation_rows: int, coverage:
     """
     from scipy.stats import betabinom
 
-    missed = floor(round((validation_rows + 1) * (1 - coverage), 6))
+    missed = _missed(validation_rows, coverage)
     if not missed:
         return 1.0  # every set has all classes
     return float(betabinom.cdf(covered, rows, validation_rows + 1 - missed, missed))
+
+
+def _missed(rows: int, coverage: float) -> int:
+    """So many of the rows, and one more, may lie below the threshold."""
+    return floor(round((rows + 1) * (1 - coverage), 6))  # 10 rows at 0.9 give 0.9999999999999998
 
 
 def answer_sets(probabilities: Probabilities, threshold: float) -> Sets:
@@ -52,20 +57,22 @@ def answer_sets(probabilities: Probabilities, threshold: float) -> Sets:
 
 def unsure(sets: Sets) -> NDArray[np.bool_]:
     """True where the set cannot be used, bool (n,): empty, more than two classes, or all."""
-    return no_answer(sets.sum(axis=1), sets.shape[1])
+    return is_unusable(sets.sum(axis=1), sets.shape[1])
 
 
-def no_answer(sizes: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
+def is_unusable(sizes: NDArray[np.int64], classes: int) -> NDArray[np.bool_]:
     return np.asarray((sizes == 0) | (sizes > min(MOST_CLASSES, classes - 1)))
 
 
 def too_few_rows(rows: int, coverage: float) -> str:
     """Why `threshold` gives 0 for so many rows; empty if it does not."""
-    needed = ceil(round(coverage / (1 - coverage), 6))
-    if rows >= needed:
+    if _missed(rows, coverage):
         return ""
-    found = f"confidence.coverage {coverage:g} needs {needed:,} validation rows, there are {rows:,}"
-    return f"every answer is unsure: {found}; validate on more, or ask for less"
+    minimum = ceil(round(coverage / (1 - coverage), 6))
+    finding = f"confidence.coverage {coverage:g} needs {minimum:,} validation rows"
+    return (
+        f"every answer is unsure: {finding}, there are {rows:,}; validate on more, or ask for less"
+    )
 
 
 class Coverage(NamedTuple):
@@ -81,9 +88,12 @@ class Coverage(NamedTuple):
 
 def measure(sets: Sets, labels: Labels, groups: Rows | None = None) -> Coverage:
     """Compare answer sets with the true classes int64 (n,), n at least 1; see `Intervals`."""
-    from imageproof.judge.groups import Intervals  # SciPy takes a second to import
-
-    held, sizes = sets[np.arange(len(labels)), labels], sets.sum(axis=1)
-    hits, (low, high) = int(held.sum()), Intervals(held, groups).of()
-    shares = float(unsure(sets).mean()), float((sizes == 0).mean())
-    return Coverage(hits / len(labels), low, high, float(sizes.mean()), *shares)
+    hits = sets[np.arange(len(labels)), labels]
+    sizes = sets.sum(axis=1)
+    return Coverage(
+        float(hits.mean()),
+        *Intervals(hits, groups).of(),
+        mean_size=float(sizes.mean()),
+        unsure=float(unsure(sets).mean()),
+        empty=float((sizes == 0).mean()),
+    )

@@ -17,14 +17,16 @@ from pydantic import Field
 from imageproof.base.dataset import Dataset, Images, Predict, Probabilities
 from imageproof.base.files import StrictModel
 from imageproof.base.inference import BATCH
+from imageproof.judge.groups import clopper_pearson, independent
 
 SEED = 0
 CHUNK = 4 << 20  # bytes of images disturbed at a time; they take some ten times as much
+COUNTS = "images", "effective_images"
 
 # SciPy takes a second to import: functions import it, so that params are read without it.
 
 Shares = list[Annotated[float, Field(gt=0, le=1)]]
-Chunks = Iterator[Images]
+Disturb = Callable[[Images], Iterator[Images]]
 
 
 class BehaviourParams(StrictModel):
@@ -38,19 +40,19 @@ class BehaviourParams(StrictModel):
     images: Annotated[int, Field(ge=1)]
 
 
-def shift(images: Images, amount: float) -> Chunks:
+def shift(images: Images, amount: float) -> Iterator[Images]:
     """Move each image by a share of its size right, left, down or up, with equal probability."""
     from scipy import ndimage
 
     height, width, *channels = images.shape[1:]
-    move = partial(ndimage.shift, order=1, prefilter=False)
-    down, right = amount * height, amount * width
+    down = amount * height
+    right = amount * width
     steps = [(0, 0, right), (0, 0, -right), (0, down, 0), (0, -down, 0)]
-    still = (0,) * len(channels)
-    return _one_of(images, [partial(move, shift=step + still) for step in steps])
+    move = partial(ndimage.shift, order=1, prefilter=False)
+    return _one_of(images, [partial(move, shift=(*step, *[0] * len(channels))) for step in steps])
 
 
-def rotate(images: Images, amount: float) -> Chunks:
+def rotate(images: Images, amount: float) -> Iterator[Images]:
     """Turn each image by so many degrees, either way."""
     from scipy import ndimage
 
@@ -58,35 +60,36 @@ def rotate(images: Images, amount: float) -> Chunks:
     return _one_of(images, [partial(turn, angle=angle) for angle in (amount, -amount)])
 
 
-def blur(images: Images, amount: float) -> Chunks:
+def blur(images: Images, amount: float) -> Iterator[Images]:
     """A Gaussian blur whose standard deviation is a share of the image's size."""
-    from scipy import ndimage
+    from scipy.ndimage import gaussian_filter
 
     height, width, *channels = images.shape[1:]
-    sigma = (0, amount * height, amount * width, *(0 for _ in channels))
+    sigma = (0, amount * height, amount * width, *[0] * len(channels))
     for chunk in _chunks(images):
-        yield _pixels(ndimage.gaussian_filter(chunk, sigma, output=np.float32, mode="constant"))
+        yield _pixels(gaussian_filter(chunk, sigma, output=np.float32, mode="constant"))
 
 
-def add_noise(images: Images, amount: float) -> Chunks:
+def add_noise(images: Images, amount: float) -> Iterator[Images]:
     """Noise whose standard deviation is a share of the brightest value of all images."""
-    random, deviation = np.random.default_rng(SEED), amount * float(images.max(initial=0))
+    random = np.random.default_rng(SEED)
+    deviation = amount * float(images.max(initial=0))
     for chunk in _chunks(images):
         noise = random.standard_normal(chunk.shape, dtype=np.float32)
         yield _pixels(chunk + noise * deviation)
 
 
-def invert(images: Images) -> Chunks:
+def invert(images: Images) -> Iterator[Images]:
     """Dark on bright instead of bright on dark: the brightest value of all minus each value."""
     brightest = images.max(initial=0)
     for chunk in _chunks(images):
-        yield np.asarray(brightest - chunk, dtype=np.uint8)
+        yield brightest - chunk
 
 
 BY_AMOUNT = {"shift": shift, "rotate": rotate, "blur": blur, "noise": add_noise}
 
 
-def disturbances(params: BehaviourParams) -> dict[str, Callable[[Images], Chunks]]:
+def disturbances(params: BehaviourParams) -> dict[str, Disturb]:
     """The functions that disturb images, by name: the key in params.yaml and the amount."""
     return {
         f"{key}_{amount:g}": partial(disturb, amount=amount)
@@ -95,10 +98,25 @@ def disturbances(params: BehaviourParams) -> dict[str, Callable[[Images], Chunks
     } | ({"invert": invert} if params.invert else {})
 
 
+def in_words(name: str) -> str:
+    """Words for images under the disturbance of this name, such as `shift_0.07`, or `clean`."""
+    key, _, amount = name.partition("_")
+    share = f"{100 * float(amount):.4g} %" if key in BY_AMOUNT else ""
+    words = {
+        "clean": "as they are",
+        "shift": f"shifted by {share} of their size",
+        "rotate": f"rotated by ±{amount}°",
+        "blur": f"blurred over {share} of their size",
+        "noise": f"with {share} of noise",
+        "invert": "with inverted contrast",
+    }
+    return words.get(key, name)
+
+
 def accuracy_under(
     predict: Predict,
     data: Dataset,
-    disturb_by: Mapping[str, Callable[[Images], Chunks]],
+    disturb_by: Mapping[str, Disturb],
     *,
     images: int,
     clean: Probabilities,
@@ -109,38 +127,49 @@ def accuracy_under(
     argument `clean` has the probabilities of all rows of `data`. Where they come in groups,
     `effective_images` are the independent ones that tell as much of the most clustered accuracy.
     """
-    from imageproof.judge.groups import Intervals
-
     count = min(images, len(data))
-    drawn = np.sort(np.random.default_rng(SEED).choice(len(data), count, replace=False))
-    sample = data.take(drawn)
-    answers = {"clean": clean[drawn].argmax(axis=1)}
+    rows = np.sort(np.random.default_rng(SEED).choice(len(data), count, replace=False))
+    sample = data.take(rows)
+    hits = {"clean": clean[rows].argmax(axis=1) == sample.labels}
     for name, disturb in disturb_by.items():
-        chunks = disturb(sample.images)
-        answers[name] = np.concatenate([predict(chunk).argmax(axis=1) for chunk in chunks])
-    hits = {name: answer == sample.labels for name, answer in answers.items()}
+        answers = [predict(chunk).argmax(axis=1) for chunk in disturb(sample.images)]
+        hits[name] = np.concatenate(answers) == sample.labels
     counts = {"images": float(count)}
     if sample.groups is not None:
-        effective = [Intervals(right, sample.groups).effective() for right in hits.values()]
-        counts["effective_images"] = min(effective)
+        shares = [independent(right, sample.groups) for right in hits.values()]
+        counts["effective_images"] = min(shares) * count
     return counts | {name: float(right.mean()) for name, right in hits.items()}
 
 
-def _chunks(images: Images) -> Chunks:
+def accuracies(behaviour: Mapping[str, float]) -> dict[str, tuple[float, float, float]]:
+    """Each accuracy that `accuracy_under` measured, with its exact 95 % interval.
+
+    The interval is that of Clopper and Pearson (1934), with groups on `effective_images`.
+    """
+    rows = behaviour.get("effective_images", behaviour["images"])
+    return {
+        name: (share, *clopper_pearson(share, rows))
+        for name, share in behaviour.items()
+        if name not in COUNTS
+    }
+
+
+def _chunks(images: Images) -> Iterator[Images]:
     """The images in turn, at least once; in whole batches of a prediction, so that it is equal."""
     rows = max(1, CHUNK // (BATCH * prod(images.shape[1:]))) * BATCH
     for start in range(0, max(len(images), 1), rows):
         yield images[start : start + rows]
 
 
-def _one_of(images: Images, moves: Sequence[Callable[[Images], Images]]) -> Chunks:
+def _one_of(images: Images, moves: Sequence[Callable[[Images], Images]]) -> Iterator[Images]:
     random = np.random.default_rng(SEED)
     for chunk in _chunks(images):
-        moved, drawn = np.zeros_like(chunk), random.integers(len(moves), size=len(chunk))
+        moved = np.empty_like(chunk)
+        numbers = random.integers(len(moves), size=len(chunk))
         for number, move in enumerate(moves):
-            moved[drawn == number] = move(chunk[drawn == number])
+            moved[numbers == number] = move(chunk[numbers == number])
         yield moved
 
 
 def _pixels(values: NDArray[np.float32]) -> Images:
-    return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

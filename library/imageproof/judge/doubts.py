@@ -9,10 +9,9 @@ disturbances.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from scipy.stats import norm
-
 from imageproof.base.dataset import Labels, Probabilities
-from imageproof.judge import behaviour, calibration
+from imageproof.judge.calibration import calibration_error, chance_of_error
+from imageproof.judge.disturbances import COUNTS, in_words
 from imageproof.judge.groups import at_most
 
 LEVEL = 0.01
@@ -33,14 +32,17 @@ class Doubt(NamedTuple):
 
 def beyond_chance(doubts: Mapping[str, Sequence[Doubt]]) -> list[str]:
     """The sentences on models that hold beyond chance, each once, of all doubts by model."""
-    count = sum(len({doubt.sentence for doubt in each}) for each in doubts.values())
-    lines: dict[str, list[str]] = {}
-    for model, each in doubts.items():
-        proven = [doubt for doubt in each if doubt.p_value * count <= LEVEL]
-        for sentence in dict.fromkeys(doubt.sentence for doubt in proven):
-            figures = ", ".join(doubt.figures for doubt in proven if doubt.sentence == sentence)
-            lines.setdefault(sentence, []).append(f"{model} {figures}")
-    return [f"{sentence}: {'; '.join(models)}" for sentence, models in lines.items()]
+    sentences = {(model, doubt.sentence) for model in doubts for doubt in doubts[model]}
+    figures: dict[str, dict[str, list[str]]] = {}  # by sentence and model
+    for model in doubts:
+        for doubt in doubts[model]:
+            if doubt.p_value * len(sentences) <= LEVEL:
+                models = figures.setdefault(doubt.sentence, {})
+                models.setdefault(model, []).append(doubt.figures)
+    return [
+        f"{sentence}: " + "; ".join(f"{model} {', '.join(models[model])}" for model in models)
+        for sentence, models in figures.items()
+    ]
 
 
 def unlearnt(accuracy: float, rows: int) -> Doubt:
@@ -51,20 +53,21 @@ def unlearnt(accuracy: float, rows: int) -> Doubt:
 
 def guessing(overall: Mapping[str, Any], rows: float) -> Doubt:
     """That a model adds less than SURPLUS to the no-information rate: binomial test."""
-    accuracy, most_frequent = overall["accuracy"], overall["no_information_rate"]
-    found = f"is right on {100 * accuracy:.1f} % of the test images"
-    found = f"{found}, of which that class has {100 * most_frequent:.1f} %"
+    accuracy = overall["accuracy"]
+    most_frequent = overall["no_information_rate"]
+    figures = f"is right on {100 * accuracy:.1f} % of the test images"
+    figures += f", of which that class has {100 * most_frequent:.1f} %"
     chance = most_frequent + SURPLUS * (1 - most_frequent)
     sentence = "hardly better than always naming the most frequent class"
-    return Doubt(sentence, found, at_most(accuracy, rows, chance))
+    return Doubt(sentence, figures, at_most(accuracy, rows, chance))
 
 
 def weak_class(by_class: Mapping[str, Mapping[str, Any]], rows: float) -> Doubt:
     """That a model gets less than WEAK of a class right: binomial test; the surest such class."""
     tests = [
-        (at_most(of["sensitivity"], of["prevalence"] * rows, WEAK), of["sensitivity"], name)
-        for name, of in by_class.items()
-        if of["sensitivity"] is not None
+        (at_most(share, figures["prevalence"] * rows, WEAK), share, name)
+        for name, figures in by_class.items()
+        if (share := figures["sensitivity"]) is not None
     ]
     p_value, share, name = min(tests)
     figures = f"{100 * share:.1f} % of the test images of class {name}"
@@ -76,30 +79,33 @@ def misleading(probabilities: Probabilities, reference: Labels, share: float, re
 
     The normal approximation has thin tails, for which this margin more than makes up.
     """
-    error = calibration.calibration_error(probabilities, reference)
-    p_value = calibration.chance_of_error(probabilities, error - MISCALIBRATED, share)
+    error = calibration_error(probabilities, reference)
+    p_value = chance_of_error(probabilities, error - MISCALIBRATED, share)
     sentence = "probabilities mislead, as confidence and accuracy are apart on average"
     return Doubt(sentence, f"by {100 * error:.1f} points{remark}", p_value)
 
 
 def fragile(accuracies: Mapping[str, float]) -> list[Doubt]:
-    """That a disturbance costs over FRAGILE, from what `behaviour.accuracies` takes.
+    """That a disturbance costs over FRAGILE, from what `disturbances.accuracies` takes.
 
     The test is that of Agresti and Caffo (2000, doi:10.1080/00031305.2000.10474560) for two
     independent shares. These are of the same images, so that their difference varies less.
     """
-    rows = accuracies.get("effective_images", accuracies["images"]) + 2
-    shares = {
-        name: (value * (rows - 2) + 1) / rows
-        for name, value in accuracies.items()
-        if name not in behaviour.COUNTS
+    from scipy.stats import norm
+
+    rows = accuracies.get("effective_images", accuracies["images"])
+    adjusted = {
+        name: (share * rows + 1) / (rows + 2)
+        for name, share in accuracies.items()
+        if name not in COUNTS
     }
-    clean = shares.pop("clean")
+    clean = adjusted.pop("clean")
     doubts = []
-    for name, share in shares.items():
-        spread = ((clean * (1 - clean) + share * (1 - share)) / rows) ** 0.5
-        p_value = float(norm.sf((clean - share - FRAGILE) / spread)) * len(shares)
-        lost = 100 * (accuracies["clean"] - accuracies[name])
-        figures = f"by {lost:.0f} points on images {behaviour.words(name)}"
-        doubts.append(Doubt("fragile, as accuracy falls", figures, p_value))
+    for name, share in adjusted.items():
+        variance = (clean * (1 - clean) + share * (1 - share)) / (rows + 2)
+        p_value = norm.sf((clean - share - FRAGILE) / variance**0.5)
+        points = 100 * (accuracies["clean"] - accuracies[name])
+        figures = f"by {points:.0f} points on images {in_words(name)}"
+        sentence = "fragile, as accuracy falls"
+        doubts.append(Doubt(sentence, figures, float(p_value) * len(adjusted)))
     return sorted(doubts, key=lambda doubt: doubt.p_value)

@@ -22,7 +22,7 @@ CUTS = (0.5, 0.95)  # the quantiles of known distances between nearer, usual and
 class DriftParams(StrictModel):
     """`drift:` in params.yaml.
 
-    Drift needs a p-value below `level` and an effect size of at least `min_effect`, 0…1, since
+    Drift needs a p-value below `level` and an effect size of at min_effect `min_effect`, 0…1, since
     with many images any difference is significant; `min_feature_effect` is that of features.
     """
 
@@ -32,12 +32,12 @@ class DriftParams(StrictModel):
 
 
 class Comparison(NamedTuple):
-    """New images against known ones: effect size 0…1 (below `least` no drift), and p-value."""
+    """New images against known ones: effect size 0…1 (below `min_effect` no drift), and p-value."""
 
     name: str
     effect: float
     p_value: float
-    least: float
+    min_effect: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +50,24 @@ class Drift:
 
 def judge(comparisons: Sequence[Comparison], level: float) -> list[Drift]:
     """Which comparisons mean drift; `level` is the chance that any does where nothing changed."""
-    bonferroni = [(each, min(1.0, each.p_value * len(comparisons))) for each in comparisons]
-    return [Drift(c.name, c.effect, p, p < level and c.effect >= c.least) for c, p in bonferroni]
+    drifts = []
+    for name, effect, p_value, min_effect in comparisons:
+        p_value = min(1.0, p_value * len(comparisons))  # Bonferroni
+        drifts.append(Drift(name, effect, p_value, p_value < level and effect >= min_effect))
+    return drifts
 
 
-def compare_values(name: str, new: np.ndarray, known: np.ndarray, least: float) -> Comparison:
+def compare_values(
+    name: str, new: np.ndarray, reference: np.ndarray, min_effect: float
+) -> Comparison:
     """Compare a value per image by the two-sample Kolmogorov-Smirnov test."""
     from scipy.stats import ks_2samp
 
-    found = ks_2samp(new, known, method="asymp")
-    return Comparison(name, float(found.statistic), float(found.pvalue), least)
+    test = ks_2samp(new, reference, method="asymp")
+    return Comparison(name, float(test.statistic), float(test.pvalue), min_effect)
 
 
-def compare_counts(name: str, new: Labels, known: Labels, least: float) -> Comparison:
+def compare_counts(name: str, new: Labels, reference: Labels, min_effect: float) -> Comparison:
     """Compare counts per class int64 (classes,) by Pearson's χ² test of homogeneity.
 
     The effect is the total variation distance: the share that would have to change class. Where an
@@ -71,27 +76,28 @@ def compare_counts(name: str, new: Labels, known: Labels, least: float) -> Compa
     """
     from scipy.stats import MonteCarloMethod, chi2_contingency
 
-    counts = np.stack([new, known])[:, (new + known) > 0]
-    effect = float(np.abs(np.subtract(*(counts / counts.sum(axis=1, keepdims=True)))).sum() / 2)
+    counts = np.stack([new, reference])[:, (new + reference) > 0]
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    effect = float(np.abs(shares[0] - shares[1]).sum() / 2)
     test = chi2_contingency(counts, correction=False)
     if test.expected_freq.min() < FEW:
-        drawn = MonteCarloMethod(n_resamples=DRAWS, batch=1000, rng=np.random.default_rng(0))
-        test = chi2_contingency(counts, correction=False, method=drawn)
-    return Comparison(name, effect, float(test.pvalue), least)
+        draws = MonteCarloMethod(n_resamples=DRAWS, batch=1000, rng=np.random.default_rng(0))
+        test = chi2_contingency(counts, correction=False, method=draws)
+    return Comparison(name, effect, float(test.pvalue), min_effect)
 
 
 def compare_accuracy(correct: int, rows: int, holdout: tuple[int, int]) -> Comparison:
     """Whether fewer are right than in `holdout` (right answers, rows): Fisher's exact test."""
     from scipy.stats import fisher_exact
 
-    known, known_rows = holdout
-    table = [[correct, rows - correct], [known, known_rows - known]]
+    hits, holdout_rows = holdout
+    table = [[correct, rows - correct], [hits, holdout_rows - hits]]
     p_value = float(fisher_exact(table, alternative="less").pvalue)
-    return Comparison("accuracy", max(0.0, known / known_rows - correct / rows), p_value, 0.0)
+    return Comparison("accuracy", max(0.0, hits / holdout_rows - correct / rows), p_value, 0.0)
 
 
 class KnownFeatures:
-    """Features float32 (n, k), n at least 2, of images that the model was not fitted on.
+    """Features float32 (n, k), n at min_effect 2, of images that the model was not fitted on.
 
     An image is as foreign as its features are far, by cosine distance, from the nearest known
     ones (Sun et al. 2022, «Out-of-Distribution Detection with Deep Nearest Neighbors»). `known`
@@ -108,13 +114,14 @@ class KnownFeatures:
         self.cuts: NDArray[np.float64] = np.quantile(self.known, CUTS)
 
     def distances(self, features: Features) -> Distances:
-        found: Distances = self._nearest.kneighbors(features)[0][:, 0]
-        return found
+        distances: Distances = self._nearest.kneighbors(features)[0][:, 0]
+        return distances
 
-    def compare(self, distances: Distances, least: float) -> Comparison:
+    def compare(self, distances: Distances, min_effect: float) -> Comparison:
         """Compare how many are near, usual, and farther than 95 % of the known; see `CUTS`."""
-        new, known = (
-            np.bincount(np.searchsorted(self.cuts, each, side="right"), minlength=3)
-            for each in (distances, self.known)
+        return compare_counts(
+            "features", self._count(distances), self._count(self.known), min_effect
         )
-        return compare_counts("features", new, known, least)
+
+    def _count(self, distances: Distances) -> Labels:
+        return np.bincount(np.searchsorted(self.cuts, distances, side="right"), minlength=3)

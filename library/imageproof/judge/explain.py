@@ -14,9 +14,10 @@ Heat = NDArray[np.float32]  # (n, height, width)
 
 
 def occlusion(
-    predict: Predict, images: Images, chosen: Labels, other: Labels | None = None
+    predict: Predict, images: Images, chosen: Labels, against: Labels | None = None
 ) -> Heat:
-    """How much each pixel speaks for the class `chosen` (n,), and against `other`, or all others.
+    """How much each pixel speaks for the class `chosen` (n,), and against the class `against`, or
+    all others.
 
     A patch of the image's mean colour moves over it by half its side. A pixel's value is how far
     the log odds fall, on the average of the patches that cover it: negative where it speaks
@@ -25,37 +26,34 @@ def occlusion(
     is one batch of about 170.
     """
     heat = np.zeros(images.shape[:3], np.float32)
-    places = _places(*images.shape[1:3])
+    patches = [*product(*map(_slices, images.shape[1:3]))]  # together they cover every pixel
+    covers = np.zeros(images.shape[1:3], np.float32)
+    for patch in patches:
+        covers[patch] += 1
     for number, image in enumerate(images):
-        hidden = np.repeat(image[np.newaxis], len(places) + 1, axis=0)  # the last one stays whole
+        hidden = np.repeat(image[np.newaxis], len(patches) + 1, axis=0)  # the last one stays whole
         mean = np.rint(image.mean(axis=(0, 1)))
-        for copy, place in zip(hidden, places, strict=False):
-            copy[place] = mean
-        against = None if other is None else int(other[number])
-        *odds, whole = _log_odds(predict(hidden), int(chosen[number]), against)
-        covers = np.zeros(heat.shape[1:], np.float32)
-        for place, left in zip(places, odds, strict=True):
-            heat[number][place] += whole - left
-            covers[place] += 1
-        heat[number] /= covers
-    return heat
+        for copy, patch in zip(hidden, patches, strict=False):
+            copy[patch] = mean
+        rival = None if against is None else against[number]
+        odds = _log_odds(predict(hidden), chosen[number], rival)
+        for patch, loss in zip(patches, odds[-1] - odds[:-1], strict=True):
+            heat[number][patch] += loss
+    return heat / covers
 
 
-def _places(height: int, width: int) -> list[tuple[slice, slice]]:
-    """Rows and columns of each patch; together they cover every pixel."""
-    down, across = (
-        [slice(start, start + side) for start in (*range(0, last, max(1, side // 2)), last)]
-        for side, last in ((_side(n), n - _side(n)) for n in (height, width))
-    )
-    return [*product(down, across)]
+def _slices(length: int) -> list[slice]:
+    """The places of a patch along one side of the image."""
+    side = max(1, round(length / PATCHES))
+    last = length - side
+    return [slice(start, start + side) for start in (*range(0, last, max(1, side // 2)), last)]
 
 
-def _side(length: int) -> int:
-    return max(1, round(length / PATCHES))
-
-
-def _log_odds(probabilities: Probabilities, chosen: int, other: int | None) -> NDArray[np.float32]:
-    rest = np.delete(probabilities, chosen, axis=1).sum(axis=1)
-    against = rest if other is None else probabilities[:, other]
-    odds = np.maximum(probabilities[:, chosen], EPSILON) / np.maximum(against, EPSILON)
-    return np.log(odds, dtype=np.float32)
+def _log_odds(probabilities: Probabilities, chosen: int, rival: int | None) -> NDArray[np.float32]:
+    chance = probabilities[:, chosen]
+    if rival is None:
+        alternative = np.delete(probabilities, chosen, axis=1).sum(axis=1)
+    else:
+        alternative = probabilities[:, rival]
+    odds = np.maximum(chance, EPSILON) / np.maximum(alternative, EPSILON)
+    return np.asarray(np.log(odds, dtype=np.float32))

@@ -30,11 +30,12 @@ def sign_flips(
     doi:10.1080/01621459.1983.10477990). With each row in a group of its own, it is McNemar's test.
     There is no p-value of fewer than FEWEST groups.
     """
-    sums = _sums(differences, groups)[0].astype(np.int64)
+    sums, _ = _sums(differences, groups)
     sizes, counts = np.unique(np.abs(sums[sums != 0]), return_counts=True)
-    differing, total = int(counts.sum()), int(sizes @ counts)
+    differing = int(counts.sum())
     if differing < FEWEST:
         return None, differing
+    total = int(sizes @ counts)
     angles = 2 * np.pi * np.arange(2 * total + 1) / (2 * total + 1)
     waves = np.prod(np.cos(np.outer(sizes, angles)) ** counts[:, None], axis=0)
     chances = np.fft.fftshift(np.fft.fft(waves).real) / len(angles)  # of sums -total…total
@@ -53,17 +54,12 @@ class Intervals:
     """
 
     def __init__(self, hits: Hits, groups: Rows | None = None) -> None:
-        self._hits, self._groups = hits, groups
+        self._hits = hits
+        self._groups = groups
         self._correlation = 0.0 if groups is None else correlation(hits, groups)
 
     def of(self, rows: Rows | slice = slice(None)) -> tuple[float, float]:
-        from scipy.stats import binomtest
-
-        hits = self._hits[rows]
-        if self._groups is None:
-            interval = binomtest(int(hits.sum()), len(hits)).proportion_ci()
-            return float(interval.low), float(interval.high)
-        return clopper_pearson(float(hits.mean()), self.effective(rows))
+        return clopper_pearson(float(self._hits[rows].mean()), self.effective(rows))
 
     def effective(self, rows: Rows | slice = slice(None)) -> float:
         """How many independent rows tell as much as these."""
@@ -83,10 +79,11 @@ def clopper_pearson(share: float, rows: float) -> tuple[float, float]:
 
     if not 0 <= share <= 1:
         raise ValueError(f"{share} is no share")
-    right, wrong = share * rows, (1 - share) * rows
-    low = beta.ppf(SIDE, right, wrong + 1) if right else 0.0
-    high = beta.ppf(1 - SIDE, right + 1, wrong) if wrong else 1.0
-    return float(low), float(high)
+    hits = share * rows
+    misses = (1 - share) * rows
+    lower = beta.ppf(SIDE, hits, misses + 1) if hits else 0.0
+    upper = beta.ppf(1 - SIDE, hits + 1, misses) if misses else 1.0
+    return float(lower), float(upper)
 
 
 def at_least(share: float, rows: float, chance: float) -> float:
@@ -94,8 +91,8 @@ def at_least(share: float, rows: float, chance: float) -> float:
     that of each: the binomial distribution, which needs no whole numbers as a beta distribution."""
     from scipy.stats import beta
 
-    right = share * rows
-    return float(beta.cdf(chance, right, rows - right + 1)) if right else 1.0
+    hits = share * rows
+    return float(beta.cdf(chance, hits, rows - hits + 1)) if hits else 1.0
 
 
 def at_most(share: float, rows: float, chance: float) -> float:
@@ -111,10 +108,11 @@ def correlation(values: Values, groups: Rows) -> float:
     independent rows.
     """
     sums, sizes = _sums(values - values.mean(dtype=np.float64), groups)
-    spread, pairs, count = float(np.var(values)) * len(values), sizes @ (sizes - 1), len(sizes)
-    if not spread or not pairs or count < 2:
+    spread = float(np.var(values)) * len(values)
+    pairs = sizes @ (sizes - 1)
+    if not spread or not pairs or len(sizes) < 2:
         return 0.0
-    effect = count / (count - 1) * (sums @ sums) / spread
+    effect = len(sizes) / (len(sizes) - 1) * (sums @ sums) / spread
     return float(np.clip((effect - 1) * len(values) / pairs, 0, 1))
 
 
@@ -127,16 +125,16 @@ def effective_rows(groups: Rows, correlation: float) -> float:
     """
     from scipy.stats import t
 
-    _, sizes = _sums(groups, groups)
-    rows, count = len(groups), len(sizes)
-    if count < 2:
+    _, sizes = np.unique(groups, return_counts=True)
+    rows = len(groups)
+    if len(sizes) < 2:
         return 0.0
     effect = 1 + correlation * (sizes @ sizes / rows - 1)
-    return float(rows / effect * (t.ppf(SIDE, rows - 1) / t.ppf(SIDE, count - 1)) ** 2)
+    cost = t.ppf(SIDE, rows - 1) / t.ppf(SIDE, len(sizes) - 1)
+    return float(rows / effect * cost**2)
 
 
 def _sums(values: Values, groups: Rows) -> tuple[NDArray[np.float64], Rows]:
     """The sum of the values, and the number of rows, of each group."""
-    _, group = np.unique(groups, return_inverse=True)
-    sums = np.bincount(group, weights=values.astype(np.float64))
-    return sums.astype(np.float64), np.bincount(group).astype(np.int64)
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    return np.asarray(np.bincount(group, weights=values), np.float64), np.asarray(sizes, np.int64)

@@ -28,6 +28,12 @@ class Row(BaseModel, extra="allow"):
     test_top5_accuracy: float | None = None
 
 
+def row(figures: Mapping[str, Any]) -> Row:
+    """The row of a model, from all its figures by key."""
+    keys = (*Row.model_fields, *column("table"))
+    return Row(**{key: figures[key] for key in keys if key in figures})
+
+
 class Comparison(NamedTuple):
     """What the `compare` stage writes as JSON; `pairs` are results of `comparison.as_dict`."""
 
@@ -47,21 +53,19 @@ def figures(rows: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def shared_times(rows: Sequence[Row]) -> list[str]:
-    return [
+def uncomparable(rows: Sequence[Row], processors: Mapping[str, str]) -> list[str]:
+    """Why training times cannot be compared; `processors` has that of each model."""
+    lines = [
         f"{row.model}'s training time cannot be compared: other processes used "
         f"{row.shared_cores:.1f} of its cores meanwhile"
         for row in rows
         if row.shared_cores >= SHARED_CORES
     ]
-
-
-def other_processors(processors: Mapping[str, str]) -> list[str]:
-    """A line if the models' training times are not of one processor."""
-    if len({*processors.values()}) < 2:
-        return []
-    on = ", ".join(f"{model} on {name or 'an unknown one'}" for model, name in processors.items())
-    return [f"Training times cannot be compared, as processors differ: {on}"]
+    if len({*processors.values()}) > 1:
+        names = [f"{model} on {name or 'an unknown one'}" for model, name in processors.items()]
+        differ = "Training times cannot be compared, as processors differ"
+        lines.append(f"{differ}: {', '.join(names)}")
+    return lines
 
 
 def cells(rows: Sequence[Row]) -> list[dict[str, str]]:

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import brier_score_loss, top_k_accuracy_score
 
 from imageproof.base.dataset import Dataset, Images, Labels, Probabilities, Rows
 from imageproof.base.errors import ImageproofError
@@ -27,27 +26,34 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     if fault := not_probabilities(probabilities):
         raise ImageproofError(f"predictions: {fault}; a training that diverged gives nan")
     chances = calibration.normalised(probabilities)
-    # as `keras.losses.SparseCategoricalCrossentropy` clips and normalises: at most 16.1
-    clipped = np.clip(chances, KERAS_EPSILON, 1 - KERAS_EPSILON)
-    of_truth = clipped[np.arange(len(reference)), reference]
-    labels = np.arange(chances.shape[1])
-    brier = brier_score_loss(reference, chances, labels=labels, scale_by_half=False)
-    two_classes = len(labels) == 2  # scikit-learn would warn
-    top2 = 1 if two_classes else top_k_accuracy_score(reference, chances, k=2, labels=labels)
+    classes = chances.shape[1]
     predicted = chances.argmax(axis=1)
-    matrix = confusion.confusion_matrix(predicted, reference, classes=len(labels))
-    found = {
+    matrix = confusion.confusion_matrix(predicted, reference, classes=classes)
+    truth = np.eye(classes)[reference]
+    scores = {
         "accuracy": float(np.mean(predicted == reference)),
         **confusion.balance(matrix),
-        "loss": float(np.mean(np.log(clipped.sum(axis=1)) - np.log(of_truth))),
-        "brier": float(brier),
+        "loss": _loss(chances, reference),
+        "brier": float(((chances - truth) ** 2).sum(axis=1).mean()),
         "ece": calibration.calibration_error(probabilities, reference),
-        "top2_accuracy": float(top2),
+        "top2_accuracy": _top_accuracy(chances, reference, 2),
     }
-    if len(labels) > confusion.MANY_CLASSES:
-        top5 = top_k_accuracy_score(reference, chances, k=5, labels=labels)
-        found["top5_accuracy"] = float(top5)
-    return found
+    if classes > confusion.MANY_CLASSES:
+        scores["top5_accuracy"] = _top_accuracy(chances, reference, 5)
+    return scores
+
+
+def _loss(chances: NDArray[np.float64], reference: Labels) -> float:
+    """As `keras.losses.SparseCategoricalCrossentropy` clips and normalises: at most 16.1."""
+    clipped = np.clip(chances, KERAS_EPSILON, 1 - KERAS_EPSILON)
+    of_truth = np.take_along_axis(clipped, reference[:, None], axis=1)
+    return float(np.mean(np.log(clipped.sum(axis=1, keepdims=True)) - np.log(of_truth)))
+
+
+def _top_accuracy(chances: NDArray[np.float64], reference: Labels, k: int) -> float:
+    """The share of the rows whose class is among the k most probable."""
+    top = np.argsort(chances, axis=1, kind="stable")[:, -k:]
+    return float(np.mean((top == reference[:, None]).any(axis=1)))
 
 
 def reliability(
@@ -59,15 +65,15 @@ def reliability(
     `accuracy`, and its 95 % interval `lower` and `upper`; see `Intervals`.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == reference
+    hits = probabilities.argmax(axis=1) == reference
     bins = calibration.bins_of(confidence)
-    intervals = Intervals(right, groups)
+    intervals = Intervals(hits, groups)
     table = []
     for number in np.unique(bins):
         inside = bins == number
-        rows, hits, mean = int(inside.sum()), int(right[inside].sum()), confidence[inside].mean()
         bounds = number / calibration.ECE_BINS, (number + 1) / calibration.ECE_BINS
-        table.append((*bounds, rows, float(mean), hits / rows, *intervals.of(inside)))
+        means = confidence[inside].mean(), hits[inside].mean()
+        table.append((*bounds, int(inside.sum()), *means, *intervals.of(inside)))
     columns = ["above", "up_to", "rows", "confidence", "accuracy", "lower", "upper"]
     return pd.DataFrame(table, columns=columns)
 
@@ -87,7 +93,8 @@ class Mistakes(NamedTuple):
 
 
 def most_confident_mistakes(data: Dataset, probabilities: Probabilities, *, limit: int) -> Mistakes:
-    prediction, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    prediction = probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1)
     wrong = np.flatnonzero(prediction != data.labels)
     rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]
     return Mistakes(data.images[rows], data.labels[rows], prediction[rows], confidence[rows], rows)

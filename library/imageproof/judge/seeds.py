@@ -19,6 +19,8 @@ DETERMINED_BY_SEED = ("seed", "split_md5")
 ROWS = ("train_rows", "validation_rows", "test_rows", "holdout_rows")
 SURROUNDINGS = ("cpu", "lock_md5")
 
+Recipe = tuple[tuple[str, str], ...]  # sorted
+
 
 class Spread(NamedTuple):
     """Mean, standard deviation (n - 1), minimum, Student's 95 % interval; None where undefined."""
@@ -50,40 +52,49 @@ def groups(runs: Sequence[Any]) -> list[Group]:
     Of several runs with one seed the newest counts. Runs that lack a measure are left out, and so
     are the times of runs that shared their cores.
     """
-    by_recipe: dict[tuple[tuple[str, str], ...], dict[str, Any]] = defaultdict(dict)
+    by_recipe: dict[Recipe, dict[str, Any]] = defaultdict(dict)
     for run in runs:
-        if all(measure in run.metrics for measure in MEASURES):
-            recipe = {k: value for k, value in run.params.items() if k not in DETERMINED_BY_SEED}
-            recipe |= {key: f"{run.metrics[key]:.0f}" for key in ROWS if key in run.metrics}
-            recipe |= {key: run.tags[key] for key in SURROUNDINGS if key in run.tags}
-            by_recipe[tuple(sorted(recipe.items()))].setdefault(run.params.get("seed", ""), run)
+        if run.metrics.keys() >= {*MEASURES}:
+            by_recipe[_recipe(run)].setdefault(run.params.get("seed", ""), run)
     varying = {
         key
-        for recipe, other in permutations(map(dict, by_recipe), 2)
+        for recipe, rival in permutations(map(dict, by_recipe), 2)
         for key, value in recipe.items()
-        if recipe.get("model") == other.get("model") and value != other.get(key)
+        if recipe.get("model") == rival.get("model") and value != rival.get(key)
     }
     return [_group(dict(recipe), seeds, varying) for recipe, seeds in sorted(by_recipe.items())]
 
 
 def spread(values: Sequence[float]) -> Spread:
-    n, only = len(values), min(values, default=None)
-    if n < 2:
-        return Spread(n, mean=only, minimum=only)
-    mean, sd = float(np.mean(values)), float(np.std(values, ddof=1))
-    half = float(stdtrit(n - 1, 0.975)) * sd / np.sqrt(n)
-    return Spread(n, mean, sd, min(values), mean - half, mean + half)
+    count = len(values)
+    minimum = min(values, default=None)
+    if count < 2:
+        return Spread(count, mean=minimum, minimum=minimum)
+    mean = float(np.mean(values))
+    deviation = float(np.std(values, ddof=1))
+    half = float(stdtrit(count - 1, 0.975)) * deviation / np.sqrt(count)
+    return Spread(count, mean, deviation, minimum, mean - half, mean + half)
+
+
+def _recipe(run: Any) -> Recipe:
+    recipe = {key: value for key, value in run.params.items() if key not in DETERMINED_BY_SEED}
+    recipe |= {key: f"{run.metrics[key]:.0f}" for key in ROWS if key in run.metrics}
+    recipe |= {key: run.tags[key] for key in SURROUNDINGS if key in run.tags}
+    return tuple(sorted(recipe.items()))
 
 
 def _group(recipe: dict[str, str], seeds: Mapping[str, Any], varying: set[str]) -> Group:
-    apart = [f"{key}={value}" for key, value in recipe.items() if key in varying]
+    differences = [f"{key}={value}" for key, value in recipe.items() if key in varying]
     runs = list(seeds.values())
     timed = [run for run in runs if run.metrics.get("shared_cores", 0.0) < SHARED_CORES]
-    values = {m: [run.metrics[m] for run in (timed if m == TIME else runs)] for m in MEASURES}
+    measures = {}
+    for measure in MEASURES:
+        values = [run.metrics[measure] for run in (timed if measure == TIME else runs)]
+        measures[measure] = spread(values)
     return Group(
-        label=" ".join([recipe.get("model", "?"), *apart]),
+        label=" ".join([recipe.get("model", "?"), *differences]),
         recipe=recipe,
         seeds=sorted(seeds, key=lambda seed: (len(seed), seed)),
         commits=list(dict.fromkeys(run.tags.get("git_commit", "unknown") for run in runs)),
-        measures={measure: spread(values[measure]) for measure in MEASURES},
+        measures=measures,
     )

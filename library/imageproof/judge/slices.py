@@ -6,10 +6,11 @@ from typing import IO
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binom
+from numpy.typing import NDArray
 
 from imageproof.base.dataset import Hits, Rows
 from imageproof.base.text import cut
+from imageproof.judge.comparison import mcnemar_exact
 from imageproof.judge.groups import Intervals, sign_flips
 
 MIN_ROWS = 10  # of a slice
@@ -31,16 +32,16 @@ def find_slices(metadata: pd.DataFrame) -> tuple[Slices, list[str]]:
     slices: dict[tuple[str, str], Rows] = {}
     left_out = []
     for column in map(str, metadata):
-        found = metadata.groupby(column).indices.items()
-        values = {(column, str(value)): np.asarray(own) for value, own in found if value}
-        large = {name: own for name, own in values.items() if len(own) >= MIN_ROWS}
-        why = ""
+        groups = metadata.groupby(column).indices.items()
+        values = {(column, str(value)): np.asarray(rows) for value, rows in groups if value}
+        large = {name: rows for name, rows in values.items() if len(rows) >= MIN_ROWS}
+        reason = ""
         if not large or 2 * sum(map(len, large.values())) < sum(map(len, values.values())):
-            why = f"{len(large):,} of its {len(values):,} values have {MIN_ROWS} rows"
+            reason = f"{len(large):,} of its {len(values):,} values have {MIN_ROWS} rows"
         elif len(slices) + len(large) > MAX_SLICES:
-            why = f"there would be over {MAX_SLICES:,}"
-        if why:
-            left_out.append(f"column {_named(column)}: no slices, as {why}")
+            reason = f"there would be over {MAX_SLICES:,}"
+        if reason:
+            left_out.append(f"column {_label(column)}: no slices, as {reason}")
         else:
             slices |= large
     return slices, left_out
@@ -49,13 +50,13 @@ def find_slices(metadata: pd.DataFrame) -> tuple[Slices, list[str]]:
 def measure(slices: Slices, hits: Hits, groups: Rows | None = None) -> pd.DataFrame:
     """Per slice `column`, `value`, `rows`, `accuracy`, and its 95 % interval `lower` and `upper`
     (see `Intervals`; nan of a single group); the surest to be weak first, by `upper`."""
-    found = []
+    table = []
     intervals = Intervals(hits, groups)
-    for name, own in slices.items():
-        single = groups is not None and np.ptp(groups[own]) == 0
-        interval = (np.nan, np.nan) if single else intervals.of(own)
-        found.append((*name, len(own), hits[own].mean(), *interval))
-    return pd.DataFrame(found, columns=[*COLUMNS]).sort_values(["upper", "column", "value"])
+    for name, rows in slices.items():
+        single = groups is not None and np.ptp(groups[rows]) == 0
+        interval = (np.nan, np.nan) if single else intervals.of(rows)
+        table.append((*name, len(rows), hits[rows].mean(), *interval))
+    return pd.DataFrame(table, columns=[*COLUMNS]).sort_values(["upper", "column", "value"])
 
 
 def read_table(file: Path | IO[str]) -> pd.DataFrame:
@@ -72,23 +73,19 @@ def weakest(table: pd.DataFrame, split: str) -> tuple[list[list[str]], int]:
 
     Each is the slice, its rows, the accuracy and its interval.
     """
-    own = table[table["split"] == split]
-    texts = [
-        [
-            _named(column, value),
-            f"{rows:,}",
-            f"{accuracy:.4f}",
-            "one group only" if np.isnan(low) else f"{low:.4f} to {high:.4f}",
-        ]
-        for column, value, rows, accuracy, low, high in own[[*COLUMNS]].head(SHOWN).values.tolist()
-    ]
-    return texts, len(own)
+    slices = table[table["split"] == split]
+    texts = []
+    for column, value, rows, *shares in slices[[*COLUMNS]].head(SHOWN).values.tolist():
+        accuracy, lower, upper = (f"{share:.4f}" for share in shares)
+        interval = "one group only" if lower == "nan" else f"{lower} to {upper}"
+        texts.append([_label(column, value), f"{rows:,}", accuracy, interval])
+    return texts, len(slices)
 
 
 def slice_loss(
-    slices: Slices, before: Hits, now: Hits, limit: float, groups: Rows | None = None
+    slices: Slices, champion: Hits, challenger: Hits, limit: float, groups: Rows | None = None
 ) -> tuple[bool, str, str, dict[str, float]]:
-    """Whether a model passes in all slices against the champion (`before`), as fields of `Check`.
+    """Whether the challenger passes in all slices against the champion, as fields of `Check`.
 
     It fails if it loses more than `limit` in a slice, and McNemar's exact test, one-sided, says
     that this is no chance: p at most LEVEL / k. By Tarone (1990, doi:10.2307/2531456) k counts
@@ -96,32 +93,43 @@ def slice_loss(
     in no slice fails with a chance of at most LEVEL, however many slices there are. With groups the
     test is `sign_flips`, of slices in which enough groups differ.
     """
-    gained, lost = (
-        np.array([np.count_nonzero(only[own]) for own in slices.values()])
-        for only in (now & ~before, before & ~now)
-    )
-    losses = (lost - gained) / [len(own) for own in slices.values()]
-    p_values, differing = binom.cdf(gained, gained + lost, 0.5), gained + lost
-    if groups is not None:
-        change = now.astype(int) - before
-        flips = [
-            sign_flips(change[own], groups[own], alternative="less") for own in slices.values()
-        ]
-        tests = [(1.0, 0) if p is None else (p, n) for p, n in flips]
-        p_values, differing = np.array(tests).T
-    least = 0.5**differing
-    tested = next(k for k in range(1, len(losses) + 1) if (least <= LEVEL / k).sum() <= k)
+    change = challenger.astype(int) - champion
+    losses = np.array([-change[rows].mean() for rows in slices.values()])
+    p_values, tested = _tests(change, slices, groups)
     refused = (losses > limit + 1e-9) & (p_values <= LEVEL / tested)
     worst = int(np.lexsort((losses, refused))[-1])
-    name, own = [*slices.items()][worst]
-    shares = f"{now[own].mean():.4f} against {before[own].mean():.4f} on {len(own):,} rows"
-    found = f"{_named(*name)}: {shares}; worse with p = {p_values[worst]:.3g}"
+    name, rows = [*slices.items()][worst]
+    accuracy = challenger[rows].mean()
+    shares = f"{accuracy:.4f} against {champion[rows].mean():.4f} on {len(rows):,} rows"
+    finding = f"{_label(*name)}: {shares}; worse with p = {p_values[worst]:.3g}"
     level = f"{LEVEL / tested:.3g} ({LEVEL:g} for {tested} of {len(slices):,} slices)"
     allowed = f"a loss of at most {limit:g} in each slice, or p above {level}"
-    figures = {"worst_slice_change": -losses[worst], "worst_slice_p_value": p_values[worst]}
-    return not refused.any(), found, allowed, {k: float(v) for k, v in figures.items()}
+    figures = {
+        "worst_slice_change": float(-losses[worst]),
+        "worst_slice_p_value": float(p_values[worst]),
+    }
+    return not refused.any(), finding, allowed, figures
 
 
-def _named(*texts: object) -> str:
-    """Texts of a person's on one line, and not long."""
+def _tests(
+    change: NDArray[np.int64], slices: Slices, groups: Rows | None
+) -> tuple[NDArray[np.float64], int]:
+    """One-sided p-values of the slices, and how many of them a correction must count."""
+    tests: list[tuple[float, int]] = []
+    for rows in slices.values():
+        if groups is None:
+            gained = int(np.sum(change[rows] > 0))
+            lost = int(np.sum(change[rows] < 0))
+            tests.append((mcnemar_exact(gained, lost, alternative="less"), gained + lost))
+        else:
+            p_value, differing = sign_flips(change[rows], groups[rows], alternative="less")
+            tests.append((1.0, 0) if p_value is None else (p_value, differing))
+    smallest = [0.5**differing for _, differing in tests]  # that a p-value could be
+    counts = range(1, len(tests) + 1)
+    tested = next(k for k in counts if sum(p <= LEVEL / k for p in smallest) <= k)
+    return np.array([p_value for p_value, _ in tests]), tested
+
+
+def _label(*texts: object) -> str:
+    """A slice by texts that a person wrote: on one line, and not long."""
     return ": ".join(cut(text, 60) for text in texts)

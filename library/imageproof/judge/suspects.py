@@ -49,11 +49,13 @@ def out_of_fold(
     Both are given to `ask` as files in `folder`, so that no fold need fit into memory.
     """
     for number in range(fold.max() + 1):
-        own, parts = np.flatnonzero(fold == number), []
-        for name, rows in (("others", np.flatnonzero(fold != number)), ("own", own)):
-            save_split(folder / f"{name}.npz", Split(data, rows), picks=rows)
-            parts.append(load_split(folder / f"{name}.npz").data)
-        yield own, ask(*parts)
+        parts: list[Dataset] = []
+        for inside in (fold != number, fold == number):
+            rows = np.flatnonzero(inside)
+            path = folder / f"{len(parts)}.npz"
+            save_split(path, Split(data, rows), picks=rows)
+            parts.append(load_split(path).data)
+        yield rows, ask(*parts)
 
 
 def suspects(labels: Labels, probabilities: Probabilities) -> tuple[pd.DataFrame, int]:
@@ -70,6 +72,9 @@ def suspects(labels: Labels, probabilities: Probabilities) -> tuple[pd.DataFrame
         filter_by="predicted_neq_given",
         return_indices_ranked_by="self_confidence",
     )
-    suggested, quality = probabilities[rows].argmax(axis=1), probabilities[rows, labels[rows]]
-    table = pd.DataFrame({"row": rows, "suggested": suggested, "quality": quality})
-    return table, int(num_label_issues(labels, probabilities))
+    table = {
+        "row": rows,
+        "suggested": probabilities[rows].argmax(axis=1),
+        "quality": probabilities[rows, labels[rows]],
+    }
+    return pd.DataFrame(table), int(num_label_issues(labels, probabilities))

@@ -62,8 +62,8 @@ def request_times(
     `predict` must compute in the thread that calls it. `images` uint8 (n, height, width), n at
     least 1, are repeated where they do not suffice.
     """
-    needed = images[: requests * size]  # `resize` would copy them all
-    batches = np.resize(needed, (requests, size, *images.shape[1:]))
+    first = images[: requests * size]  # `resize` would copy them all
+    batches = np.resize(first, (requests, size, *images.shape[1:]))
     for batch in batches[:WARM_UP_CALLS]:
         predict(batch)
     start = thread_time()

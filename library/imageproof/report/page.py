@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from imageproof.artifacts import run_page
-from imageproof.judge.behaviour import accuracies, words
 from imageproof.judge.caret import Figures, Statistics, as_tables, label_of
 from imageproof.judge.confusion import MANY_CLASSES
+from imageproof.judge.disturbances import accuracies, in_words
 from imageproof.judge.figures import column
 from imageproof.judge.slices import weakest
 from imageproof.outputs import RunRecord
@@ -67,13 +67,20 @@ def render(content: ReportContent) -> str:
         heading: {model: cells[key] for model, cells in content.table.items()}
         for key, heading in column("in_short", by="table").items()
     }
-    of_models = overall, by_class, most_confused, as_tables, accuracies, weakest
-    functions = *of_models, words, run_page
-    named = {each.__name__: each for each in functions}
-    meanings = defaultdict(str, column("meaning", by="table"))
-    shown: dict[str, Any] = {"content": content, "in_short": in_short, "meanings": meanings}
-    many = len(content.models[0].splits[0].statistics.by_class) > MANY_CLASSES
-    return template.render(**shown, **named, many=many)
+    return template.render(
+        content=content,
+        in_short=in_short,
+        meanings=defaultdict(str, column("meaning", by="table")),
+        many=len(content.models[0].splits[0].statistics.by_class) > MANY_CLASSES,
+        accuracies=accuracies,
+        as_tables=as_tables,
+        by_class=by_class,
+        in_words=in_words,
+        most_confused=most_confused,
+        overall=overall,
+        run_page=run_page,
+        weakest=weakest,
+    )
 
 
 def overall(models: Sequence[ModelResult], split: int) -> Table:
@@ -81,43 +88,52 @@ def overall(models: Sequence[ModelResult], split: int) -> Table:
 
 
 def _overall(model: ModelResult, part: SplitResult) -> dict[str, str | Cell]:
-    headings = column("report")
-    scores = {f"test_{name}": f"{score:.4f}" for name, score in part.scores.items()}
     texts = _texts(part.statistics.overall, part.statistics, None)
-    texts |= {headings[key]: score for key, score in scores.items() if key in headings}
+    headings = column("report")
+    for name, score in part.scores.items():
+        if heading := headings.get(f"test_{name}"):
+            texts[heading] = f"{score:.4f}"
     sets = model.confidence[part.name]
     # a threshold of 0 makes every answer unsure, see `confidence.threshold`
-    few = "" if model.confidence["threshold"] else "too few validation rows"
+    reason = "" if model.confidence["threshold"] else "too few validation rows"
     return texts | {
         f"Coverage, {model.confidence['asked']:g} asked": f"{sets['coverage']:.4f}",
         "Coverage 95% CI lower": f"{sets['lower']:.4f}",
         "Coverage 95% CI upper": f"{sets['upper']:.4f}",
         "Classes in an answer set": f"{sets['mean_size']:.4f}",
-        "Unsure": (f"{sets['unsure']:.4f}", few),
+        "Unsure": (f"{sets['unsure']:.4f}", reason),
     }
 
 
 def by_class(statistics: Statistics) -> Table:
     """A column per class; a row per class if they are many."""
-    table = {name: _texts(of, statistics, name) for name, of in statistics.by_class.items()}
+    table = {
+        name: _texts(figures, statistics, name) for name, figures in statistics.by_class.items()
+    }
     if len(table) <= MANY_CLASSES:
         return table
-    figures = next(iter(table.values()))
-    return {label: {name: of[label] for name, of in table.items()} for label in figures}
+    labels = next(iter(table.values()))
+    return {label: {name: texts[label] for name, texts in table.items()} for label in labels}
 
 
 def most_confused(part: SplitResult) -> Table:
     """The first pairs of classes; empty without errors."""
     first = part.confused.head(MOST_CONFUSED)
+    if first.empty:
+        return {}
     pairs = first["reference"] + " → " + first["prediction"]
-    cells = {"rows": first["rows"].map("{:,}".format), "share": first["share"].map("{:.4f}".format)}
-    return {} if first.empty else {k: dict(zip(pairs, of, strict=True)) for k, of in cells.items()}
+    formats = {"rows": "{:,}", "share": "{:.4f}"}
+    return {
+        key: dict(zip(pairs, first[key].map(text.format), strict=True))
+        for key, text in formats.items()
+    }
 
 
 def _texts(figures: Figures, statistics: Statistics, name: str | None) -> dict[str, str | Cell]:
     """The figures of a class, or the overall ones; the reason beside each that does not exist."""
-    missing = (each for each in statistics.undefined if each["class"] == name)
-    reasons = {each["figure"]: each["reason"] for each in missing}
+    reasons = {
+        note["figure"]: note["reason"] for note in statistics.undefined if note["class"] == name
+    }
     texts: dict[str, str | Cell] = {}
     for figure, value in figures.items():
         write = p_value if figure.endswith("p_value") else "{:.4f}".format

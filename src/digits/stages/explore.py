@@ -16,15 +16,15 @@ def main() -> None:
     distribution = exploration.class_distribution(data.labels, names=names)
     with replacing(WORKSPACE.explore / "classes.csv") as temporary:
         distribution.to_csv(temporary, index=False, float_format="%.4f")
-    figure = plots.class_distribution(distribution, title=f"{len(data):,} training images by class")
-    save(figure, WORKSPACE.explore / "class_distribution.png")
+    title = f"{len(data):,} training images by class"
+    pictures = {"class_distribution": plots.class_distribution(distribution, title=title)}
     for statistic, pixels in exploration.pixel_statistics(data, classes=len(names)).items():
         title = f"Pixel-wise {statistic.replace('_', ' ')} of each class"
-        figure = plots.class_images(pixels, names=names, title=title)
-        save(figure, WORKSPACE.explore / f"{statistic}.png")
+        pictures[statistic] = plots.class_images(pixels, names=names, title=title)
     images = exploration.samples(data, classes=len(names), per_class=10, seed=params.seed)
-    figure = plots.samples(images, names=names, title="Samples of each class")
-    save(figure, WORKSPACE.explore / "samples.png")
+    pictures["samples"] = plots.samples(images, names=names, title="Samples of each class")
+    for name, figure in pictures.items():
+        save(figure, WORKSPACE.explore / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 from support import finding
 
 from imageproof.base.errors import DataError
-from imageproof.judge.confusion_csv import LAYOUT, read_matrix, write_cells, write_matrix
+from imageproof.judge.confusion import LAYOUT, read_matrix, write_cells, write_matrix
 
 COUNTS = [[5, 1, 0], [2, 6, 1], [0, 0, 7]]
 NO_COUNTS = "m.csv: every count is 0, or one is below 0 or over 1,000,000,000,000"

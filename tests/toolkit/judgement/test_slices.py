@@ -52,7 +52,8 @@ def test_the_table_survives_its_file_and_begins_with_the_surest_to_be_weak() -> 
     hits = np.arange(100) >= 60  # 0 of 10, and 40 of 90
     table = measure(found, hits)
     interval = binomtest(40, 90).proportion_ci(method="exact")
-    assert table.iloc[1].tolist() == [hostile, hostile, 90, 40 / 90, interval.low, interval.high]
+    assert table.iloc[1].tolist()[:4] == [hostile, hostile, 90, 40 / 90]
+    assert table.iloc[1].tolist()[4:] == pytest.approx(interval)
     both = pd.concat({"test": table, "holdout": table[:1]}, names=["split"]).droplevel(1)
     again = read_table(StringIO(both.to_csv()))
     assert again["value"].tolist() == ["NA", hostile, "NA"]

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
@@ -11,16 +12,8 @@ from matplotlib.transforms import Bbox
 
 from imageproof.report.plots import theme
 
-HEIGHTS = (
-    8,
-    -34,
-    44,
-    -70,
-    80,
-    -106,
-    116,
-    -142,
-)  # points from a model to its label, the nearest first
+# points from a model to its label, the nearest first
+HEIGHTS = (8, -34, 44, -70, 80, -106, 116, -142)
 
 
 class Shares(ScalarFormatter):
@@ -43,36 +36,24 @@ def pareto(
     compared, which the picture then says.
     """
     figure, axes = theme.new_axes(6.6, 4.4, title)
-    on_front = sorted(front, key=seconds.__getitem__)
-    heights = [accuracy[model][0] for model in on_front]
-    axes.step([seconds[model] for model in on_front], heights, "o-", color=theme.BLUE, where="post")
-    fastest, slowest = min(seconds.values()), max(seconds.values())
+    points = {model: (time, accuracy[model][0]) for model, time in seconds.items()}
+    steps = np.reshape(sorted(points[model] for model in front), (-1, 2))
+    axes.step(*steps.T, "o-", color=theme.BLUE, where="post")
+    middle = (min(seconds.values()) * max(seconds.values())) ** 0.5
     labels = []
-    for model, time in seconds.items():
-        share, low, high = accuracy[model]
-        away, colour = [[share - low], [high - share]], theme.BLUE if model in front else theme.GREY
-        axes.errorbar(time, share, yerr=away, fmt="o", color=colour, markersize=9, capsize=4)
-        duration = f"{time:.0f} s" if time >= 10 else f"{time:.2g} s"
-        right = time > (fastest * slowest) ** 0.5
-        label = axes.annotate(
-            f"{model}\n{share:.4f}, {duration}",
-            (time, share),
-            xytext=(-10 if right else 10, 8),
-            textcoords="offset points",
-            ha="right" if right else "left",
-            fontsize=11,
-            parse_math=False,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},  # over the front's line
+    for model, (time, share) in points.items():
+        _, lower, upper = accuracy[model]
+        axes.errorbar(
+            time,
+            share,
+            yerr=[[share - lower], [upper - share]],
+            fmt="o",
+            color=theme.BLUE if model in front else theme.GREY,
+            markersize=9,
+            capsize=4,
         )
-        labels.append(label)
-    heading = "training time in seconds"
-    if fastest > 0 and slowest / fastest >= 8:
-        heading += " (logarithmic)"
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter("{x:,g}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(heading, fontsize=12)
+        labels.append(_label(axes, model, points[model], left=time > middle))
+    _time_axis(axes, seconds)
     axes.yaxis.set_major_formatter(Shares(useOffset=False))
     axes.set_ylabel("accuracy, with 95 % interval", fontsize=12)
     axes.margins(x=0.18, y=0.15)
@@ -83,16 +64,43 @@ def pareto(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # as in `theme.save`
         figure.draw_without_rendering()  # the layout places the axes
-        _part(axes, labels, [(time, accuracy[model][0]) for model, time in seconds.items()])
+        _part(axes, labels, [*points.values()])
     return figure
+
+
+def _label(axes: Axes, model: str, point: tuple[float, float], *, left: bool) -> Annotation:
+    time, share = point
+    duration = f"{time:.0f} s" if time >= 10 else f"{time:.2g} s"
+    return axes.annotate(
+        f"{model}\n{share:.4f}, {duration}",
+        point,
+        xytext=(-10 if left else 10, 8),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        fontsize=11,
+        parse_math=False,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},  # over the front's line
+    )
+
+
+def _time_axis(axes: Axes, seconds: Mapping[str, float]) -> None:
+    heading = "training time in seconds"
+    fastest = min(seconds.values())
+    if fastest > 0 and max(seconds.values()) / fastest >= 8:
+        heading += " (logarithmic)"
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:,g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(heading, fontsize=12)
 
 
 def _part(axes: Axes, labels: Sequence[Annotation], points: Sequence[tuple[float, float]]) -> None:
     """Move labels up or down until none lies on a point or on another label."""
-    taken = [Bbox.from_extents(*(xy - 6), *(xy + 6)) for xy in axes.transData.transform(points)]
+    boxes = [Bbox.from_extents(*(xy - 6), *(xy + 6)) for xy in axes.transData.transform(points)]
     for label in labels:
         for height in HEIGHTS:
             label.xyann = label.xyann[0], height
-            if not any(map(label.get_window_extent().overlaps, taken)):
+            if not any(map(label.get_window_extent().overlaps, boxes)):
                 break
-        taken.append(label.get_window_extent())
+        boxes.append(label.get_window_extent())

@@ -1,7 +1,7 @@
 """Confusion matrices as pictures: cells, and ribbons from reference to prediction."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,6 +17,7 @@ from imageproof.report.plots import theme
 
 CORRECT = LinearSegmentedColormap.from_list("correct", ["#F2F7FA", theme.BLUE])
 WRONG = LinearSegmentedColormap.from_list("wrong", ["#FDEEE5", theme.VERMILION])
+LUMINANCE = [0.299, 0.587, 0.114]
 
 Floats = NDArray[np.float64]
 
@@ -30,7 +31,8 @@ def confusion_matrix(
     per cent of the largest error, so that a few errors among thousands of hits are seen.
     """
     matrix, names = _arranged(matrix, names, order)
-    classes, many = len(names), len(names) > MANY_CLASSES
+    classes = len(names)
+    many = classes > MANY_CLASSES
     share = matrix / np.maximum(matrix.sum(axis=0), 1)
     correct = np.eye(classes, dtype=bool)
     errors = np.where(correct, 0, share)
@@ -44,30 +46,43 @@ def confusion_matrix(
     colours = np.where(correct[..., None], CORRECT(share), WRONG(strength))  # RGBA
     colours[~correct & (matrix == 0)] = 1
     axes.imshow(colours)
+    if not many:
+        _write_counts(axes, matrix, colours)
+    _name_cells(axes, names, cell)
+    axes.grid(which="minor", color="#D9D9D9", linewidth=0.8)
+    axes.tick_params(which="both", length=0, labelsize=9 if many else 13)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _write_counts(axes: Axes, matrix: Matrix, colours: Floats) -> None:
     totals = matrix.sum(axis=0)
-    centred: Any = {"ha": "center", "va": "center", "fontsize": 12 if classes <= 15 else 9}
-    for (row, column), count in np.ndenumerate(matrix[:0] if many else matrix):
-        dark = colours[row, column, :3] @ [0.299, 0.587, 0.114] < 0.6
+    for (row, column), count in np.ndenumerate(matrix):
+        dark = colours[row, column, :3] @ LUMINANCE < 0.6
         axes.text(
             column,
             row,
             f"{count:,}\n{theme.percent(int(count), int(totals[column]))}",
             color="white" if dark else theme.INK if count else "#B0B0B0",
             fontweight="bold" if count and row != column else "normal",
-            **centred,
+            ha="center",
+            va="center",
+            fontsize=12 if len(matrix) <= 15 else 9,
         )
+
+
+def _name_cells(axes: Axes, names: list[str], cell: float) -> None:
+    """Name the classes along both axes of cells of so many inches, and part the cells."""
+    classes = len(names)
+    edges = np.arange(0 if classes > MANY_CLASSES else classes + 1) - 0.5
     for axis, label in ((axes.xaxis, "Reference"), (axes.yaxis, "Prediction")):
         theme.class_ticks(axis, names, cell)
-        axis.set_ticks([] if many else np.arange(classes + 1) - 0.5, minor=True)
+        axis.set_ticks(edges, minor=True)
         axis.set_label_text(label, fontsize=13)
     if max(map(len, names)) > 9 * cell:
         axes.tick_params(axis="x", labelrotation=45)
         for tick in axes.get_xticklabels():
             tick.set(ha="right", rotation_mode="anchor")
-    axes.grid(which="minor", color="#D9D9D9", linewidth=0.8)
-    axes.tick_params(which="both", length=0, labelsize=9 if many else 13)
-    axes.spines[:].set_visible(False)
-    return figure
 
 
 def alluvial(matrix: Matrix, *, names: list[str], title: str, order: Sequence[int]) -> Figure:
@@ -78,31 +93,27 @@ def alluvial(matrix: Matrix, *, names: list[str], title: str, order: Sequence[in
     and so are all but the MANY classes with the most errors.
     """
     matrix, names = _arranged(matrix, names, order)
-    of_class = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * matrix.diagonal()
-    drawn = np.sort(np.argsort(-of_class, kind="stable")[: theme.MANY])
-    title = theme.of_many(title, len(names), "errors among the most confused")
-    matrix, names = _arranged(matrix, names, drawn.tolist())
-    correct = int(np.trace(matrix))
-    wrong = int(matrix.sum()) - correct
-    factor = min(max(round(correct / (2 * wrong)), 1), 50) if wrong else 1
+    title = theme.title_with_limit(title, len(names), "errors among the most confused")
+    errors = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * matrix.diagonal()
+    first = np.argsort(-errors, kind="stable")[: theme.MANY]
+    matrix, names = _arranged(matrix, names, np.sort(first).tolist())
+    hits = int(np.trace(matrix))
+    mistakes = int(matrix.sum()) - hits
+    factor = min(max(round(hits / (2 * mistakes)), 1), 50) if mistakes else 1
     widths = matrix / np.where(np.eye(len(matrix), dtype=bool), factor, 1)
     gap = widths.sum() / (2 * len(names))
-    from_reference, from_prediction = _ribbon_tops(widths.T, gap), _ribbon_tops(widths, gap)
-    figure = theme.new_figure(6.4 + 0.16 * max(map(len, names)), 0.45 * len(names) + 1.7, title)
+    width = 6.4 + 0.16 * max(map(len, names))
+    figure = theme.new_figure(width, 0.45 * len(names) + 1.7, title)
     axes = figure.add_subplot()
-    correct_first = sorted(np.argwhere(matrix).tolist(), key=lambda cell: cell[0] != cell[1])
-    for prediction, reference in correct_first:
-        left, right = from_reference[reference, prediction], from_prediction[prediction, reference]
-        colour = theme.PALE_GREY if prediction == reference else theme.RED
-        axes.add_patch(_ribbon(left, right, widths[prediction, reference], colour))
+    _draw_ribbons(axes, widths, gap)
     axes.set(xlim=(0, 1), ylim=(1.5 * widths.sum(), -gap / 4))
     axes.set_xticks([0, 1], ["Reference", "Prediction"])
     axes.xaxis.tick_top()
     axes.set_yticks([])
     axes.tick_params(length=0, labelsize=12)
     axes.spines[:].set_visible(False)
-    _name_boxes(axes, "left", from_reference, widths.T, matrix.T, names)
-    _name_boxes(axes, "right", from_prediction, widths, matrix, names)
+    _name_boxes(axes, "left", widths.T, gap, matrix.T, names)
+    _name_boxes(axes, "right", widths, gap, matrix, names)
     narrowed = f", drawn {factor} times narrower than errors" if factor > 1 else ""
     axes.set_title(f"grey: correct{narrowed} · red: errors", fontsize=10, pad=10)
     return figure
@@ -123,38 +134,45 @@ def _ribbon_tops(widths: Floats, gap: float) -> Floats:
     within[correct] = 0
     sizes = widths.sum(axis=1)
     steps = np.where(sizes > 0, sizes + gap, 0)
-    return np.asarray((steps.cumsum() - steps)[:, None] + within, dtype=np.float64)
+    return np.asarray((steps.cumsum() - steps)[:, None] + within)
 
 
-def _ribbon(left: float, right: float, width: float, colour: str) -> PathPatch:
-    """A band from `left` at x = 0 to `right` at x = 1, level at both ends."""
-    upper = [(0, left), (0.5, left), (0.5, right), (1, right)]
-    lower = [(x, y + width) for x, y in reversed(upper)]
+def _draw_ribbons(axes: Axes, widths: Floats, gap: float) -> None:
+    """Bands from x = 0 to x = 1, level at both ends; the correct predictions are below."""
+    left = _ribbon_tops(widths.T, gap).T
+    right = _ribbon_tops(widths, gap)
     curve = [Outline.CURVE4] * 3
     codes = [Outline.MOVETO, *curve, Outline.LINETO, *curve, Outline.CLOSEPOLY]
-    outline = Outline([*upper, *lower, (0, left)], codes)
-    return PathPatch(outline, facecolor=colour, linewidth=0, alpha=0.7)
+    for row, column in sorted(np.argwhere(widths).tolist(), key=lambda cell: cell[0] != cell[1]):
+        begin = left[row, column]
+        end = right[row, column]
+        upper = [(0, begin), (0.5, begin), (0.5, end), (1, end)]
+        lower = [(x, y + widths[row, column]) for x, y in reversed(upper)]
+        outline = Outline([*upper, *lower, (0, begin)], codes)
+        colour = theme.PALE_GREY if row == column else theme.RED
+        axes.add_patch(PathPatch(outline, facecolor=colour, linewidth=0, alpha=0.7))
 
 
 def _name_boxes(
     axes: Axes,
     side: Literal["left", "right"],
-    tops: Floats,
     widths: Floats,
+    gap: float,
     counts: Matrix,
     names: list[str],
 ) -> None:
     """Draw and name the boxes of one side, which are the rows of the matrices."""
     totals = counts.sum(axis=1)
+    present = totals > 0
+    begin = _ribbon_tops(widths, gap).min(axis=1)[present]
+    end = begin + widths.sum(axis=1)[present]
     labels = [
         f"{name}: {total - correct:,} of {total:,} wrong"
         for name, total, correct in zip(names, totals, counts.diagonal(), strict=True)
+        if total
     ]
-    present = totals > 0
-    begin = tops.min(axis=1)[present]
-    end = begin + widths.sum(axis=1)[present]
     axis = axes.secondary_yaxis(side)
-    axis.set_yticks((begin + end) / 2, np.array(labels)[present], parse_math=False, fontsize=10)
+    axis.set_yticks((begin + end) / 2, labels, parse_math=False, fontsize=10)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     x = np.full(len(begin), 0 if side == "left" else 1)

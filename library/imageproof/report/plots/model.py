@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -23,21 +24,33 @@ def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:
     figure = theme.new_figure(5.5 * len(tables), 6.6, title)
     panels = figure.subplots(2, len(tables), squeeze=False, sharex=True, height_ratios=[3, 1])
     for (heading, table), (upper, lower) in zip(tables.items(), panels.T, strict=True):
-        away = abs(table["accuracy"] - table[["lower", "upper"]].T).to_numpy()
+        distances = abs(table["accuracy"] - table[["lower", "upper"]].T).to_numpy()
         upper.plot([0, 1], [0, 1], "--", color=theme.GREY)
-        points = table["confidence"], table["accuracy"], away
-        upper.errorbar(*points, fmt="o", color=theme.BLUE, clip_on=False)
+        upper.errorbar(
+            table["confidence"],
+            table["accuracy"],
+            distances,
+            fmt="o",
+            color=theme.BLUE,
+            clip_on=False,
+        )
         upper.set(xlim=(0, 1.02), ylim=(0, 1.02))
         upper.set_ylabel("accuracy, with 95 % interval", fontsize=12)
         theme.set_title(upper, heading)
-        boxes = table["above"], table["rows"], table["up_to"] - table["above"]
-        bars = lower.bar(*boxes, align="edge", color=theme.PALE_GREY, ec="white")
+        bars = lower.bar(
+            table["above"],
+            table["rows"],
+            table["up_to"] - table["above"],
+            align="edge",
+            color=theme.PALE_GREY,
+            ec="white",
+        )
         lower.bar_label(bars, fmt="{:,.0f}", rotation=90, padding=3, fontsize=9)
         lower.set(yscale="log", ylim=(0.5, 300 * table["rows"].max()), yticks=[])
         lower.set_xlabel("confidence: the highest probability", fontsize=12)
         lower.set_ylabel("rows (log)", fontsize=12)
-        for axes in (upper, lower):
-            theme.quiet_axes(axes)
+        theme.quiet_axes(upper)
+        theme.quiet_axes(lower)
     return figure
 
 
@@ -52,26 +65,45 @@ def learning_curves(
     `histories` has `loss accuracy val_loss val_accuracy` per model and epoch, counted from 0. The
     epochs `kept` of models that have no longer the weights of the last one get a ring.
     """
-    kept = kept or {}
     figure = theme.new_figure(11, 4.6, title)
     panels = figure.subplots(1, 2)
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
         for (model, history), colour in zip(histories.items(), cycle(SERIES), strict=False):
-            marker = "o" if len(history) <= 40 else None
-            common: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4}
-            training = [epoch[measure] for epoch in history]
-            validation = [epoch[f"val_{measure}"] for epoch in history]
-            axes.plot(training, "--", markerfacecolor="white", label=f"{model}, training", **common)
-            label = f"{model}, validation"
-            if (epoch := kept.get(model)) is not None:
-                label += f" (epoch {epoch} is kept)"
-                ring: dict[str, Any] = {"markersize": 13, "markerfacecolor": "none"}
-                axes.plot(epoch, validation[epoch], "o", color=colour, **ring)
-            axes.plot(validation, "-", linewidth=1.9, label=label, **common)
+            epoch = (kept or {}).get(model)
+            _draw_curves(axes, model, history, measure, colour, epoch)
         theme.quiet_axes(axes)
         axes.set_xlabel("epoch", fontsize=12)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         theme.set_title(axes, measure)
-    series, columns = panels[0].get_legend_handles_labels(), min(2 * len(histories), 4)
-    figure.legend(*series, loc="outside lower center", ncols=columns, frameon=False, fontsize=11)
+    figure.legend(
+        *panels[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=min(2 * len(histories), 4),
+        frameon=False,
+        fontsize=11,
+    )
     return figure
+
+
+def _draw_curves(
+    axes: Axes,
+    model: str,
+    history: Sequence[Mapping[str, float]],
+    measure: str,
+    colour: str,
+    kept: int | None,
+) -> None:
+    style: dict[str, Any] = {
+        "color": colour,
+        "marker": "o" if len(history) <= 40 else None,
+        "markersize": 4,
+    }
+    training = [epoch[measure] for epoch in history]
+    validation = [epoch[f"val_{measure}"] for epoch in history]
+    axes.plot(training, "--", markerfacecolor="white", label=f"{model}, training", **style)
+    label = f"{model}, validation"
+    if kept is not None:
+        label += f" (epoch {kept} is kept)"
+        ring = style | {"marker": "o", "markersize": 13, "markerfacecolor": "none"}
+        axes.plot(kept, validation[kept], **ring)
+    axes.plot(validation, "-", linewidth=1.9, label=label, **style)

@@ -16,17 +16,19 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
 
     `distribution` is as `exploration.class_distribution` returns it.
     """
-    classes, total = len(distribution), int(distribution["count"].sum())
-    high = min(0.36, 12 / classes)  # inches
-    figure, axes = theme.new_axes(9, 1.8 + high * classes, title)
-    bars = axes.barh(range(classes), distribution["count"], color=theme.BLUE, height=0.72)
+    names = distribution["name"].tolist()
     counts = distribution["count"].tolist()
-    texts = [f"{count:,}  ({theme.percent(count, total)})" for count in counts]
-    legible = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    classes = len(names)
+    total = sum(counts)
+    height = min(0.36, 12 / classes)  # inches
+    figure, axes = theme.new_axes(9, 1.8 + height * classes, title)
+    bars = axes.barh(range(classes), counts, color=theme.BLUE, height=0.72)
     if classes <= theme.MANY:
+        texts = [f"{count:,}  ({theme.percent(count, total)})" for count in counts]
+        legible = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         axes.bar_label(bars, texts, padding=6, fontsize=11, bbox=legible)
     axes.axvline(total / classes, color=theme.GREY, ls="--", lw=1.2, label="equal shares")
-    theme.class_ticks(axes.yaxis, distribution["name"].tolist(), high)
+    theme.class_ticks(axes.yaxis, names, height)
     axes.invert_yaxis()
     axes.margins(x=0.22, y=0.02)
     axes.set_xlabel("images", fontsize=12)
@@ -42,47 +44,47 @@ def class_images(images: ClassImages, *, names: list[str], title: str) -> Figure
     `images` are float64 (classes, height, width) or (classes, height, width, 3); a panel that is
     NaN says `no image`.
     """
-    title = theme.of_many(title, len(names))
-    images, names = images[: theme.MANY], names[: theme.MANY]
+    title = theme.title_with_limit(title, len(names))
+    images = images[: theme.MANY]
     columns = min(5, len(names))
-    rows = ceil(len(names) / columns)
+    rows = ceil(len(images) / columns)
     height, width, *channels = images.shape[1:]
-    size = 1.75 * columns + 1.2, (1.75 * height / width + 0.35) * rows + 0.5
-    figure = theme.new_figure(*size, title)
+    panel_height = 1.75 * height / width + 0.35
+    figure = theme.new_figure(1.75 * columns + 1.2, panel_height * rows + 0.5, title)
     grid = theme.blank_grid(figure, rows, columns)
-    highest = max(float(np.nanmax(images, initial=1)), 1)
+    brightest = max(float(np.nanmax(images, initial=1)), 1)
     for axes, image, name in zip(grid.flat, images, names, strict=False):
-        shown = np.nan_to_num(image, nan=highest) / highest if channels else image
-        axes.imshow(shown, cmap="cividis", vmin=0, vmax=highest)
+        pixels = np.nan_to_num(image, nan=brightest) / brightest if channels else image
+        axes.imshow(pixels, cmap="cividis", vmin=0, vmax=brightest)
         axes.set_title(name, fontsize=12, parse_math=False)
         if np.isnan(image).all():
             axes.text(0.5, 0.5, "no image", transform=axes.transAxes, ha="center", va="center")
     if channels:
-        figure.supxlabel(f"full brightness is {highest:.0f} of 255", fontsize=11)
+        figure.supxlabel(f"full brightness is {brightest:.0f} of 255", fontsize=11)
     else:
         bar = figure.colorbar(grid[0, 0].images[0], ax=grid, aspect=16 * rows, pad=0.02)
         bar.set_label("grey value", fontsize=11)
     return figure
 
 
-def samples(drawn: list[Images], *, names: list[str], title: str) -> Figure:
+def samples(classes: list[Images], *, names: list[str], title: str) -> Figure:
     """One row of images per class: each uint8 (k, height, width) or (k, height, width, 3).
 
     They are as `exploration.samples` draws them.
     """
-    title = theme.of_many(title, len(names))
-    drawn, names = drawn[: theme.MANY], names[: theme.MANY]
-    columns = max(1, *map(len, drawn))
-    height, width, *channels = drawn[0].shape[1:]
+    title = theme.title_with_limit(title, len(names))
+    names = names[: theme.MANY]
+    columns = max(1, *map(len, classes))
+    height, width, *channels = classes[0].shape[1:]
+    shape = len(names), height + 1, columns, width + 1, *channels
+    page = np.full(shape, 255 if channels else 0, dtype=np.uint8)
+    for row, images in zip(page, classes, strict=False):  # one pixel apart, white where none is
+        row[:height, : len(images), :width] = images.swapaxes(0, 1)
     side = min(1.0, 9 / columns)
-    beside = 0.6 + 0.12 * max(map(len, names))
-    size = side * columns + beside, side * height / width * len(names) + 0.8
+    margin = 0.6 + 0.12 * max(map(len, names))
+    size = side * columns + margin, side * height / width * len(names) + 0.8
     figure, axes = theme.new_axes(*size, title)
-    white = 255 if channels else 0
-    page = np.full((len(drawn), height + 1, columns, width + 1, *channels), white, dtype=np.uint8)
-    for row, images in enumerate(drawn):  # one pixel apart, white where there is none
-        page[row, :height, : len(images), :width] = images.swapaxes(0, 1)
-    page = page.reshape(len(drawn) * (height + 1), columns * (width + 1), *channels)
+    page = page.reshape(len(names) * (height + 1), columns * (width + 1), *channels)
     axes.imshow(page, cmap="gray_r", vmin=0, vmax=255)
     axes.set_xticks([])
     axes.spines[:].set_visible(False)

@@ -42,7 +42,7 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
     return figure
 
 
-def of_many(title: str, classes: int, which: str = "the first") -> str:
+def title_with_limit(title: str, classes: int, which: str = "the first") -> str:
     """The title, which says so where only MANY of the classes are shown."""
     return title if classes <= MANY else f"{title}\n{which} {MANY} of {classes:,} classes"
 
@@ -90,7 +90,7 @@ def quiet_axes(axes: Axes, *, grid: str = "both") -> None:
     axes.tick_params(labelsize=11, color=GREY)
 
 
-def beside(name: str) -> str:
+def caption(name: str) -> str:
     """The name of an image; on a line of its own, and cut, where it is the path of a file."""
     if len(name) <= 10:
         return f", {name}"
