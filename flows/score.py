@@ -16,7 +16,7 @@ from imageproof.mlflow import store
 from imageproof.prefect.commands import run_command
 from imageproof.prefect.lifecycle import VERSION, in_project, show_drift
 from imageproof.prefect.stages import task_runner
-from imageproof.registry.trace import find_origin
+from imageproof.registry.version import find_origin
 from imageproof.system.storage import is_folder
 
 

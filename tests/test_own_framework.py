@@ -22,8 +22,8 @@ from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.base.files import read_json
 from imageproof.keras.cost import TrainingCost
 from imageproof.keras.temperature import write_calibrated
-from imageproof.registry.promotion import promote_training
-from imageproof.registry.served import served
+from imageproof.registry.promotion import Candidate, promote_training
+from imageproof.registry.version import load_version
 from imageproof.serve.model import load
 from imageproof.serve.package import write_package
 
@@ -96,8 +96,8 @@ def test_own_models_pass_all_stages(own: None) -> None:
         assert row["test_accuracy"] - row["test_ece"] > 0.75
     project, images = load_project(), WORKSPACE.read_split("holdout").data.images
     for version, name in enumerate(sorted(OWN), 1):
-        assert promote_training(name, None, None, project=project).move
-        with served(f"models:/{support.NAME}/{version}", threads=2) as model:
+        assert promote_training(Candidate(name), project=project).move
+        with load_version(f"models:/{support.NAME}/{version}", threads=2) as model:
             packaged = load(write_package(model, Path(name), project=project).folder).network
             assert np.abs(packaged.predict(images) - model.predict(images)).max() < 1e-6
             seen = monitor(WORKSPACE.split("test"), None, None, model, project=project).result

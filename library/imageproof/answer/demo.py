@@ -18,7 +18,7 @@ from imageproof.base.files import template_file
 from imageproof.pages.templates import data_uri
 from imageproof.pictures.reading import TREATMENTS, read_picture
 from imageproof.project import Project
-from imageproof.registry.served import Served, served
+from imageproof.registry.version import Version, load_version
 from imageproof.registry.versions import CHALLENGER, CHAMPION, Registry
 from imageproof.system.guard import Guard
 
@@ -26,7 +26,7 @@ MAX_PICTURE = 5_000_000  # bytes
 
 DRAWING = " data-drawing"  # the attribute of the page that lets one draw
 
-Player = tuple[str, Served]  # its role, and the model
+Player = tuple[str, Version]  # its role, and the model
 
 
 def players(name: str, *, threads: int) -> list[Player]:
@@ -39,7 +39,7 @@ def players(name: str, *, threads: int) -> list[Player]:
     loaded: list[Player] = []
     for role, uri in uris.items():
         try:
-            with served(uri, threads=threads) as model:
+            with load_version(uri, threads=threads) as model:
                 model.predict(np.zeros((1, *model.files.shape), np.uint8))  # loads it
                 loaded.append((role, model))
         except UsageError:

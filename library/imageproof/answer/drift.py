@@ -20,7 +20,7 @@ from imageproof.judge.confidence import is_unusable, too_few_rows
 from imageproof.judge.drift import Comparison, Drift, compare_counts, compare_values, judge
 from imageproof.mlflow import runs
 from imageproof.project import Project
-from imageproof.registry.served import Served
+from imageproof.registry.version import Version
 from imageproof.system import events
 
 SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
@@ -66,7 +66,7 @@ class Sample:
 
 def summarise(
     answers: pd.DataFrame,
-    model: Served,
+    model: Version,
     project: Project,
     comparisons: Sequence[Comparison] = (),
 ) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def summarise(
 def _compare_with_train(
     answers: pd.DataFrame,
     counts: np.ndarray,
-    model: Served,
+    model: Version,
     project: Project,
 ) -> list[Comparison]:
     train = split_of(model, "train")
@@ -161,7 +161,7 @@ def _out_of_range(answers: pd.DataFrame, ranges: Sequence[ExpectedRange]) -> lis
     return warnings
 
 
-def split_of(model: Served, name: str) -> Dataset | None:
+def split_of(model: Version, name: str) -> Dataset | None:
     """A local split, if it is the one that the model was made with."""
     path = WORKSPACE.split(name)
     if path.exists() and md5(path) == model.origin.splits.get(name):

@@ -13,7 +13,7 @@ from imageproof.answer.inputs import open_parquet
 from imageproof.base.dataset import Images, Shape
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import parsing
-from imageproof.registry.served import Served
+from imageproof.registry.version import Version
 from imageproof.registry.versions import find
 
 MAX_LABELS = 10_000_000
@@ -68,7 +68,7 @@ def open_log(folder: Path, *, days: int) -> Log | None:
     return Log(recent, since, newest, f"{files[-1]} row {last}", f"models:/{name}/{version}")
 
 
-def read_log(log: Log, model: Served) -> Iterator[Logged]:
+def read_log(log: Log, model: Version) -> Iterator[Logged]:
     """The rows that a model answered, by file; DataError if it cannot have answered them."""
     title = f"{model.origin.model} {model.origin.version}"  # as a service calls it
     for path in log.files:

@@ -21,7 +21,7 @@ from imageproof.judge.confidence import answer_sets
 from imageproof.judge.drift import Comparison, KnownFeatures, compare_accuracy
 from imageproof.pages.templates import templates
 from imageproof.project import Project
-from imageproof.registry.served import Served
+from imageproof.registry.version import Version
 
 TITLES = {
     "mean_ink": "mean grey value",
@@ -64,7 +64,7 @@ def monitor(
     source: Path,
     log: Log | None,
     labels: Path | None,
-    model: Served,
+    model: Version,
     *,
     project: Project,
 ) -> Monitored:
@@ -108,7 +108,7 @@ def monitor(
 
 def _answer(
     source: Path,
-    model: Served,
+    model: Version,
     coverage: float,
 ) -> Iterator[Logged]:
     limit = set_threshold(model, coverage)
@@ -119,7 +119,7 @@ def _answer(
         yield Logged(batch.images, pd.DataFrame(columns, index=[*batch.names]), 0)
 
 
-def _collect(batches: Iterator[Logged], model: Served) -> tuple[Images, pd.DataFrame, int]:
+def _collect(batches: Iterator[Logged], model: Version) -> tuple[Images, pd.DataFrame, int]:
     """A sample of the images, all answers with the statistics of their images, and other rows."""
     sample = drift.Sample(model.files.shape)
     tables: list[pd.DataFrame] = []
@@ -133,7 +133,7 @@ def _collect(batches: Iterator[Logged], model: Served) -> tuple[Images, pd.DataF
 
 def compare_with_known(
     sample: Images,
-    model: Served,
+    model: Version,
     min_effect: float,
 ) -> FeatureDrift | None:
     """Compare a sample with rows that the model was not fitted on.
@@ -175,7 +175,7 @@ def _accuracy(answers: pd.DataFrame, truth: "pd.Series[int]") -> dict[str, float
     }
 
 
-def _holdout_figures(model: Served) -> dict[str, float]:
+def _holdout_figures(model: Version) -> dict[str, float]:
     figures = MlflowClient().get_run(model.origin.run_id).data.metrics
     names = [name for name in ("accuracy", "rows", "unsure") if f"holdout_{name}" in figures]
     return {name: figures[f"holdout_{name}"] for name in names}

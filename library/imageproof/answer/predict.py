@@ -12,7 +12,7 @@ from imageproof.judge.confidence import answer_sets, threshold, unsure
 from imageproof.judge.explain import Heat, occlusion
 from imageproof.pictures.reading import read_pictures
 from imageproof.project import Project
-from imageproof.registry.served import Served
+from imageproof.registry.version import Version
 
 MAX_EXPLAINED = 60  # pictures at a time
 
@@ -28,7 +28,7 @@ class Answer(NamedTuple):
 
 def predict_pictures(
     paths: Sequence[Path],
-    model: Served,
+    model: Version,
     *,
     coverage: float,
 ) -> list[Answer]:
@@ -53,7 +53,7 @@ def predict_pictures(
     ]
 
 
-def explained(answers: Sequence[Answer], model: Served) -> tuple[Images, Heat]:
+def explained(answers: Sequence[Answer], model: Version) -> tuple[Images, Heat]:
     """The model's input of each answer, and what speaks for the answer; see `occlusion`.
 
     A UsageError if there are more than MAX_EXPLAINED answers.
@@ -66,13 +66,13 @@ def explained(answers: Sequence[Answer], model: Served) -> tuple[Images, Heat]:
     return images, occlusion(model.predict, images, predicted)
 
 
-def _read(paths: Sequence[Path], model: Served) -> tuple[Images, list[str]]:
+def _read(paths: Sequence[Path], model: Version) -> tuple[Images, list[str]]:
     pictures = read_pictures(paths, shape=model.files.shape, fit=model.fit)
     images = np.stack([image for image, _ in pictures])
     return images, [treatment for _, treatment in pictures]
 
 
-def class_names(model: Served, project: Project) -> list[str] | None:
+def class_names(model: Version, project: Project) -> list[str] | None:
     """The names that a model was logged with; if it had none, those in params.yaml if they fit."""
     numbers = _numbers(model)
     for names in (model.files.class_names, project.data.class_names):
@@ -81,14 +81,14 @@ def class_names(model: Served, project: Project) -> list[str] | None:
     return None
 
 
-def numbered_names(model: Served, project: Project) -> list[str]:
+def numbered_names(model: Version, project: Project) -> list[str]:
     """The classes' names; their numbers if they have none."""
     return class_names(model, project) or _numbers(model)
 
 
-def _numbers(model: Served) -> list[str]:
+def _numbers(model: Version) -> list[str]:
     return [*map(str, range(model.files.classes))]
 
 
-def set_threshold(model: Served, coverage: float) -> float:
+def set_threshold(model: Version, coverage: float) -> float:
     return threshold(model.files.calibration.truth_probabilities, coverage)

@@ -27,7 +27,7 @@ from imageproof.judge.confidence import answer_sets
 from imageproof.mlflow import store
 from imageproof.pictures.reading import is_picture
 from imageproof.project import Project
-from imageproof.registry.served import Served, served
+from imageproof.registry.version import Version, load_version
 from imageproof.system import process, storage
 
 COUNTED = {"row", "file", "predicted", "set_size", "mean_ink", "contrast"}
@@ -51,7 +51,7 @@ class ScoreResult(AnswerSummary):
 def score(
     source: str,
     out: str,
-    model: Served,
+    model: Version,
     *,
     project: Project,
     missing: bool = False,
@@ -141,7 +141,7 @@ def to_write(
 def write_predictions(
     source: str,
     output: str,
-    model: Served,
+    model: Version,
     project: Project,
 ) -> int:
     """Write the predictions of all images; the number of rows written.
@@ -174,13 +174,13 @@ def write_on_worker(
     """`write_predictions` by the version at `uri`, in another process such as a worker of Dask."""
     process.set_environment()
     mlflow.set_tracking_uri(tracking_uri)
-    with store.service_errors(), served(uri, threads=1) as model:
+    with store.service_errors(), load_version(uri, threads=1) as model:
         return write_predictions(source, output, model, project)
 
 
 def _table(
     batch: Batch,
-    model: Served,
+    model: Version,
     limit: float,
     source: str,
     project: Project,

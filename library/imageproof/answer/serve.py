@@ -7,7 +7,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imageproof.registry.model_files import fetched
-from imageproof.registry.trace import find_origin
+from imageproof.registry.version import find_origin
 from imageproof.system.guard import Guard
 
 MAX_ARRAYS = 20_000_000  # bytes of a request to MLflow's app

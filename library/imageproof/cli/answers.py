@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from imageproof.answer.logged import Log
     from imageproof.project import Project
-    from imageproof.registry.served import Served
+    from imageproof.registry.version import Version
 
 IMAGES = "folder of pictures, CSV, npz or Parquet"
 SCORED = "predictions.parquet"
@@ -44,7 +44,7 @@ serving = Lazy("answer.serve")
 storage = Lazy("system.storage")
 suspecting = Lazy("report.suspects")
 theme = Lazy("report.plots.theme")
-versions = Lazy("registry.served")
+versions = Lazy("registry.version")
 writing = Lazy("base.files")
 
 
@@ -187,12 +187,12 @@ def relabel(
 @contextmanager
 def _served(
     context: typer.Context, model: str | None, log: "Log | None" = None
-) -> Iterator[tuple["Project", "Served"]]:
+) -> Iterator[tuple["Project", "Version"]]:
     """The project, and a version to answer with; by default the log's, or the champion."""
     with connected(context) as project:
         if log and not model:
             model = log.answered_by()
-        with versions.served(_uri(model, project), threads=project.threads) as version:
+        with versions.load_version(_uri(model, project), threads=project.threads) as version:
             yield project, version
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
     from imageproof.answer.score import ScoreResult
     from imageproof.judge import caret, drift
     from imageproof.judge.seeds import Group
-    from imageproof.registry import history, promotion, trace
+    from imageproof.registry import history, promotion, version
     from imageproof.serve.package import Package
 
 SHOWN = 10  # classes, the most probable or those that were predicted most often
@@ -202,7 +202,7 @@ def print_moves(moves: Sequence["history.Move"], *, as_json: bool) -> None:
         print(f"no champion yet; {project_name()} promote MODEL makes one")
 
 
-def print_origin(origin: "trace.Origin", *, as_json: bool) -> None:
+def print_origin(origin: "version.Origin", *, as_json: bool) -> None:
     record = asdict(origin)
     if as_json:
         print_json(record)

@@ -34,7 +34,7 @@ restoring = Lazy("mlflow.restore")
 runs = Lazy("mlflow.runs")
 seeds = Lazy("judge.seeds")
 store = Lazy("mlflow.store")
-tracing = Lazy("registry.trace")
+tracing = Lazy("registry.version")
 versions = Lazy("registry.versions")
 
 app = typer.Typer(
@@ -172,8 +172,9 @@ def promote(
         context.obj.check_model(model)  # an unknown one is a line
     approval = gate.approval(approved_by, rejected_by)
     with connected(context, patient=True) as project:
+        candidate = promotion.Candidate(model or "", exp or "", run or "")
         outcome = promotion.promote_training(
-            model, run, exp, project=project, reason=reason, dry_run=dry_run, approval=approval
+            candidate, project=project, reason=reason, dry_run=dry_run, approval=approval
         )
     console.print_outcome(outcome, as_json=as_json)
     decision = outcome.decision
@@ -213,7 +214,7 @@ def trace(context: typer.Context, uri: ModelUri, as_json: AsJson = False) -> Non
     with connected(context):
         origin = tracing.find_origin(uri)
         console.print_origin(origin, as_json=as_json)
-        tracing.check_unchanged(origin)  # last: if it fails, one wants to see the origin
+        origin.check_unchanged()  # last: if it fails, one wants to see the origin
 
 
 @app.command()

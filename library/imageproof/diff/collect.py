@@ -14,7 +14,14 @@ from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base.dataset import EVALUATED, Dataset
 from imageproof.base.errors import DataError
 from imageproof.base.files import flatten, read_json, scratch
-from imageproof.diff.difference import Change, Difference, Result, changes, compare_results
+from imageproof.diff.difference import (
+    Change,
+    Difference,
+    Recorded,
+    Truth,
+    changes,
+    compare_results,
+)
 from imageproof.dvc import provenance
 from imageproof.dvc.params_yaml import PATH, read
 from imageproof.dvc.revision import Revision, open_revision, reading
@@ -36,7 +43,8 @@ class Side:
     """The results recorded at a revision; files are copied to `root` when they are read."""
 
     def __init__(self, revision: Revision, root: Path) -> None:
-        self.revision, self.root = revision, root
+        self.revision = revision
+        self.root = root
         revision.download([provenance.OUTPUTS, PATH], root)
         with self.reading():
             self.outputs = provenance.recorded_outputs(root)
@@ -55,27 +63,30 @@ class Side:
         with self.reading():
             provenance.check_outputs(paths, self.root)
 
-    def of_model(self, model: str) -> dict[Path, str]:
+    def outputs_of(self, model: str) -> dict[Path, str]:
         folders = WORKSPACE.trained(model).folder, WORKSPACE.evaluated(model).folder
-        return {path: digest for path, digest in self.outputs.items() if path.parent in folders}
+        return {path: md5 for path, md5 in self.outputs.items() if path.parent in folders}
 
     def rows(self, model: str) -> set[tuple[str, str]]:
         """The splits that the model was evaluated on and that are still recorded, with md5."""
-        read = provenance.recorded_inputs(f"evaluate@{model}", self.root).items()
-        paths = {WORKSPACE.split(split): split for split in EVALUATED}
-        return {(paths[path], md5) for path, md5 in read & self.outputs.items() if path in paths}
+        inputs = provenance.recorded_inputs(f"evaluate@{model}", self.root).items()
+        present = dict(inputs & self.outputs.items())
+        paths = {split: WORKSPACE.split(split) for split in EVALUATED}
+        return {(split, present[path]) for split, path in paths.items() if path in present}
 
     def params(self) -> dict[str, Any]:
         """All params by dotted key, as JSON has them; those that the stages ran with count."""
         stages = [f"{kind}@{name}" for name in self.models for kind in ("train", "evaluate")]
-        read = provenance.recorded_inputs("split", self.root)
-        values = {"data (md5)": read.get(provenance.DATA, ""), **flatten(self.raw)}
-        ran: dict[str, list[Any]] = {}
+        inputs = provenance.recorded_inputs("split", self.root)
+        values = {"data (md5)": inputs.get(provenance.DATA, ""), **flatten(self.raw)}
+        recorded: dict[str, list[Any]] = {}
         for stage in ("validate", "split", *stages):
             for key, value in flatten(provenance.recorded_params(stage, self.root)).items():
-                ran.setdefault(key, []).append(value)
+                recorded.setdefault(key, []).append(value)
         # models that were trained at different times may have run with different ones
-        values |= {key: of[-1] for key, of in ran.items() if values.get(key) not in of}
+        for key, runs in recorded.items():
+            if values.get(key) not in runs:
+                values[key] = runs[-1]
         plain = json.dumps(values, default=str, skipkeys=True)
         return dict(json.loads(plain, parse_constant=str))  # NaN as text
 
@@ -92,15 +103,15 @@ def _is_name(value: object) -> bool:
 
 def collect_diff(old: str, new: str | None) -> Diff:
     """Compare two revisions; None is the workspace."""
-    with scratch() as folder, open_revision(old) as before, open_revision(new) as after:
-        sides = {"old": Side(before, folder / "old")}
-        sides["new"] = Side(after, folder / "new")
+    with scratch() as folder, open_revision(old) as first, open_revision(new) as second:
+        sides = {"old": Side(first, folder / "old"), "new": Side(second, folder / "new")}
         params = changes(*(side.params() for side in sides.values()))
-        diff = Diff(before, after, {key: pair for key, pair in params.items() if _differ(*pair)})
+        differing = {key: change for key, change in params.items() if _differ(*change)}
+        diff = Diff(first, second, differing)
         gate = _gate_params(sides["new"], diff)
         for model in dict.fromkeys([*sides["new"].models, *sides["old"].models]):
             present = {name: side for name, side in sides.items() if model in side.models}
-            outputs = [side.of_model(model) for side in present.values()]
+            outputs = [side.outputs_of(model) for side in present.values()]
             same = outputs[1:] == outputs[:1]
             diff.models[model] = None if same else _compare(model, present, gate, diff)
     return diff
@@ -109,51 +120,61 @@ def collect_diff(old: str, new: str | None) -> Diff:
 def _compare(
     model: str, sides: Mapping[str, Side], gate: PromoteParams | None, diff: Diff
 ) -> Difference:
-    rows = set.intersection(*(side.rows(model) for side in sides.values()))
-    shared = [split for split in EVALUATED if split in dict(rows)]
-    diff.notes += [
-        f"{model}: evaluated on other {split} rows, so without {without}"
-        for split, without in (("test", "paired test"), ("holdout", "the gate"))
-        if split not in shared
-    ]
-    results = {name: _result(side, model) for name, side in sides.items()}
-    newest = [*sides.values()][-1]
-    rows_of = {split: _rows(split, newest, results.values()) for split in shared}
-    labels = {split: data.labels for split, data in rows_of.items()}
-    groups = {split: data.groups for split, data in rows_of.items()}
-    diff.notes += [
-        f"{model}: the {name} training time cannot be compared: other processes used {cores:.1f} "
-        "of its cores meanwhile"
-        for name, result in results.items()
-        if (cores := result.metrics.get("shared_cores", 0.0)) >= SHARED_CORES
-    ]
-    return compare_results(results.get("old"), results.get("new"), labels, groups, params=gate)
+    shared = dict(set.intersection(*(side.rows(model) for side in sides.values())))
+    for split, method in (("test", "paired test"), ("holdout", "the gate")):
+        if split not in shared:
+            diff.notes.append(f"{model}: evaluated on other {split} rows, so without {method}")
+    results = {name: _recorded(side, model) for name, side in sides.items()}
+    *_, newest = sides.values()
+    truth = {}
+    for split in filter(shared.__contains__, EVALUATED):
+        data = _rows(split, newest, results.values())
+        truth[split] = Truth(data.labels, data.groups)
+    for name, result in results.items():
+        cores = result.metrics.get("shared_cores", 0.0)
+        if cores >= SHARED_CORES:
+            diff.notes.append(
+                f"{model}: the {name} training time cannot be compared: other processes used "
+                f"{cores:.1f} of its cores meanwhile"
+            )
+    return compare_results(results.get("old"), results.get("new"), truth, gate)
 
 
-def _result(side: Side, model: str) -> Result:
-    trained, evaluated = WORKSPACE.trained(model), WORKSPACE.evaluated(model)
+def _recorded(side: Side, model: str) -> Recorded:
+    trained = WORKSPACE.trained(model)
+    evaluated = WORKSPACE.evaluated(model)
     side.fetch(trained.metrics, evaluated.metrics, evaluated.statistics)
     side.fetch(evaluated.behaviour, evaluated.predictions)
-    size = provenance.recorded_size(trained.model, side.root)
-    artifacts = Artifacts(side.root)
-    trained, evaluated = artifacts.trained(model), artifacts.evaluated(model)
     with side.reading():
-        metrics: Metrics = flatten(evaluated.read_metrics())
-        metrics |= trained.read_metrics() | {"size_mb": size / 1e6}
-        metrics |= {f"behaviour.{name}": n for name, n in evaluated.read_behaviour().items()}
-        metrics = {name: value for name, value in metrics.items() if isfinite(value)}
-        if "test.accuracy" not in metrics or metrics.get("elapsed_s", 0) <= 0:
-            raise DataError(f"{model}: its test accuracy or training time is no number above 0")
-        of_splits = read_json(evaluated.statistics, dict[str, ClassFigures], keys=("test",))
-        by_class = of_splits["test"].by_class
+        metrics = _metrics(side, model)
+        evaluated = Artifacts(side.root).evaluated(model)
+        statistics = read_json(evaluated.statistics, dict[str, ClassFigures], keys=("test",))
+        by_class = statistics["test"].by_class
         sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
         predictions = evaluated.read_predictions()
         if any(answers.shape[1] != len(by_class) for answers in predictions.values()):
             raise DataError(f"{model}: its predictions are not of the classes of its statistics")
-        return Result(metrics, sensitivity, predictions)
+        return Recorded(metrics, sensitivity, predictions)
 
 
-def _rows(split: str, side: Side, results: Iterable[Result]) -> Dataset:
+def _metrics(side: Side, model: str) -> Metrics:
+    artifacts = Artifacts(side.root)
+    evaluated = artifacts.evaluated(model)
+    size = provenance.recorded_size(WORKSPACE.trained(model).model, side.root)
+    behaviour = {f"behaviour.{name}": n for name, n in evaluated.read_behaviour().items()}
+    metrics: Metrics = {
+        **flatten(evaluated.read_metrics()),
+        **artifacts.trained(model).read_metrics(),
+        "size_mb": size / 1e6,
+        **behaviour,
+    }
+    metrics = {name: value for name, value in metrics.items() if isfinite(value)}
+    if "test.accuracy" not in metrics or metrics.get("elapsed_s", 0) <= 0:
+        raise DataError(f"{model}: its test accuracy or training time is no number above 0")
+    return metrics
+
+
+def _rows(split: str, side: Side, results: Iterable[Recorded]) -> Dataset:
     """The rows of a split, which the predictions of each side must fit."""
     path = WORKSPACE.split(split)
     side.fetch(path)

@@ -1,20 +1,25 @@
 """One model's results at two revisions: whether the new ones are better, and what the gate says."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from imageproof.base.dataset import Labels, Probabilities, Rows
 from imageproof.judge.comparison import Candidate, Pair, as_dict, compare_pair, p_text
-from imageproof.judge.gate import Contender, Decision, Facts, PromoteParams
-from imageproof.judge.groups import independent
+from imageproof.judge.gate import Contender, Decision, Evidence, PromoteParams
 from imageproof.judge.timing import comparable_s
-from imageproof.registry.gate_checks import decide
+from imageproof.registry.decision import decide
 
 # These need the registry, the run, metadata, or the model on the machine that promotes it.
-NOT_ASKED = (
-    *("max_total_loss", "max_slice_loss", "coverage_test", "max_unsure", "max_latency_ms"),
-    *("same_signature", "data_validated", "clean_commit"),
+SKIPPED_CHECKS = (
+    "max_total_loss",
+    "max_slice_loss",
+    "coverage_test",
+    "max_unsure",
+    "max_latency_ms",
+    "same_signature",
+    "data_validated",
+    "clean_commit",
 )
 
 
@@ -28,8 +33,19 @@ class Change(NamedTuple):
     def diff(self) -> float | None:
         return None if None in self else self.new - self.old
 
+    def as_dict(self) -> dict[str, Any]:
+        """As `dvc metrics diff --json` writes it."""
+        return {**self._asdict(), "diff": self.diff}
 
-class Result(NamedTuple):
+
+class Truth(NamedTuple):
+    """The true classes int64 (n,) of a split's rows, and their groups."""
+
+    labels: Labels
+    groups: Rows | None = None
+
+
+class Recorded(NamedTuple):
     """Of one model at one revision; `test.accuracy`, `elapsed_s`, `size_mb` are among the metrics.
 
     `sensitivity` on the test rows by class name; `probabilities` float32 (n, classes) by split.
@@ -42,6 +58,9 @@ class Result(NamedTuple):
     def candidate(self, name: str) -> Candidate:
         seconds = comparable_s(self.metrics["elapsed_s"], self.metrics.get("shared_cores", 0.0))
         return Candidate(name, self.probabilities["test"].argmax(axis=1), seconds)
+
+    def contender(self, name: str) -> Contender:
+        return Contender.answering(name, self.probabilities["holdout"])
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,62 +85,65 @@ class Difference:
         return line
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON; a change as `dvc metrics diff --json` writes it."""
+        """Ready for JSON."""
         return {
             "state": self.state,
             "verdict": self.verdict,
-            "metrics": {k: v._asdict() | {"diff": v.diff} for k, v in self.metrics.items()},
-            "sensitivity": {k: v._asdict() | {"diff": v.diff} for k, v in self.sensitivity.items()},
+            "metrics": {name: change.as_dict() for name, change in self.metrics.items()},
+            "sensitivity": {name: change.as_dict() for name, change in self.sensitivity.items()},
             "comparison": self.pair and as_dict(self.pair),
             "gate": self.gate and {"accepted": self.gate.accepted, **asdict(self.gate)},
-            "gate_not_asked": NOT_ASKED if self.gate else (),
+            "gate_not_asked": SKIPPED_CHECKS if self.gate else (),
         }
 
 
 def compare_results(
-    old: Result | None,
-    new: Result | None,
-    labels: Mapping[str, Labels],
-    groups: Mapping[str, Rows | None] | None = None,
-    *,
+    old: Recorded | None,
+    new: Recorded | None,
+    truth: Mapping[str, Truth],
     params: PromoteParams | None,
 ) -> Difference:
     """Compare a model's results, None at a revision without it; `old` is the gate's champion.
 
-    `labels` has the true classes int64 (n,) of `test` and `holdout` where both have the same rows,
-    `groups` those of these rows.
+    `truth` is that of `test` and `holdout`, where both revisions have the same rows.
     """
-    groups = groups or {}
-    pair = gate = None
+    pair = None
     state = "not comparable" if old and new else "gone" if old else "new"
-    if old and new and "test" in labels:
-        pair = compare_pair(
-            old.candidate("old"), new.candidate("new"), labels["test"], groups.get("test")
-        )
-        state = "better" if pair.better == "new" else "worse"
-        if pair.within_noise:
-            state = "no difference beyond noise" if pair.disagreements else "same answers"
-    if new and params and "holdout" in labels:
-        truth, facts = labels["holdout"], Facts({}, "", new.metrics["size_mb"], "", None, "", None)
-        clusters = groups.get("holdout")
-        if "test" in labels:
-            right = new.probabilities["test"].argmax(axis=1) == labels["test"]
-            share = independent(right, groups.get("test"))
-            facts = replace(facts, test_right=right.sum() * share, test_rows=len(right) * share)
-        gate = decide(
-            Contender.answering("new", new.probabilities["holdout"], truth, groups=clusters),
-            Contender.answering("old", old.probabilities["holdout"], truth) if old else None,
-            truth,
-            facts,
-            params=params.model_copy(update=dict.fromkeys(NOT_ASKED)),
-            former={},
-            names=[*new.sensitivity],
-            slices={},
-            groups=clusters,
-        )
+    if old and new and "test" in truth:
+        pair = compare_pair(old.candidate("old"), new.candidate("new"), *truth["test"])
+        state = _state(pair)
+    gate = None
+    if new and params and "holdout" in truth:
+        gate = _gate(old, new, truth, params)
     metrics = changes(old.metrics if old else {}, new.metrics if new else {})
     sensitivity = changes(old.sensitivity if old else {}, new.sensitivity if new else {})
     return Difference(metrics, sensitivity, pair, gate, state)
+
+
+def _state(pair: Pair) -> str:
+    if pair.within_noise:
+        return "no difference beyond noise" if pair.disagreements else "same answers"
+    return "better" if pair.better == "new" else "worse"
+
+
+def _gate(
+    old: Recorded | None, new: Recorded, truth: Mapping[str, Truth], params: PromoteParams
+) -> Decision:
+    holdout = truth["holdout"]
+    test: dict[str, Any] = {}
+    if "test" in truth:
+        hits = new.probabilities["test"].argmax(axis=1) == truth["test"].labels
+        test = {"test_hits": hits, "test_groups": truth["test"].groups}
+    evidence = Evidence(
+        challenger=new.contender("new"),
+        champion=old.contender("old") if old else None,
+        labels=holdout.labels,
+        names=[*new.sensitivity],
+        groups=holdout.groups,
+        size_mb=new.metrics["size_mb"],
+        **test,
+    )
+    return decide(evidence, params.model_copy(update=dict.fromkeys(SKIPPED_CHECKS)))
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Change]:

@@ -6,14 +6,17 @@ from typing import Any, NamedTuple
 from imageproof.base.naming import project_name
 from imageproof.base.text import cut, printable
 from imageproof.diff.collect import Diff
-from imageproof.diff.difference import NOT_ASKED, Change
+from imageproof.diff.difference import SKIPPED_CHECKS, Change
 from imageproof.dvc.revision import Revision
 from imageproof.judge.comparison import verdict
+from imageproof.judge.gate import Decision
 from imageproof.pages.templates import templates
 from imageproof.system.console import print_json, print_table
 
 MOST_ROWS = 30  # of a table; JSON has them all
 MOST_CHARACTERS = 65_000  # of Markdown: GitHub takes 65,536 in a comment
+COLUMNS = "", "old", "new", "change"
+
 Texts = Sequence[str]
 
 
@@ -31,7 +34,7 @@ def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
     if as_markdown:
         print(markdown(diff), end="")
         return
-    print(f"{_words(diff.old)} → {_words(diff.new)}")
+    print(f"{_label(diff.old)} → {_label(diff.new)}")
     for name, model in diff.models.items():
         print(f"{name}: {model.verdict if model else 'unchanged'}")
     for note in diff.notes:
@@ -47,8 +50,8 @@ def markdown(diff: Diff) -> str:
     """GitHub's Markdown; without the tables if they make it too long for a comment."""
     template = templates("imageproof.diff").get_template("diff.md.j2")
     texts: dict[str, Any] = {
-        "old": _words(diff.old),
-        "new": _words(diff.new),
+        "old": _label(diff.old),
+        "new": _label(diff.new),
         "models": diff.models,
         "notes": [cut(note, 400) for note in diff.notes[:MOST_ROWS]],
     }
@@ -61,30 +64,35 @@ def markdown(diff: Diff) -> str:
 
 def _sections(diff: Diff) -> list[Section]:
     """What differs, a table each; those that would be empty are left out."""
-    columns = "", "old", "new", "change"
-    params = [(k, *("–" if v is None else str(v) for v in pair)) for k, pair in diff.params.items()]
-    sections = [_section("params", columns[:3], params)]
+    params = [(key, *map(_param, change)) for key, change in diff.params.items()]
+    sections = [_section("params", COLUMNS[:3], params)]
     for name, model in diff.models.items():
         if model is None:
             continue
-        words = [verdict(model.pair)] if model.pair else []
-        sections += [
-            _section(f"{name}: metrics", columns, _changes(model.metrics), words),
-            _section(f"{name}: test sensitivity", columns, _changes(model.sensitivity)),
-        ]
+        line = [verdict(model.pair)] if model.pair else []
+        sensitivity = _changes(model.sensitivity)
+        sections.append(_section(f"{name}: metrics", COLUMNS, _changes(model.metrics), line))
+        sections.append(_section(f"{name}: test sensitivity", COLUMNS, sensitivity))
         if model.gate and (model.gate.failed or model.state != "same answers"):
-            checks = [
-                # found: names of classes, which may be somebody else's
-                (c.name, "ok" if c.passed else "no", cut(c.found, 400), c.allowed)
-                for c in model.gate.checks
-            ]
-            below = [
-                "on the hold-out rows; old stands for the champion",
-                f"not asked: {', '.join(NOT_ASKED)}; {project_name()} promote asks them",
-            ]
-            headings = "check", "", "found", "allowed"
-            sections.append(Section(f"{name}: gate", headings, checks, below))
+            sections.append(_gate(name, model.gate))
     return [section for section in sections if section.rows]
+
+
+def _gate(name: str, gate: Decision) -> Section:
+    checks = []
+    for check in gate.checks:
+        finding = cut(check.found, 400)  # names of classes, which may be somebody else's
+        checks.append((check.name, "ok" if check.passed else "no", finding, check.allowed))
+    skipped = ", ".join(SKIPPED_CHECKS)
+    below = [
+        "on the hold-out rows; old stands for the champion",
+        f"not asked: {skipped}; {project_name()} promote asks them",
+    ]
+    return Section(f"{name}: gate", ("check", "", "found", "allowed"), checks, below)
+
+
+def _param(value: object) -> str:
+    return "–" if value is None else str(value)
 
 
 def _section(title: str, columns: Texts, rows: Iterable[Texts], below: Texts = ()) -> Section:
@@ -108,9 +116,11 @@ def _number(value: float | None, *, sign: str = "") -> str:
     return f"{value:{sign}z,.{0 if abs(value) >= 1000 else 4}f}"
 
 
-def _words(revision: Revision) -> str:
-    known = not revision.commit or revision.commit.startswith(revision.name)
-    return cut(revision.name, 100) + ("" if known else f" ({revision.commit[:7]})")
+def _label(revision: Revision) -> str:
+    name = cut(revision.name, 100)
+    if revision.commit.startswith(revision.name) or not revision.commit:
+        return name
+    return f"{name} ({revision.commit[:7]})"
 
 
 def _as_dict(diff: Diff) -> dict[str, Any]:

@@ -16,26 +16,27 @@ OF_EACH = (  # a row counts for one of all rows only if its class has as many as
 )
 
 
-def lacking(params: "PromoteParams", counts: Sequence[int]) -> dict[str, int]:
+def rows_needed(params: "PromoteParams", counts: Sequence[int]) -> dict[str, int]:
     """For each limit of the gate that so few hold-out rows cannot prove: how many it needs.
 
     `counts` are the rows of each class. With all rows right, the exact 95 % interval must reach a
     minimum; a loss of one row must be allowed. For macro-F1, where a wrong row counts half in its
     own class and half in another, that is so to first order.
     """
-    found = {}
+    rows = {}
     for key in (*OF_CLASS, *OF_ALL, *OF_EACH):
         if not (limit := getattr(params, key)):
             continue
         limit = min(limit, 0.9999)
-        needed = log(SIDE, limit) if key.startswith("min_") else 1 / limit
-        needed = ceil(needed / (len(counts) if key in OF_EACH else 1) - 1e-9)
-        if needed > (sum(counts) if key in OF_ALL else min(counts)):
-            found[key] = needed
-    return found
+        bound = log(SIDE, limit) if key.startswith("min_") else 1 / limit
+        classes = len(counts) if key in OF_EACH else 1
+        minimum = ceil(bound / classes - 1e-9)
+        if minimum > (sum(counts) if key in OF_ALL else min(counts)):
+            rows[key] = minimum
+    return rows
 
 
-def least(counts: Sequence[int], names: Sequence[str]) -> str:
+def fewest(counts: Sequence[int], names: Sequence[str]) -> str:
     """The class that has fewest rows, and how many."""
     rows, name = min(zip(counts, names, strict=True), key=lambda pair: pair[0])
     return f"{rows:,} of class {name}"
@@ -45,12 +46,14 @@ def few_holdout_rows(
     summary: Mapping[str, Any], params: "PromoteParams", names: Sequence[str]
 ) -> list[str]:
     """A line if limits of the gate ask for more hold-out rows than there are, by split.json."""
-    of_class = summary["class_counts"]["holdout"]
-    counts = [of_class.get(str(label), 0) for label in range(len(names))]
-    few = [
-        f"promote.{key} ({needed:,}{' of each class' * (key not in OF_ALL)})"
-        for key, needed in lacking(params, counts).items()
+    by_class = summary["class_counts"]["holdout"]
+    counts = [by_class.get(str(label), 0) for label in range(len(names))]
+    limits = [
+        f"promote.{key} ({rows:,}{' of each class' * (key not in OF_ALL)})"
+        for key, rows in rows_needed(params, counts).items()
     ]
-    found = f"{sum(counts):,} hold-out rows, {least(counts, names)}, are too few for "
+    if not limits:
+        return []
+    finding = f"{sum(counts):,} hold-out rows, {fewest(counts, names)}, are too few for "
     mend = "; raise `holdout` of split, add rows, or change these limits"
-    return [found + ", ".join(few) + mend] if few else []
+    return [finding + ", ".join(limits) + mend]

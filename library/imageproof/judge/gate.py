@@ -1,17 +1,18 @@
 """The promotion gate: its params, what it compares, and its decision."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import nan
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
-from imageproof.base.dataset import Labels, Probabilities, Rows
+from imageproof.base.dataset import Hits, Labels, Probabilities, Rows
 from imageproof.base.files import StrictModel
 from imageproof.base.inference import not_probabilities
-from imageproof.judge import calibration
-from imageproof.judge.groups import independent
 
 APPROVAL = "approval"  # check that holds a manual approval or rejection
 
@@ -50,68 +51,89 @@ class PromoteParams(StrictModel):
     clean_commit: Switch
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Contender:
-    """The challenger or the champion.
+def _nothing() -> NDArray[Any]:
+    return np.zeros(0)
 
-    `predicted` int64 (n,): predicted classes of the hold-out rows, None if they are unusable; then
-    `finding` says why. `by_chance` is the `calibration_error`, 0…1, that a calibrated model
-    may have on so many rows; `asked` says how it was asked, which is a check of its own.
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """The challenger or a champion, and its answers to the hold-out rows.
+
+    `probabilities` float32 (n, classes); if they are unusable, `finding` says why.
     """
 
     name: str
-    predicted: Labels | None
-    signature: str
-    finding: str | None = None
-    calibration_error: float = nan
-    by_chance: float = 0.0
-    asked: str = ""
+    probabilities: Probabilities = field(default_factory=_nothing)
+    signature: str = ""
+    finding: str = ""
 
     @classmethod
-    def answering(
-        cls,
-        name: str,
-        probabilities: Probabilities,
-        reference: Labels,
-        signature: str = "",
-        groups: Rows | None = None,
-        asked: str = "",
-    ) -> "Contender":
-        """One that predicts float32 (n, classes) where the true classes are int64 (n,)."""
-        if finding := not_probabilities(probabilities):
-            return cls(name, None, signature, finding)
-        error = calibration.calibration_error(probabilities, reference)
-        predicted = probabilities.argmax(axis=1)
-        by_chance = calibration.chance_calibration_error(
-            probabilities, independent(predicted == reference, groups)
-        )
-        return cls(name, predicted, signature, None, error, by_chance, asked)
+    def answering(cls, name: str, probabilities: Probabilities, signature: str = "") -> "Contender":
+        return cls(name, probabilities, signature, not_probabilities(probabilities) or "")
+
+    @cached_property
+    def predicted(self) -> Labels:
+        """Predicted classes int64 (n,)."""
+        predicted: Labels = np.argmax(self.probabilities, axis=1)
+        return predicted
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """Facts about the challenger besides its predictions.
+class Paired(NamedTuple):
+    """By class, int64 (classes,): `rows` that a former champion and the challenger answered, and
+    how many of them each got right."""
 
-    `latency_ms`: 95th percentile of the time for a request, by its number of images, 1 and others.
-    A finding says what is wrong with the training data or the code. `coverage` is that of the
-    answer sets on the hold-out rows, `unsure` the share that cannot be used, `coverage_p_value`
-    the chance of so low a coverage. `test_right` of `test_rows` are predicted right: the test rows
-    that are not hold-out rows, or the independent ones that tell as much.
+    rows: Labels
+    former_hits: Labels
+    hits: Labels
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Evidence:
+    """All that the gate judges. What a project does not measure has no check that is on.
+
+    `labels` int64 (n,), n at least 1, are the true classes of the hold-out rows; `groups` and
+    `slices` are those of these rows, `names` those of the classes. `former` has the answers of each
+    earlier champion by version, None if it cannot answer. `test_hits` says which of the test rows
+    that are no hold-out rows are right. `truth_probabilities` are those of `outputs.Calibration`,
+    `coverage` is what the answer sets promise. `latency_ms` is the 95th percentile of the time for
+    a request, by its number of images. `data` and `commit` say whether they are fit, and what was
+    found; `asked` says how the challenger was asked.
     """
 
-    latency_ms: Mapping[int, float]
-    cpu: str
-    size_mb: float
-    data_md5: str
-    data_finding: str | None
-    commit: str
-    commit_finding: str | None
+    challenger: Contender
+    champion: Contender | None
+    labels: Labels
+    names: Sequence[str]
+    groups: Rows | None = None
+    slices: Mapping[tuple[str, str], Rows] = field(default_factory=dict)
+    former: Mapping[str, Paired | None] = field(default_factory=dict)
+    rows_md5: str = ""
+    asked: str = ""
+    test_hits: Hits = field(default_factory=_nothing)
+    test_groups: Rows | None = None
+    truth_probabilities: NDArray[np.float32] = field(default_factory=_nothing)
     coverage: float = nan
-    coverage_asked: float = nan
-    coverage_p_value: float = nan
-    unsure: float = nan
-    test_right: float = 0
-    test_rows: float = 0
+    latency_ms: Mapping[int, float] = field(default_factory=dict)
+    cpu: str = ""
+    size_mb: float = nan
+    data: tuple[bool, str] = (True, "")
+    commit: tuple[bool, str] = (True, "")
+    approval: "Check | None" = None
+
+    @cached_property
+    def hits(self) -> Hits:
+        return np.equal(self.challenger.predicted, self.labels)
+
+    @cached_property
+    def champion_hits(self) -> Hits | None:
+        """None if there is no champion, or it cannot answer."""
+        if self.champion is None or self.champion.finding:
+            return None
+        return np.equal(self.champion.predicted, self.labels)
+
+    def by_class(self, hits: Hits) -> Labels:
+        """How many rows of each class are right, int64 (classes,)."""
+        return np.bincount(self.labels[hits], minlength=len(self.names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +181,7 @@ class Decision:
 def unpaired(name: str, champion: Contender | None, left_out: str = "") -> Check:
     """A check against a champion that there is not, or that has other images or classes."""
     if champion:
-        found = champion.finding or "images of different sizes"
-        return Check(name, False, found, "the same input size and classes")
+        return Check(name, False, champion.finding, "the same input size and classes")
     return Check(name, True, f"no champion to compare with{left_out}")
 
 
@@ -168,5 +189,5 @@ def approval(approved_by: str, rejected_by: str) -> Check | None:
     """A manual approval or rejection as a check; None if nobody was asked."""
     if not approved_by and not rejected_by:
         return None
-    found = f"rejected by {rejected_by}" if rejected_by else f"approved by {approved_by}"
-    return Check(APPROVAL, not rejected_by, found, "a person's approval")
+    answer = f"rejected by {rejected_by}" if rejected_by else f"approved by {approved_by}"
+    return Check(APPROVAL, not rejected_by, answer, "a person's approval")

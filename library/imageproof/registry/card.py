@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.artifacts import load_text
 from pydantic import TypeAdapter
 
-from imageproof.base.dataset import EVALUATED, Fit
+from imageproof.base.dataset import EVALUATED
 from imageproof.base.files import text_sha256
 from imageproof.base.text import markdown
 from imageproof.dvc import provenance
@@ -21,8 +21,8 @@ from imageproof.mlflow.runs import own_tags, tag
 from imageproof.outputs import ClassFigures
 from imageproof.pages.templates import templates
 from imageproof.pictures.reading import TREATMENTS
-from imageproof.registry.model_files import ModelFiles
-from imageproof.registry.trace import Origin, check_gate_record
+from imageproof.registry.history import Move
+from imageproof.registry.version import Version
 from imageproof.registry.versions import Registry
 from imageproof.system import repository
 
@@ -35,27 +35,29 @@ DAMAGED = (ValueError, KeyError, OSError)  # a damaged file must not stop a prom
 ELSEWHERE = ("classes", "data_md5", "model", "parameters", "split_md5")  # params named above
 
 
-def card(origin: Origin, files: ModelFiles) -> str:
+def card(version: Version) -> str:
     environment = templates("imageproof.registry", autoescape=False, finalize=_escaped)
     environment.filters["number"] = _number
-    return environment.get_template("card.md.j2").render(_facts(origin, files))
+    return environment.get_template("card.md.j2").render(_facts(version))
 
 
-def write(origin: Origin, files: ModelFiles) -> None:
+def write(version: Version) -> None:
     """Log the card beside the gate's record, and make it the version's description.
 
     What a description has no room for is cut off; one that a person wrote stays.
     """
-    text, client = card(origin, files), MlflowClient()
+    text = card(version)
+    client = MlflowClient()
+    origin = version.origin
     path = f"gate/{origin.model}-{origin.version}-card.md"
     client.log_text(origin.run_id, text, path)
-    version = client.get_model_version(origin.model, origin.version)
-    present = version.description or ""
-    if present and text_sha256(present) != version.tags.get(DESCRIPTION_SHA256):
+    registered = client.get_model_version(origin.model, origin.version)
+    present = registered.description or ""
+    if present and text_sha256(present) != registered.tags.get(DESCRIPTION_SHA256):
         return
     if len(text) > MAX_DESCRIPTION:
-        rest = f"\n\nThe whole card: {path} among its run's artifacts.\n"
-        text = text[: MAX_DESCRIPTION - len(rest)].rpartition("\n\n")[0] + rest
+        end = f"\n\nThe whole card: {path} among its run's artifacts.\n"
+        text = text[: MAX_DESCRIPTION - len(end)].rpartition("\n\n")[0] + end
     sha256 = text_sha256(text)
     client.set_model_version_tag(origin.model, origin.version, DESCRIPTION_SHA256, sha256)
     client.update_model_version(origin.model, origin.version, text)
@@ -65,50 +67,61 @@ def write_history(registry: Registry) -> None:
     """Show the moves of the champion in the model's description, the newest first."""
     client = MlflowClient()
     present = client.get_registered_model(registry.name).description or ""
-    above, heading, _ = present.partition(HISTORY)
+    introduction, heading, _ = present.partition(HISTORY)
     if not heading:  # it is a person's
         return
-    text = f"{above}{HISTORY}\n\n{HEAD}"
+    text = f"{introduction}{HISTORY}\n\n{HEAD}"
     for move in reversed(registry.moves()):
-        accuracy = _number(move.figures.get("holdout_accuracy"))
-        decided_by = ", ".join(filter(None, (move.by, move.approval)))
-        who, why = (markdown(each[:100]) for each in (decided_by, move.reason))
-        what = f"{move.action} to {move.after or 'none'}"
-        row = f"| {move.at[:16]} | {what} | {accuracy} | {who} | {why} |\n"
+        row = _history_row(move)
         if len(text) + len(row) > MAX_DESCRIPTION:
             break
         text += row
     client.update_registered_model(registry.name, text)
 
 
-def _facts(origin: Origin, files: ModelFiles) -> dict[str, Any]:
+def _history_row(move: Move) -> str:
+    accuracy = _number(move.figures.get("holdout_accuracy"))
+    names = ", ".join(filter(None, (move.by, move.approval)))
+    who = markdown(names[:100])
+    why = markdown(move.reason[:100])
+    what = f"{move.action} to {move.after or 'none'}"
+    return f"| {move.at[:16]} | {what} | {accuracy} | {who} | {why} |\n"
+
+
+def _facts(version: Version) -> dict[str, Any]:
+    origin = version.origin
+    files = version.files
     run = MlflowClient().get_run(origin.run_id)
-    metrics, by_class = run.data.metrics, _by_class(origin.run_id)
-    recognised = {k: v for k in by_class if (v := by_class[k].get("sensitivity")) is not None}
+    metrics = run.data.metrics
+    by_class = _by_class(origin.run_id)
+    sensitivities = {name: figures.get("sensitivity") for name, figures in by_class.items()}
+    recognised = {name: value for name, value in sensitivities.items() if value is not None}
     requirements = files.folder / "requirements.txt"
     return {
         "origin": origin,
         "files": files,
-        "treatment": TREATMENTS[origin.param("image.fit", Fit, "digit")],  # as `served` does
+        "treatment": TREATMENTS[version.fit],
         "metrics": metrics,
         "params": {k: v for k, v in origin.params.items() if k not in ELSEWHERE},
         "restored_from": own_tags(run.data.tags).get("restored_from"),
         "names": [*by_class] or [*range(files.classes)],
         "by_class": by_class,
-        "weakest": min(recognised, key=lambda name: recognised[name], default=None),
-        "figures": [
-            [
-                heading,
-                *(_with_interval(metrics, key.replace("test", split, 1)) for split in EVALUATED),
-            ]
-            for key, heading in column("card").items()
-            if key in metrics
-        ],
-        "gate": json.loads(check_gate_record(origin) or "null"),
+        "weakest": min(recognised, key=recognised.__getitem__, default=None),
+        "figures": _figures(metrics),
+        "gate": json.loads(origin.check_gate_record() or "null"),
         "data": provenance.described_data(origin.data_md5, origin.git_commit),
         "code": repository.origin(),
         "libraries": requirements.read_text("utf-8").splitlines() if requirements.exists() else [],
     }
+
+
+def _figures(metrics: Mapping[str, float]) -> list[list[str]]:
+    """Heading, figure on the test rows and figure on the hold-out rows, with intervals."""
+    return [
+        [heading, *(_with_interval(metrics, key.replace("test", split, 1)) for split in EVALUATED)]
+        for key, heading in column("card").items()
+        if key in metrics
+    ]
 
 
 def _by_class(run_id: str) -> dict[str, dict[str, float | None]]:
@@ -128,9 +141,9 @@ def _read(run_id: str, path: str) -> str:
 
 
 def _with_interval(metrics: Mapping[str, float], name: str) -> str:
-    value, *ends = (metrics.get(f"{name}{end}") for end in ("", "_lower", "_upper"))
-    interval = "" if None in ends else f" ({' to '.join(map(_number, ends))})"
-    return _number(value) + interval
+    value = _number(metrics.get(name))
+    ends = [metrics.get(f"{name}_lower"), metrics.get(f"{name}_upper")]
+    return value if None in ends else f"{value} ({' to '.join(map(_number, ends))})"
 
 
 def _escaped(value: Any) -> str:

@@ -63,23 +63,22 @@ def champion_of(moves: Sequence[Move]) -> str | None:
 
 
 def next_move(
-    moves: Sequence[Move], action: Action, after: str | None, *, reason: str, **rest: Any
+    moves: Sequence[Move], action: Action, version: str | None, *, reason: str, **fields: Any
 ) -> Move:
     """A move of now that follows these moves."""
     number = moves[-1].number + 1 if moves else 1
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    why = printable(reason)[:1000]  # it becomes a tag
-    return Move(number, action, champion_of(moves), after, now, reason=why, **rest)
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    text = printable(reason)[:1000]  # it becomes a tag
+    return Move(number, action, champion_of(moves), version, time, reason=text, **fields)
 
 
-def read(tags: Tags, champion: str | None, of_versions: Mapping[str, Tags]) -> list[Move]:
+def read(tags: Tags, champion: str | None, version_tags: Mapping[str, Tags]) -> list[Move]:
     """The moves among a registered model's tags, oldest first; the last one leads to `champion`.
 
     IntegrityError if a tag is not as this module writes it, or the two of a move differ.
     """
-    moves = [
-        _move(key, text, of_versions) for key, text in tags.items() if key.startswith(_prefix())
-    ]
+    own_tags = {key: text for key, text in tags.items() if key.startswith(_prefix())}
+    moves = [_move(key, text, version_tags) for key, text in own_tags.items()]
     # two promotions at once may have one number: the one that the alias names comes last
     moves.sort(key=lambda move: (move.number, move.after == champion))
     if champion_of(moves) != champion:
@@ -88,28 +87,26 @@ def read(tags: Tags, champion: str | None, of_versions: Mapping[str, Tags]) -> l
     return moves
 
 
-def _move(key: str, value: str, of_versions: Mapping[str, Tags]) -> Move:
-    named, said, where = (
-        KEY.fullmatch(key.removeprefix(_prefix())),
-        VALUE.fullmatch(value),
-        "the registered model",
-    )
+def _move(key: str, value: str, version_tags: Mapping[str, Tags]) -> Move:
+    holder = "the registered model"
     try:
-        if not named or not said:
+        ends = KEY.fullmatch(key.removeprefix(_prefix()))
+        content = VALUE.fullmatch(value)
+        if not ends or not content:
             raise ValueError(value)
-        before, after = (version if int(version) else None for version in named.groups()[1:])
-        action: Any = said[1]
-        move = Move(int(named[1]), action, before, after, said[2], said[3] or "")
+        old, new = (version if int(version) else None for version in ends.groups()[1:])
+        action: Any = content[1]
+        move = Move(int(ends[1]), action, old, new, content[2], content[3] or "")
         if action == "elsewhere":
             return replace(move, reason=ELSEWHERE)
-        if after and after in of_versions:
-            where = f"version {after}"
-            move = TypeAdapter(Move).validate_json(of_versions[after].get(key, ""))
+        if new and new in version_tags:
+            holder = f"version {new}"
+            move = TypeAdapter(Move).validate_json(version_tags[new].get(key, ""))
         if (move.key, move.to_tag()) != (key, value):
             raise ValueError(value)
     except ValueError:  # pydantic's is one, too
-        found = f"is no move as {project_name()} writes it; mend or delete it in MLflow"
-        raise IntegrityError(f"tag {key} of {where}: {found}") from None
+        finding = f"is no move as {project_name()} writes it; mend or delete it in MLflow"
+        raise IntegrityError(f"tag {key} of {holder}: {finding}") from None
     return move
 
 

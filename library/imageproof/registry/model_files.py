@@ -103,13 +103,14 @@ def _read_description(uri: str, folder: Path) -> ModelFiles:
         if (folder / "MLmodel").stat().st_size > 100_000:  # ours have 2,000 bytes
             raise ValueError("over 100,000 bytes")
         description = Model.load(folder)
-        served = description.flavors["python_function"]
-        loader, data, code = served["loader_module"], served["data"], served.get("code")
-        if (loader, data, code) != ("mlflow.onnx", NETWORK, None):
-            raise ValueError(f"loaded by {loader} from {data}, code {code}")
-        signature = description.signature
-        [images], [answers, *_] = signature.inputs.inputs, signature.outputs.inputs
-        (_, *shape), (_, classes) = images.shape, answers.shape
+        flavor = description.flavors["python_function"]
+        loader = flavor["loader_module"], flavor["data"], flavor.get("code")
+        if loader != ("mlflow.onnx", NETWORK, None):
+            raise ValueError("loaded by {} from {}, code {}".format(*loader))
+        [images] = description.signature.inputs.inputs
+        answers, *_ = description.signature.outputs.inputs
+        _, *shape = images.shape
+        _, classes = answers.shape
         check_shape(shape)
         if min(shape) < 1 or prod(shape) > MAX_VALUES:
             raise ValueError(f"images {(*shape,)}; at most {MAX_VALUES:,} values are allowed")

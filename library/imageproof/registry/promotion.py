@@ -5,9 +5,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 from mlflow import MlflowClient
@@ -26,10 +25,10 @@ from imageproof.mlflow.runs import tag
 from imageproof.mlflow.store import SQLITE
 from imageproof.project import Project
 from imageproof.registry import card
-from imageproof.registry.evidence import judge_by_holdout
+from imageproof.registry.evidence import Gate
 from imageproof.registry.history import Move, champion_of, next_move, previous_champion
 from imageproof.registry.model_files import ModelFiles, fetched
-from imageproof.registry.trace import Origin, find_origin
+from imageproof.registry.version import Origin, Version, find_origin
 from imageproof.registry.versions import Registry, TrainedRun, account, find, trained_run
 from imageproof.system import events
 
@@ -54,34 +53,45 @@ class Outcome:
         return {**asdict(self), "accepted": accepted, "moved": bool(self.move)}
 
 
+class Candidate(NamedTuple):
+    """What to promote: a model's last training, that of a DVC experiment, or a run."""
+
+    model: str = ""
+    experiment: str = ""
+    run_id: str = ""
+
+
 def promote_training(
-    model: str | None,
-    run_id: str | None,
-    experiment: str | None,
+    candidate: Candidate,
     *,
     project: Project,
     reason: str = "",
     dry_run: bool = False,
     approval: Check | None = None,
 ) -> Outcome:
-    """Judge a model's last training, a run, or a DVC experiment's training, and promote it.
+    """Judge a training, and promote it if the gate accepts it.
 
     IntegrityError if outputs are not what dvc.lock records.
     """
-    name, root = model or "", Path()
     with scratch() as folder:
-        if not run_id:
-            if experiment:
-                _download(experiment, name, root := folder)
-            trained = Artifacts(root).trained(name)
-            with reading(experiment, root) if experiment else nullcontext():
-                known = restore.known(trained, project) or restore.restore(name, project, root)
-            run_id = known.info.run_id
-        run = trained_run(run_id)
-        judge = partial(judge_by_holdout, project=project, root=root, approval=approval)
+        root = folder if candidate.experiment and not candidate.run_id else Path()
+        run = trained_run(candidate.run_id or _run_id(candidate, project, root))
+        judge = Gate(project, root, approval)
         if dry_run:
             return preview(run, project.name, judge=judge)
         return promote(run, project.name, judge=judge, reason=reason)
+
+
+def _run_id(candidate: Candidate, project: Project, root: Path) -> str:
+    """The run of the training in `root`, which is logged if the store lacks it."""
+    model = candidate.model
+    experiment = candidate.experiment
+    if experiment:
+        _download(experiment, model, root)
+    trained = Artifacts(root).trained(model)
+    with reading(experiment, root) if experiment else nullcontext():
+        run = restore.known(trained, project) or restore.restore(model, project, root)
+    return str(run.info.run_id)
 
 
 def _download(experiment: str, model: str, root: Path) -> None:
@@ -90,12 +100,13 @@ def _download(experiment: str, model: str, root: Path) -> None:
         revision.download([provenance.OUTPUTS, provenance.DATA_POINTER], root)
         with reading(experiment, root):
             recorded = provenance.recorded_outputs(root)
-        paths = [path for path in recorded if path.parent == WORKSPACE.trained(model).folder]
+        folder = WORKSPACE.trained(model).folder
+        paths = [path for path in recorded if path.parent == folder]
         if not paths:
-            folders = {path.parent.name: path for path in recorded}
-            models = [name for name in folders if WORKSPACE.trained(name).run in recorded]
-            known = f"name one model: {', '.join(models) or 'it has none'}"
-            raise UsageError(f"experiment {experiment}: has no model {model!r}; {known}")
+            names = dict.fromkeys(path.parent.name for path in recorded)
+            models = [name for name in names if WORKSPACE.trained(name).run in recorded]
+            hint = f"name one model: {', '.join(models) or 'it has none'}"
+            raise UsageError(f"experiment {experiment}: has no model {model!r}; {hint}")
         rows = [WORKSPACE.split(name) for name in ("validation", *EVALUATED)]
         revision.download([WORKSPACE.validation, WORKSPACE.packed_rows, *rows, *paths], root)
         with reading(experiment, root):
@@ -117,7 +128,7 @@ def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Ou
 
     Judged again if another champion was made meanwhile; BusyError if another promotion hangs.
     """
-    with _alone(name), fetched(run.uri, run.sha256) as files:
+    with _exclusive(name), fetched(run.uri, run.sha256) as files:
         registry = Registry(name)
         version = registry.register(run)
         outcome = _decide(registry, run, version, files, judge, reason)
@@ -134,7 +145,7 @@ def rollback(name: str, *, to: str | None = None, reason: str = "", force: bool 
     """
     if force and not reason:
         raise UsageError("--force: needs a reason, too: --reason TEXT")
-    with _alone(name):
+    with _exclusive(name):
         registry = Registry(name)
         moves = registry.moves()
         version = to or previous_champion(moves, registry.versions())
@@ -167,7 +178,7 @@ def _gate_finding(origin: Origin, moves: Sequence[Move]) -> str:
 
 
 @contextmanager
-def _alone(name: str) -> Iterator[None]:
+def _exclusive(name: str) -> Iterator[None]:
     """Beside an SQLite store, hold a file lock; the kernel releases that of a killed process."""
     uri = store.tracking_uri()
     if not uri.startswith(SQLITE):  # `Registry.move` reads the champion again
@@ -187,12 +198,20 @@ def _decide(
 ) -> Outcome:
     while True:
         moves = registry.moves()
-        if (champion := champion_of(moves)) == version:
+        champion = champion_of(moves)
+        if champion == version:
             return Outcome(run.run_id, version, champion, None)
         registry.set_challenger(version)
         decision = judge(run, files, f"version {version}", champion)
-        made = {"by": account(), "figures": decision.figures, "approval": decision.approval}
-        move = next_move(moves, "promote", version, reason=reason, **made)
+        move = next_move(
+            moves,
+            "promote",
+            version,
+            by=account(),
+            reason=reason,
+            figures=decision.figures,
+            approval=decision.approval,
+        )
         _record(registry, run, decision, move)
         if not decision.accepted:
             return Outcome(run.run_id, version, champion, decision)
@@ -202,9 +221,16 @@ def _decide(
 
 def _record(registry: Registry, run: TrainedRun, decision: Decision, move: Move) -> None:
     version = str(move.after)
-    made = {"at": move.at, "by": move.by, "reason": move.reason}
-    judged = {"model": registry.name, "version": version, "accepted": decision.accepted}
-    text = json.dumps(made | judged | asdict(decision), indent=2, allow_nan=False)
+    record = {
+        "at": move.at,
+        "by": move.by,
+        "reason": move.reason,
+        "model": registry.name,
+        "version": version,
+        "accepted": decision.accepted,
+        **asdict(decision),
+    }
+    text = json.dumps(record, indent=2, allow_nan=False)
     path = f"gate/{registry.name}-{version}-{move.at.replace(':', '')}.json"
     client = MlflowClient()
     client.log_text(run.run_id, text, path)
@@ -227,7 +253,7 @@ def _describe(registry: Registry, version: str, files: ModelFiles) -> None:
     uri = registry.uri(version)
     try:
         card.write_history(registry)
-        card.write(find_origin(uri), files)
+        card.write(Version(find_origin(uri), files))
     except Exception as error:
         print(f"warning: {uri}: no model card: {ImageproofError(one_line(error))}", file=sys.stderr)
 

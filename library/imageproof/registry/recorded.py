@@ -15,15 +15,16 @@ from imageproof.system import repository
 
 
 def check_splits(run: TrainedRun, root: Path) -> None:
-    tags, recorded = run.tags, provenance.recorded_outputs(root)
+    recorded = provenance.recorded_outputs(root)
     for split, tag in SPLIT_TAGS.items():
         path = WORKSPACE.split(split)
-        if tag not in tags or tags[tag] != recorded.get(path):
+        md5 = run.tags.get(tag, "unknown")
+        if md5 != recorded.get(path):
             raise IntegrityError(
-                f"run {run.run_id}: {path} had md5 {tags.get(tag, 'unknown')}, dvc.lock has "
+                f"run {run.run_id}: {path} had md5 {md5}, dvc.lock has "
                 f"{recorded.get(path, 'none')}, so hold-out rows may be among its training rows; "
                 "bring its split back, promote its experiment (--exp NAME), or train it again: "
-                f"`dvc repro -f -s {tags.get('dvc_stage', 'train')}`"
+                f"`dvc repro -f -s {run.tags.get('dvc_stage', 'train')}`"
             )
 
 
@@ -31,14 +32,22 @@ def check_settings(root: Path) -> None:
     # an experiment with fewer hold-out rows or laxer validation could pass the gate by luck
     for stage in ("split", "validate"):
         for key, recorded in provenance.recorded_params(stage, root).items():
-            if key != "seed" and (present := get_by_path(read(), key)) != recorded:
-                found = f"{stage}: made with {key} {recorded}, params.yaml has {present}"
+            present = get_by_path(read(), key)
+            if key != "seed" and present != recorded:
+                finding = f"{stage}: made with {key} {recorded}, params.yaml has {present}"
                 cure = "`dvc repro` makes it anew, `dvc exp apply` takes over an experiment's"
-                raise IntegrityError(f"{found}; {cure}")
+                raise IntegrityError(f"{finding}; {cure}")
 
 
-def data_finding(run: TrainedRun, root: Path) -> str | None:
-    validation, data_md5 = WORKSPACE.validation, run.tags.get("data_md5", "")
+def data_origin(run: TrainedRun, root: Path) -> tuple[bool, str]:
+    """Whether the run's data are those here, and passed validation; what is wrong otherwise."""
+    data_md5 = run.tags.get("data_md5", "")
+    finding = _data_finding(data_md5, root)
+    return not finding, finding or f"data {data_md5[:12]} passed"
+
+
+def _data_finding(data_md5: str, root: Path) -> str:
+    validation = WORKSPACE.validation
     present = provenance.data_md5(root / provenance.DATA_POINTER)
     if not data_md5 or present != data_md5:
         return f"trained on data {data_md5 or 'unknown'}, data.dvc has {present}"
@@ -49,15 +58,19 @@ def data_finding(run: TrainedRun, root: Path) -> str | None:
         return f"dvc.lock has no validation of data {data_md5}; `dvc repro validate` makes it"
     result = read_json(root / validation, dict[str, Any], keys=("success", "critical"))
     if result["success"] is True:
-        return None
+        return ""
     return f"{result['critical']} critical findings in {validation}"
 
 
-def commit_finding(tags: Mapping[str, str]) -> str | None:
-    if not (commit := tags.get("git_commit")):
-        return "no commit recorded"
+def commit_origin(tags: Mapping[str, str]) -> tuple[bool, str]:
+    """Whether the run's code is in a commit that is here; what is wrong otherwise."""
+    commit = tags.get("git_commit", "")
+    if not commit:
+        return False, "no commit recorded"
+    short = commit[:12]
     if tags.get("git_dirty") != "false":
         names = f" ({tags['git_changed']})" if "git_changed" in tags else ""
-        return f"{commit[:12]} with uncommitted changes{names}; commit them, then train again"
-    known = repository.try_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}")
-    return None if known else f"{commit[:12]} is unknown here{repository.unshallow()}"
+        return False, f"{short} with uncommitted changes{names}; commit them, then train again"
+    if not repository.try_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"):
+        return False, f"{short} is unknown here{repository.unshallow()}"
+    return True, short

@@ -18,8 +18,7 @@ from imageproof.dvc import provenance
 from imageproof.dvc.params_yaml import PATH
 from imageproof.mlflow import runs
 from imageproof.project import Project
-from imageproof.registry.served import served
-from imageproof.registry.trace import Origin, check_gate_record, find_origin
+from imageproof.registry.version import Origin, find_origin, load_version
 from imageproof.system import process, repository
 from imageproof.system.commands import CommandFailedError, Commands
 
@@ -31,21 +30,15 @@ def reproduce_version(uri: str, project: Project, *, tolerance: float) -> str:
     """
     origin = find_origin(uri)
     if not origin.git_commit or origin.git_dirty != "false":
-        found = f"trained with uncommitted changes on {origin.git_commit[:12] or 'no commit'}"
-        raise IntegrityError(f"{origin.uri}: {found}; no commit holds its code")
-    check_gate_record(origin)
+        commit = origin.git_commit[:12] or "no commit"
+        finding = f"trained with uncommitted changes on {commit}"
+        raise IntegrityError(f"{origin.uri}: {finding}; no commit holds its code")
+    origin.check_gate_record()
     name = origin.param("model", str)
-    own_threads = origin.param("threads", PositiveInt)
-    with served(origin.uri, threads=own_threads) as model, scratch() as temporary:
+    threads = origin.param("threads", PositiveInt)
+    with load_version(origin.uri, threads=threads) as version, scratch() as temporary:
         folder = temporary / "project"
-        try:
-            repository.clone(Path.cwd(), folder, origin.git_commit)
-        except UsageError as error:
-            reason = f"{error}{repository.unshallow()}"
-            raise IntegrityError(f"{origin.uri}: cannot be checked out: {reason}") from None
-        if (data_md5 := provenance.data_md5(folder / provenance.DATA_POINTER)) != origin.data_md5:
-            found = f"trained on data {origin.data_md5}, its commit has {data_md5 or 'none'}"
-            raise IntegrityError(f"{origin.uri}: {found}")
+        _check_out(origin, folder)
         for line in environment_differences(origin, threads=project.threads):
             print(f"warning: {printable(line)}", flush=True)
         write_text(folder / PATH, load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}"))
@@ -53,15 +46,33 @@ def reproduce_version(uri: str, project: Project, *, tolerance: float) -> str:
         check_inputs(origin, folder)
         artifacts = Artifacts(folder)
         images = artifacts.read_split("test").data.images
-        repeated = inference.load(artifacts.trained(name).model, threads=own_threads)
-        answers = model.predict(images), repeated.predict(images)
+        repeated = inference.load(artifacts.trained(name).model, threads=threads)
+        answers = version.predict(images), repeated.predict(images)
         return compare(origin.uri, *answers, tolerance=tolerance)
+
+
+def _check_out(origin: Origin, folder: Path) -> None:
+    """Clone the version's commit; IntegrityError if it is not there, or names other data."""
+    try:
+        repository.clone(Path.cwd(), folder, origin.git_commit)
+    except UsageError as error:
+        reason = f"{error}{repository.unshallow()}"
+        raise IntegrityError(f"{origin.uri}: cannot be checked out: {reason}") from None
+    data_md5 = provenance.data_md5(folder / provenance.DATA_POINTER)
+    if data_md5 != origin.data_md5:
+        finding = f"trained on data {origin.data_md5}, its commit has {data_md5 or 'none'}"
+        raise IntegrityError(f"{origin.uri}: {finding}")
 
 
 def environment_differences(origin: Origin, *, threads: int) -> list[str]:
     here = {**provenance.environment(), "threads": str(threads)}
-    recorded = {"threads": str(origin.params["threads"])}
-    recorded |= {n: getattr(origin, n) for n in ("python", "cpu", "cpu_features", "lock_md5")}
+    recorded = {
+        "threads": str(origin.params["threads"]),
+        "python": origin.python,
+        "cpu": origin.cpu,
+        "cpu_features": origin.cpu_features,
+        "lock_md5": origin.lock_md5,
+    }
     return [
         f"{name}: {value or 'none'} recorded, {here.get(name, 'none')} here"
         for name, value in recorded.items()
@@ -104,13 +115,13 @@ def check_inputs(origin: Origin, folder: Path) -> None:
     artifacts = Artifacts(folder)
     for split, recorded in origin.splits.items():
         if (actual := md5(artifacts.split(split))) != recorded:
-            found = f"its {split} split had md5 {recorded}, now it is {actual}"
-            raise IntegrityError(f"{origin.uri}: {found}")
+            finding = f"its {split} split had md5 {recorded}, now it is {actual}"
+            raise IntegrityError(f"{origin.uri}: {finding}")
     repeated = artifacts.trained(str(origin.params["model"])).read_run().params
     for key, value in origin.params.items():
         if repeated.get(key) != value:
-            found = f"the {PATH} that it recorded gives {repeated.get(key)}"
-            raise IntegrityError(f"{origin.uri}: its run says {key} = {value}, {found}")
+            finding = f"the {PATH} that it recorded gives {repeated.get(key)}"
+            raise IntegrityError(f"{origin.uri}: its run says {key} = {value}, {finding}")
 
 
 def compare(uri: str, recorded: np.ndarray, again: np.ndarray, *, tolerance: float) -> str:
@@ -120,8 +131,8 @@ def compare(uri: str, recorded: np.ndarray, again: np.ndarray, *, tolerance: flo
     """
     same = recorded.argmax(axis=1) == again.argmax(axis=1)
     largest = float(np.abs(recorded.astype(np.float64) - again).max())
-    found = f"{same.sum():,} of {len(same):,} predictions identical"
-    found += f", largest probability difference {largest:g}"
+    counts = f"{same.sum():,} of {len(same):,} predictions identical"
+    line = f"{counts}, largest probability difference {largest:g}"
     if not largest <= tolerance:  # false for NaN
-        raise IntegrityError(f"{uri}: {found}; at most {tolerance:g} is allowed (--tolerance)")
-    return found
+        raise IntegrityError(f"{uri}: {line}; at most {tolerance:g} is allowed (--tolerance)")
+    return line

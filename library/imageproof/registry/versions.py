@@ -51,14 +51,15 @@ def find(uri: str) -> ModelVersion:
     """The version at `models:/NAME/VERSION` or `models:/NAME@ALIAS`; UsageError if none."""
     if not (parts := _URI.fullmatch(uri)):
         raise UsageError(f"{uri}: models:/NAME/VERSION or models:/NAME@ALIAS is allowed")
-    client, name = MlflowClient(), parts["name"]
+    client = MlflowClient()
+    name = parts["name"]
     with ignoring(*MISSING):
         if parts["alias"]:
             return client.get_model_version_by_alias(name, parts["alias"])
         return client.get_model_version(name, parts["version"])
-    found = [str(each.version) for each in client.search_model_versions(f"name = '{name}'")]
-    known = f"there are {', '.join(sorted(found, key=int))}" if found else "there is none"
-    hint = f"{known}; `{project_name()} promote MODEL` makes a champion"
+    versions = sorted(Registry(name).versions(), key=int)
+    present = f"there are {', '.join(versions)}" if versions else "there is none"
+    hint = f"{present}; `{project_name()} promote MODEL` makes a champion"
     raise UsageError(f"{uri}: no such version that you may read, {hint}")
 
 
@@ -69,10 +70,11 @@ def trained_run(run_id: str) -> TrainedRun:
         run = MlflowClient().get_run(run_id)
     if run is None or run.info.lifecycle_stage == "deleted":
         raise UsageError(f"run {run_id}: unknown, deleted, or you may not read it")
-    model, status = runs.model_id(run), run.info.status
+    model = runs.model_id(run)
+    status = run.info.status
     if not model or status != "FINISHED":
-        found = f"{status.lower()}, {'with a' if model else 'without'} model"
-        raise DataError(f"run {run_id}: {found}; a finished run with a model is needed")
+        finding = f"{status.lower()}, {'with a' if model else 'without'} model"
+        raise DataError(f"run {run_id}: {finding}; a finished run with a model is needed")
     return TrainedRun(run_id, model, runs.own_tags(run.data.tags))
 
 
@@ -102,8 +104,8 @@ class Registry:
         """The version of this run's model; created if missing."""
         with ignoring("RESOURCE_ALREADY_EXISTS"):
             self._client.create_registered_model(self.name, description=about_versions())
-        of_run = f"name = '{self.name}' and run_id = '{run.run_id}'"
-        for version in self._client.search_model_versions(of_run):
+        same_run = f"name = '{self.name}' and run_id = '{run.run_id}'"
+        for version in self._client.search_model_versions(same_run):
             # a version registered by hand may hold another model of this run
             if version.tags.get(tag(MODEL_SHA256)) == run.sha256:
                 return str(version.version)
@@ -128,16 +130,16 @@ class Registry:
         self._client.set_model_version_tag(self.name, version, move.key, move.to_json())
         self._client.set_registered_model_alias(self.name, CHAMPION, version)
         # the last move has no tag yet if it was made by other means
-        for each in (*moves[-1:], move):
-            self._client.set_registered_model_tag(self.name, each.key, each.to_tag())
+        for link in (*moves[-1:], move):
+            self._client.set_registered_model_tag(self.name, link.key, link.to_tag())
         if _alias(self._model(), CHALLENGER) == version:
             with ignoring("PERMISSION_DENIED"):  # EDIT allows the rest, and no deletion
                 self._client.delete_registered_model_alias(self.name, CHALLENGER)
         return True
 
     def _model(self) -> RegisteredModel | None:
-        found = self._client.search_registered_models(f"name = '{self.name}'")
-        return found[0] if found else None
+        models = self._client.search_registered_models(f"name = '{self.name}'")
+        return models[0] if models else None
 
 
 def account() -> str:

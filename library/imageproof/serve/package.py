@@ -19,7 +19,7 @@ from imageproof.base.text import one_line
 from imageproof.dvc.provenance import check_outputs
 from imageproof.project import Project
 from imageproof.registry.card import card
-from imageproof.registry.served import Served
+from imageproof.registry.version import Version
 from imageproof.serve.model import DESCRIPTION, MODEL, SUMS, Confidence, Description, load
 from imageproof.system.guard import names_variable
 
@@ -36,7 +36,7 @@ class Package(NamedTuple):
 
 
 def write_package(
-    model: Served,
+    model: Version,
     out: Path,
     *,
     project: Project,
@@ -50,7 +50,7 @@ def write_package(
     images = WORKSPACE.read_split("holdout", classes=model.files.classes).data.images
     if finding := model.files.inconsistency(images):
         raise IntegrityError(f"{model.origin.uri}: {finding}; nothing was written")
-    text = card(model.origin, model.files)
+    text = card(model)
     probabilities = model.predict(images)
     out.parent.mkdir(parents=True, exist_ok=True)
     with scratch(out.parent) as temporary:
@@ -66,7 +66,7 @@ def write_package(
     return Package(out, model.origin.uri, len(images), difference, folder_sha256(out))
 
 
-def describe(model: Served, project: Project) -> Description:
+def describe(model: Version, project: Project) -> Description:
     """What the package says of its model; the coverage is that of params.yaml."""
     origin = model.origin
     coverage = project.confidence.coverage

@@ -29,7 +29,7 @@ from imageproof.base.dataset import Dataset, Split, save_split
 from imageproof.base.errors import DataError
 from imageproof.cli import answers as cli
 from imageproof.registry import promotion
-from imageproof.registry.served import served
+from imageproof.registry.version import load_version
 from imageproof.serve.journal import Journal
 
 AT = pa.timestamp("us", "UTC")
@@ -57,7 +57,7 @@ def write_log(images, predicted, *, at=NOW, model=TITLE, sizes=1, folder="log"):
 def watch(source="log", labels=None, days=1, **changes):
     source = Path(source)
     log = open_log(source, days=days)
-    with served(f"models:/{NAME}@champion", threads=2) as model:
+    with load_version(f"models:/{NAME}@champion", threads=2) as model:
         labelled = Path(labels) if labels else None
         return monitoring.monitor(source, log, labelled, model, project=project_with(changes))
 
@@ -132,7 +132,7 @@ def test_accuracy_is_expected_only_without_drift(ring):
     record_outputs()
     promotion.promote(fighter(), NAME, judge=accept)
     images = known.data.images
-    with served(f"models:/{NAME}@champion", threads=2) as model:
+    with load_version(f"models:/{NAME}@champion", threads=2) as model:
         confidence = model.predict(images).max(axis=1).mean()
     np.savez("new.npz", images=images)
     monitored = watch("new.npz")
@@ -184,7 +184,7 @@ def test_colour(ring):
     assert np.array_equal(np.shape(monitored.farthest), (24, 8, 8, 3))
     with urlopen(re.search('data:image/png[^"]*', monitoring.render(monitored))[0]) as png:
         assert (np.asarray(Image.open(BytesIO(png.read()))) == images).all(axis=(1, 2, 3)).any()
-    with served(MODEL, threads=1) as model:
+    with load_version(MODEL, threads=1) as model:
         replaced("image", pa.array([bytes(64)] * 300))
         log = open_log(Path("log"), days=1)
         assert "no image of 8×8×3" in finding(DataError, lambda: [*read_log(log, model)])

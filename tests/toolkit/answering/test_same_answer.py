@@ -23,7 +23,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, Split, save_split
 from imageproof.pictures.reading import read_pictures
 from imageproof.registry import promotion
-from imageproof.registry import served as registered
+from imageproof.registry.version import load_version
 from imageproof.serve.app import Service
 from imageproof.serve.model import load
 from imageproof.serve.package import write_package
@@ -97,7 +97,7 @@ def test_same_picture_same_answer(ring, shape, fit, count):
     np.savez("arrays.npz", images=np.stack(images))
     project = as_project(parameters.check(changed({})))
     answers = {}
-    with registered.served(f"models:/{NAME}@champion", threads=2) as model:
+    with load_version(f"models:/{NAME}@champion", threads=2) as model:
         expected = model.predict(np.stack(images))
         answers["MLflow"] = model.files.load_as_served().predict(np.stack(images))["probabilities"]
         answers["score arrays"] = of_score("arrays.npz", model, project)

@@ -22,7 +22,7 @@ from imageproof.cli import answers as cli
 from imageproof.cli.console import print_scored
 from imageproof.judge.confidence import answer_sets
 from imageproof.registry import promotion
-from imageproof.registry.served import served
+from imageproof.registry.version import load_version
 
 USERS = ["params.yaml", "dvc.lock", ".git/HEAD", ".dvc/config", "mlflow.db", "data.dvc", "mine.csv"]
 USERS += ["README.md", "to-params"]
@@ -30,7 +30,7 @@ USERS += ["README.md", "to-params"]
 
 def score(source="new.npz", out="scored.parquet", *, changes=None, **options):
     project = project_with(changes or {})
-    with served(f"models:/{NAME}@champion", threads=2) as model:
+    with load_version(f"models:/{NAME}@champion", threads=2) as model:
         return scoring.score(source, out, model, project=project, **options)
 
 
@@ -87,7 +87,7 @@ class TestFile:
     def test_predictions_and_run(self, holdout):
         scored = score()
         found = pd.read_parquet("scored.parquet")
-        with served(f"models:/{NAME}@champion", threads=2) as model:
+        with load_version(f"models:/{NAME}@champion", threads=2) as model:
             expected = model.predict(holdout.images)
             sets = answer_sets(expected, set_threshold(model, 0.99))
         assert found["row"].tolist() == [*range(len(holdout))]
@@ -282,7 +282,7 @@ class TestPictures:
         score("new", overwrite=True)
         assert treatments() == {"as is": len(files)}
         assert np.array_equal(scored_probabilities(), of_arrays)
-        with served(f"models:/{NAME}@champion", threads=2) as model:
+        with load_version(f"models:/{NAME}@champion", threads=2) as model:
             answers = predict_pictures(files, model, coverage=0.99)
         assert np.array_equal([answer.probabilities for answer in answers], of_arrays)
         store = fsspec.filesystem("memory")

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from support import PARAMS
 
-from imageproof.base.dataset import Labels, Probabilities
-from imageproof.diff.difference import NOT_ASKED, Difference, Result, compare_results
+from imageproof.base.dataset import Probabilities
+from imageproof.diff.difference import SKIPPED_CHECKS, Difference, Recorded, Truth, compare_results
 from imageproof.judge.comparison import Candidate, compare_pair
 from imageproof.judge.gate import PromoteParams
 
 TRUTH = np.arange(1000) % 4
-LABELS = {"test": TRUTH, "holdout": TRUTH}
+TRUTHS = {"test": Truth(TRUTH), "holdout": Truth(TRUTH)}
 GATE = PromoteParams.model_validate(
     PARAMS["promote"] | {"min_accuracy": 0.9, "max_calibration_error": None}
 )
@@ -25,19 +25,19 @@ def answers(wrong: int, *, offset: int = 0) -> Probabilities:
     return np.eye(4, dtype=np.float32)[classes % 4]
 
 
-def result(wrong: int, *, offset: int = 0, size_mb: float = 1) -> Result:
+def result(wrong: int, *, offset: int = 0, size_mb: float = 1) -> Recorded:
     probabilities = answers(wrong, offset=offset)
     accuracy = float((probabilities.argmax(axis=1) == TRUTH).mean())
     metrics = {"test.accuracy": accuracy, "elapsed_s": 2.0, "size_mb": size_mb}
-    return Result(
+    return Recorded(
         metrics, dict.fromkeys("abcd", 0.5), {"test": probabilities, "holdout": probabilities}
     )
 
 
 def compared(
-    old: Result | None, new: Result | None, labels: dict[str, Labels] = LABELS
+    old: Recorded | None, new: Recorded | None, truth: dict[str, Truth] = TRUTHS
 ) -> Difference:
-    return compare_results(old, new, labels, params=GATE)
+    return compare_results(old, new, truth, GATE)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def compared(
         (result(30), None, "gone: accuracy 97.00 %"),
     ],
 )
-def test_the_verdict_is_one_line(old: Result | None, new: Result | None, verdict: str) -> None:
+def test_the_verdict_is_one_line(old: Recorded | None, new: Recorded | None, verdict: str) -> None:
     assert compared(old, new).verdict == verdict
 
 
@@ -81,7 +81,7 @@ def test_the_paired_test_is_that_of_compare() -> None:
 
 
 def test_on_other_rows_only_the_metrics_are_compared() -> None:
-    other = compared(result(60), result(30), labels={})
+    other = compared(result(60), result(30), truth={})
     assert (other.pair, other.gate, other.as_dict()["gate_not_asked"]) == (None, None, ())
     assert other.verdict == "not comparable: accuracy 94.00 → 97.00 %"
     assert other.metrics["test.accuracy"].diff == pytest.approx(0.03)
@@ -91,15 +91,15 @@ def test_checks_that_need_more_than_results_are_named_and_not_asked() -> None:
     difference = compared(result(30), result(30, size_mb=51))
     assert difference.gate is not None
     assert difference.gate.failed == ["max_size_mb"]
-    assert {check.name for check in difference.gate.checks}.isdisjoint(NOT_ASKED)
-    assert difference.as_dict()["gate_not_asked"] == NOT_ASKED
+    assert {check.name for check in difference.gate.checks}.isdisjoint(SKIPPED_CHECKS)
+    assert difference.as_dict()["gate_not_asked"] == SKIPPED_CHECKS
 
 
 def test_what_only_one_side_has_is_a_change_without_a_difference() -> None:
     old, new = result(30), result(30)
     shown: dict[str, Any] = compared(
-        Result({**old.metrics, "ece": 0.1}, {"a": 0.5, "e": 1}, old.probabilities),
-        Result(new.metrics, dict.fromkeys("abcd"), new.probabilities),
+        Recorded({**old.metrics, "ece": 0.1}, {"a": 0.5, "e": 1}, old.probabilities),
+        Recorded(new.metrics, dict.fromkeys("abcd"), new.probabilities),
     ).as_dict()
     assert shown["metrics"]["ece"] == {"old": 0.1, "new": None, "diff": None}
     assert [*shown["sensitivity"]] == [*"abcde"]

@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 from support import PARAMS
 
 from imageproof.judge.confusion import balance, confusion_matrix
-from imageproof.judge.few_rows import few_holdout_rows, lacking
+from imageproof.judge.few_rows import few_holdout_rows, rows_needed
 from imageproof.judge.gate import PromoteParams
 
 USUAL = PromoteParams.model_validate(PARAMS["promote"])
@@ -36,10 +36,10 @@ def test_holdout_too_small_for_the_gate_is_one_line() -> None:
 @pytest.mark.parametrize("limit", [0.1, 0.5, 0.97])
 def test_least_figures_are_reached_by_the_exact_interval(limit: float) -> None:
     ends = [binomtest(n, n).proportion_ci(method="exact").low for n in range(1, 200)]
-    enough = [not lacking(only(min_sensitivity=limit), [n, n]) for n in range(1, 200)]
+    enough = [not rows_needed(only(min_sensitivity=limit), [n, n]) for n in range(1, 200)]
     assert enough == [low >= limit for low in ends]
     for key in ("min_balanced_accuracy", "min_macro_f1"):  # two classes of half the rows
-        enough = [not lacking(only(**{key: limit}), [n, n]) for n in range(1, 100)]
+        enough = [not rows_needed(only(**{key: limit}), [n, n]) for n in range(1, 100)]
         assert enough == [low >= limit for low in ends[1::2]]
 
 
@@ -51,4 +51,4 @@ def test_greatest_losses_allow_one_row(figure: str) -> None:
         answer[0] = 1
         loss = 1 - balance(confusion_matrix(answer, truth, classes=10))[figure]
         params = only(**{f"max_{figure}_loss": 0.003})
-        assert (not lacking(params, [rows] * 10)) == (loss <= 0.003), rows
+        assert (not rows_needed(params, [rows] * 10)) == (loss <= 0.003), rows

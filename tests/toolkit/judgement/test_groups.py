@@ -6,14 +6,12 @@ import pytest
 from scipy.stats import binomtest
 
 from imageproof.judge.comparison import Candidate, compare_pair, mcnemar_exact, verdict
-from imageproof.judge.gate import Contender, PromoteParams
+from imageproof.judge.gate import Contender, Evidence
 from imageproof.judge.groups import Intervals, clopper_pearson, effective_rows, sign_flips
 from imageproof.judge.slices import find_slices, measure, read_table, slice_loss, weakest
-from imageproof.registry.gate_checks import Paired, against
+from imageproof.registry.champion_checks import paired_test
 
 DRAWS, ACCURACY, LEVEL = 300, 0.8, 0.05
-PARAMS = PromoteParams(**dict.fromkeys(PromoteParams.model_fields) | {"paired_test": LEVEL})
-MODEL = Contender("m", None, "")
 
 
 def clustered(random, sizes, correlation):
@@ -29,10 +27,16 @@ def draw(random, *, few):
     return sizes, np.repeat(np.arange(len(sizes)), sizes)
 
 
-def paired_p(before, now, groups):
-    """What the gate's paired test says of the challenger."""
-    [check] = against(Paired(now, before, groups), MODEL, MODEL, {}, PARAMS)
-    return check.figures["worse_p_value"]
+def gate_check(champion, challenger, groups):
+    """The gate's paired test of two models that are right where these are true."""
+    evidence = Evidence(
+        challenger=Contender("new", np.eye(2)[1 - challenger.astype(int)]),
+        champion=Contender("old", np.eye(2)[1 - champion.astype(int)]),
+        labels=np.zeros(len(groups), int),
+        names=["right", "wrong"],
+        groups=groups,
+    )
+    return paired_test(evidence, LEVEL)
 
 
 @pytest.mark.parametrize("few", [False, True])
@@ -46,7 +50,7 @@ def test_paired_test_refuses_no_more_than_chance(few, correlation):
         truth = np.ones(len(groups), int)
         a, b = (Candidate(n, h.astype(int), None) for n, h in (("a", first), ("b", second)))
         verdicts += compare_pair(a, b, truth, groups).p_value < LEVEL
-        gate += paired_p(first, second, groups) < LEVEL
+        gate += not gate_check(first, second, groups).passed
         low, high = Intervals(first, groups).of()
         covered += low <= ACCURACY <= high
     shares = np.array([verdicts, gate, covered]) / DRAWS
@@ -117,8 +121,7 @@ def test_fewer_than_six_groups_give_no_verdict():
 def test_gate_says_that_groups_are_too_few():
     now, before = np.zeros(100, bool), np.ones(100, bool)
     for count, passed in ((5, True), (6, False)):
-        paired = Paired(now, before, np.arange(100) % count)
-        [check] = against(paired, MODEL, MODEL, {}, PARAMS)
+        check = gate_check(before, now, np.arange(100) % count)
         assert check.passed == passed
         assert ("too few groups to tell, 6 needed" in check.found) == passed
 

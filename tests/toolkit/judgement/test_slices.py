@@ -9,9 +9,9 @@ from scipy.stats import binomtest
 
 from imageproof.judge import slices
 from imageproof.judge.comparison import mcnemar_exact
-from imageproof.judge.gate import Contender, Facts, PromoteParams
+from imageproof.judge.gate import Contender, Evidence, PromoteParams
 from imageproof.judge.slices import find_slices, measure, read_table, slice_loss, weakest
-from imageproof.registry.gate_checks import decide
+from imageproof.registry.decision import decide
 
 WRITERS, ROWS = 8, 800
 WRITER = np.arange(ROWS) % WRITERS
@@ -83,14 +83,15 @@ def test_a_model_weak_on_one_writer_passes_by_its_accuracy_and_not_by_its_slice(
     hits = answers(seed, weak_on=seed % WRITERS)
     truth = np.arange(ROWS) % 10
     old, new = (
-        Contender(name, np.where(own, truth, -1), "") for name, own in zip("on", hits, strict=True)
+        Contender(name, np.eye(10, dtype=np.float32)[np.where(own, truth, (truth + 1) % 10)])
+        for name, own in zip("on", hits, strict=True)
     )
-    off = dict.fromkeys(PromoteParams.model_fields)
     limits = {"paired_test": 0.05, "max_accuracy_loss": 0.002, "max_total_loss": 0.003}
-    params = PromoteParams(**(off | limits | {"min_accuracy": 0.9, "max_slice_loss": 0.05}))
-    facts = Facts({}, "", 0, "", None, "", None)
-    given = {"params": params, "former": {}, "names": [*"0123456789"], "slices": OF_WRITERS}
-    decision = decide(new, old, truth, facts, **given)
+    limits |= {"min_accuracy": 0.9, "max_slice_loss": 0.05}
+    params = PromoteParams(**dict.fromkeys(PromoteParams.model_fields) | limits)
+    names = [*"0123456789"]
+    evidence = Evidence(challenger=new, champion=old, labels=truth, names=names, slices=OF_WRITERS)
+    decision = decide(evidence, params)
     assert decision.failed == ["max_slice_loss"]
     [check] = [check for check in decision.checks if not check.passed]
     assert check.found.startswith(f"writer: {seed % WRITERS}: 0.")

@@ -16,7 +16,7 @@ from imageproof.base import inference
 from imageproof.base.errors import IntegrityError
 from imageproof.base.inference import Network
 from imageproof.registry import promotion
-from imageproof.registry.served import served
+from imageproof.registry.version import load_version
 
 URI = f"models:/{NAME}/1"
 TENSOR = '[{{"type": "tensor", "tensor-spec": {{"dtype": "{}", "shape": {}}}}}]'
@@ -32,12 +32,12 @@ class Version:
 
     def answers(self):
         sign(self.run, "1")
-        with served(URI, threads=2) as model:
+        with load_version(URI, threads=2) as model:
             return model.predict(WORKSPACE.read_split("holdout").data.images)
 
     def calibration(self):
         sign(self.run, "1")
-        with served(URI, threads=2) as model:
+        with load_version(URI, threads=2) as model:
             return model.files.calibration
 
     def refused(self):

@@ -18,8 +18,8 @@ from digits.project import load_project
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import BusyError, DataError, IntegrityError
 from imageproof.registry import promotion
-from imageproof.registry.evidence import judge_by_holdout
-from imageproof.registry.served import served
+from imageproof.registry.evidence import Gate
+from imageproof.registry.version import load_version
 from imageproof.registry.versions import Registry, find
 from imageproof.serve.package import write_package
 
@@ -171,7 +171,7 @@ def promote(ring):
 
 def gate(*, max_latency_ms):
     project = project_with({"promote.max_latency_ms": max_latency_ms})
-    return partial(judge_by_holdout, project=project)
+    return Gate(project)
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_training_of_unreadable_model_fails(ring, model):
 
 def test_unsound_model_is_not_packaged(ring):
     promotion.promote(fighter(network=hand_made(**BAD["class 0 alone"])), NAME, judge=accept)
-    with served(f"models:/{NAME}/1", threads=1) as model:
+    with load_version(f"models:/{NAME}/1", threads=1) as model:
         work = partial(write_package, model, Path("package"), project=load_project())
         line = finding(IntegrityError, work)
     start = (

@@ -13,7 +13,7 @@ from support import REPOSITORY, Server, mlflow_serves, project_with
 from digits.project import load_project
 from imageproof.base.dataset import Dataset
 from imageproof.mlflow.restore import restore_all
-from imageproof.registry.promotion import Outcome, promote_training, rollback
+from imageproof.registry.promotion import Candidate, Outcome, promote_training, rollback
 from imageproof.registry.versions import Registry
 
 pytestmark = pytest.mark.slow
@@ -59,7 +59,7 @@ def password(user: str) -> str:
 
 def promote() -> Outcome:
     quick = project_with({"promote.max_latency_ms": None, "promote.min_accuracy": 0.9})
-    return promote_training("mlp", None, None, project=quick)
+    return promote_training(Candidate("mlp"), project=quick)
 
 
 def test_users_promote_and_roll_back(project: Path, digits_8x8: Dataset, become: Become) -> None:

@@ -14,7 +14,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError, UsageError
 from imageproof.base.files import md5, write_json
 from imageproof.outputs import SPLITS
-from imageproof.registry.promotion import Outcome, promote_training
+from imageproof.registry.promotion import Candidate, Outcome, promote_training
 from imageproof.registry.versions import TrainedRun
 
 # DVC 3.67 on pygtrie 2.5
@@ -76,7 +76,7 @@ def record(run: TrainedRun, *models: str) -> None:
 
 
 def promote(model: str, exp: str | None = None) -> Outcome:
-    return promote_training(model, None, exp, project=load_project())
+    return promote_training(Candidate(model, exp or ""), project=load_project())
 
 
 def cached(repo: Repo, path: Path) -> Path:

@@ -16,8 +16,7 @@ from support import Page
 from imageproof.judge.gate import Check, Decision
 from imageproof.registry import promotion
 from imageproof.registry.card import MAX_DESCRIPTION, card
-from imageproof.registry.model_files import fetched
-from imageproof.registry.trace import find_origin
+from imageproof.registry.version import load_version
 from imageproof.registry.versions import TrainedRun, find
 
 pytestmark = pytest.mark.usefixtures("ring")
@@ -70,9 +69,8 @@ def whole_card(version: ModelVersion) -> str:
 
 def of(version: ModelVersion) -> str:
     """The card as it is written now."""
-    origin = find_origin(f"models:/{NAME}/{version.version}")
-    with fetched(origin.uri, origin.model_sha256) as files:
-        return card(origin, files)
+    with load_version(f"models:/{NAME}/{version.version}", threads=1) as loaded:
+        return card(loaded)
 
 
 def test_every_judged_version_has_one_as_description_and_as_file() -> None:

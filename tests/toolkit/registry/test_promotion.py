@@ -35,8 +35,8 @@ from imageproof.mlflow.runs import own_tags
 from imageproof.outputs import SPLIT_TAGS
 from imageproof.registry import card, promotion
 from imageproof.registry import history as journal
-from imageproof.registry.evidence import judge_by_holdout
-from imageproof.registry.trace import check_unchanged, find_origin
+from imageproof.registry.evidence import Gate
+from imageproof.registry.version import find_origin
 from imageproof.registry.versions import Registry, account, find, trained_run
 
 
@@ -48,7 +48,7 @@ def promote(ring):
 
 
 def gate(changes):
-    return partial(judge_by_holdout, project=project_with(changes))
+    return Gate(project_with(changes))
 
 
 def refuse(*asked):
@@ -237,7 +237,7 @@ class TestPromote:
         client.create_model_version(NAME, fighter(EVEN).uri, run_id=run.run_id)
         assert promotion.promote(run, NAME, judge=accept).version == "2"
         by_hand = find_origin(f"models:/{NAME}/1")
-        assert "are not those" in finding(IntegrityError, lambda: check_unchanged(by_hand))
+        assert "are not those" in finding(IntegrityError, by_hand.check_unchanged)
 
     def test_a_dry_run_leaves_no_trace(self, ring):
         judge = gate({"promote.max_latency_ms": None})

@@ -18,10 +18,9 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import write_json
 from imageproof.registry import promotion, reproduce
-from imageproof.registry.recorded import commit_finding
+from imageproof.registry.recorded import commit_origin
 from imageproof.registry.reproduce import compare
-from imageproof.registry.served import served
-from imageproof.registry.trace import find_origin
+from imageproof.registry.version import find_origin, load_version
 
 
 def test_other_predictions_are_counted_and_measured():
@@ -48,7 +47,7 @@ def loaded(version):
     """The line with which a version is not loaded."""
 
     def load():
-        with served(f"models:/{NAME}/{version}", threads=1):
+        with load_version(f"models:/{NAME}/{version}", threads=1):
             pass
 
     return finding(IntegrityError, load)
@@ -114,6 +113,6 @@ def test_what_differs_here_is_named(ring):
 def test_shallow_clone_names_the_cure(ring):
     Path(".git/shallow").write_text(git("rev-parse", "HEAD") + "\n")
     promotion.promote(fighter(git_commit="0" * 40), NAME, judge=accept)
-    by_gate = commit_finding({"git_commit": "0" * 40, "git_dirty": "false"})
+    _, by_gate = commit_origin({"git_commit": "0" * 40, "git_dirty": "false"})
     for said in (reproduced("1"), by_gate):
         assert said.endswith("this clone is shallow: `git fetch --unshallow` brings all commits")

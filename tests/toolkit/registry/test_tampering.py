@@ -30,7 +30,7 @@ from imageproof.mlflow.logged_model import MODEL_SHA256
 from imageproof.mlflow.runs import tag
 from imageproof.registry import promotion
 from imageproof.registry.reproduce import reproduce_version
-from imageproof.registry.trace import check_unchanged, find_origin
+from imageproof.registry.version import find_origin
 from imageproof.registry.versions import Registry, TrainedRun
 from imageproof.system import process
 
@@ -85,9 +85,8 @@ def another_model(folder: Path) -> None:
 
 
 def promote(model: TrainedRun, *, dry_run: bool = False) -> object:
-    return promotion.promote_training(
-        None, model.run_id, None, project=load_project(), dry_run=dry_run
-    )
+    candidate = promotion.Candidate(run_id=model.run_id)
+    return promotion.promote_training(candidate, project=load_project(), dry_run=dry_run)
 
 
 READERS: dict[str, Callable[[Ring], object]] = {
@@ -96,7 +95,7 @@ READERS: dict[str, Callable[[Ring], object]] = {
     "predict": lambda _: cli.predict(context(), [Path("seven.png")]),
     "score": lambda _: cli.score(context(), "new.npz", "scored.parquet"),
     "demo": lambda _: players(NAME, threads=2),
-    "trace": lambda _: check_unchanged(find_origin(CHAMPION)),
+    "trace": lambda _: find_origin(CHAMPION).check_unchanged(),
     "reproduce": lambda _: reproduce_version(CHAMPION, load_project(), tolerance=0),
     "serve": lambda _: cli.serve(context(), port=0),
     "package": lambda _: cli.package(context(), out=Path("package")),
@@ -137,7 +136,7 @@ def test_damaged_tag_of_the_gate_is_no_traceback(ring: Ring, name: str) -> None:
             assert promote(ring.new, dry_run=True).decision.figures  # type: ignore[attr-defined]
         else:
             client.delete_model_version_tag(NAME, "1", key)
-            assert "gone" in finding(IntegrityError, lambda: check_unchanged(find_origin(FORMER)))
+            assert "gone" in finding(IntegrityError, find_origin(FORMER).check_unchanged)
     finally:
         client.set_model_version_tag(NAME, "1", key, before)
 
@@ -176,7 +175,7 @@ def test_full_disk_is_no_lost_model(
     monkeypatch.setattr(tempfile, "tempdir", str(disk))
     (disk / "full").write_bytes(bytes(60_000))
     with pytest.raises(OSError, match="No space left on device") as raised:
-        check_unchanged(find_origin(CHAMPION))
+        find_origin(CHAMPION).check_unchanged()
     assert process.report_error(raised.value) == 4
     assert capsys.readouterr().err.startswith(f"error: {disk}: No space left on device")
 

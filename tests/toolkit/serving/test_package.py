@@ -20,7 +20,7 @@ from imageproof.base.errors import DataError, IntegrityError, UsageError
 from imageproof.base.files import folder_sha256
 from imageproof.cli import answers as cli
 from imageproof.registry import promotion
-from imageproof.registry.served import served
+from imageproof.registry.version import load_version
 from imageproof.serve.package import Package, write_package
 
 OUT = Path("out/package")
@@ -33,7 +33,7 @@ def champion(ring: Path) -> str:
 
 
 def write(uri: str, **changes: object) -> Package:
-    with served(uri, threads=1) as model:
+    with load_version(uri, threads=1) as model:
         return write_package(model, OUT, project=project_with(changes))
 
 
@@ -53,7 +53,7 @@ def test_package_command(
     assert [path.name for path in OUT.parent.iterdir()] == [OUT.name]
 
     images = WORKSPACE.read_split("holdout").data.images[:1]
-    with served(champion, threads=1) as model, running(OUT) as server:
+    with load_version(champion, threads=1) as model, running(OUT) as server:
         body = {"inputs": images.tolist()}
         response = requests.post(f"{server.address}/predict", json=body, timeout=20).json()
         [answer] = response["predictions"]
@@ -98,7 +98,7 @@ def test_class_names_are_those_that_the_model_was_logged_with(ring: Path) -> Non
 
 def test_other_answers_are_not_packaged(champion: str, monkeypatch: pytest.MonkeyPatch) -> None:
     project = project_with({})
-    with served(champion, threads=1) as model:
+    with load_version(champion, threads=1) as model:
         right = model.predict
         for wrong in (lambda x: right(x)[:, ::-1], lambda x: right(x) + np.float32(1e-4)):
             monkeypatch.setitem(model.__dict__, "predict", wrong)

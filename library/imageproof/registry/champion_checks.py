@@ -1,0 +1,143 @@
+"""The gate's checks against the champion and all champions before it, named as in params.yaml."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+
+from imageproof.base.dataset import Hits
+from imageproof.judge.comparison import mcnemar_exact
+from imageproof.judge.gate import Check, Evidence, Paired, unpaired
+from imageproof.judge.groups import FEWEST, sign_flips
+from imageproof.judge.slices import slice_loss
+from imageproof.registry.absolute_checks import Rule, share
+
+ROUNDING = 1e-9  # of a loss: one that is as large as the limit is allowed
+
+
+def max_share_loss(figure: str, evidence: Evidence, limit: float) -> Check:
+    key = f"max_{figure}_loss"
+    champion = evidence.champion
+    if champion is None or champion.finding:
+        return unpaired(key, champion)
+    former = share(figure, champion.predicted, evidence.labels)
+    value = share(figure, evidence.challenger.predicted, evidence.labels)
+    change = value - former
+    text = f"{value:.4f} against {former:.4f}: {change:+.4f}"
+    figures = {f"champion_{figure}": former, f"{figure}_change": change}
+    return Check(key, -change <= limit + ROUNDING, text, f"a loss of at most {limit:g}", figures)
+
+
+def same_signature(evidence: Evidence, _: bool) -> Check:
+    if not (champion := evidence.champion):
+        return unpaired("same_signature", None)
+    signature = evidence.challenger.signature
+    allowed = f"the champion's: {champion.signature}"
+    return Check("same_signature", signature == champion.signature, signature, allowed)
+
+
+def paired_test(evidence: Evidence, level: float) -> Check:
+    champion_hits = evidence.champion_hits
+    if champion_hits is None:
+        return unpaired("paired_test", evidence.champion)
+    hits = evidence.hits
+    only_challenger = int((hits & ~champion_hits).sum())
+    only_champion = int((champion_hits & ~hits).sum())
+    counts = f"right alone on {only_challenger} rows, champion on {only_champion}"
+    p_value, remark = _worse(hits, champion_hits, evidence)
+    figures = {
+        "only_challenger": only_challenger,
+        "only_champion": only_champion,
+        "worse_p_value": p_value,
+    }
+    text = f"{counts}; worse with p = {p_value:.3g}{remark}"
+    return Check("paired_test", p_value >= level, text, f"p at least {level:g}", figures)
+
+
+def _worse(hits: Hits, champion_hits: Hits, evidence: Evidence) -> tuple[float, str]:
+    """The p-value of the challenger being worse, and a remark on the groups."""
+    change = hits.astype(int) - champion_hits
+    if evidence.groups is None:
+        gained = int((change > 0).sum())
+        lost = int((change < 0).sum())
+        return mcnemar_exact(gained, lost, alternative="less"), ""
+    p_value, differing = sign_flips(change, evidence.groups, alternative="less")
+    remark = f" by {differing:,} groups that differ"
+    if p_value is None:
+        return 1.0, f"{remark}; too few groups to tell, {FEWEST} needed"
+    return p_value, remark
+
+
+def max_slice_loss(evidence: Evidence, limit: float) -> Check:
+    if not evidence.slices:
+        return Check("max_slice_loss", True, "no column of metadata that makes slices")
+    if evidence.champion_hits is None:
+        return unpaired("max_slice_loss", evidence.champion)
+    hits = evidence.champion_hits, evidence.hits
+    return Check("max_slice_loss", *slice_loss(evidence.slices, *hits, limit, evidence.groups))
+
+
+def max_sensitivity_loss(evidence: Evidence, limit: float) -> Check:
+    """Of each class against the champion that was best in it, the present one among them."""
+    pairs, left_out = _history(evidence)
+    blind = evidence.champion is not None and evidence.champion_hits is None
+    if not pairs or blind:
+        return unpaired("max_sensitivity_loss", evidence.champion, left_out)
+    with np.errstate(invalid="ignore"):  # a class without rows
+        losses = np.array([(p.former_hits - p.hits) / p.rows for p in pairs.values()])
+    worst, label = map(int, np.unravel_index(np.nanargmax(losses), losses.shape))
+    version = [*pairs][worst]
+    loss = float(losses[worst, label])
+    pair = pairs[version]
+    sensitivity = pair.hits[label] / pair.rows[label]
+    former = pair.former_hits[label] / pair.rows[label]
+    champion = f"{'version ' * version.isdecimal()}{version}"
+    text = f"class {evidence.names[label]}: {sensitivity:.4f} against {former:.4f} of {champion}"
+    allowed = f"a loss of at most {limit:g} in any class, against the best so far in it"
+    figures = {"worst_class": label, "worst_class_sensitivity_change": -loss}
+    return Check("max_sensitivity_loss", loss <= limit + ROUNDING, text, allowed, figures)
+
+
+def max_total_loss(evidence: Evidence, limit: float) -> Check:
+    """No worse than the best champion so far: small losses must not add up."""
+    pairs, left_out = _history(evidence)
+    if not pairs:
+        return unpaired("max_total_loss", None, left_out)
+    losses = {
+        version: (pair.former_hits.sum() - pair.hits.sum()) / pair.rows.sum()
+        for version, pair in pairs.items()
+    }
+    version = max(losses, key=losses.__getitem__)
+    pair = pairs[version]
+    value = float(pair.hits.sum() / pair.rows.sum())
+    best = float(pair.former_hits.sum() / pair.rows.sum())
+    text = f"{value:.4f} against {best:.4f} of version {version}, the best so far{left_out}"
+    figures = {"holdout_accuracy": value, "best_accuracy": best}
+    passed = bool(losses[version] <= limit + ROUNDING)
+    return Check("max_total_loss", passed, text, f"a loss of at most {limit:g}", figures)
+
+
+def _history(evidence: Evidence) -> tuple[Mapping[str, Paired], str]:
+    """The answers of all champions that can answer, the present one last; which are left out."""
+    pairs = {version: pair for version, pair in evidence.former.items() if pair}
+    blind = ", ".join(version for version in evidence.former if version not in pairs)
+    left_out = f" (left out, as they cannot answer: version {blind})" if blind else ""
+    if evidence.champion and evidence.champion_hits is not None:
+        counts = map(evidence.by_class, (evidence.champion_hits, evidence.hits))
+        rows = np.bincount(evidence.labels, minlength=len(evidence.names))
+        pairs[evidence.champion.name] = Paired(rows, *counts)
+    return pairs, left_out
+
+
+CHAMPION_CHECKS: Mapping[str, Rule] = {
+    "paired_test": paired_test,
+    "max_accuracy_loss": partial(max_share_loss, "accuracy"),
+    "max_balanced_accuracy_loss": partial(max_share_loss, "balanced_accuracy"),
+    "max_macro_f1_loss": partial(max_share_loss, "macro_f1"),
+    "max_slice_loss": max_slice_loss,
+    "same_signature": same_signature,
+}
+HISTORY_CHECKS: Mapping[str, Rule] = {
+    "max_sensitivity_loss": max_sensitivity_loss,
+    "max_total_loss": max_total_loss,
+}
