@@ -137,8 +137,8 @@ class Holdout:
             raise AnswersError(f"{takes}; the hold-out rows are {size} and of {len(names)}")
         if files.class_names != names:
             cure = f"`dvc repro -f -s {run.tags.get('dvc_stage', 'train')}` trains it with these"
-            calls = f"it calls its classes {first_names(files.class_names)}, params.yaml {first_names(names)}"
-            raise AnswersError(f"{calls}; {cure}")
+            calls = f"it calls its classes {first_names(files.class_names)}"
+            raise AnswersError(f"{calls}, params.yaml {first_names(names)}; {cure}")
 
     def _test_hits(self, network: Network) -> dict[str, Any]:
         """The fields of Evidence on the test rows that are no hold-out rows."""
