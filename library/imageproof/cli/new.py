@@ -14,6 +14,7 @@ from keyword import iskeyword
 from pathlib import Path
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
 
 from imageproof.base.errors import ServiceError, UsageError
 from imageproof.base.files import read_yaml, scratch
@@ -164,19 +165,20 @@ def _choose_models(folder: Path) -> None:
     """Train what suits photographs, too: a stage for the models that are not Keras's."""
     yaml = YAML()
     yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
     pipeline = yaml.load((folder / "dvc.yaml").read_text("utf-8"))
     stages = pipeline["stages"]
     train = stages["train"]
     onnx = deepcopy(train)
-    train["matrix"]["model"] = KERAS_MODELS
-    onnx["matrix"]["model"] = ONNX_MODELS
+    for stage, names in ((train, KERAS_MODELS), (onnx, ONNX_MODELS)):
+        stage["matrix"]["model"] = CommentedSeq(names)
+        stage["matrix"]["model"].fa.set_flow_style()
     onnx["deps"] = sorted([*onnx["deps"], *BACKBONE_INPUTS])
     onnx["outs"] = [path for path in onnx["outs"] if not path.endswith(".keras")]
     stages.insert([*stages].index("train") + 1, "train_onnx", onnx)
     models = KERAS_MODELS + ONNX_MODELS
-    entry = pipeline["artifacts"]["compact"]
     pipeline["artifacts"] = {
-        model: entry | {"path": f"artifacts/train/{model}/model.onnx"} for model in models
+        model: {"path": f"artifacts/train/{model}/model.onnx", "type": "model"} for model in models
     }
     yaml.dump(pipeline, folder / "dvc.yaml")
     params = folder / "params.yaml"
