@@ -1,0 +1,58 @@
+"""Networks of other libraries, as small as they can be, and a backbone made of one."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from imageproof.features.convert import Form, write_backbone
+
+SIDE = 16
+CHANNELS = 5
+WEIGHTS = np.random.default_rng(3).normal(size=(CHANNELS, 3, 4, 4)).astype(np.float32)
+FORM = Form(side=SIDE, mean=[0.5], std=[0.25], output=None, pool=True)
+
+
+def network(
+    *,
+    shape: Sequence[Any] = ("n", 3, SIDE, SIDE),
+    kind: int = TensorProto.FLOAT,
+    more: Sequence[NodeProto] = (),
+    outputs: Sequence[str] = ("maps",),
+    weights: np.ndarray = WEIGHTS,
+    opset: int = 17,
+) -> ModelProto:
+    """A convolution whose patches do not overlap, `maps` (n, 5, 4, 4); `more` comes after it."""
+    nodes = [helper.make_node("Conv", ["input", "weights"], ["maps"], strides=[4, 4])]
+    if kind != TensorProto.FLOAT:
+        nodes[0].input[0] = "float"
+        nodes.insert(0, helper.make_node("Cast", ["input"], ["float"], to=TensorProto.FLOAT))
+    dims = ["n", "k", *"yx"[: 2 * (outputs != ("end",))]]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name in outputs]
+    graph = helper.make_graph(
+        [*nodes, *more],
+        "network",
+        [helper.make_tensor_value_info("input", kind, list(shape))],
+        ends,
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    imports = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=9)
+
+
+def write_standin(name: str = "standin") -> Path:
+    """Write backbones/NAME.onnx of this network into the current folder."""
+    path = Path(f"{name}.onnx")
+    onnx.save(network(), path)
+    return write_backbone(path, FORM)
+
+
+def expected_features(images: np.ndarray) -> np.ndarray:
+    """What the backbone must answer for images uint8 (n, 16, 16, 3), float64 (n, 5)."""
+    values = (images / 255 - 0.5) / 0.25
+    patches = values.reshape(len(images), 4, 4, 4, 4, 3)  # n, row, y, column, x, channel
+    maps = np.einsum("nrycxk,okyx->norc", patches, WEIGHTS.astype(np.float64))
+    return maps.mean(axis=(2, 3))

@@ -1,0 +1,123 @@
+"""The model `features` in a project, with a small backbone, from training to a package."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import networks
+import numpy as np
+import onnx
+import pytest
+import support
+from support import finding
+
+from digits.project import load_project
+from digits.stages import compare, evaluate, train
+from imageproof.answer.monitor import monitor
+from imageproof.artifacts import WORKSPACE
+from imageproof.base.dataset import Dataset, Split, load_split, save_split
+from imageproof.base.errors import DataError
+from imageproof.features.predict import cached_predict
+from imageproof.registry.promotion import promote_training
+from imageproof.registry.served import served
+from imageproof.serve.model import load
+from imageproof.serve.package import write_package
+
+OFF = "min_sensitivity max_sensitivity_loss max_latency_ms max_unsure data_validated clean_commit"
+CHANGES: dict[str, Any] = support.SMALL | {
+    "models": ["features"],
+    "train.features.backbone": "standin",
+    "promote.min_accuracy": 0.1,
+    **{f"promote.{check}": None for check in OFF.split()},
+}
+
+
+@pytest.fixture
+def standin(project: Path) -> Path:
+    networks.write_standin()
+    support.write_params(CHANGES)
+    return project
+
+
+def test_features_from_training_to_package(
+    standin: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    train.main("features")
+    support.record_outputs()
+    evaluate.main("features")
+    compare.main()
+    support.record_outputs()
+    assert "standin: asked for" in capfd.readouterr().out
+    record = WORKSPACE.trained("features").read_run()
+    assert record.tags["dvc_stage"] == "train_onnx@features"
+    assert record.params["backbone"] == "standin"
+    images = WORKSPACE.read_split("holdout").data.images
+    project = load_project()
+    assert promote_training("features", None, None, project=project).move
+    with served(f"models:/{support.NAME}/1", threads=2) as model:
+        packaged = load(write_package(model, Path("package"), project=project).folder).network
+        assert np.abs(packaged.predict(images) - model.predict(images)).max() < 1e-6
+        result = monitor(WORKSPACE.split("test"), None, None, model, project=project).result
+    assert {finding.name: finding.drifted for finding in result.drift}["features"] is False
+
+
+def test_second_training_asks_for_the_new_image_only(
+    standin: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = WORKSPACE.split("train")
+    whole = load_split(path)
+    first = np.arange(len(whole.data) - 1)
+    save_split(path, Split(whole.data.take(first), whole.rows[first]))
+    train.main("features")
+    capfd.readouterr()
+    save_split(path, whole)
+    train.main("features")
+    assert "standin: asked for 1 images, " in capfd.readouterr().out
+
+
+def test_second_training_writes_the_same_file(standin: Path) -> None:
+    train.main("features")
+    path = WORKSPACE.trained("features").model
+    content = path.read_bytes()
+    shutil.rmtree(".state/features")
+    train.main("features")
+    assert path.read_bytes() == content
+
+
+def test_mirrored_images_count_too(standin: Path) -> None:
+    train.main("features")
+    parameters = onnx.load(WORKSPACE.trained("features").model).graph.initializer
+    support.write_params(CHANGES | {"train.features.mirror": True})
+    train.main("features")
+    assert onnx.load(WORKSPACE.trained("features").model).graph.initializer != parameters
+
+
+def test_class_without_training_row_is_named(standin: Path) -> None:
+    path = WORKSPACE.split("train")
+    whole = load_split(path)
+    rows = np.flatnonzero(whole.data.labels != 3)
+    save_split(path, Split(whole.data.take(rows), whole.rows[rows]))
+    line = finding(DataError, lambda: train.main("features"))
+    assert line.startswith("artifacts/split/train.npz: class 3 has no training row; add pictures")
+    assert not WORKSPACE.trained("features").model.exists()
+
+
+def test_missing_backbone_is_named(standin: Path) -> None:
+    Path("backbones/standin.onnx").unlink()
+    line = finding(DataError, lambda: train.main("features"))
+    assert line == (
+        "backbones/standin.onnx: not found; `dvc pull backbones/standin.onnx` fetches it"
+    )
+
+
+def test_class_of_one_image_and_equal_images_are_fitted(standin: Path) -> None:
+    path = WORKSPACE.split("train")
+    whole = load_split(path)
+    labels = whole.data.labels
+    first = np.flatnonzero(labels == 3)[:1]
+    rows = np.sort(np.concatenate([np.flatnonzero(labels != 3), first]))
+    data = whole.data.take(rows)
+    save_split(path, Split(Dataset(np.full_like(data.images, 7), data.labels), whole.rows[rows]))
+    train.main("features")
+    answers = cached_predict(WORKSPACE.trained("features").model, threads=1)(data.images[:9])
+    assert np.allclose(answers.sum(axis=1), 1, atol=1e-5)

@@ -1,0 +1,94 @@
+"""The linear classifier of features, and the choice of its strength."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from imageproof.features.head import (
+    Rowset,
+    Settings,
+    choose_c,
+    fit_head,
+    log_loss,
+    predict,
+)
+
+random = np.random.default_rng(5)
+
+
+def rows(classes: int, *, count: int = 240, noise: float = 2.0, width: int = 12) -> Rowset:
+    labels = np.arange(count) % classes
+    centres = np.random.default_rng(classes).normal(size=(classes, width))
+    features = 3 + 5 * (centres[labels] + noise * random.normal(size=(count, width)))
+    return Rowset(features[np.newaxis].astype(np.float32), labels, np.arange(count))
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("weights", [None, "balanced", {1: 3.0}])
+def test_head_is_scikit_learns_classifier(classes: int, weights: object) -> None:
+    data = rows(classes)
+    head = fit_head(data, 0.1, Settings(classes, weights, 0))  # type: ignore[arg-type]
+    model = LogisticRegression(C=0.1, max_iter=1000, class_weight=weights)
+    expected = make_pipeline(StandardScaler(), model).fit(data.views[0], data.labels)
+    probabilities = expected.predict_proba(data.views[0])
+    assert np.allclose(predict(head, data.views[0]), probabilities, atol=2e-3)
+
+
+def test_class_without_rows_gets_no_chance() -> None:
+    data = rows(2)
+    head = fit_head(data._replace(labels=data.labels * 2), 1.0, Settings(4, None, 0))
+    probabilities = predict(head, data.views[0])
+    assert probabilities.shape == (240, 4)
+    assert probabilities[:, [1, 3]].max() == 0
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def test_mirrored_rows_stay_with_their_original() -> None:
+    """Folds that parted them would hold out what they were fitted to."""
+    data = rows(4, noise=30.0, count=80, width=200)
+    twice = data._replace(views=np.concatenate([data.views, data.views]))
+    settings = Settings(4, None, 0)
+    single = choose_c(data, [0.01, 1.0], settings, folds=4).losses[1.0][0]
+    doubled = choose_c(twice, [0.01, 1.0], settings, folds=4).losses[1.0][0]
+    assert doubled > 1.2  # of four classes that cannot be told apart, ln 4 is 1.39
+    assert single > 1.2
+
+
+def test_groups_stay_in_one_fold() -> None:
+    """Rows of one writer are nearly equal; parted, the largest C would look best."""
+    centres = random.normal(size=(40, 30))
+    labels = random.integers(2, size=40).repeat(6)
+    features = centres.repeat(6, axis=0) + 0.01 * random.normal(size=(240, 30))
+    data = Rowset(features[np.newaxis].astype(np.float32), labels, np.arange(240))
+    settings = Settings(2, None, 0)
+    values = [1e-4, 100.0]
+    apart = choose_c(data, values, settings, folds=5)
+    together = choose_c(data._replace(groups=np.arange(40).repeat(6)), values, settings, folds=5)
+    assert (apart.c, together.c) == (100.0, 1e-4)
+
+
+def test_smallest_c_within_one_standard_error_is_chosen() -> None:
+    data = rows(3, noise=1.5)
+    choice = choose_c(data, [10.0, 0.001, 0.1, 1.0], Settings(3, None, 0), folds=5)
+    best = min(mean for mean, _ in choice.losses.values())
+    [error] = [error for mean, error in choice.losses.values() if mean == best]
+    within = [c for c, (mean, _) in choice.losses.items() if mean <= best + error]
+    assert choice.c == min(within)
+    assert [*choice.losses] == sorted(choice.losses)
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_too_few_groups_for_folds_take_the_smallest_c(count: int) -> None:
+    data = rows(2, count=count)
+    assert choose_c(data, [1.0, 0.1], Settings(2, None, 0), folds=5) == (0.1, {})
+
+
+def test_equal_features_are_fitted() -> None:
+    data = rows(2)
+    data.views[:] = 1
+    head = fit_head(data, 1.0, Settings(2, None, 0))
+    probabilities = predict(head, data.views[0])
+    assert np.allclose(probabilities, 0.5, atol=1e-3)
+    assert log_loss(probabilities, data.labels) == pytest.approx(np.log(2), abs=1e-3)
