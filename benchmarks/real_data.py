@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.markdown import table
 from benchmarks.workspace import Workspace
 from imageproof.artifacts import Artifacts
-from imageproof.data.readers.raw import read_raw
+from imageproof.data.readers.raw import read_parts
 from imageproof.judge.caret import weakest
 
 SEEDS, STOPPED = 5, "cnn"
@@ -83,16 +83,15 @@ def measure_uneven(workspace: Workspace) -> Iterator[dict[str, Any]]:
 def thin_out(workspace: Workspace) -> None:
     """Leave of the training rows of class c the share 0.01^(c / 9), drawn with a fixed seed."""
     folder = workspace.root / "data"
-    raw = read_raw(folder)
-    assert raw.test is not None
-    labels, random = raw.train.labels, np.random.default_rng(0)
+    train, test = (part.data for part in read_parts(folder))
+    labels, random = train.labels, np.random.default_rng(0)
     of_class = [np.flatnonzero(labels == c) for c in range(labels.max() + 1)]
     shares = np.geomspace(1, FEWEST, len(of_class))
     pairs = zip(of_class, shares, strict=True)
     kept = [random.permutation(rows)[: round(len(rows) * share)] for rows, share in pairs]
     rows = np.sort(np.concatenate(kept))
-    arrays = {"x_train": raw.train.images[rows], "y_train": labels[rows]}
-    arrays |= {"x_test": raw.test.images, "y_test": raw.test.labels}
+    arrays = {"x_train": train.images[rows], "y_train": labels[rows]}
+    arrays |= {"x_test": test.images, "y_test": test.labels}
     for old in folder.iterdir():
         old.unlink()
     np.savez(folder / "uneven.npz", **arrays)

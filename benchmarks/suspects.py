@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmarks.workspace import Workspace
 from imageproof.artifacts import Artifacts
-from imageproof.data.readers.raw import read_raw
+from imageproof.data.readers.raw import read_parts
 
 SEED, SHARE = 32, 0.01
 MODEL = "sprint"  # of examples/models, the fastest
@@ -23,7 +23,7 @@ def measure_suspects(workspace: Workspace) -> Iterator[dict[str, Any]]:
     rows = Artifacts(workspace.root).read_split("train").rows
     rng = np.random.default_rng(SEED)
     flipped = rng.choice(rows, round(SHARE * len(rows)), replace=False)
-    labels = read_raw(workspace.root / "data").train.labels
+    labels = read_parts(workspace.root / "data")[0].data.labels
     labels[flipped] = (labels[flipped] + rng.integers(1, 10, len(flipped))) % 10
     [file] = (workspace.root / "data").glob("train-labels*")
     header = b"\0\0\x08\x01" + len(labels).to_bytes(4, "big")

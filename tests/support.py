@@ -34,7 +34,7 @@ from imageproof.base.files import md5, write_json
 from imageproof.data import packed
 from imageproof.data.packed import ROWS, SOURCE_HASH, SUMMARY, Packed
 from imageproof.data.packing import describe
-from imageproof.data.readers.raw import read_raw
+from imageproof.data.readers.raw import read_parts
 from imageproof.data.splitting import split, summarise_splits
 from imageproof.dvc.provenance import data_md5
 from imageproof.outputs import RunRecord
@@ -298,9 +298,15 @@ def finding(error: type[ImageproofError], work: Callable[[], object]) -> str:
     return line
 
 
+def read_raw(folder: Path, scratch: Path | None = None) -> RawData:
+    """The training part in a folder, and its test part if it has one."""
+    train, *tests = (part.data for part in read_parts(folder, scratch))
+    return RawData(train, tests[0] if tests else None)
+
+
 def refusal(folder: Path) -> str:
     """The only finding with which the readers refuse the data in the folder."""
-    return finding(DataError, lambda: read_raw(folder))
+    return finding(DataError, lambda: read_parts(folder))
 
 
 def only_run(client: "MlflowClient") -> "Run":

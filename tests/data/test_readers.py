@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support import refusal
 
-from imageproof.data.readers.raw import read_parts, read_raw
+from imageproof.data.readers.raw import read_parts
 
 CSV = b"label,pixel0,pixel1,pixel2,pixel3\n7,0,128,255,1\n"
 
@@ -38,7 +38,7 @@ def test_hidden_files_and_folders_are_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["images.npz", "train-images-idx3-ubyte.gz"])
 def test_the_name_of_a_file_does_not_matter(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(CSV)
-    assert read_raw(tmp_path).train.images.tolist() == [[[0, 128], [255, 1]]]
+    assert read_parts(tmp_path)[0].data.images.tolist() == [[[0, 128], [255, 1]]]
 
 
 @pytest.mark.parametrize(

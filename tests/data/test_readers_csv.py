@@ -7,9 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
-from support import refusal
-
-from imageproof.data.readers.raw import read_raw
+from support import read_raw, refusal
 
 IMAGES = load_digits().images[:20].astype(np.uint8)
 LABELS = load_digits().target[:20].astype(np.int64)
@@ -156,7 +154,7 @@ def test_hexadecimal_cell_is_named_by_line(tmp_path: Path, end: str) -> None:
     path = tmp_path / "train.csv"
     rows = [HEAD.decode().strip(), "7,0,1,2,255", "0X1F,0,1,2,255", ""]
     path.write_bytes(end.join(rows).encode())
-    assert refusal(tmp_path) == f"{path}:3: 0X1F; whole numbers 0..255 are allowed"
+    assert refusal(tmp_path) == f"{path}:3: a value has an x; whole numbers 0..255 are allowed"
 
 
 @pytest.mark.parametrize("rows", [b"7,0,1,2", b"7,0,1,2,3,4", b"7,0,1,2,3,", b"7;0;1;2;3", b"{}"])

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
-from support import refusal
+from support import read_raw, refusal
 
-from imageproof.data.readers.raw import read_parts, read_raw
+from imageproof.data.readers.raw import read_parts
 
 IMAGES = load_digits().images[:30].astype(np.uint8)
 LABELS = load_digits().target[:30].astype(np.uint8)

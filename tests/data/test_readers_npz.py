@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
-from support import refusal
+from support import read_raw, refusal
 
 from imageproof.base.errors import DataError
-from imageproof.data.readers.raw import read_raw
 
 IMAGES = load_digits().images[:30].astype(np.uint8)
 LABELS = load_digits().target[:30].astype(np.int64)

@@ -93,7 +93,7 @@ def _rows(path: Path, shape: Shape) -> Iterator[Batch]:
                 row += len(batch)
 
 
-def _npz(path: Path, content: Content | bytes, shape: Shape) -> Iterator[Images]:
+def _npz(path: Path, content: Content, shape: Shape) -> Iterator[Images]:
     arrays = map_arrays(path, content)
     names = [name for name in ("images", "x_test", "x_train", *arrays) if name in arrays]
     if names == [*arrays] and len(names) > 1:
@@ -107,13 +107,13 @@ def _npz(path: Path, content: Content | bytes, shape: Shape) -> Iterator[Images]
     yield images
 
 
-def _csv(path: Path, content: Content | bytes, shape: Shape) -> Iterator[Images]:
+def _csv(path: Path, content: Content, shape: Shape) -> Iterator[Images]:
     columns = _pixel_columns(path, read_header(content), shape)
     for cells in read_cells(path, content, columns):
         yield cells.reshape(-1, *shape)
 
 
-def _parquet(path: Path, content: Content | bytes, shape: Shape) -> Iterator[Images]:
+def _parquet(path: Path, content: Content, shape: Shape) -> Iterator[Images]:
     with open_parquet(path) as file:
         columns = _pixel_columns(path, file.schema_arrow.names, shape)
         for batch in file.iter_batches(_batch_size(shape), columns=columns):

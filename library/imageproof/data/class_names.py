@@ -19,8 +19,10 @@ def check_names(folder: Path, names: list[str], classes: int, param: list[str] |
     """Raise a DataError if the names in the data contradict `data.classes` or `.class_names`."""
     alike = differ_in_case({*names, *(param or [])})
     if not {*alike} <= {*(param or [])}:
-        mend = "spell each in one way, or list both in data.class_names"
-        raise DataError(f"{folder}: {first_names(alike, SHOWN)} differ only in case; {mend}")
+        raise DataError(
+            f"{folder}: {first_names(alike, SHOWN)} differ only in case; "
+            "spell each in one way, or list both in data.class_names"
+        )
 
     first = first_names(names, SHOWN)
     if len(names) != classes:
@@ -31,6 +33,7 @@ def check_names(folder: Path, names: list[str], classes: int, param: list[str] |
 
     strangers = sorted({*(param or [])} - {*names})
     if 0 < len(strangers) < len(names):
-        mend = "name all classes as there, or none"
-        problem = f"no {', '.join(strangers)} of data.class_names"
-        raise DataError(f"{folder}: {first}; {problem}; {mend}")
+        raise DataError(
+            f"{folder}: {first}; no {', '.join(strangers)} of data.class_names; "
+            "name all classes as there, or none"
+        )

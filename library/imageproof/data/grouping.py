@@ -34,8 +34,10 @@ def names_of(rows: "pd.DataFrame", column: str) -> "pd.Series[str]":
     names = rows[META + column]
     empty = rows["name"][names == ""].tolist()
     if empty:
-        gap = f"empty for {len(empty):,} pictures ({first_names(empty)})"
-        raise DataError(f"{TABLE}: column {column}: {gap}; fill it, or set split.group: null")
+        raise DataError(
+            f"{TABLE}: column {column}: empty for {len(empty):,} pictures ({first_names(empty)}); "
+            "fill it, or set split.group: null"
+        )
     return names
 
 
@@ -77,9 +79,10 @@ def divide(
     shares = params.shares()
     count = len(np.unique(groups[drawn]))
     if count <= len(shares):
-        problem = f"split.group makes {count} groups that may be in different parts"
-        mend = f"{len(shares) + 1} are needed: add some, or set it to null"
-        raise DataError(f"{TABLE}: {problem}; {mend}")
+        raise DataError(
+            f"{TABLE}: split.group makes {count} groups that may be in different parts; "
+            f"{len(shares) + 1} are needed: add some, or set it to null"
+        )
 
     labels = rows["label"].to_numpy()
     sizes = np.bincount(labels[drawn])
@@ -111,17 +114,16 @@ def _draw(
     sizes = table.sum(axis=1)
     total = table.sum(axis=0)
     best = ids[:0]
-    least = np.inf
+    distance = np.inf
     for _ in range(DRAWS):
         order = rng.permutation(len(ids))
         misses = np.abs(sizes[order].cumsum() - targets[0].sum())
         end = min(int(misses.argmin()) + 1, len(ids) - spare)
         counts = table[order[:end]].sum(axis=0)
         ratios = np.log1p([counts, total - counts]) - np.log1p(targets)
-        distance = np.abs(ratios).sum()
-        if distance < least:
+        if np.abs(ratios).sum() < distance:
             best = order[:end]
-            least = distance
+            distance = np.abs(ratios).sum()
     return np.isin(index, best)
 
 
@@ -134,10 +136,12 @@ def check(parts: Mapping[str, Rows], rows: "pd.DataFrame", params: SplitParams) 
     for first, second in combinations(groups, 2):
         shared = sorted(groups[first] & groups[second])
         if shared:
-            fault = f"{first_names(shared)} ({len(shared):,} of {names.nunique():,} groups)"
-            rule = f"{fault} in {first} and {second}; no group may be in two parts"
-            mend = "if the official test part shares groups, use split.method: stratified"
-            raise DataError(f"{TABLE}: split.group: {rule}: {mend}")
+            raise DataError(
+                f"{TABLE}: split.group: {first_names(shared)} "
+                f"({len(shared):,} of {names.nunique():,} groups) in {first} and {second}; "
+                "no group may be in two parts: "
+                "if the official test part shares groups, use split.method: stratified"
+            )
 
 
 def count(parts: Mapping[str, Rows], rows: "pd.DataFrame", column: str) -> dict[str, int]:

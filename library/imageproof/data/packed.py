@@ -122,8 +122,8 @@ def _read_rows(out: Path, columns: Sequence[str] | None) -> "Table":
         columns = [name for name in names if name != SOURCE_HASH]
     elif META in columns:
         columns = [name for name in names if name.startswith(META)]
-    few = ["part", "mode", "fault"]  # different values
-    return parquet.read_table(path, columns=columns, read_dictionary=few)
+    repeated = ["part", "mode", "fault"]  # few different values
+    return parquet.read_table(path, columns=columns, read_dictionary=repeated)
 
 
 def hex_hashes(hashes: "pd.Series[bytes]") -> "pd.Series[str]":

@@ -14,13 +14,14 @@ from imageproof.base import dataset
 from imageproof.base.dataset import Fit, ImageParams, Images, RawData, Shape, fingerprints
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, write_json
+from imageproof.base.text import first_names
 from imageproof.data import packed
 from imageproof.data.packed import SOURCE_HASH
 from imageproof.data.parallel import in_chunks
 from imageproof.data.readers import corrections
 from imageproof.data.readers.folders import BYTES, left_out
 from imageproof.data.readers.versioned import is_hidden, list_files
-from imageproof.data.sources import find_images
+from imageproof.data.sources import describe_parts, find_images
 from imageproof.pictures.reading import convert_picture, read_and_hash
 
 ROW_GROUP = 50_000  # rows that are encoded at once
@@ -63,7 +64,7 @@ def pack(
             rows["label"], corrected = corrections.apply(folder / corrections.FILE, hashed, names)
     with replacing(out / packed.ROWS) as temporary:
         rows.to_parquet(temporary, row_group_size=ROW_GROUP)
-    summary = {"class_names": source.class_names, "sources": source.sources}
+    summary = {"class_names": source.class_names, "sources": describe_parts(folder, source)}
     write_json(out / packed.SUMMARY, summary)
 
     ignored = [name for name in files.ignored if not is_hidden(name)]
@@ -95,17 +96,19 @@ def _common_shape(folder: Path, rows: pd.DataFrame, image: ImageParams) -> Shape
     has_colour = (readable["mode"] == "colour").any()
     in_colour = image.channels == "rgb" or (image.channels == "auto" and has_colour)
     if in_colour and image.fit == "digit":
-        mend = "set channels: grey, or another fit"
-        raise DataError(f"{folder}: has colour, data.image.fit is digit; {mend}")
+        raise DataError(
+            f"{folder}: has colour, data.image.fit is digit; set channels: grey, or another fit"
+        )
 
     size: Sequence[int] | str = image.size
     if isinstance(size, str):
         sizes = Counter(zip(readable["height"], readable["width"], strict=True))
         if len(sizes) > 1:
-            most = [f"{h:.0f}×{w:.0f}: {count}" for (h, w), count in sizes.most_common(SHOWN)]
-            most += ["…"] * (len(sizes) > SHOWN)
-            counts = f"pictures of {len(sizes)} sizes ({', '.join(most)})"
-            raise DataError(f"{folder}: {counts}; set data.image.size: [height, width]")
+            texts = [f"{h:.0f}×{w:.0f}: {count}" for (h, w), count in sizes.most_common()]
+            raise DataError(
+                f"{folder}: pictures of {len(sizes)} sizes ({first_names(texts, SHOWN)}); "
+                "set data.image.size: [height, width]"
+            )
         [size] = sizes
     channels = [3] if in_colour else []
     return (*map(int, size), *channels)

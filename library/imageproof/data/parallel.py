@@ -15,10 +15,10 @@ from imageproof.base.dataset import Images
 CHUNK = 250  # images that a process takes at a time
 FEW = 1000  # images, below which processes take longer to start than they save
 
+Items = Images | pd.Series  # images, or paths of pictures
 
-def in_chunks(
-    work: Callable[..., Any], items: Sequence["pd.Series[bytes] | Images"], *arguments: Any
-) -> Iterator[Any]:
+
+def in_chunks(work: Callable[..., Any], items: Sequence[Items], *arguments: Any) -> Iterator[Any]:
     """The result of the work on each chunk, in order."""
     chunks = [(values, start) for values in items for start in range(0, len(values), CHUNK)]
     is_short = sum(map(len, items)) < FEW or isinstance(items[0], np.ndarray)
@@ -28,6 +28,6 @@ def in_chunks(
     return iter(track(results, "images read", len(chunks), console=console))
 
 
-def _chunk(values: "pd.Series[bytes] | Images", start: int) -> Sequence[bytes] | Images:
+def _chunk(values: Items, start: int) -> Sequence[bytes] | Images:
     chunk = values[start : start + CHUNK]
     return chunk if isinstance(chunk, np.ndarray) else chunk.tolist()

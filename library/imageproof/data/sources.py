@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from imageproof.base.dataset import Images, RawData
+from imageproof.base.dataset import RawData
 from imageproof.base.errors import DataError
 from imageproof.base.files import writing_to
 from imageproof.base.text import first_names
 from imageproof.data.class_names import check_names, in_order
-from imageproof.data.parallel import in_chunks
+from imageproof.data.parallel import Items, in_chunks
 from imageproof.data.readers.contents import Part
 from imageproof.data.readers.folders import Listing, list_pictures
 from imageproof.data.readers.raw import read_parts
@@ -30,8 +30,7 @@ class Source(NamedTuple):
     """
 
     rows: pd.DataFrame
-    items: Sequence["pd.Series[bytes] | Images"]
-    sources: dict[str, dict[str, Any]]  # the file and number of rows of each part
+    items: Sequence[Items]
     class_names: list[str] | None = None
     warnings: Sequence[str] = ()
 
@@ -53,6 +52,18 @@ def find_images(
         return _arrays(read_parts(folder, scratch))
 
 
+def describe_parts(folder: Path, source: Source) -> dict[str, dict[str, Any]]:
+    """The `file` (of pictures the folder) and the number of `rows` of each part."""
+    parts = {}
+    for part, key in PARTS.items():
+        files = source.rows["file"][source.rows["part"] == part]
+        if source.class_names and len(files):
+            parts[key] = {"file": str(folder), "pictures": True, "rows": len(files)}
+        elif len(files):
+            parts[key] = {"file": files.iloc[0], "rows": len(files)}
+    return parts
+
+
 def _pictures(
     folder: Path, listing: Listing, classes: int, class_names: list[str] | None
 ) -> Source:
@@ -64,27 +75,20 @@ def _pictures(
         labels = names
     else:
         pairs = [f"{label} → {name}" for label, name in zip(labels, names, strict=True)]
-        line = f"data.class_names gives new names: {first_names(pairs, classes)}"
-        warnings.append(f"{folder}: {line}")
+        warnings.append(
+            f"{folder}: data.class_names gives new names: {first_names(pairs, classes)}"
+        )
 
     paths = listing.rows.pop("path")
     headers = pd.concat(in_chunks(_read_headers, [paths]), ignore_index=True)
     rows = pd.concat([listing.rows, headers], axis=1).assign(name=listing.rows["file"])
     rows["label"] = rows["label"].map({label: number for number, label in enumerate(labels)})
-    counts = rows["part"].value_counts()
-    sources = {
-        key: {"file": str(folder), "pictures": True, "rows": int(counts[part])}
-        for part, key in PARTS.items()
-        if part in counts
-    }
-    return Source(rows, [paths], sources, names, warnings)
+    return Source(rows, [paths], names, warnings)
 
 
 def _arrays(parts: Sequence[Part]) -> Source:
-    sources = {}
     tables = []
-    for (name, key), (file, data) in zip(PARTS.items(), parts, strict=False):
-        sources[key] = {"file": str(file), "rows": len(data)}
+    for name, (file, data) in zip(PARTS, parts, strict=False):
         height, width, *channels = data.images.shape[1:]
         columns = {
             "part": name,
@@ -96,7 +100,7 @@ def _arrays(parts: Sequence[Part]) -> Source:
         }
         tables.append(pd.DataFrame(columns))
     rows = pd.concat(tables, ignore_index=True)
-    return Source(rows, [part.data.images for part in parts], sources)
+    return Source(rows, [part.data.images for part in parts])
 
 
 def _read_headers(paths: Sequence[bytes]) -> pd.DataFrame:

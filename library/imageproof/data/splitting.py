@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.random import Generator
 
-from imageproof.base.dataset import Labels, Rows
+from imageproof.base.dataset import SPLITS, Labels, Rows
 from imageproof.base.errors import DataError
 from imageproof.base.text import first_names
 from imageproof.data import grouping
@@ -60,8 +60,7 @@ def split(rows: "pd.DataFrame", *, percent: float, params: SplitParams, seed: in
         parts = _stratified(labels, training, params, rng)
     if params.copies == "together":
         parts = {name: np.flatnonzero(np.isin(firsts, part)) for name, part in parts.items()}
-    order = ("train", "validation", "test", "holdout")
-    parts = {name: parts[name] for name in order}
+    parts = {name: parts[name] for name in SPLITS}
     parts["train"] = rng.permutation(parts["train"])
 
     if params.group:
@@ -75,21 +74,18 @@ def summarise_splits(parts: Parts, rows: "pd.DataFrame") -> dict[str, Any]:
 
     `copies` counts the rows of a part whose pixels are those of a training row.
     """
-    hashes = {name: rows["hash"].to_numpy()[part] for name, part in parts.items()}
+    hashes = rows["hash"].to_numpy()
     labels = rows["label"].to_numpy()
+    counts = {}
+    copies = {}
+    for name, part in parts.items():
+        counts[name] = {str(k): n for k, n in enumerate(np.bincount(labels[part]).tolist())}
+        copies[name] = int(np.isin(hashes[part], hashes[parts["train"]]).sum())
+    del copies["train"]
     return {
         "rows": {name: len(part) for name, part in parts.items()},
-        "class_counts": {
-            name: {
-                str(label): count for label, count in enumerate(np.bincount(labels[part]).tolist())
-            }
-            for name, part in parts.items()
-        },
-        "copies": {
-            name: int(np.isin(images, hashes["train"]).sum())
-            for name, images in hashes.items()
-            if name != "train"
-        },
+        "class_counts": counts,
+        "copies": copies,
     }
 
 
@@ -135,10 +131,11 @@ def _check_classes(parts: Parts, labels: Labels, params: SplitParams, percent: f
         missing = np.setdiff1d(classes, labels[rows])
         if missing.size:
             numbers = first_names([*map(str, missing)])
-            cure = "groups with rows of it" if params.group else "rows of it"
+            cure = "groups with rows" if params.group else "rows"
             share = "data.percent" if percent < 100 else f"the shares of split.{params.method}"
-            problem = f"{name} gets no row of class {numbers}"
-            raise DataError(f"data: {problem}; add {cure}, or raise {share}")
+            raise DataError(
+                f"data: {name} gets no row of class {numbers}; add {cure} of it, or raise {share}"
+            )
 
 
 def _draw(labels: Labels, rows: Rows, counts: list[int], rng: Generator) -> tuple[Rows, Rows]:

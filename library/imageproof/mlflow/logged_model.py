@@ -11,7 +11,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from imageproof.base import inference
-from imageproof.base.dataset import Images
+from imageproof.base.dataset import Images, class_numbers
 from imageproof.base.files import folder_sha256, scratch
 from imageproof.mlflow import runs
 from imageproof.outputs import Metrics, TrainOutputs, read_calibration
@@ -64,7 +64,7 @@ def _save(
     answers = TensorSpec(np.dtype("float32"), (-1, network.classes), inference.PROBABILITIES)
     names = project.data.class_names or []
     if len(names) != network.classes:
-        names = [*map(str, range(network.classes))]
+        names = class_numbers(network.classes)
     metadata = {
         "class_names": names,
         "fit": project.data.image.fit,

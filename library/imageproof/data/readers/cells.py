@@ -21,12 +21,12 @@ ALLOWED = "whole numbers 0..255 are allowed"
 Cells = NDArray[np.uint8]  # (rows, columns)
 
 
-def read_header(content: Content | bytes) -> list[str]:
+def read_header(content: Content) -> list[str]:
     """The names of all columns."""
     return _first_line(content).decode("utf-8-sig", errors="replace").replace('"', "").split(",")
 
 
-def read_cells(path: Path, content: Content | bytes, columns: Sequence[str]) -> Iterator[Cells]:
+def read_cells(path: Path, content: Content, columns: Sequence[str]) -> Iterator[Cells]:
     """The values of these columns in the order of the file, block by block.
 
     A DataError names the row of a value that is no whole number 0…255.
@@ -45,17 +45,18 @@ def read_cells(path: Path, content: Content | bytes, columns: Sequence[str]) -> 
         for block in pa.csv.open_csv(source, options, convert_options=conversion):
             yield block.to_tensor().to_numpy()
     except pa.ArrowInvalid as error:
-        reason = one_line(error, width=200)
-        raise DataError(f"{path}: {reason}; {ALLOWED}") from None
+        raise DataError(f"{path}: {one_line(error, width=200)}; {ALLOWED}") from None
 
 
-def read_labelled(path: Path, content: Content | bytes) -> Dataset:
+def read_labelled(path: Path, content: Content) -> Dataset:
     """The square images of a CSV `label,pixel0,pixel1,…`, as Kaggle's Digit Recognizer has it."""
     names = read_header(content)
     side = isqrt(len(names) - 1)
     if not side or names != ["label", *pixel_names(side**2)]:
-        header = f"{len(names)} columns {one_line(', '.join(names), width=40)!r} in the header"
-        raise DataError(f"{path}:1: {header}; label,pixel0,pixel1,… of a square image is allowed")
+        raise DataError(
+            f"{path}:1: {len(names)} columns {one_line(', '.join(names), width=40)!r} "
+            "in the header; label,pixel0,pixel1,… of a square image is allowed"
+        )
 
     empty = np.empty((0, len(names)), np.uint8)
     cells = np.concatenate([empty, *read_cells(path, content, names)])
@@ -67,16 +68,15 @@ def pixel_names(count: int) -> list[str]:
     return [f"pixel{number}" for number in range(count)]
 
 
-def _first_line(content: Content | bytes) -> bytes:
+def _first_line(content: Content) -> bytes:
     return re.split(rb"[\r\n]", content[:BLOCK_BYTES], maxsplit=1)[0]
 
 
-def _refuse_hexadecimal(path: Path, content: Content | bytes) -> None:
+def _refuse_hexadecimal(path: Path, content: Content) -> None:
     """Raise a DataError for a cell such as 0x10, which pyarrow would read as 16."""
+    start = len(_first_line(content))
     for letter in (b"x", b"X"):
-        place = content.find(letter, len(_first_line(content)))
+        place = content.find(letter, start)
         if place >= 0:
             lines = content[: place + 1].splitlines()
-            cell = lines[-1].rpartition(b",")[2]
-            cell += re.split(rb"[,\r\n]", content[place + 1 : place + 20])[0]
-            raise DataError(f"{path}:{len(lines)}: {cell.decode(errors='replace')}; {ALLOWED}")
+            raise DataError(f"{path}:{len(lines)}: a value has an x; {ALLOWED}")

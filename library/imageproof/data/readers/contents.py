@@ -18,11 +18,14 @@ IDX_MAGIC = rb"\0\0[\x08\x09\x0b-\x0e]"  # the third byte is the type of the num
 Format = Literal["IDX", "npz", "Parquet", "CSV"]
 
 
-class Content(mmap):
+class MappedFile(mmap):
     """A file mapped into memory: it may be larger than the memory."""
 
     def seekable(self) -> bool:  # zipfile asks for it; Python 3.13 has it
         return True
+
+
+Content = MappedFile | bytes
 
 
 class Part(NamedTuple):
@@ -32,7 +35,7 @@ class Part(NamedTuple):
     data: Dataset
 
 
-def read_content(path: Path, scratch: Path | None = None) -> Content | bytes:
+def read_content(path: Path, scratch: Path | None = None) -> Content:
     """What is in a file, gzipped or not.
 
     A packed file is unpacked into the folder `scratch`, or that of temporary files.
@@ -49,7 +52,7 @@ def read_content(path: Path, scratch: Path | None = None) -> Content | bytes:
             return _mapped(unpacked)
 
 
-def format_of(content: Content | bytes) -> Format:
+def format_of(content: Content) -> Format:
     if content[:2] == b"PK":
         return "npz"
     if content[:4] == b"PAR1":
@@ -57,8 +60,7 @@ def format_of(content: Content | bytes) -> Format:
     return "IDX" if re.match(IDX_MAGIC, content) else "CSV"
 
 
-def _mapped(file: IO[bytes]) -> Content | bytes:
+def _mapped(file: IO[bytes]) -> Content:
     file.flush()
-    if not file.seek(0, SEEK_END):
-        return b""
-    return Content(file.fileno(), 0, access=ACCESS_READ)
+    size = file.seek(0, SEEK_END)
+    return MappedFile(file.fileno(), size, access=ACCESS_READ) if size else b""

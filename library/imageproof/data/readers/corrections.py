@@ -1,8 +1,8 @@
 """Corrected labels: a table beside the data, which itself stays as it is."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -38,7 +38,7 @@ def apply(path: Path, rows: pd.DataFrame, names: list[str]) -> tuple[Labels, int
     """
     lines = _read(path, rows)
     _check(path, lines, _class_of_each(rows, names), names)
-    numbers = {key: number for number, key in enumerate(_keys(rows))}
+    numbers = _by_key(rows, range(len(rows)))
     labels = rows["label"].to_numpy(copy=True)
     for line in lines:
         labels[numbers[line.key]] = names.index(line.corrected)
@@ -63,7 +63,7 @@ def merge(source: Path, target: Path, rows: pd.DataFrame, names: list[str]) -> t
     labels |= {line.key: line.label for line in lines if originals.get(line.key) == line.label}
     _check(source, lines, labels, names)
 
-    digests = dict(zip(_keys(rows), rows[HASH], strict=True))
+    digests = _by_key(rows, rows[HASH])
     for line in lines:
         original = originals.get(line.key, line.label)
         merged[line.key] = line._replace(label=original, digest=digests[line.key])
@@ -82,7 +82,7 @@ def _read(path: Path, rows: pd.DataFrame) -> list[_Line]:
     table = read_table(path, COLUMNS, max_bytes=MAX_BYTES)
     if HASH not in table:
         table[HASH] = ""
-    digests = dict(zip(_keys(rows), rows[HASH], strict=True))
+    digests = _by_key(rows, rows[HASH])
     keys: dict[str, list[Key]] = {}
     for key, digest in digests.items():
         keys.setdefault(digest, []).append(key)
@@ -95,8 +95,10 @@ def _read(path: Path, rows: pd.DataFrame) -> list[_Line]:
         if digest and digests.get(line.key) != digest:
             images = keys.get(digest, [])
             if len(images) != 1:
-                times = f"the corrected one is in the data {len(images)} times; delete the line"
-                findings.append(f"{_place(path, line)}: is another image now, and {times}")
+                findings.append(
+                    f"{_place(path, line)}: is another image now, and the corrected one "
+                    f"is in the data {len(images)} times; delete the line"
+                )
                 continue
             line = line._replace(key=images[0])
         lines.append(line)
@@ -121,26 +123,29 @@ def _check(
         elif line.key in numbers:
             findings.append(f"{place}: stands in line {numbers[line.key]}, too; delete one")
         elif line.corrected not in names:
-            allowed = f"is no class, one of {one_line(', '.join(names))} is"
-            mend = "rename it here, too, if the class has another name now"
-            findings.append(f"{place}: {line.corrected!r} {allowed}; {mend}")
+            findings.append(
+                f"{place}: {line.corrected!r} is no class, one of {one_line(', '.join(names))} is; "
+                "rename it here, too, if the class has another name now"
+            )
         elif line.label != classes[line.key]:
-            change = f"is {classes[line.key]} in the data, and not {line.label}"
-            findings.append(f"{place}: {change}; the data has changed since; delete the line")
+            findings.append(
+                f"{place}: is {classes[line.key]} in the data, and not {line.label}; "
+                "the data has changed since; delete the line"
+            )
         numbers[line.key] = line.number
     if findings:
         raise DataError(*findings)
 
 
-def _keys(rows: pd.DataFrame) -> Iterator[Key]:
-    return zip(rows["part"], rows["name"], strict=True)
+def _by_key(rows: pd.DataFrame, values: Iterable[Any]) -> dict[Key, Any]:
+    keys = zip(rows["part"], rows["name"], strict=True)
+    return dict(zip(keys, values, strict=True))
 
 
 def _class_of_each(rows: pd.DataFrame, names: list[str]) -> dict[Key, str]:
     """The class of each image by name; a label that is none stays a number."""
     classes = dict(enumerate(names))
-    texts = [classes.get(label, str(label)) for label in rows["label"].tolist()]
-    return dict(zip(_keys(rows), texts, strict=True))
+    return _by_key(rows, (classes.get(label, str(label)) for label in rows["label"].tolist()))
 
 
 def _place(path: Path, line: _Line) -> str:

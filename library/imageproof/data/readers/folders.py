@@ -22,7 +22,7 @@ from imageproof.pictures.reading import is_picture
 
 TABLE = "labels.csv"
 COLUMNS = ["file", "label"]  # of it; there may be more
-ARRAY = rb"\0\0|PK|\x1f\x8b|(\xef\xbb\xbf)?\"?label\"?,\"?pixel"  # as `read_raw` reads
+ARRAY = rb"\0\0|PK|\x1f\x8b|(\xef\xbb\xbf)?\"?label\"?,\"?pixel"  # as `read_parts` reads
 NO_PICTURE = "no picture of a class"
 MAX_TABLE = 200_000_000  # bytes
 BYTES = "binary[pyarrow]"  # of a million paths or hashes; objects take ten times the memory

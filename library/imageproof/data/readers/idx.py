@@ -18,7 +18,7 @@ IMAGES = 3
 Arrays = dict[Path, NDArray[np.uint8]]
 
 
-def read_idx(folder: Path, contents: Mapping[Path, Content | bytes]) -> list[Part]:
+def read_idx(folder: Path, contents: Mapping[Path, Content]) -> list[Part]:
     """Read one pair of IDX files to train on, and at most one pair to test on.
 
     The number of dimensions tells images from labels. The beginning of the name tells which
@@ -33,13 +33,14 @@ def read_idx(folder: Path, contents: Mapping[Path, Content | bytes]) -> list[Par
     tests = [name for name in parts if {"t10k", "test"} & {*re.split(r"\W|_", name)}]
     trains = [name for name in parts if name not in tests]
     if len(trains) != 1 or len(tests) > 1:
-        counts = f"{len(trains)} training and {len(tests)} test parts by name"
-        allowed = "one train-… and at most one t10k-… or test-… is allowed"
-        raise DataError(f"{folder}: {counts}; {allowed}")
+        raise DataError(
+            f"{folder}: {len(trains)} training and {len(tests)} test parts by name; "
+            "one train-… and at most one t10k-… or test-… is allowed"
+        )
     return [parts[name] for name in [*trains, *tests]]
 
 
-def _array(path: Path, content: Content | bytes) -> NDArray[np.uint8]:
+def _array(path: Path, content: Content) -> NDArray[np.uint8]:
     kind = content[2]
     dimensions = content[3] if len(content) > 3 else 0
     start = 4 + 4 * dimensions
@@ -47,8 +48,10 @@ def _array(path: Path, content: Content | bytes) -> NDArray[np.uint8]:
     shape = tuple(np.frombuffer(header, ">u4").tolist())
     is_known = kind == 0x08 and dimensions in (LABELS, IMAGES)
     if not is_known or len(content) != start + prod(shape):
-        size = f"{len(content)} bytes, IDX of type 0x{kind:02x} and {'×'.join(map(str, shape))}"
-        raise DataError(f"{path}: {size}; type 0x08 with n×h×w images or n labels is allowed")
+        raise DataError(
+            f"{path}: {len(content)} bytes, IDX of type 0x{kind:02x} and "
+            f"{'×'.join(map(str, shape))}; type 0x08 with n×h×w images or n labels is allowed"
+        )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
@@ -59,6 +62,7 @@ def _paired(folder: Path, name: str, arrays: Arrays) -> Part:
     if len(images) != 1 or len(labels) != 1 or len(lengths) > 1:
         counts = [f"{len(arrays[path])} images" for path in images]
         counts += [f"{len(arrays[path])} labels" for path in labels]
-        mend = "one label for each image is needed"
-        raise DataError(f"{folder}: part {name} has {', '.join(counts)}; {mend}")
+        raise DataError(
+            f"{folder}: part {name} has {', '.join(counts)}; one label for each image is needed"
+        )
     return Part(images[0], Dataset(arrays[images[0]], arrays[labels[0]].astype(np.int64)))

@@ -22,17 +22,19 @@ TEST = {"x_test", "y_test"}
 Arrays = dict[str, NDArray[Any]]
 
 
-def read_npz(path: Path, content: Content | bytes, scratch: Path | None) -> list[Part]:
+def read_npz(path: Path, content: Content, scratch: Path | None) -> list[Part]:
     """The training part and, if there is one, the test part of an npz; see `map_arrays`."""
     arrays = map_arrays(path, content, scratch)
     if arrays.keys() not in (TRAIN, TRAIN | TEST):
-        allowed = "x_train, y_train and, for a test part, x_test, y_test are allowed"
-        raise DataError(f"{path}: holds {one_line(', '.join(arrays))}; {allowed}")
+        raise DataError(
+            f"{path}: holds {one_line(', '.join(arrays))}; "
+            "x_train, y_train and, for a test part, x_test, y_test are allowed"
+        )
     names = [name for name in ("train", "test") if f"x_{name}" in arrays]
     return [Part(path, _dataset(path, arrays, name)) for name in names]
 
 
-def map_arrays(path: Path, content: Content | bytes, scratch: Path | None = None) -> Arrays:
+def map_arrays(path: Path, content: Content, scratch: Path | None = None) -> Arrays:
     """All arrays of an npz, never unpickled; unpacked into the folder `scratch`, and mapped.
 
     NumPy and zipfile raise a dozen types for damaged files; all are a DataError.
@@ -67,7 +69,9 @@ def _dataset(path: Path, arrays: Arrays, part: str) -> Dataset:
     is_images = images.dtype == np.uint8 and (images.ndim == 3 or images.shape[3:] == (3,))
     is_numbers = labels.dtype.kind in "iu" and labels.dtype != np.uint64
     if not is_images or not is_numbers or labels.shape != (len(images),):
-        types = f"x_{part} {images.dtype} {images.shape}, y_{part} {labels.dtype} {labels.shape}"
-        allowed = "uint8 (n, height, width) or (n, height, width, 3), and int64 (n,)"
-        raise DataError(f"{path}: {types}; {allowed} are allowed")
+        raise DataError(
+            f"{path}: x_{part} {images.dtype} {images.shape}, "
+            f"y_{part} {labels.dtype} {labels.shape}; "
+            "uint8 (n, height, width) or (n, height, width, 3), and int64 (n,) are allowed"
+        )
     return Dataset(images, labels.astype(np.int64))

@@ -3,7 +3,6 @@
 from math import prod
 from pathlib import Path
 
-from imageproof.base.dataset import RawData
 from imageproof.base.errors import DataError
 from imageproof.data.readers.cells import read_labelled
 from imageproof.data.readers.contents import Content, Part, format_of, read_content
@@ -12,12 +11,6 @@ from imageproof.data.readers.idx import read_idx
 from imageproof.data.readers.npz import read_npz
 from imageproof.data.readers.versioned import is_hidden, list_files
 from imageproof.pictures.reading import is_picture
-
-
-def read_raw(folder: Path, scratch: Path | None = None) -> RawData:
-    """See `read_parts`."""
-    train, *tests = (part.data for part in read_parts(folder, scratch))
-    return RawData(train, tests[0] if tests else None)
 
 
 def read_parts(folder: Path, scratch: Path | None = None) -> list[Part]:
@@ -39,8 +32,10 @@ def read_parts(folder: Path, scratch: Path | None = None) -> list[Part]:
     parts = _read(folder, contents, scratch)
     shapes = [part.data.images.shape for part in parts]
     if not all(map(prod, shapes)) or len({shape[1:] for shape in shapes}) > 1:
-        sizes = " and ".join("×".join(map(str, shape)) for shape in shapes)
-        raise DataError(f"{folder}: images {sizes}; no part may be empty, and all have one size")
+        sizes = ["×".join(map(str, shape)) for shape in shapes]
+        raise DataError(
+            f"{folder}: images {' and '.join(sizes)}; no part may be empty, and all have one size"
+        )
     return parts
 
 
@@ -48,19 +43,23 @@ def _data_files(folder: Path) -> list[Path]:
     names = [name for name in list_files(folder).versioned if "/" not in name]
     paths = [folder / name for name in names if name != CORRECTIONS and not is_hidden(name)]
     if any(is_picture(path.name) for path in paths):
-        mend = "put each into the folder of its class, or name them in labels.csv"
-        raise DataError(f"{folder}: has pictures without a class; {mend}")
+        raise DataError(
+            f"{folder}: has pictures without a class; "
+            "put each into the folder of its class, or name them in labels.csv"
+        )
     return paths
 
 
-def _read(folder: Path, contents: dict[Path, Content | bytes], scratch: Path | None) -> list[Part]:
+def _read(folder: Path, contents: dict[Path, Content], scratch: Path | None) -> list[Part]:
     formats = {format_of(content) for content in contents.values()}
     if formats == {"IDX"}:
         return read_idx(folder, contents)
     if len(contents) > 1:
         names = ", ".join(path.name for path in contents)
-        allowed = "IDX pairs, a CSV label,pixel0,pixel1,… or a Keras npz"
-        raise DataError(f"{folder}: has these data sets: {names}; one is allowed: {allowed}")
+        raise DataError(
+            f"{folder}: has these data sets: {names}; "
+            "one is allowed: IDX pairs, a CSV label,pixel0,pixel1,… or a Keras npz"
+        )
 
     [(path, content)] = contents.items()
     if formats == {"npz"}:

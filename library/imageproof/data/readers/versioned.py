@@ -36,9 +36,11 @@ def list_files(folder: Path) -> Files:
         findings = []
         for name in sorted(links):
             link = folder / name
-            mend = f"rm {quote(str(link))} && cp -r {quote(os.path.realpath(link))} "
-            what = f"{link}: is a link to a folder, whose files DVC does not version"
-            findings.append(f"{what}; delete it, or type: {mend}{quote(str(link))}")
+            path = quote(str(link))
+            findings.append(
+                f"{link}: is a link to a folder, whose files DVC does not version; "
+                f"delete it, or type: rm {path} && cp -r {quote(os.path.realpath(link))} {path}"
+            )
         raise DataError(*findings)
     return Files(*map(sorted, files))
 

@@ -149,7 +149,8 @@ def _check(context: Any, name: str, frame: pd.DataFrame, parameters: Values) -> 
     with parsing("an expectation suite", path):
         suite = context.suites.add_or_update(_read_suite(path, name))
         # Great Expectations copies the frame: it gets the columns that the suite names
-        texts = str([unit, "name", *(each.configuration.kwargs for each in suite.expectations)])
+        kwargs = [expectation.configuration.kwargs for expectation in suite.expectations]
+        texts = str([unit, "name", *kwargs])
         definition = gx.ValidationDefinition(name=f"{part}-{name}", data=data, suite=suite)
         results = context.validation_definitions.add(definition).run(
             batch_parameters={"dataframe": frame[[c for c in map(str, frame) if c in texts]]},
@@ -172,7 +173,7 @@ def _read_suite(path: Path, name: str) -> gx.ExpectationSuite:
     for expectation in expectations:
         _refuse_code(path, expectation.kwargs)
         expectation.id = None  # else a suite takes no expectation
-    return gx.ExpectationSuite(name, [each.to_domain_obj() for each in expectations])
+    return gx.ExpectationSuite(name, [item.to_domain_obj() for item in expectations])
 
 
 def _refuse_code(path: Path, kwargs: Values) -> None:

@@ -29,7 +29,8 @@ class ValidateParams(StrictModel):
     @property
     def expected_ranges(self) -> list[ExpectedRange]:
         """Of columns of `expectations.image_frame`."""
-        low, high = self.min_mean_ink, self.max_mean_ink
+        low = self.min_mean_ink
+        high = self.max_mean_ink
         hint = "is the contrast inverted, or the scale not 0…255?"
         ink = Message(f"mean ink outside {low:g}…{high:g}", hint, "{}")
         blank = Message("blank image", "nothing can be learned from it")
