@@ -18,8 +18,8 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, Split, load_split, save_split
 from imageproof.base.errors import DataError
 from imageproof.features.predict import cached_predict
-from imageproof.registry.promotion import promote_training
-from imageproof.registry.served import served
+from imageproof.registry.promotion import Candidate, promote_training
+from imageproof.registry.version import load_version
 from imageproof.serve.model import load
 from imageproof.serve.package import write_package
 
@@ -53,8 +53,8 @@ def test_features_from_training_to_package(
     assert record.params["backbone"] == "standin"
     images = WORKSPACE.read_split("holdout").data.images
     project = load_project()
-    assert promote_training("features", None, None, project=project).move
-    with served(f"models:/{support.NAME}/1", threads=2) as model:
+    assert promote_training(Candidate("features"), project=project).move
+    with load_version(f"models:/{support.NAME}/1", threads=2) as model:
         packaged = load(write_package(model, Path("package"), project=project).folder).network
         assert np.abs(packaged.predict(images) - model.predict(images)).max() < 1e-6
         result = monitor(WORKSPACE.split("test"), None, None, model, project=project).result
