@@ -52,8 +52,8 @@ def on_epoch(epoch, metrics):
 
 cost = TrainingCost(on_epoch)
 data = [WORKSPACE.read_split(name).data for name in ("train", "validation")]
-of_run = {"classes": params.data.classes, "seed": params.seed, "cost": cost}
-keras_model.train(model_file(model), params.recipe(model), *data, **of_run)
+of_run = {"classes": params.data.classes, "seed": params.seed}
+keras_model.Training(model_file(model), params.recipe(model), *data, **of_run).run(cost)
 seconds = Counter()
 for plane in XSpace.FromString(next(Path(folder).rglob("*.xplane.pb")).read_bytes()).planes:
     for line in plane.lines:

@@ -81,7 +81,7 @@ class Params(StrictModel):
         }
 
     def common_settings(self) -> dict[str, Any]:
-        """What every training is told beside its recipe; see `keras_model.train`."""
+        """What every training is told beside its recipe; see `keras_model.Training`."""
         told = {"classes": self.data.classes, "seed": self.seed}
         return {**told, "distribute": self.train.distribute}
 

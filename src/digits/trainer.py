@@ -26,14 +26,14 @@ def trainer(settings: Params, model: str) -> "Ask":
         from imageproof.keras.cost import TrainingCost
 
     def ask(data: Dataset, held_out: Dataset) -> Probabilities:
-        network, _ = keras_model.train(
+        training = keras_model.Training(
             model_file(model),
             recipe,
             data,
             held_out,
-            cost=TrainingCost(lambda *_: None),
             **settings.common_settings(),
         )
+        network = training.run(TrainingCost(lambda *_: None))
         return export.calibrate(network, held_out).validation
 
     return ask

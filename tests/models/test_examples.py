@@ -68,13 +68,12 @@ def test_example_has_its_size(name: str) -> None:
 
 
 def fit(data: Dataset, name: str, params: Params, rows: Rows) -> Any:
-    from digits.training.keras_model import train
+    from digits.training.keras_model import Training
     from imageproof.keras.cost import TrainingCost
 
     parts = data.take(rows), data.take(np.arange(1000, 1100))
-    settings: Any = {"classes": 10, "seed": 42, "cost": TrainingCost(lambda *_: None)}
-    model, _ = train(model_file(name), params.recipe(name), *parts, **settings)
-    return model
+    training = Training(model_file(name), params.recipe(name), *parts, classes=10, seed=42)
+    return training.run(TrainingCost(lambda *_: None))
 
 
 def params_of(name: str, build: dict[str, Any], **changes: Any) -> Params:

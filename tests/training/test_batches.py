@@ -19,12 +19,12 @@ def numbered() -> Dataset:
     return Dataset(images, numbers)
 
 
-def epochs(data: Dataset, *, count: int = 1, **changes: Any) -> list[list[Any]]:
+def epochs(data: Dataset, *, count: int = 1, seed: int = 1, **changes: Any) -> list[list[Any]]:
     """The batches of so many epochs."""
-    from imageproof.keras.batches import batches
+    from imageproof.keras.batches import Order, shuffled
 
-    arguments = {"classes": 100, "batch_size": 32, "seed": 1, "augment": None} | changes
-    epoch = batches(data, **arguments)
+    arguments = {"classes": 100, "batch_size": 32} | changes
+    epoch = shuffled(data, order=Order(seed), **arguments)
     return [list(epoch.as_numpy_iterator()) for _ in range(count)]
 
 

@@ -41,15 +41,19 @@ def fit(
     validation_rows: np.ndarray = VALIDATED_ON,
     **changes: Any,
 ) -> Any:
-    from digits.training.keras_model import train
+    from digits.training.keras_model import Training
     from imageproof.keras.cost import TrainingCost
 
     cost = TrainingCost(changes.pop("on_epoch", lambda *_: None))
-    own = {name: changes.pop(name) for name in ("adapt", "unfreeze") if name in changes}
-    file = SimpleNamespace(build=build, **own) if build else model_file(model)
-    given = changes.pop("recipe", recipe(model)), data.take(rows), data.take(validation_rows)
-    arguments = {"classes": 10, "seed": 42, "cost": cost} | changes
-    final, _ = train(file, *given, **arguments)
+    checkpoint = changes.pop("checkpoint", None)
+    functions = {name: changes.pop(name) for name in ("adapt", "unfreeze") if name in changes}
+    training = Training(
+        file=SimpleNamespace(build=build, **functions) if build else model_file(model),
+        data=data.take(rows),
+        validation=data.take(validation_rows),
+        **{"recipe": recipe(model), "classes": 10, "seed": 42} | changes,
+    )
+    final = training.run(cost, checkpoint)
     timing = cost.timing(images=len(rows), threads=2)
     return SimpleNamespace(model=final, history=cost.history, timing=timing)
 

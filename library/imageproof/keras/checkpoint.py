@@ -5,7 +5,7 @@ Keras's BackupAndRestore leaves out the state of random layers: after it dropout
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FORGOTTEN_AFTER_S = 7 * 24 * 3600.0  # a training that nobody started again
 
+Arrays = Sequence[np.ndarray]
+
 
 class State(BaseModel):
     """What a training has reached; times in s. `phase_start`: the epochs before this phase."""
@@ -39,8 +41,10 @@ class Checkpoint:
     """The saved state of a training, empty if there is none. Without a path nothing is saved."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path, self.state = path, State()
-        self._arrays: dict[str, list[np.ndarray]] = {"variables": [], "optimizer": [], "best": []}
+        self.path = path
+        self.state = State()
+        # of the variables, the optimizer's variables, and the best weights so far
+        self._arrays: dict[str, Arrays] = {}
         self._lock: FileLock | None = None
         if path and path.exists():
             try:
@@ -64,21 +68,25 @@ class Checkpoint:
     def begin(self, run_id: str) -> None:
         """Remember the run; delete the checkpoints that nobody has used for a week."""
         self.state.run_id = run_id
-        self._write()
-        for other in self.path.parent.iterdir() if self.path else ():
-            if other.stat().st_mtime < time.time() - FORGOTTEN_AFTER_S:
-                other.unlink(missing_ok=True)
+        if not self.path:
+            return
+        self._write(self.path)
+        for path in self.path.parent.iterdir():
+            if path.stat().st_mtime < time.time() - FORGOTTEN_AFTER_S:
+                path.unlink(missing_ok=True)
 
-    def save(self, model: "keras.Model", state: State, best: list[np.ndarray]) -> None:
+    def save(self, model: "keras.Model", state: State, best: Arrays) -> None:
         """Save all that decides the epochs to come; `best` are the weights of the best so far."""
         self.state = state.model_copy(update={"run_id": self.state.run_id})
         if self.path:
-            self._arrays["variables"] = _values(model.variables)
-            self._arrays["optimizer"] = _values(model.optimizer.variables)
-            self._arrays["best"] = best
-            self._write()
+            self._arrays = {
+                "variables": _values(model.variables),
+                "optimizer": _values(model.optimizer.variables),
+                "best": best,
+            }
+            self._write(self.path)
 
-    def restore(self, model: "keras.Model") -> list[np.ndarray]:
+    def restore(self, model: "keras.Model") -> Arrays:
         """Set all variables of the model, random states too; returns the best weights so far."""
         _assign(model.variables, self._arrays["variables"])
         return self._arrays["best"]
@@ -94,26 +102,29 @@ class Checkpoint:
         if self._lock:
             self._lock.release()
 
-    def _write(self) -> None:
-        if not self.path:
-            return
-        numbered = {f"{of}.{i}": v for of, all_ in self._arrays.items() for i, v in enumerate(all_)}
-        state = np.frombuffer(self.state.model_dump_json().encode(), np.uint8)
-        with replacing(self.path) as temporary:
-            np.savez(temporary, allow_pickle=False, state=state, **numbered)
+    def _write(self, path: Path) -> None:
+        text = self.state.model_dump_json()
+        content = {"state": np.frombuffer(text.encode(), np.uint8)}
+        for name, arrays in self._arrays.items():
+            content |= {f"{name}.{number}": array for number, array in enumerate(arrays)}
+        with replacing(path) as temporary:
+            np.savez(temporary, allow_pickle=False, **content)
 
     def _read(self, path: Path) -> None:
         with parsing("the state of a training", path), path.open("rb") as file:
-            arrays = load_arrays(file)
-            self.state = State.model_validate_json(arrays.pop("state").tobytes())
-            for name, array in arrays.items():  # in their order
-                self._arrays[name.partition(".")[0]].append(array)
+            content = load_arrays(file)
+            state = State.model_validate_json(content.pop("state").tobytes())
+            arrays: dict[str, list[np.ndarray]] = {"variables": [], "optimizer": [], "best": []}
+            for name, array in content.items():  # in their order
+                arrays[name.partition(".")[0]].append(array)
+        self.state = state
+        self._arrays.update(arrays)
 
 
-def _values(variables: Iterable["keras.Variable"]) -> list[np.ndarray]:
+def _values(variables: Iterable["keras.Variable"]) -> Arrays:
     return [np.array(variable) for variable in variables]
 
 
-def _assign(variables: list["keras.Variable"], values: list[np.ndarray]) -> None:
+def _assign(variables: Iterable["keras.Variable"], values: Arrays) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

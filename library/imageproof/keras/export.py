@@ -38,10 +38,12 @@ def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
     batches = in_order(validation, classes=model.output_shape[1])
     fitted = model.predict(batches, verbose=0)
     temperature = fit_temperature(fitted, validation.labels)
-    log = keras.ops.log(model.outputs[0])
-    logits = keras.layers.Rescaling(1 / temperature, name="temperature")(log)
-    scaled = keras.Model(model.inputs, keras.layers.Softmax(name=PROBABILITIES)(logits))
-    return Calibrated(scaled, temperature, scaled.predict(batches, verbose=0))
+    scale = keras.layers.Rescaling(1 / temperature, name="temperature")
+    softmax = keras.layers.Softmax(name=PROBABILITIES)
+    logits = keras.ops.log(model.outputs[0])
+    scaled = keras.Model(model.inputs, softmax(scale(logits)))
+    answers = scaled.predict(batches, verbose=0)
+    return Calibrated(scaled, temperature, answers)
 
 
 def write_keras(model: keras.Model, path: Path) -> None:
@@ -65,17 +67,12 @@ def write_onnx(model: keras.Model, path: Path) -> None:
     The tensor `features` in it is the last hidden layer, float32 (n, k). Equal networks give
     equal bytes: the exporter names tensors by counters and orders constants by their hash.
     """
-    images = keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="uint8", name=IMAGES)
-    # the input of the last layer that has weights; of several networks, the last one's
-    last = [layer for layer in model.layers if layer.weights][-1]
-    hidden = keras.layers.Flatten(name=FEATURES)(last.input)
-    named = keras.Model(model.inputs, {PROBABILITIES: model.outputs[0], FEATURES: hidden})
-    # said, as Keras else exports some networks as they are in training
-    both = keras.Model(model.inputs, named(model.inputs[0], training=False))
+    both = _with_features(model)
     # it logs a traceback where it cannot simplify a sum such as x + 3, and goes on without
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     with replacing(path) as temporary:
         with warnings.catch_warnings(category=FutureWarning, action="ignore"):  # tf2onnx on NumPy 2
+            images = keras.InputSpec(dtype="uint8", shape=model.input_shape, name=IMAGES)
             both.export(temporary, format="onnx", verbose=False, input_signature=[images])
         network = onnx.load(temporary)
         _normalise(network.graph)
@@ -83,9 +80,21 @@ def write_onnx(model: keras.Model, path: Path) -> None:
         onnx.save(network, temporary)
 
 
+def _with_features(model: keras.Model) -> keras.Model:
+    """A model of the same layers whose outputs are `probabilities` and `features`."""
+    # the input of the last layer that has weights; of several networks, the last one's
+    last = [layer for layer in model.layers if layer.weights][-1]
+    flatten = keras.layers.Flatten(name=FEATURES)
+    outputs = {PROBABILITIES: model.outputs[0], FEATURES: flatten(last.input)}
+    named = keras.Model(model.inputs, outputs)
+    # Keras exports some networks as they are in training unless this is set
+    return keras.Model(model.inputs, named(model.inputs[0], training=False))
+
+
 def check_equal(path: Path, expected: Probabilities, validation: Dataset, *, threads: int) -> None:
     """Refuse an ONNX file whose answers to the validation rows differ from Keras's."""
-    answers = inference.load(path, threads=threads).predict(validation.images)
+    network = inference.load(path, threads=threads)
+    answers = network.predict(validation.images)
     largest = float(np.abs(answers - expected).max())
     if not largest <= TOLERANCE:  # false for NaN
         raise ImageproofError(
@@ -98,30 +107,35 @@ def check_equal(path: Path, expected: Probabilities, validation: Dataset, *, thr
 
 def _without_addresses(config: bytes) -> bytes:
     """Number the objects that layers share by first appearance; Keras uses memory addresses."""
-    shared = rb'"shared_object_id": (\d+)'
-    addresses = list(dict.fromkeys(re.findall(shared, config)))
-    return re.sub(shared, lambda m: b'"shared_object_id": %d' % addresses.index(m[1]), config)
+    pattern = rb'(?<="shared_object_id": )\d+'
+    addresses = [*dict.fromkeys(re.findall(pattern, config))]
+    return re.sub(pattern, lambda match: b"%d" % addresses.index(match[0]), config)
 
 
 def _normalise(graph: onnx.GraphProto) -> None:
     """Leave only the output `probabilities`; order nodes and constants by use, number them."""
     nodes = _in_order(graph)
-    fixed = (IMAGES, PROBABILITIES, FEATURES, "")
-    used = dict.fromkeys(name for node in nodes for name in (*node.input, *node.output))
-    numbers = {name: f"tensor_{n}" for n, name in enumerate(used) if name not in fixed}
+    names = list[str]()
+    for node in nodes:
+        names += [*node.input, *node.output]
+    names = [*dict.fromkeys(names)]
+    new_names = {name: f"tensor_{number}" for number, name in enumerate(names)}
+    new_names |= {name: name for name in (IMAGES, PROBABILITIES, FEATURES, "")}
     for node in nodes:
         node.name = ""
-        for names in (node.input, node.output):
-            names[:] = [numbers.get(name, name) for name in names]
-    by_name = {each.name: each for each in graph.initializer}
-    constants = [by_name[name] for name in used if name in by_name]
-    for each in constants:
-        each.name = numbers[each.name]
-    outputs = [each for each in graph.output if each.name == PROBABILITIES]
-    for end in (*graph.input, *outputs):
-        end.type.tensor_type.shape.dim[0].dim_param = "n"
-    inputs = list(graph.input)
-    graph.CopyFrom(onnx.helper.make_graph(nodes, "classifier", inputs, outputs, constants))
+        node.input[:] = [new_names[name] for name in node.input]
+        node.output[:] = [new_names[name] for name in node.output]
+
+    constants = {constant.name: constant for constant in graph.initializer}
+    used_constants = [constants[name] for name in names if name in constants]
+    for constant in used_constants:
+        constant.name = new_names[constant.name]
+    inputs = [*graph.input]
+    outputs = [output for output in graph.output if output.name == PROBABILITIES]
+    for tensor in (*inputs, *outputs):
+        tensor.type.tensor_type.shape.dim[0].dim_param = "n"
+    ordered = onnx.helper.make_graph(nodes, "classifier", inputs, outputs, used_constants)
+    graph.CopyFrom(ordered)
 
 
 def _in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
@@ -132,10 +146,11 @@ def _in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     def add(name: str) -> None:
         node = makers.get(name)
         if node and node.output[0] not in ordered:
-            for needed in reversed(node.input):
-                add(needed)
+            for name_before in reversed(node.input):
+                add(name_before)
             ordered[node.output[0]] = node
 
-    for output in sorted((each.name for each in graph.output), reverse=True):
-        add(output)
-    return list(ordered.values())
+    outputs = [output.name for output in graph.output]
+    for name in sorted(outputs, reverse=True):
+        add(name)
+    return [*ordered.values()]

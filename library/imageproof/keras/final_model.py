@@ -8,20 +8,24 @@ from imageproof.base.errors import UsageError
 from imageproof.keras.normalization import FusedBatchNormalization
 
 FLOAT32_BYTES = 4
+MAX_WEIGHTS = inference.MAX_BYTES // FLOAT32_BYTES
 
 
 def check_exportable(model: keras.Model) -> None:
     """Refuse before the fit a network that could not be written as ONNX, or read, after it."""
     if not model.weights:
         raise UsageError("the network has no weights: there is nothing to train")
-    count, most = model.count_params(), inference.MAX_BYTES // FLOAT32_BYTES
-    if count > most:
+    count = model.count_params()
+    if count > MAX_WEIGHTS:
         size = "×".join(map(str, model.input_shape[1:]))
-        found = f"the network has {count:,} weights, as images are {size}, and at most {most:,} are"
-        raise UsageError(f"{found} allowed; lower data.image.size, or take it out of models")
+        finding = f"the network has {count:,} weights, as images are {size}"
+        limit = f"at most {MAX_WEIGHTS:,} are allowed"
+        cure = "lower data.image.size, or take it out of models"
+        raise UsageError(f"{finding}, and {limit}; {cure}")
     for layer in model._flatten_layers():
-        is_loop = isinstance(layer, layers.RNN) and not isinstance(layer, layers.LSTM)
-        if is_loop and not layer.unroll:
+        if not isinstance(layer, layers.RNN) or isinstance(layer, layers.LSTM):
+            continue
+        if not layer.unroll:
             raise UsageError(f"{layer.name}: {type(layer).__name__} needs unroll=True for ONNX")
 
 
@@ -29,14 +33,15 @@ def for_inference(model: keras.Model) -> keras.Model:
     """A copy in float32 and of Keras's own layers, not compiled."""
     copy = keras.models.clone_model(model, clone_function=_inference_layer)
     copy.set_weights(model.get_weights())
-    [images], [probabilities] = copy.inputs, copy.outputs
     # a new one: a clone is compiled as its model is, and an optimizer's state trebles the file
-    return keras.Model(images, probabilities)
+    return keras.Model(copy.inputs[0], copy.outputs[0])
 
 
 def _inference_layer(layer: keras.Operation) -> keras.Operation:
     if not isinstance(layer, keras.Layer):
         return type(layer).from_config(layer.get_config())  # an operation such as x + 3
-    fused = isinstance(layer, FusedBatchNormalization)
-    kind = layers.BatchNormalization if fused else type(layer)
-    return kind.from_config({**layer.get_config(), "dtype": "float32"})
+    kind = type(layer)
+    if kind is FusedBatchNormalization:
+        kind = layers.BatchNormalization
+    config = layer.get_config() | {"dtype": "float32"}
+    return kind.from_config(config)

@@ -21,9 +21,10 @@ def _weights(choice: object) -> object:
         return choice
     if isinstance(choice, dict):
         # a search and DVC's `-S` turn the class numbers into text
-        weights = {str(label): weight for label, weight in choice.items()}
-        if all(label.isdecimal() and _is_weight(weight) for label, weight in weights.items()):
-            return {int(label): weight for label, weight in weights.items()}
+        labels = [*map(str, choice)]
+        weights = [*choice.values()]
+        if all(map(str.isdecimal, labels)) and all(map(_is_weight, weights)):
+            return dict(zip(map(int, labels), weights, strict=True))
     raise ValueError(
         "`balanced`, or a mapping from class numbers to weights above 0, at most "
         f"{MAX_WEIGHT:,}, is allowed"
@@ -82,9 +83,10 @@ def dense_net(units: list[int], dropout: list[float]) -> Layers:
     """Dense ReLU layers, each followed by dropout."""
     from keras import layers
 
-    pairs = zip(units, dropout, strict=True)
-    each = [(layers.Dense(n, activation="relu"), layers.Dropout(rate)) for n, rate in pairs]
-    return [layer for pair in each for layer in pair]
+    network: Layers = []
+    for count, rate in zip(units, dropout, strict=True):
+        network += [layers.Dense(count, activation="relu"), layers.Dropout(rate)]
+    return network
 
 
 def padding(image_shape: Shape) -> Padding:

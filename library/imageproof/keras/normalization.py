@@ -12,14 +12,23 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
     """
 
     def call(
-        self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
+        self,
+        inputs: tf.Tensor,
+        training: bool | None = None,
+        mask: tf.Tensor | None = None,
     ) -> tf.Tensor:
         if not training:
             return super().call(inputs, training=False, mask=mask)
-        gamma, beta = map(tf.convert_to_tensor, (self.gamma, self.beta))
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-            inputs, gamma, beta, epsilon=self.epsilon, is_training=True
+            inputs,
+            tf.convert_to_tensor(self.gamma),
+            tf.convert_to_tensor(self.beta),
+            epsilon=self.epsilon,
+            is_training=True,
         )
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + batch * (1 - self.momentum))
+        self._update(self.moving_mean, mean)
+        self._update(self.moving_variance, variance)
         return outputs
+
+    def _update(self, average: keras.Variable, value: tf.Tensor) -> None:
+        average.assign(average * self.momentum + value * (1 - self.momentum))

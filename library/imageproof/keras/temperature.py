@@ -26,20 +26,26 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp
 
-    possible = probabilities[np.arange(len(labels)), labels] > 0
-    answers, truth = probabilities[possible], labels[possible]
+    is_possible = probabilities[np.arange(len(labels)), labels] > 0
+    answers = probabilities[is_possible]
+    truth = labels[is_possible]
     if (answers.argmax(axis=1) == truth).all():
         return 1.0  # the loss would fall until all answers are certain
     with np.errstate(divide="ignore"):
         logits = np.log(answers, dtype=np.float64)
-    of_truth = logits[np.arange(len(truth)), truth]
+    truth_logits = logits[np.arange(len(truth)), truth]
 
     def loss(log_temperature: float) -> float:
         scale = exp(-log_temperature)
-        return float(np.mean(logsumexp(scale * logits, axis=1) - scale * of_truth))
+        losses = logsumexp(scale * logits, axis=1) - scale * truth_logits
+        return float(np.mean(losses))
 
-    bounds = [log(temperature) for temperature in TEMPERATURES]
-    best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
+    best = minimize_scalar(
+        loss,
+        bounds=[*map(log, TEMPERATURES)],
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
     return exp(best.x) if best.fun < loss(0.0) else 1.0
 
 
@@ -51,10 +57,11 @@ def write_calibrated(
     def answers(temperature: float) -> Probabilities:
         with replacing(outputs.model) as temporary:
             temporary.write_bytes(network(temperature=temperature).SerializeToString())
-        found = inference.load(outputs.model, threads=threads).predict(validation.images)
-        if not np.allclose(found.sum(axis=1), 1, atol=1e-3):  # false for NaN
+        loaded = inference.load(outputs.model, threads=threads)
+        probabilities = loaded.predict(validation.images)
+        if not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3):  # false for NaN
             raise ImageproofError(f"{outputs.model}: its rows do not sum to 1, or are nan")
-        return found
+        return probabilities
 
     temperature = fit_temperature(answers(1.0), validation.labels)
     probabilities = answers(temperature)

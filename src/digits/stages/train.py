@@ -130,10 +130,9 @@ def fit(
 
         if epochs := len(checkpoint.state.history):
             print(f"{model} goes on after epoch {epochs}{of}", flush=True)
-        fitted, parameters = keras_model.train(
-            file, *given, cost=cost, checkpoint=checkpoint, **settings
-        )
-        return cost, partial(keras_model.write, fitted), parameters
+        training = keras_model.Training(file, *given, **settings)
+        fitted = training.run(cost, checkpoint)
+        return cost, partial(keras_model.write, fitted), int(fitted.count_params())
     settings["threads"] = params.train.threads
     fitted, parameters = file.fit(*given, on_epoch=cost, **settings)
     network = partial(file.network, fitted, data.images.shape[1:])

@@ -12,7 +12,7 @@ GREY = (0.2989, 0.587, 0.114)  # what red, green and blue weigh: ITU-R BT.601, a
 
 
 def augmentation(by: AugmentParams) -> Augment | None:
-    """How `batches` changes images; None if nothing is asked for."""
+    """How `shuffled` changes images; None if nothing is asked for."""
     return partial(augmented, by=by) if any(by.model_dump().values()) else None
 
 
@@ -24,24 +24,26 @@ def augmented(images: tf.Tensor, seed: tf.Tensor, *, by: AugmentParams) -> tf.Te
     others as they are.
     """
     pixels = tf.cast(images, tf.float32)
-    grey = pixels.shape.rank == 3
-    pixels = pixels[..., tf.newaxis] if grey else pixels
+    is_grey = pixels.shape.rank == 3
+    if is_grey:
+        pixels = pixels[..., tf.newaxis]
     if by.rotation or by.zoom or by.shear or by.shift:
         pixels = _moved(pixels, seed, by)
     if by.flip:
-        mirrored = _drawn(pixels, seed, 1) < 0
-        pixels = tf.where(mirrored, pixels[:, :, ::-1], pixels)
+        is_mirrored = _drawn(pixels, seed, 1) < 0
+        pixels = tf.where(is_mirrored, pixels[:, :, ::-1], pixels)
     if by.brightness or by.contrast or by.saturation:
         pixels = _jittered(pixels, seed, by)
     if by.cutout:
         pixels = _cut(pixels, seed, by.cutout)
-    return pixels[..., 0] if grey else pixels
+    return pixels[..., 0] if is_grey else pixels
 
 
 def _drawn(pixels: tf.Tensor, seed: tf.Tensor, kind: int) -> tf.Tensor:
     """A number of -1…1 for each image, float32 (n, 1, 1, 1): other ones for each kind of change."""
-    of_kind = tf.random.experimental.stateless_fold_in(seed, kind)
-    return tf.random.stateless_uniform((tf.shape(pixels)[0], 1, 1, 1), of_kind, -1.0, 1.0)
+    seed_of_kind = tf.random.experimental.stateless_fold_in(seed, kind)
+    shape = (tf.shape(pixels)[0], 1, 1, 1)
+    return tf.random.stateless_uniform(shape, seed_of_kind, -1.0, 1.0)
 
 
 def _jittered(pixels: tf.Tensor, seed: tf.Tensor, by: AugmentParams) -> tf.Tensor:
@@ -49,12 +51,17 @@ def _jittered(pixels: tf.Tensor, seed: tf.Tensor, by: AugmentParams) -> tf.Tenso
 
     They are torchvision's: away from black, from the image's mean grey, from each pixel's grey.
     """
-    pixels *= 1 + _drawn(pixels, seed, 2) * by.brightness
-    greys = tf.tensordot(pixels, GREY, 1)[..., tf.newaxis] if pixels.shape[-1] == 3 else pixels
-    mean = tf.reduce_mean(greys, axis=(1, 2), keepdims=True)
+    brightness = 1 + _drawn(pixels, seed, 2) * by.brightness
     contrast = 1 + _drawn(pixels, seed, 3) * by.contrast
-    pixels, greys = (mean + (values - mean) * contrast for values in (pixels, greys))
-    pixels = greys + (pixels - greys) * (1 + _drawn(pixels, seed, 4) * by.saturation)
+    saturation = 1 + _drawn(pixels, seed, 4) * by.saturation
+    pixels *= brightness
+    greys = pixels
+    if pixels.shape[-1] == 3:
+        greys = tf.tensordot(pixels, GREY, 1)[..., tf.newaxis]
+    mean = tf.reduce_mean(greys, axis=(1, 2), keepdims=True)
+    pixels = mean + (pixels - mean) * contrast
+    greys = mean + (greys - mean) * contrast
+    pixels = greys + (pixels - greys) * saturation
     return tf.clip_by_value(pixels, 0.0, 255.0)
 
 
@@ -67,17 +74,18 @@ def _cut(pixels: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tensor:
     height, width = pixels.shape[1:3]
     rows = tf.linspace(-1.0, 1.0, height)[:, tf.newaxis, tf.newaxis]
     columns = tf.linspace(-1.0, 1.0, width)[:, tf.newaxis]
-    inside = abs(rows - _drawn(pixels, seed, 5)) < share
-    inside &= abs(columns - _drawn(pixels, seed, 6)) < share
-    return tf.where(inside, 0.0, pixels)
+    is_inside = abs(rows - _drawn(pixels, seed, 5)) < share
+    is_inside &= abs(columns - _drawn(pixels, seed, 6)) < share
+    return tf.where(is_inside, 0.0, pixels)
 
 
 def _moved(pixels: tf.Tensor, seed: tf.Tensor, by: AugmentParams) -> tf.Tensor:
     """Rotate, zoom, shear and shift each image about its centre."""
+    drawn = tf.random.stateless_uniform((6, tf.shape(pixels)[0]), seed, -1.0, 1.0)
     height, width = pixels.shape[1:3]
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=pixels,
-        transforms=_transforms(tf.shape(pixels)[0], seed, by, height=height, width=width),
+        transforms=_transforms(drawn, by, height=height, width=width),
         output_shape=(height, width),
         fill_value=0.0,
         interpolation="BILINEAR",
@@ -85,19 +93,25 @@ def _moved(pixels: tf.Tensor, seed: tf.Tensor, by: AugmentParams) -> tf.Tensor:
     )
 
 
-def _transforms(
-    n: tf.Tensor, seed: tf.Tensor, by: AugmentParams, *, height: int, width: int
-) -> tf.Tensor:
-    """float32 (n, 8): matrices from output to input pixels, rotation · shear · zoom, then shift."""
-    x, y = (width - 1) / 2, (height - 1) / 2
-    drawn = tf.random.stateless_uniform((6, n), seed, -1.0, 1.0)
-    angle, shear = drawn[0] * math.radians(by.rotation), drawn[1] * by.shear
-    zoom_x, zoom_y = 1 + drawn[2] * by.zoom, 1 + drawn[3] * by.zoom
+def _transforms(drawn: tf.Tensor, by: AugmentParams, *, height: int, width: int) -> tf.Tensor:
+    """float32 (n, 8): matrices from output to input pixels; `drawn` are (6, n) numbers of -1…1."""
+    xx, xy, yx, yy = _rotation_shear_zoom(drawn, by)
+    x = (width - 1) / 2
+    y = (height - 1) / 2
     shift_x = drawn[4] * (by.shift * (width / SIDE))
     shift_y = drawn[5] * (by.shift * (height / SIDE))
-    cos, sin = tf.cos(angle), tf.sin(angle)
-    xx, xy = cos * zoom_x, (shear * cos - sin) * zoom_y
-    yx, yy = sin * zoom_x, (shear * sin + cos) * zoom_y
-    of_x, of_y = (xx, xy, x - xx * x - xy * y + shift_x), (yx, yy, y - yx * x - yy * y + shift_y)
-    zero = tf.zeros_like(angle)
-    return tf.stack([*of_x, *of_y, zero, zero], axis=1)
+    to_x = x - xx * x - xy * y + shift_x
+    to_y = y - yx * x - yy * y + shift_y
+    zero = tf.zeros_like(xx)
+    return tf.stack([xx, xy, to_x, yx, yy, to_y, zero, zero], axis=1)
+
+
+def _rotation_shear_zoom(drawn: tf.Tensor, by: AugmentParams) -> tuple[tf.Tensor, ...]:
+    """The matrices of rotation · shear · zoom, row by row: four numbers for each image."""
+    angle = drawn[0] * math.radians(by.rotation)
+    shear = drawn[1] * by.shear
+    zoom_x = 1 + drawn[2] * by.zoom
+    zoom_y = 1 + drawn[3] * by.zoom
+    cos = tf.cos(angle)
+    sin = tf.sin(angle)
+    return cos * zoom_x, (shear * cos - sin) * zoom_y, sin * zoom_x, (shear * sin + cos) * zoom_y

@@ -64,13 +64,11 @@ def fit(
     *,
     epochs: int,
     initial_epoch: int = 0,
-    class_weights: Sequence[float] | None = None,
     on_epoch: Callable[[EpochMetrics], bool],
 ) -> None:
     """Fit a compiled model, until `on_epoch` returns true.
 
     `batches` gives the images and one-hot labels of each epoch, `validation` those to judge by.
-    `class_weights` are factors of each class's loss.
     """
 
     def report(_epoch: int, logs: EpochMetrics) -> None:
@@ -80,9 +78,6 @@ def fit(
             metrics[f"{prefix}loss"] = metrics.pop(f"{prefix}{CROSS_ENTROPY}")
         model.stop_training = on_epoch(metrics)
 
-    if class_weights:
-        of_class = tf.constant(class_weights, tf.float32)
-        batches = batches.map(lambda images, labels: (images, labels, labels @ of_class[:, None]))
     model.fit(
         batches,
         shuffle=False,  # the batches are shuffled already
@@ -92,6 +87,16 @@ def fit(
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=report)],
         verbose=0,
     )
+
+
+def with_class_weights(
+    batches: tf.data.Dataset, class_weights: Sequence[float] | None
+) -> tf.data.Dataset:
+    """The batches with a factor of each image's loss, by its class."""
+    if not class_weights:
+        return batches
+    column = tf.constant(class_weights, tf.float32)[:, tf.newaxis]
+    return batches.map(lambda images, labels: (images, labels, labels @ column))
 
 
 def learning_rate(

@@ -1,21 +1,22 @@
 """Training a Keras model: built, fitted on the devices there are, and written in two formats."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from digits.training.augmentation import augmentation
-from digits.training.fit import compile_model, fit
+from digits.training.fit import compile_model, fit, with_class_weights
 from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
-from imageproof.base.dataset import Dataset, Labels, Probabilities, Shape
+from imageproof.base.dataset import Dataset, Labels, Probabilities
 from imageproof.base.errors import UsageError
 from imageproof.keras import devices, export
-from imageproof.keras.batches import batches, in_order
-from imageproof.keras.checkpoint import Checkpoint, State
+from imageproof.keras.batches import Order, in_order, shuffled
+from imageproof.keras.checkpoint import Arrays, Checkpoint, State
 from imageproof.keras.cost import TrainingCost
 from imageproof.keras.final_model import check_exportable, for_inference
 from imageproof.outputs import Metrics, TrainOutputs
@@ -26,169 +27,193 @@ AVERAGED_SHARE = 0.1
 ITERATIONS = 2
 
 
-def train(
-    file: Any,
-    recipe: Recipe,
-    data: Dataset,
-    validation: Dataset,
-    *,
-    classes: int,
-    seed: int,
-    distribute: Distribute = "none",
-    cost: TrainingCost,
-    checkpoint: Checkpoint | None = None,
-) -> tuple[keras.Model, int]:
-    """The fitted model, and the number of all its weights.
+@dataclass(frozen=True)
+class Training:
+    """A training of a Keras model.
 
     `file` is the model's, or whatever else has such a `build`, and maybe `adapt` or `unfreeze`.
-    The same seed, data, recipe, thread count, processor and number of devices give bit-identical
-    weights, also if it goes on from a checkpoint. Its cost counts from when the model is built. A
-    UsageError if it cannot be exported, cannot have these images, or diverges.
     """
-    checkpoint = checkpoint or Checkpoint()
-    if recipe.augment.saturation and data.images.ndim == 3:
-        raise UsageError("augment.saturation: the images are grey, and have none; leave it out")
-    weights = class_weights(recipe.fit.class_weights, data.labels, classes=classes)
-    keras.utils.set_random_seed(seed)
-    strategy = devices.strategy(distribute)
-    replicas = strategy.num_replicas_in_sync
-    train_batches = batches(
-        data,
-        classes=classes,
-        batch_size=recipe.fit.batch_size,
-        seed=seed,
-        augment=augmentation(recipe.augment),
-        replicas=replicas,
-        skip=ITERATIONS * len(checkpoint.state.history),
-    )
-    with strategy.scope():
-        model = _built(file, recipe, data.images.shape[1:], classes=classes)
-    check_exportable(model)
-    _shorten_moving_averages(model, steps=recipe.epochs * len(train_batches))
-    cost.start()
-    if hasattr(file, "adapt") and not checkpoint.state.history:
-        file.adapt(model, data.images)
-    fit_once = partial(
-        fit,
-        model,
-        train_batches,
-        in_order(validation, classes=classes, replicas=replicas),
-        class_weights=weights,
-    )
-    _fit_phases(model, file, recipe, fit_once, cost, checkpoint, steps=len(train_batches))
-    final = for_inference(model)
-    return final, int(final.count_params())
+
+    file: Any
+    recipe: Recipe
+    data: Dataset
+    validation: Dataset
+    classes: int
+    seed: int
+    distribute: Distribute = "none"
+
+    def run(self, cost: TrainingCost, checkpoint: Checkpoint | None = None) -> keras.Model:
+        """The fitted model.
+
+        The same seed, data, recipe, thread count, processor and number of devices give
+        bit-identical weights, also if it goes on from a checkpoint. Its cost counts from when the
+        model is built. A UsageError if it cannot be exported, cannot have these images, or
+        diverges.
+        """
+        checkpoint = checkpoint or Checkpoint()
+        if self.recipe.augment.saturation and self.data.images.ndim == 3:
+            raise UsageError("augment.saturation: the images are grey, and have none; leave it out")
+        keras.utils.set_random_seed(self.seed)
+        done = len(checkpoint.state.history)
+        batches = self._batches(skip=ITERATIONS * done)
+        with self._strategy.scope():
+            model = self._build()
+        check_exportable(model)
+        _shorten_moving_averages(model, steps=self.recipe.epochs * len(batches))
+
+        cost.start()
+        if hasattr(self.file, "adapt") and not done:
+            self.file.adapt(model, self.data.images)
+        progress = _Progress(self, model, cost, checkpoint, checkpoint.state)
+        progress.resume()
+        for phase in _phases(self.recipe):
+            if phase.layers:
+                self.file.unfreeze(model, layers=phase.layers)
+            if phase.number >= progress.reached.phase:
+                progress.fit(phase, batches)
+        return for_inference(model)
+
+    @property
+    def _strategy(self) -> tf.distribute.Strategy:
+        return devices.strategy(self.distribute)
+
+    def validation_batches(self) -> tf.data.Dataset:
+        replicas = self._strategy.num_replicas_in_sync
+        return in_order(self.validation, classes=self.classes, replicas=replicas)
+
+    def _batches(self, *, skip: int) -> tf.data.Dataset:
+        rules = self.recipe.fit
+        weights = class_weights(rules.class_weights, self.data.labels, classes=self.classes)
+        batches = shuffled(
+            self.data,
+            classes=self.classes,
+            batch_size=rules.batch_size,
+            order=Order(self.seed, skip),
+            augment=augmentation(self.recipe.augment),
+            replicas=self._strategy.num_replicas_in_sync,
+        )
+        return with_class_weights(batches, weights)
+
+    def _build(self) -> keras.Model:
+        shape = self.data.images.shape[1:]
+        policy = devices.policy(mixed=self.recipe.fit.mixed_precision)
+        keras.config.set_dtype_policy(policy)
+        try:
+            return self.file.build(self.recipe.build, image_shape=shape, classes=self.classes)
+        except ValueError as error:
+            if "output size would be" not in str(error):  # of Keras, where pooling leaves no pixel
+                raise
+            sides = "×".join(map(str, shape[:2]))
+            finding = f"data.image.size: images of {sides} are too small for this model"
+            raise UsageError(f"{finding}; set larger sides, or train another model") from None
+        finally:
+            keras.config.set_dtype_policy("float32")
 
 
-def _built(file: Any, recipe: Recipe, shape: Shape, *, classes: int) -> keras.Model:
-    keras.config.set_dtype_policy(devices.policy(mixed=recipe.fit.mixed_precision))
-    try:
-        return file.build(recipe.build, image_shape=shape, classes=classes)
-    except ValueError as error:
-        if "output size would be" not in str(error):  # of Keras, where pooling leaves no pixel
-            raise
-        sides = "×".join(map(str, shape[:2]))
-        what = f"data.image.size: images of {sides} are too small for this model"
-        raise UsageError(f"{what}; set larger sides, or train another model") from None
-    finally:
-        keras.config.set_dtype_policy("float32")
+class _Phase(NamedTuple):
+    """A fit that compiles the model anew; `layers` of the backbone are trained in it."""
+
+    number: int
+    epochs: int
+    optimizer: dict[str, Any]
+    layers: int = 0
+
+
+def _phases(recipe: Recipe) -> Iterator[_Phase]:
+    optimizer = recipe.optimizer.model_dump(exclude_unset=True)
+    yield _Phase(0, recipe.fit.epochs, optimizer)
+    if isinstance(recipe, FineTuneRecipe) and (fine_tune := recipe.fine_tune):
+        optimizer = optimizer | {"learning_rate": fine_tune.learning_rate}
+        yield _Phase(1, fine_tune.epochs, optimizer, fine_tune.layers)
+
+
+@dataclass
+class _Progress:
+    """A model in training; it goes on from what a checkpoint had `reached`, and saves each epoch.
+
+    `best` are the weights of the epoch that is kept.
+    """
+
+    training: Training
+    model: keras.Model
+    cost: TrainingCost
+    checkpoint: Checkpoint
+    reached: State
+    best: Arrays = ()
+
+    def resume(self) -> None:
+        if self.reached.history:
+            self.cost.resume(self.reached.history, self.reached.spent, self.reached.epoch_s)
+            self.best = self.checkpoint.restore(self.model)
+
+    def fit(self, phase: _Phase, batches: tf.data.Dataset) -> None:
+        """Fit what is left of a phase."""
+        recipe = self.training.recipe
+        history = self.cost.history
+        is_reached = phase.number == self.reached.phase
+        start = self.reached.phase_start if is_reached else len(history)
+        done = len(history) - start
+        compile_model(
+            self.model,
+            steps=phase.epochs * len(batches),
+            optimizer=phase.optimizer,
+            schedule=recipe.schedule.config,
+            loss=recipe.fit.loss,
+            label_smoothing=recipe.fit.label_smoothing,
+        )
+        if done:
+            self.checkpoint.restore_optimizer(self.model)
+
+        def on_epoch(metrics: Metrics) -> bool:
+            rate = phase.optimizer["learning_rate"]
+            _check_finite(metrics, epoch=len(history) + 1, rate=rate)
+            self.cost.end_epoch(metrics)
+            self._save(phase.number, start)
+            self.cost.report()  # after it is saved: no epoch is reported twice
+            return recipe.fit.stops(history, since=start)
+
+        if done < phase.epochs and not recipe.fit.stops(history, since=start):
+            fit(
+                self.model,
+                batches,
+                self.training.validation_batches(),
+                epochs=phase.epochs,
+                initial_epoch=done,
+                on_epoch=on_epoch,
+            )
+        if self.best:
+            self.model.set_weights(self.best)
+
+    def _save(self, phase: int, start: int) -> None:
+        history = self.cost.history
+        rules = self.training.recipe.fit
+        if rules.keep == "best" and rules.best_epoch(history) == len(history) - 1:
+            self.best = self.model.get_weights()
+        state = State(
+            history=history,
+            spent=self.cost.spent,
+            epoch_s=self.cost.epoch_s,
+            phase=phase,
+            phase_start=start,
+        )
+        self.checkpoint.save(self.model, state, self.best)
 
 
 def class_weights(
-    asked: Literal["balanced"] | Mapping[int, float] | None, labels: Labels, *, classes: int
+    choice: Literal["balanced"] | Mapping[int, float] | None, labels: Labels, *, classes: int
 ) -> list[float] | None:
     """The factor of each class's loss; `balanced`: rows / (classes · rows of the class).
 
     The formula is scikit-learn's. A class without rows weighs 0. A UsageError names an unknown one.
     """
-    if asked is None:
+    if choice is None:
         return None
-    if asked == "balanced":
-        rows = np.bincount(labels, minlength=classes)
-        return [float(len(labels) / (classes * n)) if n else 0.0 for n in rows]
-    if unknown := [label for label in asked if label >= classes]:
+    if choice == "balanced":
+        counts = np.bincount(labels, minlength=classes)
+        return [float(len(labels) / (classes * count)) if count else 0.0 for count in counts]
+    if unknown := [label for label in choice if label >= classes]:
         raise UsageError(f"fit.class_weights: class {unknown[0]} is not one of 0…{classes - 1}")
-    return [asked.get(label, 1.0) for label in range(classes)]
-
-
-def _fit_phases(
-    model: keras.Model,
-    file: Any,
-    recipe: Recipe,
-    fit_once: Callable[..., None],
-    cost: TrainingCost,
-    checkpoint: Checkpoint,
-    *,
-    steps: int,
-) -> None:
-    """Fit in one phase or two, from where the checkpoint ended; it is saved after each epoch."""
-    reached, best = checkpoint.state, list[np.ndarray]()
-    if reached.history:
-        cost.resume(reached.history, reached.spent, reached.epoch_s)
-        best = checkpoint.restore(model)
-    for phase, (epochs, optimizer, layers) in enumerate(_phases(recipe)):
-        if layers:
-            file.unfreeze(model, layers=layers)
-        if phase < reached.phase:
-            continue
-        since = reached.phase_start if phase == reached.phase else len(cost.history)
-        compile_model(
-            model,
-            steps=epochs * steps,
-            optimizer=optimizer,
-            schedule=recipe.schedule.config,
-            loss=recipe.fit.loss,
-            label_smoothing=recipe.fit.label_smoothing,
-        )
-        if done := len(cost.history) - since:
-            checkpoint.restore_optimizer(model)
-
-        def on_epoch(
-            metrics: Metrics,
-            phase: int = phase,
-            since: int = since,
-            rate: float = optimizer["learning_rate"],
-        ) -> bool:
-            nonlocal best
-            _check_finite(metrics, epoch=len(cost.history) + 1, rate=rate)
-            cost.end_epoch(metrics)
-            history = cost.history
-            if recipe.fit.keep == "best" and recipe.fit.best_epoch(history) == len(history) - 1:
-                best = model.get_weights()
-            state = State(
-                history=history,
-                spent=cost.spent,
-                epoch_s=cost.epoch_s,
-                phase=phase,
-                phase_start=since,
-            )
-            checkpoint.save(model, state, best)
-            cost.report()  # after it is saved: no epoch is reported twice
-            return recipe.fit.stops(history, since=since)
-
-        if done < epochs and not recipe.fit.stops(cost.history, since=since):
-            fit_once(epochs=epochs, initial_epoch=done, on_epoch=on_epoch)
-        if best:
-            model.set_weights(best)
-
-
-def _check_finite(metrics: Metrics, *, epoch: int, rate: float) -> None:
-    """Refuse to go on after an epoch whose metrics are infinite or not a number."""
-    for name, value in metrics.items():
-        if not math.isfinite(value):
-            raise UsageError(
-                f"epoch {epoch}: {name} is {value}, the training diverged; lower the learning rate "
-                f"({rate:g}), or set optimizer.clipnorm"
-            )
-
-
-def _phases(recipe: Recipe) -> Iterator[tuple[int, dict[str, Any], int]]:
-    """The epochs of each phase, its optimizer, and how many layers of the backbone it trains."""
-    optimizer = recipe.optimizer.model_dump(exclude_unset=True)
-    yield recipe.fit.epochs, optimizer, 0
-    if isinstance(recipe, FineTuneRecipe) and (further := recipe.fine_tune):
-        rate = {"learning_rate": further.learning_rate}
-        yield further.epochs, optimizer | rate, further.layers
+    return [choice.get(label, 1.0) for label in range(classes)]
 
 
 def write(
@@ -202,7 +227,18 @@ def write(
     return calibrated.temperature, calibrated.validation
 
 
+def _check_finite(metrics: Metrics, *, epoch: int, rate: float) -> None:
+    """Refuse to go on after an epoch whose metrics are infinite or not a number."""
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise UsageError(
+                f"epoch {epoch}: {name} is {value}, the training diverged; lower the learning rate "
+                f"({rate:g}), or set optimizer.clipnorm"
+            )
+
+
 def _shorten_moving_averages(model: keras.Model, *, steps: int) -> None:
+    momentum = max(0.0, 1 - 1 / (AVERAGED_SHARE * steps))
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = min(layer.momentum, max(0.0, 1 - 1 / (AVERAGED_SHARE * steps)))
+            layer.momentum = min(layer.momentum, momentum)
