@@ -12,7 +12,6 @@ from imageproof.judge.disturbances import (
     accuracies,
     accuracy_under,
     disturbances,
-    in_words,
 )
 
 EACH = BehaviourParams(
@@ -85,29 +84,6 @@ def test_disturbances_scale_with_the_image():
         assert (moved == size / 4).all()
     assert shift(small, 0.07).max() < 200  # half a pixel
     assert blur(large, 0.035).max() < blur(small, 0.035).max()
-
-
-def test_disturbances_are_those_of_params():
-    none = BehaviourParams(shift=[], rotate=[], blur=[], noise=[], invert=False, images=1)
-    assert disturbances(none) == {}
-    assert [*disturbances(none.model_copy(update={"shift": [0.07, 0.035]}))] == [
-        *("shift_0.07", "shift_0.035")
-    ]
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("clean", "as they are"),
-        ("shift_0.035", "shifted by 3.5 % of their size"),
-        ("rotate_15", "rotated by ±15°"),
-        ("noise_0.2", "with 20 % of noise"),
-        ("invert", "with inverted contrast"),
-        ("foreign_1", "foreign_1"),
-    ],
-)
-def test_words_of_a_disturbance(name, said):
-    assert in_words(name) == said
 
 
 def test_a_rotation_turns_half_of_the_images_either_way_about_their_centre():

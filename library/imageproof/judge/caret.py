@@ -175,7 +175,12 @@ def _by_class(matrix: Matrix) -> pd.DataFrame:
         )
 
 
-def _why_undefined(figure: str, k: int | None, matrix: Matrix, names: Sequence[str]) -> str:
+def _why_undefined(
+    figure: str,
+    k: int | None,
+    matrix: Matrix,
+    names: Sequence[str],
+) -> str:
     if figure == "kappa":
         return "a single class, in prediction and reference alike"
     if k is None:

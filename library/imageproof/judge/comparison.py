@@ -101,7 +101,11 @@ def _paired_test(change: Classes, groups: Classes | None) -> tuple[float, float,
     return *paired_interval(share * gained, share * lost, rows), p_value
 
 
-def paired_interval(only_a: float, only_b: float, rows: float) -> tuple[float, float]:
+def paired_interval(
+    only_a: float,
+    only_b: float,
+    rows: float,
+) -> tuple[float, float]:
     """95 % interval of accuracy(a) − accuracy(b); `only_a`: rows that only a gets right.
 
     Bonett and Price's adjusted Wald interval (2012, doi:10.3102/1076998611411915), which keeps its
@@ -122,7 +126,18 @@ def mcnemar_exact(
     `only_a` and `only_b` count the rows that only this model gets right.
     """
     rows = only_a + only_b
-    return float(binomtest(only_a, rows, p=0.5, alternative=alternative).pvalue) if rows else 1.0
+    return (
+        float(
+            binomtest(
+                only_a,
+                rows,
+                p=0.5,
+                alternative=alternative,
+            ).pvalue
+        )
+        if rows
+        else 1.0
+    )
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:

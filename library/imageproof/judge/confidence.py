@@ -33,7 +33,13 @@ def threshold(truth_probabilities: NDArray[np.float32], coverage: float) -> floa
     return float(truth_probabilities[rank - 1]) if rank else 0.0
 
 
-def coverage_p_value(covered: int, rows: int, *, validation_rows: int, coverage: float) -> float:
+def coverage_p_value(
+    covered: int,
+    rows: int,
+    *,
+    validation_rows: int,
+    coverage: float,
+) -> float:
     """The chance that so few of `rows` answer sets, or fewer, hold the true class: beta-binomial.
 
     Vovk 2012, «Conditional validity of inductive conformal predictors».
@@ -86,7 +92,11 @@ class Coverage(NamedTuple):
     empty: float
 
 
-def measure(sets: Sets, labels: Labels, groups: Rows | None = None) -> Coverage:
+def measure(
+    sets: Sets,
+    labels: Labels,
+    groups: Rows | None = None,
+) -> Coverage:
     """Compare answer sets with the true classes int64 (n,), n at least 1; see `Intervals`."""
     hits = sets[np.arange(len(labels)), labels]
     sizes = sets.sum(axis=1)

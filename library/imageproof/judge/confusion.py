@@ -23,7 +23,12 @@ LAYOUT = (
 )
 
 
-def confusion_matrix(predicted: Labels, reference: Labels, *, classes: int) -> Matrix:
+def confusion_matrix(
+    predicted: Labels,
+    reference: Labels,
+    *,
+    classes: int,
+) -> Matrix:
     """Count predictions, class numbers 0…classes−1, against the truth; there may be none."""
     counts = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(counts, (predicted, reference), 1)
@@ -82,7 +87,12 @@ def clustered(matrix: Matrix) -> list[int]:
     return [*map(int, leaves_list(tree))]
 
 
-def write_matrix(path: Path, matrix: Matrix, *, names: list[str]) -> None:
+def write_matrix(
+    path: Path,
+    matrix: Matrix,
+    *,
+    names: list[str],
+) -> None:
     with replacing(path) as temporary:
         pd.DataFrame(matrix, names, names).to_csv(temporary, index_label="prediction")
 
@@ -130,7 +140,11 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
     return matrix, names
 
 
-def _fault(matrix: Matrix, columns: list[str], rows: list[str]) -> str:
+def _fault(
+    matrix: Matrix,
+    columns: list[str],
+    rows: list[str],
+) -> str:
     """Why this is no confusion matrix, given the names of its columns and rows; empty if it is."""
     classes = len({*columns})
     if not 1 < classes == len(columns) or matrix.shape != (classes, classes) or rows != columns:

@@ -56,7 +56,13 @@ def rotate(images: Images, amount: float) -> Iterator[Images]:
     """Turn each image by so many degrees, either way."""
     from scipy import ndimage
 
-    turn = partial(ndimage.rotate, axes=(1, 2), reshape=False, order=1, prefilter=False)
+    turn = partial(
+        ndimage.rotate,
+        axes=(1, 2),
+        reshape=False,
+        order=1,
+        prefilter=False,
+    )
     return _one_of(images, [partial(turn, angle=angle) for angle in (amount, -amount)])
 
 
@@ -67,7 +73,14 @@ def blur(images: Images, amount: float) -> Iterator[Images]:
     height, width, *channels = images.shape[1:]
     sigma = (0, amount * height, amount * width, *[0] * len(channels))
     for chunk in _chunks(images):
-        yield _pixels(gaussian_filter(chunk, sigma, output=np.float32, mode="constant"))
+        yield _pixels(
+            gaussian_filter(
+                chunk,
+                sigma,
+                output=np.float32,
+                mode="constant",
+            )
+        )
 
 
 def add_noise(images: Images, amount: float) -> Iterator[Images]:

@@ -53,7 +53,11 @@ class Intervals:
     They are the exact ones of Clopper and Pearson (1934), with groups on `effective_rows`.
     """
 
-    def __init__(self, hits: Hits, groups: Rows | None = None) -> None:
+    def __init__(
+        self,
+        hits: Hits,
+        groups: Rows | None = None,
+    ) -> None:
         self._hits = hits
         self._groups = groups
         self._correlation = 0.0 if groups is None else correlation(hits, groups)

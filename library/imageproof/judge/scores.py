@@ -50,7 +50,11 @@ def _loss(chances: NDArray[np.float64], reference: Labels) -> float:
     return float(np.mean(np.log(clipped.sum(axis=1, keepdims=True)) - np.log(of_truth)))
 
 
-def _top_accuracy(chances: NDArray[np.float64], reference: Labels, k: int) -> float:
+def _top_accuracy(
+    chances: NDArray[np.float64],
+    reference: Labels,
+    k: int,
+) -> float:
     """The share of the rows whose class is among the k most probable."""
     top = np.argsort(chances, axis=1, kind="stable")[:, -k:]
     return float(np.mean((top == reference[:, None]).any(axis=1)))
@@ -92,7 +96,12 @@ class Mistakes(NamedTuple):
     rows: NDArray[np.int64] | NDArray[np.str_]
 
 
-def most_confident_mistakes(data: Dataset, probabilities: Probabilities, *, limit: int) -> Mistakes:
+def most_confident_mistakes(
+    data: Dataset,
+    probabilities: Probabilities,
+    *,
+    limit: int,
+) -> Mistakes:
     prediction = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
     wrong = np.flatnonzero(prediction != data.labels)

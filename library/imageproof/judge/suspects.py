@@ -24,7 +24,13 @@ from imageproof.base.errors import DataError
 Ask = Callable[[Dataset, Dataset], Probabilities]
 
 
-def folds_of(labels: Labels, hashes: Sequence[bytes], *, folds: int, seed: int) -> Rows:
+def folds_of(
+    labels: Labels,
+    hashes: Sequence[bytes],
+    *,
+    folds: int,
+    seed: int,
+) -> Rows:
     """The fold of each row, 0…folds - 1: stratified by class, equal images in one fold.
 
     A DataError if a class has fewer different images than there are folds.

@@ -129,7 +129,11 @@ def most_confused(part: SplitResult) -> Table:
     }
 
 
-def _texts(figures: Figures, statistics: Statistics, name: str | None) -> dict[str, str | Cell]:
+def _texts(
+    figures: Figures,
+    statistics: Statistics,
+    name: str | None,
+) -> dict[str, str | Cell]:
     """The figures of a class, or the overall ones; the reason beside each that does not exist."""
     reasons = {
         note["figure"]: note["reason"] for note in statistics.undefined if note["class"] == name

@@ -20,7 +20,14 @@ LEAST = 50.0  # % of the labels that a model must agree with, to doubt others
 TRUSTED = 80.0  # the same, to say how many are wrong: below, most that it doubts are right
 
 
-def find_suspects(ask: Ask, model: str, project: Project, *, folds: int, out: Path) -> str:
+def find_suspects(
+    ask: Ask,
+    model: str,
+    project: Project,
+    *,
+    folds: int,
+    out: Path,
+) -> str:
     """Train the model `folds` times by `ask`; write suspicious rows as CSV, and a page beside it.
 
     Prints a line per fold. Returns a sentence: how many labels are wrong, and how many listed. A
@@ -32,7 +39,12 @@ def find_suspects(ask: Ask, model: str, project: Project, *, folds: int, out: Pa
     if rows["fault"].notna().any() or not 0 <= labels.min() <= labels.max() < classes:
         fault = f"has pictures that cannot be read, or labels outside 0…{classes - 1}"
         raise DataError(f"{WORKSPACE.pack}: {fault}; `{project_name()} run validate` names them")
-    fold = folds_of(labels, rows["hash"].tolist(), folds=folds, seed=project.seed)
+    fold = folds_of(
+        labels,
+        rows["hash"].tolist(),
+        folds=folds,
+        seed=project.seed,
+    )
     probabilities = _out_of_fold(Dataset(images, labels), fold, ask, model, classes=classes)
     doubtful, count = suspects(labels, probabilities)
     agreement = 100 * float(np.mean(probabilities.argmax(axis=1) == labels))
@@ -61,7 +73,14 @@ def estimate(agreement: float, count: int) -> str:
     return f"about {count:,} are wrong"
 
 
-def _out_of_fold(data: Dataset, fold: Rows, ask: Ask, model: str, *, classes: int) -> Probabilities:
+def _out_of_fold(
+    data: Dataset,
+    fold: Rows,
+    ask: Ask,
+    model: str,
+    *,
+    classes: int,
+) -> Probabilities:
     """What a model says of each row that it was not trained on."""
     probabilities = np.empty((len(data), classes), np.float32)
     with scratch(WORKSPACE.pack.parent) as folder:
@@ -78,8 +97,19 @@ def _out_of_fold(data: Dataset, fold: Rows, ask: Ask, model: str, *, classes: in
     return probabilities
 
 
-def render(sentence: str, table: pd.DataFrame, images: Images, *, source: str) -> str:
+def render(
+    sentence: str,
+    table: pd.DataFrame,
+    images: Images,
+    *,
+    source: str,
+) -> str:
     """The page with the images (n, …) of the first rows of the table, which is in `source`."""
     suspects = [*zip(table.itertuples(index=False), images, strict=False)]
     template = templates("imageproof.report").get_template("suspects.html.j2")
-    return template.render(sentence=sentence, suspects=suspects, count=len(table), source=source)
+    return template.render(
+        sentence=sentence,
+        suspects=suspects,
+        count=len(table),
+        source=source,
+    )

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from chances import honest, labels, rows
 from numpy.typing import NDArray
-from sklearn.metrics import log_loss
 
 from imageproof.base.dataset import Probabilities
 from imageproof.judge.confidence import (
@@ -84,14 +83,6 @@ def test_the_temperature_undoes_a_confidence_that_is_too_high_or_too_low(distort
     chances, truth = honest()
     distorted = scaled(chances, 1 / distortion).astype(np.float32)
     assert fit_temperature(distorted, truth) == pytest.approx(distortion, rel=0.03)
-
-
-def test_no_other_temperature_has_a_lower_log_loss():
-    chances, truth = honest(500)
-    best = fit_temperature(chances**2 / (chances**2).sum(axis=1, keepdims=True), truth)
-    squared = scaled(chances, 0.5)
-    loss = log_loss(truth, scaled(squared, best))
-    assert all(loss < log_loss(truth, scaled(squared, best * f)) for f in (0.5, 0.98, 1.02, 2))
 
 
 def test_a_class_without_any_probability_changes_no_temperature():

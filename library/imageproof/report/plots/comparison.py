@@ -19,7 +19,11 @@ HEIGHTS = (8, -34, 44, -70, 80, -106, 116, -142)
 class Shares(ScalarFormatter):
     """Ticks with equally many decimals, and none above 1."""
 
-    def __call__(self, x: float, pos: int | None = None) -> str:
+    def __call__(
+        self,
+        x: float,
+        pos: int | None = None,
+    ) -> str:
         return str(super().__call__(x, pos)) if x < 1 + 1e-9 else ""
 
 
@@ -38,7 +42,12 @@ def pareto(
     figure, axes = theme.new_axes(6.6, 4.4, title)
     points = {model: (time, accuracy[model][0]) for model, time in seconds.items()}
     steps = np.reshape(sorted(points[model] for model in front), (-1, 2))
-    axes.step(*steps.T, "o-", color=theme.BLUE, where="post")
+    axes.step(
+        *steps.T,
+        "o-",
+        color=theme.BLUE,
+        where="post",
+    )
     middle = (min(seconds.values()) * max(seconds.values())) ** 0.5
     labels = []
     for model, (time, share) in points.items():
@@ -60,7 +69,12 @@ def pareto(
     axes.set_xlim(left=max(axes.get_xlim()[0], 0))
     theme.quiet_axes(axes)
     legend = "Pareto front" if front else "no Pareto front: training times cannot be compared"
-    figure.legend([legend], loc="outside lower right", frameon=False, fontsize=11)
+    figure.legend(
+        [legend],
+        loc="outside lower right",
+        frameon=False,
+        fontsize=11,
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # as in `theme.save`
         figure.draw_without_rendering()  # the layout places the axes
@@ -68,7 +82,13 @@ def pareto(
     return figure
 
 
-def _label(axes: Axes, model: str, point: tuple[float, float], *, left: bool) -> Annotation:
+def _label(
+    axes: Axes,
+    model: str,
+    point: tuple[float, float],
+    *,
+    left: bool,
+) -> Annotation:
     time, share = point
     duration = f"{time:.0f} s" if time >= 10 else f"{time:.2g} s"
     return axes.annotate(
@@ -95,7 +115,11 @@ def _time_axis(axes: Axes, seconds: Mapping[str, float]) -> None:
     axes.set_xlabel(heading, fontsize=12)
 
 
-def _part(axes: Axes, labels: Sequence[Annotation], points: Sequence[tuple[float, float]]) -> None:
+def _part(
+    axes: Axes,
+    labels: Sequence[Annotation],
+    points: Sequence[tuple[float, float]],
+) -> None:
     """Move labels up or down until none lies on a point or on another label."""
     boxes = [Bbox.from_extents(*(xy - 6), *(xy + 6)) for xy in axes.transData.transform(points)]
     for label in labels:

@@ -71,7 +71,11 @@ def _write_counts(axes: Axes, matrix: Matrix, colours: Floats) -> None:
         )
 
 
-def _name_cells(axes: Axes, names: list[str], cell: float) -> None:
+def _name_cells(
+    axes: Axes,
+    names: list[str],
+    cell: float,
+) -> None:
     """Name the classes along both axes of cells of so many inches, and part the cells."""
     classes = len(names)
     edges = np.arange(0 if classes > MANY_CLASSES else classes + 1) - 0.5
@@ -85,7 +89,13 @@ def _name_cells(axes: Axes, names: list[str], cell: float) -> None:
             tick.set(ha="right", rotation_mode="anchor")
 
 
-def alluvial(matrix: Matrix, *, names: list[str], title: str, order: Sequence[int]) -> Figure:
+def alluvial(
+    matrix: Matrix,
+    *,
+    names: list[str],
+    title: str,
+    order: Sequence[int],
+) -> Figure:
     """Ribbons from reference to prediction: correct predictions grey, errors red.
 
     Where errors are rare, correct predictions are drawn narrower by a whole factor, which is
@@ -119,7 +129,11 @@ def alluvial(matrix: Matrix, *, names: list[str], title: str, order: Sequence[in
     return figure
 
 
-def _arranged(matrix: Matrix, names: list[str], order: Sequence[int]) -> tuple[Matrix, list[str]]:
+def _arranged(
+    matrix: Matrix,
+    names: list[str],
+    order: Sequence[int],
+) -> tuple[Matrix, list[str]]:
     return matrix[np.ix_(order, order)], [names[label] for label in order]
 
 
@@ -150,7 +164,14 @@ def _draw_ribbons(axes: Axes, widths: Floats, gap: float) -> None:
         lower = [(x, y + widths[row, column]) for x, y in reversed(upper)]
         outline = Outline([*upper, *lower, (0, begin)], codes)
         colour = theme.PALE_GREY if row == column else theme.RED
-        axes.add_patch(PathPatch(outline, facecolor=colour, linewidth=0, alpha=0.7))
+        axes.add_patch(
+            PathPatch(
+                outline,
+                facecolor=colour,
+                linewidth=0,
+                alpha=0.7,
+            )
+        )
 
 
 def _name_boxes(
@@ -172,8 +193,19 @@ def _name_boxes(
         if total
     ]
     axis = axes.secondary_yaxis(side)
-    axis.set_yticks((begin + end) / 2, labels, parse_math=False, fontsize=10)
+    axis.set_yticks(
+        (begin + end) / 2,
+        labels,
+        parse_math=False,
+        fontsize=10,
+    )
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     x = np.full(len(begin), 0 if side == "left" else 1)
-    axes.vlines(x, begin, end, color=theme.INK, linewidth=4)
+    axes.vlines(
+        x,
+        begin,
+        end,
+        color=theme.INK,
+        linewidth=4,
+    )

@@ -33,7 +33,13 @@ class Panel(NamedTuple):
     below: str
 
 
-def mistakes(wrong: "Mistakes", heat: Heat, *, names: list[str], title: str) -> Figure:
+def mistakes(
+    wrong: "Mistakes",
+    heat: Heat,
+    *,
+    names: list[str],
+    title: str,
+) -> Figure:
     """One panel per mistake, the most confident first; says so where there is none.
 
     `heat` (n, height, width) is what speaks for the answer, against the truth.
@@ -57,7 +63,12 @@ def answers(
     return _figure(panels, f"{title}\n{LEGEND}against it", colour=theme.INK)
 
 
-def _figure(panels: Sequence[Panel], title: str, *, colour: str) -> Figure:
+def _figure(
+    panels: Sequence[Panel],
+    title: str,
+    *,
+    colour: str,
+) -> Figure:
     columns = min(COLUMNS, max(len(panels), 1))
     rows = ceil(len(panels) / columns) or 1
     height, width = panels[0].heat.shape if panels else (1, 1)
@@ -74,9 +85,21 @@ def _figure(panels: Sequence[Panel], title: str, *, colour: str) -> Figure:
         axes.spines[:].set_visible(False)
         axes.imshow(np.concatenate([_colours(panel.image), gap, _tinted(panel.image, panel.heat)]))
         axes.set_title(panel.above, fontsize=11, parse_math=False)
-        axes.set_xlabel(panel.below, fontsize=11, color=colour, parse_math=False)
+        axes.set_xlabel(
+            panel.below,
+            fontsize=11,
+            color=colour,
+            parse_math=False,
+        )
     if not panels:
-        grid[0, 0].text(0.5, 0.5, "no mistake", ha="center", va="center", fontsize=12)
+        grid[0, 0].text(
+            0.5,
+            0.5,
+            "no mistake",
+            ha="center",
+            va="center",
+            fontsize=12,
+        )
     return figure
 
 

@@ -22,7 +22,13 @@ def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:
     per bin, as `scores.reliability` returns them, by the heading of each panel.
     """
     figure = theme.new_figure(5.5 * len(tables), 6.6, title)
-    panels = figure.subplots(2, len(tables), squeeze=False, sharex=True, height_ratios=[3, 1])
+    panels = figure.subplots(
+        2,
+        len(tables),
+        squeeze=False,
+        sharex=True,
+        height_ratios=[3, 1],
+    )
     for (heading, table), (upper, lower) in zip(tables.items(), panels.T, strict=True):
         distances = abs(table["accuracy"] - table[["lower", "upper"]].T).to_numpy()
         upper.plot([0, 1], [0, 1], "--", color=theme.GREY)
@@ -45,7 +51,13 @@ def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:
             color=theme.PALE_GREY,
             ec="white",
         )
-        lower.bar_label(bars, fmt="{:,.0f}", rotation=90, padding=3, fontsize=9)
+        lower.bar_label(
+            bars,
+            fmt="{:,.0f}",
+            rotation=90,
+            padding=3,
+            fontsize=9,
+        )
         lower.set(yscale="log", ylim=(0.5, 300 * table["rows"].max()), yticks=[])
         lower.set_xlabel("confidence: the highest probability", fontsize=12)
         lower.set_ylabel("rows (log)", fontsize=12)

@@ -22,12 +22,29 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     total = sum(counts)
     height = min(0.36, 12 / classes)  # inches
     figure, axes = theme.new_axes(9, 1.8 + height * classes, title)
-    bars = axes.barh(range(classes), counts, color=theme.BLUE, height=0.72)
+    bars = axes.barh(
+        range(classes),
+        counts,
+        color=theme.BLUE,
+        height=0.72,
+    )
     if classes <= theme.MANY:
         texts = [f"{count:,}  ({theme.percent(count, total)})" for count in counts]
         legible = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        axes.bar_label(bars, texts, padding=6, fontsize=11, bbox=legible)
-    axes.axvline(total / classes, color=theme.GREY, ls="--", lw=1.2, label="equal shares")
+        axes.bar_label(
+            bars,
+            texts,
+            padding=6,
+            fontsize=11,
+            bbox=legible,
+        )
+    axes.axvline(
+        total / classes,
+        color=theme.GREY,
+        ls="--",
+        lw=1.2,
+        label="equal shares",
+    )
     theme.class_ticks(axes.yaxis, names, height)
     axes.invert_yaxis()
     axes.margins(x=0.22, y=0.02)
@@ -38,7 +55,12 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     return figure
 
 
-def class_images(images: ClassImages, *, names: list[str], title: str) -> Figure:
+def class_images(
+    images: ClassImages,
+    *,
+    names: list[str],
+    title: str,
+) -> Figure:
     """One panel per class in a common scale: of grey values, with a colour bar; or of colours.
 
     `images` are float64 (classes, height, width) or (classes, height, width, 3); a panel that is
@@ -58,16 +80,33 @@ def class_images(images: ClassImages, *, names: list[str], title: str) -> Figure
         axes.imshow(pixels, cmap="cividis", vmin=0, vmax=brightest)
         axes.set_title(name, fontsize=12, parse_math=False)
         if np.isnan(image).all():
-            axes.text(0.5, 0.5, "no image", transform=axes.transAxes, ha="center", va="center")
+            axes.text(
+                0.5,
+                0.5,
+                "no image",
+                transform=axes.transAxes,
+                ha="center",
+                va="center",
+            )
     if channels:
         figure.supxlabel(f"full brightness is {brightest:.0f} of 255", fontsize=11)
     else:
-        bar = figure.colorbar(grid[0, 0].images[0], ax=grid, aspect=16 * rows, pad=0.02)
+        bar = figure.colorbar(
+            grid[0, 0].images[0],
+            ax=grid,
+            aspect=16 * rows,
+            pad=0.02,
+        )
         bar.set_label("grey value", fontsize=11)
     return figure
 
 
-def samples(classes: list[Images], *, names: list[str], title: str) -> Figure:
+def samples(
+    classes: list[Images],
+    *,
+    names: list[str],
+    title: str,
+) -> Figure:
     """One row of images per class: each uint8 (k, height, width) or (k, height, width, 3).
 
     They are as `exploration.samples` draws them.

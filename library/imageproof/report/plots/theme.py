@@ -34,7 +34,11 @@ def percent(count: int, total: int) -> str:
     return ">99.9 %" if share >= 99.95 else f"{share:.1f} %"
 
 
-def new_figure(width: float, height: float, title: str = "") -> Figure:
+def new_figure(
+    width: float,
+    height: float,
+    title: str = "",
+) -> Figure:
     """An empty figure, size in inches, whose layout leaves room for all labels."""
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     if title:
@@ -42,25 +46,41 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
     return figure
 
 
-def title_with_limit(title: str, classes: int, which: str = "the first") -> str:
+def title_with_limit(
+    title: str,
+    classes: int,
+    which: str = "the first",
+) -> str:
     """The title, which says so where only MANY of the classes are shown."""
     return title if classes <= MANY else f"{title}\n{which} {MANY} of {classes:,} classes"
 
 
-def class_ticks(axis: Axis, names: list[str], inches: float) -> None:
+def class_ticks(
+    axis: Axis,
+    names: list[str],
+    inches: float,
+) -> None:
     """Name classes that are so many inches apart; where that is narrow, every second, third …"""
     step = max(1, round(0.2 / inches))
     axis.set_ticks(range(0, len(names), step), names[::step], parse_math=False)
 
 
-def new_axes(width: float, height: float, title: str) -> tuple[Figure, Axes]:
+def new_axes(
+    width: float,
+    height: float,
+    title: str,
+) -> tuple[Figure, Axes]:
     figure = new_figure(width, height)
     axes = figure.add_subplot()
     set_title(axes, title)
     return figure, axes
 
 
-def blank_grid(figure: Figure, rows: int, columns: int) -> np.ndarray:
+def blank_grid(
+    figure: Figure,
+    rows: int,
+    columns: int,
+) -> np.ndarray:
     """Axes (rows, columns) for images, without frames."""
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
@@ -78,7 +98,13 @@ def save(figure: Figure, path: Path) -> None:
 
 def set_title(axes: Axes, text: str) -> None:
     """A heading above the axes; `$` in a name is no formula."""
-    axes.set_title(text, fontsize=13, pad=12, wrap=True, parse_math=False)
+    axes.set_title(
+        text,
+        fontsize=13,
+        pad=12,
+        wrap=True,
+        parse_math=False,
+    )
 
 
 def quiet_axes(axes: Axes, *, grid: str = "both") -> None:
