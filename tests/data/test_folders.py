@@ -212,15 +212,6 @@ def test_a_loop_of_links_ends(tmp_path: Path) -> None:
     assert line.startswith(f"{tmp_path}/dog/loop: is a link to a folder, whose files DVC does not")
 
 
-def test_of_many_wrong_lines_20_and_their_number_are_said(tmp_path: Path) -> None:
-    table(tmp_path, "file,label", *(f"{number}.png,x" for number in range(25)))
-    with pytest.raises(DataError) as raised:
-        list_pictures(tmp_path)
-    lines = str(raised.value).splitlines()
-    assert lines[19] == f"{tmp_path}/labels.csv:21: 19.png: not found"
-    assert lines[20:] == ["… and 5 more"]
-
-
 @pytest.mark.parametrize("folder", ["none", "file", "empty"])
 def test_without_pictures_there_is_no_listing(tmp_path: Path, folder: str) -> None:
     (tmp_path / "empty/deeper").mkdir(parents=True)

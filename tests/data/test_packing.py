@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from ruamel.yaml import YAML
-from support import PIPELINE, REPOSITORY, finding, python, write_params
+from support import finding, write_params
 
 from digits.stages import pack as pack_stage
 from digits.stages import split
@@ -15,7 +14,6 @@ from imageproof.base.dataset import Dataset, ImageParams, RawData, fingerprints
 from imageproof.base.errors import DataError
 from imageproof.data import packed, packing, parallel
 from imageproof.data.packed import Packed
-from imageproof.system.process import SOURCES
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -44,21 +42,6 @@ def pictures(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB" if isinstance(colour, tuple) else "L", size, colour).save(path)
     return tmp_path
-
-
-def test_another_size_is_packed_anew_by_dvc(workspace: Path, digits_8x8: Dataset) -> None:
-    save(workspace, {"x_train": digits_8x8.images[:20], "y_train": digits_8x8.labels[:20]})
-    stage = {key: PIPELINE["pack"][key] for key in ("cmd", "params", "outs")} | {"deps": ["data"]}
-    YAML(typ="safe").dump({"stages": {"pack": stage}}, Path("dvc.yaml"))
-    for source in SOURCES:  # a stage runs the code of its folder
-        Path(source).symlink_to(REPOSITORY / source)
-    assert python("-m", "dvc", "init", "--quiet", "--no-scm").returncode == 0
-    for side in (8, 12, 8):  # the run cache knows the last one
-        write_params({"data.image.size": [side, side], "data.image.fit": "stretch"})
-        done = python("-m", "dvc", "repro")
-        assert done.returncode == 0, done.stderr
-        assert packed.load(Path("artifacts/pack")).images.shape == (20, side, side)
-    assert "is cached - skipping run" in done.stdout
 
 
 def test_test_part_that_no_split_uses_is_told(

@@ -104,13 +104,6 @@ def test_stratified_rounds_up_per_class_as_caret_does(within: bool, test_rows: i
     assert len(splits["holdout"].rows) == 1_676
 
 
-def test_stratified_leaves_an_official_test_part_out_and_says_so() -> None:
-    raw = real_digits()
-    assert raw.test is not None
-    splits = split(raw, percent=100, params=params(method="stratified"), seed=1)
-    assert {*np.concatenate([splits[name].rows for name in SPLITS])} == {*range(len(raw.train))}
-
-
 @pytest.mark.parametrize("method", ["official", "stratified"])
 def test_every_row_is_in_one_split_and_leads_back_to_its_image(method: str) -> None:
     raw = real_digits()
@@ -162,12 +155,6 @@ def test_a_class_too_small_for_every_split_is_named(method: str) -> None:
     assert str(caught.value).endswith(f"add rows of it, or raise the shares of split.{method}")
     with pytest.raises(DataError, match=r"or raise data\.percent$"):
         split(raw, percent=50, params=params(method=method), seed=1)
-
-
-def test_a_part_that_lacks_many_classes_names_three() -> None:
-    raw = RawData(of_counts([1] * 1000), None)
-    with pytest.raises(DataError, match="gets no row of class 0, 1, 2, …; add rows of it"):
-        split(raw, percent=100, params=params(method="stratified"), seed=1)
 
 
 def with_copies() -> Dataset:

@@ -15,7 +15,12 @@ def in_order(names: Sequence[str]) -> list[str]:
     return sorted(names, key=int if all(name.isdecimal() for name in names) else None)
 
 
-def check_names(folder: Path, names: list[str], classes: int, param: list[str] | None) -> None:
+def check_names(
+    folder: Path,
+    names: list[str],
+    classes: int,
+    param: list[str] | None,
+) -> None:
     """Raise a DataError if the names in the data contradict `data.classes` or `.class_names`."""
     alike = differ_in_case({*names, *(param or [])})
     if not {*alike} <= {*(param or [])}:

@@ -48,7 +48,13 @@ def pixel_statistics(data: Dataset, *, classes: int) -> dict[str, ClassImages]:
     return {"mean": mean, "median": median, "standard_deviation": deviation}
 
 
-def samples(data: Dataset, *, classes: int, per_class: int, seed: int) -> list[Images]:
+def samples(
+    data: Dataset,
+    *,
+    classes: int,
+    per_class: int,
+    seed: int,
+) -> list[Images]:
     """Draw up to `per_class` images of each class: for each, uint8 (k, height, width)."""
     generator = np.random.default_rng(seed)
     images = []

@@ -20,7 +20,11 @@ ExpectedRange = tuple[str, float, float, Message]
 
 
 def finding(
-    part: str, unit: Unit, message: Message, count: int, examples: Sequence[tuple[str, Any]]
+    part: str,
+    unit: Unit,
+    message: Message,
+    count: int,
+    examples: Sequence[tuple[str, Any]],
 ) -> str:
     """`train: label outside 0…9 in 2 rows: row 4 (label 10), row 9 (label 12); mend the labels`.
 

@@ -64,7 +64,10 @@ def connected_rows(names: "pd.Series[str]", images: "pd.Series[int]") -> Rows:
 
 
 def divide(
-    rows: "pd.DataFrame", drawn: Rows, params: SplitParams, rng: Generator
+    rows: "pd.DataFrame",
+    drawn: Rows,
+    params: SplitParams,
+    rng: Generator,
 ) -> dict[str, Rows]:
     """Divide whole groups into parts with about the shares of each class in `params`.
 
@@ -98,7 +101,12 @@ def divide(
 
 
 def _draw(
-    labels: Labels, groups: Rows, targets: Counts, rng: Generator, *, spare: int
+    labels: Labels,
+    groups: Rows,
+    targets: Counts,
+    rng: Generator,
+    *,
+    spare: int,
 ) -> NDArray[np.bool_]:
     """Draw whole groups: whether each row is in it.
 

@@ -65,7 +65,10 @@ def describe_parts(folder: Path, source: Source) -> dict[str, dict[str, Any]]:
 
 
 def _pictures(
-    folder: Path, listing: Listing, classes: int, class_names: list[str] | None
+    folder: Path,
+    listing: Listing,
+    classes: int,
+    class_names: list[str] | None,
 ) -> Source:
     warnings = [*listing.warnings]
     labels = in_order([*listing.rows["label"].unique()])

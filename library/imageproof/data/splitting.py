@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 Parts = dict[str, Rows]
 
 
-def sample(labels: Labels, rows: Rows, percent: float, seed: int) -> Rows:
+def sample(
+    labels: Labels,
+    rows: Rows,
+    percent: float,
+    seed: int,
+) -> Rows:
     """Draw `percent` of these rows of each class, rounded up: row numbers, ascending.
 
     With the same seed, a smaller percentage draws a subset of what a larger one draws.
@@ -29,7 +34,13 @@ def sample(labels: Labels, rows: Rows, percent: float, seed: int) -> Rows:
     return _draw(labels, rows, counts, np.random.default_rng(seed))[0]
 
 
-def split(rows: "pd.DataFrame", *, percent: float, params: SplitParams, seed: int) -> Parts:
+def split(
+    rows: "pd.DataFrame",
+    *,
+    percent: float,
+    params: SplitParams,
+    seed: int,
+) -> Parts:
     """Draw `percent` of each class, and split it into `train`, `validation`, `test`, `holdout`.
 
     `rows` has the part, label and hash of each image, as `packed.Packed`; the result numbers them.
@@ -97,13 +108,23 @@ def _first_copies(rows: "pd.DataFrame", params: SplitParams) -> Rows:
     return first[image]
 
 
-def _official(labels: Labels, rows: Rows, shares: OfficialParams, rng: Generator) -> Parts:
+def _official(
+    labels: Labels,
+    rows: Rows,
+    shares: OfficialParams,
+    rng: Generator,
+) -> Parts:
     validation, remainder = _draw(labels, rows, _apportion(labels[rows], shares.validation), rng)
     holdout, train = _draw(labels, remainder, _apportion(labels[rows], shares.holdout), rng)
     return {"train": train, "validation": validation, "holdout": holdout}
 
 
-def _stratified(labels: Labels, rows: Rows, params: SplitParams, rng: Generator) -> Parts:
+def _stratified(
+    labels: Labels,
+    rows: Rows,
+    params: SplitParams,
+    rng: Generator,
+) -> Parts:
     shares = params.stratified
     held_out, learning = _draw(labels, rows, _floor(labels[rows], shares.test), rng)
     holdout, test = _draw(labels, held_out, _floor(labels[held_out], shares.holdout), rng)
@@ -114,7 +135,11 @@ def _stratified(labels: Labels, rows: Rows, params: SplitParams, rng: Generator)
 
 
 def _grouped(
-    rows: "pd.DataFrame", training: Rows, testing: Rows, params: SplitParams, rng: Generator
+    rows: "pd.DataFrame",
+    training: Rows,
+    testing: Rows,
+    params: SplitParams,
+    rng: Generator,
 ) -> Parts:
     parts = grouping.divide(rows, training, params, rng)
     if params.method == "official":
@@ -124,7 +149,12 @@ def _grouped(
     return parts
 
 
-def _check_classes(parts: Parts, labels: Labels, params: SplitParams, percent: float) -> None:
+def _check_classes(
+    parts: Parts,
+    labels: Labels,
+    params: SplitParams,
+    percent: float,
+) -> None:
     """Raise a DataError if a part has no row of a class that another one has."""
     classes = np.unique(labels[np.concatenate([*parts.values()])])
     for name, rows in parts.items():
@@ -138,7 +168,12 @@ def _check_classes(parts: Parts, labels: Labels, params: SplitParams, percent: f
             )
 
 
-def _draw(labels: Labels, rows: Rows, counts: list[int], rng: Generator) -> tuple[Rows, Rows]:
+def _draw(
+    labels: Labels,
+    rows: Rows,
+    counts: list[int],
+    rng: Generator,
+) -> tuple[Rows, Rows]:
     """Draw counts[c] of the rows of each class c; the drawn and the other rows, both ascending."""
     drawn = [
         rng.permutation(rows[labels[rows] == label])[:count] for label, count in enumerate(counts)

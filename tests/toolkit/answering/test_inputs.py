@@ -119,22 +119,12 @@ def test_bad_csv(tmp_path, text, says):
         ({"images": IMAGES[:0]}, "no images in it"),
         ({"images": np.array([None, {}])}, "cannot be read as npz of numbers: "),
         ({"a": IMAGES, "b": IMAGES}, "holds 2 arrays; one"),
-        ({"images": np.zeros((16 << 20, *SHAPE), np.uint8)}, "unpacks to over 256 MB"),
     ],
-    ids=["fractions", "size", "empty", "objects", "two", "bomb"],
+    ids=["fractions", "size", "empty", "objects", "two"],
 )
 def test_bad_npz(tmp_path, arrays, says):
     np.savez_compressed(path := tmp_path / "bad.npz", **arrays)
     assert says in refusal(path)
-
-
-@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
-def test_damaged_npz(tmp_path, write):
-    write(path := tmp_path / "bad.npz", images=IMAGES)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    path.write_bytes(content)
-    assert "cannot be read as npz of numbers: " in refusal(path)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,12 @@ def apply(path: Path, rows: pd.DataFrame, names: list[str]) -> tuple[Labels, int
     return labels, len(lines)
 
 
-def merge(source: Path, target: Path, rows: pd.DataFrame, names: list[str]) -> tuple[int, int]:
+def merge(
+    source: Path,
+    target: Path,
+    rows: pd.DataFrame,
+    names: list[str],
+) -> tuple[int, int]:
     """Add what a person corrected in `source` to the corrections in `target`.
 
     `source` has the columns of `target`, and others; it counts where `corrected` is not empty.
@@ -108,7 +113,10 @@ def _read(path: Path, rows: pd.DataFrame) -> list[_Line]:
 
 
 def _check(
-    path: Path, lines: Sequence[_Line], classes: Mapping[Key, str], names: list[str]
+    path: Path,
+    lines: Sequence[_Line],
+    classes: Mapping[Key, str],
+    names: list[str],
 ) -> None:
     """Raise a DataError unless each line names a class, and a row of its label for the first time.
 

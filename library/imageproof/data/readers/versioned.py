@@ -51,7 +51,13 @@ def is_hidden(name: str) -> bool:
 
 
 def _walk(
-    folder: Path, start: str, rules: Rules, files: Files, links: list[str], *, ignored: bool = False
+    folder: Path,
+    start: str,
+    rules: Rules,
+    files: Files,
+    links: list[str],
+    *,
+    ignored: bool = False,
 ) -> None:
     with parsing("a folder", folder):
         entries = [*os.scandir(folder)]

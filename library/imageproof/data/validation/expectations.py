@@ -36,7 +36,11 @@ Values = dict[str, Any]
 
 
 def validate(
-    packed: Packed, *, params: ValidateParams, names: Sequence[str], docs: str = ""
+    packed: Packed,
+    *,
+    params: ValidateParams,
+    names: Sequence[str],
+    docs: str = "",
 ) -> Values:
     """Check the training part and, if there is one, the official test part.
 
@@ -139,7 +143,12 @@ def _summary(rows: pd.DataFrame, classes: pd.DataFrame) -> Values:
     }
 
 
-def _check(context: Any, name: str, frame: pd.DataFrame, parameters: Values) -> list[Values]:
+def _check(
+    context: Any,
+    name: str,
+    frame: pd.DataFrame,
+    parameters: Values,
+) -> list[Values]:
     """Check a frame by a suite with the values of its parameters."""
     part = frame["part"].iloc[0]
     path = SUITES / f"{name}.json"
@@ -190,7 +199,13 @@ def _refuse_code(path: Path, kwargs: Values) -> None:
             )
 
 
-def _as_check(part: str, unit: Unit, path: Path, parameters: Values, result: Values) -> Values:
+def _as_check(
+    part: str,
+    unit: Unit,
+    path: Path,
+    parameters: Values,
+    result: Values,
+) -> Values:
     config = result["expectation_config"]
     details = result["result"]
     column = config["kwargs"].get("column")
