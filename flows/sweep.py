@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]
+import mlflow
 import optuna
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -18,13 +19,16 @@ from pydantic import PositiveInt
 
 from digits import params
 from digits.project import as_project
-from digits.stages import train as stage
+from digits.stages.train import FITTED_ON, fit
+from digits.training import trainer
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import md5, read_yaml, text_sha256
 from imageproof.base.machine import processors
 from imageproof.dvc import provenance
 from imageproof.dvc.params_yaml import read, set_keys
+from imageproof.dvc.stage_command import run_stage
+from imageproof.keras.checkpoint import Checkpoint
 from imageproof.mlflow import live, runs, store
 from imageproof.prefect.lifecycle import VERSION, in_project, run_as_program
 from imageproof.prefect.stages import run_script
@@ -53,7 +57,7 @@ def sweep(
     settings = {"model": model, "space": read_yaml(Path(space)), "params": read()}
     project = as_project(_params(optuna.create_study().ask(), settings))  # fails on a wrong key
     train(targets=["split"])
-    settings["splits"] = {name: md5(WORKSPACE.split(name)) for name in stage.FITTED_ON}
+    settings["splits"] = {name: md5(WORKSPACE.split(name)) for name in FITTED_ON}
     # the accuracies of a study have data, params and space in common
     name = f"{project.name}/{model}-{text_sha256(repr(settings))[:8]}"
     Path(".state").mkdir(exist_ok=True)
@@ -62,7 +66,7 @@ def sweep(
     study = optuna.create_study(**settings["study"], load_if_exists=True, direction="maximize")
     with runs.active_run(
         name,
-        what="Search for better params, by the flow `sweep`; its child runs are its trials.",
+        description="Search for better params, by the flow `sweep`; its child runs are its trials.",
         experiment=project.part("sweeps"),
         params={"model": model} | {f"space.{k}": str(v) for k, v in settings["space"].items()},
         tags={},
@@ -75,7 +79,7 @@ def sweep(
         keys = [shlex.quote(f"++train.{model}.{key}={value}") for key, value in best.params.items()]
         message = f"trial {best.number}: val_accuracy {best.value:.4f}\n"
         message += f"dvc exp run -S {' -S '.join(keys)}"
-        runs.log_text(f"{message}\n", "best.txt")
+        mlflow.log_text(f"{message}\n", "best.txt")
     return Completed(message=message)
 
 
@@ -105,25 +109,24 @@ def _train(trial: optuna.Trial, settings: dict[str, Any]) -> float:
     """The validation accuracy of a training, which is a run of MLflow."""
     if any(md5(WORKSPACE.split(name)) != digest for name, digest in settings["splits"].items()):
         raise IntegrityError("artifacts/split: is not that of the sweep; `dvc pull` brings it")
-    data, validation = (WORKSPACE.read_split(name).data for name in stage.FITTED_ON)
-    checked, model = _params(trial, settings), settings["model"]
+    data, validation = (WORKSPACE.read_split(name).data for name in FITTED_ON)
+    model = settings["model"]
+    checked = _params(trial, settings)
     project = as_project(checked)
-    with process.quiet_tensorflow(checked.train.threads):
-        from imageproof.keras.checkpoint import Checkpoint
+    trainer.load_framework(checked, model)
+    tags = provenance.tags(stage=f"sweep@{model}", split=WORKSPACE.split("train"))
     with live.training_run(
         f"trial {trial.number}",
         replace(project, name=project.part("sweeps")),
-        what=f"Trial of `{model}` in the sweep that is its parent run.",
-        params=checked.of_training(model),
-        tags={"model": model}
-        | provenance.tags(stage=f"sweep@{model}", split=WORKSPACE.split("train")),
+        params=checked.logged_params(model),
+        tags={"model": model, **tags},
     ) as run:
-        cost, *_ = stage.fit(checked, model, data, validation, run, Checkpoint())
-    kept = checked.recipe(model).fit.kept_epoch(cost.history)
-    return float(cost.history[kept]["val_accuracy"])
+        history = fit(checked, model, data, validation, run, Checkpoint()).cost.history
+    kept = checked.recipe(model).fit.kept_epoch(history)
+    return float(history[kept]["val_accuracy"])
 
 
 if __name__ == "__main__":
     if SETTINGS in os.environ:
-        process.run_stage(_run_trial)
+        run_stage(_run_trial)
     run_as_program(lambda: sweep(*sys.argv[1:], return_state=True))

@@ -94,7 +94,7 @@ def fighter(
         if calibration is not None:
             outputs.write_calibration(1.0, calibration)
         example = np.zeros((1, *shape), np.uint8)
-        logged_model.log(run.info.run_id, outputs, load_project(), example=example, metrics={})
+        logged_model.log(run.info.run_id, outputs, load_project(), example=example)
     return trained_run(run.info.run_id)
 
 
@@ -104,8 +104,6 @@ def fighter_elsewhere(model: str, *falls_for: int) -> None:
     outputs.folder.mkdir(parents=True, exist_ok=True)
     _write(outputs, _network(falls_for, (8, 8), 10, "Softmax"))
     outputs.write_history([dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), 0.5)])
-    cost = ("user_s", "system_s", "elapsed_s", "epoch_s", "parameters", "temperature")
-    write_json(outputs.metrics, dict.fromkeys(cost, 1.0))
     tags = split_tags({})
     tags |= provenance.tags(stage=f"train@{model}", split=WORKSPACE.split("train"))
     record = run_record(model, params=RECORDED | {"model": model}, tags=tags)
@@ -133,6 +131,8 @@ def _write(outputs: TrainOutputs, network: onnx.ModelProto) -> None:
     outputs.write_calibration(1.0, np.linspace(0.5, 1, 100, dtype=np.float32))
     outputs.keras.write_bytes(b"nothing here goes on training")
     onnx.save(network, outputs.model)
+    cost = ("user_s", "system_s", "elapsed_s", "epoch_s", "parameters", "temperature")
+    write_json(outputs.metrics, dict.fromkeys(cost, 1.0))
 
 
 def _run(tags: Mapping[str, str]) -> "AbstractContextManager[ActiveRun]":

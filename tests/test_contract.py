@@ -59,7 +59,7 @@ READS: dict[str, set[str]] = {
     "promote": {"promote"},
     "recipe": {"train.${item.model}"},
     "common_settings": {"seed", "data.classes", "train.distribute"},
-    "of_training": {
+    "logged_params": {
         *("seed", "train.distribute", "train.threads", "train.${item.model}"),
         *("data.classes", *IMAGE),
     },

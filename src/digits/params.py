@@ -1,6 +1,7 @@
 """params.yaml, the only source of a value, checked as a whole before any work starts."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -68,7 +69,7 @@ class Params(StrictModel):
             raise UsageError(f"{PATH} models: {model!r} has no block train.{model}")
         return self._recipes[model]
 
-    def of_training(self, model: str) -> dict[str, object]:
+    def logged_params(self, model: str) -> dict[str, object]:
         """The parameters that determine one model's training, flattened."""
         return {
             "model": model,
@@ -82,8 +83,11 @@ class Params(StrictModel):
 
     def common_settings(self) -> dict[str, Any]:
         """What every training is told beside its recipe; see `keras_model.Training`."""
-        told = {"classes": self.data.classes, "seed": self.seed}
-        return {**told, "distribute": self.train.distribute}
+        return {
+            "classes": self.data.classes,
+            "seed": self.seed,
+            "distribute": self.train.distribute,
+        }
 
 
 def _nested(values: Any, prefix: str) -> Iterator[str]:
@@ -111,30 +115,37 @@ def check(raw: dict[str, Any]) -> Params:
         for key in _nested(models, "")
         if key.split(".")[-1] in OVERLOOKED and "." in key
     ]
-    try:
+    with _collecting(findings):
         params = validated(Params, raw | ({"train": blocks} if models else {}))
-    except UsageError as error:
-        findings += error.findings
     for model, block in models.items():
-        try:
-            file = model_file(model)
-            if hasattr(file, "BuildParams") and isinstance(block, dict) and "build" in block:
-                build = validated(file.BuildParams, block["build"], f"train.{model}.build")
-                block = block | {"build": build}
-            usual = FineTuneRecipe if hasattr(file, "unfreeze") else Recipe
-            recipes[model] = validated(getattr(file, "Recipe", usual), block, f"train.{model}")
-        except UsageError as error:
-            findings += error.findings
+        with _collecting(findings):
+            recipes[model] = _recipe(model, block)
     if not findings:
         params._recipes.update(recipes)
         if len(params.models) > len({*params.models}):
             findings.append(f"{PATH} models: each model may be listed once")
         for model in dict.fromkeys(params.models):
-            try:
+            with _collecting(findings):
                 model_file(model)
                 params.recipe(model)
-            except UsageError as error:
-                findings += error.findings
     if findings:
         raise UsageError(*findings)
     return params
+
+
+@contextmanager
+def _collecting(findings: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except UsageError as error:
+        findings += error.findings
+
+
+def _recipe(model: str, block: Any) -> Any:
+    file = model_file(model)
+    where = f"train.{model}"
+    if hasattr(file, "BuildParams") and isinstance(block, dict) and "build" in block:
+        build = validated(file.BuildParams, block["build"], f"{where}.build")
+        block = block | {"build": build}
+    default = FineTuneRecipe if hasattr(file, "unfreeze") else Recipe
+    return validated(getattr(file, "Recipe", default), block, where)

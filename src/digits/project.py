@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from digits import params
 from digits.models import available
 from digits.params import Params
-from digits.trainer import trainer
+from digits.training.trainer import trainer
 from imageproof.artifacts import WORKSPACE
 from imageproof.project import Project
 

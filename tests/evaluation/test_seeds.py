@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 from support import NAME, context
@@ -41,7 +42,7 @@ def log(tracked: Path) -> Log:
         with runs.active_run(
             "mlp", experiment=NAME, view=True, params=every, tags=TAGS | (tags or {})
         ) as active:
-            runs.log_metrics(scores | ROWS | (metrics or {}))
+            mlflow.log_metrics(scores | ROWS | (metrics or {}))
         return str(active.info.run_id)
 
     return logged

@@ -11,7 +11,7 @@ from support import SMALL, changed, context, finding, write_params
 from digits.params import Params, check
 from digits.project import as_project
 from digits.stages import pack
-from digits.trainer import trainer
+from digits.training.trainer import trainer
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset
 from imageproof.base.errors import DataError, UsageError

@@ -136,7 +136,7 @@ def test_child_python_is_its_own() -> None:
 SLEEPER = """
 import time
 from pathlib import Path
-from imageproof.system import process
+from imageproof.dvc.stage_command import run_stage
 def work():
     try:
         print("ready", flush=True)
@@ -165,14 +165,14 @@ def test_signal_cleans_up(tmp_path: Path, signum: signal.Signals, code: int, aga
 
 STAGE = """
 import os, time
-from imageproof.system import process
+from imageproof.dvc.stage_command import run_stage
 def work():
     try:
         print(os.getpid(), flush=True)
         time.sleep(600)
     finally:
         os.write(1, b"cleaned up")
-process.run_stage(work)
+run_stage(work)
 """
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-uc', sys.argv[1]])"
 

@@ -129,12 +129,12 @@ def record(
     p_values = {f"drift_{drift.name}_p_value": drift.p_value for drift in result.drift}
     with runs.active_run(
         command,
-        what=f"Answers of {result.model}, by `{project_name()} {command}`.",
+        description=f"Answers of {result.model}, by `{project_name()} {command}`.",
         experiment=project.part("scoring" if command == "score" else "monitoring"),
         params=settings,
         tags={"answered_by": result.model, "drifted": drifted},
     ):
-        runs.log_metrics(
+        mlflow.log_metrics(
             {"rows": result.rows, "unsure": result.unsure, **metrics, **effects, **p_values}
         )
         for file in files:

@@ -146,7 +146,7 @@ def diff(
 def connected(context: typer.Context, *, patient: bool = False) -> Iterator["Project"]:
     """The project. In the block MLflow uses the tracking store; `patient` waits for a server."""
     project = context.obj.load()
-    with store.patient() if patient else nullcontext(), store.service_errors():
+    with store.with_retries() if patient else nullcontext(), store.service_errors():
         store.connect(project.name)
         yield project
 

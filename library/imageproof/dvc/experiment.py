@@ -1,10 +1,11 @@
 """What an experiment of DVC records: no figure of a model that it did not evaluate."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from imageproof.base.files import md5, write_text
-from imageproof.dvc.provenance import OUTPUTS, parse_lock, read_lock
+from imageproof.dvc.provenance import OUTPUTS, Stage, parse_lock, read_lock
 from imageproof.dvc.stage_inputs import listed
 
 
@@ -19,20 +20,7 @@ def take_out_stale(name: str) -> None:
         return
     text = read_lock(OUTPUTS)
     stages = parse_lock(text)
-    recorded = {out.path: out.md5 for stage in stages.values() for out in stage.outs}
-    sections = listed(name)
-    outs = [Path(path) for section in ("outs", "metrics", "plots") for path in sections[section]]
-    changed = [path for path in outs if not path.is_file() or md5(path) != recorded.get(path)]
-    stale = {name}
-    while changed:
-        path = changed.pop()
-        for reader in stages.keys() - stale:
-            deps = [dep.path for dep in stages[reader].deps]
-            if any(path.is_relative_to(dep) or dep.is_relative_to(path) for dep in deps):
-                stale.add(reader)
-                if listed(reader)["metrics"]:
-                    changed += [out.path for out in stages[reader].outs]
-    for reader in stale - {name}:
+    for reader in _stale_after(name, stages):
         metrics = listed(reader)["metrics"]
         if not metrics:  # it shows no figure, and `dvc exp apply` needs all other stages
             continue
@@ -41,3 +29,20 @@ def take_out_stale(name: str) -> None:
             if settings.get("cache") is False:
                 Path(file).unlink(missing_ok=True)
     write_text(OUTPUTS, text)
+
+
+def _stale_after(name: str, stages: Mapping[str, Stage]) -> set[str]:
+    recorded = {path: digest for stage in stages.values() for path, digest in stage.outputs.items()}
+    sections = listed(name)
+    outs = [Path(path) for section in ("outs", "metrics", "plots") for path in sections[section]]
+    changed = [path for path in outs if not path.is_file() or md5(path) != recorded.get(path)]
+    stale: set[str] = set()
+    while changed:
+        path = changed.pop()
+        for reader in stages.keys() - stale - {name}:
+            deps = stages[reader].inputs
+            if any(path.is_relative_to(dep) or dep.is_relative_to(path) for dep in deps):
+                stale.add(reader)
+                if listed(reader)["metrics"]:
+                    changed += stages[reader].outputs
+    return stale

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,20 +38,21 @@ def read_pipeline(root: Path, targets: Sequence[str] = ()) -> list[Stage]:
     ServiceError if it is no DVC project.
     """
     with _opened(root) as repo:
-        graph, wanted = repo.index.graph, _with_upstream(repo, targets)
+        graph = repo.index.graph
+        nodes = _with_upstream(repo, targets)
         changed = repo.status()
         position = {node: number for number, node in enumerate(repo.index.stages)}
         return [
             _stage(node, list(graph.successors(node)), node.addressing in changed)
             for node in nx.lexicographical_topological_sort(graph.reverse(), key=position.get)
-            if node in wanted and not _never_runs(node)
+            if node in nodes and not _never_runs(node)
         ]
 
 
 def _stage(node: Any, upstream: Sequence[Any], changed: bool) -> Stage:
     return Stage(
         name=node.addressing,
-        upstream=tuple(sorted(other.addressing for other in upstream)),
+        upstream=tuple(sorted(source.addressing for source in upstream)),
         changed=changed,
         threaded=any("train.threads" in getattr(dep, "params", ()) for dep in node.deps),
         timed=bool((node.meta or {}).get("timed")),
@@ -86,12 +88,12 @@ def _never_runs(node: Any) -> bool:
 def _with_upstream(repo: Any, targets: Sequence[str]) -> set[Any]:
     graph = repo.index.graph
     # `train` and `mlp` both name `train@mlp`
-    named = {n: {n.addressing, *n.addressing.split("@")} for n in graph if n.cmd}
-    if unknown := [t for t in targets if not any(t in names for names in named.values())]:
-        known = ", ".join(sorted(node.addressing for node in named))
-        raise UsageError(*(f"targets: {t!r} is no stage; there are {known}" for t in unknown))
-    wanted = [node for node, names in named.items() if not targets or names & {*targets}]
-    return {node for stage in wanted for node in (stage, *nx.descendants(graph, stage))}
+    names = {n: {n.addressing, *n.addressing.split("@")} for n in graph if n.cmd}
+    if unknown := [target for target in targets if target not in {*chain(*names.values())}]:
+        allowed = ", ".join(sorted(node.addressing for node in names))
+        raise UsageError(*(f"targets: {t!r} is no stage; there are {allowed}" for t in unknown))
+    stages = [node for node in names if not targets or names[node] & {*targets}]
+    return {*stages, *chain(*(nx.descendants(graph, stage) for stage in stages))}
 
 
 @contextmanager

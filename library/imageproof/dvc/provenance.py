@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +30,9 @@ OUTPUTS = Path("dvc.lock")
 PARAMS = Path("params.yaml")
 ARTIFACTS = Path("artifacts")
 LOCK = Path("requirements.lock")
-SETTLED_S, POLL_S = 0.3, 0.1  # of a dvc.lock that is being written
+UNREADABLE = (ValueError, RecursionError, YAMLError)  # what a damaged YAML file raises
+SETTLED_S = 0.3  # after the last write to a dvc.lock
+POLL_S = 0.1
 
 
 def tags(*, stage: str, split: Path) -> dict[str, str]:
@@ -82,20 +85,31 @@ class _Pointer(BaseModel):  # a .dvc file
     meta: dict[str, Any] = {}
 
 
-class _Stage(BaseModel):
+class Stage(BaseModel):
+    """What dvc.lock records of a stage."""
+
     deps: list[_File] = []
     outs: list[_File] = []
     params: dict[str, dict[str, Any]] = {}
 
+    @property
+    def inputs(self) -> dict[Path, str]:
+        """The md5 of each file and folder that it read."""
+        return {dep.path: dep.md5 for dep in self.deps}
+
+    @property
+    def outputs(self) -> dict[Path, str]:
+        """The md5 of each output."""
+        return {out.path: out.md5 for out in self.outs}
+
 
 class _Lock(BaseModel):
-    stages: dict[str, _Stage] = {}
+    stages: dict[str, Stage] = {}
 
 
 def _pointer(file: Path, commit: str = "") -> _Pointer | None:
-    with suppress(OSError, ValueError, RecursionError, YAMLError):
-        at_commit = ("show", "--end-of-options", f"{commit}:./{file}")
-        text = try_git(*at_commit) if commit else file.read_text("utf-8")
+    with suppress(OSError, *UNREADABLE):
+        text = _at_commit(commit, file) if commit else file.read_text("utf-8")
         return _Pointer.model_validate(parse_yaml(text))
     return None
 
@@ -118,7 +132,7 @@ def described_data(md5: str, commit: str) -> dict[str, str]:
 
 def recorded_inputs(stage: str, root: Path = Path()) -> dict[Path, str]:
     """The md5 of every file and folder that a stage read, from dvc.lock in `root`."""
-    return {dep.path: dep.md5 for dep in _recorded(root)[stage].deps}
+    return _recorded(root)[stage].inputs
 
 
 def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:
@@ -128,18 +142,17 @@ def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:
 
 def wrote(stage: str, output: Path, root: Path = Path()) -> bool:
     """Whether dvc.lock in `root` records this output as one of the stage's."""
-    return any(out.path == output for out in _recorded(root)[stage].outs)
+    return output in _recorded(root)[stage].outputs
 
 
 def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
     """The md5 of every stage output, from dvc.lock in `root`; an IntegrityError if damaged."""
-    return {out.path: out.md5 for stage in _recorded(root).values() for out in stage.outs}
+    return _all_outputs(_recorded(root))
 
 
 def is_committed(output: Path) -> bool:
     """Whether the current commit records this output, with the same md5 as dvc.lock here."""
-    stages = parse_lock(try_git("show", f"HEAD:./{OUTPUTS}") or "{}").values()
-    committed = {out.path: out.md5 for stage in stages for out in stage.outs}
+    committed = _all_outputs(parse_lock(_at_commit("HEAD", OUTPUTS) or "{}"))
     return output in committed and committed[output] == recorded_outputs().get(output)
 
 
@@ -160,13 +173,20 @@ def folder_md5(folder: Path, md5s: Mapping[Path, str]) -> str:
 
 def recorded_size(output: Path, root: Path = Path()) -> int:
     """The bytes of a stage output, from dvc.lock in `root`; 0 if not recorded."""
-    stages = _recorded(root).values()
-    return next((o.size for stage in stages for o in stage.outs if o.path == output), 0)
+    outs = [out for stage in _recorded(root).values() for out in stage.outs]
+    return next((out.size for out in outs if out.path == output), 0)
 
 
-def _recorded(root: Path) -> defaultdict[str, _Stage]:
+def _recorded(root: Path) -> defaultdict[str, Stage]:
     path = root / OUTPUTS
-    return defaultdict(_Stage, parse_lock(read_lock(path)) if path.exists() else {})
+    return defaultdict(Stage, parse_lock(read_lock(path)) if path.exists() else {})
+
+
+def _all_outputs(stages: Mapping[str, Stage]) -> dict[Path, str]:
+    outputs: dict[Path, str] = {}
+    for stage in stages.values():
+        outputs |= stage.outputs
+    return outputs
 
 
 def read_lock(path: Path) -> str:
@@ -180,10 +200,10 @@ def read_lock(path: Path) -> str:
 
 
 @lru_cache(maxsize=2)  # the command `diff` reads two again and again; parsing takes 60 ms
-def parse_lock(lock: str) -> dict[str, _Stage]:
+def parse_lock(lock: str) -> dict[str, Stage]:
     try:
         return _Lock.model_validate(parse_yaml(lock)).stages
-    except (ValueError, RecursionError, YAMLError):
+    except UNREADABLE:
         raise IntegrityError(f"{OUTPUTS}: damaged; `git checkout {OUTPUTS}` restores it") from None
 
 
@@ -191,9 +211,9 @@ def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
     """An IntegrityError if files in `root` differ from dvc.lock; skips missing and unknown ones."""
     recorded = recorded_outputs(root)
     present = {path: md5(root / path) for path in paths if (root / path).is_file()}
+    cure = "`dvc checkout` brings it back, `dvc repro` makes it anew"
     findings = [
-        f"{path}: md5 {digest[:12]}, dvc.lock records {recorded[path][:12]}; "
-        "`dvc checkout` brings it back, `dvc repro` makes it anew"
+        f"{path}: md5 {digest[:12]}, dvc.lock records {recorded[path][:12]}; {cure}"
         for path, digest in present.items()
         if digest != recorded.get(path, digest)
     ]
@@ -201,21 +221,26 @@ def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
         raise IntegrityError(*findings)
 
 
+def _at_commit(commit: str, path: Path) -> str:
+    return try_git("show", "--end-of-options", f"{commit}:./{path}")
+
+
 def _changed_params() -> str:
     """The values in params.yaml that differ from the commit, such as `seed 1 → 2`."""
-    with suppress(AttributeError, OSError, ValueError, RecursionError, YAMLError):
-        before = flatten(parse_yaml(try_git("show", f"HEAD:./{PARAMS}")) or {})
-        now = flatten(parse_yaml(PARAMS.read_text("utf-8")) or {})
-        changed = [key for key in before | now if before.get(key) != now.get(key)]
-        texts = (f"{key} {before.get(key, 'none')} → {now.get(key, 'none')}" for key in changed)
-        return printable(", ".join(texts))[:500]
+    with suppress(AttributeError, OSError, *UNREADABLE):
+        texts = (_at_commit("HEAD", PARAMS), PARAMS.read_text("utf-8"))
+        old, new = (flatten(parse_yaml(text) or {}) for text in texts)
+        keys = [key for key in old | new if old.get(key) != new.get(key)]
+        changes = (f"{key} {old.get(key, 'none')} → {new.get(key, 'none')}" for key in keys)
+        return printable(", ".join(changes))[:500]
     return ""
 
 
 def _changed_code() -> list[str]:
     """Files that differ from the commit, and untracked ones that Python could import."""
-    paths = ("--", ".", ":!params.yaml", f":!{OUTPUTS}", f":!{ARTIFACTS}")
-    others = ("--others", "--exclude-standard", "--", *SOURCES, "*.py")
-    commands = (("diff", "HEAD", "--name-only", *paths), ("ls-files", *others))
-    lines = (try_git(*command, failed="unknown").splitlines() for command in commands)
-    return [name for names in lines for name in names]
+    recorded = (f":!{path}" for path in (PARAMS, OUTPUTS, ARTIFACTS))
+    differing = ("diff", "HEAD", "--name-only", "--", ".", *recorded)
+    untracked = ("ls-files", "--others", "--exclude-standard", "--", *SOURCES, "*.py")
+    commands = (differing, untracked)
+    names = [try_git(*command, failed="unknown").splitlines() for command in commands]
+    return [*chain(*names)]

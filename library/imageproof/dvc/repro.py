@@ -12,10 +12,18 @@ DVC = (sys.executable, "-m", "imageproof.system.commands", "dvc", "--wait-for-lo
 NOT_RUN = {"didn't change, skipping": "unchanged", "is cached - skipping run": "from cache"}
 FAILED = "ERROR: failed to reproduce "
 RUNNING = "Running stage "
-OWN_LINES = (  # what DVC says around each stage
-    *(RUNNING, "> ", "Stage '", FAILED, "Having any troubles? Hit us up"),
-    *("Generating lock file", "Updating lock file", "To track the changes with git, run:"),
-    *("\tgit add ", "To enable auto staging, run:", "\tdvc config core.autostage"),
+DVC_CHATTER = (  # how lines around each stage begin
+    RUNNING,
+    "> ",
+    "Stage '",
+    FAILED,
+    "Having any troubles? Hit us up",
+    "Generating lock file",
+    "Updating lock file",
+    "To track the changes with git, run:",
+    "\tgit add ",
+    "To enable auto staging, run:",
+    "\tdvc config core.autostage",
     "Use `dvc push` to send your updates",
 )
 DVC_ERROR = 255  # its exit code for nearly everything
@@ -36,7 +44,7 @@ def reproduce(
     """
 
     def show(line: str) -> None:
-        if line and not line.startswith(OWN_LINES):
+        if line and not line.startswith(DVC_CHATTER):
             on_line(line)
 
     dvc = [*DVC, *(command or ("repro", "--single-item", name))]
@@ -50,10 +58,10 @@ def reproduce(
 
 
 def _failure(name: str, failed: CommandFailedError) -> ImageproofError:
-    said = [line for line in failed.lines if line and not line.startswith(OWN_LINES)]
-    errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
-    told = errors or said[-10:] or [line for line in failed.lines if line[:6] == "ERROR:"]
-    error = ImageproofError(*(f"{name}: {line}" for line in told or failed.findings))
+    lines = [line for line in failed.lines if line and not line.startswith(DVC_CHATTER)]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    reasons = errors or lines[-10:] or [line for line in failed.lines if line[:6] == "ERROR:"]
+    error = ImageproofError(*(f"{name}: {line}" for line in reasons or failed.findings))
     if any(" is busy, it is being blocked by" in line for line in failed.lines):
         error.exit_code = BusyError.exit_code
         return error

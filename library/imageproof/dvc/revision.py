@@ -26,9 +26,12 @@ class Revision:
     """The project at a revision; `commit` is its hash, empty for the workspace."""
 
     def __init__(self, name: str, commit: str, repo: Any) -> None:
-        self.name, self.commit = name, commit
-        self._repo, self._project = repo, Path(repo.root_dir)
-        self._files, self._folder = LocalFileSystem(), self._project
+        self.name = name
+        self.commit = commit
+        self._repo = repo
+        self._project = Path(repo.root_dir)
+        self._files = LocalFileSystem()
+        self._folder = self._project
         if commit:  # these files are git's objects: no link is followed
             self._files = repo.scm.get_fs(commit)
             self._folder = self._project.relative_to(repo.scm.root_dir)
@@ -50,9 +53,10 @@ class Revision:
             try:
                 self._copy_stored(digest, target)
             except Exception as error:  # each kind of remote has its own
-                why, push = one_line(error, width=300), "`dvc push` it where it was made"
-                found = f"{self.name}: {path} is neither in DVC's cache nor in its remote ({why})"
-                raise ServiceError(f"{found}; {push}") from None
+                reason = one_line(error, width=300)
+                where = f"{self.name}: {path} is neither in DVC's cache nor in its remote"
+                hint = "`dvc push` it where it was made"
+                raise ServiceError(f"{where} ({reason}); {hint}") from None
             self._check_size(path, target.stat().st_size)
 
     def _copy_kept(self, path: Path, target: Path) -> bool:
@@ -98,8 +102,8 @@ def open_revision(name: str | None) -> Iterator[Revision]:
     try:
         repo = Repo()
         if name:
-            found = resolve_rev(repo.scm, name)  # also of a file or folder
-            commit = git(Path(repo.root_dir), "rev-parse", "--verify", f"{found}^{{commit}}")
+            resolved = resolve_rev(repo.scm, name)  # also of a file or folder
+            commit = git(Path(repo.root_dir), "rev-parse", "--verify", f"{resolved}^{{commit}}")
     except (AttributeError, ValueError, DvcException, UsageError) as error:
         raise UsageError(
             f"{one_line(name or 'workspace')}: {one_line(error, width=300)}; `git fetch` brings "

@@ -40,7 +40,7 @@ def run_pipeline(root: Path, names: Sequence[str] = (), *, threads: int) -> set[
         raise BusyError(f"{root}: {reason}") from None
     with lock:
         pipeline.check_sources(root, names)
-        stages = may_change(pipeline.read_pipeline(root, names))
+        stages = stale_stages(pipeline.read_pipeline(root, names))
         if not stages:
             return set()
         board = Board([stage.name for stage in stages])
@@ -54,7 +54,8 @@ def _run_all(schedule: "Schedule", board: "Board") -> None:
     running: dict[str, Future[str]] = {}
     done: set[str] = set()
     failures: list[ImageproofError] = []
-    commands, env = Commands(), {**os.environ, "PYTHONUNBUFFERED": "1"}
+    commands = Commands()
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with ThreadPoolExecutor() as pool:
         try:
             while True:
@@ -75,20 +76,24 @@ def _run_all(schedule: "Schedule", board: "Board") -> None:
         finally:
             commands.stop()
     if failures:
-        not_done = ", ".join(stage.name for stage in schedule.stages if stage.name not in done)
-        findings = [finding for each in failures for finding in each.findings]
-        failure = ImageproofError(*findings, f"not done: {not_done}")
-        failure.exit_code = failures[0].exit_code
-        raise failure
+        names = [stage.name for stage in schedule.stages]
+        raise _summary(failures, [name for name in names if name not in done])
 
 
-def may_change(pipeline: Sequence[Stage]) -> list[Stage]:
+def _summary(failures: Sequence[ImageproofError], not_done: Sequence[str]) -> ImageproofError:
+    findings = [finding for failure in failures for finding in failure.findings]
+    summary = ImageproofError(*findings, f"not done: {', '.join(not_done)}")
+    summary.exit_code = failures[0].exit_code
+    return summary
+
+
+def stale_stages(pipeline: Sequence[Stage]) -> list[Stage]:
     """The stages that changed, and those that depend on one of them; upstream first, as given."""
-    found: dict[str, Stage] = {}
+    stale: dict[str, Stage] = {}
     for stage in pipeline:
-        if stage.changed or not found.keys().isdisjoint(stage.upstream):
-            found[stage.name] = stage
-    return list(found.values())
+        if stage.changed or not stale.keys().isdisjoint(stage.upstream):
+            stale[stage.name] = stage
+    return list(stale.values())
 
 
 class Schedule(NamedTuple):
@@ -165,8 +170,9 @@ class Board:
         self._log(f"{name}: {state} in {seconds // 60}:{seconds % 60:02}; {ended}")
 
     def _bar(self) -> str:
-        ended, all_ = len(self.states), len(self._rows)
-        return f"[{'#' * ended}{'.' * (all_ - ended)}] {ended} of {all_} stages"
+        done = len(self.states)
+        count = len(self._rows)
+        return f"[{'#' * done}{'.' * (count - done)}] {done} of {count} stages"
 
     def _log(self, text: str) -> None:
         if not self._in_place:

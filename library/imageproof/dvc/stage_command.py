@@ -26,15 +26,19 @@ def begin(package: Path) -> None:
 
 
 def run_stage(main: Callable[..., object]) -> NoReturn:
-    """Run a stage's `main` as `process.run_stage` does; an IntegrityError if its inputs changed."""
+    """Run a stage's `main` with the command line's arguments; it ends when its parent does.
 
-    def work(*arguments: str) -> None:
-        main(*arguments)
+    It ends as `process.run_program` does; an IntegrityError if its inputs changed.
+    """
+
+    def work() -> None:
+        main(*sys.argv[1:])
         stage_inputs.check_inputs()
         if process.STAGE in os.environ and process.EXPERIMENT in os.environ:
             take_out_stale(os.environ[process.STAGE])
 
-    process.run_stage(work)
+    process.die_with_parent()
+    process.run_program(work)
 
 
 def _use_own_code(package: Path) -> None:
@@ -43,16 +47,14 @@ def _use_own_code(package: Path) -> None:
     An environment may have the code of another clone, or of the project of which DVC made a copy.
     """
     folder = Path.cwd()
-    files = (package.resolve(), Path(__file__).resolve())
+    files = [package.resolve(), Path(__file__).resolve()]
     sources = [(folder / source).resolve() for source in process.SOURCES]
-    foreign = [
-        file for file, own in zip(files, sources, strict=True) if not file.is_relative_to(own)
-    ]
+    pairs = zip(files, sources, strict=True)
+    foreign = [file for file, source in pairs if not file.is_relative_to(source)]
     if not foreign:
         return
     paths = os.environ.get("PYTHONPATH", "")
-    own_code = process.own_code(folder)
-    if paths.startswith(own_code):
+    if paths.startswith(process.own_code(folder)):
         reason = f"{folder}: holds not the code that runs, which is {foreign[0]}"
         raise ServiceError(f"{reason}; `make install` makes an environment of this folder's own")
     os.environ["PYTHONPATH"] = process.own_code(folder, paths)

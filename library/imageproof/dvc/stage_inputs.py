@@ -4,23 +4,22 @@ DVC hashes the inputs of a stage when its command has ended. An edit meanwhile w
 what the results come from, and reach others by the run cache.
 """
 
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import flatten, md5, read_yaml
 from imageproof.base.text import first_names
+from imageproof.data.readers.versioned import list_files
 from imageproof.dvc.params_yaml import PATH, get_by_path, read
 
 PIPELINE = Path("dvc.yaml")
 MOST_BYTES = 128 << 20  # hashed at the start, in a quarter of a second
 BYTES_PER_FILE = 10_000  # that are hashed in the time in which a file is opened
-IGNORED = {"__pycache__", ".DS_Store", "Thumbs.db"}  # as in .dvcignore
 
 Key = TypeVar("Key")
 
@@ -58,13 +57,13 @@ def check_inputs() -> None:
     """
     if _started is None:
         return
-    stage, before, md5s = _started
-    after = read_inputs(stage)
-    names = [f"{PATH} {key}" for key in _differing(before.params, after.params)]
+    stage, start, md5s = _started
+    end = read_inputs(stage)
+    names = [f"{PATH} {key}" for key in _differing(start.params, end.params)]
     names += [
         str(path)
-        for path in _differing(before.stats, after.stats)
-        if path not in md5s or path not in after.stats or md5(path) != md5s[path]
+        for path in _differing(start.stats, end.stats)
+        if path not in md5s or path not in end.stats or md5(path) != md5s[path]
     ]
     if names:
         raise IntegrityError(
@@ -85,7 +84,7 @@ def read_inputs(stage: str) -> Inputs:
     """What a stage depends on, as it is now."""
     sections = listed(stage)
     values = read()
-    keys = [key for key, of_file in sections["params"].items() if not of_file]
+    keys = [key for key, file_keys in sections["params"].items() if not file_keys]
     files = sections["deps"].keys() | sections["params"].keys() - {*keys}
     params = flatten({key: get_by_path(values, key) for key in keys})
     return Inputs(params, _stats(map(Path, files)))
@@ -105,26 +104,23 @@ def listed(stage: str) -> dict[str, dict[str, Any]]:
     sections: dict[str, dict[str, Any]] = {}
     for section in ("params", "deps", "outs", "metrics", "plots"):
         entries = [e if isinstance(e, dict) else {e: {}} for e in block.get(section, [])]
-        pairs = [pair for entry in entries for pair in entry.items()]
-        sections[section] = {resolved(text): settings for text, settings in pairs}
+        sections[section] = {
+            resolved(text): settings for entry in entries for text, settings in entry.items()
+        }
     return sections
 
 
 def _stats(deps: Iterable[Path]) -> dict[Path, tuple[int, ...]]:
     stats: dict[Path, tuple[int, ...]] = {}
-    for path in [path for dep in deps for path in _files(dep)]:
+    for path in chain.from_iterable(map(_files, deps)):
         with suppress(FileNotFoundError):
             stat = path.stat()
             stats[path] = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
     return stats
 
 
-def _files(dep: Path) -> Iterator[Path]:
-    if not dep.is_dir():
-        yield dep
-    for folder, folders, names in os.walk(dep):  # follows no link, as DVC
-        folders[:] = {*folders} - IGNORED
-        yield from (Path(folder, name) for name in {*names} - IGNORED)
+def _files(dep: Path) -> list[Path]:
+    return [dep / name for name in list_files(dep).versioned] if dep.is_dir() else [dep]
 
 
 def _md5s(stats: Mapping[Path, tuple[int, ...]]) -> dict[Path, str]:
@@ -134,5 +130,5 @@ def _md5s(stats: Mapping[Path, tuple[int, ...]]) -> dict[Path, str]:
     return {path: md5(path) for path, cost in zip(paths, costs, strict=True) if cost <= MOST_BYTES}
 
 
-def _differing(before: Mapping[Key, Any], after: Mapping[Key, Any]) -> set[Key]:
-    return {key for key in {*before, *after} if before.get(key) != after.get(key)}
+def _differing(start: Mapping[Key, Any], end: Mapping[Key, Any]) -> set[Key]:
+    return {key for key in {*start, *end} if start.get(key) != end.get(key)}

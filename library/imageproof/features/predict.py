@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 from onnx import ModelProto
 
 from imageproof.base.dataset import Images, Predict, Probabilities
@@ -20,9 +21,11 @@ def cached_predict(path: Path, *, threads: int) -> Predict:
     A file without a backbone is asked as it is.
     """
     network = load(path, threads=threads)
-    model = read_network(path)
-    if BACKBONE not in {entry.key for entry in model.metadata_props}:
+    with parsing("ONNX model", path):
+        metadata = onnx.load(path, load_external_data=False).metadata_props
+    if BACKBONE not in {entry.key for entry in metadata}:
         return network.predict
+    model = read_network(path)
     with parsing("ONNX model", path):
         body, head = parts(model)
     cache = FeatureCache(body, network.shape, threads=threads)

@@ -13,18 +13,24 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
+from imageproof.artifacts import WORKSPACE
+from imageproof.base.dataset import Images
 from imageproof.base.errors import ServiceError
+from imageproof.base.files import write_json
 from imageproof.base.naming import project_name
-from imageproof.mlflow import runs, store
+from imageproof.dvc.params_yaml import PATH
+from imageproof.dvc.stage_inputs import check_inputs
+from imageproof.mlflow import logged_model, runs, store
+from imageproof.outputs import Metrics, RunRecord, TrainOutputs
 from imageproof.pages.colours import colour_of
 from imageproof.project import Project
 
-AGAIN_S = 20.0  # after which epochs that did not arrive are sent again
+RETRY_AFTER_S = 20.0  # epochs that did not arrive are sent again
 
 T = TypeVar("T")
 
 
-class Attempt:
+class BestEffort:
     """Does work that logs, until a server is away: then it warns once, and skips what follows."""
 
     def __init__(self) -> None:
@@ -35,33 +41,46 @@ class Attempt:
         if self.gave_up:
             return None
         try:
-            with store.service_errors(), store.patient() if patient else nullcontext():
+            with store.service_errors(), store.with_retries() if patient else nullcontext():
                 return work()
         except ServiceError as error:
             if not store.is_away(error):
                 raise
             self.gave_up = True
-            print(
-                f"warning: {error}; later `{project_name()} restore` logs the rest", file=sys.stderr
-            )
+            hint = f"later `{project_name()} restore` logs the rest"
+            print(f"warning: {error}; {hint}", file=sys.stderr)
             return None
 
 
 class LiveRun:
-    """An active run. Without a server, its id is one that no server knows."""
+    """An active run. Without a server, its id is one that no server knows.
 
-    def __init__(self, start: Callable[[], mlflow.ActiveRun]) -> None:
-        self.attempt = Attempt()
+    `facts` are fields of its `RunRecord`.
+    """
+
+    def __init__(
+        self, start: Callable[[], mlflow.ActiveRun], project: Project, facts: dict[str, Any]
+    ) -> None:
+        self.attempt = BestEffort()
         active = self.attempt(start, patient=False)
         self.run_id = str(active.info.run_id) if active else uuid4().hex
-        self.experiment_id = str(active.info.experiment_id) if active else ""
+        experiment_id = str(active.info.experiment_id) if active else ""
+        self._facts = {"run_id": self.run_id, "experiment_id": experiment_id, **facts}
+        self._project = project
         self._unsent: list[Metric] = []
-        self._again_at = 0.0
+        self._retry_at = 0.0
+
+    def log_inputs(self, datasets: Mapping[str, str]) -> None:
+        """Log params.yaml and the splits, of which `datasets` has the md5."""
+        text = PATH.read_text("utf-8")
+        self._facts |= {"params_yaml": text, "datasets": dict(datasets)}
+        self.attempt(lambda: mlflow.log_text(text, runs.PARAMS_FILE))
+        self.attempt(lambda: runs.log_datasets(self.run_id, datasets, WORKSPACE.split))
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log the metrics of one epoch, with the epoch as step; does not wait for a server."""
         self._unsent += runs.metrics_at(epoch, metrics)
-        if self.attempt.gave_up or time.monotonic() < self._again_at:
+        if self.attempt.gave_up or time.monotonic() < self._retry_at:
             return
         try:
             with store.retrying(0):
@@ -69,14 +88,14 @@ class LiveRun:
         except MlflowException as error:
             if not store.is_away(error):
                 raise
-            self._again_at = time.monotonic() + AGAIN_S
+            self._retry_at = time.monotonic() + RETRY_AFTER_S
 
-    def log_missing(self, history: Sequence[Mapping[str, float]]) -> None:
+    def backfill(self, history: Sequence[Mapping[str, float]]) -> None:
         """Log those epochs of a training that goes on that its run lacks."""
 
         def work() -> None:
-            known = MlflowClient().get_metric_history(self.run_id, "loss")
-            steps = {metric.step for metric in known}
+            logged = MlflowClient().get_metric_history(self.run_id, "loss")
+            steps = {metric.step for metric in logged}
             for epoch, metrics in enumerate(history):
                 self._unsent += [] if epoch in steps else runs.metrics_at(epoch, metrics)
             runs.send(self.run_id, self._unsent)
@@ -84,8 +103,26 @@ class LiveRun:
         if history:
             self.attempt(work)
 
-    def log_rest(self) -> None:
+    def flush(self) -> None:
         self.attempt(lambda: runs.send(self.run_id, self._unsent))
+
+    def record(self, outputs: TrainOutputs, cost: Metrics, *, example: Images) -> None:
+        """Log the model that a training wrote; write its metrics.json and, at last, run.json.
+
+        `cost` has the `parameters`, `example` is one image. IntegrityError if what the stage
+        depends on has changed: the run is then FAILED.
+        """
+        write_json(outputs.metrics, cost)
+        parameters = {"parameters": cost["parameters"]}
+        self.flush()
+        log = partial(logged_model.log, self.run_id, outputs, self._project, example=example)
+        model_id = self.attempt(log)
+        self.attempt(lambda: mlflow.log_params(parameters))
+        check_inputs()
+        self._facts["params"] |= parameters
+        uri = store.portable_uri()
+        record = RunRecord(**self._facts, model_id=model_id or "", tracking_uri=uri)
+        write_json(outputs.run, record.model_dump())
 
     def end(self, status: str) -> None:
         """It is FINISHED only if the server has all of it."""
@@ -100,7 +137,6 @@ def training_run(
     name: str,
     project: Project,
     *,
-    what: str,
     params: Mapping[str, Any],
     tags: Mapping[str, str],
     resume: str = "",
@@ -110,12 +146,20 @@ def training_run(
     The run with the id `resume` goes on, if it is still there. ServiceError if the tracking store
     cannot be used; one that is away raises nothing.
     """
-    tags = {**tags, "colour": colour_of(name, project.models)}
+    start = partial(
+        runs.start,
+        name,
+        experiment=project.name,
+        tags={**tags, "colour": colour_of(name, project.models)},
+        view=True,
+        resume=resume,
+        description=f"Training of `{tags.get('model', name)}` by `{tags.get('dvc_stage')}`.",
+        log_system_metrics=project.system_metrics or None,  # MLflow's own variable may ask, too
+    )
     with store.service_errors():
-        start = partial(runs.start, name, what=what, tags=tags, experiment=project.name, view=True)
-        live = LiveRun(partial(start, system_metrics=project.system_metrics, resume=resume))
+        live = LiveRun(start, project, {"name": name, "params": dict(params), "tags": dict(tags)})
         with runs.ending(live.end):
             live.attempt(lambda: mlflow.set_tag(runs.tag(runs.TRAINING), live.run_id))
             live.attempt(lambda: mlflow.log_params(dict(params)))
             yield live
-            live.log_rest()  # in this block, so that a signal ends the waiting
+            live.flush()  # in this block, so that a signal ends the waiting

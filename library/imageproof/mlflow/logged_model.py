@@ -14,15 +14,13 @@ from imageproof.base import inference
 from imageproof.base.dataset import Images, class_numbers
 from imageproof.base.files import folder_sha256, scratch
 from imageproof.mlflow import runs
-from imageproof.outputs import Metrics, TrainOutputs, read_calibration
+from imageproof.outputs import TrainOutputs, read_calibration
 from imageproof.project import Project
 
 MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 
 
-def log(
-    run_id: str, outputs: TrainOutputs, project: Project, *, example: Images, metrics: Metrics
-) -> str:
+def log(run_id: str, outputs: TrainOutputs, project: Project, *, example: Images) -> str:
     """Log the ONNX model of a training as the model of a run, and what it cost; return its id.
 
     The SHA-256 of all files becomes a tag of the run: tags are not stored beside the files.
@@ -44,6 +42,8 @@ def log(
         client.set_tag(run_id, runs.tag(MODEL_SHA256), files_sha256(folder))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    metrics = outputs.read_metrics()
+    del metrics["parameters"]  # a param
     mlflow.log_metrics(metrics, run_id=run_id, model_id=model.model_id)
     return str(model.model_id)
 
@@ -92,21 +92,24 @@ def _naming(model: Any, names: list[str]) -> Any:
     """The ONNX model with one more output: the name of the most probable class of each image."""
     from onnx import TensorProto, compose, helper
 
-    best, known, name = "best_class", "class_names", inference.CLASS
-    kinds = "edges", "inputs", "outputs", "initializers", "value_infos"
+    graph = model.graph
+    tensors = ("best_class", "class_names", inference.CLASS)
+    kinds = ("edges", "inputs", "outputs", "initializers", "value_infos")
     # tensors of the training that have these names
     compose.add_prefix_graph(
-        model.graph,
+        graph,
         "own_",
         inplace=True,
-        name_map={each: f"own_{each}" for each in (best, known, name)},
+        name_map={tensor: f"own_{tensor}" for tensor in tensors},
         **{f"rename_{kind}": False for kind in kinds},
     )
-    [answers] = [each for each in model.graph.output if each.name == inference.PROBABILITIES]
-    del model.graph.output[:]
-    classes = helper.make_tensor_value_info(name, TensorProto.STRING, ["n"])
-    model.graph.output.extend([answers, classes])
+    best, all_names, best_name = tensors
+    [answers] = [output for output in graph.output if output.name == inference.PROBABILITIES]
+    del graph.output[:]
+    classes = helper.make_tensor_value_info(best_name, TensorProto.STRING, ["n"])
+    graph.output.extend([answers, classes])
     argmax = helper.make_node("ArgMax", [inference.PROBABILITIES], [best], axis=1, keepdims=0)
-    constant = helper.make_node("Constant", [], [known], value_strings=names)
-    model.graph.node.extend([argmax, constant, helper.make_node("Gather", [known, best], [name])])
+    constant = helper.make_node("Constant", [], [all_names], value_strings=names)
+    gather = helper.make_node("Gather", [all_names, best], [best_name])
+    graph.node.extend([argmax, constant, gather])
     return model

@@ -14,15 +14,18 @@ from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import REBUILD_HINT, flatten, folder_sha256
 from imageproof.dvc import provenance
 from imageproof.mlflow import logged_model, page, runs, store
-from imageproof.mlflow.live import Attempt
+from imageproof.mlflow.live import BestEffort
 from imageproof.outputs import EvaluateOutputs, Metrics, RunRecord, TrainOutputs
 from imageproof.pages.colours import colour_of
 from imageproof.project import Project
 from imageproof.system.process import SOURCES
 
 ANSWER_SETS = {  # names in MLflow, and in confidence.json
-    **{"coverage": "coverage", "coverage_lower": "lower", "coverage_upper": "upper"},
-    **{"mean_set_size": "mean_size", "unsure": "unsure"},
+    "coverage": "coverage",
+    "coverage_lower": "lower",
+    "coverage_upper": "upper",
+    "mean_set_size": "mean_size",
+    "unsure": "unsure",
 }
 UNCOMMITTED = "from the run cache, or of a training without a server: no commit records them"
 RESTORED_FROM = runs.tag("restored_from")
@@ -35,51 +38,56 @@ def restore_all(project: Project) -> None:
     IntegrityError if an output is not what dvc.lock records.
     """
     for model in project.models:
-        trained, evaluated = WORKSPACE.trained(model), WORKSPACE.evaluated(model)
-        if not trained.run.exists():
-            continue
-        stage = f"evaluate@{model}"
-        read = provenance.recorded_inputs(stage)
-        evaluates = provenance.folder_md5(trained.folder, provenance.recorded_outputs())
-        expected = _evaluation_sha256(evaluated)
-        if read.get(trained.folder, evaluates) != evaluates:
-            print(f"warning: {stage}: is of another training; `dvc repro {stage}` makes it anew")
-            expected = ""
-        run = known(trained, project)
-        if run and expected in ("", run.data.tags.get(EVALUATION_SHA256)):
-            continue
+        if WORKSPACE.trained(model).run.exists():
+            _restore_missing(model, project)
+
+
+def _restore_missing(model: str, project: Project) -> None:
+    trained = WORKSPACE.trained(model)
+    evaluated = WORKSPACE.evaluated(model)
+    stage = f"evaluate@{model}"
+    inputs = provenance.recorded_inputs(stage)
+    training = provenance.folder_md5(trained.folder, provenance.recorded_outputs())
+    expected = _evaluation_sha256(evaluated)
+    if inputs.get(trained.folder, training) != training:
+        print(f"warning: {stage}: is of another training; `dvc repro {stage}` makes it anew")
+        expected = ""
+    run = known(trained, project)
+    if run and expected in ("", run.data.tags.get(EVALUATION_SHA256)):
+        return
+    if expected:
+        provenance.check_outputs([*evaluated.folder.iterdir(), WORKSPACE.split_summary])
+    with store.service_errors():
+        run = run or restore(model, project)
         if expected:
-            provenance.check_outputs([*evaluated.folder.iterdir(), WORKSPACE.split_summary])
-        with store.service_errors():
-            run = run or restore(model, project)
-            if expected:
-                digests = {n: read[p] for n in EVALUATED if (p := WORKSPACE.split(n)) in read}
-                _log_evaluation(run, evaluated, digests)
-        print(f"{model}: logged again from DVC's outputs")
+            paths = {split: WORKSPACE.split(split) for split in EVALUATED}
+            digests = {split: inputs[path] for split, path in paths.items() if path in inputs}
+            _log_evaluation(run, evaluated, digests)
+    print(f"{model}: logged again from DVC's outputs")
 
 
 def log_evaluation(model: str, digests: Mapping[str, str], project: Project) -> None:
     """Upload the written evaluation to the model's run; an unknown run is logged again first."""
-    outputs, attempt = WORKSPACE.evaluated(model), Attempt()
+    attempt = BestEffort()
+    trained = WORKSPACE.trained(model)
     attempt(lambda: store.connect(project.name), patient=False)
-    if run := attempt(lambda: known(WORKSPACE.trained(model), project) or restore(model, project)):
-        attempt(lambda: _log_evaluation(run, outputs, digests))
+    if run := attempt(lambda: known(trained, project) or restore(model, project)):
+        attempt(lambda: _log_evaluation(run, WORKSPACE.evaluated(model), digests))
 
 
 def known(outputs: TrainOutputs, project: Project) -> Run | None:
     """The finished run of this training in the project, or the last one restored from it."""
-    own, trained = store.connect(project.name), outputs.read_run().run_id
+    run_id = outputs.read_run().run_id
+    experiment_ids = [store.connect(project.name)]
     with store.service_errors():
         # under `mlflow run` it was logged in any experiment, but in none of another project's
         experiments = mlflow.search_experiments()
-        ids = [
-            own,
-            *(each.experiment_id for each in experiments if page.view_tag() not in each.tags),
-        ]
-        for same in (f"attributes.run_id = '{trained}'", f"tags.`{RESTORED_FROM}` = '{trained}'"):
+        experiment_ids += [e.experiment_id for e in experiments if page.view_tag() not in e.tags]
+        for key in ("attributes.run_id", f"tags.`{RESTORED_FROM}`"):
             # one that is not finished was interrupted, or lacks what a server did not get
-            if found := runs.find(f"attributes.status = 'FINISHED' and {same}", *ids):
-                return found[0]
+            finished = f"attributes.status = 'FINISHED' and {key} = '{run_id}'"
+            if hits := runs.find(finished, *experiment_ids):
+                return hits[0]
     return None
 
 
@@ -88,33 +96,34 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
 
     DataError if an output is missing, IntegrityError if it is not what dvc.lock records.
     """
-    outputs = Artifacts(root).trained(model)
+    artifacts = Artifacts(root)
+    outputs = artifacts.trained(model)
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
-    foreign = root == Path() and not provenance.is_committed(outputs.run)
     _check_record(record, project, model, root)
-    tags = {**record.tags, runs.TRAINING: record.run_id, "restored_from": record.run_id}
-    tags["colour"] = colour_of(model, project.models)
-    if foreign:
-        tags["outputs"] = UNCOMMITTED
-    recorded = provenance.recorded_outputs(root)
-    needed = [outputs.model, outputs.calibration]
-    needed += [outputs.keras] if WORKSPACE.trained(model).keras in recorded else []
+    needed = [outputs.model, outputs.calibration, outputs.metrics]
+    if WORKSPACE.trained(model).keras in provenance.recorded_outputs(root):
+        needed.append(outputs.keras)
     if missing := [path for path in needed if not path.is_file()]:
         raise DataError(*(f"{path}: not found; {REBUILD_HINT}" for path in missing))
-    example = Artifacts(root).read_split("validation").data.images[:1]
-    cost = {k: v for k, v in outputs.read_metrics().items() if k != "parameters"}
+    example = artifacts.read_split("validation").data.images[:1]
     epochs = enumerate(outputs.read_history())
-    history = [each for epoch, metrics in epochs for each in runs.metrics_at(epoch, metrics)]
-    what = f"Logged again from DVC's files; trained as run `{record.run_id}`."
+    tags = {**record.tags, runs.TRAINING: record.run_id, "restored_from": record.run_id}
+    tags["colour"] = colour_of(model, project.models)
+    if root == Path() and not provenance.is_committed(outputs.run):
+        tags["outputs"] = UNCOMMITTED
     with runs.active_run(
-        record.name, what=what, params=record.params, tags=tags, experiment=project.name
+        record.name,
+        description=f"Logged again from DVC's files; trained as run `{record.run_id}`.",
+        params=record.params,
+        tags=tags,
+        experiment=project.name,
     ) as active:
         run_id = active.info.run_id
-        runs.send(run_id, history)
-        runs.log_text(record.params_yaml, runs.PARAMS_FILE)
+        runs.send(run_id, [each for epoch in epochs for each in runs.metrics_at(*epoch)])
+        mlflow.log_text(record.params_yaml, runs.PARAMS_FILE)
         runs.log_datasets(run_id, record.datasets, WORKSPACE.split)
-        logged_model.log(run_id, outputs, project, example=example, metrics=cost)
+        logged_model.log(run_id, outputs, project, example=example)
     return MlflowClient().get_run(run_id)
 
 
@@ -137,27 +146,31 @@ def _check_record(run: RunRecord, project: Project, model: str, root: Path) -> N
     if not provenance.wrote(stage, WORKSPACE.trained(model).model, root):
         stage = f"train@{model}"
     inputs = provenance.recorded_inputs(stage, root)
-    recorded = flatten(provenance.recorded_params(stage, root))
-    said = {str(WORKSPACE.split(split)): digest for split, digest in run.datasets.items()}
-    said |= {project.logged_as.get(k, f"train.{model}.{k}"): v for k, v in run.params.items()}
-    recorded |= {str(p): digest for p, digest in inputs.items() if p.suffix == ".npz"}
+    lock = flatten(provenance.recorded_params(stage, root))
+    lock |= {str(path): digest for path, digest in inputs.items() if path.suffix == ".npz"}
+    facts = {str(WORKSPACE.split(split)): digest for split, digest in run.datasets.items()}
+    facts |= {project.logged_as.get(k, f"train.{model}.{k}"): v for k, v in run.params.items()}
     findings = [
-        f"{name} was {said[name]}, dvc.lock records {value}"
-        for name, value in recorded.items()
-        if said.get(name, value) != value
+        f"{name} was {facts[name]}, dvc.lock records {value}"
+        for name, value in lock.items()
+        if facts.get(name, value) != value
     ]
     commit = run.tags.get("git_commit")
-    code = {p: md5 for p, md5 in inputs.items() if p.parts[0] in SOURCES or p.suffix == ".py"}
-    if code and commit and run.tags.get("git_dirty") == "false":
-        committed = provenance.committed_md5s(commit, [*code])
+    if commit and run.tags.get("git_dirty") == "false":
         findings += [
             f"dvc.lock records another {path} than its commit {commit[:12]} has"
-            for path, digest in code.items()
-            if committed.get(path, digest) != digest
+            for path in _changed_code(inputs, commit)
         ]
     if findings:
         cure = f"`dvc repro -f {stage}` trains it here"
         raise IntegrityError(*(f"{stage}: of its recorded training, {x}; {cure}" for x in findings))
+
+
+def _changed_code(inputs: Mapping[Path, str], commit: str) -> list[Path]:
+    """The code among the inputs of a stage that is not that of the commit."""
+    code = [path for path in inputs if path.parts[0] in SOURCES or path.suffix == ".py"]
+    committed = provenance.committed_md5s(commit, code) if code else {}
+    return [path for path in code if committed.get(path, inputs[path]) != inputs[path]]
 
 
 def _evaluation_sha256(outputs: EvaluateOutputs) -> str:
@@ -166,31 +179,36 @@ def _evaluation_sha256(outputs: EvaluateOutputs) -> str:
 
 def _log_evaluation(run: Run, outputs: EvaluateOutputs, digests: Mapping[str, str]) -> None:
     """Upload what `evaluate` wrote to a finished run, the tag EVALUATION_SHA256 at last."""
-    client, run_id = MlflowClient(), run.info.run_id
+    client = MlflowClient()
+    run_id = run.info.run_id
     client.log_artifacts(run_id, str(outputs.folder))
     for split in EVALUATED:
         picture = mlflow.Image(str(outputs.matrix_picture(split)))
         client.log_image(run_id, picture, key=f"{split}_confusion_matrix", step=0)
     runs.log_datasets(run_id, digests, WORKSPACE.split)
-    metrics, model, rows = [], runs.model_id(run), WORKSPACE.read_split_summary()["rows"]
-    for split, of_split in _evaluation_metrics(outputs, rows).items():
-        of: dict[str, Any] = {"model_id": model}
+    metrics = []
+    for split, figures in _evaluation_metrics(outputs).items():
+        owners: dict[str, Any] = {"model_id": runs.model_id(run)}
         if split in digests:
-            of |= {"dataset_name": split, "dataset_digest": digests[split]}
-        metrics += [runs.metric(key, value, **of) for key, value in of_split.items()]
+            owners |= {"dataset_name": split, "dataset_digest": digests[split]}
+        metrics += [runs.metric(key, value, **owners) for key, value in figures.items()]
     client.log_batch(run_id, metrics, tags=[RunTag(EVALUATION_SHA256, _evaluation_sha256(outputs))])
 
 
-def _evaluation_metrics(outputs: EvaluateOutputs, rows: Mapping[str, int]) -> dict[str, Metrics]:
+def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, Metrics]:
+    """What MLflow gets of an evaluation, by split."""
     from imageproof.judge.caret import weakest  # it loads SciPy
 
-    metrics = {split: {f"{split}_rows": float(n)} for split, n in rows.items()}
-    statistics, confidence = outputs.read_statistics(), outputs.read_confidence()
+    rows = WORKSPACE.read_split_summary()["rows"]
+    metrics = {split: {f"{split}_rows": float(count)} for split, count in rows.items()}
+    statistics = outputs.read_statistics()
+    confidence = outputs.read_confidence()
     for split, scores in outputs.read_metrics().items():
         figures = scores | statistics[split]["overall"] | {"coverage_asked": confidence["asked"]}
         figures |= {name: confidence[split][key] for name, key in ANSWER_SETS.items()}
         _, figures["weakest_sensitivity"] = weakest(statistics[split]["by_class"])
-        metrics[split] |= {f"{split}_{k}": v for k, v in figures.items() if v is not None}
+        present = {key: value for key, value in figures.items() if value is not None}
+        metrics[split] |= {f"{split}_{key}": value for key, value in present.items()}
     test = metrics["test"]
     # MLflow's bars begin at 0 and show two decimals: accuracies would look alike
     test["test_error_percent"] = 100 * (1 - test["test_accuracy"])

@@ -38,10 +38,10 @@ def tag(name: str) -> str:
 
 def own_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Of the tags of a run or a version, ours, by our names."""
-    known = {name: tags[key] for name, key in MLFLOWS_OWN.items() if key in tags}
     prefix = f"{project_name()}."
-    prefixed = {key.removeprefix(prefix): tags[key] for key in tags if key.startswith(prefix)}
-    return prefixed | known
+    names = {key: name for name, key in MLFLOWS_OWN.items()}
+    names |= {key: key.removeprefix(prefix) for key in tags if key.startswith(prefix)}
+    return {name: tags[key] for key, name in names.items() if key in tags}
 
 
 @contextmanager
@@ -57,32 +57,28 @@ def active_run(name: str, *, params: Mapping[str, Any], **options: Any) -> Itera
 def start(
     name: str,
     *,
-    tags: Mapping[str, str],
-    what: str = "",
     experiment: str,
+    tags: Mapping[str, str],
     view: bool = False,
-    system_metrics: bool = False,
     resume: str = "",
+    **options: Any,
 ) -> ActiveRun:
     """Start a run and make it the active one. Under `mlflow run` it is a child of that run.
 
-    `tags` are ours, by our names. The run with the id `resume` goes on, if it is in the same
-    experiment.
+    `tags` are ours, by our names; `options` are those of `mlflow.start_run`. The run with the id
+    `resume` goes on, if it is in the same experiment.
     """
     experiment_id = store.connect(experiment, view=view)
     parent = store.parent_run()
     if parent:
         experiment_id = parent.info.experiment_id
-    here = resume and find(f"attributes.run_id = '{resume}'", experiment_id)
-    return mlflow.start_run(
-        run_id=resume if here else None,
-        run_name=f"{name} ({tags['dvc_exp']})" if tags.get("dvc_exp") else name,
-        experiment_id=experiment_id,
-        parent_run_id=parent.info.run_id if parent else None,
-        tags={tag(name): value for name, value in tags.items()},
-        description=what or None,
-        log_system_metrics=system_metrics or None,  # MLflow's own variable may ask for them too
-    )
+        options["parent_run_id"] = parent.info.run_id
+    if resume and find(f"attributes.run_id = '{resume}'", experiment_id):
+        options["run_id"] = resume
+    if dvc_experiment := tags.get("dvc_exp"):
+        name = f"{name} ({dvc_experiment})"
+    own = {tag(key): value for key, value in tags.items()}
+    return mlflow.start_run(run_name=name, experiment_id=experiment_id, tags=own, **options)
 
 
 @contextmanager
@@ -135,8 +131,8 @@ def evaluated_runs(experiment: str, limit: int) -> list[Logged]:
     experiment_id = store.connect(experiment)
     evaluated = "attributes.status = 'FINISHED' and metrics.test_accuracy >= 0"
     with store.service_errors():
-        found = [each.data for each in find(evaluated, experiment_id, limit=limit)]
-    return [Logged(each.params, each.metrics, own_tags(each.tags)) for each in found]
+        data = [run.data for run in find(evaluated, experiment_id, limit=limit)]
+    return [Logged(run.params, run.metrics, own_tags(run.tags)) for run in data]
 
 
 def metric(key: str, value: float, *, step: int = 0, **belongs_to: str | None) -> Metric:
@@ -154,21 +150,9 @@ def send(run_id: str, metrics: list[Metric]) -> None:
     metrics.clear()
 
 
-def log_metrics(metrics: Mapping[str, float]) -> None:
-    mlflow.log_metrics(dict(metrics))
-
-
 def log_datasets(run_id: str, digests: Mapping[str, str], path: Callable[[str], Path]) -> None:
     """Log splits as input datasets of a run; `digests` maps each to its md5."""
-    inputs = []
-    for split, digest in digests.items():
-        file = path(split)
-        known: Any = {"source": _source(file), "name": split, "digest": digest}
-        described: dict[str, Any] = MetaDataset(**known).to_dict()  # type: ignore[abstract]
-        with suppress(DataError):  # it is not here
-            data = load_split(file).data
-            described = from_numpy(data.images, targets=data.labels, **known).to_dict()
-        inputs.append(DatasetInput(Dataset(**described), [InputTag(MLFLOW_DATASET_CONTEXT, split)]))
+    inputs = [_dataset(split, digest, path(split)) for split, digest in digests.items()]
     try:
         MlflowClient().log_inputs(run_id, inputs)
     except MlflowException as error:
@@ -178,14 +162,23 @@ def log_datasets(run_id: str, digests: Mapping[str, str], path: Callable[[str], 
         MlflowClient().log_inputs(run_id, inputs)
 
 
-def _source(file: Path) -> DatasetSource:
+def _dataset(split: str, digest: str, path: Path) -> DatasetInput:
+    facts: dict[str, Any] = {"source": _source(path), "name": split, "digest": digest}
+    described = MetaDataset(**facts).to_dict()  # type: ignore[abstract]
+    with suppress(DataError):  # it is not here
+        data = load_split(path).data
+        described = from_numpy(data.images, targets=data.labels, **facts).to_dict()
+    return DatasetInput(Dataset(**described), [InputTag(MLFLOW_DATASET_CONTEXT, split)])
+
+
+def _source(path: Path) -> DatasetSource:
     """From where MLflow loads a file: DVC's remote where others see the run, else the file here."""
-    shared = not store.tracking_uri().startswith(store.SQLITE)
-    scheme, _, _ = (address := remote_address(file) if shared else "").partition("://")
-    with suppress(MlflowException):  # it reads none of this scheme
-        return get_dataset_source_from_json(json.dumps({"uri": address}), scheme)
-    return get_dataset_source_from_json(json.dumps({"uri": str(project_root() / file)}), "local")
+    with suppress(MlflowException):  # it reads no addresses of this scheme
+        if not store.tracking_uri().startswith(store.SQLITE):
+            address = remote_address(path)
+            return _source_at(address, address.partition("://")[0])
+    return _source_at(str(project_root() / path), "local")
 
 
-def log_text(text: str, name: str) -> None:
-    mlflow.log_text(text, name)
+def _source_at(address: str, kind: str) -> DatasetSource:
+    return get_dataset_source_from_json(json.dumps({"uri": address}), kind)

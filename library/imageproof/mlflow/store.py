@@ -24,7 +24,8 @@ from imageproof.mlflow import page
 from imageproof.system.process import ENVIRONMENT, PARENT_RUN, project_root
 
 SQLITE = "sqlite:///"
-_RETRIES, _TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
+_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
 _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
 _NO_REPLY = (*_UNREACHABLE, requests.ConnectionError, requests.Timeout, RetryError)
@@ -42,8 +43,8 @@ def tracking_uri() -> str:
 
 def portable_uri() -> str:
     """The address to record: without credentials, and a path within the project is relative."""
-    uri, root = tracking_uri(), f"{SQLITE}{project_root()}/"
-    return public(SQLITE + uri.removeprefix(root) if uri.startswith(root) else uri)
+    within = tracking_uri().replace(f"{SQLITE}{project_root()}/", SQLITE, 1)
+    return public(within)
 
 
 def connect(experiment: str, *, view: bool = True) -> str:
@@ -51,7 +52,7 @@ def connect(experiment: str, *, view: bool = True) -> str:
     global _parent
     _parent = os.environ.pop(PARENT_RUN, _parent)  # so that no child resumes it
     uri = tracking_uri()
-    if uri.startswith(("postgresql", "mysql", "mssql")) and (reason := no_answer(uri)):
+    if uri.startswith(("postgresql", "mysql", "mssql")) and (reason := connection_error(uri)):
         raise _unusable(uri, reason)
     mlflow.set_tracking_uri(uri)
     with service_errors(), _opening(uri) if uri.startswith("sqlite") else nullcontext():
@@ -70,8 +71,8 @@ def service_errors() -> Iterator[None]:
     except (MlflowException, RequestException, sqlite3.Error) as error:
         address = mlflow.get_tracking_uri()
         cause: BaseException = error
-        while before := cause.__cause__ or cause.__context__:
-            cause = before
+        while earlier := cause.__cause__ or cause.__context__:
+            cause = earlier
         if isinstance(cause, _UNREACHABLE):
             reason = f"no answer, {cause.strerror or cause}; is the server up?"
         elif isinstance(error.__cause__ or error.__context__ or error, RequestException):
@@ -93,22 +94,24 @@ def ignoring(*codes: str) -> Iterator[None]:
 @contextmanager
 def retrying(times: int, *, timeout_s: int | None = None) -> Iterator[None]:
     """Within the block, MLflow repeats a request so often, and waits `timeout_s` for an answer."""
-    limits = {_RETRIES: str(times)} | ({_TIMEOUT: str(timeout_s)} if timeout_s else {})
-    before = {name: os.environ.pop(name, None) for name in limits}
-    os.environ |= limits  # which MLflow reads for each request
+    users = {name: os.environ[name] for name in (_RETRIES, _TIMEOUT) if name in os.environ}
+    os.environ[_RETRIES] = str(times)  # which MLflow reads for each request
+    if timeout_s:
+        os.environ[_TIMEOUT] = str(timeout_s)
     try:
         yield
     finally:
-        for name, value in before.items():
-            del os.environ[name]
-            os.environ |= {name: value} if value is not None else {}
+        for name in (_RETRIES, _TIMEOUT):
+            os.environ.pop(name, None)
+        os.environ |= users
 
 
-def patient() -> AbstractContextManager[None]:
+def with_retries() -> AbstractContextManager[None]:
     """Within the block, MLflow waits two minutes for a server, or as the user has set it."""
     # a stage inherits what the command `run` has set for itself: that is not the user's
-    own = os.environ.get(_RETRIES, ENVIRONMENT[_RETRIES])
-    return retrying(6 if own == ENVIRONMENT[_RETRIES] else int(own))  # 6 take two minutes
+    default = ENVIRONMENT[_RETRIES]
+    times = os.environ.get(_RETRIES, default)
+    return retrying(6 if times == default else int(times))  # 6 take two minutes
 
 
 def is_away(error: BaseException | None) -> bool:
@@ -123,7 +126,7 @@ def is_away(error: BaseException | None) -> bool:
     return False
 
 
-def no_answer(uri: str) -> str | None:
+def connection_error(uri: str) -> str | None:
     """Why a database does not answer, or None; MLflow would ask again for minutes."""
     from sqlalchemy import NullPool, create_engine, text
 
@@ -153,7 +156,7 @@ def _opening(uri: str) -> Iterator[None]:
     name = uri.removeprefix(SQLITE)
     path = Path(name)
     is_file = path.parent.is_dir() and not path.is_dir() and not name.endswith(":memory:")
-    if name == uri or not is_file or set(name) & set("?#"):
+    if not is_file or name == uri or "?" in name or "#" in name:
         raise _unusable(uri, f"{SQLITE}PATH is the only form for SQLite, PATH a file in a folder")
     with FileLock(f"{path}.lock"):  # two processes that create it at once spoil it
         if path.exists():
@@ -177,9 +180,9 @@ def _experiment_id(name: str, uri: str, *, view: bool) -> str:
         experiment = client.get_experiment_by_name(name)
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
-    wanted = {page.NOTE: page.about_trainings(), **experiment.tags, **page.tags()} if view else {}
-    with ignoring("PERMISSION_DENIED"):  # who may only read needs no newer view
-        for key, value in wanted.items():
-            if experiment.tags.get(key) != value:
-                client.set_experiment_tag(experiment.experiment_id, key, value)
+    if view:
+        tags = {page.NOTE: page.about_trainings(), **experiment.tags, **page.tags()}
+        with ignoring("PERMISSION_DENIED"):  # who may only read needs no newer view
+            for key in [key for key in tags if experiment.tags.get(key) != tags[key]]:
+                client.set_experiment_tag(experiment.experiment_id, key, tags[key])
     return str(experiment.experiment_id)

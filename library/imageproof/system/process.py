@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -111,12 +110,6 @@ def run_program(work: Callable[[], object]) -> NoReturn:
             print(without_credentials(traceback.format_exc(), address), file=sys.stderr, end="")
         sys.exit(report_error(error))
     sys.exit(0)
-
-
-def run_stage(main: Callable[..., object]) -> NoReturn:
-    """Run a stage's `main` with the command line's arguments; it ends when its parent does."""
-    die_with_parent()
-    run_program(partial(main, *sys.argv[1:]))
 
 
 def die_with_parent() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from imageproof.dvc.pipeline import Stage
-from imageproof.dvc.run import Schedule, may_change
+from imageproof.dvc.run import Schedule, stale_stages
 
 
 def stage(name: str, *upstream: str, changed: bool = True) -> Stage:
@@ -45,11 +45,11 @@ def test_startable_stages(cores: int, running: str, done: str, starts: str) -> N
     assert on(cores).startable(running.split(), done.split()) == starts.split()
 
 
-def test_may_change_follows_dependencies() -> None:
+def test_stale_stages_follows_dependencies() -> None:
     stages = [
         stage("validate", changed=False),
         stage("explore"),
         stage("split", "validate", changed=False),
         stage("report", "explore", changed=False),
     ]
-    assert [s.name for s in may_change(stages)] == ["explore", "report"]
+    assert [s.name for s in stale_stages(stages)] == ["explore", "report"]

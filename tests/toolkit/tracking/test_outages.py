@@ -12,6 +12,7 @@ from threading import Thread
 from uuid import uuid4
 
 import arena
+import mlflow
 import pytest
 import requests
 from mlflow import MlflowClient
@@ -106,7 +107,7 @@ def way(project: Path, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch) -
 
 def log_epochs(way: Way, closed: tuple[int, ...], epochs: int = 6) -> str:
     """A run with these epochs, of which some are logged while the way is closed."""
-    with live.training_run("mlp", load_project(), what="", params={}, tags={}) as run:
+    with live.training_run("mlp", load_project(), params={}, tags={}) as run:
         for epoch in range(epochs):
             way.is_open = epoch not in closed
             run.log_epoch(epoch, {"loss": 1 / (epoch + 1)})
@@ -124,7 +125,7 @@ ALL_SIX = [(epoch, 1 / (epoch + 1)) for epoch in range(6)]
 def test_epochs_of_an_outage_arrive_once(
     way: Way, again_s: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(live, "AGAIN_S", again_s)
+    monkeypatch.setattr(live, "RETRY_AFTER_S", again_s)
     run_id = log_epochs(way, closed=(2, 3))
     assert loss_of(run_id) == ALL_SIX
     assert MlflowClient().get_run(run_id).info.status == "FINISHED"
@@ -132,7 +133,7 @@ def test_epochs_of_an_outage_arrive_once(
 
 
 def test_epochs_of_lost_answers_are_logged_once(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "AGAIN_S", 0)
+    monkeypatch.setattr(live, "RETRY_AFTER_S", 0)
     store.connect(NAME)
     way.loses = True
     assert loss_of(log_epochs(way, closed=())) == ALL_SIX
@@ -146,9 +147,9 @@ def test_absent_server_is_told_once(way: Way, capsys: pytest.CaptureFixture[str]
 
 
 def test_a_run_that_lacks_something_is_failed(way: Way) -> None:
-    with live.training_run("mlp", load_project(), what="", params={}, tags={}) as run:
+    with live.training_run("mlp", load_project(), params={}, tags={}) as run:
         way.is_open = False
-        run.attempt(lambda: runs.log_metrics({"elapsed_s": 1}))
+        run.attempt(lambda: mlflow.log_metrics({"elapsed_s": 1}))
         way.is_open = True
         assert run.attempt(lambda: "skipped") is None
     assert MlflowClient().get_run(run.run_id).info.status == "FAILED"
@@ -156,7 +157,7 @@ def test_a_run_that_lacks_something_is_failed(way: Way) -> None:
 
 def test_user_sets_how_often_a_request_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     def retries() -> str | None:
-        with store.patient():
+        with store.with_retries():
             return store.os.environ.get("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # inherited from `digits run`

@@ -194,7 +194,7 @@ def test_system_metrics(tracked: Path, monkeypatch: pytest.MonkeyPatch, wanted: 
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
     write_params({**SMALL, "tracking.system_metrics": wanted})
     named = "system/cpu_utilization_percentage"
-    with live.training_run("mlp", load_project(), what="", params={}, tags={}) as run:
+    with live.training_run("mlp", load_project(), params={}, tags={}) as run:
         client, run_id = MlflowClient(), run.run_id
         until(lambda: named in client.get_run(run_id).data.metrics, seconds=60 if wanted else 0.5)
     logged = client.get_run(run_id).data.metrics

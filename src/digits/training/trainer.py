@@ -1,0 +1,79 @@
+"""Trains a model of params.yaml, of Keras or of another framework."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from digits.models import model_file
+from digits.training.recipe import Recipe
+from imageproof.base.dataset import Dataset, Probabilities
+from imageproof.base.files import scratch
+from imageproof.keras.checkpoint import Checkpoint
+from imageproof.keras.cost import TrainingCost
+from imageproof.keras.temperature import write_calibrated
+from imageproof.outputs import Metrics, TrainOutputs
+from imageproof.system.process import quiet_tensorflow
+
+if TYPE_CHECKING:
+    from digits.params import Params
+    from imageproof.judge.suspects import Ask
+
+
+class Fitted(NamedTuple):
+    """A fitted model. `write(outputs, validation, threads=…)` calibrates and writes it."""
+
+    cost: TrainingCost
+    parameters: int
+    write: Callable[..., tuple[float, Probabilities]]
+
+
+def fit(
+    params: "Params",
+    model: str,
+    data: Dataset,
+    validation: Dataset,
+    *,
+    on_epoch: Callable[[int, Metrics], None],
+    checkpoint: Checkpoint | None = None,
+) -> Fitted:
+    """Fit a model; see `keras_model.Training`, and docs/how-to/own-framework.md for others."""
+    file = model_file(model)
+    recipe = params.recipe(model)
+    settings = params.common_settings()
+    cost = TrainingCost(on_epoch)
+    if isinstance(recipe, Recipe):
+        from digits.training import keras_model
+
+        training = keras_model.Training(file, recipe, data, validation, **settings)
+        network = training.run(cost, checkpoint)
+        return Fitted(cost, int(network.count_params()), partial(keras_model.write, network))
+    settings["threads"] = params.train.threads
+    fitted, parameters = file.fit(recipe, data, validation, on_epoch=cost, **settings)
+    to_onnx = partial(file.network, fitted, data.images.shape[1:])
+    return Fitted(cost, int(parameters), partial(write_calibrated, to_onnx))
+
+
+def load_framework(params: "Params", model: str) -> str:
+    """Load TensorFlow if the model is Keras's; the devices it trains on, empty for another one."""
+    recipe = params.recipe(model)
+    if not isinstance(recipe, Recipe):
+        return ""
+    with quiet_tensorflow(params.train.threads):
+        from imageproof.keras import devices
+    return devices.used(params.train.distribute, mixed=recipe.fit.mixed_precision)
+
+
+def trainer(params: "Params", model: str) -> "Ask":
+    """A function that trains the model on some images, and asks it for others."""
+    load_framework(params, model)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of each training's graph
+    threads = params.train.threads
+
+    def ask(data: Dataset, images: Dataset) -> Probabilities:
+        fitted = fit(params, model, data, images, on_epoch=lambda *_: None)
+        with scratch() as folder:
+            _, probabilities = fitted.write(TrainOutputs(folder), images, threads=threads)
+        return probabilities
+
+    return ask
