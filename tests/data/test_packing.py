@@ -130,7 +130,7 @@ def test_params_order_or_rename_the_classes(
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("changes", "message"),
     [
         ({"classes": 3}, "2 classes (cat, dog), data.classes is 3; set it to 2"),
         ({"names": ["cat", "bird"]}, "cat, dog; no bird of data.class_names; name all classes as "),
@@ -141,9 +141,9 @@ def test_params_order_or_rename_the_classes(
     ],
 )
 def test_a_contradiction_to_params_is_one_line(
-    pictures: Path, asked: dict[str, Any], said: str
+    pictures: Path, changes: dict[str, Any], message: str
 ) -> None:
-    assert said in finding(DataError, lambda: pack(pictures, size=[4, 4], **asked))
+    assert message in finding(DataError, lambda: pack(pictures, size=[4, 4], **changes))
 
 
 def test_a_picture_that_cannot_be_read_is_a_fault_of_its_row(pictures: Path) -> None:
@@ -182,10 +182,9 @@ def test_rows_of_other_images_are_one_line(pictures: Path) -> None:
     assert line.endswith("images.npy is no uint8 (n, …) of the 3 rows in rows.parquet")
 
 
-@pytest.mark.parametrize("name", [packed.IMAGES, packed.ROWS])
-def test_damaged_files_are_one_line(pictures: Path, name: str) -> None:
+def test_damaged_file_is_one_line(pictures: Path) -> None:
     pack(pictures, size=[4, 4])
-    path = pictures / "packed" / name
+    path = pictures / "packed" / packed.ROWS
     path.write_bytes(path.read_bytes()[:-20])
     line = finding(DataError, lambda: packed.load(pictures / "packed"))
     assert line.startswith(f"{pictures}/packed: cannot be read as packed images: ")

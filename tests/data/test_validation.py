@@ -116,62 +116,37 @@ def test_too_few_rows_is_critical() -> None:
     assert check.message == f"train: {said}"
 
 
-def test_an_image_in_both_parts_is_a_warning() -> None:
+def test_image_in_both_parts_is_a_warning() -> None:
     raw = real_digits()
-    images = raw.test.images.copy()
-    images[[5, 8]] = raw.train.images[[11, 12]]
-    labels = raw.test.labels.copy()
-    labels[[5, 8]] = raw.train.labels[11] + 1, raw.train.labels[12]
-    found = findings(RawData(raw.train, Dataset(images, labels)))
-    assert {each.severity for each in found} == {"warning"}
-    said = {(each.part, each.column): each.message for each in found}
-    assert "2 rows: row 5 (as row 11), row 8 (as row 12)" in said["test", "same_as_train"]
-    assert f"in 1 row: row 5 (label {labels[5] - 1} elsewhere)" in said["test", "other_label"]
-    assert len(said) == 2
+    raw.test.images[[5, 8]] = raw.train.images[[11, 12]]
+    raw.test.labels[[5, 8]] = raw.train.labels[11] + 1, raw.train.labels[12]
+    messages = {(each.part, each.column): each.message for each in findings(raw)}
+    assert "2 rows: row 5 (as row 11), row 8 (as row 12)" in messages["test", "same_as_train"]
+    label = raw.train.labels[11]
+    assert f"in 1 row: row 5 (label {label} elsewhere)" in messages["test", "other_label"]
+    assert len(messages) == 2
 
 
-def test_the_result_as_json() -> None:
-    clean = validate(real_digits())["expectations"]
-    assert {(check["part"], check["success"]) for check in clean} == {
-        ("train", True),
-        ("test", True),
-    }
+def test_result_as_json() -> None:
     result = validate(broken(set_labels([5], 10)))
-    report = json.loads(json.dumps(result, allow_nan=False))
-    assert (report["success"], report["critical"], report["warnings"]) == (False, 1, 0)
-    assert [entry["rows"] for entry in report["findings"]] == [[5]]
-    assert len(report["expectations"]) == 36
-    assert report["summary"]["test"]["rows"] == 297
-    assert report["summary"]["train"]["shapes"] == ["8x8"]
-    assert sum(report["summary"]["test"]["class_counts"].values()) == 297
-    odd = validate(broken(set_images([2], 220)))
-    assert odd["success"] is True  # warnings alone refuse nothing
-    assert odd["warnings"] == len(odd["findings"]) > 0
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    assert (result["success"], result["critical"], result["warnings"]) == (False, 1, 0)
+    assert [finding["rows"] for finding in result["findings"]] == [[5]]
+    assert len(result["expectations"]) == 36
+    assert result["summary"]["test"]["rows"] == 297
+    assert result["summary"]["train"]["shapes"] == ["8x8"]
+    assert sum(result["summary"]["test"]["class_counts"].values()) == 297
+    assert validate(broken(set_images([2], 220)))["success"]  # warnings alone refuse nothing
 
 
-def test_the_summary_tells_which_image_is_a_copy_of_which() -> None:
+def test_frames_that_are_checked() -> None:
     images = np.arange(5 * 4, dtype=np.uint8).reshape(5, 2, 2)
     train = Dataset(images[[0, 1, 0, 2, 0]], np.array([0, 1, 0, 1, 0]))
     test = Dataset(images[[3, 2, 0]], np.array([0, 1, 0]))
-    packed = as_packed(RawData(train, test))
-    frame = image_frame(packed, ["a", "b", "c"])
+    frame = image_frame(as_packed(RawData(train, test)), ["a", "b", "c"])
     assert frame["part"].tolist() == ["train"] * 5 + ["test"] * 3
-    assert frame["row"].tolist() == [0, 1, 2, 3, 4, 0, 1, 2]
-    assert frame["duplicate_of"].astype(object).fillna("").tolist() == [
-        "",
-        "",
-        "row 0",
-        "",
-        "row 0",
-        "",
-        "",
-        "",
-    ]
-    assert frame["same_as_train"].astype(object).fillna("").tolist() == [
-        *[""] * 6,
-        "row 3",
-        "row 0",
-    ]
+    assert frame["duplicate_of"].dropna().to_dict() == {2: "row 0", 4: "row 0"}
+    assert frame["same_as_train"].dropna().to_dict() == {6: "row 3", 7: "row 0"}
     assert frame["min_pixel"].tolist() == [0, 4, 0, 8, 0, 12, 8, 0]
     assert frame["mean_ink"].iloc[1] == 5.5
     shares = class_frame(frame[:5], ["a", "b", "c"])["relative_share"]  # relative to uniform
@@ -190,28 +165,24 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("gx/expectations/images.json")
 
 
-def test_a_row_is_said_with_its_file_and_in_data_docs(
+def test_finding_names_the_file_and_is_in_data_docs(
     suite: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw = real_digits()
-    assert raw.test is not None
     raw.train.labels[7] = 10
     raw.test.images[3] = raw.test.images[2]
     Path("data").mkdir()
-    arrays = {"x_train": raw.train.images, "y_train": raw.train.labels}
-    arrays |= {"x_test": raw.test.images, "y_test": raw.test.labels}
-    np.savez("data/digits.npz", **arrays)
+    train = {"x_train": raw.train.images, "y_train": raw.train.labels}
+    np.savez("data/digits.npz", **train, x_test=raw.test.images, y_test=raw.test.labels)
     pack.main()
-    capsys.readouterr()
-    critical = finding(DataError, lambda: stage.main("--docs"))
-    assert critical.startswith("data/digits.npz: train: label outside 0…9 in 1 row: row 7")
-    warnings = capsys.readouterr().out
-    assert "warning: data/digits.npz: test: image seen before in 1 row: row 3" in warnings
-    result = json.loads(WORKSPACE.validation.read_text())
-    assert result["findings"][0]["message"].startswith("train: ")
+    line = finding(DataError, lambda: stage.main("--docs"))
+    assert line.startswith("data/digits.npz: train: label outside 0…9 in 1 row: row 7")
+    warning = "warning: data/digits.npz: test: image seen before in 1 row: row 3"
+    assert warning in capsys.readouterr().out
+    assert json.loads(WORKSPACE.validation.read_text())["critical"] == 1
     index = (WORKSPACE.data_docs / "index.html").read_text("utf-8")
     assert f"expectations/{suite.stem}.html" in index
-    pages = [each.read_text("utf-8") for each in WORKSPACE.data_docs.glob("validations/**/*.html")]
+    pages = [page.read_text("utf-8") for page in WORKSPACE.data_docs.glob("validations/**/*.html")]
     assert all('.fa-times::before { content: "✗"' in page for page in pages)
     assert any('class="fas fa-times' in page for page in pages)
 
@@ -252,30 +223,29 @@ def test_a_damaged_suite_is_one_line(suite: Path, old: str, new: str, said: str)
 
 
 def test_odd_pictures_are_named_by_their_files(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    for number in range(44):
-        path = tmp_path / f"data/{'cat' if number < 24 else 'dog'}/{number}.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (44, 40, 120, 3), np.uint8)
+    pictures = {f"cat/{n}.png" if n < 24 else f"dog/{n}.png": pixels[n, :, :40] for n in range(43)}
+    pictures |= {
+        "cat/black.png": np.zeros((40, 40, 3), np.uint8),
+        "cat/grey.png": np.full((40, 40), 90, np.uint8),
+        "cat/small.png": pixels[43, :20, :20],
+        "cat/wide.png": pixels[43],
+    }
+    for name, values in pictures.items():
+        path = tmp_path / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(random.integers(0, 256, (40, 40, 3), np.uint8)).save(path)
-    for name, picture in {
-        "cat/black.png": Image.new("RGB", (40, 40)),
-        "cat/grey.png": Image.new("L", (40, 40), 90),
-        "cat/small.png": Image.fromarray(random.integers(0, 256, (20, 20, 3), np.uint8)),
-        "cat/wide.png": Image.fromarray(random.integers(0, 256, (40, 120, 3), np.uint8)),
-    }.items():
-        picture.save(tmp_path / "data" / name)
-    for name in ("cat/0.png", "dog/43.png"):  # which is black where it is packed
+        Image.fromarray(values).save(path)
+    for name in ("cat/0.png", "dog/42.png"):  # which is black where it is packed
         (tmp_path / "data" / name).write_bytes(b"")
-    (tmp_path / "data/dog/42.png").unlink()
     image = ImageParams(size=[40, 40], channels="rgb", fit="stretch")
     packing.pack(tmp_path / "data", tmp_path / "packed", image, 2, None)
     params = ValidateParams(**{**VALUES, "min_rows": 1})
     packed = load_packed(tmp_path / "packed")
     result = validate_packed(packed, params=params, names=["cat", "dog"])
-    said = {check["column"]: check["message"] for check in result["findings"]}
-    assert "a picture that cannot be read in 2 rows: cat/0.png (no PNG, " in said["fault"]
-    assert "unlike that of the model's images in 1 row: cat/wide.png (3.0 times)" in said["aspect"]
-    assert "smaller than the model's images in 1 row: cat/small.png (0.5 times)" in said["scale"]
-    assert "not in colour, as most are in 1 row: cat/grey.png (grey)" in said["mode"]
-    assert "fewer than 20 images in 1 class: class dog (19)" in said["rows"]
+    messages = {check["column"]: check["message"] for check in result["findings"]}
+    assert "a picture that cannot be read in 2 rows: cat/0.png (no PNG, " in messages["fault"]
+    assert "of the model's images in 1 row: cat/wide.png (3.0 times)" in messages["aspect"]
+    assert "the model's images in 1 row: cat/small.png (0.5 times)" in messages["scale"]
+    assert "not in colour, as most are in 1 row: cat/grey.png (grey)" in messages["mode"]
+    assert "fewer than 20 images in 1 class: class dog (19)" in messages["rows"]
     assert result["critical"] == 1
