@@ -90,15 +90,14 @@ def test_network_that_cannot_be_exported_is_refused(
 def test_network_that_is_too_large_to_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
 
-    from imageproof.base import inference
-    from imageproof.keras.final_model import check_exportable
+    from imageproof.keras import final_model
 
-    monkeypatch.setattr(inference, "MAX_BYTES", 2599)
+    monkeypatch.setattr(final_model, "MAX_WEIGHTS", 649)
     images = keras.Input((8, 8), dtype="uint8")
     model = keras.Sequential([images, keras.layers.Flatten(), keras.layers.Dense(10)])
-    line = finding(UsageError, lambda: check_exportable(model))
+    line = finding(UsageError, lambda: final_model.check_exportable(model))
     assert line == (
         "the network has 650 weights, as images are 8×8, and at most 649 are allowed; lower "
         "data.image.size, or take it out of models"
     )
-    check_exportable(keras.Sequential([images, keras.layers.Dense(10)]))
+    final_model.check_exportable(keras.Sequential([images, keras.layers.Dense(10)]))
