@@ -2,6 +2,8 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -45,7 +47,8 @@ class Settings(NamedTuple):
 
 def fit_head(rows: Rowset, c: float, settings: Settings) -> Head:
     """The head for this inverse strength of regularization, as scikit-learn counts it."""
-    [head] = _fit_all(rows, [c], settings)
+    with warnings.catch_warnings(category=UserWarning, action="ignore"):  # of a stopped fit
+        [head] = _fit_all(rows, [c], settings)
     return head
 
 
@@ -65,10 +68,13 @@ class Choice(NamedTuple):
     losses: dict[float, tuple[float, float]]
 
 
-def choose_c(rows: Rowset, values: Sequence[float], settings: Settings, *, folds: int) -> Choice:
+def choose_c(
+    rows: Rowset, values: Sequence[float], settings: Settings, *, folds: int, threads: int = 1
+) -> Choice:
     """The smallest C whose log loss is within one standard error of the best (Breiman 1984).
 
-    Rows of one group are in one fold. With one value there is nothing to choose.
+    Rows of one group are in one fold; so many `threads` fit a fold each. With one value there is
+    nothing to choose.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -76,19 +82,27 @@ def choose_c(rows: Rowset, values: Sequence[float], settings: Settings, *, folds
     if len(values) == 1 or len({*rows.groups.tolist()}) < folds:
         return Choice(values[0], {})
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=settings.seed)
-    losses = []
-    with warnings.catch_warnings(category=UserWarning, action="ignore"):  # of classes of few rows
+    fold_losses = partial(_fold_losses, rows, values, settings)
+    # of classes with few rows, and of fits that are stopped; the filter is that of all threads
+    with warnings.catch_warnings(category=UserWarning, action="ignore"):
         pairs = [*splitter.split(rows.labels, rows.labels, rows.groups)]
-    for train, held_out in pairs:
-        heads = _fit_all(rows.take(train), values, settings)
-        features = rows.views[0][held_out]
-        losses.append([log_loss(predict(h, features), rows.labels[held_out]) for h in heads])
+        with ThreadPoolExecutor(threads) as pool:
+            losses = [*pool.map(fold_losses, *zip(*pairs, strict=True))]
     means = np.mean(losses, axis=0)
     errors = np.std(losses, axis=0, ddof=1) / np.sqrt(len(losses))
     best = int(np.argmin(means))
     within = means <= means[best] + errors[best]
     table = {c: (float(m), float(e)) for c, m, e in zip(values, means, errors, strict=True)}
     return Choice(values[int(np.argmax(within))], table)
+
+
+def _fold_losses(
+    rows: Rowset, values: Sequence[float], settings: Settings, train: Rows, held_out: Rows
+) -> list[float]:
+    heads = _fit_all(rows.take(train), values, settings)
+    features = rows.views[0][held_out]
+    labels = rows.labels[held_out]
+    return [log_loss(predict(head, features), labels) for head in heads]
 
 
 def log_loss(probabilities: Probabilities, labels: Labels) -> float:
@@ -98,7 +112,6 @@ def log_loss(probabilities: Probabilities, labels: Labels) -> float:
 
 def _fit_all(rows: Rowset, values: Sequence[float], settings: Settings) -> list[Head]:
     """One head for each C, ascending; each begins where the one before it ended."""
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
@@ -114,8 +127,7 @@ def _fit_all(rows: Rowset, values: Sequence[float], settings: Settings) -> list[
     heads = []
     for c in values:
         model.set_params(C=c)
-        with warnings.catch_warnings(category=ConvergenceWarning, action="ignore"):
-            model.fit(scaled, labels)
+        model.fit(scaled, labels)
         heads.append(_folded(model, scaler, settings.classes))
     return heads
 

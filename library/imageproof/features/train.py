@@ -85,7 +85,7 @@ def fit_features(
     rowset = Rowset(np.stack(views), data.labels, groups)
     settings = Settings(classes, class_weights, seed)
     with threadpool_limits(1):  # more wait for each other: 70 times slower on a busy machine
-        choice = choose_c(rowset, c_values, settings, folds=FOLDS)
+        choice = choose_c(rowset, c_values, settings, folds=FOLDS, threads=threads)
         head = fit_head(rowset, choice.c, settings)
     metrics: dict[str, float] = {}
     for prefix, part, split in (("", "train", data), ("val_", "validation", validation)):
