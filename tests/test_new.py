@@ -41,10 +41,8 @@ IMAGES = (PATTERNS[np.arange(1200) % 20] + NOISE).astype(np.uint8)
     [
         ("Red-Shoes", "is no name for a project; 1 to 30 characters"),
         ("lambda", "is no name for a project"),
-        ("colorsys", "is the name of a module that is used here"),
         ("numpy", "is the name of a module that is used here"),
         ("retrain", "is the name of a module that is used here"),
-        ("benchmarks", "is the name of a module that is used here"),
         ("make", "is a command of this machine"),
         ("full", "exists and is not empty"),
     ],

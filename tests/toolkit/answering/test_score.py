@@ -15,7 +15,7 @@ from support import context, finding, findings, git, project_with
 
 from imageproof.answer import score as scoring
 from imageproof.answer.drift import image_stats
-from imageproof.answer.predict import predict_pictures, set_threshold
+from imageproof.answer.predict import set_threshold
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli import answers as cli
@@ -79,9 +79,6 @@ class TestFile:
     def test_wrong_input(self, champion):
         np.savez("new.npz", images=np.zeros((3, 9, 9), np.uint8))
         assert finding(DataError, score).startswith("new.npz: uint8 (3, 9, 9); the model takes")
-        Path("new.npz").unlink()
-        os.mkfifo("new.npz")
-        assert "is a pipe or a device" in finding(DataError, score)
         assert not Path("scored.parquet").exists()
 
     def test_predictions_and_run(self, holdout):
@@ -275,20 +272,12 @@ class TestPictures:
 
         return promote
 
-    def test_as_is(self, files, promote_with):
+    def test_folder_of_a_store(self, files, promote_with):
         promote_with("stretch")
-        score()
-        of_arrays = scored_probabilities()
-        score("new", overwrite=True)
-        assert treatments() == {"as is": len(files)}
-        assert np.array_equal(scored_probabilities(), of_arrays)
-        with load_version(f"models:/{NAME}@champion", threads=2) as model:
-            answers = predict_pictures(files, model, coverage=0.99)
-        assert np.array_equal([answer.probabilities for answer in answers], of_arrays)
         store = fsspec.filesystem("memory")
         store.put("new/", "/new", recursive=True)
         store.pipe("/new/1/00.png", b"no picture")
-        score("memory:///new/", overwrite=True)
+        score("memory:///new/")
         assert treatments() == {"as is": len(files)}
         store.pipe("/new/00.png", b"no picture")
         line = finding(DataError, lambda: score("memory:///new", out="other.parquet"))

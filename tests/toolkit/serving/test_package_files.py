@@ -116,14 +116,13 @@ def test_other_files_are_not_served(
     assert says in finding(IntegrityError, lambda: model.load(folder))
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "orjson.py"])
-def test_damaged_package_exits_with_7(package: Package, tmp_path: Path, name: str) -> None:
+def test_file_that_is_not_listed_never_runs(package: Package, tmp_path: Path) -> None:
     folder = tmp_path / "package"
     shutil.copytree(package.folder, folder)
-    (folder / name).write_text("print('this ran')")
+    (folder / "orjson.py").write_text("print('this ran')")
     done = python("-m", "imageproof.serve", cwd=folder, env=code(folder))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (7, "", 1)
-    assert done.stderr.startswith(f"error: {name}: is not ")
+    assert done.stderr.startswith("error: orjson.py: is not ")
 
 
 def test_dockerfile_healthcheck(package: Package) -> None:
