@@ -50,6 +50,8 @@ def application() -> "Application":
         networks=available,
         check_model=check_model,
         trainer=lambda model: trainer(params.load(), model),
+        simple_models=["mlp", "cnn"],
+        general_models=["compact"],
     )
 
 

@@ -253,10 +253,10 @@ def test_probe_reads_the_header(tmp_path, suffix):
         Image.new(mode, (30, 50)).save(path, **turned)
         upright = (50, 30) if suffix == ".bmp" else (30, 50)
         has_colour |= suffix == ".webp"  # which is always RGB
-        assert probe(path) == (*upright, has_colour)
+        assert probe(path) == (*upright, has_colour, False)
         path.write_bytes(path.read_bytes()[:-20])  # as it reads no pixels
         if suffix != ".webp":
-            assert probe(path) == (*upright, has_colour)
+            assert probe(path) == (*upright, has_colour, False)
 
 
 def test_probe_looks_into_palettes(tmp_path):
@@ -265,7 +265,7 @@ def test_probe_looks_into_palettes(tmp_path):
             image = Image.new("P", (30, 50))
             image.putpalette(colours)
             image.save(path := tmp_path / f"a{suffix}")
-            assert probe(path) == (50, 30, has_colour)
+            assert probe(path) == (50, 30, has_colour, False)
 
 
 def test_no_picture(tmp_path):

@@ -17,6 +17,7 @@ from imageproof.cli.lazy import Lazy
 from imageproof.cli.results import app
 from imageproof.system import process
 
+adapting = Lazy("adapt.command")
 pages = Lazy("cli.ui")
 starting = Lazy("cli.new")
 
@@ -38,6 +39,16 @@ def update(
     if result.collided:
         mend = "its changes collide with yours; mend it, then `git add`"
         raise ImageproofError(*(f"{path}: {mend}" for path in result.collided))
+
+
+@app.command()
+def adapt(
+    context: typer.Context,
+    write: Annotated[bool, typer.Option("--write", help="Set them, and keep comments.")] = False,
+) -> None:
+    """Say which lines of params.yaml fit the data in data/, and why."""
+    application = context.obj
+    adapting.adapt(application.simple_models, application.general_models, write=write)
 
 
 @app.command()

@@ -111,8 +111,9 @@ def _read_headers(paths: Sequence[bytes]) -> pd.DataFrame:
     headers: list[tuple[float, float, str | None]] = []
     for path in paths:
         try:
-            height, width, has_colour = probe(Path(os.fsdecode(path)))
-            headers.append((height, width, "colour" if has_colour else "grey"))
+            header = probe(Path(os.fsdecode(path)))
+            mode = "colour" if header.has_colour else "grey"
+            headers.append((header.height, header.width, mode))
         except DataError:  # which the reading of its pixels reports
             headers.append((np.nan, np.nan, None))
     table = pd.DataFrame(headers, columns=["height", "width", "mode"])

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -35,6 +35,16 @@ TREATMENTS = {
     "pad": "scaled until it fits into the model's size, with black around it",
 }
 
+
+class Header(NamedTuple):
+    """What a picture's header says; height and width are upright."""
+
+    height: int
+    width: int
+    has_colour: bool
+    is_transparent: bool
+
+
 Converted = tuple[Images, str]  # a model's input, uint8 of its shape; its key in TREATMENTS
 
 
@@ -56,8 +66,8 @@ def read_pictures(paths: Sequence[Path], *, shape: Shape, fit: Fit) -> list[Conv
     return found
 
 
-def probe(file: IO[bytes] | Path) -> tuple[int, int, bool]:
-    """Height, width (upright) and whether it has colour, by a picture's header alone.
+def probe(file: IO[bytes] | Path) -> Header:
+    """Read a picture's header, and no pixels.
 
     RGB and CMYK are colour, and so is a palette with any; DataError as `read_picture`.
     """
@@ -65,7 +75,7 @@ def probe(file: IO[bytes] | Path) -> tuple[int, int, bool]:
         # PNG's own `getexif` decodes the pixels
         orientation = Image.Image.getexif(image).get(Base.Orientation)
         width, height = image.size[::-1] if orientation in SIDEWAYS else image.size
-        return height, width, _has_colour(image)
+        return Header(height, width, _has_colour(image), image.has_transparency_data)
 
 
 def read_picture(file: IO[bytes] | Path, *, shape: Shape, fit: Fit) -> Converted:

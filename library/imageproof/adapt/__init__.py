@@ -1,0 +1,1 @@
+"""Which lines of params.yaml fit the data in `data/`."""

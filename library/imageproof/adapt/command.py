@@ -1,0 +1,108 @@
+"""The command `adapt`: print which lines of params.yaml fit the data, and set them if asked."""
+
+import json
+from collections.abc import Mapping, MutableMapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
+
+from imageproof.adapt.facts import Facts, read_facts
+from imageproof.adapt.rules import Models, find_changes
+from imageproof.base.files import write_text
+from imageproof.base.naming import project_name
+from imageproof.base.text import printable
+from imageproof.dvc.params_yaml import PATH, get_by_path, read, set_keys
+
+DATA = Path("data")
+
+
+def adapt(simple: Sequence[str], general: Sequence[str], *, write: bool) -> None:
+    """Compare params.yaml with `data/`; for `simple` and `general` see `rules.Models`.
+
+    Raises as `read_facts` and `params_yaml.read`.
+    """
+    params = read()
+    facts = read_facts(DATA)
+    models = Models(simple, general, backbone_side(params))
+    changes = find_changes(facts, params, models)
+    print(f"{DATA}: {describe(facts)}")
+    if not changes:
+        print(f"{PATH} fits: nothing to change")
+        return
+    lines = {
+        f"{change.key}: {_text(change.today)} → {_text(change.value)}": change.reason
+        for change in changes
+    }
+    width = max(map(len, lines))
+    for line, reason in lines.items():
+        print(printable(f"  {line:<{width}}  {reason}"))
+    if write:
+        set_lines(PATH, {change.key: change.value for change in changes})
+        print(f"{PATH}: {len(changes)} lines set; `git diff {PATH}` shows them")
+    else:
+        print(f"`{project_name()} adapt --write` sets these lines")
+
+
+def describe(facts: Facts) -> str:
+    """The data in one line."""
+    (height, width), _ = facts.sizes.most_common(1)[0]
+    size = f"{height}×{width}"
+    if len(facts.sizes) > 1:
+        size = f"{len(facts.sizes):,} sizes, most often {size}"
+    rows = sum(facts.counts)
+    parts = f"{rows:,} images"
+    if facts.test_counts:
+        parts += f" and {sum(facts.test_counts):,} of a test part"
+    colour = "colour" if facts.has_colour else "grey"
+    smallest = min(facts.counts)
+    return f"{parts}, {len(facts.counts)} classes of {smallest:,} images or more, {colour}, {size}"
+
+
+def backbone_side(params: Mapping[str, Any]) -> int | None:
+    """Pixels of the images of the backbone that a listed model asks; None without such a model."""
+    for model in params["models"]:
+        name = get_by_path(params, f"train.{model}.backbone")
+        if name:
+            from imageproof.features.backbone import load_backbone  # ONNX takes a second
+
+            return load_backbone(name).side
+    return None
+
+
+def set_lines(path: Path, values: Mapping[str, Any]) -> None:
+    """Set dotted keys of a YAML file; comments, order and all other lines stay."""
+    yaml = YAML()
+    yaml.width = 4096
+    yaml.preserve_quotes = True
+    yaml.representer.add_representer(type(None), _represent_null)
+    content: MutableMapping[str, Any] = yaml.load(path.read_text("utf-8"))
+    set_keys(content, {key: _on_one_line(value) for key, value in values.items()})
+    for key in values:
+        block, _, name = key.rpartition(".")
+        comments = (get_by_path(content, block) if block else content).ca.items.get(name)
+        if comments and comments[2]:
+            comments[2].column = 0  # one space after the value, however long that is
+    text = StringIO()
+    yaml.dump(content, text)
+    write_text(path, text.getvalue())
+
+
+def _on_one_line(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    sequence = CommentedSeq(value)
+    sequence.fa.set_flow_style()
+    return sequence
+
+
+def _represent_null(representer: Any, _: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(str, value))}]"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,139 @@
+"""What the rules need to know of the data; pictures are known by their headers alone."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from imageproof.base.dataset import Dataset, Images
+from imageproof.base.errors import DataError
+from imageproof.base.files import scratch
+from imageproof.data.class_names import in_order
+from imageproof.data.packed import META
+from imageproof.data.readers.folders import Listing, list_pictures
+from imageproof.data.readers.raw import read_parts
+from imageproof.pictures.reading import probe, read_picture
+
+MAX_HEADERS = 20_000  # pictures, evenly spread over the folder
+MAX_PIXELS_READ = 200  # images whose pixels are looked at
+SMALL = 100  # pixels of the longer side
+DIGIT_SIDE = 64  # pixels, at most
+PLAIN = 16  # grey values between which the border of a drawn digit's image lies
+PLAIN_SHARE = 0.95  # of the images of handwritten digits that have such a border
+
+Size = tuple[int, int]  # height, width
+
+
+class Facts(NamedTuple):
+    """The data as a whole; `counts` and `test_counts` have the rows of each class.
+
+    `test_counts` are those of the data's own test part, empty without one.
+    """
+
+    class_names: Sequence[str]
+    counts: Sequence[int]
+    test_counts: Sequence[int]
+    sizes: Counter[Size]
+    has_colour: bool
+    is_transparent: bool
+    is_digit_like: bool  # small, grey, of one size, with a border that nothing touches
+    columns: Sequence[str] = ()  # further ones of labels.csv
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all images have one size, and a small one."""
+        return len(self.sizes) == 1 and max(max(self.sizes)) <= SMALL
+
+    @property
+    def short_side(self) -> int:
+        """The median of the shorter sides."""
+        return int(median(min(size) for size in self.sizes.elements()))
+
+    @property
+    def proportion(self) -> float:
+        """The median of the longer side over the shorter one."""
+        return median(max(size) / min(size) for size in self.sizes.elements())
+
+
+def read_facts(folder: Path) -> Facts:
+    """Look at a folder by the readers of `pack`; a DataError as theirs, or with one class only."""
+    if listing := list_pictures(folder):
+        facts = _of_pictures(folder, listing)
+    else:
+        with scratch() as temporary:
+            facts = _of_arrays(*(part.data for part in read_parts(folder, temporary)))
+    if len(facts.counts) < 2:
+        raise DataError(f"{folder}: has one class, {facts.class_names[0]}; two are needed")
+    return facts
+
+
+def _of_pictures(folder: Path, listing: Listing) -> Facts:
+    rows = listing.rows
+    names = in_order([*rows["label"].unique()])
+    step = -(-len(rows) // MAX_HEADERS)
+    paths = [Path(os.fsdecode(path)) for path in rows["path"][::step]]
+    headers = {}
+    for path in paths:
+        try:
+            headers[path] = probe(path)
+        except DataError:  # which `pack` names
+            continue
+    if not headers:
+        raise DataError(f"{folder}: none of {len(rows):,} pictures can be read")
+    sizes = Counter((header.height, header.width) for header in headers.values())
+    has_colour = any(header.has_colour for header in headers.values())
+    is_test = rows["part"] == "test"
+    return Facts(
+        class_names=names,
+        counts=_count(rows["label"][~is_test], names),
+        test_counts=_count(rows["label"][is_test], names) if is_test.any() else (),
+        sizes=sizes,
+        has_colour=has_colour,
+        is_transparent=any(header.is_transparent for header in headers.values()),
+        is_digit_like=not has_colour and _are_digits(sizes, _pixels([*headers], sizes)),
+        columns=[name.removeprefix(META) for name in map(str, rows) if name.startswith(META)],
+    )
+
+
+def _of_arrays(train: Dataset, test: Dataset | None = None) -> Facts:
+    classes = 1 + max(int(part.labels.max()) for part in (train, test) if part)
+    height, width, *channels = train.images.shape[1:]
+    sizes = Counter({(height, width): len(train)})
+    step = -(-len(train) // MAX_PIXELS_READ)
+    return Facts(
+        class_names=[*map(str, range(classes))],
+        counts=np.bincount(train.labels, minlength=classes).tolist(),
+        test_counts=np.bincount(test.labels, minlength=classes).tolist() if test else (),
+        sizes=sizes,
+        has_colour=bool(channels),
+        is_transparent=False,
+        is_digit_like=not channels and _are_digits(sizes, train.images[::step]),
+    )
+
+
+def _count(labels: "pd.Series[str]", names: Sequence[str]) -> list[int]:
+    counts = labels.value_counts()
+    return [int(counts.get(name, 0)) for name in names]
+
+
+def _pixels(paths: Sequence[Path], sizes: Counter[Size]) -> Images:
+    """Some pictures as grey images of the first one's size."""
+    shape = next(iter(sizes))
+    step = -(-len(paths) // MAX_PIXELS_READ)
+    images = [read_picture(path, shape=shape, fit="stretch")[0] for path in paths[::step]]
+    return np.stack(images)
+
+
+def _are_digits(sizes: Counter[Size], images: Images) -> bool:
+    """Whether small images of one size have a plain border, as drawn digits have."""
+    if len(sizes) > 1 or max(max(sizes)) > DIGIT_SIDE:
+        return False
+    rows = images[:, [0, -1], :].reshape(len(images), -1)
+    columns = images[:, :, [0, -1]].reshape(len(images), -1)
+    border = np.concatenate([rows, columns], axis=1)
+    return bool(np.mean(np.ptp(border, axis=1) <= PLAIN) >= PLAIN_SHARE)

@@ -1,0 +1,201 @@
+"""The rules: each looks at few facts, and yields the lines of params.yaml that fit them."""
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from copy import deepcopy
+from math import ceil, floor
+from typing import Any, NamedTuple
+
+from scipy.stats import binom, binomtest
+
+from imageproof.adapt.facts import Facts
+from imageproof.dvc.params_yaml import get_by_path, set_keys, validated
+from imageproof.judge.confidence import too_few_rows
+from imageproof.judge.few_rows import OF_ALL, lacking
+from imageproof.judge.gate import PromoteParams
+
+Params = MutableMapping[str, Any]  # the content of params.yaml
+
+MIN_SIDE = 64  # pixels of a photograph's image
+SIDE_STEP = 32
+ELONGATED = 2.0  # a proportion; a square cut from the middle loses half of such a picture
+MIN_STEPS = 400  # of a training: fewer train little
+STEPS = 600
+MAX_EPOCHS = 100
+MIN_BATCH = 32
+STEPS_OF_EPOCH = 20  # for which a batch is made smaller
+COVERAGES = (0.99, 0.975, 0.95, 0.9, 0.8)
+# times the validation rows that a coverage needs: with just these, answer sets are wide
+SPARE = 3
+CONFIDENT = 0.9  # an accuracy that only easy data allows,
+SURE = 0.2  # and such a share of unsure answers
+CHANCE = 0.05  # that a hashed part has fewer rows of a class than it is taken to have
+
+
+class Models(NamedTuple):
+    """The project's models: those for small grey images only, those for any, a backbone's side."""
+
+    simple: Sequence[str]
+    general: Sequence[str]
+    backbone_side: int | None = None
+
+
+class Change(NamedTuple):
+    key: str
+    today: Any
+    value: Any
+    reason: str
+
+
+Lines = Iterator[tuple[str, Any, str]]  # key, value, reason
+
+
+def find_changes(facts: Facts, params: Params, models: Models) -> list[Change]:
+    """The lines of params.yaml that do not fit; keys that the file does not have are left out."""
+    params = deepcopy(params)
+    rules: list[Callable[[Facts, Params], Lines]] = [
+        fit_classes,
+        lambda facts, params: fit_models(facts, params, models),
+        lambda facts, params: fit_image(facts, params, models),
+        fit_split,
+        fit_rows,
+        fit_training,
+        fit_coverage,
+        fit_gate,
+    ]
+    changes = []
+    for rule in rules:
+        for key, value, reason in [*rule(facts, params)]:
+            block, _, name = key.rpartition(".")
+            siblings = get_by_path(params, block) if block else params
+            if name in (siblings or {}) and siblings[name] != value:
+                changes.append(Change(key, siblings[name], value, reason))
+                set_keys(params, {key: value})
+    return changes
+
+
+def fit_classes(facts: Facts, params: Params) -> Lines:
+    classes = len(facts.counts)
+    yield "data.classes", classes, f"the data has {classes}"
+    names = get_by_path(params, "data.class_names")
+    unknown = {*(names or ())} - {*facts.class_names}
+    if names and (len(names) != classes or 0 < len(unknown) < classes):
+        yield "data.class_names", None, "the names in the data"
+
+
+def fit_models(facts: Facts, params: Params, models: Models) -> Lines:
+    listed = params["models"]
+    if not facts.is_digit_like:
+        chosen = [model for model in listed if model not in models.simple]
+        yield "models", chosen or [*models.general], "the others are for one light thing on black"
+
+
+def fit_image(facts: Facts, params: Params, models: Models) -> Lines:
+    image = params["data"]["image"]
+    if image["channels"] == ("grey" if facts.has_colour else "rgb"):
+        yield "data.image.channels", "auto", "colour" if facts.has_colour else "no colour"
+    if image["fit"] == "digit" and not facts.is_digit_like:
+        if facts.is_transparent:
+            yield "data.image.fit", "pad", "transparent pictures: the whole of each counts"
+        elif facts.is_uniform or facts.proportion > ELONGATED:
+            yield "data.image.fit", "stretch", "the whole of each picture counts"
+        else:
+            yield "data.image.fit", "crop", "photographs: the middle counts"
+    if image["size"] == "auto" and not facts.is_uniform:
+        largest = MIN_SIDE
+        if models.backbone_side:
+            largest = max(MIN_SIDE, models.backbone_side)
+        side = facts.short_side // SIDE_STEP * SIDE_STEP
+        side = min(largest, max(MIN_SIDE, side))
+        reason = f"pictures of {len(facts.sizes):,} sizes, shorter sides about {facts.short_side}"
+        yield "data.image.size", [side, side], reason
+
+
+def fit_split(facts: Facts, params: Params) -> Lines:
+    split = params["split"]
+    has_test = bool(facts.test_counts) and min(facts.test_counts) > 0
+    if has_test and split["method"] != "official":
+        yield "split.method", "official", "the data has a test part"
+    if not has_test and split["method"] == "official":
+        method = "hashed" if "hashed" in split else "stratified"
+        yield "split.method", method, "the data has no test part with all classes"
+    group = split["group"]
+    if group and group not in facts.columns:
+        yield "split.group", None, "labels.csv has no such column"
+
+
+def fit_rows(facts: Facts, params: Params) -> Lines:
+    rows = sum(facts.counts)
+    min_rows = params["validate"]["min_rows"]
+    if rows < min_rows:
+        half = rows // 2
+        digits = 10 ** (len(str(half)) - 1)
+        value = max(1, half // digits * digits)
+        yield "validate.min_rows", value, f"there are {rows:,}"
+
+
+def fit_training(facts: Facts, params: Params) -> Lines:
+    """More epochs, and smaller batches, where a training would have few steps."""
+    rows = sum(part_rows(facts, params, "train"))
+    for model in params["models"]:
+        fit = get_by_path(params, f"train.{model}.fit") or {}
+        batch = fit.get("batch_size")
+        epochs = fit.get("epochs")
+        if not batch or not epochs or ceil(rows / batch) * epochs >= MIN_STEPS:
+            continue
+        while batch > MIN_BATCH and rows < STEPS_OF_EPOCH * batch:
+            batch //= 2
+        steps = ceil(rows / batch)
+        reason = f"{rows:,} images to train on, {steps} steps an epoch"
+        yield f"train.{model}.fit.batch_size", batch, reason
+        yield f"train.{model}.fit.epochs", min(MAX_EPOCHS, ceil(STEPS / steps)), reason
+
+
+def fit_coverage(facts: Facts, params: Params) -> Lines:
+    rows = sum(part_rows(facts, params, "validation"))
+    today = params["confidence"]["coverage"]
+    allowed = [value for value in COVERAGES if value <= today] or [today]
+    fitting = [value for value in allowed if not too_few_rows(rows // SPARE, value)]
+    value = fitting[0] if fitting else allowed[-1]
+    yield "confidence.coverage", value, f"{rows:,} validation rows"
+
+
+def fit_gate(facts: Facts, params: Params) -> Lines:
+    """Turn off what so few hold-out rows cannot show, and what only easy data reaches."""
+    counts = part_rows(facts, params, "holdout")
+    promote = validated(PromoteParams, dict(params["promote"]), "promote")
+    for key, minimum in lacking(promote, counts).items():
+        of_class = "" if key in OF_ALL else " of each class"
+        rows = sum(counts) if key in OF_ALL else min(counts)
+        reason = f"needs {minimum:,} hold-out rows{of_class}, there are about {rows:,}"
+        yield f"promote.{key}", None, reason
+    rows = min(counts)
+    if promote.min_sensitivity and rows:
+        lowest = binomtest(rows // 2, rows).proportion_ci().low
+        if lowest < promote.min_sensitivity:
+            reason = f"a class half right fails with {rows:,} hold-out rows"
+            yield "promote.min_sensitivity", None, reason
+    if facts.is_digit_like:
+        return
+    if (promote.min_accuracy or 0) > CONFIDENT:
+        yield "promote.min_accuracy", None, "is for digits; set what yours must reach"
+    if promote.max_unsure is not None and promote.max_unsure <= SURE:
+        yield "promote.max_unsure", None, "is for digits; set what yours may leave open"
+
+
+def part_rows(facts: Facts, params: Params, part: str) -> list[int]:
+    """About how many rows of each class a part will have, with a hashed split at least."""
+    method = params["split"]["method"]
+    share = _shares(method, params["split"][method])[part] * params["data"]["percent"] / 100
+    if method == "hashed" and part != "train":
+        return [int(binom.ppf(CHANCE, count, share)) for count in facts.counts]
+    return [floor(count * share) for count in facts.counts]
+
+
+def _shares(method: str, split: Mapping[str, float]) -> dict[str, float]:
+    """The share of rows of each part that is drawn from the training rows."""
+    shares = dict(split)
+    if method == "stratified":
+        shares["holdout"] = split["test"] * split["holdout"]
+        shares["test"] = split["test"] - shares["holdout"]
+        shares["validation"] = (1 - split["test"]) * split["validation"]
+    return {**shares, "train": 1 - sum(shares.values())}
