@@ -1,7 +1,7 @@
 """The command `adapt`: print which lines of params.yaml fit the data, and set them if asked."""
 
 import json
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def set_lines(path: Path, values: Mapping[str, Any]) -> None:
     yaml.width = 4096
     yaml.preserve_quotes = True
     yaml.representer.add_representer(type(None), _represent_null)
-    content: MutableMapping[str, Any] = yaml.load(path.read_text("utf-8"))
+    content: Any = yaml.load(path.read_text("utf-8"))
     set_keys(content, {key: _on_one_line(value) for key, value in values.items()})
     for key in values:
         block, _, name = key.rpartition(".")
