@@ -43,6 +43,14 @@ def test_it_gives_probabilities(name: str, shape: Shape, classes: int) -> None:
 
 
 @pytest.mark.usefixtures("tensorflow")
+def test_compact_averages_pixels_of_large_images() -> None:
+    large = build("compact", (224, 200, 3))
+    assert large.count_params() == build("compact", (56, 50, 3)).count_params()
+    [pooling] = [layer for layer in large.layers if type(layer).__name__ == "AveragePooling2D"]
+    assert pooling.output.shape == (None, 56, 50, 3)
+
+
+@pytest.mark.usefixtures("tensorflow")
 def test_the_layers_are_the_seeds() -> None:
     model = build("mlp")
     dense = [layer for layer in model.layers if type(layer).__name__ == "Dense"]

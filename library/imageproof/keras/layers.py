@@ -1,5 +1,6 @@
 """What several models share: types of arguments, first and last layers, and `compact`'s network."""
 
+from math import ceil
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -48,6 +49,16 @@ def raw_pixels(image_shape: Shape) -> Layers:
         layers.Rescaling(1 / 255),
         layers.Reshape((*image_shape, 1)[:3]),
     ]
+
+
+def averaged(image_shape: Shape, max_side: int) -> tuple[Layers, Shape]:
+    """Layers that average pixels until no side is longer than `max_side`, and the smaller shape."""
+    from keras import layers
+
+    height, width, *channels = image_shape
+    factor = ceil(max(height, width) / max_side)
+    pooling = [layers.AveragePooling2D(factor)] if factor > 1 else []
+    return pooling, (height // factor, width // factor, *channels)
 
 
 def convolution(filters: int, size: int, *, padding: Padding, pooled: bool = False) -> Layers:

@@ -6,7 +6,9 @@ from pydantic import Field
 
 from imageproof.base.dataset import Shape
 from imageproof.base.files import StrictModel
-from imageproof.keras.layers import Count, Model, compact_net, probabilities, raw_pixels
+from imageproof.keras.layers import Count, Model, averaged, compact_net, probabilities, raw_pixels
+
+MAX_SIDE = 64  # pixels; at twice as many a training takes four times as long
 
 
 class BuildParams(StrictModel):
@@ -14,13 +16,18 @@ class BuildParams(StrictModel):
 
 
 def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
-    """One 5×5 and three 3×3 convolutions with batch normalization, and a softmax."""
+    """One 5×5 and three 3×3 convolutions with batch normalization, and a softmax.
+
+    Of a larger image pixels are averaged, so that no side is longer than MAX_SIDE.
+    """
     from keras import Sequential
 
+    pooling, smaller_shape = averaged(image_shape, MAX_SIDE)
     return Sequential(
         [
             *raw_pixels(image_shape),
-            *compact_net(params.filters, 5, image_shape=image_shape),
+            *pooling,
+            *compact_net(params.filters, 5, image_shape=smaller_shape),
             probabilities(classes),
         ]
     )
