@@ -12,7 +12,7 @@ from support import REPOSITORY, python, write_params
 COMMANDS = [
     *("run", "results", "restore", "stats", "summary", "diff"),
     *("promote", "rollback", "history", "trace", "reproduce", "predict", "score", "monitor"),
-    *("demo", "serve", "package", "suspects", "relabel", "update"),
+    *("demo", "serve", "package", "suspects", "relabel", "update", "adapt"),
 ]
 
 

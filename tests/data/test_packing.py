@@ -109,7 +109,8 @@ def test_pictures_are_brought_to_one_form(pictures: Path) -> None:
 
 def test_the_size_of_all_pictures_is_taken_if_it_is_one(pictures: Path) -> None:
     sizes = "pictures of 2 sizes (6×6: 2, 4×6: 1); set data.image.size: [height, width]"
-    assert finding(DataError, lambda: pack(pictures)) == f"{pictures}/data: {sizes}"
+    line = finding(DataError, lambda: pack(pictures))
+    assert line == f"{pictures}/data: {sizes}; `digits adapt` says what fits"
     (pictures / "data/cat/1.png").unlink()
     assert pack(pictures).images.shape == (2, 6, 6, 3)
 

@@ -113,7 +113,7 @@ def test_too_few_rows_is_critical() -> None:
     (check,) = findings(real_digits(), params)
     assert (check.severity, check.part) == ("critical", "train")
     said = "fewer than 1501 rows: 1500 found; add data, or lower validate.min_rows"
-    assert check.message == f"train: {said}"
+    assert check.message == f"train: {said}; `digits adapt` says what fits"
 
 
 def test_image_in_both_parts_is_a_warning() -> None:

@@ -21,6 +21,7 @@ from imageproof.pictures.reading import probe, read_picture
 
 MAX_HEADERS = 20_000  # pictures, evenly spread over the folder
 MAX_PIXELS_READ = 200  # images whose pixels are looked at
+MAX_CLASSES = 10_000
 SMALL = 100  # pixels of the longer side
 DIGIT_SIDE = 64  # pixels, at most
 PLAIN = 16  # grey values between which the border of a drawn digit's image lies
@@ -101,7 +102,13 @@ def _of_pictures(folder: Path, listing: Listing) -> Facts:
 
 
 def _of_arrays(train: Dataset, test: Dataset | None = None) -> Facts:
-    classes = 1 + max(int(part.labels.max()) for part in (train, test) if part)
+    labels = np.concatenate([part.labels for part in (train, test) if part])
+    for label in (labels.min(), labels.max()):
+        if not 0 <= label < MAX_CLASSES:
+            raise DataError(
+                f"data: label {label}; whole numbers from 0 to {MAX_CLASSES - 1:,} are allowed"
+            )
+    classes = int(labels.max()) + 1
     height, width, *channels = train.images.shape[1:]
     sizes = Counter({(height, width): len(train)})
     step = -(-len(train) // MAX_PIXELS_READ)

@@ -23,6 +23,11 @@ def variable(name: str) -> str:
     return f"{project_name().upper()}_{name}"
 
 
+def adapt_hint() -> str:
+    """The end of an error that params.yaml causes as it does not fit the data."""
+    return f"`{project_name()} adapt` says what fits"
+
+
 @lru_cache(maxsize=8)
 def _name_in(path: Path) -> str:
     if not path.is_file():

@@ -95,8 +95,9 @@ def create(target: Path) -> str:
     changed = git(root, "status", "--porcelain", "--", LIBRARY)
     left_out = f"{LIBRARY}/ is that of the last commit, without your changes to it\n"
     return left_out * bool(changed) + (
-        f"{target}: put images into data/, and say in params.yaml how many classes they have\n"
-        "then there: dvc add data && git add . && git commit -m 'Our data' && make run"
+        f"{target}: put images into data/, in a folder for each class\n"
+        f"then there: make install && . .venv/bin/activate && {name} adapt --write && "
+        "dvc add data && git add . && git commit -m 'Our data' && make run"
     )
 
 

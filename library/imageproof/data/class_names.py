@@ -5,6 +5,7 @@ from pathlib import Path
 
 from imageproof.base.dataset import differ_in_case
 from imageproof.base.errors import DataError
+from imageproof.base.naming import adapt_hint
 from imageproof.base.text import first_names
 
 SHOWN = 5  # classes that an error names
@@ -33,12 +34,13 @@ def check_names(
     if len(names) != classes:
         mend = f"set it to {len(names)}" if len(names) > 1 else "at least two are needed"
         raise DataError(
-            f"{folder}: {len(names)} classes ({first}), data.classes is {classes}; {mend}"
+            f"{folder}: {len(names)} classes ({first}), data.classes is {classes}; "
+            f"{mend}; {adapt_hint()}"
         )
 
     strangers = sorted({*(param or [])} - {*names})
     if 0 < len(strangers) < len(names):
         raise DataError(
             f"{folder}: {first}; no {', '.join(strangers)} of data.class_names; "
-            "name all classes as there, or none"
+            f"name all classes as there, or none; {adapt_hint()}"
         )

@@ -14,6 +14,7 @@ from imageproof.base import dataset
 from imageproof.base.dataset import Fit, ImageParams, Images, RawData, Shape, fingerprints
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, write_json
+from imageproof.base.naming import adapt_hint
 from imageproof.base.text import first_names
 from imageproof.data import packed
 from imageproof.data.packed import SOURCE_HASH
@@ -97,7 +98,8 @@ def _common_shape(folder: Path, rows: pd.DataFrame, image: ImageParams) -> Shape
     in_colour = image.channels == "rgb" or (image.channels == "auto" and has_colour)
     if in_colour and image.fit == "digit":
         raise DataError(
-            f"{folder}: has colour, data.image.fit is digit; set channels: grey, or another fit"
+            f"{folder}: has colour, data.image.fit is digit; set channels: grey, or another fit; "
+            f"{adapt_hint()}"
         )
 
     size: Sequence[int] | str = image.size
@@ -107,7 +109,7 @@ def _common_shape(folder: Path, rows: pd.DataFrame, image: ImageParams) -> Shape
             texts = [f"{h:.0f}×{w:.0f}: {count}" for (h, w), count in sizes.most_common()]
             raise DataError(
                 f"{folder}: pictures of {len(sizes)} sizes ({first_names(texts, SHOWN)}); "
-                "set data.image.size: [height, width]"
+                f"set data.image.size: [height, width]; {adapt_hint()}"
             )
         [size] = sizes
     channels = [3] if in_colour else []

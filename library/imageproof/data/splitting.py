@@ -9,6 +9,7 @@ from numpy.random import Generator
 
 from imageproof.base.dataset import SPLITS, Labels, Rows
 from imageproof.base.errors import DataError
+from imageproof.base.naming import adapt_hint
 from imageproof.base.text import first_names
 from imageproof.data import grouping
 from imageproof.data.split_params import OfficialParams, SplitParams, exact
@@ -55,7 +56,7 @@ def split(
     if params.method != "official":
         rows = rows[:end]
     elif end == len(rows):
-        raise DataError("data: no official test part; use `split.method: stratified`")
+        raise DataError(f"data: no official test part for split.method: official; {adapt_hint()}")
     labels = rows["label"].to_numpy()
     firsts = _first_copies(rows, params)
     usable = np.unique(firsts)
