@@ -10,7 +10,7 @@ from scipy.stats import binom, binomtest
 from imageproof.adapt.facts import Facts
 from imageproof.dvc.params_yaml import get_by_path, set_keys, validated
 from imageproof.judge.confidence import too_few_rows
-from imageproof.judge.few_rows import OF_ALL, lacking
+from imageproof.judge.few_rows import OF_ALL, rows_needed
 from imageproof.judge.gate import PromoteParams
 
 Params = MutableMapping[str, Any]  # the content of params.yaml
@@ -163,7 +163,7 @@ def fit_gate(facts: Facts, params: Params) -> Lines:
     """Turn off what so few hold-out rows cannot show, and what only easy data reaches."""
     counts = part_rows(facts, params, "holdout")
     promote = validated(PromoteParams, dict(params["promote"]), "promote")
-    for key, minimum in lacking(promote, counts).items():
+    for key, minimum in rows_needed(promote, counts).items():
         of_class = "" if key in OF_ALL else " of each class"
         rows = sum(counts) if key in OF_ALL else min(counts)
         reason = f"needs {minimum:,} hold-out rows{of_class}, there are about {rows:,}"
