@@ -27,6 +27,7 @@ def monitor(
         days: Of a log, up to its last row.
         model: models:/NAME/VERSION; default: who answered the log last, else the champion.
     """
-    found = run_command("monitor", source, days=days, labels=labels, model=model)
-    unsure = f"{found['unsure']:.2%} of the answers are unsure."
-    return show_drift(load_project().name, found, "monitoring", source, *found["verdicts"], unsure)
+    result = run_command("monitor", source, days=days, labels=labels, model=model)
+    unsure = f"{result['unsure']:.2%} of the answers are unsure."
+    lines = (*result["verdicts"], unsure)
+    return show_drift(load_project().name, result, "monitoring", source, *lines)

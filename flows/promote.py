@@ -10,10 +10,15 @@ from pydantic import Field
 from answer import ask_a_person
 from digits.project import load_project
 from imageproof.base.text import markdown
-from imageproof.prefect.commands import REFUSED, run_command
+from imageproof.prefect.commands import REFUSAL, run_command
 from imageproof.prefect.lifecycle import VERSION, in_project, show_table
 
+# The names of its final states.
+PROMOTED = "Promoted"
+REFUSED = "Refused"
 ALREADY_CHAMPION = "AlreadyChampion"
+
+ANSWERED = (0, REFUSAL)  # exit codes of the gate
 
 
 @flow(name="promote", version=VERSION)
@@ -32,11 +37,11 @@ def promote(
         timeout_s: Seconds that a person has; no answer is a rejection.
         reason: Why; kept in the champion's history.
     """
-    candidate: list[str] = [model]
+    candidate = [model]
     options: dict[str, str] = {}
     note = ""
     if approval == "required":
-        gate = run_command("promote", model, dry_run=True, allowed=(0, REFUSED))
+        gate = run_command("promote", model, dry_run=True, allowed=ANSWERED)
         _show(gate, f"gate-{model}")
         # what is promoted is what was approved, even if the model is trained again meanwhile
         candidate = []
@@ -47,13 +52,13 @@ def promote(
             answer, note = ask_a_person(_question(model, decision), timeout_s)
             options |= answer
     options["reason"] = " · ".join(filter(None, [reason, note]))
-    outcome = run_command("promote", *candidate, allowed=(0, REFUSED), **options)
+    outcome = run_command("promote", *candidate, allowed=ANSWERED, **options)
     _show(outcome, f"decision-{model}")
     if not outcome["accepted"]:
         checks = [check for check in outcome["decision"]["checks"] if not check["passed"]]
         failed = ", ".join(f"{check['name']} ({check['found']})" for check in checks)
-        return Failed(name="Refused", message=f"refused by {failed}; nothing moved")
-    name = "Promoted" if outcome["moved"] else ALREADY_CHAMPION
+        return Failed(name=REFUSED, message=f"refused by {failed}; nothing moved")
+    name = PROMOTED if outcome["moved"] else ALREADY_CHAMPION
     return Completed(name=name, message=f"version {outcome['version']} is champion")
 
 
@@ -61,9 +66,10 @@ def _question(model: str, decision: dict[str, Any]) -> str:
     place = f"in place of version {decision['champion']}" if decision["champion"] else "the first"
     question = f"Make **{model}** ({decision['challenger']}) champion, {place}?"
     hint = "Submitting with the switch off rejects it. Every check of the gate is passed:"
-    rows = [("name", "found", "allowed"), ["---"] * 3]
-    rows += [(c["name"], markdown(c["found"]), markdown(c["allowed"])) for c in decision["checks"]]
-    table = [f"| {' | '.join(row)} |" for row in rows]
+    table = ["| name | found | allowed |", "|---|---|---|"]
+    for check in decision["checks"]:
+        cells = (check["name"], markdown(check["found"]), markdown(check["allowed"]))
+        table.append(f"| {' | '.join(cells)} |")
     return "\n".join([question, hint, "", *table])  # Prefect's page renders Markdown
 
 

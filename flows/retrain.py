@@ -12,7 +12,7 @@ from prefect.variables import Variable
 from digits.project import load_project
 from imageproof.dvc import provenance
 from imageproof.prefect.lifecycle import VERSION, in_project
-from promote import ALREADY_CHAMPION, promote
+from promote import ALREADY_CHAMPION, PROMOTED, REFUSED, promote
 from train import train
 
 
@@ -31,28 +31,47 @@ def retrain(
         models: To be promoted, one after the other; none: `models` of params.yaml.
         approval: Whether a person must agree to each promotion.
     """
-    data, project = provenance.data_md5(), load_project().name
-    outcome, message, seen = "unchanged", "same data as before", f"{project}_retrained_data"
-    if not (last := Variable.get(seen, default=None)):  # the first run
+    project = load_project()
+    data = provenance.data_md5()
+    variable = f"{project.name}_retrained_data"
+    last = Variable.get(variable, default=None)
+    if not last:  # the first run
         last = provenance.recorded_inputs("split").get(provenance.DATA, "none")
-        Variable.set(seen, last)
+        Variable.set(variable, last)
+    outcome = "unchanged"
+    message = "same data as before"
     if last != data:
-        states = {"train": train(pull=True, return_state=True)}
-        if states["train"].is_completed():
-            again: Any = {"approval": approval, "reason": "retrained", "return_state": True}
-            states |= {model: promote(model, **again) for model in models or load_project().models}
+        states = _train_and_promote(models or project.models, approval)
         message = "\n".join(f"{name} {s.name}: {s.message}" for name, s in states.items())
-        ended = {state.name for state in states.values()}
-        if ended <= {"Completed", "Promoted", "Refused", ALREADY_CHAMPION}:
-            outcome = next((n.lower() for n in ("Promoted", "Refused") if n in ended), "unchanged")
-            Variable.set(seen, data, overwrite=True)
-        else:
-            outcome = "failed"
-    told = {"outcome": outcome, "data_md5": data, "message": message}
+        outcome = _outcome({state.name for state in states.values()})
+        if outcome != "failed":
+            Variable.set(variable, data, overwrite=True)
     emit_event(
-        f"{project}.retrain",
-        resource={"prefect.resource.id": f"{project}.champion", "digits.outcome": outcome},
-        payload=told | {"flow_run_id": str(runtime.flow_run.id)},
+        f"{project.name}.retrain",
+        resource={"prefect.resource.id": f"{project.name}.champion", "digits.outcome": outcome},
+        payload={
+            "outcome": outcome,
+            "data_md5": data,
+            "message": message,
+            "flow_run_id": str(runtime.flow_run.id),
+        },
     )
-    ends = Failed if outcome in ("failed", "refused") else Completed
-    return ends(name=outcome.capitalize(), message=message)
+    kind = Failed if outcome in ("failed", "refused") else Completed
+    return kind(name=outcome.capitalize(), message=message)
+
+
+def _train_and_promote(models: Sequence[str], approval: Any) -> dict[str, State[Any]]:
+    states = {"train": train(pull=True, return_state=True)}
+    if states["train"].is_completed():
+        for model in models:
+            states[model] = promote(model, approval=approval, reason="retrained", return_state=True)
+    return states
+
+
+def _outcome(names: set[str | None]) -> str:
+    """Of all trainings and promotions, by the names of their states."""
+    if not names <= {"Completed", PROMOTED, REFUSED, ALREADY_CHAMPION}:
+        return "failed"
+    if PROMOTED in names:
+        return "promoted"
+    return "refused" if REFUSED in names else "unchanged"

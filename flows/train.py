@@ -18,7 +18,7 @@ from imageproof.dvc.params_yaml import read, set_keys
 from imageproof.dvc.pipeline import PROJECT_LOCK, check_sources, read_pipeline
 from imageproof.prefect.commands import Dvc
 from imageproof.prefect.lifecycle import VERSION, in_project, run_as_program
-from imageproof.prefect.stages import STEP, ended, run_stages
+from imageproof.prefect.stages import STEP, final_state, run_stages
 
 
 @flow(name="train", version=VERSION)
@@ -45,20 +45,21 @@ def train(
             "targets: not with `overrides`; an experiment runs all that depends on these, else it"
             " would show the accuracy of the model before them"
         )
-    root, dvc, project = Path.cwd(), Dvc(), load_project()
+    root = Path.cwd()
+    dvc = Dvc()
     options = ["--force"] * force + ["--pull"] * pull
     if overrides:
         return _result(_experiment(dvc, overrides, options, push=push))
     with FileLock(root / PROJECT_LOCK):  # one after the other in the project's folder
         try:
-            states = _task("pull", dvc.other, ["pull", "--allow-missing"]) if pull else {}
+            states = _task("pull", dvc.command, "pull", "--allow-missing") if pull else {}
             if _completed(states):
                 check_sources(root, targets)
-                trainings = max(1, processors() // project.threads)
+                trainings = max(1, processors() // load_project().threads)
                 pipeline = read_pipeline(root, targets)
                 states |= run_stages(pipeline, dvc, options, trainings=trainings)
             if push and _completed(states):
-                states |= _task("push", dvc.other, ["push", "--run-cache"])
+                states |= _task("push", dvc.command, "push", "--run-cache")
             return _result(states)
         finally:  # before the lock is released
             dvc.stop()
@@ -68,27 +69,25 @@ def _experiment(
     dvc: Dvc, overrides: dict[str, Any], options: list[str], *, push: bool
 ) -> dict[str, State[Any]]:
     """One task, as DVC runs the stages of an experiment in a copy of the project."""
-    root, values = Path.cwd(), read()
+    values = read()
     set_keys(values, overrides)
     params.check(values)
     if "--pull" not in options:
-        check_sources(root)
+        check_sources(Path.cwd())
     # the name that a person gave the run may begin like an option
     name = f"{runtime.flow_run.name}-{runtime.flow_run.id[:8]}".lstrip("-")
     changed = [f"--set-param=++{key}={json.dumps(value)}" for key, value in overrides.items()]
     command = ["exp", "run", "--temp", "--name", name, *options, *changed]
-    states = _task("experiment", dvc.reproduce, [name, *command])
+    states = _task("experiment", dvc.reproduce, name, *command)
     if push and _completed(states):
-        states |= _task("push", dvc.other, ["exp", "push", "origin", name])
+        states |= _task("push", dvc.command, "exp", "push", "origin", name)
     return states
 
 
-def _task(
-    name: str, run: Callable[..., str | None], arguments: Sequence[str]
-) -> dict[str, State[Any]]:
+def _task(name: str, run: Callable[..., str | None], *arguments: str) -> dict[str, State[Any]]:
     @task(**STEP)
     def run_dvc(name: str, arguments: Sequence[str]) -> State[None]:
-        return ended(run, *arguments)
+        return final_state(run, *arguments)
 
     return {name: run_dvc(name, arguments, return_state=True)}
 

@@ -93,8 +93,8 @@ def run_page(run: RunRecord) -> str:
     """Address of a run in the report; it also finds the run that the command `restore` logs."""
     if not run.tracking_uri.startswith("http"):
         return f"../{WORKSPACE.runs.name}/{run.run_id}.html"  # which `make ui` writes
-    where = quote(f"tags.`{project_name()}.training` = '{run.run_id}'")
-    runs = f"experiments/{run.experiment_id}/runs?searchFilter={where}"
+    condition = quote(f"tags.`{project_name()}.training` = '{run.run_id}'")
+    runs = f"experiments/{run.experiment_id}/runs?searchFilter={condition}"
     return f"{run.tracking_uri.rstrip('/')}/#/{runs}&workflowType=machine_learning"
 
 
@@ -107,7 +107,7 @@ def split_tags(read: Mapping[str, str]) -> dict[str, str]:
 
 def copies_found(summary: Mapping[str, Any]) -> list[str]:
     """A line if rows that judge a model are copies of its training rows, by split.json."""
-    rows, copies = summary["rows"], summary["copies"]
-    found = [f"{n:,} of {rows[part]:,} {part}" for part, n in copies.items() if n]
+    rows = summary["rows"]
+    counts = [f"{n:,} of {rows[part]:,} {part}" for part, n in summary["copies"].items() if n]
     mend = "accuracy on them is too high; set split.copies: drop (or together)"
-    return [f"{', '.join(found)} rows are copies of training images: {mend}"] if found else []
+    return [f"{', '.join(counts)} rows are copies of training images: {mend}"] if counts else []

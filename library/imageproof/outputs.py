@@ -47,7 +47,8 @@ def read_calibration(path: Path) -> Calibration:
     """A calibration.npz; a DataError if it is missing or damaged."""
     with parsing("calibration", path), path.open("rb") as file:
         arrays = load_arrays(file)
-        temperature, truth = float(arrays["temperature"]), arrays["truth_probabilities"]
+        temperature = float(arrays["temperature"])
+        truth = arrays["truth_probabilities"]
         ascending = truth.ndim == 1 and truth.size and (np.diff(truth) >= 0).all()
         if not 0 < temperature < np.inf or not ascending or truth[0] < 0 or truth[-1] > 1:
             raise ValueError("no temperature above 0, or no ascending probabilities")
@@ -86,8 +87,8 @@ class TrainOutputs:
         return read_json(self.metrics, Metrics, keys=keys)
 
     def write_calibration(self, temperature: float, truth_probabilities: np.ndarray) -> None:
-        both = {"temperature": np.array(temperature), "truth_probabilities": truth_probabilities}
-        save_arrays(self.calibration, both)
+        arrays = {"temperature": np.array(temperature), "truth_probabilities": truth_probabilities}
+        save_arrays(self.calibration, arrays)
 
     def read_run(self) -> RunRecord:
         """The record of the run; an IntegrityError if it is not what dvc.lock records."""

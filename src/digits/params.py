@@ -143,9 +143,9 @@ def _collecting(findings: list[str]) -> Iterator[None]:
 
 def _recipe(model: str, block: Any) -> Any:
     file = model_file(model)
-    where = f"train.{model}"
+    key = f"train.{model}"
     if hasattr(file, "BuildParams") and isinstance(block, dict) and "build" in block:
-        build = validated(file.BuildParams, block["build"], f"{where}.build")
+        build = validated(file.BuildParams, block["build"], f"{key}.build")
         block = block | {"build": build}
     default = FineTuneRecipe if hasattr(file, "unfreeze") else Recipe
-    return validated(getattr(file, "Recipe", default), block, where)
+    return validated(getattr(file, "Recipe", default), block, key)

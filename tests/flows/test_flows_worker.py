@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psutil
 import pytest
@@ -23,14 +22,10 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import FlowPauseTimeout
-from prefect.server.utilities.user_templates import (
-    register_user_template_filters,
-    render_user_template_sync,
-)
-from prefect.states import Cancelling, Failed, Paused
+from prefect.states import Cancelling, Failed
 from prefect.utilities.importtools import import_object
 from services import running
 from small_project import Project, run
@@ -195,22 +190,6 @@ def test_run_of_a_lost_machine_has_crashed(tmp_path: Path, prefect_server: str) 
         assert state_of(foreign.id).is_running()
 
 
-def test_webhook_says_what_a_paused_run_waits_for() -> None:
-    notify = yaml.safe_load((REPOSITORY / "deploy/notify.yaml").read_text("utf-8"))
-    register_user_template_filters({"ui_url": lambda _: "http://page"})
-    [action] = notify["actions"]
-
-    def text(state: State[Any]) -> str:
-        run = FlowRun(flow_id=uuid4(), name="wise-owl", state=state)
-        values = {"flow": {"name": "promote"}, "flow_run": run}
-        rendered: str = json.loads(render_user_template_sync(action["payload"], values))["text"]
-        return rendered.replace(str(run.id), "ID")
-
-    hint = "its page asks a question; answer there, or type python flows/answer.py ID approve"
-    assert text(Paused()) == f"promote · wise-owl · Paused · {hint} --by NAME\nhttp://page"
-    assert text(Failed(message="no disk")) == "promote · wise-owl · Failed · no disk\nhttp://page"
-
-
 def ask() -> None:
     """Wait for a person, who never comes."""
     with suppress(FlowPauseTimeout):
@@ -253,8 +232,11 @@ def test_webhook_hears_of_a_paused_subflow() -> None:
         failed = Failed(message="of a deployment")
         client.create_flow_run_from_deployment(deployment, state=failed)
         assert until(lambda: len(texts) == 2, seconds=60)
-    heard = sorted(text.split(" · ", 3)[::2] for text in texts)
-    assert heard == [["promote", "Paused"], ["retrain", "Failed"]]
+    paused, failure = sorted(texts)
+    hint = "its page asks a question; answer there, or type python flows/answer.py"
+    # a server without an address of its page says None
+    assert re.fullmatch(rf"promote · .* · Paused · {hint} .* approve --by NAME\nNone", paused)
+    assert re.fullmatch(r"retrain · .* · Failed · of a deployment\nNone", failure)
 
 
 @pytest.mark.slow

@@ -49,17 +49,17 @@ def get_by_path(value: Any, key: str) -> Any:
     return value
 
 
-def validated(kind: type[Block], raw: Any, where: str = "") -> Block:
-    """The values as a pydantic model; a UsageError has a line per fault, `where` is their key."""
+def validated(kind: type[Block], raw: Any, prefix: str = "") -> Block:
+    """The values as a pydantic model; a UsageError has a line per fault, `prefix` is their key."""
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise UsageError(*(_finding(detail, where, kind) for detail in details)) from None
+        raise UsageError(*(_finding(detail, prefix, kind) for detail in details)) from None
 
 
-def _finding(error: ErrorDetails, where: str, kind: type[BaseModel]) -> str:
-    key = ".".join(filter(None, [where, *map(str, error["loc"])]))
+def _finding(error: ErrorDetails, prefix: str, kind: type[BaseModel]) -> str:
+    key = ".".join(filter(None, [prefix, *map(str, error["loc"])]))
     if error["type"] == "missing":
         return f"{PATH} {key}: missing"
     if error["type"] == "extra_forbidden":
@@ -70,8 +70,8 @@ def _finding(error: ErrorDetails, where: str, kind: type[BaseModel]) -> str:
     return f"{PATH} {key}: {value}{message[0].lower()}{message[1:]}"
 
 
-def _unknown(key: str, known: Iterable[str]) -> str:
-    near = get_close_matches(key.split(".")[-1], known, n=1)
+def _unknown(key: str, keys: Iterable[str]) -> str:
+    near = get_close_matches(key.split(".")[-1], keys, n=1)
     return f"{PATH} {key}: unknown key{f'; did you mean {near[0]}?' if near else ''}"
 
 
@@ -80,5 +80,5 @@ def _keys(kind: type[BaseModel], names: Sequence[int | str]) -> list[str]:
     if not names:
         return [*fields]
     inner = fields.get(str(names[0]))
-    blocks = [each for each in (inner, *get_args(inner)) if hasattr(each, "model_fields")]
+    blocks = [kind for kind in (inner, *get_args(inner)) if hasattr(kind, "model_fields")]
     return _keys(blocks[0], names[1:]) if blocks else []

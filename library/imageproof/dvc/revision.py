@@ -54,9 +54,9 @@ class Revision:
                 self._copy_stored(digest, target)
             except Exception as error:  # each kind of remote has its own
                 reason = one_line(error, width=300)
-                where = f"{self.name}: {path} is neither in DVC's cache nor in its remote"
+                problem = f"{self.name}: {path} is neither in DVC's cache nor in its remote"
                 hint = "`dvc push` it where it was made"
-                raise ServiceError(f"{where} ({reason}); {hint}") from None
+                raise ServiceError(f"{problem} ({reason}); {hint}") from None
             self._check_size(path, target.stat().st_size)
 
     def _copy_kept(self, path: Path, target: Path) -> bool:
@@ -82,8 +82,9 @@ class Revision:
             remote.fs.get_file(stored, str(target))
 
     def _check_size(self, path: Path, size: int) -> None:
-        if size > (most := MOST_BYTES.get(path.suffix, size)):
-            raise DataError(f"{self.name}: {path} has {size:,} bytes; at most {most:,} are read")
+        limit = MOST_BYTES.get(path.suffix, size)
+        if size > limit:
+            raise DataError(f"{self.name}: {path} has {size:,} bytes; at most {limit:,} are read")
 
 
 @contextmanager

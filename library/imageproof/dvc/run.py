@@ -166,8 +166,8 @@ class Board:
         self.table.stop_task(self._rows[name])
         self.table.update(self._all, note=self._bar())
         seconds = round(self.table.tasks[self._rows[name]].elapsed or 0)
-        ended = f"{len(self.states)} of {len(self._rows)} stages"
-        self._log(f"{name}: {state} in {seconds // 60}:{seconds % 60:02}; {ended}")
+        duration = f"{seconds // 60}:{seconds % 60:02}"
+        self._log(f"{name}: {state} in {duration}; {len(self.states)} of {len(self._rows)} stages")
 
     def _bar(self) -> str:
         done = len(self.states)

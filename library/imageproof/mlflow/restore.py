@@ -101,10 +101,10 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
     _check_record(record, project, model, root)
-    needed = [outputs.model, outputs.calibration, outputs.metrics]
+    files = [outputs.model, outputs.calibration, outputs.metrics]
     if WORKSPACE.trained(model).keras in provenance.recorded_outputs(root):
-        needed.append(outputs.keras)
-    if missing := [path for path in needed if not path.is_file()]:
+        files.append(outputs.keras)
+    if missing := [path for path in files if not path.is_file()]:
         raise DataError(*(f"{path}: not found; {REBUILD_HINT}" for path in missing))
     example = artifacts.read_split("validation").data.images[:1]
     epochs = enumerate(outputs.read_history())
@@ -120,7 +120,7 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
         experiment=project.name,
     ) as active:
         run_id = active.info.run_id
-        runs.send(run_id, [each for epoch in epochs for each in runs.metrics_at(*epoch)])
+        runs.send(run_id, [m for epoch in epochs for m in runs.metrics_at(*epoch)])
         mlflow.log_text(record.params_yaml, runs.PARAMS_FILE)
         runs.log_datasets(run_id, record.datasets, WORKSPACE.split)
         logged_model.log(run_id, outputs, project, example=example)

@@ -77,8 +77,8 @@ def start(
         options["run_id"] = resume
     if dvc_experiment := tags.get("dvc_exp"):
         name = f"{name} ({dvc_experiment})"
-    own = {tag(key): value for key, value in tags.items()}
-    return mlflow.start_run(run_name=name, experiment_id=experiment_id, tags=own, **options)
+    named = {tag(key): value for key, value in tags.items()}
+    return mlflow.start_run(run_name=name, experiment_id=experiment_id, tags=named, **options)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from imageproof.dvc.repro import DVC, reproduce
 from imageproof.system import process
 from imageproof.system.commands import CommandFailedError, Commands
 
-REFUSED = 5
+REFUSAL = 5  # exit code of the gate
 
 
 class Dvc(Commands):
@@ -28,7 +28,7 @@ class Dvc(Commands):
         code = process.own_code(Path(), env.get("PYTHONPATH", ""))
         self._env = env | {"PYTHONPATH": code, "PYTHONUNBUFFERED": "1"}
 
-    def other(self, *arguments: str) -> None:
+    def command(self, *arguments: str) -> None:
         """Run a DVC command that runs no stage; raises ImageproofError with its last lines."""
         try:
             self.run([*DVC, *arguments], env=self._env, on_line=get_run_logger().info)
@@ -53,20 +53,17 @@ def run_command(
     An option that is True is a flag; one that is false is left out. Another exit code than those
     `allowed` is an ImageproofError, with its own errors.
     """
-    flags = [
-        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
-        for name, value in options.items()
-        if value
-    ]
+    values = {name.replace("_", "-"): value for name, value in options.items() if value}
+    flags = [f"--{name}" if v is True else f"--{name}={v}" for name, v in values.items()]
     line = [str(program()), command, *flags, "--json", "--", *arguments]
     with TemporaryFile("w+", encoding="utf-8") as output:
         try:
             Commands().run(line, stdout=output, on_line=get_run_logger().info)
         except CommandFailedError as error:
             if error.code not in allowed:
-                said = [line[7:] for line in error.lines if line.startswith("error: ")]
-                reason = "; ".join(said) or "no error line"
-                failed = f"{project_name()} {command} (exit {error.code})"
-                raise ImageproofError(f"{failed}: {reason}") from None
+                reasons = [line[7:] for line in error.lines if line.startswith("error: ")]
+                reason = "; ".join(reasons) or "no error line"
+                text = f"{project_name()} {command} (exit {error.code}): {reason}"
+                raise ImageproofError(text) from None
         output.seek(0)
         return json.load(output)

@@ -69,9 +69,13 @@ def show_table(project: str, rows: list[dict[str, Any]], name: str, description:
     create_table_artifact(rows, key=key, description=description)
 
 
-def show_drift(project: str, found: dict[str, Any], key: str, data: str, *more: str) -> State[None]:
+def show_drift(
+    project: str, result: dict[str, Any], key: str, data: str, *lines: str
+) -> State[None]:
     """Show the drift that the command `score` or `monitor` found; returns the flow's state."""
-    what = f"{found['rows']:,} rows of {data} by {found['model']}"
-    show_table(project, found["drift"], key, "\n\n".join([what, *more, *found["warnings"]]))
-    drifted = ", ".join(found["drifted"]) or "nothing"
-    return Completed(message=f"{found['rows']:,} rows; drifted: {drifted}")
+    rows = f"{result['rows']:,} rows"
+    heading = f"{rows} of {data} by {result['model']}"
+    text = "\n\n".join([heading, *lines, *result["warnings"]])
+    show_table(project, result["drift"], key, text)
+    drifted = ", ".join(result["drifted"]) or "nothing"
+    return Completed(message=f"{rows}; drifted: {drifted}")

@@ -31,7 +31,7 @@ STEP: dict[str, Any] = {
 }
 
 
-def ended(work: Callable[..., str | None], *arguments: Any) -> State[None]:
+def final_state(work: Callable[..., str | None], *arguments: Any) -> State[None]:
     """How a command ended, which `work` returns or raises, as the state of its task."""
     try:
         how = work(*arguments)
@@ -64,11 +64,12 @@ def run_stages(
 
     @task(**STEP)
     def run_stage(name: str) -> State[None]:
-        return ended(bring_up_to_date, name)
+        return final_state(bring_up_to_date, name)
 
     for stage in pipeline:
-        after: Any = {"wait_for": [futures[name] for name in stage.upstream if name in futures]}
-        futures[stage.name] = run_stage.submit(stage.name, **after)
+        upstream = [futures[name] for name in stage.upstream if name in futures]
+        order: Any = {"wait_for": upstream}
+        futures[stage.name] = run_stage.submit(stage.name, **order)
     for future in futures.values():
         future.wait()  # else `state` asks the server, which learns of it a little later
     return {name: future.state for name, future in futures.items()}
@@ -100,7 +101,7 @@ def run_script(
     the folders of these. An ImageproofError if it fails each time.
     """
     commands = Commands()
-    local = None if scheduler else commands  # for it cannot be sent to another process
+    local = None if scheduler else commands  # it cannot be sent to another process
     context = {process.FLOW_RUN: str(runtime.flow_run.id), **variables}
 
     @task(name=Path(script).stem, cache_policy=NO_CACHE)

@@ -27,7 +27,8 @@ def model_file(name: str) -> Any:
     `classes`; it returns a Keras model from images uint8 (n, *image_shape) to class probabilities
     float32 (n, classes). A UsageError if there is no such model.
     """
-    if name not in (known := available()):
-        have = f"there are {', '.join(known)}; add src/digits/models/{name}.py"
+    names = available()
+    if name not in names:
+        have = f"there are {', '.join(names)}; add src/digits/models/{name}.py"
         raise UsageError(f"params.yaml models: {name!r} has no builder; {have}")
     return import_module(f"digits.models.{name}")

@@ -17,24 +17,24 @@ def main() -> None:
     images, rows = packed.load(WORKSPACE.pack, columns=columns)
     parts = split(rows, percent=params.data.percent, params=params.split, seed=params.seed)
     data = Dataset(images, rows["label"].to_numpy(), grouping.numbers(rows, params.split.group))
-    for name, own in parts.items():
-        save_split(WORKSPACE.split(name), Split(data, own), picks=own)
+    for name, picks in parts.items():
+        save_split(WORKSPACE.split(name), Split(data, picks), picks=picks)
     hashes = packed.load_hashes(WORKSPACE.pack)
     packed.save_split_hashes(WORKSPACE.split_hashes, parts, hashes)
-    sources = packed.load_summary(WORKSPACE.pack)["sources"]
-    summary = summarise_splits(parts, rows) | {"sources": sources}
+    summary = summarise_splits(parts, rows)
+    summary["sources"] = packed.load_summary(WORKSPACE.pack)["sources"]
     if params.split.group:
         summary["groups"] = grouping.count(parts, rows, params.split.group)
         print(f"groups of {params.split.group}: {_listed(summary['groups'])}")
     write_json(WORKSPACE.split_summary, summary)
     print(_listed(summary["rows"]))
-    unused = int((rows["part"] == "test").sum()) if params.split.method == "stratified" else 0
-    if unused:
-        said = f"the data's own test part, {unused:,} images, is not used"
-        print(f"warning: {said}; split.method: official uses it")
-    project = as_project(params)
-    few = few_holdout_rows(summary, project.promote, project.data.class_names or [])
-    for line in [*copies_found(summary), *few]:
+    names = as_project(params).data.class_names or []
+    warnings = copies_found(summary) + few_holdout_rows(summary, params.promote, names)
+    unused = (rows["part"] == "test").sum()
+    if params.split.method == "stratified" and unused:
+        part = f"the data's own test part, {unused:,} images, is not used"
+        warnings.append(f"{part}; split.method: official uses it")
+    for line in warnings:
         print(f"warning: {line}")
 
 

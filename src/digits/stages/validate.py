@@ -20,14 +20,17 @@ def main(*options: str) -> None:
     names = WORKSPACE.class_names(params.data.classes, params.data.class_names)
     result = validate(packed.load(WORKSPACE.pack), params=params.validation, names=names, docs=docs)
     write_json(WORKSPACE.validation, result)
-    parts = packed.load_summary(WORKSPACE.pack)["sources"].items()
-    files = {part.split("_")[-1]: of["file"] for part, of in parts}
-    said = [(c["severity"], f"{files[c['part']]}: {c['message']}") for c in result["findings"]]
-    for severity, line in said:
-        if severity != "critical":
-            print(f"{severity}: {printable(line)}")
-    if result["critical"]:
-        raise DataError(*(line for severity, line in said if severity == "critical"))
+    sources = packed.load_summary(WORKSPACE.pack)["sources"].items()
+    files = {part.split("_")[-1]: source["file"] for part, source in sources}
+    critical = []
+    for finding in result["findings"]:
+        line = f"{files[finding['part']]}: {finding['message']}"
+        if finding["severity"] == "critical":
+            critical.append(line)
+        else:
+            print(f"{finding['severity']}: {printable(line)}")
+    if critical:
+        raise DataError(*critical)
 
 
 if __name__ == "__main__":
