@@ -1,5 +1,6 @@
 """The model `features` in a project, with a small backbone, from training to a package."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import support
+from mlflow import MlflowClient
 from support import finding
 
 from digits.project import load_project
@@ -17,6 +19,7 @@ from imageproof.answer.monitor import monitor
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, Split, load_split, save_split
 from imageproof.base.errors import DataError
+from imageproof.base.files import md5
 from imageproof.features.predict import cached_predict
 from imageproof.registry.promotion import Candidate, promote_training
 from imageproof.registry.version import load_version
@@ -34,9 +37,17 @@ CHANGES: dict[str, Any] = support.SMALL | {
 
 @pytest.fixture
 def standin(project: Path) -> Path:
-    networks.write_standin()
+    path = networks.write_standin()
+    described = {"outs": [{"path": path.name, "md5": md5(path), "desc": "three colours"}]}
+    described |= {"meta": {"license": "CC0", "source": "a test"}}
+    path.with_name(f"{path.name}.dvc").write_text(json.dumps(described))
     support.write_params(CHANGES)
     return project
+
+
+def card_of(version: int) -> str:
+    """The description of a version in the registry."""
+    return str(MlflowClient().get_model_version(support.NAME, str(version)).description)
 
 
 def test_features_from_training_to_package(
@@ -54,6 +65,7 @@ def test_features_from_training_to_package(
     images = WORKSPACE.read_split("holdout").data.images
     project = load_project()
     assert promote_training(Candidate("features"), project=project).move
+    assert "- Backbone standin: three colours; licence: CC0; origin: a test\n" in card_of(1)
     with load_version(f"models:/{support.NAME}/1", threads=2) as model:
         packaged = load(write_package(model, Path("package"), project=project).folder).network
         assert np.abs(packaged.predict(images) - model.predict(images)).max() < 1e-6

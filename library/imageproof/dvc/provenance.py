@@ -84,6 +84,12 @@ class _Pointer(BaseModel):  # a .dvc file
     outs: Annotated[list[_File], Field(min_length=1)]
     meta: dict[str, Any] = {}
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """`desc` and what `meta` says in words."""
+        texts = {"desc": self.outs[0].desc} | self.meta
+        return {key: text for key, text in texts.items() if text and isinstance(text, str)}
+
 
 class Stage(BaseModel):
     """What dvc.lock records of a stage."""
@@ -125,9 +131,15 @@ def described_data(md5: str, commit: str) -> dict[str, str]:
     for pointer in (_pointer(DATA_POINTER), _pointer(DATA_POINTER, commit)):
         # `dvc add` keeps the texts of other data
         if pointer and pointer.outs[0].md5 == md5 == pointer.meta.get("describes"):
-            texts = {"desc": pointer.outs[0].desc} | pointer.meta
-            return {key: text for key, text in texts.items() if text and isinstance(text, str)}
+            return pointer.texts
     return {}
+
+
+def described_file(path: Path, commit: str) -> dict[str, str]:
+    """`desc` and the texts of `meta` of a file that DVC tracks, at the commit, else here."""
+    pointer_file = path.with_name(f"{path.name}.dvc")
+    pointer = _pointer(pointer_file, commit) or _pointer(pointer_file)
+    return pointer.texts if pointer else {}
 
 
 def recorded_inputs(stage: str, root: Path = Path()) -> dict[Path, str]:

@@ -15,6 +15,7 @@ from imageproof.base.dataset import EVALUATED
 from imageproof.base.files import text_sha256
 from imageproof.base.text import markdown
 from imageproof.dvc import provenance
+from imageproof.features.backbone import backbone_path
 from imageproof.judge.figures import column
 from imageproof.mlflow.page import HISTORY
 from imageproof.mlflow.runs import own_tags, tag
@@ -22,7 +23,7 @@ from imageproof.outputs import ClassFigures
 from imageproof.pages.templates import templates
 from imageproof.pictures.reading import TREATMENTS
 from imageproof.registry.history import Move
-from imageproof.registry.version import Version
+from imageproof.registry.version import Origin, Version
 from imageproof.registry.versions import Registry
 from imageproof.system import repository
 
@@ -110,9 +111,18 @@ def _facts(version: Version) -> dict[str, Any]:
         "figures": _figures(metrics),
         "gate": json.loads(origin.check_gate_record() or "null"),
         "data": provenance.described_data(origin.data_md5, origin.git_commit),
+        "backbone": _backbone(origin),
         "code": repository.origin(),
         "libraries": requirements.read_text("utf-8").splitlines() if requirements.exists() else [],
     }
+
+
+def _backbone(origin: Origin) -> dict[str, str]:
+    """What its .dvc file says of the network whose features the model uses."""
+    name = origin.params.get("backbone")
+    if not isinstance(name, str):
+        return {}
+    return {"name": name} | provenance.described_file(backbone_path(name), origin.git_commit)
 
 
 def _figures(metrics: Mapping[str, float]) -> list[list[str]]:
