@@ -1,7 +1,5 @@
 """A picture of a handwritten digit in the form of LeCun, Cortes and Burges."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -24,9 +22,11 @@ def grey_values(image: Image.Image) -> Grey:
     values: Grey = np.asarray(image, np.float64)
     if image.mode == "L":
         return values
-    grey, opacity = values[..., 0], values[..., 1] / 255
+    grey = values[..., 0]
+    opacity = values[..., 1] / 255
     is_dark = (grey * opacity).sum() < 128 * opacity.sum()
-    return grey * opacity + (255 if is_dark else 0) * (1 - opacity)
+    paper = 255 if is_dark else 0
+    return grey * opacity + paper * (1 - opacity)
 
 
 def normalise(grey: Grey, *, shape: Shape) -> Images:
@@ -39,30 +39,41 @@ def normalise(grey: Grey, *, shape: Shape) -> Images:
     """
     if np.ptp(grey) < MIN_CONTRAST:
         raise DataError(f"blank, its contrast is below {MIN_CONTRAST} of 255")
-    ink = _ink(grey)
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    cropped = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    cropped = _cropped(_ink(grey))
     scale = BOX * min(shape) / max(cropped.shape)
     height, width = (max(1, round(side * scale)) for side in cropped.shape)
-    digit = _resized(cropped, (height, width))
+    digit = _resized(cropped, (width, height))
     digit = np.clip(digit * (255 / digit.max()), 0, 255)
-    top, left = (_corner(digit.sum(axis=1 - axis), shape[axis]) for axis in (0, 1))
+    top = _corner(digit.sum(axis=1), shape[0])
+    left = _corner(digit.sum(axis=0), shape[1])
     canvas = np.zeros(shape, dtype=np.uint8)
     canvas[top : top + height, left : left + width] = np.rint(digit)
     return canvas
 
 
-def _resized(ink: Grey, shape: Shape) -> Grey:
-    image: Any = Image.fromarray(ink.astype(np.float32))
-    resized = image.resize(shape[::-1], Image.Resampling.BICUBIC)  # averages what shrinks
+def border(image: np.ndarray) -> np.ndarray:
+    """The pixels at the edges of an image (height, width, …), the corners twice: (n, …)."""
+    return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+
+
+def _cropped(ink: Grey) -> Grey:
+    rows = np.flatnonzero(ink.any(axis=1))
+    columns = np.flatnonzero(ink.any(axis=0))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _resized(ink: Grey, size: tuple[int, int]) -> Grey:
+    image = Image.fromarray(ink.astype(np.float32))
+    resized = image.resize(size, Image.Resampling.BICUBIC)  # averages what shrinks
     return np.asarray(resized, np.float64)
 
 
 def _ink(grey: Grey) -> Grey:
     """The amount of ink per pixel, 0…255: its distance from the background, faint values 0."""
-    background = float(np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])))
+    background = float(np.median(border(grey)))
     is_lighter = grey.max() - background > background - grey.min()
-    ink = np.clip(grey - background if is_lighter else background - grey, 0, None)
+    distance = grey - background if is_lighter else background - grey
+    ink = np.clip(distance, 0, None)
     ink *= 255 / ink.max()
     ink[ink < FAINT * 255] = 0
     return ink
@@ -71,4 +82,5 @@ def _ink(grey: Grey) -> Grey:
 def _corner(weights: NDArray[np.float64], room: int) -> int:
     """Where the digit starts so that its centre of mass is at room/2, as far as it fits."""
     centre = np.average(np.arange(len(weights)), weights=weights)
-    return int(np.clip(round(room / 2 - centre), 0, room - len(weights)))
+    start = round(room / 2 - centre)
+    return int(np.clip(start, 0, room - len(weights)))

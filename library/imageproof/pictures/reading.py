@@ -23,6 +23,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's names
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # Pillow's modes that fit into 8 bits
 MAX_PIXELS = 25_000_000  # decoded; more would only fill memory
+ANIMATED = ("PNG", "WEBP")  # formats of which an animation is refused
 REDUCIBLE = ("JPEG", "MPO")  # formats that can be decoded at a smaller size; MPO: of phones
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 
@@ -54,16 +55,17 @@ def is_picture(name: str) -> bool:
 
 def read_pictures(paths: Sequence[Path], *, shape: Shape, fit: Fit) -> list[Converted]:
     """Read image files as a model's input; DataError with a finding per bad picture."""
-    found: list[Converted] = []
-    findings: list[str] = []
+    pictures = list[Converted]()
+    findings = list[str]()
     for path in paths:
         try:
-            found.append(read_picture(path, shape=shape, fit=fit))
+            picture = read_picture(path, shape=shape, fit=fit)
+            pictures.append(picture)
         except DataError as error:
             findings.append(f"{path}: {error}")
     if findings:
         raise DataError(*findings)
-    return found
+    return pictures
 
 
 def probe(file: IO[bytes] | Path) -> Header:
@@ -74,8 +76,8 @@ def probe(file: IO[bytes] | Path) -> Header:
     with _opened(file) as image:
         # PNG's own `getexif` decodes the pixels
         orientation = Image.Image.getexif(image).get(Base.Orientation)
-        width, height = image.size[::-1] if orientation in SIDEWAYS else image.size
-        return Header(height, width, _has_colour(image), image.has_transparency_data)
+        sides = image.size if orientation in SIDEWAYS else image.size[::-1]
+        return Header(*sides, _has_colour(image), image.has_transparency_data)
 
 
 def read_picture(file: IO[bytes] | Path, *, shape: Shape, fit: Fit) -> Converted:
@@ -83,8 +85,9 @@ def read_picture(file: IO[bytes] | Path, *, shape: Shape, fit: Fit) -> Converted
 
     DataError if it is damaged, animated, too large, or none of `FORMATS`.
     """
-    least = max(digit.LARGE) if fit == "digit" else 2 * max(shape)
-    return convert_picture(_decoded(file, least), shape=shape, fit=fit)
+    side = max(digit.LARGE) if fit == "digit" else 2 * max(shape)
+    image = _decoded(file, side)
+    return convert_picture(image, shape=shape, fit=fit)
 
 
 def read_and_hash(file: Path, *, shape: Shape, fit: Fit) -> tuple[Images, bytes]:
@@ -93,10 +96,13 @@ def read_and_hash(file: Path, *, shape: Shape, fit: Fit) -> tuple[Images, bytes]
     The fingerprint depends neither on the file's format and metadata nor on `shape` and `fit`.
     """
     image = _decoded(file)
-    [fingerprint] = fingerprints(np.asarray(_eight_bits(image))[np.newaxis])
+    pixels = np.asarray(_eight_bits(image))
+    [fingerprint] = fingerprints(pixels[np.newaxis])
     if image.format in REDUCIBLE:  # its pixels are those of a smaller decoding
-        return read_picture(file, shape=shape, fit=fit)[0], fingerprint
-    return convert_picture(image, shape=shape, fit=fit)[0], fingerprint
+        converted, _ = read_picture(file, shape=shape, fit=fit)
+    else:
+        converted, _ = convert_picture(image, shape=shape, fit=fit)
+    return converted, fingerprint
 
 
 def convert_picture(image: Image.Image, *, shape: Shape, fit: Fit) -> Converted:
@@ -105,16 +111,18 @@ def convert_picture(image: Image.Image, *, shape: Shape, fit: Fit) -> Converted:
     `shape` is (height, width) for grey and (height, width, 3) for colour. DataError if a `digit`
     is blank, or `fit` is `digit` and the model sees colour.
     """
-    is_grey, (height, width, *_) = len(shape) == 2, shape
+    is_grey = len(shape) == 2
     if fit == "digit" and not is_grey:
         raise DataError("fit: digit is for grey images; stretch, crop or pad is for colour")
     if (pixels := _as_is(image, shape)) is not None:
         return pixels, "as is"
     image = _eight_bits(image)
     if fit == "digit":
-        return digit.normalise(digit.grey_values(image), shape=shape), fit
+        grey = digit.grey_values(image)
+        return digit.normalise(grey, shape=shape), fit
     image = _opaque(image).convert("L" if is_grey else "RGB")
-    size, bilinear = (width, height), Image.Resampling.BILINEAR
+    size = (shape[1], shape[0])
+    bilinear = Image.Resampling.BILINEAR
     match fit:
         case "crop":
             image = ImageOps.fit(image, size, bilinear)
@@ -132,11 +140,7 @@ def _opened(file: IO[bytes] | Path) -> Iterator[Image.Image]:
         raise DataError("is a folder, a pipe or a device; a picture is allowed")  # may never end
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
-            if getattr(image, "is_animated", False) and image.format in ("PNG", "WEBP"):
-                raise DataError("is animated; one picture in a file is allowed")
-            most = MAX_PIXELS * (2 if image.format in REDUCIBLE else 1)
-            if image.width * image.height > most:
-                raise DataError(_too_large())
+            _check_header(image)
             yield image
     except DataError:
         raise
@@ -149,21 +153,29 @@ def _opened(file: IO[bytes] | Path) -> Iterator[Image.Image]:
         raise DataError(f"cannot be read as an image: {reason}") from None
 
 
-def _decoded(file: IO[bytes] | Path, least: int | None = None) -> Image.Image:
-    """A picture, upright; its sides may be reduced to `least` or more."""
+def _check_header(image: Image.Image) -> None:
+    if getattr(image, "is_animated", False) and image.format in ANIMATED:
+        raise DataError("is animated; one picture in a file is allowed")
+    limit = 2 * MAX_PIXELS if image.format in REDUCIBLE else MAX_PIXELS
+    if image.width * image.height > limit:
+        raise DataError(_too_large())
+
+
+def _decoded(file: IO[bytes] | Path, side: int | None = None) -> Image.Image:
+    """A picture, upright; its sides may be reduced to `side` or more."""
     with _opened(file) as image:
-        if least:
-            _decode_smaller(image, least)
+        if side:
+            _decode_smaller(image, side)
         image.load()
         ImageOps.exif_transpose(image, in_place=True)  # else it is there twice
     return image
 
 
-def _decode_smaller(image: Image.Image, least: int) -> None:
-    """Let a JPEG be decoded at 1/2, 1/4 or 1/8, which is faster, to sides of `least` or more."""
-    size = least, least
-    if image.width * image.height > MAX_PIXELS:  # at most twice as many, by `_opened`
-        size = min(least, image.width // 2), min(least, image.height // 2)
+def _decode_smaller(image: Image.Image, side: int) -> None:
+    """Let a JPEG be decoded at 1/2, 1/4 or 1/8, which is faster, to sides of `side` or more."""
+    size = (side, side)
+    if image.width * image.height > MAX_PIXELS:  # at most twice as many, by `_check_header`
+        size = (min(side, image.width // 2), min(side, image.height // 2))
     image.draft(None, size)  # does nothing to other formats
 
 
@@ -174,29 +186,34 @@ def _too_large() -> str:
 def _has_colour(image: Image.Image) -> bool:
     if image.palette:  # not decoded yet
         order, entries = image.palette.getdata()
-        colours = np.frombuffer(entries, np.uint8).reshape(-1, len(order))[:, :3]
-        return bool(np.ptp(colours, axis=1).any())
+        colours = np.frombuffer(entries, np.uint8).reshape(-1, len(order))
+        ranges = np.ptp(colours[:, :3], axis=1)
+        return bool(ranges.any())
     return image.mode in ("RGB", "RGBA", "CMYK")
 
 
 def _as_is(image: Image.Image, shape: Shape) -> Images | None:
     """The pixels of a picture that needs no conversion."""
-    if (image.height, image.width) != shape[:2] or image.mode not in EIGHT_BITS:
+    if image.size[::-1] != shape[:2] or image.mode not in EIGHT_BITS:
         return None
     pixels = np.asarray(image.convert("RGBA"))
-    if pixels[..., 3].min() < 255:
+    opacity = pixels[..., 3]
+    colours = pixels[..., :3]
+    if opacity.min() < 255:
         return None
     if len(shape) == 3:
-        return np.ascontiguousarray(pixels[..., :3])
-    is_grey = (pixels[..., :1] == pixels[..., 1:3]).all()
-    return np.ascontiguousarray(pixels[..., 0]) if is_grey else None
+        return np.ascontiguousarray(colours)
+    if np.ptp(colours, axis=2).any():
+        return None
+    return np.ascontiguousarray(colours[..., 0])
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """L, LA, RGB or RGBA; Pillow itself would clip 16 bits instead of scaling them."""
     if image.mode.startswith("I"):
         values = np.asarray(image.convert("I"), np.float32)
-        return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+        grey = np.rint(values / 257)
+        return Image.fromarray(grey.astype(np.uint8))
     mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
     return image.convert(f"{mode}A" if image.has_transparency_data else mode)
 
