@@ -17,17 +17,16 @@ def templates(package: str, **options: Any) -> Environment:
     The first that has a name is taken. Text is escaped, an unknown name is an error.
     """
     packages = [PackageLoader(name, ".") for name in (package, __package__)]
-    found = Environment(
+    environment = Environment(
         loader=ChoiceLoader([FileSystemLoader("templates"), *packages]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         **{"autoescape": True} | options,
     )
-    found.globals["command"] = project_name()
-    found.filters["p_value"] = p_value
-    found.filters["data_uri"] = data_uri
-    return found
+    environment.globals["command"] = project_name()
+    environment.filters |= {"p_value": p_value, "data_uri": data_uri}
+    return environment
 
 
 def data_uri(picture: bytes | np.ndarray) -> str:

@@ -34,7 +34,8 @@ class CommandFailedError(ImageproofError):
 
     def __init__(self, finding: str, *, code: int = 1, lines: Sequence[str] = ()) -> None:
         super().__init__(finding)
-        self.code, self.lines = code, lines
+        self.code = code
+        self.lines = lines
 
 
 class Commands:
@@ -74,23 +75,20 @@ class Commands:
                 start_new_session=True,
             )
             self._running.add(child)
-        lines = list[str]()
-        output = child.stdout or child.stderr
-        assert output is not None
         try:
-            with output:
-                for line in output:
-                    lines.append(printable(without_credentials(line.rstrip())))
-                    on_line(lines[-1])
+            lines = _read_lines(child, on_line)
         except BaseException:
             _end([child], GRACE_S)
             raise
         finally:
             child.wait()
             self._running.discard(child)
-        if (code := child.returncode) != 0:
-            ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else ""
-            raise CommandFailedError(ended or f"ended with {code}", code=code, lines=lines)
+        code = child.returncode
+        if code < 0:
+            name = signal.Signals(-code).name
+            raise CommandFailedError(f"was ended by {name}", code=code, lines=lines)
+        if code > 0:
+            raise CommandFailedError(f"ended with {code}", code=code, lines=lines)
         return lines
 
     def stop(self, *, grace_s: float = GRACE_S) -> None:
@@ -98,6 +96,18 @@ class Commands:
         with self._lock:
             self._stopped = True
         _end(list(self._running), grace_s)
+
+
+def _read_lines(child: "subprocess.Popen[str]", on_line: Callable[[str], None]) -> list[str]:
+    output = child.stdout or child.stderr
+    assert output is not None
+    lines = list[str]()
+    with output:
+        for line in output:
+            text = printable(without_credentials(line.rstrip()))
+            lines.append(text)
+            on_line(text)
+    return lines
 
 
 def _end(children: Sequence["subprocess.Popen[str]"], grace_s: float) -> None:

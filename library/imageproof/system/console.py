@@ -22,9 +22,9 @@ def print_table(
     justify: Literal["left", "right"] = "left",
 ) -> None:
     """Print a table; `justify` is that of all columns but the first."""
-    first, *others = headings
-    columns = (Column(heading, overflow="fold", justify=justify) for heading in others)
-    table = Table(Column(first, overflow="fold"), *columns)
+    columns = [Column(heading, overflow="fold", justify=justify) for heading in headings]
+    columns[0].justify = "left"
+    table = Table(*columns)
     for row in rows:
         table.add_row(
             *(Text(printable_lines(cell)) if isinstance(cell, str) else cell for cell in row)

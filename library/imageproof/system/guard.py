@@ -61,22 +61,25 @@ class Guard:
             await PlainTextResponse(f"{refusal}\n", 403)(scope, receive, send)
 
     def _refusal(self, path: str, headers: Headers) -> str:
-        host, origin = ", ".join(headers.getlist("host")), headers.get("origin")
+        host = ", ".join(headers.getlist("host"))
         name, port = _name_and_port(host)
         if name not in self._names and path not in self._probes:
-            more = f"{names_variable()} may list more names"
-            return f"Host: {host!r} is no name of this server; {more}"
+            cure = f"{names_variable()} may list more names"
+            return f"Host: {host!r} is no name of this server; {cure}"
+        origin = headers.get("origin")
+        if origin is None:
+            return ""
         # localhost and 127.0.0.1 are the same server; another port is another server
-        page, page_port = _name_and_port((origin or "").partition("://")[2])
-        if origin is not None and (page not in self._names or page_port != port):
-            return f"Origin: {origin!r} is another server's page; only this server's own may ask"
-        return ""
+        page, page_port = _name_and_port(origin.partition("://")[2])
+        if page in self._names and page_port == port:
+            return ""
+        return f"Origin: {origin!r} is another server's page; only this server's own may ask"
 
 
 def _names() -> set[str]:
-    others = os.environ.get(names_variable(), "").lower().split(",")
-    own = ("127.0.0.1", "localhost", "::1", page_name())
-    return {*own, *filter(None, map(str.strip, others))}
+    listed = os.environ.get(names_variable(), "").lower().split(",")
+    names = {"127.0.0.1", "localhost", "::1", page_name(), *map(str.strip, listed)}
+    return names - {""}
 
 
 def _name_and_port(netloc: str) -> tuple[str | None, int | None]:
@@ -112,11 +115,12 @@ def pages() -> Guard:
 def mlflow() -> Guard:
     """MLflow's server behind the guard; `mlflow server --app-name NAME` loads it."""
     # MLflow checks Host and Origin too, by patterns, in which [[] is a bracket
-    hosts = [f"[[]{name}]" if ":" in name else name for name in sorted(_names())]
-    wanted = {"MLFLOW_SERVER_ALLOWED_HOSTS": "", "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "http*://"}
-    for setting, scheme in wanted.items():
-        patterns = [f"{scheme}{host}{port}" for host in hosts for port in ("", ":*")]
-        os.environ.setdefault(setting, ",".join(patterns))
+    names = sorted(_names())
+    hosts = [f"[[]{name}]" if ":" in name else name for name in names]
+    hosts += [f"{host}:*" for host in hosts]
+    origins = [f"http*://{host}" for host in hosts]
+    os.environ.setdefault("MLFLOW_SERVER_ALLOWED_HOSTS", ",".join(hosts))
+    os.environ.setdefault("MLFLOW_SERVER_CORS_ALLOWED_ORIGINS", ",".join(origins))
     from mlflow.server.fastapi_app import app
 
     return Guard(app)

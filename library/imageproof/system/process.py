@@ -47,18 +47,21 @@ MOST_CHARACTERS = 1000  # of an error, which may quote a name of any length
 SOURCES = ("src", "library")
 
 # How DVC, Prefect and `mlflow run` tell their child processes what these belong to.
-ROOT, EXPERIMENT = "DVC_ROOT", "DVC_EXP_NAME"
+ROOT = "DVC_ROOT"
+EXPERIMENT = "DVC_EXP_NAME"
 STAGE = "DVC_STAGE"
-FLOW_RUN, PARENT_RUN = "PREFECT__FLOW_RUN_ID", "MLFLOW_RUN_ID"
+FLOW_RUN = "PREFECT__FLOW_RUN_ID"
+PARENT_RUN = "MLFLOW_RUN_ID"
 _CONTEXT = (ROOT, STAGE, "DVC_EXP", FLOW_RUN, PARENT_RUN)
 
 
 def set_environment() -> None:
     """Set what the user has not set, and make `python`, as DVC starts the stages, this Python."""
     os.environ.update(ENVIRONMENT | os.environ)
-    own, path = str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)
-    if path.split(os.pathsep)[0] != own:
-        os.environ["PATH"] = f"{own}{os.pathsep}{path}"
+    programs = str(Path(sys.executable).parent)
+    path = os.environ.get("PATH", os.defpath)
+    if path.split(os.pathsep)[0] != programs:
+        os.environ["PATH"] = f"{programs}{os.pathsep}{path}"
 
 
 def project_root() -> Path:
@@ -74,8 +77,10 @@ def own_code(folder: Path, *more: str) -> str:
 
 def child_environment(*, flow_run: str = "") -> dict[str, str]:
     """`os.environ` for a child: our DVC, Prefect and MLflow context removed, the flow run set."""
-    others = {k: v for k, v in os.environ.items() if not k.startswith(_CONTEXT)}
-    return others | ({FLOW_RUN: flow_run} if flow_run else {})
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(_CONTEXT)}
+    if flow_run:
+        environment[FLOW_RUN] = flow_run
+    return environment
 
 
 def run_command(command: Any, arguments: Sequence[str], **options: Any) -> None:
@@ -125,28 +130,39 @@ def die_with_parent() -> None:
 
 
 def report_error(error: Exception) -> int:
-    code = ServiceError.exit_code
-    if isinstance(error, ImageproofError):
-        text, code = str(error), error.exit_code
-    elif isinstance(error, OSError) and error.strerror:
-        path = error.filename
-        if error.errno == errno.ENOSPC:  # a copy names its source first
-            path = error.filename2 or path or "standard output or a temporary file"
-        where = f"{cut(path, 200)}: " if path else ""
-        text = f"{where}{error.strerror} ({variable('DEBUG')}=1 shows more)"
-        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-            code = UsageError.exit_code
-    elif isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # of pathlib
-        text, code = str(error), UsageError.exit_code
-    elif isinstance(error, ModuleNotFoundError):
-        text = f"{error.name} is not installed; pyproject.toml names the extra that brings it"
-    else:
-        first_line = str(error).partition("\n")[0]
-        text = f"{type(error).__name__}: {first_line} ({variable('DEBUG')}=1 shows where)"
-        code = ImageproofError.exit_code
-    for line in without_credentials(text).split("\n"):
+    """Print the error, a line per finding; returns its exit code."""
+    expected = _expected(error)
+    text = without_credentials(str(expected))
+    for line in text.split("\n"):
         print(f"error: {cut(line, MOST_CHARACTERS)}", file=sys.stderr)
-    return code
+    return expected.exit_code
+
+
+def _expected(error: Exception) -> ImageproofError:
+    """The error as one of ours."""
+    if isinstance(error, ImageproofError):
+        return error
+    if isinstance(error, OSError) and error.strerror:
+        return _of_system(error)
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # of pathlib
+        return UsageError(str(error))
+    if isinstance(error, ModuleNotFoundError):
+        cure = "pyproject.toml names the extra that brings it"
+        return ServiceError(f"{error.name} is not installed; {cure}")
+    first_line = str(error).partition("\n")[0]
+    cure = f"{variable('DEBUG')}=1 shows where"
+    return ImageproofError(f"{type(error).__name__}: {first_line} ({cure})")
+
+
+def _of_system(error: OSError) -> ImageproofError:
+    path = error.filename
+    if error.errno == errno.ENOSPC:  # a copy names its source first
+        path = error.filename2 or path or "standard output or a temporary file"
+    where = f"{cut(path, 200)}: " if path else ""
+    finding = f"{where}{error.strerror} ({variable('DEBUG')}=1 shows more)"
+    if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+        return UsageError(finding)
+    return ServiceError(finding)
 
 
 @contextmanager
