@@ -136,7 +136,7 @@ def test_child_python_is_its_own() -> None:
 SLEEPER = """
 import time
 from pathlib import Path
-from imageproof.dvc.stage_command import run_stage
+from imageproof.system import process
 def work():
     try:
         print("ready", flush=True)
