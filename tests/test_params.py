@@ -49,8 +49,8 @@ def test_the_repositorys_own_file_is_valid() -> None:
         ("data.class_names", ["x" * 5000, *"abcdefghi"],
          "data.class_names.0: 'xxxxxxxxxxxx...xxxxxxxxxxxxx': string should have at most 100 "
          "characters"),
-        ("split.method", "kfold", "split.method: 'kfold': input should be 'official' or "
-         "'stratified'"),
+        ("split.method", "kfold", "split.method: 'kfold': input should be 'official', "
+         "'hashed' or 'stratified'"),
         ("split.official", {"validation": 0.5, "holdout": 0.6},
          "split.official: validation + holdout is 1.1; it must be below 1"),
         ("train.thread", 2, "train.thread: unknown key; did you mean threads?"),

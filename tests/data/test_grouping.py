@@ -22,6 +22,7 @@ STRATIFIED = {
     "method": "stratified",
     "stratified": {"test": 0.2, "holdout": 0.2, "validation": 0.2},
     "official": {"validation": 0.1, "holdout": 0.1},
+    "hashed": {"holdout": 0.15, "test": 0.15, "validation": 0.15},
     "holdout_within_test": False,
     "copies": "keep",
     "group": "writer",

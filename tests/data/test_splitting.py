@@ -24,6 +24,7 @@ def params(**changes: Any) -> SplitParams:
     values = {
         "method": "official",
         "official": {"validation": 0.1, "holdout": 0.1},
+        "hashed": {"holdout": 0.15, "test": 0.15, "validation": 0.15},
         "stratified": {"test": 0.2, "holdout": 0.2, "validation": 0.2},
         "holdout_within_test": False,
         "copies": "keep",
@@ -178,8 +179,8 @@ def test_summary_as_json() -> None:
     [
         ({"official": {"validation": 0.5, "holdout": 0.5}}, r"validation \+ holdout is 1;"),
         ({"stratified": {"test": 1.0, "holdout": 0.2, "validation": 0.2}}, "less than 1"),
-        ({"holdout_within_test": True}, "needs method: stratified"),
-        ({"copies": "together"}, "needs method: stratified"),
+        ({"holdout_within_test": True}, "needs method: hashed or stratified"),
+        ({"copies": "together"}, "needs method: hashed or stratified"),
     ],
 )
 def test_values_out_of_range_are_refused(changes: dict[str, Any], message: str) -> None:

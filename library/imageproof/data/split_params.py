@@ -32,6 +32,21 @@ class StratifiedParams(StrictModel):
     validation: Share
 
 
+class HashedParams(StrictModel):
+    """Fractions of all rows, or of all groups; about as many get into each part."""
+
+    holdout: Share
+    test: Share
+    validation: Share
+
+    @model_validator(mode="after")
+    def _leaves_training_rows(self) -> "HashedParams":
+        total = exact(self.holdout) + exact(self.test) + exact(self.validation)
+        if total >= 1:
+            raise ValueError(f"holdout + test + validation is {float(total):g}; below 1 is allowed")
+        return self
+
+
 class SplitParams(StrictModel):
     """`split:` in params.yaml.
 
@@ -40,8 +55,9 @@ class SplitParams(StrictModel):
     the others go where it goes. The rows of a `group`, a column of labels.csv, go into one part.
     """
 
-    method: Literal["official", "stratified"]
+    method: Literal["official", "hashed", "stratified"]
     official: OfficialParams
+    hashed: HashedParams
     stratified: StratifiedParams
     holdout_within_test: bool
     copies: Literal["keep", "drop", "together"]
@@ -50,9 +66,9 @@ class SplitParams(StrictModel):
     @model_validator(mode="after")
     def _official_test_is_as_it_is(self) -> "SplitParams":
         if self.holdout_within_test and self.method == "official":
-            raise ValueError("holdout_within_test: true needs method: stratified")
+            raise ValueError("holdout_within_test: true needs method: hashed or stratified")
         if self.copies == "together" and self.method == "official":
-            raise ValueError("copies: together needs method: stratified; drop needs none")
+            raise ValueError("copies: together needs method: hashed or stratified; drop needs none")
         return self
 
     def shares(self) -> dict[str, float]:

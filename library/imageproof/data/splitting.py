@@ -11,7 +11,7 @@ from imageproof.base.dataset import SPLITS, Labels, Rows
 from imageproof.base.errors import DataError
 from imageproof.base.naming import adapt_hint
 from imageproof.base.text import first_names
-from imageproof.data import grouping
+from imageproof.data import grouping, hashing
 from imageproof.data.split_params import OfficialParams, SplitParams, exact
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def split(
     `official`: the sizes are exact in total, and divided among the classes by largest
     remainder. `stratified`: within each class, the larger piece is rounded up, as R's
     caret::createDataPartition does; an official test part is not used. With a `group` whole groups
-    are divided, see `grouping.divide`; a DataError if one is in two parts.
+    are divided, see `grouping.divide`; a DataError if one is in two parts. `hashed`: the part of a
+    row depends on no other row, see `hashing.divide`; `rows` has SOURCE_HASH, too.
     Training rows are in random order, all others ascending. Equal input gives equal splits.
     """
     end = int((rows["part"] == "train").sum())
@@ -57,28 +58,33 @@ def split(
         rows = rows[:end]
     elif end == len(rows):
         raise DataError(f"data: no official test part for split.method: official; {adapt_hint()}")
-    labels = rows["label"].to_numpy()
-    firsts = _first_copies(rows, params)
-    usable = np.unique(firsts)
-    training = sample(labels, usable[usable < end], percent, seed)
-    testing = sample(labels, usable[usable >= end], percent, seed)
-
     rng = np.random.default_rng(seed)
-    if params.group:
-        parts = _grouped(rows, training, testing, params, rng)
-    elif params.method == "official":
-        parts = _official(labels, training, params.official, rng) | {"test": testing}
+    if params.method == "hashed":
+        parts = hashing.divide(rows, percent, params, seed)
     else:
-        parts = _stratified(labels, training, params, rng)
-    if params.copies == "together":
-        parts = {name: np.flatnonzero(np.isin(firsts, part)) for name, part in parts.items()}
+        parts = _draw_parts(rows, percent, params, seed, rng)
     parts = {name: parts[name] for name in SPLITS}
     parts["train"] = rng.permutation(parts["train"])
 
     if params.group:
         grouping.check(parts, rows, params)
-    _check_classes(parts, labels, params, percent)
+    _check_classes(parts, rows, params, percent)
     return parts
+
+
+def split_warnings(
+    parts: Parts,
+    rows: "pd.DataFrame",
+    params: SplitParams,
+    seed: int,
+) -> list[str]:
+    """What a `hashed` split cannot help: parts without rows of a class, and groups that move."""
+    if params.method != "hashed":
+        return []
+    lines = hashing.moved_groups(rows[rows["part"] == "train"], params, seed)
+    for name, classes in _missing_classes(parts, rows).items():
+        lines.append(f"{name} has no row of class {classes}, and cannot judge it; add rows")
+    return lines
 
 
 def summarise_splits(parts: Parts, rows: "pd.DataFrame") -> dict[str, Any]:
@@ -99,6 +105,30 @@ def summarise_splits(parts: Parts, rows: "pd.DataFrame") -> dict[str, Any]:
         "class_counts": counts,
         "copies": copies,
     }
+
+
+def _draw_parts(
+    rows: "pd.DataFrame",
+    percent: float,
+    params: SplitParams,
+    seed: int,
+    rng: Generator,
+) -> Parts:
+    end = int((rows["part"] == "train").sum())
+    labels = rows["label"].to_numpy()
+    firsts = _first_copies(rows, params)
+    usable = np.unique(firsts)
+    training = sample(labels, usable[usable < end], percent, seed)
+    testing = sample(labels, usable[usable >= end], percent, seed)
+    if params.group:
+        parts = _grouped(rows, training, testing, params, rng)
+    elif params.method == "official":
+        parts = _official(labels, training, params.official, rng) | {"test": testing}
+    else:
+        parts = _stratified(labels, training, params, rng)
+    if params.copies == "together":
+        parts = {name: np.flatnonzero(np.isin(firsts, part)) for name, part in parts.items()}
+    return parts
 
 
 def _first_copies(rows: "pd.DataFrame", params: SplitParams) -> Rows:
@@ -150,22 +180,31 @@ def _grouped(
     return parts
 
 
+def _missing_classes(parts: Parts, rows: "pd.DataFrame") -> dict[str, str]:
+    """The classes that a part lacks and another one has, by part."""
+    labels = rows["label"].to_numpy()
+    classes = np.unique(labels[np.concatenate([*parts.values()])])
+    missing = {}
+    for name, part in parts.items():
+        numbers = np.setdiff1d(classes, labels[part])
+        if numbers.size:
+            missing[name] = first_names([*map(str, numbers)])
+    return missing
+
+
 def _check_classes(
     parts: Parts,
-    labels: Labels,
+    rows: "pd.DataFrame",
     params: SplitParams,
     percent: float,
 ) -> None:
-    """Raise a DataError if a part has no row of a class that another one has."""
-    classes = np.unique(labels[np.concatenate([*parts.values()])])
-    for name, rows in parts.items():
-        missing = np.setdiff1d(classes, labels[rows])
-        if missing.size:
-            numbers = first_names([*map(str, missing)])
+    """Raise a DataError if a part lacks a class; where rows are hashed, only for training rows."""
+    for name, classes in _missing_classes(parts, rows).items():
+        if params.method != "hashed" or name == "train" or not len(parts[name]):
             cure = "groups with rows" if params.group else "rows"
             share = "data.percent" if percent < 100 else f"the shares of split.{params.method}"
             raise DataError(
-                f"data: {name} gets no row of class {numbers}; add {cure} of it, or raise {share}"
+                f"data: {name} gets no row of class {classes}; add {cure} of it, or raise {share}"
             )
 
 

@@ -6,7 +6,7 @@ from imageproof.artifacts import WORKSPACE, copies_found
 from imageproof.base.dataset import Dataset, Split, save_split
 from imageproof.base.files import write_json
 from imageproof.data import grouping, packed
-from imageproof.data.splitting import split, summarise_splits
+from imageproof.data.splitting import split, split_warnings, summarise_splits
 from imageproof.dvc.stage_command import run_stage
 from imageproof.judge.few_rows import few_holdout_rows
 
@@ -15,11 +15,12 @@ def main() -> None:
     params = load_params()
     columns = None if params.split.group else ["part", "label", "hash"]
     images, rows = packed.load(WORKSPACE.pack, columns=columns)
+    hashes = packed.load_hashes(WORKSPACE.pack)
+    rows[packed.SOURCE_HASH] = hashes
     parts = split(rows, percent=params.data.percent, params=params.split, seed=params.seed)
     data = Dataset(images, rows["label"].to_numpy(), grouping.numbers(rows, params.split.group))
     for name, picks in parts.items():
         save_split(WORKSPACE.split(name), Split(data, picks), picks=picks)
-    hashes = packed.load_hashes(WORKSPACE.pack)
     packed.save_split_hashes(WORKSPACE.split_hashes, parts, hashes)
     summary = summarise_splits(parts, rows)
     summary["sources"] = packed.load_summary(WORKSPACE.pack)["sources"]
@@ -31,9 +32,10 @@ def main() -> None:
     names = as_project(params).data.class_names or []
     warnings = copies_found(summary) + few_holdout_rows(summary, params.promote, names)
     unused = (rows["part"] == "test").sum()
-    if params.split.method == "stratified" and unused:
+    if params.split.method != "official" and unused:
         part = f"the data's own test part, {unused:,} images, is not used"
         warnings.append(f"{part}; split.method: official uses it")
+    warnings += split_warnings(parts, rows, params.split, params.seed)
     for line in warnings:
         print(f"warning: {line}")
 

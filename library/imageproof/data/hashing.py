@@ -1,0 +1,112 @@
+"""Parts by the hash of each image or group: none moves when others come or go."""
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from imageproof.base.dataset import Rows
+from imageproof.base.errors import DataError
+from imageproof.base.text import first_names
+from imageproof.data.grouping import TABLE, connected_rows, names_of
+from imageproof.data.packed import SOURCE_HASH
+
+if TYPE_CHECKING:
+    from imageproof.data.split_params import SplitParams
+
+PARTS = [
+    "holdout",
+    "test",
+    "validation",
+    "train",
+]  # a larger share moves rows of the parts after it
+MAX_SHARE = 0.2  # of the rows, for a group: the parts could not get their shares
+
+
+def divide(
+    rows: pd.DataFrame,
+    percent: float,
+    params: "SplitParams",
+    seed: int,
+) -> dict[str, Rows]:
+    """Divide `percent` of the rows into parts with about the shares of `split.hashed`.
+
+    `rows` has the SOURCE_HASH of each, and the columns of `params.group`. Rows with one hash, and
+    groups that have one of its rows each, are in one part: that of the group with most rows.
+    A DataError if a group has more than MAX_SHARE of the rows.
+    """
+    keys = rows[SOURCE_HASH]
+    is_drawn = _places(keys, f"{seed} percent") < percent / 100
+    if params.copies == "drop":
+        is_drawn &= ~keys.duplicated().to_numpy()
+    if params.group:
+        keys = _largest_groups(rows, params.group)
+        _check_size(keys)
+    numbers = _part_numbers(keys, params, seed)
+    parts = {
+        part: np.flatnonzero(is_drawn & (numbers == number)) for number, part in enumerate(PARTS)
+    }
+    if params.holdout_within_test:
+        parts["test"] = np.union1d(parts["test"], parts["holdout"])
+    return parts
+
+
+def moved_groups(rows: pd.DataFrame, params: "SplitParams", seed: int) -> list[str]:
+    """A line if groups are in another part than their name's, as a larger group has their image."""
+    if not params.group:
+        return []
+    table = pd.DataFrame(
+        {"group": names_of(rows, params.group), "largest": _largest_groups(rows, params.group)}
+    ).drop_duplicates()
+    homes = _part_numbers(table["group"], params, seed)
+    places = _part_numbers(table["largest"], params, seed)
+    moves = [
+        f"{group} from {PARTS[home]} to {PARTS[place]}, where {largest} is"
+        for group, largest, home, place in zip(
+            table["group"], table["largest"], homes, places, strict=True
+        )
+        if home != place
+    ]
+    if not moves:
+        return []
+    return [
+        f"{len(moves):,} groups move, as a larger one has one of their images: {first_names(moves)}"
+    ]
+
+
+def _part_numbers(keys: "pd.Series[str]", params: "SplitParams", seed: int) -> NDArray[np.intp]:
+    """For each key the number of its part in PARTS."""
+    shares = params.hashed.model_dump()
+    bounds = np.cumsum([shares[part] for part in PARTS[:-1]])
+    return np.searchsorted(bounds, _places(keys, str(seed)), side="right")
+
+
+def _places(keys: "pd.Series[str]", salt: str) -> NDArray[np.float64]:
+    """A place in 0…1 for each key, as if drawn at random; equal keys, equal places."""
+    unique, index = np.unique(keys.to_numpy(dtype=str), return_inverse=True)
+    digests = [blake2b(f"{salt} {key}".encode(), digest_size=8).digest() for key in unique]
+    numbers = np.frombuffer(b"".join(digests), ">u8")
+    return numbers[index] / 2**64
+
+
+def _largest_groups(rows: pd.DataFrame, column: str) -> "pd.Series[str]":
+    """For each row the largest of the groups that are connected by equal images."""
+    names = names_of(rows, column)
+    table = pd.DataFrame({"group": names, "component": connected_rows(names, rows[SOURCE_HASH])})
+    counts = (
+        table.value_counts().reset_index().sort_values(["count", "group"], ascending=[False, True])
+    )
+    largest = counts.drop_duplicates("component").set_index("component")["group"]
+    return table["component"].map(largest)
+
+
+def _check_size(groups: "pd.Series[str]") -> None:
+    counts = groups.value_counts()
+    if counts.iloc[0] > MAX_SHARE * len(groups):
+        raise DataError(
+            f"{TABLE}: split.group: {counts.index[0]} has {counts.iloc[0]:,} of {len(groups):,} "
+            f"rows, with groups that have one of its images; at most {MAX_SHARE:.0%} are allowed: "
+            "choose a finer column, or split.method: stratified"
+        )
