@@ -29,8 +29,9 @@ def main() -> None:
         print(f"groups of {params.split.group}: {_listed(summary['groups'])}")
     write_json(WORKSPACE.split_summary, summary)
     print(_listed(summary["rows"]))
-    names = as_project(params).data.class_names or []
-    warnings = copies_found(summary) + few_holdout_rows(summary, params.promote, names)
+    project = as_project(params)
+    names = project.data.class_names or []
+    warnings = copies_found(summary) + few_holdout_rows(summary, project.promote, names)
     unused = (rows["part"] == "test").sum()
     if params.split.method != "official" and unused:
         part = f"the data's own test part, {unused:,} images, is not used"
