@@ -123,7 +123,7 @@ def test_update_refuses_uncommitted_changes(shoes: Path) -> None:
 def test_update_refuses_another_source(shoes: Path) -> None:
     said = finding(UsageError, lambda: update(shoes, shoes))
     assert "has no commit" in said
-    assert "name the project that it came from" in said
+    assert "name the project that library/ came from" in said
 
 
 def test_update_refuses_without_recorded_commit(shoes: Path) -> None:

@@ -24,8 +24,8 @@ MAX_PIXELS_READ = 200  # images whose pixels are looked at
 MAX_CLASSES = 10_000
 SMALL = 100  # pixels of the longer side
 DIGIT_SIDE = 64  # pixels, at most
-PLAIN = 16  # grey values between which the border of a drawn digit's image lies
-PLAIN_SHARE = 0.95  # of the images of handwritten digits that have such a border
+PLAIN = 16  # grey values between which the border of a drawing lies
+PLAIN_SHARE = 0.95  # of the images of handwriting that have such a border
 
 Size = tuple[int, int]  # height, width
 
@@ -42,7 +42,7 @@ class Facts(NamedTuple):
     sizes: Counter[Size]
     has_colour: bool
     is_transparent: bool
-    is_digit_like: bool  # small, grey, of one size, with a border that nothing touches
+    is_digit_like: bool  # small, grey, of one size, with a border that no stroke touches
     columns: Sequence[str] = ()  # further ones of labels.csv
 
     @property
@@ -96,7 +96,7 @@ def _of_pictures(folder: Path, listing: Listing) -> Facts:
         sizes=sizes,
         has_colour=has_colour,
         is_transparent=any(header.is_transparent for header in headers.values()),
-        is_digit_like=not has_colour and _are_digits(sizes, _pixels([*headers], sizes)),
+        is_digit_like=not has_colour and _are_drawings(sizes, _pixels([*headers], sizes)),
         columns=[name.removeprefix(META) for name in map(str, rows) if name.startswith(META)],
     )
 
@@ -119,7 +119,7 @@ def _of_arrays(train: Dataset, test: Dataset | None = None) -> Facts:
         sizes=sizes,
         has_colour=bool(channels),
         is_transparent=False,
-        is_digit_like=not channels and _are_digits(sizes, train.images[::step]),
+        is_digit_like=not channels and _are_drawings(sizes, train.images[::step]),
     )
 
 
@@ -136,8 +136,8 @@ def _pixels(paths: Sequence[Path], sizes: Counter[Size]) -> Images:
     return np.stack(images)
 
 
-def _are_digits(sizes: Counter[Size], images: Images) -> bool:
-    """Whether small images of one size have a plain border, as drawn digits have."""
+def _are_drawings(sizes: Counter[Size], images: Images) -> bool:
+    """Whether small images of one size have a plain border, as drawn characters have."""
     if len(sizes) > 1 or max(max(sizes)) > DIGIT_SIDE:
         return False
     rows = images[:, [0, -1], :].reshape(len(images), -1)

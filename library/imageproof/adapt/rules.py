@@ -128,8 +128,8 @@ def fit_rows(facts: Facts, params: Params) -> Lines:
     min_rows = params["validate"]["min_rows"]
     if rows < min_rows:
         half = rows // 2
-        digits = 10 ** (len(str(half)) - 1)
-        value = max(1, half // digits * digits)
+        power = 10 ** (len(str(half)) - 1)
+        value = max(1, half // power * power)
         yield "validate.min_rows", value, f"there are {rows:,}"
 
 
@@ -177,9 +177,9 @@ def fit_gate(facts: Facts, params: Params) -> Lines:
     if facts.is_digit_like:
         return
     if (promote.min_accuracy or 0) > CONFIDENT:
-        yield "promote.min_accuracy", None, "is for digits; set what yours must reach"
+        yield "promote.min_accuracy", None, "is for handwriting; set what yours must reach"
     if promote.max_unsure is not None and promote.max_unsure <= SURE:
-        yield "promote.max_unsure", None, "is for digits; set what yours may leave open"
+        yield "promote.max_unsure", None, "is for handwriting; set what yours may leave open"
 
 
 def part_rows(facts: Facts, params: Params, part: str) -> list[int]:

@@ -19,7 +19,7 @@ from ruamel.yaml.comments import CommentedSeq
 from imageproof.base.errors import ServiceError, UsageError
 from imageproof.base.files import read_yaml, scratch
 from imageproof.base.naming import project_name
-from imageproof.cli.update import LIBRARY, export_library, record_commit
+from imageproof.cli.update import LIBRARY, library_at, record_commit
 from imageproof.system.repository import git
 
 NAME = re.compile(r"[a-z][a-z0-9]{0,29}")  # package, command, database user, bucket and event
@@ -44,6 +44,7 @@ NOT_RENAMED = "load_digits"  # of scikit-learn
 STORE = "dvc-store"  # a DVC remote within the repository: of a new project, for its backbones
 DVC_CONFIG = f"""[core]
     analytics = false
+    autostage = true
     check_update = false
 ['remote "bundled"']
     url = ../{STORE}
@@ -82,7 +83,9 @@ def create(target: Path) -> str:
             if (root / path).is_file():
                 _copy(root / path, folder / renamed(str(path), name), name)
         commit = git(root, "rev-parse", "HEAD")
-        export_library(root, commit, folder)
+        for path, content in library_at(root, commit).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
         (folder / ".dvc" / "config").write_text(DVC_CONFIG)
         shutil.copy(folder / renamed(str(readme), name), folder / "README.md")
         record_commit(folder / "pyproject.toml", commit)
@@ -92,7 +95,7 @@ def create(target: Path) -> str:
         git(folder, "add", ".")
         git(folder, "commit", "--quiet", "--message", f"Start {name}")
         folder.replace(target)
-    changed = git(root, "status", "--porcelain", "--", LIBRARY)
+    changed = git(root, "status", "--porcelain", "--", str(LIBRARY))
     left_out = f"{LIBRARY}/ is that of the last commit, without your changes to it\n"
     return left_out * bool(changed) + (
         f"{target}: put images into data/, in a folder for each class\n"

@@ -38,10 +38,14 @@ def try_git(*arguments: str, failed: str = "") -> str:
         return failed
 
 
-def files_at(commit: str, paths: Sequence[Path]) -> dict[Path, bytes]:
+def files_at(
+    commit: str,
+    paths: Sequence[Path],
+    folder: Path = Path(),
+) -> dict[Path, bytes]:
     """The content of these files, and of all files in these folders; empty if git lacks one."""
     command = ["git", "archive", "--format=tar", commit, "--", *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
     if done.returncode:
         return {}
     with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
