@@ -12,22 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from ruamel.yaml import YAML
-from support import AUTHOR, REPOSITORY, changed, finding, link_environment
+from support import AUTHOR, REPOSITORY, finding, link_environment
 
 from imageproof.base.errors import ServiceError, UsageError
 from imageproof.cli.new import DROPPED_LINES, LEFT_OUT, NOT_RENAMED, create, renamed
 from imageproof.system.repository import git
 
-SETTINGS = {
-    "project.name": "boots",
-    "models": ["mlp"],
-    "data.classes": 20,
-    "data.image.fit": "stretch",
-    "split.method": "stratified",
-    "split.stratified": {"test": 0.4, "holdout": 0.5, "validation": 0.2},
-    "train.mlp.fit.epochs": 10,
-}
 random = np.random.default_rng(1)
 PATTERNS, NOISE = (
     random.integers(0, 200, (20, 12, 12, 3)),
@@ -159,11 +149,9 @@ def boots(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
         path = root / f"data/boot {number % 20}/{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(path)
-    with (root / "params.yaml").open("w", encoding="utf-8") as file:
-        YAML(typ="safe").dump(changed(SETTINGS), file)
+    run("boots", "adapt", "--write")
     run("dvc", "add", "--quiet", "data")
-    run("git", "add", ".")
-    run("git", "commit", "--quiet", "--message", "Our data")
+    run("git", "commit", "--quiet", "--all", "--message", "Our data")
     return run
 
 
@@ -176,7 +164,7 @@ def test_new_project_has_no_word_of_ours(boots: Callable[..., str]) -> None:
 @pytest.mark.slow
 def test_new_project_from_data_to_answer(boots: Callable[..., str], tmp_path: Path) -> None:
     boots("make", "run")
-    boots("boots", "promote", "mlp")
+    boots("boots", "promote", "compact")
     boots("boots", "package", "--out", tmp_path / "package")
     Image.fromarray(IMAGES[7]).save(tmp_path / "seven.png")
     [answer] = json.loads(boots("boots", "predict", tmp_path / "seven.png", "--json"))["answers"]

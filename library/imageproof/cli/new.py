@@ -100,7 +100,7 @@ def create(target: Path) -> str:
     return left_out * bool(changed) + (
         f"{target}: put images into data/, in a folder for each class\n"
         f"then there: make install && . .venv/bin/activate && {name} adapt --write && "
-        "dvc add data && git add . && git commit -m 'Our data' && make run"
+        "dvc add data && git commit --all --message 'Our data' && make run"
     )
 
 
