@@ -1,7 +1,7 @@
 """The command `adapt`: print which lines of params.yaml fit the data, and set them if asked."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,25 @@ from imageproof.dvc.params_yaml import PATH, get_by_path, read, set_keys
 DATA = Path("data")
 
 
-def adapt(simple: Sequence[str], general: Sequence[str], *, write: bool) -> None:
-    """Compare params.yaml with `data/`; for `simple` and `general` see `rules.Models`.
+def adapt(
+    simple_models: Sequence[str],
+    general_models: Sequence[str],
+    check: Callable[[], object],
+    *,
+    write: bool,
+) -> None:
+    """Compare params.yaml with `data/`; for the models see `rules.Models`.
 
-    Raises as `read_facts` and `params_yaml.read`.
+    `check` raises a UsageError if params.yaml is wrong in itself. Raises also as `read_facts`.
     """
     params = read()
     facts = read_facts(DATA)
-    models = Models(simple, general, backbone_side(params))
-    changes = find_changes(facts, params, models)
+    try:
+        models = Models(simple_models, general_models, backbone_side(params))
+        changes = find_changes(facts, params, models)
+    except (AttributeError, KeyError, TypeError):  # a block is missing, or none
+        check()
+        raise
     print(f"{DATA}: {describe(facts)}")
     if not changes:
         print(f"{PATH} fits: nothing to change")
@@ -41,6 +51,7 @@ def adapt(simple: Sequence[str], general: Sequence[str], *, write: bool) -> None
         print(printable(f"  {line:<{width}}  {reason}"))
     if write:
         set_lines(PATH, {change.key: change.value for change in changes})
+        check()
         print(f"{PATH}: {len(changes)} lines set; `git diff {PATH}` shows them")
     else:
         print(f"`{project_name()} adapt --write` sets these lines")

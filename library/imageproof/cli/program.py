@@ -18,6 +18,7 @@ from imageproof.cli.results import app
 from imageproof.system import process
 
 adapting = Lazy("adapt.command")
+converting = Lazy("features.convert")
 pages = Lazy("cli.ui")
 starting = Lazy("cli.new")
 
@@ -47,8 +48,8 @@ def adapt(
     write: Annotated[bool, typer.Option("--write", help="Set them, and keep comments.")] = False,
 ) -> None:
     """Say which lines of params.yaml fit the data in data/, and why."""
-    application = context.obj
-    adapting.adapt(application.simple_models, application.general_models, write=write)
+    project: Application = context.obj
+    adapting.adapt(project.simple_models, project.general_models, project.load, write=write)
 
 
 @app.command()
@@ -61,10 +62,14 @@ def backbone(
     pool: Annotated[bool, typer.Option("--pool", help="Average over height and width.")] = False,
 ) -> None:
     """Write backbones/NAME.onnx, of which the model `features` takes the features."""
-    from imageproof.features.convert import Form, per_channel, write_backbone
-
-    scale = {"mean": per_channel("--mean", mean), "std": per_channel("--std", std)}
-    path = write_backbone(file, Form(side=side, **scale, output=output, pool=pool))
+    form = converting.Form(
+        side=side,
+        mean=converting.per_channel("--mean", mean),
+        std=converting.per_channel("--std", std),
+        output=output,
+        pool=pool,
+    )
+    path = converting.write_backbone(file, form)
     print(f"{path}: set train.features.backbone: {path.stem}, then `dvc add {path}`")
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support import REPOSITORY, context, finding
+from support import REPOSITORY, context, finding, findings
 
 from digits import params
 from digits.stages import pack
 from imageproof.adapt.command import set_lines
-from imageproof.base.errors import DataError
+from imageproof.base.errors import DataError, UsageError
 from imageproof.cli import program
 
 
@@ -55,6 +55,14 @@ def test_adapt_write_sets_lines_and_keeps_comments(capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.endswith("\nparams.yaml fits: nothing to change\n")
     pack.main()
     assert capsys.readouterr().out.startswith("60 images of 64×64×3, ")
+
+
+@pytest.mark.usefixtures("photographs")
+def test_params_without_a_block_are_wrong_usage() -> None:
+    text = Path("params.yaml").read_text("utf-8")
+    Path("params.yaml").write_text(text.replace("\nsplit:\n", "\nparts:\n"), "utf-8")
+    lines = findings(UsageError, lambda: program.adapt(context()))
+    assert "params.yaml split: missing" in lines
 
 
 def test_params_without_changes_stay_byte_for_byte(tmp_path: Path) -> None:
