@@ -14,7 +14,6 @@ from digits.models import available
 from digits.params import OVERLOOKED
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import flatten
-from imageproof.cli.new import BACKBONE_INPUTS
 from imageproof.dvc.params_yaml import get_by_path
 
 # A change in one of these changes no output, so it must not run a stage again.
@@ -135,8 +134,6 @@ def test_no_dependency_is_a_module_that_the_stage_never_loads(stage: str) -> Non
 @pytest.mark.parametrize("model", available())
 def test_a_training_depends_on_its_own_model_and_on_what_that_imports(model: str) -> None:
     found = of_model(listed("train"), model)
-    if model == "features":  # its stage is made by the command `new`
-        found |= {*BACKBONE_INPUTS}
     needed = used(f"digits.models.{model}")
     assert {m for m in needed if not any(covers(dep, m) for dep in found)} == set()
     others = {path_of(f"digits.models.{name}") for name in available() if name != model}

@@ -52,7 +52,7 @@ DVC_CONFIG = f"""[core]
 # those that a new project trains
 KERAS_MODELS = ["compact"]
 ONNX_MODELS = ["features"]
-BACKBONE_INPUTS = ["backbones/${train.features.backbone}.onnx", "library/imageproof/features"]
+BACKBONE = "backbones/${train.features.backbone}.onnx"
 
 
 def create(target: Path) -> str:
@@ -177,7 +177,7 @@ def _choose_models(folder: Path) -> None:
     for stage, names in ((train, KERAS_MODELS), (onnx, ONNX_MODELS)):
         stage["matrix"]["model"] = CommentedSeq(names)
         stage["matrix"]["model"].fa.set_flow_style()
-    onnx["deps"] = sorted([*onnx["deps"], *BACKBONE_INPUTS])
+    onnx["deps"] = sorted([*onnx["deps"], BACKBONE])
     onnx["outs"] = [path for path in onnx["outs"] if not path.endswith(".keras")]
     stages.insert([*stages].index("train") + 1, "train_onnx", onnx)
     models = KERAS_MODELS + ONNX_MODELS

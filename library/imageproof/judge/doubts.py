@@ -20,6 +20,7 @@ SURPLUS = 0.1  # of what the most frequent class leaves
 WEAK = 0.5  # sensitivity
 MISCALIBRATED = 0.02  # expected calibration error
 FRAGILE = 0.1  # accuracy lost
+GAP = 0.1  # between the accuracies on training rows and on others
 
 
 class Doubt(NamedTuple):
@@ -46,9 +47,16 @@ def beyond_chance(doubts: Mapping[str, Sequence[Doubt]]) -> list[str]:
 
 
 def unlearnt(accuracy: float, rows: int) -> Doubt:
-    """That the last epoch is right on less than LEARNT of so many training rows: binomial test."""
+    """That a model is right on less than LEARNT of its own training rows: binomial test."""
     sentence = "right on few of the training rows, so more epochs may help"
     return Doubt(sentence, f"on {100 * accuracy:.0f} %", at_most(accuracy, rows, LEARNT))
+
+
+def memorized(trained: float, train_rows: int, accuracy: float, rows: float) -> Doubt:
+    """That a model is right on over GAP more of its own training rows than of the test rows."""
+    sentence = "right on far more training rows than test rows, so more images may help"
+    figures = f"on {100 * trained:.0f} % against {100 * accuracy:.0f} %"
+    return Doubt(sentence, figures, _chance_of_gap(trained, train_rows, accuracy, rows, gap=GAP))
 
 
 def guessing(overall: Mapping[str, Any], rows: float) -> Doubt:
@@ -93,24 +101,30 @@ def misleading(
 def fragile(accuracies: Mapping[str, float]) -> list[Doubt]:
     """That a disturbance costs over FRAGILE, from what `disturbances.accuracies` takes.
 
-    The test is that of Agresti and Caffo (2000, doi:10.1080/00031305.2000.10474560) for two
-    independent shares. These are of the same images, so that their difference varies less.
+    The test is of independent shares. These are of the same images, so that their difference
+    varies less.
+    """
+    rows = accuracies.get("effective_images", accuracies["images"])
+    clean = accuracies["clean"]
+    disturbed = {k: v for k, v in accuracies.items() if k not in ("clean", *COUNTS)}
+    doubts = []
+    for name, share in disturbed.items():
+        p_value = _chance_of_gap(clean, rows, share, rows, gap=FRAGILE)
+        figures = f"by {100 * (clean - share):.0f} points on images {in_words(name)}"
+        doubts.append(Doubt("fragile, as accuracy falls", figures, p_value * len(disturbed)))
+    return sorted(doubts, key=lambda doubt: doubt.p_value)
+
+
+def _chance_of_gap(
+    larger: float, larger_rows: float, smaller: float, smaller_rows: float, *, gap: float
+) -> float:
+    """The p-value of two independent shares, each of so many rows, that differ by over `gap`.
+
+    The test is that of Agresti and Caffo (2000, doi:10.1080/00031305.2000.10474560).
     """
     from scipy.stats import norm
 
-    rows = accuracies.get("effective_images", accuracies["images"])
-    adjusted = {
-        name: (share * rows + 1) / (rows + 2)
-        for name, share in accuracies.items()
-        if name not in COUNTS
-    }
-    clean = adjusted.pop("clean")
-    doubts = []
-    for name, share in adjusted.items():
-        variance = (clean * (1 - clean) + share * (1 - share)) / (rows + 2)
-        p_value = norm.sf((clean - share - FRAGILE) / variance**0.5)
-        points = 100 * (accuracies["clean"] - accuracies[name])
-        figures = f"by {points:.0f} points on images {in_words(name)}"
-        sentence = "fragile, as accuracy falls"
-        doubts.append(Doubt(sentence, figures, float(p_value) * len(adjusted)))
-    return sorted(doubts, key=lambda doubt: doubt.p_value)
+    a = (larger * larger_rows + 1) / (larger_rows + 2)
+    b = (smaller * smaller_rows + 1) / (smaller_rows + 2)
+    variance = a * (1 - a) / (larger_rows + 2) + b * (1 - b) / (smaller_rows + 2)
+    return float(norm.sf((a - b - gap) / variance**0.5))

@@ -25,6 +25,7 @@ class Row(BaseModel, extra="allow"):
     size_bytes: int
     run_id: str
     temperature: float = 0.0
+    train_accuracy: float | None = None
     test_top5_accuracy: float | None = None
 
 

@@ -20,6 +20,7 @@ from imageproof.judge import caret, comparison, confusion, doubts, few_rows, lea
 from imageproof.judge.confidence import TEMPERATURE_1
 from imageproof.judge.figures import column
 from imageproof.judge.groups import independent
+from imageproof.outputs import TRAIN_SAMPLE
 from imageproof.report.plots.comparison import pareto
 from imageproof.report.plots.model import learning_curves
 from imageproof.report.plots.theme import save
@@ -157,8 +158,15 @@ def doubts_of(result: Result, test: Dataset, train_rows: int) -> list[doubts.Dou
     share = independent(probabilities.argmax(axis=1) == test.labels, test.groups)
     rows = share * len(test)
     remark = f"; {TEMPERATURE_1}" * (result.row.temperature == 1)
+    learning = []
+    trained = result.row.train_accuracy
+    if trained is not None:  # a stage of the user's own may not know it
+        sample = min(train_rows, TRAIN_SAMPLE)
+        accuracy = result.statistics["overall"]["accuracy"]
+        learning.append(doubts.unlearnt(trained, sample))
+        learning.append(doubts.memorized(trained, sample, accuracy, rows))
     return [
-        doubts.unlearnt(result.history[-1]["accuracy"], train_rows),
+        *learning,
         doubts.guessing(result.statistics["overall"], rows),
         doubts.weak_class(result.statistics["by_class"], rows),
         doubts.misleading(probabilities, test.labels, share, remark),

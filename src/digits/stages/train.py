@@ -1,8 +1,11 @@
 """`train@<model>`, or `train_onnx@<model>` if it is not Keras's: fit one model, live in MLflow."""
 
 import json
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 import digits
 from digits.params import Params
@@ -14,18 +17,21 @@ from digits.training.trainer import Fitted
 from imageproof.artifacts import WORKSPACE, split_tags
 from imageproof.base.dataset import Dataset
 from imageproof.base.files import md5, sha256, text_sha256
+from imageproof.base.naming import project_name
 from imageproof.dvc import provenance
 from imageproof.dvc.stage_command import run_stage
 from imageproof.dvc.stage_inputs import check_inputs
+from imageproof.features.predict import cached_predict
 from imageproof.keras.checkpoint import Checkpoint
 from imageproof.keras.temperature import truth_probabilities
-from imageproof.outputs import Metrics
+from imageproof.outputs import TRAIN_SAMPLE, Metrics
 from imageproof.system import process
 
 if TYPE_CHECKING:
     from imageproof.mlflow.live import LiveRun
 
 FITTED_ON = ("train", "validation")
+MIN_STEPS = 400  # of a training: fewer teach little; `adapt` sets batch size and epochs for more
 
 
 def main(model: str) -> None:
@@ -92,9 +98,30 @@ def fit(
         figures = f"loss {metrics['loss']:.4f}  val_accuracy {metrics['val_accuracy']:.4f}"
         print(f"{model} epoch {epoch + 1}{of_all}  {figures}", flush=True)
 
+    if isinstance(recipe, Recipe):
+        print_steps(model, recipe, rows=len(data))
     if epochs := len(checkpoint.state.history):
         print(f"{model} goes on after epoch {epochs}{of_all}", flush=True)
     return trainer.fit(params, model, data, validation, on_epoch=on_epoch, checkpoint=checkpoint)
+
+
+def print_steps(model: str, recipe: Recipe, *, rows: int) -> None:
+    """Print how many steps a training has; a warning if they are few."""
+    steps = ceil(rows / recipe.fit.batch_size)
+    total = steps * recipe.epochs
+    print(f"{model}: {steps:,} steps an epoch, {total:,} in all", flush=True)
+    if total < MIN_STEPS:
+        cure = f"lower train.{model}.fit.batch_size, or raise train.{model}.fit.epochs"
+        hint = f"`{project_name()} adapt` says how far"
+        print(f"warning: {model}: {total:,} steps teach little; {cure} ({hint})")
+
+
+def train_accuracy(path: Path, data: Dataset, *, seed: int, threads: int) -> float:
+    """The accuracy 0…1 of a finished model on its own training rows, or TRAIN_SAMPLE of them."""
+    rows = np.random.default_rng(seed).permutation(len(data))[:TRAIN_SAMPLE]
+    sample = data.take(np.sort(rows))
+    probabilities = cached_predict(path, threads=threads)(sample.images)
+    return float((probabilities.argmax(axis=1) == sample.labels).mean())
 
 
 def write(
@@ -109,10 +136,12 @@ def write(
     outputs.write_history(history)
     temperature, answers = fitted.write(outputs, validation, threads=threads)
     outputs.write_calibration(temperature, truth_probabilities(answers, validation.labels))
+    accuracy = train_accuracy(outputs.model, data, seed=params.seed, threads=threads)
     recipe = params.recipe(model)
     if isinstance(recipe, Recipe) and (recipe.fit.keep == "best" or recipe.fit.early_stopping):
         figures["kept_epoch"] = recipe.fit.kept_epoch(history)
-    return figures | {"temperature": temperature, "parameters": fitted.parameters}
+    figures |= {"temperature": temperature, "train_accuracy": accuracy}
+    return figures | {"parameters": fitted.parameters}
 
 
 if __name__ == "__main__":

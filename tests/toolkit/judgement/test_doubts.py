@@ -28,6 +28,9 @@ def said_of(random, probabilities):
         accuracies[name] = np.mean(predicted == drawn(random, probabilities))
     found = [
         doubts.unlearnt(random.binomial(304, 0.9) / 304, 304),
+        doubts.memorized(
+            random.binomial(304, 0.9) / 304, 304, random.binomial(rows, 0.8) / rows, rows
+        ),
         doubts.guessing(statistics.overall, rows),
         doubts.weak_class(statistics.by_class, rows),
         doubts.misleading(probabilities, labels, 1.0, ""),
@@ -88,12 +91,17 @@ def test_each_accusation_is_made_where_it_is_true():
     boastful[:, 0] = 0.92
     found = [
         doubts.unlearnt(0.52, 304),
+        doubts.memorized(1.0, 304, 0.62, 76),
         doubts.guessing(statistics.overall, 1000),
         doubts.weak_class(statistics.by_class, 1000),
         doubts.misleading(boastful, labels, 1.0, "; a remark"),
     ]
-    learnt, guess, weak, misled = beyond_chance({"mlp": found})
+    learnt, memorized, guess, weak, misled = beyond_chance({"mlp": found})
     assert learnt == "right on few of the training rows, so more epochs may help: mlp on 52 %"
+    assert memorized == (
+        "right on far more training rows than test rows, so more images may help: "
+        "mlp on 100 % against 62 %"
+    )
     assert guess.startswith("hardly better than always naming the most frequent class: mlp is ri")
     assert weak.startswith("less than half of a class is right: mlp 0.0 % of the test images of ")
     assert misled.startswith("probabilities mislead, as confidence and accuracy are apart on ave")
