@@ -162,6 +162,12 @@ def test_new_project_has_no_word_of_ours(boots: Callable[..., str]) -> None:
 
 
 @pytest.mark.slow
+def test_new_project_keeps_images_in_their_parts(boots: Callable[..., str]) -> None:
+    params = YAML(typ="safe").load(boots("git", "show", "HEAD~1:params.yaml"))
+    assert params["split"]["method"] == "hashed"
+
+
+@pytest.mark.slow
 def test_new_project_from_data_to_answer(boots: Callable[..., str], tmp_path: Path) -> None:
     boots("make", "run")
     boots("boots", "promote", "compact")

@@ -186,7 +186,7 @@ def _choose_models(folder: Path) -> None:
     }
     yaml.dump(pipeline, folder / "dvc.yaml")
     params = folder / "params.yaml"
-    text = params.read_text("utf-8").replace("\n  method: official\n", "\n  method: hashed\n", 1)
+    text = params.read_text("utf-8").replace("\n  method: official ", "\n  method: hashed ", 1)
     line = f"models: [{', '.join(models)}]"
     params.write_text(re.sub(r"^models: \[.*\]", line, text, flags=re.M))
 
