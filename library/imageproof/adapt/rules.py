@@ -1,6 +1,6 @@
 """The rules: each looks at few facts, and yields the lines of params.yaml that fit them."""
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from copy import deepcopy
 from math import ceil, floor
 from typing import Any, NamedTuple
@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from scipy.stats import binom, binomtest
 
 from imageproof.adapt.facts import Facts
+from imageproof.data.split_params import SplitParams
 from imageproof.dvc.params_yaml import get_by_path, set_keys, validated
 from imageproof.judge.confidence import too_few_rows
 from imageproof.judge.few_rows import OF_ALL, rows_needed
@@ -28,6 +29,8 @@ COVERAGES = (0.99, 0.975, 0.95, 0.9, 0.8)
 SPARE = 3
 CONFIDENT = 0.9  # an accuracy that only easy data allows,
 SURE = 0.2  # and such a share of unsure answers
+CALIBRATING_ROWS = 1000
+FEW_ROWS_ERROR = 0.1  # of calibration, beyond chance, with fewer validation rows
 CHANCE = 0.05  # that a hashed part has fewer rows of a class than it is taken to have
 
 
@@ -106,7 +109,7 @@ def fit_image(facts: Facts, params: Params, models: Models) -> Lines:
             largest = max(MIN_SIDE, models.backbone_side)
         side = facts.short_side // SIDE_STEP * SIDE_STEP
         side = min(largest, max(MIN_SIDE, side))
-        reason = f"pictures of {len(facts.sizes):,} sizes, shorter sides about {facts.short_side}"
+        reason = f"{len(facts.sizes):,} sizes, of most {facts.short_side} pixels or more"
         yield "data.image.size", [side, side], reason
 
 
@@ -116,8 +119,7 @@ def fit_split(facts: Facts, params: Params) -> Lines:
     if has_test and split["method"] != "official":
         yield "split.method", "official", "the data has a test part"
     if not has_test and split["method"] == "official":
-        method = "hashed" if "hashed" in split else "stratified"
-        yield "split.method", method, "the data has no test part with all classes"
+        yield "split.method", "hashed", "the data has no test part with all classes"
     group = split["group"]
     if group and group not in facts.columns:
         yield "split.group", None, "labels.csv has no such column"
@@ -135,7 +137,7 @@ def fit_rows(facts: Facts, params: Params) -> Lines:
 
 def fit_training(facts: Facts, params: Params) -> Lines:
     """More epochs, and smaller batches, where a training would have few steps."""
-    rows = sum(part_rows(facts, params, "train"))
+    [rows] = part_rows([sum(facts.counts)], params, "train")
     for model in params["models"]:
         fit = get_by_path(params, f"train.{model}.fit") or {}
         batch = fit.get("batch_size")
@@ -151,7 +153,7 @@ def fit_training(facts: Facts, params: Params) -> Lines:
 
 
 def fit_coverage(facts: Facts, params: Params) -> Lines:
-    rows = sum(part_rows(facts, params, "validation"))
+    [rows] = part_rows([sum(facts.counts)], params, "validation")
     today = params["confidence"]["coverage"]
     allowed = [value for value in COVERAGES if value <= today] or [today]
     fitting = [value for value in allowed if not too_few_rows(rows // SPARE, value)]
@@ -161,7 +163,7 @@ def fit_coverage(facts: Facts, params: Params) -> Lines:
 
 def fit_gate(facts: Facts, params: Params) -> Lines:
     """Turn off what so few hold-out rows cannot show, and what only easy data reaches."""
-    counts = part_rows(facts, params, "holdout")
+    counts = part_rows(facts.counts, params, "holdout")
     promote = validated(PromoteParams, dict(params["promote"]), "promote")
     for key, minimum in rows_needed(promote, counts).items():
         of_class = "" if key in OF_ALL else " of each class"
@@ -174,6 +176,11 @@ def fit_gate(facts: Facts, params: Params) -> Lines:
         if lowest < promote.min_sensitivity:
             reason = f"a class half right fails with {rows:,} hold-out rows"
             yield "promote.min_sensitivity", None, reason
+    [rows] = part_rows([sum(facts.counts)], params, "validation")
+    error = promote.max_calibration_error
+    if error is not None and error < FEW_ROWS_ERROR and rows < CALIBRATING_ROWS:
+        reason = f"{rows:,} validation rows calibrate no better"
+        yield "promote.max_calibration_error", FEW_ROWS_ERROR, reason
     if facts.is_digit_like:
         return
     if (promote.min_accuracy or 0) > CONFIDENT:
@@ -182,20 +189,12 @@ def fit_gate(facts: Facts, params: Params) -> Lines:
         yield "promote.max_unsure", None, "is for handwriting; set what yours may leave open"
 
 
-def part_rows(facts: Facts, params: Params, part: str) -> list[int]:
-    """About how many rows of each class a part will have, with a hashed split at least."""
-    method = params["split"]["method"]
-    share = _shares(method, params["split"][method])[part] * params["data"]["percent"] / 100
-    if method == "hashed" and part != "train":
-        return [int(binom.ppf(CHANCE, count, share)) for count in facts.counts]
-    return [floor(count * share) for count in facts.counts]
-
-
-def _shares(method: str, split: Mapping[str, float]) -> dict[str, float]:
-    """The share of rows of each part that is drawn from the training rows."""
-    shares = dict(split)
-    if method == "stratified":
-        shares["holdout"] = split["test"] * split["holdout"]
-        shares["test"] = split["test"] - shares["holdout"]
-        shares["validation"] = (1 - split["test"]) * split["validation"]
-    return {**shares, "train": 1 - sum(shares.values())}
+def part_rows(counts: Sequence[int], params: Params, part: str) -> list[int]:
+    """How many of so many rows a part will have, with a hashed split at least, by CHANCE."""
+    split = validated(SplitParams, dict(params["split"]), "split")
+    shares = split.shares()
+    share = 1 - sum(shares.values()) if part == "train" else shares[part]
+    share *= params["data"]["percent"] / 100
+    if split.method == "hashed":
+        return [int(binom.ppf(CHANCE, count, share)) for count in counts]
+    return [floor(count * share) for count in counts]

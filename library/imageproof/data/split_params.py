@@ -75,6 +75,8 @@ class SplitParams(StrictModel):
         """Of the rows drawn from, by part, without the training part and an official test part."""
         if self.method == "official":
             return self.official.model_dump()
+        if self.method == "hashed":
+            return self.hashed.model_dump()
         test = self.stratified.test
         holdout = self.stratified.holdout
         validation = (1 - test) * self.stratified.validation

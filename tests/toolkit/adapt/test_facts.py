@@ -63,7 +63,7 @@ def test_colour_pictures_of_several_sizes(tmp_path: Path) -> None:
     assert (facts.counts, facts.test_counts) == ([5, 4], [2, 1])
     assert (len(facts.sizes), facts.sizes[60, 90]) == (8, 4)
     assert (facts.has_colour, facts.is_uniform, facts.is_digit_like) == (True, False, False)
-    assert (facts.short_side, round(facts.proportion, 1)) == (62, 1.5)
+    assert (facts.short_side, round(facts.proportion, 1)) == (60, 1.5)
 
 
 def test_transparent_pictures(tmp_path: Path) -> None:
