@@ -57,7 +57,8 @@ def promote(
     if not outcome["accepted"]:
         checks = [check for check in outcome["decision"]["checks"] if not check["passed"]]
         failed = ", ".join(f"{check['name']} ({check['found']})" for check in checks)
-        return Failed(name=REFUSED, message=f"refused by {failed}; nothing moved")
+        message = f"{outcome['verdict']} by {failed}; nothing moved"
+        return Failed(name=REFUSED, message=message)
     name = PROMOTED if outcome["moved"] else ALREADY_CHAMPION
     return Completed(name=name, message=f"version {outcome['version']} is champion")
 

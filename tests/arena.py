@@ -22,12 +22,16 @@ from digits.project import load_project
 from imageproof.artifacts import WORKSPACE, Artifacts, split_tags
 from imageproof.base.dataset import Dataset, Shape, Split, save_split
 from imageproof.base.files import write_json
+from imageproof.data import packed
 from imageproof.dvc import provenance
 from imageproof.judge.gate import Check, Decision
 from imageproof.mlflow import logged_model, runs, store
 from imageproof.mlflow.logged_model import MODEL_SHA256
 from imageproof.outputs import TrainOutputs
+from imageproof.registry import promotion
 from imageproof.registry.model_files import ModelFiles
+from imageproof.registry.promotion import Judge, Outcome
+from imageproof.registry.seen_rows import rows_of_split
 from imageproof.registry.versions import TrainedRun, trained_run
 
 if TYPE_CHECKING:
@@ -54,12 +58,26 @@ def prepare(digits: Dataset) -> None:
     test[:100, 0, TEST_ONLY] = 1
     save_split(WORKSPACE.split("holdout"), Split(Dataset(images, labels), rows))
     save_split(WORKSPACE.split("test"), Split(Dataset(test, labels), len(rows) + rows))
+    rehash(rows)
     Path("data.dvc").write_text(f"outs:\n- md5: {'d' * 32}\n", encoding="utf-8")
     write_json(WORKSPACE.validation, {"success": True, "critical": 0})
     describe({"row": rows})
     record_outputs()
     Path(".gitignore").write_text("artifacts\nmlflow.db*\nmlartifacts\n", encoding="utf-8")
     commit(".")
+
+
+def rehash(holdout: np.ndarray) -> None:
+    """Write the hashes of all rows; `holdout` numbers those that judge."""
+    parts = {
+        "train": np.arange(10_000, 11_000),
+        "validation": np.arange(11_000, 11_500),
+        "test": np.arange(20_000, 20_000 + len(holdout)),
+        "holdout": holdout,
+    }
+    numbers = np.arange(30_000)
+    hashes = pd.Series([f"{number:032x}" for number in numbers])
+    packed.save_split_hashes(WORKSPACE.split_hashes, parts, hashes)
 
 
 def describe(columns: Mapping[str, Any]) -> None:
@@ -109,6 +127,11 @@ def fighter_elsewhere(model: str, *falls_for: int) -> None:
     record = run_record(model, params=RECORDED | {"model": model}, tags=tags)
     write_json(outputs.run, record.model_dump())
     record_outputs()
+
+
+def promote(run: TrainedRun, judge: Judge, *, reason: str = "") -> Outcome:
+    """The outcome for a version that carries the rows of the split here."""
+    return promotion.promote(run, NAME, judge=judge, rows=rows_of_split(WORKSPACE), reason=reason)
 
 
 def accept(_run: TrainedRun, _files: ModelFiles, challenger: str, champion: str | None) -> Decision:

@@ -180,7 +180,9 @@ def promote(
     decision = outcome.decision
     if decision and not decision.accepted:
         failed = ", ".join(decision.failed)
-        raise GateRefusedError(f"{decision.challenger}: refused by {failed}; nothing moved")
+        cure = f"{decision.note}; " if decision.undecided else ""
+        finding = f"{decision.verdict} by {failed}; {cure}nothing moved"
+        raise GateRefusedError(f"{decision.challenger}: {finding}")
 
 
 @app.command()

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from imageproof.base.dataset import Labels, Probabilities, Rows
 from imageproof.judge.comparison import Candidate, Pair, as_dict, compare_pair, p_text
 from imageproof.judge.gate import Contender, Decision, Evidence, PromoteParams
@@ -12,6 +14,7 @@ from imageproof.registry.decision import decide
 
 # These need the registry, the run, metadata, or the model on the machine that promotes it.
 SKIPPED_CHECKS = (
+    "min_unseen",
     "max_total_loss",
     "max_slice_loss",
     "coverage_test",
@@ -60,7 +63,9 @@ class Recorded(NamedTuple):
         return Candidate(name, self.probabilities["test"].argmax(axis=1), seconds)
 
     def contender(self, name: str) -> Contender:
-        return Contender.answering(name, self.probabilities["holdout"])
+        probabilities = self.probabilities["holdout"]
+        unseen = np.ones(len(probabilities), bool)  # as the gate finds out
+        return Contender.answering(name, probabilities, unseen=unseen)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

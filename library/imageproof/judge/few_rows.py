@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from imageproof.judge.gate import PromoteParams
 
 SIDE = 0.025  # of the exact 95 % interval: that of n rows, all right, begins at SIDE^(1/n)
-OF_ALL = "max_accuracy_loss", "max_total_loss"
+OF_ALL = "min_unseen", "max_accuracy_loss", "max_total_loss"
 OF_CLASS = "max_sensitivity_loss", "min_sensitivity"
 OF_EACH = (  # a row counts for one of all rows only if its class has as many as the others
     *("min_balanced_accuracy", "max_balanced_accuracy_loss"),
@@ -27,8 +27,11 @@ def rows_needed(params: "PromoteParams", counts: Sequence[int]) -> dict[str, int
     for key in (*OF_CLASS, *OF_ALL, *OF_EACH):
         if not (limit := getattr(params, key)):
             continue
-        limit = min(limit, 0.9999)
-        bound = log(SIDE, limit) if key.startswith("min_") else 1 / limit
+        if key == "min_unseen":
+            bound = limit
+        else:
+            limit = min(limit, 0.9999)
+            bound = log(SIDE, limit) if key.startswith("min_") else 1 / limit
         classes = len(counts) if key in OF_EACH else 1
         minimum = ceil(bound / classes - 1e-9)
         if minimum > (sum(counts) if key in OF_ALL else min(counts)):

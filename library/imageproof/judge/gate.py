@@ -1,10 +1,11 @@
 """The promotion gate: its params, what it compares, and its decision."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import md5
 from math import nan
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,21 +15,27 @@ from imageproof.base.dataset import Hits, Labels, Probabilities, Rows
 from imageproof.base.files import StrictModel
 from imageproof.base.inference import not_probabilities
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 APPROVAL = "approval"  # check that holds a manual approval or rejection
 
 Off = BeforeValidator(lambda value: None if value is False else value)
 Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, Off]
 Level = Annotated[Annotated[float, Field(gt=0, lt=1)] | None, Off]
 Positive = Annotated[Annotated[float, Field(gt=0)] | None, Off]
+Count = Annotated[Annotated[int, Field(ge=1)] | None, Off]
 Switch = Annotated[bool | None, Off]
 
 
 class PromoteParams(StrictModel):
     """`promote:` in params.yaml: one check per key; null or false turns it off.
 
-    Shares are of the hold-out rows, 0…1; what ends in `_test` is the level α of a test.
+    Shares are of the hold-out rows, 0…1; what ends in `_test` is the level α of a test. With fewer
+    rows than `min_unseen` that no model has seen, the gate is undecided.
     """
 
+    min_unseen: Count
     min_accuracy: Share
     min_balanced_accuracy: Share
     min_macro_f1: Share
@@ -51,6 +58,14 @@ class PromoteParams(StrictModel):
     clean_commit: Switch
 
 
+def md5_of_hashes(hashes: NDArray[np.bytes_]) -> str:
+    return md5(np.sort(hashes).tobytes(), usedforsecurity=False).hexdigest()
+
+
+def _pick(values: NDArray[Any] | None, rows: Rows) -> NDArray[Any] | None:
+    return None if values is None else values[rows]
+
+
 def _nothing() -> NDArray[Any]:
     return np.zeros(0)
 
@@ -59,17 +74,24 @@ def _nothing() -> NDArray[Any]:
 class Contender:
     """The challenger or a champion, and its answers to the hold-out rows.
 
-    `probabilities` float32 (n, classes); if they are unusable, `finding` says why.
+    `probabilities` float32 (n, classes); if they are unusable, `finding` says why. `unseen` bool
+    (n,) says which rows it was not trained, stopped, calibrated or chosen on; None is unknown.
+    `older` bool (n,) says which rows its data had, as hold-out rows too.
     """
 
     name: str
     probabilities: Probabilities = field(default_factory=_nothing)
     signature: str = ""
     finding: str = ""
+    unseen: Hits | None = None
+    older: Hits | None = None
 
     @classmethod
-    def answering(cls, name: str, probabilities: Probabilities, signature: str = "") -> "Contender":
-        return cls(name, probabilities, signature, not_probabilities(probabilities) or "")
+    def answering(
+        cls, name: str, probabilities: Probabilities, signature: str = "", **rows: Hits | None
+    ) -> "Contender":
+        finding = not_probabilities(probabilities) or ""
+        return cls(name, probabilities, signature, finding, **rows)
 
     @cached_property
     def predicted(self) -> Labels:
@@ -77,27 +99,47 @@ class Contender:
         predicted: Labels = np.argmax(self.probabilities, axis=1)
         return predicted
 
+    @property
+    def title(self) -> str:
+        return f"{'version ' * self.name.isdecimal()}{self.name}"
+
+    def take(self, rows: Rows) -> "Contender":
+        """Its answers to these rows."""
+        if self.finding:
+            return self
+        return replace(
+            self,
+            probabilities=self.probabilities[rows],
+            unseen=_pick(self.unseen, rows),
+            older=_pick(self.older, rows),
+        )
+
 
 class Paired(NamedTuple):
-    """By class, int64 (classes,): `rows` that a former champion and the challenger answered, and
-    how many of them each got right."""
+    """The rows that neither a former champion nor the challenger has seen, and who is right.
+
+    By class, int64 (classes,): `rows`, and how many of them each got right. `md5` is that of the
+    rows' hashes.
+    """
 
     rows: Labels
     former_hits: Labels
     hits: Labels
+    md5: str = ""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Evidence:
     """All that the gate judges. What a project does not measure has no check that is on.
 
-    `labels` int64 (n,), n at least 1, are the true classes of the hold-out rows; `groups` and
-    `slices` are those of these rows, `names` those of the classes. `former` has the answers of each
-    earlier champion by version, None if it cannot answer. `test_hits` says which of the test rows
-    that are no hold-out rows are right. `truth_probabilities` are those of `outputs.Calibration`,
-    `coverage` is what the answer sets promise. `latency_ms` is the 95th percentile of the time for
-    a request, by its number of images. `data` and `commit` say whether they are fit, and what was
-    found; `asked` says how the challenger was asked.
+    `labels` int64 (n,), n at least 1, are the true classes of the hold-out rows; `groups`,
+    `metadata` (see `find_slices`) and `hashes` (bytes) are those of these rows, `names` those of
+    the classes. `former` has the answers of each earlier champion by version, or why it is left
+    out. `test_hits` says which of the test rows that are no hold-out rows are right.
+    `truth_probabilities` are those of `outputs.Calibration`, `coverage` is what the answer sets
+    promise. `latency_ms` is the 95th percentile of the time for a request, by its number of images.
+    `data` and `commit` say whether they are fit, and what was found; `asked` says how the
+    challenger was asked.
     """
 
     challenger: Contender
@@ -105,9 +147,9 @@ class Evidence:
     labels: Labels
     names: Sequence[str]
     groups: Rows | None = None
-    slices: Mapping[tuple[str, str], Rows] = field(default_factory=dict)
-    former: Mapping[str, Paired | None] = field(default_factory=dict)
-    rows_md5: str = ""
+    metadata: "pd.DataFrame | None" = None
+    hashes: NDArray[np.bytes_] | None = None
+    former: Mapping[str, Paired | str] = field(default_factory=dict)
     asked: str = ""
     test_hits: Hits = field(default_factory=_nothing)
     test_groups: Rows | None = None
@@ -119,6 +161,27 @@ class Evidence:
     data: tuple[bool, str] = (True, "")
     commit: tuple[bool, str] = (True, "")
     approval: "Check | None" = None
+
+    def take(self, *unseen: Hits | None) -> "Evidence":
+        """The evidence on the rows that none of these has seen."""
+        known = [np.zeros(len(self.labels), bool) if rows is None else rows for rows in unseen]
+        picks = np.flatnonzero(np.logical_and.reduce(known))
+        metadata = self.metadata
+        if metadata is not None and not metadata.columns.empty:
+            metadata = metadata.iloc[picks]
+        return replace(
+            self,
+            challenger=self.challenger.take(picks),
+            champion=self.champion and self.champion.take(picks),
+            labels=self.labels[picks],
+            groups=_pick(self.groups, picks),
+            metadata=metadata,
+            hashes=_pick(self.hashes, picks),
+        )
+
+    @property
+    def hashes_md5(self) -> str:
+        return "" if self.hashes is None else md5_of_hashes(self.hashes)
 
     @cached_property
     def hits(self) -> Hits:
@@ -146,17 +209,26 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """Which models were judged on how many rows that none has seen, and the md5 of their hashes."""
+
+    models: tuple[str, ...]
+    rows: int
+    md5: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """All checks of a challenger against the champion (None: there was none).
 
-    `rows_md5` is the md5 of the file with the hold-out rows, `right` how many the challenger gets
-    right, by class; `note` says if it is not better than the champion.
+    `compared` begins with the challenger alone; `right` is how many of these rows it gets right, by
+    class. `note` says if it is not better than the champion, or what helps if nothing is decided.
     """
 
     challenger: str
     champion: str | None
     checks: tuple[Check, ...]
-    rows_md5: str = ""
+    compared: tuple[Compared, ...] = ()
     right: tuple[int, ...] = ()
     note: str = ""
 
@@ -167,6 +239,15 @@ class Decision:
     @property
     def accepted(self) -> bool:
         return not self.failed
+
+    @property
+    def undecided(self) -> bool:
+        """Whether nothing speaks against the challenger but that too few rows are unseen."""
+        return self.failed == ["min_unseen"]
+
+    @property
+    def verdict(self) -> str:
+        return "accepted" if self.accepted else "undecided" if self.undecided else "refused"
 
     @property
     def approval(self) -> str:

@@ -7,9 +7,9 @@ import numpy as np
 
 from imageproof.base.dataset import Hits
 from imageproof.judge.comparison import mcnemar_exact
-from imageproof.judge.gate import Check, Evidence, Paired, unpaired
+from imageproof.judge.gate import Check, Contender, Evidence, Paired, unpaired
 from imageproof.judge.groups import FEWEST, sign_flips
-from imageproof.judge.slices import slice_loss
+from imageproof.judge.slices import find_slices, slice_loss
 from imageproof.registry.absolute_checks import Rule, share
 
 ROUNDING = 1e-9  # of a loss: one that is as large as the limit is allowed
@@ -69,12 +69,13 @@ def _worse(hits: Hits, champion_hits: Hits, evidence: Evidence) -> tuple[float, 
 
 
 def max_slice_loss(evidence: Evidence, limit: float) -> Check:
-    if not evidence.slices:
+    slices = {} if evidence.metadata is None else find_slices(evidence.metadata)[0]
+    if not slices:
         return Check("max_slice_loss", True, "no column of metadata that makes slices")
     if evidence.champion_hits is None:
         return unpaired("max_slice_loss", evidence.champion)
     hits = evidence.champion_hits, evidence.hits
-    return Check("max_slice_loss", *slice_loss(evidence.slices, *hits, limit, evidence.groups))
+    return Check("max_slice_loss", *slice_loss(slices, *hits, limit, evidence.groups))
 
 
 def max_sensitivity_loss(evidence: Evidence, limit: float) -> Check:
@@ -91,7 +92,7 @@ def max_sensitivity_loss(evidence: Evidence, limit: float) -> Check:
     pair = pairs[version]
     sensitivity = pair.hits[label] / pair.rows[label]
     former = pair.former_hits[label] / pair.rows[label]
-    champion = f"{'version ' * version.isdecimal()}{version}"
+    champion = Contender(version).title
     text = f"class {evidence.names[label]}: {sensitivity:.4f} against {former:.4f} of {champion}"
     allowed = f"a loss of at most {limit:g} in any class, against the best so far in it"
     figures = {"worst_class": label, "worst_class_sensitivity_change": -loss}
@@ -119,13 +120,22 @@ def max_total_loss(evidence: Evidence, limit: float) -> Check:
 
 def _history(evidence: Evidence) -> tuple[Mapping[str, Paired], str]:
     """The answers of all champions that can answer, the present one last; which are left out."""
-    pairs = {version: pair for version, pair in evidence.former.items() if pair}
-    blind = ", ".join(version for version in evidence.former if version not in pairs)
-    left_out = f" (left out, as they cannot answer: version {blind})" if blind else ""
+    pairs = {}
+    versions: dict[str, list[str]] = {}
+    for version, answers in evidence.former.items():
+        if isinstance(answers, str):
+            versions.setdefault(answers, []).append(version)
+        else:
+            pairs[version] = answers
+    left_out = "".join(
+        f" (left out, as {reason}: version {', '.join(names)})"
+        for reason, names in versions.items()
+    )
     if evidence.champion and evidence.champion_hits is not None:
-        counts = map(evidence.by_class, (evidence.champion_hits, evidence.hits))
         rows = np.bincount(evidence.labels, minlength=len(evidence.names))
-        pairs[evidence.champion.name] = Paired(rows, *counts)
+        champion_hits = evidence.by_class(evidence.champion_hits)
+        hits = evidence.by_class(evidence.hits)
+        pairs[evidence.champion.name] = Paired(rows, champion_hits, hits)
     return pairs, left_out
 
 

@@ -1,16 +1,18 @@
-"""The decision of the promotion gate: every check that is turned on, in the order of its keys."""
+"""The decision of the promotion gate: every check that is turned on, on rows that nobody has seen.
 
-from collections.abc import Iterator
+A model is better on rows that it was trained or chosen on. So the challenger is judged on hold-out
+rows that it has not seen, and compared on those that the champion has not seen either.
+"""
+
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from imageproof.judge.few_rows import OF_ALL, fewest, rows_needed
-from imageproof.judge.gate import Check, Decision, Evidence, PromoteParams
-from imageproof.registry.absolute_checks import ABSOLUTE_CHECKS, ORIGIN_CHECKS
+from imageproof.judge.gate import Check, Compared, Decision, Evidence, PromoteParams
+from imageproof.registry.absolute_checks import ABSOLUTE_CHECKS, ORIGIN_CHECKS, Rule
 from imageproof.registry.champion_checks import CHAMPION_CHECKS, HISTORY_CHECKS
-
-MODEL_CHECKS = {**ABSOLUTE_CHECKS, **CHAMPION_CHECKS, **HISTORY_CHECKS}
 
 
 def decide(evidence: Evidence, params: PromoteParams) -> Decision:
@@ -18,48 +20,125 @@ def decide(evidence: Evidence, params: PromoteParams) -> Decision:
 
     A challenger with unusable predictions fails the check `answers`, whatever is on.
     """
-    champion = evidence.champion.name if evidence.champion else None
-    usable = not evidence.challenger.finding
-    checks = [*_answers(evidence)]
-    for key in PromoteParams.model_fields:
-        check = ORIGIN_CHECKS.get(key) or (usable and MODEL_CHECKS[key])
-        limit = getattr(params, key)
-        if check and limit is not None:
-            checks.append(check(evidence, limit))
-    if usable:
-        checks = [_remarked(check, evidence, params) for check in checks]
+    champion = evidence.champion
+    decision = Decision(evidence.challenger.name, champion.name if champion else None, ())
+    if evidence.challenger.finding:
+        checks = [_answers(evidence)]
+    else:
+        unseen = evidence.challenger.unseen
+        alone = evidence.take(unseen)
+        paired = bool(champion and not champion.finding)
+        pair = evidence.take(unseen, champion.unseen) if champion and paired else alone
+        checks = [*_judge(alone, pair, evidence, params)]
+        decision = replace(
+            decision,
+            compared=(*_compared(alone, pair, paired=paired),),
+            right=(*alone.by_class(alone.hits).tolist(),),
+            note=_note(pair),
+        )
+    checks += _apply(ORIGIN_CHECKS, evidence, params)
+    order = ["answers", *PromoteParams.model_fields]
+    checks.sort(key=lambda check: order.index(check.name))
     if evidence.approval:
         checks.append(evidence.approval)
-    right = evidence.by_class(evidence.hits).tolist() if usable else ()
-    note = _note(evidence) if usable else ""
-    name = evidence.challenger.name
-    return Decision(name, champion, (*checks,), evidence.rows_md5, (*right,), note)
+    return replace(decision, checks=(*checks,))
 
 
-def _answers(evidence: Evidence) -> Iterator[Check]:
+def _judge(
+    alone: Evidence, pair: Evidence, evidence: Evidence, params: PromoteParams
+) -> Iterator[Check]:
+    """The checks of the challenger on its rows, and of the pair on theirs, if these suffice."""
+    if evidence.asked:
+        yield _answers(evidence)
+    minimum = params.min_unseen or 1
+    unseen = min_unseen(pair, evidence, minimum)
+    if params.min_unseen or not unseen.passed:
+        yield unseen
+    if len(alone.labels) >= minimum:
+        yield from _remarked(_apply(ABSOLUTE_CHECKS, alone, params), alone, params)
+    if unseen.passed:
+        checks = _apply({**CHAMPION_CHECKS, **HISTORY_CHECKS}, pair, params)
+        yield from _remarked(checks, pair, params)
+
+
+def _apply(rules: Mapping[str, Rule], evidence: Evidence, params: PromoteParams) -> list[Check]:
+    limits = {key: getattr(params, key) for key in rules}
+    return [rules[key](evidence, limit) for key, limit in limits.items() if limit is not None]
+
+
+def _answers(evidence: Evidence) -> Check:
     finding = evidence.challenger.finding
-    if finding or evidence.asked:
-        text = finding or evidence.asked
-        yield Check("answers", not finding, text, "the same probabilities however it is asked")
+    allowed = "the same probabilities however it is asked"
+    return Check("answers", not finding, finding or evidence.asked, allowed)
 
 
-def _note(evidence: Evidence) -> str:
-    if evidence.champion_hits is None:
+def min_unseen(pair: Evidence, evidence: Evidence, minimum: int) -> Check:
+    """Too few rows tell nothing of a pair; those of an unknown past count as seen."""
+    champion = evidence.champion
+    models = [evidence.challenger]
+    if champion and not champion.finding:
+        models.append(champion)
+    rows = len(pair.labels)
+    names = " and ".join(model.title for model in models)
+    text = f"{rows:,} of {len(evidence.labels):,} hold-out rows are unseen by {names}"
+    unknown = [model.title for model in models if model.unseen is None]
+    if unknown:
+        text = f"the rows that {' and '.join(unknown)} has seen are unknown: none counts as unseen"
+    words, figures = _apart(pair)
+    figures["unseen_rows"] = rows
+    return Check("min_unseen", rows >= minimum, text + words, f"at least {minimum:,}", figures)
+
+
+def _apart(pair: Evidence) -> tuple[str, dict[str, float]]:
+    """The results on rows of the champion's data, and on newer ones, if there are such rows."""
+    figures: dict[str, float] = {}
+    words = ""
+    older = pair.champion.older if pair.champion else None
+    if older is None or pair.champion_hits is None or older.all():
+        return words, figures
+    for age, rows in (("older", older), ("newer", ~older)):
+        if not rows.any():
+            continue
+        accuracy = float(pair.hits[rows].mean())
+        champion_accuracy = float(pair.champion_hits[rows].mean())
+        figures[f"{age}_rows"] = int(rows.sum())
+        figures[f"{age}_accuracy"] = accuracy
+        figures[f"{age}_champion_accuracy"] = champion_accuracy
+        shares = f"{accuracy:.4f} right against {champion_accuracy:.4f}"
+        words += f"; on {rows.sum():,} {age} than the champion {shares}"
+    return words, figures
+
+
+def _compared(alone: Evidence, pair: Evidence, *, paired: bool) -> Iterator[Compared]:
+    challenger = pair.challenger.name
+    yield Compared((challenger,), len(alone.labels), alone.hashes_md5)
+    if pair.champion and paired:
+        yield Compared((challenger, pair.champion.name), len(pair.labels), pair.hashes_md5)
+    for version, answers in pair.former.items():
+        if not isinstance(answers, str):
+            yield Compared((challenger, version), int(answers.rows.sum()), answers.md5)
+
+
+def _note(pair: Evidence) -> str:
+    if pair.champion_hits is None or not len(pair.labels):
         return ""
-    accuracy = evidence.hits.mean()
-    champion_accuracy = evidence.champion_hits.mean()
+    accuracy = pair.hits.mean()
+    champion_accuracy = pair.champion_hits.mean()
     if accuracy > champion_accuracy:
         return ""
     shares = f"right on {accuracy:.4f} of the hold-out rows against {champion_accuracy:.4f}"
     return f"not better than the champion: {shares}"
 
 
-def _remarked(check: Check, evidence: Evidence, params: PromoteParams) -> Check:
-    """The check, which says so if it judges by too few rows."""
+def _remarked(checks: list[Check], evidence: Evidence, params: PromoteParams) -> Iterator[Check]:
+    """The checks; those that judge by too few rows say so."""
     counts = np.bincount(evidence.labels, minlength=len(evidence.names)).tolist()
-    needed = rows_needed(params, counts).get(check.name)
-    if not needed or not check.figures:
-        return check
-    rows = f"{sum(counts):,}" if check.name in OF_ALL else fewest(counts, evidence.names)
-    remark = f"; rows too few to tell: {rows}, {needed:,} needed"
-    return replace(check, found=check.found + remark)
+    needed = rows_needed(params, counts)
+    for check in checks:
+        if check.name in needed and check.figures:
+            fewer = check.name in OF_ALL
+            rows = f"{sum(counts):,}" if fewer else fewest(counts, evidence.names)
+            remark = f"; rows too few to tell: {rows}, {needed[check.name]:,} needed"
+            yield replace(check, found=check.found + remark)
+        else:
+            yield check

@@ -11,31 +11,49 @@ import numpy as np
 
 from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base import machine
-from imageproof.base.dataset import EVALUATED, Labels, Split
-from imageproof.base.errors import AnswersError, UsageError
+from imageproof.base.dataset import EVALUATED, Hits, Labels, Rows, Split
+from imageproof.base.errors import AnswersError, ImageproofError, UsageError
 from imageproof.base.inference import ASKED, Network
+from imageproof.base.naming import project_name
 from imageproof.base.text import first_names
 from imageproof.dvc import provenance
-from imageproof.judge.gate import Check, Contender, Decision, Evidence, Paired
-from imageproof.judge.slices import find_slices
+from imageproof.judge.gate import (
+    Check,
+    Contender,
+    Decision,
+    Evidence,
+    Paired,
+    md5_of_hashes,
+)
 from imageproof.judge.timing import latencies
 from imageproof.mlflow.restore import check_training
 from imageproof.mlflow.runs import own_tags
-from imageproof.outputs import SPLIT_TAGS
 from imageproof.project import Project
 from imageproof.registry.decision import decide
 from imageproof.registry.model_files import ModelFiles
 from imageproof.registry.recorded import check_settings, check_splits, commit_origin, data_origin
-from imageproof.registry.version import find_origin, load_version
+from imageproof.registry.seen_rows import (
+    DataRows,
+    Hashes,
+    read_rows,
+    rows_of_split,
+    split_hashes,
+)
+from imageproof.registry.version import load_version
 from imageproof.registry.versions import Registry, TrainedRun, find
 
-OTHER_SPLIT = (
-    "the champion was trained on another split, and may have seen hold-out rows: then it looks "
-    "better than it is"
+JUDGED_BY = (
+    WORKSPACE.validation,
+    WORKSPACE.packed_rows,
+    WORKSPACE.split_hashes,
+    *map(WORKSPACE.split, EVALUATED),
 )
-JUDGED_BY = WORKSPACE.validation, WORKSPACE.packed_rows, *map(WORKSPACE.split, EVALUATED)
 # what a damaged tag raises
 DAMAGED = LookupError, ValueError, OverflowError, RecursionError
+# why a former champion is left out
+BLIND = "they cannot answer"
+UNKNOWN = "the rows that they have seen are unknown"
+FEW = "too few rows are unseen"
 
 
 @dataclass(frozen=True)
@@ -60,15 +78,22 @@ class Gate:
         check_training(run.run_id, run.tags, self.project, self.root)
         evidence = self._collect(run, files, name, champion)
         decision = decide(evidence, self.project.promote)
-        if champion and _train_split(self.project, champion) != run.tags[SPLIT_TAGS["train"]]:
-            note = "; ".join(filter(None, [decision.note, OTHER_SPLIT]))
-            decision = replace(decision, note=note)
+        if decision.undecided:
+            decision = replace(decision, note=self._cure(evidence))
         return decision
+
+    def data_rows(self, run: TrainedRun) -> DataRows | None:
+        """The rows that a run's model has seen; None if the split here is not that of the run."""
+        with suppress(ImageproofError):
+            provenance.check_outputs(JUDGED_BY, self.root)
+            check_splits(run, self.root)
+            return rows_of_split(Artifacts(self.root))
+        return None
 
     def _collect(
         self, run: TrainedRun, files: ModelFiles, name: str, champion: str | None
     ) -> Evidence:
-        holdout = Holdout(self.project, Artifacts(self.root), run.tags[SPLIT_TAGS["holdout"]])
+        holdout = Holdout(self.project, Artifacts(self.root))
         data = holdout.split.data
         try:
             answers = holdout.ask_challenger(run, files, name)
@@ -80,15 +105,30 @@ class Gate:
             labels=data.labels,
             names=holdout.names,
             groups=data.groups,
-            slices=find_slices(holdout.artifacts.metadata(holdout.split.rows))[0],
+            metadata=holdout.artifacts.metadata(holdout.split.rows),
+            hashes=holdout.hashes,
             former=champions.former(champion),
-            rows_md5=holdout.md5,
             cpu=machine.cpu(),
             size_mb=files.network.stat().st_size / 1e6,
             data=data_origin(run, self.root),
             commit=commit_origin(run.tags),
             approval=self.approval,
             **answers,
+        )
+
+    def _cure(self, evidence: Evidence) -> str:
+        """What helps where too few rows are unseen."""
+        command = project_name()
+        version = evidence.challenger.name.removeprefix("version ")
+        version = version if version.isdecimal() else "VERSION"
+        cure = "add images (`dvc add data`), or lower promote.min_unseen"
+        champion = evidence.champion
+        if champion and champion.unseen is None:
+            run_id = find(Registry(self.project.name).uri(champion.name)).run_id
+            cure = f"`{command} promote --run {run_id}`, where its split is, records its rows"
+        return (
+            f"{cure}; or a person decides: "
+            f"`{command} rollback --to {version} --force --reason TEXT`"
         )
 
 
@@ -98,11 +138,19 @@ class Holdout:
 
     project: Project
     artifacts: Artifacts
-    md5: str
 
     @cached_property
     def split(self) -> Split:
         return self.artifacts.read_split("holdout")
+
+    @cached_property
+    def hashes(self) -> Hashes:
+        return split_hashes(self.artifacts, "holdout")
+
+    @cached_property
+    def unseen(self) -> Hits:
+        """Which rows the challenger has not seen: all but copies of its rows."""
+        return rows_of_split(self.artifacts).unseen(self.hashes)
 
     @cached_property
     def names(self) -> list[str]:
@@ -116,7 +164,9 @@ class Holdout:
         network = files.load(threads=self.project.threads)
         if finding := files.inconsistency(images):
             raise AnswersError(finding)
-        challenger = Contender.answering(name, network.ask(images), files.signature)
+        challenger = Contender.answering(
+            name, network.ask(images), files.signature, unseen=self.unseen
+        )
         fields: dict[str, Any] = {
             "challenger": challenger,
             "asked": f"{min(ASKED, len(images)):,} rows alone, in fives and in one batch",
@@ -178,40 +228,54 @@ class Champions:
                 probabilities = champion.network.ask(self.holdout.split.data.images)
             except AnswersError as error:
                 return Contender(version, signature=signature, finding=str(error))
-            return Contender.answering(version, probabilities[:, columns], signature)
+            rows = read_rows(self.registry, version)
+            past = rows.past(self.holdout.hashes) if rows else {}
+            return Contender.answering(version, probabilities[:, columns], signature, **past)
 
-    def former(self, champion: str | None) -> dict[str, Paired | None]:
-        """The answers of earlier champions, if a check needs them; None of those that have none."""
+    def former(self, champion: str | None) -> dict[str, Paired | str]:
+        """The answers of earlier champions, if a check needs them, or why they are left out."""
         promote = self.holdout.project.promote
         limits = promote.max_total_loss, promote.max_sensitivity_loss
         if limits == (None, None) or self.challenger.finding:
             return {}
+        # judged once more, a version is no champion before itself
+        own = self.challenger.name.removeprefix("version ")
         versions = dict.fromkeys(move.after for move in self.registry.moves())
-        return {v: self._paired(v) for v in versions if v and v != champion}
+        return {v: self._paired(v) for v in versions if v and v not in (champion, own)}
 
-    def _paired(self, version: str) -> Paired | None:
-        former_hits = self._former_hits(version)
-        if former_hits is None:
-            return None
-        labels = self.holdout.split.data.labels
-        hits = self.challenger.predicted == labels
-        return Paired(self._by_class(labels), former_hits, self._by_class(labels[hits]))
-
-    def _former_hits(self, version: str) -> Labels | None:
-        """By class, as the gate recorded it, or computed now; None if it cannot predict."""
-        labels = self.holdout.split.data.labels
+    def _paired(self, version: str) -> Paired | str:
         try:
-            tags = own_tags(find(self.registry.uri(version)).tags)
+            rows = read_rows(self.registry, version)
         except UsageError:  # the version was deleted
-            return None
-        if tags.get("gate_rows") == self.holdout.md5:
+            return BLIND
+        if rows is None:
+            return UNKNOWN
+        hashes = self.holdout.hashes
+        unseen = self.holdout.unseen & rows.unseen(hashes)
+        if unseen.sum() < (self.holdout.project.promote.min_unseen or 1):
+            return FEW
+        picks = np.flatnonzero(unseen)
+        former_hits = self._former_hits(version, picks)
+        if former_hits is None:
+            return BLIND
+        labels = self.holdout.split.data.labels[picks]
+        hits = self._by_class(labels[self.challenger.predicted[picks] == labels])
+        return Paired(self._by_class(labels), former_hits, hits, md5_of_hashes(hashes[picks]))
+
+    def _former_hits(self, version: str, picks: Rows) -> Labels | None:
+        """By class, as the gate recorded it, or computed now; None if it cannot predict."""
+        labels = self.holdout.split.data.labels[picks]
+        tags = own_tags(find(self.registry.uri(version)).tags)
+        if tags.get("gate_rows") == md5_of_hashes(self.holdout.hashes[picks]):
             with suppress(*DAMAGED):
                 hits = np.array(json.loads(tags["gate_right"]), dtype=np.int64)
                 rows = self._by_class(labels)
                 if hits.shape == rows.shape and (hits >= 0).all() and (hits <= rows).all():
                     return hits
         former = self.answers(version)
-        return None if former.finding else self._by_class(labels[former.predicted == labels])
+        if former.finding:
+            return None
+        return self._by_class(labels[former.predicted[picks] == labels])
 
     def _by_class(self, labels: Labels) -> Labels:
         return np.bincount(labels, minlength=len(self.holdout.names))
@@ -227,7 +291,3 @@ def column_of_each_class(champion_names: list[str], names: list[str]) -> list[in
     if {*champion_names} & {*names}:
         return []
     return [*range(len(names))]
-
-
-def _train_split(project: Project, version: str) -> str | None:
-    return find_origin(Registry(project.name).uri(version)).splits.get("train")

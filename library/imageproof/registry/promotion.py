@@ -12,7 +12,6 @@ from filelock import FileLock, Timeout
 from mlflow import MlflowClient
 
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base.dataset import EVALUATED
 from imageproof.base.errors import BusyError, GateRefusedError, ImageproofError, UsageError
 from imageproof.base.files import scratch, text_sha256
 from imageproof.base.naming import project_name
@@ -25,9 +24,10 @@ from imageproof.mlflow.runs import tag
 from imageproof.mlflow.store import SQLITE
 from imageproof.project import Project
 from imageproof.registry import card
-from imageproof.registry.evidence import Gate
+from imageproof.registry.evidence import JUDGED_BY, Gate
 from imageproof.registry.history import Move, champion_of, next_move, previous_champion
 from imageproof.registry.model_files import ModelFiles, fetched
+from imageproof.registry.seen_rows import DataRows, write_rows
 from imageproof.registry.version import Origin, Version, find_origin
 from imageproof.registry.versions import Registry, TrainedRun, account, find, trained_run
 from imageproof.system import events
@@ -49,8 +49,10 @@ class Outcome:
     move: Move | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        accepted = self.decision is None or self.decision.accepted
-        return {**asdict(self), "accepted": accepted, "moved": bool(self.move)}
+        verdict = self.decision.verdict if self.decision else "accepted"
+        accepted = verdict == "accepted"
+        fields = {"accepted": accepted, "verdict": verdict, "moved": bool(self.move)}
+        return asdict(self) | fields
 
 
 class Candidate(NamedTuple):
@@ -76,10 +78,11 @@ def promote_training(
     with scratch() as folder:
         root = folder if candidate.experiment and not candidate.run_id else Path()
         run = trained_run(candidate.run_id or _run_id(candidate, project, root))
-        judge = Gate(project, root, approval)
+        gate = Gate(project, root, approval)
         if dry_run:
-            return preview(run, project.name, judge=judge)
-        return promote(run, project.name, judge=judge, reason=reason)
+            return preview(run, project.name, judge=gate)
+        rows = gate.data_rows(run)
+        return promote(run, project.name, judge=gate, rows=rows, reason=reason)
 
 
 def _run_id(candidate: Candidate, project: Project, root: Path) -> str:
@@ -107,10 +110,10 @@ def _download(experiment: str, model: str, root: Path) -> None:
             models = [name for name in names if WORKSPACE.trained(name).run in recorded]
             hint = f"name one model: {', '.join(models) or 'it has none'}"
             raise UsageError(f"experiment {experiment}: has no model {model!r}; {hint}")
-        rows = [WORKSPACE.split(name) for name in ("validation", *EVALUATED)]
-        revision.download([WORKSPACE.validation, WORKSPACE.packed_rows, *rows, *paths], root)
+        validation = WORKSPACE.split("validation")
+        revision.download([*JUDGED_BY, validation, *paths], root)
         with reading(experiment, root):
-            provenance.check_outputs([rows[0], *paths], root)  # the gate checks the others
+            provenance.check_outputs([validation, *paths], root)  # the gate checks the others
 
 
 def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
@@ -123,14 +126,19 @@ def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
         return Outcome(run.run_id, None, champion, decision)
 
 
-def promote(run: TrainedRun, name: str, *, judge: Judge, reason: str = "") -> Outcome:
+def promote(
+    run: TrainedRun, name: str, *, judge: Judge, rows: DataRows | None = None, reason: str = ""
+) -> Outcome:
     """Register a run's model as challenger, judge it, and make it champion if accepted.
 
+    The version carries the `rows` that it has seen; without them they are unknown to the gate.
     Judged again if another champion was made meanwhile; BusyError if another promotion hangs.
     """
     with _exclusive(name), fetched(run.uri, run.sha256) as files:
         registry = Registry(name)
         version = registry.register(run)
+        if rows:
+            write_rows(registry, version, run.run_id, rows)
         outcome = _decide(registry, run, version, files, judge, reason)
         _describe(registry, version, files)
     if outcome.move:
@@ -174,7 +182,7 @@ def _gate_finding(origin: Origin, moves: Sequence[Move]) -> str:
     if origin.version in promoted or origin.gate.get("gate") == "accepted":
         return ""
     failed = origin.gate.get("gate_failed")
-    return f"refused by {failed}" if failed else "judged by no gate"
+    return f"{origin.gate.get('gate', 'refused')} by {failed}" if failed else "judged by no gate"
 
 
 @contextmanager
@@ -235,10 +243,10 @@ def _record(registry: Registry, run: TrainedRun, decision: Decision, move: Move)
     client = MlflowClient()
     client.log_text(run.run_id, text, path)
     tags = {
-        "gate": "accepted" if decision.accepted else "refused",
+        "gate": decision.verdict,
         "gate_approval": decision.approval,
         "gate_failed": ", ".join(decision.failed),
-        "gate_rows": decision.rows_md5,
+        "gate_rows": decision.compared[0].md5 if decision.compared else "",
         "gate_right": json.dumps(decision.right),
         "gate_figures": json.dumps(decision.figures, allow_nan=False),
         "gate_record": f"runs:/{run.run_id}/{path}",

@@ -20,6 +20,7 @@ MEASURED = {
     "test_hits": np.arange(5000) >= 100,
 }
 PARAMS = PromoteParams(
+    min_unseen=100,
     min_accuracy=0.9,
     min_balanced_accuracy=None,
     min_macro_f1=None,
@@ -48,25 +49,27 @@ CLASS_3 = np.flatnonzero(TRUTH == 3)
 CLASS_5 = np.flatnonzero(TRUTH == 5)
 
 
-def answering(predicted, *, truth=TRUTH, classes=10, signature="uint8 (-1, 8, 8)"):
+def answering(predicted, *, truth=TRUTH, classes=10, **fields):
     """A contender that is as sure as it is often right."""
     sure = min(max(float(np.mean(predicted == truth)), 0.5), 0.999)
     chances = np.full((len(truth), classes), (1 - sure) / (classes - 1), np.float32)
     chances[np.arange(len(truth)), predicted] = sure
-    return Contender("m", chances, signature)
+    rows = np.ones(len(truth), bool)
+    fields = {"signature": "uint8 (-1, 8, 8)", "unseen": rows, "older": rows} | fields
+    return Contender(fields.pop("name", "m"), chances, **fields)
 
 
-def wrong_on(*rows, signature="uint8 (-1, 8, 8)"):
+def wrong_on(*rows, **fields):
     predicted = TRUTH.copy()
     predicted[list(rows)] = (predicted[list(rows)] + 1) % 10
-    return answering(predicted, signature=signature)
+    return answering(predicted, **fields)
 
 
 def decided(challenger, champion=None, *, former=(), truth=TRUTH, classes=10, **changes):
-    """`former` has the hits of earlier champions by class, None of one that cannot answer."""
+    """`former` has the hits of earlier champions by class, or why one is left out."""
     rows = np.bincount(truth, minlength=classes)
     hits = np.bincount(truth[challenger.predicted == truth], minlength=classes)
-    pairs = [None if right is None else Paired(rows, right, hits) for right in former]
+    pairs = [right if isinstance(right, str) else Paired(rows, right, hits) for right in former]
     limits = {key: changes.pop(key) for key in PromoteParams.model_fields if key in changes}
     evidence = Evidence(
         challenger=challenger,
@@ -115,7 +118,7 @@ def test_challenger_against_champion(challenger, champion, limits, refused):
         (6, [PER_CLASS], []),
         (7, [PER_CLASS], ["max_total_loss"]),
         (7, [PER_CLASS, PER_CLASS - 2], ["max_total_loss"]),
-        (7, [None], []),
+        (7, ["they cannot answer"], []),
     ],
 )
 def test_losses_do_not_add_up_over_champions(wrong, former, refused):
@@ -151,7 +154,7 @@ def test_overconfident_probabilities_are_refused():
     honest, boastful = 0.98 * sure + 0.002, sure.copy()
     for probabilities, refused in ((honest, []), (boastful, ["max_calibration_error"])):
         probabilities[:40] = np.roll(probabilities[:40], 1, axis=1)  # 2 % are wrong
-        contender = Contender.answering("m", probabilities)
+        contender = Contender.answering("m", probabilities, unseen=np.ones(ROWS, bool))
         decision = decided(contender, max_calibration_error=0.01)
         assert decision.failed == refused
     assert decision.figures["holdout_ece"] == pytest.approx(0.02)
@@ -163,7 +166,8 @@ def test_honest_model_is_not_refused_for_few_rows(n):
     off = {"min_accuracy": None, "coverage_test": None, "max_unsure": None}
     for seed in range(100):
         chances, truth = honest(n, seed=seed)
-        decision = decided(Contender.answering("m", chances), truth=truth, classes=5, **off)
+        contender = Contender.answering("m", chances, unseen=np.ones(n, bool))
+        decision = decided(contender, truth=truth, classes=5, **off)
         beyond_limit += decision.figures["holdout_ece"] > PARAMS.max_calibration_error
         refused += bool(decision.failed)
     assert beyond_limit > 50
@@ -286,3 +290,62 @@ def test_person_is_one_more_check():
     refused = approval("", "ada")
     assert (refused.passed, refused.found) == (False, "rejected by ada")
     assert decided(wrong_on(), approval=refused).failed == ["approval"]
+
+
+def first(rows, *, of=ROWS):
+    return np.arange(of) < rows
+
+
+def test_pair_is_compared_on_rows_unseen_by_both():
+    """The champion learned 500 rows by heart, the challenger 300 others."""
+    champion = wrong_on(*range(500, 800), name="3", unseen=~first(500))
+    challenger = wrong_on(*range(300), name="version 4", unseen=~first(300))
+    decision = decided(challenger, champion)
+    assert decision.failed == []
+    assert decision.figures["holdout_accuracy"] == 1
+    assert decision.figures["champion_accuracy"] == pytest.approx(1 - 300 / 1500)
+    check = check_of(decision, "min_unseen")
+    assert check.found == "1,500 of 2,000 hold-out rows are unseen by version 4 and version 3"
+    assert [one.rows for one in decision.compared] == [1700, 1500]
+    assert sum(decision.right) == 1700
+
+
+@pytest.mark.parametrize(("unseen", "verdict"), [(100, "accepted"), (99, "undecided")])
+def test_too_few_unseen_rows_decide_nothing(unseen, verdict):
+    champion = wrong_on(*range(50), name="3", unseen=first(unseen))
+    decision = decided(wrong_on(), champion, min_sensitivity=None)
+    assert (decision.verdict, decision.undecided) == (verdict, verdict == "undecided")
+    assert "champion_accuracy" in decision.figures or decision.undecided
+    alone = decided(wrong_on(unseen=first(unseen)), min_sensitivity=None)
+    assert alone.verdict == verdict
+    assert decided(wrong_on(), champion, min_unseen=None, min_sensitivity=None).accepted
+
+
+def test_unknown_past_is_never_unseen():
+    champion = wrong_on(*range(50), name="3", unseen=None)
+    for limit in (100, None):
+        decision = decided(wrong_on(), champion, min_unseen=limit)
+        assert decision.verdict == "undecided"
+        text = "the rows that version 3 has seen are unknown: none counts as unseen"
+        assert check_of(decision, "min_unseen").found == text
+    # what is too bad on its own rows is refused all the same
+    assert decided(wrong_on(*range(300)), champion).verdict == "refused"
+
+
+def test_results_stand_apart_by_age_of_rows():
+    champion = wrong_on(*range(1000, 1500), name="3", older=first(1500))
+    challenger = wrong_on(*range(1500, 1600), name="version 4")
+    check = check_of(decided(challenger, champion), "min_unseen")
+    assert check.found.endswith(
+        "; on 1,500 older than the champion 1.0000 right against 0.6667"
+        "; on 500 newer than the champion 0.8000 right against 1.0000"
+    )
+    assert check.figures["newer_champion_accuracy"] == 1
+
+
+def test_former_champions_are_left_out_with_the_reason():
+    decision = decided(wrong_on(), former=["they cannot answer", "too few rows are unseen"])
+    assert check_of(decision, "max_total_loss").found == (
+        "no champion to compare with (left out, as they cannot answer: version 1)"
+        " (left out, as too few rows are unseen: version 2)"
+    )

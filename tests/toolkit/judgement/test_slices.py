@@ -15,7 +15,7 @@ from imageproof.registry.decision import decide
 
 WRITERS, ROWS = 8, 800
 WRITER = np.arange(ROWS) % WRITERS
-OF_WRITERS = {("writer", str(w)): np.flatnonzero(w == WRITER) for w in range(WRITERS)}
+WRITTEN = pd.DataFrame({"writer": WRITER.astype(str)})
 
 
 def test_a_slice_has_rows_enough_and_a_column_mostly_slices() -> None:
@@ -83,14 +83,18 @@ def test_a_model_weak_on_one_writer_passes_by_its_accuracy_and_not_by_its_slice(
     hits = answers(seed, weak_on=seed % WRITERS)
     truth = np.arange(ROWS) % 10
     old, new = (
-        Contender(name, np.eye(10, dtype=np.float32)[np.where(own, truth, (truth + 1) % 10)])
+        Contender(
+            name,
+            np.eye(10, dtype=np.float32)[np.where(own, truth, (truth + 1) % 10)],
+            unseen=np.ones(ROWS, bool),
+        )
         for name, own in zip("on", hits, strict=True)
     )
     limits = {"paired_test": 0.05, "max_accuracy_loss": 0.002, "max_total_loss": 0.003}
     limits |= {"min_accuracy": 0.9, "max_slice_loss": 0.05}
     params = PromoteParams(**dict.fromkeys(PromoteParams.model_fields) | limits)
     names = [*"0123456789"]
-    evidence = Evidence(challenger=new, champion=old, labels=truth, names=names, slices=OF_WRITERS)
+    evidence = Evidence(challenger=new, champion=old, labels=truth, names=names, metadata=WRITTEN)
     decision = decide(evidence, params)
     assert decision.failed == ["max_slice_loss"]
     [check] = [check for check in decision.checks if not check.passed]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
+import arena
 import mlflow
 import numpy as np
 import onnx
@@ -166,7 +167,7 @@ def hand_made(
 
 @pytest.fixture
 def promote(ring):
-    return partial(promotion.promote, name=NAME, judge=gate(max_latency_ms=None))
+    return partial(arena.promote, judge=gate(max_latency_ms=None))
 
 
 def gate(*, max_latency_ms):
@@ -227,7 +228,7 @@ def test_unsound_model_is_not_packaged(ring):
 
 @pytest.mark.slow
 def test_latency_on_a_busy_machine_is_not_judged(ring, busy):
-    work = partial(promotion.promote, fighter(network=hand_made(SLOW)), NAME)
+    work = partial(arena.promote, fighter(network=hand_made(SLOW)))
     line = finding(BusyError, partial(work, judge=gate(max_latency_ms=0.001)))
     assert line.startswith("promote.max_latency_ms: not measured, as this machine is busy: ")
     assert Registry(NAME).champion() is None

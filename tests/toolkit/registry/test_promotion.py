@@ -44,7 +44,7 @@ from imageproof.registry.versions import Registry, account, find, trained_run
 def promote(ring):
     # how fast this machine is now decides nothing here
     quick = {"promote.max_latency_ms": None, "promote.min_accuracy": 0.9}
-    return partial(promotion.promote, name=NAME, judge=gate(quick))
+    return partial(arena.promote, judge=gate(quick))
 
 
 def gate(changes):
@@ -152,9 +152,9 @@ class TestPromote:
             path.unlink(missing_ok=True)
 
     def test_another_signature_is_refused(self, promote):
-        promotion.promote(fighter(classes=12), NAME, judge=accept)
+        arena.promote(fighter(classes=12), accept)
         assert "same_signature" in promote(fighter()).decision.failed
-        promotion.promote(fighter(shape=(4, 5)), NAME, judge=accept)
+        arena.promote(fighter(shape=(4, 5)), accept)
         assert "same_signature" in promote(fighter()).decision.failed
 
     def test_champion_is_judged_by_the_names_of_its_classes(self, ring):
@@ -166,9 +166,9 @@ class TestPromote:
             ([f"{name}!" for name in names], "1.0000 against 1.0000"),  # all are called otherwise
         ):
             write_params({"data.class_names": order})
-            promotion.promote(fighter(), NAME, judge=accept)
+            arena.promote(fighter(), accept)
             write_params({"data.class_names": names})
-            outcome = promotion.promote(fighter(), NAME, judge=judge)
+            outcome = arena.promote(fighter(), judge)
             [check] = [c for c in outcome.decision.checks if c.name == "max_accuracy_loss"]
             assert check.found.startswith(found)
             assert check.passed == found.startswith("1")
@@ -177,7 +177,7 @@ class TestPromote:
         names = [f"class {letter}" for letter in "abcdefghij"]
         model = fighter(dvc_stage="train@mlp")
         judge = gate({"promote.max_latency_ms": None, "data.class_names": names})
-        decision = promotion.promote(model, NAME, judge=judge).decision
+        decision = arena.promote(model, judge).decision
         assert decision.failed == ["answers"]
         assert decision.checks[0].found == (
             "it calls its classes 0, 1, 2, …, params.yaml class a, class b, class c, …; "
@@ -185,7 +185,7 @@ class TestPromote:
         )
 
     def test_champion_of_another_split_may_have_seen_the_rows(self, promote):
-        promotion.promote(fighter(**{SPLIT_TAGS["train"]: "e" * 32}), NAME, judge=accept)
+        arena.promote(fighter(**{SPLIT_TAGS["train"]: "e" * 32}), accept)
         note = promote(fighter()).decision.note
         assert "trained on another split, and may have seen hold-out rows" in note
         assert "another split" not in promote(fighter(EVEN)).decision.note
@@ -217,7 +217,7 @@ class TestPromote:
 
     def test_latency_is_of_mlflows_pyfunc(self, ring):
         judge = gate({"promote.max_latency_ms": 10_000})
-        decision = promotion.promote(fighter(), NAME, judge=judge).decision
+        decision = arena.promote(fighter(), judge).decision
         [check] = [check for check in decision.checks if check.name == "max_latency_ms"]
         assert check.figures["latency_1_p95_ms"] > 0
         assert check.figures["latency_100_p95_ms"] > 0
@@ -235,7 +235,7 @@ class TestPromote:
         run, client = fighter(), MlflowClient()
         client.create_registered_model(NAME)
         client.create_model_version(NAME, fighter(EVEN).uri, run_id=run.run_id)
-        assert promotion.promote(run, NAME, judge=accept).version == "2"
+        assert arena.promote(run, accept).version == "2"
         by_hand = find_origin(f"models:/{NAME}/1")
         assert "are not those" in finding(IntegrityError, by_hand.check_unchanged)
 
@@ -273,19 +273,19 @@ class TestPromote:
     def test_max_total_loss_adds_up(self, ring):
         judge = gate({"promote.max_latency_ms": None, "promote.max_total_loss": 0.002})
         for falls_for in ([], [FEW]):
-            assert promotion.promote(fighter(*falls_for), NAME, judge=judge).move
+            assert arena.promote(fighter(*falls_for), judge).move
         worse = fighter(FEW, FEW_MORE)
-        outcome = promotion.promote(worse, NAME, judge=judge)
+        outcome = arena.promote(worse, judge)
         assert outcome.decision.failed == ["max_total_loss"]
         [check] = [c for c in outcome.decision.checks if not c.passed]
         assert "against 1.0000 of version 1, the best so far" in check.found
         shutil.rmtree(artifacts_of("1"))  # what it was found to answer is recorded
-        assert promotion.promote(worse, NAME, judge=judge).decision.failed == ["max_total_loss"]
+        assert arena.promote(worse, judge).decision.failed == ["max_total_loss"]
         MlflowClient().set_model_version_tag(NAME, "1", "digits.gate_right", "[" * 3000)
-        work = partial(promotion.promote, worse, NAME, judge=judge)
+        work = partial(arena.promote, worse, judge)
         assert "models:/digits/1: its files are not those" in finding(IntegrityError, work)
         MlflowClient().delete_model_version(NAME, "1")
-        outcome = promotion.promote(worse, NAME, judge=judge)
+        outcome = arena.promote(worse, judge)
         assert outcome.move
         [check] = [c for c in outcome.decision.checks if c.name == "max_total_loss"]
         assert (
@@ -293,8 +293,8 @@ class TestPromote:
         )
 
     def test_former_champion_answers_new_rows(self, promote):
-        promotion.promote(fighter(), NAME, judge=accept)
-        promotion.promote(fighter(EVEN), NAME, judge=accept)
+        arena.promote(fighter(), accept)
+        arena.promote(fighter(EVEN), accept)
         outcome = promote(fighter(EVEN))
         assert "max_total_loss" in outcome.decision.failed
         assert outcome.decision.figures["best_accuracy"] == 1
@@ -333,7 +333,7 @@ class TestRollback:
             MlflowClient(),
         )
         for run in (fighter(), first):
-            promotion.promote(run, NAME, judge=refuse)
+            arena.promote(run, refuse)
         client.create_model_version(NAME, by_hand.uri, by_hand.run_id, model_id=by_hand.model_id)
         rollback = partial(promotion.rollback, NAME)
         for version, says in (
@@ -362,7 +362,7 @@ class TestHistory:
     def test_a_move_by_hand_is_a_link_of_the_chain(self, chain):
         MlflowClient().set_registered_model_alias(NAME, "champion", "1")
         assert (chain.moves()[-1].action, chain.moves()[-1].at) == ("elsewhere", "unknown")
-        promotion.promote(fighter(), NAME, judge=accept)
+        arena.promote(fighter(), accept)
         assert [m.action for m in chain.moves()[-2:]] == ["elsewhere", "promote"]
         assert chain.moves()[-1].before == "1"
         assert chain.moves()[-2].at == "unknown"
@@ -375,7 +375,7 @@ class TestHistory:
         def approved(*asked):
             return replace(accept(*asked), checks=checks)
 
-        promotion.promote(fighter(), NAME, judge=approved, reason="why [/b] \x1b[31m")
+        arena.promote(fighter(), approved, reason="why [/b] \x1b[31m")
         print_moves(Registry(NAME).moves(), as_json=False)
         shown = capsys.readouterr().out
         assert "\x1b" not in shown
@@ -423,10 +423,10 @@ def test_promote_judges_again_if_another_champion_was_made(chain, monkeypatch):
     def judge(*asked):
         judged.append(asked[-1])
         if len(judged) == 1:
-            promotion.promote(other, NAME, judge=accept)
+            arena.promote(other, accept)
         return accept(*asked)
 
-    outcome = promotion.promote(fighter(), NAME, judge=judge)
+    outcome = arena.promote(fighter(), judge)
     assert judged == ["3", "5"]
     assert (outcome.move.before, chain.champion()) == ("5", "4")
     assert_one_chain(chain.moves())
@@ -452,7 +452,7 @@ def test_promote_is_busy_while_another_one_runs(chain, monkeypatch):
         found.append(finding(BusyError, lambda: promotion.rollback(NAME)))
         return accept(*asked)
 
-    assert promotion.promote(run, NAME, judge=judge).move
+    assert arena.promote(run, judge).move
     assert "another promotion or rollback holds it" in found[0]
 
 
@@ -470,9 +470,9 @@ def test_promotion_killed_before_its_record_is_a_move_by_other_means(chain, monk
             MlflowClient, "set_registered_model_tag", Mock(side_effect=KeyboardInterrupt)
         )
         with pytest.raises(KeyboardInterrupt):
-            promotion.promote(run, NAME, judge=accept)
+            arena.promote(run, accept)
     assert (chain.champion(), chain.moves()[-1].action) == ("4", "elsewhere")
-    promotion.promote(fighter(), NAME, judge=accept)
+    arena.promote(fighter(), accept)
     assert_one_chain(chain.moves())
 
 

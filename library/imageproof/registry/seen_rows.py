@@ -1,0 +1,105 @@
+"""Which rows a version has seen: their hashes lie sorted beside the gate's record of it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+from numpy.typing import NDArray
+
+from imageproof.artifacts import Artifacts
+from imageproof.base.dataset import Hits
+from imageproof.base.errors import IntegrityError
+from imageproof.base.files import parsing, scratch, sha256
+from imageproof.mlflow import store
+from imageproof.mlflow.runs import own_tags, tag
+from imageproof.registry.versions import Registry, find
+
+HASH = np.dtype("S16")  # a fingerprint of `packed.load_hashes`
+
+Hashes = NDArray[np.bytes_]  # (n,)
+
+
+class DataRows(NamedTuple):
+    """The rows of a version's data by their hashes, sorted.
+
+    It was trained, stopped, calibrated or chosen on `seen`; it was only judged by `holdout`.
+    """
+
+    seen: Hashes
+    holdout: Hashes
+
+    def unseen(self, hashes: Hashes) -> Hits:
+        return ~np.isin(hashes, self.seen)
+
+    def past(self, hashes: Hashes) -> dict[str, Hits]:
+        """Which of these rows are unseen, and which were in the data, as fields of Contender."""
+        older = np.isin(hashes, np.concatenate(self))
+        return {"unseen": self.unseen(hashes), "older": older}
+
+
+def split_hashes(artifacts: Artifacts, part: str) -> Hashes:
+    """The hash of each row of a part, in the order of its rows."""
+    return np.frombuffer(bytes.fromhex("".join(artifacts.read_split_hashes(part))), HASH)
+
+
+def rows_of_split(artifacts: Artifacts) -> DataRows:
+    """The rows that a model of this split has seen, and its hold-out rows."""
+    holdout = artifacts.read_split("holdout").rows
+    test = artifacts.read_split("test").rows
+    # with `split.holdout_within_test` hold-out rows are test rows, too
+    chosen_on = split_hashes(artifacts, "test")[~np.isin(test, holdout)]
+    fitted_on = [split_hashes(artifacts, part) for part in ("train", "validation")]
+    seen = np.unique(np.concatenate([*fitted_on, chosen_on]))
+    return DataRows(seen, np.unique(split_hashes(artifacts, "holdout")))
+
+
+def write_rows(registry: Registry, version: str, run_id: str, rows: DataRows) -> None:
+    """Log both files to the run, and their SHA-256 as tags of the version."""
+    client = MlflowClient()
+    with scratch() as folder:
+        for part, hashes in rows._asdict().items():
+            path = folder / _file(registry, version, part)
+            np.save(path, hashes, allow_pickle=False)
+            client.log_artifact(run_id, str(path), "gate")
+            key = tag(_tag(part))
+            client.set_model_version_tag(registry.name, version, key, sha256(path))
+
+
+def read_rows(registry: Registry, version: str) -> DataRows | None:
+    """What `write_rows` wrote of a version, None if nothing; IntegrityError if it changed."""
+    registered = find(registry.uri(version))
+    tags = own_tags(registered.tags)
+    parts = []
+    for part in DataRows._fields:
+        uri = f"runs:/{registered.run_id}/gate/{_file(registry, version, part)}"
+        recorded = tags.get(_tag(part))
+        hashes = _read(uri, recorded) if recorded else None
+        if hashes is None:
+            return None
+        parts.append(hashes)
+    return DataRows(*parts)
+
+
+def _read(uri: str, recorded: str) -> Hashes | None:
+    with scratch() as folder:
+        try:
+            path = Path(download_artifacts(uri, dst_path=str(folder)))
+        except (MlflowException, OSError) as error:
+            if store.is_away(error):
+                raise
+            return None
+        if sha256(path) != recorded:
+            raise IntegrityError(f"{uri}: is not what the gate wrote; delete the version")
+        with parsing("hashes of rows", path):
+            return np.asarray(np.load(path, allow_pickle=False), HASH)
+
+
+def _file(registry: Registry, version: str, part: str) -> str:
+    return f"{registry.name}-{version}-{part}-rows.npy"
+
+
+def _tag(part: str) -> str:
+    return f"gate_{part}_sha256"
