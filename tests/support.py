@@ -71,6 +71,7 @@ SMALL = {
     "train.finetune.build.weights": None,
     "train.finetune.fit": {"epochs": 1, "batch_size": 100},
     "train.finetune.fine_tune": None,
+    "promote.min_unseen": 50,
 }
 
 

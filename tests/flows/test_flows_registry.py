@@ -76,6 +76,7 @@ decision = {{"challenger": "version 2", "champion": "1", "checks": [check]}}
 champion = (here / "champion").exists()
 decision = None if champion else decision
 outcome = {{"run_id": "r", "version": "2", "accepted": accepted, "decision": decision}}
+outcome["verdict"] = "accepted" if accepted else "refused"
 moved = accepted and not champion and "--dry-run" not in sys.argv
 print(json.dumps(outcome | {{"moved": moved}}))
 sys.exit(0 if accepted else 5)

@@ -44,7 +44,7 @@ class ServiceError(ImageproofError):
 
 
 class GateRefusedError(ImageproofError):
-    """The promotion gate refused; no alias was moved."""
+    """The promotion gate refused, or could not decide; no alias was moved."""
 
     exit_code = 5
 

@@ -46,7 +46,7 @@ stages:
 def experiments(ring: Path) -> Iterator[Repo]:
     """A project with the experiment `wide`, which trained an mlp."""
     write_params({**SMALL, "promote.max_latency_ms": None})  # how fast it is here decides nothing
-    splits = ", ".join(str(WORKSPACE.split(name)) for name in SPLITS)
+    splits = ", ".join(map(str, [*map(WORKSPACE.split, SPLITS), WORKSPACE.split_hashes]))
     Path("data").mkdir()
     Path("data/digits.csv").write_text("1", "utf-8")
     Path("data.dvc").unlink()

@@ -184,12 +184,6 @@ class TestPromote:
             "`dvc repro -f -s train@mlp` trains it with these"
         )
 
-    def test_champion_of_another_split_may_have_seen_the_rows(self, promote):
-        arena.promote(fighter(**{SPLIT_TAGS["train"]: "e" * 32}), accept)
-        note = promote(fighter()).decision.note
-        assert "trained on another split, and may have seen hold-out rows" in note
-        assert "another split" not in promote(fighter(EVEN)).decision.note
-
     def test_answers_that_tell_nothing_are_refused(self, promote):
         promote(fighter())
         for made, says in (
