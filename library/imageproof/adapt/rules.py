@@ -169,7 +169,9 @@ def fit_gate(facts: Facts, params: Params) -> Lines:
         of_class = "" if key in OF_ALL else " of each class"
         rows = sum(counts) if key in OF_ALL else min(counts)
         reason = f"needs {minimum:,} hold-out rows{of_class}, there are about {rows:,}"
-        yield f"promote.{key}", None, reason
+        # half of the rows may be unseen by both models, once there are more images
+        limit = max(1, rows // 2) if key == "min_unseen" else None
+        yield f"promote.{key}", limit, reason
     rows = min(counts)
     if promote.min_sensitivity and rows:
         lowest = binomtest(rows // 2, rows).proportion_ci().low

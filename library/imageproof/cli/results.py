@@ -178,11 +178,13 @@ def promote(
         )
     console.print_outcome(outcome, as_json=as_json)
     decision = outcome.decision
-    if decision and not decision.accepted:
-        failed = ", ".join(decision.failed)
-        cure = f"{decision.note}; " if decision.undecided else ""
-        finding = f"{decision.verdict} by {failed}; {cure}nothing moved"
-        raise GateRefusedError(f"{decision.challenger}: {finding}")
+    if not decision or decision.accepted:
+        return
+    name = decision.challenger
+    if decision.undecided:
+        raise GateRefusedError(f"{name}: undecided by min_unseen; {decision.note}; nothing moved")
+    failed = ", ".join(decision.failed)
+    raise GateRefusedError(f"{name}: refused by {failed}; nothing moved")
 
 
 @app.command()
