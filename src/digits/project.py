@@ -50,6 +50,7 @@ def application() -> "Application":
         networks=available,
         check_model=check_model,
         trainer=lambda model: trainer(params.load(), model),
+        doubting_models=["features", "compact"],
         simple_models=["mlp", "cnn"],
         general_models=["compact"],
     )

@@ -3,9 +3,12 @@
 import re
 from pathlib import Path
 
+import networks
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
+from onnx import helper
 from support import SMALL, changed, context, finding, write_params
 
 from digits.params import Params, check
@@ -17,6 +20,7 @@ from imageproof.base.dataset import Dataset
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli.answers import relabel, suspects
 from imageproof.data import packed
+from imageproof.features.convert import write_backbone
 from imageproof.report.suspects import SHOWN, estimate, find_suspects, render
 
 OUT = Path("suspects.csv")
@@ -82,6 +86,25 @@ def test_wrong_labels_are_named_corrected_by_a_person_and_packed(
     np.testing.assert_array_equal(after[others], before["label"][others])
 
 
+@pytest.mark.usefixtures("wrong")
+def test_suspects_by_features_where_they_are_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    flatten = [helper.make_node("Flatten", ["maps"], ["end"])]
+    onnx.save(networks.network(more=flatten, outputs=["end"]), "patches.onnx")
+    write_backbone(Path("patches.onnx"), networks.FORM._replace(pool=False))
+    write_params(SMALL | {"models": ["mlp", "features"], "train.features.backbone": "patches"})
+    suspects(context(), folds=2, out=OUT)
+    printed = capsys.readouterr().out
+    assert re.search(r"features agrees with \d\d\.\d % of 1,797 labels: ", printed)
+    asked = [
+        int(count.replace(",", ""))
+        for count in re.findall(r"patches: asked for ([\d,]+) images", printed)
+    ]
+    assert sum(asked) == len({*packed.load(WORKSPACE.pack).rows["hash"]})
+    first = pd.read_csv(OUT).head(30)
+    wrong_labels = first["name"].str.removeprefix("row ").astype(int) % 60 == 0
+    assert wrong_labels.mean() > 0.5
+
+
 @pytest.mark.usefixtures("tensorflow", "wrong")
 def test_model_that_agrees_with_few_labels_accuses_none() -> None:
     params = check(changed(SMALL | MLP | {"train.mlp.optimizer.learning_rate": 1e-9}))
@@ -134,7 +157,7 @@ def test_what_cannot_be_judged_is_one_line() -> None:
     rows.to_parquet(WORKSPACE.pack / packed.ROWS)
     line = finding(DataError, lambda: find(params, "mlp", folds=3))
     assert line == f"artifacts/pack: {said.replace('0…8', '0…9')} them"
-    (WORKSPACE.pack / packed.SUMMARY).unlink()
+    (WORKSPACE.pack / packed.ROWS).unlink()
     line = finding(DataError, lambda: find(params, "mlp", folds=3))
-    assert line == "artifacts/pack: not found; `dvc repro pack` makes it"
+    assert line == "artifacts/pack/rows.parquet: not found; `dvc repro pack` makes it"
     assert not OUT.exists()

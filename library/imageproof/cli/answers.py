@@ -155,13 +155,16 @@ def package(
 @app.command()
 def suspects(
     context: typer.Context,
-    model: Annotated[str, typer.Option(help="The recipe to train, of params.yaml.")] = "compact",
+    model: Annotated[str | None, typer.Option(help="The recipe to train, of params.yaml.")] = None,
     folds: Annotated[int, typer.Option(min=2, max=100, help="As many trainings.")] = 5,
     out: Annotated[Path, typer.Option(help="A new CSV.")] = Path("suspects.csv"),
 ) -> None:
     """Find labels that are probably wrong: a table to correct, and a page with the pictures."""
     _check_new("--out", out, ".csv", ".html")
     project = context.obj.load()
+    if not model:
+        [*preferred, model] = context.obj.doubting_models
+        model = next((name for name in preferred if name in project.models), model)
     ask = context.obj.trainer(model)
     summary = suspecting.find_suspects(ask, model, project, folds=folds, out=out)
     print(f"{summary} → {out}, {out.with_suffix('.html')}")

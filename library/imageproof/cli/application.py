@@ -17,8 +17,9 @@ class Application:
     models that the project can build. `check_model` raises a UsageError for a model without a
     block in params.yaml. `trainer` takes a model's name, and gives a function that trains it on
     some images and asks it for others. `commands` are functions of the project, as Typer takes
-    them; each becomes a command of that name. `simple_models` suit small images of one light thing
-    on black, `general_models` any images.
+    them; each becomes a command of that name. `suspects` judges labels by the first of the
+    `doubting_models` that the project trains, otherwise by the last of them. `simple_models` suit
+    small images of one light thing on black, `general_models` any images.
     """
 
     load: "Callable[[], Project]"
@@ -26,5 +27,6 @@ class Application:
     check_model: Callable[[str], object]
     trainer: "Callable[[str], Ask]"
     commands: Sequence[Callable[..., None]] = ()
+    doubting_models: Sequence[str] = ()
     simple_models: Sequence[str] = ()
     general_models: Sequence[str] = ()

@@ -6,9 +6,15 @@ from typing import NamedTuple
 import numpy as np
 from onnx import ModelProto
 
-from imageproof.base.dataset import Dataset, Images, Labels, Rows, fingerprints
+from imageproof.base.dataset import (
+    Dataset,
+    Images,
+    Labels,
+    Probabilities,
+    Rows,
+    fingerprints,
+)
 from imageproof.base.errors import DataError
-from imageproof.base.inference import Features
 from imageproof.features import graph
 from imageproof.features.backbone import load_backbone
 from imageproof.features.cache import FeatureCache
@@ -34,6 +40,7 @@ class Fitted(NamedTuple):
     backbone: str
     choice: Choice
     metrics: dict[str, float]
+    validation: Probabilities  # of the validation rows, not calibrated
 
     def network(self, *, temperature: float) -> ModelProto:
         """The ONNX model from packed images to probabilities."""
@@ -87,10 +94,10 @@ def fit_features(
     with threadpool_limits(1):  # more wait for each other: 70 times slower on a busy machine
         choice = choose_c(rowset, c_values, settings, folds=FOLDS, threads=threads)
         head = fit_head(rowset, choice.c, settings)
-    metrics: dict[str, float] = {}
-    for prefix, part, split in (("", "train", data), ("val_", "validation", validation)):
-        metrics |= _measured(prefix, head, features[part], split.labels)
-    return Fitted(body, head, backbone, choice, metrics)
+    answers = predict_head(head, features["validation"])
+    metrics = _measured("", predict_head(head, features["train"]), data.labels)
+    metrics |= _measured("val_", answers, validation.labels)
+    return Fitted(body, head, backbone, choice, metrics, answers)
 
 
 def check_classes(labels: Labels, classes: int) -> None:
@@ -108,10 +115,7 @@ def copies(images: Images) -> Rows:
     return np.unique(fingerprints(images), return_inverse=True)[1]
 
 
-def _measured(
-    prefix: str, head: graph.Head, features: Features, labels: Labels
-) -> dict[str, float]:
-    probabilities = predict_head(head, features)
+def _measured(prefix: str, probabilities: Probabilities, labels: Labels) -> dict[str, float]:
     hits = probabilities.argmax(axis=1) == labels
     return {
         f"{prefix}loss": log_loss(probabilities, labels),

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from onnx import ModelProto
 from pydantic import Field
 
-from imageproof.base.dataset import Dataset, Shape
+from imageproof.base.dataset import Dataset, Probabilities, Shape
 from imageproof.base.files import StrictModel
 from imageproof.keras.layers import ClassWeights
 
@@ -47,6 +47,13 @@ def fit(
     )
     on_epoch(fitted.metrics)
     return fitted, fitted.parameters
+
+
+def answers(fitted: Any, validation: Dataset) -> Probabilities:
+    """The calibrated probabilities of the validation rows, by their features in the cache."""
+    from imageproof.keras.temperature import calibrated
+
+    return calibrated(fitted.validation, validation.labels)
 
 
 def network(fitted: Any, _shape: Shape, *, temperature: float) -> ModelProto:

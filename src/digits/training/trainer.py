@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 
 
 class Fitted(NamedTuple):
-    """A fitted model. `write(outputs, validation, threads=…)` calibrates and writes it."""
+    """A fitted model. `write(outputs, validation, threads=…)` calibrates and writes it.
+
+    `answers` are its calibrated ones to the validation rows, if the model's file can give them
+    without asking the whole network.
+    """
 
     cost: TrainingCost
     parameters: int
     write: Callable[..., tuple[float, Probabilities]]
+    answers: Probabilities | None = None
 
 
 def fit(
@@ -51,7 +56,8 @@ def fit(
     settings["threads"] = params.train.threads
     fitted, parameters = file.fit(recipe, data, validation, on_epoch=cost, **settings)
     to_onnx = partial(file.network, fitted, data.images.shape[1:])
-    return Fitted(cost, int(parameters), partial(write_calibrated, to_onnx))
+    answers = file.answers(fitted, validation) if hasattr(file, "answers") else None
+    return Fitted(cost, int(parameters), partial(write_calibrated, to_onnx), answers)
 
 
 def load_framework(params: "Params", model: str) -> str:
@@ -72,6 +78,8 @@ def trainer(params: "Params", model: str) -> "Ask":
 
     def ask(data: Dataset, images: Dataset) -> Probabilities:
         fitted = fit(params, model, data, images, on_epoch=lambda *_: None)
+        if fitted.answers is not None:
+            return fitted.answers
         with scratch() as folder:
             _, probabilities = fitted.write(TrainOutputs(folder), images, threads=threads)
         return probabilities
