@@ -19,7 +19,7 @@ from imageproof.answer.monitor import monitor
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, Split, load_split, save_split
 from imageproof.base.errors import DataError
-from imageproof.base.files import md5
+from imageproof.base.files import md5, sha256
 from imageproof.features.predict import cached_predict
 from imageproof.registry.promotion import Candidate, promote_training
 from imageproof.registry.version import load_version
@@ -41,8 +41,12 @@ def standin(project: Path) -> Path:
     described = {"outs": [{"path": path.name, "md5": md5(path), "desc": "three colours"}]}
     described |= {"meta": {"license": "CC0", "source": "a test"}}
     path.with_name(f"{path.name}.dvc").write_text(json.dumps(described))
-    support.write_params(CHANGES)
+    support.write_params(standin_params())
     return project
+
+
+def standin_params() -> dict[str, Any]:
+    return CHANGES | {"train.features.backbone_sha256": sha256(Path("backbones/standin.onnx"))}
 
 
 def card_of(version: int) -> str:
@@ -60,7 +64,7 @@ def test_features_from_training_to_package(
     support.record_outputs()
     assert "standin: asked for" in capfd.readouterr().out
     record = WORKSPACE.trained("features").read_run()
-    assert record.tags["dvc_stage"] == "train_onnx@features"
+    assert record.tags["dvc_stage"] == "train@features"
     assert record.params["backbone"] == "standin"
     images = WORKSPACE.read_split("holdout").data.images
     project = load_project()
@@ -84,7 +88,7 @@ def test_second_training_asks_for_the_new_image_only(
     capfd.readouterr()
     save_split(path, whole)
     train.main("features")
-    assert "standin: asked for 1 images, " in capfd.readouterr().out
+    assert "standin: asked for 1 of " in capfd.readouterr().out
 
 
 def test_second_training_writes_the_same_file(standin: Path) -> None:
@@ -99,7 +103,7 @@ def test_second_training_writes_the_same_file(standin: Path) -> None:
 def test_mirrored_images_count_too(standin: Path) -> None:
     train.main("features")
     parameters = onnx.load(WORKSPACE.trained("features").model).graph.initializer
-    support.write_params(CHANGES | {"train.features.mirror": True})
+    support.write_params(standin_params() | {"train.features.mirror": True})
     train.main("features")
     assert onnx.load(WORKSPACE.trained("features").model).graph.initializer != parameters
 

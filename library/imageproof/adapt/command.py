@@ -79,7 +79,8 @@ def backbone_side(params: Mapping[str, Any]) -> int | None:
         if name:
             from imageproof.features.backbone import load_backbone  # ONNX takes a second
 
-            return load_backbone(name).side
+            sha256 = get_by_path(params, f"train.{model}.backbone_sha256")
+            return load_backbone(name, sha256).side
     return None
 
 

@@ -8,13 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from copy import deepcopy
 from importlib.util import find_spec
 from keyword import iskeyword
 from pathlib import Path
-
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedSeq
 
 from imageproof.base.errors import ServiceError, UsageError
 from imageproof.base.files import read_yaml, scratch
@@ -50,8 +46,7 @@ DVC_CONFIG = f"""[core]
     url = ../{STORE}
 """
 # those that a new project trains
-KERAS_MODELS = ["compact"]
-ONNX_MODELS = ["features"]
+MODELS = ("compact", "features")  # of a new project
 BACKBONE = "backbones/${train.features.backbone}.onnx"
 
 
@@ -166,29 +161,18 @@ def _take_backbones(root: Path, folder: Path) -> None:
 
 
 def _choose_models(folder: Path) -> None:
-    """Train what suits photographs, too: a stage for the models that are not Keras's."""
-    yaml = YAML()
-    yaml.width = 4096
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    pipeline = yaml.load((folder / "dvc.yaml").read_text("utf-8"))
-    stages = pipeline["stages"]
-    train = stages["train"]
-    onnx = deepcopy(train)
-    for stage, names in ((train, KERAS_MODELS), (onnx, ONNX_MODELS)):
-        stage["matrix"]["model"] = CommentedSeq(names)
-        stage["matrix"]["model"].fa.set_flow_style()
-    onnx["deps"] = sorted([*onnx["deps"], BACKBONE])
-    onnx["outs"] = [path for path in onnx["outs"] if not path.endswith(".keras")]
-    stages.insert([*stages].index("train") + 1, "train_onnx", onnx)
-    models = KERAS_MODELS + ONNX_MODELS
-    pipeline["artifacts"] = {
-        model: {"path": f"artifacts/train/{model}/model.onnx", "type": "model"} for model in models
-    }
-    yaml.dump(pipeline, folder / "dvc.yaml")
+    """Train what suits photographs, too."""
     params = folder / "params.yaml"
-    text = params.read_text("utf-8").replace("\n  method: official ", "\n  method: hashed ", 1)
-    line = f"models: [{', '.join(models)}]"
-    params.write_text(re.sub(r"^models: \[.*\]", line, text, flags=re.M))
+    line = f"models: [{', '.join(MODELS)}]"
+    params.write_text(re.sub(r"^models: \[.*\]", line, params.read_text("utf-8"), flags=re.M))
+    pipeline = folder / "dvc.yaml"
+    text = pipeline.read_text("utf-8")
+    entries = (
+        f"  {model}:\n    path: artifacts/train/{model}/model.onnx\n    type: model\n"
+        for model in MODELS
+    )
+    head, heading, _ = text.partition("\nartifacts:\n")
+    pipeline.write_text(head + heading + "".join(entries))
 
 
 def _tidy(folder: Path) -> None:

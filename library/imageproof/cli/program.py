@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from imageproof.base import files
 from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.base.naming import project_name
 from imageproof.cli import answers as answers  # its commands, too
@@ -70,7 +71,8 @@ def backbone(
         pool=pool,
     )
     path = converting.write_backbone(file, form)
-    print(f"{path}: set train.features.backbone: {path.stem}, then `dvc add {path}`")
+    print(f"{path}: written; `dvc add {path}` records it; in params.yaml set of train.features:")
+    print(f"  backbone: {path.stem}\n  backbone_sha256: {files.sha256(path)}")
 
 
 @app.command(hidden=True)

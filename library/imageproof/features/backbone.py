@@ -4,6 +4,7 @@
 values is part of the graph. The command `backbone` brings another network into this form.
 """
 
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from onnx import ModelProto, TensorProto
 from imageproof.base import inference
 from imageproof.base.dataset import Images
 from imageproof.base.errors import AnswersError, DataError
-from imageproof.base.files import md5, parsing, read_yaml
+from imageproof.base.files import parsing
 from imageproof.base.inference import FEATURES, IMAGES, Features, open_session
 from imageproof.base.text import one_line
 
@@ -35,21 +36,19 @@ def backbone_path(name: str) -> Path:
     return FOLDER / f"{name}.onnx"
 
 
-def load_backbone(name: str) -> Backbone:
-    """Read `backbones/NAME.onnx`; a DataError if it is missing, of another form, or changed.
-
-    DVC's file beside it says which bytes it must have.
-    """
+def load_backbone(name: str, sha256: str) -> Backbone:
+    """Read `backbones/NAME.onnx`; a DataError if it is missing, or of another hash or form."""
     path = backbone_path(name)
     if not path.exists():
         raise DataError(f"{path}: not found; `dvc pull {path}` fetches it")
-    pointer = path.with_name(f"{path.name}.dvc")
-    if pointer.exists() and read_yaml(pointer)["outs"][0]["md5"] != md5(path):
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
         raise DataError(
-            f"{path}: is not the file that {pointer.name} records; "
-            f"`dvc checkout {path}` brings that one, `dvc add {path}` records this one"
+            f"{path}: has the SHA-256 {digest}, the params {sha256}; `dvc checkout {path}` brings "
+            "the recorded file, or set the params to this one"
         )
-    model = read_network(path)
+    model = parse_network(content, path)
     return Backbone(name, model, check_form(model, path))
 
 
@@ -58,10 +57,16 @@ def read_network(path: Path) -> ModelProto:
     operators or weights from elsewhere.
     """
     with parsing("ONNX model", path):
-        if (size := path.stat().st_size) > inference.MAX_BYTES:
+        return parse_network(path.read_bytes(), path)
+
+
+def parse_network(content: bytes, path: Path) -> ModelProto:
+    """The same of the bytes of a file."""
+    with parsing("ONNX model", path):
+        if len(content) > inference.MAX_BYTES:
             allowed = f"at most {inference.MAX_BYTES:,} are allowed"
-            raise DataError(f"{path}: has {size:,} bytes; {allowed}")
-        model = onnx.load(path, load_external_data=False)
+            raise DataError(f"{path}: has {len(content):,} bytes; {allowed}")
+        model = onnx.load_model_from_string(content)
         tensors = model.graph.initializer
         if any(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors):
             hint = "`onnx.save(model, path, save_as_external_data=False)` puts them into it"

@@ -59,6 +59,7 @@ def fit_features(
     validation: Dataset,
     *,
     backbone: str,
+    backbone_sha256: str,
     c_values: Sequence[float],
     mirror: bool,
     class_weights: ClassWeights,
@@ -75,7 +76,7 @@ def fit_features(
     from threadpoolctl import threadpool_limits
 
     check_classes(data.labels, classes)
-    body = graph.feature_graph(load_backbone(backbone), data.images.shape[1:])
+    body = graph.feature_graph(load_backbone(backbone, backbone_sha256), data.images.shape[1:])
     cache = FeatureCache(body, data.images.shape[1:], threads=threads)
     images = {"train": data.images, "validation": validation.images}
     if mirror:
@@ -86,7 +87,8 @@ def fit_features(
         cached = cache.features(rows, label=f"features of {part} images")
         features[part] = cached.features
         computed += cached.computed
-    print(f"{backbone}: asked for {computed:,} images, {sum(map(len, images.values())):,} known")
+    total = sum(map(len, images.values()))
+    print(f"{backbone}: asked for {computed:,} of {total:,} images; others were known", flush=True)
     views = [features[part] for part in ("train", "mirrored") if part in features]
     groups = copies(data.images) if data.groups is None else data.groups
     rowset = Rowset(np.stack(views), data.labels, groups)

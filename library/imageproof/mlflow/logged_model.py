@@ -72,6 +72,7 @@ def _save(
     }
     classes = TensorSpec(np.dtype("str"), (-1,), inference.CLASS)
     ids: dict[str, Any] = dict.fromkeys(("model_uuid", "model_id"), model.model_id)
+    extra_files = (outputs.calibration, outputs.keras)
     mlflow.onnx.save_model(
         _naming(onnx.load(outputs.model), names),
         str(folder),
@@ -84,7 +85,7 @@ def _save(
         # one per request: MLflow answers several at once
         onnx_session_options={"intra_op_num_threads": 1},
         save_as_external_data=False,
-        extra_files=[str(path) for path in (outputs.calibration, outputs.keras) if path.exists()],
+        extra_files=[str(path) for path in extra_files if path.stat().st_size],
     )
 
 

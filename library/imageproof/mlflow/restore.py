@@ -101,9 +101,7 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
     _check_record(record, project, model, root)
-    files = [outputs.model, outputs.calibration, outputs.metrics]
-    if WORKSPACE.trained(model).keras in provenance.recorded_outputs(root):
-        files.append(outputs.keras)
+    files = [outputs.model, outputs.keras, outputs.calibration, outputs.metrics]
     if missing := [path for path in files if not path.is_file()]:
         raise DataError(*(f"{path}: not found; {REBUILD_HINT}" for path in missing))
     example = artifacts.read_split("validation").data.images[:1]

@@ -9,6 +9,7 @@ from imageproof.base.dataset import Dataset, Probabilities, Shape
 from imageproof.base.files import StrictModel
 from imageproof.keras.layers import ClassWeights
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Strength = Annotated[float, Field(gt=0, le=1_000_000)]
 
 
@@ -16,6 +17,7 @@ class Recipe(StrictModel):
     """`train.features` in params.yaml."""
 
     backbone: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+    backbone_sha256: Sha256
     mirror: bool
     c: Annotated[list[Strength], Field(min_length=1)]
     class_weights: ClassWeights = None
@@ -38,6 +40,7 @@ def fit(
         data,
         validation,
         backbone=recipe.backbone,
+        backbone_sha256=recipe.backbone_sha256,
         c_values=recipe.c,
         mirror=recipe.mirror,
         class_weights=recipe.class_weights,

@@ -1,4 +1,4 @@
-"""`train@<model>`, or `train_onnx@<model>` if it is not Keras's: fit one model, live in MLflow."""
+"""`train@<model>`: fit one model, live in MLflow."""
 
 import json
 from math import ceil
@@ -70,8 +70,7 @@ def describe(model: str, datasets: dict[str, str], device: str) -> dict[str, str
     tags = {"model": model} | split_tags(datasets)
     if device:
         tags["device"] = device
-    stage = f"{'train' if device else 'train_onnx'}@{model}"
-    return tags | provenance.tags(stage=stage, split=WORKSPACE.split("train"))
+    return tags | provenance.tags(stage=f"train@{model}", split=WORKSPACE.split("train"))
 
 
 def checkpoint_path(decides: dict[str, Any]) -> Path:
@@ -138,6 +137,8 @@ def write(
     outputs.write_calibration(temperature, truth_probabilities(answers, validation.labels))
     accuracy = train_accuracy(outputs.model, data, seed=params.seed, threads=threads)
     recipe = params.recipe(model)
+    if not isinstance(recipe, Recipe):
+        outputs.keras.write_bytes(b"")  # DVC wants all outputs of a stage
     if isinstance(recipe, Recipe) and (recipe.fit.keep == "best" or recipe.fit.early_stopping):
         figures["kept_epoch"] = recipe.fit.kept_epoch(history)
     figures |= {"temperature": temperature, "train_accuracy": accuracy}

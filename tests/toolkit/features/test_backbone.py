@@ -14,6 +14,7 @@ from PIL import Image
 from support import finding
 
 from imageproof.base.errors import DataError, UsageError
+from imageproof.base.files import sha256
 from imageproof.features.backbone import Extractor, load_backbone
 from imageproof.features.convert import per_channel, write_backbone
 from imageproof.features.graph import feature_graph
@@ -29,13 +30,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ask(images: np.ndarray, name: str = "standin") -> np.ndarray:
-    graph = feature_graph(load_backbone(name), images.shape[1:])
+    graph = feature_graph(networks.load(name), images.shape[1:])
     return Extractor(graph, Path("graph"))(images)
 
 
 def test_network_becomes_backbone() -> None:
     assert networks.write_standin() == Path("backbones/standin.onnx")
-    assert load_backbone("standin").side == SIDE
+    assert networks.load().side == SIDE
     assert np.allclose(ask(IMAGES), networks.expected_features(IMAGES), atol=1e-4)
 
 
@@ -135,15 +136,10 @@ def as_exported(path: Path) -> None:
     onnx.save(network(), path)
 
 
-def edited(path: Path) -> None:
-    path.with_name(f"{path.name}.dvc").write_text("outs:\n- md5: 0123\n  path: standin.onnx\n")
-
-
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (Path.unlink, "not found; `dvc pull backbones/standin.onnx` fetches it"),
     "damaged": (cut, "cannot be read as ONNX model"),
     "another form": (as_exported, "a backbone has one input images uint8 (n, side, side, 3)"),
-    "another file": (edited, "is not the file that standin.onnx.dvc records; `dvc checkout"),
 }
 
 
@@ -151,9 +147,19 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_backbone_that_is_none_is_refused(case: str) -> None:
     change, message = BROKEN[case]
     change(networks.write_standin())
-    line = finding(DataError, lambda: load_backbone("standin"))
+    line = finding(DataError, lambda: networks.load())
     assert line.startswith("backbones/standin.onnx: ")
     assert message in line
+
+
+def test_backbone_of_another_hash_is_refused() -> None:
+    path = networks.write_standin()
+    line = finding(DataError, lambda: load_backbone("standin", "0" * 64))
+    assert line == (
+        f"backbones/standin.onnx: has the SHA-256 {sha256(path)}, the params {'0' * 64}; "
+        "`dvc checkout backbones/standin.onnx` brings the recorded file, or set the params to this"
+        " one"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "half", "0.5,0.5", "1.5", "nan", "-0.1"])

@@ -9,7 +9,6 @@ import pytest
 from support import finding
 
 from imageproof.base.errors import DataError
-from imageproof.features.backbone import load_backbone
 from imageproof.features.cache import FOLDER, FeatureCache
 from imageproof.features.graph import feature_graph
 
@@ -25,7 +24,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FeatureCache:
 
 
 def opened(*, threads: int = 1) -> FeatureCache:
-    return FeatureCache(feature_graph(load_backbone("standin"), SHAPE), SHAPE, threads=threads)
+    return FeatureCache(feature_graph(networks.load(), SHAPE), SHAPE, threads=threads)
 
 
 def test_new_image_costs_one_question(cache: FeatureCache) -> None:

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from imageproof.base import inference
-from imageproof.features.backbone import Extractor, load_backbone
+from imageproof.features.backbone import Extractor
 from imageproof.features.graph import Head, classifier, feature_graph, graph_sha256, parts
 from imageproof.features.head import predict
 from imageproof.features.predict import cached_predict
@@ -26,7 +26,7 @@ def images(
     monkeypatch.chdir(tmp_path)
     networks.write_standin()
     shape = request.param
-    graph = feature_graph(load_backbone("standin"), shape)
+    graph = feature_graph(networks.load(), shape)
     onnx.save(classifier(graph, HEAD, temperature=1.7, name="standin"), PATH)
     return random.integers(256, size=(70, *shape), dtype=np.uint8)
 
@@ -34,7 +34,7 @@ def images(
 def test_one_file_answers_as_its_parts_do(images: np.ndarray) -> None:
     network = inference.load(PATH, threads=2)
     assert (network.shape, network.classes) == (images.shape[1:], 4)
-    graph = feature_graph(load_backbone("standin"), images.shape[1:])
+    graph = feature_graph(networks.load(), images.shape[1:])
     features = Extractor(graph, PATH)(images)
     scaled = Head(HEAD.weights / 1.7, HEAD.bias / 1.7)
     assert np.allclose(network.predict(images), predict(scaled, features), atol=1e-5)
@@ -51,7 +51,7 @@ def test_cached_features_give_the_same_bits(images: np.ndarray) -> None:
 
 
 def test_parts_of_a_file_are_those_it_was_made_of(images: np.ndarray) -> None:
-    graph = feature_graph(load_backbone("standin"), images.shape[1:])
+    graph = feature_graph(networks.load(), images.shape[1:])
     body, head = parts(onnx.load(PATH))
     assert graph_sha256(body) == graph_sha256(graph)
     assert len(head.graph.node) == 3
