@@ -52,7 +52,7 @@ def application() -> "Application":
         trainer=lambda model: trainer(params.load(), model),
         doubting_models=["features", "compact"],
         simple_models=["mlp", "cnn"],
-        general_models=["compact"],
+        general_models=["compact", "features"],
     )
 
 

@@ -11,6 +11,7 @@ from ruamel.yaml.comments import CommentedSeq
 
 from imageproof.adapt.facts import Facts, read_facts
 from imageproof.adapt.rules import Models, find_changes
+from imageproof.base.errors import DataError
 from imageproof.base.files import write_text
 from imageproof.base.naming import project_name
 from imageproof.base.text import printable
@@ -32,13 +33,15 @@ def adapt(
     """
     params = read()
     facts = read_facts(DATA)
+    print(f"{DATA}: {describe(facts)}")
     try:
-        models = Models(simple_models, general_models, backbone_side(params))
+        models = Models(simple_models, [], {})
+        if not facts.is_digit_like:
+            models = find_models(params, simple_models, general_models)
         changes = find_changes(facts, params, models)
     except (AttributeError, KeyError, TypeError):  # a block is missing, or none
         check()
         raise
-    print(f"{DATA}: {describe(facts)}")
     if not changes:
         print(f"{PATH} fits: nothing to change")
         return
@@ -72,16 +75,26 @@ def describe(facts: Facts) -> str:
     return f"{parts}, {len(facts.counts)} classes of {smallest:,} images or more, {colour}, {size}"
 
 
-def backbone_side(params: Mapping[str, Any]) -> int | None:
-    """Pixels of the images of the backbone that a listed model asks; None without such a model."""
-    for model in params["models"]:
-        name = get_by_path(params, f"train.{model}.backbone")
-        if name:
+def find_models(params: Mapping[str, Any], simple: Sequence[str], general: Sequence[str]) -> Models:
+    """The models that can be trained: with a block in params.yaml, and a backbone that is here.
+
+    Prints a warning for a backbone that is not.
+    """
+    blocks = {name: block for name, block in params["train"].items() if isinstance(block, dict)}
+    sides: dict[str, int] = {}
+    usable = []
+    for name in (name for name in general if name in blocks):
+        backbone = blocks[name].get("backbone")
+        if backbone:
             from imageproof.features.backbone import load_backbone  # ONNX takes a second
 
-            sha256 = get_by_path(params, f"train.{model}.backbone_sha256")
-            return load_backbone(name, sha256).side
-    return None
+            try:
+                sides[name] = load_backbone(backbone, blocks[name]["backbone_sha256"]).side
+            except DataError as error:
+                print(f"warning: {name}: {error}")
+                continue
+        usable.append(name)
+    return Models(simple, usable, sides)
 
 
 def set_lines(path: Path, values: Mapping[str, Any]) -> None:

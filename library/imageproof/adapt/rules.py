@@ -1,6 +1,6 @@
 """The rules: each looks at few facts, and yields the lines of params.yaml that fit them."""
 
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from copy import deepcopy
 from math import ceil, floor
 from typing import Any, NamedTuple
@@ -35,11 +35,14 @@ CHANCE = 0.05  # that a hashed part has fewer rows of a class than it is taken t
 
 
 class Models(NamedTuple):
-    """The project's models: those for small grey images only, those for any, a backbone's side."""
+    """The project's models: for small grey images only, and for any that can be trained here.
+
+    `sides` are pixels of the images of a backbone, by the model that asks it.
+    """
 
     simple: Sequence[str]
     general: Sequence[str]
-    backbone_side: int | None = None
+    sides: Mapping[str, int]
 
 
 class Change(NamedTuple):
@@ -87,9 +90,10 @@ def fit_classes(facts: Facts, params: Params) -> Lines:
 
 def fit_models(facts: Facts, params: Params, models: Models) -> Lines:
     listed = params["models"]
-    if not facts.is_digit_like:
-        chosen = [model for model in listed if model not in models.simple]
-        yield "models", chosen or [*models.general], "the others are for one light thing on black"
+    own_models = [model for model in listed if model not in [*models.simple, *models.general]]
+    if not facts.is_digit_like and {*listed} & {*models.simple}:
+        reason = f"{', '.join(models.simple)} are for one light thing on black"
+        yield "models", [*models.general, *own_models], reason
 
 
 def fit_image(facts: Facts, params: Params, models: Models) -> Lines:
@@ -104,9 +108,7 @@ def fit_image(facts: Facts, params: Params, models: Models) -> Lines:
         else:
             yield "data.image.fit", "crop", "photographs: the middle counts"
     if image["size"] == "auto" and not facts.is_uniform:
-        largest = MIN_SIDE
-        if models.backbone_side:
-            largest = max(MIN_SIDE, models.backbone_side)
+        largest = max([MIN_SIDE, *(models.sides.get(model, 0) for model in params["models"])])
         side = facts.short_side // SIDE_STEP * SIDE_STEP
         side = min(largest, max(MIN_SIDE, side))
         reason = f"{len(facts.sizes):,} sizes, of most {facts.short_side} pixels or more"

@@ -10,9 +10,11 @@ from support import REPOSITORY, context, finding, findings
 
 from digits import params
 from digits.stages import pack
-from imageproof.adapt.command import set_lines
+from imageproof.adapt.command import find_models, set_lines
+from imageproof.adapt.rules import Models
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli import program
+from imageproof.dvc.params_yaml import read
 
 
 @pytest.fixture
@@ -31,8 +33,9 @@ def photographs(workspace: Path) -> None:
 def test_adapt_prints_one_block(capsys: pytest.CaptureFixture[str]) -> None:
     before = Path("params.yaml").read_text("utf-8")
     program.adapt(context())
-    first, *lines, last = capsys.readouterr().out.splitlines()
+    first, warning, *lines, last = capsys.readouterr().out.splitlines()
     assert first.startswith("data: 60 images, 3 classes of 20 images or more, colour, ")
+    assert warning.startswith("warning: features: backbones/efficientnet-lite0.onnx: not found; ")
     assert lines[0].split() == ["data.classes:", "10", "→", "3", "the", "data", "has", "3"]
     assert any("data.image.size: auto → [64, 64]" in line for line in lines)
     assert last == "`digits adapt --write` sets these lines"
@@ -63,6 +66,20 @@ def test_params_without_a_block_are_wrong_usage() -> None:
     Path("params.yaml").write_text(text.replace("\nsplit:\n", "\nparts:\n"), "utf-8")
     lines = findings(UsageError, lambda: program.adapt(context()))
     assert "params.yaml split: missing" in lines
+
+
+def test_backbone_that_is_not_here_is_not_proposed(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = read(REPOSITORY / "params.yaml")
+    models = find_models(params, ["mlp"], ["compact", "features", "none"])
+    assert models == Models(["mlp"], ["compact"], {})
+    assert capsys.readouterr().out.startswith("warning: features: backbones/efficientnet-lite0")
+    backbones = Path(REPOSITORY / "backbones")
+    if (backbones / "efficientnet-lite0.onnx").exists():  # else `dvc pull` fetches it
+        Path("backbones").symlink_to(backbones)
+        models = find_models(params, [], ["compact", "features"])
+        assert models == Models([], ["compact", "features"], {"features": 224})
 
 
 def test_params_without_changes_stay_byte_for_byte(tmp_path: Path) -> None:

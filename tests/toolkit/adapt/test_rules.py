@@ -37,14 +37,17 @@ FACES = PHOTOGRAPHS._replace(
 )
 
 
-def changes(facts: Facts, backbone_side: int | None = None, **values: Any) -> dict[str, Any]:
+def changes(facts: Facts, side: int | None = None, **values: Any) -> dict[str, Any]:
     """The new values for params.yaml of this repository, in which some have others."""
     params = read(REPOSITORY / "params.yaml")
     set_keys(params, {key.replace("__", "."): value for key, value in values.items()})
-    found = find_changes(facts, params, Models(SIMPLE, ["compact"], backbone_side))
+    models = Models(SIMPLE, ["compact"], {})
+    if side:
+        models = Models(SIMPLE, ["compact", "features"], {"features": side})
+    found = find_changes(facts, params, models)
     assert all(change.today != change.value and change.reason for change in found)
     set_keys(params, {change.key: change.value for change in found})
-    assert find_changes(facts, params, Models(SIMPLE, ["compact"], backbone_side)) == []
+    assert find_changes(facts, params, models) == []
     return {change.key: change.value for change in found}
 
 
@@ -63,6 +66,12 @@ def test_photographs_change_what_digits_need() -> None:
     assert "data.image.channels" not in found
 
 
+def test_models_for_photographs_take_the_place_of_simple_ones() -> None:
+    assert changes(PHOTOGRAPHS, 224)["models"] == ["compact", "features"]
+    assert changes(PHOTOGRAPHS, models=["mlp", "own"])["models"] == ["compact", "own"]
+    assert "models" not in changes(PHOTOGRAPHS, 224, models=["compact"])
+
+
 @pytest.mark.parametrize(
     ("names", "new_names"),
     [
@@ -78,7 +87,7 @@ def test_class_names_that_cannot_be_meant_are_null(names: list[str], new_names: 
 
 
 @pytest.mark.parametrize(
-    ("sizes", "backbone_side", "size"),
+    ("sizes", "side", "size"),
     [
         ({(25, 25): 9}, 224, "auto"),
         ({(100, 72): 9}, None, "auto"),
@@ -89,10 +98,10 @@ def test_class_names_that_cannot_be_meant_are_null(names: list[str], new_names: 
         ({(300, 400): 9}, 32, [64, 64]),
     ],
 )
-def test_size(sizes: dict[tuple[int, int], int], backbone_side: int | None, size: Any) -> None:
+def test_size(sizes: dict[tuple[int, int], int], side: int | None, size: Any) -> None:
     facts = PHOTOGRAPHS._replace(sizes=Counter(sizes))
-    assert changes(facts, backbone_side).get("data.image.size", "auto") == size
-    kept = changes(facts, backbone_side, data__image__size=[32, 32])
+    assert changes(facts, side).get("data.image.size", "auto") == size
+    kept = changes(facts, side, data__image__size=[32, 32])
     assert "data.image.size" not in kept
 
 
@@ -169,5 +178,5 @@ def test_lines_that_the_file_lacks_are_not_proposed() -> None:
     params["models"] = ["own"]
     params["train"]["own"] = {"depth": 3, "fit": {"epochs": 1}}
     del params["data"]["class_names"]
-    keys = {change.key for change in find_changes(FACES, params, Models(SIMPLE, ["compact"]))}
+    keys = {change.key for change in find_changes(FACES, params, Models(SIMPLE, ["compact"], {}))}
     assert not {key for key in keys if key.startswith(("train", "models", "data.class_names"))}
