@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 import pandas as pd
 from mlflow import MlflowClient
-from support import commit, linear_model, record_outputs, run_record
+from support import commit, linear_model, record_outputs, run_record, write_baseline
 
 from digits.project import load_project
 from imageproof.artifacts import WORKSPACE, Artifacts, split_tags
@@ -59,6 +59,7 @@ def prepare(digits: Dataset) -> None:
     save_split(WORKSPACE.split("holdout"), Split(Dataset(images, labels), rows))
     save_split(WORKSPACE.split("test"), Split(Dataset(test, labels), len(rows) + rows))
     rehash(rows)
+    write_baseline()
     Path("data.dvc").write_text(f"outs:\n- md5: {'d' * 32}\n", encoding="utf-8")
     write_json(WORKSPACE.validation, {"success": True, "critical": 0})
     describe({"row": rows})

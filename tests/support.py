@@ -28,7 +28,15 @@ from ruamel.yaml import YAML
 from digits.params import Params, check
 from digits.project import application, as_project
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Dataset, RawData, Shape, Split, save_split
+from imageproof.base.dataset import (
+    EVALUATED,
+    Dataset,
+    RawData,
+    Shape,
+    Split,
+    save_arrays,
+    save_split,
+)
 from imageproof.base.errors import DataError, ImageproofError
 from imageproof.base.files import md5, write_json
 from imageproof.data import packed
@@ -37,7 +45,7 @@ from imageproof.data.packing import describe
 from imageproof.data.readers.raw import read_parts
 from imageproof.data.splitting import split, summarise_splits
 from imageproof.dvc.provenance import data_md5
-from imageproof.outputs import RunRecord
+from imageproof.outputs import BaselineRecord, RunRecord
 from imageproof.project import Project
 
 if TYPE_CHECKING:
@@ -169,7 +177,23 @@ def write_project(data: Dataset, params: Params) -> None:
     sources = {"train": {"file": "data/digits.csv", "rows": len(data)}}
     write_json(WORKSPACE.pack / SUMMARY, {"class_names": None, "sources": sources})
     write_json(WORKSPACE.split_summary, summarise_splits(parts, rows) | {"sources": sources})
+    write_baseline()
     record_outputs()
+
+
+def write_baseline() -> None:
+    """The outputs of a baseline that always answers class 0."""
+    answers = {}
+    metrics = {}
+    for name in EVALUATED:
+        labels = WORKSPACE.read_split(name).data.labels
+        answers[name] = np.eye(labels.max() + 1, dtype=np.float32)[np.zeros_like(labels)]
+        interval = {"accuracy_lower": 0.0, "accuracy_upper": 0.5}
+        metrics[name] = {"accuracy": float(np.mean(labels == 0))} | interval
+    save_arrays(WORKSPACE.baseline.predictions, answers)
+    record = BaselineRecord(name="colour histogram", rows=9, accuracies={"colour histogram": 0.1})
+    write_json(WORKSPACE.baseline.record, record.model_dump())
+    write_json(WORKSPACE.baseline.metrics, metrics)
 
 
 def as_packed(raw: RawData) -> Packed:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
-from support import SMALL, run_record, write_params
+from support import SMALL, run_record, write_baseline, write_params
 
 from digits.stages import compare, evaluate, explore, pack, report, validate
 from imageproof.artifacts import WORKSPACE
@@ -36,6 +36,7 @@ def write_data(data: Dataset, *, classes: int, absent_from_holdout: int) -> None
     write_json(WORKSPACE.split_summary, summary | {"class_counts": {"holdout": counts}})
     for name, own in splits.items():
         save_split(WORKSPACE.split(name), Split(data.take(own), own))
+    write_baseline()
 
 
 def write_model(name: str, data: Dataset, *, weights: np.ndarray, bias: np.ndarray) -> None:

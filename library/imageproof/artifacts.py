@@ -11,7 +11,7 @@ from imageproof.base.files import REBUILD_HINT, read_json
 from imageproof.base.naming import project_name
 from imageproof.data import packed
 from imageproof.dvc.provenance import ARTIFACTS, recorded_outputs
-from imageproof.outputs import SPLIT_TAGS, EvaluateOutputs, RunRecord, TrainOutputs
+from imageproof.outputs import SPLIT_TAGS, BaselineOutputs, EvaluateOutputs, RunRecord, TrainOutputs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +29,7 @@ class Artifacts:
         self.explore = self.folder / "explore"
         self.split_summary = self.folder / "split" / "split.json"
         self.split_hashes = self.folder / "split" / "hashes.parquet"  # see `read_split_hashes`
+        self.baseline = BaselineOutputs(self.folder / "baseline")
         self.compare = self.folder / "compare"
         self.comparison = self.compare / "comparison.json"
         self.learning_curves = self.compare / "learning_curves.csv"

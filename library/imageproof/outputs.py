@@ -98,6 +98,34 @@ class TrainOutputs:
         return read_json(self.run, RunRecord)
 
 
+class BaselineRecord(StrictModel):
+    """Which description of the images the baseline is fitted to; see `features.baseline`."""
+
+    name: str
+    rows: int  # training rows that it was fitted on
+    accuracies: dict[str, float]  # of each description, in folds of these rows
+
+
+class BaselineOutputs:
+    """The files of the baseline in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record = folder / "baseline.json"
+        self.metrics = folder / "metrics.json"
+        self.predictions = folder / "predictions.npz"
+
+    def read_record(self) -> BaselineRecord:
+        return read_json(self.record, BaselineRecord)
+
+    def read_metrics(self) -> dict[str, Metrics]:
+        """Per split its scores, and the interval of the accuracy."""
+        return read_json(self.metrics, dict[str, Metrics], keys=EVALUATED)
+
+    def read_predictions(self) -> dict[str, np.ndarray]:
+        return read_predictions(self.predictions)
+
+
 class EvaluateOutputs:
     """The files of an evaluation in a folder: all that is known of a model."""
 
@@ -107,6 +135,7 @@ class EvaluateOutputs:
         self.statistics = folder / "statistics.json"
         self.behaviour = folder / "behaviour.json"
         self.confidence = folder / "confidence.json"
+        self.baseline = folder / "baseline.json"  # how much better the model is
         self.predictions = folder / "predictions.npz"
         self.slices = folder / "slices.csv"
         self.reliability = folder / "reliability.csv"
@@ -145,9 +174,17 @@ class EvaluateOutputs:
             return read_table(self.slices)
 
     def read_predictions(self) -> dict[str, np.ndarray]:
-        """Class probabilities float32 (n, classes) per split."""
-        with parsing("predictions", self.predictions), self.predictions.open("rb") as file:
-            arrays = load_arrays(file)
-            if any(arrays[split].ndim != 2 or not arrays[split].size for split in EVALUATED):
-                raise ValueError("no rows of probabilities")
-        return arrays
+        return read_predictions(self.predictions)
+
+    def read_baseline(self) -> dict[str, Any]:
+        """`name` of the baseline, and per split what `judge.baseline.compare` returns."""
+        return read_json(self.baseline, dict[str, Any], keys=("name", *EVALUATED))
+
+
+def read_predictions(path: Path) -> dict[str, np.ndarray]:
+    """Class probabilities float32 (n, classes) per split."""
+    with parsing("predictions", path), path.open("rb") as file:
+        arrays = load_arrays(file)
+        if any(arrays[split].ndim != 2 or not arrays[split].size for split in EVALUATED):
+            raise ValueError("no rows of probabilities")
+    return arrays

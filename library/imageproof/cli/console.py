@@ -38,7 +38,8 @@ def print_results() -> None:
     workspace = artifacts.WORKSPACE
     provenance.check_outputs([workspace.comparison])
     comparison = files.read_json(workspace.comparison, leaderboard.Comparison)
-    columns = leaderboard.cells(comparison.models)  # one per model: it fits a narrow terminal
+    # one column per model, so that it fits a narrow terminal
+    columns = leaderboard.cells(comparison.models, comparison.baseline)
     names = [column.pop("model") for column in columns]
     rows = [(heading, *(column[heading] for column in columns)) for heading in columns[0]]
     print_table(["", *names], rows, justify="right")

@@ -12,9 +12,10 @@ from imageproof.judge.gate import Contender, Decision, Evidence, PromoteParams
 from imageproof.judge.timing import comparable_s
 from imageproof.registry.decision import decide
 
-# These need the registry, the run, metadata, or the model on the machine that promotes it.
+# These need the baseline, the registry, the run, metadata, or the model where it is promoted.
 SKIPPED_CHECKS = (
     "min_unseen",
+    "beats_baseline",
     "max_total_loss",
     "max_slice_loss",
     "coverage_test",

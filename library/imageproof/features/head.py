@@ -76,16 +76,13 @@ def choose_c(
     Rows of one group are in one fold; so many `threads` fit a fold each. With one value there is
     nothing to choose.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
     values = sorted(values)
-    if len(values) == 1 or len({*rows.groups.tolist()}) < folds:
+    pairs = divide(rows, folds, seed=settings.seed)
+    if len(values) == 1 or not pairs:
         return Choice(values[0], {})
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=settings.seed)
     fold_losses = partial(_fold_losses, rows, values, settings)
-    # of classes with few rows, and of fits that are stopped; the filter is that of all threads
+    # of fits that are stopped; the filter is that of all threads
     with warnings.catch_warnings(category=UserWarning, action="ignore"):
-        pairs = [*splitter.split(rows.labels, rows.labels, rows.groups)]
         with ThreadPoolExecutor(threads) as pool:
             losses = [*pool.map(fold_losses, *zip(*pairs, strict=True))]
     means = np.mean(losses, axis=0)
@@ -105,6 +102,23 @@ def _fold_losses(
     return [log_loss(predict(head, features), labels) for head in heads]
 
 
+def divide(rows: Rowset, folds: int, *, seed: int) -> list[tuple[Rows, Rows]]:
+    """For each fold the rows to train on and those held out; fewer folds if there are few rows.
+
+    Rows of one group are in one fold. There is no fold of a single group, or if no class has two
+    rows.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    largest_class = int(np.bincount(rows.labels).max())
+    count = min(folds, len({*rows.groups.tolist()}), largest_class)
+    if count < 2:
+        return []
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    with warnings.catch_warnings(category=UserWarning, action="ignore"):  # of classes of few rows
+        return [*splitter.split(rows.labels, rows.labels, rows.groups)]
+
+
 def log_loss(probabilities: Probabilities, labels: Labels) -> float:
     truth = probabilities[np.arange(len(labels)), labels]
     return float(-np.mean(np.log(np.maximum(truth, SMALLEST))))
@@ -117,6 +131,11 @@ def _fit_all(rows: Rowset, values: Sequence[float], settings: Settings) -> list[
 
     features = np.concatenate([*rows.views])
     labels = np.tile(rows.labels, len(rows.views))
+    classes = np.unique(labels)
+    if len(classes) == 1:  # which scikit-learn refuses
+        bias = np.full(settings.classes, ABSENT)
+        bias[classes] = 0
+        return [Head(np.zeros((features.shape[1], settings.classes)), bias)] * len(values)
     scaler = StandardScaler(copy=False).fit(features)
     scaled = scaler.transform(features)
     model = LogisticRegression(

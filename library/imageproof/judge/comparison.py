@@ -61,7 +61,7 @@ def compare_pair(
     better, rival = sorted((a, b), key=lambda m: (-hits[m.name].sum(), m.train_s or inf, m.name))
     change = hits[better.name].astype(int) - hits[rival.name]
     gain = float(change.sum() / len(change))
-    lower, upper, p_value = _paired_test(change, groups)
+    lower, upper, p_value = paired_test(change, groups)
     within_noise = lower <= 0 or p_value is None or p_value >= SIGNIFICANCE
     ratio = price = None
     if better.train_s and rival.train_s:
@@ -85,7 +85,7 @@ def compare_pair(
     )
 
 
-def _paired_test(change: Classes, groups: Classes | None) -> tuple[float, float, float | None]:
+def paired_test(change: Classes, groups: Classes | None) -> tuple[float, float, float | None]:
     """The 95 % interval of the gain, and its p-value; `change` is 1 where only the better is right,
     -1 where only the other one is, else 0."""
     gained = int(np.sum(change > 0))

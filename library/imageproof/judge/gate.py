@@ -40,6 +40,7 @@ class PromoteParams(StrictModel):
     min_balanced_accuracy: Share
     min_macro_f1: Share
     min_sensitivity: Share
+    beats_baseline: Level
     paired_test: Level
     max_accuracy_loss: Share
     max_balanced_accuracy_loss: Share
@@ -139,7 +140,8 @@ class Evidence:
     `truth_probabilities` are those of `outputs.Calibration`, `coverage` is what the answer sets
     promise. `latency_ms` is the 95th percentile of the time for a request, by its number of images.
     `data` and `commit` say whether they are fit, and what was found; `asked` says how the
-    challenger was asked.
+    challenger was asked. `baseline` is what the baseline is called, `baseline_hits` bool (n,)
+    which of the hold-out rows it gets right.
     """
 
     challenger: Contender
@@ -151,6 +153,8 @@ class Evidence:
     hashes: NDArray[np.bytes_] | None = None
     former: Mapping[str, Paired | str] = field(default_factory=dict)
     asked: str = ""
+    baseline: str = ""
+    baseline_hits: Hits = field(default_factory=_nothing)
     test_hits: Hits = field(default_factory=_nothing)
     test_groups: Rows | None = None
     truth_probabilities: NDArray[np.float32] = field(default_factory=_nothing)
@@ -177,6 +181,7 @@ class Evidence:
             groups=_pick(self.groups, picks),
             metadata=metadata,
             hashes=_pick(self.hashes, picks),
+            baseline_hits=_pick(self.baseline_hits, picks) if self.baseline else self.baseline_hits,
         )
 
     @property

@@ -9,15 +9,23 @@ from imageproof.judge.figures import column
 from imageproof.judge.timing import SHARED_CORES, comparable_s
 
 
-class Row(BaseModel, extra="allow"):
-    """One model and its MLflow run: accuracies 0…1, losses in nats, latency of one image.
-
-    It has a number for each figure of the table, but those of many classes only.
-    """
+class Scores(BaseModel, extra="allow"):
+    """What a model or the baseline gets right: accuracies 0…1, losses in nats."""
 
     __pydantic_extra__: dict[str, int | float | None]
     model: str
     test_accuracy: float
+    test_accuracy_lower: float | None = None
+    test_accuracy_upper: float | None = None
+    test_top5_accuracy: float | None = None
+
+
+class Row(Scores):
+    """One model and its MLflow run, with the latency of one image.
+
+    It has a number for each figure of the table, but those of many classes only.
+    """
+
     weakest_class: str
     weakest_sensitivity: float
     elapsed_s: float
@@ -26,7 +34,6 @@ class Row(BaseModel, extra="allow"):
     run_id: str
     temperature: float = 0.0
     train_accuracy: float | None = None
-    test_top5_accuracy: float | None = None
 
 
 def row(figures: Mapping[str, Any]) -> Row:
@@ -41,6 +48,7 @@ class Comparison(NamedTuple):
     models: list[Row]
     pairs: list[dict[str, Any]]
     verdicts: list[str]
+    baseline: Scores | None = None
 
 
 def figures(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -69,15 +77,15 @@ def uncomparable(rows: Sequence[Row], processors: Mapping[str, str]) -> list[str
     return lines
 
 
-def cells(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """The table as text: per model, a mapping from heading to cell."""
-    headings = column("table")
-    formats = dict.fromkeys(headings, "{}") | column("format")
-    return [
-        {
-            heading: "n/a" if values[key] is None else formats[key].format(values[key], **values)
-            for key, heading in headings.items()
-            if key in values
-        }
-        for values in figures(rows)
-    ]
+def cells(rows: Sequence[Row], baseline: Scores | None = None) -> list[dict[str, str]]:
+    """The table as text: per model, and for the baseline, a mapping from heading to cell."""
+    table = figures(rows)
+    if baseline:
+        table.append(baseline.model_dump())
+    headings = {key: text for key, text in column("table").items() if key in table[0]}
+    return [{text: _cell(key, values) for key, text in headings.items()} for values in table]
+
+
+def _cell(key: str, values: Mapping[str, Any]) -> str:
+    value = values.get(key)
+    return "n/a" if value is None else column("format").get(key, "{}").format(value, **values)

@@ -190,7 +190,10 @@ def _log_evaluation(run: Run, outputs: EvaluateOutputs, digests: Mapping[str, st
         if split in digests:
             owners |= {"dataset_name": split, "dataset_digest": digests[split]}
         metrics += [runs.metric(key, value, **owners) for key, value in figures.items()]
-    client.log_batch(run_id, metrics, tags=[RunTag(EVALUATION_SHA256, _evaluation_sha256(outputs))])
+    tags = [RunTag(EVALUATION_SHA256, _evaluation_sha256(outputs))]
+    if outputs.baseline.exists():
+        tags.append(RunTag(runs.tag("baseline"), outputs.read_baseline()["name"]))
+    client.log_batch(run_id, metrics, tags=tags)
 
 
 def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, Metrics]:
@@ -207,6 +210,11 @@ def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, Metrics]:
         _, figures["weakest_sensitivity"] = weakest(statistics[split]["by_class"])
         present = {key: value for key, value in figures.items() if value is not None}
         metrics[split] |= {f"{split}_{key}": value for key, value in present.items()}
+    if outputs.baseline.exists():
+        baseline = outputs.read_baseline()
+        for split in EVALUATED:
+            figures = baseline[split].items()
+            metrics[split] |= {f"{split}_baseline_{k}": v for k, v in figures if v is not None}
     test = metrics["test"]
     # MLflow's bars begin at 0 and show two decimals: accuracies would look alike
     test["test_error_percent"] = 100 * (1 - test["test_accuracy"])

@@ -1,4 +1,4 @@
-"""The gate's checks of the challenger alone, each named as its key in params.yaml."""
+"""The gate's checks of the challenger alone and beside the baseline, named as in params.yaml."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import fisher_exact
 
-from imageproof.base.dataset import Labels
+from imageproof.base.dataset import Hits, Labels
 from imageproof.judge.calibration import calibration_error, chance_calibration_error
+from imageproof.judge.comparison import mcnemar_exact
 from imageproof.judge.confidence import Sets, answer_sets, coverage_p_value, measure, threshold
 from imageproof.judge.confusion import balance, confusion_matrix
 from imageproof.judge.gate import Check, Evidence
-from imageproof.judge.groups import Intervals, independent
+from imageproof.judge.groups import FEWEST, Intervals, independent, sign_flips
 
 Rule = Callable[[Evidence, Any], Check]  # the last argument is the limit
 
@@ -52,6 +53,34 @@ def min_sensitivity(evidence: Evidence, limit: float) -> Check:
     figures = {"least_class": worst, "least_class_sensitivity": end}
     allowed = f"at least {limit:g} in each class"
     return Check("min_sensitivity", end >= limit, text, allowed, figures)
+
+
+def beats_baseline(evidence: Evidence, level: float) -> Check:
+    """Refuses what is worse beyond chance, not what is as good."""
+    accuracy = evidence.hits.mean()
+    baseline_accuracy = evidence.baseline_hits.mean()
+    p_value, remark = worse(evidence.hits, evidence.baseline_hits, evidence)
+    shares = f"{accuracy:.4f} against {baseline_accuracy:.4f} of the {evidence.baseline}"
+    text = f"{shares}; worse with p = {p_value:.3g}{remark}"
+    figures = {
+        "baseline_accuracy": float(baseline_accuracy),
+        "baseline_worse_p_value": p_value,
+    }
+    return Check("beats_baseline", p_value >= level, text, f"p at least {level:g}", figures)
+
+
+def worse(hits: Hits, rival_hits: Hits, evidence: Evidence) -> tuple[float, str]:
+    """The p-value of the challenger being worse than its rival, and a remark on the groups."""
+    change = hits.astype(int) - rival_hits
+    if evidence.groups is None:
+        gained = int((change > 0).sum())
+        lost = int((change < 0).sum())
+        return mcnemar_exact(gained, lost, alternative="less"), ""
+    p_value, differing = sign_flips(change, evidence.groups, alternative="less")
+    remark = f" by {differing:,} groups that differ"
+    if p_value is None:
+        return 1.0, f"{remark}; too few groups to tell, {FEWEST} needed"
+    return p_value, remark
 
 
 def max_calibration_error(evidence: Evidence, limit: float) -> Check:
@@ -149,6 +178,7 @@ ABSOLUTE_CHECKS: Mapping[str, Rule] = {
     "min_balanced_accuracy": partial(min_share, "balanced_accuracy"),
     "min_macro_f1": partial(min_share, "macro_f1"),
     "min_sensitivity": min_sensitivity,
+    "beats_baseline": beats_baseline,
     "max_calibration_error": max_calibration_error,
     "coverage_test": coverage_test,
     "max_unsure": max_unsure,

@@ -97,6 +97,7 @@ def _facts(version: Version) -> dict[str, Any]:
     by_class = _by_class(origin.run_id)
     sensitivities = {name: figures.get("sensitivity") for name, figures in by_class.items()}
     recognised = {name: value for name, value in sensitivities.items() if value is not None}
+    tags = own_tags(run.data.tags)
     requirements = files.folder / "requirements.txt"
     return {
         "origin": origin,
@@ -104,7 +105,8 @@ def _facts(version: Version) -> dict[str, Any]:
         "treatment": TREATMENTS[version.fit],
         "metrics": metrics,
         "params": {k: v for k, v in origin.params.items() if k not in ELSEWHERE},
-        "restored_from": own_tags(run.data.tags).get("restored_from"),
+        "restored_from": tags.get("restored_from"),
+        "baseline": tags.get("baseline"),
         "names": [*by_class] or [*range(files.classes)],
         "by_class": by_class,
         "weakest": min(recognised, key=recognised.__getitem__, default=None),

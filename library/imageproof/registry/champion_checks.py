@@ -5,12 +5,9 @@ from functools import partial
 
 import numpy as np
 
-from imageproof.base.dataset import Hits
-from imageproof.judge.comparison import mcnemar_exact
 from imageproof.judge.gate import Check, Contender, Evidence, Paired, unpaired
-from imageproof.judge.groups import FEWEST, sign_flips
 from imageproof.judge.slices import find_slices, slice_loss
-from imageproof.registry.absolute_checks import Rule, share
+from imageproof.registry.absolute_checks import Rule, share, worse
 
 ROUNDING = 1e-9  # of a loss: one that is as large as the limit is allowed
 
@@ -44,7 +41,7 @@ def paired_test(evidence: Evidence, level: float) -> Check:
     only_challenger = int((hits & ~champion_hits).sum())
     only_champion = int((champion_hits & ~hits).sum())
     counts = f"right alone on {only_challenger} rows, champion on {only_champion}"
-    p_value, remark = _worse(hits, champion_hits, evidence)
+    p_value, remark = worse(hits, champion_hits, evidence)
     figures = {
         "only_challenger": only_challenger,
         "only_champion": only_champion,
@@ -52,20 +49,6 @@ def paired_test(evidence: Evidence, level: float) -> Check:
     }
     text = f"{counts}; worse with p = {p_value:.3g}{remark}"
     return Check("paired_test", p_value >= level, text, f"p at least {level:g}", figures)
-
-
-def _worse(hits: Hits, champion_hits: Hits, evidence: Evidence) -> tuple[float, str]:
-    """The p-value of the challenger being worse, and a remark on the groups."""
-    change = hits.astype(int) - champion_hits
-    if evidence.groups is None:
-        gained = int((change > 0).sum())
-        lost = int((change < 0).sum())
-        return mcnemar_exact(gained, lost, alternative="less"), ""
-    p_value, differing = sign_flips(change, evidence.groups, alternative="less")
-    remark = f" by {differing:,} groups that differ"
-    if p_value is None:
-        return 1.0, f"{remark}; too few groups to tell, {FEWEST} needed"
-    return p_value, remark
 
 
 def max_slice_loss(evidence: Evidence, limit: float) -> Check:

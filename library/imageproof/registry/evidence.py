@@ -12,7 +12,7 @@ import numpy as np
 from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base import machine
 from imageproof.base.dataset import EVALUATED, Hits, Labels, Rows, Split
-from imageproof.base.errors import AnswersError, ImageproofError, UsageError
+from imageproof.base.errors import AnswersError, ImageproofError, IntegrityError, UsageError
 from imageproof.base.inference import ASKED, Network
 from imageproof.base.naming import project_name
 from imageproof.base.text import first_names
@@ -46,6 +46,8 @@ JUDGED_BY = (
     WORKSPACE.validation,
     WORKSPACE.packed_rows,
     WORKSPACE.split_hashes,
+    WORKSPACE.baseline.record,
+    WORKSPACE.baseline.predictions,
     *map(WORKSPACE.split, EVALUATED),
 )
 # what a damaged tag raises
@@ -113,6 +115,7 @@ class Gate:
             data=data_origin(run, self.root),
             commit=commit_origin(run.tags),
             approval=self.approval,
+            **holdout.baseline(),
             **answers,
         )
 
@@ -177,6 +180,21 @@ class Holdout:
             pyfunc = files.load_as_served().predict
             fields["latency_ms"] = latencies(pyfunc, images, limit_ms=limit)
         return fields | self._test_hits(network)
+
+    def baseline(self) -> dict[str, Any]:
+        """The fields of Evidence on the baseline, if a check needs it.
+
+        IntegrityError if it answered other rows.
+        """
+        if self.project.promote.beats_baseline is None:
+            return {}
+        outputs = self.artifacts.baseline
+        labels = self.split.data.labels
+        predicted = outputs.read_predictions()["holdout"].argmax(axis=1)
+        if len(predicted) != len(labels):
+            answers = f"has answers to {len(predicted):,} hold-out rows, there are {len(labels):,}"
+            raise IntegrityError(f"{outputs.predictions}: {answers}; `dvc repro` makes it anew")
+        return {"baseline": outputs.read_record().name, "baseline_hits": predicted == labels}
 
     def _check_classes(self, run: TrainedRun, files: ModelFiles) -> None:
         """AnswersError if a model has other images or classes than the hold-out rows."""

@@ -16,7 +16,16 @@ from imageproof.base.dataset import Dataset, Matrix, Probabilities
 from imageproof.base.files import replacing, write_json
 from imageproof.dvc.stage_command import run_stage
 from imageproof.dvc.stage_inputs import forget
-from imageproof.judge import caret, comparison, confusion, doubts, few_rows, leaderboard, timing
+from imageproof.judge import (
+    baseline,
+    caret,
+    comparison,
+    confusion,
+    doubts,
+    few_rows,
+    leaderboard,
+    timing,
+)
 from imageproof.judge.confidence import TEMPERATURE_1
 from imageproof.judge.figures import column
 from imageproof.judge.groups import independent
@@ -36,6 +45,7 @@ class Result(NamedTuple):
     probabilities: Probabilities  # of the test rows
     statistics: Mapping[str, Any]  # on the test rows, see `caret.Statistics`
     behaviour: Mapping[str, float]
+    baseline: Mapping[str, Any]  # see `EvaluateOutputs.read_baseline`
     history: list[dict[str, float]]
     kept_epoch: int | None
     matrix: tuple[Matrix, list[str]]  # on the test rows, and the names of the classes
@@ -51,15 +61,17 @@ def main() -> None:
     processors = {result.row.model: result.processor for result in results}
     uncomparable = leaderboard.uncomparable(rows, processors)
     pairs = compare_pairs(results, test)
+    scores = read_baseline()
     content = {
         "models": [row.model_dump() for row in rows],
         "pairs": [comparison.as_dict(pair) for pair in pairs],
         "verdicts": verdict_lines(params, results, pairs, test, uncomparable),
+        "baseline": scores.model_dump(),
     }
     write_json(WORKSPACE.comparison, content)
     metrics = {  # that `dvc metrics diff` compares
         figures["model"]: {k: figures[k] for k in column("dvc") if figures.get(k) is not None}
-        for figures in leaderboard.figures(rows)
+        for figures in [*leaderboard.figures(rows), scores.model_dump()]
     }
     write_json(WORKSPACE.compare / "metrics.json", metrics)
     draw_pareto(results, comparable=not uncomparable)
@@ -90,14 +102,13 @@ def read_result(model: str, test: Dataset, threads: int) -> Result:
     statistics = evaluated.read_statistics()["test"]
     weakest_class, sensitivity = caret.weakest(statistics["by_class"])
     network = inference.load(trained.model, threads=threads)
-    figures = {
-        f"{split}_{name}": score
-        for split, scores in evaluated.read_metrics().items()
-        for name, score in scores.items()
-    }
+    figures = by_split(evaluated.read_metrics())
     figures |= timing.measure_latency(network.predict, test.images)
+    overall = statistics["overall"]
     facts = {
         "model": model,
+        "test_accuracy_lower": overall["accuracy_lower"],
+        "test_accuracy_upper": overall["accuracy_upper"],
         "weakest_class": weakest_class,
         "weakest_sensitivity": sensitivity,
         "parameters": int(cost["parameters"]),
@@ -111,11 +122,25 @@ def read_result(model: str, test: Dataset, threads: int) -> Result:
         probabilities=evaluated.read_predictions()["test"],
         statistics=statistics,
         behaviour=evaluated.read_behaviour(),
+        baseline=evaluated.read_baseline(),
         history=trained.read_history(),
         kept_epoch=int(cost["kept_epoch"]) if "kept_epoch" in cost else None,
         matrix=confusion.read_matrix(evaluated.matrices["test"]),
         processor=run.tags.get("cpu", ""),
     )
+
+
+def read_baseline() -> leaderboard.Scores:
+    figures = by_split(WORKSPACE.baseline.read_metrics())
+    return leaderboard.Scores(**{"model": "baseline"} | figures)
+
+
+def by_split(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    return {
+        f"{split}_{name}": value
+        for split, scores in metrics.items()
+        for name, value in scores.items()
+    }
 
 
 def compare_pairs(results: Sequence[Result], test: Dataset) -> list[comparison.Pair]:
@@ -144,6 +169,7 @@ def verdict_lines(
     by_model = {result.row.model: doubts_of(result, test, train_rows) for result in results}
     return [
         *([comparison.choice(pairs, seconds)] if pairs else []),
+        *[baseline.verdict(r.row.model, r.baseline["name"], r.baseline["test"]) for r in results],
         *doubts.beyond_chance(by_model),
         *map(comparison.verdict, pairs),
         *uncomparable,

@@ -25,7 +25,7 @@ from imageproof.base.files import md5, replacing, write_json
 from imageproof.dvc.stage_command import run_stage
 from imageproof.dvc.stage_inputs import check_inputs
 from imageproof.features.predict import cached_predict
-from imageproof.judge import caret, confidence, confusion, scores, slices
+from imageproof.judge import baseline, caret, confidence, confusion, scores, slices
 from imageproof.judge.disturbances import accuracy_under, disturbances
 from imageproof.judge.explain import occlusion
 from imageproof.judge.groups import Intervals
@@ -65,6 +65,7 @@ def main(model: str) -> None:
         matrices, metrics = write_figures(outputs, data, answers, names=names)
         write_answer_sets(model, data, answers, params.confidence.coverage)
         write_slices(model, splits, answers)
+        write_gain(outputs, data, answers)
         draw_matrices(model, matrices, names)
         draw_reliability(model, data, answers, metrics)
         draw_mistakes(model, splits["test"], answers["test"], predict, names)
@@ -130,6 +131,21 @@ def write_slices(model: str, splits: Mapping[str, Split], answers: Answers) -> N
         for line in left_out:
             print(f"{model}, {name}: {line}")
     write_by_split(WORKSPACE.evaluated(model).slices, tables)
+
+
+def write_gain(
+    outputs: EvaluateOutputs,
+    data: Mapping[str, Dataset],
+    answers: Answers,
+) -> None:
+    """Write how much more than the baseline the model gets right."""
+    content: dict[str, Any] = {"name": WORKSPACE.baseline.read_record().name}
+    baseline_answers = WORKSPACE.baseline.read_predictions()
+    for split, rows in data.items():
+        hits = answers[split].argmax(axis=1) == rows.labels
+        baseline_hits = baseline_answers[split].argmax(axis=1) == rows.labels
+        content[split] = baseline.compare(hits, baseline_hits, rows.groups)
+    write_json(outputs.baseline, content)
 
 
 def write_by_split(path: Path, tables: Mapping[str, pd.DataFrame]) -> None:

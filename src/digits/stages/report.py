@@ -28,9 +28,10 @@ def main() -> None:
     params = load_params()
     summary = WORKSPACE.read_split_summary()
     comparison = read_json(WORKSPACE.comparison, leaderboard.Comparison)
+    table = leaderboard.cells(comparison.models, comparison.baseline)
     content = ReportContent(
         verdicts=comparison.verdicts,
-        table={cells.pop("model"): cells for cells in leaderboard.cells(comparison.models)},
+        table={cells.pop("model"): cells for cells in table},
         pairs=comparison.pairs,
         models=[read_model(model, summary["rows"]) for model in params.models],
         validation=read_json(WORKSPACE.validation, dict[str, Any], keys=VALIDATION_KEYS),
