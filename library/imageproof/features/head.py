@@ -82,9 +82,9 @@ def choose_c(
         return Choice(values[0], {})
     fold_losses = partial(_fold_losses, rows, values, settings)
     # of fits that are stopped; the filter is that of all threads
-    with warnings.catch_warnings(category=UserWarning, action="ignore"):
-        with ThreadPoolExecutor(threads) as pool:
-            losses = [*pool.map(fold_losses, *zip(*pairs, strict=True))]
+    ignored = warnings.catch_warnings(category=UserWarning, action="ignore")
+    with ignored, ThreadPoolExecutor(threads) as pool:
+        losses = [*pool.map(fold_losses, *zip(*pairs, strict=True))]
     means = np.mean(losses, axis=0)
     errors = np.std(losses, axis=0, ddof=1) / np.sqrt(len(losses))
     best = int(np.argmin(means))

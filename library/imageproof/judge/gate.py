@@ -181,7 +181,7 @@ class Evidence:
             groups=_pick(self.groups, picks),
             metadata=metadata,
             hashes=_pick(self.hashes, picks),
-            baseline_hits=_pick(self.baseline_hits, picks) if self.baseline else self.baseline_hits,
+            baseline_hits=self.baseline_hits[picks] if self.baseline else self.baseline_hits,
         )
 
     @property

@@ -189,12 +189,13 @@ class Holdout:
         if self.project.promote.beats_baseline is None:
             return {}
         outputs = self.artifacts.baseline
+        name = outputs.read_record().name
         labels = self.split.data.labels
         predicted = outputs.read_predictions()["holdout"].argmax(axis=1)
         if len(predicted) != len(labels):
             answers = f"has answers to {len(predicted):,} hold-out rows, there are {len(labels):,}"
             raise IntegrityError(f"{outputs.predictions}: {answers}; `dvc repro` makes it anew")
-        return {"baseline": outputs.read_record().name, "baseline_hits": predicted == labels}
+        return {"baseline": name, "baseline_hits": predicted == labels}
 
     def _check_classes(self, run: TrainedRun, files: ModelFiles) -> None:
         """AnswersError if a model has other images or classes than the hold-out rows."""

@@ -25,6 +25,7 @@ PARAMS = PromoteParams(
     min_balanced_accuracy=None,
     min_macro_f1=None,
     min_sensitivity=0.1,
+    beats_baseline=None,
     paired_test=0.05,
     max_accuracy_loss=0.002,
     max_balanced_accuracy_loss=None,
@@ -183,6 +184,7 @@ def test_latency_is_recorded_with_the_processor():
 
 def test_checks_are_named_as_their_keys():
     on = dict.fromkeys(BALANCED, 0.5)
+    on |= {"beats_baseline": 0.05, "baseline": "HOG", "baseline_hits": np.ones(ROWS, bool)}
     decision = decided(wrong_on(), wrong_on(), holdout_test=0.001, **on)
     assert [check.name for check in decision.checks] == [*PromoteParams.model_fields]
     for off in (None, False):
@@ -349,3 +351,21 @@ def test_former_champions_are_left_out_with_the_reason():
         "no champion to compare with (left out, as they cannot answer: version 1)"
         " (left out, as too few rows are unseen: version 2)"
     )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "baseline_wrong", "refusals"),
+    [
+        (range(60), range(100, 130), ["beats_baseline"]),
+        (range(32), range(100, 130), []),  # worse by chance, perhaps
+        ((), range(30), []),
+    ],
+)
+def test_only_worse_than_the_baseline_is_refused(wrong, baseline_wrong, refusals):
+    hits = ~np.isin(np.arange(ROWS), baseline_wrong)
+    baseline = {"baseline": "HOG", "baseline_hits": hits, "beats_baseline": 0.05}
+    decision = decided(wrong_on(*wrong), **baseline)
+    assert decision.failed == refusals
+    check = check_of(decision, "beats_baseline")
+    assert check.found.startswith(f"{1 - len(wrong) / ROWS:.4f} against 0.9850 of the HOG; worse")
+    assert check.figures["baseline_accuracy"] == pytest.approx(0.985)

@@ -19,7 +19,7 @@ from support import active_run, finding, project_with, record_outputs, write_par
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import machine
-from imageproof.base.dataset import Split, save_split
+from imageproof.base.dataset import Split, save_arrays, save_split
 from imageproof.base.errors import (
     BusyError,
     DataError,
@@ -75,6 +75,25 @@ class TestPromote:
         decision = promote(fighter(TEST_ONLY)).decision
         assert decision.failed == ["holdout_test"]
         assert decision.figures["holdout_accuracy"] == 1
+
+    def test_worse_than_the_baseline_is_refused(self, promote):
+        classes = WORKSPACE.read_split("holdout").data.labels
+        answers = WORKSPACE.baseline.read_predictions()
+        save_arrays(WORKSPACE.baseline.predictions, answers | {"holdout": np.eye(10)[classes]})
+        record_outputs()
+        assert promote(fighter(EVEN)).decision.failed == ["beats_baseline"]
+
+    def test_missing_baseline_is_one_line(self, promote):
+        WORKSPACE.baseline.record.unlink()
+        line = finding(DataError, lambda: promote(fighter()))
+        assert line == "artifacts/baseline/baseline.json: not found; `dvc repro` makes it"
+
+    def test_baseline_of_other_rows_is_refused(self, promote):
+        answers = WORKSPACE.baseline.read_predictions()
+        save_arrays(WORKSPACE.baseline.predictions, answers | {"holdout": np.eye(10)})
+        record_outputs()
+        line = finding(IntegrityError, lambda: promote(fighter()))
+        assert "has answers to 10 hold-out rows, there are 1,797; `dvc repro` makes it anew" in line
 
     def test_forged_calibration_is_refused(self, promote):
         for forged, refused_by in (
