@@ -79,10 +79,20 @@ def test_smallest_c_within_one_standard_error_is_chosen() -> None:
     assert [*choice.losses] == sorted(choice.losses)
 
 
-@pytest.mark.parametrize("count", [3, 4])
-def test_too_few_groups_for_folds_take_the_smallest_c(count: int) -> None:
-    data = rows(2, count=count)
-    assert choose_c(data, [1.0, 0.1], Settings(2, None, 0), folds=5) == (0.1, {})
+def test_too_few_rows_for_folds_take_the_smallest_c() -> None:
+    settings = Settings(3, None, 0)
+    one_group = rows(3)._replace(groups=np.zeros(240, np.int64))
+    for data in (rows(3, count=3), one_group):
+        assert choose_c(data, [1.0, 0.1], settings, folds=5) == (0.1, {})
+    few = choose_c(rows(3, count=9), [1.0, 0.1], settings, folds=5)  # three of each class
+    assert [*few.losses] == [0.1, 1.0]
+
+
+def test_single_class_is_certain() -> None:
+    data = rows(2)
+    data = data._replace(labels=np.ones_like(data.labels))
+    probabilities = predict(fit_head(data, 1.0, Settings(2, None, 0)), data.views[0])
+    assert (probabilities == [0, 1]).all()
 
 
 def test_equal_features_are_fitted() -> None:

@@ -34,6 +34,9 @@ stages:
     cmd: "true"
     deps: [data]
     outs: [SPLITS]
+  baseline:
+    cmd: "true"
+    outs: [artifacts/baseline/baseline.json, artifacts/baseline/predictions.npz]
   train:
     matrix:
       model: [mlp, cnn]
