@@ -23,6 +23,7 @@ import pandas as pd
 import psutil
 import pytest
 from markdown_it import MarkdownIt
+from PIL import Image
 from ruamel.yaml import YAML
 
 from digits.params import Params, check
@@ -31,6 +32,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import (
     EVALUATED,
     Dataset,
+    ImageParams,
     RawData,
     Shape,
     Split,
@@ -39,7 +41,7 @@ from imageproof.base.dataset import (
 )
 from imageproof.base.errors import DataError, ImageproofError
 from imageproof.base.files import md5, write_json
-from imageproof.data import packed
+from imageproof.data import packed, packing
 from imageproof.data.packed import ROWS, SOURCE_HASH, SUMMARY, Packed
 from imageproof.data.packing import describe
 from imageproof.data.readers.raw import read_parts
@@ -321,6 +323,23 @@ def finding(error: type[ImageproofError], work: Callable[[], object]) -> str:
     """The only finding of the error that the work ends with."""
     [line] = findings(error, work)
     return line
+
+
+def put_pictures(folder: Path, *names: str) -> Path:
+    """Different grey pictures of 4×4 pixels."""
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4), number % 256).save(folder / name, "PNG")
+    return folder
+
+
+def pack_folder(
+    folder: Path, names: list[str] | None = None, *, classes: int = 2, **image: Any
+) -> Packed:
+    """Pack the folder's `data` into its `packed`; `packing.pack` has the arguments."""
+    form = ImageParams(**{"size": "auto", "channels": "auto", "fit": "stretch", **image})
+    packing.pack(folder / "data", folder / "packed", form, classes, names)
+    return packed.load(folder / "packed")
 
 
 def read_raw(folder: Path, scratch: Path | None = None) -> RawData:

@@ -15,13 +15,11 @@ from imageproof.data import exploration
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
-def test_every_class_is_counted_and_shares_sum_to_100(digits_8x8):
-    table = exploration.class_distribution(digits_8x8.labels, names=list("0123456789"))
-    assert table["count"].tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
-    assert table["percent"].sum() == pytest.approx(100)
-    assert table["percent"][0] == pytest.approx(100 * 178 / 1797)
+def test_every_class_is_counted() -> None:
     table = exploration.class_distribution(np.array([0, 0, 2]), names=["shirt", "coat", "bag"])
+    assert table["label"].tolist() == [0, 1, 2]
     assert table["count"].tolist() == [2, 0, 1]
+    assert table["percent"].tolist() == pytest.approx([200 / 3, 0, 100 / 3])
     empty = exploration.class_distribution(np.array([], dtype=np.int64), names=["a", "b"])
     assert empty["percent"].tolist() == [0, 0]
 
@@ -48,23 +46,21 @@ def test_each_pixel_is_summarised_over_the_images_of_its_class():
 def test_a_large_class_is_described_by_images_spread_over_it(monkeypatch):
     monkeypatch.setattr(exploration, "MOST", 3)
     images = np.arange(7, dtype=np.uint8).reshape(7, 1, 1)
-    found = exploration.pixel_statistics(Dataset(images, np.zeros(7, np.int64)), classes=1)
-    assert found["mean"].item() == 3  # of 0, 3 and 6
+    result = exploration.pixel_statistics(Dataset(images, np.zeros(7, np.int64)), classes=1)
+    assert result["mean"].item() == 3  # of 0, 3 and 6
 
 
-def test_samples_are_of_their_class_differ_and_follow_the_seed(digits_8x8):
-    first, again, other = (
-        exploration.samples(digits_8x8, classes=10, per_class=5, seed=seed) for seed in (1, 1, 2)
-    )
-    for label, images in enumerate(first):
-        of_class = {image.tobytes() for image in digits_8x8.images[digits_8x8.labels == label]}
-        keys = {image.tobytes() for image in images}
-        assert keys <= of_class
-        assert len(keys) == 5
-    np.testing.assert_array_equal(first, again)
-    assert (np.stack(first) != np.stack(other)).any()
-    few = exploration.samples(digits_8x8.take(np.arange(3)), classes=4, per_class=5, seed=0)
-    assert [len(images) for images in few] == [1, 1, 1, 0]
+def test_samples_are_of_their_class_and_follow_the_seed(digits_8x8):
+    draws = [exploration.samples(digits_8x8, classes=10, per_class=5, seed=k) for k in (1, 1, 2)]
+    for label, images in enumerate(draws[0]):
+        members = {image.tobytes() for image in digits_8x8.images[digits_8x8.labels == label]}
+        drawn = {image.tobytes() for image in images}
+        assert drawn <= members
+        assert len(drawn) == 5
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert (np.stack(draws[0]) != np.stack(draws[2])).any()
+    three = exploration.samples(digits_8x8.take(np.arange(3)), classes=4, per_class=5, seed=0)
+    assert [len(images) for images in three] == [1, 1, 1, 0]
 
 
 def test_the_stage_writes_the_table_and_five_pictures(digits_8x8, tmp_path, monkeypatch):

@@ -74,10 +74,10 @@ def test_splits_number_their_groups(workspace: Path) -> None:
     stage.main()
     names = rows["meta_writer"].to_numpy()
     for part in ("train", "validation", "test", "holdout"):
-        data, own = load_split(WORKSPACE.split(part))
-        assert WORKSPACE.read_split_hashes(part) == [f"{row:032x}" for row in own]
-        pairs = {*zip(data.groups.tolist(), names[own], strict=True)}
-        assert len(pairs) == len({*names[own]}) == len({*data.groups.tolist()})
+        data, members = load_split(WORKSPACE.split(part))
+        assert WORKSPACE.read_split_hashes(part) == [f"{row:032x}" for row in members]
+        pairs = {*zip(data.groups.tolist(), names[members], strict=True)}
+        assert len(pairs) == len({*names[members]}) == len({*data.groups.tolist()})
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -173,6 +173,6 @@ def test_column_that_names_no_groups_is_refused() -> None:
 def test_too_few_groups_are_a_line(count: int, minimum: int, changes: dict[str, Any]) -> None:
     rows = packed([f"w{n % count}" for n in range(300)] + ["x"] * 30)
     rows.loc[300:, "part"] = "test"
-    made = f"split.group makes {count} groups that may be in different parts"
+    start = f"split.group makes {count} groups that may be in different parts"
     line = finding(DataError, lambda: split(rows, **changes))
-    assert line == f"data/labels.csv: {made}; {minimum} are needed: add some, or set it to null"
+    assert line == f"data/labels.csv: {start}; {minimum} are needed: add some, or set it to null"

@@ -47,15 +47,16 @@ def homes(
     return {name: part for part, numbers in parts.items() for name in hashes[numbers]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [None, "writer"])
 def test_no_row_moves_in_300_growths_by_a_tenth(group: str | None) -> None:
     moved = 0
     for seed in range(300):
         rows = packed(440, groups=60, seed=seed).sample(frac=1, random_state=seed)
-        before = homes(rows[:400], seed=seed, group=group)
-        after = homes(rows.reset_index(drop=True), seed=seed, group=group)
-        moved += sum(after[name] != part for name, part in before.items())
-        assert len(after) == 440
+        first = homes(rows[:400], seed=seed, group=group)
+        grown = homes(rows.reset_index(drop=True), seed=seed, group=group)
+        moved += sum(grown[name] != part for name, part in first.items())
+        assert len(grown) == 440
     assert moved == 0
 
 
@@ -95,16 +96,16 @@ def test_holdout_within_test() -> None:
 
 def test_copy_that_joins_two_groups_moves_the_smaller_one() -> None:
     rows = packed(400, groups=40)
-    before = split(rows, percent=100, params=params(group="writer"), seed=1)
+    writers = rows.set_index("source_hash")["meta_writer"]
+    home = {writers[image]: part for image, part in homes(rows, group="writer").items()}
     sizes = rows["meta_writer"].value_counts()
-    home = {rows["meta_writer"][row]: part for part, numbers in before.items() for row in numbers}
     larger = sizes.index[0]
     smaller = next(name for name in reversed(sizes.index) if home[name] != home[larger])
     copy = rows[rows["meta_writer"] == larger][:1].assign(meta_writer=smaller)
     grown = pd.concat([rows, copy], ignore_index=True)
-    after = split(grown, percent=100, params=params(group="writer"), seed=1)
-    now = {grown["meta_writer"][row]: part for part, numbers in after.items() for row in numbers}
-    assert now == home | {smaller: home[larger]}
+    homes_grown = homes(grown, group="writer")
+    moves = {writers[image]: part for image, part in homes_grown.items()}
+    assert moves == home | {smaller: home[larger]}
     [line] = moved_groups(grown, params(group="writer"), 1)
     move = f"{smaller} from {home[smaller]} to {home[larger]}, where {larger} is"
     assert line == f"1 groups move, as a larger one has one of their images: {move}"
@@ -153,15 +154,14 @@ def test_stage_keeps_parts_when_pictures_and_size_change(workspace: Path) -> Non
         write_params(image | {"data.classes": 2, "split.method": "hashed"})
         pack.main()
         stage.main()
-        for name in SPLITS:
-            assert len(load_split(WORKSPACE.split(name)).rows) == len(
-                WORKSPACE.read_split_hashes(name)
-            )
-        return [{*WORKSPACE.read_split_hashes(name)} for name in SPLITS]
+        hashes = [WORKSPACE.read_split_hashes(name) for name in SPLITS]
+        lengths = [len(load_split(WORKSPACE.split(name)).rows) for name in SPLITS]
+        assert lengths == [*map(len, hashes)]
+        return [*map(set, hashes)]
 
-    before = parts_of(range(300), [6, 6])
+    first = parts_of(range(300), [6, 6])
     for path in workspace.glob("data/*/1?.png"):
         path.unlink()
-    after = parts_of(range(300, 330), [4, 5])
-    assert sum(map(len, after)) == 320
-    assert sum(len(new & old) for new, old in zip(after, before, strict=True)) == 290
+    grown = parts_of(range(300, 330), [4, 5])
+    assert sum(map(len, grown)) == 320
+    assert sum(len(new & old) for new, old in zip(grown, first, strict=True)) == 290

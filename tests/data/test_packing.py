@@ -6,23 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support import finding, write_params
+from support import finding, pack_folder, write_params
 
 from digits.stages import pack as pack_stage
 from digits.stages import split
 from imageproof.base.dataset import Dataset, ImageParams, RawData, fingerprints
 from imageproof.base.errors import DataError
 from imageproof.data import packed, packing, parallel
-from imageproof.data.packed import Packed
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
-
-
-def pack(folder: Path, names: list[str] | None = None, classes: int = 2, **image: Any) -> Packed:
-    form = {"size": "auto", "channels": "auto", "fit": "stretch"} | image
-    out = folder / "packed"
-    packing.pack(folder / "data", out, ImageParams(**form), classes, names)
-    return packed.load(out)
 
 
 def save(folder: Path, arrays: dict[str, Any]) -> None:
@@ -50,32 +42,34 @@ def test_test_part_that_no_split_uses_is_told(
     images, labels = digits_8x8.images * np.uint8(15), digits_8x8.labels
     train, test = {"x_train": images[:900], "y_train": labels[:900]}, {"x_test": images[900:]}
     save(workspace, train | test | {"y_test": labels[900:]})
-    said = "warning: the data's own test part, 897 images, is not used; split.method: official uses"
+    sentence = (
+        "warning: the data's own test part, 897 images, is not used; split.method: official uses"
+    )
     for method in ("official", "stratified"):
         write_params({"split.method": method})
         pack_stage.main()
         split.main()
-        assert (said in capsys.readouterr().out) == (method == "stratified")
+        assert (sentence in capsys.readouterr().out) == (method == "stratified")
 
 
 def test_arrays_stay_as_they_are(tmp_path: Path, digits_8x8: Dataset) -> None:
     images, labels = digits_8x8.images, digits_8x8.labels
     save(tmp_path, {"x_train": images[:90], "y_train": labels[:90],
                     "x_test": images[90:100], "y_test": labels[90:100]})  # fmt: skip
-    found = pack(tmp_path, fit="digit")
-    np.testing.assert_array_equal(found.images, images[:100])
-    np.testing.assert_array_equal(found.part("test").images, images[90:100])
-    np.testing.assert_array_equal(found.part("test").labels, labels[90:100])
-    assert found.rows.iloc[91][["part", "row", "name", "mode"]].tolist() == [
+    result = pack_folder(tmp_path, fit="digit")
+    np.testing.assert_array_equal(result.images, images[:100])
+    np.testing.assert_array_equal(result.part("test").images, images[90:100])
+    np.testing.assert_array_equal(result.part("test").labels, labels[90:100])
+    assert result.rows.iloc[91][["part", "row", "name", "mode"]].tolist() == [
         "test",
         1,
         "row 1",
         "grey",
     ]
-    assert found.rows["mean_ink"].iloc[5] == round(images[5].mean(), 2)
-    assert found.part("none").images.shape == (0, 8, 8)
+    assert result.rows["mean_ink"].iloc[5] == round(images[5].mean(), 2)
+    assert result.part("none").images.shape == (0, 8, 8)
     _, same = np.unique(fingerprints(images[:100]), return_inverse=True)
-    np.testing.assert_array_equal(found.rows["hash"], same + 1)
+    np.testing.assert_array_equal(result.rows["hash"], same + 1)
 
 
 def test_full_disk_is_no_damaged_npz(tmp_path: Path, disk: Path) -> None:
@@ -83,40 +77,40 @@ def test_full_disk_is_no_damaged_npz(tmp_path: Path, disk: Path) -> None:
     save(tmp_path, {"x_train": np.zeros((100, 32, 32), np.uint8), "y_train": labels})
     (tmp_path / "packed").symlink_to(disk)
     with pytest.raises(OSError, match="No space left on device") as raised:
-        pack(tmp_path)
+        pack_folder(tmp_path)
     assert raised.value.filename == str(tmp_path / "packed")
 
 
 def test_arrays_of_colour(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 6, 3), np.uint8)
     save(tmp_path, {"x_train": images, "y_train": [0, 1, 0, 1, 1]})
-    np.testing.assert_array_equal(pack(tmp_path).images, images)
-    assert pack(tmp_path, channels="grey", size=[2, 3]).images.shape == (5, 2, 3)
+    np.testing.assert_array_equal(pack_folder(tmp_path).images, images)
+    assert pack_folder(tmp_path, channels="grey", size=[2, 3]).images.shape == (5, 2, 3)
 
 
 def test_pictures_are_brought_to_one_form(pictures: Path) -> None:
-    found = pack(pictures, size=[4, 4])
-    assert found.images.tolist() == [[[[*colour]] * 4] * 4 for colour in (RED, BLUE, (9, 9, 9))]
-    known = found.rows[["label", "name", "height", "width", "mode"]].to_numpy().tolist()
-    assert known == [
+    result = pack_folder(pictures, size=[4, 4])
+    assert result.images.tolist() == [[[[*colour]] * 4] * 4 for colour in (RED, BLUE, (9, 9, 9))]
+    columns = result.rows[["label", "name", "height", "width", "mode"]].to_numpy().tolist()
+    assert columns == [
         [0, "cat/1.png", 4, 6, "colour"],
         [0, "cat/2.png", 6, 6, "colour"],
         [1, "dog/1.png", 6, 6, "grey"],
     ]
     assert packed.load_summary(pictures / "packed")["class_names"] == ["cat", "dog"]
-    assert pack(pictures, size=[4, 4], channels="grey").images.shape == (3, 4, 4)
+    assert pack_folder(pictures, size=[4, 4], channels="grey").images.shape == (3, 4, 4)
 
 
 def test_the_size_of_all_pictures_is_taken_if_it_is_one(pictures: Path) -> None:
     sizes = "pictures of 2 sizes (6×6: 2, 4×6: 1); set data.image.size: [height, width]"
-    line = finding(DataError, lambda: pack(pictures))
+    line = finding(DataError, lambda: pack_folder(pictures))
     assert line == f"{pictures}/data: {sizes}; `digits adapt` says what fits"
     (pictures / "data/cat/1.png").unlink()
-    assert pack(pictures).images.shape == (2, 6, 6, 3)
+    assert pack_folder(pictures).images.shape == (2, 6, 6, 3)
 
 
 @pytest.mark.parametrize(
-    ("names", "labels", "called"),
+    ("names", "labels", "titles"),
     [
         (None, [0, 0, 1], ["cat", "dog"]),
         (["dog", "cat"], [1, 1, 0], ["dog", "cat"]),
@@ -124,10 +118,10 @@ def test_the_size_of_all_pictures_is_taken_if_it_is_one(pictures: Path) -> None:
     ],
 )
 def test_params_order_or_rename_the_classes(
-    pictures: Path, names: list[str] | None, labels: list[int], called: list[str]
+    pictures: Path, names: list[str] | None, labels: list[int], titles: list[str]
 ) -> None:
-    assert pack(pictures, names, size=[4, 4]).rows["label"].tolist() == labels
-    assert packed.load_summary(pictures / "packed")["class_names"] == called
+    assert pack_folder(pictures, names, size=[4, 4]).rows["label"].tolist() == labels
+    assert packed.load_summary(pictures / "packed")["class_names"] == titles
 
 
 @pytest.mark.parametrize(
@@ -144,25 +138,27 @@ def test_params_order_or_rename_the_classes(
 def test_a_contradiction_to_params_is_one_line(
     pictures: Path, changes: dict[str, Any], message: str
 ) -> None:
-    assert message in finding(DataError, lambda: pack(pictures, size=[4, 4], **changes))
+    assert message in finding(DataError, lambda: pack_folder(pictures, size=[4, 4], **changes))
 
 
 def test_a_picture_that_cannot_be_read_is_a_fault_of_its_row(pictures: Path) -> None:
     whole = (pictures / "data/cat/2.png").read_bytes()
     for name, content in {"cut": whole[:45], "empty": b"", "text": b"no picture"}.items():
         (pictures / f"data/dog/{name}.png").write_bytes(content)
-    found = pack(pictures, size=[4, 4])
-    assert found.rows["fault"].notna().tolist() == [False] * 3 + [True] * 3
-    assert found.rows["mean_ink"].isna().tolist() == [False] * 3 + [True] * 3
-    assert not found.images[3:].any()
+    result = pack_folder(pictures, size=[4, 4])
+    assert result.rows["fault"].notna().tolist() == [False] * 3 + [True] * 3
+    assert result.rows["mean_ink"].isna().tolist() == [False] * 3 + [True] * 3
+    assert not result.images[3:].any()
     for path in (pictures / "data").rglob("*.png"):
         path.write_bytes(b"")
-    assert finding(DataError, lambda: pack(pictures)).endswith("none of 6 pictures can be read")
+    assert finding(DataError, lambda: pack_folder(pictures)).endswith(
+        "none of 6 pictures can be read"
+    )
 
 
 def test_one_class_is_refused(pictures: Path) -> None:
     (pictures / "data/dog/1.png").unlink()
-    line = finding(DataError, lambda: pack(pictures))
+    line = finding(DataError, lambda: pack_folder(pictures))
     assert "1 classes (cat), data.classes is 2; at least two are needed; " in line
 
 
@@ -173,18 +169,18 @@ def test_many_pictures_are_read_by_several_processes_in_their_order(tmp_path: Pa
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
     expected = np.concatenate([values[::2], values[1::2]])
-    np.testing.assert_array_equal(pack(tmp_path).images, expected)
+    np.testing.assert_array_equal(pack_folder(tmp_path).images, expected)
 
 
 def test_rows_of_other_images_are_one_line(pictures: Path) -> None:
-    pack(pictures, size=[4, 4])
+    pack_folder(pictures, size=[4, 4])
     np.save(pictures / "packed" / packed.IMAGES, np.zeros((2, 4, 4, 3), np.uint8))
     line = finding(DataError, lambda: packed.load(pictures / "packed"))
     assert line.endswith("images.npy is no uint8 (n, …) of the 3 rows in rows.parquet")
 
 
 def test_damaged_file_is_one_line(pictures: Path) -> None:
-    pack(pictures, size=[4, 4])
+    pack_folder(pictures, size=[4, 4])
     path = pictures / "packed" / packed.ROWS
     path.write_bytes(path.read_bytes()[:-20])
     line = finding(DataError, lambda: packed.load(pictures / "packed"))
@@ -207,13 +203,13 @@ def test_reader_of_project_takes_the_place_of_ours(tmp_path: Path, digits_8x8: D
 
 
 def test_hash_of_row_stays_when_form_and_file_change(pictures: Path) -> None:
-    pack(pictures, size=[4, 4])
+    pack_folder(pictures, size=[4, 4])
     hashes = packed.load_hashes(pictures / "packed")
     assert hashes.is_unique
     with Image.open(pictures / "data/cat/1.png") as image:
         image.save(pictures / "data/cat/1.png", optimize=True, dpi=(300, 300))
     (pictures / "data/cat/2.png").rename(pictures / "data/cat/3.png")
-    pack(pictures, size=[3, 5], channels="grey", fit="crop")
+    pack_folder(pictures, size=[3, 5], channels="grey", fit="crop")
     assert packed.load_hashes(pictures / "packed").tolist() == hashes.tolist()
 
 
@@ -223,18 +219,18 @@ def test_hash_of_photograph_is_of_its_own_size(tmp_path: Path) -> None:
         pixels[1, 1] = value  # lost where it is decoded at an eighth
         (tmp_path / "data" / name).parent.mkdir(parents=True)
         Image.fromarray(pixels).save(tmp_path / "data" / name, quality=100, subsampling=0)
-    assert pack(tmp_path, size=[4, 4]).rows["hash"].nunique() == 1
+    assert pack_folder(tmp_path, size=[4, 4]).rows["hash"].nunique() == 1
     assert packed.load_hashes(tmp_path / "packed").nunique() == 2
 
 
 def test_row_of_array_and_its_picture_have_one_hash(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 256, (2, 4, 4), np.uint8)
     save(tmp_path, {"x_train": values, "y_train": [0, 1]})
-    pack(tmp_path)
+    pack_folder(tmp_path)
     hashes = packed.load_hashes(tmp_path / "packed").tolist()
     (tmp_path / "data/images.npz").unlink()
     for number, name in enumerate(("cat/1.png", "dog/1.png")):
         (tmp_path / "data" / name).parent.mkdir()
         Image.fromarray(values[number]).save(tmp_path / "data" / name)
-    pack(tmp_path, size=[2, 2])
+    pack_folder(tmp_path, size=[2, 2])
     assert packed.load_hashes(tmp_path / "packed").tolist() == hashes

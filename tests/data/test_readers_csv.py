@@ -85,7 +85,7 @@ def test_a_bad_cell_is_named_by_row_and_value(
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "message"),
     [
         (["label", *PIXELS[1:], "pixel64"], "65 columns 'label, pixel1, pixel2, "),
         (["label", *PIXELS[:63]], "64 columns 'label, pixel0, "),
@@ -93,10 +93,10 @@ def test_a_bad_cell_is_named_by_row_and_value(
         (["5", *(["0"] * 64)], "65 columns '5, 0, 0, "),
     ],
 )
-def test_another_header_is_refused(tmp_path: Path, names: list[str], said: str) -> None:
+def test_another_header_is_refused(tmp_path: Path, names: list[str], message: str) -> None:
     path = tmp_path / "train.csv"
     path.write_text(",".join(names) + "\n" + ",".join("0" for _ in names) + "\n")
-    assert refusal(tmp_path).startswith(f"{path}:1: {said}")
+    assert refusal(tmp_path).startswith(f"{path}:1: {message}")
 
 
 def test_a_header_without_rows_is_refused(tmp_path: Path, frame: pd.DataFrame) -> None:

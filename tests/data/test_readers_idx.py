@@ -30,20 +30,18 @@ def write(
 
 @pytest.mark.parametrize(("pack", "end"), [(bytes, ""), (gzip.compress, ".gz")])
 @pytest.mark.parametrize(("maker", "test"), [("", "t10k"), ("letters-", "test")])
-def test_the_four_files_are_two_parts(
+def test_four_files_are_two_parts(
     tmp_path: Path, pack: Callable[[bytes], bytes], end: str, test: str, maker: str
 ) -> None:
-    write(tmp_path, f"{maker}train", slice(0, 20), pack, end)
-    write(tmp_path, f"{maker}{test}", slice(20, 30), pack, end)
-    raw = read_raw(tmp_path)
-    assert raw.test is not None
-    assert (raw.train.images.dtype, raw.train.labels.dtype) == (np.uint8, np.int64)
-    np.testing.assert_array_equal(raw.train.images, IMAGES[:20])
-    np.testing.assert_array_equal(raw.train.labels, LABELS[:20])
-    np.testing.assert_array_equal(raw.test.images, IMAGES[20:])
-    np.testing.assert_array_equal(raw.test.labels, LABELS[20:])
-    names = [part.file.name for part in read_parts(tmp_path)]
-    assert names == [f"{maker}{part}-images-idx3-ubyte{end}" for part in ("train", test)]
+    names = [f"{maker}train", f"{maker}{test}"]
+    rows = [slice(0, 20), slice(20, 30)]
+    for name, members in zip(names, rows, strict=True):
+        write(tmp_path, name, members, pack, end)
+    for part, name, members in zip(read_parts(tmp_path), names, rows, strict=True):
+        assert part.file.name == f"{name}-images-idx3-ubyte{end}"
+        assert (part.data.images.dtype, part.data.labels.dtype) == (np.uint8, np.int64)
+        np.testing.assert_array_equal(part.data.images, IMAGES[members])
+        np.testing.assert_array_equal(part.data.labels, LABELS[members])
 
 
 def test_images_and_labels_are_told_by_content_not_by_name(tmp_path: Path) -> None:
@@ -72,20 +70,22 @@ def test_a_header_that_disagrees_with_the_size_is_refused(tmp_path, change, size
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (struct.pack(">HBBI", 0, 0x0D, 1, 1) + bytes(4), "type 0x0d and 1"),
         (struct.pack(">HBB2I", 0, 8, 2, 1, 1) + bytes(1), "type 0x08 and 1×1"),
         (b"\0\0\x08", "type 0x08 and ;"),
     ],
 )
-def test_other_types_and_dimensions_are_refused(tmp_path: Path, content: bytes, said: str) -> None:
+def test_other_types_and_dimensions_are_refused(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     (tmp_path / "train-images").write_bytes(content)
-    assert f"IDX of {said}" in refusal(tmp_path)
+    assert f"IDX of {message}" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "message"),
     [
         ({"train-images": IMAGES, "train-labels": LABELS[:29]}, "train has 30 images, 29 labels"),
         ({"train-labels": LABELS}, "part train has 30 labels; one label for each"),
@@ -99,11 +99,11 @@ def test_other_types_and_dimensions_are_refused(tmp_path: Path, content: bytes, 
     ],
 )
 def test_files_that_are_no_pairs_are_refused(
-    tmp_path: Path, files: dict[str, NDArray[np.uint8]], said: str
+    tmp_path: Path, files: dict[str, NDArray[np.uint8]], message: str
 ) -> None:
     for name, array in files.items():
         (tmp_path / name).write_bytes(idx(array))
-    assert said in refusal(tmp_path)
+    assert message in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("images", [IMAGES[20:, :4], IMAGES[:0]], ids=["another size", "empty"])

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
-from support import finding
+from support import finding, put_pictures
 
 from imageproof.base.dataset import DataParams, ImageParams
 from imageproof.base.errors import DataError
@@ -23,15 +22,9 @@ WRITERS = {
 FORM: dict[str, Any] = {"size": "auto", "channels": "auto", "fit": "stretch"}
 
 
-def put(folder: Path, *names: str) -> None:
-    for number, name in enumerate(names):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (2, 2), number % 256).save(folder / name, "PNG")
-
-
 def write_table(folder: Path, *rows: str) -> None:
     """A table of these labels and writers, one picture each."""
-    put(folder, *(f"{number}.png" for number in range(len(rows))))
+    put_pictures(folder, *(f"{number}.png" for number in range(len(rows))))
     lines = [f"{number}.png,{row}" for number, row in enumerate(rows)]
     (folder / "labels.csv").write_text("\n".join(["file,label,writer", *lines]), "utf-8")
 
@@ -49,7 +42,7 @@ def pack(folder: Path, names: list[str] | None = None) -> tuple[list[int], list[
     "names", [["dog", "cat"], ["dog ", " cat"], ["dog\u200b", "\ufeffcat"], ["dog\n", "cat\u2060"]]
 )
 def test_class_names_order_folders_however_spelt(tmp_path: Path, names: list[str]) -> None:
-    put(tmp_path / "data", "cat/1.png", "dog/1.png")
+    put_pictures(tmp_path / "data", "cat/1.png", "dog/1.png")
     assert pack(tmp_path, names) == ([1, 0], ["dog", "cat"], [])
 
 
@@ -58,7 +51,7 @@ def test_class_names_order_folders_however_spelt(tmp_path: Path, names: list[str
 def test_folder_of_a_mac_has_the_name_in_params(
     tmp_path: Path, folder: str, names: list[str]
 ) -> None:
-    put(tmp_path / "data", f"{folder}/1.png", "zoo/1.png")
+    put_pictures(tmp_path / "data", f"{folder}/1.png", "zoo/1.png")
     assert pack(tmp_path, names) == ([1, 0], ["zoo", CAFE], [])
     assert pack(tmp_path)[1] == [CAFE, "zoo"]
 
@@ -74,16 +67,16 @@ def test_folder_of_a_mac_has_the_name_in_params(
 def test_class_names_in_another_case_are_refused(
     tmp_path: Path, names: list[str], alike: str
 ) -> None:
-    put(tmp_path / "data", "cat/1.png", "dog/1.png")
+    put_pictures(tmp_path / "data", "cat/1.png", "dog/1.png")
     line = finding(DataError, lambda: pack(tmp_path, names))
     mend = "spell each in one way, or list both in data.class_names"
     assert line == f"{tmp_path}/data: {alike} differ only in case; {mend}"
 
 
 def test_new_names_are_printed_beside_those_they_replace(tmp_path: Path) -> None:
-    put(tmp_path / "data", "cat/1.png", "dog/1.png")
-    said = f"{tmp_path}/data: data.class_names gives new names: cat → Katze, dog → Hund"
-    assert pack(tmp_path, ["Katze", "Hund"]) == ([0, 1], ["Katze", "Hund"], [said])
+    put_pictures(tmp_path / "data", "cat/1.png", "dog/1.png")
+    message = f"{tmp_path}/data: data.class_names gives new names: cat → Katze, dog → Hund"
+    assert pack(tmp_path, ["Katze", "Hund"]) == ([0, 1], ["Katze", "Hund"], [message])
 
 
 def test_two_classes_in_two_cases_need_both_class_names(tmp_path: Path) -> None:
@@ -114,8 +107,8 @@ def test_writer_in_two_spellings_is_one_group(tmp_path: Path, writer: str) -> No
 def test_writers_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
     write_table(tmp_path / "data", "cat,Ann", "dog,ann ", "dog,Ann")
     line = finding(DataError, lambda: pack(tmp_path))
-    said = "column writer: Ann, ann differ only in case; spell each in one way"
-    assert line == f"{tmp_path}/data/labels.csv: {said}"
+    message = "column writer: Ann, ann differ only in case; spell each in one way"
+    assert line == f"{tmp_path}/data/labels.csv: {message}"
 
 
 def test_numbers_of_pictures_may_differ_only_in_case(tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ def validate(raw: RawData, params: ValidateParams = PARAMS) -> dict[str, Any]:
 
 
 def findings(raw: RawData, params: ValidateParams = PARAMS) -> list[SimpleNamespace]:
-    found = validate(raw, params)["findings"]
-    return sorted((SimpleNamespace(**check) for check in found), key=lambda c: c.severity)
+    outcome = validate(raw, params)["findings"]
+    return sorted((SimpleNamespace(**check) for check in outcome), key=lambda c: c.severity)
 
 
 def set_labels(rows: list[int], value: float) -> Callable[[Any, Any], None]:
@@ -101,26 +101,26 @@ OUTSIDE, BLANK = "label outside 0…9 in", "blank image in 3 rows: row 0, row 3,
 def test_a_fault_is_found_and_said(
     change: Callable[[Any, Any], None], severity: str, column: str, named: list[int], message: str
 ) -> None:
-    found = findings(broken(change))
-    [check] = [each for each in found if each.column == column and each.severity == severity]
+    outcome = findings(broken(change))
+    [check] = [item for item in outcome if item.column == column and item.severity == severity]
     assert (check.part, check.rows or check.classes) == ("train", named)  # at most five
     assert str(check.message).startswith(f"train: {message}")
-    assert severity == "critical" or {each.severity for each in found} == {"warning"}
+    assert severity == "critical" or {item.severity for item in outcome} == {"warning"}
 
 
 def test_too_few_rows_is_critical() -> None:
     params = ValidateParams(**{**VALUES, "min_rows": 1501})
     (check,) = findings(real_digits(), params)
     assert (check.severity, check.part) == ("critical", "train")
-    said = "fewer than 1501 rows: 1500 found; add data, or lower validate.min_rows"
-    assert check.message == f"train: {said}; `digits adapt` says what fits"
+    text = "fewer than 1501 rows: 1500 found; add data, or lower validate.min_rows"
+    assert check.message == f"train: {text}; `digits adapt` says what fits"
 
 
 def test_image_in_both_parts_is_a_warning() -> None:
     raw = real_digits()
     raw.test.images[[5, 8]] = raw.train.images[[11, 12]]
     raw.test.labels[[5, 8]] = raw.train.labels[11] + 1, raw.train.labels[12]
-    messages = {(each.part, each.column): each.message for each in findings(raw)}
+    messages = {(item.part, item.column): item.message for item in findings(raw)}
     assert "2 rows: row 5 (as row 11), row 8 (as row 12)" in messages["test", "same_as_train"]
     label = raw.train.labels[11]
     assert f"in 1 row: row 5 (label {label} elsewhere)" in messages["test", "other_label"]
@@ -195,14 +195,14 @@ def test_expectations_that_an_owner_adds_by_great_expectations(suite: Path) -> N
     images.add_expectation(between(column="mean_ink", max_value=101, severity="warning"))
     [thin, dark, _] = validate(real_digits())["findings"]
     assert thin["message"].startswith("train: not met: Threes are thin: 71.738")
-    said = "expect_column_values_to_be_between(column=mean_ink, max_value=101) in 1 row"
-    assert dark["message"] == f"train: not met: {said}: row 818 (101.48); as {suite} asks"
+    text = "expect_column_values_to_be_between(column=mean_ink, max_value=101) in 1 row"
+    assert dark["message"] == f"train: not met: {text}: row 818 (101.48); as {suite} asks"
     assert (thin["severity"], dark["severity"]) == ("critical", "warning")
     assert "gx/expectations" in PIPELINE["validate"]["deps"]
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "text"),
     [
         ('"kwargs"', "", "cannot be read as an expectation suite: Expecting"),
         ("_to_not_be_null", "_to_be_null_", "expect_column_values_to_be_null_ not found"),
@@ -215,11 +215,11 @@ def test_expectations_that_an_owner_adds_by_great_expectations(suite: Path) -> N
         ("\n", " " * 100_000, "at most 100,000 are allowed"),
     ],
 )
-def test_a_damaged_suite_is_one_line(suite: Path, old: str, new: str, said: str) -> None:
+def test_a_damaged_suite_is_one_line(suite: Path, old: str, new: str, text: str) -> None:
     suite.write_text(suite.read_text("utf-8").replace(old, new, 1), "utf-8")
     line = finding(DataError, lambda: validate(real_digits()))
     assert line.startswith(f"{suite}: ")
-    assert said in line
+    assert text in line
 
 
 def test_odd_pictures_are_named_by_their_files(tmp_path: Path) -> None:

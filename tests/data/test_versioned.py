@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image
-from support import finding, python
+from support import finding, put_pictures, python
 
 from imageproof.base.dataset import ImageParams
 from imageproof.base.errors import DataError
@@ -26,13 +25,6 @@ IGNORED = [
 ]
 
 
-def put(folder: Path, *names: str) -> Path:
-    for number, name in enumerate(names):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (4, 4), number).save(folder / name, "PNG")
-    return folder
-
-
 def pack(folder: Path) -> list[str]:
     _, _, warnings = packing.pack(folder / "data", folder / "packed", FORM, 2, None)
     return [*warnings]
@@ -48,7 +40,7 @@ def files_of_dvc() -> list[str]:
 
 
 def test_files_are_those_of_dvc(workspace: Path) -> None:
-    data = put(workspace / "data", *NAMES)
+    data = put_pictures(workspace / "data", *NAMES)
     shutil.copy(data / "dog/1.png", workspace / "single.png")
     (data / "dog/single.png").symlink_to(workspace / "single.png")
     Path(".dvcignore").write_text("\n".join(IGNORED), "utf-8")
@@ -59,8 +51,8 @@ def test_files_are_those_of_dvc(workspace: Path) -> None:
 
 
 def test_link_to_a_file_is_read_as_dvc_reads_it(workspace: Path) -> None:
-    data = put(workspace / "data", "cat/1.png", "dog/1.png")
-    put(workspace, "single.png")
+    data = put_pictures(workspace / "data", "cat/1.png", "dog/1.png")
+    put_pictures(workspace, "single.png")
     (data / "cat/2.png").symlink_to(workspace / "single.png")
     pack(workspace)
     names = packed.load(Path("packed")).rows["name"].tolist()
@@ -79,8 +71,8 @@ def name_dogs(data: Path) -> None:
 
 @pytest.mark.parametrize("change", [lambda _: None, name_dogs], ids=["folders", "labels.csv"])
 def test_link_to_a_folder_is_refused(tmp_path: Path, change: Callable[[Path], None]) -> None:
-    data = put(tmp_path / "data", "cat/1.png")
-    put(tmp_path, "my dogs/1.png")
+    data = put_pictures(tmp_path / "data", "cat/1.png")
+    put_pictures(tmp_path, "my dogs/1.png")
     (data / "dog").symlink_to(tmp_path / "my dogs")
     change(data)
     mend = f"delete it, or type: rm {data}/dog && cp -r '{tmp_path}/my dogs' {data}/dog"
@@ -89,10 +81,10 @@ def test_link_to_a_folder_is_refused(tmp_path: Path, change: Callable[[Path], No
 
 
 def test_ignored_pictures_are_left_out_and_named(tmp_path: Path) -> None:
-    data = put(tmp_path / "data", "cat/1.png", "dog/1.png", "dog/2.png", "dog/22.png")
+    data = put_pictures(tmp_path / "data", "cat/1.png", "dog/1.png", "dog/2.png", "dog/22.png")
     ignore_dogs(data)
-    said = f"{data}: left out, as .dvcignore names them: 2 (dog/2.png, dog/22.png)"
-    assert pack(tmp_path) == [said]
+    message = f"{data}: left out, as .dvcignore names them: 2 (dog/2.png, dog/22.png)"
+    assert pack(tmp_path) == [message]
     name_dogs(data)
     with (data / "labels.csv").open("a") as table:
         table.write("\ndog/2.png,dog\n")
@@ -101,13 +93,13 @@ def test_ignored_pictures_are_left_out_and_named(tmp_path: Path) -> None:
 
 
 def test_ignored_tables_and_arrays_are_not_read(tmp_path: Path) -> None:
-    data = put(tmp_path / "data", "cat/1.png", "dog/1.png")
+    data = put_pictures(tmp_path / "data", "cat/1.png", "dog/1.png")
     name_dogs(data)
     (data / "corrections.csv").write_text("no table", "utf-8")
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvcignore").write_text("labels.csv\ncorrections.csv\n", "utf-8")
-    said = f"{data}: left out, as .dvcignore names them: 2 (corrections.csv, labels.csv)"
-    assert pack(tmp_path) == [said]
+    message = f"{data}: left out, as .dvcignore names them: 2 (corrections.csv, labels.csv)"
+    assert pack(tmp_path) == [message]
     shutil.rmtree(data / "cat")
     shutil.rmtree(data / "dog")
     assert "no data files found" in finding(DataError, lambda: pack(tmp_path))

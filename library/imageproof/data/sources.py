@@ -19,8 +19,6 @@ from imageproof.data.readers.folders import Listing, list_pictures
 from imageproof.data.readers.raw import read_parts
 from imageproof.pictures.reading import probe
 
-PARTS = {"train": "train", "test": "official_test"}  # as rows, and the summary, call them
-
 
 class Source(NamedTuple):
     """Images as found, and what is known of them.
@@ -55,12 +53,10 @@ def find_images(
 def describe_parts(folder: Path, source: Source) -> dict[str, dict[str, Any]]:
     """The `file` (of pictures the folder) and the number of `rows` of each part."""
     parts = {}
-    for part, key in PARTS.items():
-        files = source.rows["file"][source.rows["part"] == part]
-        if source.class_names and len(files):
-            parts[key] = {"file": str(folder), "pictures": True, "rows": len(files)}
-        elif len(files):
-            parts[key] = {"file": files.iloc[0], "rows": len(files)}
+    for part, files in source.rows.groupby("part", sort=False)["file"]:
+        parts[str(part)] = {"file": files.iloc[0], "rows": len(files)}
+        if source.class_names:
+            parts[str(part)] |= {"file": str(folder), "pictures": True}
     return parts
 
 
@@ -91,7 +87,7 @@ def _pictures(
 
 def _arrays(parts: Sequence[Part]) -> Source:
     tables = []
-    for name, (file, data) in zip(PARTS, parts, strict=False):
+    for name, (file, data) in zip(("train", "test"), parts, strict=False):
         height, width, *channels = data.images.shape[1:]
         columns = {
             "part": name,

@@ -20,11 +20,10 @@ def main(*options: str) -> None:
     names = WORKSPACE.class_names(params.data.classes, params.data.class_names)
     result = validate(packed.load(WORKSPACE.pack), params=params.validation, names=names, docs=docs)
     write_json(WORKSPACE.validation, result)
-    sources = packed.load_summary(WORKSPACE.pack)["sources"].items()
-    files = {part.split("_")[-1]: source["file"] for part, source in sources}
+    sources = packed.load_summary(WORKSPACE.pack)["sources"]
     critical = []
     for finding in result["findings"]:
-        line = f"{files[finding['part']]}: {finding['message']}"
+        line = f"{sources[finding['part']]['file']}: {finding['message']}"
         if finding["severity"] == "critical":
             critical.append(line)
         else:
