@@ -11,6 +11,7 @@ from benchmarks import (
     drift,
     images,
     inference,
+    photos,
     pipeline,
     real_data,
     scale,
@@ -48,6 +49,7 @@ PARTS: dict[str, tuple[Measure, Section]] = {
     "stopping": (real_data.measure_stopping, real_data.stopping_section),
     "uneven": (real_data.measure_uneven, real_data.uneven_section),
     "scale": (scale.measure_scale, scale.scale_section),
+    "photos": (photos.measure_photos, photos.photos_section),
     "suspects": (suspects.measure_suspects, suspects.suspects_section),
 }
 

@@ -60,7 +60,7 @@ def _measure(workspace: Workspace, model: str, peers: dict[str, Peer]) -> Iterat
     missing = [name for name, peer in peers.items() if _lacks(peer)]
     workspace.split()
     workspace.set_params(**{f"train__{model}__fit__epochs": EPOCHS[model]})
-    python = _environment(workspace.root / "peers")
+    python = make_environment(workspace.root / "peers", REQUIREMENTS)
     found: dict[str, list[tuple[Training, float]]] = defaultdict(list)
     for seed in range(SEEDS):
         for name in [name for name in peers if name not in missing]:
@@ -78,12 +78,12 @@ def _lacks(peer: Peer) -> bool:
     return not (compiler and arithmetic)
 
 
-def _environment(folder: Path) -> str:
-    """The Python of a new environment with the peers' packages."""
+def make_environment(folder: Path, requirements: Path) -> str:
+    """The Python of a new environment with these packages."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = str(folder / "bin/python")
     pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "-r", REQUIREMENTS], check=True)
+    subprocess.run([*pip, "-r", requirements], check=True)
     return python
 
 

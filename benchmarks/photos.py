@@ -1,0 +1,125 @@
+"""Pictures of emoji: the baseline, a small network, frozen features, and fine-tuning in PyTorch."""
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+import numpy as np
+
+from benchmarks.emoji import write_emoji
+from benchmarks.markdown import table
+from benchmarks.peers.measure import make_environment
+from benchmarks.workspace import REPOSITORY, THREADS, Workspace
+from imageproof.artifacts import WORKSPACE, Artifacts
+from imageproof.base.dataset import Labels
+from imageproof.judge.groups import Intervals
+
+MODELS = ("compact", "features")
+BASELINE = "baseline"
+FINE_TUNING = "fine-tuning, PyTorch"
+EPOCHS = 8
+SEED = 46
+PER_CLASS = (0, 100)  # pictures; 0: all
+PEERS = REPOSITORY / "benchmarks/peers"
+
+
+def measure_photos(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """Accuracy and seconds on all emoji, and on a hundred of each class."""
+    packages = workspace.root / ".state/npm"
+    packages.mkdir(parents=True)
+    workspace.run("dvc", "pull", "--quiet", "backbones/efficientnet-lite0.onnx")
+    python = make_environment(workspace.root / ".state/torch", PEERS / "requirements-finetune.txt")
+    figures = {}
+    for per_class in PER_CLASS:
+        images = _set_data(workspace, packages, per_class)
+        rows = _measure_ours(workspace)
+        if per_class:
+            rows[FINE_TUNING] = _measure_peer(workspace, python)
+        figures[str(images)] = rows
+        print(figures, flush=True)
+        yield figures
+
+
+def _set_data(workspace: Workspace, packages: Path, per_class: int) -> int:
+    """Make the emoji the project's data, with the params that `adapt` finds for them."""
+    data = workspace.root / "data"
+    for folder in (data, workspace.root / "artifacts", workspace.root / ".state/features"):
+        rmtree(folder, ignore_errors=True)
+    images = write_emoji(data, packages=packages, per_class=per_class)
+    workspace.set_params(models=[*MODELS], split__group="group")
+    workspace.run("digits", "adapt", "--write")
+    return images
+
+
+def _measure_ours(workspace: Workspace) -> dict[str, dict[str, float]]:
+    start = time.perf_counter()
+    workspace.split()
+    split_s = time.perf_counter() - start
+    artifacts = Artifacts(workspace.root)
+    baseline_s = _run_stages(workspace, ("baseline",))
+    answers = artifacts.baseline.read_predictions()["test"]
+    rows = {BASELINE: _row(workspace, answers.argmax(axis=1), split_s + baseline_s)}
+    for model in MODELS:
+        seconds = _run_stages(workspace, ("train", model), ("evaluate", model))
+        answers = artifacts.evaluated(model).read_predictions()["test"]
+        rows[model] = _row(workspace, answers.argmax(axis=1), split_s + seconds)
+    return rows
+
+
+def _measure_peer(workspace: Workspace, python: str) -> dict[str, float]:
+    out = workspace.root / ".state/answers.npy"
+    splits = WORKSPACE.split_summary.parent
+    command = (python, str(PEERS / "finetune_torch.py"), str(splits), str(EPOCHS), str(SEED))
+    threads = dict.fromkeys(THREADS, str(workspace.threads))
+    timed = workspace.run(*command, str(out), **threads)
+    return _row(workspace, np.load(out), timed.wall_s)
+
+
+def _run_stages(workspace: Workspace, *stages: tuple[str, ...]) -> float:
+    """The seconds of all these commands."""
+    start = time.perf_counter()
+    for module, *arguments in stages:
+        workspace.run(sys.executable, "-m", f"digits.stages.{module}", *arguments)
+    return time.perf_counter() - start
+
+
+def _row(workspace: Workspace, answers: Labels, seconds: float) -> dict[str, float]:
+    """The accuracy on the test rows with its interval, whose units are the groups."""
+    test = Artifacts(workspace.root).read_split("test").data
+    hits = answers == test.labels
+    lower, upper = Intervals(hits, test.groups).of()
+    return {
+        "rows": len(hits),
+        "accuracy": float(hits.mean()),
+        "lower": lower,
+        "upper": upper,
+        "wall_s": seconds,
+    }
+
+
+def photos_section(part: dict[str, Any]) -> str:
+    """The section of the page."""
+    head = ["pictures", "model", "test rows", "test accuracy", "95 % interval", "s"]
+    body = [
+        [
+            f"{int(count):,}",
+            name,
+            f"{row['rows']:,}",
+            f"{row['accuracy']:.1%}",
+            f"{row['lower']:.1%} to {row['upper']:.1%}",
+            f"{row['wall_s']:,.0f}",
+        ]
+        for count, rows in part.items()
+        for name, row in rows.items()
+    ]
+    return f"""## Photographs
+
+The emoji of four vendors (npm packages `emoji-datasource-…`), 64×64 pixels, by their category; all
+pictures of one emoji are in one part, and the interval counts emoji. `digits adapt --write` chose
+the params. *s* is from the pictures to the accuracy: reading and splitting, training, evaluating.
+Fine-tuning trains the whole network of `features` on the same rows for {EPOCHS} epochs.
+
+{table(head, body)}"""
