@@ -21,6 +21,7 @@ from imageproof.base.dataset import Images
 from imageproof.base.files import read_json
 from imageproof.dvc.params_yaml import set_keys
 from imageproof.outputs import TrainOutputs
+from imageproof.system.process import own_code
 
 REPOSITORY = Path(__file__).parents[1]
 # What tells PyTorch and BLAS, XLA, and TensorFlow how many threads they have.
@@ -132,7 +133,7 @@ class Workspace:
         return {
             **own,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(self.root / "src"),
+            "PYTHONPATH": own_code(self.root),
         }
 
     def set_params(self, **changes: Any) -> None:

@@ -1,5 +1,6 @@
 """Raw data packed: what forms images are brought to, what is known of each, and what is refused."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,20 @@ def test_a_picture_that_cannot_be_read_is_a_fault_of_its_row(pictures: Path) -> 
     assert finding(DataError, lambda: pack_folder(pictures)).endswith(
         "none of 6 pictures can be read"
     )
+
+
+def test_transparent_pictures_among_other_backgrounds_are_told(pictures: Path) -> None:
+    form = ImageParams(size=[6, 6], channels="auto", fit="pad")
+    make = partial(packing.pack, pictures / "data", pictures / "packed", form, 2, None)
+    assert make()[2] == []
+    Image.new("RGBA", (6, 6)).save(pictures / "data/dog/2.png")
+    [warning] = make()[2]
+    assert warning == (
+        "data.image.fit: pad has white behind and around 1 transparent pictures, other colours "
+        "around 1 opaque ones: a model may tell them apart by that"
+    )
+    (pictures / "data/cat/1.png").unlink()
+    assert make()[2] == []
 
 
 def test_one_class_is_refused(pictures: Path) -> None:

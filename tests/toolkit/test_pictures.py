@@ -188,7 +188,21 @@ def test_fit_of_another_proportion():
     assert np.array_equal(cropped[0], np.broadcast_to(halves, (20, 20, 3)))
     assert np.array_equal(stretched[0][:, [0, -1]], np.broadcast_to([left, right], (20, 2, 3)))
     assert np.array_equal(padded[0][5:15], stretched[0][5:15])
-    assert not padded[0][[*range(5), *range(15, 20)]].any()
+
+
+@pytest.mark.parametrize("background", [(10, 200, 90), (0, 0, 0, 0)])
+def test_pad_continues_the_background(background):
+    image = Image.new("RGBA", (40, 20), background)
+    image.paste((90, 90, 90, 255), (10, 5, 30, 15))
+    white = (255, 255, 255)
+    fill = background if len(background) == 3 else white
+    for shape in ((20, 20, 3), (20, 20)):
+        padded, _ = convert_picture(image, shape=shape, fit="pad")
+        expected = np.asarray(
+            Image.new("RGB", (20, 20), fill).convert("L" if len(shape) == 2 else "RGB")
+        )
+        assert np.array_equal(padded[[*range(6), *range(14, 20)]], expected[:12])
+        assert not np.array_equal(padded[10], expected[10])
 
 
 @pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])

@@ -27,6 +27,7 @@ from imageproof.pictures.reading import convert_picture, read_and_hash
 
 ROW_GROUP = 50_000  # rows that are encoded at once
 SHOWN = 5  # sizes that an error names
+ALMOST_WHITE = 250  # of 255: what JPEG makes of white
 
 
 def pack(
@@ -70,6 +71,8 @@ def pack(
 
     ignored = [name for name in files.ignored if not is_hidden(name)]
     warnings = [*source.warnings, *left_out(folder, ignored, ".dvcignore names them")]
+    if image.fit == "pad" and source.transparent.any():
+        warnings += _warn_of_fills(packed.load(out), source.transparent)
     return shape, corrected, warnings
 
 
@@ -114,6 +117,21 @@ def _common_shape(folder: Path, rows: pd.DataFrame, image: ImageParams) -> Shape
         [size] = sizes
     channels = [3] if in_colour else []
     return (*map(int, size), *channels)
+
+
+def _warn_of_fills(data: packed.Packed, transparent: np.ndarray) -> list[str]:
+    """A warning where transparent pictures are among others that are padded with a colour."""
+    height, width = data.images.shape[1:3]
+    is_padded = data.rows["height"] * width != data.rows["width"] * height
+    opaque = np.flatnonzero(is_padded & ~transparent & data.rows["fault"].isna())
+    corners = data.images[opaque, 0, 0]
+    is_coloured = corners < ALMOST_WHITE
+    coloured = np.count_nonzero(is_coloured if corners.ndim == 1 else is_coloured.any(axis=1))
+    if not coloured:
+        return []
+    fills = f"white behind and around {transparent.sum():,} transparent pictures"
+    fills += f", other colours around {coloured:,} opaque ones"
+    return [f"data.image.fit: pad has {fills}: a model may tell them apart by that"]
 
 
 def _convert(

@@ -24,13 +24,15 @@ class Source(NamedTuple):
     """Images as found, and what is known of them.
 
     `rows` has part, label, file, height, width and mode of each, and of pictures name and `meta_…`;
-    `items`, paths of pictures or arrays, are together one for each row.
+    `items`, paths of pictures or arrays, are together one for each row. `transparent`, bool (n,),
+    is empty for arrays.
     """
 
     rows: pd.DataFrame
     items: Sequence[Items]
     class_names: list[str] | None = None
     warnings: Sequence[str] = ()
+    transparent: np.ndarray = np.empty(0, bool)
 
 
 def find_images(
@@ -82,7 +84,8 @@ def _pictures(
     headers = pd.concat(in_chunks(_read_headers, [paths]), ignore_index=True)
     rows = pd.concat([listing.rows, headers], axis=1).assign(name=listing.rows["file"])
     rows["label"] = rows["label"].map({label: number for number, label in enumerate(labels)})
-    return Source(rows, [paths], names, warnings)
+    transparent = rows.pop("transparent").to_numpy(bool)
+    return Source(rows, [paths], names, warnings, transparent)
 
 
 def _arrays(parts: Sequence[Part]) -> Source:
@@ -103,14 +106,14 @@ def _arrays(parts: Sequence[Part]) -> Source:
 
 
 def _read_headers(paths: Sequence[bytes]) -> pd.DataFrame:
-    """Height, width and mode of each picture; missing if it has no header."""
-    headers: list[tuple[float, float, str | None]] = []
+    """Height, width, mode and transparency of each picture; missing if it has no header."""
+    headers: list[tuple[float, float, str | None, bool]] = []
     for path in paths:
         try:
             header = probe(Path(os.fsdecode(path)))
             mode = "colour" if header.has_colour else "grey"
-            headers.append((header.height, header.width, mode))
+            headers.append((header.height, header.width, mode, header.is_transparent))
         except DataError:  # which the reading of its pixels reports
-            headers.append((np.nan, np.nan, None))
-    table = pd.DataFrame(headers, columns=["height", "width", "mode"])
+            headers.append((np.nan, np.nan, None, False))
+    table = pd.DataFrame(headers, columns=["height", "width", "mode", "transparent"])
     return table.astype({"height": float, "width": float, "mode": "str"})

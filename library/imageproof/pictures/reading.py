@@ -25,6 +25,7 @@ EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # Pillow's modes that f
 MAX_PIXELS = 25_000_000  # decoded; more would only fill memory
 ANIMATED = ("PNG", "WEBP")  # formats of which an animation is refused
 REDUCIBLE = ("JPEG", "MPO")  # formats that can be decoded at a smaller size; MPO: of phones
+WHITE = "white"  # behind transparency
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 
 # How a picture became the model's input, as predictions and answers name it.
@@ -33,7 +34,7 @@ TREATMENTS = {
     "digit": "cropped to the ink, made light on dark, scaled and centred by its mass",
     "stretch": "stretched to the model's size",
     "crop": "scaled until it covers the model's size, and cut to the middle",
-    "pad": "scaled until it fits into the model's size, with black around it",
+    "pad": "scaled until it fits into the model's size, with the colour of its border around it",
 }
 
 
@@ -120,6 +121,7 @@ def convert_picture(image: Image.Image, *, shape: Shape, fit: Fit) -> Converted:
     if fit == "digit":
         grey = digit.grey_values(image)
         return digit.normalise(grey, shape=shape), fit
+    is_transparent = _is_transparent(image)
     image = _opaque(image).convert("L" if is_grey else "RGB")
     size = (shape[1], shape[0])
     bilinear = Image.Resampling.BILINEAR
@@ -127,7 +129,8 @@ def convert_picture(image: Image.Image, *, shape: Shape, fit: Fit) -> Converted:
         case "crop":
             image = ImageOps.fit(image, size, bilinear)
         case "pad":
-            image = ImageOps.pad(image, size, bilinear)
+            fill = WHITE if is_transparent else _border_colour(image)
+            image = ImageOps.pad(image, size, bilinear, color=fill)
         case "stretch":
             image = image.resize(size, bilinear)
     return np.array(image), fit
@@ -218,8 +221,22 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return image.convert(f"{mode}A" if image.has_transparency_data else mode)
 
 
+def _is_transparent(image: Image.Image) -> bool:
+    if image.mode not in ("LA", "RGBA"):
+        return False
+    opacity = np.asarray(image.getchannel("A"))
+    return bool(opacity.min() < 255)
+
+
+def _border_colour(image: Image.Image) -> tuple[int, ...]:
+    """The median of the pixels at the edges, in each channel."""
+    pixels = digit.border(np.asarray(image))
+    medians = np.atleast_1d(np.median(pixels, axis=0))
+    return tuple(medians.astype(int).tolist())
+
+
 def _opaque(image: Image.Image) -> Image.Image:
     if image.mode not in ("LA", "RGBA"):
         return image
-    white = Image.new("RGBA", image.size, "white")
+    white = Image.new("RGBA", image.size, WHITE)
     return Image.alpha_composite(white, image.convert("RGBA"))
