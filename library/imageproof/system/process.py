@@ -147,8 +147,9 @@ def _expected(error: Exception) -> ImageproofError:
     if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # of pathlib
         return UsageError(str(error))
     if isinstance(error, ModuleNotFoundError):
-        cure = "pyproject.toml names the extra that brings it"
-        return ServiceError(f"{error.name} is not installed; {cure}")
+        return ServiceError(
+            f"{error.name} is not installed; pyproject.toml names the extra that brings it"
+        )
     first_line = str(error).partition("\n")[0]
     cure = f"{variable('DEBUG')}=1 shows where"
     return ImageproofError(f"{type(error).__name__}: {first_line} ({cure})")
