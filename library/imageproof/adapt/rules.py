@@ -139,7 +139,7 @@ def fit_rows(facts: Facts, params: Params) -> Lines:
 
 def fit_training(facts: Facts, params: Params) -> Lines:
     """More epochs, and smaller batches, where a training would have few steps."""
-    [rows] = part_rows([sum(facts.counts)], params, "train")
+    rows = max(1, *part_rows([sum(facts.counts)], params, "train"))
     for model in params["models"]:
         fit = get_by_path(params, f"train.{model}.fit") or {}
         batch = fit.get("batch_size")

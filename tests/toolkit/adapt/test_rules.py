@@ -142,7 +142,7 @@ def test_group_is_a_column_of_the_table() -> None:
 
 @pytest.mark.parametrize(
     ("rows", "batch_size", "epochs"),
-    [(75_000, 256, 4), (12_000, 256, 24), (900, 32, 40), (150, 32, 100)],
+    [(75_000, 256, 4), (12_000, 256, 24), (900, 32, 40), (150, 32, 100), (3, 32, 100)],
 )
 def test_training_has_some_hundred_steps(rows: int, batch_size: int, epochs: int) -> None:
     found = changes(PHOTOGRAPHS._replace(counts=[rows // 3] * 3))
