@@ -161,9 +161,9 @@ def test_column_that_names_no_groups_is_refused() -> None:
     assert line == f"data/labels.csv: {gap}; fill it, or set split.group: null"
     line = finding(DataError, lambda: split(rows, group="date"))
     end = "split.group is 'date', and may be null"
-    assert line == f"data/labels.csv: has writer beside file and label; {end}"
+    assert line == f"data/labels.csv: has file, label, writer; {end}"
     bare = rows.drop(columns="meta_writer")
-    assert f"has no such column; {end}" in finding(DataError, lambda: split(bare, group="date"))
+    assert f"has file, label; {end}" in finding(DataError, lambda: split(bare, group="date"))
 
 
 @pytest.mark.parametrize(

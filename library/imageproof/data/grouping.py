@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.random import Generator
@@ -23,15 +23,16 @@ DRAWS = 200
 Counts = NDArray[np.floating]  # (classes,)
 
 
-def names_of(rows: "pd.DataFrame", column: str) -> "pd.Series[str]":
+def names_of(rows: "pd.DataFrame", column: str | None) -> "pd.Series[str]":
     """The name of each row's group; a DataError if there is no such column, or an empty field."""
-    if META + column not in rows:
+    key = f"{META}{column}"
+    if key not in rows:
         columns = [name.removeprefix(META) for name in map(str, rows) if name.startswith(META)]
-        choice = (
-            f"has {first_names(columns)} beside file and label" if columns else "has no such column"
+        raise DataError(
+            f"{TABLE}: has {first_names(['file', 'label', *columns], 5)}; "
+            f"split.group is {column!r}, and may be null"
         )
-        raise DataError(f"{TABLE}: {choice}; split.group is {column!r}, and may be null")
-    names = rows[META + column]
+    names = rows[key]
     empty = rows["name"][names == ""].tolist()
     if empty:
         raise DataError(
@@ -46,7 +47,7 @@ def numbers(rows: "pd.DataFrame", column: str | None) -> Rows | None:
     return np.unique(rows[META + column], return_inverse=True)[1] if column else None
 
 
-def connected_rows(names: "pd.Series[str]", images: "pd.Series[int]") -> Rows:
+def connected_rows(names: "pd.Series[str]", images: "pd.Series[Any] | pd.Index") -> Rows:
     """Component id per row, int64 (n,). Rows are connected if they are in one group, or have
     equal `images`.
     """
@@ -74,11 +75,8 @@ def divide(
     `drawn` numbers the rows to divide. With copies together, groups that have one image are one
     group. Each part gets a group at least, its rows ascend, and `train` gets what is left.
     """
-    names = names_of(rows, params.group or "")
-    groups = numbers(rows, params.group)
-    if params.copies == "together":
-        groups = connected_rows(names, rows["hash"])
-    assert groups is not None
+    images = rows["hash"] if params.copies == "together" else rows.index
+    groups = connected_rows(names_of(rows, params.group), images)
     shares = params.shares()
     count = len(np.unique(groups[drawn]))
     if count <= len(shares):
@@ -137,7 +135,7 @@ def _draw(
 
 def check(parts: Mapping[str, Rows], rows: "pd.DataFrame", params: SplitParams) -> None:
     """Raise a DataError if a group has rows in two parts."""
-    names = names_of(rows, params.group or "")
+    names = names_of(rows, params.group)
     groups = {part: {*names.iloc[members]} for part, members in parts.items()}
     if params.holdout_within_test:
         del groups["holdout"]

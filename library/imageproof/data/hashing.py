@@ -16,12 +16,8 @@ from imageproof.data.packed import SOURCE_HASH
 if TYPE_CHECKING:
     from imageproof.data.split_params import SplitParams
 
-PARTS = [
-    "holdout",
-    "test",
-    "validation",
-    "train",
-]  # a larger share moves rows of the parts after it
+# a larger share moves rows of the parts after it
+PARTS = ("holdout", "test", "validation", "train")
 MAX_SHARE = 0.2  # of the rows, for a group: the parts could not get their shares
 
 
@@ -44,30 +40,23 @@ def divide(
     if params.group:
         keys = _largest_groups(rows, params.group)
         _check_size(keys)
-    numbers = _part_numbers(keys, params, seed)
-    parts = {
-        part: np.flatnonzero(is_drawn & (numbers == number)) for number, part in enumerate(PARTS)
-    }
-    if params.holdout_within_test:
-        parts["test"] = np.union1d(parts["test"], parts["holdout"])
-    return parts
+    homes = _homes(keys, params, seed)
+    return {part: np.flatnonzero(is_drawn & (homes == part)) for part in PARTS}
 
 
 def moved_groups(rows: pd.DataFrame, params: "SplitParams", seed: int) -> list[str]:
     """A line if groups are in another part than their name's, as a larger group has their image."""
     if not params.group:
         return []
-    table = pd.DataFrame(
-        {"group": names_of(rows, params.group), "largest": _largest_groups(rows, params.group)}
-    ).drop_duplicates()
-    homes = _part_numbers(table["group"], params, seed)
-    places = _part_numbers(table["largest"], params, seed)
+    groups = names_of(rows, params.group)
+    table = pd.DataFrame({"group": groups, "largest": _largest_groups(rows, params.group)})
+    table = table.drop_duplicates()
+    table["home"] = _homes(table["group"], params, seed)
+    table["part"] = _homes(table["largest"], params, seed)
     moves = [
-        f"{group} from {PARTS[home]} to {PARTS[place]}, where {largest} is"
-        for group, largest, home, place in zip(
-            table["group"], table["largest"], homes, places, strict=True
-        )
-        if home != place
+        f"{group} from {home} to {part}, where {largest} is"
+        for group, largest, home, part in table.itertuples(index=False)
+        if home != part
     ]
     if not moves:
         return []
@@ -76,28 +65,27 @@ def moved_groups(rows: pd.DataFrame, params: "SplitParams", seed: int) -> list[s
     ]
 
 
-def _part_numbers(keys: "pd.Series[str]", params: "SplitParams", seed: int) -> NDArray[np.intp]:
-    """For each key the number of its part in PARTS."""
+def _homes(keys: "pd.Series[str]", params: "SplitParams", seed: int) -> NDArray[np.str_]:
+    """For each key the part that it is at home in."""
     shares = params.hashed.model_dump()
     bounds = np.cumsum([shares[part] for part in PARTS[:-1]])
-    return np.searchsorted(bounds, _places(keys, str(seed)), side="right")
+    numbers = np.searchsorted(bounds, _places(keys, str(seed)), side="right")
+    return np.array(PARTS)[numbers]
 
 
 def _places(keys: "pd.Series[str]", salt: str) -> NDArray[np.float64]:
     """A place in 0…1 for each key, as if drawn at random; equal keys, equal places."""
-    unique, index = np.unique(keys.to_numpy(dtype=str), return_inverse=True)
-    digests = [blake2b(f"{salt} {key}".encode(), digest_size=8).digest() for key in unique]
-    numbers = np.frombuffer(b"".join(digests), ">u8")
-    return numbers[index] / 2**64
+    numbers, names = pd.factorize(keys)
+    digests = [blake2b(f"{salt} {name}".encode(), digest_size=8).digest() for name in names]
+    return np.frombuffer(b"".join(digests), ">u8")[numbers] / 2**64
 
 
 def _largest_groups(rows: pd.DataFrame, column: str) -> "pd.Series[str]":
     """For each row the largest of the groups that are connected by equal images."""
     names = names_of(rows, column)
     table = pd.DataFrame({"group": names, "component": connected_rows(names, rows[SOURCE_HASH])})
-    counts = (
-        table.value_counts().reset_index().sort_values(["count", "group"], ascending=[False, True])
-    )
+    counts = table.value_counts().reset_index()
+    counts = counts.sort_values(["count", "group"], ascending=[False, True])
     largest = counts.drop_duplicates("component").set_index("component")["group"]
     return table["component"].map(largest)
 

@@ -101,8 +101,6 @@ def save_split_hashes(path: Path, parts: Mapping[str, Rows], hashes: "pd.Series[
 
 def load_split_hashes(path: Path, part: str) -> list[str]:
     """The hash of each row of a part, in hex; in the order of the rows in its npz."""
-    if not path.exists():
-        raise DataError(f"{path}: not found; `dvc repro split` makes it")
     from pyarrow import parquet
 
     with parsing("hashes of rows", path):

@@ -12,7 +12,7 @@ from imageproof.base.errors import DataError
 from imageproof.base.naming import adapt_hint
 from imageproof.base.text import first_names
 from imageproof.data import grouping, hashing
-from imageproof.data.split_params import OfficialParams, SplitParams, exact
+from imageproof.data.split_params import OfficialParams, SplitParams, StratifiedParams, exact
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +63,8 @@ def split(
         parts = hashing.divide(rows, percent, params, seed)
     else:
         parts = _draw_parts(rows, percent, params, seed, rng)
+    if params.holdout_within_test:
+        parts["test"] = np.union1d(parts["test"], parts["holdout"])
     parts = {name: parts[name] for name in SPLITS}
     parts["train"] = rng.permutation(parts["train"])
 
@@ -121,11 +123,13 @@ def _draw_parts(
     training = sample(labels, usable[usable < end], percent, seed)
     testing = sample(labels, usable[usable >= end], percent, seed)
     if params.group:
-        parts = _grouped(rows, training, testing, params, rng)
+        parts = grouping.divide(rows, training, params, rng)
     elif params.method == "official":
-        parts = _official(labels, training, params.official, rng) | {"test": testing}
+        parts = _official(labels, training, params.official, rng)
     else:
-        parts = _stratified(labels, training, params, rng)
+        parts = _stratified(labels, training, params.stratified, rng)
+    if params.method == "official":
+        parts["test"] = testing
     if params.copies == "together":
         parts = {name: np.flatnonzero(np.isin(firsts, part)) for name, part in parts.items()}
     return parts
@@ -153,31 +157,13 @@ def _official(
 def _stratified(
     labels: Labels,
     rows: Rows,
-    params: SplitParams,
+    shares: StratifiedParams,
     rng: Generator,
 ) -> Parts:
-    shares = params.stratified
     held_out, learning = _draw(labels, rows, _floor(labels[rows], shares.test), rng)
     holdout, test = _draw(labels, held_out, _floor(labels[held_out], shares.holdout), rng)
     validation, train = _draw(labels, learning, _floor(labels[learning], shares.validation), rng)
-    if params.holdout_within_test:
-        test = held_out
     return {"train": train, "validation": validation, "test": test, "holdout": holdout}
-
-
-def _grouped(
-    rows: "pd.DataFrame",
-    training: Rows,
-    testing: Rows,
-    params: SplitParams,
-    rng: Generator,
-) -> Parts:
-    parts = grouping.divide(rows, training, params, rng)
-    if params.method == "official":
-        parts["test"] = testing
-    elif params.holdout_within_test:
-        parts["test"] = np.union1d(parts["test"], parts["holdout"])
-    return parts
 
 
 def _missing_classes(parts: Parts, rows: "pd.DataFrame") -> dict[str, str]:
