@@ -34,10 +34,8 @@ def pixel_statistics(data: Dataset, *, classes: int) -> dict[str, ClassImages]:
     The deviation divides by n, so that a single image gives 0. A class without images gives NaN.
     Of a class with over MOST images it takes every second, third, …: a median needs them at once.
     """
-    empty = np.full((classes, *data.images.shape[1:]), np.nan)
-    mean = empty.copy()
-    median = empty.copy()
-    deviation = empty.copy()
+    shape = (3, classes, *data.images.shape[1:])
+    mean, median, deviation = np.full(shape, np.nan)
     for label in np.unique(data.labels):
         rows = np.flatnonzero(data.labels == label)
         step = ceil(len(rows) / MOST)

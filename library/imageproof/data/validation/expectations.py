@@ -30,8 +30,6 @@ STYLE = """<style>
 td, th { padding: 0.2em 1em; text-align: left }
 footer { position: static !important }
 </style>"""
-BRIEF = ("part", "severity", "expectation", "column", "success")
-
 Values = dict[str, Any]
 
 
@@ -45,7 +43,7 @@ def validate(
     """Check the training part and, if there is one, the official test part.
 
     Both by the suites `images` and `classes`, each by the suite of its name. Critical findings
-    refuse the data; each has the `message`, and the first failing `rows` (from 0) or `classes`.
+    refuse the data; each has a `message` that names the first failing rows or classes.
     `names` are those of the classes.
     """
     images = image_frame(packed, names)
@@ -80,7 +78,7 @@ def validate(
         "warnings": len(failed) - critical,
         "summary": summary,
         "findings": failed,
-        "expectations": [{key: check[key] for key in BRIEF} for check in checks],
+        "expectations": checks,
     }
 
 
@@ -225,16 +223,12 @@ def _as_check(
         observed = one_line(details.get("observed_value", ""))
         value = f": {observed} found" if observed else ""
         text = f"{part}: {message.what}{value}; {message.hint}"
-    failing = [int(entry[unit]) for entry in entries]
     return {
         "part": part,
         "severity": config["severity"],
         "expectation": config["type"],
         "column": column,
         "success": result["success"],
-        "count": count,
-        "rows": failing if unit == "row" else [],
-        "classes": failing if unit == "class" else [],
         "message": text,
     }
 
