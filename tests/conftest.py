@@ -269,13 +269,12 @@ def ring(tracked: Path, prepared: Path) -> Path:
 @pytest.fixture
 def chain(ring: Path) -> "Registry":
     """The registry after three promotions."""
-    from arena import NAME, accept, fighter
+    from arena import NAME, accept, fighter, promote
 
-    from imageproof.registry.promotion import promote
     from imageproof.registry.versions import Registry
 
     for _ in range(3):
-        promote(fighter(), NAME, judge=accept)
+        promote(fighter(), accept)
     return Registry(NAME)
 
 

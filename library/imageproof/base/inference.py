@@ -115,10 +115,10 @@ def inconsistency(path: Path, images: Images) -> str | None:
     over 2 ms, must get the same answers. Black, white and random pixels must get probabilities.
     """
     network = load(path, threads=1, batch=ASKED)
-    count = affordable(network.predict, images, ASKED, FEW_ASKED)
-    count = min(count, len(images))
-    rows = images[np.linspace(0, len(images) - 1, count, dtype=int)]
     try:
+        count = affordable(network.ask, images, ASKED, FEW_ASKED)
+        count = min(count, len(images))
+        rows = images[np.linspace(0, len(images) - 1, count, dtype=int)]
         expected = _ask(network, [rows], "asked in one batch")
         for way, batches in _ways(rows):
             answers = _ask(network, batches, way)
