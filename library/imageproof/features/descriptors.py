@@ -69,11 +69,15 @@ def hog(images: Images) -> Features:
     for orientation, weight in ((lower, 1 - share), (lower + 1, share)):
         numbers = cells * ORIENTATIONS + orientation % ORIENTATIONS
         histograms += _sums(numbers, strength * weight, bins)
-    histograms = histograms.reshape(len(images), *grid, ORIENTATIONS)
+    return _normalised(histograms.reshape(len(images), *grid, ORIENTATIONS))
+
+
+def _normalised(histograms: Floats) -> Features:
+    """Histograms (n, down, across, 9) divided by the length of those of the cells around."""
     energy = np.pad((histograms**2).sum(axis=-1), ((0, 0), (1, 1), (1, 1)))
     around = np.lib.stride_tricks.sliding_window_view(energy, (3, 3), axis=(1, 2))
     norm = np.sqrt(around.sum(axis=(-2, -1)) + 1)
-    features: Features = (histograms / norm[..., None]).reshape(len(images), bins)
+    features: Features = (histograms / norm[..., None]).reshape(len(histograms), -1)
     return features
 
 

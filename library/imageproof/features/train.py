@@ -15,12 +15,12 @@ from imageproof.base.dataset import (
     fingerprints,
 )
 from imageproof.base.errors import DataError
+from imageproof.base.inference import Features
 from imageproof.features import graph
 from imageproof.features.backbone import load_backbone
 from imageproof.features.cache import FeatureCache
 from imageproof.features.head import (
     Choice,
-    ClassWeights,
     Rowset,
     Settings,
     choose_c,
@@ -54,32 +54,50 @@ class Fitted(NamedTuple):
         return self.head.weights.size + self.head.bias.size
 
 
-def fit_features(
-    data: Dataset,
-    validation: Dataset,
-    *,
-    backbone: str,
-    backbone_sha256: str,
-    c_values: Sequence[float],
-    mirror: bool,
-    class_weights: ClassWeights,
-    classes: int,
-    seed: int,
-    threads: int,
-) -> Fitted:
-    """Ask `backbones/BACKBONE.onnx` for the features of all images, and fit a head to them.
+class Options(NamedTuple):
+    """How a classifier is fitted: the backbone and its SHA-256; the values of which C is chosen;
+    whether each image counts twice, as it is and mirrored.
+    """
 
-    C is chosen by folds within the training rows, the `validation` rows are only measured. With
-    `mirror` each image counts twice, as it is and mirrored. Raises as `load_backbone`, and a
-    DataError if a class has no training row.
+    backbone: str
+    backbone_sha256: str
+    c: Sequence[float]
+    mirror: bool
+
+
+def fit_features(
+    options: Options, data: Dataset, validation: Dataset, *, settings: Settings, threads: int
+) -> Fitted:
+    """Ask the backbone for the features of all images, and fit a head to them.
+
+    C is chosen by folds within the training rows, the `validation` rows are only measured. Raises
+    as `load_backbone`, and a DataError if a class has no training row.
     """
     from threadpoolctl import threadpool_limits
 
-    check_classes(data.labels, classes)
-    body = graph.feature_graph(load_backbone(backbone, backbone_sha256), data.images.shape[1:])
-    cache = FeatureCache(body, data.images.shape[1:], threads=threads)
+    check_classes(data.labels, settings.classes)
+    shape = data.images.shape[1:]
+    backbone = load_backbone(options.backbone, options.backbone_sha256)
+    body = graph.feature_graph(backbone, shape)
+    features = _features(FeatureCache(body, shape, threads=threads), options, data, validation)
+    views = [features[part] for part in ("train", "mirrored") if part in features]
+    groups = copies(data.images) if data.groups is None else data.groups
+    rowset = Rowset(np.stack(views), data.labels, groups)
+    with threadpool_limits(1):  # more wait for each other: 70 times slower on a busy machine
+        choice = choose_c(rowset, options.c, settings, folds=FOLDS, threads=threads)
+        head = fit_head(rowset, choice.c, settings)
+    answers = predict_head(head, features["validation"])
+    metrics = _measured("", predict_head(head, features["train"]), data.labels)
+    metrics |= _measured("val_", answers, validation.labels)
+    return Fitted(body, head, options.backbone, choice, metrics, answers)
+
+
+def _features(
+    cache: FeatureCache, options: Options, data: Dataset, validation: Dataset
+) -> dict[str, Features]:
+    """The features of `train`, `validation` and `mirrored` images, if these are asked for."""
     images = {"train": data.images, "validation": validation.images}
-    if mirror:
+    if options.mirror:
         images["mirrored"] = data.images[:, :, ::-1]
     features = {}
     computed = 0
@@ -88,18 +106,9 @@ def fit_features(
         features[part] = cached.features
         computed += cached.computed
     total = sum(map(len, images.values()))
-    print(f"{backbone}: asked for {computed:,} of {total:,} images; others were known", flush=True)
-    views = [features[part] for part in ("train", "mirrored") if part in features]
-    groups = copies(data.images) if data.groups is None else data.groups
-    rowset = Rowset(np.stack(views), data.labels, groups)
-    settings = Settings(classes, class_weights, seed)
-    with threadpool_limits(1):  # more wait for each other: 70 times slower on a busy machine
-        choice = choose_c(rowset, c_values, settings, folds=FOLDS, threads=threads)
-        head = fit_head(rowset, choice.c, settings)
-    answers = predict_head(head, features["validation"])
-    metrics = _measured("", predict_head(head, features["train"]), data.labels)
-    metrics |= _measured("val_", answers, validation.labels)
-    return Fitted(body, head, backbone, choice, metrics, answers)
+    name = options.backbone
+    print(f"{name}: asked for {computed:,} of {total:,} images; others were known", flush=True)
+    return features
 
 
 def check_classes(labels: Labels, classes: int) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from onnx import ModelProto
 from pydantic import Field
 
-from imageproof.base.dataset import Dataset, Probabilities, Shape
+from imageproof.base.dataset import Dataset, Shape
 from imageproof.base.files import StrictModel
 from imageproof.keras.layers import ClassWeights
 
@@ -30,33 +30,16 @@ def fit(
     *,
     classes: int,
     seed: int,
-    threads: int,
-    on_epoch: Any,
-    **_: Any,
+    **others: Any,
 ) -> tuple[Any, int]:
-    from imageproof.features.train import fit_features
+    from imageproof.features.head import Settings
+    from imageproof.features.train import Options, fit_features
 
-    fitted = fit_features(
-        data,
-        validation,
-        backbone=recipe.backbone,
-        backbone_sha256=recipe.backbone_sha256,
-        c_values=recipe.c,
-        mirror=recipe.mirror,
-        class_weights=recipe.class_weights,
-        classes=classes,
-        seed=seed,
-        threads=threads,
-    )
-    on_epoch(fitted.metrics)
+    options = Options(recipe.backbone, recipe.backbone_sha256, recipe.c, recipe.mirror)
+    settings = Settings(classes, recipe.class_weights, seed)
+    fitted = fit_features(options, data, validation, settings=settings, threads=others["threads"])
+    others["on_epoch"](fitted.metrics)
     return fitted, fitted.parameters
-
-
-def answers(fitted: Any, validation: Dataset) -> Probabilities:
-    """The calibrated probabilities of the validation rows, by their features in the cache."""
-    from imageproof.keras.temperature import calibrated
-
-    return calibrated(fitted.validation, validation.labels)
 
 
 def network(fitted: Any, _shape: Shape, *, temperature: float) -> ModelProto:
