@@ -63,9 +63,10 @@ def assert_apart(rows: pd.DataFrame, parts: dict[str, Rows]) -> None:
     assert sum(map(len, names)) == len(set.union(*names))
 
 
-def test_splits_number_their_groups(workspace: Path) -> None:
-    rows = uneven(8, rows=400)
-    write_params({"data.classes": 3, "split.group": "writer", "split.method": "stratified"})
+@pytest.mark.parametrize("method", ["stratified", "hashed"])
+def test_splits_number_their_groups(workspace: Path, method: str) -> None:
+    rows = uneven(40, rows=400)
+    write_params({"data.classes": 3, "split.group": "writer", "split.method": method})
     WORKSPACE.pack.mkdir(parents=True)
     np.save(WORKSPACE.pack / IMAGES, np.zeros((len(rows), 8, 8), np.uint8))
     rows["source_hash"] = [number.to_bytes(16) for number in range(len(rows))]
