@@ -30,6 +30,7 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free
 
 artifacts = Lazy("artifacts")
 correcting = Lazy("data.readers.corrections")
+crossvalidating = Lazy("crossval.report")
 demonstrating = Lazy("answer.demo")
 guarding = Lazy("system.guard")
 logs = Lazy("answer.logged")
@@ -171,6 +172,28 @@ def suspects(
     print(
         f"write the right classes into its column corrected, then `{project_name()} relabel {out}`"
     )
+
+
+@app.command()
+def crossval(
+    context: typer.Context,
+    models: Annotated[list[str], typer.Argument(help="Recipes of params.yaml.")],
+    folds: Annotated[int, typer.Option(min=2, max=100, help="As many trainings.")] = 5,
+    curve: Annotated[bool, typer.Option("--curve", help="Train on fewer images, too.")] = False,
+) -> None:
+    """Say how good recipes are by all images but the hold-out, and whether more would help."""
+    project = context.obj.load()
+    for model in models:
+        context.obj.check_model(model)
+    sample = crossvalidating.read_sample(project.data.classes)
+    for model in models:
+        crossvalidating.CrossValidation(
+            model=model,
+            ask=context.obj.trainer(model),
+            sample=sample,
+            folds=folds,
+            project=project,
+        ).run(curve=curve)
 
 
 @app.command()

@@ -53,10 +53,9 @@ class Revision:
             try:
                 self._copy_stored(digest, target)
             except Exception as error:  # each kind of remote has its own
-                reason = one_line(error, width=300)
-                problem = f"{self.name}: {path} is neither in DVC's cache nor in its remote"
-                hint = "`dvc push` it where it was made"
-                raise ServiceError(f"{problem} ({reason}); {hint}") from None
+                cause = one_line(error, width=300)
+                line = f"{self.name}: {path} is neither in DVC's cache nor in its remote ({cause})"
+                raise ServiceError(f"{line}; `dvc push` it where it was made") from None
             self._check_size(path, target.stat().st_size)
 
     def _copy_kept(self, path: Path, target: Path) -> bool:

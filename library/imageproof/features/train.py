@@ -48,6 +48,11 @@ class Fitted(NamedTuple):
             self.features, self.head, temperature=temperature, name=self.backbone
         )
 
+    def predict(self, images: Images, *, threads: int) -> Probabilities:
+        """The probabilities of images, not calibrated; by features in the cache."""
+        cache = FeatureCache(self.features, images.shape[1:], threads=threads)
+        return predict_head(self.head, cache.features(images, label="features").features)
+
     @property
     def parameters(self) -> int:
         """Numbers of the head; those of the backbone were not trained."""

@@ -1,7 +1,8 @@
 """Labels that are probably wrong, by what models say that were not trained on them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -20,8 +21,16 @@ from imageproof.base.dataset import (
 )
 from imageproof.base.errors import DataError
 
-# Trains a model on the first images, and asks it for the second: float32 (n, classes).
-Ask = Callable[[Dataset, Dataset], Probabilities]
+
+class Ask(Protocol):
+    """Trains a model on `data`, and asks it for `images`: float32 (n, classes).
+
+    What the training chooses beside its weights, it chooses by `validation`, or else by `images`.
+    """
+
+    def __call__(
+        self, data: Dataset, images: Dataset, validation: Dataset | None = None
+    ) -> Probabilities: ...
 
 
 def folds_of(

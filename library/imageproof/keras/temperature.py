@@ -49,15 +49,14 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
     return exp(best.x) if best.fun < loss(0.0) else 1.0
 
 
-def calibrated(probabilities: Probabilities, labels: Labels) -> Probabilities:
-    """The probabilities float32 (n, classes) scaled by the temperature that fits them best."""
+def scaled(probabilities: Probabilities, temperature: float) -> Probabilities:
+    """softmax(log(p) / T) of probabilities float32 (n, classes)."""
     from scipy.special import softmax
 
-    temperature = fit_temperature(probabilities, labels)
     with np.errstate(divide="ignore"):
         logits = np.log(probabilities) / temperature
-    scaled: Probabilities = softmax(logits, axis=1)
-    return scaled
+    result: Probabilities = softmax(logits, axis=1)
+    return result
 
 
 def write_calibrated(

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from onnx import ModelProto
 from pydantic import Field
 
-from imageproof.base.dataset import Dataset, Shape
+from imageproof.base.dataset import Dataset, Images, Probabilities, Shape
 from imageproof.base.files import StrictModel
 from imageproof.keras.layers import ClassWeights
 
@@ -40,6 +40,14 @@ def fit(
     fitted = fit_features(options, data, validation, settings=settings, threads=others["threads"])
     others["on_epoch"](fitted.metrics)
     return fitted, fitted.parameters
+
+
+def answers(fitted: Any, validation: Dataset, images: Images, *, threads: int) -> Probabilities:
+    """The probabilities of images, calibrated on the validation rows; by features in the cache."""
+    from imageproof.keras.temperature import fit_temperature, scaled
+
+    temperature = fit_temperature(fitted.validation, validation.labels)
+    return scaled(fitted.predict(images, threads=threads), temperature)
 
 
 def network(fitted: Any, _shape: Shape, *, temperature: float) -> ModelProto:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from digits.models import model_file
 from digits.training.recipe import Recipe
-from imageproof.base.dataset import Dataset, Probabilities
+from imageproof.base import inference
+from imageproof.base.dataset import Dataset, Predict, Probabilities
 from imageproof.base.files import scratch
 from imageproof.keras.checkpoint import Checkpoint
 from imageproof.keras.cost import TrainingCost
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 class Fitted(NamedTuple):
     """A fitted model. `write(outputs, validation, threads=…)` calibrates and writes it.
 
-    `answers` are its calibrated ones to the validation rows, if the model's file can give them
-    without asking the whole network.
+    `answers` are its calibrated ones to images, if the model's file can give them without asking
+    the whole network.
     """
 
     cost: TrainingCost
     parameters: int
     write: Callable[..., tuple[float, Probabilities]]
-    answers: Probabilities | None = None
+    answers: Predict | None = None
 
 
 def fit(
@@ -53,10 +54,13 @@ def fit(
         training = keras_model.Training(file, recipe, data, validation, **settings)
         network = training.run(cost, checkpoint)
         return Fitted(cost, int(network.count_params()), partial(keras_model.write, network))
-    settings["threads"] = params.train.threads
+    threads = params.train.threads
+    settings["threads"] = threads
     fitted, parameters = file.fit(recipe, data, validation, on_epoch=cost, **settings)
     to_onnx = partial(file.network, fitted, data.images.shape[1:])
-    answers = file.answers(fitted, validation) if hasattr(file, "answers") else None
+    answers = None
+    if hasattr(file, "answers"):
+        answers = partial(file.answers, fitted, validation, threads=threads)
     return Fitted(cost, int(parameters), partial(write_calibrated, to_onnx), answers)
 
 
@@ -76,12 +80,14 @@ def trainer(params: "Params", model: str) -> "Ask":
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of each training's graph
     threads = params.train.threads
 
-    def ask(data: Dataset, images: Dataset) -> Probabilities:
-        fitted = fit(params, model, data, images, on_epoch=lambda *_: None)
+    def ask(data: Dataset, images: Dataset, validation: Dataset | None = None) -> Probabilities:
+        chosen_by = images if validation is None else validation
+        fitted = fit(params, model, data, chosen_by, on_epoch=lambda *_: None)
         if fitted.answers is not None:
-            return fitted.answers
+            return fitted.answers(images.images)
         with scratch() as folder:
-            _, probabilities = fitted.write(TrainOutputs(folder), images, threads=threads)
-        return probabilities
+            outputs = TrainOutputs(folder)
+            fitted.write(outputs, chosen_by, threads=threads)
+            return inference.load(outputs.model, threads=threads).predict(images.images)
 
     return ask
