@@ -14,6 +14,7 @@ from support import NAME, REPOSITORY, SMALL, context, finding, project_with, pyt
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import SPLITS, Dataset, Probabilities, Split, save_split
 from imageproof.base.errors import DataError, UsageError
+from imageproof.base.files import sha256
 from imageproof.cli.answers import crossval
 from imageproof.crossval.folds import QUARTERS, folds_of, would_more_help
 from imageproof.crossval.report import CrossValidation, read_sample
@@ -137,8 +138,10 @@ def test_more_images_help_only_beyond_chance() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_commands_of_the_page_rate_recipes_of_two_frameworks(project: Path) -> None:
-    networks.write_standin()
-    write_params(SMALL | {"train.features.backbone": "standin", "train.compact.fit.epochs": 8})
+    backbone = networks.write_standin()
+    changes = {"backbone": "standin", "backbone_sha256": sha256(backbone)}
+    features = {f"train.features.{key}": value for key, value in changes.items()}
+    write_params(SMALL | features | {"train.compact.fit.epochs": 8})
     page = (REPOSITORY / "docs/how-to/few-photos.md").read_text("utf-8")
     commands = [text.split() for text in re.findall(r"```sh\n(.*?)```", page, re.S)]
     assert [words[:2] for words in commands] == [["digits", "crossval"]] * 2
