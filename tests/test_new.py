@@ -69,7 +69,8 @@ def without_author(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_new_without_author_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(REPOSITORY)
     line = finding(ServiceError, lambda: create(tmp_path / "boots"))
-    assert line.startswith("git does not know your name and address; `git config --global user.n")
+    assert line.startswith("git commit: ")
+    assert "git config --global user.name" in line
     assert list(tmp_path.iterdir()) == []
 
 

@@ -66,13 +66,10 @@ def describe(facts: Facts) -> str:
     size = f"{height}×{width}"
     if len(facts.sizes) > 1:
         size = f"{len(facts.sizes):,} sizes, most often {size}"
-    rows = sum(facts.counts)
-    parts = f"{rows:,} images"
-    if facts.test_counts:
-        parts += f" and {sum(facts.test_counts):,} of a test part"
+    counts = facts.counts
+    classes = f"{len(counts)} classes of {min(counts):,} images or more"
     colour = "colour" if facts.has_colour else "grey"
-    smallest = min(facts.counts)
-    return f"{parts}, {len(facts.counts)} classes of {smallest:,} images or more, {colour}, {size}"
+    return f"{sum(counts):,} images, {classes}, {colour}, {size}"
 
 
 def find_models(params: Mapping[str, Any], simple: Sequence[str], general: Sequence[str]) -> Models:

@@ -129,12 +129,8 @@ def fit_split(facts: Facts, params: Params) -> Lines:
 
 def fit_rows(facts: Facts, params: Params) -> Lines:
     rows = sum(facts.counts)
-    min_rows = params["validate"]["min_rows"]
-    if rows < min_rows:
-        half = rows // 2
-        power = 10 ** (len(str(half)) - 1)
-        value = max(1, half // power * power)
-        yield "validate.min_rows", value, f"there are {rows:,}"
+    if rows < params["validate"]["min_rows"]:
+        yield "validate.min_rows", max(1, rows // 2), f"half of the {rows:,} that there are"
 
 
 def fit_training(facts: Facts, params: Params) -> Lines:
@@ -159,8 +155,7 @@ def fit_coverage(facts: Facts, params: Params) -> Lines:
     today = params["confidence"]["coverage"]
     allowed = [value for value in COVERAGES if value <= today] or [today]
     fitting = [value for value in allowed if not too_few_rows(rows // SPARE, value)]
-    value = fitting[0] if fitting else allowed[-1]
-    yield "confidence.coverage", value, f"{rows:,} validation rows"
+    yield "confidence.coverage", [*fitting, allowed[-1]][0], f"{rows:,} validation rows"
 
 
 def fit_gate(facts: Facts, params: Params) -> Lines:

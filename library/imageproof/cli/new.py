@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from keyword import iskeyword
 from pathlib import Path
 
-from imageproof.base.errors import ServiceError, UsageError
+from imageproof.base.errors import UsageError
 from imageproof.base.files import read_yaml, scratch
 from imageproof.base.naming import project_name
 from imageproof.cli.update import LIBRARY, library_at, record_commit
@@ -73,7 +73,6 @@ def create(target: Path) -> str:
     with scratch(target.parent) as temporary:
         folder = temporary / name
         git(temporary, "init", "--quiet", "--initial-branch", "main", name)
-        _check_author(folder)
         for path in _tracked(root, ".", *excluded):
             if (root / path).is_file():
                 _copy(root / path, folder / renamed(str(path), name), name)
@@ -129,15 +128,6 @@ def _check(name: str, tracked: Sequence[Path]) -> None:
         raise UsageError(f"{name}: is the name of a module that is used here; choose another")
     if shutil.which(name):
         raise UsageError(f"{name}: is a command of this machine; choose another")
-
-
-def _check_author(folder: Path) -> None:
-    try:
-        for role in ("AUTHOR", "COMMITTER"):
-            git(folder, "var", f"GIT_{role}_IDENT")
-    except ServiceError:
-        hint = "`git config --global user.name …` and `… user.email …` set them"
-        raise ServiceError(f"git does not know your name and address; {hint}") from None
 
 
 def _copy(source: Path, target: Path, name: str) -> None:

@@ -60,7 +60,7 @@ def test_photographs_change_what_digits_need() -> None:
     assert found["data.classes"] == 3
     assert found["models"] == ["compact"]
     assert found["data.image.fit"] == "crop"
-    assert found["validate.min_rows"] == 400
+    assert found["validate.min_rows"] == 450
     assert found["promote.min_accuracy"] is None
     assert found["promote.max_unsure"] is None
     assert "data.image.channels" not in found
