@@ -166,17 +166,17 @@ def test_workspace_against_commit(repository: Path) -> None:
 
 
 def test_params_of_one_model_and_switches_are_seen(repository: Path) -> None:
-    given = {"models": ["mlp", "cnn"], "train.mlp.fit.epochs": 3, **GATE}
-    write_params(given | {"promote.max_slice_loss": 0})
+    settings = {"models": ["mlp", "cnn"], "train.mlp.fit.epochs": 3, **GATE}
+    write_params(settings | {"promote.max_slice_loss": 0})
     git("commit", "-qam", "a limit of 0")
     lock = yaml.safe_load(Path("dvc.lock").read_text("utf-8"))
     for model, seed in (("mlp", 11), ("cnn", PARAMS["seed"])):  # only the mlp ran since
         read = lock["stages"][f"train@{model}"].setdefault("params", {})
         read.setdefault("params.yaml", {})["seed"] = seed
     Path("dvc.lock").write_text(yaml.safe_dump(lock), "utf-8")
-    write_params(given | {"promote.max_slice_loss": False, "seed": 11})
-    found = {key: (*pair,) for key, pair in collect_diff("HEAD", None).params.items()}
-    assert found == {"seed": (PARAMS["seed"], 11), "promote.max_slice_loss": (0, False)}
+    write_params(settings | {"promote.max_slice_loss": False, "seed": 11})
+    changed = {key: (*pair,) for key, pair in collect_diff("HEAD", None).params.items()}
+    assert changed == {"seed": (PARAMS["seed"], 11), "promote.max_slice_loss": (0, False)}
 
 
 def test_model_on_one_side_only(repository: Path) -> None:
@@ -239,15 +239,15 @@ IMPORT = "outs:\n- path: metrics.json\ndeps:\n- path: {url}\n"
 def test_revision_does_not_choose_remote(repository: Path, way: str) -> None:
     metrics = WORKSPACE.trained("mlp").metrics
     stages = Path("dvc.yaml").read_text("utf-8")
-    own = "- artifacts/train/${item.model}/metrics.json"
+    entry = "- artifacts/train/${item.model}/metrics.json"
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/x"
         git("checkout", "-qb", "foreign", "HEAD~1")
         Path(".dvc/config").write_text(OWN_REMOTE.format(url=url), "utf-8")
         if way == "of an output":
-            Path("dvc.yaml").write_text(stages.replace(own, own + ": {remote: own}"), "utf-8")
+            Path("dvc.yaml").write_text(stages.replace(entry, entry + ": {remote: own}"), "utf-8")
         elif way == "import":
-            Path("dvc.yaml").write_text(stages.replace(own, ""), "utf-8")
+            Path("dvc.yaml").write_text(stages.replace(entry, ""), "utf-8")
             pointer = metrics.with_name("metrics.json.dvc")
             pointer.write_text(IMPORT.format(url=url), "utf-8")
         git("add", ".")
@@ -262,7 +262,7 @@ def test_revision_does_not_choose_remote(repository: Path, way: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "kind", "said"),
+    ("file", "text", "kind", "line"),
     [
         ("params.yaml", BOMB, UsageError, "foreign: params.yaml: not YAML: an alias (*name) is"),
         ("params.yaml", "#" * 2_000_000, DataError, "foreign: params.yaml has 2,000,000 bytes; at"),
@@ -271,13 +271,13 @@ def test_revision_does_not_choose_remote(repository: Path, way: str) -> None:
     ],
 )
 def test_branch_with_bomb_is_refused(
-    repository: Path, file: str, text: str, kind: type[ImageproofError], said: str
+    repository: Path, file: str, text: str, kind: type[ImageproofError], line: str
 ) -> None:
     git("checkout", "-qb", "foreign")
     Path(file).write_text(text, "utf-8")
     git("commit", "-qam", "bomb")
     git("checkout", "-q", "-")
-    assert finding(kind, lambda: collect_diff("foreign", None)).startswith(said)
+    assert finding(kind, lambda: collect_diff("foreign", None)).startswith(line)
 
 
 def test_dvc_reads_nothing_of_a_branch(repository: Path) -> None:
@@ -319,14 +319,14 @@ def test_files_not_as_recorded(repository: Path) -> None:
 
 def test_time_beside_other_processes_or_of_zero(repository: Path) -> None:
     metrics = WORKSPACE.trained("mlp").metrics
-    before = json.loads(metrics.read_text("utf-8"))
-    write_json(metrics, before | {"shared_cores": 1.25})
+    cost = json.loads(metrics.read_text("utf-8"))
+    write_json(metrics, cost | {"shared_cores": 1.25})
     commit("mlp", "cnn", epochs=3)
     assert collect_diff("HEAD~1", "HEAD").notes == [
         "mlp: the new training time cannot be compared: other processes used 1.2 of its cores "
         "meanwhile"
     ]
-    write_json(metrics, before | {"elapsed_s": 0})
+    write_json(metrics, cost | {"elapsed_s": 0})
     commit("mlp", "cnn", epochs=3)
     line = finding(DataError, lambda: collect_diff("HEAD~1", "HEAD"))
     assert line == "HEAD: mlp: its test accuracy or training time is no number above 0"
@@ -334,9 +334,9 @@ def test_time_beside_other_processes_or_of_zero(repository: Path) -> None:
 
 def test_predictions_of_other_classes_than_the_statistics(repository: Path) -> None:
     statistics = WORKSPACE.evaluated("mlp").statistics
-    found = json.loads(statistics.read_text("utf-8"))
-    found["test"]["by_class"].popitem()
-    write_json(statistics, found)
+    figures = json.loads(statistics.read_text("utf-8"))
+    figures["test"]["by_class"].popitem()
+    write_json(statistics, figures)
     commit("mlp", "cnn")
     line = finding(DataError, lambda: collect_diff("HEAD~1", "HEAD"))
     assert line == "HEAD: mlp: its predictions are not of the classes of its statistics"
@@ -390,10 +390,10 @@ def test_diff_command(repository: Path) -> None:
     def digits(*arguments: str) -> "subprocess.CompletedProcess[str]":
         return python("-c", "from digits.project import main; main()", "diff", *arguments)
 
-    table, shown = digits("HEAD~1"), digits("HEAD~1", "HEAD", "--json")
-    assert (table.returncode, table.stderr, shown.returncode) == (0, "", 0)
+    table, printed = digits("HEAD~1"), digits("HEAD~1", "HEAD", "--json")
+    assert (table.returncode, table.stderr, printed.returncode) == (0, "", 0)
     assert table.stdout.splitlines()[1] == f"mlp: {BETTER}"
-    assert json.loads(shown.stdout)["models"]["mlp"]["gate"]["accepted"] is True
+    assert json.loads(printed.stdout)["models"]["mlp"]["gate"]["accepted"] is True
     assert digits("nosuch").returncode == 2
     shutil.rmtree(".dvc/cache")
     lost = digits("HEAD~1", "--markdown")

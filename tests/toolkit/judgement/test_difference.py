@@ -81,10 +81,11 @@ def test_the_paired_test_is_that_of_compare() -> None:
 
 
 def test_on_other_rows_only_the_metrics_are_compared() -> None:
-    other = compared(result(60), result(30), truth={})
-    assert (other.pair, other.gate, other.as_dict()["gate_not_asked"]) == (None, None, ())
-    assert other.verdict == "not comparable: accuracy 94.00 → 97.00 %"
-    assert other.metrics["test.accuracy"].diff == pytest.approx(0.03)
+    difference = compared(result(60), result(30), truth={})
+    assert difference.pair is difference.gate is None
+    assert difference.as_dict()["gate_not_asked"] == ()
+    assert difference.verdict == "not comparable: accuracy 94.00 → 97.00 %"
+    assert difference.metrics["test.accuracy"].diff == pytest.approx(0.03)
 
 
 def test_checks_that_need_more_than_results_are_named_and_not_asked() -> None:

@@ -127,9 +127,9 @@ def test_losses_do_not_add_up_over_champions(wrong, former, refused):
 
 
 def test_champion_of_another_input_is_no_opponent():
-    other = wrong_on(signature="uint8 (-1, 28, 28)")
-    assert failed(wrong_on(), other) == ["same_signature"]
-    blind = replace(other, finding="images of different sizes")
+    rival = wrong_on(signature="uint8 (-1, 28, 28)")
+    assert failed(wrong_on(), rival) == ["same_signature"]
+    blind = replace(rival, finding="images of different sizes")
     names = ["paired_test", "max_accuracy_loss", "max_sensitivity_loss", "same_signature"]
     assert failed(wrong_on(), blind) == names
 
@@ -308,7 +308,7 @@ def test_pair_is_compared_on_rows_unseen_by_both():
     assert decision.figures["champion_accuracy"] == pytest.approx(1 - 300 / 1500)
     check = check_of(decision, "min_unseen")
     assert check.found == "1,500 of 2,000 hold-out rows are unseen by version 4 and version 3"
-    assert [one.rows for one in decision.compared] == [1700, 1500]
+    assert [pair.rows for pair in decision.compared] == [1700, 1500]
     assert sum(decision.right) == 1700
 
 

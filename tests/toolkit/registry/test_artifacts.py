@@ -25,8 +25,8 @@ TENSOR = '[{{"type": "tensor", "tensor-spec": {{"dtype": "{}", "shape": {}}}}}]'
 class Version:
     """Version 1, whose files are changed and then recorded as they are."""
 
-    def __init__(self, **made):
-        self.run = fighter(**made)
+    def __init__(self, **fields):
+        self.run = fighter(**fields)
         promotion.promote(self.run, NAME, judge=accept)
         self.folder = files_of(self.run)
 
@@ -51,9 +51,9 @@ def version(ring):
 
 
 def test_calibration_is_that_of_the_training(version):
-    found = version.calibration()
-    assert found.temperature == 1
-    assert found.truth_probabilities.tolist() == np.linspace(0.5, 1, 100, dtype="f").tolist()
+    calibration = version.calibration()
+    assert calibration.temperature == 1
+    assert calibration.truth_probabilities.tolist() == np.linspace(0.5, 1, 100, dtype="f").tolist()
     for damaged in (b"x", b"\x93NUMPY\x07\0" + bytes(100)):
         (version.folder / "extra_files/calibration.npz").write_bytes(damaged)
         line = finding(IntegrityError, version.calibration)
@@ -64,10 +64,10 @@ def test_calibration_is_that_of_the_training(version):
 def test_weights_that_lie_in_other_files_are_not_read(version):
     network = onnx.load(version.folder / "model.onnx")
     (version.folder / "params.yaml").write_bytes(bytes(10_000))
-    for where in ("/etc/passwd", "params.yaml"):
+    for place in ("/etc/passwd", "params.yaml"):
         for weights in network.graph.initializer:
             weights.raw_data = b""
-            set_external_data(weights, where, length=4 * int(np.prod(weights.dims)))
+            set_external_data(weights, place, length=4 * int(np.prod(weights.dims)))
             weights.data_location = onnx.TensorProto.EXTERNAL
         (version.folder / "model.onnx").write_bytes(network.SerializeToString())
         start = f"{URI}: model.onnx: cannot be read as ONNX model: "
@@ -86,12 +86,12 @@ def test_what_is_no_onnx_model_is_a_line(version, monkeypatch):
     assert "at most 5 are allowed" in version.refused()
 
 
-def test_an_mlmodel_that_names_code_of_its_own_is_refused_before_it_runs(version):
+def test_mlmodel_that_names_code_is_refused_before_it_runs(version):
     (version.folder / "code").mkdir()
     (version.folder / "code/evil.py").write_text("raise SystemExit('hacked')", "utf-8")
-    before = (version.folder / "MLmodel").read_text("utf-8")
+    text = (version.folder / "MLmodel").read_text("utf-8")
     for changes in ({"loader_module": "evil"}, {"code": "code"}, {"data": "../model.onnx"}):
-        described = YAML(typ="safe").load(before)
+        described = YAML(typ="safe").load(text)
         described["flavors"]["python_function"] |= changes
         YAML().dump(described, version.folder / "MLmodel")
         assert version.refused().startswith(f"{URI}: MLmodel does not describe it (loaded by ")

@@ -180,14 +180,14 @@ def busy():
     """One processor for this process and two others that always work."""
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("this system cannot bind a process to a processor")
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    workers = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
     yield
-    for other in others:
-        other.kill()
-        other.wait()
-    os.sched_setaffinity(0, before)
+    for worker in workers:
+        worker.kill()
+        worker.wait()
+    os.sched_setaffinity(0, processors)
 
 
 @pytest.mark.parametrize("model", GOOD)

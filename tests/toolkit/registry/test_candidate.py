@@ -128,15 +128,18 @@ def test_a_damaged_file_of_an_experiment_is_named_as_its_own(experiments: Repo) 
 
 
 def test_what_is_not_as_dvc_recorded_it_is_refused(experiments: Repo) -> None:
-    own = WORKSPACE.trained("mlp").run
+    run_path = WORKSPACE.trained("mlp").run
     rev = experiments.scm.get_rev()
-    for output, exp, name in ((WORKSPACE.split("holdout"), "wide", ""), (own, rev, f"{rev}: ")):
+    for output, exp, name in (
+        (WORKSPACE.split("holdout"), "wide", ""),
+        (run_path, rev, f"{rev}: "),
+    ):
         path = cached(experiments, output)
         path.chmod(0o644)
         path.write_bytes(b"hand-picked")
         line = finding(IntegrityError, partial(promote, "mlp", exp))
         assert line.startswith(f"{name}{output}: md5 ")
-    own.unlink()
-    own.write_bytes(WORKSPACE.trained("cnn").run.read_bytes())
+    run_path.unlink()
+    run_path.write_bytes(WORKSPACE.trained("cnn").run.read_bytes())
     line = finding(IntegrityError, lambda: promote("mlp"))
     assert line.startswith("artifacts/train/mlp/run.json: md5 ")

@@ -107,13 +107,13 @@ def test_it_says_what_was_measured_and_what_follows_from_it() -> None:
         assert line in text
 
 
-def test_it_says_which_images_the_model_takes_and_how_pictures_become_such() -> None:
-    said = "for a grey image of 8×8 pixels", "A picture of another size is cropped to the ink"
-    assert all(words in (promoted(fighter()).description or "") for words in said)
+def test_card_says_which_images_the_model_takes() -> None:
+    words = "for a grey image of 8×8 pixels", "A picture of another size is cropped to the ink"
+    assert all(text in (promoted(fighter()).description or "") for text in words)
     run = fighter(shape=(8, 8, 3))
     MlflowClient().log_param(run.run_id, "image.fit", "pad")
-    said = "for a colour image of 8×8 pixels", "A picture of another size is scaled until it fits"
-    assert all(words in (promoted(run).description or "") for words in said)
+    words = "for a colour image of 8×8 pixels", "A picture of another size is scaled until it fits"
+    assert all(text in (promoted(run).description or "") for text in words)
 
 
 def test_the_way_to_ask_that_it_names_works() -> None:
@@ -156,8 +156,8 @@ def test_texts_of_others_stay_texts() -> None:
         *("h1", "h2", "h3", "p", "ul", "li", "code", "pre", "strong"),
         *("table", "thead", "tbody", "tr", "th", "td"),
     }
-    shown = [tag for tag in page.tags if tag in headings]
-    assert shown == [tag for tag in Page(tame).tags if tag in headings]
+    titles = [tag for tag in page.tags if tag in headings]
+    assert titles == [tag for tag in Page(tame).tags if tag in headings]
     tables = re.findall(r"(?:^\|.*\n)+", text, re.M)
     assert len(tables) == 3
     assert [len({row.count("|") for row in table.splitlines()}) for table in tables] == [1] * 3

@@ -26,10 +26,10 @@ from imageproof.registry.version import find_origin, load_version
 def test_other_predictions_are_counted_and_measured():
     recorded = np.array([[0.5, 0.5], [0.25, 0.75]], np.float32)
     repeated = np.array([[0.25, 0.75], [0.25, 0.75]], np.float32)
-    found = compare("m", recorded, repeated, tolerance=0.25)
-    assert found == "1 of 2 predictions identical, largest probability difference 0.25"
-    for other in (repeated, repeated * np.nan):
-        finding(IntegrityError, partial(compare, "m", recorded, other, tolerance=0.2))
+    text = compare("m", recorded, repeated, tolerance=0.25)
+    assert text == "1 of 2 predictions identical, largest probability difference 0.25"
+    for answers in (repeated, repeated * np.nan):
+        finding(IntegrityError, partial(compare, "m", recorded, answers, tolerance=0.2))
     line = finding(IntegrityError, lambda: compare("m", recorded, repeated, tolerance=0.2))
     assert line == (
         "m: 1 of 2 predictions identical, largest probability difference 0.25;"
@@ -86,14 +86,14 @@ def test_what_no_commit_holds_is_not_reproducible(ring):
 
 def test_other_split_or_params_than_the_run_says_are_told(ring):
     promotion.promote(fighter(holdout_md5="f" * 32), NAME, judge=accept)
-    found = find_origin(f"models:/{NAME}/1")
-    line = finding(IntegrityError, lambda: reproduce.check_inputs(found, Path()))
+    origin = find_origin(f"models:/{NAME}/1")
+    line = finding(IntegrityError, lambda: reproduce.check_inputs(origin, Path()))
     assert line.startswith(f"models:/digits/1: its holdout split had md5 {'f' * 32}, now it is ")
     promotion.promote(fighter(), NAME, judge=accept)
-    found = find_origin(f"models:/{NAME}/2")
-    said = run_record("mlp", params=arena.RECORDED | {"seed": 7})
-    write_json(WORKSPACE.trained("mlp").run, said.model_dump())
-    line = finding(IntegrityError, lambda: reproduce.check_inputs(found, Path()))
+    origin = find_origin(f"models:/{NAME}/2")
+    record = run_record("mlp", params=arena.RECORDED | {"seed": 7})
+    write_json(WORKSPACE.trained("mlp").run, record.model_dump())
+    line = finding(IntegrityError, lambda: reproduce.check_inputs(origin, Path()))
     assert line.endswith("its run says seed = 42, the params.yaml that it recorded gives 7")
 
 
@@ -101,8 +101,8 @@ def test_what_differs_here_is_named(ring):
     tags = {"python": "2.7.18", "cpu": "Abacus, 1 cores", "cpu_features": "abacus9"}
     tags["lock_md5"] = "0123"
     promotion.promote(fighter(**tags), NAME, judge=accept)
-    found = find_origin(f"models:/{NAME}/1")
-    lines = reproduce.environment_differences(found, threads=1)
+    origin = find_origin(f"models:/{NAME}/1")
+    lines = reproduce.environment_differences(origin, threads=1)
     assert lines[0] == "threads: 2 recorded, 1 here"
     assert lines[1] == f"python: 2.7.18 recorded, {platform.python_version()} here"
     assert lines[2].startswith("cpu: Abacus, 1 cores recorded, ")
@@ -114,5 +114,5 @@ def test_shallow_clone_names_the_cure(ring):
     Path(".git/shallow").write_text(git("rev-parse", "HEAD") + "\n")
     promotion.promote(fighter(git_commit="0" * 40), NAME, judge=accept)
     _, by_gate = commit_origin({"git_commit": "0" * 40, "git_dirty": "false"})
-    for said in (reproduced("1"), by_gate):
-        assert said.endswith("this clone is shallow: `git fetch --unshallow` brings all commits")
+    for line in (reproduced("1"), by_gate):
+        assert line.endswith("this clone is shallow: `git fetch --unshallow` brings all commits")

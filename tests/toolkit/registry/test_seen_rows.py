@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from arena import EVEN, NAME, accept, fighter
 from mlflow import MlflowClient
-from support import finding, project_with, record_outputs
+from support import SMALL, context, finding, project_with, record_outputs, write_params
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import GateRefusedError, IntegrityError
+from imageproof.cli import results
 from imageproof.judge.gate import Decision
 from imageproof.registry import promotion
 from imageproof.registry.evidence import Gate
@@ -77,7 +78,7 @@ def test_rows_that_the_champion_learned_are_left_out(gate: Gate) -> None:
     outcome = arena.promote(fighter(), gate)
     assert outcome.move
     assert outcome.decision
-    assert [one.rows for one in outcome.decision.compared] == [ROWS, ROWS - 1000]
+    assert [pair.rows for pair in outcome.decision.compared] == [ROWS, ROWS - 1000]
     assert outcome.decision.figures["champion_accuracy"] == 1
 
 
@@ -108,10 +109,21 @@ def test_too_few_unseen_rows_are_undecided(gate: Gate) -> None:
     champion(learned(ROWS - 99))
     outcome = arena.promote(fighter(), gate)
     assert outcome.as_dict()["verdict"] == "undecided"
-    assert outcome.decision
-    assert outcome.decision.note.startswith("add images (`dvc add data`), or lower promote.min_uns")
     assert find_origin(f"models:/{NAME}/2").gate["gate"] == "undecided"
     assert Registry(NAME).champion() == "1"
+
+
+def test_undecided_command_ends_with_5(ring: Path) -> None:
+    write_params({**SMALL, "promote.max_latency_ms": None})
+    champion(learned(ROWS - 49))
+    with pytest.raises(GateRefusedError) as error:
+        results.promote(context(), run=fighter().run_id)
+    assert error.value.exit_code == 5
+    assert str(error.value) == (
+        "version 2: undecided by min_unseen; add images (`dvc add data`), or lower "
+        "promote.min_unseen; or a person decides: `digits rollback --to 2 --force --reason TEXT`; "
+        "nothing moved"
+    )
 
 
 def test_former_champion_with_unknown_rows_is_left_out(gate: Gate) -> None:
@@ -129,17 +141,19 @@ def test_decision_is_the_same_when_judged_again(gate: Gate) -> None:
     champion(rows_of_split(WORKSPACE))
     champion(learned(300), EVEN)
     run = fighter()
-    outcome = arena.promote(run, gate)
+    outcome = arena.promote(run, gate, reason="because")
     assert outcome.decision
     origin = find_origin(f"models:/{NAME}/3")
     record = json.loads(origin.check_gate_record())
+    assert (record["reason"], record["accepted"]) == ("because", True)
+    assert json.loads(origin.gate["gate_figures"]) == pytest.approx(outcome.decision.figures)
     with promotion.fetched(run.uri, run.sha256) as files:
         again = gate(run, files, record["challenger"], record["champion"])
     assert json.loads(json.dumps(asdict(again))) == {key: record[key] for key in asdict(again)}
-    assert [one["models"] for one in record["compared"]] == [
+    assert [pair["models"] for pair in record["compared"]] == [
         ["version 3"],
         ["version 3", "2"],
         ["version 3", "1"],
     ]
-    assert [one["rows"] for one in record["compared"]] == [ROWS, ROWS - 300, ROWS]
-    assert len({one["md5"] for one in record["compared"]}) == 2
+    assert [pair["rows"] for pair in record["compared"]] == [ROWS, ROWS - 300, ROWS]
+    assert len({pair["md5"] for pair in record["compared"]}) == 2
