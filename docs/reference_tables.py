@@ -56,7 +56,8 @@ def params_tables() -> str:
     values, comments = params.read(PARAMS), _comments(PARAMS)
     schema, recipe = params.Params.model_json_schema(), Recipe.model_json_schema()
     blocks = {key: _followed(entry, schema) for key, entry in schema["properties"].items()}
-    models = [name for name in values["train"] if name in available()]
+    files = {name: model_file(name) for name in values["train"] if name in available()}
+    models = [name for name, file in files.items() if not hasattr(file, "Recipe")]
 
     def table(leaves: Mapping[str, Schema]) -> str:
         rows = [
@@ -75,8 +76,11 @@ def params_tables() -> str:
     text += [RECIPE, _recipe_table(common, models, comments)]
     text += ["### The values of each model\n", _values_table(common, models, values)]
     for name in models:
-        build = model_file(name).BuildParams.model_json_schema()
+        build = files[name].BuildParams.model_json_schema()
         text += [f"### train.{name}.build\n", table(_leaves(build, build, f"train.{name}.build"))]
+    for name in files.keys() - {*models}:  # of another framework than Keras
+        own = files[name].Recipe.model_json_schema()
+        text += [f"## train.{name}\n", table(_leaves(own, own, f"train.{name}"))]
     return "\n".join(text)
 
 

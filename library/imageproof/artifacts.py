@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from imageproof.base.dataset import SPLITS, Rows, Split, class_names, load_split
+from imageproof.base.class_names import class_names
+from imageproof.base.dataset import SPLITS, Rows, Split, load_split
 from imageproof.base.errors import DataError
 from imageproof.base.files import REBUILD_HINT, read_json
 from imageproof.base.naming import project_name

@@ -2,20 +2,19 @@
 
 import struct
 import zipfile
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from os import SEEK_CUR, SEEK_END
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal, NamedTuple
-from unicodedata import category, normalize
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
+from imageproof.base.class_names import ClassName
 from imageproof.base.errors import DataError
 from imageproof.base.files import StrictModel, parsing, replacing
 from imageproof.base.text import one_line
@@ -39,40 +38,6 @@ WRITTEN_AT_ONCE = 1000  # images
 ALLOWED_ARRAYS = "images uint8 (n, …), labels, rows and groups int64 (n,) belong in it"
 Side = Annotated[int, Field(ge=1, le=4096)]  # pixels
 Fit = Literal["stretch", "crop", "pad", "digit"]  # how a picture of another size becomes an image
-
-
-def spelled(name: str) -> str:
-    """A name in its one spelling: Unicode's form NFC, no invisible characters of the category Cf,
-    no space around it.
-    """
-    if not name.isascii():
-        visible = (character for character in name if category(character) != "Cf")
-        name = normalize("NFC", "".join(visible))
-    return name.strip()
-
-
-def differ_in_case(names: Collection[str]) -> list[str]:
-    """The names that are another one but for upper and lower case, side by side."""
-    counts = Counter(map(str.casefold, names))
-    alike = [name for name in names if counts[name.casefold()] > 1]
-    return sorted(alike, key=lambda name: (name.casefold(), name))
-
-
-def class_numbers(classes: int) -> list[str]:
-    return [*map(str, range(classes))]
-
-
-def class_names(
-    classes: int, param: Sequence[str] | None, in_data: Sequence[str] | None = None
-) -> list[str]:
-    """One name per class: of params.yaml, else of folders or labels.csv, else the numbers."""
-    names = param or in_data or []
-    if len(names) != classes:  # the data was packed with other params
-        return class_numbers(classes)
-    return [*names]
-
-
-ClassName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(spelled)]
 
 
 class ImageParams(StrictModel):

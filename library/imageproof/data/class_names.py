@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from imageproof.base.dataset import differ_in_case
+from imageproof.base.class_names import differ_in_case
 from imageproof.base.errors import DataError
 from imageproof.base.naming import adapt_hint
 from imageproof.base.text import first_names

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.lib import format as npy
 from PIL import Image
 
-from imageproof.base import dataset
+from imageproof.base.class_names import class_names as all_class_names
 from imageproof.base.dataset import Fit, ImageParams, Images, RawData, Shape, fingerprints
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, write_json
@@ -61,7 +61,7 @@ def pack(
         )
         rows = pd.concat([rows, pd.concat(tables, ignore_index=True)], axis=1)
         if corrections.FILE in files.versioned:
-            names = dataset.class_names(classes, class_names, source.class_names)
+            names = all_class_names(classes, class_names, source.class_names)
             hashed = rows.assign(hash=packed.hex_hashes(rows[SOURCE_HASH]))
             rows["label"], corrected = corrections.apply(folder / corrections.FILE, hashed, names)
     with replacing(out / packed.ROWS) as temporary:

@@ -11,7 +11,8 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from imageproof.base import inference
-from imageproof.base.dataset import Images, class_numbers
+from imageproof.base.class_names import class_numbers
+from imageproof.base.dataset import Images
 from imageproof.base.files import folder_sha256, scratch
 from imageproof.mlflow import runs
 from imageproof.outputs import TrainOutputs, read_calibration

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from imageproof.base.dataset import Labels, spelled
+from imageproof.base.class_names import spelled
+from imageproof.base.dataset import Labels
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing
 from imageproof.base.text import one_line

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from imageproof.base.dataset import differ_in_case, spelled
+from imageproof.base.class_names import differ_in_case, spelled
 from imageproof.base.errors import DataError
 from imageproof.base.files import parsing
 from imageproof.base.text import first_names, printable

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import pandas as pd
 
-from imageproof.base.dataset import spelled
+from imageproof.base.class_names import spelled
 from imageproof.base.errors import DataError
 from imageproof.base.files import parsing
 from imageproof.base.text import one_line

@@ -1,0 +1,42 @@
+"""What classes are called: one spelling of a name, and who decides it."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Annotated
+from unicodedata import category, normalize
+
+from pydantic import AfterValidator, Field
+
+
+def spelled(name: str) -> str:
+    """A name in its one spelling: Unicode's form NFC, no invisible characters of the category Cf,
+    no space around it.
+    """
+    if not name.isascii():
+        visible = (character for character in name if category(character) != "Cf")
+        name = normalize("NFC", "".join(visible))
+    return name.strip()
+
+
+def differ_in_case(names: Collection[str]) -> list[str]:
+    """The names that are another one but for upper and lower case, side by side."""
+    counts = Counter(map(str.casefold, names))
+    alike = [name for name in names if counts[name.casefold()] > 1]
+    return sorted(alike, key=lambda name: (name.casefold(), name))
+
+
+def class_numbers(classes: int) -> list[str]:
+    return [*map(str, range(classes))]
+
+
+def class_names(
+    classes: int, param: Sequence[str] | None, in_data: Sequence[str] | None = None
+) -> list[str]:
+    """One name per class: of params.yaml, else of folders or labels.csv, else the numbers."""
+    names = param or in_data or []
+    if len(names) != classes:  # the data was packed with other params
+        return class_numbers(classes)
+    return [*names]
+
+
+ClassName = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(spelled)]
