@@ -64,6 +64,7 @@ class TestARunEnds:
         command = [sys.executable, "-m", "digits.stages.train", "mlp"]
         stage = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert stage.stdout is not None
+        assert stage.stdout.readline().startswith("mlp: ")  # steps
         assert stage.stdout.readline().startswith("mlp epoch 1/100000  loss ")
         client = MlflowClient(f"sqlite:///{project}/mlflow.db")
         live = only_run(client)
