@@ -72,7 +72,11 @@ def describe(facts: Facts) -> str:
     return f"{sum(counts):,} images, {classes}, {colour}, {size}"
 
 
-def find_models(params: Mapping[str, Any], simple: Sequence[str], general: Sequence[str]) -> Models:
+def find_models(
+    params: Mapping[str, Any],
+    simple: Sequence[str],
+    general: Sequence[str],
+) -> Models:
     """The models that can be trained: with a block in params.yaml, and a backbone that is here.
 
     Prints a warning for a backbone that is not.

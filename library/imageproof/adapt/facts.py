@@ -103,7 +103,8 @@ def _of_pictures(folder: Path, listing: Listing) -> Facts:
 
 
 def _of_arrays(train: Dataset, test: Dataset | None = None) -> Facts:
-    labels = np.concatenate([part.labels for part in (train, test) if part])
+    parts = [part for part in (train, test) if part]
+    labels = np.concatenate([part.labels for part in parts])
     for label in (labels.min(), labels.max()):
         if not 0 <= label < MAX_CLASSES:
             raise DataError(

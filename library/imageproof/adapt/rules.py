@@ -55,7 +55,11 @@ class Change(NamedTuple):
 Lines = Iterator[tuple[str, Any, str]]  # key, value, reason
 
 
-def find_changes(facts: Facts, params: Params, models: Models) -> list[Change]:
+def find_changes(
+    facts: Facts,
+    params: Params,
+    models: Models,
+) -> list[Change]:
     """The lines of params.yaml that do not fit; keys that the file does not have are left out."""
     params = deepcopy(params)
     rules: list[Callable[[Facts, Params], Lines]] = [
@@ -188,7 +192,11 @@ def fit_gate(facts: Facts, params: Params) -> Lines:
         yield "promote.max_unsure", None, "is for handwriting; set what yours may leave open"
 
 
-def part_rows(counts: Sequence[int], params: Params, part: str) -> list[int]:
+def part_rows(
+    counts: Sequence[int],
+    params: Params,
+    part: str,
+) -> list[int]:
     """How many of so many rows a part will have, with a hashed split at least, by CHANCE."""
     split = validated(SplitParams, dict(params["split"]), "split")
     shares = split.shares()
