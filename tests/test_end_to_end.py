@@ -94,7 +94,7 @@ def longer(clone: Clone) -> subprocess.CompletedProcess[str]:
 def test_fresh_clone_shows_metrics_and_plots(tmp_path: Path) -> None:
     fresh = Clone(tmp_path / "digits")
     shown = json.loads(fresh.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
-    assert set(shown[METRICS]["data"]) == set(PARAMS["models"])
+    assert {*shown[METRICS]["data"]} == {*PARAMS["models"], "baseline"}
     assert {str(WORKSPACE.evaluated(model).metrics) for model in PARAMS["models"]} < set(shown)
     plots = json.loads(fresh.run("dvc", "plots", "show", "--json").stdout)["data"]
     drawn = {name: entry["content"] for name, [entry] in plots.items() if entry["type"] == "vega"}
@@ -113,7 +113,7 @@ def test_gto_tag_names_model(tmp_path: Path) -> None:
 
 
 def test_run_runs_every_stage(clone: Clone) -> None:
-    expected = ["pack", "validate", "explore", "split", "compare", "report"]
+    expected = ["pack", "validate", "explore", "split", "baseline", "compare", "report"]
     expected += [f"{stage}@{model}" for stage in ("train", "evaluate") for model in MODELS]
     lines = clone.first.stdout.splitlines()
     started = [line.removesuffix(": starts") for line in lines if line.endswith(": starts")]
@@ -178,7 +178,7 @@ def test_experiment_with_fewer_models_is_applied(clone: Clone, tmp_path: Path) -
     copy.run("git", "commit", "--all", "--message", "fewer models")
     assert copy.run("git", "status", "--porcelain").stdout == ""
     assert json.loads(copy.run("dvc", "status", "compare", "--json").stdout) == {}
-    assert set(json.loads((copy.root / METRICS).read_text("utf-8"))) == {"mlp", "cnn"}
+    assert {*json.loads((copy.root / METRICS).read_text("utf-8"))} == {"mlp", "cnn", "baseline"}
 
 
 def test_results_of_a_model_taken_out_are_deleted(clone: Clone, tmp_path: Path) -> None:

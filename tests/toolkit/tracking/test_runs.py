@@ -86,6 +86,15 @@ class TestARun:
         assert metrics[f"{split}_unsure"] == found[split]["unsure"]
         assert metrics[f"{split}_coverage_asked"] == 0.99
 
+    def test_has_the_gain_over_the_baseline(self, run: Run, trained_project: Path) -> None:
+        written = read_json(trained_project / "artifacts/evaluate/mlp/baseline.json", dict)
+        assert runs.own_tags(run.data.tags)["baseline"] == written["name"] == "colour histogram"
+        for split in ("test", "holdout"):
+            for figure, value in written[split].items():
+                assert run.data.metrics[f"{split}_baseline_{figure}"] == pytest.approx(value)
+            gain = run.data.metrics[f"{split}_accuracy"] - written[split]["accuracy"]
+            assert written[split]["gain"] == pytest.approx(gain)
+
     def test_holds_all_that_evaluate_wrote(
         self, client: MlflowClient, run: Run, trained_project: Path, tmp_path: Path
     ) -> None:
