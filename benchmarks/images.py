@@ -22,7 +22,17 @@ SIDES = {"32×32": (32, 33), "24×24 to 96×96": (24, 97)}
 SHAPE, CHUNK = (32, 32, 3), 2000
 GROWN = ((6_000, 10), (60_000, 10), (600_000, 10), (60_000, 100), (60_000, 1000))
 MODEL = "compact"
-STAGES = ("pack", "validate", "explore", "split", "baseline", "train", "evaluate", "compare", "report")
+STAGES = (
+    "pack",
+    "validate",
+    "explore",
+    "split",
+    "baseline",
+    "train",
+    "evaluate",
+    "compare",
+    "report",
+)
 
 
 def measure_images(workspace: Workspace) -> Iterator[dict[str, Any]]:

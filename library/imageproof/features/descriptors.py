@@ -51,15 +51,8 @@ def hog(images: Images) -> Features:
     without a sign, weighted by magnitude, of the channel with the largest gradient. A cell is
     normalised once, by the 3×3 cells around it, not in each block that it belongs to.
     """
-    padded = np.pad(_with_channels(images), ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
-    right = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
-    strength = np.hypot(down, right)
-    channel = strength.argmax(axis=-1)[..., None]
-    down = np.take_along_axis(down, channel, axis=-1)[..., 0]
-    right = np.take_along_axis(right, channel, axis=-1)[..., 0]
-    strength = strength.max(axis=-1)
-    position = np.arctan2(down, right) / np.pi % 1 * ORIENTATIONS
+    direction, strength = _edges(images)
+    position = direction * ORIENTATIONS
     lower = position.astype(np.int64)
     share = position - lower
     cells = _cells(images)
@@ -86,6 +79,21 @@ DESCRIPTORS: Mapping[str, Callable[[Images], Features]] = {
     "coarse pixels": coarse_pixels,
     "HOG": hog,
 }
+
+
+def _edges(images: Images) -> tuple[Floats, Floats]:
+    """Direction 0…1 of half a turn, and strength, of the gradient at each pixel (n, height, width).
+
+    They are those of the channel whose gradient is largest.
+    """
+    padded = np.pad(_with_channels(images), ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]
+    right = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
+    strength = np.hypot(down, right)
+    channel = strength.argmax(axis=-1)[..., None]
+    down = np.take_along_axis(down, channel, axis=-1)[..., 0]
+    right = np.take_along_axis(right, channel, axis=-1)[..., 0]
+    return np.arctan2(down, right) / np.pi % 1, strength.max(axis=-1)
 
 
 def _with_channels(images: Images) -> Floats:

@@ -41,8 +41,8 @@ def main() -> None:
 def report(baseline: Baseline, train_rows: int) -> None:
     rows = f"{baseline.rows:,} of {train_rows:,} training rows"
     if not baseline.accuracies:
-        few = "have fewer than two different images, or groups, of a class"
-        print(f"warning: baseline: {rows} {few}; {baseline.name} is taken untested")
+        reason = "have fewer than two different images, or groups, of a class"
+        print(f"warning: baseline: {rows} {reason}; {baseline.name} is taken untested")
         return
     shares = [f"{name} {100 * share:.1f} %" for name, share in baseline.accuracies.items()]
     print(f"baseline: {baseline.name}; in folds of {rows} are right: {', '.join(shares)}")
