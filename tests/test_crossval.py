@@ -92,8 +92,8 @@ def test_holdout_is_left_out_and_the_worst_come_first(
     assert right.mean() > 0.95
     assert right.is_monotonic_increasing
     printed = capsys.readouterr().out.splitlines()
-    hits = f"near: {100 * right.mean():.1f} % of {len(table):,} images right, about 9"
-    assert any(line.startswith(hits) for line in printed)
+    share = f"near: {100 * right.mean():.1f} % of {len(table):,} images right; "
+    assert any(line.startswith(f"{share}approximate 95 % interval 9") for line in printed)
     worst = printed.index("near: the worst pictures (rows of data/train, counted from 0):")
     image, label, answer, _ = table.iloc[0]
     assert printed[worst + 1] == f"  {image}: is {label}, called {answer}; {label} got 0.0000"

@@ -108,7 +108,7 @@ class CrossValidation:
             learning = len(train) + len(validation)
             line = f"{100 * hits.mean():.1f} % of {len(test):,} right, {learning:,} learnt from"
             print(f"{self.model} fold {number}/{self.folds}: {line}, {seconds:.0f} s", flush=True)
-            mlflow.log_metric(f"accuracy_of_{learning}", hits.mean(), step=number)
+            mlflow.log_metric(f"fold_accuracy_at_{25 * quarters}", hits.mean(), step=number)
         return probabilities
 
     def _log_accuracy(self, probabilities: Probabilities) -> None:
@@ -116,14 +116,14 @@ class CrossValidation:
         lower, upper = Intervals(hits, self.sample.groups).of()
         accuracy = float(hits.mean())
         mlflow.log_metrics({"accuracy": accuracy, "accuracy_lower": lower, "accuracy_upper": upper})
-        interval = f"about {100 * lower:.1f} to {100 * upper:.1f} %"
-        print(f"{self.model}: {100 * accuracy:.1f} % of {len(hits):,} images right, {interval}")
+        interval = f"approximate 95 % interval {100 * lower:.1f} to {100 * upper:.1f} %"
+        print(f"{self.model}: {100 * accuracy:.1f} % of {len(hits):,} images right; {interval}")
 
     def _log_worst(self, probabilities: Probabilities) -> None:
         """Print the images whose label is least probable, and log a table of all."""
         labels = self.sample.data.labels
         names = np.array(self._names)
-        what, images = WORKSPACE.names_of(self.sample.rows)
+        kind, images = WORKSPACE.names_of(self.sample.rows)
         table = pd.DataFrame(
             {
                 "image": images,
@@ -133,7 +133,7 @@ class CrossValidation:
             }
         ).sort_values("probability", kind="stable")
         mlflow.log_text(table.to_csv(index=False), "predictions.csv")
-        print(f"{self.model}: the worst pictures ({what}):")
+        print(f"{self.model}: the worst pictures ({kind}):")
         for image, label, answer, probability in table[:WORST].itertuples(index=False):
             line = f"{image}: is {label}, called {answer}; {label} got {probability:.4f}"
             print(f"  {printable(line)}")
