@@ -4,7 +4,6 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from imageproof.base.dataset import Rows
@@ -14,6 +13,8 @@ from imageproof.data.grouping import TABLE, connected_rows, names_of
 from imageproof.data.packed import SOURCE_HASH
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from imageproof.data.split_params import SplitParams
 
 # a larger share moves rows of the parts after it
@@ -22,7 +23,7 @@ MAX_SHARE = 0.2  # of the rows, for a group: the parts could not get their share
 
 
 def divide(
-    rows: pd.DataFrame,
+    rows: "pd.DataFrame",
     percent: float,
     params: "SplitParams",
     seed: int,
@@ -44,12 +45,14 @@ def divide(
     return {part: np.flatnonzero(is_drawn & (homes == part)) for part in PARTS}
 
 
-def moved_groups(rows: pd.DataFrame, params: "SplitParams", seed: int) -> list[str]:
+def moved_groups(rows: "pd.DataFrame", params: "SplitParams", seed: int) -> list[str]:
     """A line if groups are in another part than their name's, as a larger group has their image."""
     if not params.group:
         return []
     groups = names_of(rows, params.group)
-    table = pd.DataFrame({"group": groups, "largest": _largest_groups(rows, params.group)})
+    from pandas import DataFrame  # half a second, which all commands would wait
+
+    table = DataFrame({"group": groups, "largest": _largest_groups(rows, params.group)})
     table = table.drop_duplicates()
     table["home"] = _homes(table["group"], params, seed)
     table["part"] = _homes(table["largest"], params, seed)
@@ -75,15 +78,18 @@ def _homes(keys: "pd.Series[str]", params: "SplitParams", seed: int) -> NDArray[
 
 def _places(keys: "pd.Series[str]", salt: str) -> NDArray[np.float64]:
     """A place in 0…1 for each key, as if drawn at random; equal keys, equal places."""
-    numbers, names = pd.factorize(keys)
+    numbers, names = keys.factorize()
     digests = [blake2b(f"{salt} {name}".encode(), digest_size=8).digest() for name in names]
-    return np.frombuffer(b"".join(digests), ">u8")[numbers] / 2**64
+    places: NDArray[np.float64] = np.frombuffer(b"".join(digests), ">u8")[numbers] / 2**64
+    return places
 
 
-def _largest_groups(rows: pd.DataFrame, column: str) -> "pd.Series[str]":
+def _largest_groups(rows: "pd.DataFrame", column: str) -> "pd.Series[str]":
     """For each row the largest of the groups that are connected by equal images."""
     names = names_of(rows, column)
-    table = pd.DataFrame({"group": names, "component": connected_rows(names, rows[SOURCE_HASH])})
+    from pandas import DataFrame
+
+    table = DataFrame({"group": names, "component": connected_rows(names, rows[SOURCE_HASH])})
     counts = table.value_counts().reset_index()
     counts = counts.sort_values(["count", "group"], ascending=[False, True])
     largest = counts.drop_duplicates("component").set_index("component")["group"]
