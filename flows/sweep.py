@@ -41,7 +41,11 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # which Dask's work
 @flow(name="sweep", version=VERSION)
 @in_project
 def sweep(
-    model: str, space: str, trials: PositiveInt = 20, scheduler: str = "", storage: str = ""
+    model: str,
+    space: str,
+    trials: PositiveInt = 20,
+    scheduler: str = "",
+    storage: str = "",
 ) -> State:
     """Search the settings of a Keras model that give the best validation accuracy.
 

@@ -66,7 +66,11 @@ def train(
 
 
 def _experiment(
-    dvc: Dvc, overrides: dict[str, Any], options: list[str], *, push: bool
+    dvc: Dvc,
+    overrides: dict[str, Any],
+    options: list[str],
+    *,
+    push: bool,
 ) -> dict[str, State[Any]]:
     """One task, as DVC runs the stages of an experiment in a copy of the project."""
     values = read()

@@ -21,7 +21,12 @@ class Fold(NamedTuple):
 
 
 def folds_of(
-    data: Dataset, *, folds: int, share: float, seed: int, quarters: int = QUARTERS
+    data: Dataset,
+    *,
+    folds: int,
+    share: float,
+    seed: int,
+    quarters: int = QUARTERS,
 ) -> Iterator[Fold]:
     """The folds, with so many quarters of the images to learn from, of which a `share` validates.
 
@@ -68,7 +73,10 @@ def check_classes(data: Dataset, names: Sequence[str], *, folds: int) -> None:
 
 
 def would_more_help(
-    all_images: Labels, three_quarters: Labels, labels: Labels, groups: Rows | None
+    all_images: Labels,
+    three_quarters: Labels,
+    labels: Labels,
+    groups: Rows | None,
 ) -> str:
     """What the last quarter of the images brought, in words, by the classes predicted with each."""
     candidates = (Candidate("all", all_images, None), Candidate("fewer", three_quarters, None))

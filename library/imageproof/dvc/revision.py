@@ -25,7 +25,12 @@ MOST_BYTES = {".csv": 16 * MB, ".json": 16 * MB, ".dvc": MB, ".lock": MB, ".yaml
 class Revision:
     """The project at a revision; `commit` is its hash, empty for the workspace."""
 
-    def __init__(self, name: str, commit: str, repo: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        commit: str,
+        repo: Any,
+    ) -> None:
         self.name = name
         self.commit = commit
         self._repo = repo

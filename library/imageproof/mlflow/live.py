@@ -59,7 +59,10 @@ class LiveRun:
     """
 
     def __init__(
-        self, start: Callable[[], mlflow.ActiveRun], project: Project, facts: dict[str, Any]
+        self,
+        start: Callable[[], mlflow.ActiveRun],
+        project: Project,
+        facts: dict[str, Any],
     ) -> None:
         self.attempt = BestEffort()
         active = self.attempt(start, patient=False)
@@ -106,7 +109,13 @@ class LiveRun:
     def flush(self) -> None:
         self.attempt(lambda: runs.send(self.run_id, self._unsent))
 
-    def record(self, outputs: TrainOutputs, cost: Metrics, *, example: Images) -> None:
+    def record(
+        self,
+        outputs: TrainOutputs,
+        cost: Metrics,
+        *,
+        example: Images,
+    ) -> None:
         """Log the model that a training wrote; write its metrics.json and, at last, run.json.
 
         `cost` has the `parameters`, `example` is one image. IntegrityError if what the stage

@@ -21,7 +21,13 @@ from imageproof.project import Project
 MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 
 
-def log(run_id: str, outputs: TrainOutputs, project: Project, *, example: Images) -> str:
+def log(
+    run_id: str,
+    outputs: TrainOutputs,
+    project: Project,
+    *,
+    example: Images,
+) -> str:
     """Log the ONNX model of a training as the model of a run, and what it cost; return its id.
 
     The SHA-256 of all files becomes a tag of the run: tags are not stored beside the files.
@@ -55,7 +61,11 @@ def files_sha256(folder: Path) -> str:
 
 
 def _save(
-    folder: Path, outputs: TrainOutputs, project: Project, example: Images, model: LoggedModel
+    folder: Path,
+    outputs: TrainOutputs,
+    project: Project,
+    example: Images,
+    model: LoggedModel,
 ) -> None:
     import onnx
     import onnxruntime

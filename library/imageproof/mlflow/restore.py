@@ -125,7 +125,12 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     return MlflowClient().get_run(run_id)
 
 
-def check_training(run_id: str, tags: Mapping[str, str], project: Project, root: Path) -> None:
+def check_training(
+    run_id: str,
+    tags: Mapping[str, str],
+    project: Project,
+    root: Path,
+) -> None:
     """Raise IntegrityError if dvc.lock in `root` records other params, data or code than a run had.
 
     `tags` are the run's. A run whose outputs are not in `root` is not checked.
@@ -138,7 +143,12 @@ def check_training(run_id: str, tags: Mapping[str, str], project: Project, root:
             _check_record(record, project, model, root)
 
 
-def _check_record(run: RunRecord, project: Project, model: str, root: Path) -> None:
+def _check_record(
+    run: RunRecord,
+    project: Project,
+    model: str,
+    root: Path,
+) -> None:
     """Raise IntegrityError if a record, or the code of its commit, contradicts dvc.lock."""
     stage = run.tags.get("dvc_stage", "")  # a framework may have its own
     if not provenance.wrote(stage, WORKSPACE.trained(model).model, root):

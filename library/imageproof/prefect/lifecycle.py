@@ -63,14 +63,23 @@ def _is_new(record: LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], FailedRun))
 
 
-def show_table(project: str, rows: list[dict[str, Any]], name: str, description: str) -> None:
+def show_table(
+    project: str,
+    rows: list[dict[str, Any]],
+    name: str,
+    description: str,
+) -> None:
     """Create a table artifact of a project; the keys of the rows are its columns."""
     key = f"{project}-{name}".lower().replace("_", "-")
     create_table_artifact(rows, key=key, description=description)
 
 
 def show_drift(
-    project: str, result: dict[str, Any], key: str, data: str, *lines: str
+    project: str,
+    result: dict[str, Any],
+    key: str,
+    data: str,
+    *lines: str,
 ) -> State[None]:
     """Show the drift that the command `score` or `monitor` found; returns the flow's state."""
     rows = f"{result['rows']:,} rows"

@@ -41,7 +41,11 @@ def final_state(work: Callable[..., str | None], *arguments: Any) -> State[None]
 
 
 def run_stages(
-    pipeline: Sequence[Stage], dvc: Dvc, options: Sequence[str], *, trainings: int
+    pipeline: Sequence[Stage],
+    dvc: Dvc,
+    options: Sequence[str],
+    *,
+    trainings: int,
 ) -> dict[str, State[Any]]:
     """A task per stage, with `options` of `dvc repro`; at most so many `trainings` at a time.
 
@@ -93,7 +97,12 @@ def task_runner(scheduler: str, at_once: int = 1) -> Iterator[Any]:
 
 
 def run_script(
-    script: str, variables: Mapping[str, str], *, times: int, scheduler: str, at_once: int
+    script: str,
+    variables: Mapping[str, str],
+    *,
+    times: int,
+    scheduler: str,
+    at_once: int,
 ) -> None:
     """Run a script of the project so many times, with these environment variables.
 
