@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from os import devnull
 from pathlib import Path
@@ -115,10 +116,12 @@ def inconsistency(path: Path, images: Images) -> str | None:
     over 2 ms, must get the same answers. Black, white and random pixels must get probabilities.
     """
     network = load(path, threads=1, batch=ASKED)
-    try:
+    count = ASKED
+    with suppress(AnswersError):  # the same question is asked below, and its way is named
         count = affordable(network.ask, images, ASKED, FEW_ASKED)
-        count = min(count, len(images))
-        rows = images[np.linspace(0, len(images) - 1, count, dtype=int)]
+    count = min(count, len(images))
+    rows = images[np.linspace(0, len(images) - 1, count, dtype=int)]
+    try:
         expected = _ask(network, [rows], "asked in one batch")
         for way, batches in _ways(rows):
             answers = _ask(network, batches, way)

@@ -49,9 +49,10 @@ class Side:
         with self.reading():
             self.outputs = provenance.recorded_outputs(root)
             self.raw = read(root / PATH)
-        listed = self.raw.get("models")
-        names = filter(_is_name, listed if isinstance(listed, list) else [])
-        self.models = [name for name in names if WORKSPACE.evaluated(name).metrics in self.outputs]
+        self.models = [*filter(self._is_evaluated, _names(self.raw.get("models")))]
+
+    def _is_evaluated(self, model: str) -> bool:
+        return WORKSPACE.evaluated(model).metrics in self.outputs
 
     def reading(self) -> AbstractContextManager[None]:
         return reading(self.revision.name, self.root)
@@ -64,7 +65,10 @@ class Side:
             provenance.check_outputs(paths, self.root)
 
     def outputs_of(self, model: str) -> dict[Path, str]:
-        folders = WORKSPACE.trained(model).folder, WORKSPACE.evaluated(model).folder
+        folders = {
+            WORKSPACE.trained(model).folder,
+            WORKSPACE.evaluated(model).folder,
+        }
         return {path: md5 for path, md5 in self.outputs.items() if path.parent in folders}
 
     def rows(self, model: str) -> set[tuple[str, str]]:
@@ -76,12 +80,15 @@ class Side:
 
     def params(self) -> dict[str, Any]:
         """All params by dotted key, as JSON has them; those that the stages ran with count."""
-        stages = [f"{kind}@{name}" for name in self.models for kind in ("train", "evaluate")]
-        inputs = provenance.recorded_inputs("split", self.root)
-        values = {"data (md5)": inputs.get(provenance.DATA, ""), **flatten(self.raw)}
+        data_md5 = provenance.recorded_inputs("split", self.root).get(provenance.DATA, "")
+        values = {"data (md5)": data_md5, **flatten(self.raw)}
+        stages = ["validate", "split"]
+        for model in self.models:
+            stages += [f"train@{model}", f"evaluate@{model}"]
         recorded: dict[str, list[Any]] = {}
-        for stage in ("validate", "split", *stages):
-            for key, value in flatten(provenance.recorded_params(stage, self.root)).items():
+        for stage in stages:
+            params = flatten(provenance.recorded_params(stage, self.root))
+            for key, value in params.items():
                 recorded.setdefault(key, []).append(value)
         # models that were trained at different times may have run with different ones
         for key, runs in recorded.items():
@@ -96,31 +103,40 @@ def _differ(old: object, new: object) -> bool:
     return old != new or isinstance(old, bool) != isinstance(new, bool)
 
 
-def _is_name(value: object) -> bool:
-    """Whether it can name a module, and so neither a path nor Markdown."""
-    return isinstance(value, str) and value.isidentifier() and len(value) <= 100
+def _names(values: object) -> list[str]:
+    """What can name a module, and so is neither a path nor Markdown."""
+    names = values if isinstance(values, list) else []
+    return [
+        name for name in names if isinstance(name, str) and name.isidentifier() and len(name) <= 100
+    ]
 
 
 def collect_diff(old: str, new: str | None) -> Diff:
     """Compare two revisions; None is the workspace."""
     with scratch() as folder, open_revision(old) as first, open_revision(new) as second:
-        sides = {"old": Side(first, folder / "old"), "new": Side(second, folder / "new")}
-        params = changes(*(side.params() for side in sides.values()))
+        sides = {
+            "old": Side(first, folder / "old"),
+            "new": Side(second, folder / "new"),
+        }
+        params = changes(sides["old"].params(), sides["new"].params())
         differing = {key: change for key, change in params.items() if _differ(*change)}
         diff = Diff(first, second, differing)
         gate = _gate_params(sides["new"], diff)
         for model in dict.fromkeys([*sides["new"].models, *sides["old"].models]):
             present = {name: side for name, side in sides.items() if model in side.models}
             outputs = [side.outputs_of(model) for side in present.values()]
-            same = outputs[1:] == outputs[:1]
-            diff.models[model] = None if same else _compare(model, present, gate, diff)
+            if outputs[1:] == outputs[:1]:
+                diff.models[model] = None
+            else:
+                diff.models[model] = _compare(model, present, gate, diff)
     return diff
 
 
 def _compare(
     model: str, sides: Mapping[str, Side], gate: PromoteParams | None, diff: Diff
 ) -> Difference:
-    shared = dict(set.intersection(*(side.rows(model) for side in sides.values())))
+    rows = [side.rows(model) for side in sides.values()]
+    shared = dict(set.intersection(*rows))
     for split, method in (("test", "paired test"), ("holdout", "the gate")):
         if split not in shared:
             diff.notes.append(f"{model}: evaluated on other {split} rows, so without {method}")
@@ -152,7 +168,8 @@ def _recorded(side: Side, model: str) -> Recorded:
         by_class = statistics["test"].by_class
         sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
         predictions = evaluated.read_predictions()
-        if any(answers.shape[1] != len(by_class) for answers in predictions.values()):
+        widths = {answers.shape[1] for answers in predictions.values()}
+        if widths != {len(by_class)}:
             raise DataError(f"{model}: its predictions are not of the classes of its statistics")
         return Recorded(metrics, sensitivity, predictions)
 
@@ -161,7 +178,7 @@ def _metrics(side: Side, model: str) -> Metrics:
     artifacts = Artifacts(side.root)
     evaluated = artifacts.evaluated(model)
     size = provenance.recorded_size(WORKSPACE.trained(model).model, side.root)
-    behaviour = {f"behaviour.{name}": n for name, n in evaluated.read_behaviour().items()}
+    behaviour = {f"behaviour.{name}": value for name, value in evaluated.read_behaviour().items()}
     metrics: Metrics = {
         **flatten(evaluated.read_metrics()),
         **artifacts.trained(model).read_metrics(),

@@ -1,6 +1,5 @@
 """Promotion and rollback: the only two operations that move the champion's alias."""
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -9,22 +8,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
-from mlflow import MlflowClient
 
 from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base.errors import BusyError, GateRefusedError, ImageproofError, UsageError
-from imageproof.base.files import scratch, text_sha256
+from imageproof.base.files import scratch
 from imageproof.base.naming import project_name
 from imageproof.base.text import one_line
 from imageproof.dvc import provenance
 from imageproof.dvc.revision import open_revision, reading
 from imageproof.judge.gate import Check, Decision
 from imageproof.mlflow import restore, store
-from imageproof.mlflow.runs import tag
 from imageproof.mlflow.store import SQLITE
 from imageproof.project import Project
 from imageproof.registry import card
 from imageproof.registry.evidence import JUDGED_BY, Gate
+from imageproof.registry.gate_record import record_decision
 from imageproof.registry.history import Move, champion_of, next_move, previous_champion
 from imageproof.registry.model_files import ModelFiles, fetched
 from imageproof.registry.seen_rows import DataRows, write_rows
@@ -220,40 +218,11 @@ def _decide(
             figures=decision.figures,
             approval=decision.approval,
         )
-        _record(registry, run, decision, move)
+        record_decision(registry, run, decision, move)
         if not decision.accepted:
             return Outcome(run.run_id, version, champion, decision)
         if registry.move(move):  # else another champion was made in the meantime
             return Outcome(run.run_id, version, champion, decision, move)
-
-
-def _record(registry: Registry, run: TrainedRun, decision: Decision, move: Move) -> None:
-    version = str(move.after)
-    record = {
-        "at": move.at,
-        "by": move.by,
-        "reason": move.reason,
-        "model": registry.name,
-        "version": version,
-        "accepted": decision.accepted,
-        **asdict(decision),
-    }
-    text = json.dumps(record, indent=2, allow_nan=False)
-    path = f"gate/{registry.name}-{version}-{move.at.replace(':', '')}.json"
-    client = MlflowClient()
-    client.log_text(run.run_id, text, path)
-    tags = {
-        "gate": decision.verdict,
-        "gate_approval": decision.approval,
-        "gate_failed": ", ".join(decision.failed),
-        "gate_rows": decision.compared[0].md5 if decision.compared else "",
-        "gate_right": json.dumps(decision.right),
-        "gate_figures": json.dumps(decision.figures, allow_nan=False),
-        "gate_record": f"runs:/{run.run_id}/{path}",
-        "gate_sha256": text_sha256(text),
-    }
-    for key, value in tags.items():
-        client.set_model_version_tag(registry.name, version, tag(key), value)
 
 
 def _describe(registry: Registry, version: str, files: ModelFiles) -> None:
