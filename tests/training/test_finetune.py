@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_project import Project
 from support import changed, finding
 from test_fit import fit
 
@@ -172,24 +171,6 @@ def test_other_files_are_refused(
     found = finding(error, lambda: fit(digits_8x8, "finetune", recipe=recipe(path, sha)))
     assert found.startswith(f"build.weights: {path}: ")
     assert message in found
-
-
-@pytest.mark.slow
-def test_weights_that_are_a_dep_are_in_an_experiments_copy(dvc_project: Project) -> None:
-    path = dvc_project.root / "weights/backbone.h5"
-    path.parent.mkdir()
-    path.write_text("weights", "utf-8")
-    dvc_project.dvc("add", "-q", "weights/backbone.h5")
-    stage, pipeline = dvc_project.root / "stage.py", dvc_project.root / "dvc.yaml"
-    check = 'if name.startswith("train"): open("weights/backbone.h5")\nwork()\n'
-    stage.write_text(stage.read_text("utf-8").replace("\nwork()\n", f"\n{check}"), "utf-8")
-    train = "deps: [artifacts/prepare.txt"
-    listed = pipeline.read_text("utf-8").replace(train, f"{train}, weights/backbone.h5")
-    pipeline.write_text(listed, "utf-8")
-    dvc_project.git("add", ".")
-    dvc_project.git("commit", "-qm", "weights")
-    dvc_project.dvc("exp", "run", "--temp", "-S", "train.mlp.fit.epochs=1", "train@mlp")
-    assert dvc_project.ran() == ["prepare", "train-mlp"]
 
 
 def test_imagenet_without_network_is_one_line(

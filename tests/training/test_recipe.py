@@ -79,6 +79,7 @@ class TestSchedules:
         [
             ({"name": "constant"}, [1, 1, 1]),
             ({"name": "cosine"}, [1, 0.5, 0]),
+            ({"name": "cosine", "warmup": 0.5}, [1 / 25, 1, 0]),
             ({"name": "exponential", "decay_rate": 0.01}, [1, 0.1, 0.01]),
         ],
         ids=lambda schedule: schedule.get("name") if isinstance(schedule, dict) else "",
@@ -155,10 +156,6 @@ class TestClassWeights:
         found = trained.model.predict(digits_8x8.images, verbose=0).argmax(axis=1)
         assert (found == 7).mean() > 0.5  # without weights about a tenth
 
-    def test_the_loss_that_is_told_is_without_weights(self, digits_8x8: Dataset) -> None:
-        chosen = recipe(**{"train.mlp.fit.class_weights": dict.fromkeys(range(10), 100.0)})
-        assert fit(digits_8x8, recipe=chosen).history[0]["loss"] < 10
-
     def test_an_unknown_class_is_a_line(self, digits_8x8: Dataset) -> None:
         chosen = recipe(**{"train.mlp.fit.class_weights": {12: 2.0}})
         line = finding(UsageError, lambda: fit(digits_8x8, recipe=chosen))
@@ -170,18 +167,7 @@ class TestClassWeights:
 
     @pytest.mark.parametrize(
         "asked",
-        [
-            *(
-                "equal",
-                {1: 0.0},
-                {-1: 1.0},
-                {"one": 1.0},
-                {1: math.inf},
-                {1: math.nan},
-                {1: 10**400},
-            ),
-            *(True, {1: True}, {True: 1.0}, {1.0: 1.0}, [1.0], {1: "2"}),
-        ],
+        ["equal", {1: 0.0}, {-1: 1.0}, {1: math.nan}, {1: 10**400}, {1: True}, {True: 1.0}],
         ids=lambda asked: str(asked)[:20],
     )
     def test_what_is_no_weight_is_a_line(self, asked: Any) -> None:
@@ -215,16 +201,6 @@ def test_documented_loss_trains(digits_8x8: Dataset, monkeypatch: pytest.MonkeyP
     trained = fit(digits_8x8, recipe=recipe().model_copy(update={"fit": asked}))
     assert fingerprint(trained.model) != fingerprint(fit(digits_8x8).model)
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
-
-
-def test_focal_loss_is_another_training_and_tells_the_same_metric(digits_8x8: Dataset) -> None:
-    focal = recipe(**{"train.mlp.fit.loss": "categorical_focal_crossentropy"})
-    plain, other = fit(digits_8x8), fit(digits_8x8, recipe=focal)
-    assert fingerprint(other.model) != fingerprint(plain.model)
-    validation = digits_8x8.take(np.arange(250, 350))
-    probabilities = other.model.predict(validation.images, verbose=0)
-    loss = -np.log(probabilities[np.arange(100), validation.labels]).mean()
-    assert other.history[-1]["val_loss"] == pytest.approx(loss, rel=1e-5)
 
 
 def test_the_kept_epoch_is_recorded(project: Path) -> None:
