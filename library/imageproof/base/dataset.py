@@ -123,7 +123,12 @@ def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
 
 
-def save_split(path: Path, split: Split, *, picks: Rows | None = None) -> None:
+def save_split(
+    path: Path,
+    split: Split,
+    *,
+    picks: Rows | None = None,
+) -> None:
     """Write a split as an npz whose images `load_split` maps into memory.
 
     `picks` are the rows of its data that belong to it; all without. The npz is not compressed, and
@@ -200,7 +205,11 @@ def _fingerprint(image: Images) -> bytes:
     return blake2b(content, digest_size=16).digest()
 
 
-def _write_images(file: IO[bytes], images: Images, picks: Rows) -> None:
+def _write_images(
+    file: IO[bytes],
+    images: Images,
+    picks: Rows,
+) -> None:
     """Write the picked images as an array of the format .npy."""
     shape = (len(picks), *images.shape[1:])
     npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
@@ -221,7 +230,11 @@ def _mapped_arrays(path: Path) -> tuple[Images, dict[str, NDArray[np.int64]]]:
     return images, numbers
 
 
-def _mapped(path: Path, member: str, kind: str) -> NDArray[Any]:
+def _mapped(
+    path: Path,
+    member: str,
+    kind: str,
+) -> NDArray[Any]:
     """An array of an npz that is not compressed: a member of it is a .npy at an offset."""
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
         info = archive.getinfo(member)

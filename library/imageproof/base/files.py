@@ -164,7 +164,12 @@ def folder_sha256(folder: Path, *, leave_out: Collection[str] = ()) -> str:
     return text_sha256("".join(lines))
 
 
-def read_json(path: Path, kind: type[T], *, keys: Collection[str] = ()) -> T:
+def read_json(
+    path: Path,
+    kind: type[T],
+    *,
+    keys: Collection[str] = (),
+) -> T:
     """A JSON file of a stage, of type `kind` with at least these keys; a DataError if it is not."""
     try:
         value = TypeAdapter(kind).validate_json(path.read_bytes())

@@ -63,13 +63,23 @@ class Network(NamedTuple):
         return answers
 
 
-def affordable(predict: Callable[[Images], object], images: Images, many: int, few: int) -> int:
+def affordable(
+    predict: Callable[[Images], object],
+    images: Images,
+    many: int,
+    few: int,
+) -> int:
     """How many images to ask for: `few` if one takes over 2 ms, otherwise `many`."""
     seconds = repeat(partial(predict, images[:1]), number=1, repeat=5)
     return few if median(seconds) > SLOW_S else many
 
 
-def load(path: Path, *, threads: int, batch: int | None = None) -> Network:
+def load(
+    path: Path,
+    *,
+    threads: int,
+    batch: int | None = None,
+) -> Network:
     """Read the ONNX file of a classifier of images; it answers with `threads` threads.
 
     It is asked for at most `batch` images at once; without a number as many as are fast: with a
@@ -134,7 +144,11 @@ def inconsistency(path: Path, images: Images) -> str | None:
     return None
 
 
-def _ask(network: Network, batches: list[Images], way: str) -> Probabilities:
+def _ask(
+    network: Network,
+    batches: list[Images],
+    way: str,
+) -> Probabilities:
     try:
         return np.concatenate([network.ask(batch) for batch in batches])
     except AnswersError as error:

@@ -52,7 +52,8 @@ def shuffled(
     size = batch_size if is_fixed else None
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        seeds = tf.stack([tf.constant(order.seed, tf.int64), number])
+        seed = tf.constant(order.seed, tf.int64)
+        seeds = tf.stack([seed, number])
         all_rows = tf.range(len(data))
         permutation = tf.random.experimental.stateless_shuffle(all_rows, seeds)
 
@@ -65,7 +66,8 @@ def shuffled(
                 images = augment(images, seeds + step)
             return images, labels
 
-        return tf.data.Dataset.range(steps).map(without_autograph(batch))
+        all_steps = tf.data.Dataset.range(steps)
+        return all_steps.map(without_autograph(batch))
 
     numbers = tf.data.Dataset.random(seed=order.seed, rerandomize_each_iteration=True)
     epochs = numbers.take(1)
@@ -82,7 +84,12 @@ def shuffled(
     )
 
 
-def in_order(data: Dataset, *, classes: int, replicas: int = 1) -> tf.data.Dataset:
+def in_order(
+    data: Dataset,
+    *,
+    classes: int,
+    replicas: int = 1,
+) -> tf.data.Dataset:
     """Batches of all rows in their order, as `shuffled` gives them; they never change.
 
     With several `replicas` each batch is a multiple of them, and the rows left over are left out.
@@ -105,7 +112,8 @@ def _reader(data: Dataset, classes: int) -> Callable[[tf.Tensor], Batch]:
     labels = tf.constant(data.labels)
 
     def read(rows: tf.Tensor) -> Batch:
-        return images(rows), tf.one_hot(tf.gather(labels, rows), classes)
+        numbers = tf.gather(labels, rows)
+        return images(rows), tf.one_hot(numbers, classes)
 
     return read
 

@@ -75,7 +75,12 @@ class Checkpoint:
             if path.stat().st_mtime < time.time() - FORGOTTEN_AFTER_S:
                 path.unlink(missing_ok=True)
 
-    def save(self, model: "keras.Model", state: State, best: Arrays) -> None:
+    def save(
+        self,
+        model: "keras.Model",
+        state: State,
+        best: Arrays,
+    ) -> None:
         """Save all that decides the epochs to come; `best` are the weights of the best so far."""
         self.state = state.model_copy(update={"run_id": self.state.run_id})
         if self.path:
@@ -114,7 +119,11 @@ class Checkpoint:
         with parsing("the state of a training", path), path.open("rb") as file:
             content = load_arrays(file)
             state = State.model_validate_json(content.pop("state").tobytes())
-            arrays: dict[str, list[np.ndarray]] = {"variables": [], "optimizer": [], "best": []}
+            arrays: dict[str, list[np.ndarray]] = {
+                "variables": [],
+                "optimizer": [],
+                "best": [],
+            }
             for name, array in content.items():  # in their order
                 arrays[name.partition(".")[0]].append(array)
         self.state = state

@@ -25,7 +25,12 @@ class TrainingCost:
         self._earlier = {"user_s": 0.0, "system_s": 0.0, "elapsed_s": 0.0}
         self.start()
 
-    def resume(self, history: list[Metrics], spent: Metrics, epoch_s: list[float]) -> None:
+    def resume(
+        self,
+        history: list[Metrics],
+        spent: Metrics,
+        epoch_s: list[float],
+    ) -> None:
         """Go on from what an interrupted training had reached."""
         self.history = [*history]
         self.epoch_s = [*epoch_s]

@@ -88,10 +88,17 @@ def _with_features(model: keras.Model) -> keras.Model:
     outputs = {PROBABILITIES: model.outputs[0], FEATURES: flatten(last.input)}
     named = keras.Model(model.inputs, outputs)
     # Keras exports some networks as they are in training unless this is set
-    return keras.Model(model.inputs, named(model.inputs[0], training=False))
+    answers = named(model.inputs[0], training=False)
+    return keras.Model(model.inputs, answers)
 
 
-def check_equal(path: Path, expected: Probabilities, validation: Dataset, *, threads: int) -> None:
+def check_equal(
+    path: Path,
+    expected: Probabilities,
+    validation: Dataset,
+    *,
+    threads: int,
+) -> None:
     """Refuse an ONNX file whose answers to the validation rows differ from Keras's."""
     network = inference.load(path, threads=threads)
     answers = network.predict(validation.images)
@@ -109,7 +116,11 @@ def _without_addresses(config: bytes) -> bytes:
     """Number the objects that layers share by first appearance; Keras uses memory addresses."""
     pattern = rb'(?<="shared_object_id": )\d+'
     addresses = [*dict.fromkeys(re.findall(pattern, config))]
-    return re.sub(pattern, lambda match: b"%d" % addresses.index(match[0]), config)
+
+    def number(match: re.Match[bytes]) -> bytes:
+        return b"%d" % addresses.index(match[0])
+
+    return re.sub(pattern, number, config)
 
 
 def _normalise(graph: onnx.GraphProto) -> None:

@@ -61,7 +61,13 @@ def averaged(image_shape: Shape, max_side: int) -> tuple[Layers, Shape]:
     return pooling, (height // factor, width // factor, *channels)
 
 
-def convolution(filters: int, size: int, *, padding: Padding, pooled: bool = False) -> Layers:
+def convolution(
+    filters: int,
+    size: int,
+    *,
+    padding: Padding,
+    pooled: bool = False,
+) -> Layers:
     """A convolution of size×size, 2×2 max-pooling if `pooled`, batch normalization, and ReLU."""
     from keras import layers
 
@@ -76,7 +82,12 @@ def convolution(filters: int, size: int, *, padding: Padding, pooled: bool = Fal
     ]
 
 
-def compact_net(filters: list[int], size: int, *, image_shape: Shape) -> Layers:
+def compact_net(
+    filters: list[int],
+    size: int,
+    *,
+    image_shape: Shape,
+) -> Layers:
     """From scaled pixels to features (n, k): one convolution of size×size and three of 3×3."""
     from keras import layers
 

@@ -69,7 +69,8 @@ def write_calibrated(
             temporary.write_bytes(network(temperature=temperature).SerializeToString())
         loaded = inference.load(outputs.model, threads=threads)
         probabilities = loaded.predict(validation.images)
-        if not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3):  # false for NaN
+        sums = probabilities.sum(axis=1)
+        if not np.allclose(sums, 1, atol=1e-3):  # false for NaN
             raise ImageproofError(f"{outputs.model}: its rows do not sum to 1, or are nan")
         return probabilities
 
@@ -87,4 +88,5 @@ def check_answers(path: Path, validation: Dataset) -> None:
 
 def truth_probabilities(probabilities: Probabilities, labels: Labels) -> NDArray[np.float32]:
     """The probability that each row's true class got, float32 (n,), ascending."""
-    return np.sort(probabilities[np.arange(len(labels)), labels])
+    rows = np.arange(len(labels))
+    return np.sort(probabilities[rows, labels])

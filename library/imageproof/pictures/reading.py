@@ -54,7 +54,12 @@ def is_picture(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def read_pictures(paths: Sequence[Path], *, shape: Shape, fit: Fit) -> list[Converted]:
+def read_pictures(
+    paths: Sequence[Path],
+    *,
+    shape: Shape,
+    fit: Fit,
+) -> list[Converted]:
     """Read image files as a model's input; DataError with a finding per bad picture."""
     pictures = list[Converted]()
     findings = list[str]()
@@ -81,7 +86,12 @@ def probe(file: IO[bytes] | Path) -> Header:
         return Header(*sides, _has_colour(image), image.has_transparency_data)
 
 
-def read_picture(file: IO[bytes] | Path, *, shape: Shape, fit: Fit) -> Converted:
+def read_picture(
+    file: IO[bytes] | Path,
+    *,
+    shape: Shape,
+    fit: Fit,
+) -> Converted:
     """Read a picture as a model's input, see `convert_picture`.
 
     DataError if it is damaged, animated, too large, or none of `FORMATS`.
@@ -91,7 +101,12 @@ def read_picture(file: IO[bytes] | Path, *, shape: Shape, fit: Fit) -> Converted
     return convert_picture(image, shape=shape, fit=fit)
 
 
-def read_and_hash(file: Path, *, shape: Shape, fit: Fit) -> tuple[Images, bytes]:
+def read_and_hash(
+    file: Path,
+    *,
+    shape: Shape,
+    fit: Fit,
+) -> tuple[Images, bytes]:
     """The pixels of `read_picture`, and the fingerprint of the whole picture at its own size.
 
     The fingerprint depends neither on the file's format and metadata nor on `shape` and `fit`.
@@ -106,7 +121,12 @@ def read_and_hash(file: Path, *, shape: Shape, fit: Fit) -> tuple[Images, bytes]
     return converted, fingerprint
 
 
-def convert_picture(image: Image.Image, *, shape: Shape, fit: Fit) -> Converted:
+def convert_picture(
+    image: Image.Image,
+    *,
+    shape: Shape,
+    fit: Fit,
+) -> Converted:
     """Convert a decoded picture to a model's input.
 
     `shape` is (height, width) for grey and (height, width, 3) for colour. DataError if a `digit`
@@ -178,7 +198,9 @@ def _decode_smaller(image: Image.Image, side: int) -> None:
     """Let a JPEG be decoded at 1/2, 1/4 or 1/8, which is faster, to sides of `side` or more."""
     size = (side, side)
     if image.width * image.height > MAX_PIXELS:  # at most twice as many, by `_check_header`
-        size = (min(side, image.width // 2), min(side, image.height // 2))
+        width = min(side, image.width // 2)
+        height = min(side, image.height // 2)
+        size = (width, height)
     image.draft(None, size)  # does nothing to other formats
 
 
@@ -189,7 +211,8 @@ def _too_large() -> str:
 def _has_colour(image: Image.Image) -> bool:
     if image.palette:  # not decoded yet
         order, entries = image.palette.getdata()
-        colours = np.frombuffer(entries, np.uint8).reshape(-1, len(order))
+        values = np.frombuffer(entries, np.uint8)
+        colours = values.reshape(-1, len(order))
         ranges = np.ptp(colours[:, :3], axis=1)
         return bool(ranges.any())
     return image.mode in ("RGB", "RGBA", "CMYK")
@@ -197,7 +220,9 @@ def _has_colour(image: Image.Image) -> bool:
 
 def _as_is(image: Image.Image, shape: Shape) -> Images | None:
     """The pixels of a picture that needs no conversion."""
-    if image.size[::-1] != shape[:2] or image.mode not in EIGHT_BITS:
+    if image.mode not in EIGHT_BITS:
+        return None
+    if image.size[::-1] != shape[:2]:
         return None
     pixels = np.asarray(image.convert("RGBA"))
     opacity = pixels[..., 3]

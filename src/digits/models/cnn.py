@@ -15,7 +15,12 @@ class BuildParams(StrictModel):
     dropout: Annotated[list[Rate], Field(min_length=2, max_length=2)]
 
 
-def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
+def build(
+    params: BuildParams,
+    *,
+    image_shape: Shape,
+    classes: int,
+) -> Model:
     """Two 3×3 convolutions, max-pooling, dropout, a dense layer, dropout, and a softmax."""
     from keras import Sequential, layers
 

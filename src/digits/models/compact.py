@@ -15,7 +15,12 @@ class BuildParams(StrictModel):
     filters: Annotated[list[Count], Field(min_length=4, max_length=4)]
 
 
-def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
+def build(
+    params: BuildParams,
+    *,
+    image_shape: Shape,
+    classes: int,
+) -> Model:
     """One 5×5 and three 3×3 convolutions with batch normalization, and a softmax.
 
     Of a larger image pixels are averaged, so that no side is longer than MAX_SIDE.

@@ -42,7 +42,13 @@ def fit(
     return fitted, fitted.parameters
 
 
-def answers(fitted: Any, validation: Dataset, images: Images, *, threads: int) -> Probabilities:
+def answers(
+    fitted: Any,
+    validation: Dataset,
+    images: Images,
+    *,
+    threads: int,
+) -> Probabilities:
     """The probabilities of images, calibrated on the validation rows; by features in the cache."""
     from imageproof.keras.temperature import fit_temperature, scaled
 
@@ -50,6 +56,11 @@ def answers(fitted: Any, validation: Dataset, images: Images, *, threads: int) -
     return scaled(fitted.predict(images, threads=threads), temperature)
 
 
-def network(fitted: Any, _shape: Shape, *, temperature: float) -> ModelProto:
+def network(
+    fitted: Any,
+    _shape: Shape,
+    *,
+    temperature: float,
+) -> ModelProto:
     model: ModelProto = fitted.network(temperature=temperature)
     return model

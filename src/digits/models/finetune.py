@@ -32,7 +32,12 @@ class BuildParams(StrictModel):
         return self
 
 
-def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
+def build(
+    params: BuildParams,
+    *,
+    image_shape: Shape,
+    classes: int,
+) -> Model:
     """The backbone, the mean of each of its features, dropout, and a softmax; grey is repeated.
 
     A backbone with weights is frozen, until `unfreeze`; without, all of it is trained.

@@ -14,7 +14,12 @@ class BuildParams(StrictModel):
     dropout: Annotated[list[Rate], Field(min_length=3, max_length=3)]
 
 
-def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
+def build(
+    params: BuildParams,
+    *,
+    image_shape: Shape,
+    classes: int,
+) -> Model:
     """Three dense ReLU layers, each followed by dropout, and a softmax."""
     from keras import Sequential, layers
 

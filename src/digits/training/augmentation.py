@@ -16,7 +16,12 @@ def augmentation(by: AugmentParams) -> Augment | None:
     return partial(augmented, by=by) if any(by.model_dump().values()) else None
 
 
-def augmented(images: tf.Tensor, seed: tf.Tensor, *, by: AugmentParams) -> tf.Tensor:
+def augmented(
+    images: tf.Tensor,
+    seed: tf.Tensor,
+    *,
+    by: AugmentParams,
+) -> tf.Tensor:
     """Change each image at random, by at most what `by` says.
 
     From uint8 (n, height, width) or (n, height, width, 3) to float32 of the same shape and range;
@@ -39,14 +44,22 @@ def augmented(images: tf.Tensor, seed: tf.Tensor, *, by: AugmentParams) -> tf.Te
     return pixels[..., 0] if is_grey else pixels
 
 
-def _drawn(pixels: tf.Tensor, seed: tf.Tensor, kind: int) -> tf.Tensor:
+def _drawn(
+    pixels: tf.Tensor,
+    seed: tf.Tensor,
+    kind: int,
+) -> tf.Tensor:
     """A number of -1…1 for each image, float32 (n, 1, 1, 1): other ones for each kind of change."""
     seed_of_kind = tf.random.experimental.stateless_fold_in(seed, kind)
     shape = (tf.shape(pixels)[0], 1, 1, 1)
     return tf.random.stateless_uniform(shape, seed_of_kind, -1.0, 1.0)
 
 
-def _jittered(pixels: tf.Tensor, seed: tf.Tensor, by: AugmentParams) -> tf.Tensor:
+def _jittered(
+    pixels: tf.Tensor,
+    seed: tf.Tensor,
+    by: AugmentParams,
+) -> tf.Tensor:
     """Brightness, contrast, saturation, each by a factor of 1 ± its amount.
 
     They are torchvision's: away from black, from the image's mean grey, from each pixel's grey.
@@ -65,7 +78,11 @@ def _jittered(pixels: tf.Tensor, seed: tf.Tensor, by: AugmentParams) -> tf.Tenso
     return tf.clip_by_value(pixels, 0.0, 255.0)
 
 
-def _cut(pixels: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tensor:
+def _cut(
+    pixels: tf.Tensor,
+    seed: tf.Tensor,
+    share: float,
+) -> tf.Tensor:
     """Blacken a rectangle of this share of each side, centred anywhere, so partly outside maybe.
 
     DeVries and Taylor, «Improved Regularization of Convolutional Neural Networks with Cutout»,
@@ -79,7 +96,11 @@ def _cut(pixels: tf.Tensor, seed: tf.Tensor, share: float) -> tf.Tensor:
     return tf.where(is_inside, 0.0, pixels)
 
 
-def _moved(pixels: tf.Tensor, seed: tf.Tensor, by: AugmentParams) -> tf.Tensor:
+def _moved(
+    pixels: tf.Tensor,
+    seed: tf.Tensor,
+    by: AugmentParams,
+) -> tf.Tensor:
     """Rotate, zoom, shear and shift each image about its centre."""
     drawn = tf.random.stateless_uniform((6, tf.shape(pixels)[0]), seed, -1.0, 1.0)
     height, width = pixels.shape[1:3]
@@ -93,7 +114,13 @@ def _moved(pixels: tf.Tensor, seed: tf.Tensor, by: AugmentParams) -> tf.Tensor:
     )
 
 
-def _transforms(drawn: tf.Tensor, by: AugmentParams, *, height: int, width: int) -> tf.Tensor:
+def _transforms(
+    drawn: tf.Tensor,
+    by: AugmentParams,
+    *,
+    height: int,
+    width: int,
+) -> tf.Tensor:
     """float32 (n, 8): matrices from output to input pixels; `drawn` are (6, n) numbers of -1…1."""
     xx, xy, yx, yy = _rotation_shear_zoom(drawn, by)
     x = (width - 1) / 2

@@ -227,7 +227,12 @@ def write(
     return calibrated.temperature, calibrated.validation
 
 
-def _check_finite(metrics: Metrics, *, epoch: int, rate: float) -> None:
+def _check_finite(
+    metrics: Metrics,
+    *,
+    epoch: int,
+    rate: float,
+) -> None:
     """Refuse to go on after an epoch whose metrics are infinite or not a number."""
     for name, value in metrics.items():
         if not math.isfinite(value):

@@ -80,7 +80,11 @@ def trainer(params: "Params", model: str) -> "Ask":
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of each training's graph
     threads = params.train.threads
 
-    def ask(data: Dataset, images: Dataset, validation: Dataset | None = None) -> Probabilities:
+    def ask(
+        data: Dataset,
+        images: Dataset,
+        validation: Dataset | None = None,
+    ) -> Probabilities:
         chosen_by = images if validation is None else validation
         fitted = fit(params, model, data, chosen_by, on_epoch=lambda *_: None)
         if fitted.answers is not None:
