@@ -72,22 +72,23 @@ def test_a_damaged_split_is_one_line(tmp_path: Path, part: Split, damage) -> Non
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "reason"),
     [
-        lambda images, labels, rows: (images / 255, labels, rows),
-        lambda images, labels, rows: (images[0], labels, rows),
-        lambda images, labels, rows: (images[:0], labels[:0], rows[:0]),
-        lambda images, labels, rows: (images, labels[:2], rows),
-        lambda images, labels, rows: (images, labels - 9, rows),
-        lambda images, labels, rows: (images, labels, rows - 9),
-        lambda images, labels, rows: (images, labels),
+        (lambda images, labels, rows: (images / 255, labels, rows), "images.npy is float64"),
+        (lambda images, labels, rows: (images[0], labels, rows), "(8,) is no image"),
+        (lambda images, labels, rows: (images[:0], labels[:0], rows[:0]), "no images"),
+        (lambda images, labels, rows: (images, labels[:2], rows), "images uint8 (n, …), labels"),
+        (lambda images, labels, rows: (images, labels, rows - 9), "row number below 0"),
+        (lambda images, labels, rows: (images, labels), "no item named 'rows.npy'"),
     ],
 )
-def test_a_split_of_other_arrays_is_one_line(tmp_path: Path, part: Split, change) -> None:
+def test_a_split_of_other_arrays_is_one_line(tmp_path: Path, part: Split, change, reason) -> None:
     path = tmp_path / "train.npz"
     arrays = change(part.data.images, part.data.labels, part.rows)
-    save_arrays(path, dict(zip(("images", "labels", "rows"), arrays, strict=False)))
-    assert finding(DataError, lambda: load_split(path)).startswith(f"{path}: cannot be ")
+    np.savez(path, **dict(zip(("images", "labels", "rows"), arrays, strict=False)))
+    line = finding(DataError, lambda: load_split(path))
+    assert line.startswith(f"{path}: cannot be read as a split: ")
+    assert reason in line
 
 
 def test_labels_of_a_split_are_classes(workspace: Path, part: Split) -> None:
