@@ -1,8 +1,10 @@
 """The figures of docs/benchmarks.md are those that were measured."""
 
+import io
 import json
 import subprocess
 import sys
+import tarfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import client, machine, step, trainings  # noqa: E402
+from benchmarks import client, emoji, machine, step, trainings  # noqa: E402
 from benchmarks.parts import page  # noqa: E402
 from benchmarks.peers import measure  # noqa: E402
 from benchmarks.workspace import Training  # noqa: E402
@@ -20,6 +22,30 @@ from benchmarks.workspace import Training  # noqa: E402
 
 def training(*val_accuracy, fit_s=10.0):
     return Training(20.0, fit_s, 1.0, list(val_accuracy))
+
+
+def test_emoji_become_a_data_set(tmp_path):
+    listed = [
+        {"category": category, "image": f"{code}.png", "unified": code}
+        for category, code in (("Food & Drink", "A"), ("Food & Drink", "B"), ("Component", "C"))
+    ]
+    for vendor in emoji.VENDORS:
+        name = tmp_path / f"emoji-datasource-{vendor}-{emoji.VERSION}.tgz"
+        with tarfile.open(name, "w:gz") as package:
+            contents = {f"img/{vendor}/64/{code}.png": code.encode() for code in "ABC"}
+            contents["emoji.json"] = json.dumps(listed).encode()
+            for path, content in contents.items():
+                member = tarfile.TarInfo(f"package/{path}")
+                member.size = len(content)
+                package.addfile(member, io.BytesIO(content))
+    assert emoji.write_emoji(tmp_path / "data", packages=tmp_path) == 8
+    lines = (tmp_path / "data/labels.csv").read_text().splitlines()
+    assert lines[:2] == [
+        "file,label,group,vendor",
+        "food-drink/apple-A.png,Food & Drink,A,apple",
+    ]
+    assert (tmp_path / "data/food-drink/twitter-B.png").read_bytes() == b"B"
+    assert emoji.write_emoji(tmp_path / "few", packages=tmp_path, per_class=3) == 3
 
 
 def test_the_page_shows_what_the_json_holds():
