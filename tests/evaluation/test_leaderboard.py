@@ -10,7 +10,7 @@ from imageproof.base.errors import DataError
 from imageproof.base.files import write_json
 from imageproof.cli import console as show
 from imageproof.judge import figures
-from imageproof.judge.leaderboard import Row, cells, uncomparable
+from imageproof.judge.leaderboard import Row, Scores, cells, uncomparable
 
 
 def measured(model: str, elapsed_s: float, accuracy: float = 0.98) -> Row:
@@ -51,6 +51,16 @@ def test_score_of_a_new_line_is_in_the_table(monkeypatch: pytest.MonkeyPatch) ->
     row = Row.model_validate(CNN.model_dump() | {"test_f2": 0.5})
     assert cells([row])[0]["F2"] == "50.0%"
     assert "F2" not in cells([CNN])[0]
+
+
+def test_baseline_is_in_the_table_without_costs() -> None:
+    interval = {"test_accuracy_lower": 0.9629, "test_accuracy_upper": 0.97}
+    baseline = Scores(model="baseline", test_accuracy=0.9666, **interval)
+    model, beside = cells([CNN.model_copy(update=interval)], baseline)
+    assert [*model] == [*beside]
+    assert (beside["model"], beside["test accuracy"]) == ("baseline", "0.9666")
+    assert model["95 % interval"] == beside["95 % interval"] == "0.9629 to 0.9700"
+    assert {beside["elapsed s"], beside["run"], beside["macro-F1"]} == {"n/a"}
 
 
 def test_top_5_accuracy_is_in_the_table_of_many_classes() -> None:
