@@ -1,13 +1,15 @@
 """`features`: a frozen backbone, asked once per image, and a linear classifier; for photographs."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from onnx import ModelProto
 from pydantic import Field
 
 from imageproof.base.dataset import Dataset, Images, Probabilities, Shape
 from imageproof.base.files import StrictModel
 from imageproof.keras.layers import ClassWeights
+
+if TYPE_CHECKING:  # whoever reads params needs no onnx
+    from onnx import ModelProto
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Strength = Annotated[float, Field(gt=0, le=1_000_000)]
@@ -61,6 +63,6 @@ def network(
     _shape: Shape,
     *,
     temperature: float,
-) -> ModelProto:
+) -> "ModelProto":
     model: ModelProto = fitted.network(temperature=temperature)
     return model
