@@ -18,6 +18,7 @@ from digits.training.trainer import trainer
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset
 from imageproof.base.errors import DataError, UsageError
+from imageproof.base.files import sha256
 from imageproof.cli.answers import relabel, suspects
 from imageproof.data import packed
 from imageproof.features.convert import write_backbone
@@ -91,7 +92,11 @@ def test_suspects_by_features_where_they_are_a_model(capsys: pytest.CaptureFixtu
     flatten = [helper.make_node("Flatten", ["maps"], ["end"])]
     onnx.save(networks.network(more=flatten, outputs=["end"]), "patches.onnx")
     write_backbone(Path("patches.onnx"), networks.FORM._replace(pool=False))
-    write_params(SMALL | {"models": ["mlp", "features"], "train.features.backbone": "patches"})
+    backbone = {
+        "train.features.backbone": "patches",
+        "train.features.backbone_sha256": sha256(Path("backbones/patches.onnx")),
+    }
+    write_params(SMALL | backbone | {"models": ["mlp", "features"]})
     suspects(context(), folds=2, out=OUT)
     printed = capsys.readouterr().out
     assert re.search(r"features agrees with \d\d\.\d % of 1,797 labels: ", printed)
