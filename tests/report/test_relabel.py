@@ -102,7 +102,7 @@ def test_suspects_by_features_where_they_are_a_model(capsys: pytest.CaptureFixtu
     assert re.search(r"features agrees with \d\d\.\d % of 1,797 labels: ", printed)
     asked = [
         int(count.replace(",", ""))
-        for count in re.findall(r"patches: asked for ([\d,]+) images", printed)
+        for count in re.findall(r"patches: asked for ([\d,]+) of", printed)
     ]
     assert sum(asked) == len({*packed.load(WORKSPACE.pack).rows["hash"]})
     first = pd.read_csv(OUT).head(30)
