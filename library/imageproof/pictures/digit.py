@@ -43,9 +43,12 @@ def normalise(grey: Grey, *, shape: Shape) -> Images:
     scale = BOX * min(shape) / max(cropped.shape)
     height, width = (max(1, round(side * scale)) for side in cropped.shape)
     digit = _resized(cropped, (width, height))
-    digit = np.clip(digit * (255 / digit.max()), 0, 255)
-    top = _corner(digit.sum(axis=1), shape[0])
-    left = _corner(digit.sum(axis=0), shape[1])
+    contrast = 255 / digit.max()
+    digit = np.clip(digit * contrast, 0, 255)
+    row_weights = digit.sum(axis=1)
+    column_weights = digit.sum(axis=0)
+    top = _corner(row_weights, shape[0])
+    left = _corner(column_weights, shape[1])
     canvas = np.zeros(shape, dtype=np.uint8)
     canvas[top : top + height, left : left + width] = np.rint(digit)
     return canvas
@@ -59,7 +62,9 @@ def border(image: np.ndarray) -> np.ndarray:
 def _cropped(ink: Grey) -> Grey:
     rows = np.flatnonzero(ink.any(axis=1))
     columns = np.flatnonzero(ink.any(axis=0))
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height = slice(rows[0], rows[-1] + 1)
+    width = slice(columns[0], columns[-1] + 1)
+    return ink[height, width]
 
 
 def _resized(ink: Grey, size: tuple[int, int]) -> Grey:
@@ -81,6 +86,7 @@ def _ink(grey: Grey) -> Grey:
 
 def _corner(weights: NDArray[np.float64], room: int) -> int:
     """Where the digit starts so that its centre of mass is at room/2, as far as it fits."""
-    centre = np.average(np.arange(len(weights)), weights=weights)
+    places = np.arange(len(weights))
+    centre = np.average(places, weights=weights)
     start = round(room / 2 - centre)
     return int(np.clip(start, 0, room - len(weights)))
