@@ -268,4 +268,5 @@ def test_experiment_shows_no_figure_of_another_model(project: Project) -> None:
     figures = {path for path in before if "data" in before[path]}
     missing = {path for path in figures if "data" not in short.get(path, {})}
     assert missing == {"artifacts/evaluate/mlp/metrics.json", "artifacts/compare/metrics.json"}
-    assert figures - missing == {"artifacts/train/mlp/metrics.json"}
+    kept = {"artifacts/train/mlp/metrics.json", "artifacts/baseline/metrics.json"}
+    assert figures - missing == kept
