@@ -50,5 +50,5 @@ def test_every_team_command(clone: Session) -> None:
         if "git clone" in block.text:
             link_environment(clone.root.parent / "second")
         if block.text == "make team-down\n":
-            clone.bash("dvc pull")  # from the repository's own remote, as before
+            clone.bash("dvc pull --remote bundled")  # from the repository's own remote, as before
             clone.bash("make team")  # with all that it held
