@@ -73,7 +73,7 @@ def ran(done: subprocess.CompletedProcess[str]) -> list[str]:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone in which the whole pipeline ran once."""
     fresh = Clone(tmp_path_factory.mktemp("end_to_end") / "digits")
-    fresh.run("dvc", "pull", "data.dvc", "backbones/efficientnet-lite0.onnx")
+    fresh.run("dvc", "pull", "data.dvc", "backbones/efficientnet-lite0.onnx.dvc")
     fresh.set_params(
         ("percent: 100", "percent: 2"),
         (f"models: [{', '.join(PARAMS['models'])}]", f"models: [{', '.join(MODELS)}]"),
