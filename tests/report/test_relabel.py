@@ -22,7 +22,7 @@ from imageproof.base.files import sha256
 from imageproof.cli.answers import relabel, suspects
 from imageproof.data import packed
 from imageproof.features.convert import write_backbone
-from imageproof.report.suspects import SHOWN, estimate, find_suspects, render
+from imageproof.labels.suspects import SHOWN, estimate, find_suspects, render
 
 OUT = Path("suspects.csv")
 MLP = {

@@ -18,12 +18,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_template_of_project_is_taken_first(folder: Path) -> None:
     (folder / "suspects.html.j2").write_text("{{ command }}: {% include 'style.css' %}", "utf-8")
     (folder / "style.css").write_text("body { color: teal }", "utf-8")
-    page = templates("imageproof.report").get_template("suspects.html.j2").render()
+    page = templates("imageproof.labels").get_template("suspects.html.j2").render()
     assert page == "digits: body { color: teal }"
 
 
 def test_template_of_library_is_taken_otherwise() -> None:
-    template = templates("imageproof.report").get_template("suspects.html.j2")
+    template = templates("imageproof.labels").get_template("suspects.html.j2")
     page = template.render(sentence="", suspects=[], count=0, source="")
     assert "Made by <code>digits suspects</code>" in page
 

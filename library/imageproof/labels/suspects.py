@@ -106,7 +106,7 @@ def render(
 ) -> str:
     """The page with the images (n, …) of the first rows of the table, which is in `source`."""
     suspects = [*zip(table.itertuples(index=False), images, strict=False)]
-    template = templates("imageproof.report").get_template("suspects.html.j2")
+    template = templates("imageproof.labels").get_template("suspects.html.j2")
     return template.render(
         sentence=sentence,
         suspects=suspects,
