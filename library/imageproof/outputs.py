@@ -1,5 +1,6 @@
 """What a training and an evaluation leave in files, each in a folder that `Artifacts` names."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -179,6 +180,23 @@ class EvaluateOutputs:
     def read_baseline(self) -> dict[str, Any]:
         """`name` of the baseline, and per split what `judge.baseline.compare` returns."""
         return read_json(self.baseline, dict[str, Any], keys=("name", *EVALUATED))
+
+
+def by_split(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Figures of splits under one key each, such as `test_accuracy`."""
+    return {
+        f"{split}_{name}": value
+        for split, figures in metrics.items()
+        for name, value in figures.items()
+    }
+
+
+def write_by_split(path: Path, tables: "Mapping[str, pd.DataFrame]") -> None:
+    """Write the tables of all splits as one CSV, with the column `split`."""
+    import pandas as pd
+
+    with replacing(path) as temporary:
+        pd.concat(tables, names=["split"]).droplevel(1).to_csv(temporary)
 
 
 def read_predictions(path: Path) -> dict[str, np.ndarray]:

@@ -74,6 +74,7 @@ def model_result(name, splits, predicted, *, names, png):
         slices=NO_SLICES,
         reliability=png,
         mistakes=png,
+        pictures={},
     )
 
 

@@ -42,6 +42,12 @@ def row(figures: Mapping[str, Any]) -> Row:
     return Row(**{key: figures[key] for key in keys if key in figures})
 
 
+def own_headings(rows: Sequence[Row]) -> dict[str, str]:
+    """The figures of a project's own, which are no line of figures.csv: keys are headings."""
+    keys = [key for row in rows for key in row.__pydantic_extra__ if key not in column("table")]
+    return {key: key for key in keys}
+
+
 class Comparison(NamedTuple):
     """What the `compare` stage writes as JSON; `pairs` are results of `comparison.as_dict`."""
 
@@ -83,9 +89,11 @@ def cells(rows: Sequence[Row], baseline: Scores | None = None) -> list[dict[str,
     if baseline:
         table.append(baseline.model_dump())
     headings = {key: text for key, text in column("table").items() if key in table[0]}
+    headings |= own_headings(rows)
     return [{text: _cell(key, values) for key, text in headings.items()} for values in table]
 
 
 def _cell(key: str, values: Mapping[str, Any]) -> str:
     value = values.get(key)
-    return "n/a" if value is None else column("format").get(key, "{}").format(value, **values)
+    form = column("format").get(key, "{:.4g}" if isinstance(value, float) else "{}")
+    return "n/a" if value is None else form.format(value, **values)

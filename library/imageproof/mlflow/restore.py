@@ -11,8 +11,9 @@ from mlflow.entities import Run, RunTag
 from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base.dataset import EVALUATED
 from imageproof.base.errors import DataError, IntegrityError
-from imageproof.base.files import REBUILD_HINT, flatten, folder_sha256
+from imageproof.base.files import REBUILD_HINT, flatten, folder_sha256, md5
 from imageproof.dvc import provenance
+from imageproof.dvc.stage_inputs import check_inputs
 from imageproof.mlflow import logged_model, page, runs, store
 from imageproof.mlflow.live import BestEffort
 from imageproof.outputs import EvaluateOutputs, Metrics, RunRecord, TrainOutputs
@@ -66,8 +67,13 @@ def _restore_missing(model: str, project: Project) -> None:
     print(f"{model}: logged again from DVC's outputs")
 
 
-def log_evaluation(model: str, digests: Mapping[str, str], project: Project) -> None:
-    """Upload the written evaluation to the model's run; an unknown run is logged again first."""
+def log_evaluation(model: str, project: Project) -> None:
+    """Upload the written evaluation to the model's run; an unknown run is logged again first.
+
+    IntegrityError if what the stage depends on has changed: then the run gets no figures.
+    """
+    check_inputs()
+    digests = {split: md5(WORKSPACE.split(split)) for split in EVALUATED}
     attempt = BestEffort()
     trained = WORKSPACE.trained(model)
     attempt(lambda: store.connect(project.name), patient=False)

@@ -46,6 +46,7 @@ class ModelResult(NamedTuple):
     slices: pd.DataFrame  # as `EvaluateOutputs.read_slices` returns it
     reliability: Png
     mistakes: Png
+    pictures: Mapping[str, Png]  # of the project's own, by caption
 
 
 class ReportContent(NamedTuple):

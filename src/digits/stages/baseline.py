@@ -1,51 +1,14 @@
 """`baseline`: what a classical classifier of the same rows gets right, which a model must beat."""
 
 from digits.params import load as load_params
-from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import EVALUATED, save_arrays
-from imageproof.base.files import write_json
 from imageproof.dvc.stage_command import run_stage
-from imageproof.features.baseline import Baseline, fit_baseline
-from imageproof.judge.groups import Intervals
-from imageproof.judge.scores import score_probabilities
-from imageproof.outputs import BaselineRecord
+from imageproof.evaluation.baseline import write_baseline
 
 
 def main() -> None:
     """Write artifacts/baseline/."""
     params = load_params()
-    classes = params.data.classes
-    train = WORKSPACE.read_split("train", classes=classes).data
-    baseline = fit_baseline(train, classes=classes, seed=params.seed)
-    report(baseline, len(train))
-    outputs = WORKSPACE.baseline
-    answers = {}
-    metrics = {}
-    for split in EVALUATED:
-        rows = WORKSPACE.read_split(split, classes=classes).data
-        answers[split] = baseline.predict(rows.images)
-        hits = answers[split].argmax(axis=1) == rows.labels
-        lower, upper = Intervals(hits, rows.groups).of()
-        interval = {"accuracy_lower": lower, "accuracy_upper": upper}
-        metrics[split] = score_probabilities(answers[split], rows.labels) | interval
-    save_arrays(outputs.predictions, answers)
-    record = BaselineRecord(
-        name=baseline.name,
-        rows=baseline.rows,
-        accuracies=dict(baseline.accuracies),
-    )
-    write_json(outputs.record, record.model_dump())
-    write_json(outputs.metrics, metrics)
-
-
-def report(baseline: Baseline, train_rows: int) -> None:
-    rows = f"{baseline.rows:,} of {train_rows:,} training rows"
-    if not baseline.accuracies:
-        reason = "have fewer than two different images, or groups, of a class"
-        print(f"warning: baseline: {rows} {reason}; {baseline.name} is taken untested")
-        return
-    shares = [f"{name} {100 * share:.1f} %" for name, share in baseline.accuracies.items()]
-    print(f"baseline: {baseline.name}; in folds of {rows} are right: {', '.join(shares)}")
+    write_baseline(classes=params.data.classes, seed=params.seed)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import yaml
 from dvc.repo import Repo
 from support import BOMB, PARAMS, Page, finding, git, python, write_params
 
-from digits.stages.evaluate import write_figures
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import EVALUATED, Dataset, Split, save_arrays, save_split
 from imageproof.base.errors import (
@@ -26,6 +25,9 @@ from imageproof.base.errors import (
 from imageproof.base.files import md5, write_json
 from imageproof.diff.collect import Diff, collect_diff
 from imageproof.diff.render import markdown, print_diff
+from imageproof.evaluation.answers import Answers, Evaluated
+from imageproof.evaluation.figures import write_statistics
+from imageproof.judge.scores import score_probabilities
 
 # DVC 3.67 on pygtrie 2.5
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
@@ -82,8 +84,8 @@ def record(model: str, wrong: int, *, rows: int = 400, names: list[str] = NAMES)
     """Write what training and evaluation write for a model with so many wrong answers."""
     labels = np.arange(rows) % len(names)
     predicted = np.where(np.arange(rows) < wrong, (labels + 1) % len(names), labels)
-    chances = dict.fromkeys(EVALUATED, np.eye(len(names), dtype=np.float32)[predicted])
-    truth = dict.fromkeys(EVALUATED, Dataset(np.zeros((rows, 2, 2), np.uint8), labels))
+    chances = np.eye(len(names), dtype=np.float32)[predicted]
+    truth = Dataset(np.zeros((rows, 2, 2), np.uint8), labels)
     trained, evaluated = WORKSPACE.trained(model), WORKSPACE.evaluated(model)
     for outputs in (trained, evaluated):
         outputs.folder.mkdir(parents=True, exist_ok=True)
@@ -96,8 +98,10 @@ def record(model: str, wrong: int, *, rows: int = 400, names: list[str] = NAMES)
     cost = dict.fromkeys(("user_s", "system_s", "elapsed_s", "epoch_s"), float(wrong))
     write_json(trained.metrics, cost | {"parameters": 5000})
     write_json(evaluated.behaviour, {"clean": 0.9, "blur": 0.5})
-    save_arrays(evaluated.predictions, chances)
-    write_figures(evaluated, truth, chances, names=names)
+    save_arrays(evaluated.predictions, dict.fromkeys(EVALUATED, chances))
+    splits = dict.fromkeys(EVALUATED, Answers(truth, np.arange(rows), chances))
+    write_statistics(Evaluated(model, names, evaluated, lambda images: chances, splits))
+    write_json(evaluated.metrics, dict.fromkeys(EVALUATED, score_probabilities(chances, labels)))
     summary = WORKSPACE.compare / "metrics.json"
     figures = json.loads(summary.read_text("utf-8")) if summary.exists() else {}
     figures[model] = {"test_accuracy": 1 - wrong / rows, "elapsed_s": float(wrong)}

@@ -1,0 +1,110 @@
+"""A model's answers to the test and hold-out rows, and to images that are disturbed."""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+from imageproof.artifacts import WORKSPACE
+from imageproof.base import inference
+from imageproof.base.dataset import (
+    EVALUATED,
+    Dataset,
+    Hits,
+    Labels,
+    Matrix,
+    Predict,
+    Probabilities,
+    Rows,
+    save_arrays,
+)
+from imageproof.base.files import write_json
+from imageproof.features.predict import cached_predict
+from imageproof.judge.confusion import confusion_matrix
+from imageproof.judge.disturbances import Disturb, accuracy_under
+from imageproof.outputs import EvaluateOutputs
+
+FEW_DISTURBED = 250  # images of a slow network
+
+
+class Answers(NamedTuple):
+    """The rows of a split, and class probabilities float32 (n, classes) for them."""
+
+    data: Dataset
+    rows: Rows  # of the packed images
+    probabilities: Probabilities
+
+    @property
+    def predicted(self) -> Labels:
+        """Predicted classes int64 (n,)."""
+        predicted: Labels = self.probabilities.argmax(axis=1)
+        return predicted
+
+    @property
+    def hits(self) -> Hits:
+        """Whether each row is right, bool (n,)."""
+        return np.equal(self.predicted, self.data.labels)
+
+
+class Evaluated(NamedTuple):
+    """A model with the names of its classes; `predict` asks it for other images."""
+
+    model: str
+    names: list[str]
+    outputs: EvaluateOutputs
+    predict: Predict
+    splits: Mapping[str, Answers]  # test and holdout
+
+    @property
+    def matrices(self) -> dict[str, Matrix]:
+        """The confusion matrix of each split."""
+        classes = len(self.names)
+        return {
+            split: confusion_matrix(answers.predicted, answers.data.labels, classes=classes)
+            for split, answers in self.splits.items()
+        }
+
+
+def ask(model: str, names: list[str], *, threads: int) -> Evaluated:
+    """Ask a trained model for the test and hold-out rows, and write its probabilities.
+
+    A DataError if the model or a split is missing or damaged.
+    """
+    outputs = WORKSPACE.evaluated(model)
+    network = WORKSPACE.trained(model).model
+    predict = inference.load(network, threads=threads).predict
+    predict_known = cached_predict(network, threads=threads)
+    splits = {}
+    for name in EVALUATED:
+        data, rows = WORKSPACE.read_split(name, classes=len(names))
+        splits[name] = Answers(data, rows, predict_known(data.images))
+    arrays = {name: answers.probabilities for name, answers in splits.items()}
+    save_arrays(outputs.predictions, arrays)
+    return Evaluated(model, names, outputs, predict, splits)
+
+
+@contextmanager
+def measuring_behaviour(
+    evaluated: Evaluated, disturbances: Mapping[str, Disturb], *, images: int
+) -> Iterator[None]:
+    """During the block, ask the model for disturbed test images; then write the accuracies.
+
+    At most so many `images` are disturbed, and FEW_DISTURBED of them for a slow network.
+    """
+    test = evaluated.splits["test"]
+    predict = evaluated.predict
+    few = min(images, FEW_DISTURBED)
+    count = inference.affordable(predict, test.data.images, images, few)
+    with ThreadPoolExecutor(1) as executor:  # the network answers without Python's lock
+        behaviour = executor.submit(
+            accuracy_under,
+            predict,
+            test.data,
+            disturbances,
+            images=count,
+            clean=test.probabilities,
+        )
+        yield
+    write_json(evaluated.outputs.behaviour, behaviour.result())

@@ -1,0 +1,162 @@
+"""Every two models on the same test rows, what each costs, and a verdict in words."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from imageproof.artifacts import WORKSPACE, copies_found
+from imageproof.base.dataset import Dataset
+from imageproof.base.files import replacing, write_json
+from imageproof.dvc.stage_inputs import forget
+from imageproof.evaluation.results import Result
+from imageproof.judge import baseline, comparison, confusion, doubts, few_rows, leaderboard
+from imageproof.judge.confidence import TEMPERATURE_1
+from imageproof.judge.figures import column
+from imageproof.judge.gate import PromoteParams
+from imageproof.judge.groups import independent
+from imageproof.outputs import TRAIN_SAMPLE, by_split
+from imageproof.report.plots.comparison import pareto
+from imageproof.report.plots.model import learning_curves
+from imageproof.report.plots.theme import save
+
+ACCURACY = ("accuracy", "accuracy_lower", "accuracy_upper")
+
+
+def drop_other_models(models: Sequence[str]) -> None:
+    """Delete what is left of models that `models:` names no more.
+
+    DVC records the folders of all models as one dependency; another clone has no such rest.
+    """
+    for outputs in (WORKSPACE.trained(models[0]), WORKSPACE.evaluated(models[0])):
+        for folder in outputs.folder.parent.iterdir():
+            if folder.is_dir() and folder.name not in models:
+                shutil.rmtree(folder)
+                forget(folder)
+
+
+def compare(
+    results: Sequence[Result],
+    test: Dataset,
+    promote: PromoteParams,
+    *,
+    figures: Mapping[str, Mapping[str, float]],
+) -> None:
+    """Write the comparison of the models, the figures for DVC, and the pictures.
+
+    `figures` of the project's own, by model and heading, stand in the table, in the report and in
+    DVC's metrics beside the library's.
+    """
+    rows = [result.row.model_copy(update=dict(figures.get(result.model, {}))) for result in results]
+    processors = {result.model: result.run.tags.get("cpu", "") for result in results}
+    uncomparable = leaderboard.uncomparable(rows, processors)
+    pairs = [
+        comparison.compare_pair(a.candidate, b.candidate, test.labels, test.groups)
+        for a, b in combinations(results, 2)
+    ]
+    scores = _read_baseline()
+    content = {
+        "models": [row.model_dump() for row in rows],
+        "pairs": [comparison.as_dict(pair) for pair in pairs],
+        "verdicts": [
+            *_verdict_lines(results, pairs, test),
+            *uncomparable,
+            *_data_lines(promote, names=[*results[0].statistics["by_class"]]),
+        ],
+        "baseline": scores.model_dump(),
+    }
+    write_json(WORKSPACE.comparison, content)
+    write_json(WORKSPACE.compare / "metrics.json", _dvc_metrics(rows, scores))
+    _draw_pareto(results, comparable=not uncomparable)
+    _write_curves(results)
+    _write_matrices(results)
+
+
+def _read_baseline() -> leaderboard.Scores:
+    figures = by_split(WORKSPACE.baseline.read_metrics())
+    return leaderboard.Scores(**{"model": "baseline"} | figures)
+
+
+def _dvc_metrics(
+    rows: Sequence[leaderboard.Row], scores: leaderboard.Scores
+) -> dict[str, dict[str, float]]:
+    """What `dvc metrics diff` compares."""
+    keys = [*column("dvc"), *leaderboard.own_headings(rows)]
+    return {
+        figures["model"]: {key: figures[key] for key in keys if figures.get(key) is not None}
+        for figures in [*leaderboard.figures(rows), scores.model_dump()]
+    }
+
+
+def _verdict_lines(
+    results: Sequence[Result], pairs: Sequence[comparison.Pair], test: Dataset
+) -> list[str]:
+    """Which model to take, what to doubt of each, and every two."""
+    seconds = {result.model: result.train_s for result in results}
+    doubts_of_models = {result.model: _doubts(result, test) for result in results}
+    return [
+        *([comparison.choice(pairs, seconds)] if pairs else []),
+        *[baseline.verdict(r.model, r.baseline["name"], r.baseline["test"]) for r in results],
+        *doubts.beyond_chance(doubts_of_models),
+        *map(comparison.verdict, pairs),
+    ]
+
+
+def _data_lines(promote: PromoteParams, names: Sequence[str]) -> list[str]:
+    summary = WORKSPACE.read_split_summary()
+    return copies_found(summary) + few_rows.few_holdout_rows(summary, promote, names)
+
+
+def _doubts(result: Result, test: Dataset) -> list[doubts.Doubt]:
+    """What may be said against a model, by its outputs."""
+    probabilities = result.probabilities
+    overall = result.statistics["overall"]
+    share = independent(probabilities.argmax(axis=1) == test.labels, test.groups)
+    rows = share * len(test)
+    remark = f"; {TEMPERATURE_1}" * (result.row.temperature == 1)
+    learning = []
+    accuracy = result.row.train_accuracy
+    if accuracy is not None:  # a stage of the user's own may not know it
+        sample = min(WORKSPACE.read_split_summary()["rows"]["train"], TRAIN_SAMPLE)
+        learning.append(doubts.unlearnt(accuracy, sample))
+        learning.append(doubts.memorized(accuracy, sample, overall["accuracy"], rows))
+    return [
+        *learning,
+        doubts.guessing(overall, rows),
+        doubts.weak_class(result.statistics["by_class"], rows),
+        doubts.misleading(probabilities, test.labels, share, remark),
+        *doubts.fragile(result.behaviour),
+    ]
+
+
+def _draw_pareto(results: Sequence[Result], *, comparable: bool) -> None:
+    shares = {}
+    points = {}
+    for result in results:
+        overall = result.statistics["overall"]
+        shares[result.model] = tuple(overall[figure] for figure in ACCURACY)
+        points[result.model] = (result.row.test_accuracy, result.row.elapsed_s)
+    times = {model: seconds for model, (_, seconds) in points.items()}
+    front = comparison.pareto_front(points) if comparable else []
+    title = "Test accuracy against training time"
+    save(pareto(times, shares, front=front, title=title), WORKSPACE.compare / "pareto.png")
+
+
+def _write_curves(results: Sequence[Result]) -> None:
+    """Draw the learning curves, and write them as CSV for DVC's plots."""
+    histories = {result.model: result.history for result in results}
+    kept = {r.model: r.kept_epoch for r in results if r.kept_epoch is not None}
+    title = f"Learning curves: {', '.join(histories)}"
+    figure = learning_curves(histories, title=title, kept=kept)
+    save(figure, WORKSPACE.compare / "learning_curves.png")
+    frames = {model: pd.DataFrame(history) for model, history in histories.items()}
+    with replacing(WORKSPACE.learning_curves) as temporary:
+        pd.concat(frames, names=["model", "epoch"]).to_csv(temporary)
+
+
+def _write_matrices(results: Sequence[Result]) -> None:
+    matrices = {result.model: result.matrix for result in results}
+    order = confusion.clustered(np.sum([matrix for matrix, _ in matrices.values()], axis=0))
+    confusion.write_cells(WORKSPACE.confusion, matrices, order=order)

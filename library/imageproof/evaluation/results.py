@@ -1,0 +1,78 @@
+"""What is known of a model: the outputs of its training and evaluation, read once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from imageproof.artifacts import WORKSPACE
+from imageproof.base import inference
+from imageproof.base.dataset import Dataset, Matrix, Probabilities
+from imageproof.judge import caret, confusion, leaderboard, timing
+from imageproof.judge.comparison import Candidate
+from imageproof.outputs import Metrics, RunRecord, by_split
+
+
+class Result(NamedTuple):
+    """A model's outputs; what is of a single split is of the test rows."""
+
+    row: leaderboard.Row
+    figures: Mapping[str, float]  # the scores by key, such as `test_accuracy`; latencies
+    probabilities: Probabilities
+    statistics: Mapping[str, Any]  # see `caret.Statistics`
+    behaviour: Mapping[str, float]
+    baseline: Mapping[str, Any]  # see `EvaluateOutputs.read_baseline`
+    history: list[Metrics]
+    kept_epoch: int | None
+    matrix: tuple[Matrix, list[str]]  # and the names of the classes
+    run: RunRecord
+
+    @property
+    def model(self) -> str:
+        return self.row.model
+
+    @property
+    def train_s(self) -> float | None:
+        """None if it cannot be compared."""
+        return timing.comparable_s(self.row.elapsed_s, self.row.shared_cores)
+
+    @property
+    def candidate(self) -> Candidate:
+        return Candidate(self.model, self.probabilities.argmax(axis=1), self.train_s)
+
+
+def read_results(models: Sequence[str], test: Dataset, *, threads: int) -> list[Result]:
+    """Read the outputs of each model, and measure how fast it answers test images."""
+    return [_read_result(model, test, threads) for model in models]
+
+
+def _read_result(model: str, test: Dataset, threads: int) -> Result:
+    trained = WORKSPACE.trained(model)
+    evaluated = WORKSPACE.evaluated(model)
+    cost = trained.read_metrics()
+    run = trained.read_run()
+    statistics = evaluated.read_statistics()["test"]
+    weakest_class, sensitivity = caret.weakest(statistics["by_class"])
+    network = inference.load(trained.model, threads=threads)
+    facts = {
+        "model": model,
+        "test_accuracy_lower": statistics["overall"]["accuracy_lower"],
+        "test_accuracy_upper": statistics["overall"]["accuracy_upper"],
+        "weakest_class": weakest_class,
+        "weakest_sensitivity": sensitivity,
+        "parameters": int(cost["parameters"]),
+        "size_bytes": trained.model.stat().st_size,
+        "run_id": run.run_id,
+    }
+    figures = by_split(evaluated.read_metrics())
+    figures |= timing.measure_latency(network.predict, test.images)
+    return Result(
+        figures=figures,
+        row=leaderboard.row({"shared_cores": 0.0} | figures | cost | facts),
+        probabilities=evaluated.read_predictions()["test"],
+        statistics=statistics,
+        behaviour=evaluated.read_behaviour(),
+        baseline=evaluated.read_baseline(),
+        history=trained.read_history(),
+        kept_epoch=int(cost["kept_epoch"]) if "kept_epoch" in cost else None,
+        matrix=confusion.read_matrix(evaluated.matrices["test"]),
+        run=run,
+    )
