@@ -1,18 +1,17 @@
-"""The paths of the server: /, /predict, /model, and the probes /health, /ready, /metrics."""
+"""The paths of the server: its page, its questions and its probes."""
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from html import escape
 from importlib.resources import files
 from string import Template
 from traceback import print_exc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -22,38 +21,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from imageproof.base.dataset import Images
 from imageproof.base.files import template_file
 from imageproof.base.inference import not_probabilities
-from imageproof.base.naming import project_name
+from imageproof.serve import v2
 from imageproof.serve.bodies import MAX_BODY, PICTURES, read
-from imageproof.serve.model import Batcher, Model
+from imageproof.serve.metrics import Metrics
+from imageproof.serve.model import Answers, Batcher, Model
 from imageproof.system.guard import Guard
 
 if TYPE_CHECKING:
-    from imageproof.serve.journal import Journal
+    from imageproof.serve.journal import Journal, Times
+
+
+T = TypeVar("T")
+Handler = Callable[[Request], Awaitable[Response]]
 
 BODY_S = 10.0  # from the head of a request until its body is there
 MAX_HELD = 32_000_000  # bytes of the bodies of all requests that are not answered yet
 QUICK = 50_000  # bytes of JSON or pixels; reading more takes longer than a prediction
-JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
-PROBES = "/health", "/ready", "/metrics"
-PATHS = {"/predict": "POST"} | dict.fromkeys(("/", "/model", *PROBES), "GET")
-HOME = files("imageproof.serve") / "home.html"  # a wheel may be run as it is, packed
-# buckets of histograms
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
-IMAGES = (1, 2, 5, 10, 20, 50, 100)
-
-
-class Metrics:
-    def __init__(self, model: str) -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        names: dict[str, Any] = {"namespace": project_name(), "registry": self.registry}
-        Info("model", "The model that answers", **names).info({"model": model})
-        self.requests = Counter("requests", "By path", ["path", "status"], **names)
-        self.predicted = Counter("predictions", "By class", ["class"], **names)
-        self.unsure = Counter("unsure", "Answer sets, empty or too big", **names)
-        self.waiting = Gauge("waiting_images", "Not yet answered", **names)
-        self.batches = Histogram("batch_images", "At once", buckets=IMAGES, **names)
-        self.seconds = Histogram("predict_seconds", "Until answered", buckets=SECONDS, **names)
+OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
+PROBES = "/health", "/ready", "/metrics", "/v2/health/live", "/v2/health/ready"
+LINGER_S = 5.0  # after SIGTERM, until those who ask whether it is ready send no more requests
+FOLDER = files("imageproof.serve")  # a wheel may be run as it is, packed
 
 
 class Service:
@@ -65,14 +52,50 @@ class Service:
         self._model = model
         self._journal = journal
         self._title = model.description.title
+        self._tensors = v2.Tensors(model.description, logs=journal is not None)
         self._thread = ThreadPoolExecutor(1, "read")  # one at a time, for the memory it needs
         self._metrics = Metrics(self._title)
         self._batcher = Batcher(model.network.predict, on_batch=self._metrics.batches.observe)
         self._held = 0  # bytes of bodies
         self._metrics.waiting.set_function(lambda: self._batcher.waiting)
+        self._is_ready = True  # the server listens after its model has answered
+        self._is_probed = False
+        self.paths = self._routes()
 
     def app(self) -> ASGIApp:
         return Guard(self._respond, probes=PROBES)
+
+    async def drain(self) -> None:
+        """Be not ready, and answer until a cluster that asks for it sends no more requests."""
+        self._is_ready = False
+        if self._is_probed:
+            await asyncio.sleep(LINGER_S)
+
+    def _routes(self) -> dict[str, tuple[str, Handler]]:
+        """The method and the handler of each path."""
+        description = self._model.description
+        documents = {
+            "/health": {"status": "ok", "model": self._title},
+            "/model": description.model_dump(),
+            "/openapi.json": orjson.loads((FOLDER / "openapi.json").read_bytes()),
+            "/v2": v2.server_metadata(),
+            "/v2/health/live": {"live": True},
+        }
+        handlers: dict[str, Handler] = {
+            "/": self._home,
+            "/metrics": self._show_metrics,
+            "/ready": self._ready,
+            "/v2/health/ready": self._ready,
+        }
+        name = f"/v2/models/{description.name}"
+        questions: dict[str, Handler] = {"/predict": self._predict}
+        for path in (name, f"{name}/versions/{description.version}"):
+            documents[path] = self._tensors.metadata()
+            handlers[f"{path}/ready"] = self._ready
+            questions[f"{path}/infer"] = self._infer
+        handlers |= {path: partial(_show, content) for path, content in documents.items()}
+        routes = {path: ("GET", handler) for path, handler in handlers.items()}
+        return routes | {path: ("POST", handler) for path, handler in questions.items()}
 
     async def _respond(
         self,
@@ -81,7 +104,7 @@ class Service:
         send: Send,
     ) -> None:
         # without Starlette's routing and middleware, which take a sixth of the time of a request
-        path = scope["path"] if scope["path"] in PATHS else "other"
+        path = scope["path"] if scope["path"] in self.paths else "other"
         try:
             response = await self._handle(path, Request(scope, receive))
         except HTTPException as error:
@@ -93,25 +116,21 @@ class Service:
         await response(scope, receive, send)
 
     async def _handle(self, path: str, request: Request) -> Response:
-        if path not in PATHS:
-            raise HTTPException(404, f"no such path; there are {', '.join(PATHS)}")
-        method = "GET" if request.method == "HEAD" else request.method  # uvicorn sends no body then
-        if method != PATHS[path]:
-            raise HTTPException(405, f"{PATHS[path]} is allowed", {"Allow": PATHS[path]})
-        if path == "/predict":
-            return await self._predict(request)
-        if path == "/":
-            return HTMLResponse(self._home(str(request.base_url)))
-        if path == "/metrics":
-            page = generate_latest(self._metrics.registry)
-            return Response(page, media_type=CONTENT_TYPE_LATEST)
-        if path == "/ready":
-            return answer({"ready": True})  # the server listens after its model has answered
-        if path == "/health":
-            return answer({"status": "ok", "model": self._title})
-        return answer(self._model.description.model_dump())
+        if path not in self.paths:
+            raise HTTPException(404, f"no such path; there are {', '.join(self.paths)}")
+        method, handler = self.paths[path]
+        if request.method != method and (request.method, method) != ("HEAD", "GET"):
+            raise HTTPException(405, f"{method} is allowed", {"Allow": method})
+        return await handler(request)
 
-    def _home(self, server: str) -> str:
+    async def _ready(self, _: Request) -> Response:
+        self._is_probed = True
+        return answer({"ready": self._is_ready}, 200 if self._is_ready else 503)
+
+    async def _show_metrics(self, _: Request) -> Response:
+        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def _home(self, request: Request) -> Response:
         model = self._model.description
         values = {
             "title": model.title,
@@ -121,35 +140,65 @@ class Service:
             "coverage": f"{100 * model.confidence.coverage:g}",
             "sha256": model.model_sha256,
             "most": f"{MAX_BODY:,}",
-            "server": server,
+            "server": str(request.base_url),
         }
-        page = Template(template_file(HOME).read_text("utf-8"))
-        return page.substitute({name: escape(value) for name, value in values.items()})
+        page = Template(template_file(FOLDER / "home.html").read_text("utf-8"))
+        texts = {name: escape(value) for name, value in values.items()}
+        return HTMLResponse(page.substitute(texts))
 
     async def _predict(self, request: Request) -> Response:
-        started = time.perf_counter()
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        description = self._model.description
+
+        def parse(body: bytes) -> tuple[list[str], Images]:
+            return read(kind, body, description.shape, description.fit)
+
+        treatments, answers, times = await self._answer(request, parse, kind in PICTURES)
+        predictions = answers.predictions()
+        columns: dict[str, Iterable[Any]] = {"picture": treatments}
+        if times is not None:
+            columns["at"] = times
+        for name, values in columns.items():
+            for prediction, value in zip(predictions, values, strict=False):
+                prediction[name] = value
+        return answer({"model": self._title, "predictions": predictions})
+
+    async def _infer(self, request: Request) -> Response:
+        header = request.headers.get(v2.HEADER)
+
+        def parse(body: bytes) -> tuple[v2.Inference, Images]:
+            return self._tensors.read(body, header)
+
+        inference, answers, times = await self._answer(request, parse)
+        texts = [] if times is None else orjson.loads(orjson.dumps(times, option=OPTIONS))
+        return self._tensors.answer(inference, answers, texts)
+
+    async def _answer(
+        self,
+        request: Request,
+        parse: Callable[[bytes], tuple[T, Images]],
+        is_slow: bool = False,
+    ) -> "tuple[T, Answers, Times | None]":
+        """What else `parse` reads in the body, the answers to its images, their keys in the log."""
+        started = time.perf_counter()
         body = bytearray()
         try:
             await self._receive(request, body)
-            images, treatments = await self._read(kind, bytes(body))
+            content = bytes(body)
+            if is_slow or len(body) > QUICK:
+                loop = asyncio.get_running_loop()
+                extra, images = await loop.run_in_executor(self._thread, parse, content)
+            else:
+                extra, images = parse(content)
             probabilities = await self._batcher.predict(images)
         finally:
             self._held -= len(body)
         if finding := not_probabilities(probabilities):
             raise HTTPException(500, f"the model gives no probabilities: {finding}")
-        predictions = self._model.answers(probabilities)
-        columns: dict[str, Iterable[Any]] = {"picture": treatments}
-        if self._journal:
-            columns["at"] = self._journal.add(images, probabilities)
-        for name, values in columns.items():
-            for prediction, value in zip(predictions, values, strict=False):
-                prediction[name] = value
-        for prediction in predictions:
-            self._metrics.predicted.labels(prediction["predicted"]).inc()
-            self._metrics.unsure.inc(prediction["unsure"])
-        self._metrics.seconds.observe(time.perf_counter() - started)
-        return answer({"model": self._title, "predictions": predictions})
+        answers = self._model.answers(probabilities)
+        times = self._journal.add(images, probabilities) if self._journal else None
+        self._metrics.count(answers, time.perf_counter() - started)
+        return extra, answers, times
 
     async def _receive(
         self,
@@ -171,16 +220,9 @@ class Service:
         except ClientDisconnect:
             raise HTTPException(400, "the request was cut off") from None
 
-    async def _read(
-        self,
-        kind: str,
-        body: bytes,
-    ) -> tuple[Images, list[str]]:
-        description = self._model.description
-        work = partial(read, kind, body, description.shape, description.fit)
-        if kind not in PICTURES and len(body) <= QUICK:
-            return work()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+async def _show(content: Any, _: Request) -> Response:
+    return answer(content)
 
 
 def answer(
@@ -189,4 +231,4 @@ def answer(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """JSON; NumPy's arrays become lists, each float32 as short as tells it from others."""
-    return Response(orjson.dumps(content, option=JSON), status, headers, "application/json")
+    return Response(orjson.dumps(content, option=OPTIONS), status, headers, "application/json")

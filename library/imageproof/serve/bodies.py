@@ -1,5 +1,6 @@
 """The body of a request as images: arrays in JSON, raw bytes, or a picture."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from itertools import chain
 from math import prod
@@ -15,6 +16,7 @@ from imageproof.pictures.reading import FORMATS, read_picture
 
 MAX_BODY = 5_000_000  # bytes of one request; as JSON they fill 30 times the memory
 MAX_IMAGES = 1000  # of one request
+OTHER_PARTS = 200  # lists, objects and texts beside the images
 JSON = "application/json"
 RAW = "application/octet-stream"
 PICTURES = tuple(f"image/{name.lower()}" for name in FORMATS)
@@ -25,8 +27,8 @@ def read(
     body: bytes,
     shape: Shape,
     fit: Fit,
-) -> tuple[Images, list[str]]:
-    """The images in a body of this Content-Type, and a picture's treatment; or HTTPException."""
+) -> tuple[list[str], Images]:
+    """A picture's treatment, and the images in a body of this Content-Type; or HTTPException."""
     if kind == JSON:
         images = _arrays(body, shape)
     elif kind == RAW:
@@ -38,41 +40,56 @@ def read(
             image, treatment = read_picture(BytesIO(body), shape=shape, fit=fit)
         except DataError as error:
             raise HTTPException(422, str(error)) from None
-        return image[np.newaxis], [treatment]
+        return [treatment], image[np.newaxis]
     else:
         allowed = ", ".join((JSON, RAW, *PICTURES))
         raise HTTPException(415, f"Content-Type: {kind[:80]!r}; allowed are {allowed}")
     if len(images) > MAX_IMAGES:
         raise HTTPException(413, f"{len(images):,} images; at most {MAX_IMAGES:,} are allowed")
-    return images, []
+    return [], images
 
 
 def _arrays(body: bytes, shape: Shape) -> Images:
     sizes = f"each image {' lists of '.join(map(str, shape))} whole numbers from 0 to 255"
     refusal = HTTPException(422, f'{{"inputs": [image, …]}} is allowed, {sizes}')
+    content = parse(body, shape, refusal)
+    images = pixels(content.get("inputs") if isinstance(content, dict) else None, shape)
+    if images is None:
+        raise refusal
+    return images
+
+
+def parse(
+    body: bytes,
+    shape: Shape,
+    refusal: HTTPException,
+) -> Any:
+    """The JSON in a body; the refusal if it has more lists and texts than images need."""
     # a million empty lists or texts would take 60 MB; a pixel and what follows it are two bytes
     images = min(2 * MAX_IMAGES, len(body) // (2 * prod(shape)) + 1)
     lists = sum(prod(shape[:depth]) for depth in range(len(shape)))  # of one image
-    if sum(map(body.count, (b"[", b"{", b'"'))) > images * lists + 10:
+    if sum(map(body.count, (b"[", b"{", b'"'))) > images * lists + OTHER_PARTS:
         raise refusal
     try:
-        content = orjson.loads(body)
+        return orjson.loads(body)
     except ValueError as error:
         raise HTTPException(400, f"not JSON: {error}") from None
-    inputs = content.get("inputs") if isinstance(content, dict) else None
-    if _are_whole_numbers(inputs, shape):
-        values = np.array(inputs)
-        if values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= 255:
-            return values.astype(np.uint8)
-    raise refusal
 
 
-def _are_whole_numbers(parts: Any, shape: Shape) -> bool:
-    """Whether these are images; NumPy would make a table as wide as the longest text of others."""
+def pixels(parts: Any, shape: Sequence[int]) -> Images | None:
+    """Nested lists as images of this shape; None if they are no whole numbers from 0 to 255."""
+    # NumPy would make a table as wide as the longest text
     if not (isinstance(parts, list) and parts):
-        return False
+        return None
+    numbers = parts
     for side in shape:
-        if not all(isinstance(part, list) and len(part) == side for part in parts):
-            return False
-        parts = [*chain.from_iterable(parts)]
-    return {*map(type, parts)} == {int}
+        if not all(isinstance(part, list) and len(part) == side for part in numbers):
+            return None
+        numbers = [*chain.from_iterable(numbers)]
+    if {*map(type, numbers)} != {int}:
+        return None
+    try:
+        content = bytes(numbers)
+    except ValueError:  # one is below 0 or over 255
+        return None
+    return np.frombuffer(content, np.uint8).reshape(-1, *shape)

@@ -33,7 +33,8 @@ def serve(options: Namespace) -> None:
         title = printable(model.description.title)
         print(f"{title} at http://{name}:{port}   Ctrl-C ends it", flush=True)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn has drained before
-        protocol.serve(Service(model, journal).app(), listening)
+        service = Service(model, journal)
+        protocol.serve(service.app(), listening, service.drain)
 
 
 def options() -> Namespace:

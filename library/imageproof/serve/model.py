@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from imageproof.base import inference
@@ -48,24 +49,39 @@ class Description(StrictModel):
         return f"{self.name} {self.version}"
 
 
-class Model(NamedTuple):
-    description: Description
-    network: Network
+class Answers(NamedTuple):
+    """The answers to the images of a request, a row each."""
 
-    def answers(self, probabilities: Probabilities) -> list[dict[str, Any]]:
+    description: Description
+    probabilities: Probabilities
+    sets: NDArray[np.bool]  # (n, classes), which classes are in the answer set
+    unsure: NDArray[np.bool]  # (n,)
+    predicted: list[str]
+
+    def predictions(self) -> list[dict[str, Any]]:
         """Per image: `predicted` class, `probabilities`, `answers` (the set), and `unsure`."""
         names = self.description.class_names
-        sets = answer_sets(probabilities, self.description.confidence.threshold)
-        rows = zip(probabilities, sets, unsure(sets).tolist(), strict=True)
+        rows = zip(self.predicted, self.probabilities, self.sets, self.unsure.tolist(), strict=True)
         return [
             {
-                "predicted": names[row.argmax()],
+                "predicted": name,
                 "probabilities": row,
                 "answers": [names[k] for k in np.argsort(-row, kind="stable")[: chosen.sum()]],
                 "unsure": is_unsure,
             }
-            for row, chosen, is_unsure in rows
+            for name, row, chosen, is_unsure in rows
         ]
+
+
+class Model(NamedTuple):
+    description: Description
+    network: Network
+
+    def answers(self, probabilities: Probabilities) -> Answers:
+        names = self.description.class_names
+        sets = answer_sets(probabilities, self.description.confidence.threshold)
+        predicted = [names[k] for k in probabilities.argmax(axis=1).tolist()]
+        return Answers(self.description, probabilities, sets, unsure(sets), predicted)
 
 
 class Batcher:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import sys
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httptools
@@ -123,8 +124,27 @@ class Protocol(HttpToolsProtocol):
         return is_whole and self.cycle is not None and not self.cycle.response_complete
 
 
-def serve(app: ASGIApp, listening: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT; then answer the requests under way."""
+class _Server(uvicorn.Server):
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain: Callable[[], Awaitable[None]] | None,
+    ) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._drain:
+            await self._drain()
+        await super().shutdown(sockets)
+
+
+def serve(
+    app: ASGIApp,
+    listening: socket.socket,
+    drain: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; then `drain`, and answer the requests under way."""
     config = uvicorn.Config(
         app,
         http=Protocol,
@@ -138,4 +158,4 @@ def serve(app: ASGIApp, listening: socket.socket) -> None:
         timeout_graceful_shutdown=DRAIN_S,
         timeout_keep_alive=HEAD_S,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    _Server(config, drain).run(sockets=[listening])
