@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -43,7 +43,12 @@ class Facts(NamedTuple):
     has_colour: bool
     is_transparent: bool
     is_digit_like: bool  # small, grey, of one size, with a border that no stroke touches
-    columns: Sequence[str] = ()  # further ones of labels.csv
+    columns: Mapping[str, Counter[str]] = {}  # further ones of labels.csv: images by value
+
+    def rows_per_group(self, column: str | None) -> float:
+        """The mean; 1 without groups."""
+        groups = self.columns.get(column or "")
+        return sum(self.counts) / len(groups) if groups else 1.0
 
     @property
     def is_uniform(self) -> bool:
@@ -98,7 +103,11 @@ def _of_pictures(folder: Path, listing: Listing) -> Facts:
         has_colour=has_colour,
         is_transparent=any(header.is_transparent for header in headers.values()),
         is_digit_like=not has_colour and _are_drawings(sizes, _pixels([*headers], sizes)),
-        columns=[name.removeprefix(META) for name in map(str, rows) if name.startswith(META)],
+        columns={
+            name.removeprefix(META): Counter(rows[name][~is_test])
+            for name in map(str, rows)
+            if name.startswith(META)
+        },
     )
 
 

@@ -1,25 +1,28 @@
 """The rules: each looks at few facts, and yields the lines of params.yaml that fit them."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from copy import deepcopy
-from math import ceil, floor
+from math import ceil, floor, sqrt
 from typing import Any, NamedTuple
 
-from scipy.stats import binom, binomtest
+from scipy.stats import binom
 
 from imageproof.adapt.facts import Facts
+from imageproof.data.hashing import MAX_SHARE
 from imageproof.data.split_params import SplitParams
 from imageproof.dvc.params_yaml import get_by_path, set_keys, validated
 from imageproof.judge.confidence import too_few_rows
 from imageproof.judge.few_rows import OF_ALL, rows_needed
 from imageproof.judge.gate import PromoteParams
+from imageproof.judge.groups import clopper_pearson
+from imageproof.keras.cost import MIN_STEPS
 
 Params = MutableMapping[str, Any]  # the content of params.yaml
 
 MIN_SIDE = 64  # pixels of a photograph's image
 SIDE_STEP = 32
 ELONGATED = 2.0  # a proportion; a square cut from the middle loses half of such a picture
-MIN_STEPS = 400  # of a training: fewer train little
 STEPS = 600
 MAX_EPOCHS = 100
 MIN_BATCH = 32
@@ -29,9 +32,7 @@ COVERAGES = (0.99, 0.975, 0.95, 0.9, 0.8)
 SPARE = 3
 CONFIDENT = 0.9  # an accuracy that only easy data allows,
 SURE = 0.2  # and such a share of unsure answers
-CALIBRATING_ROWS = 1000
-FEW_ROWS_ERROR = 0.1  # of calibration, beyond chance, with fewer validation rows
-CHANCE = 0.05  # that a hashed part has fewer rows of a class than it is taken to have
+CHANCE = 0.05  # that a hashed part has fewer rows of any class than it is taken to have
 
 
 class Models(NamedTuple):
@@ -121,14 +122,22 @@ def fit_image(facts: Facts, params: Params, models: Models) -> Lines:
 
 def fit_split(facts: Facts, params: Params) -> Lines:
     split = params["split"]
-    has_test = bool(facts.test_counts) and min(facts.test_counts) > 0
-    if has_test and split["method"] != "official":
-        yield "split.method", "official", "the data has a test part"
-    if not has_test and split["method"] == "official":
-        yield "split.method", "hashed", "the data has no test part with all classes"
     group = split["group"]
     if group and group not in facts.columns:
         yield "split.group", None, "labels.csv has no such column"
+    method = split["method"]
+    if facts.test_counts and min(facts.test_counts) > 0:
+        if method != "official":
+            yield "split.method", "official", "the data has a test part"
+        return
+    rows = sum(facts.counts)
+    [(name, size)] = facts.columns.get(group, Counter({"": 0})).most_common(1)
+    if size > MAX_SHARE * rows and method != "stratified":
+        finding = f"{group} {name} has {size:,} of {rows:,} images"
+        limit = f"`hashed` allows {floor(MAX_SHARE * rows):,} in a group"
+        yield "split.method", "stratified", f"{finding}; {limit}"
+    elif method == "official":
+        yield "split.method", "hashed", "the data has no test part with all classes"
 
 
 def fit_rows(facts: Facts, params: Params) -> Lines:
@@ -139,7 +148,7 @@ def fit_rows(facts: Facts, params: Params) -> Lines:
 
 def fit_training(facts: Facts, params: Params) -> Lines:
     """More epochs, and smaller batches, where a training would have few steps."""
-    rows = max(1, *part_rows([sum(facts.counts)], params, "train"))
+    rows = max(1, whole_part(facts, params, "train"))
     for model in params["models"]:
         fit = get_by_path(params, f"train.{model}.fit") or {}
         batch = fit.get("batch_size")
@@ -155,7 +164,7 @@ def fit_training(facts: Facts, params: Params) -> Lines:
 
 
 def fit_coverage(facts: Facts, params: Params) -> Lines:
-    [rows] = part_rows([sum(facts.counts)], params, "validation")
+    rows = whole_part(facts, params, "validation")
     today = params["confidence"]["coverage"]
     allowed = [value for value in COVERAGES if value <= today] or [today]
     fitting = [value for value in allowed if not too_few_rows(rows // SPARE, value)]
@@ -164,7 +173,7 @@ def fit_coverage(facts: Facts, params: Params) -> Lines:
 
 def fit_gate(facts: Facts, params: Params) -> Lines:
     """Turn off what so few hold-out rows cannot show, and what only easy data reaches."""
-    counts = part_rows(facts.counts, params, "holdout")
+    counts = part_rows(facts.counts, facts, params, "holdout")
     promote = validated(PromoteParams, dict(params["promote"]), "promote")
     for key, minimum in rows_needed(promote, counts).items():
         of_class = "" if key in OF_ALL else " of each class"
@@ -174,16 +183,17 @@ def fit_gate(facts: Facts, params: Params) -> Lines:
         limit = max(1, rows // 2) if key == "min_unseen" else None
         yield f"promote.{key}", limit, reason
     rows = min(counts)
-    if promote.min_sensitivity and rows:
-        lowest = binomtest(rows // 2, rows).proportion_ci().low
-        if lowest < promote.min_sensitivity:
-            reason = f"a class half right fails with {rows:,} hold-out rows"
-            yield "promote.min_sensitivity", None, reason
-    [rows] = part_rows([sum(facts.counts)], params, "validation")
+    units = floor(rows / facts.rows_per_group(params["split"]["group"]))
+    if promote.min_sensitivity and not can_show(promote.min_sensitivity, units, len(counts)):
+        reason = f"about {rows:,} hold-out rows of a class cannot show it"
+        yield "promote.min_sensitivity", None, reason
+    rows = whole_part(facts, params, "validation")
     error = promote.max_calibration_error
-    if error is not None and error < FEW_ROWS_ERROR and rows < CALIBRATING_ROWS:
+    # the share that is right is known from so many rows to ± 1/√n, its 95 % interval
+    error_of_rows = ceil(100 / sqrt(max(1, rows))) / 100
+    if error is not None and error < error_of_rows:
         reason = f"{rows:,} validation rows calibrate no better"
-        yield "promote.max_calibration_error", FEW_ROWS_ERROR, reason
+        yield "promote.max_calibration_error", error_of_rows, reason
     if facts.is_digit_like:
         return
     if (promote.min_accuracy or 0) > CONFIDENT:
@@ -192,16 +202,32 @@ def fit_gate(facts: Facts, params: Params) -> Lines:
         yield "promote.max_unsure", None, "is for handwriting; set what yours may leave open"
 
 
-def part_rows(
-    counts: Sequence[int],
-    params: Params,
-    part: str,
-) -> list[int]:
-    """How many of so many rows a part will have, with a hashed split at least, by CHANCE."""
+def can_show(limit: float, rows: int, classes: int) -> bool:
+    """Whether classes of so many hold-out rows pass `min_sensitivity` if each is right for √limit.
+
+    With a chance of 95 % the lower end of each one's exact interval reaches the limit.
+    """
+    hits = max(0, binom.ppf(CHANCE / classes, rows, sqrt(limit)))
+    return rows > 0 and clopper_pearson(hits / rows, rows)[0] >= limit
+
+
+def whole_part(facts: Facts, params: Params, part: str) -> int:
+    """How many rows a part will have."""
+    [rows] = part_rows([sum(facts.counts)], facts, params, part)
+    return rows
+
+
+def part_rows(counts: Sequence[int], facts: Facts, params: Params, part: str) -> list[int]:
+    """How many of so many rows of each class a part will have.
+
+    Where rows or groups are hashed, all classes have as many with a chance of 95 %.
+    """
     split = validated(SplitParams, dict(params["split"]), "split")
     shares = split.shares()
     share = 1 - sum(shares.values()) if part == "train" else shares[part]
     share *= params["data"]["percent"] / 100
-    if split.method == "hashed":
-        return [int(binom.ppf(CHANCE, count, share)) for count in counts]
-    return [floor(count * share) for count in counts]
+    if split.method != "hashed":
+        return [floor(count * share) for count in counts]
+    size = facts.rows_per_group(split.group)
+    chance = CHANCE / len(counts)
+    return [int(size * binom.ppf(chance, ceil(count / size), share)) for count in counts]

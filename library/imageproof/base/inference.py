@@ -48,6 +48,7 @@ class Network(NamedTuple):
     shape: Shape
     classes: int
     predict: Predict
+    has_backbone: bool = False
 
     def ask(self, images: Images) -> Probabilities:
         """What `predict` answers; AnswersError if it fails, or answers no probabilities."""
@@ -93,9 +94,10 @@ def load(
             ("images", "tensor(uint8)", [int(), int()] | [int(), int(), 3] as shape),
             ("probabilities", "tensor(float)", [int(classes)]),
         ]:
-            batch = batch or _fast_batch(session)
+            has_backbone = _has_backbone(session)
+            batch = batch or (1 if has_backbone else BATCH)
             predict = partial(_in_batches, session, PROBABILITIES, threads, batch)
-            return Network((*shape,), classes, predict)
+            return Network((*shape,), classes, predict, has_backbone)
         case tensors:
             raise DataError(
                 f"{path}: is from and to {tensors}; a classifier has one input {IMAGES} uint8 "
@@ -116,11 +118,13 @@ def load_features(path: Path, *, threads: int) -> Callable[[Images], Features] |
     layer = onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, None)
     model.graph.output.append(layer)
     session = open_session(path, model.SerializeToString())
-    return partial(_in_batches, session, FEATURES, threads, _fast_batch(session))
+    batch = 1 if _has_backbone(session) else BATCH
+    return partial(_in_batches, session, FEATURES, threads, batch)
 
 
-def inconsistency(path: Path, images: Images) -> str | None:
-    """Why one cannot rely on the answers of an ONNX file; None if one can.
+def inconsistency(path: Path, images: Images) -> tuple[str, int]:
+    """Why one cannot rely on the answers of an ONNX file, empty if one can; how many images it
+    was asked for.
 
     Alone, in fives and in one batch, 200 of the `images`, uint8 (n, *shape), or 16 if one takes
     over 2 ms, must get the same answers. Black, white and random pixels must get probabilities.
@@ -136,12 +140,12 @@ def inconsistency(path: Path, images: Images) -> str | None:
         for way, batches in _ways(rows):
             answers = _ask(network, batches, way)
             if finding := _difference(answers, expected):
-                return f"{way}: {finding}"
+                return f"{way}: {finding}", count
         for pixels, image in _extremes(rows[:1]):
             _ask(network, [image], f"{pixels} pixels")
     except AnswersError as error:
-        return str(error)
-    return None
+        return str(error), count
+    return "", count
 
 
 def _ask(
@@ -217,8 +221,8 @@ def open_session(path: Path, content: bytes) -> "InferenceSession":
         return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
 
 
-def _fast_batch(session: "InferenceSession") -> int:
-    return 1 if BACKBONE in session.get_modelmeta().custom_metadata_map else BATCH
+def _has_backbone(session: "InferenceSession") -> bool:
+    return BACKBONE in session.get_modelmeta().custom_metadata_map
 
 
 def _in_batches(

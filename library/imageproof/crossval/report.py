@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import SPLITS, Dataset, Probabilities, Rows, fingerprints
+from imageproof.base.connected import together
+from imageproof.base.dataset import SPLITS, Dataset, Probabilities, Rows
 from imageproof.base.text import printable
 from imageproof.crossval.folds import QUARTERS, check_classes, folds_of, would_more_help
-from imageproof.data.grouping import connected_rows
 from imageproof.dvc import provenance
 from imageproof.dvc.params_yaml import PATH
 from imageproof.judge.groups import Intervals
@@ -49,11 +49,10 @@ def read_sample(classes: int) -> Sample:
     groups = None
     if any(part.groups is not None for part in parts):
         groups = np.concatenate([part.groups for part in parts if part.groups is not None])[chosen]
-    names = np.arange(len(chosen)) if groups is None else groups
-    together = connected_rows(pd.Series(names), pd.Series(fingerprints(images)))
     validation = len(splits["validation"].rows)
     share = validation / (validation + len(splits["train"].rows))
-    return Sample(Dataset(images, labels, together), numbers[chosen], groups, share)
+    data = Dataset(images, labels, together(Dataset(images, labels, groups)))
+    return Sample(data, numbers[chosen], groups, share)
 
 
 @dataclass(frozen=True, kw_only=True)

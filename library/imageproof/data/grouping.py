@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from imageproof.base.connected import connected_rows
 from imageproof.base.dataset import Labels, Rows
 from imageproof.base.errors import DataError
 from imageproof.base.text import first_names
@@ -45,23 +46,6 @@ def names_of(rows: "pd.DataFrame", column: str | None) -> "pd.Series[str]":
 def numbers(rows: "pd.DataFrame", column: str | None) -> Rows | None:
     """A number per row, int64 (n,), equal where rows are of one group; None without groups."""
     return np.unique(rows[META + column], return_inverse=True)[1] if column else None
-
-
-def connected_rows(names: "pd.Series[str]", images: "pd.Series[Any] | pd.Index") -> Rows:
-    """Component id per row, int64 (n,). Rows are connected if they are in one group, or have
-    equal `images`.
-    """
-    from scipy.sparse import coo_array  # 0.2 s, which all commands would wait
-    from scipy.sparse.csgraph import connected_components
-
-    count = len(names)
-    neighbours = [
-        np.unique(values, return_index=True, return_inverse=True) for values in (names, images)
-    ]
-    ends = np.concatenate([first[number] for _, first, number in neighbours])
-    starts = np.tile(np.arange(count), 2)
-    graph = coo_array((np.ones(2 * count, np.int8), (starts, ends)), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 def divide(

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from imageproof.base.connected import connected_rows
 from imageproof.base.dataset import Rows
 from imageproof.base.errors import DataError
 from imageproof.base.text import first_names
-from imageproof.data.grouping import TABLE, connected_rows, names_of
+from imageproof.data.grouping import TABLE, names_of
 from imageproof.data.packed import SOURCE_HASH
 
 if TYPE_CHECKING:

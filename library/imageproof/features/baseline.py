@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from imageproof.base.connected import together
 from imageproof.base.dataset import Dataset, Images, Probabilities
 from imageproof.base.inference import Features
 from imageproof.features.descriptors import DESCRIPTORS
 from imageproof.features.graph import Head
 from imageproof.features.head import Rowset, Settings, divide, fit_head, predict
-from imageproof.features.train import copies
 
 ROWS = 5_000  # at most: more take minutes, and change little
 FOLDS = 5
@@ -48,11 +48,11 @@ def fit_baseline(data: Dataset, *, classes: int, seed: int) -> Baseline:
     random = np.random.default_rng(seed)
     count = min(len(data), ROWS)
     sample = data.take(np.sort(random.choice(len(data), count, replace=False)))
-    groups = copies(sample.images) if sample.groups is None else sample.groups
+    groups = together(sample)
     settings = Settings(classes, None, seed)
     rowsets = {}
     accuracies = {}
-    with threadpool_limits(1):  # more threads add in another order, and wait for each other
+    with threadpool_limits(1):  # sums of several threads vary with their number
         for name in DESCRIPTORS:
             features = np.concatenate([describe(name, chunk) for chunk in _chunks(sample.images)])
             rowsets[name] = Rowset(features[None], sample.labels, groups)

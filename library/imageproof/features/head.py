@@ -26,7 +26,8 @@ ABSENT = -1e4  # the logit of a class without rows: its probability is 0
 class Rowset(NamedTuple):
     """Training rows: features float32 (views, n, k) of each view of the images, labels, groups.
 
-    The first view is the image as it is. `groups` int64 (n,): rows of one stay in one fold.
+    The first view is the image as it is. `groups` int64 (n,): rows of one stay in one fold, see
+    `grouping.together`.
     """
 
     views: NDArray[np.float32]
@@ -132,7 +133,7 @@ def _fit_all(rows: Rowset, values: Sequence[float], settings: Settings) -> list[
     features = np.concatenate([*rows.views])
     labels = np.tile(rows.labels, len(rows.views))
     classes = np.unique(labels)
-    if len(classes) == 1:  # which scikit-learn refuses
+    if len(classes) == 1:  # LogisticRegression needs two
         bias = np.full(settings.classes, ABSENT)
         bias[classes] = 0
         return [Head(np.zeros((features.shape[1], settings.classes)), bias)] * len(values)

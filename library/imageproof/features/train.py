@@ -6,14 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from onnx import ModelProto
 
-from imageproof.base.dataset import (
-    Dataset,
-    Images,
-    Labels,
-    Probabilities,
-    Rows,
-    fingerprints,
-)
+from imageproof.base.connected import together
+from imageproof.base.dataset import Dataset, Images, Labels, Probabilities
 from imageproof.base.errors import DataError
 from imageproof.base.inference import Features
 from imageproof.features import graph
@@ -33,12 +27,11 @@ FOLDS = 5  # of the training rows, by which C is chosen
 
 
 class Fitted(NamedTuple):
-    """A fitted classifier; `metrics` are as Keras names them, `summary` is a line for people."""
+    """A fitted classifier; `metrics` are as Keras names them, with the chosen `c`."""
 
     features: ModelProto
     head: graph.Head
     backbone: str
-    choice: Choice
     metrics: dict[str, float]
     validation: Probabilities  # of the validation rows, not calibrated
 
@@ -86,15 +79,16 @@ def fit_features(
     body = graph.feature_graph(backbone, shape)
     features = _features(FeatureCache(body, shape, threads=threads), options, data, validation)
     views = [features[part] for part in ("train", "mirrored") if part in features]
-    groups = copies(data.images) if data.groups is None else data.groups
-    rowset = Rowset(np.stack(views), data.labels, groups)
-    with threadpool_limits(1):  # more wait for each other: 70 times slower on a busy machine
+    rowset = Rowset(np.stack(views), data.labels, together(data))
+    with threadpool_limits(1):  # threads of BLAS on a busy machine: 70 times slower
         choice = choose_c(rowset, options.c, settings, folds=FOLDS, threads=threads)
         head = fit_head(rowset, choice.c, settings)
+    print(f"{options.backbone}: {describe(choice)}", flush=True)
     answers = predict_head(head, features["validation"])
     metrics = _measured("", predict_head(head, features["train"]), data.labels)
     metrics |= _measured("val_", answers, validation.labels)
-    return Fitted(body, head, options.backbone, choice, metrics, answers)
+    metrics["c"] = choice.c
+    return Fitted(body, head, options.backbone, metrics, answers)
 
 
 def _features(
@@ -116,6 +110,13 @@ def _features(
     return features
 
 
+def describe(choice: Choice) -> str:
+    """The chosen C, and the log loss of each in folds."""
+    losses = [f"{c:g}: {mean:.4f} ± {error:.4f}" for c, (mean, error) in choice.losses.items()]
+    in_folds = f"; log loss in folds {', '.join(losses)}" if losses else ""
+    return f"C is {choice.c:g}{in_folds}"
+
+
 def check_classes(labels: Labels, classes: int) -> None:
     """A DataError if a class has no row to train on."""
     counts = np.bincount(labels, minlength=classes)
@@ -124,11 +125,6 @@ def check_classes(labels: Labels, classes: int) -> None:
             f"artifacts/split/train.npz: class {absent[0]} has no training row; add pictures of "
             "it, or lower data.classes"
         )
-
-
-def copies(images: Images) -> Rows:
-    """A number per row, int64 (n,), equal where the pixels are."""
-    return np.unique(fingerprints(images), return_inverse=True)[1]
 
 
 def _measured(prefix: str, probabilities: Probabilities, labels: Labels) -> dict[str, float]:

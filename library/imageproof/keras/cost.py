@@ -10,6 +10,8 @@ import psutil
 from imageproof.base.errors import ImageproofError
 from imageproof.outputs import Metrics
 
+MIN_STEPS = 400  # of a training: fewer teach little; `adapt` sets batch size and epochs for more
+
 
 class TrainingCost:
     """Measures what a fit costs; to be called with the metrics of each epoch, which it passes on.

@@ -9,7 +9,7 @@ import numpy as np
 from imageproof.artifacts import Artifacts
 from imageproof.base.dataset import Hits, Split
 from imageproof.base.errors import AnswersError, IntegrityError
-from imageproof.base.inference import ASKED, Network
+from imageproof.base.inference import Network
 from imageproof.base.text import first_names
 from imageproof.judge.gate import Contender
 from imageproof.judge.timing import latencies
@@ -49,14 +49,15 @@ class Holdout:
         images = self.split.data.images
         self._check_classes(run, files)
         network = files.load(threads=self.project.threads)
-        if finding := files.inconsistency(images):
+        finding, asked = files.inconsistency(images)
+        if finding:
             raise AnswersError(finding)
         challenger = Contender.answering(
             name, network.ask(images), files.signature, unseen=self.unseen
         )
         fields: dict[str, Any] = {
             "challenger": challenger,
-            "asked": f"{min(ASKED, len(images)):,} rows alone, in fives and in one batch",
+            "asked": f"{asked:,} rows alone, in fives and in one batch",
             "truth_probabilities": files.calibration.truth_probabilities,
             "coverage": self.project.confidence.coverage,
         }

@@ -55,7 +55,7 @@ class ModelFiles(NamedTuple):
         with self._undamaged():
             return inference.load(self.network, threads=threads)
 
-    def inconsistency(self, images: Images) -> str | None:
+    def inconsistency(self, images: Images) -> tuple[str, int]:
         with self._undamaged():
             return inference.inconsistency(self.network, images)
 

@@ -48,7 +48,8 @@ def write_package(
     """
     check_outputs([WORKSPACE.split("holdout")])
     images = WORKSPACE.read_split("holdout", classes=model.files.classes).data.images
-    if finding := model.files.inconsistency(images):
+    finding, _ = model.files.inconsistency(images)
+    if finding:
         raise IntegrityError(f"{model.origin.uri}: {finding}; nothing was written")
     text = card(model)
     probabilities = model.predict(images)

@@ -23,6 +23,7 @@ from imageproof.dvc.stage_command import run_stage
 from imageproof.dvc.stage_inputs import check_inputs
 from imageproof.features.predict import cached_predict
 from imageproof.keras.checkpoint import Checkpoint
+from imageproof.keras.cost import MIN_STEPS
 from imageproof.keras.temperature import truth_probabilities
 from imageproof.outputs import TRAIN_SAMPLE, Metrics
 from imageproof.system import process
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from imageproof.mlflow.live import LiveRun
 
 FITTED_ON = ("train", "validation")
-MIN_STEPS = 400  # of a training: fewer teach little; `adapt` sets batch size and epochs for more
 
 
 def main(model: str) -> None:

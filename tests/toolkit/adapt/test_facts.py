@@ -47,7 +47,7 @@ def test_grey_faces_of_one_size(tmp_path: Path) -> None:
         has_colour=False,
         is_transparent=False,
         is_digit_like=False,
-        columns=[],
+        columns={},
     )
     assert facts.is_uniform
 
@@ -83,7 +83,7 @@ def test_columns_of_the_table(tmp_path: Path) -> None:
     rows = "file,label,writer\ncat/0.png,a,Ann\ndog/1.png,b,Bob\n"
     (tmp_path / "labels.csv").write_text(rows, "utf-8")
     facts = read_facts(tmp_path)
-    assert (facts.class_names, facts.columns) == (["a", "b"], ["writer"])
+    assert (facts.class_names, facts.columns) == (["a", "b"], {"writer": {"Ann": 1, "Bob": 1}})
 
 
 def test_npz_with_a_test_part(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_official_split_needs_a_test_part_of_all_classes() -> None:
 
 def test_group_is_a_column_of_the_table() -> None:
     assert changes(PHOTOGRAPHS, split__group="writer")["split.group"] is None
-    written = PHOTOGRAPHS._replace(columns=["writer"])
+    written = PHOTOGRAPHS._replace(columns={"writer": Counter(map(str, range(900)))})
     assert "split.group" not in changes(written, split__group="writer")
 
 
@@ -164,7 +164,7 @@ def test_gate_asks_nothing_that_few_rows_cannot_show() -> None:
     losses = ("accuracy", "balanced_accuracy", "macro_f1", "sensitivity", "total")
     assert all(found[f"promote.max_{loss}_loss"] is None for loss in losses)
     assert found["promote.min_sensitivity"] is None
-    assert found["promote.max_calibration_error"] == 0.1
+    assert found["promote.max_calibration_error"] == 0.38  # 1 / √7 of as many validation rows
     assert "promote.paired_test" not in found
     many = changes(PHOTOGRAPHS._replace(counts=[100_000] * 3))
     assert {key for key in many if key.startswith("promote")} == {
