@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from imageproof.judge.gate import Check, Contender, Evidence, Paired, unpaired
+from imageproof.judge.groups import missed_loss
 from imageproof.judge.slices import find_slices, slice_loss
 from imageproof.registry.absolute_checks import Rule, share, worse
 
@@ -47,7 +48,9 @@ def paired_test(evidence: Evidence, level: float) -> Check:
         "only_champion": only_champion,
         "worse_p_value": p_value,
     }
-    text = f"{counts}; worse with p = {p_value:.3g}{remark}"
+    loss = missed_loss(hits.astype(int) - champion_hits, evidence.groups, level)
+    power = f"; a loss of {100 * loss:.1f} points is missed in one of five cases" if loss else ""
+    text = f"{counts}; worse with p = {p_value:.3g}{remark}{power}"
     return Check("paired_test", p_value >= level, text, f"p at least {level:g}", figures)
 
 

@@ -73,6 +73,12 @@ def test_groups_are_fewer_units_than_rows() -> None:
     assert changes(grouped, split__group="writer")[1]["promote"]["min_sensitivity"] is None
 
 
+def test_all_rows_are_counted_together() -> None:
+    found, params = changes(EMOJI)
+    assert params["promote"]["min_unseen"] == 100
+    assert "there are about 118" in found["promote.max_accuracy_loss"].reason
+
+
 @pytest.mark.parametrize("method", ["official", "hashed"])
 def test_large_group_is_named_and_split_by_shares(method: str) -> None:
     groups = Counter({"Ann": 300, **{str(n): 100 for n in range(6)}})

@@ -4,6 +4,7 @@ A picture's part follows from its hash, as `split.method: hashed` has it, or all
 anew for the grown data, as other methods have it.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +91,20 @@ def test_worse_rival_seldom_wins() -> None:
     counts = verdicts(0.85, 0.75, redrawn=False)
     assert counts["undecided"] == 0
     assert counts["accepted"] <= 0.05 * GROWTHS
+
+
+def test_text_says_which_loss_so_few_rows_miss() -> None:
+    """Of parts that are drawn anew, some 120 rows are left: a large loss may be chance."""
+    decisions = [Growth(np.random.default_rng(seed), True).decide(0.85, 0.75) for seed in range(50)]
+    texts = [check.found for decision in decisions for check in decision.checks]
+    losses = [
+        float(words[1]) for text in texts if (words := re.search(r"a loss of (.+) points is", text))
+    ]
+    assert 8 < np.median(losses) < 14
+    loss = float(np.median(losses)) / 100
+    counts = verdicts(0.85, 0.85 - loss, redrawn=True)
+    decided = GROWTHS - counts["undecided"]
+    assert 0.1 < counts["accepted"] / decided < 0.3
 
 
 @pytest.mark.parametrize("redrawn", [False, True])
