@@ -29,6 +29,7 @@ VersionOrChampion = Annotated[
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")]
 
 artifacts = Lazy("artifacts")
+clusters = Lazy("serve.manifests")
 correcting = Lazy("data.readers.corrections")
 crossvalidating = Lazy("crossval.report")
 demonstrating = Lazy("answer.demo")
@@ -144,13 +145,23 @@ def package(
     context: typer.Context,
     model: VersionOrChampion = None,
     out: Annotated[Path, typer.Option(help="A new folder.")] = Path("package"),
+    kubernetes: Annotated[
+        bool, typer.Option("--kubernetes", help="Write OUT-kubernetes, for kustomize, too.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
     storage.check_out("--out", out)
+    folder = clusters.manifests_of(out)
+    if kubernetes:
+        storage.check_out("--kubernetes", folder)
     with _served(context, model) as (project, version):
         written = packaging.write_package(version, out, project=project)
+    if kubernetes:
+        clusters.write_manifests(folder, version.origin.version)
     console.print_package(written, as_json=as_json)
+    if kubernetes and not as_json:
+        print(f"a cluster runs it by the files in {folder}")
 
 
 @app.command()
