@@ -19,7 +19,7 @@ from pydantic import PositiveInt
 
 from digits import params
 from digits.project import as_project
-from digits.stages.train import FITTED_ON, fit
+from digits.stages.train import fit
 from digits.training import trainer
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError
@@ -30,6 +30,7 @@ from imageproof.dvc.params_yaml import read, set_keys
 from imageproof.dvc.stage_command import run_stage
 from imageproof.keras.checkpoint import Checkpoint
 from imageproof.mlflow import live, runs, store
+from imageproof.outputs import FITTED_ON
 from imageproof.prefect.lifecycle import VERSION, in_project, run_as_program
 from imageproof.prefect.stages import run_script
 from imageproof.system import process
@@ -125,7 +126,8 @@ def _train(trial: optuna.Trial, settings: dict[str, Any]) -> float:
         params=checked.logged_params(model),
         tags={"model": model, **tags},
     ) as run:
-        history = fit(checked, model, data, validation, run, Checkpoint()).cost.history
+        fitted = fit(checked, model, data, validation, run.log_epoch, Checkpoint())
+    history = fitted.cost.history
     kept = checked.recipe(model).fit.kept_epoch(history)
     return float(history[kept]["val_accuracy"])
 

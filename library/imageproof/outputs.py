@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SPLIT_TAGS = {name: "split_md5" if name == "train" else f"{name}_md5" for name in SPLITS}
 
+FITTED_ON = ("train", "validation")
 TRAIN_SAMPLE = 2000  # training rows, at most, by which `train_accuracy` is measured
 
 Metrics = dict[str, float]

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imageproof.base.dataset import Images, Predict, Probabilities
+from imageproof.base.dataset import Dataset, Images, Predict, Probabilities
 from imageproof.base.inference import FEATURES, PROBABILITIES, load, open_session
 from imageproof.features.backbone import read_network
 from imageproof.features.cache import FeatureCache
 from imageproof.features.graph import parts
+from imageproof.outputs import TRAIN_SAMPLE
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -27,6 +28,14 @@ def cached_predict(path: Path, *, threads: int) -> Predict:
     body, head = parts(read_network(path))
     cache = FeatureCache(body, network.shape, threads=threads)
     return partial(_predict, cache, open_session(path, head.SerializeToString()))
+
+
+def sample_accuracy(path: Path, data: Dataset, *, seed: int, threads: int) -> float:
+    """The accuracy 0…1 of a model on its training rows, or on TRAIN_SAMPLE of them."""
+    rows = np.random.default_rng(seed).permutation(len(data))[:TRAIN_SAMPLE]
+    sample = data.take(np.sort(rows))
+    probabilities = cached_predict(path, threads=threads)(sample.images)
+    return float((probabilities.argmax(axis=1) == sample.labels).mean())
 
 
 def _predict(cache: FeatureCache, head: "InferenceSession", images: Images) -> Probabilities:

@@ -62,7 +62,10 @@ def scaled(probabilities: Probabilities, temperature: float) -> Probabilities:
 def write_calibrated(
     network: Callable[..., Any], outputs: TrainOutputs, validation: Dataset, *, threads: int
 ) -> tuple[float, Probabilities]:
-    """Write the ONNX model `network(temperature=…)`, calibrated; its temperature, its answers."""
+    """Write the ONNX model `network(temperature=…)`, calibrated; its temperature, its answers.
+
+    DVC wants all outputs of a stage, so an empty file stands in for the Keras model.
+    """
 
     def answers(temperature: float) -> Probabilities:
         with replacing(outputs.model) as temporary:
@@ -77,6 +80,7 @@ def write_calibrated(
     temperature = fit_temperature(answers(1.0), validation.labels)
     probabilities = answers(temperature)
     check_answers(outputs.model, validation)
+    outputs.keras.write_bytes(b"")
     return temperature, probabilities
 
 

@@ -1,0 +1,45 @@
+"""What a training prints: how many steps it has, and how well each epoch did."""
+
+from collections.abc import Callable
+from math import ceil
+
+from imageproof.base.naming import project_name
+from imageproof.keras.cost import MIN_STEPS
+from imageproof.outputs import Metrics
+
+
+def printing(
+    model: str, log_epoch: Callable[[int, Metrics], None], *, epochs: int | None
+) -> Callable[[int, Metrics], None]:
+    """A function that logs an epoch and prints it; `epochs` is how many there will be, if known."""
+    total = f"/{epochs}" if epochs else ""
+
+    def on_epoch(epoch: int, metrics: Metrics) -> None:
+        log_epoch(epoch, metrics)
+        figures = f"loss {metrics['loss']:.4f}  val_accuracy {metrics['val_accuracy']:.4f}"
+        print(f"{model} epoch {epoch + 1}{total}  {figures}", flush=True)
+
+    return on_epoch
+
+
+def print_steps(
+    model: str,
+    *,
+    rows: int,
+    batch_size: int,
+    epochs: int,
+    done: int,
+) -> None:
+    """Print how many steps a training has; a warning if they are few; from which epoch it goes on.
+
+    `done` counts the epochs of its checkpoint.
+    """
+    steps = ceil(rows / batch_size)
+    total = steps * epochs
+    print(f"{model}: {steps:,} steps an epoch, {total:,} in all", flush=True)
+    if total < MIN_STEPS:
+        cure = f"lower train.{model}.fit.batch_size, or raise train.{model}.fit.epochs"
+        hint = f"`{project_name()} adapt` says how far"
+        print(f"warning: {model}: {total:,} steps teach little; {cure} ({hint})")
+    if done:
+        print(f"{model} goes on after epoch {done}/{epochs}", flush=True)
