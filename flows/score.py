@@ -1,23 +1,11 @@
 """The `score` flow: predictions for pictures or tables, and the drift of their images."""
 
-from functools import partial
-from typing import Any
-
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.futures import wait
 
 from digits.project import load_project
-from imageproof.answer.score import plan, to_write, write_on_worker
-from imageproof.base.errors import UsageError
-from imageproof.base.machine import processors
-from imageproof.mlflow import store
-from imageproof.prefect.commands import run_command
 from imageproof.prefect.lifecycle import VERSION, in_project, show_drift
-from imageproof.prefect.stages import task_runner
-from imageproof.registry.version import find_origin
-from imageproof.system.storage import is_folder
+from imageproof.prefect.scoring import score_source
 
 
 @flow(name="score", version=VERSION)
@@ -41,23 +29,6 @@ def score(
         overwrite: Replace the predictions that are there; no other file is replaced.
     """
     project = load_project()
-    options: dict[str, Any] = {"missing": missing, "overwrite": overwrite}
-    if is_folder(output):
-        store.connect(project.name)
-        model = find_origin(model or f"models:/{project.name}@champion").uri
-        write = partial(
-            write_on_worker, tracking_uri=store.tracking_uri(), uri=model, project=project
-        )
-
-        @task(name="score", task_run_name="score {source}", cache_policy=NO_CACHE)
-        def score_table(source: str, output: str) -> int:
-            return write(source, output)
-
-        outputs = to_write(plan(source, output), **options)
-        with task_runner(scheduler, processors()) as runner:
-            wait(runner.map(score_table, {"source": [*outputs], "output": [*outputs.values()]}))
-        options = {"missing": True}  # what a task could not write is named below
-    elif scheduler:
-        raise UsageError("scheduler: needs an output FOLDER/, for one file of each table")
-    scored = run_command("score", source, out=output, model=model, **options)
+    options = {"missing": missing, "overwrite": overwrite}
+    scored = score_source(project, source, output, model=model, scheduler=scheduler, **options)
     return show_drift(project.name, scored, "drift", source)

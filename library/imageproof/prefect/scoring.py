@@ -1,0 +1,62 @@
+"""Scoring by a flow: one source by the project's command, the tables of a folder each in a task."""
+
+from functools import partial
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import wait
+
+from imageproof.answer.score import plan, to_write, write_on_worker
+from imageproof.base.errors import UsageError
+from imageproof.base.machine import processors
+from imageproof.mlflow import store
+from imageproof.prefect.commands import run_command
+from imageproof.prefect.stages import task_runner
+from imageproof.project import Project
+from imageproof.registry.version import find_origin
+from imageproof.system.storage import is_folder
+
+
+def score_source(
+    project: Project,
+    source: str,
+    output: str,
+    *,
+    model: str,
+    scheduler: str,
+    **options: Any,
+) -> Any:
+    """Score pictures or tables; what the command `score` says of the predictions, drift too.
+
+    `options` are `missing` and `overwrite` of that command. A UsageError for a scheduler without an
+    output folder.
+    """
+    if is_folder(output):
+        model = _score_tables(project, plan(source, output), model, scheduler, options)
+        options = {"missing": True}  # what a task could not write is named below
+    elif scheduler:
+        raise UsageError("scheduler: needs an output FOLDER/, for one file of each table")
+    return run_command("score", source, out=output, model=model, **options)
+
+
+def _score_tables(
+    project: Project,
+    planned: dict[str, str],
+    model: str,
+    scheduler: str,
+    options: dict[str, Any],
+) -> str:
+    """Write predictions for each table; returns the URI of the version that answered."""
+    store.connect(project.name)
+    uri = find_origin(model or f"models:/{project.name}@champion").uri
+    write = partial(write_on_worker, tracking_uri=store.tracking_uri(), uri=uri, project=project)
+
+    @task(name="score", task_run_name="score {source}", cache_policy=NO_CACHE)
+    def score_table(source: str, output: str) -> int:
+        return write(source, output)
+
+    outputs = to_write(planned, **options)
+    with task_runner(scheduler, processors()) as runner:
+        wait(runner.map(score_table, {"source": [*outputs], "output": [*outputs.values()]}))
+    return uri

@@ -1,0 +1,102 @@
+"""The trials of a search by Optuna, whose study and trials are arguments: each is a training."""
+
+import ast
+import os
+import shlex
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import mlflow
+
+from imageproof.artifacts import WORKSPACE
+from imageproof.base.dataset import Dataset
+from imageproof.base.errors import IntegrityError
+from imageproof.base.files import md5
+from imageproof.base.machine import processors
+from imageproof.base.naming import variable
+from imageproof.dvc.params_yaml import set_keys
+from imageproof.mlflow import runs, store
+from imageproof.outputs import FITTED_ON
+from imageproof.prefect.stages import run_script
+from imageproof.project import Project
+from imageproof.system import process
+
+SETTINGS = "TRIAL"  # the project's environment variable with what a trial needs to know
+
+
+def propose(trial: Any, space: Mapping[str, Any], params: dict[str, Any], block: str) -> Any:
+    """The values of params.yaml with those that the trial proposes in a block.
+
+    `space` has a list of choices, or a range as Optuna's `suggest_int` and `suggest_float` take it,
+    for each key that varies.
+    """
+    values = deepcopy(params)
+    for key, entry in space.items():
+        if isinstance(entry, list):
+            # as text, because Optuna stores neither lists nor mappings
+            choices = {"null" if choice is None else str(choice): choice for choice in entry}
+            value = choices[trial.suggest_categorical(key, [*choices])]
+        else:
+            kind = "int" if all(isinstance(n, int) for n in entry.values()) else "float"
+            value = getattr(trial, f"suggest_{kind}")(key, **entry)
+        set_keys(values, {f"{block}.{key}": value})
+    return values
+
+
+def local_storage(folder: Path) -> str:
+    """The URL of the database of studies in a project's folder."""
+    (folder / ".state").mkdir(exist_ok=True)
+    return f"sqlite:///{folder}/.state/sweeps.db"
+
+
+def split_digests() -> dict[str, str]:
+    """The md5 of the splits that a training is fitted on."""
+    return {name: md5(WORKSPACE.split(name)) for name in FITTED_ON}
+
+
+def read_splits(digests: Mapping[str, str]) -> list[Dataset]:
+    """Training and validation rows; an IntegrityError if they are not those of the sweep."""
+    if split_digests() != digests:
+        raise IntegrityError("artifacts/split: is not that of the sweep; `dvc pull` brings it")
+    return [WORKSPACE.read_split(name).data for name in FITTED_ON]
+
+
+def settings_of_trial() -> Any:
+    """The settings in a process that `run_trials` started; None in others."""
+    text = os.environ.get(variable(SETTINGS))
+    return text and ast.literal_eval(text)
+
+
+def run_trials(
+    script: str,
+    project: Project,
+    study: Any,
+    settings: Mapping[str, Any],
+    *,
+    times: int,
+    scheduler: str,
+) -> str:
+    """Run a script so many times, as child runs of one in MLflow; the command that trains the best.
+
+    `settings` are plain values, which the script gets by `settings_of_trial`: `model`, `space`, …
+    """
+    model = settings["model"]
+    with runs.active_run(
+        study.study_name,
+        description="Search for better params, by the flow `sweep`; its child runs are its trials.",
+        experiment=project.part("sweeps"),
+        params={"model": model} | {f"space.{k}": str(v) for k, v in settings["space"].items()},
+        tags={},
+    ) as run:
+        variables = {variable(SETTINGS): repr(settings), process.PARENT_RUN: run.info.run_id}
+        variables["MLFLOW_TRACKING_URI"] = store.tracking_uri()
+        at_once = max(1, processors() // project.threads)
+        run_script(script, variables, times=times, scheduler=scheduler, at_once=at_once)
+        best = study.best_trial
+        keys = [shlex.quote(f"++train.{model}.{key}={value}") for key, value in best.params.items()]
+        message = f"trial {best.number}: val_accuracy {best.value:.4f}\n"
+        message += f"dvc exp run -S {' -S '.join(keys)}"
+        mlflow.log_text(f"{message}\n", "best.txt")
+    return message
