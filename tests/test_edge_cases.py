@@ -44,7 +44,7 @@ def write_model(name: str, data: Dataset, *, weights: np.ndarray, bias: np.ndarr
     from keras import Sequential, layers
 
     from imageproof.keras import export
-    from imageproof.keras.layers import raw_pixels
+    from imageproof.keras.networks import raw_pixels
 
     shape, classes = data.images.shape[1:], len(bias)
     head = layers.Dense(classes, activation="softmax")

@@ -8,7 +8,7 @@ from pydantic import Field
 from imageproof.base.dataset import Images, Shape
 from imageproof.base.errors import UsageError
 from imageproof.base.files import StrictModel
-from imageproof.keras.layers import Count, Model, Rate, dense_net, probabilities, raw_pixels
+from imageproof.keras.networks import Count, Model, Rate, dense_net, probabilities, raw_pixels
 
 SAMPLE = 10_000  # images
 

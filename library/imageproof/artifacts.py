@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from imageproof.base.class_names import class_names
-from imageproof.base.dataset import SPLITS, Rows, Split, load_split
+from imageproof.base.dataset import FITTED_ON, SPLITS, Dataset, Rows, Split, load_split
 from imageproof.base.errors import DataError
 from imageproof.base.files import REBUILD_HINT, read_json
 from imageproof.base.naming import project_name
@@ -58,6 +58,10 @@ class Artifacts:
                 f"{path}: has label {highest}, params.yaml {classes} classes; {REBUILD_HINT}"
             )
         return split
+
+    def read_fitted(self, classes: int | None = None) -> list[Dataset]:
+        """The rows that a training is fitted on, and those of validation; see `read_split`."""
+        return [self.read_split(name, classes=classes).data for name in FITTED_ON]
 
     def read_split_summary(self) -> dict[str, Any]:
         """`rows` per split, `copies` of training rows per split, `sources`: parts of the data."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat
 
-from imageproof.base.dataset import EVALUATED, SPLITS, load_arrays, save_arrays
+from imageproof.base.dataset import EVALUATED, SPLITS, Metrics, load_arrays, save_arrays
 from imageproof.base.files import StrictModel, parsing, read_json, replacing
 from imageproof.dvc.provenance import check_outputs
 
@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 SPLIT_TAGS = {name: "split_md5" if name == "train" else f"{name}_md5" for name in SPLITS}
 
-FITTED_ON = ("train", "validation")
 TRAIN_SAMPLE = 2000  # training rows, at most, by which `train_accuracy` is measured
-
-Metrics = dict[str, float]
 
 
 class RunRecord(StrictModel):

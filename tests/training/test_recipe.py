@@ -142,7 +142,7 @@ class TestClassWeights:
     def test_balanced_weights_are_those_of_scikit_learn(self) -> None:
         from sklearn.utils.class_weight import compute_class_weight
 
-        from digits.training.keras_model import class_weights
+        from imageproof.keras.networks import class_weights
 
         labels = np.array([0] * 6 + [1] * 3 + [2])
         expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)

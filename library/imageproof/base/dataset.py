@@ -26,9 +26,11 @@ Rows = NDArray[np.int64]  # (n,), numbers of rows
 Hits = NDArray[np.bool_]  # (n,): whether the prediction for a row is right
 Probabilities = NDArray[np.float32]  # (n, classes), each row sums to 1
 Predict = Callable[[Images], Probabilities]
+Metrics = dict[str, float]
 Matrix = NDArray[np.int64]  # (classes, classes), rows = prediction, columns = reference
 
 SPLITS = ("train", "validation", "test", "holdout")
+FITTED_ON = ("train", "validation")
 EVALUATED = ("test", "holdout")
 
 # Limits against zip bombs: deflate packs up to 1,000 to 1, images of handwriting about 10 to 1.

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base.dataset import EVALUATED, Dataset
+from imageproof.base.dataset import EVALUATED, Dataset, Metrics
 from imageproof.base.errors import DataError
 from imageproof.base.files import flatten, read_json, scratch
 from imageproof.diff.difference import (
@@ -27,7 +27,7 @@ from imageproof.dvc.params_yaml import PATH, read
 from imageproof.dvc.revision import Revision, open_revision, reading
 from imageproof.judge.gate import PromoteParams
 from imageproof.judge.timing import SHARED_CORES
-from imageproof.outputs import ClassFigures, Metrics
+from imageproof.outputs import ClassFigures
 
 
 @dataclass

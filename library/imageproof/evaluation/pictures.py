@@ -7,11 +7,12 @@ import numpy as np
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import inference
+from imageproof.base.dataset import Metrics
 from imageproof.evaluation.answers import Evaluated
 from imageproof.judge import scores
 from imageproof.judge.confusion import clustered
 from imageproof.judge.explain import occlusion
-from imageproof.outputs import Metrics, write_by_split
+from imageproof.outputs import write_by_split
 from imageproof.report.plots import confusion as matrix_plots
 from imageproof.report.plots import images, model
 from imageproof.report.plots.theme import save

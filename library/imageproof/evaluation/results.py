@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import inference
-from imageproof.base.dataset import Dataset, Matrix, Probabilities
+from imageproof.base.dataset import Dataset, Matrix, Metrics, Probabilities
 from imageproof.judge import caret, confusion, leaderboard, timing
 from imageproof.judge.comparison import Candidate
-from imageproof.outputs import Metrics, RunRecord, by_split
+from imageproof.outputs import RunRecord, by_split
 
 
 class Result(NamedTuple):

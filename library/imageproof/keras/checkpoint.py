@@ -13,10 +13,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
-from imageproof.base.dataset import load_arrays
+from imageproof.base.dataset import Metrics, load_arrays
 from imageproof.base.errors import DataError
 from imageproof.base.files import parsing, replacing
-from imageproof.outputs import Metrics
 
 if TYPE_CHECKING:
     import keras

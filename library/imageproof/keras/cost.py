@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import psutil
 
+from imageproof.base.dataset import Metrics
 from imageproof.base.errors import ImageproofError
-from imageproof.outputs import Metrics
 
 MIN_STEPS = 400  # of a training: fewer teach little; `adapt` sets batch size and epochs for more
 

@@ -19,6 +19,7 @@ from imageproof.base.files import replacing
 from imageproof.base.inference import FEATURES, IMAGES, PROBABILITIES, TOLERANCE
 from imageproof.keras.batches import in_order
 from imageproof.keras.temperature import check_answers, fit_temperature
+from imageproof.outputs import TrainOutputs
 
 
 class Calibrated(NamedTuple):
@@ -44,6 +45,17 @@ def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
     scaled = keras.Model(model.inputs, softmax(scale(logits)))
     answers = scaled.predict(batches, verbose=0)
     return Calibrated(scaled, temperature, answers)
+
+
+def write(
+    model: keras.Model, outputs: TrainOutputs, validation: Dataset, *, threads: int
+) -> tuple[float, Probabilities]:
+    """Calibrate it, write it in both formats, prove them equal; its temperature, its answers."""
+    calibrated = calibrate(model, validation)
+    write_keras(calibrated.model, outputs.keras)
+    write_onnx(calibrated.model, outputs.model)
+    check_equal(outputs.model, calibrated.validation, validation, threads=threads)
+    return calibrated.temperature, calibrated.validation
 
 
 def write_keras(model: keras.Model, path: Path) -> None:

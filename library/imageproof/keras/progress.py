@@ -1,11 +1,12 @@
 """What a training prints: how many steps it has, and how well each epoch did."""
 
+import math
 from collections.abc import Callable
-from math import ceil
 
+from imageproof.base.dataset import Metrics
+from imageproof.base.errors import UsageError
 from imageproof.base.naming import project_name
 from imageproof.keras.cost import MIN_STEPS
-from imageproof.outputs import Metrics
 
 
 def printing(
@@ -34,7 +35,7 @@ def print_steps(
 
     `done` counts the epochs of its checkpoint.
     """
-    steps = ceil(rows / batch_size)
+    steps = math.ceil(rows / batch_size)
     total = steps * epochs
     print(f"{model}: {steps:,} steps an epoch, {total:,} in all", flush=True)
     if total < MIN_STEPS:
@@ -43,3 +44,18 @@ def print_steps(
         print(f"warning: {model}: {total:,} steps teach little; {cure} ({hint})")
     if done:
         print(f"{model} goes on after epoch {done}/{epochs}", flush=True)
+
+
+def check_finite(
+    metrics: Metrics,
+    *,
+    epoch: int,
+    rate: float,
+) -> None:
+    """Refuse to go on after an epoch whose metrics are infinite or not a number."""
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise UsageError(
+                f"epoch {epoch}: {name} is {value}, the training diverged; lower the learning rate "
+                f"({rate:g}), or set optimizer.clipnorm"
+            )

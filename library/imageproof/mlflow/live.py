@@ -14,14 +14,14 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Images
+from imageproof.base.dataset import Images, Metrics
 from imageproof.base.errors import ServiceError
 from imageproof.base.files import write_json
 from imageproof.base.naming import project_name
 from imageproof.dvc.params_yaml import PATH
 from imageproof.dvc.stage_inputs import check_inputs
 from imageproof.mlflow import logged_model, runs, store
-from imageproof.outputs import Metrics, RunRecord, TrainOutputs
+from imageproof.outputs import RunRecord, TrainOutputs
 from imageproof.pages.colours import colour_of
 from imageproof.project import Project
 

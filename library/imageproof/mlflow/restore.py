@@ -9,14 +9,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base.dataset import EVALUATED
+from imageproof.base.dataset import EVALUATED, Metrics
 from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import REBUILD_HINT, flatten, folder_sha256, md5
 from imageproof.dvc import provenance
 from imageproof.dvc.stage_inputs import check_inputs
 from imageproof.mlflow import logged_model, page, runs, store
 from imageproof.mlflow.live import BestEffort
-from imageproof.outputs import EvaluateOutputs, Metrics, RunRecord, TrainOutputs
+from imageproof.outputs import EvaluateOutputs, RunRecord, TrainOutputs
 from imageproof.pages.colours import colour_of
 from imageproof.project import Project
 from imageproof.system.process import SOURCES

@@ -11,14 +11,13 @@ from typing import Any
 import mlflow
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Dataset
+from imageproof.base.dataset import FITTED_ON, Dataset
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import md5
 from imageproof.base.machine import processors
 from imageproof.base.naming import variable
 from imageproof.dvc.params_yaml import set_keys
 from imageproof.mlflow import runs, store
-from imageproof.outputs import FITTED_ON
 from imageproof.prefect.stages import run_script
 from imageproof.project import Project
 from imageproof.system import process
@@ -60,7 +59,7 @@ def read_splits(digests: Mapping[str, str]) -> list[Dataset]:
     """Training and validation rows; an IntegrityError if they are not those of the sweep."""
     if split_digests() != digests:
         raise IntegrityError("artifacts/split: is not that of the sweep; `dvc pull` brings it")
-    return [WORKSPACE.read_split(name).data for name in FITTED_ON]
+    return WORKSPACE.read_fitted()
 
 
 def settings_of_trial() -> Any:

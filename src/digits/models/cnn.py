@@ -6,7 +6,7 @@ from pydantic import Field
 
 from imageproof.base.dataset import Shape
 from imageproof.base.files import StrictModel
-from imageproof.keras.layers import Count, Model, Rate, probabilities, raw_pixels
+from imageproof.keras.networks import Count, Model, Rate, probabilities, raw_pixels
 
 
 class BuildParams(StrictModel):

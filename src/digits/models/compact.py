@@ -6,7 +6,7 @@ from pydantic import Field
 
 from imageproof.base.dataset import Shape
 from imageproof.base.files import StrictModel
-from imageproof.keras.layers import Count, Model, averaged, compact_net, probabilities, raw_pixels
+from imageproof.keras.networks import Count, Model, averaged, compact_net, probabilities, raw_pixels
 
 MAX_SIDE = 64  # pixels; at twice as many a training takes four times as long
 

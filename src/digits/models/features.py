@@ -6,7 +6,7 @@ from pydantic import Field
 
 from imageproof.base.dataset import Dataset, Images, Probabilities, Shape
 from imageproof.base.files import StrictModel
-from imageproof.keras.layers import ClassWeights
+from imageproof.keras.networks import ClassWeights
 
 if TYPE_CHECKING:  # whoever reads params needs no onnx
     from onnx import ModelProto

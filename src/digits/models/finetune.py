@@ -10,7 +10,7 @@ from imageproof.base.dataset import Shape
 from imageproof.base.errors import DataError, IntegrityError, ServiceError
 from imageproof.base.files import StrictModel, sha256
 from imageproof.base.text import one_line
-from imageproof.keras.layers import Count, Model, Rate, apply, probabilities, raw_pixels
+from imageproof.keras.networks import Count, Model, Rate, apply, probabilities, raw_pixels
 
 # Scale and offset from pixels of 0…1 to what each was trained on, as its own documentation says.
 # EfficientNetB0 and V2B0 are left out: their constants are lost on the way to ONNX.

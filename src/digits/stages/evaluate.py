@@ -3,13 +3,13 @@
 from digits.params import load as load_params
 from digits.project import as_project
 from imageproof.artifacts import WORKSPACE
+from imageproof.base.dataset import Metrics
 from imageproof.dvc.stage_command import run_stage
 from imageproof.evaluation.answers import Answers, Evaluated, ask, measuring_behaviour
 from imageproof.evaluation.figures import write_figures
 from imageproof.evaluation.pictures import draw_matrices, draw_mistakes, draw_reliability
 from imageproof.judge.disturbances import disturbances
 from imageproof.judge.scores import score_probabilities
-from imageproof.outputs import Metrics
 
 
 def main(model: str) -> None:

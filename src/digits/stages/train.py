@@ -11,20 +11,18 @@ from digits.training import trainer
 from digits.training.recipe import Recipe
 from digits.training.trainer import Fitted
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Dataset
+from imageproof.base.dataset import Dataset, Metrics
 from imageproof.dvc.stage_command import run_stage
 from imageproof.features.predict import sample_accuracy
 from imageproof.keras.checkpoint import Checkpoint
 from imageproof.keras.progress import print_steps, printing
 from imageproof.keras.temperature import truth_probabilities
-from imageproof.outputs import FITTED_ON, Metrics
 
 
 def main(model: str) -> None:
     """Write artifacts/train/<model>/."""
     params = load_params()
-    splits = [WORKSPACE.read_split(name, classes=params.data.classes) for name in FITTED_ON]
-    data, validation = (split.data for split in splits)
+    data, validation = WORKSPACE.read_fitted(params.data.classes)
     device = trainer.load_framework(params, model)
     from imageproof.mlflow.training import resumable_run  # after TensorFlow, whose lines are hidden
 

@@ -1,25 +1,24 @@
 """Training a Keras model: built, fitted on the devices there are, and written in two formats."""
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from digits.training.augmentation import augmentation
 from digits.training.fit import compile_model, fit, with_class_weights
 from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
-from imageproof.base.dataset import Dataset, Labels, Probabilities
+from imageproof.base.dataset import Dataset, Metrics
 from imageproof.base.errors import UsageError
-from imageproof.keras import devices, export
+from imageproof.keras import devices
 from imageproof.keras.batches import Order, in_order, shuffled
 from imageproof.keras.checkpoint import Arrays, Checkpoint, State
 from imageproof.keras.cost import TrainingCost
 from imageproof.keras.final_model import check_exportable, for_inference
-from imageproof.outputs import Metrics, TrainOutputs
+from imageproof.keras.networks import class_weights
+from imageproof.keras.progress import check_finite
 
 # The moving averages of batch normalization cover at most this share of all steps.
 AVERAGED_SHARE = 0.1
@@ -166,7 +165,7 @@ class _Progress:
 
         def on_epoch(metrics: Metrics) -> bool:
             rate = phase.optimizer["learning_rate"]
-            _check_finite(metrics, epoch=len(history) + 1, rate=rate)
+            check_finite(metrics, epoch=len(history) + 1, rate=rate)
             self.cost.end_epoch(metrics)
             self._save(phase.number, start)
             self.cost.report()  # after it is saved: no epoch is reported twice
@@ -197,49 +196,6 @@ class _Progress:
             phase_start=start,
         )
         self.checkpoint.save(self.model, state, self.best)
-
-
-def class_weights(
-    choice: Literal["balanced"] | Mapping[int, float] | None, labels: Labels, *, classes: int
-) -> list[float] | None:
-    """The factor of each class's loss; `balanced`: rows / (classes · rows of the class).
-
-    The formula is scikit-learn's. A class without rows weighs 0. A UsageError names an unknown one.
-    """
-    if choice is None:
-        return None
-    if choice == "balanced":
-        counts = np.bincount(labels, minlength=classes)
-        return [float(len(labels) / (classes * count)) if count else 0.0 for count in counts]
-    if unknown := [label for label in choice if label >= classes]:
-        raise UsageError(f"fit.class_weights: class {unknown[0]} is not one of 0…{classes - 1}")
-    return [choice.get(label, 1.0) for label in range(classes)]
-
-
-def write(
-    model: keras.Model, outputs: TrainOutputs, validation: Dataset, *, threads: int
-) -> tuple[float, Probabilities]:
-    """Calibrate it, write it in both formats, prove them equal; its temperature, its answers."""
-    calibrated = export.calibrate(model, validation)
-    export.write_keras(calibrated.model, outputs.keras)
-    export.write_onnx(calibrated.model, outputs.model)
-    export.check_equal(outputs.model, calibrated.validation, validation, threads=threads)
-    return calibrated.temperature, calibrated.validation
-
-
-def _check_finite(
-    metrics: Metrics,
-    *,
-    epoch: int,
-    rate: float,
-) -> None:
-    """Refuse to go on after an epoch whose metrics are infinite or not a number."""
-    for name, value in metrics.items():
-        if not math.isfinite(value):
-            raise UsageError(
-                f"epoch {epoch}: {name} is {value}, the training diverged; lower the learning rate "
-                f"({rate:g}), or set optimizer.clipnorm"
-            )
 
 
 def _shorten_moving_averages(model: keras.Model, *, steps: int) -> None:

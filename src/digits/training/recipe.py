@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, SerializeAsAny, model_validator
 
 from imageproof.base.files import StrictModel
-from imageproof.keras.layers import ClassWeights, Count
+from imageproof.keras.networks import ClassWeights, Count
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from digits.models import model_file
 from digits.training.recipe import Recipe
 from imageproof.base import inference
-from imageproof.base.dataset import Dataset, Predict, Probabilities
+from imageproof.base.dataset import Dataset, Metrics, Predict, Probabilities
 from imageproof.base.files import scratch
 from imageproof.keras.checkpoint import Checkpoint
 from imageproof.keras.cost import TrainingCost
 from imageproof.keras.temperature import write_calibrated
-from imageproof.outputs import Metrics, TrainOutputs
+from imageproof.outputs import TrainOutputs
 from imageproof.system.process import quiet_tensorflow
 
 if TYPE_CHECKING:
@@ -50,10 +50,11 @@ def fit(
     cost = TrainingCost(on_epoch)
     if isinstance(recipe, Recipe):
         from digits.training import keras_model
+        from imageproof.keras import export
 
         training = keras_model.Training(file, recipe, data, validation, **settings)
         network = training.run(cost, checkpoint)
-        return Fitted(cost, int(network.count_params()), partial(keras_model.write, network))
+        return Fitted(cost, int(network.count_params()), partial(export.write, network))
     threads = params.train.threads
     settings["threads"] = threads
     fitted, parameters = file.fit(recipe, data, validation, on_epoch=cost, **settings)

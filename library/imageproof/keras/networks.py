@@ -1,11 +1,14 @@
 """What several models share: types of arguments, first and last layers, and `compact`'s network."""
 
+from collections.abc import Mapping
 from math import ceil
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BeforeValidator, Field
 
-from imageproof.base.dataset import Shape
+from imageproof.base.dataset import Labels, Shape
+from imageproof.base.errors import UsageError
 
 # TensorFlow crashes at numbers that only a slip makes
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -127,3 +130,20 @@ def apply(layers: Layers, values: Any) -> Any:
     for layer in layers:
         values = layer(values)
     return values
+
+
+def class_weights(
+    choice: Literal["balanced"] | Mapping[int, float] | None, labels: Labels, *, classes: int
+) -> list[float] | None:
+    """The factor of each class's loss; `balanced`: rows / (classes · rows of the class).
+
+    The formula is scikit-learn's. A class without rows weighs 0. A UsageError names an unknown one.
+    """
+    if choice is None:
+        return None
+    if choice == "balanced":
+        counts = np.bincount(labels, minlength=classes)
+        return [float(len(labels) / (classes * count)) if count else 0.0 for count in counts]
+    if unknown := [label for label in choice if label >= classes]:
+        raise UsageError(f"fit.class_weights: class {unknown[0]} is not one of 0…{classes - 1}")
+    return [choice.get(label, 1.0) for label in range(classes)]
