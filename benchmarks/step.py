@@ -38,7 +38,7 @@ from imageproof.artifacts import WORKSPACE
 from digits.models import model_file
 from digits.params import load
 from digits.training import keras_model
-from imageproof.keras.cost import TrainingCost
+from imageproof.keras.costs import TrainingCost
 
 model, folder = sys.argv[1:]
 params, processor_s = load(), []

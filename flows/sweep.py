@@ -21,7 +21,7 @@ from imageproof.base.files import read_yaml, text_sha256
 from imageproof.dvc import provenance
 from imageproof.dvc.params_yaml import read
 from imageproof.dvc.stage_command import run_stage
-from imageproof.keras.checkpoint import Checkpoint
+from imageproof.keras.checkpoints import Checkpoint
 from imageproof.mlflow import live
 from imageproof.prefect import trials as running
 from imageproof.prefect.lifecycle import VERSION, in_project, run_as_program

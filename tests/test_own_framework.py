@@ -20,7 +20,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset
 from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.base.files import read_json
-from imageproof.keras.cost import TrainingCost
+from imageproof.keras.costs import TrainingCost
 from imageproof.keras.temperature import write_calibrated
 from imageproof.registry.promotion import Candidate, promote_training
 from imageproof.registry.version import load_version

@@ -69,7 +69,7 @@ def test_example_has_its_size(name: str) -> None:
 
 def fit(data: Dataset, name: str, params: Params, rows: Rows) -> Any:
     from digits.training.keras_model import Training
-    from imageproof.keras.cost import TrainingCost
+    from imageproof.keras.costs import TrainingCost
 
     parts = data.take(rows), data.take(np.arange(1000, 1100))
     training = Training(model_file(name), params.recipe(name), *parts, classes=10, seed=42)

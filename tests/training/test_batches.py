@@ -21,7 +21,7 @@ def numbered() -> Dataset:
 
 def epochs(data: Dataset, *, count: int = 1, seed: int = 1, **changes: Any) -> list[list[Any]]:
     """The batches of so many epochs."""
-    from imageproof.keras.batches import Order, shuffled
+    from imageproof.keras.batching import Order, shuffled
 
     arguments = {"classes": 100, "batch_size": 32} | changes
     epoch = shuffled(data, order=Order(seed), **arguments)
@@ -59,11 +59,11 @@ def test_validation_batches_keep_the_order(
     replicas: int,
     sizes: list[int],
 ) -> None:
-    from imageproof.keras import batches
+    from imageproof.keras import batching
 
-    monkeypatch.setattr(batches, "IN_MEMORY", in_memory)
-    monkeypatch.setattr(batches, "VALIDATION_BATCH", 40)
-    epoch = batches.in_order(numbered, classes=100, replicas=replicas)
+    monkeypatch.setattr(batching, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(batching, "VALIDATION_BATCH", 40)
+    epoch = batching.in_order(numbered, classes=100, replicas=replicas)
     assert len(epoch) == 3
     found = list(epoch.as_numpy_iterator())
     assert [len(images) for images, _ in found] == sizes

@@ -23,8 +23,8 @@ with process.quiet_tensorflow(2):
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     import test_fit
 from imageproof.keras import devices
-from imageproof.keras import batches
-batches.IN_MEMORY = {in_memory!r}
+from imageproof.keras import batching
+batching.IN_MEMORY = {in_memory!r}
 images, labels = load_digits(return_X_y=True)
 images = images.reshape(-1, 8, 8).astype(np.uint8)
 images = np.stack([images] * 3, axis=-1) if {colour!r} else images

@@ -42,7 +42,7 @@ def fit(
     **changes: Any,
 ) -> Any:
     from digits.training.keras_model import Training
-    from imageproof.keras.cost import TrainingCost
+    from imageproof.keras.costs import TrainingCost
 
     cost = TrainingCost(changes.pop("on_epoch", lambda *_: None))
     checkpoint = changes.pop("checkpoint", None)
@@ -105,7 +105,7 @@ def test_images_that_do_not_fit_into_memory_give_the_same_bits(
     monkeypatch: pytest.MonkeyPatch,
     model: str,
 ) -> None:
-    monkeypatch.setattr("imageproof.keras.batches.IN_MEMORY", 0)
+    monkeypatch.setattr("imageproof.keras.batching.IN_MEMORY", 0)
     read = fit(digits_8x8, model)
     assert fingerprint(read.model) == fingerprint(fitted(model).model)
     assert read.history == fitted(model).history
@@ -220,7 +220,7 @@ def test_what_the_fit_cost_is_measured(trained: Trained) -> None:
 def test_cores_are_shared_where_others_use_more_than_the_training_leaves(
     monkeypatch: pytest.MonkeyPatch, spare: int
 ) -> None:
-    from imageproof.keras.cost import TrainingCost
+    from imageproof.keras.costs import TrainingCost
 
     monkeypatch.setattr(os, "cpu_count", lambda: 2 + spare)
     cost = TrainingCost(lambda *_: None)

@@ -14,7 +14,7 @@ from support import SMALL, only_run, write_params
 from test_fit import fingerprint, fit, recipe
 
 from imageproof.base.dataset import Dataset
-from imageproof.keras.checkpoint import Checkpoint
+from imageproof.keras.checkpoints import Checkpoint
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 

@@ -16,7 +16,7 @@ from imageproof.judge.confidence import too_few_rows
 from imageproof.judge.few_rows import OF_ALL, rows_needed
 from imageproof.judge.gate import PromoteParams
 from imageproof.judge.groups import clopper_pearson
-from imageproof.keras.cost import MIN_STEPS
+from imageproof.keras.costs import MIN_STEPS
 
 Params = MutableMapping[str, Any]  # the content of params.yaml
 

@@ -17,7 +17,7 @@ from imageproof.base.dataset import Dataset, Probabilities
 from imageproof.base.errors import ImageproofError
 from imageproof.base.files import replacing
 from imageproof.base.inference import FEATURES, IMAGES, PROBABILITIES, TOLERANCE
-from imageproof.keras.batches import in_order
+from imageproof.keras.batching import in_order
 from imageproof.keras.temperature import check_answers, fit_temperature
 from imageproof.outputs import TrainOutputs
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from imageproof.base.dataset import Metrics
 from imageproof.base.errors import UsageError
 from imageproof.base.naming import project_name
-from imageproof.keras.cost import MIN_STEPS
+from imageproof.keras.costs import MIN_STEPS
 
 
 def printing(

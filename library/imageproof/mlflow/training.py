@@ -11,7 +11,7 @@ from imageproof.base.dataset import FITTED_ON
 from imageproof.base.files import md5, sha256, text_sha256
 from imageproof.dvc import provenance
 from imageproof.dvc.stage_inputs import check_inputs
-from imageproof.keras.checkpoint import Checkpoint
+from imageproof.keras.checkpoints import Checkpoint
 from imageproof.mlflow.live import LiveRun, training_run
 from imageproof.project import Project
 from imageproof.system import process

@@ -3,8 +3,8 @@
 from digits.params import load as load_params
 from imageproof.artifacts import WORKSPACE
 from imageproof.dvc.stage_command import run_stage
-from imageproof.evaluation.comparison import compare, drop_other_models
-from imageproof.evaluation.results import read_results
+from imageproof.evaluation.comparing import compare, drop_other_models
+from imageproof.evaluation.reading import read_results
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ from digits.project import as_project
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Metrics
 from imageproof.dvc.stage_command import run_stage
-from imageproof.evaluation.answers import Answers, Evaluated, ask, measuring_behaviour
-from imageproof.evaluation.figures import write_figures
-from imageproof.evaluation.pictures import draw_matrices, draw_mistakes, draw_reliability
+from imageproof.evaluation.asking import Answers, Evaluated, ask, measuring_behaviour
+from imageproof.evaluation.drawing import draw_matrices, draw_mistakes, draw_reliability
+from imageproof.evaluation.measuring import write_figures
 from imageproof.judge.disturbances import disturbances
 from imageproof.judge.scores import score_probabilities
 

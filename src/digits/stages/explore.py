@@ -3,7 +3,7 @@
 from digits.params import load as load_params
 from imageproof.artifacts import WORKSPACE
 from imageproof.dvc.stage_command import run_stage
-from imageproof.evaluation.exploration import write_exploration
+from imageproof.evaluation.exploring import write_exploration
 
 
 def main() -> None:

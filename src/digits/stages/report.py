@@ -2,7 +2,7 @@
 
 from digits.params import load as load_params
 from imageproof.dvc.stage_command import run_stage
-from imageproof.evaluation.report import write_report
+from imageproof.evaluation.reporting import write_report
 
 
 def main() -> None:

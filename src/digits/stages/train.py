@@ -14,7 +14,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset, Metrics
 from imageproof.dvc.stage_command import run_stage
 from imageproof.features.predict import sample_accuracy
-from imageproof.keras.checkpoint import Checkpoint
+from imageproof.keras.checkpoints import Checkpoint
 from imageproof.keras.progress import print_steps, printing
 from imageproof.keras.temperature import truth_probabilities
 

@@ -6,7 +6,7 @@ from functools import partial
 import tensorflow as tf
 
 from digits.training.recipe import SIDE, AugmentParams
-from imageproof.keras.batches import Augment
+from imageproof.keras.batching import Augment
 
 GREY = (0.2989, 0.587, 0.114)  # what red, green and blue weigh: ITU-R BT.601, as torchvision has it
 

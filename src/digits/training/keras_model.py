@@ -13,9 +13,9 @@ from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
 from imageproof.base.dataset import Dataset, Metrics
 from imageproof.base.errors import UsageError
 from imageproof.keras import devices
-from imageproof.keras.batches import Order, in_order, shuffled
-from imageproof.keras.checkpoint import Arrays, Checkpoint, State
-from imageproof.keras.cost import TrainingCost
+from imageproof.keras.batching import Order, in_order, shuffled
+from imageproof.keras.checkpoints import Arrays, Checkpoint, State
+from imageproof.keras.costs import TrainingCost
 from imageproof.keras.final_model import check_exportable, for_inference
 from imageproof.keras.networks import class_weights
 from imageproof.keras.progress import check_finite

@@ -10,8 +10,8 @@ from digits.training.recipe import Recipe
 from imageproof.base import inference
 from imageproof.base.dataset import Dataset, Metrics, Predict, Probabilities
 from imageproof.base.files import scratch
-from imageproof.keras.checkpoint import Checkpoint
-from imageproof.keras.cost import TrainingCost
+from imageproof.keras.checkpoints import Checkpoint
+from imageproof.keras.costs import TrainingCost
 from imageproof.keras.temperature import write_calibrated
 from imageproof.outputs import TrainOutputs
 from imageproof.system.process import quiet_tensorflow

@@ -25,8 +25,8 @@ from imageproof.base.errors import (
 from imageproof.base.files import md5, write_json
 from imageproof.diff.collect import Diff, collect_diff
 from imageproof.diff.render import markdown, print_diff
-from imageproof.evaluation.answers import Answers, Evaluated
-from imageproof.evaluation.figures import write_statistics
+from imageproof.evaluation.asking import Answers, Evaluated
+from imageproof.evaluation.measuring import write_statistics
 from imageproof.judge.scores import score_probabilities
 
 # DVC 3.67 on pygtrie 2.5

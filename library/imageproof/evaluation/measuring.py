@@ -6,7 +6,7 @@ from typing import Any
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Metrics
 from imageproof.base.files import write_json
-from imageproof.evaluation.answers import Evaluated
+from imageproof.evaluation.asking import Evaluated
 from imageproof.judge import baseline, caret, confidence, confusion, slices
 from imageproof.judge.groups import Intervals
 from imageproof.outputs import read_calibration, write_by_split

@@ -11,7 +11,7 @@ from imageproof.artifacts import WORKSPACE, copies_found
 from imageproof.base.dataset import Dataset
 from imageproof.base.files import replacing, write_json
 from imageproof.dvc.stage_inputs import forget
-from imageproof.evaluation.results import Result
+from imageproof.evaluation.reading import Result
 from imageproof.judge import baseline, comparison, confusion, doubts, few_rows, leaderboard
 from imageproof.judge.confidence import TEMPERATURE_1
 from imageproof.judge.figures import column

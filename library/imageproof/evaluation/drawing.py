@@ -8,7 +8,7 @@ import numpy as np
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import inference
 from imageproof.base.dataset import Metrics
-from imageproof.evaluation.answers import Evaluated
+from imageproof.evaluation.asking import Evaluated
 from imageproof.judge import scores
 from imageproof.judge.confusion import clustered
 from imageproof.judge.explain import occlusion
