@@ -1,7 +1,7 @@
 """The commands that answer with a registered model, and those on labels."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -145,6 +145,9 @@ def package(
     context: typer.Context,
     model: VersionOrChampion = None,
     out: Annotated[Path, typer.Option(help="A new folder.")] = Path("package"),
+    shadow: Annotated[
+        str | None, typer.Option(help="models:/… that the package asks, too, and logs.")
+    ] = None,
     kubernetes: Annotated[
         bool, typer.Option("--kubernetes", help="Write OUT-kubernetes, for kustomize, too.")
     ] = False,
@@ -155,8 +158,12 @@ def package(
     folder = clusters.manifests_of(out)
     if kubernetes:
         storage.check_out("--kubernetes", folder)
-    with _served(context, model) as (project, version):
-        written = packaging.write_package(version, out, project=project)
+    with _served(context, model) as (project, version), ExitStack() as stack:
+        challenger = None
+        if shadow:
+            loading = versions.load_version(shadow, threads=project.threads)
+            challenger = stack.enter_context(loading)
+        written = packaging.write_package(version, out, project=project, challenger=challenger)
     if kubernetes:
         clusters.write_manifests(folder, version.origin.version)
     console.print_package(written, as_json=as_json)

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from html import escape
 from importlib.resources import files
@@ -11,14 +12,16 @@ from string import Template
 from traceback import print_exc
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import orjson
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from imageproof.base.dataset import Images
+from imageproof.base.dataset import Images, Probabilities
 from imageproof.base.files import template_file
 from imageproof.base.inference import not_probabilities
 from imageproof.serve import v2
@@ -29,6 +32,7 @@ from imageproof.system.guard import Guard
 
 if TYPE_CHECKING:
     from imageproof.serve.journal import Journal, Times
+    from imageproof.serve.shadow import Shadow
 
 
 T = TypeVar("T")
@@ -48,9 +52,12 @@ class Service:
         self,
         model: Model,
         journal: "Journal | None" = None,
+        shadow: "Shadow | None" = None,
     ) -> None:
+        """A service with a shadow has a journal, too."""
         self._model = model
         self._journal = journal
+        self._shadow = shadow
         self._title = model.description.title
         self._tensors = v2.Tensors(model.description, logs=journal is not None)
         self._thread = ThreadPoolExecutor(1, "read")  # one at a time, for the memory it needs
@@ -65,11 +72,18 @@ class Service:
     def app(self) -> ASGIApp:
         return Guard(self._respond, probes=PROBES)
 
-    async def drain(self) -> None:
-        """Be not ready, and answer until a cluster that asks for it sends no more requests."""
+    @asynccontextmanager
+    async def draining(self) -> AsyncIterator[None]:
+        """Be not ready, and answer until a cluster that asks for it sends no more requests.
+
+        Within the block the last requests are answered.
+        """
         self._is_ready = False
         if self._is_probed:
             await asyncio.sleep(LINGER_S)
+        yield
+        if self._shadow:
+            await self._shadow.end()
 
     def _routes(self) -> dict[str, tuple[str, Handler]]:
         """The method and the handler of each path."""
@@ -153,7 +167,7 @@ class Service:
         def parse(body: bytes) -> tuple[list[str], Images]:
             return read(kind, body, description.shape, description.fit)
 
-        treatments, answers, times = await self._answer(request, parse, kind in PICTURES)
+        treatments, answers, times, task = await self._answer(request, parse, kind in PICTURES)
         predictions = answers.predictions()
         columns: dict[str, Iterable[Any]] = {"picture": treatments}
         if times is not None:
@@ -161,7 +175,9 @@ class Service:
         for name, values in columns.items():
             for prediction, value in zip(predictions, values, strict=False):
                 prediction[name] = value
-        return answer({"model": self._title, "predictions": predictions})
+        response = answer({"model": self._title, "predictions": predictions})
+        response.background = task
+        return response
 
     async def _infer(self, request: Request) -> Response:
         header = request.headers.get(v2.HEADER)
@@ -169,17 +185,22 @@ class Service:
         def parse(body: bytes) -> tuple[v2.Inference, Images]:
             return self._tensors.read(body, header)
 
-        inference, answers, times = await self._answer(request, parse)
+        inference, answers, times, task = await self._answer(request, parse)
         texts = [] if times is None else orjson.loads(orjson.dumps(times, option=OPTIONS))
-        return self._tensors.answer(inference, answers, texts)
+        response = self._tensors.answer(inference, answers, texts)
+        response.background = task
+        return response
 
     async def _answer(
         self,
         request: Request,
         parse: Callable[[bytes], tuple[T, Images]],
         is_slow: bool = False,
-    ) -> "tuple[T, Answers, Times | None]":
-        """What else `parse` reads in the body, the answers to its images, their keys in the log."""
+    ) -> "tuple[T, Answers, Times | None, BackgroundTask | None]":
+        """What else `parse` reads in the body, the answers to its images, their keys in the log.
+
+        The task is to be done when the answer has gone out.
+        """
         started = time.perf_counter()
         body = bytearray()
         try:
@@ -196,9 +217,23 @@ class Service:
         if finding := not_probabilities(probabilities):
             raise HTTPException(500, f"the model gives no probabilities: {finding}")
         answers = self._model.answers(probabilities)
-        times = self._journal.add(images, probabilities) if self._journal else None
+        times, task = self._log(images, probabilities)
         self._metrics.count(answers, time.perf_counter() - started)
-        return extra, answers, times
+        return extra, answers, times, task
+
+    def _log(
+        self,
+        images: Images,
+        probabilities: Probabilities,
+    ) -> "tuple[Times | None, BackgroundTask | None]":
+        if not self._journal:
+            return None, None
+        if not self._shadow:
+            return self._journal.add(images, probabilities), None
+        takes = self._shadow.takes(images)
+        self._metrics.shadow.labels("asked" if takes else "left_out").inc(len(images))
+        times = self._journal.add(images, probabilities, shadow=np.full(len(images), takes))
+        return times, BackgroundTask(self._shadow.ask, times, images) if takes else None
 
     async def _receive(
         self,

@@ -11,30 +11,33 @@ from imageproof.base.errors import ServiceError, UsageError
 from imageproof.base.text import printable
 from imageproof.serve import protocol
 from imageproof.serve.app import Service
-from imageproof.serve.model import LOG, load
+from imageproof.serve.model import LOG, SHADOW_MODEL, load
 from imageproof.system import process
 from imageproof.system.guard import listen, names_variable
 
 
 def serve(options: Namespace) -> None:
     model = load(Path())
-    journal = None
+    journal = shadow = None
     if options.log:
         try:
             from imageproof.serve.journal import Journal
+            from imageproof.serve.shadow import Shadow
         except ModuleNotFoundError:
             how = "pip install --no-deps --require-hashes -r requirements-log.txt"
             raise ServiceError(f"--log: pyarrow is not installed: {how}") from None
         os.umask(0o077)  # the images may be private
         journal = Journal(options.log, model.description)
+        if Path(SHADOW_MODEL).exists():
+            shadow = Shadow(options.log, model.description.shape)
     with listen(options.port, options.host) as listening, journal or nullcontext():
         host, port = listening.getsockname()[:2]
         name = f"[{host}]" if ":" in host else host
         title = printable(model.description.title)
         print(f"{title} at http://{name}:{port}   Ctrl-C ends it", flush=True)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn has drained before
-        service = Service(model, journal)
-        protocol.serve(service.app(), listening, service.drain)
+        service = Service(model, journal, shadow)
+        protocol.serve(service.app(), listening, service.draining)
 
 
 def options() -> Namespace:

@@ -2,7 +2,9 @@
 
 FOLDER/YYYY-MM-DD/HHMMSS-….parquet (UTC) with the columns `at` (when it was answered; no two rows of
 a server have the same), `image` (its uint8 values as bytes), `predicted`, `p0`, `p1`, …
-(probabilities), `set_size` (classes in the answer set) and `model`.
+(probabilities), `set_size` (classes in the answer set) and `model`. Where a challenger is asked,
+too, `shadow` says whether it was asked for this row. Its log, in FOLDER/shadow, has no `image`;
+`predicted` is -1 where it gave no probabilities.
 """
 
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 from secrets import token_hex
 from stat import S_ISREG
 from threading import Event, Lock, Thread
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +28,7 @@ from imageproof.judge.confidence import answer_sets
 from imageproof.serve.model import Description
 
 FLUSH_S = 60
-FLUSH_BYTES = 4_000_000  # of images
+FLUSH_BYTES = 4_000_000
 MAX_BYTES = 1_000_000_000  # of all files; the oldest go
 
 Times = NDArray[np.datetime64]  # (n,), microseconds UTC
@@ -42,8 +45,8 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         self._description = description
-        self._rows: list[tuple[Times, Images, Probabilities]] = []
-        self._held = 0  # bytes of their images
+        self._rows: list[dict[str, np.ndarray]] = []
+        self._held = 0  # bytes of them
         self._next = 0  # the least `at` of the next row, in microseconds since 1970
         self._lock = Lock()
         self._wake = Event()
@@ -63,17 +66,22 @@ class Journal:
         self,
         images: Images,
         probabilities: Probabilities,
+        **columns: np.ndarray,
     ) -> Times:
         """Take the answers to one request; returns the `at` of each, its key in the log."""
         first = max(time.time_ns() // 1000, self._next)
         self._next = first + len(images)
         at = np.arange(first, self._next).astype("datetime64[us]")
+        self.keep(at=at, image=images, probabilities=probabilities, **columns)
+        return at
+
+    def keep(self, **columns: np.ndarray) -> None:
+        """Take rows: `at`, `probabilities`, and more if all rows of this log have it."""
         with self._lock:
-            self._rows.append((at, images, probabilities))
-            self._held += images.nbytes
+            self._rows.append(columns)
+            self._held += sum(column.nbytes for column in columns.values())
         if self._held >= FLUSH_BYTES:
             self._wake.set()
-        return at
 
     def _write_regularly(self) -> None:
         is_last = False
@@ -87,30 +95,32 @@ class Journal:
                 self._held = 0
             try:
                 if rows:
-                    self._write(*map(np.concatenate, zip(*rows, strict=True)))
+                    names = [*rows[0]]
+                    parts = zip(*(row.values() for row in rows), strict=True)
+                    self._write(dict(zip(names, map(np.concatenate, parts), strict=True)))
             except Exception as error:  # of pyarrow; the rows are lost, but no request fails
                 _warn(self._folder, error)
             _forget(self._folder)
 
-    def _write(
-        self,
-        at: Times,
-        images: Images,
-        probabilities: Probabilities,
-    ) -> None:
+    def _write(self, columns: dict[str, np.ndarray]) -> None:
+        probabilities = columns.pop("probabilities")
         sets = answer_sets(probabilities, self._description.confidence.threshold)
-        columns = {
-            "at": pa.array(at, pa.timestamp("us", "UTC")),
-            "image": [image.tobytes() for image in images],
-            "predicted": probabilities.argmax(axis=1).astype(np.int16),
+        predicted = probabilities.argmax(axis=1).astype(np.int16)
+        predicted[np.isnan(probabilities).any(axis=1)] = -1  # of a challenger only
+        values: dict[str, Any] = {
+            **columns,
+            "at": pa.array(columns["at"], pa.timestamp("us", "UTC")),
+            "predicted": predicted,
             **{f"p{k}": column for k, column in enumerate(probabilities.T)},
             "set_size": sets.sum(axis=1, dtype=np.int16),
-            "model": pa.repeat(self._description.title, len(images)).dictionary_encode(),
+            "model": pa.repeat(self._description.title, len(predicted)).dictionary_encode(),
         }
+        if "image" in columns:
+            values["image"] = [image.tobytes() for image in columns["image"]]
         time = datetime.now(UTC)
         name = f"{time:%H%M%S}-{token_hex(4)}.parquet"  # unlike those of other servers
         with replacing(self._folder / f"{time:%Y-%m-%d}" / name) as temporary:
-            pq.write_table(pa.table(columns), temporary, compression="zstd")
+            pq.write_table(pa.table(values), temporary, compression="zstd")
 
 
 def _forget(folder: Path) -> None:

@@ -23,6 +23,11 @@ class Metrics:
         self.unsure = Counter("unsure", "Answer sets, empty or too big", **names)
         self.waiting = Gauge("waiting_images", "Not yet answered", **names)
         self.batches = Histogram("batch_images", "At once", buckets=IMAGES, **names)
+        self.shadow = Counter(
+            "shadow", "Images, by whether the challenger is asked", ["outcome"], **names
+        )
+        for outcome in ("asked", "left_out"):
+            self.shadow.labels(outcome)
         self.seconds = Histogram("predict_seconds", "Until answered", buckets=SECONDS, **names)
 
     def count(self, answers: Answers, seconds: float) -> None:

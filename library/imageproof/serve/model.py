@@ -20,6 +20,8 @@ from imageproof.judge.confidence import answer_sets, unsure
 
 MODEL = "model.onnx"
 DESCRIPTION = "model.json"
+SHADOW_MODEL = "shadow.onnx"  # the challenger's, if there is one
+SHADOW_DESCRIPTION = "shadow.json"
 SUMS = "SHA256SUMS"
 LOG = "log"
 BATCH = inference.BATCH  # images; a larger batch is not faster per image, and others wait for it
@@ -168,7 +170,7 @@ def _check_files(folder: Path) -> None:
     if not {MODEL, DESCRIPTION} <= sums.keys():
         raise IntegrityError(f"{path}: does not list {MODEL}, so this is no package")
     names = {path.name for path in folder.iterdir()}
-    unlisted = names - {SUMS, ".venv", LOG, *sums}
+    unlisted = names - {SUMS, ".venv", LOG, *(name.partition("/")[0] for name in sums)}
     findings = [f"{folder / name}: is not in {SUMS}; delete it" for name in sorted(unlisted)]
     findings += [
         f"{folder / name}: is not the file that was packaged (by {SUMS}); make the package again"

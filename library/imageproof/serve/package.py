@@ -12,7 +12,7 @@ import numpy as np
 from imageproof.answer.predict import numbered_names, set_threshold
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Images
-from imageproof.base.errors import IntegrityError, ServiceError
+from imageproof.base.errors import IntegrityError, ServiceError, UsageError
 from imageproof.base.files import folder_sha256, scratch, sha256, template_file, write_text
 from imageproof.base.naming import project_name
 from imageproof.base.text import one_line
@@ -20,7 +20,16 @@ from imageproof.dvc.provenance import check_outputs
 from imageproof.project import Project
 from imageproof.registry.card import card
 from imageproof.registry.version import Version
-from imageproof.serve.model import DESCRIPTION, MODEL, SUMS, Confidence, Description, load
+from imageproof.serve.model import (
+    DESCRIPTION,
+    MODEL,
+    SHADOW_DESCRIPTION,
+    SHADOW_MODEL,
+    SUMS,
+    Confidence,
+    Description,
+    load,
+)
 from imageproof.system.guard import names_variable
 
 LIBRARY = Path(__file__).parents[2]
@@ -35,17 +44,27 @@ class Package(NamedTuple):
     sha256: str
 
 
+class Shadow(NamedTuple):
+    """A challenger that a package asks, too."""
+
+    network: Path
+    description: Description
+
+
 def write_package(
     model: Version,
     out: Path,
     *,
     project: Project,
+    challenger: Version | None = None,
 ) -> Package:
-    """Write the package of a version to the new folder `out`.
+    """Write the package of a version to the new folder `out`; it asks the challenger, too.
 
     IntegrityError if hold-out rows have changed, or get other answers: from the package than from
     the model, or from the model itself where they are asked otherwise.
     """
+    about = describe(model, project)
+    shadow = _shadow(challenger, about, project) if challenger else None
     check_outputs([WORKSPACE.split("holdout")])
     images = WORKSPACE.read_split("holdout", classes=model.files.classes).data.images
     finding, _ = model.files.inconsistency(images)
@@ -56,7 +75,7 @@ def write_package(
     out.parent.mkdir(parents=True, exist_ok=True)
     with scratch(out.parent) as temporary:
         folder = temporary / "package"
-        write_folder(folder, model.files.network, describe(model, project), text, images[:1])
+        write_folder(folder, model.files.network, about, text, images[:1], shadow)
         actual = load(folder).network.predict(images)
         difference = float(np.abs(actual - probabilities).max())
         same = np.array_equal(actual.argmax(axis=1), probabilities.argmax(axis=1))
@@ -82,12 +101,28 @@ def describe(model: Version, project: Project) -> Description:
     )
 
 
+def _shadow(
+    challenger: Version,
+    about: Description,
+    project: Project,
+) -> Shadow:
+    """The challenger; UsageError if it is not asked and answers as the model does."""
+    description = describe(challenger, project)
+    for name in ("shape", "class_names"):
+        value = getattr(description, name)
+        if value != getattr(about, name):
+            finding = f"has the {name} {value}, {about.title} {getattr(about, name)}"
+            raise UsageError(f"--shadow {challenger.origin.uri}: {finding}")
+    return Shadow(challenger.files.network, description)
+
+
 def write_folder(
     folder: Path,
     network: Path,
     about: Description,
     card: str,
     image: Images,
+    shadow: Shadow | None = None,
 ) -> None:
     """Write all files of a package into a new folder; `image` is that of the example request."""
     folder.mkdir()
@@ -99,6 +134,9 @@ def write_folder(
     _copy_home(folder)
     shutil.copyfile(network, folder / MODEL)
     write_text(folder / DESCRIPTION, about.model_dump_json(indent=2) + "\n")
+    if shadow:
+        shutil.copyfile(shadow.network, folder / SHADOW_MODEL)
+        write_text(folder / SHADOW_DESCRIPTION, shadow.description.model_dump_json(indent=2) + "\n")
     write_text(folder / "MODEL_CARD.md", card)
     write_text(folder / "example.json", json.dumps({"inputs": image.tolist()}))
     wheel = _build_wheel(folder)

@@ -4,7 +4,8 @@ import asyncio
 import socket
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 import httptools
@@ -12,6 +13,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+Draining = Callable[[], AbstractAsyncContextManager[None]]
 
 MAX_CONNECTIONS = 900  # each is an open file, of which most systems allow 1024
 MAX_HEAD = 32_000  # bytes of request line and headers, or of trailers; beyond the first piece
@@ -128,23 +131,22 @@ class _Server(uvicorn.Server):
     def __init__(
         self,
         config: uvicorn.Config,
-        drain: Callable[[], Awaitable[None]] | None,
+        draining: Draining,
     ) -> None:
         super().__init__(config)
-        self._drain = drain
+        self._draining = draining
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._drain:
-            await self._drain()
-        await super().shutdown(sockets)
+        async with self._draining():
+            await super().shutdown(sockets)
 
 
 def serve(
     app: ASGIApp,
     listening: socket.socket,
-    drain: Callable[[], Awaitable[None]] | None = None,
+    draining: Draining = nullcontext,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then `drain`, and answer the requests under way."""
+    """Serve until SIGTERM or SIGINT; then answer the requests under way, within `draining`."""
     config = uvicorn.Config(
         app,
         http=Protocol,
@@ -158,4 +160,4 @@ def serve(
         timeout_graceful_shutdown=DRAIN_S,
         timeout_keep_alive=HEAD_S,
     )
-    _Server(config, drain).run(sockets=[listening])
+    _Server(config, draining).run(sockets=[listening])

@@ -1,0 +1,99 @@
+"""The challenger of a package: a process of its own answers what the champion has answered before.
+
+The server hands images over by a pipe and never waits for it. Whether it hands them over depends on
+how many bytes wait, not on what is in the images; so the challenger sees a fair sample.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from imageproof.base import inference
+from imageproof.base.dataset import Images, Probabilities, Shape
+from imageproof.base.files import read_json
+from imageproof.base.inference import Network, not_probabilities
+from imageproof.serve.journal import Journal, Times
+from imageproof.serve.model import SHADOW_DESCRIPTION, SHADOW_MODEL, Description
+
+FOLDER = "shadow"  # of its answers, in the folder of the log
+QUEUE_BYTES = 4_000_000  # beyond those in the pipe
+END_S = 5.0  # after SIGTERM, for what was handed over
+
+
+def _record(shape: Shape) -> np.dtype[np.void]:
+    return np.dtype([("at", "<M8[us]"), ("image", np.uint8, shape)])
+
+
+class Shadow:
+    def __init__(self, log: Path, shape: Shape) -> None:
+        self._record = _record(shape)
+        command = [sys.executable, "-P", "-m", "imageproof.serve.shadow", str(log)]
+        # a session of its own, as Ctrl-C is for the server
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        self._lock = asyncio.Lock()
+        self._pipe: asyncio.WriteTransport | None = None
+
+    def takes(self, images: Images) -> bool:
+        """Whether it lives, and few enough bytes wait."""
+        if self._process.poll() is not None:
+            return False
+        waiting = self._pipe.get_write_buffer_size() if self._pipe else 0
+        return waiting + len(images) * self._record.itemsize <= QUEUE_BYTES
+
+    async def ask(self, at: Times, images: Images) -> None:
+        rows = np.empty(len(images), self._record)
+        rows["at"] = at
+        rows["image"] = images
+        async with self._lock:
+            if not self._pipe:
+                loop = asyncio.get_running_loop()
+                stdin = self._process.stdin
+                self._pipe, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, stdin)
+        self._pipe.write(rows.tobytes())
+
+    async def end(self) -> None:
+        """Let it answer what was handed over, and end it."""
+        pipe = self._pipe or self._process.stdin
+        if pipe:
+            pipe.close()
+        try:
+            await asyncio.to_thread(self._process.wait, END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def answer_all(log: Path) -> None:
+    """Answer the images that come by standard input until it ends, into a log of its own."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # the server goes first, always
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server closes the pipe
+    description = read_json(Path(SHADOW_DESCRIPTION), Description)
+    network = inference.load(Path(SHADOW_MODEL), threads=1)
+    record = _record(description.shape)
+    content = b""
+    with Journal(log / FOLDER, description) as journal:
+        while more := os.read(0, inference.BATCH * record.itemsize):
+            content += more
+            rows = np.frombuffer(content, record, len(content) // record.itemsize)
+            content = content[rows.nbytes :]
+            if len(rows):
+                journal.keep(at=rows["at"], probabilities=_answer(network, rows["image"]))
+
+
+def _answer(network: Network, images: Images) -> Probabilities:
+    """The answers; a row without probabilities is all NaN, which counts as a wrong answer."""
+    probabilities = np.array(network.predict(np.ascontiguousarray(images)))
+    if not_probabilities(probabilities):
+        for row in probabilities:
+            if not_probabilities(row[np.newaxis]):
+                row[:] = np.nan
+    return probabilities
+
+
+if __name__ == "__main__":
+    answer_all(Path(sys.argv[1]))
