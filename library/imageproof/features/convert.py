@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, compose, helper, numpy_helper
+from onnx import ModelProto, TensorProto, ValueInfoProto, compose
 
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import replacing
@@ -19,6 +19,7 @@ from imageproof.features.backbone import (
     check_form,
     read_network,
 )
+from imageproof.features.graph import joined, parsed
 
 PREFIX = "network/"
 CHANNELS_FIRST = (2, 3)  # the axes of height and width in (n, 3, height, width)
@@ -69,31 +70,20 @@ def write_backbone(path: Path, form: Form) -> Path:
 def converted(path: Path, form: Form) -> ModelProto:
     """The network between images uint8 (n, side, side, 3) and features float32 (n, k)."""
     model = _with_opset(read_network(path), path)
-    axes = _image_axes(model, path, form.side)
-    tensor = _chosen_output(model, path, form)
+    image, axes = _image_input(model, path, form.side)
+    pooling = parsed(_pooling(axes, form), like=model)
+    pooling.graph.node[-1].input[0] = _chosen_output(model, path, form)
     for node in model.graph.node:
         node.ClearField("doc_string")  # PyTorch writes the path of its code into it
-    network = compose.add_prefix(model, PREFIX)
-    taken = _network_input(network)
-    nodes = [
-        *_scaling(axes, taken),
-        *network.graph.node,
-        *_pooling(PREFIX + tensor, axes, form),
-    ]
-    constants = [*network.graph.initializer, *_constants(form, axes)]
-    shape: list[str | int | None] = ["n", form.side, form.side, 3]
-    graph = helper.make_graph(
-        nodes,
-        "backbone",
-        [helper.make_tensor_value_info(IMAGES, TensorProto.UINT8, shape)],
-        [helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, None)],
-        constants,
-    )
-    whole = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-    width = _feature_width(whole, path, form)
-    whole.graph.output[0].CopyFrom(
-        helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, ["n", width])
-    )
+    del model.graph.input[:], model.graph.output[:], model.graph.value_info[:]
+    model.graph.input.append(image)
+    model.graph.node.extend(pooling.graph.node)
+    model.graph.output.extend(pooling.graph.output)
+    network = compose.add_prefix(model, PREFIX, rename_outputs=False)
+    scaling = parsed(_scaling(form, axes), like=network)
+    whole = joined(scaling, network, "scaled", PREFIX + image.name)
+    dims = whole.graph.output[0].type.tensor_type.shape.dim
+    dims[1].dim_value = _feature_width(whole, path, form)
     return whole
 
 
@@ -111,15 +101,10 @@ def _with_opset(model: ModelProto, path: Path) -> ModelProto:
         ) from None
 
 
-def _network_input(model: ModelProto) -> str:
-    name: str
-    weights = {tensor.name for tensor in model.graph.initializer}
-    [name] = [value.name for value in model.graph.input if value.name not in weights]
-    return name
-
-
-def _image_axes(model: ModelProto, path: Path, side: int) -> tuple[int, int]:
-    """The axes of height and width of the network's one input; a DataError if it has another."""
+def _image_input(
+    model: ModelProto, path: Path, side: int
+) -> tuple[ValueInfoProto, tuple[int, int]]:
+    """The network's one input, and its axes of height and width; a DataError if it has another."""
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
     if len(inputs) != 1:
@@ -142,7 +127,7 @@ def _image_axes(model: ModelProto, path: Path, side: int) -> tuple[int, int]:
     if tensor.elem_type != TensorProto.FLOAT:
         kind = TensorProto.DataType.Name(tensor.elem_type).lower()
         raise DataError(f"{path}: takes values of the type {kind}; float32 is needed")
-    return axes
+    return inputs[0], axes
 
 
 def _chosen_output(model: ModelProto, path: Path, form: Form) -> str:
@@ -155,35 +140,32 @@ def _chosen_output(model: ModelProto, path: Path, form: Form) -> str:
     return name
 
 
-def _scaling(axes: tuple[int, int], target: str) -> list[NodeProto]:
+def _scaling(form: Form, axes: tuple[int, int]) -> str:
     """From bytes to the values that the network was trained on."""
-    nodes = [
-        helper.make_node("Cast", [IMAGES], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("Sub", ["float", "mean"], ["centred"]),
-    ]
-    if axes == CHANNELS_LAST:
-        return [*nodes, helper.make_node("Div", ["centred", "std"], [target])]
-    return [
-        *nodes,
-        helper.make_node("Div", ["centred", "std"], ["scaled"]),
-        helper.make_node("Transpose", ["scaled"], [target], perm=[0, 3, 1, 2]),
-    ]
+    order = [0, 1, 2, 3] if axes == CHANNELS_LAST else [0, 3, 1, 2]
+    return f"""
+        scaling (uint8[n, {form.side}, {form.side}, 3] {IMAGES}) => (float[n, y, x, c] scaled)
+        <{_bytes("mean", form.mean)}, {_bytes("std", form.std)}> {{
+            values = Cast<to = {TensorProto.FLOAT}>({IMAGES})
+            centred = Sub(values, mean)
+            divided = Div(centred, std)
+            scaled = Transpose<perm = {order}>(divided)
+        }}"""
 
 
-def _pooling(tensor: str, axes: tuple[int, int], form: Form) -> list[NodeProto]:
-    if form.pool:
-        return [helper.make_node("ReduceMean", [tensor, "axes"], [FEATURES], keepdims=0)]
-    return [helper.make_node("Identity", [tensor], [FEATURES])]
+def _bytes(name: str, shares: Sequence[float]) -> str:
+    """A constant of 255 times these values, per channel or one for all."""
+    values = 255 * np.array(shares, np.float32)
+    return f"float[{len(values)}] {name} = {{{', '.join(map(str, values.tolist()))}}}"
 
 
-def _constants(form: Form, axes: tuple[int, int]) -> list[TensorProto]:
-    values: dict[str, np.ndarray] = {
-        "mean": 255 * np.array(form.mean, np.float32),
-        "std": 255 * np.array(form.std, np.float32),
-    }
-    if form.pool:
-        values["axes"] = np.array(axes, np.int64)
-    return [numpy_helper.from_array(value, name) for name, value in values.items()]
+def _pooling(axes: tuple[int, int], form: Form) -> str:
+    pooled = "ReduceMean<keepdims = 0>(maps, axes)" if form.pool else "Identity(maps)"
+    return f"""
+        pooling (float[n] maps) => (float[n, k] {FEATURES}) {{
+            axes = Constant<value_ints = {[*axes]}>()
+            {FEATURES} = {pooled}
+        }}"""
 
 
 def _feature_width(model: ModelProto, path: Path, form: Form) -> int:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, compose, helper, numpy_helper, utils
+from onnx import ModelProto, TensorProto, compose, helper, numpy_helper, parser, utils
 
 from imageproof.base.dataset import Shape
 from imageproof.base.inference import BACKBONE, FEATURES, IMAGES, PROBABILITIES
@@ -27,37 +27,44 @@ def feature_graph(backbone: Backbone, shape: Shape) -> ModelProto:
     """
     if shape == (backbone.side, backbone.side, 3):
         return backbone.model
-    network = compose.add_prefix(backbone.model, "backbone/")
-    resize = _resize(shape, backbone)
-    joined = _merged(resize, network, "resized", f"backbone/{IMAGES}")
-    return _renamed_output(joined, f"backbone/{FEATURES}")
+    network = compose.add_prefix(backbone.model, "backbone/", rename_outputs=False)
+    resize = parsed(_resize(shape, backbone.side), like=network)
+    return joined(resize, network, "resized", f"backbone/{IMAGES}")
 
 
 def classifier(features: ModelProto, head: Head, *, temperature: float, name: str) -> ModelProto:
     """The whole model: `features` of `feature_graph`, with the head of their backbone `name`."""
-    constants = {
-        "head/weights": head.weights.astype(np.float32),
-        "head/bias": head.bias.astype(np.float32),
-        "head/temperature": np.array(temperature, np.float32),
-    }
-    nodes = [
-        helper.make_node("Gemm", ["head/in", "head/weights", "head/bias"], ["head/logits"]),
-        helper.make_node("Div", ["head/logits", "head/temperature"], ["head/scaled"]),
-        helper.make_node("Softmax", ["head/scaled"], [PROBABILITIES], axis=1),
-    ]
     width, classes = head.weights.shape
-    tail = _model(
-        nodes,
-        ("head/in", TensorProto.FLOAT, ["n", width]),
-        (PROBABILITIES, TensorProto.FLOAT, ["n", classes]),
-        constants,
-        like=features,
+    text = f"""
+        head (float[n, {width}] head_in) => (float[n, {classes}] {PROBABILITIES}) {{
+            head_logits = Gemm(head_in, head_weights, head_bias)
+            head_scaled = Div(head_logits, head_temperature)
+            {PROBABILITIES} = Softmax<axis = 1>(head_scaled)
+        }}"""
+    tail = parsed(text, like=features)
+    constants = {"head_weights": head.weights, "head_bias": head.bias}
+    constants["head_temperature"] = np.array(temperature)
+    tail.graph.initializer.extend(
+        numpy_helper.from_array(value.astype(np.float32), key) for key, value in constants.items()
     )
-    joined = _merged(features, tail, FEATURES, "head/in")
+    model = joined(features, tail, FEATURES, "head_in")
     layer = helper.make_tensor_value_info(FEATURES, TensorProto.FLOAT, ["n", width])
-    joined.graph.value_info.append(layer)
-    helper.set_model_props(joined, {BACKBONE: name})
-    return joined
+    model.graph.value_info.append(layer)
+    helper.set_model_props(model, {BACKBONE: name})
+    return model
+
+
+def parsed(text: str, *, like: ModelProto) -> ModelProto:
+    """A graph in ONNX's own notation, of the versions that a model has."""
+    opset = like.opset_import[0].version
+    return parser.parse_model(f'<ir_version: {like.ir_version}, opset_import: ["": {opset}]>{text}')
+
+
+def joined(first: ModelProto, second: ModelProto, output: str, end: str) -> ModelProto:
+    """Both graphs as one, where `output` of the first is the input `end` of the second."""
+    model = compose.merge_models(first, second, io_map=[(output, end)])
+    del model.opset_import[1:]  # both have the same
+    return model
 
 
 def parts(model: ModelProto) -> tuple[ModelProto, ModelProto]:
@@ -75,77 +82,24 @@ def graph_sha256(model: ModelProto) -> str:
     return digest.hexdigest()
 
 
-def _resize(shape: Shape, backbone: Backbone) -> ModelProto:
+def _resize(shape: Shape, side: int) -> str:
     height, width, *colour = shape
-    side = backbone.side
-    grey = ([1], "Unsqueeze") if not colour else None
-    nodes = [helper.make_node("Cast", [IMAGES], ["values"], to=TensorProto.FLOAT)]
-    if grey:
-        nodes.append(helper.make_node("Unsqueeze", ["values", "first"], ["planes"]))
-    else:
-        nodes.append(helper.make_node("Transpose", ["values"], ["planes"], perm=[0, 3, 1, 2]))
-    nodes += [
-        helper.make_node(
-            "Resize",
-            ["planes", "", "", "sizes"],
-            ["stretched"],
-            axes=[2, 3],
-            mode="linear",
-            antialias=int(side < max(height, width)),
-        ),
-        helper.make_node("Round", ["stretched"], ["rounded"]),
-        helper.make_node("Clip", ["rounded", "black", "white"], ["clipped"]),
-        helper.make_node("Cast", ["clipped"], ["bytes"], to=TensorProto.UINT8),
-    ]
-    planes = ["bytes"] if colour else ["bytes"] * 3
-    nodes += [
-        helper.make_node("Concat", planes, ["coloured"], axis=1),
-        helper.make_node("Transpose", ["coloured"], ["resized"], perm=[0, 2, 3, 1]),
-    ]
-    constants: dict[str, np.ndarray] = {
-        "sizes": np.array([side, side], np.int64),
-        "black": np.array(0, np.float32),
-        "white": np.array(255, np.float32),
-    }
-    if grey:
-        constants["first"] = np.array([1], np.int64)
-    return _model(
-        nodes,
-        (IMAGES, TensorProto.UINT8, ["n", *shape]),
-        ("resized", TensorProto.UINT8, ["n", side, side, 3]),
-        constants,
-        like=backbone.model,
-    )
-
-
-def _model(
-    nodes: list[NodeProto],
-    source: tuple[str, int, list[str | int]],
-    target: tuple[str, int, list[str | int]],
-    constants: dict[str, np.ndarray],
-    *,
-    like: ModelProto,
-) -> ModelProto:
-    graph = helper.make_graph(
-        nodes,
-        "graph",
-        [helper.make_tensor_value_info(*source)],
-        [helper.make_tensor_value_info(*target)],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )
-    return helper.make_model(graph, opset_imports=like.opset_import, ir_version=like.ir_version)
-
-
-def _merged(first: ModelProto, second: ModelProto, output: str, end: str) -> ModelProto:
-    """Both graphs as one, where `output` of the first is the input `end` of the second."""
-    joined = compose.merge_models(first, second, io_map=[(output, end)])
-    del joined.opset_import[1:]  # both have the same
-    return joined
-
-
-def _renamed_output(model: ModelProto, name: str) -> ModelProto:
-    """The model with its one output, `name`, called `features`."""
-    for node in model.graph.node:
-        node.output[:] = [FEATURES if output == name else output for output in node.output]
-    model.graph.output[0].name = FEATURES
-    return model
+    planes = "Transpose<perm = [0, 3, 1, 2]>(values)" if colour else "Unsqueeze(values, channels)"
+    return f"""
+        resize (uint8[{", ".join(map(str, ("n", *shape)))}] {IMAGES})
+        => (uint8[n, {side}, {side}, 3] resized) {{
+            values = Cast<to = {TensorProto.FLOAT}>({IMAGES})
+            {"" if colour else "channels = Constant<value_ints = [1]>()"}
+            planes = {planes}
+            sizes = Constant<value_ints = [{side}, {side}]>()
+            stretched = Resize<
+                axes = [2, 3], mode = "linear", antialias = {int(side < max(height, width))}
+            >(planes, , , sizes)
+            rounded = Round(stretched)
+            black = Constant<value_float = 0.0>()
+            white = Constant<value_float = 255.0>()
+            clipped = Clip(rounded, black, white)
+            bytes = Cast<to = {TensorProto.UINT8}>(clipped)
+            coloured = Concat<axis = 1>({"bytes" if colour else "bytes, bytes, bytes"})
+            resized = Transpose<perm = [0, 2, 3, 1]>(coloured)
+        }}"""
