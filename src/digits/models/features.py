@@ -54,8 +54,8 @@ def answers(
     """The probabilities of images, calibrated on the validation rows; by features in the cache."""
     from imageproof.keras.temperature import fit_temperature, scaled
 
-    temperature = fit_temperature(fitted.validation, validation.labels)
-    return scaled(fitted.predict(images, threads=threads), temperature)
+    probabilities = fitted.predict(images, threads=threads)
+    return scaled(probabilities, fit_temperature(fitted.validation, validation.labels))
 
 
 def network(

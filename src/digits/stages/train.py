@@ -68,14 +68,14 @@ def write(
     outputs = WORKSPACE.trained(model)
     outputs.run.unlink(missing_ok=True)  # it vouches for the other outputs
     outputs.write_history(history)
-    temperature, answers = fitted.write(outputs, validation, threads=threads)
-    outputs.write_calibration(temperature, truth_probabilities(answers, validation.labels))
+    figures["temperature"], probabilities = fitted.write(outputs, validation, threads=threads)
+    truth = truth_probabilities(probabilities, validation.labels)
+    outputs.write_calibration(figures["temperature"], truth)
     recipe = params.recipe(model)
     if isinstance(recipe, Recipe) and (recipe.fit.keep == "best" or recipe.fit.early_stopping):
         figures["kept_epoch"] = recipe.fit.kept_epoch(history)
     accuracy = sample_accuracy(outputs.model, data, seed=params.seed, threads=threads)
-    figures |= {"temperature": temperature, "train_accuracy": accuracy}
-    return figures | {"parameters": fitted.parameters}
+    return figures | {"train_accuracy": accuracy, "parameters": fitted.parameters}
 
 
 if __name__ == "__main__":

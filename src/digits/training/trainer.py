@@ -1,20 +1,16 @@
 """Trains a model of params.yaml, of Keras or of another framework."""
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from digits.models import model_file
 from digits.training.recipe import Recipe
-from imageproof.base import inference
 from imageproof.base.dataset import Dataset, Metrics, Predict, Probabilities
-from imageproof.base.files import scratch
 from imageproof.keras.checkpoints import Checkpoint
 from imageproof.keras.costs import TrainingCost
+from imageproof.keras.framework import Write, ask_fitted, load_tensorflow
 from imageproof.keras.temperature import write_calibrated
-from imageproof.outputs import TrainOutputs
-from imageproof.system.process import quiet_tensorflow
 
 if TYPE_CHECKING:
     from digits.params import Params
@@ -22,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Fitted(NamedTuple):
-    """A fitted model. `write(outputs, validation, threads=…)` calibrates and writes it.
+    """A fitted model, and how it is calibrated and written.
 
     `answers` are its calibrated ones to images, if the model's file can give them without asking
     the whole network.
@@ -30,7 +26,7 @@ class Fitted(NamedTuple):
 
     cost: TrainingCost
     parameters: int
-    write: Callable[..., tuple[float, Probabilities]]
+    write: Write
     answers: Predict | None = None
 
 
@@ -70,16 +66,14 @@ def load_framework(params: "Params", model: str) -> str:
     recipe = params.recipe(model)
     if not isinstance(recipe, Recipe):
         return ""
-    with quiet_tensorflow(params.train.threads):
-        from imageproof.keras import devices
-    return devices.used(params.train.distribute, mixed=recipe.fit.mixed_precision)
+    settings = params.train
+    mixed = recipe.fit.mixed_precision
+    return load_tensorflow(settings.threads, settings.distribute, mixed=mixed)
 
 
 def trainer(params: "Params", model: str) -> "Ask":
     """A function that trains the model on some images, and asks it for others."""
     load_framework(params, model)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of each training's graph
-    threads = params.train.threads
 
     def ask(
         data: Dataset,
@@ -90,9 +84,7 @@ def trainer(params: "Params", model: str) -> "Ask":
         fitted = fit(params, model, data, chosen_by, on_epoch=lambda *_: None)
         if fitted.answers is not None:
             return fitted.answers(images.images)
-        with scratch() as folder:
-            outputs = TrainOutputs(folder)
-            fitted.write(outputs, chosen_by, threads=threads)
-            return inference.load(outputs.model, threads=threads).predict(images.images)
+        threads = params.train.threads
+        return ask_fitted(fitted.write, chosen_by, images.images, threads=threads)
 
     return ask

@@ -1,0 +1,36 @@
+"""TensorFlow's start, and a network that is asked as soon as it is trained."""
+
+import logging
+from collections.abc import Callable
+
+from imageproof.base import inference
+from imageproof.base.dataset import Dataset, Images, Probabilities
+from imageproof.base.files import scratch
+from imageproof.outputs import TrainOutputs
+from imageproof.system.process import quiet_tensorflow
+
+# `write(outputs, validation, threads=…)` calibrates and writes a fitted model: its temperature, and
+# its probabilities of the validation rows.
+Write = Callable[..., tuple[float, Probabilities]]
+
+
+def load_tensorflow(threads: int, distribute: str, *, mixed: bool) -> str:
+    """Load it without its lines; the devices that it trains on, see `devices.used`."""
+    with quiet_tensorflow(threads):
+        from imageproof.keras import devices
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of each training's graph
+    return devices.used(distribute, mixed=mixed)
+
+
+def ask_fitted(
+    write: Write,
+    validation: Dataset,
+    images: Images,
+    *,
+    threads: int,
+) -> Probabilities:
+    """What a fitted model answers when it is calibrated on the validation rows."""
+    with scratch() as folder:
+        outputs = TrainOutputs(folder)
+        write(outputs, validation, threads=threads)
+        return inference.load(outputs.model, threads=threads).predict(images)
