@@ -3,7 +3,6 @@
 python flows/answer.py FLOW_RUN_ID approve --by NAME [--note TEXT]
 """
 
-import sys
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -13,9 +12,8 @@ from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run
 from prefect.input import RunInput
 
-from imageproof.base.errors import ImageproofError, UsageError
-from imageproof.prefect.server import ensure_server
-from imageproof.system import process
+from imageproof.base import errors
+from imageproof.prefect import lifecycle, server
 
 
 class Approval(RunInput):
@@ -39,7 +37,8 @@ def ask_a_person(question: str, timeout_s: int) -> tuple[dict[str, str], str]:
         answer = pause_flow_run(wait_for_input=form, timeout=timeout_s, poll_interval=2)
     except FlowPauseTimeout:
         get_run_logger().error("no answer within %s s; nothing moved", timeout_s)
-        raise ImageproofError("no answer") from None  # Prefect replaces it by a message of its own
+        # Prefect replaces it by a message of its own
+        raise errors.ImageproofError("no answer") from None
     option = "approved_by" if answer.approve else "rejected_by"
     return {option: answer.by or "somebody"}, answer.note
 
@@ -52,17 +51,15 @@ def main(
 ) -> None:
     """Resume the flow run with this answer."""
     if not by.strip():
-        raise UsageError("--by: is empty; who answers is needed")
-    ensure_server()
+        raise errors.UsageError("--by: is empty; who answers is needed")
+    server.ensure_server()
     try:
         resume_flow_run(flow_run_id, {"approve": answer == "approve", "by": by, "note": note})
     except (ObjectNotFound, NotPausedError, FlowPauseTimeout):
         hint = "waits for no answer; Prefect's page lists what is Paused"
-        raise UsageError(f"flow run {flow_run_id}: {hint}") from None
+        raise errors.UsageError(f"flow run {flow_run_id}: {hint}") from None
     print(f"{answer} by {by}; flow run {flow_run_id} goes on")
 
 
 if __name__ == "__main__":
-    program = typer.Typer(add_completion=False)
-    program.command()(main)
-    process.run_program(lambda: process.run_command(typer.main.get_command(program), sys.argv[1:]))
+    lifecycle.run_command_as_program(main)

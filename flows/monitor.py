@@ -7,12 +7,11 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from digits.project import load_project
-from imageproof.prefect.commands import run_command
-from imageproof.prefect.lifecycle import VERSION, in_project, show_drift
+from imageproof.prefect import commands, lifecycle
 
 
-@flow(name="monitor", version=VERSION)
-@in_project
+@flow(name="monitor", version=lifecycle.VERSION)
+@lifecycle.in_project
 def monitor(
     source: str = "log",
     labels: str = "",
@@ -27,7 +26,7 @@ def monitor(
         days: Of a log, up to its last row.
         model: models:/NAME/VERSION; default: who answered the log last, else the champion.
     """
-    result = run_command("monitor", source, days=days, labels=labels, model=model)
+    result = commands.run_command("monitor", source, days=days, labels=labels, model=model)
     unsure = f"{result['unsure']:.2%} of the answers are unsure."
     lines = (*result["verdicts"], unsure)
-    return show_drift(load_project().name, result, "monitoring", source, *lines)
+    return lifecycle.show_drift(load_project().name, result, "monitoring", source, *lines)

@@ -4,12 +4,11 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from digits.project import load_project
-from imageproof.prefect.lifecycle import VERSION, in_project, show_drift
-from imageproof.prefect.scoring import score_source
+from imageproof.prefect import lifecycle, scoring
 
 
-@flow(name="score", version=VERSION)
-@in_project
+@flow(name="score", version=lifecycle.VERSION)
+@lifecycle.in_project
 def score(
     source: str,
     output: str = "predictions.parquet",
@@ -30,5 +29,7 @@ def score(
     """
     project = load_project()
     options = {"missing": missing, "overwrite": overwrite}
-    scored = score_source(project, source, output, model=model, scheduler=scheduler, **options)
-    return show_drift(project.name, scored, "drift", source)
+    scored = scoring.score_source(
+        project, source, output, model=model, scheduler=scheduler, **options
+    )
+    return lifecycle.show_drift(project.name, scored, "drift", source)

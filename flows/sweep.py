@@ -17,20 +17,18 @@ from digits.project import as_project
 from digits.stages.train import fit
 from digits.training import trainer
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.files import read_yaml, text_sha256
-from imageproof.dvc import provenance
-from imageproof.dvc.params_yaml import read
-from imageproof.dvc.stage_command import run_stage
-from imageproof.keras.checkpoints import Checkpoint
+from imageproof.base import files
+from imageproof.dvc import params_yaml, provenance, stage_command
+from imageproof.keras import checkpoints
 from imageproof.mlflow import live
+from imageproof.prefect import lifecycle
 from imageproof.prefect import trials as running
-from imageproof.prefect.lifecycle import VERSION, in_project, run_as_program
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # which Dask's workers lack
 
 
-@flow(name="sweep", version=VERSION)
-@in_project
+@flow(name="sweep", version=lifecycle.VERSION)
+@lifecycle.in_project
 def sweep(
     model: str,
     space: str,
@@ -49,12 +47,12 @@ def sweep(
     """
     from train import train  # here, because Dask gets this module, and its workers lack that one
 
-    settings = {"model": model, "space": read_yaml(Path(space)), "params": read()}
+    settings = {"model": model, "space": files.read_yaml(Path(space)), "params": params_yaml.read()}
     project = as_project(_params(optuna.create_study().ask(), settings))  # fails on a wrong key
     train(targets=["split"])
     settings["splits"] = running.split_digests()
     # the accuracies of a study have data, params and space in common
-    name = f"{project.name}/{model}-{text_sha256(repr(settings))[:8]}"
+    name = f"{project.name}/{model}-{files.text_sha256(repr(settings))[:8]}"
     storage = storage or running.local_storage(Path.cwd())
     settings["study"] = {"study_name": name, "storage": storage}
     study = optuna.create_study(**settings["study"], load_if_exists=True, direction="maximize")
@@ -91,12 +89,12 @@ def _train(trial: optuna.Trial, settings: dict[str, Any]) -> float:
         params=checked.logged_params(model),
         tags={"model": model, **tags},
     ) as run:
-        fitted = fit(checked, model, data, validation, run.log_epoch, Checkpoint())
+        fitted = fit(checked, model, data, validation, run.log_epoch, checkpoints.Checkpoint())
     kept = checked.recipe(model).fit.kept_epoch(fitted.cost.history)
     return float(fitted.cost.history[kept]["val_accuracy"])
 
 
 if __name__ == "__main__":
     if running.settings_of_trial():
-        run_stage(_run_trial)
-    run_as_program(lambda: sweep(*sys.argv[1:], return_state=True))
+        stage_command.run_stage(_run_trial)
+    lifecycle.run_as_program(lambda: sweep(*sys.argv[1:], return_state=True))

@@ -12,17 +12,13 @@ from prefect.states import Completed, Failed
 
 from digits import params
 from digits.project import load_project
-from imageproof.base.errors import UsageError
-from imageproof.base.machine import processors
-from imageproof.dvc.params_yaml import read, set_keys
-from imageproof.dvc.pipeline import PROJECT_LOCK, check_sources, read_pipeline
-from imageproof.prefect.commands import Dvc
-from imageproof.prefect.lifecycle import VERSION, in_project, run_as_program
-from imageproof.prefect.stages import STEP, final_state, run_stages
+from imageproof.base import errors, machine
+from imageproof.dvc import params_yaml, pipeline
+from imageproof.prefect import commands, lifecycle, stages
 
 
-@flow(name="train", version=VERSION)
-@in_project
+@flow(name="train", version=lifecycle.VERSION)
+@lifecycle.in_project
 def train(
     targets: Sequence[str] = (),
     overrides: dict[str, Any] | None = None,
@@ -41,23 +37,23 @@ def train(
         push: `dvc push --run-cache` at the end; of an experiment, `dvc exp push origin`.
     """
     if targets and overrides:
-        raise UsageError(
+        raise errors.UsageError(
             "targets: not with `overrides`; an experiment runs all that depends on these, else it"
             " would show the accuracy of the model before them"
         )
     root = Path.cwd()
-    dvc = Dvc()
+    dvc = commands.Dvc()
     options = ["--force"] * force + ["--pull"] * pull
     if overrides:
         return _result(_experiment(dvc, overrides, options, push=push))
-    with FileLock(root / PROJECT_LOCK):  # one after the other in the project's folder
+    with FileLock(root / pipeline.PROJECT_LOCK):  # one after the other in the project's folder
         try:
             states = _task("pull", dvc.command, "pull", "--allow-missing") if pull else {}
             if _completed(states):
-                check_sources(root, targets)
-                trainings = max(1, processors() // load_project().threads)
-                pipeline = read_pipeline(root, targets)
-                states |= run_stages(pipeline, dvc, options, trainings=trainings)
+                pipeline.check_sources(root, targets)
+                trainings = max(1, machine.processors() // load_project().threads)
+                names = pipeline.read_pipeline(root, targets)
+                states |= stages.run_stages(names, dvc, options, trainings=trainings)
             if push and _completed(states):
                 states |= _task("push", dvc.command, "push", "--run-cache")
             return _result(states)
@@ -66,18 +62,18 @@ def train(
 
 
 def _experiment(
-    dvc: Dvc,
+    dvc: commands.Dvc,
     overrides: dict[str, Any],
     options: list[str],
     *,
     push: bool,
 ) -> dict[str, State[Any]]:
     """One task, as DVC runs the stages of an experiment in a copy of the project."""
-    values = read()
-    set_keys(values, overrides)
+    values = params_yaml.read()
+    params_yaml.set_keys(values, overrides)
     params.check(values)
     if "--pull" not in options:
-        check_sources(Path.cwd())
+        pipeline.check_sources(Path.cwd())
     # the name that a person gave the run may begin like an option
     name = f"{runtime.flow_run.name}-{runtime.flow_run.id[:8]}".lstrip("-")
     changed = [f"--set-param=++{key}={json.dumps(value)}" for key, value in overrides.items()]
@@ -89,9 +85,9 @@ def _experiment(
 
 
 def _task(name: str, run: Callable[..., str | None], *arguments: str) -> dict[str, State[Any]]:
-    @task(**STEP)
+    @task(**stages.STEP)
     def run_dvc(name: str, arguments: Sequence[str]) -> State[None]:
-        return final_state(run, *arguments)
+        return stages.final_state(run, *arguments)
 
     return {name: run_dvc(name, arguments, return_state=True)}
 
@@ -111,4 +107,4 @@ def _result(states: dict[str, State[Any]]) -> State[None]:
 
 
 if __name__ == "__main__":
-    run_as_program(lambda: train(return_state=True))
+    lifecycle.run_as_program(lambda: train(return_state=True))

@@ -119,7 +119,7 @@ def test_names_from_a_file_are_shown_and_never_obeyed(workspace: Path, encoding:
 
 def test_command_of_project_stands_beside_the_others(tmp_path: Path) -> None:
     program = """
-from imageproof.cli.application import Application
+from imageproof.project import Application
 from imageproof.cli.program import cli
 
 def hello(name: str) -> None:

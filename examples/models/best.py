@@ -4,33 +4,33 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from imageproof.base.dataset import Shape
-from imageproof.base.files import StrictModel
-from imageproof.keras.networks import Count, Model, apply, compact_net, probabilities, raw_pixels
+from imageproof.base import Shape, StrictModel
+from imageproof.keras import networks
 
 
 class BuildParams(StrictModel):
     """`train.best.build` in params.yaml."""
 
-    kernels: Annotated[list[Count], Field(min_length=1)]  # of each member's first convolution
-    filters: Annotated[list[Count], Field(min_length=4, max_length=4)]
+    # of each member's first convolution
+    kernels: Annotated[list[networks.Count], Field(min_length=1)]
+    filters: Annotated[list[networks.Count], Field(min_length=4, max_length=4)]
 
 
-def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
+def build(params: BuildParams, *, image_shape: Shape, classes: int) -> networks.Model:
     """The mean answer of several networks, one for each kernel size in `kernels`."""
     from keras import layers
 
-    inputs, *scaling = raw_pixels(image_shape)
-    pixels = apply(scaling, inputs)
+    inputs, *scaling = networks.raw_pixels(image_shape)
+    pixels = networks.apply(scaling, inputs)
     members = []
     for size in params.kernels:
-        network = compact_net(params.filters, size, image_shape=image_shape)
-        last = [probabilities(classes), layers.Reshape((1, classes), dtype="float32")]
-        members.append(apply([*network, *last], pixels))
+        network = networks.compact_net(params.filters, size, image_shape=image_shape)
+        last = [networks.probabilities(classes), layers.Reshape((1, classes), dtype="float32")]
+        members.append(networks.apply([*network, *last], pixels))
     return _ensemble(inputs, layers.Concatenate(axis=1, dtype="float32")(members))
 
 
-def _ensemble(inputs: Any, answers: Any) -> Model:
+def _ensemble(inputs: Any, answers: Any) -> networks.Model:
     """The mean of answers (n, members, classes); each member is fitted to the labels by itself.
 
     Members fitted through their mean would come to rely on each other.

@@ -5,10 +5,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from imageproof.base.dataset import Images, Shape
-from imageproof.base.errors import UsageError
-from imageproof.base.files import StrictModel
-from imageproof.keras.networks import Count, Model, Rate, dense_net, probabilities, raw_pixels
+from imageproof.base import Images, Shape, StrictModel, errors
+from imageproof.keras import networks
 
 SAMPLE = 10_000  # images
 
@@ -16,28 +14,28 @@ SAMPLE = 10_000  # images
 class BuildParams(StrictModel):
     """`train.mlp_pca.build` in params.yaml."""
 
-    components: Count
-    units: Annotated[list[Count], Field(min_length=3, max_length=3)]
-    dropout: Annotated[list[Rate], Field(min_length=3, max_length=3)]
+    components: networks.Count
+    units: Annotated[list[networks.Count], Field(min_length=3, max_length=3)]
+    dropout: Annotated[list[networks.Rate], Field(min_length=3, max_length=3)]
 
 
-def build(params: BuildParams, *, image_shape: Shape, classes: int) -> Model:
+def build(params: BuildParams, *, image_shape: Shape, classes: int) -> networks.Model:
     """A projection that is not trained, which `adapt` sets; three dense layers, and a softmax."""
     from keras import Sequential, layers
 
     zeros = {"kernel_initializer": "zeros", "trainable": False, "dtype": "float32"}
     return Sequential(
         [
-            *raw_pixels(image_shape),
+            *networks.raw_pixels(image_shape),
             layers.Flatten(),
             layers.Dense(params.components, name="pca", **zeros),
-            *dense_net(params.units, params.dropout),
-            probabilities(classes),
+            *networks.dense_net(params.units, params.dropout),
+            networks.probabilities(classes),
         ]
     )
 
 
-def adapt(model: Model, images: Images) -> None:
+def adapt(model: networks.Model, images: Images) -> None:
     """Set the projection to the principal components of the training images uint8 (n, …).
 
     Of more than 10,000 they are those of 10,000 drawn with a fixed seed. A UsageError if there are
@@ -50,6 +48,6 @@ def adapt(model: Model, images: Images) -> None:
     projection = model.get_layer("pca")
     if projection.units > (most := min(pixels.shape)):
         found = f"build.components: {projection.units} of {len(rows)} images"
-        raise UsageError(f"{found} of {pixels.shape[1]} values; at most {most} are allowed")
+        raise errors.UsageError(f"{found} of {pixels.shape[1]} values; at most {most} are allowed")
     fitted = PCA(projection.units, random_state=0).fit(pixels)
     projection.set_weights([fitted.components_.T, -fitted.mean_ @ fitted.components_.T])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from imageproof.base.class_names import class_names
-from imageproof.base.dataset import FITTED_ON, SPLITS, Dataset, Rows, Split, load_split
+from imageproof.base.dataset import FITTED_ON, SPLITS, Dataset, Rows, Split, load_split, save_split
 from imageproof.base.errors import DataError
 from imageproof.base.files import REBUILD_HINT, read_json
 from imageproof.base.naming import project_name
@@ -63,6 +63,14 @@ class Artifacts:
         """The rows that a training is fitted on, and those of validation; see `read_split`."""
         return [self.read_split(name, classes=classes).data for name in FITTED_ON]
 
+    def write_splits(
+        self, parts: Mapping[str, Rows], data: Dataset, hashes: "pd.Series[str]"
+    ) -> None:
+        """Write the rows of `data` that belong to each part, and their `packed.load_hashes`."""
+        for name, picks in parts.items():
+            save_split(self.split(name), Split(data, picks), picks=picks)
+        packed.save_split_hashes(self.split_hashes, parts, hashes)
+
     def read_split_summary(self) -> dict[str, Any]:
         """`rows` per split, `copies` of training rows per split, `sources`: parts of the data."""
         return read_json(self.split_summary, dict[str, Any], keys=("rows", "copies", "sources"))
@@ -109,11 +117,3 @@ def split_tags(read: Mapping[str, str]) -> dict[str, str]:
     recorded = recorded_outputs()
     digests = {name: recorded.get(WORKSPACE.split(name), "") for name in SPLITS} | dict(read)
     return {SPLIT_TAGS[name]: digests[name] for name in SPLITS if digests[name]}
-
-
-def copies_found(summary: Mapping[str, Any]) -> list[str]:
-    """A line if rows that judge a model are copies of its training rows, by split.json."""
-    rows = summary["rows"]
-    counts = [f"{n:,} of {rows[part]:,} {part}" for part, n in summary["copies"].items() if n]
-    mend = "accuracy on them is too high; set split.copies: drop (or together)"
-    return [f"{', '.join(counts)} rows are copies of training images: {mend}"] if counts else []

@@ -1,13 +1,17 @@
-"""What a project tells the library of itself: its name and blocks of params.yaml."""
+"""What a project tells the library of itself, and its command line."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from imageproof.base.dataset import DataParams
 from imageproof.data.findings import ExpectedRange
 from imageproof.judge.confidence import ConfidenceParams
 from imageproof.judge.drift import DriftParams
 from imageproof.judge.gate import PromoteParams
+
+if TYPE_CHECKING:
+    from imageproof.judge.suspects import Ask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,3 +36,26 @@ class Project:
     def part(self, part: str) -> str:
         """The name of a further experiment, such as `shoes-sweeps`."""
         return f"{self.name}-{part}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Application:
+    """A project as its command sees it. Each function is called when a command needs it.
+
+    `load` reads and checks params.yaml; a UsageError has a line per fault. `networks` names all
+    models that the project can build. `check_model` raises a UsageError for a model without a
+    block in params.yaml. `trainer` takes a model's name, and gives a function that trains it on
+    some images and asks it for others. `commands` are functions of the project, as Typer takes
+    them; each becomes a command of that name. `suspects` judges labels by the first of the
+    `doubting_models` that the project trains, otherwise by the last of them. `simple_models` suit
+    small images of one light thing on black, `general_models` any images.
+    """
+
+    load: Callable[[], Project]
+    networks: Callable[[], Collection[str]]
+    check_model: Callable[[str], object]
+    trainer: "Callable[[str], Ask]"
+    commands: Sequence[Callable[..., None]] = ()
+    doubting_models: Sequence[str] = ()
+    simple_models: Sequence[str] = ()
+    general_models: Sequence[str] = ()

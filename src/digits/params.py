@@ -9,16 +9,11 @@ from pydantic import Field, PrivateAttr
 
 from digits.models import available, model_file
 from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
-from imageproof.base.dataset import DataParams
-from imageproof.base.errors import UsageError
-from imageproof.base.files import StrictModel, flatten
-from imageproof.data.split_params import SplitParams
-from imageproof.data.validation.validate import ValidateParams
-from imageproof.dvc.params_yaml import PATH, read, validated
-from imageproof.judge.confidence import ConfidenceParams
-from imageproof.judge.disturbances import BehaviourParams
-from imageproof.judge.drift import DriftParams
-from imageproof.judge.gate import PromoteParams
+from imageproof.base import DataParams, StrictModel, errors, files
+from imageproof.data import split_params
+from imageproof.data.validation import validate
+from imageproof.dvc import params_yaml
+from imageproof.judge import confidence, disturbances, drift, gate
 
 # DVC's run cache overlooks a change of keys with these names in a block: its issue 10296.
 OVERLOOKED = {"size", "nfiles"}
@@ -53,20 +48,22 @@ class Params(StrictModel):
     models: Annotated[list[str], Field(min_length=1)]
     data: DataParams
     # a field called `validate` would hide pydantic's own method
-    validation: ValidateParams = Field(alias="validate")
-    split: SplitParams
+    validation: validate.ValidateParams = Field(alias="validate")
+    split: split_params.SplitParams
     train: TrainParams
-    behaviour: BehaviourParams
-    confidence: ConfidenceParams
-    promote: PromoteParams
-    drift: DriftParams
+    behaviour: disturbances.BehaviourParams
+    confidence: confidence.ConfidenceParams
+    promote: gate.PromoteParams
+    drift: drift.DriftParams
 
     _recipes: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     def recipe(self, model: str) -> Any:
         """A model's block under `train:`, a `Recipe` or its file's own; a UsageError without."""
         if model not in self._recipes:
-            raise UsageError(f"{PATH} models: {model!r} has no block train.{model}")
+            raise errors.UsageError(
+                f"{params_yaml.PATH} models: {model!r} has no block train.{model}"
+            )
         return self._recipes[model]
 
     def logged_params(self, model: str) -> dict[str, object]:
@@ -77,8 +74,8 @@ class Params(StrictModel):
             "classes": self.data.classes,
             "threads": self.train.threads,
             "distribute": self.train.distribute,
-            **flatten({"image": self.data.image.model_dump()}),
-            **flatten(self.recipe(model).model_dump(exclude_unset=True)),
+            **files.flatten({"image": self.data.image.model_dump()}),
+            **files.flatten(self.recipe(model).model_dump(exclude_unset=True)),
         }
 
     def common_settings(self) -> dict[str, Any]:
@@ -99,9 +96,9 @@ def _nested(values: Any, prefix: str) -> Iterator[str]:
             yield from _nested(value, f"{prefix}{key}.")
 
 
-def load(path: Path = PATH) -> Params:
+def load(path: Path = params_yaml.PATH) -> Params:
     """Read and check the file; a UsageError names per fault key, value and what is allowed."""
-    return check(read(path))
+    return check(params_yaml.read(path))
 
 
 def check(raw: dict[str, Any]) -> Params:
@@ -111,25 +108,25 @@ def check(raw: dict[str, Any]) -> Params:
     models = {name: blocks.pop(name) for name in sorted(blocks.keys() & available())}
     recipes: dict[str, Any] = {}
     findings = [
-        f"{PATH} train.{key}: DVC overlooks a change of this name; choose another"
+        f"{params_yaml.PATH} train.{key}: DVC overlooks a change of this name; choose another"
         for key in _nested(models, "")
         if key.split(".")[-1] in OVERLOOKED and "." in key
     ]
     with _collecting(findings):
-        params = validated(Params, raw | ({"train": blocks} if models else {}))
+        params = params_yaml.validated(Params, raw | ({"train": blocks} if models else {}))
     for model, block in models.items():
         with _collecting(findings):
             recipes[model] = _recipe(model, block)
     if not findings:
         params._recipes.update(recipes)
         if len(params.models) > len({*params.models}):
-            findings.append(f"{PATH} models: each model may be listed once")
+            findings.append(f"{params_yaml.PATH} models: each model may be listed once")
         for model in dict.fromkeys(params.models):
             with _collecting(findings):
                 model_file(model)
                 params.recipe(model)
     if findings:
-        raise UsageError(*findings)
+        raise errors.UsageError(*findings)
     return params
 
 
@@ -137,7 +134,7 @@ def check(raw: dict[str, Any]) -> Params:
 def _collecting(findings: list[str]) -> Iterator[None]:
     try:
         yield
-    except UsageError as error:
+    except errors.UsageError as error:
         findings += error.findings
 
 
@@ -145,7 +142,7 @@ def _recipe(model: str, block: Any) -> Any:
     file = model_file(model)
     key = f"train.{model}"
     if hasattr(file, "BuildParams") and isinstance(block, dict) and "build" in block:
-        build = validated(file.BuildParams, block["build"], f"{key}.build")
+        build = params_yaml.validated(file.BuildParams, block["build"], f"{key}.build")
         block = block | {"build": build}
     default = FineTuneRecipe if hasattr(file, "unfreeze") else Recipe
-    return validated(getattr(file, "Recipe", default), block, key)
+    return params_yaml.validated(getattr(file, "Recipe", default), block, key)

@@ -1,16 +1,11 @@
 """What the library is told of this project, and the command `digits`."""
 
-from typing import TYPE_CHECKING
-
 from digits import params
 from digits.models import available
 from digits.params import Params
 from digits.training.trainer import trainer
 from imageproof.artifacts import WORKSPACE
-from imageproof.project import Project
-
-if TYPE_CHECKING:
-    from imageproof.cli.application import Application
+from imageproof.project import Application, Project
 
 LOGGED_AS = {  # params of a run, by key in params.yaml
     **{"seed": "seed", "classes": "data.classes"},
@@ -41,10 +36,8 @@ def as_project(params: Params) -> Project:
     )
 
 
-def application() -> "Application":
+def application() -> Application:
     """What the command line is told of this project."""
-    from imageproof.cli.application import Application
-
     return Application(
         load=load_project,
         networks=available,
@@ -63,6 +56,6 @@ def check_model(model: str) -> None:
 
 def main() -> None:
     """The command `digits`."""
-    from imageproof.cli.program import cli
+    from imageproof.cli import program
 
-    cli(application())
+    program.cli(application())

@@ -13,9 +13,9 @@ from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.base.naming import project_name
 from imageproof.cli import answers as answers  # its commands, too
 from imageproof.cli import update as updating
-from imageproof.cli.application import Application
 from imageproof.cli.lazy import Lazy
 from imageproof.cli.results import app
+from imageproof.project import Application
 from imageproof.system import process
 
 adapting = Lazy("adapt.command")

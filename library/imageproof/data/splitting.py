@@ -80,10 +80,15 @@ def split_warnings(
     params: SplitParams,
     seed: int,
 ) -> list[str]:
-    """What a `hashed` split cannot help: parts without rows of a class, and groups that move."""
+    """A test part that is not used; parts of a `hashed` split without a class, groups that move."""
+    lines = []
+    unused = int((rows["part"] == "test").sum())
+    if params.method != "official" and unused:
+        part = f"the data's own test part, {unused:,} images, is not used"
+        lines.append(f"{part}; split.method: official uses it")
     if params.method != "hashed":
-        return []
-    lines = hashing.moved_groups(rows[rows["part"] == "train"], params, seed)
+        return lines
+    lines += hashing.moved_groups(rows[rows["part"] == "train"], params, seed)
     for name, classes in _missing_classes(parts, rows).items():
         lines.append(f"{name} has no row of class {classes}, and cannot judge it; add rows")
     return lines

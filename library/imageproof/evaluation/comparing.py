@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from imageproof.artifacts import WORKSPACE, copies_found
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset
 from imageproof.base.files import replacing, write_json
 from imageproof.dvc.stage_inputs import forget
@@ -63,7 +63,9 @@ def compare(
         "verdicts": [
             *_verdict_lines(results, pairs, test),
             *uncomparable,
-            *_data_lines(promote, names=[*results[0].statistics["by_class"]]),
+            *few_rows.split_warnings(
+                WORKSPACE.read_split_summary(), promote, [*results[0].statistics["by_class"]]
+            ),
         ],
         "baseline": scores.model_dump(),
     }
@@ -102,11 +104,6 @@ def _verdict_lines(
         *doubts.beyond_chance(doubts_of_models),
         *map(comparison.verdict, pairs),
     ]
-
-
-def _data_lines(promote: PromoteParams, names: Sequence[str]) -> list[str]:
-    summary = WORKSPACE.read_split_summary()
-    return copies_found(summary) + few_rows.few_holdout_rows(summary, promote, names)
 
 
 def _doubts(result: Result, test: Dataset) -> list[doubts.Doubt]:

@@ -1,4 +1,4 @@
-"""Whether hold-out rows are so many that a limit of the gate means anything."""
+"""Whether the rows that judge models are no copies, and so many that a limit means anything."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil, log
@@ -45,10 +45,24 @@ def fewest(counts: Sequence[int], names: Sequence[str]) -> str:
     return f"{rows:,} of class {name}"
 
 
-def few_holdout_rows(
+def split_warnings(
     summary: Mapping[str, Any], params: "PromoteParams", names: Sequence[str]
 ) -> list[str]:
-    """A line if limits of the gate ask for more hold-out rows than there are, by split.json."""
+    """What split.json says against a split: copies of training rows, and too few hold-out rows."""
+    return _copies(summary) + _few_holdout_rows(summary, params, names)
+
+
+def _copies(summary: Mapping[str, Any]) -> list[str]:
+    rows = summary["rows"]
+    counts = [f"{n:,} of {rows[part]:,} {part}" for part, n in summary["copies"].items() if n]
+    mend = "accuracy on them is too high; set split.copies: drop (or together)"
+    return [f"{', '.join(counts)} rows are copies of training images: {mend}"] if counts else []
+
+
+def _few_holdout_rows(
+    summary: Mapping[str, Any], params: "PromoteParams", names: Sequence[str]
+) -> list[str]:
+    """A line if limits of the gate ask for more hold-out rows than there are."""
     by_class = summary["class_counts"]["holdout"]
     counts = [by_class.get(str(label), 0) for label in range(len(names))]
     limits = [

@@ -8,6 +8,7 @@ from pathlib import Path
 from socket import gethostname
 from typing import Any, NoReturn, ParamSpec, cast
 
+import typer
 from prefect import get_run_logger, runtime, tags
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
@@ -35,6 +36,14 @@ def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
             sys.exit(1)
 
     process.run_program(work)
+
+
+def run_command_as_program(command: Callable[..., None]) -> NoReturn:
+    """Run a command, whose parameters Typer reads from the command line, and exit."""
+    app = typer.Typer(add_completion=False)
+    app.command()(command)
+    arguments = sys.argv[1:]
+    process.run_program(lambda: process.run_command(typer.main.get_command(app), arguments))
 
 
 def in_project(work: Work[P]) -> Work[P]:

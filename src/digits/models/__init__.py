@@ -12,7 +12,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
-from imageproof.base.errors import UsageError
+from imageproof.base import errors
 
 
 def available() -> list[str]:
@@ -30,5 +30,5 @@ def model_file(name: str) -> Any:
     names = available()
     if name not in names:
         have = f"there are {', '.join(names)}; add src/digits/models/{name}.py"
-        raise UsageError(f"params.yaml models: {name!r} has no builder; {have}")
+        raise errors.UsageError(f"params.yaml models: {name!r} has no builder; {have}")
     return import_module(f"digits.models.{name}")

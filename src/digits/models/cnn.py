@@ -4,15 +4,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imageproof.base.dataset import Shape
-from imageproof.base.files import StrictModel
-from imageproof.keras.networks import Count, Model, Rate, probabilities, raw_pixels
+from imageproof.base import Shape, StrictModel
+from imageproof.keras import networks
 
 
 class BuildParams(StrictModel):
-    filters: Annotated[list[Count], Field(min_length=2, max_length=2)]
-    dense: Count
-    dropout: Annotated[list[Rate], Field(min_length=2, max_length=2)]
+    filters: Annotated[list[networks.Count], Field(min_length=2, max_length=2)]
+    dense: networks.Count
+    dropout: Annotated[list[networks.Rate], Field(min_length=2, max_length=2)]
 
 
 def build(
@@ -20,13 +19,13 @@ def build(
     *,
     image_shape: Shape,
     classes: int,
-) -> Model:
+) -> networks.Model:
     """Two 3×3 convolutions, max-pooling, dropout, a dense layer, dropout, and a softmax."""
     from keras import Sequential, layers
 
     return Sequential(
         [
-            *raw_pixels(image_shape),
+            *networks.raw_pixels(image_shape),
             layers.Conv2D(params.filters[0], 3, activation="relu"),
             layers.Conv2D(params.filters[1], 3),
             layers.MaxPooling2D(2),
@@ -35,6 +34,6 @@ def build(
             layers.Flatten(),
             layers.Dense(params.dense, activation="relu"),
             layers.Dropout(params.dropout[1]),
-            probabilities(classes),
+            networks.probabilities(classes),
         ]
     )

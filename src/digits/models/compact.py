@@ -4,15 +4,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imageproof.base.dataset import Shape
-from imageproof.base.files import StrictModel
-from imageproof.keras.networks import Count, Model, averaged, compact_net, probabilities, raw_pixels
+from imageproof.base import Shape, StrictModel
+from imageproof.keras import networks
 
 MAX_SIDE = 64  # pixels; at twice as many a training takes four times as long
 
 
 class BuildParams(StrictModel):
-    filters: Annotated[list[Count], Field(min_length=4, max_length=4)]
+    filters: Annotated[list[networks.Count], Field(min_length=4, max_length=4)]
 
 
 def build(
@@ -20,19 +19,19 @@ def build(
     *,
     image_shape: Shape,
     classes: int,
-) -> Model:
+) -> networks.Model:
     """One 5×5 and three 3×3 convolutions with batch normalization, and a softmax.
 
     Of a larger image pixels are averaged, so that no side is longer than MAX_SIDE.
     """
     from keras import Sequential
 
-    pooling, smaller_shape = averaged(image_shape, MAX_SIDE)
+    pooling, smaller_shape = networks.averaged(image_shape, MAX_SIDE)
     return Sequential(
         [
-            *raw_pixels(image_shape),
+            *networks.raw_pixels(image_shape),
             *pooling,
-            *compact_net(params.filters, 5, image_shape=smaller_shape),
-            probabilities(classes),
+            *networks.compact_net(params.filters, 5, image_shape=smaller_shape),
+            networks.probabilities(classes),
         ]
     )

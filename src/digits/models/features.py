@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from imageproof.base.dataset import Dataset, Images, Probabilities, Shape
-from imageproof.base.files import StrictModel
-from imageproof.keras.networks import ClassWeights
+from imageproof.base import Dataset, Images, Probabilities, Shape, StrictModel
+from imageproof.keras import networks
 
 if TYPE_CHECKING:  # whoever reads params needs no onnx
     from onnx import ModelProto
@@ -22,7 +21,7 @@ class Recipe(StrictModel):
     backbone_sha256: Sha256
     mirror: bool
     c: Annotated[list[Strength], Field(min_length=1)]
-    class_weights: ClassWeights = None
+    class_weights: networks.ClassWeights = None
 
 
 def fit(
@@ -34,12 +33,13 @@ def fit(
     seed: int,
     **others: Any,
 ) -> tuple[Any, int]:
-    from imageproof.features.head import Settings
-    from imageproof.features.train import Options, fit_features
+    from imageproof.features import head, train
 
-    options = Options(recipe.backbone, recipe.backbone_sha256, recipe.c, recipe.mirror)
-    settings = Settings(classes, recipe.class_weights, seed)
-    fitted = fit_features(options, data, validation, settings=settings, threads=others["threads"])
+    options = train.Options(recipe.backbone, recipe.backbone_sha256, recipe.c, recipe.mirror)
+    settings = head.Settings(classes, recipe.class_weights, seed)
+    fitted = train.fit_features(
+        options, data, validation, settings=settings, threads=others["threads"]
+    )
     others["on_epoch"](fitted.metrics)
     return fitted, fitted.parameters
 
@@ -52,10 +52,12 @@ def answers(
     threads: int,
 ) -> Probabilities:
     """The probabilities of images, calibrated on the validation rows; by features in the cache."""
-    from imageproof.keras.temperature import fit_temperature, scaled
+    from imageproof.keras import temperature
 
     probabilities = fitted.predict(images, threads=threads)
-    return scaled(probabilities, fit_temperature(fitted.validation, validation.labels))
+    return temperature.scaled(
+        probabilities, temperature.fit_temperature(fitted.validation, validation.labels)
+    )
 
 
 def network(

@@ -6,11 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from imageproof.base.dataset import Shape
-from imageproof.base.errors import DataError, IntegrityError, ServiceError
-from imageproof.base.files import StrictModel, sha256
-from imageproof.base.text import one_line
-from imageproof.keras.networks import Count, Model, Rate, apply, probabilities, raw_pixels
+from imageproof.base import Shape, StrictModel, errors, files, text
+from imageproof.keras import networks
 
 # Scale and offset from pixels of 0…1 to what each was trained on, as its own documentation says.
 # EfficientNetB0 and V2B0 are left out: their constants are lost on the way to ONNX.
@@ -23,7 +20,7 @@ class BuildParams(StrictModel):
     weights: str | None  # `imagenet`, a file (.weights.h5 or .keras), or none
     # of the file, so that other weights are other params; checked before it is read
     weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    dropout: Rate
+    dropout: networks.Rate
 
     @model_validator(mode="after")
     def _a_file_has_a_hash(self) -> "BuildParams":
@@ -37,7 +34,7 @@ def build(
     *,
     image_shape: Shape,
     classes: int,
-) -> Model:
+) -> networks.Model:
     """The backbone, the mean of each of its features, dropout, and a softmax; grey is repeated.
 
     A backbone with weights is frozen, until `unfreeze`; without, all of it is trained.
@@ -45,8 +42,8 @@ def build(
     import keras
     from keras import layers
 
-    inputs, *scaling = raw_pixels(image_shape)
-    pixels = apply(scaling, inputs)
+    inputs, *scaling = networks.raw_pixels(image_shape)
+    pixels = networks.apply(scaling, inputs)
     if len(image_shape) == 2:
         pixels = layers.Concatenate()([pixels] * 3)
     if image_shape[:2] != (params.side, params.side):
@@ -54,10 +51,12 @@ def build(
     backbone = _backbone(params, layers.Rescaling(*SCALES[params.backbone])(pixels))
     backbone.trainable = params.weights is None
     head = [layers.GlobalAveragePooling2D(), layers.Dropout(params.dropout)]
-    return keras.Model(inputs, apply([*head, probabilities(classes)], backbone.output))
+    return keras.Model(
+        inputs, networks.apply([*head, networks.probabilities(classes)], backbone.output)
+    )
 
 
-def unfreeze(model: Model, *, layers: Count) -> None:
+def unfreeze(model: networks.Model, *, layers: networks.Count) -> None:
     """Let the last so many layers of the backbone train, counting those that have a kernel.
 
     Its batch normalizations stay in inference mode: the statistics of a few batches of other
@@ -68,7 +67,7 @@ def unfreeze(model: Model, *, layers: Count) -> None:
         layer.trainable = True
 
 
-def _backbone(params: BuildParams, pixels: Model) -> Model:
+def _backbone(params: BuildParams, pixels: networks.Model) -> networks.Model:
     """It ends in features (n, height, width, k); errors say what is wrong with its weights."""
     import keras
 
@@ -76,14 +75,20 @@ def _backbone(params: BuildParams, pixels: Model) -> Model:
     where = f"build.weights: {params.weights}"
     if params.weights_sha256 and params.weights:
         if not Path(params.weights).is_file():
-            raise DataError(f"{where}: not found; `dvc pull` fetches it if it is a dep of `train`")
-        if (digest := sha256(Path(params.weights))) != params.weights_sha256:
-            raise IntegrityError(f"{where}: has the SHA-256 {digest}, which is not weights_sha256")
+            raise errors.DataError(
+                f"{where}: not found; `dvc pull` fetches it if it is a dep of `train`"
+            )
+        if (digest := files.sha256(Path(params.weights))) != params.weights_sha256:
+            raise errors.IntegrityError(
+                f"{where}: has the SHA-256 {digest}, which is not weights_sha256"
+            )
     try:
         with warnings.catch_warnings(action="ignore"):  # that another size than 224 is unusual
             return network(include_top=False, weights=params.weights, input_tensor=pixels)
     except Exception as error:  # Keras raises bare ones
-        reason = one_line(error, width=200)
+        reason = text.one_line(error, width=200)
     if params.weights == "imagenet":
-        raise ServiceError(f"{where}: cannot be fetched ({reason}); a file can be given instead")
-    raise DataError(f"{where}: cannot be read as weights of {params.backbone}: {reason}")
+        raise errors.ServiceError(
+            f"{where}: cannot be fetched ({reason}); a file can be given instead"
+        )
+    raise errors.DataError(f"{where}: cannot be read as weights of {params.backbone}: {reason}")

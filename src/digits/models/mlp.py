@@ -4,14 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imageproof.base.dataset import Shape
-from imageproof.base.files import StrictModel
-from imageproof.keras.networks import Count, Model, Rate, dense_net, probabilities, raw_pixels
+from imageproof.base import Shape, StrictModel
+from imageproof.keras import networks
 
 
 class BuildParams(StrictModel):
-    units: Annotated[list[Count], Field(min_length=3, max_length=3)]
-    dropout: Annotated[list[Rate], Field(min_length=3, max_length=3)]
+    units: Annotated[list[networks.Count], Field(min_length=3, max_length=3)]
+    dropout: Annotated[list[networks.Rate], Field(min_length=3, max_length=3)]
 
 
 def build(
@@ -19,15 +18,15 @@ def build(
     *,
     image_shape: Shape,
     classes: int,
-) -> Model:
+) -> networks.Model:
     """Three dense ReLU layers, each followed by dropout, and a softmax."""
     from keras import Sequential, layers
 
     return Sequential(
         [
-            *raw_pixels(image_shape),
+            *networks.raw_pixels(image_shape),
             layers.Flatten(),
-            *dense_net(params.units, params.dropout),
-            probabilities(classes),
+            *networks.dense_net(params.units, params.dropout),
+            networks.probabilities(classes),
         ]
     )

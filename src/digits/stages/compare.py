@@ -2,17 +2,16 @@
 
 from digits.params import load as load_params
 from imageproof.artifacts import WORKSPACE
-from imageproof.dvc.stage_command import run_stage
-from imageproof.evaluation.comparing import compare, drop_other_models
-from imageproof.evaluation.reading import read_results
+from imageproof.dvc import stage_command
+from imageproof.evaluation import comparing, reading
 
 
 def main() -> None:
     params = load_params()
-    drop_other_models(params.models)
+    comparing.drop_other_models(params.models)
     test = WORKSPACE.read_split("test").data
-    results = read_results(params.models, test, threads=params.train.threads)
-    compare(
+    results = reading.read_results(params.models, test, threads=params.train.threads)
+    comparing.compare(
         results,
         test,
         params.promote,
@@ -21,4 +20,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    stage_command.run_stage(main)

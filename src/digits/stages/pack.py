@@ -5,10 +5,10 @@ from time import perf_counter
 
 from digits.params import load as load_params
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.text import printable
+from imageproof.base import text
 from imageproof.data import packing
-from imageproof.data.readers.corrections import FILE as CORRECTIONS
-from imageproof.dvc.stage_command import run_stage
+from imageproof.data.readers import corrections
+from imageproof.dvc import stage_command
 
 
 def main() -> None:
@@ -25,11 +25,11 @@ def main() -> None:
     count, *sides = shape
     rate = count / (perf_counter() - start)
     for line in warnings:
-        print(f"warning: {printable(line)}")
+        print(f"warning: {text.printable(line)}")
     if corrected:
-        print(f"{corrected:,} labels corrected by {Path('data', CORRECTIONS)}")
+        print(f"{corrected:,} labels corrected by {Path('data', corrections.FILE)}")
     print(f"{count:,} images of {'×'.join(map(str, sides))}, {rate:,.0f} per second")
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    stage_command.run_stage(main)

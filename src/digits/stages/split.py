@@ -2,13 +2,11 @@
 
 from digits.params import load as load_params
 from digits.project import as_project
-from imageproof.artifacts import WORKSPACE, copies_found
-from imageproof.base.dataset import Dataset, Split, save_split
-from imageproof.base.files import write_json
-from imageproof.data import grouping, packed
-from imageproof.data.splitting import split, split_warnings, summarise_splits
-from imageproof.dvc.stage_command import run_stage
-from imageproof.judge.few_rows import few_holdout_rows
+from imageproof.artifacts import WORKSPACE
+from imageproof.base import Dataset, files
+from imageproof.data import grouping, packed, splitting
+from imageproof.dvc import stage_command
+from imageproof.judge import few_rows
 
 
 def main() -> None:
@@ -17,27 +15,22 @@ def main() -> None:
     images, rows = packed.load(WORKSPACE.pack, columns=columns)
     hashes = packed.load_hashes(WORKSPACE.pack)
     rows[packed.SOURCE_HASH] = hashes
-    parts = split(rows, percent=params.data.percent, params=params.split, seed=params.seed)
+    parts = splitting.split(
+        rows, percent=params.data.percent, params=params.split, seed=params.seed
+    )
     data = Dataset(images, rows["label"].to_numpy(), grouping.numbers(rows, params.split.group))
-    for name, picks in parts.items():
-        save_split(WORKSPACE.split(name), Split(data, picks), picks=picks)
-    packed.save_split_hashes(WORKSPACE.split_hashes, parts, hashes)
-    summary = summarise_splits(parts, rows)
+    WORKSPACE.write_splits(parts, data, hashes)
+    summary = splitting.summarise_splits(parts, rows)
     summary["sources"] = packed.load_summary(WORKSPACE.pack)["sources"]
     if params.split.group:
         summary["groups"] = grouping.count(parts, rows, params.split.group)
         print(f"groups of {params.split.group}: {_listed(summary['groups'])}")
-    write_json(WORKSPACE.split_summary, summary)
+    files.write_json(WORKSPACE.split_summary, summary)
     print(_listed(summary["rows"]))
     project = as_project(params)
     names = project.data.class_names or []
-    warnings = copies_found(summary) + few_holdout_rows(summary, project.promote, names)
-    unused = (rows["part"] == "test").sum()
-    if params.split.method != "official" and unused:
-        part = f"the data's own test part, {unused:,} images, is not used"
-        warnings.append(f"{part}; split.method: official uses it")
-    warnings += split_warnings(parts, rows, params.split, params.seed)
-    for line in warnings:
+    warnings = few_rows.split_warnings(summary, project.promote, names)
+    for line in warnings + splitting.split_warnings(parts, rows, params.split, params.seed):
         print(f"warning: {line}")
 
 
@@ -46,4 +39,4 @@ def _listed(counts: dict[str, int]) -> str:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    stage_command.run_stage(main)

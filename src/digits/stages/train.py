@@ -11,12 +11,10 @@ from digits.training import trainer
 from digits.training.recipe import Recipe
 from digits.training.trainer import Fitted
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Dataset, Metrics
-from imageproof.dvc.stage_command import run_stage
-from imageproof.features.predict import sample_accuracy
-from imageproof.keras.checkpoints import Checkpoint
-from imageproof.keras.progress import print_steps, printing
-from imageproof.keras.temperature import truth_probabilities
+from imageproof.base import Dataset, Metrics
+from imageproof.dvc import stage_command
+from imageproof.features import predict
+from imageproof.keras import checkpoints, progress, temperature
 
 
 def main(model: str) -> None:
@@ -24,9 +22,9 @@ def main(model: str) -> None:
     params = load_params()
     data, validation = WORKSPACE.read_fitted(params.data.classes)
     device = trainer.load_framework(params, model)
-    from imageproof.mlflow.training import resumable_run  # after TensorFlow, whose lines are hidden
+    from imageproof.mlflow import training  # after TensorFlow, whose lines are hidden
 
-    with resumable_run(
+    with training.resumable_run(
         model,
         as_project(params),
         params.logged_params(model),
@@ -44,7 +42,7 @@ def fit(
     data: Dataset,
     validation: Dataset,
     log_epoch: Callable[[int, Metrics], None],
-    checkpoint: Checkpoint,
+    checkpoint: checkpoints.Checkpoint,
 ) -> Fitted:
     """Fit the model; print each epoch, and log it."""
     recipe = params.recipe(model)
@@ -53,8 +51,8 @@ def fit(
         epochs = recipe.epochs
         done = len(checkpoint.state.history)
         batch_size = recipe.fit.batch_size
-        print_steps(model, rows=len(data), batch_size=batch_size, epochs=epochs, done=done)
-    on_epoch = printing(model, log_epoch, epochs=epochs)
+        progress.print_steps(model, rows=len(data), batch_size=batch_size, epochs=epochs, done=done)
+    on_epoch = progress.printing(model, log_epoch, epochs=epochs)
     return trainer.fit(params, model, data, validation, on_epoch=on_epoch, checkpoint=checkpoint)
 
 
@@ -69,14 +67,14 @@ def write(
     outputs.run.unlink(missing_ok=True)  # it vouches for the other outputs
     outputs.write_history(history)
     figures["temperature"], probabilities = fitted.write(outputs, validation, threads=threads)
-    truth = truth_probabilities(probabilities, validation.labels)
+    truth = temperature.truth_probabilities(probabilities, validation.labels)
     outputs.write_calibration(figures["temperature"], truth)
     recipe = params.recipe(model)
     if isinstance(recipe, Recipe) and (recipe.fit.keep == "best" or recipe.fit.early_stopping):
         figures["kept_epoch"] = recipe.fit.kept_epoch(history)
-    accuracy = sample_accuracy(outputs.model, data, seed=params.seed, threads=threads)
+    accuracy = predict.sample_accuracy(outputs.model, data, seed=params.seed, threads=threads)
     return figures | {"train_accuracy": accuracy, "parameters": fitted.parameters}
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    stage_command.run_stage(main)

@@ -6,12 +6,12 @@ from functools import partial
 import tensorflow as tf
 
 from digits.training.recipe import SIDE, AugmentParams
-from imageproof.keras.batching import Augment
+from imageproof.keras import batching
 
 GREY = (0.2989, 0.587, 0.114)  # what red, green and blue weigh: ITU-R BT.601, as torchvision has it
 
 
-def augmentation(by: AugmentParams) -> Augment | None:
+def augmentation(by: AugmentParams) -> batching.Augment | None:
     """How `shuffled` changes images; None if nothing is asked for."""
     return partial(augmented, by=by) if any(by.model_dump().values()) else None
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from imageproof.keras.optimizers import ON_ONE_DEVICE
+from imageproof.keras import optimizers
 
 EpochMetrics = dict[str, float]  # loss, accuracy, val_loss, val_accuracy
 
@@ -40,7 +40,7 @@ def compile_model(
     with strategy.scope():
         config = {**optimizer}
         name = config.pop("name")
-        one_operation: Any = ON_ONE_DEVICE.get(name) if replicas == 1 else None
+        one_operation: Any = optimizers.ON_ONE_DEVICE.get(name) if replicas == 1 else None
         kind = one_operation or keras.optimizers.get(name)
         config["learning_rate"] = learning_rate(config["learning_rate"], **schedule, steps=steps)
         model.compile(

@@ -10,15 +10,8 @@ import tensorflow as tf
 from digits.training.augmentation import augmentation
 from digits.training.fit import compile_model, fit, with_class_weights
 from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
-from imageproof.base.dataset import Dataset, Metrics
-from imageproof.base.errors import UsageError
-from imageproof.keras import devices
-from imageproof.keras.batching import Order, in_order, shuffled
-from imageproof.keras.checkpoints import Arrays, Checkpoint, State
-from imageproof.keras.costs import TrainingCost
-from imageproof.keras.final_model import check_exportable, for_inference
-from imageproof.keras.networks import class_weights
-from imageproof.keras.progress import check_finite
+from imageproof.base import Dataset, Metrics, errors
+from imageproof.keras import batching, checkpoints, costs, devices, final_model, networks, progress
 
 # The moving averages of batch normalization cover at most this share of all steps.
 AVERAGED_SHARE = 0.1
@@ -41,7 +34,9 @@ class Training:
     seed: int
     distribute: Distribute = "none"
 
-    def run(self, cost: TrainingCost, checkpoint: Checkpoint | None = None) -> keras.Model:
+    def run(
+        self, cost: costs.TrainingCost, checkpoint: checkpoints.Checkpoint | None = None
+    ) -> keras.Model:
         """The fitted model.
 
         The same seed, data, recipe, thread count, processor and number of devices give
@@ -49,15 +44,17 @@ class Training:
         model is built. A UsageError if it cannot be exported, cannot have these images, or
         diverges.
         """
-        checkpoint = checkpoint or Checkpoint()
+        checkpoint = checkpoint or checkpoints.Checkpoint()
         if self.recipe.augment.saturation and self.data.images.ndim == 3:
-            raise UsageError("augment.saturation: the images are grey, and have none; leave it out")
+            raise errors.UsageError(
+                "augment.saturation: the images are grey, and have none; leave it out"
+            )
         keras.utils.set_random_seed(self.seed)
         done = len(checkpoint.state.history)
         batches = self._batches(skip=ITERATIONS * done)
         with self._strategy.scope():
             model = self._build()
-        check_exportable(model)
+        final_model.check_exportable(model)
         _shorten_moving_averages(model, steps=self.recipe.epochs * len(batches))
 
         cost.start()
@@ -70,7 +67,7 @@ class Training:
                 self.file.unfreeze(model, layers=phase.layers)
             if phase.number >= progress.reached.phase:
                 progress.fit(phase, batches)
-        return for_inference(model)
+        return final_model.for_inference(model)
 
     @property
     def _strategy(self) -> tf.distribute.Strategy:
@@ -78,16 +75,18 @@ class Training:
 
     def validation_batches(self) -> tf.data.Dataset:
         replicas = self._strategy.num_replicas_in_sync
-        return in_order(self.validation, classes=self.classes, replicas=replicas)
+        return batching.in_order(self.validation, classes=self.classes, replicas=replicas)
 
     def _batches(self, *, skip: int) -> tf.data.Dataset:
         rules = self.recipe.fit
-        weights = class_weights(rules.class_weights, self.data.labels, classes=self.classes)
-        batches = shuffled(
+        weights = networks.class_weights(
+            rules.class_weights, self.data.labels, classes=self.classes
+        )
+        batches = batching.shuffled(
             self.data,
             classes=self.classes,
             batch_size=rules.batch_size,
-            order=Order(self.seed, skip),
+            order=batching.Order(self.seed, skip),
             augment=augmentation(self.recipe.augment),
             replicas=self._strategy.num_replicas_in_sync,
         )
@@ -104,7 +103,9 @@ class Training:
                 raise
             sides = "×".join(map(str, shape[:2]))
             finding = f"data.image.size: images of {sides} are too small for this model"
-            raise UsageError(f"{finding}; set larger sides, or train another model") from None
+            raise errors.UsageError(
+                f"{finding}; set larger sides, or train another model"
+            ) from None
         finally:
             keras.config.set_dtype_policy("float32")
 
@@ -135,10 +136,10 @@ class _Progress:
 
     training: Training
     model: keras.Model
-    cost: TrainingCost
-    checkpoint: Checkpoint
-    reached: State
-    best: Arrays = ()
+    cost: costs.TrainingCost
+    checkpoint: checkpoints.Checkpoint
+    reached: checkpoints.State
+    best: checkpoints.Arrays = ()
 
     def resume(self) -> None:
         if self.reached.history:
@@ -165,7 +166,7 @@ class _Progress:
 
         def on_epoch(metrics: Metrics) -> bool:
             rate = phase.optimizer["learning_rate"]
-            check_finite(metrics, epoch=len(history) + 1, rate=rate)
+            progress.check_finite(metrics, epoch=len(history) + 1, rate=rate)
             self.cost.end_epoch(metrics)
             self._save(phase.number, start)
             self.cost.report()  # after it is saved: no epoch is reported twice
@@ -188,7 +189,7 @@ class _Progress:
         rules = self.training.recipe.fit
         if rules.keep == "best" and rules.best_epoch(history) == len(history) - 1:
             self.best = self.model.get_weights()
-        state = State(
+        state = checkpoints.State(
             history=history,
             spent=self.cost.spent,
             epoch_s=self.cost.epoch_s,

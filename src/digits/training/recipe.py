@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, SerializeAsAny, model_validator
 
-from imageproof.base.files import StrictModel
-from imageproof.keras.networks import ClassWeights, Count
+from imageproof.base import StrictModel
+from imageproof.keras import networks
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -85,7 +85,7 @@ class EarlyStoppingParams(StrictModel):
     """`early_stopping:` ends a fit after `patience` epochs without an improvement."""
 
     monitor: Monitor = Field(default="val_loss", description="loss falls, accuracy rises")
-    patience: Count = Field(description="epochs without an improvement")
+    patience: networks.Count = Field(description="epochs without an improvement")
     min_delta: Annotated[float, Field(ge=0)] = Field(
         default=0.0, description="less is no improvement"
     )
@@ -94,13 +94,13 @@ class EarlyStoppingParams(StrictModel):
 class FitParams(StrictModel):
     """`fit:` of a model; the names are Keras's."""
 
-    epochs: Count
-    batch_size: Count
+    epochs: networks.Count
+    batch_size: networks.Count
     loss: Literal["categorical_crossentropy", "categorical_focal_crossentropy"] = (
         "categorical_crossentropy"
     )
     label_smoothing: Fraction = 0.0
-    class_weights: ClassWeights = None
+    class_weights: networks.ClassWeights = None
     # bfloat16 where the device is faster with it, otherwise float32; the weights are always float32
     mixed_precision: bool = False
     early_stopping: EarlyStoppingParams | None = None
@@ -146,8 +146,8 @@ class Recipe(StrictModel):
 class FineTuneParams(StrictModel):
     """`fine_tune:` a second phase, in which the last layers of the backbone are trained, too."""
 
-    epochs: Count
-    layers: Count
+    epochs: networks.Count
+    layers: networks.Count
     learning_rate: Positive
 
 

@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from digits.models import model_file
 from digits.training.recipe import Recipe
-from imageproof.base.dataset import Dataset, Metrics, Predict, Probabilities
-from imageproof.keras.checkpoints import Checkpoint
-from imageproof.keras.costs import TrainingCost
-from imageproof.keras.framework import Write, ask_fitted, load_tensorflow
-from imageproof.keras.temperature import write_calibrated
+from imageproof.base import Dataset, Metrics, Predict, Probabilities
+from imageproof.keras import checkpoints, costs, framework, temperature
 
 if TYPE_CHECKING:
     from digits.params import Params
-    from imageproof.judge.suspects import Ask
+    from imageproof.judge import suspects
 
 
 class Fitted(NamedTuple):
@@ -24,9 +21,9 @@ class Fitted(NamedTuple):
     the whole network.
     """
 
-    cost: TrainingCost
+    cost: costs.TrainingCost
     parameters: int
-    write: Write
+    write: framework.Write
     answers: Predict | None = None
 
 
@@ -37,13 +34,13 @@ def fit(
     validation: Dataset,
     *,
     on_epoch: Callable[[int, Metrics], None],
-    checkpoint: Checkpoint | None = None,
+    checkpoint: checkpoints.Checkpoint | None = None,
 ) -> Fitted:
     """Fit a model; see `keras_model.Training`, and docs/how-to/own-framework.md for others."""
     file = model_file(model)
     recipe = params.recipe(model)
     settings = params.common_settings()
-    cost = TrainingCost(on_epoch)
+    cost = costs.TrainingCost(on_epoch)
     if isinstance(recipe, Recipe):
         from digits.training import keras_model
         from imageproof.keras import export
@@ -58,7 +55,7 @@ def fit(
     answers = None
     if hasattr(file, "answers"):
         answers = partial(file.answers, fitted, validation, threads=threads)
-    return Fitted(cost, int(parameters), partial(write_calibrated, to_onnx), answers)
+    return Fitted(cost, int(parameters), partial(temperature.write_calibrated, to_onnx), answers)
 
 
 def load_framework(params: "Params", model: str) -> str:
@@ -68,10 +65,10 @@ def load_framework(params: "Params", model: str) -> str:
         return ""
     settings = params.train
     mixed = recipe.fit.mixed_precision
-    return load_tensorflow(settings.threads, settings.distribute, mixed=mixed)
+    return framework.load_tensorflow(settings.threads, settings.distribute, mixed=mixed)
 
 
-def trainer(params: "Params", model: str) -> "Ask":
+def trainer(params: "Params", model: str) -> "suspects.Ask":
     """A function that trains the model on some images, and asks it for others."""
     load_framework(params, model)
 
@@ -85,6 +82,6 @@ def trainer(params: "Params", model: str) -> "Ask":
         if fitted.answers is not None:
             return fitted.answers(images.images)
         threads = params.train.threads
-        return ask_fitted(fitted.write, chosen_by, images.images, threads=threads)
+        return framework.ask_fitted(fitted.write, chosen_by, images.images, threads=threads)
 
     return ask

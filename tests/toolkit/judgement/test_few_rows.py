@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 from support import PARAMS
 
 from imageproof.judge.confusion import balance, confusion_matrix
-from imageproof.judge.few_rows import few_holdout_rows, rows_needed
+from imageproof.judge.few_rows import rows_needed, split_warnings
 from imageproof.judge.gate import PromoteParams
 
 USUAL = PromoteParams.model_validate(PARAMS["promote"])
@@ -19,7 +19,9 @@ def only(**limits: float) -> PromoteParams:
 def few(params: PromoteParams, *counts: int) -> list[str]:
     of_class = {str(label): count for label, count in enumerate(counts) if count}
     names = [f"boot {label}" for label in range(len(counts))]
-    return few_holdout_rows({"class_counts": {"holdout": of_class}}, params, names)
+    return split_warnings(
+        {"class_counts": {"holdout": of_class}, "rows": {}, "copies": {}}, params, names
+    )
 
 
 def test_holdout_too_small_for_the_gate_is_one_line() -> None:
