@@ -12,6 +12,7 @@ from support import BOMB, PARAMS, PIPELINE, REPOSITORY, changed, finding, findin
 from digits import params
 from digits.models import available
 from imageproof.base.errors import UsageError
+from imageproof.base.files import flatten
 
 STAGES = {
     stage["cmd"].split()[2]: ["mlp"] if "matrix" in stage else [] for stage in PIPELINE.values()
@@ -166,7 +167,7 @@ def test_a_number_means_what_it_means_to_dvc(workspace: Path, written: str) -> N
 
 def test_flatten_names_each_value_by_its_path() -> None:
     values = {"fit": {"epochs": 2, "x": {"y": None}}, "units": [3, 2]}
-    assert params.flatten(values) == {"fit.epochs": 2, "fit.x.y": None, "units": [3, 2]}
+    assert flatten(values) == {"fit.epochs": 2, "fit.x.y": None, "units": [3, 2]}
 
 
 @pytest.mark.parametrize(("stage", "arguments"), STAGES.items())
