@@ -22,10 +22,13 @@ MAX_LABELS_BYTES = 200_000_000
 MAX_ROWS = 1_000_000
 MAX_IMAGES = 50_000_000  # bytes
 COLUMNS = ["at", "image", "predicted", "set_size", "model"]
+RANDOM = "random"  # a column of labels
+SHADOW = "shadow"  # the folder of a challenger's answers, and the column of who was asked, too
 
 
 class Log(NamedTuple):
     files: list[Path]
+    days: int
     since: datetime
     newest: datetime  # when the newest row was answered
     row: str  # where that row is
@@ -44,7 +47,7 @@ class Logged(NamedTuple):
     """Rows that one version answered."""
 
     images: Images
-    answers: pd.DataFrame  # `predicted` and `set_size`, by microseconds since 1970
+    answers: pd.DataFrame  # `predicted`, `set_size`, `shadow`, by microseconds since 1970
     other_rows: int  # of other versions
 
 
@@ -52,6 +55,7 @@ def open_log(folder: Path, *, days: int) -> Log | None:
     """The rows of the `days` × 24 hours before the newest row; None for other inputs."""
     # the service writes to names that begin with a dot
     files = sorted(folder.rglob("[!.]*.parquet")) if folder.is_dir() else []
+    files = [path for path in files if path.relative_to(folder).parts[0] != SHADOW]
     if not files:
         return None
     with parsing("a service's log", files[-1]):
@@ -62,10 +66,10 @@ def open_log(folder: Path, *, days: int) -> Log | None:
         last = int(rows["at"].argmax())
         newest = rows["at"].iloc[last].to_pydatetime()
         since = newest - timedelta(days=days)
-        name, _, version = titles.iloc[last].rpartition(" ")
+        uri = _uri(titles.iloc[last])
     # folders are called by day, which saves reading those before
     recent = [path for path in files if path.parent.name >= f"{since:%Y-%m-%d}"]
-    return Log(recent, since, newest, f"{files[-1]} row {last}", f"models:/{name}/{version}")
+    return Log(recent, days, since, newest, f"{files[-1]} row {last}", uri)
 
 
 def read_log(log: Log, model: Version) -> Iterator[Logged]:
@@ -79,6 +83,34 @@ def read_log(log: Log, model: Version) -> Iterator[Logged]:
             images = _images(path, answered, model.files.shape)
             answers = _answers(path, answered, model.files.classes)
             yield Logged(images, answers, len(recent) - len(answered))
+
+
+def read_shadow(
+    folder: Path,
+    days: int,
+    classes: int,
+) -> "pd.Series[int] | None":
+    """What the last challenger predicted, by microseconds; its name is that of the version.
+
+    -1 is no answer. None if no challenger was asked.
+    """
+    log = open_log(folder / SHADOW, days=days)
+    if not log:
+        return None
+    parts = []
+    for path in log.files:
+        with parsing("a challenger's log", path):
+            rows = _read(path, ["at", "predicted", "model"])
+            _check_numbers(path, rows, "predicted", -1, classes - 1)
+            own = rows[rows["model"].map(_uri) == log.model]
+            parts.append(own.set_index(_microseconds(own["at"]))["predicted"].astype(np.int64))
+    predicted = pd.concat(parts).rename(log.model)
+    return predicted[~predicted.index.duplicated()]
+
+
+def _uri(title: str) -> str:
+    name, _, version = title.rpartition(" ")
+    return f"models:/{name}/{version}"
 
 
 def _images(path: Path, rows: pd.DataFrame, shape: Shape) -> Images:
@@ -96,12 +128,23 @@ def _answers(
     rows: pd.DataFrame,
     classes: int,
 ) -> pd.DataFrame:
-    for column, maximum in (("predicted", classes - 1), ("set_size", classes)):
-        values = rows[column]
-        right = values.between(0, maximum) & (values % 1 == 0)
-        _check(path, column, right, f"a whole number 0…{maximum} is needed")
+    _check_numbers(path, rows, "predicted", 0, classes - 1)
+    _check_numbers(path, rows, "set_size", 0, classes)
     answers = rows[["predicted", "set_size"]].astype(np.int64)
+    answers[SHADOW] = rows[SHADOW].astype(bool) if SHADOW in rows else False
     return answers.set_index(_microseconds(rows["at"]))
+
+
+def _check_numbers(
+    path: Path,
+    rows: pd.DataFrame,
+    column: str,
+    minimum: int,
+    maximum: int,
+) -> None:
+    values = rows[column]
+    right = values.between(minimum, maximum) & (values % 1 == 0)
+    _check(path, column, right, f"a whole number {minimum}…{maximum} is needed")
 
 
 def _microseconds(times: pd.Series) -> "pd.Series[int]":
@@ -114,10 +157,11 @@ def read_labels(
     *,
     key: str,
     classes: int,
-) -> "pd.Series[int]":
+) -> pd.DataFrame:
     """Labels from a CSV or Parquet file with the columns `label` and `key`, which is the index.
 
-    The key is `at` (becomes microseconds since 1970), `row`, or `file`.
+    The key is `at` (becomes microseconds since 1970), `row`, or `file`. The column `random`, if
+    there is one, says which rows were drawn at random.
     """
     if not path.is_file() or path.stat().st_size > MAX_LABELS_BYTES:
         raise DataError(f"{path}: no CSV or Parquet file of at most {MAX_LABELS_BYTES:,} bytes")
@@ -125,11 +169,13 @@ def read_labels(
     with parsing("labels", path):
         if path.suffix == ".parquet":
             with open_parquet(path, most_rows=MAX_LABELS) as file:
+                columns += [RANDOM] * (RANDOM in file.schema_arrow.names)
                 frame: pd.DataFrame = file.read(columns).to_pandas()
         else:
+            columns += [RANDOM] * (RANDOM in pd.read_csv(path, nrows=0).columns)
             frame = pd.read_csv(path, usecols=columns, dtype={"file": str})
         for column in columns:
-            empty = f"an empty cell; each row needs {key} and label"
+            empty = f"an empty cell; each row needs {' and '.join(columns)}"
             _check(path, column, frame[column].notna(), empty)
         if key == "at":
             frame["at"] = _microseconds(pd.to_datetime(frame["at"], utc=True))
@@ -139,7 +185,10 @@ def read_labels(
         raise DataError(f"{path} column label: {allowed}")
     _check(path, "label", labels.between(0, classes - 1), allowed)
     _check(path, key, ~frame[key].duplicated(), "a value occurs twice")
-    return frame.set_index(key)["label"]
+    if RANDOM in columns:
+        _check(path, RANDOM, frame[RANDOM].isin([0, 1]), "true, false, 1 or 0 is needed")
+        frame[RANDOM] = frame[RANDOM].astype(bool)
+    return frame.set_index(key)
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
@@ -147,6 +196,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
         missing = [name for name in columns if name not in file.schema_arrow.names]
         if missing or not file.metadata.num_rows:
             raise DataError(f"{path}: no rows, or no columns {', '.join(columns)}, as a log has")
+        columns = columns + [SHADOW] * (SHADOW in file.schema_arrow.names)
     # equal texts are kept once, so that no repeated one fills the memory
     texts = [name for name in ("image", "model") if name in columns]
     with open_parquet(path, once=texts) as file:

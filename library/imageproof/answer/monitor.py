@@ -14,6 +14,7 @@ from imageproof.answer import drift
 from imageproof.answer.inputs import open_input
 from imageproof.answer.logged import Log, Logged, read_labels, read_log
 from imageproof.answer.predict import set_threshold
+from imageproof.answer.shadow import ShadowResult, compare_shadow, shadow_verdicts
 from imageproof.base.dataset import Images
 from imageproof.base.errors import DataError
 from imageproof.base.text import printable
@@ -45,11 +46,13 @@ class MonitorResult(drift.AnswerSummary):
     # labelled `rows`, `value`; exact 95 % `lower` to `upper`; `unmatched` labels of no row
     accuracy: dict[str, float] | None
     holdout: dict[str, float]  # the hold-out's figures of the same names
+    shadow: ShadowResult | None  # of a log whose service also asked a challenger
 
 
 class Monitored(NamedTuple):
     result: MonitorResult
     farthest: list[Images]  # of a sample, the images that are farthest from all known ones
+    different: list[Images]  # some that the challenger answered otherwise
 
 
 class FeatureDrift(NamedTuple):
@@ -78,18 +81,19 @@ def monitor(
     1). It is calibrated on the validation rows, so there is none where images drift from them.
     """
     key = "at" if log else "file" if source.is_dir() else "row"
-    truth = read_labels(labels, key=key, classes=model.files.classes) if labels else None
+    table = read_labels(labels, key=key, classes=model.files.classes) if labels else None
     batches = read_log(log, model) if log else _answer(source, model, project.confidence.coverage)
     sample, answers, other_rows = _collect(batches, model)
     if not len(answers):
         raise DataError(f"{source}: no row answered by {model.origin.uri}; --model names another")
-    accuracy = None if truth is None else _accuracy(answers, truth)
+    accuracy = None if table is None else _accuracy(answers, table["label"])
     if accuracy == {}:
         raise DataError(f"{labels} column {key}: names no row of {source} that was answered")
     features = compare_with_known(sample, model, project.drift.min_feature_effect)
     comparisons = [features.comparison] if features else []
     holdout = _holdout_figures(model)
     comparisons += _compare_with_holdout(accuracy, holdout)
+    shadow, different = compare_shadow(source, log, answers, table, model)
     summary = drift.summarise(answers, model, project, comparisons)
     is_stable = summary["drift"] and not summary["drifted"]
     result = MonitorResult(
@@ -101,9 +105,10 @@ def monitor(
         far=features.far if features else None,
         accuracy=accuracy,
         holdout=holdout,
+        shadow=shadow,
         **summary,
     )
-    return Monitored(result, features.farthest if features else [])
+    return Monitored(result, features.farthest if features else [], different)
 
 
 def _answer(
@@ -200,6 +205,7 @@ def render(monitored: Monitored) -> str:
         result=monitored.result,
         verdicts=verdicts(monitored.result),
         foreign=monitored.farthest,
+        different=monitored.different,
         words=TITLES,
     )
 
@@ -230,7 +236,7 @@ def verdicts(result: MonitorResult) -> list[str]:
                 f"; {unmatched:,} label{'s name' if unmatched > 1 else ' names'} no answered row"
             )
         lines.append(f"{line}.")
-    return lines
+    return lines + (shadow_verdicts(result.shadow) if result.shadow else [])
 
 
 def log_run(
