@@ -109,7 +109,7 @@ def load_split_hashes(path: Path, part: str) -> list[str]:
 
 
 def _read_rows(out: Path, columns: Sequence[str] | None) -> "Table":
-    """These columns, or all but the hash of the source; META stands for all of labels.csv."""
+    """These columns, or all but the hash of the source; META is that of each of labels.csv."""
     path = out / ROWS
     if not path.exists():
         raise DataError(f"{path}: not found; `dvc repro pack` makes it")
@@ -119,7 +119,7 @@ def _read_rows(out: Path, columns: Sequence[str] | None) -> "Table":
     if columns is None:
         columns = [name for name in names if name != SOURCE_HASH]
     elif META in columns:
-        columns = [name for name in names if name.startswith(META)]
+        columns = [name for name in names if name in columns or name.startswith(META)]
     repeated = ["part", "mode", "fault"]  # few different values
     return parquet.read_table(path, columns=columns, read_dictionary=repeated)
 

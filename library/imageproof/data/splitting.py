@@ -6,16 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from imageproof.base.dataset import SPLITS, Labels, Rows
 from imageproof.base.errors import DataError
 from imageproof.base.naming import adapt_hint
 from imageproof.base.text import first_names
 from imageproof.data import grouping, hashing
+from imageproof.data.packed import META
 from imageproof.data.split_params import OfficialParams, SplitParams, StratifiedParams, exact
 
 if TYPE_CHECKING:
     import pandas as pd
+
+ONLY_TRAIN = f"{META}only_train"  # of labels.csv: of pictures that somebody chose, not chance
+YES = "yes"
 
 Parts = dict[str, Rows]
 
@@ -50,7 +55,8 @@ def split(
     remainder. `stratified`: within each class, the larger piece is rounded up, as R's
     caret::createDataPartition does; an official test part is not used. With a `group` whole groups
     are divided, see `grouping.divide`; a DataError if one is in two parts. `hashed`: the part of a
-    row depends on no other row, see `hashing.divide`; `rows` has SOURCE_HASH, too.
+    row depends on no other row, see `hashing.divide`; `rows` has SOURCE_HASH, too. Rows with
+    ONLY_TRAIN are training rows, unless their image or group is in another part.
     Training rows are in random order, all others ascending. Equal input gives equal splits.
     """
     end = int((rows["part"] == "train").sum())
@@ -59,10 +65,16 @@ def split(
     elif end == len(rows):
         raise DataError(f"data: no official test part for split.method: official; {adapt_hint()}")
     rng = np.random.default_rng(seed)
+    is_only_train = _is_only_train(rows)
+    divided = np.flatnonzero(~is_only_train)
+    others = rows.iloc[divided].reset_index(drop=True)
     if params.method == "hashed":
-        parts = hashing.divide(rows, percent, params, seed)
+        parts = hashing.divide(others, percent, params, seed)
     else:
-        parts = _draw_parts(rows, percent, params, seed, rng)
+        parts = _draw_parts(others, percent, params, seed, rng)
+    parts = {name: divided[part] for name, part in parts.items()}
+    extra = sample(rows["label"].to_numpy(), np.flatnonzero(is_only_train), percent, seed)
+    parts["train"] = _with_extra(parts, extra, rows, params)
     if params.holdout_within_test:
         parts["test"] = np.union1d(parts["test"], parts["holdout"])
     parts = {name: parts[name] for name in SPLITS}
@@ -138,6 +150,32 @@ def _draw_parts(
     if params.copies == "together":
         parts = {name: np.flatnonzero(np.isin(firsts, part)) for name, part in parts.items()}
     return parts
+
+
+def _is_only_train(rows: "pd.DataFrame") -> NDArray[np.bool_]:
+    """Whether labels.csv says of a row that nothing may be judged by it."""
+    if ONLY_TRAIN not in rows:
+        return np.zeros(len(rows), bool)
+    values = rows[ONLY_TRAIN]
+    if odd := sorted({*values} - {"", YES}):
+        raise DataError(
+            f"{grouping.TABLE}: column {ONLY_TRAIN.removeprefix(META)}: {first_names(odd)}; "
+            f"{YES} or nothing is allowed"
+        )
+    return (values == YES).to_numpy()
+
+
+def _with_extra(parts: Parts, extra: Rows, rows: "pd.DataFrame", params: SplitParams) -> Rows:
+    """The training rows with the `extra` ones whose image and group are in no other part."""
+    train = parts["train"]
+    judging = np.concatenate([part for name, part in parts.items() if name != "train"])
+    for column in ["hash"] + [f"{META}{params.group}"] * bool(params.group):
+        is_shared = rows[column].iloc[extra].isin(rows[column].iloc[judging])
+        extra = extra[~is_shared.to_numpy()]
+    if params.copies == "drop":
+        is_copy = rows["hash"].iloc[np.concatenate([train, extra])].duplicated()
+        extra = extra[~is_copy.to_numpy()[len(train) :]]
+    return np.concatenate([train, extra])
 
 
 def _first_copies(rows: "pd.DataFrame", params: SplitParams) -> Rows:

@@ -11,7 +11,7 @@ from imageproof.judge import few_rows
 
 def main() -> None:
     params = load_params()
-    columns = None if params.split.group else ["part", "label", "hash"]
+    columns = None if params.split.group else ["part", "label", "hash", packed.META]
     images, rows = packed.load(WORKSPACE.pack, columns=columns)
     hashes = packed.load_hashes(WORKSPACE.pack)
     rows[packed.SOURCE_HASH] = hashes
