@@ -74,7 +74,9 @@ def test_chosen_row_like_a_held_out_one_is_left_out(method: str, column: str) ->
 
 def test_chosen_copies_count_once_where_copies_are_dropped() -> None:
     rows = rows_with(600, bound=2)
-    rows.loc[599, ["hash", "source_hash", "label"]] = rows.loc[598, ["hash", "source_hash", "label"]]
+    rows.loc[599, ["hash", "source_hash", "label"]] = rows.loc[
+        598, ["hash", "source_hash", "label"]
+    ]
     assert {598, 599} & parts_of(rows, copies="drop")["train"] == {598}
     assert {598, 599} <= parts_of(rows, copies="keep")["train"]
 

@@ -176,12 +176,17 @@ def read_json(
     except FileNotFoundError:
         raise DataError(f"{path}: not found; `dvc repro` makes it") from None
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        reason = ": ".join(map(str, (*fault["loc"], fault["msg"])))
+        reason = first_fault(error)
         raise DataError(f"{path}: not as a stage writes it ({reason}); {REBUILD_HINT}") from None
     if missing := [key for key in keys if key not in value]:  # type: ignore[operator]
         raise DataError(f"{path}: holds no {', '.join(missing)}; {REBUILD_HINT}")
     return value
+
+
+def first_fault(error: ValidationError) -> str:
+    """Where JSON is not as a type says, and why."""
+    fault = error.errors(include_url=False)[0]
+    return one_line(": ".join(map(str, (*fault["loc"], fault["msg"]))), width=200)
 
 
 def template_file(file: Traversable) -> Traversable:

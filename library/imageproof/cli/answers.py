@@ -39,12 +39,14 @@ monitoring = Lazy("answer.monitor")
 packaging = Lazy("serve.package")
 packed = Lazy("data.packed")
 plots = Lazy("report.plots.images")
+pooling = Lazy("labels.pool")
 predicting = Lazy("answer.predict")
 protocol = Lazy("serve.protocol")
 scoring = Lazy("answer.score")
 serving = Lazy("answer.serve")
 storage = Lazy("system.storage")
 suspecting = Lazy("labels.suspects")
+taking = Lazy("labels.taking")
 theme = Lazy("report.plots.theme")
 versions = Lazy("registry.version")
 writing = Lazy("base.files")
@@ -179,14 +181,14 @@ def suspects(
     out: Annotated[Path, typer.Option(help="A new CSV.")] = Path("suspects.csv"),
 ) -> None:
     """Find labels that are probably wrong: a table to correct, and a page with the pictures."""
-    _check_new("--out", out, ".csv", ".html")
+    _check_new("--out", out, ".csv", ".html", ".json", ".xml")
     project = context.obj.load()
     if not model:
         [*preferred, model] = context.obj.doubting_models
         model = next((name for name in preferred if name in project.models), model)
     ask = context.obj.trainer(model)
     summary = suspecting.find_suspects(ask, model, project, folds=folds, out=out)
-    print(f"{summary} → {out}, {out.with_suffix('.html')}")
+    print(f"{summary} → {out}, {out.with_suffix('.html')}, {out.with_suffix('.json')}")
     print(
         f"write the right classes into its column corrected, then `{project_name()} relabel {out}`"
     )
@@ -225,6 +227,37 @@ def relabel(
     rows = packed.load(folder).rows.assign(hash=packed.load_hashes(folder))
     corrected, total = correcting.merge(table, target, rows, class_names)
     print(f"{corrected:,} labels corrected → {target}, which has {total:,}")
+    _print_next()
+
+
+@app.command()
+def to_label(
+    context: typer.Context,
+    pool: Annotated[Path, typer.Argument(metavar="POOL", help="Folder of pictures.")],
+    images: Annotated[int, typer.Option(min=1, max=100_000, help="How many to choose.")] = 200,
+    model: OrChampion = None,
+    out: Annotated[Path, typer.Option(help="A new JSON; an XML beside it.")] = Path("tasks.json"),
+) -> None:
+    """Choose pictures that are worth a person's time: tasks for Label Studio."""
+    _check_new("--out", out, ".json", ".xml")
+    with _served(context, model) as (project, version):
+        print(*pooling.write_chosen(pool, version, project, count=images, out=out), sep="\n")
+    print(f"→ {out}, tasks to import into Label Studio; {out.with_suffix('.xml')}, its interface")
+    print(f"export them as JSON, then `{project_name()} labels EXPORT.json --pool {pool}`")
+
+
+@app.command()
+def labels(
+    context: typer.Context,
+    export: Annotated[Path, typer.Argument(metavar="EXPORT.json", help="Of Label Studio.")],
+    pool: Annotated[Path, typer.Option(help="The folder that they were chosen from.")] = Path(),
+) -> None:
+    """Bring labels from Label Studio into data/: new pictures, and corrections."""
+    print(*taking.take_labels(export, pool, context.obj.load()), sep="\n")
+    _print_next()
+
+
+def _print_next() -> None:
     print(f"`dvc add data` versions it, and the next `{project_name()} run` uses it")
 
 

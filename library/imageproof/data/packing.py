@@ -57,7 +57,7 @@ def pack(
 
     with replacing(out / packed.IMAGES) as temporary:
         tables = _write_images(
-            temporary, shape, in_chunks(_convert, source.items, shape[1:], image.fit)
+            temporary, shape, in_chunks(convert, source.items, shape[1:], image.fit)
         )
         rows = pd.concat([rows, pd.concat(tables, ignore_index=True)], axis=1)
         if corrections.FILE in files.versioned:
@@ -134,9 +134,7 @@ def _warn_of_fills(data: packed.Packed, transparent: np.ndarray) -> list[str]:
     return [f"data.image.fit: pad has {fills}: a model may tell them apart by that"]
 
 
-def _convert(
-    items: Sequence[bytes] | Images, shape: Shape, fit: Fit
-) -> tuple[Images, pd.DataFrame]:
+def convert(items: Sequence[bytes] | Images, shape: Shape, fit: Fit) -> tuple[Images, pd.DataFrame]:
     """Images in this shape, and what is known of them."""
     if isinstance(items, np.ndarray) and items.shape[1:] == shape:
         table = describe(items).assign(fault=pd.Series(dtype="str"))

@@ -1,6 +1,7 @@
 """The command `suspects`: labels that are probably wrong, as a table to correct and as a page."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,13 @@ from imageproof.base.files import replacing, scratch, write_text
 from imageproof.base.naming import project_name
 from imageproof.data import packed
 from imageproof.judge.suspects import Ask, folds_of, out_of_fold, suspects
+from imageproof.labels.studio import Prediction, task, write_tasks
 from imageproof.pages.templates import templates
+from imageproof.pictures.reading import is_picture
 from imageproof.project import Project
 
 SHOWN = 200  # pictures on the page
+TASKS = 1000  # that carry a picture each
 LEAST = 50.0  # % of the labels that a model must agree with, to doubt others
 TRUSTED = 80.0  # the same, to say how many are wrong: below, most that it doubts are right
 
@@ -28,7 +32,8 @@ def find_suspects(
     folds: int,
     out: Path,
 ) -> str:
-    """Train the model `folds` times by `ask`; write suspicious rows as CSV, and a page beside it.
+    """Train the model `folds` times by `ask`; write suspicious rows as CSV, and beside it a page,
+    and the first TASKS as tasks of Label Studio.
 
     Prints a line per fold. Returns a sentence: how many labels are wrong, and how many listed. A
     DataError if the model agrees with so few labels that it cannot judge them.
@@ -37,14 +42,11 @@ def find_suspects(
     labels = rows["label"].to_numpy()
     classes = project.data.classes
     if rows["fault"].notna().any() or not 0 <= labels.min() <= labels.max() < classes:
-        fault = f"has pictures that cannot be read, or labels outside 0…{classes - 1}"
-        raise DataError(f"{WORKSPACE.pack}: {fault}; `{project_name()} run validate` names them")
-    fold = folds_of(
-        labels,
-        rows["hash"].tolist(),
-        folds=folds,
-        seed=project.seed,
-    )
+        raise DataError(
+            f"{WORKSPACE.pack}: has pictures that cannot be read, or labels outside "
+            f"0…{classes - 1}; `{project_name()} run validate` names them"
+        )
+    fold = folds_of(labels, rows["hash"].tolist(), folds=folds, seed=project.seed)
     probabilities = _out_of_fold(Dataset(images, labels), fold, ask, model, classes=classes)
     doubtful, count = suspects(labels, probabilities)
     agreement = 100 * float(np.mean(probabilities.argmax(axis=1) == labels))
@@ -61,9 +63,22 @@ def find_suspects(
     )
     with replacing(out) as temporary:
         table.to_csv(temporary, index=False)
-    page = render(sentence, table, images[chosen[:SHOWN]], source=out.name)
-    write_text(out.with_suffix(".html"), page)
+    write_text(
+        out.with_suffix(".html"),
+        render(sentence, table, images[chosen[:SHOWN]], source=out.name),
+    )
+    records = zip(table.itertuples(), images[chosen[:TASKS]], strict=False)
+    tasks = [_task(record, image, model) for record, image in records]
+    write_tasks(out.with_suffix(".json"), tasks, names.tolist())
     return sentence
+
+
+def _task(row: Any, image: Images, model: str) -> dict[str, Any]:
+    """The score is the probability of all classes but the label."""
+    path = Path("data", row.file)
+    picture = path if is_picture(row.file) and path.is_file() else image
+    prediction = Prediction(model, row.suggested, 1 - row.quality)
+    return task(picture, prediction, file=row.name, hash=row.hash, part=row.part, label=row.label)
 
 
 def estimate(agreement: float, count: int) -> str:

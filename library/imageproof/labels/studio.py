@@ -1,0 +1,197 @@
+"""Label Studio's files: the tasks and the labelling interface to import, and what it exports."""
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+
+from PIL import Image
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from imageproof.base.class_names import spelled
+from imageproof.base.dataset import Images
+from imageproof.base.errors import DataError
+from imageproof.base.files import first_fault, parsing, write_json, write_text
+from imageproof.base.naming import project_name
+from imageproof.base.text import first_names
+from imageproof.pages.templates import data_uri
+from imageproof.pictures.reading import read_picture
+
+CONTROL = "label"  # the name of the choices in the labelling interface
+SHOWN_SIDE = 512  # pixels of a picture that a task carries
+JPEG_QUALITY = 85
+MAX_BYTES = 300_000_000  # of an export; Label Studio imports 250 MB
+DIGEST = re.compile("[0-9a-f]{32}")
+
+
+class Prediction(NamedTuple):
+    """What a model makes of a picture: the class, and its probability."""
+
+    model: str
+    label: str
+    score: float
+
+
+class TaskData(BaseModel):
+    """What a task says of its picture: the project, and the fingerprint of `packed.load_hashes`.
+
+    `file` is a path in the folder of pictures; or, with `part`, the name of a packed image.
+    """
+
+    project: str = ""
+    file: str = ""
+    hash: str = ""
+    part: str = ""
+    only_train: str = ""
+
+
+class Label(NamedTuple):
+    """The class that people gave to a picture: who did, and when the last of them."""
+
+    picture: TaskData
+    label: str
+    annotator: str
+    labelled_at: str
+
+
+class Export(NamedTuple):
+    """The labels of an export, a line for each picture with several, and how many have none."""
+
+    labels: list[Label]
+    disagreements: list[str]
+    unlabelled: int
+
+
+def task(picture: Path | Images, prediction: Prediction, **data: str) -> dict[str, Any]:
+    """A task with a picture within it: Label Studio needs no address to show it."""
+    result = {
+        "from_name": CONTROL,
+        "to_name": "image",
+        "type": "choices",
+        "value": {"choices": [prediction.label]},
+    }
+    answer = {"model_version": prediction.model, "score": prediction.score, "result": [result]}
+    project = project_name()
+    return {"data": {"image": _shown(picture), "project": project, **data}, "predictions": [answer]}
+
+
+def write_tasks(path: Path, tasks: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+    """Write the tasks, and beside them the labelling interface that offers these classes."""
+    view = ElementTree.Element("View")
+    ElementTree.SubElement(view, "Image", name="image", value="$image")
+    choices = {"name": CONTROL, "toName": "image", "choice": "single", "showInline": "true"}
+    control = ElementTree.SubElement(view, "Choices", choices)
+    for name in names:
+        ElementTree.SubElement(control, "Choice", value=name)
+    ElementTree.indent(view)
+    write_text(path.with_suffix(".xml"), ElementTree.tostring(view, "unicode") + "\n")
+    write_json(path, tasks)
+
+
+def _shown(picture: Path | Images) -> str:
+    if not isinstance(picture, Path):
+        return data_uri(picture)
+    pixels, _ = read_picture(picture, shape=(SHOWN_SIDE, SHOWN_SIDE, 3), fit="pad")
+    content = BytesIO()
+    Image.fromarray(pixels).save(content, "jpeg", quality=JPEG_QUALITY)
+    return f"data:image/jpeg;base64,{b64encode(content.getvalue()).decode()}"
+
+
+class _User(BaseModel):
+    email: str
+
+
+class _Value(BaseModel):
+    choices: list[str] = []
+
+
+class _Result(BaseModel):
+    value: _Value
+
+
+class _Annotation(BaseModel):
+    completed_by: int | _User
+    was_cancelled: bool
+    result: list[_Result]
+    updated_at: datetime
+
+
+class _Vote(NamedTuple):
+    label: str
+    annotator: str
+    at: datetime
+
+
+class _Task(BaseModel):
+    id: int
+    data: TaskData
+    annotations: list[_Annotation]
+
+    def votes(self) -> Iterator[_Vote]:
+        """A vote for each choice; of annotations that were not skipped."""
+        for annotation in self.annotations:
+            user = annotation.completed_by
+            annotator = user.email if isinstance(user, _User) else str(user)
+            for result in annotation.result[: None if not annotation.was_cancelled else 0]:
+                for choice in result.value.choices:
+                    yield _Vote(spelled(choice), annotator, annotation.updated_at)
+
+
+def read_export(path: Path, names: Sequence[str]) -> Export:
+    """An export of tasks that `write_tasks` wrote, labelled with classes of these `names`.
+
+    A DataError if it is no such file, or larger than MAX_BYTES. It has a finding for each task of
+    another project, of a path that leads elsewhere, or with another label.
+    """
+    tasks = _read_tasks(path)
+    findings = [
+        f"{path}: task {task.id}: {fault}" for task in tasks if (fault := _fault(task, names))
+    ]
+    if findings:
+        raise DataError(*findings)
+
+    pictures = {task.data.hash: task.data for task in tasks}
+    votes: dict[str, list[_Vote]] = {digest: [] for digest in pictures}
+    for task in tasks:  # one picture may be in several
+        votes[task.data.hash] += task.votes()
+
+    labels = []
+    disagreements = []
+    for digest, picture in pictures.items():
+        classes = sorted({vote.label for vote in votes[digest]})
+        if len(classes) > 1:
+            disagreements.append(f"{picture.file} ({', '.join(classes)})")
+        elif classes:
+            annotators = ", ".join(sorted({vote.annotator for vote in votes[digest]}))
+            last = max(vote.at for vote in votes[digest]).isoformat(timespec="seconds")
+            labels.append(Label(picture, classes[0], annotators, last))
+    return Export(labels, disagreements, len(pictures) - len(labels) - len(disagreements))
+
+
+def _read_tasks(path: Path) -> list[_Task]:
+    with parsing("an export of Label Studio", path):
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise DataError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are allowed")
+        content = path.read_bytes()
+    try:
+        return TypeAdapter(list[_Task]).validate_json(content)
+    except ValidationError as error:
+        allowed = "Label Studio's export in the format JSON is allowed"
+        raise DataError(f"{path}: {first_fault(error)}; {allowed}") from None
+
+
+def _fault(task: _Task, names: Sequence[str]) -> str:
+    """Why a task is none that `write_tasks` wrote, or has a label that is no class."""
+    picture = task.data
+    if picture.project != project_name():
+        return f"is of the project {picture.project!r}; tasks of {project_name()} are allowed"
+    if not DIGEST.fullmatch(picture.hash) or not picture.file.isprintable():
+        return "has not the data of a picture; export the tasks as they were imported"
+    if picture.file.startswith("/") or ".." in picture.file.split("/"):
+        return f"{picture.file}: leads out of the folder of pictures"
+    strangers = sorted({vote.label for vote in task.votes()} - {*names})
+    return f"{first_names(strangers)}: no class; {first_names(names)} are" if strangers else ""

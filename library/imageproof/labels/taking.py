@@ -1,0 +1,137 @@
+"""The command `labels`: what people said in Label Studio becomes pictures and labels in data/."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from shutil import copyfile
+
+import pandas as pd
+
+from imageproof.artifacts import WORKSPACE
+from imageproof.base.errors import DataError
+from imageproof.base.files import replacing, scratch
+from imageproof.data import packed
+from imageproof.data.class_names import in_order
+from imageproof.data.packed import META
+from imageproof.data.readers import corrections
+from imageproof.data.readers.folders import COLUMNS, TABLE, list_pictures
+from imageproof.data.splitting import YES
+from imageproof.labels.studio import Label, read_export
+from imageproof.pictures.reading import read_and_hash
+from imageproof.project import Project
+
+DATA = Path("data")
+FOLDER = "labelled"  # in data/, of the pictures that were taken in
+
+Row = dict[str, str]  # of labels.csv, by column
+
+
+def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
+    """Bring the labels of an export into data/; a sentence for each step.
+
+    Pictures come from the folder `pool`, by the path that a task names, if their fingerprint is the
+    task's; their labels become rows of labels.csv. Another label of a picture in data/ becomes a
+    row of corrections.csv. A DataError has a finding for each picture that is missing or has
+    changed; nothing is written then.
+    """
+    names = project.data.class_names or []
+    export = read_export(path, names)
+    rows = packed.load(WORKSPACE.pack).rows.assign(hash=packed.load_hashes(WORKSPACE.pack))
+    in_data = {*rows["hash"], *(picture.hash for picture, *_ in export.labels if picture.part)}
+    old = [label for label in export.labels if label.picture.hash in in_data]
+    new = [label for label in export.labels if label.picture.hash not in in_data]
+    corrected = _corrections(old, rows, names)
+    additions = _additions(new, pool)
+    if len(corrected):
+        _correct(corrected, rows, names)
+    if new:
+        _add(additions, _table(rows), names)
+    only_train = sum(label.picture.only_train == YES for label in new)
+    return [
+        f"{len(new):,} pictures → {DATA / FOLDER}, {only_train:,} of them for training only",
+        f"{len(corrected):,} labels corrected → {DATA / corrections.FILE}",
+        f"{len(old) - len(corrected):,} labels are those of the data",
+        f"{export.unlabelled:,} pictures have no label yet",
+        *(f"left out, as annotators disagree: {line}" for line in export.disagreements),
+    ]
+
+
+def _corrections(labels: Sequence[Label], rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The rows of corrections.csv for images whose label in the data is another one."""
+    rows = rows[rows["hash"].isin([label.picture.hash for label in labels])]
+    cells = []
+    findings = []
+    for picture, label, *_ in labels:
+        is_meant = rows["hash"] == picture.hash
+        if picture.part:
+            is_meant &= (rows["part"] == picture.part) & (rows["name"] == picture.file)
+        images = rows.loc[is_meant, corrections.COLUMNS[:3]].to_numpy().tolist()
+        if not images:
+            findings.append(f"{picture.part} {picture.file}: no such image in the packed data")
+        cells += [(part, name, names[number], label, picture.hash) for part, name, number in images]
+    if findings:
+        raise DataError(*findings)
+    table = pd.DataFrame(cells, columns=[*corrections.COLUMNS, corrections.HASH])
+    return table[table["label"] != table["corrected"]]
+
+
+def _correct(table: pd.DataFrame, rows: pd.DataFrame, names: list[str]) -> None:
+    with scratch() as folder:
+        source = folder / corrections.FILE
+        table.to_csv(source, index=False)
+        corrections.merge(source, DATA / corrections.FILE, rows, names)
+
+
+def _additions(labels: Sequence[Label], pool: Path) -> dict[Path, Row]:
+    """A row of labels.csv for each picture, by its path in the pool."""
+    additions = {}
+    findings = []
+    for picture, label, annotator, labelled_at in labels:
+        source = pool / picture.file
+        try:
+            _, digest = read_and_hash(source, shape=(8, 8), fit="stretch")
+        except (DataError, OSError) as error:  # a name may be too long
+            findings.append(f"{source}: {error}; --pool names the folder of the pictures")
+            continue
+        if digest.hex() != picture.hash:
+            findings.append(f"{source}: is not the picture of the task; put that one back")
+        additions[source] = {
+            "file": f"{FOLDER}/{picture.hash[:16]}-{source.name[-50:]}",  # 255 bytes are allowed
+            "label": label,
+            "only_train": picture.only_train,
+            "annotator": annotator,
+            "labelled_at": labelled_at,
+        }
+    if findings:
+        raise DataError(*findings)
+    return additions
+
+
+def _table(rows: pd.DataFrame) -> pd.DataFrame:
+    """labels.csv as it is, or as it says what the folders say; `rows` are those that are packed."""
+    listing = list_pictures(DATA)
+    if not listing or "test" in {*listing.rows["part"]}:
+        form = "a test part of its own" if listing else "arrays"
+        raise DataError(
+            f"{DATA}: has {form}, to which no picture can be added; "
+            f"folders of classes, or {TABLE}, are allowed"
+        )
+    if {*listing.rows["file"]} != {*rows["name"]}:
+        raise DataError(f"{DATA}: has changed since it was packed; type `dvc repro pack` before")
+    columns = [*COLUMNS, *(name for name in listing.rows if name.startswith(META))]
+    return listing.rows[columns].rename(columns=lambda name: name.removeprefix(META))
+
+
+def _add(additions: Mapping[Path, Row], table: pd.DataFrame, names: Sequence[str]) -> None:
+    """Copy the pictures into data/, and write labels.csv; a full disk changes nothing there."""
+    classes = in_order([*table["label"].unique()])
+    added = pd.DataFrame([*additions.values()])
+    if {*classes} != {*names}:  # params.yaml has other names
+        added["label"] = added["label"].map(dict(zip(names, classes, strict=True)))
+    with scratch(Path()) as folder, replacing(DATA / TABLE) as temporary:
+        pd.concat([table, added]).fillna("").to_csv(temporary, index=False)
+        (folder / FOLDER).mkdir()
+        for source, row in additions.items():
+            copyfile(source, folder / row["file"])
+        (DATA / FOLDER).mkdir(exist_ok=True)
+        for file in added["file"]:
+            (folder / file).replace(DATA / file)
