@@ -82,7 +82,7 @@ def test_named_commands_exist() -> None:
     ours = {words[1] for words in named if words[:1] == ["digits"] and words[1:]}
     targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.M)
     assert {word for word in made if "=" not in word} <= {*targets}
-    assert {word for word in ours if word.isalpha() and word.islower()} == {*commands()}
+    assert {word for word in ours if re.fullmatch("[a-z]+(-[a-z]+)*", word)} == {*commands()}
 
 
 def test_named_deployments_take_parameters() -> None:
@@ -120,7 +120,7 @@ def test_readme_promotes_the_best_model() -> None:
 def commands() -> list[str]:
     """The commands of `digits`."""
     shown = [each for each in app.registered_commands if not each.hidden]
-    return [str(each.name or each.callback.__name__) for each in shown]
+    return [str(each.name or each.callback.__name__).replace("_", "-") for each in shown]
 
 
 def quoted() -> list[str]:

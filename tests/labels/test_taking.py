@@ -153,6 +153,18 @@ def test_another_label_of_a_packed_image_is_a_correction() -> None:
     assert pd.read_csv("data/corrections.csv")["name"].tolist() == ["cat/2.png"]
 
 
+@pytest.mark.usefixtures("folders")
+def test_one_of_two_equal_images_is_corrected() -> None:
+    for name in ("dög/again.png", "cat/again.png"):
+        put(Path("data", name), 0)  # as cat/0.png
+    pack.main()
+    names = ["cat/0.png", "dög/again.png"]
+    tasks = [imported(Path("data"), name, part="train", only_train="") for name in names]
+    taken(exported(tasks, [annotation("dög")], [annotation("dög")]))
+    corrections = pd.read_csv("data/corrections.csv")
+    assert corrections["name"].tolist() == ["cat/0.png"]
+
+
 @pytest.mark.usefixtures("workspace")
 def test_labels_of_arrays_are_corrected_and_take_no_picture() -> None:
     images = np.random.default_rng(0).integers(256, size=(4, 8, 8), dtype=np.uint8)

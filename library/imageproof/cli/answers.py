@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -243,7 +244,9 @@ def to_label(
     with _served(context, model) as (project, version):
         print(*pooling.write_chosen(pool, version, project, count=images, out=out), sep="\n")
     print(f"→ {out}, tasks to import into Label Studio; {out.with_suffix('.xml')}, its interface")
-    print(f"export them as JSON, then `{project_name()} labels EXPORT.json --pool {pool}`")
+    print(
+        f"export them as JSON, then `{project_name()} labels EXPORT.json --pool {quote(str(pool))}`"
+    )
 
 
 @app.command()

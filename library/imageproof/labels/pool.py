@@ -84,7 +84,8 @@ def _read(folder: Path, model: Version) -> Pool:
     answers = []
     for images, table in in_chunks(convert, [paths], model.files.shape, model.fit):
         answers.append((model.predict(images), describe(images), coarse_pixels(images)))
-        hashes += packed.hex_hashes(table[packed.SOURCE_HASH])  # "" of what cannot be read
+        sources = table[packed.SOURCE_HASH].astype(object)
+        hashes += packed.hex_hashes(sources).tolist()  # "" of what cannot be read
     pictures = pd.DataFrame({"file": files, "hash": hashes})
     is_old = pictures["hash"].isin(["", *packed.load_hashes(WORKSPACE.pack)])
     pictures = pictures[~is_old & ~pictures["hash"].duplicated()]

@@ -1,15 +1,12 @@
 """Label Studio's files: the tasks and the labelling interface to import, and what it exports."""
 
 import re
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
-from xml.etree import ElementTree
+from xml.sax.saxutils import quoteattr
 
-from PIL import Image
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from imageproof.base.class_names import spelled
@@ -23,7 +20,6 @@ from imageproof.pictures.reading import read_picture
 
 CONTROL = "label"  # the name of the choices in the labelling interface
 SHOWN_SIDE = 512  # pixels of a picture that a task carries
-JPEG_QUALITY = 85
 MAX_BYTES = 300_000_000  # of an export; Label Studio imports 250 MB
 DIGEST = re.compile("[0-9a-f]{32}")
 
@@ -36,7 +32,7 @@ class Prediction(NamedTuple):
     score: float
 
 
-class TaskData(BaseModel):
+class TaskData(BaseModel, frozen=True):
     """What a task says of its picture: the project, and the fingerprint of `packed.load_hashes`.
 
     `file` is a path in the folder of pictures; or, with `part`, the name of a packed image.
@@ -81,14 +77,14 @@ def task(picture: Path | Images, prediction: Prediction, **data: str) -> dict[st
 
 def write_tasks(path: Path, tasks: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
     """Write the tasks, and beside them the labelling interface that offers these classes."""
-    view = ElementTree.Element("View")
-    ElementTree.SubElement(view, "Image", name="image", value="$image")
-    choices = {"name": CONTROL, "toName": "image", "choice": "single", "showInline": "true"}
-    control = ElementTree.SubElement(view, "Choices", choices)
-    for name in names:
-        ElementTree.SubElement(control, "Choice", value=name)
-    ElementTree.indent(view)
-    write_text(path.with_suffix(".xml"), ElementTree.tostring(view, "unicode") + "\n")
+    choices = "".join(f"    <Choice value={quoteattr(name)}/>\n" for name in names)
+    interface = f"""<View>
+  <Image name="image" value="$image"/>
+  <Choices name="{CONTROL}" toName="image" choice="single" showInline="true">
+{choices}  </Choices>
+</View>
+"""
+    write_text(path.with_suffix(".xml"), interface)
     write_json(path, tasks)
 
 
@@ -96,9 +92,7 @@ def _shown(picture: Path | Images) -> str:
     if not isinstance(picture, Path):
         return data_uri(picture)
     pixels, _ = read_picture(picture, shape=(SHOWN_SIDE, SHOWN_SIDE, 3), fit="pad")
-    content = BytesIO()
-    Image.fromarray(pixels).save(content, "jpeg", quality=JPEG_QUALITY)
-    return f"data:image/jpeg;base64,{b64encode(content.getvalue()).decode()}"
+    return data_uri(pixels, "jpeg")
 
 
 class _User(BaseModel):
@@ -154,22 +148,21 @@ def read_export(path: Path, names: Sequence[str]) -> Export:
     if findings:
         raise DataError(*findings)
 
-    pictures = {task.data.hash: task.data for task in tasks}
-    votes: dict[str, list[_Vote]] = {digest: [] for digest in pictures}
+    votes: dict[TaskData, list[_Vote]] = {}
     for task in tasks:  # one picture may be in several
-        votes[task.data.hash] += task.votes()
+        votes.setdefault(task.data, []).extend(task.votes())
 
     labels = []
     disagreements = []
-    for digest, picture in pictures.items():
-        classes = sorted({vote.label for vote in votes[digest]})
+    for picture, ballots in votes.items():
+        classes = sorted({vote.label for vote in ballots})
         if len(classes) > 1:
             disagreements.append(f"{picture.file} ({', '.join(classes)})")
         elif classes:
-            annotators = ", ".join(sorted({vote.annotator for vote in votes[digest]}))
-            last = max(vote.at for vote in votes[digest]).isoformat(timespec="seconds")
+            annotators = ", ".join(sorted({vote.annotator for vote in ballots}))
+            last = max(vote.at for vote in ballots).isoformat(timespec="seconds")
             labels.append(Label(picture, classes[0], annotators, last))
-    return Export(labels, disagreements, len(pictures) - len(labels) - len(disagreements))
+    return Export(labels, disagreements, len(votes) - len(labels) - len(disagreements))
 
 
 def _read_tasks(path: Path) -> list[_Task]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import copyfile
+from typing import Any
 
 import pandas as pd
 
@@ -36,49 +37,42 @@ def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
     names = project.data.class_names or []
     export = read_export(path, names)
     rows = packed.load(WORKSPACE.pack).rows.assign(hash=packed.load_hashes(WORKSPACE.pack))
-    in_data = {*rows["hash"], *(picture.hash for picture, *_ in export.labels if picture.part)}
-    old = [label for label in export.labels if label.picture.hash in in_data]
-    new = [label for label in export.labels if label.picture.hash not in in_data]
-    corrected = _corrections(old, rows, names)
+    class_of = _classes(rows, names)
+    corrected = []
+    new = []
+    for label in export.labels:
+        key = (label.picture.part, label.picture.file, label.picture.hash)
+        current = class_of.get(key, class_of.get(label.picture.hash))
+        if current is None:
+            new.append(label)
+        elif current != label.label:
+            corrected.append((*key[:2], current, label.label, label.picture.hash))
     additions = _additions(new, pool)
-    if len(corrected):
-        _correct(corrected, rows, names)
-    if new:
-        _add(additions, _table(rows), names)
+    table = _table(rows) if new else rows
+    with scratch(Path()) as folder:
+        if corrected:
+            source = folder / corrections.FILE
+            columns = [*corrections.COLUMNS, corrections.HASH]
+            pd.DataFrame(corrected, columns=columns).to_csv(source, index=False)
+            corrections.merge(source, DATA / corrections.FILE, rows, names)
+        if new:
+            _add(additions, table, names, folder)
     only_train = sum(label.picture.only_train == YES for label in new)
     return [
         f"{len(new):,} pictures → {DATA / FOLDER}, {only_train:,} of them for training only",
         f"{len(corrected):,} labels corrected → {DATA / corrections.FILE}",
-        f"{len(old) - len(corrected):,} labels are those of the data",
+        f"{len(export.labels) - len(new) - len(corrected):,} labels are those of the data",
         f"{export.unlabelled:,} pictures have no label yet",
         *(f"left out, as annotators disagree: {line}" for line in export.disagreements),
     ]
 
 
-def _corrections(labels: Sequence[Label], rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The rows of corrections.csv for images whose label in the data is another one."""
-    rows = rows[rows["hash"].isin([label.picture.hash for label in labels])]
-    cells = []
-    findings = []
-    for picture, label, *_ in labels:
-        is_meant = rows["hash"] == picture.hash
-        if picture.part:
-            is_meant &= (rows["part"] == picture.part) & (rows["name"] == picture.file)
-        images = rows.loc[is_meant, corrections.COLUMNS[:3]].to_numpy().tolist()
-        if not images:
-            findings.append(f"{picture.part} {picture.file}: no such image in the packed data")
-        cells += [(part, name, names[number], label, picture.hash) for part, name, number in images]
-    if findings:
-        raise DataError(*findings)
-    table = pd.DataFrame(cells, columns=[*corrections.COLUMNS, corrections.HASH])
-    return table[table["label"] != table["corrected"]]
-
-
-def _correct(table: pd.DataFrame, rows: pd.DataFrame, names: list[str]) -> None:
-    with scratch() as folder:
-        source = folder / corrections.FILE
-        table.to_csv(source, index=False)
-        corrections.merge(source, DATA / corrections.FILE, rows, names)
+def _classes(rows: pd.DataFrame, names: Sequence[str]) -> dict[Any, str]:
+    """The class of each packed image, by its hash, and by part, name and hash."""
+    classes = [names[label] for label in rows["label"]]
+    by_hash = zip(rows["hash"], classes, strict=True)
+    by_name = zip(zip(rows["part"], rows["name"], rows["hash"], strict=True), classes, strict=True)
+    return dict([*by_hash, *by_name])
 
 
 def _additions(labels: Sequence[Label], pool: Path) -> dict[Path, Row]:
@@ -87,6 +81,9 @@ def _additions(labels: Sequence[Label], pool: Path) -> dict[Path, Row]:
     findings = []
     for picture, label, annotator, labelled_at in labels:
         source = pool / picture.file
+        if picture.part:
+            findings.append(f"{picture.part} {picture.file}: no such image in the packed data")
+            continue
         try:
             _, digest = read_and_hash(source, shape=(8, 8), fit="stretch")
         except (DataError, OSError) as error:  # a name may be too long
@@ -117,17 +114,22 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
         )
     if {*listing.rows["file"]} != {*rows["name"]}:
         raise DataError(f"{DATA}: has changed since it was packed; type `dvc repro pack` before")
-    columns = [*COLUMNS, *(name for name in listing.rows if name.startswith(META))]
+    columns = [*COLUMNS, *(name for name in map(str, listing.rows) if name.startswith(META))]
     return listing.rows[columns].rename(columns=lambda name: name.removeprefix(META))
 
 
-def _add(additions: Mapping[Path, Row], table: pd.DataFrame, names: Sequence[str]) -> None:
-    """Copy the pictures into data/, and write labels.csv; a full disk changes nothing there."""
+def _add(
+    additions: Mapping[Path, Row], table: pd.DataFrame, names: Sequence[str], folder: Path
+) -> None:
+    """Copy the pictures into data/, and write labels.csv; a full disk changes nothing there.
+
+    `folder` is a temporary one, on the disk of data/.
+    """
     classes = in_order([*table["label"].unique()])
     added = pd.DataFrame([*additions.values()])
     if {*classes} != {*names}:  # params.yaml has other names
         added["label"] = added["label"].map(dict(zip(names, classes, strict=True)))
-    with scratch(Path()) as folder, replacing(DATA / TABLE) as temporary:
+    with replacing(DATA / TABLE) as temporary:
         pd.concat([table, added]).fillna("").to_csv(temporary, index=False)
         (folder / FOLDER).mkdir()
         for source, row in additions.items():

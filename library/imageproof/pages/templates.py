@@ -29,12 +29,12 @@ def templates(package: str, **options: Any) -> Environment:
     return environment
 
 
-def data_uri(picture: bytes | np.ndarray) -> str:
-    """A PNG, or an image uint8 as one, as a page can carry it."""
+def data_uri(picture: bytes | np.ndarray, form: str = "png") -> str:
+    """A file of this form, or an image uint8 as one, as a page can carry it."""
     if not isinstance(picture, bytes):
-        Image.fromarray(picture).save(content := BytesIO(), "png")
+        Image.fromarray(picture).save(content := BytesIO(), form, quality=85)
         picture = content.getvalue()
-    return f"data:image/png;base64,{b64encode(picture).decode()}"
+    return f"data:image/{form};base64,{b64encode(picture).decode()}"
 
 
 def p_value(value: float) -> str:

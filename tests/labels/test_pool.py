@@ -1,0 +1,192 @@
+"""`digits to-label`: from a folder of pictures and a champion to tasks of Label Studio."""
+
+import json
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from shutil import copy
+from typing import Any
+from urllib.request import urlopen
+from xml.etree import ElementTree
+
+import networks
+import numpy as np
+import pytest
+from arena import NAME, accept, fighter
+from exports import digest
+from onnx import ModelProto
+from PIL import Image
+from support import context, finding, linear_model, write_params
+
+from digits.project import load_project
+from digits.stages import pack
+from imageproof.base.errors import DataError, UsageError
+from imageproof.cli.answers import to_label
+from imageproof.features.graph import Head, classifier, feature_graph
+from imageproof.labels.pool import write_chosen
+from imageproof.registry import promotion
+from imageproof.registry.version import load_version
+
+SHAPE = (16, 16)
+CLASSES = ["cat", "dög & co", "é"]
+POOL = Path("to do")
+OUT = Path("tasks.json")
+URI = f"models:/{NAME}@champion"
+
+
+def put(path: Path, rng: np.random.Generator) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rng.integers(256, size=SHAPE, dtype=np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def data(tracked: Path) -> Path:
+    """Packed pictures of three classes, and a pool of 120 others."""
+    rng = np.random.default_rng(0)
+    for number in range(9):
+        put(Path("data", CLASSES[number % 3], f"{number}.png"), rng)
+    for number in range(120):
+        put(POOL / f"Bücher {number % 5}" / f"Bild {number}.png", rng)
+    write_params({"data.classes": 3, "data.image.fit": "stretch"})
+    pack.main()
+    return tracked
+
+
+def with_backbone() -> ModelProto:
+    networks.write_standin()
+    rng = np.random.default_rng(1)
+    head = Head(rng.normal(0, 2, (networks.CHANNELS, 3)), np.zeros(3))
+    features = feature_graph(networks.load(), SHAPE)
+    return classifier(features, head, temperature=1.0, name="standin")
+
+
+def without_features() -> ModelProto:
+    kernel = np.random.default_rng(1).normal(0, 0.001, (16 * 16, 3)).astype(np.float32)
+    model = linear_model(kernel, np.zeros(3, np.float32), SHAPE)
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [name.replace("features", "pixels") for name in names]
+    return model
+
+
+def promote(network: ModelProto) -> None:
+    calibration = np.linspace(0.4, 1, 99, dtype=np.float32)
+    run = fighter(shape=SHAPE, classes=3, network=network, calibration=calibration)
+    promotion.promote(run, NAME, judge=accept)
+
+
+def choose(count: int = 20) -> list[str]:
+    with load_version(URI, threads=1) as model:
+        return write_chosen(POOL, model, load_project(), count=count, out=OUT)
+
+
+def tasks() -> list[dict[str, Any]]:
+    return json.loads(OUT.read_text("utf-8"))
+
+
+@pytest.mark.usefixtures("data")
+@pytest.mark.parametrize(
+    ("network", "means"), [(with_backbone, "features"), (without_features, "probabilities")]
+)
+def test_tasks_have_picture_prediction_and_what_brings_them_back(network: Any, means: str) -> None:
+    promote(network())
+    assert choose() == [
+        "to do: 120 pictures that can be read and are not in the data",
+        f"16 of them that models:/digits/1 is least sure of, spread out by its {means}: "
+        "for training only",
+        "4 of them at random: for any part",
+    ]
+    for task in tasks():
+        data = task["data"]
+        path = POOL / data["file"]
+        assert data["hash"] == digest(path)
+        assert data["project"] == NAME
+        with urlopen(data["image"]) as picture:  # a data URI
+            image = Image.open(BytesIO(picture.read()))
+        assert (image.format, image.size) == ("JPEG", (512, 512))
+        [prediction] = task["predictions"]
+        [result] = prediction["result"]
+        assert prediction["model_version"] == "models:/digits/1"
+        assert result["value"]["choices"][0] in CLASSES
+        assert 1 / 3 <= prediction["score"] <= 1
+    view = ElementTree.parse(OUT.with_suffix(".xml")).getroot()
+    assert [choice.get("value") for choice in view.iter("Choice")] == CLASSES
+    [control] = view.iter("Choices")
+    assert (control.get("name"), control.get("toName")) == (result["from_name"], result["to_name"])
+
+
+@pytest.mark.usefixtures("data")
+def test_chosen_are_those_of_small_margin() -> None:
+    promote(with_backbone())
+    choose()
+    chosen = {task["data"]["file"] for task in tasks() if task["data"]["only_train"] == "yes"}
+    paths = sorted(POOL.rglob("*.png"))
+    with load_version(URI, threads=1) as model:
+        answers = model.predict(np.stack([np.asarray(Image.open(path)) for path in paths]))
+    runner_up, best = np.sort(answers, axis=1)[:, -2:].T
+    nearest = np.argsort(best - runner_up)[: 3 * 16 + 4]  # some of them are drawn at random
+    assert len(chosen) == 16
+    assert chosen <= {paths[row].relative_to(POOL).as_posix() for row in nearest}
+
+
+@pytest.mark.usefixtures("data")
+def test_pictures_of_the_data_copies_and_broken_ones_are_left_out() -> None:
+    promote(without_features())
+    for number in range(110):  # 10 are left
+        (POOL / f"Bücher {number % 5}" / f"Bild {number}.png").unlink()
+    Image.open("data/cat/0.png").save(POOL / "other name.bmp")
+    copy(POOL / "Bücher 0/Bild 110.png", POOL / "copy.png")
+    Image.open(POOL / "Bücher 1/Bild 111.png").save(POOL / "near.jpg", quality=95)
+    (POOL / "broken.png").write_bytes(b"\x89PNG")
+    copy(POOL / "Bücher 2/Bild 112.png", POOL / ".hidden.png")
+    copy("data/cat/0.png", POOL / "odd\nname.png")
+    assert choose(200)[0].startswith("to do: 11 pictures")  # with the near copy
+    files = [task["data"]["file"] for task in tasks()]
+    assert len(files) == 10
+    assert len({*files} & {"near.jpg", "Bücher 1/Bild 111.png"}) == 1
+    assert not {*files} & {"other name.bmp", "broken.png", ".hidden.png", "odd\nname.png"}
+
+
+@pytest.mark.usefixtures("data")
+def test_nothing_to_choose_is_one_line() -> None:
+    promote(without_features())
+    for path in POOL.rglob("*.png"):
+        path.unlink()
+    for count in (0, 1):
+        line = finding(DataError, choose)
+        reason = "pictures, of which none can be read and is not in the data"
+        assert line == f"to do: {count} {reason}; .png, .jpg, .jpeg, .webp, .bmp are allowed"
+        (POOL / "broken.png").write_bytes(b"")
+    assert not OUT.exists()
+
+
+@pytest.mark.usefixtures("data")
+def test_model_of_other_classes_is_refused() -> None:
+    promote(without_features())
+    Path("data/dog").mkdir()
+    for path in Path("data/dög & co").iterdir():
+        path.rename(Path("data/dog") / path.name)
+    pack.main()
+    assert finding(DataError, choose) == (
+        "models:/digits/1: knows the classes cat, dög & co, é, the data has cat, dog, é; "
+        "--model names another"
+    )
+
+
+@pytest.mark.usefixtures("data")
+def test_command_overwrites_nothing_and_says_what_comes_next(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    promote(without_features())
+    capsys.readouterr()
+    to_label(context(), POOL, images=5, model="models:/digits/1", out=OUT)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == [
+        "→ tasks.json, tasks to import into Label Studio; tasks.xml, its interface",
+        "export them as JSON, then `digits labels EXPORT.json --pool 'to do'`",
+    ]
+    again = partial(to_label, context(), POOL, images=5, out=OUT)
+    assert finding(UsageError, again).startswith("--out tasks.json: ")
+    OUT.unlink()
+    assert finding(UsageError, again).startswith("--out tasks.xml: ")
