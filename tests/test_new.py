@@ -3,14 +3,13 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from clones import Clone
 from PIL import Image
 from support import AUTHOR, REPOSITORY, finding, link_environment
 
@@ -123,24 +122,17 @@ def test_no_sentence_is_cut(sources: dict[str, str]) -> None:
             assert all(re.search(r"[.:)]$|^$|^- |^\S+$", end) for end in ends), (path, gone[0])
 
 
-NOT_OURS = ("DVC_", "IMAGEPROOF_", "MLFLOW_", "PYTEST_")  # variables of the project that tests
-
-
 @pytest.fixture(scope="module")
 def boots(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Runs a command in a new project with data, which one environment has beside ours."""
     folder = tmp_path_factory.mktemp("new")
     root, installed = folder / "boots", folder / "installed"
-    env = {k: v for k, v in os.environ.items() if not k.startswith(NOT_OURS)}
-    env |= {**AUTHOR, "PYTHONPATH": f"{root}/src:{root}/library:{installed}"}
-    env["PATH"] = f"{installed}/bin:{Path(sys.executable).parent}:{env['PATH']}"
+    clone = Clone(root)
+    clone.environment["PYTHONPATH"] += f"{os.pathsep}{installed}"
+    clone.environment["PATH"] = f"{installed}/bin{os.pathsep}{clone.environment['PATH']}"
 
     def run(*command: object, cwd: Path = root) -> str:
-        done = subprocess.run(
-            [*map(str, command)], cwd=cwd, env=env, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return clone.run(*command, cwd=cwd).stdout
 
     assert "dvc add data" in run("digits", "new", root, cwd=REPOSITORY)
     install = ("uv", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--offline")
@@ -181,9 +173,7 @@ def test_new_project_from_data_to_answer(boots: Callable[..., str], tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_new_project_passes_its_tests(boots: Callable[..., str]) -> None:
-    # without those of training, which are two thirds of the time: CONTRIBUTING says how to run all
-    boots("make", "test", "TESTS=--numprocesses 0 --ignore tests/training")
-    boots("pytest", "--collect-only", "--quiet", "tests/training")
+    boots("make", "test", "TESTS=--numprocesses 0")
 
 
 @pytest.mark.slow

@@ -13,9 +13,9 @@ from urllib.request import urlopen
 
 import pytest
 from blocks import Block, blocks, pages
+from clones import Clone
 from ruamel.yaml import YAML
 from support import (
-    AUTHOR,
     PARAMS,
     REPOSITORY,
     clone_without_history,
@@ -24,8 +24,6 @@ from support import (
     until,
     write_params,
 )
-
-from imageproof.system.process import own_code
 
 NOT_RUN, RUN_BY = "not run: ", "run by "
 # Commands that run until somebody ends them, and what names their port: a variable, or the command.
@@ -53,30 +51,23 @@ BLOCKS = [block for path in pages() for block in blocks(path)]
 SHELL = [block for block in BLOCKS if block.language == "sh"]
 
 
-class Session:
+class Session(Clone):
     """What a person does: a clone, its environment activated, and a server in another terminal."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
         self.ports = {name: free_port() for name in SERVERS.values()}
         self.done: set[str] = set()
         self.server: subprocess.Popen[bytes] | None = None
         clone_without_history(REPOSITORY, root)
         link_environment(root)
-        unwanted = ("MLFLOW_", "PREFECT_", "DVC_", "DIGITS_", "MAKE", "VIRTUAL_ENV")
-        self.environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(unwanted)},
-            **{name: str(port) for name, port in self.ports.items() if name.isidentifier()},
-            "PATH": f"{root / '.venv/bin'}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": own_code(root, str(root)),
-            "BROWSER": "true",  # a program that opens nothing
-            **AUTHOR,
-        }
+        ports = {name: str(port) for name, port in self.ports.items() if name.isidentifier()}
+        super().__init__(root, BROWSER="true", **ports)  # a program that opens nothing
+        self.environment["PATH"] = f"{root / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"
         with chdir(root):
             write_params(SMALL)
         self.bash("git commit --quiet --all --message small")
 
-    def run(self, block: Block) -> None:
+    def follow(self, block: Block) -> None:
         """Run a block, or do with it what the comment before it says."""
         verb, _, words = block.comment.partition(": ")
         if verb == "file":
@@ -101,17 +92,8 @@ class Session:
 
     def bash(self, text: str, *, where: str = "") -> None:
         """Run commands to their end; the first that fails fails the test."""
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", text],
-            cwd=self.root,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{where}: exit {done.returncode} of\n{text}\n{done.stdout}"
+        print(where)  # pytest shows it if they fail
+        self.run("bash", "-euo", "pipefail", "-c", text)
 
     def serve(self, command: str, *, where: str) -> None:
         """Start a server and wait until it answers; the one before it ends."""
@@ -166,9 +148,8 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 
 def test_every_block_has_a_language() -> None:
-    known = {"sh", "yaml", "json", "python", "text", "{toctree}", "{include}"}
-    inner = {block.language.split()[0] if block.language else "" for block in BLOCKS}
-    assert inner <= known
+    languages = {"sh", "yaml", "json", "python", "text", "{toctree}", "{include}"}
+    assert {block.language.partition(" ")[0] for block in BLOCKS} <= languages
 
 
 def test_run_by_names_a_test() -> None:
@@ -182,4 +163,4 @@ def test_run_by_names_a_test() -> None:
 def test_every_command(session: Session) -> None:
     for block in BLOCKS:
         if not block.comment.startswith((NOT_RUN, RUN_BY)):
-            session.run(block)
+            session.follow(block)

@@ -1,11 +1,9 @@
 """`make up` and `make down`, as a person types them in a clone."""
 
 import json
-import os
 import re
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +13,7 @@ from urllib.request import Request, urlopen
 
 import psutil
 import pytest
+from clones import Clone
 from mlflow import MlflowClient
 from support import PARAMS, REPOSITORY, free_port, link_environment, until
 
@@ -23,28 +22,19 @@ pytestmark = pytest.mark.slow
 PORTS = ("MLFLOW_PORT", "PREFECT_PORT", "PAGES_PORT")
 
 
-class Clone:
+class Up(Clone):
     """A clone with ports of its own, in which the environment is that of the tests."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
         self.ports = {name: free_port() for name in PORTS}
         subprocess.run(["git", "clone", "--quiet", REPOSITORY, root], check=True)
         link_environment(root)
+        super().__init__(root)
 
-    def make(self, target: str) -> subprocess.CompletedProcess[str]:
+    def make(self, target: str, *, succeeds: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `make TARGET` to its end."""
-        return self.run("make", target, *(f"{name}={port}" for name, port in self.ports.items()))
-
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
-        ours = ("PREFECT_", "MLFLOW_", "MAKE")  # a make that runs the tests must not be seen
-        env = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-        env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-        env["PYTHONPATH"] = f"{self.root / 'src'}{os.pathsep}{self.root}"
-        return subprocess.run(
-            command, cwd=self.root, env=env, capture_output=True, text=True, check=False
-        )
+        ports = (f"{name}={port}" for name, port in self.ports.items())
+        return self.run("make", target, *ports, succeeds=succeeds)
 
     def prefect(self, path: str) -> Any:
         """All that Prefect's server has at a path."""
@@ -68,17 +58,16 @@ class Clone:
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Iterator[Clone]:
+def clone(tmp_path: Path) -> Iterator[Up]:
     """A fresh clone, in which nothing is left running."""
-    fresh = Clone(tmp_path / "digits")
+    fresh = Up(tmp_path / "digits")
     yield fresh
     if fresh.processes():
         fresh.make("down")
 
 
-def test_up_and_down(clone: Clone) -> None:
+def test_up_and_down(clone: Up) -> None:
     up = clone.make("up")
-    assert up.returncode == 0, up.stdout + up.stderr
     lines = up.stdout.splitlines()
     assert lines[0].startswith("starting, ")
     answering = {f"127.0.0.1:{port}" for port in clone.ports.values()}
@@ -98,24 +87,21 @@ def test_up_and_down(clone: Clone) -> None:
 
     page = (REPOSITORY / "docs/how-to/schedules.md").read_text("utf-8")
     [notify] = re.findall(r"```sh\n(block=.*?)```", page, re.DOTALL)
-    done = clone.run("bash", "-euc", notify)
-    assert done.returncode == 0, done.stdout + done.stderr
+    clone.run("bash", "-euc", notify)
     assert "digits-failed" in {automation["name"] for automation in clone.prefect("automations")}
 
-    again = clone.make("up")
-    assert "error: already up; see make down" in again.stderr
+    assert "error: already up; see make down" in clone.make("up", succeeds=False).stderr
 
-    down = clone.make("down")
-    assert (down.returncode, down.stdout) == (0, "")
+    assert clone.make("down").stdout == ""
     assert until(lambda: clone.processes() == [])
     assert clone.make("down").stdout == "nothing is up\n"
 
 
-def test_up_with_taken_port(clone: Clone) -> None:
+def test_up_with_taken_port(clone: Up) -> None:
     with socket.create_server(("127.0.0.1", clone.ports["PREFECT_PORT"])):
-        up = clone.make("up")
+        up = clone.make("up", succeeds=False)
     taken = f"error: port {clone.ports['PREFECT_PORT']} is taken; choose another with make up"
     assert taken in up.stderr
     clone.ports["PREFECT_PORT"] = 0
-    assert "error: PREFECT_PORT: '0' is no port" in clone.make("up").stderr
+    assert "error: PREFECT_PORT: '0' is no port" in clone.make("up", succeeds=False).stderr
     assert clone.processes() == []

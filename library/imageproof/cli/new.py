@@ -25,9 +25,13 @@ LEFT_OUT = (
     *("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "docs/contributing.md", ".ci"),
     *("benchmarks", "docs/benchmarks.*", "docs/pictures/*.png", "dvc-store", "library"),
     *("tests/toolkit", "tests/data", "tests/evaluation", "tests/report"),  # of the library
-    *("tests/docs", "tests/flows", "tests/intruder.py", "tests/test_demo.py"),
-    *("tests/test_benchmarks.py", "tests/test_end_to_end.py"),
-    *("tests/test_new.py", "tests/test_update.py", "tests/test_workflows.py"),
+    *("tests/docs", "tests/flows", "tests/intruder.py", "tests/clones.py", "tests/test_demo.py"),
+    *("tests/test_benchmarks.py", "tests/test_cli.py", "tests/test_crossval.py"),
+    *("tests/test_distribution.py", "tests/test_edge_cases.py", "tests/test_end_to_end.py"),
+    *("tests/test_environment.py", "tests/test_new.py", "tests/test_own_framework.py"),
+    *("tests/test_update.py", "tests/test_workflows.py", "tests/training/test_batches.py"),
+    *("tests/training/test_devices.py", "tests/training/test_export.py"),
+    "tests/training/test_resume.py",
     ".github/workflows/new-project.yml",
 )
 # In the other files, a line that names one of these.
