@@ -96,16 +96,14 @@ def test_two_classes_and_identical_models(tracked: Path, digits_8x8: Dataset) ->
         write_model(model, bright, weights=weights, bias=bias)
 
     page = run_stages()
-    comparison = read_json(Path("artifacts/compare/comparison.json"), dict)
+    comparison = read_json(WORKSPACE.comparison, dict)
     assert [row["test_accuracy"] for row in comparison["models"]] == [1, 1]
     [pair] = comparison["pairs"]
     assert (pair["gain"], pair["p_value"], pair["seconds_per_error"]) == (0, 1, None)
-    first, baseline, _, second = comparison["verdicts"][:4]
+    choice, baseline, _, equal, *_, copies, few = comparison["verdicts"]
     assert baseline.startswith("mlp is better than the baseline (colour histogram): 100.0 % agai")
-    assert first.endswith("no model is more accurate beyond noise, and none trains faster")
-    assert second.startswith("cnn and mlp give the same answer on all 90 images")
-    copies, few = comparison["verdicts"][-2:]
-    assert copies.startswith("8 of 90 test rows are copies of training images")
+    assert choice.endswith("no model is more accurate beyond noise, and none trains faster")
+    assert equal.startswith("cnn and mlp give the same answer on all 90 images")
     assert copies.split(":")[0] in page
     assert "hold-out rows, 0 of class 1, are too few for promote.max_sens" in few
     assert few in page
@@ -125,24 +123,17 @@ def test_never_predicted_class_beside_perfect_model(tracked: Path, digits_8x8: D
     write_model("mlp", bright, weights=np.zeros_like(weights), bias=np.eye(10)[0])
 
     page = run_stages()
-    comparison = read_json(Path("artifacts/compare/comparison.json"), dict)
-    assert [row["test_accuracy"] for row in comparison["models"]] == [
-        pytest.approx(0.1, abs=0.05),
-        1,
-    ]
-    first, as_good, better, early, guess, weak, misled, *others = comparison["verdicts"]
+    comparison = read_json(WORKSPACE.comparison, dict)
+    mlp, cnn = comparison["models"]
+    assert (mlp["test_balanced_accuracy"], cnn["test_accuracy"]) == (pytest.approx(0.1), 1)
+    choice, as_good, better, *doubts = comparison["verdicts"]
     assert as_good.startswith("mlp is not shown to be better than the baseline (colour histogram)")
     assert better.startswith("cnn is better than the baseline (colour histogram): 100.0 % against")
-    assert first.startswith("cnn is the choice: ")
-    assert early == "right on few of the training rows, so more epochs may help: mlp on 10 %"
-    assert guess.startswith("hardly better than always naming the most frequent class: mlp is ri")
-    assert weak.startswith("less than half of a class is right: mlp 0.0 % of the test images of ")
-    assert misled.startswith("probabilities mislead, as confidence and accuracy are apart on ave")
-    assert any(line.startswith("cnn gains ") for line in others)
-    assert comparison["models"][0]["test_balanced_accuracy"] == pytest.approx(0.1)
+    assert choice.startswith("cnn is the choice: ")
+    assert "right on few of the training rows" in doubts[0]
+    assert any(line.startswith("cnn gains ") for line in doubts)
     assert 'title="class 9 never predicted">n/a</td>' in page
     assert 'title="class 9 absent">n/a</td>' in page
-    assert "mlp: n/a: class 9 never predicted" in page
 
 
 def test_rows_of_five_writers_prove_nothing(tracked: Path, digits_8x8: Dataset) -> None:
@@ -154,10 +145,8 @@ def test_rows_of_five_writers_prove_nothing(tracked: Path, digits_8x8: Dataset) 
     write_model("mlp", bright, weights=weights, bias=bias + 20 * np.eye(10)[0])
 
     page = run_stages()
-    comparison = read_json(Path("artifacts/compare/comparison.json"), dict)
+    comparison = read_json(WORKSPACE.comparison, dict)
     assert comparison["pairs"][0]["p_value"] is None
-    line = "no verdict, as too few groups differ: cnn gains"
-    assert any(verdict.startswith(line) for verdict in comparison["verdicts"])
     assert "too few groups" in page
     overall = WORKSPACE.evaluated("cnn").read_statistics()["test"]["overall"]
     assert (overall["accuracy"], overall["accuracy_upper"]) == (1, 1)
@@ -173,10 +162,9 @@ def test_thirty_classes_of_which_three_each_look_alike(tracked: Path, digits_8x8
     for model in MODELS:
         write_model(model, data, weights=fitted.coef_.T, bias=fitted.intercept_)
 
-    page = run_stages()
-    comparison = read_json(Path("artifacts/compare/comparison.json"), dict)
-    found = comparison["models"][0]
-    assert found["test_accuracy"] < 0.6 < 0.9 < found["test_top5_accuracy"] < 1
+    run_stages()
+    comparison = read_json(WORKSPACE.comparison, dict)
+    mlp = comparison["models"][0]
+    assert mlp["test_accuracy"] < 0.6 < 0.9 < mlp["test_top5_accuracy"] < 1
     cells = pd.read_csv(WORKSPACE.confusion).query("model == 'mlp' and prediction == reference")
     assert np.count_nonzero(np.diff(cells["reference"] // 3)) == 9  # neighbours look alike
-    assert "Most confused classes, mlp on holdout" in page

@@ -78,26 +78,32 @@ def test_update_changes_files_and_names_them(shoes: Path) -> None:
     assert any("`make lock`" in line for line in lines(result))
 
 
-def test_update_keeps_own_changes_of_other_lines(shoes: Path) -> None:
-    digits = shoes.parent / "digits"
-    write(digits, {"library/imageproof/data.py": changed(1, "mended\n")})
-    write(shoes, {"library/imageproof/data.py": changed(7, "ours\n")})
-    result = update(shoes, digits)
-    text = (shoes / "library/imageproof/data.py").read_text("utf-8")
-    assert text == changed(7, "ours\n").replace("line 1\n", "mended\n")
-    assert (result.kept, result.collided) == (["library/imageproof/data.py"], [])
+@pytest.mark.parametrize("line", [4, 7])
+def test_update_keeps_own_changes(shoes: Path, line: int) -> None:
+    name = "library/imageproof/data.py"
+    write(shoes.parent / "digits", {name: changed(4, "mended\n")})
+    write(shoes, {name: changed(line, "ours\n")})
+    result = update(shoes, shoes.parent / "digits")
+    text = (shoes / name).read_text("utf-8")
+    assert result.kept == [name]
+    if line == 4:
+        assert result.collided == [name]
+        assert {"ours", "mended", "======="} < {*text.split("\n")}
+    else:
+        assert result.collided == []
+        assert text == changed(line, "ours\n").replace("line 4\n", "mended\n")
 
 
-def test_update_marks_changes_that_collide(shoes: Path) -> None:
+def test_update_refuses(shoes: Path) -> None:
     digits = shoes.parent / "digits"
-    write(digits, {"library/imageproof/data.py": changed(4, "mended\n")})
-    write(shoes, {"library/imageproof/data.py": changed(4, "ours\n")})
-    result = update(shoes, digits)
-    text = (shoes / "library/imageproof/data.py").read_text("utf-8")
-    assert result.collided == ["library/imageproof/data.py"]
-    assert "<<<<<<<" in text
-    assert "ours\n" in text
-    assert "mended\n" in text
+    line = finding(UsageError, lambda: update(shoes, shoes))
+    assert "name the project that library/ came from" in line
+    (shoes / "library/imageproof/data.py").write_text("ours\n")
+    line = finding(UsageError, lambda: update(shoes, digits))
+    assert line == "library: has changes that are not committed; commit them first"
+    write(shoes, {"pyproject.toml": '[tool.imageproof]\nname = "shoes"\n'})
+    line = finding(UsageError, lambda: update(shoes, digits))
+    assert line == "pyproject.toml: [tool.imageproof] has no commit of library/"
 
 
 def test_update_takes_a_tag_and_later_the_newest(shoes: Path) -> None:
@@ -112,24 +118,6 @@ def test_update_takes_a_tag_and_later_the_newest(shoes: Path) -> None:
     assert "second" in (shoes / "library/imageproof/data.py").read_text("utf-8")
     write(shoes, {})
     assert "nothing changed" in lines(update(shoes, digits))[0]
-
-
-def test_update_refuses_uncommitted_changes(shoes: Path) -> None:
-    (shoes / "library/imageproof/data.py").write_text("ours\n")
-    said = finding(UsageError, lambda: update(shoes, shoes.parent / "digits"))
-    assert said == "library: has changes that are not committed; commit them first"
-
-
-def test_update_refuses_another_source(shoes: Path) -> None:
-    said = finding(UsageError, lambda: update(shoes, shoes))
-    assert "has no commit" in said
-    assert "name the project that library/ came from" in said
-
-
-def test_update_refuses_without_recorded_commit(shoes: Path) -> None:
-    write(shoes, {"pyproject.toml": '[tool.imageproof]\nname = "shoes"\n'})
-    said = finding(UsageError, lambda: update(shoes, shoes.parent / "digits"))
-    assert said == "pyproject.toml: [tool.imageproof] has no commit of library/"
 
 
 def test_library_names_no_project() -> None:

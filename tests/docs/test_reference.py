@@ -40,11 +40,13 @@ def strings(path: Path) -> Iterator[str]:
     """Every text in a Python file; what an f-string fills in is `…`, but for the project's name."""
     tree = ast.parse(path.read_text("utf-8"))
     inner = {id(n) for f in ast.walk(tree) if isinstance(f, ast.JoinedStr) for n in f.values}
+    constants = {ast.unparse(n.targets[0]): n.value for n in tree.body if isinstance(n, ast.Assign)}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             yield "".join(map(filled, node.values))
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "variable":
-            yield f"{NAME.upper()}_{ast.literal_eval(node.args[0])}"
+            name = constants.get(ast.unparse(node.args[0]), node.args[0])
+            yield f"{NAME.upper()}_{ast.literal_eval(name)}"
         elif isinstance(node, ast.Constant) and id(node) not in inner:
             yield str(node.value)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import psutil
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.filters import FlowRunFilter, LogFilter
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from small_project import Project
@@ -20,6 +20,20 @@ def submit(deployment: str = "train/digits-train", /, **parameters: Any) -> UUID
     flow_run = run_deployment(deployment, parameters=parameters, timeout=0, as_subflow=False)
     assert isinstance(flow_run, FlowRun)
     return flow_run.id
+
+
+def flow_runs(**only: Any) -> list[FlowRun]:
+    """Flow runs by Prefect's filter, such as `state={"type": {"any_": ["PAUSED"]}}`."""
+    with get_client(sync_client=True) as client:
+        return client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(only))
+
+
+def tasks_of(flow_run_id: UUID | None) -> dict[str, bool]:
+    """The task runs of a flow run: name, and whether it completed."""
+    only = FlowRunFilter.model_validate({"id": {"any_": [flow_run_id]}})
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs(flow_run_filter=only)
+    return {run.name: bool(run.state and run.state.is_completed()) for run in runs}
 
 
 def state_of(flow_run_id: UUID) -> State[Any]:
@@ -41,7 +55,7 @@ def completes(flow_run_id: UUID) -> bool:
 
 def log_of(flow_run_id: UUID) -> str:
     """What Prefect's UI shows as the log of a flow run."""
-    only = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]))
+    only = LogFilter.model_validate({"flow_run_id": {"any_": [flow_run_id]}})
     with get_client(sync_client=True) as client:
         return "\n".join(line.message for line in client.read_logs(only))
 

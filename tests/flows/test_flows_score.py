@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from arena import NAME, accept, fighter
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from deployed import tasks_of
 from services import dask
 
 from imageproof.artifacts import WORKSPACE
@@ -38,13 +37,8 @@ def test_score_on_dask_workers(tables: int, tmp_path: Path) -> None:
         assert state.is_completed(), state.message
         assert str(state.message).startswith(f"{tables:,} rows; drifted: ")
         assert len(pd.read_parquet("out")) == tables
-        only = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
-        with get_client(sync_client=True) as client:
-            tasks = client.read_task_runs(flow_run_filter=only)
-        assert {task.name for task in tasks} == {
-            f"score {Path(f'in/{n}.npz').resolve()}" for n in range(4)
-        }
-        assert all(task.state.is_completed() for task in tasks)
+        tasks = {f"score {Path(f'in/{n}.npz').resolve()}": True for n in range(4)}
+        assert tasks_of(state.state_details.flow_run_id) == tasks
         for mode in ({"missing": True}, {"overwrite": True}):
             state = score("in", "out/", scheduler=scheduler, **mode, return_state=True)
             assert state.is_completed(), state.message

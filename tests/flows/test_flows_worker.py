@@ -13,16 +13,10 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from deployed import PREFECT, completes, log_of, running_stages, state_of, submit
+from deployed import PREFECT, completes, flow_runs, log_of, running_stages, state_of, submit
 from prefect import Flow, pause_flow_run, tags
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import FlowPauseTimeout
 from prefect.states import Cancelling, Failed
@@ -174,10 +168,9 @@ def test_run_of_a_lost_machine_has_crashed(tmp_path: Path, prefect_server: str) 
             for name in (load_project().name, "shoes")
         ]
 
-        def runs() -> dict[str, FlowRun]:
-            states = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
-            flow_runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=states))
-            return {run.tags[0]: run for run in flow_runs if run.tags}
+        def runs() -> dict[str, Any]:
+            hits = flow_runs(state={"type": {"any_": ["RUNNING"]}})
+            return {run.tags[0]: run for run in hits if run.tags}
 
         assert until(lambda: runs().keys() >= {load_project().name, "shoes"}, seconds=240)
         own, foreign = runs()[load_project().name], runs()["shoes"]

@@ -39,9 +39,7 @@ def test_augmented_by_nothing_is_the_same_image() -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(29, 29), (15, 57)])
-def test_a_shift_goes_both_ways_along_both_axes_and_scales_with_them(
-    height: int, width: int
-) -> None:
+def test_shift_goes_both_ways_and_scales_with_the_sides(height: int, width: int) -> None:
     shifts = centres(augmented(centred(height=height, width=width), shift=2)) / [[width], [height]]
     assert np.abs(shifts).max() <= 2 / 28 + 1e-6
     for axis in shifts:

@@ -32,9 +32,7 @@ def order(epoch: list[Any]) -> list[int]:
     return [int(number) for images, _ in epoch for number in images[:, 0, 0]]
 
 
-def test_an_epoch_shows_each_image_once_and_the_last_batch_may_be_smaller(
-    numbered: Dataset,
-) -> None:
+def test_epoch_shows_each_image_once(numbered: Dataset) -> None:
     [epoch] = epochs(numbered)
     assert [len(images) for images, _ in epoch] == [32, 32, 32, 4]
     assert sorted(order(epoch)) == list(range(100))

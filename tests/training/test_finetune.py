@@ -1,6 +1,5 @@
 """A backbone with weights from a file: what each phase trains, and which files are refused."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import pytest
 from support import changed, finding
 from test_fit import fit
 
-from digits.models.finetune import SCALES
 from digits.params import check
 from imageproof.base.dataset import Dataset
 from imageproof.base.errors import (
@@ -83,47 +81,22 @@ def changed_layers(model: Any, backbone: Any) -> list[str]:
     ]
 
 
-@pytest.fixture(scope="module")
-def tuned(digits_8x8: Dataset, weights: Path) -> Any:
-    phase = {"epochs": 2, "layers": 2, "learning_rate": 0.01}
-    asked = recipe(weights, sha256(weights), fine_tune=phase)
-    return fit(coloured(digits_8x8), "finetune", rows=ROWS, recipe=asked)
-
-
-def test_first_the_head_is_trained_then_the_last_layers_of_the_backbone(
-    digits_8x8: Dataset, backbone: Any, weights: Path, tuned: Any
+def test_head_is_trained_first_then_the_last_layers(
+    digits_8x8: Dataset, backbone: Any, weights: Path, tmp_path: Path
 ) -> None:
-    asked = recipe(weights, sha256(weights))
-    frozen = fit(coloured(digits_8x8), "finetune", rows=ROWS, recipe=asked)
+    from imageproof.keras import export
+
+    data, sha = coloured(digits_8x8), sha256(weights)
+    phase = {"epochs": 2, "layers": 2, "learning_rate": 0.01}
+    tuned = fit(data, "finetune", rows=ROWS, recipe=recipe(weights, sha, fine_tune=phase))
+    frozen = fit(data, "finetune", rows=ROWS, recipe=recipe(weights, sha))
     assert changed_layers(frozen.model, backbone) == []
     assert changed_layers(tuned.model, backbone) == ["expanded_conv_10_project", "conv_1"]
     assert len(tuned.history) == 1 + 2
     assert tuned.history[0] == frozen.history[0]
-
-
-def test_its_onnx_model_gives_the_same_probabilities(
-    digits_8x8: Dataset, tuned: Any, tmp_path: Path
-) -> None:
-    from imageproof.keras import export
-
-    data, path = coloured(digits_8x8), tmp_path / "model.onnx"
+    path = tmp_path / "model.onnx"
     calibrated = export.calibrate(tuned.model, data)
     assert np.ptp(calibrated.validation, axis=0).min() > 0.01
-    export.write_onnx(calibrated.model, path)
-    export.check_equal(path, calibrated.validation, data, threads=1)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SCALES)
-def test_each_backbone_is_exported(name: str, tmp_path: Path, digits_8x8: Dataset) -> None:
-    from digits.models import finetune
-    from imageproof.keras import export
-    from imageproof.keras.final_model import for_inference
-
-    data, path = coloured(digits_8x8).take(ROWS), tmp_path / "model.onnx"
-    build = finetune.BuildParams(backbone=name, side=32, weights=None, dropout=0.0)
-    network = finetune.build(build, image_shape=data.images.shape[1:], classes=10)
-    calibrated = export.calibrate(for_inference(network), data)
     export.write_onnx(calibrated.model, path)
     export.check_equal(path, calibrated.validation, data, threads=1)
 
@@ -134,43 +107,30 @@ def test_without_weights_all_is_trained(digits_8x8: Dataset, backbone: Any) -> N
     assert set(names) <= set(changed_layers(grey.model, backbone))
 
 
-def not_found(path: Path) -> tuple[Path, str]:
-    return path.with_name("other.weights.h5"), "0" * 64
-
-
-def other_hash(path: Path) -> tuple[Path, str]:
-    return path, "0" * 64
-
-
-def no_weights(path: Path) -> tuple[Path, str]:
-    text = path.with_name("text.weights.h5")
-    text.write_text("weights", "utf-8")
-    return text, sha256(text)
-
-
 @pytest.mark.parametrize(
-    ("given", "error", "message"),
+    ("name", "text", "sha", "error", "message"),
     [
-        (
-            not_found,
-            DataError,
-            "not found; `dvc pull` fetches it if it is a dep of `train`",
-        ),
-        (other_hash, IntegrityError, "which is not weights_sha256"),
-        (no_weights, DataError, "cannot be read as weights of MobileNetV3Small: "),
+        ("other", None, "0" * 64, DataError, "not found; `dvc pull` fetches it if it is a dep"),
+        ("text", "weights", "0" * 64, IntegrityError, "which is not weights_sha256"),
+        ("text", "weights", None, DataError, "cannot be read as weights of MobileNetV3Small: "),
     ],
 )
 def test_other_files_are_refused(
     digits_8x8: Dataset,
-    weights: Path,
-    given: Callable[[Path], tuple[Path, str]],
+    tmp_path: Path,
+    name: str,
+    text: str | None,
+    sha: str | None,
     error: type[ImageproofError],
     message: str,
 ) -> None:
-    path, sha = given(weights)
-    found = finding(error, lambda: fit(digits_8x8, "finetune", recipe=recipe(path, sha)))
-    assert found.startswith(f"build.weights: {path}: ")
-    assert message in found
+    path = tmp_path / f"{name}.weights.h5"
+    if text:
+        path.write_text(text, "utf-8")
+    asked = recipe(path, sha or sha256(path))
+    line = finding(error, lambda: fit(digits_8x8, "finetune", recipe=asked))
+    assert line.startswith(f"build.weights: {path}: ")
+    assert message in line
 
 
 def test_imagenet_without_network_is_one_line(

@@ -57,16 +57,17 @@ def adapt(model: Any, images: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("model", RECIPES)
-def test_the_same_bits_wherever_it_was_killed(
+def test_killed_training_ends_with_the_same_bits(
     tmp_path: Path, digits_8x8: Dataset, model: str
 ) -> None:
-    file, told = tmp_path / "state.npz", list[int]()
+    file = tmp_path / "state.npz"
+    epochs: list[int] = []
     of: Any = {"recipe": recipe(model, **RECIPES[model])}
     of |= {"finetune": {"build": backbone, "unfreeze": unfreeze}}.get(model, {})
     of |= {"mlp": {"build": backbone, "adapt": adapt}}.get(model, {})
 
     def die(epoch: int, _: object) -> None:
-        told.append(epoch)
+        epochs.append(epoch)
         if epoch in (0, 2):
             raise KilledError
 
@@ -77,27 +78,17 @@ def test_the_same_bits_wherever_it_was_killed(
     checkpoint = Checkpoint(file)
     spent_s = checkpoint.state.spent["elapsed_s"]
     last = fit(digits_8x8, model, on_epoch=die, checkpoint=checkpoint, **of)
-    assert told == [0, 1, 2, 3]
-    assert fingerprint(last.model) == fingerprint(whole.model)
-    assert last.history == whole.history
     assert last.timing["elapsed_s"] > spent_s
-
-
-def test_one_that_had_reached_its_last_epoch_trains_no_more(
-    tmp_path: Path, digits_8x8: Dataset
-) -> None:
-    file, told = tmp_path / "state.npz", list[int]()
-    first = fit(digits_8x8, checkpoint=Checkpoint(file))
-    again = fit(
-        digits_8x8, on_epoch=lambda epoch, _: told.append(epoch), checkpoint=Checkpoint(file)
-    )
-    assert told == []
-    assert fingerprint(again.model) == fingerprint(first.model)
-    assert again.timing["epoch_s"] == first.timing["epoch_s"]
+    again = fit(digits_8x8, model, on_epoch=die, checkpoint=Checkpoint(file), **of)
+    assert epochs == [0, 1, 2, 3]
+    for resumed in (last, again):
+        assert fingerprint(resumed.model) == fingerprint(whole.model)
+        assert resumed.history == whole.history
+    assert again.timing["epoch_s"] == last.timing["epoch_s"]
 
 
 @pytest.mark.parametrize("damage", [b"PK\x03\x04", None], ids=["cut", "object"])
-def test_a_damaged_state_is_a_warning_and_the_training_starts_anew(
+def test_damaged_state_is_a_warning(
     tmp_path: Path, digits_8x8: Dataset, capsys: pytest.CaptureFixture[str], damage: bytes | None
 ) -> None:
     file = tmp_path / "state.npz"
@@ -112,7 +103,7 @@ def test_a_damaged_state_is_a_warning_and_the_training_starts_anew(
     assert warning.endswith("; the training starts anew\n")
 
 
-def test_a_state_has_one_process(tmp_path: Path) -> None:
+def test_state_has_one_process(tmp_path: Path) -> None:
     first = Checkpoint.acquire(tmp_path / "new" / "state.npz")
     first.begin("a1")
     second = Checkpoint.acquire(tmp_path / "new" / "state.npz")
@@ -123,14 +114,13 @@ def test_a_state_has_one_process(tmp_path: Path) -> None:
     assert (again.path, again.state.run_id) == (first.path, "")
 
 
-def test_a_state_that_nobody_used_for_a_week_is_deleted(tmp_path: Path) -> None:
-    old, young = tmp_path / "old.npz", tmp_path / "young.npz"
-    old.touch()
-    young.touch()
-    eight_days_ago = time.time() - 8 * 24 * 3600
-    os.utime(old, (eight_days_ago, eight_days_ago))
+def test_state_unused_for_a_week_is_deleted(tmp_path: Path) -> None:
+    for name, days in (("old", 8), ("young", 6)):
+        path = tmp_path / name
+        path.touch()
+        os.utime(path, (time.time() - days * 24 * 3600,) * 2)
     Checkpoint(tmp_path / "state.npz").begin("a1")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["state.npz", "young.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state.npz", "young"]
 
 
 def stage(*, killed_after: str = "") -> list[str]:
@@ -148,7 +138,7 @@ def stage(*, killed_after: str = "") -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_killed_stage_goes_on_in_its_run(project: Path) -> None:
+def test_killed_stage_goes_on_in_its_run(project: Path) -> None:
     write_params(SMALL | {"train.mlp.fit": {"epochs": 40, "batch_size": 20}})
     killed = stage(killed_after="mlp epoch 2/40")
     [state] = Path(".state/trainings").glob("*.npz")
