@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from imageproof.base.dataset import DataParams
 from imageproof.data.findings import ExpectedRange
 from imageproof.judge.confidence import ConfidenceParams
 from imageproof.judge.drift import DriftParams
-from imageproof.judge.gate import PromoteParams
+from imageproof.judge.gate import Rule
+from imageproof.judge.limits import PromoteParams
 
 if TYPE_CHECKING:
     from imageproof.judge.suspects import Ask
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 class Project:
     """Blocks of params.yaml.
 
+    `checks` are the project's own of the gate, each with its limit: see `registry.decision.decide`.
     `logged_as` gives the keys in params.yaml of a run's params that no block of a model has.
     """
 
@@ -32,6 +34,7 @@ class Project:
     drift: DriftParams
     expected_ranges: Sequence[ExpectedRange]
     logged_as: Mapping[str, str]
+    checks: Sequence[tuple[Rule, Any]] = ()
 
     def part(self, part: str) -> str:
         """The name of a further experiment, such as `shoes-sweeps`."""

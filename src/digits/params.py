@@ -13,7 +13,7 @@ from imageproof.base import DataParams, StrictModel, errors, files
 from imageproof.data import split_params
 from imageproof.data.validation import validate
 from imageproof.dvc import params_yaml
-from imageproof.judge import confidence, disturbances, drift, gate
+from imageproof.judge import confidence, disturbances, drift, limits
 
 # DVC's run cache overlooks a change of keys with these names in a block: its issue 10296.
 OVERLOOKED = {"size", "nfiles"}
@@ -53,7 +53,7 @@ class Params(StrictModel):
     train: TrainParams
     behaviour: disturbances.BehaviourParams
     confidence: confidence.ConfidenceParams
-    promote: gate.PromoteParams
+    promote: limits.PromoteParams
     drift: drift.DriftParams
 
     _recipes: dict[str, Any] = PrivateAttr(default_factory=dict)

@@ -33,6 +33,7 @@ def as_project(params: Params) -> Project:
         drift=params.drift,
         expected_ranges=params.validation.expected_ranges,
         logged_as=LOGGED_AS,
+        checks=[],  # of yours, beside the gate's: (function, limit)
     )
 
 

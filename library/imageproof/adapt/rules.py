@@ -14,8 +14,8 @@ from imageproof.data.split_params import SplitParams
 from imageproof.dvc.params_yaml import get_by_path, set_keys, validated
 from imageproof.judge.confidence import too_few_rows
 from imageproof.judge.few_rows import OF_ALL, rows_needed
-from imageproof.judge.gate import PromoteParams
 from imageproof.judge.groups import clopper_pearson
+from imageproof.judge.limits import PromoteParams
 from imageproof.keras.costs import MIN_STEPS
 
 Params = MutableMapping[str, Any]  # the content of params.yaml

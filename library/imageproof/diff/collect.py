@@ -25,7 +25,7 @@ from imageproof.diff.difference import (
 from imageproof.dvc import provenance
 from imageproof.dvc.params_yaml import PATH, read
 from imageproof.dvc.revision import Revision, open_revision, reading
-from imageproof.judge.gate import PromoteParams
+from imageproof.judge.limits import PromoteParams
 from imageproof.judge.timing import SHARED_CORES
 from imageproof.outputs import ClassFigures
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from imageproof.base.dataset import Labels, Probabilities, Rows
 from imageproof.judge.comparison import Candidate, Pair, as_dict, compare_pair, p_text
-from imageproof.judge.gate import Contender, Decision, Evidence, PromoteParams
+from imageproof.judge.gate import Contender, Decision, Evidence
+from imageproof.judge.limits import PromoteParams
 from imageproof.judge.timing import comparable_s
 from imageproof.registry.decision import decide
 

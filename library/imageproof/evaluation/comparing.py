@@ -15,8 +15,8 @@ from imageproof.evaluation.reading import Result
 from imageproof.judge import baseline, comparison, confusion, doubts, few_rows, leaderboard
 from imageproof.judge.confidence import TEMPERATURE_1
 from imageproof.judge.figures import column
-from imageproof.judge.gate import PromoteParams
 from imageproof.judge.groups import independent
+from imageproof.judge.limits import PromoteParams
 from imageproof.outputs import TRAIN_SAMPLE, by_split
 from imageproof.report.plots.comparison import pareto
 from imageproof.report.plots.model import learning_curves

@@ -5,7 +5,7 @@ from math import ceil, log
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imageproof.judge.gate import PromoteParams
+    from imageproof.judge.limits import PromoteParams
 
 SIDE = 0.025  # of the exact 95 % interval: that of n rows, all right, begins at SIDE^(1/n)
 OF_ALL = "min_unseen", "max_accuracy_loss", "max_total_loss"

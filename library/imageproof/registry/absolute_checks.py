@@ -1,8 +1,7 @@
 """The gate's checks of the challenger alone and beside the baseline, named as in params.yaml."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 from scipy.stats import fisher_exact
@@ -12,10 +11,8 @@ from imageproof.judge.calibration import calibration_error, chance_calibration_e
 from imageproof.judge.comparison import mcnemar_exact
 from imageproof.judge.confidence import Sets, answer_sets, coverage_p_value, measure, threshold
 from imageproof.judge.confusion import balance, confusion_matrix
-from imageproof.judge.gate import Check, Evidence
+from imageproof.judge.gate import Check, Evidence, Rule
 from imageproof.judge.groups import FEWEST, Intervals, independent, sign_flips
-
-Rule = Callable[[Evidence, Any], Check]  # the last argument is the limit
 
 
 def share(figure: str, predicted: Labels, labels: Labels) -> float:

@@ -5,10 +5,10 @@ from functools import partial
 
 import numpy as np
 
-from imageproof.judge.gate import Check, Contender, Evidence, Paired, unpaired
+from imageproof.judge.gate import Check, Contender, Evidence, Paired, Rule, unpaired
 from imageproof.judge.groups import missed_loss
 from imageproof.judge.slices import find_slices, slice_loss
-from imageproof.registry.absolute_checks import Rule, share, worse
+from imageproof.registry.absolute_checks import share, worse
 
 ROUNDING = 1e-9  # of a loss: one that is as large as the limit is allowed
 

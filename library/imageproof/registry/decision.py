@@ -4,21 +4,27 @@ A model is better on rows that it was trained or chosen on. So the challenger is
 rows that it has not seen, and compared on those that the champion has not seen either.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from imageproof.judge.few_rows import OF_ALL, fewest, rows_needed
-from imageproof.judge.gate import Check, Compared, Decision, Evidence, PromoteParams
-from imageproof.registry.absolute_checks import ABSOLUTE_CHECKS, ORIGIN_CHECKS, Rule
+from imageproof.judge.gate import Check, Compared, Decision, Evidence, Rule
+from imageproof.judge.limits import PromoteParams
+from imageproof.registry.absolute_checks import ABSOLUTE_CHECKS, ORIGIN_CHECKS
 from imageproof.registry.champion_checks import CHAMPION_CHECKS, HISTORY_CHECKS
 
 
-def decide(evidence: Evidence, params: PromoteParams) -> Decision:
+def decide(
+    evidence: Evidence, params: PromoteParams, own: Sequence[tuple[Rule, Any]] = ()
+) -> Decision:
     """Apply every check that is turned on.
 
-    A challenger with unusable predictions fails the check `answers`, whatever is on.
+    Checks of the project's `own`, each with its limit, judge the rows that the challenger has not
+    seen; one whose limit is None is off. A challenger with unusable predictions fails the check
+    `answers`, whatever is on.
     """
     champion = evidence.champion
     decision = Decision(evidence.challenger.name, champion.name if champion else None, ())
@@ -30,6 +36,8 @@ def decide(evidence: Evidence, params: PromoteParams) -> Decision:
         paired = bool(champion and not champion.finding)
         pair = evidence.take(unseen, champion.unseen) if champion and paired else alone
         checks = [*_judge(alone, pair, evidence, params)]
+        if len(alone.labels) >= (params.min_unseen or 1):
+            checks += [rule(alone, limit) for rule, limit in own if limit is not None]
         decision = replace(
             decision,
             compared=(*_compared(alone, pair, paired=paired),),
@@ -38,7 +46,7 @@ def decide(evidence: Evidence, params: PromoteParams) -> Decision:
         )
     checks += _apply(ORIGIN_CHECKS, evidence, params)
     order = ["answers", *PromoteParams.model_fields]
-    checks.sort(key=lambda check: order.index(check.name))
+    checks.sort(key=lambda check: (*order, check.name).index(check.name))
     if evidence.approval:
         checks.append(evidence.approval)
     return replace(decision, checks=(*checks,))

@@ -52,7 +52,7 @@ class Gate:
         check_settings(self.root)
         check_training(run.run_id, run.tags, self.project, self.root)
         evidence = self._collect(run, files, name, champion)
-        decision = decide(evidence, self.project.promote)
+        decision = decide(evidence, self.project.promote, self.project.checks)
         if decision.undecided:
             decision = replace(decision, note=self._cure(evidence))
         return decision

@@ -9,7 +9,7 @@ from support import PARAMS
 from imageproof.base.dataset import Probabilities
 from imageproof.diff.difference import SKIPPED_CHECKS, Difference, Recorded, Truth, compare_results
 from imageproof.judge.comparison import Candidate, compare_pair
-from imageproof.judge.gate import PromoteParams
+from imageproof.judge.limits import PromoteParams
 
 TRUTH = np.arange(1000) % 4
 TRUTHS = {"test": Truth(TRUTH), "holdout": Truth(TRUTH)}

@@ -7,7 +7,7 @@ from support import PARAMS
 
 from imageproof.judge.confusion import balance, confusion_matrix
 from imageproof.judge.few_rows import rows_needed, split_warnings
-from imageproof.judge.gate import PromoteParams
+from imageproof.judge.limits import PromoteParams
 
 USUAL = PromoteParams.model_validate(PARAMS["promote"])
 

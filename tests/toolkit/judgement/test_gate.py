@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from chances import honest
 
-from imageproof.judge.gate import Contender, Evidence, Paired, PromoteParams, approval
+from imageproof.judge.gate import Contender, Evidence, Paired, approval
+from imageproof.judge.limits import PromoteParams
 from imageproof.registry.decision import decide
 
 ROWS = 2000

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from imageproof.judge.gate import Contender, Decision, Evidence, PromoteParams
+from imageproof.judge.gate import Contender, Decision, Evidence
+from imageproof.judge.limits import PromoteParams
 from imageproof.registry.decision import decide
 from imageproof.registry.seen_rows import DataRows
 

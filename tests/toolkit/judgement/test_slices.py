@@ -9,7 +9,8 @@ from scipy.stats import binomtest
 
 from imageproof.judge import slices
 from imageproof.judge.comparison import mcnemar_exact
-from imageproof.judge.gate import Contender, Evidence, PromoteParams
+from imageproof.judge.gate import Contender, Evidence
+from imageproof.judge.limits import PromoteParams
 from imageproof.judge.slices import find_slices, measure, read_table, slice_loss, weakest
 from imageproof.registry.decision import decide
 

@@ -1,0 +1,45 @@
+"""The limits of the promotion gate."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from imageproof.base.files import StrictModel
+
+Off = BeforeValidator(lambda value: None if value is False else value)
+Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, Off]
+Level = Annotated[Annotated[float, Field(gt=0, lt=1)] | None, Off]
+Positive = Annotated[Annotated[float, Field(gt=0)] | None, Off]
+Count = Annotated[Annotated[int, Field(ge=1)] | None, Off]
+Switch = Annotated[bool | None, Off]
+
+
+class PromoteParams(StrictModel):
+    """`promote:` in params.yaml: one check per key; null or false turns it off.
+
+    Shares are of the hold-out rows, 0…1; what ends in `_test` is the level α of a test. With fewer
+    rows than `min_unseen` that no model has seen, the gate is undecided.
+    """
+
+    min_unseen: Count
+    min_accuracy: Share
+    min_balanced_accuracy: Share
+    min_macro_f1: Share
+    min_sensitivity: Share
+    beats_baseline: Level
+    paired_test: Level
+    max_accuracy_loss: Share
+    max_balanced_accuracy_loss: Share
+    max_macro_f1_loss: Share
+    max_sensitivity_loss: Share
+    max_total_loss: Share
+    max_slice_loss: Share
+    max_calibration_error: Share
+    coverage_test: Level
+    max_unsure: Share
+    holdout_test: Level
+    max_latency_ms: Positive
+    max_size_mb: Positive
+    same_signature: Switch
+    data_validated: Switch
+    clean_commit: Switch
