@@ -1,12 +1,17 @@
 """What the library is told of this project, and the command `digits`."""
 
+from typing import Any
+
 from digits import params
 from digits.models import available
 from digits.params import Params
 from digits.training.trainer import trainer
 from imageproof.artifacts import WORKSPACE
+from imageproof.judge import gate
 from imageproof.project import Application, Project
 
+# Checks of yours beside those of the gate, each with its limit.
+CHECKS: list[tuple[gate.Rule, Any]] = []
 LOGGED_AS = {  # params of a run, by key in params.yaml
     **{"seed": "seed", "classes": "data.classes"},
     **{f"image.{key}": f"data.image.{key}" for key in ("size", "channels", "fit")},
@@ -33,7 +38,7 @@ def as_project(params: Params) -> Project:
         drift=params.drift,
         expected_ranges=params.validation.expected_ranges,
         logged_as=LOGGED_AS,
-        checks=[],  # of yours, beside the gate's: (function, limit)
+        checks=CHECKS,
     )
 
 

@@ -42,14 +42,14 @@ def compare(
     test: Dataset,
     promote: PromoteParams,
     *,
-    figures: Mapping[str, Mapping[str, float]],
+    figures: Mapping[str, dict[str, float]],
 ) -> None:
     """Write the comparison of the models, the figures for DVC, and the pictures.
 
-    `figures` of the project's own, by model and heading, stand in the table, in the report and in
-    DVC's metrics beside the library's.
+    `figures` of the project's own, for each model by heading, stand in the table, in the report and
+    in DVC's metrics beside the library's.
     """
-    rows = [result.row.model_copy(update=dict(figures.get(result.model, {}))) for result in results]
+    rows = [result.row.model_copy(update=figures[result.model]) for result in results]
     processors = {result.model: result.run.tags.get("cpu", "") for result in results}
     uncomparable = leaderboard.uncomparable(rows, processors)
     pairs = [

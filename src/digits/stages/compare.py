@@ -1,5 +1,7 @@
 """`compare`: every two models on the same test rows, what each costs, and a verdict in words."""
 
+from collections.abc import Sequence
+
 from digits.params import load as load_params
 from imageproof.artifacts import WORKSPACE
 from imageproof.dvc import stage_command
@@ -11,12 +13,12 @@ def main() -> None:
     comparing.drop_other_models(params.models)
     test = WORKSPACE.read_split("test").data
     results = reading.read_results(params.models, test, threads=params.train.threads)
-    comparing.compare(
-        results,
-        test,
-        params.promote,
-        figures={},  # of yours: {model: {heading: number}}, such as of `result.figures`
-    )
+    comparing.compare(results, test, params.promote, figures=own_figures(results))
+
+
+def own_figures(results: Sequence[reading.Result]) -> dict[str, dict[str, float]]:
+    """Figures of yours by model and heading: for the tables, the report and DVC's metrics."""
+    return {result.model: {} for result in results}
 
 
 if __name__ == "__main__":

@@ -4,12 +4,12 @@ from digits.params import load as load_params
 from imageproof.dvc import stage_command
 from imageproof.evaluation import reporting
 
+# Pictures of yours by caption: files that `evaluate` writes into a model's folder.
+PICTURES: dict[str, str] = {}
+
 
 def main() -> None:
-    reporting.write_report(
-        load_params().models,
-        pictures={},  # of yours: {caption: file in a model's folder of `evaluate`}
-    )
+    reporting.write_report(load_params().models, pictures=PICTURES)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,94 @@
+"""The examples of «What you edit, what you leave», put where the page says, in a small project."""
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from arena import fighter, promote
+from blocks import blocks
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from support import REPOSITORY, record_outputs, write_params
+
+from digits import models
+from digits import project as told
+from digits.stages import compare, evaluate, report, train
+from imageproof.artifacts import WORKSPACE
+from imageproof.base.files import read_json, write_json
+from imageproof.judge import leaderboard
+from imageproof.registry.evidence import Gate
+from imageproof.report.plots.theme import save
+
+HOW_TO = REPOSITORY / "docs/how-to"
+EXAMPLES = [block.text for block in blocks(HOW_TO / "what-you-edit.md") if block.comment]
+MEANS = next(b.text for b in blocks(HOW_TO / "own-framework.md") if b.text.startswith('"""`means`'))
+RAW_DATA = ("class_distribution", "samples", "mean", "median", "standard_deviation")
+VALIDATION = {"success": True, "critical": 0, "warnings": 0, "summary": {}}
+
+
+def put(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, **names: Any) -> None:
+    """Replace a name of a module by the page's; `names` are imports that the page asks for."""
+    [text] = [text for text in EXAMPLES if f"def {name}(" in text or f"{name} = " in text]
+    namespace = vars(module) | names
+    exec(text, namespace)
+    monkeypatch.setattr(module, name, namespace[name])
+
+
+@pytest.fixture
+def means(project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a model that trains without TensorFlow, from the page on other frameworks."""
+    folder = project / "models"
+    folder.mkdir()
+    (folder / "means.py").write_text(MEANS, "utf-8")
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(folder)])
+    write_params({"models": ["means"], "train.means": {"scale": 6500}})
+    return "means"
+
+
+def test_score_picture_and_figure_are_shown(means: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, evaluate, "score")
+    put(monkeypatch, evaluate, "draw", Figure=Figure)
+    put(monkeypatch, compare, "own_figures")
+    put(monkeypatch, report, "PICTURES")
+    train.main(means)
+    record_outputs()
+    evaluate.main(means)
+    compare.main()
+    run_id = WORKSPACE.trained(means).read_run().run_id
+    logged = MlflowClient().get_run(run_id).data.metrics
+    share = logged["test_bright_accuracy"]
+    assert 0 < share < 1
+    assert "holdout_bright_accuracy" in logged
+    files = [file.path for file in MlflowClient().list_artifacts(run_id)]
+    assert "sureness.png" in files
+
+    metrics = read_json(WORKSPACE.compare / "metrics.json", dict)
+    assert metrics[means]["bright"] == share
+    comparison = read_json(WORKSPACE.comparison, leaderboard.Comparison)
+    cells = leaderboard.cells(comparison.models, comparison.baseline)
+    assert [row["bright"] for row in cells] == [f"{share:.4g}", "n/a"]
+
+    write_json(WORKSPACE.validation, VALIDATION | {"findings": [], "expectations": []})
+    for name in RAW_DATA:
+        save(Figure(), WORKSPACE.explore / f"{name}.png")
+    report.main()
+    page = WORKSPACE.report.read_text("utf-8")
+    assert f'<tr><th scope="row">bright</th><td>{share:.4g}</td>' in page
+    assert 'alt="How sure it is, means"' in page
+
+
+def test_own_check_refuses(ring: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, told, "CHECKS")
+    write_params({"promote.max_latency_ms": None})
+    run = fighter()
+    assert promote(run, Gate(told.load_project())).move
+    monkeypatch.setattr(told, "CHECKS", [(told.CHECKS[0][0], -1)])
+    refused = promote(fighter(), Gate(told.load_project())).decision
+    assert refused
+    assert refused.failed == ["max_ones_as_sevens"]
+    [check] = [check for check in refused.checks if not check.passed]
+    assert check.found == "0.0000 of the ones are called 7"
+    assert refused.figures["ones_as_sevens"] == 0
+    monkeypatch.setattr(told, "CHECKS", [(told.CHECKS[0][0], None)])
+    assert promote(fighter(), Gate(told.load_project())).move
