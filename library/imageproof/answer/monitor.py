@@ -14,7 +14,7 @@ from imageproof.answer import drift
 from imageproof.answer.inputs import open_input
 from imageproof.answer.logged import Log, Logged, read_labels, read_log
 from imageproof.answer.predict import set_threshold
-from imageproof.answer.shadow import ShadowResult, compare_shadow, shadow_verdicts
+from imageproof.answer.shadow import ShadowResult, compare_shadow, shadow_figures, shadow_verdicts
 from imageproof.base.dataset import Images
 from imageproof.base.errors import DataError
 from imageproof.base.text import printable
@@ -22,7 +22,9 @@ from imageproof.judge.confidence import answer_sets
 from imageproof.judge.drift import Comparison, KnownFeatures, compare_accuracy
 from imageproof.pages.templates import templates
 from imageproof.project import Project
+from imageproof.registry.shadow import RUN
 from imageproof.registry.version import Version
+from imageproof.registry.versions import find
 
 TITLES = {
     "mean_ink": "mean grey value",
@@ -256,4 +258,7 @@ def log_run(
         "accuracy_upper": accuracy.get("upper"),
     }
     figures = {name: value for name, value in metrics.items() if value is not None}
+    if result.shadow:
+        settings[RUN] = find(result.shadow.model).run_id or ""
+        figures |= shadow_figures(result.shadow)
     drift.record(result, "monitor", project, settings=settings, metrics=figures, files=[page])

@@ -11,6 +11,7 @@ import pandas as pd
 from imageproof.answer.logged import RANDOM, Log, read_log, read_shadow
 from imageproof.base.dataset import Images
 from imageproof.judge.comparison import Candidate, as_dict, compare_pair
+from imageproof.registry.shadow import ONLY_CHALLENGER, ONLY_CHAMPION, ROWS
 from imageproof.registry.version import Version
 
 SHOWN = 24  # images that are answered differently
@@ -64,6 +65,23 @@ def compare_shadow(
     keys = asked.index[is_different]
     images = (image for batch in batches for image in batch.images[batch.answers.index.isin(keys)])
     return result, [*islice(images, SHOWN)]
+
+
+def shadow_figures(result: ShadowResult) -> dict[str, float]:
+    """The metrics of a run; the gate takes those of random rows as evidence."""
+    figures: dict[str, float] = {
+        "shadow_rows": result.rows,
+        "shadow_different": result.different,
+        "shadow_failed": result.failed,
+    }
+    if result.labelled and result.is_random:
+        names = [ONLY_CHALLENGER, ONLY_CHAMPION]
+        if result.labelled["better"] != result.model:
+            names.reverse()
+        figures[ROWS] = result.labelled["rows"]
+        figures[names[0]] = len(result.labelled["better_right"])
+        figures[names[1]] = len(result.labelled["other_right"])
+    return figures
 
 
 def shadow_verdicts(result: ShadowResult) -> list[str]:

@@ -22,6 +22,7 @@ SKIPPED_CHECKS = (
     "coverage_test",
     "max_unsure",
     "max_latency_ms",
+    "shadow",
     "same_signature",
     "data_validated",
     "clean_commit",

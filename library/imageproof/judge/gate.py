@@ -101,7 +101,8 @@ class Evidence:
     promise. `latency_ms` is the 95th percentile of the time for a request, by its number of images.
     `data` and `commit` say whether they are fit, and what was found; `asked` says how the
     challenger was asked. `baseline` is what the baseline is called, `baseline_hits` bool (n,)
-    which of the hold-out rows it gets right.
+    which of the hold-out rows it gets right. `shadow` has, of the labelled rows that both models
+    answered in service, how many there are (`rows`), and how many only one gets right.
     """
 
     challenger: Contender
@@ -122,6 +123,7 @@ class Evidence:
     latency_ms: Mapping[int, float] = field(default_factory=dict)
     cpu: str = ""
     size_mb: float = nan
+    shadow: Mapping[str, int] = field(default_factory=dict)
     data: tuple[bool, str] = (True, "")
     commit: tuple[bool, str] = (True, "")
     approval: "Check | None" = None

@@ -14,6 +14,12 @@ Count = Annotated[Annotated[int, Field(ge=1)] | None, Off]
 Switch = Annotated[bool | None, Off]
 
 
+class ShadowParams(StrictModel):
+    """`min_rows` labelled rows, drawn at random, of those that both models answered in service."""
+
+    min_rows: Annotated[int, Field(ge=1)]
+
+
 class PromoteParams(StrictModel):
     """`promote:` in params.yaml: one check per key; null or false turns it off.
 
@@ -38,6 +44,7 @@ class PromoteParams(StrictModel):
     coverage_test: Level
     max_unsure: Share
     holdout_test: Level
+    shadow: Annotated[ShadowParams | None, Off]
     max_latency_ms: Positive
     max_size_mb: Positive
     same_signature: Switch

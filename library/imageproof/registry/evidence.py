@@ -19,6 +19,7 @@ from imageproof.registry.holdout import Holdout
 from imageproof.registry.model_files import ModelFiles
 from imageproof.registry.recorded import check_settings, check_splits, commit_origin, data_origin
 from imageproof.registry.seen_rows import DataRows, rows_of_split
+from imageproof.registry.shadow import shadow_counts
 from imageproof.registry.versions import Registry, TrainedRun, find
 
 SPLIT_FILES = WORKSPACE.split_hashes, *map(WORKSPACE.split, EVALUATED)
@@ -88,6 +89,7 @@ class Gate:
             data=data_origin(run, self.root),
             commit=commit_origin(run.tags),
             approval=self.approval,
+            shadow=shadow_counts(run.run_id, champion, self.project) if champion else {},
             **holdout.baseline(),
             **answers,
         )

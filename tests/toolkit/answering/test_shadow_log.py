@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,10 @@ from imageproof.base.dataset import Dataset
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli import answers as cli
 from imageproof.judge.comparison import mcnemar_exact
+from imageproof.judge.gate import Contender, Evidence
+from imageproof.judge.limits import ShadowParams
 from imageproof.registry import promotion
+from imageproof.registry.shadow import ONLY_CHALLENGER, ONLY_CHAMPION, ROWS, shadow, shadow_counts
 from imageproof.registry.version import load_version
 from imageproof.serve.journal import Journal
 from imageproof.serve.model import Confidence, Description
@@ -117,6 +120,46 @@ def test_only_random_rows_are_compared(times: np.ndarray, holdout: Dataset) -> N
     assert result.shadow.is_random
     assert (result.shadow.labelled["rows"], result.shadow.labelled["gain"]) == (45, 3 / 45)
     json.dumps(asdict(result))
+
+
+def test_gate_takes_random_rows_as_evidence(times: np.ndarray, holdout: Dataset) -> None:
+    project = project_with({})
+    challenger = fighter()
+    promotion.promote(challenger, NAME, judge=accept)
+    promotion.rollback(NAME, reason="the first again")
+    page = Path("page.html")
+    page.touch()
+    assert shadow_counts(challenger.run_id, "1", project) == {}
+    monitoring.log_run(watch(write_labels(times, holdout.labels)).result, page, project)
+    assert shadow_counts(challenger.run_id, "1", project) == {}
+    labels = write_labels(times, holdout.labels, random=np.arange(100) % 2 == 1)
+    monitoring.log_run(watch(labels).result, page, project)
+    counts = shadow_counts(challenger.run_id, "1", project)
+    assert counts == {ROWS: 45, ONLY_CHALLENGER: 3, ONLY_CHAMPION: 0}
+    assert shadow_counts(challenger.run_id, "3", project) == {}
+    assert shadow_counts("0" * 32, "1", project) == {}
+
+
+@pytest.mark.parametrize(
+    ("counts", "passed", "says"),
+    [
+        ({}, False, "0 rows of service: right alone on 0, champion on 0; worse with p = 1"),
+        ({ROWS: 99, ONLY_CHALLENGER: 9}, False, "99 rows"),
+        ({ROWS: 100, ONLY_CHALLENGER: 2, ONLY_CHAMPION: 3}, True, "100 rows"),
+        ({ROWS: 100, ONLY_CHALLENGER: 2, ONLY_CHAMPION: 20}, False, "100 rows"),
+    ],
+)
+def test_gate_judges_random_rows(counts: dict[str, int], passed: bool, says: str) -> None:
+    contender = Contender("2", np.eye(2, dtype=np.float32))
+    labels = np.arange(2)
+    evidence = Evidence(
+        challenger=contender, champion=contender, labels=labels, names=["a", "b"], shadow=counts
+    )
+    check = shadow(evidence, ShadowParams(min_rows=100))
+    assert (check.name, check.passed) == ("shadow", passed)
+    assert check.found.startswith(says)
+    assert check.allowed == "at least 100 random labelled rows, p at least 0.05"
+    assert shadow(replace(evidence, champion=None), ShadowParams(min_rows=100)).passed
 
 
 def test_odd_column_of_random_rows_is_told(times: np.ndarray, holdout: Dataset) -> None:

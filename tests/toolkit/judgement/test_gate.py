@@ -7,7 +7,7 @@ import pytest
 from chances import honest
 
 from imageproof.judge.gate import Contender, Evidence, Paired, approval
-from imageproof.judge.limits import PromoteParams
+from imageproof.judge.limits import PromoteParams, ShadowParams
 from imageproof.registry.decision import decide
 
 ROWS = 2000
@@ -43,6 +43,7 @@ PARAMS = PromoteParams(
     same_signature=True,
     data_validated=True,
     clean_commit=True,
+    shadow=None,
 )
 OFF = dict.fromkeys(PromoteParams.model_fields)
 BALANCED = [key for key in PromoteParams.model_fields if "balanced" in key or "macro" in key]
@@ -186,6 +187,7 @@ def test_latency_is_recorded_with_the_processor():
 def test_checks_are_named_as_their_keys():
     on = dict.fromkeys(BALANCED, 0.5)
     on |= {"beats_baseline": 0.05, "baseline": "HOG", "baseline_hits": np.ones(ROWS, bool)}
+    on["shadow"] = ShadowParams(min_rows=1)
     decision = decided(wrong_on(), wrong_on(), holdout_test=0.001, **on)
     assert [check.name for check in decision.checks] == [*PromoteParams.model_fields]
     for off in (None, False):
