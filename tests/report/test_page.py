@@ -13,12 +13,13 @@ from support import run_record
 from imageproof.base.dataset import Dataset
 from imageproof.data import exploration
 from imageproof.judge.caret import statistics
-from imageproof.judge.comparison import Candidate, as_dict, compare_pair, verdict
+from imageproof.judge.comparison import Candidate, compare_pair
 from imageproof.judge.confidence import answer_sets, measure, threshold
 from imageproof.judge.confusion import confusion_matrix, most_confused
 from imageproof.judge.figures import column
 from imageproof.judge.scores import score_probabilities
 from imageproof.judge.slices import COLUMNS
+from imageproof.judge.verdicts import as_dict, verdict
 from imageproof.keras.temperature import truth_probabilities
 from imageproof.report.page import ModelResult, ReportContent, SplitResult, render
 from imageproof.report.plots.theme import save

@@ -10,7 +10,8 @@ import pandas as pd
 
 from imageproof.answer.logged import RANDOM, Log, read_log, read_shadow
 from imageproof.base.dataset import Images
-from imageproof.judge.comparison import Candidate, as_dict, compare_pair
+from imageproof.judge.comparison import Candidate, compare_pair
+from imageproof.judge.verdicts import as_dict
 from imageproof.registry.shadow import ONLY_CHALLENGER, ONLY_CHAMPION, ROWS
 from imageproof.registry.version import Version
 

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imageproof.base.dataset import Labels, Probabilities, Rows
-from imageproof.judge.comparison import Candidate, Pair, as_dict, compare_pair, p_text
+from imageproof.judge.comparison import Candidate, Pair, compare_pair
 from imageproof.judge.gate import Contender, Decision, Evidence
 from imageproof.judge.limits import PromoteParams
 from imageproof.judge.timing import comparable_s
+from imageproof.judge.verdicts import as_dict, p_text
 from imageproof.registry.decision import decide
 
 # These need the baseline, the registry, the run, metadata, or the model where it is promoted.

@@ -8,8 +8,8 @@ from imageproof.base.text import cut, printable
 from imageproof.diff.collect import Diff
 from imageproof.diff.difference import SKIPPED_CHECKS, Change
 from imageproof.dvc.revision import Revision
-from imageproof.judge.comparison import verdict
 from imageproof.judge.gate import Decision
+from imageproof.judge.verdicts import verdict
 from imageproof.pages.templates import templates
 from imageproof.system.console import print_json, print_table
 

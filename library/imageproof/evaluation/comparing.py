@@ -12,7 +12,15 @@ from imageproof.base.dataset import Dataset
 from imageproof.base.files import replacing, write_json
 from imageproof.dvc.stage_inputs import forget
 from imageproof.evaluation.reading import Result
-from imageproof.judge import baseline, comparison, confusion, doubts, few_rows, leaderboard
+from imageproof.judge import (
+    baseline,
+    comparison,
+    confusion,
+    doubts,
+    few_rows,
+    leaderboard,
+    verdicts,
+)
 from imageproof.judge.confidence import TEMPERATURE_1
 from imageproof.judge.figures import column
 from imageproof.judge.groups import independent
@@ -59,7 +67,7 @@ def compare(
     scores = _read_baseline()
     content = {
         "models": [row.model_dump() for row in rows],
-        "pairs": [comparison.as_dict(pair) for pair in pairs],
+        "pairs": [verdicts.as_dict(pair) for pair in pairs],
         "verdicts": [
             *_verdict_lines(results, pairs, test),
             *uncomparable,
@@ -99,10 +107,10 @@ def _verdict_lines(
     seconds = {result.model: result.train_s for result in results}
     doubts_of_models = {result.model: _doubts(result, test) for result in results}
     return [
-        *([comparison.choice(pairs, seconds)] if pairs else []),
+        *([verdicts.choice(pairs, seconds)] if pairs else []),
         *[baseline.verdict(r.model, r.baseline["name"], r.baseline["test"]) for r in results],
         *doubts.beyond_chance(doubts_of_models),
-        *map(comparison.verdict, pairs),
+        *map(verdicts.verdict, pairs),
     ]
 
 

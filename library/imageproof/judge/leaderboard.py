@@ -49,7 +49,7 @@ def own_headings(rows: Sequence[Row]) -> dict[str, str]:
 
 
 class Comparison(NamedTuple):
-    """What the `compare` stage writes as JSON; `pairs` are results of `comparison.as_dict`."""
+    """What the `compare` stage writes as JSON; `pairs` are results of `verdicts.as_dict`."""
 
     models: list[Row]
     pairs: list[dict[str, Any]]

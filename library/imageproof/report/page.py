@@ -52,7 +52,7 @@ class ModelResult(NamedTuple):
 class ReportContent(NamedTuple):
     verdicts: Sequence[str]  # the first one on the choice
     table: Table  # of all models
-    pairs: Sequence[Mapping[str, Any]]  # as `comparison.as_dict` writes them
+    pairs: Sequence[Mapping[str, Any]]  # as `verdicts.as_dict` writes them
     models: Sequence[ModelResult]  # at least one
     validation: Mapping[str, Any]  # the JSON result of the `validate` stage
     pareto: Png

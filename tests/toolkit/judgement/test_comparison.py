@@ -8,13 +8,12 @@ import pytest
 from imageproof.judge.comparison import (
     Candidate,
     Pair,
-    choice,
     compare_pair,
     mcnemar_exact,
     paired_interval,
     pareto_front,
-    verdict,
 )
+from imageproof.judge.verdicts import choice, verdict
 
 ROWS = 10_000
 

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from imageproof.judge.comparison import Candidate, compare_pair, mcnemar_exact, verdict
+from imageproof.judge.comparison import Candidate, compare_pair, mcnemar_exact
 from imageproof.judge.gate import Contender, Evidence
 from imageproof.judge.groups import Intervals, clopper_pearson, effective_rows, sign_flips
 from imageproof.judge.slices import find_slices, measure, read_table, slice_loss, weakest
+from imageproof.judge.verdicts import verdict
 from imageproof.registry.champion_checks import paired_test
 
 DRAWS, ACCURACY, LEVEL = 300, 0.8, 0.05
