@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support import AUTHOR
+from helpers import AUTHOR
 
 from imageproof.system.process import own_code
 

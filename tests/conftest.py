@@ -1,27 +1,21 @@
-"""What the tests share: a small project with real images, a migrated store, one TensorFlow."""
+"""What the project's tests share beside the library's plugin: a small project with real images."""
 
 import os
-import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
+import arena
 import pytest
-from filelock import FileLock
-from sklearn.datasets import load_digits
-from small_project import Project, create
+from shared import made_once
+from small_project import create
 from support import (
     NAME,
     PARAMS,
+    REPOSITORY,
     SMALL,
-    Server,
     changed,
-    mlflow_serves,
     train_project,
     write_params,
     write_project,
@@ -29,61 +23,37 @@ from support import (
 
 from digits.params import Params, check
 from imageproof.base.dataset import Dataset
+from imageproof.base.naming import VARIABLE
 from imageproof.system import process
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
     from xdist.remote import Producer
     from xdist.scheduler import LoadFileScheduling
 
-    from imageproof.registry.versions import Registry
-
-# What the surroundings of the tests set must not decide what they find.
-for name in (
-    "DIGITS_DEBUG",
-    "DVC_EXP_NAME",
-    "DVC_ROOT",
-    "MLFLOW_RUN_ID",
-    "MLFLOW_TRACKING_URI",
-    "PREFECT_API_URL",
-):
-    os.environ.pop(name, None)
-os.environ["IMAGEPROOF_NAME"] = NAME  # as in the project's folder, wherever a test works
-process.set_environment()
-
-FORGIVEN = (
-    # Keras 3.15 does not know NumPy 2's copy keyword
-    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
-    # MLflow 3.17 on pandas 3
-    "ignore:For backward compatibility, 'str' dtypes are included:DeprecationWarning",
-    # MLflow 3.17, while it reads its own type hints
-    "ignore:.*Any type hint is inferred as AnyType:UserWarning",
-    # MLflow 3.17 on SQLAlchemy 2.1
-    "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning",
-    # MLflow 3.17's server on Starlette 1, which `get_app_client` imports
-    "ignore:starlette.middleware.wsgi is deprecated",
-    # Optuna leaves its connections to the garbage collector
-    "ignore:<psycopg.Connection object .* was deleted while still open:ResourceWarning",
-)
-
+os.environ.pop("DIGITS_DEBUG", None)
 
 # Tests of several files that share a Prefect server: one process runs them, and starts it once.
 FLOWS = ("registry", "score", "sweep", "train", "worker")
 TOGETHER = tuple(f"tests/flows/test_flows_{name}.py" for name in FLOWS)
 # What costs most goes first: at the end no process has one left while the others are done.
-ROOMS = ("docs/", "test_end_to_end.py", "test_new.py", "flows/", "training/", "toolkit/tracking/")
+ROOMS = ("docs/", "test_end_to_end.py", "test_new.py", "flows/", "training/", "tracking/")
 LONGEST = (*TOGETHER, *(f"tests/{room}" for room in ROOMS))
-# Fixtures that need Debian packages: CI runs their tests apart, like other slow ones.
-NEEDS_PACKAGES = {"browser", "postgres"}
-MISSING = pytest.StashKey[set[str]]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """A test of the project has the name of the project's folder, wherever it works."""
+    os.environ[VARIABLE] = NAME
+
+
+def pytest_runtest_teardown() -> None:
+    """One of the library has none."""
+    del os.environ[VARIABLE]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first; what needs packages is slow."""
+    """The longest first."""
     items.sort(key=lambda item: _first_that_begins(item.nodeid))
-    for item in items:
-        if NEEDS_PACKAGES & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -103,34 +73,6 @@ def _first_that_begins(nodeid: str) -> int:
     return next(matches, len(LONGEST))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Remember the Debian packages for whose lack tests were skipped."""
-    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
-    missing = {
-        name for reason in reasons for name in re.findall(r"apt-get install ([\w-]+)", reason)
-    }
-    terminalreporter.config.stash[MISSING] = missing
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """The last line names these packages."""
-    if missing := config.stash.get(MISSING, set()):
-        print(f"not tested here: what needs `apt-get install {' '.join(sorted(missing))}`")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Warnings of other people's code that nothing here can mend; all others are errors."""
-    for warning in FORGIVEN:
-        config.addinivalue_line("filterwarnings", warning)
-
-
-@pytest.fixture(scope="session")
-def digits_8x8() -> Dataset:
-    """1,797 real 8×8 images, grey values 0…16."""
-    images, labels = load_digits(return_X_y=True)
-    return Dataset(images.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int64))
-
-
 @pytest.fixture(scope="session")
 def small_params() -> Params:
     """params.yaml with models that train in a second."""
@@ -144,88 +86,6 @@ def tensorflow() -> None:
         import keras  # noqa: F401
 
 
-@pytest.fixture(scope="session")
-def all_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that all test processes share."""
-    place = tmp_path_factory.getbasetemp()
-    return place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
-
-
-def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
-    """A folder that the first process that needs it makes for all; to be read only."""
-    done = folder.with_suffix(".done")
-    with FileLock(folder.with_suffix(".lock")):
-        if not done.exists():
-            make(folder)
-            done.touch()
-    return folder
-
-
-@pytest.fixture(scope="session")
-def migrated(all_processes: Path) -> Path:
-    """An MLflow database with all its tables: making them takes seconds, copying them does not."""
-
-    def make(folder: Path) -> None:
-        import mlflow
-
-        folder.mkdir()
-        mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
-
-    return made_once(all_processes / "migrated", make) / "mlflow.db"
-
-
-@pytest.fixture(scope="module")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Server]:
-    """A server on a SQLite store that holds no run."""
-    folder = tmp_path_factory.mktemp("served")
-    shutil.copy(migrated, folder / "mlflow.db")
-    with mlflow_serves(folder) as server:
-        yield server
-
-
-@pytest.fixture
-def browser() -> "Iterator[Browser]":
-    """Headless Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    installed = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
-    chromium = next(installed, None)
-    if chromium is None:
-        pytest.skip("no Chromium here: apt-get install chromium, or put it on the PATH")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a file system of 64 KB cannot be mounted here: that needs root")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty current folder; what a test changes in MLflow's global state is undone."""
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    if "mlflow" in sys.modules:
-        import mlflow
-
-        from imageproof.mlflow import store
-
-        while mlflow.active_run():
-            mlflow.end_run()
-        mlflow.set_tracking_uri("")
-        store._parent = None
-
-
 @pytest.fixture
 def tracked(workspace: Path, migrated: Path) -> Path:
     """A current folder with params.yaml and an MLflow store that holds no run."""
@@ -235,54 +95,30 @@ def tracked(workspace: Path, migrated: Path) -> Path:
 
 
 @pytest.fixture
-def project(tracked: Path, digits_8x8: Dataset, small_params: Params) -> Path:
+def project(tracked: Path, images_8x8: Dataset, small_params: Params) -> Path:
     """A tracked folder with small models in params.yaml and the 8×8 images already split."""
-    write_project(digits_8x8, small_params)
+    write_project(images_8x8, small_params)
     return tracked
 
 
 @pytest.fixture(scope="session")
-def prepared(all_processes: Path, digits_8x8: Dataset, small_params: Params) -> Path:
+def prepared(all_processes: Path, images_8x8: Dataset, small_params: Params) -> Path:
     """The files of such a project, with hold-out rows to judge the models of `arena` by."""
 
     def make(folder: Path) -> None:
-        import arena
-
         folder.mkdir()
         with chdir(folder):
-            write_project(digits_8x8, small_params)
-            arena.prepare(digits_8x8)
+            write_project(images_8x8, small_params)
+            arena.prepare(images_8x8)
 
     return made_once(all_processes / "prepared", make)
-
-
-@pytest.fixture
-def ring(tracked: Path, prepared: Path) -> Path:
-    """A tracked folder with these files."""
-    from imageproof.mlflow import store
-
-    shutil.copytree(prepared, tracked, dirs_exist_ok=True)
-    store.connect(NAME)
-    return tracked
-
-
-@pytest.fixture
-def chain(ring: Path) -> "Registry":
-    """The registry after three promotions."""
-    from arena import NAME, accept, fighter, promote
-
-    from imageproof.registry.versions import Registry
-
-    for _ in range(3):
-        promote(fighter(), accept)
-    return Registry(NAME)
 
 
 @pytest.fixture(scope="session")
 def trained_project(
     all_processes: Path,
     migrated: Path,
-    digits_8x8: Dataset,
+    images_8x8: Dataset,
     small_params: Params,
     request: pytest.FixtureRequest,
 ) -> Path:
@@ -292,7 +128,7 @@ def trained_project(
         request.getfixturevalue("tensorflow")
         folder.mkdir()
         shutil.copy(migrated, folder / "mlflow.db")
-        train_project(folder, digits_8x8, small_params, "mlp")
+        train_project(folder, images_8x8, small_params, "mlp")
 
     return made_once(all_processes / "trained", make)
 
@@ -300,15 +136,6 @@ def trained_project(
 @pytest.fixture(scope="session")
 def template(all_processes: Path) -> Path:
     """The small DVC project as committed, made once."""
-    return made_once(all_processes / "template", create)
-
-
-@pytest.fixture
-def dvc_project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of the small DVC project, which is the current folder."""
-    root, control = tmp_path / "project", tmp_path / "control"
-    shutil.copytree(template, root)
-    control.mkdir()
-    monkeypatch.chdir(root)
-    monkeypatch.setenv("CONTROL", str(control))
-    return Project(root, control)
+    return made_once(
+        all_processes / "template", lambda root: create(root, REPOSITORY / "params.yaml")
+    )

@@ -1,60 +1,21 @@
-"""Helpers of the tests that are no fixtures."""
+"""Helpers of the project's tests that are no fixtures."""
 
-import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import chdir, contextmanager
-from copy import deepcopy
-from html.parser import HTMLParser
+from collections.abc import Mapping
+from contextlib import chdir
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
+from typing import Any
 
-import numpy as np
-import pandas as pd
-import psutil
-import pytest
-from markdown_it import MarkdownIt
-from PIL import Image
+from helpers import dump_params, with_changes, write_splits
 from ruamel.yaml import YAML
 
 from digits.params import Params, check
 from digits.project import application, as_project
-from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import (
-    EVALUATED,
-    Dataset,
-    ImageParams,
-    RawData,
-    Shape,
-    Split,
-    save_arrays,
-    save_split,
-)
-from imageproof.base.errors import DataError, ImageproofError
-from imageproof.base.files import md5, write_json
-from imageproof.data import packed, packing
-from imageproof.data.packed import ROWS, SOURCE_HASH, SUMMARY, Packed
-from imageproof.data.packing import describe
-from imageproof.data.readers.raw import read_parts
-from imageproof.data.splitting import split, summarise_splits
-from imageproof.dvc.provenance import data_md5
-from imageproof.outputs import BaselineRecord, RunRecord
+from imageproof.base.dataset import Dataset
 from imageproof.project import Project
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
-    from onnx import ModelProto
-    from starlette.types import ASGIApp
 
 REPOSITORY = Path(__file__).parents[1]
 PARAMS: dict[str, Any] = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text("utf-8"))
@@ -85,72 +46,14 @@ SMALL = {
 }
 
 
-# Who commits in a process that has no git configuration.
-AUTHOR = {
-    f"GIT_{role}_{what}": value
-    for role in ("AUTHOR", "COMMITTER")
-    for what, value in (("NAME", "test"), ("EMAIL", "test@localhost"))
-}
-
-
 def context() -> Any:
     """What Typer gives to a command of this project."""
     return SimpleNamespace(obj=application())
 
 
-class Server(NamedTuple):
-    """An `mlflow server`: its address, and the folder of its `mlflow.db`."""
-
-    uri: str
-    folder: Path
-
-
-# 1,000,000,000 values in 240 bytes
-BOMB = "a0: &a0 [x]\n" + "".join(f"a{k}: &a{k} [{f'*a{k - 1},' * 10}]\n" for k in range(1, 10))
-
-
-class Page(HTMLParser):
-    """A text in Markdown as it is shown: its tags, its texts in <code>, and those outside."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.code: list[str] = []
-        self.outside = ""
-        self._in_code = False
-        self.feed(MarkdownIt("commonmark").enable("table").render(text))
-
-    def handle_starttag(self, tag: str, _attributes: object) -> None:
-        self.tags.append(tag)
-        self._in_code = tag == "code"
-
-    def handle_endtag(self, _tag: str) -> None:
-        self._in_code = False
-
-    def handle_data(self, text: str) -> None:
-        if self._in_code:
-            self.code.append(text)
-        else:
-            self.outside += text
-
-
-def active_run(name: str, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> Any:
-    """An active run of the project, as a training has it."""
-    from imageproof.mlflow import runs
-
-    return runs.active_run(name, experiment=NAME, view=True, params=params, tags=tags)
-
-
 def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
     """The values of params.yaml, with dotted keys set to other values."""
-    result = deepcopy(PARAMS)
-    for key, value in changes.items():
-        *blocks, last = key.split(".")
-        block = result
-        for name in blocks:
-            block = block[name]
-        block[last] = deepcopy(value)
-    return result
+    return with_changes(PARAMS, changes)
 
 
 def project_with(changes: Mapping[str, Any]) -> Project:
@@ -161,107 +64,13 @@ def project_with(changes: Mapping[str, Any]) -> Project:
 def write_params(changes: Mapping[str, Any]) -> None:
     """Write params.yaml into the current folder: the repository's, with other values; and gx/."""
     shutil.copytree(REPOSITORY / "gx", "gx", dirs_exist_ok=True)
-    with Path("params.yaml").open("w", encoding="utf-8") as file:
-        YAML(typ="safe").dump(changed(changes), file)
+    dump_params(changed(changes))
 
 
 def write_project(data: Dataset, params: Params) -> None:
     """Write params.yaml with small models, and the data split by it, into the current folder."""
     write_params(SMALL)
-    rows = as_packed(RawData(data, None)).rows
-    parts = split(rows, percent=100, params=params.split, seed=params.seed)
-    WORKSPACE.split("train").parent.mkdir(parents=True)
-    for name, own in parts.items():
-        save_split(WORKSPACE.split(name), Split(data, own), picks=own)
-    WORKSPACE.pack.mkdir()
-    rows.to_parquet(WORKSPACE.pack / ROWS)
-    packed.save_split_hashes(WORKSPACE.split_hashes, parts, packed.load_hashes(WORKSPACE.pack))
-    sources = {"train": {"file": "data/digits.csv", "rows": len(data)}}
-    write_json(WORKSPACE.pack / SUMMARY, {"class_names": None, "sources": sources})
-    write_json(WORKSPACE.split_summary, summarise_splits(parts, rows) | {"sources": sources})
-    write_baseline()
-    record_outputs()
-
-
-def write_baseline() -> None:
-    """The outputs of a baseline that always answers class 0."""
-    answers = {}
-    metrics = {}
-    for name in EVALUATED:
-        labels = WORKSPACE.read_split(name).data.labels
-        answers[name] = np.eye(labels.max() + 1, dtype=np.float32)[np.zeros_like(labels)]
-        interval = {"accuracy_lower": 0.0, "accuracy_upper": 0.5}
-        metrics[name] = {"accuracy": float(np.mean(labels == 0))} | interval
-    save_arrays(WORKSPACE.baseline.predictions, answers)
-    record = BaselineRecord(name="colour histogram", rows=9, accuracies={"colour histogram": 0.1})
-    write_json(WORKSPACE.baseline.record, record.model_dump())
-    write_json(WORKSPACE.baseline.metrics, metrics)
-
-
-def as_packed(raw: RawData) -> Packed:
-    """Arrays as the `pack` stage gives them to later stages; they may hold other than uint8."""
-    tables = []
-    for part, data in (("train", raw.train), ("test", raw.test)):
-        if data is not None:
-            table = describe(data.images).assign(part=part, label=data.labels, fault=None)
-            table[SOURCE_HASH] = table["hash"]
-            height, width = data.images.shape[1:3]
-            table = table.assign(height=height, width=width, mode="grey", file=f"data/{part}")
-            tables.append(
-                table.assign(row=range(len(table)), name=[f"row {n}" for n in table.index])
-            )
-    images = [data.images for data in raw if data is not None]
-    pixels = np.nan_to_num(np.concatenate(images)).astype(np.uint8)
-    return Packed(pixels, pd.concat(tables, ignore_index=True))
-
-
-def run_record(name: str, **changes: Any) -> RunRecord:
-    """What a training of the model writes into run.json."""
-    ids = {"run_id": uuid4().hex, "model_id": "m-1", "experiment_id": "1"}
-    maps: dict[str, Any] = {"params": {}, "tags": {}, "datasets": {}}
-    rest = {"tracking_uri": "sqlite:///mlflow.db", "params_yaml": ""}
-    return RunRecord(name=name, **(ids | maps | rest | changes))
-
-
-def linear_model(
-    kernel: np.ndarray, bias: np.ndarray, shape: Shape, last: str = "Softmax"
-) -> "ModelProto":
-    """An ONNX model whose last node gets `pixels @ kernel + bias`."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    weights = [numpy_helper.from_array(kernel, "k"), numpy_helper.from_array(bias, "b")]
-    nodes = [
-        helper.make_node("Cast", ["images"], ["values"], to=TensorProto.FLOAT),
-        helper.make_node("Flatten", ["values"], ["features"]),
-        helper.make_node("Gemm", ["features", "k", "b"], ["logits"]),
-        helper.make_node(last, ["logits"], ["probabilities"]),
-    ]
-    answers = ["n", len(bias)]
-    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", *shape])
-    probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, answers)
-    graph = helper.make_graph(nodes, "linear", [images], [probabilities], weights)
-    opset = [helper.make_opsetid("", 17)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=8)
-
-
-def git(*arguments: str) -> str:
-    """Run git in the current folder; what it printed."""
-    command = ["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def commit(*paths: str) -> None:
-    """Make the current folder a repository whose commit holds these files."""
-    git("init", "-q")
-    git("add", *paths)
-    git("commit", "-qm", "x")
-
-
-def clone_without_history(of: Path, root: Path) -> None:
-    """Clone a repository with one commit instead of many: DVC copies all for each experiment."""
-    subprocess.run(["git", "clone", "--quiet", of, root], check=True)
-    with chdir(root):
-        git("update-ref", "HEAD", git("commit-tree", "HEAD^{tree}", "-m", "start"))
+    write_splits(data, params.split, params.seed)
 
 
 # The files that environment.sh compares.
@@ -292,157 +101,3 @@ def train_project(folder: Path, data: Dataset, params: Params, *models: str) -> 
             train.main(model)
             evaluate.main(model)
     mlflow.set_tracking_uri("")
-
-
-def record_outputs() -> None:
-    """Write a dvc.lock that records every file under artifacts/ as it is, and what was read."""
-    files = sorted(path for path in Path("artifacts").rglob("*") if path.is_file())
-    outs = [{"path": str(path), "md5": md5(path)} for path in files]
-    splits = [out for out in outs if Path(out["path"]).parent == WORKSPACE.split("test").parent]
-    evaluated = [path.name for path in Path("artifacts/evaluate").glob("*")]
-    stages = {
-        "all": {"outs": outs},
-        "validate": {"deps": [{"path": "data", "md5": data_md5()}]},
-        **{f"evaluate@{model}": {"deps": splits} for model in evaluated},
-    }
-    with Path("dvc.lock").open("w", encoding="utf-8") as file:
-        json.dump({"stages": stages}, file)  # is YAML, too, and has no aliases
-
-
-def findings(error: type[ImageproofError], work: Callable[[], object]) -> list[str]:
-    """The findings of the error that the work ends with; each is one line indeed."""
-    with pytest.raises(error) as caught:
-        work()
-    lines = list(caught.value.findings)
-    assert lines
-    assert not any("\n" in line for line in lines)
-    return lines
-
-
-def finding(error: type[ImageproofError], work: Callable[[], object]) -> str:
-    """The only finding of the error that the work ends with."""
-    [line] = findings(error, work)
-    return line
-
-
-def put_pictures(folder: Path, *names: str) -> Path:
-    """Different grey pictures of 4×4 pixels."""
-    for number, name in enumerate(names):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (4, 4), number % 256).save(folder / name, "PNG")
-    return folder
-
-
-def pack_folder(
-    folder: Path, names: list[str] | None = None, *, classes: int = 2, **image: Any
-) -> Packed:
-    """Pack the folder's `data` into its `packed`; `packing.pack` has the arguments."""
-    form = ImageParams(**{"size": "auto", "channels": "auto", "fit": "stretch", **image})
-    packing.pack(folder / "data", folder / "packed", form, classes, names)
-    return packed.load(folder / "packed")
-
-
-def read_raw(folder: Path, scratch: Path | None = None) -> RawData:
-    """The training part in a folder, and its test part if it has one."""
-    train, *tests = (part.data for part in read_parts(folder, scratch))
-    return RawData(train, tests[0] if tests else None)
-
-
-def refusal(folder: Path) -> str:
-    """The only finding with which the readers refuse the data in the folder."""
-    return finding(DataError, lambda: read_parts(folder))
-
-
-def only_run(client: "MlflowClient") -> "Run":
-    """The one run of the models' experiment."""
-    found = client.get_experiment_by_name(PARAMS["project"]["name"])
-    assert found is not None
-    [run] = client.search_runs([found.experiment_id])
-    return run
-
-
-def python(*arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":
-    """Run Python in a fresh process, to its end."""
-    defaults = {"capture_output": True, "text": True, "check": False, "timeout": 120}
-    return subprocess.run([sys.executable, *map(str, arguments)], **(defaults | options))
-
-
-def forbid_tensorflow(folder: Path) -> dict[str, str]:
-    """Environment variables with which a process ends with 99 where it imports TensorFlow or Keras.
-
-    `folder` is made for it.
-    """
-    folder.mkdir()
-    for name in ("tensorflow", "keras"):
-        (folder / f"{name}.py").write_text("import os\nos._exit(99)\n", "utf-8")
-    return {"PYTHONPATH": str(folder)}
-
-
-@contextmanager
-def served(app: "ASGIApp") -> Iterator[int]:
-    """The port on which the app is served within the block."""
-    import uvicorn
-
-    from imageproof.system.guard import listen
-
-    with listen(0) as listening:
-        config = uvicorn.Config(app, log_level="warning", lifespan="off")
-        running = uvicorn.Server(config)
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
-        thread.start()
-        assert until(lambda: running.started)
-        yield listening.getsockname()[1]
-        running.should_exit = True
-        thread.join()
-
-
-@contextmanager
-def mlflow_serves(
-    folder: Path, *options: str, env: Mapping[str, str] | None = None, port: int = 0
-) -> Iterator[Server]:
-    """An `mlflow server` within the block, on the folder's `mlflow.db`, with `env` besides."""
-    port = port or free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
-    with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(
-            [*command, "--backend-store-uri", f"sqlite:///{folder}/mlflow.db", *options],
-            cwd=folder,
-            env={**os.environ, **(env or {})},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        assert until(lambda: answers(port), seconds=120), (folder / "server.log").read_text()
-        yield Server(f"http://127.0.0.1:{port}", folder)
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(timeout=30)
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def answers(port: int) -> bool:
-    """Whether somebody listens on the port."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def until(condition: Callable[[], bool], *, seconds: float = 20) -> bool:
-    """Wait for the condition; whether it came true in time."""
-    end = time.monotonic() + seconds
-    while not (came_true := condition()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return came_true  # asked once more, what came true may be over
-
-
-def has_ended(pid: int) -> bool:
-    """Whether the process has ended; in a container nobody may have collected it since."""
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True

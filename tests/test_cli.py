@@ -7,7 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from support import REPOSITORY, python, write_params
+from helpers import python
+from support import REPOSITORY, write_params
 
 COMMANDS = [
     *("run", "results", "restore", "stats", "summary", "diff"),

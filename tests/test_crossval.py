@@ -9,7 +9,8 @@ import networks
 import numpy as np
 import pandas as pd
 import pytest
-from support import NAME, REPOSITORY, SMALL, context, finding, project_with, python, write_params
+from helpers import finding, python
+from support import NAME, REPOSITORY, SMALL, context, project_with, write_params
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import SPLITS, Dataset, Probabilities, Split, save_split
@@ -103,8 +104,8 @@ def test_holdout_is_left_out_and_the_worst_come_first(
     assert "the last quarter of the images brought" in printed[-1]
 
 
-def test_fewer_quarters_test_the_same_images(digits_8x8: Dataset) -> None:
-    data = Dataset(digits_8x8.images, digits_8x8.labels, np.arange(len(digits_8x8)))
+def test_fewer_quarters_test_the_same_images(images_8x8: Dataset) -> None:
+    data = Dataset(images_8x8.images, images_8x8.labels, np.arange(len(images_8x8)))
     folds = {
         quarters: [*folds_of(data, folds=4, share=0.2, seed=1, quarters=quarters)]
         for quarters in range(1, QUARTERS + 1)

@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import requests
-from arena import NAME, accept, fighter
+from arena import accept, fighter
+from helpers import finding, served
 from intruder import statuses
 from mlflow import MlflowClient
 from PIL import Image
-from support import finding, project_with, served
+from support import NAME, project_with
 
 from imageproof.answer.demo import MAX_PICTURE, demo_app, players
 from imageproof.base.errors import BusyError, UsageError

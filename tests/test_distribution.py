@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import REPOSITORY, python
+from helpers import python
+from support import REPOSITORY
 
 
 @pytest.mark.slow

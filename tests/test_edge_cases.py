@@ -6,8 +6,9 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from helpers import run_record, write_baseline
 from sklearn.linear_model import LogisticRegression
-from support import SMALL, run_record, write_baseline, write_params
+from support import SMALL, write_params
 
 from digits.stages import compare, evaluate, explore, pack, report, validate
 from imageproof.artifacts import WORKSPACE
@@ -87,9 +88,9 @@ def run_stages() -> str:
     return PAGE.read_text(encoding="utf-8")
 
 
-def test_two_classes_and_identical_models(tracked: Path, digits_8x8: Dataset) -> None:
-    rows = np.flatnonzero(digits_8x8.labels < 2)
-    bright = Dataset((digits_8x8.images[rows] * 15).astype(np.uint8), digits_8x8.labels[rows])
+def test_two_classes_and_identical_models(tracked: Path, images_8x8: Dataset) -> None:
+    rows = np.flatnonzero(images_8x8.labels < 2)
+    bright = Dataset((images_8x8.images[rows] * 15).astype(np.uint8), images_8x8.labels[rows])
     write_data(bright, classes=2, absent_from_holdout=1)
     weights, bias = perfect_weights(bright)
     for model in MODELS:
@@ -114,8 +115,8 @@ def test_two_classes_and_identical_models(tracked: Path, digits_8x8: Dataset) ->
     assert all(np.isfinite(list(run.data.metrics.values())).all() for run in runs)
 
 
-def test_never_predicted_class_beside_perfect_model(tracked: Path, digits_8x8: Dataset) -> None:
-    some = digits_8x8.take(np.arange(400))
+def test_never_predicted_class_beside_perfect_model(tracked: Path, images_8x8: Dataset) -> None:
+    some = images_8x8.take(np.arange(400))
     bright = Dataset((some.images * 15).astype(np.uint8), some.labels)
     write_data(bright, classes=10, absent_from_holdout=9)
     weights, bias = perfect_weights(bright)
@@ -136,8 +137,8 @@ def test_never_predicted_class_beside_perfect_model(tracked: Path, digits_8x8: D
     assert 'title="class 9 absent">n/a</td>' in page
 
 
-def test_rows_of_five_writers_prove_nothing(tracked: Path, digits_8x8: Dataset) -> None:
-    some = digits_8x8.take(np.arange(400))
+def test_rows_of_five_writers_prove_nothing(tracked: Path, images_8x8: Dataset) -> None:
+    some = images_8x8.take(np.arange(400))
     bright = Dataset((some.images * 15).astype(np.uint8), some.labels, np.arange(400) // 80)
     write_data(bright, classes=10, absent_from_holdout=-1)
     weights, bias = perfect_weights(bright)
@@ -153,9 +154,9 @@ def test_rows_of_five_writers_prove_nothing(tracked: Path, digits_8x8: Dataset) 
     assert overall["accuracy_lower"] < 0.95  # of 100 independent rows 0.964
 
 
-def test_thirty_classes_of_which_three_each_look_alike(tracked: Path, digits_8x8: Dataset) -> None:
-    thirds = digits_8x8.labels * 3 + np.arange(len(digits_8x8)) % 3
-    data = Dataset((digits_8x8.images * 15).astype(np.uint8), thirds)
+def test_thirty_classes_of_which_three_each_look_alike(tracked: Path, images_8x8: Dataset) -> None:
+    thirds = images_8x8.labels * 3 + np.arange(len(images_8x8)) % 3
+    data = Dataset((images_8x8.images * 15).astype(np.uint8), thirds)
     write_data(data, classes=30, absent_from_holdout=-1)
     pixels = data.images.reshape(len(data), -1) / 255
     fitted = LogisticRegression(C=0.1, max_iter=200).fit(pixels, thirds)

@@ -8,7 +8,8 @@ from pathlib import Path
 import mlflow
 import pytest
 from clones import Clone
-from support import PARAMS, REPOSITORY, clone_without_history
+from helpers import clone_without_history
+from support import PARAMS, REPOSITORY
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import md5

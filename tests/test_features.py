@@ -5,12 +5,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import helpers
 import networks
 import numpy as np
 import pytest
 import support
+from helpers import finding
 from mlflow import MlflowClient
-from support import finding
 
 from digits.project import load_project
 from digits.stages import compare, evaluate, train
@@ -56,10 +57,10 @@ def test_features_from_training_to_package(
     standin: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     train.main("features")
-    support.record_outputs()
+    helpers.record_outputs()
     evaluate.main("features")
     compare.main()
-    support.record_outputs()
+    helpers.record_outputs()
     assert "standin: asked for" in capfd.readouterr().out
     record = WORKSPACE.trained("features").read_run()
     assert record.tags["dvc_stage"] == "train@features"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import REPOSITORY, SMALL, python, write_params
+from helpers import python
+from support import REPOSITORY, SMALL, write_params
 
 from imageproof.base.dataset import Dataset
 
@@ -58,9 +59,9 @@ def test_no_other_module_comes_along(module: str, others: list[str]) -> None:
     assert names - packages == {module, *others}
 
 
-def test_a_whole_split_loads_nothing_expensive(workspace: Path, digits_8x8: Dataset) -> None:
+def test_a_whole_split_loads_nothing_expensive(workspace: Path, images_8x8: Dataset) -> None:
     Path("data").mkdir()
-    np.savez("data/images.npz", x_train=digits_8x8.images, y_train=digits_8x8.labels)
+    np.savez("data/images.npz", x_train=images_8x8.images, y_train=images_8x8.labels)
     write_params(SMALL)
     code = "from digits.stages import pack, split; pack.main(); split.main()"
     assert loaded(code) & EXPENSIVE == {"pandas"}

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clones import Clone
+from helpers import AUTHOR, finding
 from PIL import Image
-from support import AUTHOR, REPOSITORY, finding, link_environment
+from support import REPOSITORY, link_environment
 
 from imageproof.base.errors import ServiceError, UsageError
 from imageproof.cli.new import DROPPED_LINES, LEFT_OUT, NOT_RENAMED, create, renamed
@@ -178,5 +179,5 @@ def test_new_project_passes_its_tests(boots: Callable[..., str]) -> None:
 
 @pytest.mark.slow
 def test_new_project_in_our_environment_leaves_ours(boots: Callable[..., str]) -> None:
-    tests = ("tests/test_layers.py", "tests/toolkit/test_guard.py")
+    tests = ("tests/test_layers.py", "library/tests/system/test_guard.py")
     boots("pytest", "-q", "-m", "not slow", *tests, cwd=REPOSITORY)

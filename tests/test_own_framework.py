@@ -5,12 +5,13 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+import helpers
 import numpy as np
 import pytest
 import support
 import yaml
+from helpers import finding
 from onnx import helper, numpy_helper
-from support import finding
 
 from digits import models, params
 from digits.project import load_project
@@ -57,22 +58,22 @@ def test_page_lists_what_its_author_writes() -> None:
     assert [getattr(node, "name", "") for node in ast.parse(TORCH).body[-2:]] == ["fit", "network"]
 
 
-def test_own_model_is_checked(own: None, digits_8x8: Dataset) -> None:
+def test_own_model_is_checked(own: None, images_8x8: Dataset) -> None:
     wrong = partial(params.check, support.changed(CHANGES | {"train.means": {"scale": "x"}}))
     assert "train.means.scale" in finding(UsageError, wrong)
     silent = partial(TrainingCost(print).timing, images=1, threads=1)
     assert finding(ImageproofError, silent).endswith("never called on_epoch; once is enough")
     zeros, outputs = np.zeros((64, 10), np.float32), WORKSPACE.trained("logits")
-    logits = support.linear_model(zeros, zeros[0], (8, 8), "Relu")
-    write = partial(write_calibrated, lambda temperature: logits, outputs, digits_8x8, threads=1)
+    logits = helpers.linear_model(zeros, zeros[0], (8, 8), "Relu")
+    write = partial(write_calibrated, lambda temperature: logits, outputs, images_8x8, threads=1)
     assert finding(ImageproofError, write).endswith("its rows do not sum to 1, or are nan")
-    random = support.linear_model(zeros, zeros[0], (8, 8))
+    random = helpers.linear_model(zeros, zeros[0], (8, 8))
     random.graph.node[2].input[0] = "noise"
     random.graph.node.insert(2, helper.make_node("RandomUniformLike", ["features"], ["noise"]))
     random.graph.initializer[0].CopyFrom(
         numpy_helper.from_array(zeros + np.eye(64, 10, dtype="f"), "k")
     )
-    write = partial(write_calibrated, lambda temperature: random, outputs, digits_8x8, threads=1)
+    write = partial(write_calibrated, lambda temperature: random, outputs, images_8x8, threads=1)
     line = finding(ImageproofError, write)
     assert "asked in one batch again: 200 of 200 images get other answers than in one" in line
 
@@ -82,11 +83,11 @@ def test_own_model_is_checked(own: None, digits_8x8: Dataset) -> None:
 def test_own_models_pass_all_stages(own: None) -> None:
     for name in CHANGES["models"]:
         train.main(name)
-        support.record_outputs()
+        helpers.record_outputs()
         assert WORKSPACE.trained(name).read_run().tags["dvc_stage"] == f"train@{name}"
         evaluate.main(name)
     compare.main()
-    support.record_outputs()
+    helpers.record_outputs()
     for row in read_json(WORKSPACE.comparison, dict)["models"]:
         assert row["test_accuracy"] - row["test_ece"] > 0.75
     project, images = load_project(), WORKSPACE.read_split("holdout").data.images

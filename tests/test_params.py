@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import BOMB, PARAMS, PIPELINE, REPOSITORY, changed, finding, findings, write_params
+from helpers import BOMB, finding, findings
+from support import PARAMS, PIPELINE, REPOSITORY, changed, write_params
 
 from digits import params
 from digits.models import available

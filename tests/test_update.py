@@ -5,7 +5,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support import AUTHOR, REPOSITORY, finding
+from helpers import AUTHOR, finding
+from support import REPOSITORY
 
 from imageproof.base.errors import UsageError
 from imageproof.cli.update import lines, update

@@ -14,16 +14,9 @@ from urllib.request import urlopen
 import pytest
 from blocks import Block, blocks, pages
 from clones import Clone
+from helpers import clone_without_history, free_port, until
 from ruamel.yaml import YAML
-from support import (
-    PARAMS,
-    REPOSITORY,
-    clone_without_history,
-    free_port,
-    link_environment,
-    until,
-    write_params,
-)
+from support import PARAMS, REPOSITORY, link_environment, write_params
 
 NOT_RUN, RUN_BY = "not run: ", "run by "
 # Commands that run until somebody ends them, and what names their port: a variable, or the command.

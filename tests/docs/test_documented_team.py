@@ -6,7 +6,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from blocks import blocks
-from support import REPOSITORY, free_port, link_environment
+from helpers import free_port
+from support import REPOSITORY, link_environment
 from test_documented_commands import RUN_BY, Session
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

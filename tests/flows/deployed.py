@@ -5,12 +5,12 @@ from typing import Any
 from uuid import UUID
 
 import psutil
+from helpers import has_ended, until
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, LogFilter
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
 from small_project import Project
-from support import has_ended, until
 
 PREFECT = (sys.executable, "-m", "prefect")
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psutil
-from support import answers, free_port, until
+from helpers import answers, free_port, until
 
 
 @contextmanager

@@ -21,6 +21,7 @@ import mlflow
 import numpy as np
 import pytest
 from deployed import flow_runs, log_of
+from helpers import finding, python, until
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.flow_engine import run_flow
@@ -28,7 +29,7 @@ from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
 from prefect.variables import Variable
 from small_project import Project
-from support import REPOSITORY, SMALL, finding, python, until, write_params
+from support import REPOSITORY, SMALL, write_params
 
 import answer
 from digits.stages import train as train_model

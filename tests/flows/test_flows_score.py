@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from arena import NAME, accept, fighter
+from arena import accept, fighter
 from deployed import tasks_of
 from services import dask
+from support import NAME
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.registry import promotion

@@ -10,10 +10,11 @@ from typing import Any
 
 import optuna
 import pytest
+from helpers import until
 from mlflow import MlflowClient
 from services import dask, running
 from small_project import run
-from support import PARAMS, REPOSITORY, SMALL, until, write_params, write_project
+from support import PARAMS, REPOSITORY, SMALL, write_params, write_project
 
 import sweep as module
 from digits.params import Params
@@ -41,7 +42,7 @@ fit.class_weights: [{3: 2.0}]
 def sweep_project(
     workspace: Path,
     prefect_server: str,
-    digits_8x8: Dataset,
+    images_8x8: Dataset,
     small_params: Params,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
@@ -51,7 +52,7 @@ def sweep_project(
     monkeypatch.chdir(root)
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)  # for its programs
     shutil.copytree(REPOSITORY / "flows", root / "flows")
-    write_project(digits_8x8, small_params)
+    write_project(images_8x8, small_params)
     write_params({**SMALL, "train.threads": 1, "train.mlp.fit.epochs": 1})
     (root / "dvc.lock").unlink()
     (root / "dvc.yaml").write_text(PIPELINE)

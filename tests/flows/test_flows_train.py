@@ -10,9 +10,10 @@ from typing import Any
 import psutil
 import pytest
 from deployed import tasks_of
+from helpers import answers, has_ended, python, until
 from intruder import foreign, statuses
 from small_project import Project, run
-from support import REPOSITORY, answers, has_ended, python, until
+from support import REPOSITORY
 
 from imageproof.prefect import stages
 from train import train

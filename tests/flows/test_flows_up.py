@@ -14,8 +14,9 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 from clones import Clone
+from helpers import free_port, until
 from mlflow import MlflowClient
-from support import PARAMS, REPOSITORY, free_port, link_environment, until
+from support import PARAMS, REPOSITORY, link_environment
 
 pytestmark = pytest.mark.slow
 

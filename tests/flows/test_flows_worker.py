@@ -14,6 +14,7 @@ import psutil
 import pytest
 import yaml
 from deployed import PREFECT, completes, flow_runs, log_of, running_stages, state_of, submit
+from helpers import has_ended, served, until
 from prefect import Flow, pause_flow_run, tags
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import get_client
@@ -23,7 +24,7 @@ from prefect.states import Cancelling, Failed
 from prefect.utilities.importtools import import_object
 from services import running
 from small_project import Project, run
-from support import REPOSITORY, has_ended, served, until
+from support import REPOSITORY
 
 from digits.project import load_project
 

@@ -14,7 +14,7 @@ import foreign
 import pandas as pd
 import pytest
 from exports import digest
-from support import free_port, until
+from helpers import free_port, until
 from test_taking import NEW, POOL, folders
 
 from digits.project import load_project

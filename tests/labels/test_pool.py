@@ -12,11 +12,12 @@ from xml.etree import ElementTree
 import networks
 import numpy as np
 import pytest
-from arena import NAME, accept, fighter
+from arena import accept, fighter
 from exports import digest
+from helpers import finding, linear_model
 from onnx import ModelProto
 from PIL import Image
-from support import context, finding, linear_model, write_params
+from support import NAME, context, write_params
 
 from digits.project import load_project
 from digits.stages import pack

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from exports import AT, annotation, digest, exported, imported, write
+from helpers import finding, findings
 from PIL import Image
-from support import context, finding, findings, write_params
+from support import context, write_params
 
 from digits.project import load_project
 from digits.stages import pack

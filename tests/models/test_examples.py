@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import finding
 from ruamel.yaml import YAML
-from support import PARAMS, REPOSITORY, finding
+from support import PARAMS, REPOSITORY
 
 from digits import models
 from digits.models import model_file
@@ -82,34 +83,34 @@ def params_of(name: str, build: dict[str, Any], **changes: Any) -> Params:
     return check(PARAMS | {"train": PARAMS["train"] | {name: block}})
 
 
-def test_members_answer_together(digits_8x8: Dataset) -> None:
+def test_members_answer_together(images_8x8: Dataset) -> None:
     import keras
 
-    rows, images = np.arange(500), digits_8x8.images[:50]
-    both = fit(digits_8x8, "best", params_of("best", SMALL), rows)
+    rows, images = np.arange(500), images_8x8.images[:50]
+    both = fit(images_8x8, "best", params_of("best", SMALL), rows)
     members = keras.Model(both.input, both.layers[-1].input)
     answers = np.asarray(members(images))
     assert answers.shape == (50, 2, 10)
     assert (np.ptp(answers, axis=1) > 0).any()
     np.testing.assert_allclose(np.asarray(both(images)), answers.mean(axis=1), atol=1e-6)
     heavy = params_of("best", SMALL, class_weights={7: 50.0})
-    classes = fit(digits_8x8, "best", heavy, rows).predict(images, verbose=0).argmax(axis=1)
+    classes = fit(images_8x8, "best", heavy, rows).predict(images, verbose=0).argmax(axis=1)
     assert (classes == 7).mean() > 0.5
 
 
-def test_principal_components_are_those_of_the_training_rows(digits_8x8: Dataset) -> None:
+def test_principal_components_are_those_of_the_training_rows(images_8x8: Dataset) -> None:
     import keras
     from sklearn.decomposition import PCA
 
     rows = np.arange(250)
-    model = fit(digits_8x8, "mlp_pca", params_of("mlp_pca", {"components": 12}), rows)
-    pixels = digits_8x8.images.reshape(-1, 64) / 255
+    model = fit(images_8x8, "mlp_pca", params_of("mlp_pca", {"components": 12}), rows)
+    pixels = images_8x8.images.reshape(-1, 64) / 255
     expected = PCA(12).fit(pixels[rows]).transform(pixels)
-    features = keras.Model(model.inputs, model.get_layer("pca").output).predict(digits_8x8.images)
+    features = keras.Model(model.inputs, model.get_layer("pca").output).predict(images_8x8.images)
     np.testing.assert_allclose(abs(features), abs(expected), atol=1e-3)
 
 
-def test_more_components_than_images_are_refused(digits_8x8: Dataset) -> None:
+def test_more_components_than_images_are_refused(images_8x8: Dataset) -> None:
     params = params_of("mlp_pca", {"components": 50})
-    message = finding(UsageError, lambda: fit(digits_8x8, "mlp_pca", params, np.arange(20)))
+    message = finding(UsageError, lambda: fit(images_8x8, "mlp_pca", params, np.arange(20)))
     assert message == "build.components: 50 of 20 images of 64 values; at most 20 are allowed"

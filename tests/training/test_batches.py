@@ -69,10 +69,10 @@ def test_validation_batches_keep_the_order(
     assert [*np.concatenate([labels for _, labels in found]).argmax(axis=1)] == order(found)
 
 
-def test_each_epoch_moves_an_image_in_another_way(digits_8x8: Dataset) -> None:
+def test_each_epoch_moves_an_image_in_another_way(images_8x8: Dataset) -> None:
     from digits.training.augmentation import augmentation
 
     moved = augmentation(AugmentParams(shift=2))
-    one = digits_8x8.take(np.arange(1))
+    one = images_8x8.take(np.arange(1))
     first, second = epochs(one, count=2, classes=10, augment=moved)
     assert (first[0][0] != second[0][0]).any()

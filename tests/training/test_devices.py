@@ -1,11 +1,10 @@
 """Trainings on several devices, and networks that cannot be exported."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support import finding, python
+from helpers import finding, python
 
 from imageproof.base.errors import UsageError
 
@@ -46,8 +45,7 @@ print(devices.used("mirrored", mixed=False), fitted.history[-1]["val_accuracy"],
     ("colour", "in_memory"), [(False, 1 << 20), (True, 0)], ids=["grey", "colour that is mapped"]
 )
 def test_mirrored_trains_on_two_devices(colour: bool, in_memory: int) -> None:
-    folders = [str(folder) for folder in Path(__file__).parents[:2]]
-    done = python("-c", TRAIN.format(folders=folders, colour=colour, in_memory=in_memory))
+    done = python("-c", TRAIN.format(folders=sys.path, colour=colour, in_memory=in_memory))
     assert (done.returncode, done.stderr) == (0, "")
     used, accuracy = done.stdout.split("; ")
     assert used == "2 × CPU, float32"

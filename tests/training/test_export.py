@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import finding
+from helpers import finding
 
 from digits.models.finetune import SCALES
 from imageproof.base import inference
@@ -39,10 +39,10 @@ def network(name: str, *, shape: Shape = (8, 8)) -> Any:
 
 
 @pytest.fixture(scope="module")
-def calibrated(tensorflow: None, digits_8x8: Dataset) -> Any:
+def calibrated(tensorflow: None, images_8x8: Dataset) -> Any:
     from imageproof.keras import export
 
-    return export.calibrate(network("mlp"), digits_8x8)
+    return export.calibrate(network("mlp"), images_8x8)
 
 
 @pytest.fixture
@@ -69,13 +69,13 @@ def coloured(data: Dataset) -> Dataset:
     ],
 )
 def test_onnx_and_keras_give_the_same_probabilities(
-    name: str, prepare: Callable[[Dataset], Dataset], tmp_path: Path, digits_8x8: Dataset
+    name: str, prepare: Callable[[Dataset], Dataset], tmp_path: Path, images_8x8: Dataset
 ) -> None:
     import keras
 
     from imageproof.keras import export
 
-    data = prepare(digits_8x8).take(np.arange(1000))
+    data = prepare(images_8x8).take(np.arange(1000))
     path, saved = tmp_path / "model.onnx", tmp_path / "model.keras"
     model = network(name, shape=data.images.shape[1:])
     calibrated = export.calibrate(model, data)
@@ -96,7 +96,7 @@ def test_onnx_and_keras_give_the_same_probabilities(
         assert (answers != raw).any()
 
 
-def test_the_features_are_the_input_of_the_last_layer(tmp_path: Path, digits_8x8: Dataset) -> None:
+def test_the_features_are_the_input_of_the_last_layer(tmp_path: Path, images_8x8: Dataset) -> None:
     import keras
 
     from imageproof.keras import export
@@ -104,18 +104,18 @@ def test_the_features_are_the_input_of_the_last_layer(tmp_path: Path, digits_8x8
     model, path = network("cnn"), tmp_path / "model.onnx"
     export.write_onnx(model, path)
     hidden = keras.Model(model.inputs, model.layers[-1].input)
-    expected = hidden.predict(digits_8x8.images, verbose=0)
+    expected = hidden.predict(images_8x8.images, verbose=0)
     features = inference.load_features(path, threads=1)
-    np.testing.assert_allclose(features(digits_8x8.images), expected, atol=1e-5)
+    np.testing.assert_allclose(features(images_8x8.images), expected, atol=1e-5)
 
 
 def test_onnx_with_other_answers_is_refused(
-    written: Path, calibrated: Any, digits_8x8: Dataset
+    written: Path, calibrated: Any, images_8x8: Dataset
 ) -> None:
     from imageproof.keras import export
 
     def check(expected: np.ndarray) -> None:
-        export.check_equal(written, expected, digits_8x8, threads=1)
+        export.check_equal(written, expected, images_8x8, threads=1)
 
     check(calibrated.validation)
     changed = calibrated.validation.copy()
@@ -159,8 +159,8 @@ def test_place_in_memory_does_not_change_the_bytes(tmp_path: Path) -> None:
     assert keras.models.load_model(paths[0]).count_params() == 0
 
 
-def test_any_number_of_images_is_answered(written: Path, digits_8x8: Dataset) -> None:
-    loaded, images = inference.load(written, threads=1), digits_8x8.images
+def test_any_number_of_images_is_answered(written: Path, images_8x8: Dataset) -> None:
+    loaded, images = inference.load(written, threads=1), images_8x8.images
     assert (loaded.shape, loaded.classes) == ((8, 8), 10)
     assert len(images) > inference.BATCH
     rows = [0, 1, 1200]

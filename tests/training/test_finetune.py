@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import changed, finding
+from helpers import finding
+from support import changed
 from test_fit import fit
 
 from digits.params import check
@@ -82,11 +83,11 @@ def changed_layers(model: Any, backbone: Any) -> list[str]:
 
 
 def test_head_is_trained_first_then_the_last_layers(
-    digits_8x8: Dataset, backbone: Any, weights: Path, tmp_path: Path
+    images_8x8: Dataset, backbone: Any, weights: Path, tmp_path: Path
 ) -> None:
     from imageproof.keras import export
 
-    data, sha = coloured(digits_8x8), sha256(weights)
+    data, sha = coloured(images_8x8), sha256(weights)
     phase = {"epochs": 2, "layers": 2, "learning_rate": 0.01}
     tuned = fit(data, "finetune", rows=ROWS, recipe=recipe(weights, sha, fine_tune=phase))
     frozen = fit(data, "finetune", rows=ROWS, recipe=recipe(weights, sha))
@@ -101,8 +102,8 @@ def test_head_is_trained_first_then_the_last_layers(
     export.check_equal(path, calibrated.validation, data, threads=1)
 
 
-def test_without_weights_all_is_trained(digits_8x8: Dataset, backbone: Any) -> None:
-    grey = fit(digits_8x8, "finetune", rows=ROWS, recipe=recipe(None))
+def test_without_weights_all_is_trained(images_8x8: Dataset, backbone: Any) -> None:
+    grey = fit(images_8x8, "finetune", rows=ROWS, recipe=recipe(None))
     names = [name for name in kernels(backbone) if name != "conv"]
     assert set(names) <= set(changed_layers(grey.model, backbone))
 
@@ -116,7 +117,7 @@ def test_without_weights_all_is_trained(digits_8x8: Dataset, backbone: Any) -> N
     ],
 )
 def test_other_files_are_refused(
-    digits_8x8: Dataset,
+    images_8x8: Dataset,
     tmp_path: Path,
     name: str,
     text: str | None,
@@ -128,18 +129,18 @@ def test_other_files_are_refused(
     if text:
         path.write_text(text, "utf-8")
     asked = recipe(path, sha or sha256(path))
-    line = finding(error, lambda: fit(digits_8x8, "finetune", recipe=asked))
+    line = finding(error, lambda: fit(images_8x8, "finetune", recipe=asked))
     assert line.startswith(f"build.weights: {path}: ")
     assert message in line
 
 
 def test_imagenet_without_network_is_one_line(
-    digits_8x8: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    images_8x8: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for scheme in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(scheme, "http://127.0.0.1:9")
     monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
-    found = finding(ServiceError, lambda: fit(digits_8x8, "finetune", recipe=recipe("imagenet")))
+    found = finding(ServiceError, lambda: fit(images_8x8, "finetune", recipe=recipe("imagenet")))
     assert found.startswith("build.weights: imagenet: cannot be fetched (")
     assert found.endswith("); a file can be given instead")
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import SMALL, changed, finding, python
+from helpers import finding, python
+from support import SMALL, changed
 
 from digits.models import model_file
 from digits.params import check
@@ -81,15 +82,14 @@ for model in {models!r}:
 
 
 @pytest.fixture(scope="module")
-def fitted(tensorflow: None, digits_8x8: Dataset) -> Callable[[str], Any]:
+def fitted(tensorflow: None, images_8x8: Dataset) -> Callable[[str], Any]:
     """What `fit` makes of a model with nothing changed, once for all tests. To be read only."""
-    return cache(lambda model: fit(digits_8x8, model))
+    return cache(lambda model: fit(images_8x8, model))
 
 
 @pytest.mark.slow
 def test_second_process_gives_the_same_bits(fitted: Callable[[str], Any]) -> None:
-    folders = [str(folder) for folder in Path(__file__).parents[:2]]
-    done = python("-c", SECOND_PROCESS.format(folders=folders, models=REPEATED))
+    done = python("-c", SECOND_PROCESS.format(folders=sys.path, models=REPEATED))
     here = [fingerprint(fitted(model).model) for model in REPEATED]
     assert done.stdout.split() == here
 
@@ -97,17 +97,17 @@ def test_second_process_gives_the_same_bits(fitted: Callable[[str], Any]) -> Non
 @pytest.mark.parametrize("model", REPEATED)
 def test_images_read_from_disk_give_the_same_bits(
     fitted: Callable[[str], Any],
-    digits_8x8: Dataset,
+    images_8x8: Dataset,
     monkeypatch: pytest.MonkeyPatch,
     model: str,
 ) -> None:
     monkeypatch.setattr("imageproof.keras.batching.IN_MEMORY", 0)
-    read = fit(digits_8x8, model)
+    read = fit(images_8x8, model)
     assert fingerprint(read.model) == fingerprint(fitted(model).model)
     assert read.history == fitted(model).history
 
 
-def test_each_epoch_shows_every_image_once(digits_8x8: Dataset) -> None:
+def test_each_epoch_shows_every_image_once(images_8x8: Dataset) -> None:
     import keras
     import tensorflow as tf
 
@@ -126,11 +126,11 @@ def test_each_epoch_shows_every_image_once(digits_8x8: Dataset) -> None:
         layers = [Recorder(), keras.layers.Flatten(), keras.layers.Dense(classes, "softmax")]
         return keras.Sequential([keras.Input(image_shape, dtype="uint8"), *layers])
 
-    marked = digits_8x8.images.copy()
+    marked = images_8x8.images.copy()
     marked[:, 0, 0], marked[:, 0, 1] = np.divmod(np.arange(len(marked)), 256)[::-1]
     # 250 images are 83 batches of 3 and one of 1
     chosen = recipe(**{"train.mlp.fit": {"epochs": 3, "batch_size": 3}})
-    fit(Dataset(marked, digits_8x8.labels), build=build, recipe=chosen)
+    fit(Dataset(marked, images_8x8.labels), build=build, recipe=chosen)
     epochs = np.array(seen).reshape(3, -1)
     np.testing.assert_array_equal(np.sort(epochs, axis=1), [TRAINED_ON] * 3)
     assert len({tuple(row) for row in [*epochs.tolist(), TRAINED_ON.tolist()]}) == 4
@@ -154,22 +154,22 @@ JITTER = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2, "cutout": 0.2}
     ],
 )
 def test_model_learns(
-    digits_8x8: Dataset, model: str, colour: bool, changes: dict[str, Any]
+    images_8x8: Dataset, model: str, colour: bool, changes: dict[str, Any]
 ) -> None:
-    images = digits_8x8.images * np.uint8(15)
+    images = images_8x8.images * np.uint8(15)
     if colour:
         images = np.stack([images, images // 2, 255 - images], -1)
     changes = {"fit.epochs": 12, "fit.batch_size": 16} | changes
     asked = recipe(model, **{f"train.{model}.{key}": value for key, value in changes.items()})
-    trained = fit(Dataset(images, digits_8x8.labels), model, recipe=asked)
+    trained = fit(Dataset(images, images_8x8.labels), model, recipe=asked)
     assert trained.model.input_shape == (None, *images.shape[1:])
     assert trained.history[-1]["val_accuracy"] > 0.3  # chance is 0.1
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
 
 
-def test_epochs_and_cost_are_reported(digits_8x8: Dataset) -> None:
+def test_epochs_and_cost_are_reported(images_8x8: Dataset) -> None:
     reported: list[Any] = []
-    result = fit(digits_8x8, on_epoch=lambda *epoch: reported.append(epoch))
+    result = fit(images_8x8, on_epoch=lambda *epoch: reported.append(epoch))
     assert reported == list(enumerate(result.history))
     assert len(reported) == 2
     assert set(result.history[0]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
@@ -192,12 +192,12 @@ def test_epochs_and_cost_are_reported(digits_8x8: Dataset) -> None:
     ids=str,
 )
 def test_metrics_are_plain_whatever_the_loss(
-    digits_8x8: Dataset, fitted: Callable[[str], Any], change: dict[str, Any]
+    images_8x8: Dataset, fitted: Callable[[str], Any], change: dict[str, Any]
 ) -> None:
     changes = {f"train.mlp.fit.{key}": value for key, value in change.items()}
-    result = fit(digits_8x8, recipe=recipe(**changes))
+    result = fit(images_8x8, recipe=recipe(**changes))
     assert fingerprint(result.model) != fingerprint(fitted("mlp").model)
-    validation = digits_8x8.take(VALIDATED_ON)
+    validation = images_8x8.take(VALIDATED_ON)
     probabilities = result.model.predict(validation.images, verbose=0)
     accuracy = (probabilities.argmax(axis=1) == validation.labels).mean()
     loss = -np.log(probabilities[np.arange(len(validation)), validation.labels]).mean()
@@ -232,14 +232,14 @@ def test_final_model_is_float32_and_of_keras(fitted: Callable[[str], Any], model
     assert not final.compiled  # the state of an optimizer would double or treble the file
 
 
-def test_grey_images_have_no_saturation(digits_8x8: Dataset) -> None:
+def test_grey_images_have_no_saturation(images_8x8: Dataset) -> None:
     asked = recipe(**{"train.mlp.augment": {"saturation": 0.2}})
-    message = finding(UsageError, lambda: fit(digits_8x8, recipe=asked))
+    message = finding(UsageError, lambda: fit(images_8x8, recipe=asked))
     assert message == "augment.saturation: the images are grey, and have none; leave it out"
 
 
-def test_too_small_images_are_one_line(digits_8x8: Dataset) -> None:
-    small = Dataset(digits_8x8.images[:, :3, :5], digits_8x8.labels)
+def test_too_small_images_are_one_line(images_8x8: Dataset) -> None:
+    small = Dataset(images_8x8.images[:, :3, :5], images_8x8.labels)
     message = finding(UsageError, lambda: fit(small, "cnn"))
     assert message == (
         "data.image.size: images of 3×5 are too small for this model; set larger sides, or train "

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import REPOSITORY, SMALL, finding, write_params
+from helpers import finding
+from support import REPOSITORY, SMALL, write_params
 from test_fit import fingerprint, fit, recipe
 
 from digits.training.recipe import FitParams
@@ -30,9 +31,9 @@ def params(**changes: Any) -> FitParams:
 
 
 @pytest.fixture(scope="module")
-def plain(tensorflow: None, digits_8x8: Dataset) -> str:
+def plain(tensorflow: None, images_8x8: Dataset) -> str:
     """The fingerprint of a training with nothing changed."""
-    return fingerprint(fit(digits_8x8).model)
+    return fingerprint(fit(images_8x8).model)
 
 
 class TestEarlyStopping:
@@ -61,23 +62,23 @@ class TestEarlyStopping:
         assert not rule.stops(of, since=5)  # though the best epoch of all is two before the last
         assert not params(keep="best").stops(of * 9, since=0)
 
-    def test_the_weights_of_the_best_epoch_are_kept(self, digits_8x8: Dataset) -> None:
+    def test_the_weights_of_the_best_epoch_are_kept(self, images_8x8: Dataset) -> None:
         # so large a rate that the last epochs are not the best ones
         rough = {"train.mlp.optimizer.learning_rate": 0.02, "train.mlp.fit.batch_size": 20}
         rule = {"train.mlp.fit.early_stopping": {"patience": 4, "monitor": "val_accuracy"}}
         best = {"train.mlp.fit.keep": "best"}
         asked = recipe(**rough, **rule, **best, **{"train.mlp.fit.epochs": 60})
-        kept = fit(digits_8x8, recipe=asked)
+        kept = fit(images_8x8, recipe=asked)
         accuracies = [epoch["val_accuracy"] for epoch in kept.history]
         epoch = asked.fit.kept_epoch(kept.history)
         assert len(accuracies) == epoch + 1 + 4 < 60
         assert accuracies[epoch] == max(accuracies) > accuracies[-1]
-        validation = digits_8x8.take(np.arange(250, 350))
+        validation = images_8x8.take(np.arange(250, 350))
         found = kept.model.predict(validation.images, verbose=0).argmax(axis=1)
         assert (found == validation.labels).mean() == pytest.approx(accuracies[epoch])
         shorter = {"train.mlp.fit.epochs": epoch + 1}
         asked = recipe(**rough, **shorter)
-        assert fingerprint(fit(digits_8x8, recipe=asked).model) == fingerprint(kept.model)
+        assert fingerprint(fit(images_8x8, recipe=asked).model) == fingerprint(kept.model)
 
 
 class TestSchedules:
@@ -101,11 +102,11 @@ class TestSchedules:
         found = [float(rate(step)) if callable(rate) else rate for step in (0, 50, 100)]
         assert found == pytest.approx([2 * factor for factor in expected], abs=1e-6)
 
-    def test_warmup_leaves_a_step(self, digits_8x8: Dataset) -> None:
+    def test_warmup_leaves_a_step(self, images_8x8: Dataset) -> None:
         chosen = {"name": "cosine", "warmup": 0.9}
         once = {"epochs": 1, "batch_size": 250}
         asked = recipe(**{"train.mlp.schedule": chosen, "train.mlp.fit": once})
-        assert len(fit(digits_8x8, recipe=asked).history) == 1
+        assert len(fit(images_8x8, recipe=asked).history) == 1
 
 
 @pytest.mark.parametrize(
@@ -122,11 +123,11 @@ class TestSchedules:
     ids=str,
 )
 def test_setting_reaches_the_training(
-    digits_8x8: Dataset, plain: str, changes: dict[str, Any]
+    images_8x8: Dataset, plain: str, changes: dict[str, Any]
 ) -> None:
     settings = {"seed": changes.pop("seed", 42)}
     asked = recipe(**{f"train.mlp.{key}": value for key, value in changes.items()})
-    assert fingerprint(fit(digits_8x8, recipe=asked, **settings).model) != plain
+    assert fingerprint(fit(images_8x8, recipe=asked, **settings).model) != plain
 
 
 class TestClassWeights:
@@ -141,10 +142,10 @@ class TestClassWeights:
         assert class_weights("balanced", labels, classes=4)[3] == 0
         assert class_weights({1: 2.0}, labels, classes=3) == [1, 2, 1]
 
-    def test_unknown_class_is_refused(self, digits_8x8: Dataset) -> None:
+    def test_unknown_class_is_refused(self, images_8x8: Dataset) -> None:
         # a search and DVC's -S give class numbers as text
         chosen = recipe(**{"train.mlp.fit.class_weights": {"12": 2.0}})
-        line = finding(UsageError, lambda: fit(digits_8x8, recipe=chosen))
+        line = finding(UsageError, lambda: fit(images_8x8, recipe=chosen))
         assert line == "fit.class_weights: class 12 is not one of 0…9"
 
     @pytest.mark.parametrize(
@@ -158,10 +159,10 @@ class TestClassWeights:
         )
 
 
-def test_diverging_training_ends_at_once(digits_8x8: Dataset) -> None:
+def test_diverging_training_ends_at_once(images_8x8: Dataset) -> None:
     rough = recipe(**{"train.mlp.optimizer.learning_rate": 1e20, "train.mlp.fit.epochs": 9})
     epochs: list[Any] = []
-    train = partial(fit, digits_8x8, recipe=rough, on_epoch=lambda *epoch: epochs.append(epoch))
+    train = partial(fit, images_8x8, recipe=rough, on_epoch=lambda *epoch: epochs.append(epoch))
     assert finding(UsageError, train) == (
         "epoch 1: loss is nan, the training diverged; lower the learning rate (1e+20), or set "
         "optimizer.clipnorm"
@@ -170,7 +171,7 @@ def test_diverging_training_ends_at_once(digits_8x8: Dataset) -> None:
 
 
 def test_documented_loss_trains(
-    digits_8x8: Dataset, plain: str, monkeypatch: pytest.MonkeyPatch
+    images_8x8: Dataset, plain: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from digits.training import fit as module
 
@@ -181,7 +182,7 @@ def test_documented_loss_trains(
     [name] = module.LOSSES.keys() - {"categorical_crossentropy", "categorical_focal_crossentropy"}
     smoothed = {"label_smoothing": 0.1, "keep": "best"}
     asked = recipe().fit.model_copy(update={"loss": name, **smoothed})
-    trained = fit(digits_8x8, recipe=recipe().model_copy(update={"fit": asked}))
+    trained = fit(images_8x8, recipe=recipe().model_copy(update={"fit": asked}))
     assert fingerprint(trained.model) != plain
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import only_run
 from mlflow import MlflowClient
-from support import SMALL, only_run, write_params
+from support import SMALL, write_params
 from test_fit import fingerprint, fit, recipe
 
 from imageproof.base.dataset import Dataset
@@ -58,7 +59,7 @@ def adapt(model: Any, images: np.ndarray) -> None:
 
 @pytest.mark.parametrize("model", RECIPES)
 def test_killed_training_ends_with_the_same_bits(
-    tmp_path: Path, digits_8x8: Dataset, model: str
+    tmp_path: Path, images_8x8: Dataset, model: str
 ) -> None:
     file = tmp_path / "state.npz"
     epochs: list[int] = []
@@ -71,15 +72,15 @@ def test_killed_training_ends_with_the_same_bits(
         if epoch in (0, 2):
             raise KilledError
 
-    whole = fit(digits_8x8, model, **of)
+    whole = fit(images_8x8, model, **of)
     for _ in range(2):
         with pytest.raises(KilledError):
-            fit(digits_8x8, model, on_epoch=die, checkpoint=Checkpoint(file), **of)
+            fit(images_8x8, model, on_epoch=die, checkpoint=Checkpoint(file), **of)
     checkpoint = Checkpoint(file)
     spent_s = checkpoint.state.spent["elapsed_s"]
-    last = fit(digits_8x8, model, on_epoch=die, checkpoint=checkpoint, **of)
+    last = fit(images_8x8, model, on_epoch=die, checkpoint=checkpoint, **of)
     assert last.timing["elapsed_s"] > spent_s
-    again = fit(digits_8x8, model, on_epoch=die, checkpoint=Checkpoint(file), **of)
+    again = fit(images_8x8, model, on_epoch=die, checkpoint=Checkpoint(file), **of)
     assert epochs == [0, 1, 2, 3]
     for resumed in (last, again):
         assert fingerprint(resumed.model) == fingerprint(whole.model)
@@ -89,14 +90,14 @@ def test_killed_training_ends_with_the_same_bits(
 
 @pytest.mark.parametrize("damage", [b"PK\x03\x04", None], ids=["cut", "object"])
 def test_damaged_state_is_a_warning(
-    tmp_path: Path, digits_8x8: Dataset, capsys: pytest.CaptureFixture[str], damage: bytes | None
+    tmp_path: Path, images_8x8: Dataset, capsys: pytest.CaptureFixture[str], damage: bytes | None
 ) -> None:
     file = tmp_path / "state.npz"
     if damage is None:
         np.savez(file, state=np.array([{}], dtype=object))
     else:
         file.write_bytes(damage)
-    started = fit(digits_8x8, checkpoint=Checkpoint(file))
+    started = fit(images_8x8, checkpoint=Checkpoint(file))
     assert len(started.history) == 2
     warning = capsys.readouterr().err
     assert warning.startswith(f"warning: {file}: cannot be read as the state of a training: ")

@@ -24,8 +24,8 @@ LEFT_OUT = (
     *("data.dvc", "dvc.lock", "artifacts", ".dvc/config", "NOTICE", "README.md"),
     *("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "docs/contributing.md", ".ci"),
     *("benchmarks", "docs/benchmarks.*", "docs/pictures/*.png", "dvc-store", "library"),
-    *("tests/toolkit", "tests/data", "tests/evaluation", "tests/report"),  # of the library
-    *("tests/docs", "tests/flows", "tests/intruder.py", "tests/clones.py", "tests/test_demo.py"),
+    *("tests/adapt", "tests/labels", "tests/pipeline", "tests/registry", "tests/tracking"),
+    *("tests/docs", "tests/flows", "tests/clones.py", "tests/test_demo.py"),
     *("tests/test_benchmarks.py", "tests/test_cli.py", "tests/test_crossval.py"),
     *("tests/test_distribution.py", "tests/test_edge_cases.py", "tests/test_end_to_end.py"),
     *("tests/test_environment.py", "tests/test_new.py", "tests/test_own_framework.py"),

@@ -1,0 +1,176 @@
+"""A registry to fight in: models that are right and wrong on chosen rows, in a real MLflow store.
+
+The hold-out images carry their label in the first pixel, and marks in the next six. A model
+reads the label off, and is wrong on the rows whose mark it falls for.
+"""
+
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import pandas as pd
+from example import load_project
+from helpers import commit, linear_model, record_outputs, run_record, write_baseline
+from mlflow import MlflowClient
+
+from imageproof.artifacts import WORKSPACE, Artifacts, split_tags
+from imageproof.base.dataset import Dataset, Shape, Split, save_split
+from imageproof.base.files import write_json
+from imageproof.base.naming import project_name
+from imageproof.data import packed
+from imageproof.dvc import provenance
+from imageproof.judge.gate import Check, Decision
+from imageproof.mlflow import logged_model, runs, store
+from imageproof.mlflow.logged_model import MODEL_SHA256
+from imageproof.outputs import TrainOutputs
+from imageproof.registry import promotion
+from imageproof.registry.model_files import ModelFiles
+from imageproof.registry.promotion import Judge, Outcome
+from imageproof.registry.seen_rows import rows_of_split
+from imageproof.registry.versions import TrainedRun, trained_run
+
+if TYPE_CHECKING:
+    from mlflow import ActiveRun
+
+RECORDED = {"model": "mlp", "seed": 42, "classes": 10, "threads": 2}
+EVEN, ALSO_EVEN, ONE_CLASS, FEW, FEW_MORE = 1, 2, 3, 4, 5  # pixels that mark rows
+TEST_ONLY = 6  # marks no hold-out row
+
+
+def prepare(data: Dataset) -> None:
+    """Lay out hold-out, validated data and a commit in the current folder, a `project`."""
+    images, labels = data.images.copy(), data.labels
+    rows = np.arange(len(images))
+    images[:, 0, :7] = 0
+    images[:, 0, 0] = 100 + labels
+    images[:, 0, EVEN] = (rows >= 600) & (rows < 630)
+    images[:, 0, ALSO_EVEN] = (rows >= 700) & (rows < 730)
+    images[np.flatnonzero(labels == 3)[:30], 0, ONE_CLASS] = 1
+    images[:2, 0, FEW] = 1
+    images[2:5, 0, FEW_MORE] = 1
+    test = images.copy()
+    test[:100, 0, TEST_ONLY] = 1
+    save_split(WORKSPACE.split("holdout"), Split(Dataset(images, labels), rows))
+    save_split(WORKSPACE.split("test"), Split(Dataset(test, labels), len(rows) + rows))
+    rehash(rows)
+    write_baseline()
+    Path("data.dvc").write_text(f"outs:\n- md5: {'d' * 32}\n", encoding="utf-8")
+    write_json(WORKSPACE.validation, {"success": True, "critical": 0})
+    describe({"row": rows})
+    record_outputs()
+    Path(".gitignore").write_text("artifacts\nmlflow.db*\nmlartifacts\n", encoding="utf-8")
+    commit(".")
+
+
+def rehash(holdout: np.ndarray) -> None:
+    """Write the hashes of all rows; `holdout` numbers those that judge."""
+    parts = {
+        "train": np.arange(10_000, 11_000),
+        "validation": np.arange(11_000, 11_500),
+        "test": np.arange(20_000, 20_000 + len(holdout)),
+        "holdout": holdout,
+    }
+    numbers = np.arange(30_000)
+    hashes = pd.Series([f"{number:032x}" for number in numbers])
+    packed.save_split_hashes(WORKSPACE.split_hashes, parts, hashes)
+
+
+def describe(columns: Mapping[str, Any]) -> None:
+    """Write what is known of the hold-out rows, such as `meta_writer`."""
+    WORKSPACE.packed_rows.parent.mkdir(exist_ok=True)
+    pd.DataFrame(columns).to_parquet(WORKSPACE.packed_rows)
+
+
+def enter(folder: Path) -> None:
+    """Make a folder the current one, and its store the one that MLflow asks."""
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # set by MLflow itself: the store before
+    os.chdir(folder)
+    store.connect(project_name())
+
+
+def fighter(
+    *falls_for: int,
+    shape: Shape = (8, 8),
+    classes: int = 10,
+    last: str = "Softmax",
+    network: onnx.ModelProto | None = None,
+    calibration: np.ndarray | None = None,
+    **tags: str,
+) -> TrainedRun:
+    """A logged run of a model that calls marked rows by the next class; `last` ends its graph.
+
+    `network` is another model to log; `calibration` are other probabilities of the truth.
+    """
+    with _run(tags) as run, TemporaryDirectory() as folder:
+        outputs = Artifacts(Path(folder)).trained("fighter")
+        _write(outputs, network or _network(falls_for, shape, classes, last))
+        if calibration is not None:
+            outputs.write_calibration(1.0, calibration)
+        example = np.zeros((1, *shape), np.uint8)
+        logged_model.log(run.info.run_id, outputs, load_project(), example=example)
+    return trained_run(run.info.run_id)
+
+
+def fighter_elsewhere(model: str, *falls_for: int) -> None:
+    """The outputs of a training of `model` that another store knows: `restore` logs it."""
+    outputs = WORKSPACE.trained(model)
+    outputs.folder.mkdir(parents=True, exist_ok=True)
+    _write(outputs, _network(falls_for, (8, 8), 10, "Softmax"))
+    outputs.write_history([dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), 0.5)])
+    tags = split_tags({})
+    tags |= provenance.tags(stage=f"train@{model}", split=WORKSPACE.split("train"))
+    record = run_record(model, params=RECORDED | {"model": model}, tags=tags)
+    write_json(outputs.run, record.model_dump())
+    record_outputs()
+
+
+def promote(run: TrainedRun, judge: Judge, *, reason: str = "") -> Outcome:
+    """The outcome for a version that carries the rows of the split here."""
+    return promotion.promote(
+        run, project_name(), judge=judge, rows=rows_of_split(WORKSPACE), reason=reason
+    )
+
+
+def accept(_run: TrainedRun, _files: ModelFiles, challenger: str, champion: str | None) -> Decision:
+    """Accept every challenger, quickly."""
+    return Decision(challenger, champion, (Check("kind", True, "", "", {"figure": 1.0}),))
+
+
+def files_of(model: TrainedRun) -> Path:
+    """The folder of its files."""
+    return Path("mlartifacts", "models", model.model_id, "artifacts").absolute()
+
+
+def sign(model: TrainedRun, version: str) -> None:
+    """Record the hash of a version's files as they are now, so that they are loaded."""
+    sha256 = logged_model.files_sha256(files_of(model))
+    MlflowClient().set_model_version_tag(project_name(), version, runs.tag(MODEL_SHA256), sha256)
+
+
+def _write(outputs: TrainOutputs, network: onnx.ModelProto) -> None:
+    outputs.write_calibration(1.0, np.linspace(0.5, 1, 100, dtype=np.float32))
+    outputs.keras.write_bytes(b"nothing here goes on training")
+    onnx.save(network, outputs.model)
+    cost = ("user_s", "system_s", "elapsed_s", "epoch_s", "parameters", "temperature")
+    write_json(outputs.metrics, dict.fromkeys(cost, 1.0))
+
+
+def _run(tags: Mapping[str, str]) -> "AbstractContextManager[ActiveRun]":
+    known = {**split_tags({}), **provenance.tags(stage="train@x", split=WORKSPACE.split("train"))}
+    return runs.active_run(
+        "fighter", experiment=project_name(), view=True, params=RECORDED, tags=known | tags
+    )
+
+
+def _network(falls_for: tuple[int, ...], shape: Shape, classes: int, last: str) -> onnx.ModelProto:
+    """The class k whose 100 + k is nearest to the first pixel has a probability of almost 1."""
+    codes = 100.0 + np.arange(classes)
+    kernel = np.zeros((prod(shape), classes), np.float32)
+    kernel[[0, *falls_for]] = 20 * codes
+    return linear_model(kernel, np.float32(-10 * codes**2), shape, last)

@@ -1,0 +1,111 @@
+"""A project that knows nothing but the library: its params.yaml, and its command."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from helpers import dump_params, with_changes, write_splits
+from imageproof.cli.application import Application
+from pydantic import TypeAdapter
+
+from imageproof.artifacts import WORKSPACE
+from imageproof.base.dataset import Dataset, Probabilities
+from imageproof.base.errors import UsageError
+from imageproof.base.files import read_yaml
+from imageproof.base.naming import DEFAULT
+from imageproof.data.split_params import SplitParams
+from imageproof.dvc.params_yaml import read
+from imageproof.project import Project
+
+NAME = DEFAULT
+EXAMPLE = Path(__file__)  # python FILE is its command
+PARAMS: dict[str, Any] = read_yaml(EXAMPLE.with_name("params.yaml"))
+
+
+def as_project(values: Mapping[str, Any]) -> Project:
+    """The project of such values."""
+    blocks = {key: values[key] for key in ("models", "seed", "confidence", "promote", "drift")}
+    data = dict(values["data"])
+    data["class_names"] = WORKSPACE.class_names(data["classes"], data["class_names"])
+    return TypeAdapter(Project).validate_python(
+        blocks
+        | {
+            "name": values["project"]["name"],
+            "threads": values["train"]["threads"],
+            "system_metrics": False,
+            "data": data,
+            "expected_ranges": (),
+            "logged_as": {"seed": "seed", "classes": "data.classes", "threads": "train.threads"},
+        }
+    )
+
+
+def load_project() -> Project:
+    """The project in the current folder."""
+    return as_project(read())
+
+
+def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of params.yaml, with dotted keys set to other values."""
+    return with_changes(PARAMS, changes)
+
+
+def project_with(changes: Mapping[str, Any]) -> Project:
+    """The project of params.yaml with such changes."""
+    return as_project(changed(changes))
+
+
+def write_params(changes: Mapping[str, Any]) -> None:
+    """Write params.yaml into the current folder, with other values."""
+    dump_params(changed(changes))
+
+
+def write_project(data: Dataset) -> None:
+    """Write params.yaml, and the data split by it, into the current folder."""
+    write_params({})
+    write_splits(data, SplitParams(**PARAMS["split"]), PARAMS["seed"])
+
+
+def check_model(model: str) -> None:
+    """Refuse a model that has no block in params.yaml."""
+    if model not in read()["train"]:
+        raise UsageError(f"params.yaml models: {model!r} has no block train.{model}")
+
+
+def nearest_mean(
+    data: Dataset, images: Dataset, _validation: Dataset | None = None
+) -> Probabilities:
+    """Certain answers: the class whose mean image is nearest."""
+    classes = range(int(data.labels.max()) + 1)
+    means = np.stack([data.images[data.labels == label].mean(axis=0) for label in classes])
+    pixels = images.images[:, None].astype(np.float32)
+    distances = ((pixels - means) ** 2).reshape(len(pixels), len(means), -1).sum(axis=2)
+    return np.eye(len(means), dtype=np.float32)[distances.argmin(axis=1)]
+
+
+def application() -> Application:
+    """What the command line is told of this project."""
+    return Application(
+        load=load_project,
+        networks=lambda: ["mlp", "cnn"],
+        check_model=check_model,
+        trainer=lambda _model: nearest_mean,
+    )
+
+
+def context() -> Any:
+    """What Typer gives to a command of this project."""
+    return SimpleNamespace(obj=application())
+
+
+def main() -> None:
+    """The command of this project."""
+    from imageproof.cli.program import cli
+
+    cli(application())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""What tests of the library and of its projects share: a plugin of pytest."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from filelock import FileLock
+from helpers import Server, mlflow_serves
+from sklearn.datasets import load_digits
+from small_project import Project
+
+from imageproof.base.dataset import Dataset
+from imageproof.base.naming import project_name
+from imageproof.system import process
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from imageproof.registry.versions import Registry
+
+# What the surroundings of the tests set must not decide what they find.
+for name in (
+    "DVC_EXP_NAME",
+    "DVC_ROOT",
+    "MLFLOW_RUN_ID",
+    "MLFLOW_TRACKING_URI",
+    "PREFECT_API_URL",
+):
+    os.environ.pop(name, None)
+process.set_environment()
+
+FORGIVEN = (
+    # Optuna, MLflow and DVC leave connections to SQLite to the collector; Python 3.13 says so
+    "ignore:unclosed database:ResourceWarning",
+    # Great Expectations
+    "ignore:module 'sre_:DeprecationWarning",
+    # Keras 3.15 does not know NumPy 2's copy keyword
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+    # MLflow 3.17 on pandas 3
+    "ignore:For backward compatibility, 'str' dtypes are included:DeprecationWarning",
+    # MLflow 3.17, while it reads its own type hints
+    "ignore:.*Any type hint is inferred as AnyType:UserWarning",
+    # MLflow 3.17 on SQLAlchemy 2.1
+    "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning",
+    # MLflow 3.17's server on Starlette 1, which `get_app_client` imports
+    "ignore:starlette.middleware.wsgi is deprecated",
+    # Optuna leaves its connections to the garbage collector
+    "ignore:<psycopg.Connection object .* was deleted while still open:ResourceWarning",
+)
+
+
+# Fixtures that need Debian packages: CI runs their tests apart, like other slow ones.
+NEEDS_PACKAGES = {"browser", "postgres"}
+MISSING = pytest.StashKey[set[str]]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs packages is slow."""
+    for item in items:
+        if NEEDS_PACKAGES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Remember the Debian packages for whose lack tests were skipped."""
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    missing = {
+        name for reason in reasons for name in re.findall(r"apt-get install ([\w-]+)", reason)
+    }
+    terminalreporter.config.stash[MISSING] = missing
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last line names these packages."""
+    if missing := config.stash.get(MISSING, set()):
+        print(f"not tested here: what needs `apt-get install {' '.join(sorted(missing))}`")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A warning is an error, but for those of other people's code that nothing here can mend."""
+    for warning in ("error", *FORGIVEN):
+        config.addinivalue_line("filterwarnings", warning)
+
+
+@pytest.fixture(scope="session")
+def images_8x8() -> Dataset:
+    """1,797 real 8×8 images, grey values 0…16."""
+    images, labels = load_digits(return_X_y=True)
+    return Dataset(images.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int64))
+
+
+@pytest.fixture(scope="session")
+def all_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that all test processes share."""
+    place = tmp_path_factory.getbasetemp()
+    return place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
+
+
+def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """A folder that the first process that needs it makes for all; to be read only."""
+    done = folder.with_suffix(".done")
+    with FileLock(folder.with_suffix(".lock")):
+        if not done.exists():
+            make(folder)
+            done.touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def migrated(all_processes: Path) -> Path:
+    """An MLflow database with all its tables: making them takes seconds, copying them does not."""
+
+    def make(folder: Path) -> None:
+        import mlflow
+
+        folder.mkdir()
+        mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+
+    return made_once(all_processes / "migrated", make) / "mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Server]:
+    """A server on a SQLite store that holds no run."""
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copy(migrated, folder / "mlflow.db")
+    with mlflow_serves(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def browser() -> "Iterator[Browser]":
+    """Headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    installed = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    chromium = next(installed, None)
+    if chromium is None:
+        pytest.skip("no Chromium here: apt-get install chromium, or put it on the PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a file system of 64 KB cannot be mounted here: that needs root")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty current folder; what a test changes in MLflow's global state is undone."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    if "mlflow" in sys.modules:
+        import mlflow
+
+        from imageproof.mlflow import store
+
+        while mlflow.active_run():
+            mlflow.end_run()
+        mlflow.set_tracking_uri("")
+        store._parent = None
+
+
+@pytest.fixture
+def ring(tracked: Path, prepared: Path) -> Path:
+    """A tracked folder with these files."""
+    from imageproof.mlflow import store
+
+    shutil.copytree(prepared, tracked, dirs_exist_ok=True)
+    store.connect(project_name())
+    return tracked
+
+
+@pytest.fixture
+def chain(ring: Path) -> "Registry":
+    """The registry after three promotions."""
+    from arena import accept, fighter, promote
+
+    from imageproof.registry.versions import Registry
+
+    for _ in range(3):
+        promote(fighter(), accept)
+    return Registry(project_name())
+
+
+@pytest.fixture
+def dvc_project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of the small DVC project, which is the current folder."""
+    root, control = tmp_path / "project", tmp_path / "control"
+    shutil.copytree(template, root)
+    control.mkdir()
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("CONTROL", str(control))
+    return Project(root, control)

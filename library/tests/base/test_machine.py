@@ -1,0 +1,24 @@
+"""The processor and its instruction sets."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from imageproof.base import machine
+
+
+def test_cpu_and_its_vector_instructions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+    assert machine.cpu()
+    assert machine.cpu_features() == []
+    (tmp_path / "cpuinfo").write_text(
+        "processor\t: 0\nmodel name\t: Abacus 9\nflags\t: fpu avx2 avx512_bf16 fma\n\n"
+        "processor\t: 1\nmodel name\t: Abacus 8\nflags\t: fpu\n",
+        encoding="utf-8",
+    )
+    monkeypatch.delenv("IMAGEPROOF_NO_BFLOAT16", raising=False)
+    assert machine.cpu() == f"Abacus 9, {os.cpu_count()} cores"
+    assert machine.cpu_features() == ["avx2", "avx512_bf16", "fma"]
+    monkeypatch.setenv("IMAGEPROOF_NO_BFLOAT16", "1")
+    assert machine.cpu_features() == ["avx2", "fma"]

@@ -1,0 +1,186 @@
+"""Which code, data and starter a run comes from."""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import yaml
+from helpers import commit, finding, git
+
+from imageproof.artifacts import WORKSPACE
+from imageproof.base.errors import IntegrityError
+from imageproof.base.files import md5
+from imageproof.dvc import provenance
+from imageproof.system.repository import origin
+
+METRICS = "artifacts/compare/metrics.json"  # in git, so that a reviewer sees them
+
+
+@pytest.fixture
+def repository(workspace: Path) -> Path:
+    Path("data.dvc").write_text("outs:\n- md5: 1d2c.dir\n  path: data\n")
+    for file in ("dvc.lock", "params.yaml", "code.py", METRICS):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).touch()
+    commit(".")
+    return workspace
+
+
+def tags() -> dict[str, str]:
+    return provenance.tags(stage="train@mlp", split=WORKSPACE.split("train"))
+
+
+def test_tags_name_code_data_starter(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "wide-mlp")
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "0123")
+    recorded = tags()
+    assert recorded["git_commit"] == git("rev-parse", "HEAD")
+    assert recorded["git_dirty"] == "false"
+    assert recorded["data_md5"] == "1d2c.dir"
+    assert recorded["dvc_stage"] == "train@mlp"
+    assert (recorded["dvc_exp"], recorded["prefect_flow_run_id"]) == ("wide-mlp", "0123")
+    assert "lock_md5" not in recorded
+
+
+def test_experiment_says_what_it_changed(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("params.yaml").write_text("seed: 1\ntrain: {mlp: {fit: {epochs: 8}}}\n")
+    git("commit", "-qam", "x")
+    Path("params.yaml").write_text("seed: 1\ntrain: {mlp: {fit: {epochs: 20}}}\n")
+    assert "changed" not in tags()
+    monkeypatch.setenv("DVC_EXP_NAME", "longer")
+    assert tags()["changed"] == "train.mlp.fit.epochs 8 → 20"
+    Path("params.yaml").write_text("- no mapping")
+    assert "changed" not in tags()
+
+
+@pytest.mark.parametrize(
+    ("file", "dirty"),
+    [
+        ("code.py", "true"),
+        ("data.dvc", "true"),
+        ("src/imageproof/new.so", "true"),
+        ("scored.parquet", "false"),
+        ("params.yaml", "false"),
+        ("dvc.lock", "false"),
+        (METRICS, "false"),
+    ],
+)
+def test_git_dirty(repository: Path, file: str, dirty: str) -> None:
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    with Path(file).open("a") as text:
+        text.write("# changed\n")
+    assert tags()["git_dirty"] == dirty
+    assert tags().get("git_changed", "") == (file if dirty == "true" else "")
+
+
+@pytest.mark.parametrize("pointer", [None, "outs: []\n", "outs: [: :\n"])
+def test_without_git_and_data_dvc_nothing_is_claimed(
+    workspace: Path, pointer: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(workspace.parent))
+    if pointer is not None:
+        Path("data.dvc").write_text(pointer)
+    assert tags()["git_commit"] == ""
+    assert "git_dirty" not in tags()
+    assert tags()["data_md5"] == "untracked"
+    assert provenance.recorded_outputs() == {}
+
+
+@pytest.mark.parametrize(("split", "named"), [("as recorded", "old.dir"), ("another", "1d2c.dir")])
+def test_data_md5_is_that_of_the_split(repository: Path, split: str, named: str) -> None:
+    WORKSPACE.split("train").parent.mkdir(parents=True)
+    WORKSPACE.split("train").write_text("as recorded")
+    deps = [{"path": "src", "md5": "1"}, {"path": "data", "md5": "old.dir"}]
+    outs = [{"path": str(WORKSPACE.split("train")), "md5": md5(WORKSPACE.split("train"))}]
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"split": {"deps": deps, "outs": outs}}}))
+    WORKSPACE.split("train").write_text(split)
+    assert tags()["data_md5"] == named
+
+
+POINTER = """\
+outs:
+- md5: {}
+  path: data
+  desc: {}
+meta: {{license: CC0, source: [an, attic], rows: 3, describes: {}}}
+"""
+
+
+def test_described_data_is_from_data_dvc_here_else_at_the_commit(repository: Path) -> None:
+    pointer = Path("data.dvc")
+    assert provenance.described_data("1d2c.dir", "HEAD") == {}
+    pointer.write_text(POINTER.format("1d2c.dir", "kept by dvc add", "0a1b.dir"))
+    assert provenance.described_data("1d2c.dir", "HEAD") == {}
+    described = {"license": "CC0", "describes": "1d2c.dir"}
+    pointer.write_text(POINTER.format("1d2c.dir", "old", "1d2c.dir"))
+    git("commit", "-qam", "x")
+    pointer.write_text(POINTER.format("1d2c.dir", "new", "1d2c.dir"))
+    assert provenance.described_data("1d2c.dir", "HEAD") == {"desc": "new"} | described
+    pointer.write_text(POINTER.format("2e3d.dir", "other", "2e3d.dir"))
+    assert provenance.described_data("1d2c.dir", "HEAD") == {"desc": "old"} | described
+    assert provenance.described_data("3f4e.dir", "HEAD") == {}
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("https://me:secret@host/me/imageproof.git?x=secret", "https://host/me/imageproof.git"),
+        ("ssh://me:secret@host/imageproof", "ssh://me@host/imageproof"),
+        ("git@github.com:me/imageproof.git", "git@github.com:me/imageproof.git"),
+        (None, ""),
+    ],
+)
+def test_origin(repository: Path, remote: str | None, address: str) -> None:
+    if remote:
+        git("remote", "add", "origin", remote)
+    assert origin() == address
+
+
+def test_a_changed_output_is_named(workspace: Path) -> None:
+    output = Path("run.json")
+    output.write_text("{}")
+    lock = {"stages": {"train@mlp": {"outs": [{"path": str(output), "md5": md5(output)}]}, "x": {}}}
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+    provenance.check_outputs([output, output.with_name("missing"), Path("dvc.lock")])
+    assert provenance.recorded_size(output) == 0  # the entry has none
+    output.write_text("[]")
+    line = finding(IntegrityError, lambda: provenance.check_outputs([output]))
+    assert line.startswith(f"{output}: md5 d75171398898, dvc.lock records 99914b932bd3; ")
+    for damaged in ("", "- x", "stages: {a: {outs: [1]}}", "[" * 3000, "stages: {a: 1}"):
+        Path("dvc.lock").write_text(damaged)
+        line = finding(IntegrityError, lambda: provenance.check_outputs([output]))
+        assert line.startswith("dvc.lock: damaged")
+
+
+def test_waits_for_a_dvc_lock_that_is_being_written(workspace: Path) -> None:
+    """DVC writes it in pieces, while another stage reads it."""
+    whole = yaml.safe_dump({"stages": {f"s{n}": {"outs": []} for n in range(100)}})
+
+    def write() -> None:
+        with Path("dvc.lock").open("w") as file:
+            for start in range(0, len(whole), len(whole) // 5):
+                file.write(whole[start : start + len(whole) // 5])
+                file.flush()
+                time.sleep(0.05)
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(write)
+        time.sleep(0.02)
+        assert provenance.read_lock(Path("dvc.lock")) == whole
+
+
+def test_changed_lock_is_read_again(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, read = Path("dvc.lock"), Path.read_text
+    lock.touch()
+    os.utime(lock, (1, 1))
+
+    def read_text(path: Path, **options: str) -> str:
+        text = read(path, **options)
+        if lock.stat().st_mtime == 1:
+            lock.write_text("stages: {}")
+        return text
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert provenance.read_lock(lock) == "stages: {}"

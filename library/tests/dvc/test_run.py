@@ -1,0 +1,179 @@
+"""`imageproof run` on a small DVC project: what runs, what is said, how it ends."""
+
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from example import EXAMPLE
+from filelock import FileLock
+from helpers import has_ended, python, until
+from small_project import Project
+
+from imageproof.dvc.pipeline import PROJECT_LOCK
+from imageproof.dvc.run import Board
+
+# `imageproof run` without the table of results, which these stages do not make
+RUN = """
+import sys
+from pathlib import Path
+from imageproof.system import process
+from imageproof.dvc.run import run_pipeline
+ran = lambda: run_pipeline(Path(), sys.argv[1:], threads=2)
+process.run_program(lambda: print("ran:", *sorted(ran())))
+"""
+ALL = ["compare", "prepare", "train@cnn", "train@mlp"]
+
+
+def imageproof_run(*names: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return python("-c", RUN, *names, env={**os.environ, **environment})
+
+
+@contextmanager
+def started(project: Project, stage: str) -> Iterator["subprocess.Popen[str]"]:
+    """`imageproof run` while this stage runs; the stage takes ten minutes."""
+    project.sleeps(stage, 600)
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as program:
+        try:
+            assert until(lambda: stage in project.ran(), seconds=180)
+            yield program
+        finally:
+            program.kill()
+
+
+def test_run_makes_files_of_dvc_repro_once(dvc_project: Project, tmp_path: Path) -> None:
+    dvc_project.set_epochs("mlp", 2)
+    serial = Project(shutil.copytree(dvc_project.root, tmp_path / "serial"), dvc_project.control)
+    serial.dvc("repro", "-q")
+    first = imageproof_run(FORCE_COLOR="1", TERM="xterm")  # as CI does, which is no terminal
+    lines = first.stdout.splitlines()
+    assert lines[-1] == f"ran: {' '.join(ALL)}", first.stderr
+    assert lines[0] == "to run: prepare, train@mlp, train@cnn, compare"
+    assert "train@mlp: train-mlp epoch 2/2" in lines
+    assert any(line.startswith("train@cnn: done in 0:0") for line in lines)
+    assert any(line.endswith("; 4 of 4 stages") for line in lines)
+    assert "\x1b[2K" not in first.stdout
+    assert "Running stage" not in first.stdout
+    ours, theirs = dvc_project.files(), serial.files()
+    assert ours.keys() == theirs.keys()
+    assert {name for name in ours if ours[name] != theirs[name]} == set()
+    assert imageproof_run().stdout == "ran:\n"
+    assert dvc_project.dvc("status").strip() == "Data and pipelines are up to date."
+
+
+def test_run_one_model(dvc_project: Project) -> None:
+    assert imageproof_run("mlp").stdout.splitlines()[-1] == "ran: prepare train@mlp"
+    done = python(EXAMPLE, "run", "finetune")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: finetune: is not in `models:` of params.yaml\n"
+    done = imageproof_run("nosuch")
+    known = "compare, prepare, train@cnn, train@mlp"
+    assert done.stderr == f"error: targets: 'nosuch' is no stage; there are {known}\n"
+
+
+def test_terminal_shows_table(dvc_project: Project) -> None:
+    ours, its = pty.openpty()
+    env = {**os.environ, "NO_COLOR": "1", "COLUMNS": "60", "LINES": "30", "TERM": "xterm"}
+    parts = []
+    with subprocess.Popen([sys.executable, "-c", RUN], stdout=its, stderr=its, env=env):
+        os.close(its)
+        with suppress(OSError):  # so Linux tells the end of a terminal
+            while part := os.read(ours, 4096):
+                parts.append(part)
+    os.close(ours)
+    shown = b"".join(parts).decode()
+    # what stays after the last redraw, and before the cursor is shown again
+    last = shown.rpartition("\x1b[2K")[2].partition("\x1b[?25h")[0].splitlines()
+    rows = {line.split()[0]: line for line in last if line.strip()}
+    assert rows["train@mlp"].split()[1] == "done"
+    assert rows["all"].rstrip().endswith("[####] 4 of 4 stages")
+    assert rows["train@mlp"].rstrip().endswith("epoch 30/30")
+
+
+def test_lines_with_brackets_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    board = Board(["split"])
+    with board.table:
+        board.start("split")
+        board.line("split", "warning: [/b] [red]")
+        [*_, note] = board.table.columns
+        assert str(note(board.table.tasks[0])) == "warning: [/b] [red]"
+    assert "split: warning: [/b] [red]" in capsys.readouterr().out
+
+
+def test_run_ends_as_failed_stage(dvc_project: Project) -> None:
+    dvc_project.fails("train-mlp")
+    done = imageproof_run()
+    assert done.returncode == 3
+    assert done.stderr.splitlines() == [
+        "error: train@mlp: no disk left on the moon",
+        "error: not done: train@mlp, train@cnn, compare",
+    ]
+    assert dvc_project.ran() == ["prepare", "train-mlp"]
+    assert "train@mlp: failed in " in done.stdout
+    dvc_project.works()
+    assert imageproof_run().stdout.splitlines()[-1] == "ran: compare train@cnn train@mlp"
+
+
+def test_killed_stage_exit_code(dvc_project: Project) -> None:
+    with started(dvc_project, "prepare") as program:
+        os.kill(int(dvc_project.log()[0][1]), signal.SIGKILL)
+        assert program.wait(60) == 128 + signal.SIGKILL
+        assert program.stderr
+        assert program.stderr.readline().startswith("error: prepare: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_signal_ends_every_stage(dvc_project: Project, signum: signal.Signals) -> None:
+    with started(dvc_project, "train-mlp") as program:
+        # DVC ends after the stage, and holds its lock until then
+        processes = psutil.Process(program.pid).children(recursive=True)
+        program.send_signal(signum)
+        assert program.wait(30) == (-signum if signum == signal.SIGKILL else 128 + signum)
+        assert program.stderr
+        assert program.stderr.read() == ""
+    assert int(dvc_project.log()[-1][1]) in [process.pid for process in processes]
+    assert until(lambda: all(has_ended(process.pid) for process in processes), seconds=60)
+    dvc_project.works()
+    assert imageproof_run().stdout.splitlines()[-1] == "ran: compare train@cnn train@mlp"
+
+
+def test_busy_folder_is_refused(dvc_project: Project) -> None:
+    with FileLock(dvc_project.root / PROJECT_LOCK):
+        done = imageproof_run()
+    assert done.returncode == 6
+    assert done.stderr.endswith("works in this folder; try again when it has ended\n")
+    dvc_project.sleeps("prepare", 600)
+    command = [sys.executable, "-m", "imageproof.system.commands", "dvc", "repro", "-q"]
+    with subprocess.Popen(command, start_new_session=True) as repro:
+        try:
+            assert until(lambda: dvc_project.ran() == ["prepare"], seconds=180)
+            done = imageproof_run()
+        finally:
+            repro.terminate()
+    assert done.returncode == 6
+    assert done.stderr.endswith("another DVC command runs in this folder; try again\n")
+
+
+def test_missing_data_is_refused_first(dvc_project: Project) -> None:
+    shutil.rmtree(dvc_project.root / "data")
+    done = imageproof_run()
+    line = "error: data: not found; `dvc pull data.dvc` fetches it\n"
+    assert (done.returncode, done.stderr, dvc_project.ran()) == (3, line, [])
+
+
+def test_wrong_data_is_refused_first(dvc_project: Project) -> None:
+    dvc_project.set_data("2")
+    done = imageproof_run()
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: data: is not what data.dvc names; `dvc commit ")
+    assert dvc_project.ran() == []

@@ -1,0 +1,173 @@
+"""Other libraries' networks in the form of a backbone, and files that are none."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import networks
+import numpy as np
+import onnx
+import pytest
+from helpers import finding
+from networks import CHANNELS, FORM, SIDE, WEIGHTS, network
+from onnx import TensorProto, helper
+from PIL import Image
+
+from imageproof.base.errors import DataError, UsageError
+from imageproof.base.files import sha256
+from imageproof.features.backbone import Extractor, load_backbone
+from imageproof.features.convert import per_channel, write_backbone
+from imageproof.features.graph import feature_graph
+
+NODE = helper.make_node
+IMAGES = np.random.default_rng(0).integers(256, size=(6, SIDE, SIDE, 3), dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def ask(images: np.ndarray, name: str = "standin") -> np.ndarray:
+    graph = feature_graph(networks.load(name), images.shape[1:])
+    return Extractor(graph, Path("graph"))(images)
+
+
+def test_network_becomes_backbone() -> None:
+    assert networks.write_standin() == Path("backbones/standin.onnx")
+    assert networks.load().side == SIDE
+    assert np.allclose(ask(IMAGES), networks.expected_features(IMAGES), atol=1e-4)
+
+
+def test_channels_last_and_intermediate_tensor() -> None:
+    nodes = [NODE("Transpose", ["input"], ["planes"], perm=[0, 3, 1, 2])]
+    model = network(shape=("n", SIDE, SIDE, 3), outputs=("end",))
+    model.graph.node[0].input[0] = "planes"
+    model.graph.node.insert(0, nodes[0])
+    pooled = [
+        NODE("GlobalAveragePool", ["maps"], ["mean"]),
+        NODE("Flatten", ["mean"], ["vector"]),
+        NODE("Relu", ["vector"], ["end"]),
+    ]
+    model.graph.node.extend(pooled)
+    onnx.save(model, "nhwc.onnx")
+    write_backbone(Path("nhwc.onnx"), FORM._replace(output="vector", pool=False))
+    assert np.allclose(ask(IMAGES, "nhwc"), networks.expected_features(IMAGES), atol=1e-4)
+
+
+def test_grey_and_other_sizes_are_brought_to_the_backbone() -> None:
+    networks.write_standin()
+    grey = IMAGES[..., 0]
+    repeated = np.repeat(grey[..., np.newaxis], 3, axis=3)
+    assert np.array_equal(ask(grey), ask(repeated))
+    larger = np.repeat(np.repeat(IMAGES, 2, axis=1), 2, axis=2)
+    smaller = IMAGES[:, ::2, ::2]
+    assert ask(larger).shape == ask(smaller).shape == (6, CHANNELS)
+    even = np.full((1, 40, 30, 3), 90, np.uint8)
+    same = np.full((1, SIDE, SIDE, 3), 90, np.uint8)
+    assert np.array_equal(ask(even), ask(same))
+
+
+@pytest.mark.parametrize("side", [10, 64])
+def test_images_are_resized_as_by_pillow(side: int) -> None:
+    """Pillow antialiases what gets smaller."""
+    networks.write_standin()
+    noise = np.random.default_rng(4).integers(256, size=(side, side, 3), dtype=np.uint8)
+    resized = Image.fromarray(noise).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    assert np.allclose(ask(noise[None]), ask(np.asarray(resized)[None]), atol=0.1)
+
+
+NOT_A_NUMBER = np.full_like(WEIGHTS, np.nan)
+WRONG: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
+    "bytes": ({"kind": TensorProto.UINT8}, {}, "takes values of the type uint8; float32 is needed"),
+    "fixed batch": ({"shape": (8, 3, SIDE, SIDE)}, {}, "takes 8 images at a time; export it with"),
+    "other side": ({}, {"side": 32}, "takes [None, 3, 16, 16]; (n, 3, 32, 32) or"),
+    "flat input": ({"shape": ("n", 768)}, {}, "takes [None, 768]; (n, 3, 16, 16) or"),
+    "two outputs": (
+        {"more": [NODE("Relu", ["maps"], ["positive"])], "outputs": ("maps", "positive")},
+        {},
+        "has the outputs maps, positive; choose one by --output",
+    ),
+    "no such tensor": ({}, {"output": "pooled"}, "has no tensor 'pooled'; its outputs are maps"),
+    "maps": ({}, {"pool": False}, "gives (5, 4, 4) per image; --pool takes the mean"),
+    "not finite": ({"weights": NOT_A_NUMBER}, {}, "black, white or random pixels are not finite"),
+    "foreign operator": (
+        {"more": [NODE("Gelu", ["maps"], ["end"], domain="com.microsoft")], "outputs": ("end",)},
+        {},
+        "has operators of com.microsoft; only ONNX's own are allowed",
+    ),
+    "batch statistics": (
+        {
+            "more": [
+                NODE("ReduceMean", ["maps"], ["mean"], axes=[0], keepdims=1),
+                NODE("Sub", ["maps", "mean"], ["end"]),
+            ],
+            "outputs": ("end",),
+        },
+        {},
+        "an image gets other features alone than in a batch",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_network_of_another_form_is_refused(case: str) -> None:
+    changes, options, message = WRONG[case]
+    path = Path("net.onnx")
+    onnx.save(network(**changes), path)
+    line = finding(DataError, lambda: write_backbone(path, FORM._replace(**options)))
+    assert line.startswith("net.onnx: ")
+    assert message in line
+    assert not Path("backbones/net.onnx").exists()
+
+
+def test_weights_in_another_file_are_refused() -> None:
+    onnx.save(network(), "net.onnx", save_as_external_data=True, size_threshold=0)
+    line = finding(DataError, lambda: write_backbone(Path("net.onnx"), FORM))
+    assert line.startswith("net.onnx: has weights in other files; `onnx.save(")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def as_exported(path: Path) -> None:
+    onnx.save(network(), path)
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (Path.unlink, "not found; `dvc pull backbones/standin.onnx` fetches it"),
+    "damaged": (cut, "cannot be read as ONNX model"),
+    "another form": (as_exported, "a backbone has one input images uint8 (n, side, side, 3)"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_backbone_that_is_none_is_refused(case: str) -> None:
+    change, message = BROKEN[case]
+    change(networks.write_standin())
+    line = finding(DataError, lambda: networks.load())
+    assert line.startswith("backbones/standin.onnx: ")
+    assert message in line
+
+
+def test_backbone_of_another_hash_is_refused() -> None:
+    path = networks.write_standin()
+    line = finding(DataError, lambda: load_backbone("standin", "0" * 64))
+    assert line == (
+        f"backbones/standin.onnx: has the SHA-256 {sha256(path)}, the params {'0' * 64}; "
+        "`dvc checkout backbones/standin.onnx` brings the recorded file, or set the params to this"
+        " one"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "half", "0.5,0.5", "1.5", "nan", "-0.1"])
+def test_scale_that_is_none_is_refused(text: str) -> None:
+    assert "one number of 0…1 is needed" in finding(UsageError, lambda: per_channel("--mean", text))
+
+
+def test_scale_is_one_number_or_three() -> None:
+    assert per_channel("--mean", "0.5") == [0.5]
+    assert per_channel("--std", "0.1,0.2,0.3") == [0.1, 0.2, 0.3]
+    assert "--std 0" in finding(UsageError, lambda: per_channel("--std", "0"))

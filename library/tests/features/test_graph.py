@@ -1,0 +1,72 @@
+"""One file from a packed image to probabilities."""
+
+from pathlib import Path
+
+import networks
+import numpy as np
+import onnx
+import pytest
+
+from imageproof.base import inference
+from imageproof.features.backbone import Extractor
+from imageproof.features.graph import Head, classifier, feature_graph, graph_sha256, parts
+from imageproof.features.head import predict
+from imageproof.features.predict import cached_predict
+
+SHAPES = [(20, 20, 3), (networks.SIDE, networks.SIDE, 3), (40, 12), (networks.SIDE,) * 2]
+random = np.random.default_rng(2)
+HEAD = Head(random.normal(size=(networks.CHANNELS, 4)), random.normal(size=4))
+PATH = Path("model.onnx")
+
+
+@pytest.fixture(params=SHAPES, ids=str)
+def images(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> np.ndarray:
+    monkeypatch.chdir(tmp_path)
+    networks.write_standin()
+    shape = request.param
+    graph = feature_graph(networks.load(), shape)
+    onnx.save(classifier(graph, HEAD, temperature=1.7, name="standin"), PATH)
+    return random.integers(256, size=(70, *shape), dtype=np.uint8)
+
+
+def test_one_file_answers_as_its_parts_do(images: np.ndarray) -> None:
+    network = inference.load(PATH, threads=2)
+    assert (network.shape, network.classes) == (images.shape[1:], 4)
+    graph = feature_graph(networks.load(), images.shape[1:])
+    features = Extractor(graph, PATH)(images)
+    scaled = Head(HEAD.weights / 1.7, HEAD.bias / 1.7)
+    assert np.allclose(network.predict(images), predict(scaled, features), atol=1e-5)
+    ask = inference.load_features(PATH, threads=1)
+    assert ask is not None
+    assert np.array_equal(ask(images), features)
+    assert inference.inconsistency(PATH, images) == ("", len(images))
+
+
+def test_cached_features_give_the_same_bits(images: np.ndarray) -> None:
+    expected = inference.load(PATH, threads=2).predict(images)
+    for _ in ("asked", "known"):
+        assert np.array_equal(cached_predict(PATH, threads=2)(images), expected)
+
+
+def test_parts_of_a_file_are_those_it_was_made_of(images: np.ndarray) -> None:
+    graph = feature_graph(networks.load(), images.shape[1:])
+    body, head = parts(onnx.load(PATH))
+    assert graph_sha256(body) == graph_sha256(graph)
+    assert len(head.graph.node) == 3
+
+
+def test_file_without_backbone_is_asked_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from helpers import linear_model
+
+    monkeypatch.chdir(tmp_path)
+    model = linear_model(np.eye(64, 10, dtype="f"), np.zeros(10, "f"), (8, 8))
+    onnx.save(model, PATH)
+    images = random.integers(256, size=(5, 8, 8), dtype=np.uint8)
+    assert np.array_equal(
+        cached_predict(PATH, threads=1)(images), inference.load(PATH, threads=1).predict(images)
+    )
+    assert not Path(".state").exists()

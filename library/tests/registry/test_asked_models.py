@@ -1,0 +1,236 @@
+"""Hand-made ONNX models: none becomes champion that answers a request in its own way."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import arena
+import mlflow
+import numpy as np
+import onnx
+import pytest
+from arena import accept, fighter
+from example import NAME, load_project, project_with
+from helpers import finding
+
+from imageproof.artifacts import WORKSPACE
+from imageproof.base.errors import BusyError, DataError, IntegrityError
+from imageproof.registry import promotion
+from imageproof.registry.evidence import Gate
+from imageproof.registry.version import load_version
+from imageproof.registry.versions import Registry, find
+from imageproof.serve.package import write_package
+
+GRAPH = """
+<ir_version: 8, opset_import: ["" : 17]>
+hand_made (uint8[{n},8,8] images) => ({outputs})
+{{
+  values = Cast<to: int = 1>(images)
+  pixels = Flatten(values)
+  logits = Gemm(pixels, kernel, bias)
+  {nodes}
+}}
+"""
+COUNT = """
+  shape = Shape(images)
+  zero = Constant<value_int: int = 0>()
+  limit = Constant<value_int: int = {limit}>()
+  count = Gather(shape, zero)
+  off = {compare}(count, limit)
+  factor = Cast<to: int = 1>(off)
+  push = Mul(factor, first)
+  moved = Add(logits, push)
+  probabilities = Softmax(moved)
+"""
+ONCE = "share = Div({0}, {0}) scaled = Mul(logits, share) probabilities = Softmax(scaled)"
+SOFTMAX = "probabilities = Softmax(logits)"
+NORMALISED = """
+  normal = BatchNormalization(logits, ones, zeros, zeros, ones)
+  probabilities = Softmax(normal)
+"""
+HALF = """
+  softened = Softmax(logits)
+  half = Cast<to: int = 10>(softened)
+  probabilities = Cast<to: int = 1>(half)
+"""
+RANDOM = """
+  noise = RandomUniformLike<high: float = 20.0>(logits)
+  noisy = Add(logits, noise)
+  probabilities = Softmax(noisy)
+"""
+DROPOUT = """
+  training = Constant<value: tensor = bool {1}>()
+  ratio = Constant<value: tensor = float {0.5}>()
+  kept = Dropout(logits, ratio, training)
+  probabilities = Softmax(kept)
+"""
+IN_TRAINING = """
+  normal, mean, variance =
+    BatchNormalization<training_mode: int = 1>(logits, ones, zeros, zeros, ones)
+  probabilities = Softmax(normal)
+"""
+FIFTY = """
+  shape = Constant<value_ints: ints = [50, 10]>()
+  fixed = Reshape(logits, shape)
+  probabilities = Softmax(fixed)
+"""
+LOOKED_UP = """
+  most = ReduceMax<axes: ints = [1], keepdims: int = 1>(pixels)
+  index = Cast<to: int = 7>(most)
+  found = Gather(table, index)
+  moved = Add(logits, found)
+  probabilities = Softmax(moved)
+"""
+SLOW = """
+  zero_logits = Sub(logits, logits)
+  count = Constant<value_int: int = 1000>()
+  going = Constant<value: tensor = bool {1}>()
+  last = Loop<body: graph = turn (int64 i, bool on, float[n,10] x) => (bool on_, float[n,10] y) {
+    on_ = Identity(on)
+    y = Abs(x)
+  }>(count, going, zero_logits)
+  moved = Add(logits, last)
+  probabilities = Softmax(moved)
+"""
+RESERVED = (
+    "class = Identity(logits) best_class = Identity(class) class_names = Softmax(best_class) "
+)
+MOST = "most = ReduceMax<axes: ints = [1], keepdims: int = 1>(pixels) "
+ROOM = """
+  white = Constant<value_float: float = 255.0>()
+  least = ReduceMin<axes: ints = [1], keepdims: int = 1>(pixels)
+  room = Sub(white, least)
+"""
+ONE_ROW = (
+    "all = Softmax(logits) probabilities = ReduceMean<axes: ints = [0], keepdims: int = 1>(all)"
+)
+TWO = "float[n,10] probabilities, float[n,10] {0}"
+GOOD: Mapping[str, Mapping[str, str]] = {
+    "linear": {"nodes": SOFTMAX},
+    "normalised": {"nodes": NORMALISED},
+    "half precision": {"nodes": HALF},
+    "dropout in training": {"nodes": DROPOUT},  # ONNX Runtime leaves it out
+    "our names": {"nodes": f"{RESERVED} probabilities = Identity(class_names)"},
+    "own output class": {
+        "nodes": f"class = Identity(pixels) {SOFTMAX}",
+        "outputs": TWO.format("class"),
+    },
+}
+BAD: Mapping[str, Mapping[str, str]] = {
+    "normalised in training": {"nodes": IN_TRAINING},
+    "class 0 alone": {"nodes": COUNT.format(compare="Equal", limit=1)},
+    "class 0 in fives": {"nodes": COUNT.format(compare="Equal", limit=5)},
+    "class 0 in large batches": {"nodes": COUNT.format(compare="Greater", limit=100)},
+    "random": {"nodes": RANDOM},
+    "input of 50 images": {"nodes": SOFTMAX, "n": "50"},
+    "logits of 50 images": {"nodes": FIFTY},
+    "nan on black": {"nodes": MOST + ONCE.format("most")},
+    "nan on white": {"nodes": ROOM + ONCE.format("room")},
+    "fails on white": {"nodes": LOOKED_UP},
+    "one row for all": {"nodes": ONE_ROW},
+    "no sum of 1": {"nodes": "probabilities = Sigmoid(logits)"},
+    "wrong Gemm": {"nodes": f"other = Gemm(pixels, kernel, table) {SOFTMAX}"},
+}
+UNREADABLE: Mapping[str, Mapping[str, str]] = {
+    "two outputs": {"nodes": SOFTMAX, "outputs": TWO.format("logits")},
+    "double": {
+        "nodes": "soft = Softmax(logits) probabilities = Cast<to: int = 11>(soft)",
+        "outputs": "double[n,10] probabilities",
+    },
+}
+
+
+def hand_made(
+    nodes: str, *, outputs: str = "float[n,10] probabilities", n: str = "n"
+) -> onnx.ModelProto:
+    """A model that reads the label off the first pixel, as those of `arena`."""
+    model = onnx.parser.parse_model(GRAPH.format(nodes=nodes, outputs=outputs, n=n))
+    codes = 100 + np.arange(10, dtype=np.float32)
+    kernel = np.zeros((64, 10), np.float32)
+    kernel[0] = 20 * codes
+    constants = {
+        "kernel": kernel,
+        "bias": -10 * codes**2,
+        "first": np.float32(1e6) * np.eye(10, dtype=np.float32)[0],
+        "zeros": np.zeros(10, np.float32),
+        "ones": np.ones(10, np.float32),
+        "table": np.zeros(200, np.float32),
+    }
+    used = {name for node in model.graph.node for name in node.input}
+    for name in used & constants.keys():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(constants[name], name))
+    return model
+
+
+@pytest.fixture
+def promote(ring):
+    return partial(arena.promote, judge=gate(max_latency_ms=None))
+
+
+def gate(*, max_latency_ms):
+    project = project_with({"promote.max_latency_ms": max_latency_ms})
+    return Gate(project)
+
+
+@pytest.fixture
+def busy():
+    """One processor for this process and two others that always work."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("this system cannot bind a process to a processor")
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    workers = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    yield
+    for worker in workers:
+        worker.kill()
+        worker.wait()
+    os.sched_setaffinity(0, processors)
+
+
+@pytest.mark.parametrize("model", GOOD)
+def test_sound_model_is_promoted(promote, model):
+    outcome = promote(fighter(network=hand_made(**GOOD[model])))
+    assert outcome.decision.failed == []
+    assert outcome.decision.checks[0].name == "answers"
+    assert Registry(NAME).champion() == "1"
+    holdout = WORKSPACE.read_split("holdout").data
+    answers = mlflow.pyfunc.load_model(f"models:/{NAME}/1").predict(holdout.images[:5])
+    assert [*answers["class"]] == [str(label) for label in holdout.labels[:5]]
+
+
+@pytest.mark.parametrize("model", BAD)
+def test_unsound_model_is_refused(promote, model):
+    outcome = promote(fighter(network=hand_made(**BAD[model])))
+    assert outcome.decision.failed == ["answers"]
+    assert Registry(NAME).champion() is None
+
+
+@pytest.mark.parametrize("model", UNREADABLE)
+def test_training_of_unreadable_model_fails(ring, model):
+    line = finding(DataError, lambda: fighter(network=hand_made(**UNREADABLE[model])))
+    assert "a classifier has one input images uint8" in line
+
+
+def test_unsound_model_is_not_packaged(ring):
+    promotion.promote(fighter(network=hand_made(**BAD["class 0 alone"])), NAME, judge=accept)
+    with load_version(f"models:/{NAME}/1", threads=1) as model:
+        work = partial(write_package, model, Path("package"), project=load_project())
+        line = finding(IntegrityError, work)
+    start = (
+        f"models:/{NAME}/1: asked alone: 174 of 200 images get other answers than in one batch; "
+    )
+    assert line.startswith(start)
+    assert not Path("package").exists()
+
+
+@pytest.mark.slow
+def test_latency_on_a_busy_machine_is_not_judged(ring, busy):
+    work = partial(arena.promote, fighter(network=hand_made(SLOW)))
+    line = finding(BusyError, partial(work, judge=gate(max_latency_ms=0.001)))
+    assert line.startswith("promote.max_latency_ms: not measured, as this machine is busy: ")
+    assert Registry(NAME).champion() is None
+    assert "imageproof.gate" not in find(f"models:/{NAME}/1").tags
+    assert work(judge=gate(max_latency_ms=10_000)).move

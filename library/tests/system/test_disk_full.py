@@ -1,0 +1,63 @@
+"""A full disk is one line that names the path, whoever writes there."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from helpers import python
+
+PROGRAM = """
+import shutil, tempfile
+from pathlib import Path
+import numpy as np
+import pandas as pd
+from imageproof.base import files
+from imageproof.system import process
+
+def work():
+    disk = Path({disk!r})
+    {work}
+
+process.run_program(work)
+"""
+FULL = "No space left on device (IMAGEPROOF_DEBUG=1 shows more)\n"
+
+
+@pytest.mark.parametrize(
+    ("work", "path"),
+    [
+        ("files.write_text(disk / 'out.csv', '0' * 100_000)", "out.csv"),
+        (
+            "with files.replacing(disk / 'out.npz') as new:\n"
+            "        np.savez(new, images=np.zeros(100_000))",
+            "out.npz",
+        ),
+        (
+            "with files.replacing(disk / 'rows.parquet') as new:\n"
+            "        noise = np.random.default_rng(1).random(100_000)\n"
+            "        pd.DataFrame({'p': noise}).to_parquet(new)",
+            "rows.parquet",
+        ),
+        ("shutil.copyfile(np.random.mtrand.__file__, disk / 'copied')", "copied"),
+        (
+            "tempfile.tempdir = str(disk)\n"
+            "    with files.scratch() as folder:\n"
+            "        (folder / 'model').write_bytes(bytes(100_000))",
+            "",
+        ),
+    ],
+    ids=["text", "arrays", "table", "copy", "temporary file"],
+)
+def test_full_disk_names_the_path(disk: Path, work: str, path: str) -> None:
+    done = python("-c", PROGRAM.format(disk=str(disk), work=work))
+    assert (done.returncode, done.stderr) == (4, f"error: {disk / path}: {FULL}")
+
+
+def test_full_output_is_named() -> None:
+    code = PROGRAM.format(disk="", work="print('0' * 100_000)")
+    with Path("/dev/full").open("w") as full:
+        done = python("-c", code, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (
+        4,
+        f"error: standard output or a temporary file: {FULL}",
+    )

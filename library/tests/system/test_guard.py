@@ -1,0 +1,118 @@
+"""Whose requests our servers answer, and which files the pages' server gives out."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+
+import pytest
+from helpers import served
+from mlflow.server import security_utils as check
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from imageproof.system import guard
+
+
+async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+    """An app that answers everything."""
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).accept()
+        return
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"answered"})
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """Where that app is served behind the guard."""
+    with served(guard.Guard(answering)) as port:
+        yield port
+
+
+@contextmanager
+def answer(port: int, path: str = "/", **headers: str) -> Iterator[HTTPResponse]:
+    """The answer to a POST, or to a GET for a file."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("POST" if path == "/" else "GET", path, headers=headers)
+    with connection.getresponse() as response:
+        yield response
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1:{}", "[::1]:{}", "LOCALHOST", "imageproof.localhost:{}"]
+)
+def test_own_host_is_answered(port: int, host: str) -> None:
+    with answer(port, Host=host.format(port)) as response:
+        assert (response.status, response.read()) == (200, b"answered")
+        assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
+
+
+@pytest.mark.parametrize("page", ["http://localhost:{}", "https://[::1]:{}"])
+def test_own_origin_is_answered(port: int, page: str) -> None:
+    with answer(port, Origin=page.format(port)) as response:
+        assert response.status == 200
+    with connect(f"ws://127.0.0.1:{port}", additional_headers={"Origin": page.format(port)}):
+        pass
+
+
+def test_foreign_host_or_origin_is_refused(port: int) -> None:
+    for host in ("evil.example:{}", "evil.localhost", "127.0.0.1.evil.example", "", "[::"):
+        with answer(port, Host=host.format(port)) as response:
+            assert response.status == 403, host
+    for page in (f"http://evil.example:{port}", "http://127.0.0.1:1", "null", "http://["):
+        with answer(port, Origin=page) as response:
+            assert response.status == 403, page
+        with pytest.raises(InvalidStatus, match="403"):
+            connect(f"ws://127.0.0.1:{port}", additional_headers={"Origin": page})
+
+
+def test_allowed_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEPROOF_ALLOWED_HOSTS", "mlflow.example, Prefect.example")
+    with served(guard.Guard(answering)) as port:
+        for host, page, status in (
+            ("prefect.example", "https://prefect.example", 200),
+            ("evil.example", "https://prefect.example", 403),
+            ("prefect.example", "https://evil.example", 403),
+        ):
+            with answer(port, Host=host, Origin=page) as response:
+                assert response.status == status
+
+
+def test_mlflow_itself_allows_only_these_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {**os.environ, "IMAGEPROOF_ALLOWED_HOSTS": "mlflow.example"})
+    guard.mlflow()
+    hosts, origins = check.get_allowed_hosts_from_env(), check.get_allowed_origins_from_env()
+    for host in ("[::1]:5000", "imageproof.localhost:5000", "mlflow.example", "evil.example:5000"):
+        foreign = host.startswith("evil")
+        assert check.is_allowed_host_header(hosts, host) != foreign
+        assert check.should_block_cors_request(f"https://{host}", "POST", origins) == foreign
+
+
+@pytest.fixture
+def pages(workspace: Path) -> Iterator[int]:
+    """The port of the pages' server, in a folder with a page and links that lead out of it."""
+    report = workspace / "artifacts/report"
+    report.mkdir(parents=True)
+    for name in ("index.html", "figure.png"):
+        (report / name).write_text(name)
+    (workspace / "secret").write_text("secret")
+    (report / "link").symlink_to(workspace / "secret")
+    (report / "folder").symlink_to(workspace)
+    with served(guard.pages()) as port:
+        yield port
+
+
+def test_pages(pages: int) -> None:
+    for name, kind in (("index.html", "text/html"), ("figure.png", "image/png")):
+        with answer(pages, f"/report/{name}") as response:
+            assert (response.status, response.read().decode()) == (200, name)
+            assert response.headers.get_content_type() == kind
+    out = ("/report/link", "/report/folder/secret", "/../secret", "/%2e%2e/secret")
+    for path in ("/report/", *out):
+        with answer(pages, path) as response:
+            assert (response.status, response.read()) == (404, b"Not Found"), path

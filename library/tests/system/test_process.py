@@ -1,0 +1,199 @@
+"""How a process of ours ends: one line per finding, its exit code, and no child left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from helpers import has_ended, python, until
+
+from imageproof.base import errors, text
+from imageproof.system import process
+
+
+def run(work: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """What `process.run_program` makes of a function with this body."""
+    start = "from imageproof.base import errors; from imageproof.system import process"
+    code = f"{start}\ndef work():\n    {work}\nprocess.run_program(work)"
+    return python("-c", code, env=os.environ | environment)
+
+
+def start(code: str) -> "subprocess.Popen[str]":
+    """Start Python, and wait until it printed a line."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "ready"
+    return process
+
+
+def test_each_kind_of_error_has_its_exit_code(capfd: pytest.CaptureFixture[str]) -> None:
+    kinds = (
+        *(errors.ImageproofError, errors.UsageError, errors.DataError, errors.ServiceError),
+        *(errors.GateRefusedError, errors.BusyError, errors.IntegrityError),
+    )
+    for code, error in enumerate(kinds, start=1):
+        assert process.report_error(error("data/x.csv:5: first", "second")) == code
+        assert capfd.readouterr() == ("", "error: data/x.csv:5: first\nerror: second\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\nerror: b", r"a\nerror: b"),
+        ("a\r\x1b[31m\x9b", r"a\r\u001b[31m\u009b"),
+        ("a\u202egpj\u2028" + os.fsdecode(b"\xff"), r"a\u202egpj\u2028\udcff"),
+        ("日本 ö\tنمی\u200cدانم 👩\u200d🔬 [b]\\", "日本 ö\tنمی\u200cدانم 👩\u200d🔬 [b]\\"),
+    ],
+)
+def test_names_are_escaped(name: str, shown: str, capfd: pytest.CaptureFixture[str]) -> None:
+    process.report_error(errors.DataError(f"{name}: bad"))
+    process.report_error(FileNotFoundError(2, "No such file", name))
+    process.report_error(ValueError(name))
+    data, file, value = capfd.readouterr().err.splitlines()
+    assert data == f"error: {shown}: bad"
+    assert file == f"error: '{shown}': No such file (IMAGEPROOF_DEBUG=1 shows more)".replace(
+        "'", ""
+    )
+    assert value.startswith(f"error: ValueError: {shown.split(chr(92))[0][:2]}")
+
+
+@pytest.mark.parametrize(
+    ("work", "code", "stderr"),
+    [
+        ("pass", 0, ""),
+        ("raise KeyError('k')", 1, "error: KeyError: 'k' (IMAGEPROOF_DEBUG=1 shows where)\n"),
+        (
+            "import sys; sys.modules['optuna'] = None; import optuna",
+            4,
+            "error: optuna is not installed; pyproject.toml names the extra that brings it\n",
+        ),
+        (
+            "open('/nowhere/file')",
+            4,
+            "error: /nowhere/file: No such file or directory (IMAGEPROOF_DEBUG=1 shows more)\n",
+        ),
+        (
+            "import os\n    with process.quiet_tensorflow(3):\n        os.write(2, b'noise')\n"
+            "        assert os.environ['TF_NUM_INTRAOP_THREADS'] == '3'\n"
+            "        assert os.environ['TF_NUM_INTEROP_THREADS'] == '3'",
+            0,
+            "",
+        ),
+    ],
+    ids=["success", "bug", "missing extra", "file system", "TensorFlow"],
+)
+def test_exit_code_and_lines(work: str, code: int, stderr: str) -> None:
+    done = run(work)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", stderr)
+
+
+def test_loop_and_long_name_exit_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for read in (loop.read_bytes, lambda: loop.resolve(strict=True), Path("n" * 5000).read_bytes):
+        with pytest.raises((OSError, RuntimeError)) as raised:
+            read()
+        assert process.report_error(raised.value) == 2
+        line = capsys.readouterr().err
+        assert line.startswith("error: ")
+        assert len(line) < 400
+
+
+@pytest.mark.parametrize(("count", "last"), [(20, "error: 19"), (21, "error: … and 1 more")])
+def test_20_findings_are_shown(count: int, last: str, capfd: pytest.CaptureFixture[str]) -> None:
+    process.report_error(errors.DataError(*map(str, range(count))))
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[19] == "error: 19"
+    assert lines[-1] == last
+    assert len(lines) == min(count, 21)
+
+
+def test_quoted_text_is_one_line_of_80_characters() -> None:
+    line = text.one_line("word\n" * 100)
+    assert (len(line), line[:9], line[-2:]) == (80, "word word", " …")
+
+
+def test_environment_of_the_user_wins() -> None:
+    code = (
+        "import os; from imageproof.system import process; process.set_environment();"
+        "print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in process.ENVIRONMENT}
+    done = python("-c", code, env=environment | {"MLFLOW_HTTP_REQUEST_TIMEOUT": "99"})
+    assert done.stdout.split() == ["true", "99"]
+
+
+def test_child_python_is_its_own() -> None:
+    work = "import subprocess; subprocess.run(['python', '-c', 'import imageproof; print(1)'])"
+    done = run(work, PATH=os.defpath)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+SLEEPER = """
+import time
+from pathlib import Path
+from imageproof.system import process
+def work():
+    try:
+        print("ready", flush=True)
+        time.sleep(60)
+    finally:
+        time.sleep({cleanup})
+        Path({mark!r}).touch()
+process.run_program(work)
+"""
+
+
+@pytest.mark.parametrize(
+    ("signum", "code", "again"),
+    [(signal.SIGTERM, 143, False), (signal.SIGINT, 130, False), (signal.SIGINT, 130, True)],
+)
+def test_signal_cleans_up(tmp_path: Path, signum: signal.Signals, code: int, again: bool) -> None:
+    started = start(SLEEPER.format(mark=str(tmp_path / "clean"), cleanup=0.5 if again else 0))
+    started.send_signal(signum)
+    if again:
+        time.sleep(0.2)
+        started.send_signal(signal.SIGTERM)
+    _, stderr = started.communicate(timeout=20)
+    assert (started.returncode, stderr) == (code, "")
+    assert (tmp_path / "clean").exists()
+
+
+STAGE = """
+import os, time
+from imageproof.dvc.stage_command import run_stage
+def work():
+    try:
+        print(os.getpid(), flush=True)
+        time.sleep(600)
+    finally:
+        os.write(1, b"cleaned up")
+run_stage(work)
+"""
+PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-uc', sys.argv[1]])"
+
+
+def test_a_stage_ends_when_its_parent_dies() -> None:
+    command = [sys.executable, "-c", PARENT, STAGE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
+        assert parent.stdout.read() == "cleaned up"
+    assert until(lambda: has_ended(pid))
+
+
+def test_child_environment_has_no_context_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = {"DVC_ROOT": "/a", "DVC_EXP_NAME": "wide", "DVC_EXP_BASELINE_REV": "f", "DVC_STAGE": "t"}
+    for name, value in {**ours, "PREFECT__FLOW_RUN_ID": "1", "MLFLOW_RUN_ID": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert process.project_root() == Path("/a")
+    before = dict(os.environ)
+    others = before.keys() - {*ours, "PREFECT__FLOW_RUN_ID", "MLFLOW_RUN_ID"}
+    assert process.child_environment() == {name: before[name] for name in others}
+    assert process.child_environment(flow_run="3")[process.FLOW_RUN] == "3"

@@ -1,0 +1,94 @@
+"""`digits adapt`: the block that it prints, the lines that it sets, and the stages that name it."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import finding, findings
+from PIL import Image
+from support import REPOSITORY, context
+
+from digits import params
+from digits.stages import pack
+from imageproof.adapt.command import find_models, set_lines
+from imageproof.adapt.rules import Models
+from imageproof.base.errors import DataError, UsageError
+from imageproof.cli import program
+from imageproof.dvc.params_yaml import read
+
+
+@pytest.fixture
+def photographs(workspace: Path) -> None:
+    """A project with 60 pictures of three classes, in several sizes."""
+    shutil.copy(REPOSITORY / "params.yaml", "params.yaml")
+    random = np.random.default_rng(0)
+    for number in range(60):
+        height, width = random.integers(80, 160, 2)
+        path = Path("data", ("boot", "cap", "coat")[number % 3], f"{number}.jpg")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (height, width, 3), np.uint8)).save(path)
+
+
+@pytest.mark.usefixtures("photographs")
+def test_adapt_prints_one_block(capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path("params.yaml").read_text("utf-8")
+    program.adapt(context())
+    first, warning, *lines, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("data: 60 images, 3 classes of 20 images or more, colour, ")
+    assert warning.startswith("warning: features: backbones/efficientnet-lite0.onnx: not found; ")
+    assert lines[0].split() == ["data.classes:", "10", "→", "3", "the", "data", "has", "3"]
+    assert any("data.image.size: auto → [64, 64]" in line for line in lines)
+    assert last == "`digits adapt --write` sets these lines"
+    assert Path("params.yaml").read_text("utf-8") == before
+
+
+@pytest.mark.usefixtures("photographs")
+def test_adapt_write_sets_lines_and_keeps_comments(capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path("params.yaml").read_text("utf-8").splitlines()
+    program.adapt(context(), write=True)
+    after = Path("params.yaml").read_text("utf-8").splitlines()
+    assert len(after) == len(before)
+    assert "models: [compact] # what `dvc repro` trains and compares" in after
+    assert "  min_accuracy: null # on the hold-out" in after
+    pairs = zip(before, after, strict=True)
+    assert all(old.partition(" #")[2] == new.partition(" #")[2] for old, new in pairs)
+    assert params.load().data.classes == 3
+    capsys.readouterr()
+    program.adapt(context())
+    assert capsys.readouterr().out.endswith("\nparams.yaml fits: nothing to change\n")
+    pack.main()
+    assert capsys.readouterr().out.startswith("60 images of 64×64×3, ")
+
+
+@pytest.mark.usefixtures("photographs")
+def test_params_without_a_block_are_wrong_usage() -> None:
+    text = Path("params.yaml").read_text("utf-8")
+    Path("params.yaml").write_text(text.replace("\nsplit:\n", "\nparts:\n"), "utf-8")
+    lines = findings(UsageError, lambda: program.adapt(context()))
+    assert "params.yaml split: missing" in lines
+
+
+def test_backbone_that_is_not_here_is_not_proposed(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = read(REPOSITORY / "params.yaml")
+    models = find_models(params, ["mlp"], ["compact", "features", "none"])
+    assert models == Models(["mlp"], ["compact"], {})
+    assert capsys.readouterr().out.startswith("warning: features: backbones/efficientnet-lite0")
+    backbones = Path(REPOSITORY / "backbones")
+    if (backbones / "efficientnet-lite0.onnx").exists():  # else `dvc pull` fetches it
+        Path("backbones").symlink_to(backbones)
+        models = find_models(params, [], ["compact", "features"])
+        assert models == Models([], ["compact", "features"], {"features": 224})
+
+
+def test_params_without_changes_stay_byte_for_byte(tmp_path: Path) -> None:
+    path = Path(shutil.copy(REPOSITORY / "params.yaml", tmp_path))
+    set_lines(path, {})
+    assert path.read_bytes() == (REPOSITORY / "params.yaml").read_bytes()
+
+
+@pytest.mark.usefixtures("photographs")
+def test_pack_of_other_data_names_adapt() -> None:
+    assert finding(DataError, pack.main).endswith("; set it to 3; `digits adapt` says what fits")

@@ -1,0 +1,112 @@
+"""MLflow: how runs end, whatever ends them, and whose children they are."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from helpers import active_run, finding, has_ended, only_run, until
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from support import NAME, SMALL, write_params
+
+from imageproof.base.errors import DataError, ServiceError
+from imageproof.mlflow import runs, store
+
+
+class TestARunEnds:
+    @pytest.mark.parametrize(
+        ("error", "end"),
+        [
+            (DataError("bad data"), "FAILED"),
+            (KeyboardInterrupt(), "KILLED"),
+            (SystemExit(143), "KILLED"),
+        ],
+        ids=repr,
+    )
+    def test_as_what_ended_it(self, tracked: Path, error: BaseException, end: str) -> None:
+        with pytest.raises(type(error)) as caught, active_run("mlp", params={}, tags={}):
+            raise error
+        assert caught.value is error
+        assert only_run(MlflowClient()).info.status == end
+
+    def test_killed_by_a_signal_in_the_midst_of_a_query_of_its_store(self, tracked: Path) -> None:
+        def asked() -> None:
+            rows = sqlite3.connect("mlflow.db").execute("SELECT * FROM experiments")
+            next(rows)  # the store holds two
+            raise SystemExit(143)
+
+        with pytest.raises(SystemExit), active_run("mlp", params={}, tags={}):
+            asked()
+        assert only_run(MlflowClient()).info.status == "KILLED"
+
+    def test_failed_with_one_line_when_mlflow_refuses(self, tracked: Path) -> None:
+        import mlflow
+
+        def relog() -> None:
+            with active_run("mlp", params={"seed": 1}, tags={}):
+                mlflow.log_param("seed", 2)
+
+        assert finding(ServiceError, relog).startswith(f"MLflow at sqlite:///{tracked}/mlflow.db")
+        assert only_run(MlflowClient()).info.status == "FAILED"
+
+    def test_failed_when_its_params_are_refused(self, tracked: Path) -> None:
+        with pytest.raises(ServiceError), active_run("x", params={"../x": 1}, tags={}):
+            pass
+        assert only_run(MlflowClient()).info.status == "FAILED"  # MLflow's atexit: FINISHED
+
+    @pytest.mark.slow
+    def test_killed_when_the_stage_is_and_its_curves_were_live(self, project: Path) -> None:
+        write_params({**SMALL, "train.mlp.fit.epochs": 100_000})
+        command = [sys.executable, "-m", "digits.stages.train", "mlp"]
+        stage = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert stage.stdout is not None
+        assert stage.stdout.readline().startswith("mlp: ")  # steps
+        assert stage.stdout.readline().startswith("mlp epoch 1/100000  loss ")
+        client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+        live = only_run(client)
+        curve = client.get_metric_history(live.info.run_id, "val_loss")
+        children = psutil.Process(stage.pid).children(recursive=True)
+        stage.send_signal(signal.SIGTERM)
+        _, stderr = stage.communicate(timeout=60)
+
+        assert (live.info.status, curve[0].step) == ("RUNNING", 0)
+        assert (stage.returncode, stderr) == (143, "")
+        assert only_run(client).info.status == "KILLED"
+        assert not Path("artifacts/train").exists()
+        assert until(lambda: all(has_ended(child.pid) for child in children))
+
+
+class TestUnderMlflowRun:
+    """`mlflow run` names its run in MLFLOW_RUN_ID."""
+
+    @pytest.fixture
+    def parent(self, tracked: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+        store.connect(NAME)
+        client = MlflowClient()
+        run = client.create_run(client.create_experiment("of the user"))
+        monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
+        return run
+
+    def child(self, name: str) -> Run:
+        with runs.active_run(
+            name, experiment=NAME, view=True, params={"model": name}, tags={}
+        ) as active:
+            pass
+        return MlflowClient().get_run(active.info.run_id)
+
+    def test_runs_are_children_that_do_not_collide(self, parent: Run) -> None:
+        children = [self.child("mlp"), self.child("cnn")]
+        assert [run.data.params["model"] for run in children] == ["mlp", "cnn"]
+        assert [run.data.tags["mlflow.parentRunId"] for run in children] == [parent.info.run_id] * 2
+        assert {run.info.experiment_id for run in children} == {parent.info.experiment_id}
+        assert MlflowClient().get_run(parent.info.run_id).info.status == "RUNNING"
+        assert "MLFLOW_RUN_ID" not in os.environ
+
+    def test_unknown_parent_is_a_line(self, tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MLFLOW_RUN_ID", "f" * 32)
+        assert "f" * 32 in finding(ServiceError, lambda: self.child("mlp"))
