@@ -46,11 +46,6 @@ def pytest_runtest_setup() -> None:
     os.environ[VARIABLE] = NAME
 
 
-def pytest_runtest_teardown() -> None:
-    """One of the library has none."""
-    del os.environ[VARIABLE]
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first."""
     items.sort(key=lambda item: _first_that_begins(item.nodeid))

@@ -1,5 +1,6 @@
 """The project that the library's tests work with."""
 
+import os
 import shutil
 from contextlib import chdir
 from pathlib import Path
@@ -11,6 +12,13 @@ import small_project
 from shared import made_once
 
 from imageproof.base.dataset import Dataset
+from imageproof.base.naming import VARIABLE
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """A test of the library has the name of the small project, wherever it works."""
+    os.environ[VARIABLE] = example.NAME
 
 
 @pytest.fixture

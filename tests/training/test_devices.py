@@ -1,5 +1,6 @@
 """Trainings on several devices, and networks that cannot be exported."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 

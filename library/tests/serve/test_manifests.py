@@ -99,10 +99,10 @@ def test_probes_and_names_answer(folder: Path, package: Package) -> None:
     for pod in pods(folder):
         [container] = pod["containers"]
         variables = {variable["name"]: variable.get("value") for variable in container["env"]}
-        names |= {*variables["DIGITS_ALLOWED_HOSTS"].split(",")}
+        names |= {*variables["IMAGEPROOF_ALLOWED_HOSTS"].split(",")}
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             paths.add(container[probe]["httpGet"]["path"])
-    with running(package.folder, DIGITS_ALLOWED_HOSTS=",".join(names)) as server:
+    with running(package.folder, IMAGEPROOF_ALLOWED_HOSTS=",".join(names)) as server:
         for path in paths:  # kubelet asks by the pod's address
             headers = {"Host": "10.1.2.3:8000"}
             response = requests.get(f"{server.address}{path}", headers=headers, timeout=20)
