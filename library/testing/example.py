@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 from helpers import dump_params, with_changes, write_splits
-from imageproof.cli.application import Application
-from pydantic import TypeAdapter
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Dataset, Probabilities
+from imageproof.base.dataset import DataParams, Dataset, Probabilities
 from imageproof.base.errors import UsageError
 from imageproof.base.files import read_yaml
 from imageproof.base.naming import DEFAULT
 from imageproof.data.split_params import SplitParams
 from imageproof.dvc.params_yaml import read
-from imageproof.project import Project
+from imageproof.judge.confidence import ConfidenceParams
+from imageproof.judge.drift import DriftParams
+from imageproof.judge.limits import PromoteParams
+from imageproof.project import Application, Project
 
 NAME = DEFAULT
 EXAMPLE = Path(__file__)  # python FILE is its command
@@ -26,19 +27,20 @@ PARAMS: dict[str, Any] = read_yaml(EXAMPLE.with_name("params.yaml"))
 
 def as_project(values: Mapping[str, Any]) -> Project:
     """The project of such values."""
-    blocks = {key: values[key] for key in ("models", "seed", "confidence", "promote", "drift")}
-    data = dict(values["data"])
-    data["class_names"] = WORKSPACE.class_names(data["classes"], data["class_names"])
-    return TypeAdapter(Project).validate_python(
-        blocks
-        | {
-            "name": values["project"]["name"],
-            "threads": values["train"]["threads"],
-            "system_metrics": False,
-            "data": data,
-            "expected_ranges": (),
-            "logged_as": {"seed": "seed", "classes": "data.classes", "threads": "train.threads"},
-        }
+    data = DataParams(**values["data"])
+    names = WORKSPACE.class_names(data.classes, data.class_names)
+    return Project(
+        name=values["project"]["name"],
+        models=values["models"],
+        seed=values["seed"],
+        threads=values["train"]["threads"],
+        system_metrics=False,
+        data=data.model_copy(update={"class_names": names}),
+        confidence=ConfidenceParams(**values["confidence"]),
+        promote=PromoteParams(**values["promote"]),
+        drift=DriftParams(**values["drift"]),
+        expected_ranges=(),
+        logged_as={"seed": "seed", "classes": "data.classes", "threads": "train.threads"},
     )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from arena import fighter, promote
 from blocks import blocks
+from helpers import record_outputs
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
-from support import REPOSITORY, record_outputs, write_params
+from support import REPOSITORY, write_params
 
 from digits import models
 from digits import project as told
