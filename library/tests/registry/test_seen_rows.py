@@ -117,7 +117,7 @@ def test_too_few_unseen_rows_are_undecided(gate: Gate) -> None:
 
 
 def test_undecided_command_ends_with_5(ring: Path) -> None:
-    write_params({"promote.max_latency_ms": None})
+    write_params({"promote.max_latency_ms": None, "promote.min_unseen": 50})
     champion(learned(ROWS - 49))
     with pytest.raises(GateRefusedError) as error:
         results.promote(context(), run=fighter().run_id)
