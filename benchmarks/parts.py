@@ -11,6 +11,7 @@ from benchmarks import (
     drift,
     images,
     inference,
+    labels,
     photos,
     pipeline,
     real_data,
@@ -50,6 +51,7 @@ PARTS: dict[str, tuple[Measure, Section]] = {
     "uneven": (real_data.measure_uneven, real_data.uneven_section),
     "scale": (scale.measure_scale, scale.scale_section),
     "photos": (photos.measure_photos, photos.photos_section),
+    "labels": (labels.measure_labels, labels.labels_section),
     "suspects": (suspects.measure_suspects, suspects.suspects_section),
 }
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from imageproof.base.class_names import class_numbers
 from imageproof.base.dataset import Dataset, Images
 from imageproof.base.errors import DataError
 from imageproof.base.files import scratch
@@ -124,7 +125,7 @@ def _of_arrays(train: Dataset, test: Dataset | None = None) -> Facts:
     sizes = Counter({(height, width): len(train)})
     step = -(-len(train) // MAX_PIXELS_READ)
     return Facts(
-        class_names=[*map(str, range(classes))],
+        class_names=class_numbers(classes),
         counts=np.bincount(train.labels, minlength=classes).tolist(),
         test_counts=np.bincount(test.labels, minlength=classes).tolist() if test else (),
         sizes=sizes,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from imageproof.base.class_names import class_numbers
 from imageproof.base.dataset import Images
 from imageproof.base.errors import UsageError
 from imageproof.judge.confidence import answer_sets, threshold, unsure
@@ -74,20 +75,16 @@ def _read(paths: Sequence[Path], model: Version) -> tuple[Images, list[str]]:
 
 def class_names(model: Version, project: Project) -> list[str] | None:
     """The names that a model was logged with; if it had none, those in params.yaml if they fit."""
-    numbers = _numbers(model)
-    for names in (model.files.class_names, project.data.class_names):
-        if names and len(names) == len(numbers) and names != numbers:
-            return names
-    return None
+    names = numbered_names(model, project)
+    return None if names == class_numbers(model.files.classes) else names
 
 
 def numbered_names(model: Version, project: Project) -> list[str]:
     """The classes' names; their numbers if they have none."""
-    return class_names(model, project) or _numbers(model)
-
-
-def _numbers(model: Version) -> list[str]:
-    return [*map(str, range(model.files.classes))]
+    numbers = class_numbers(model.files.classes)
+    candidates = (model.files.class_names, project.data.class_names or [])
+    fitting = (names for names in candidates if len(names) == len(numbers) and names != numbers)
+    return next(fitting, numbers)
 
 
 def set_threshold(model: Version, coverage: float) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from imageproof.base.class_names import class_numbers
 from imageproof.base.naming import project_name
 from imageproof.base.text import printable, printable_lines
 from imageproof.cli.lazy import Lazy
@@ -113,7 +114,7 @@ def print_answers(
 
 
 def _answer_line(answer: "Answer", class_names: list[str] | None) -> str:
-    names = class_names or [*map(str, range(len(answer.probabilities)))]
+    names = class_names or class_numbers(len(answer.probabilities))
     verdict = " or ".join(names[label] for label in answer.answer_set)
     if answer.unsure:
         verdict = f"unsure, most probably {names[answer.predicted]}"

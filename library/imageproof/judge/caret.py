@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from imageproof.base.class_names import class_numbers
 from imageproof.base.dataset import Matrix
 from imageproof.judge.groups import at_least, clopper_pearson
 
@@ -55,7 +56,7 @@ def statistics(
     `classes` are names; by default numbers. Source: Kuhn 2008, doi:10.18637/jss.v028.i05. Where
     rows come in groups, the accuracy is judged as that of `effective` rows; see `Intervals`.
     """
-    names = list(classes or map(str, range(len(matrix))))
+    names = list(classes or class_numbers(len(matrix)))
     overall = _overall(matrix, effective)
     table = _by_class(matrix)
     missing: list[tuple[str, int | None]] = [(k, None) for k, v in overall.items() if v is None]

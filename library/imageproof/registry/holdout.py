@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from imageproof.artifacts import Artifacts
+from imageproof.base.class_names import class_numbers
 from imageproof.base.dataset import Hits, Split
 from imageproof.base.errors import AnswersError, IntegrityError
 from imageproof.base.inference import Network
@@ -42,7 +43,7 @@ class Holdout:
     @cached_property
     def names(self) -> list[str]:
         data = self.project.data
-        return data.class_names or [*map(str, range(data.classes))]
+        return data.class_names or class_numbers(data.classes)
 
     def ask_challenger(self, run: TrainedRun, files: ModelFiles, name: str) -> dict[str, Any]:
         """The fields of Evidence on its answers; AnswersError if these are unusable."""
