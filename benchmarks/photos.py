@@ -3,11 +3,15 @@
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
+from timeit import timeit
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.emoji import write_emoji
 from benchmarks.markdown import table
@@ -15,6 +19,7 @@ from benchmarks.peers.measure import make_environment
 from benchmarks.workspace import REPOSITORY, THREADS, Workspace
 from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base.dataset import Labels
+from imageproof.features.backbone import Extractor, read_network
 from imageproof.judge.groups import Intervals
 
 MODELS = ("compact", "features")
@@ -22,6 +27,12 @@ BASELINE = "baseline"
 FINE_TUNING = "fine-tuning, PyTorch"
 EPOCHS = 8
 SEED = 46
+ASKED = 200  # images, of the backbone
+SIDE = 224  # pixels, of its images
+SUSPECTED = 2000  # pictures
+FLIPPED = 0.05  # of their labels
+LISTED = 150  # suspects that a person looks at
+DRAWS = 5
 PER_CLASS = (0, 100)  # pictures; 0: all
 PEERS = REPOSITORY / "benchmarks/peers"
 
@@ -32,15 +43,63 @@ def measure_photos(workspace: Workspace) -> Iterator[dict[str, Any]]:
     packages.mkdir(parents=True)
     workspace.run("dvc", "pull", "--quiet", "backbones/efficientnet-lite0.onnx")
     python = make_environment(workspace.root / ".state/torch", PEERS / "requirements-finetune.txt")
-    figures = {}
+    pictures: dict[str, Any] = {}
+    figures = {"backbone": _measure_backbone(workspace), "pictures": pictures}
     for per_class in PER_CLASS:
         images = _set_data(workspace, packages, per_class)
         rows = _measure_ours(workspace)
         if per_class:
             rows[FINE_TUNING] = _measure_peer(workspace, python)
-        figures[str(images)] = rows
+        pictures[str(images)] = rows
         print(figures, flush=True)
         yield figures
+    yield figures | {"suspects": _measure_suspects(workspace, packages)}
+
+
+def _measure_backbone(workspace: Workspace) -> dict[str, float]:
+    """Images a second of random pixels by all threads, and the p95 of one image by one thread."""
+    name = workspace.params()["train"]["features"]["backbone"]
+    path = workspace.root / "backbones" / f"{name}.onnx"
+    ask = Extractor(read_network(path), path)
+    random = np.random.default_rng(SEED)
+    images = random.integers(256, size=(ASKED, 1, SIDE, SIDE, 3), dtype=np.uint8)
+    ask(images[0])
+    with ThreadPoolExecutor(workspace.threads) as pool:
+        start = time.perf_counter()
+        list(pool.map(ask, images))
+        images_per_s = ASKED / (time.perf_counter() - start)
+    seconds = [timeit(partial(ask, image), number=1) for image in images]
+    p95_ms = 1000 * float(np.percentile(seconds, 95))
+    return {"images_per_s": images_per_s, "p95_ms": p95_ms}
+
+
+def _measure_suspects(workspace: Workspace, packages: Path) -> dict[str, float]:
+    """Flip labels of some emoji, each to another class; which share is listed first, and s."""
+    images = _set_data(workspace, packages, SUSPECTED // 9)
+    table = workspace.root / "data/labels.csv"
+    original = pd.read_csv(table)
+    classes = original["label"].unique()
+    random = np.random.default_rng(SEED)
+    hits = []
+    seconds = []
+    for draw in range(DRAWS):
+        flipped = random.choice(images, round(FLIPPED * images), replace=False)
+        labels = original["label"].to_numpy(copy=True)
+        labels[flipped] = [random.choice(classes[classes != labels[row]]) for row in flipped]
+        original.assign(label=labels).to_csv(table, index=False)
+        workspace.split()
+        out = f".state/suspects-{draw}.csv"
+        timed = workspace.run("digits", "suspects", "--model", "features", "--out", out)
+        first = pd.read_csv(workspace.root / out)["name"][:LISTED]
+        hits.append(original["file"].iloc[flipped].isin(first).mean())
+        seconds.append(timed.wall_s)  # the first draw asks the backbone
+    return {
+        "images": images,
+        "flipped": len(flipped),
+        "share": float(np.mean(hits)),
+        "first_s": seconds[0],
+        "s": float(np.mean(seconds[1:])),
+    }
 
 
 def _set_data(workspace: Workspace, packages: Path, per_class: int) -> int:
@@ -102,6 +161,7 @@ def _row(workspace: Workspace, answers: Labels, seconds: float) -> dict[str, flo
 
 def photos_section(part: dict[str, Any]) -> str:
     """The section of the page."""
+    backbone = part["backbone"]
     head = ["pictures", "model", "test rows", "test accuracy", "95 % interval", "s"]
     body = [
         [
@@ -112,7 +172,7 @@ def photos_section(part: dict[str, Any]) -> str:
             f"{row['lower']:.1%} to {row['upper']:.1%}",
             f"{row['wall_s']:,.0f}",
         ]
-        for count, rows in part.items()
+        for count, rows in part["pictures"].items()
         for name, row in rows.items()
     ]
     return f"""## Photographs
@@ -122,4 +182,18 @@ pictures of one emoji are in one part, and the interval counts emoji. `digits ad
 the params. *s* is from the pictures to the accuracy: reading and splitting, training, evaluating.
 Fine-tuning trains the whole network of `features` on the same rows for {EPOCHS} epochs.
 
-{table(head, body)}"""
+{table(head, body)}
+
+The backbone takes {backbone["images_per_s"]:.0f} images/s of {SIDE}×{SIDE} pixels on all threads;
+one image on one thread {backbone["p95_ms"]:.0f} ms (p95).{_suspects_text(part.get("suspects"))}"""
+
+
+def _suspects_text(suspects: dict[str, float] | None) -> str:
+    if not suspects:
+        return ""
+    return f"""
+
+Of {suspects["images"]:,} emoji the labels of {suspects["flipped"]} are flipped, each to any other
+class: {suspects["share"]:.1%} of them are among the first {LISTED} that
+`digits suspects --model features` lists (mean of {DRAWS} draws), in {suspects["s"]:.0f} s,
+the first time {suspects["first_s"]:.0f} s."""

@@ -61,7 +61,9 @@ def test_features_from_training_to_package(
     evaluate.main("features")
     compare.main()
     helpers.record_outputs()
-    assert "standin: asked for" in capfd.readouterr().out
+    printed = capfd.readouterr().out
+    assert "standin: asked for" in printed
+    assert "standin: is for colour; the grey values are repeated in its three channels" in printed
     record = WORKSPACE.trained("features").read_run()
     assert record.tags["dvc_stage"] == "train@features"
     assert record.params["backbone"] == "standin"

@@ -54,7 +54,7 @@ def fit(network, images, labels, epochs):
             loss.backward()
             optimizer.step()
             schedule.step()
-        print(f"epoch {epoch + 1}/{epochs}  loss {loss.item():.4f}", flush=True)
+        print(f"epoch {epoch + 1}/{epochs}  loss {loss.item():.4f}", file=sys.stderr)
 
 
 @torch.inference_mode()

@@ -77,6 +77,8 @@ def fit_features(
     shape = data.images.shape[1:]
     backbone = load_backbone(options.backbone, options.backbone_sha256)
     body = graph.feature_graph(backbone, shape)
+    if len(shape) == 2:
+        print(f"{backbone.name}: is for colour; the grey values are repeated in its three channels")
     features = _features(FeatureCache(body, shape, threads=threads), options, data, validation)
     views = [features[part] for part in ("train", "mirrored") if part in features]
     rowset = Rowset(np.stack(views), data.labels, together(data))
