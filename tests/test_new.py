@@ -74,18 +74,6 @@ def test_new_without_author_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == []
 
 
-def test_new_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(REPOSITORY)
-    monkeypatch.setenv("GIT_TEMPLATE_DIR", str(tmp_path / "template"))
-    hook = tmp_path / "template/hooks/pre-commit"
-    hook.parent.mkdir(parents=True)
-    hook.write_text("#!/bin/sh\necho no commit today >&2\nexit 1\n")
-    hook.chmod(0o755)
-    line = finding(ServiceError, lambda: create(tmp_path / "folder/boots"))
-    assert line == "git commit: no commit today"
-    assert list((tmp_path / "folder").iterdir()) == []
-
-
 def test_renamed_keeps_case_and_images_of_tests() -> None:
     kept = "load_digits fewdigits digitstems"
     text = f"digits DigitsError DIGITS_DEBUG run_digits {kept}"

@@ -106,6 +106,7 @@ def test_without_weights_all_is_trained(images_8x8: Dataset, backbone: Any) -> N
     grey = fit(images_8x8, "finetune", rows=ROWS, recipe=recipe(None))
     names = [name for name in kernels(backbone) if name != "conv"]
     assert set(names) <= set(changed_layers(grey.model, backbone))
+    assert {layer.compute_dtype for layer in grey.model.layers} == {"float32"}
 
 
 @pytest.mark.parametrize(

@@ -42,18 +42,9 @@ class TestEarlyStopping:
         [({}, 3), ({"min_delta": 0.05}, 1), ({"monitor": "val_accuracy"}, 0)],
         ids=str,
     )
-    def test_the_best_epoch_is_that_of_keras(self, rule: dict[str, Any], best: int) -> None:
-        import keras
-
+    def test_best_epoch_gains_more_than_the_minimum(self, rule: dict[str, Any], best: int) -> None:
         rule = {"monitor": "val_loss", "patience": 9, **rule}
-        of = history(rule["monitor"])
-        mode = "min" if rule["monitor"].endswith("loss") else "max"
-        kerass = keras.callbacks.EarlyStopping(**rule, mode=mode, restore_best_weights=True)
-        kerass.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
-        kerass.on_train_begin()
-        for epoch, logs in enumerate(of):
-            kerass.on_epoch_end(epoch, logs)
-        assert kerass.best_epoch == params(early_stopping=rule).best_epoch(of) == best
+        assert params(early_stopping=rule).best_epoch(history(rule["monitor"])) == best
 
     def test_patience_counts_anew_in_a_second_phase(self) -> None:
         rule, of = params(early_stopping={"patience": 2}), history()
@@ -132,13 +123,12 @@ def test_setting_reaches_the_training(
 
 class TestClassWeights:
     def test_balanced_weights_are_those_of_scikit_learn(self) -> None:
-        from sklearn.utils.class_weight import compute_class_weight
-
         from imageproof.keras.networks import class_weights
 
         labels = np.array([0] * 6 + [1] * 3 + [2])
-        expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
-        assert class_weights("balanced", labels, classes=3) == pytest.approx(expected)
+        # rows / (classes · rows of the class)
+        expected = pytest.approx([10 / 18, 10 / 9, 10 / 3])
+        assert class_weights("balanced", labels, classes=3) == expected
         assert class_weights("balanced", labels, classes=4)[3] == 0
         assert class_weights({1: 2.0}, labels, classes=3) == [1, 2, 1]
 
