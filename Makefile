@@ -7,11 +7,11 @@ export PATH := $(BIN):$(PATH)
 DEMO_PORT ?= 7860
 ui: MLFLOW_PORT ?= 5000
 
-.PHONY: install run test test-all lint docs ui report data-docs demo up down team team-down bench lock help
+.PHONY: install run test test-all test-library lint docs ui report data-docs demo up down team team-down bench lock help
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: .venv/.done ## the environment only: .venv with all packages
 
@@ -28,6 +28,9 @@ test: .venv/.done ## what a change can break, in about 5 minutes
 
 test-all: .venv/.done ## all tests, with those that are slow: workers, outages, browser, a team's servers
 	@$(PYTEST) $(TESTS)
+
+test-library: .venv/.done ## the library alone: its wheel in an empty environment, and its tests there
+	@sh library/tests/alone.sh $(TESTS)
 
 lint: .venv/.done ## ruff, mypy and import-linter
 	@ruff check .

@@ -12,7 +12,6 @@ from shared import made_once
 from small_project import create
 from support import (
     NAME,
-    PARAMS,
     REPOSITORY,
     SMALL,
     changed,
@@ -24,7 +23,6 @@ from support import (
 from digits.params import Params, check
 from imageproof.base.dataset import Dataset
 from imageproof.base.naming import VARIABLE
-from imageproof.system import process
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
@@ -72,13 +70,6 @@ def _first_that_begins(nodeid: str) -> int:
 def small_params() -> Params:
     """params.yaml with models that train in a second."""
     return check(changed(SMALL))
-
-
-@pytest.fixture(scope="session")
-def tensorflow() -> None:
-    """TensorFlow as the stages import it: with `train.threads` threads and no noise."""
-    with process.quiet_tensorflow(PARAMS["train"]["threads"]):
-        import keras  # noqa: F401
 
 
 @pytest.fixture

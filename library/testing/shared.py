@@ -97,6 +97,13 @@ def images_8x8() -> Dataset:
 
 
 @pytest.fixture(scope="session")
+def tensorflow() -> None:
+    """TensorFlow as the stages import it: with two threads and no noise."""
+    with process.quiet_tensorflow(2):
+        import keras  # noqa: F401
+
+
+@pytest.fixture(scope="session")
 def all_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that all test processes share."""
     place = tmp_path_factory.getbasetemp()

@@ -1,0 +1,53 @@
+"""The library as a whole: no project's name in it, and which private parts of tools it uses."""
+
+import ast
+import re
+from pathlib import Path
+from pkgutil import resolve_name
+
+import pytest
+
+import imageproof
+
+PACKAGE = Path(imageproof.__file__).parent
+LIBRARY = Path(__file__).parents[1]
+NAMED_TUPLE = {"_asdict", "_fields", "_make", "_replace"}
+ROW = re.compile(r"^\| `([\w.]+)` \| [^|]+ \| `([\w/.]+)` \|$", re.MULTILINE)
+README = (LIBRARY / "README.md").read_text("utf-8")
+PARTS = dict(ROW.findall(README))
+
+
+def test_no_project_is_named() -> None:
+    name = re.compile("(?<!load_)digit" + "s|mni" + "st", re.IGNORECASE)
+    suffixes = {".py", ".html", ".j2", ".css", ".md", ".json", ".toml", ".yaml", ""}
+    files = {path for folder in (PACKAGE, LIBRARY) for path in folder.rglob("*")}
+    texts = {
+        path: path.read_text("utf-8")
+        for path in files
+        if path.is_file() and path.suffix in suffixes
+    }
+    assert len(texts) > 100
+    assert {
+        str(path): name.findall(text) for path, text in texts.items() if name.search(text)
+    } == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", PARTS)
+def test_private_part_is_there(part: str) -> None:
+    assert resolve_name(part) is not None
+    assert (LIBRARY / "tests" / PARTS[part]).is_file()
+
+
+def test_private_parts_are_listed() -> None:
+    trees = [ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    own = {node.name for node in nodes if isinstance(node, functions)}
+    own |= {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
+    own |= {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    private = {node.attr for node in attributes if re.match("_[a-z]", node.attr)} - NAMED_TUPLE
+    assert len(private - own) > 3
+    assert [name for name in private - own if name not in README] == []
