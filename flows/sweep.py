@@ -18,7 +18,7 @@ from digits.stages.train import fit
 from digits.training import trainer
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import files
-from imageproof.dvc import params_yaml, provenance, stage_command
+from imageproof.dvc import params_yaml, run_tags, stage_command
 from imageproof.keras import checkpoints
 from imageproof.mlflow import live
 from imageproof.prefect import lifecycle
@@ -82,7 +82,7 @@ def _train(trial: optuna.Trial, settings: dict[str, Any]) -> float:
     checked = _params(trial, settings)
     project = as_project(checked)
     trainer.load_framework(checked, model)
-    tags = provenance.tags(stage=f"sweep@{model}", split=WORKSPACE.split("train"))
+    tags = run_tags.tags(stage=f"sweep@{model}", split=WORKSPACE.split("train"))
     with live.training_run(
         f"trial {trial.number}",
         replace(project, name=project.part("sweeps")),

@@ -24,7 +24,7 @@ from imageproof.base.dataset import Dataset, Shape, Split, save_split
 from imageproof.base.files import write_json
 from imageproof.base.naming import project_name
 from imageproof.data import packed
-from imageproof.dvc import provenance
+from imageproof.dvc import run_tags
 from imageproof.judge.gate import Check, Decision
 from imageproof.mlflow import logged_model, runs, store
 from imageproof.mlflow.logged_model import MODEL_SHA256
@@ -124,7 +124,7 @@ def fighter_elsewhere(model: str, *falls_for: int) -> None:
     _write(outputs, _network(falls_for, (8, 8), 10, "Softmax"))
     outputs.write_history([dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), 0.5)])
     tags = split_tags({})
-    tags |= provenance.tags(stage=f"train@{model}", split=WORKSPACE.split("train"))
+    tags |= run_tags.tags(stage=f"train@{model}", split=WORKSPACE.split("train"))
     record = run_record(model, params=RECORDED | {"model": model}, tags=tags)
     write_json(outputs.run, record.model_dump())
     record_outputs()
@@ -162,7 +162,7 @@ def _write(outputs: TrainOutputs, network: onnx.ModelProto) -> None:
 
 
 def _run(tags: Mapping[str, str]) -> "AbstractContextManager[ActiveRun]":
-    known = {**split_tags({}), **provenance.tags(stage="train@x", split=WORKSPACE.split("train"))}
+    known = {**split_tags({}), **run_tags.tags(stage="train@x", split=WORKSPACE.split("train"))}
     return runs.active_run(
         "fighter", experiment=project_name(), view=True, params=RECORDED, tags=known | tags
     )

@@ -17,7 +17,7 @@ from imageproof.base.connected import together
 from imageproof.base.dataset import SPLITS, Dataset, Probabilities, Rows
 from imageproof.base.text import printable
 from imageproof.crossval.folds import QUARTERS, check_classes, folds_of, would_more_help
-from imageproof.dvc import provenance
+from imageproof.dvc import run_tags
 from imageproof.dvc.params_yaml import PATH
 from imageproof.judge.groups import Intervals
 from imageproof.judge.suspects import Ask
@@ -68,7 +68,7 @@ class CrossValidation:
     def run(self, *, curve: bool) -> None:
         """Train on each fold; print how good the recipe is, and log it. `curve`: on fewer, too."""
         check_classes(self.sample.data, self._names, folds=self.folds)
-        tags = provenance.tags(stage=f"crossval@{self.model}", split=WORKSPACE.split("train"))
+        tags = run_tags.tags(stage=f"crossval@{self.model}", split=WORKSPACE.split("train"))
         with runs.active_run(
             self.model,
             experiment=self.project.part("crossval"),

@@ -1,27 +1,21 @@
-"""Which code and data a result comes from, as git, data.dvc and dvc.lock record it."""
+"""Which data a result comes from, as data.dvc and dvc.lock record it."""
 
 import hashlib
 import json
-import os
-import platform
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 from ruamel.yaml.error import YAMLError
 
-from imageproof.base import machine
 from imageproof.base.errors import IntegrityError
-from imageproof.base.files import flatten, md5, parse_yaml
-from imageproof.base.text import first_names, printable
-from imageproof.system import process, repository
-from imageproof.system.process import SOURCES
+from imageproof.base.files import md5, parse_yaml
+from imageproof.system import repository
 from imageproof.system.repository import try_git
 
 DATA = Path("data")
@@ -29,48 +23,9 @@ DATA_POINTER = Path("data.dvc")
 OUTPUTS = Path("dvc.lock")
 PARAMS = Path("params.yaml")
 ARTIFACTS = Path("artifacts")
-LOCK = Path("requirements.lock")
 UNREADABLE = (ValueError, RecursionError, YAMLError)  # what a damaged YAML file raises
 SETTLED_S = 0.3  # after the last write to a dvc.lock
 POLL_S = 0.1
-
-
-def tags(*, stage: str, split: Path) -> dict[str, str]:
-    """MLflow tags of a run: code, data, packages, machine, and what started it.
-
-    `git_dirty` ignores params.yaml, which the run records, and what the pipeline writes: dvc.lock,
-    artifacts/. A changed data.dvc counts: no commit names its data. `git_changed` names the first
-    files. `split` has the training rows.
-    """
-    commit = try_git("rev-parse", "HEAD")
-    changed_code = _changed_code() if commit else []
-    # data.dvc may name newer data, pulled while the pipeline ran
-    split_is_recorded = split.exists() and recorded_outputs().get(split) == md5(split)
-    data = recorded_inputs("split").get(DATA, "") if split_is_recorded else ""
-    experiment = os.environ.get(process.EXPERIMENT, "")
-    values = {
-        "dvc_stage": stage,
-        "git_commit": commit,
-        "git_dirty": str(bool(changed_code)).lower() if commit else "",
-        "git_changed": first_names(changed_code),
-        "data_md5": data or data_md5() or "untracked",
-        **environment(),
-        "dvc_exp": experiment,
-        "changed": _changed_params() if experiment else "",
-        "prefect_flow_run_id": os.environ.get(process.FLOW_RUN, ""),
-    }
-    # without a commit MLflow would take that of the repository that holds Python's programs
-    return {name: value for name, value in values.items() if value or name == "git_commit"}
-
-
-def environment() -> dict[str, str]:
-    """MLflow tags of packages and machine."""
-    return {
-        "lock_md5": md5(LOCK) if LOCK.exists() else "",
-        "python": platform.python_version(),
-        "cpu": machine.cpu(),
-        "cpu_features": " ".join(machine.cpu_features()),
-    }
 
 
 class _File(BaseModel):
@@ -115,7 +70,7 @@ class _Lock(BaseModel):
 
 def _pointer(file: Path, commit: str = "") -> _Pointer | None:
     with suppress(OSError, *UNREADABLE):
-        text = _at_commit(commit, file) if commit else file.read_text("utf-8")
+        text = at_commit(commit, file) if commit else file.read_text("utf-8")
         return _Pointer.model_validate(parse_yaml(text))
     return None
 
@@ -164,7 +119,7 @@ def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
 
 def is_committed(output: Path) -> bool:
     """Whether the current commit records this output, with the same md5 as dvc.lock here."""
-    committed = _all_outputs(parse_lock(_at_commit("HEAD", OUTPUTS) or "{}"))
+    committed = _all_outputs(parse_lock(at_commit("HEAD", OUTPUTS) or "{}"))
     return output in committed and committed[output] == recorded_outputs().get(output)
 
 
@@ -233,26 +188,5 @@ def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
         raise IntegrityError(*findings)
 
 
-def _at_commit(commit: str, path: Path) -> str:
+def at_commit(commit: str, path: Path) -> str:
     return try_git("show", "--end-of-options", f"{commit}:./{path}")
-
-
-def _changed_params() -> str:
-    """The values in params.yaml that differ from the commit, such as `seed 1 → 2`."""
-    with suppress(AttributeError, OSError, *UNREADABLE):
-        texts = (_at_commit("HEAD", PARAMS), PARAMS.read_text("utf-8"))
-        old, new = (flatten(parse_yaml(text) or {}) for text in texts)
-        keys = [key for key in old | new if old.get(key) != new.get(key)]
-        changes = (f"{key} {old.get(key, 'none')} → {new.get(key, 'none')}" for key in keys)
-        return printable(", ".join(changes))[:500]
-    return ""
-
-
-def _changed_code() -> list[str]:
-    """Files that differ from the commit, and untracked ones that Python could import."""
-    recorded = (f":!{path}" for path in (PARAMS, OUTPUTS, ARTIFACTS))
-    differing = ("diff", "HEAD", "--name-only", "--", ".", *recorded)
-    untracked = ("ls-files", "--others", "--exclude-standard", "--", *SOURCES, "*.py")
-    commands = (differing, untracked)
-    names = [try_git(*command, failed="unknown").splitlines() for command in commands]
-    return [*chain(*names)]

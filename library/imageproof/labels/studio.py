@@ -1,13 +1,13 @@
 """Label Studio's files: the tasks and the labelling interface to import, and what it exports."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.sax.saxutils import quoteattr
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import AliasChoices, AliasPath, BaseModel, Field, TypeAdapter, ValidationError
 
 from imageproof.base.class_names import spelled
 from imageproof.base.dataset import Images
@@ -21,6 +21,8 @@ from imageproof.pictures.reading import read_picture
 CONTROL = "label"  # the name of the choices in the labelling interface
 SHOWN_SIDE = 512  # pixels of a picture that a task carries
 MAX_BYTES = 300_000_000  # of an export; Label Studio imports 250 MB
+# a number, or a user with an email
+ANNOTATOR = AliasChoices(AliasPath("completed_by", "email"), "completed_by")
 DIGEST = re.compile("[0-9a-f]{32}")
 
 
@@ -46,20 +48,15 @@ class TaskData(BaseModel, frozen=True):
 
 
 class Label(NamedTuple):
-    """The class that people gave to a picture: who did, and when the last of them."""
+    """The classes that people gave to a picture: several if they disagree, none if it has no label.
+
+    `annotator` names all of them, `labelled_at` is when the last of them answered.
+    """
 
     picture: TaskData
-    label: str
+    classes: list[str]
     annotator: str
     labelled_at: str
-
-
-class Export(NamedTuple):
-    """The labels of an export, a line for each picture with several, and how many have none."""
-
-    labels: list[Label]
-    disagreements: list[str]
-    unlabelled: int
 
 
 def task(picture: Path | Images, prediction: Prediction, **data: str) -> dict[str, Any]:
@@ -95,29 +92,15 @@ def _shown(picture: Path | Images) -> str:
     return data_uri(pixels, "jpeg")
 
 
-class _User(BaseModel):
-    email: str
-
-
-class _Value(BaseModel):
-    choices: list[str] = []
-
-
 class _Result(BaseModel):
-    value: _Value
+    choices: list[str] = Field([], validation_alias=AliasPath("value", "choices"))
 
 
 class _Annotation(BaseModel):
-    completed_by: int | _User
+    annotator: int | str = Field(validation_alias=ANNOTATOR)
     was_cancelled: bool
     result: list[_Result]
     updated_at: datetime
-
-
-class _Vote(NamedTuple):
-    label: str
-    annotator: str
-    at: datetime
 
 
 class _Task(BaseModel):
@@ -125,44 +108,39 @@ class _Task(BaseModel):
     data: TaskData
     annotations: list[_Annotation]
 
-    def votes(self) -> Iterator[_Vote]:
-        """A vote for each choice; of annotations that were not skipped."""
-        for annotation in self.annotations:
-            user = annotation.completed_by
-            annotator = user.email if isinstance(user, _User) else str(user)
-            for result in annotation.result[: None if not annotation.was_cancelled else 0]:
-                for choice in result.value.choices:
-                    yield _Vote(spelled(choice), annotator, annotation.updated_at)
+    def votes(self) -> list[tuple[str, _Annotation]]:
+        """A class and who named it, for each choice; of annotations that were not skipped."""
+        return [
+            (spelled(choice), annotation)
+            for annotation in self.annotations
+            if not annotation.was_cancelled
+            for result in annotation.result
+            for choice in result.choices
+        ]
 
 
-def read_export(path: Path, names: Sequence[str]) -> Export:
+def read_export(path: Path, names: Sequence[str]) -> list[Label]:
     """An export of tasks that `write_tasks` wrote, labelled with classes of these `names`.
 
     A DataError if it is no such file, or larger than MAX_BYTES. It has a finding for each task of
     another project, of a path that leads elsewhere, or with another label.
     """
     tasks = _read_tasks(path)
-    findings = [
-        f"{path}: task {task.id}: {fault}" for task in tasks if (fault := _fault(task, names))
-    ]
+    faults = [(task.id, _fault(task, names)) for task in tasks]
+    findings = [f"{path}: task {number}: {fault}" for number, fault in faults if fault]
     if findings:
         raise DataError(*findings)
 
-    votes: dict[TaskData, list[_Vote]] = {}
+    ballots: dict[TaskData, list[tuple[str, _Annotation]]] = {}
     for task in tasks:  # one picture may be in several
-        votes.setdefault(task.data, []).extend(task.votes())
-
+        ballots.setdefault(task.data, []).extend(task.votes())
     labels = []
-    disagreements = []
-    for picture, ballots in votes.items():
-        classes = sorted({vote.label for vote in ballots})
-        if len(classes) > 1:
-            disagreements.append(f"{picture.file} ({', '.join(classes)})")
-        elif classes:
-            annotators = ", ".join(sorted({vote.annotator for vote in ballots}))
-            last = max(vote.at for vote in ballots).isoformat(timespec="seconds")
-            labels.append(Label(picture, classes[0], annotators, last))
-    return Export(labels, disagreements, len(votes) - len(labels) - len(disagreements))
+    for picture, votes in ballots.items():
+        classes = sorted({label for label, _ in votes})
+        annotators = sorted({str(annotation.annotator) for _, annotation in votes})
+        times = [annotation.updated_at.isoformat(timespec="seconds") for _, annotation in votes]
+        labels.append(Label(picture, classes, ", ".join(annotators), max(times, default="")))
+    return labels
 
 
 def _read_tasks(path: Path) -> list[_Task]:
@@ -186,5 +164,5 @@ def _fault(task: _Task, names: Sequence[str]) -> str:
         return "has not the data of a picture; export the tasks as they were imported"
     if picture.file.startswith("/") or ".." in picture.file.split("/"):
         return f"{picture.file}: leads out of the folder of pictures"
-    strangers = sorted({vote.label for vote in task.votes()} - {*names})
+    strangers = sorted({label for label, _ in task.votes()} - {*names})
     return f"{first_names(strangers)}: no class; {first_names(names)} are" if strangers else ""

@@ -35,18 +35,20 @@ def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
     changed; nothing is written then.
     """
     names = project.data.class_names or []
-    export = read_export(path, names)
+    labels = read_export(path, names)
     rows = packed.load(WORKSPACE.pack).rows.assign(hash=packed.load_hashes(WORKSPACE.pack))
     class_of = _classes(rows, names)
     corrected = []
     new = []
-    for label in export.labels:
-        key = (label.picture.part, label.picture.file, label.picture.hash)
-        current = class_of.get(key, class_of.get(label.picture.hash))
+    agreed = [label for label in labels if len(label.classes) == 1]
+    for label in agreed:
+        picture = label.picture
+        key = (picture.part, picture.file, picture.hash)
+        current = class_of.get(key, class_of.get(picture.hash))
         if current is None:
             new.append(label)
-        elif current != label.label:
-            corrected.append((*key[:2], current, label.label, label.picture.hash))
+        elif [current] != label.classes:
+            corrected.append((picture.part, picture.file, current, *label.classes, picture.hash))
     additions = _additions(new, pool)
     table = _table(rows) if new else rows
     with scratch(Path()) as folder:
@@ -61,9 +63,13 @@ def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
     return [
         f"{len(new):,} pictures → {DATA / FOLDER}, {only_train:,} of them for training only",
         f"{len(corrected):,} labels corrected → {DATA / corrections.FILE}",
-        f"{len(export.labels) - len(new) - len(corrected):,} labels are those of the data",
-        f"{export.unlabelled:,} pictures have no label yet",
-        *(f"left out, as annotators disagree: {line}" for line in export.disagreements),
+        f"{len(agreed) - len(new) - len(corrected):,} labels are those of the data",
+        f"{sum(not label.classes for label in labels):,} pictures have no label yet",
+        *(
+            f"left out, as annotators disagree: {label.picture.file} ({', '.join(label.classes)})"
+            for label in labels
+            if len(label.classes) > 1
+        ),
     ]
 
 
@@ -79,7 +85,7 @@ def _additions(labels: Sequence[Label], pool: Path) -> dict[Path, Row]:
     """A row of labels.csv for each picture, by its path in the pool."""
     additions = {}
     findings = []
-    for picture, label, annotator, labelled_at in labels:
+    for picture, [label], annotator, labelled_at in labels:
         source = pool / picture.file
         if picture.part:
             findings.append(f"{picture.part} {picture.file}: no such image in the packed data")

@@ -9,7 +9,7 @@ from typing import Any
 from imageproof.artifacts import WORKSPACE, split_tags
 from imageproof.base.dataset import FITTED_ON
 from imageproof.base.files import md5, sha256, text_sha256
-from imageproof.dvc import provenance
+from imageproof.dvc import run_tags
 from imageproof.dvc.stage_inputs import check_inputs
 from imageproof.keras.checkpoints import Checkpoint
 from imageproof.mlflow.live import LiveRun, training_run
@@ -33,12 +33,12 @@ def resumable_run(
     """
     datasets = {name: md5(WORKSPACE.split(name)) for name in FITTED_ON}
     tags = {"model": model} | split_tags(datasets) | ({"device": device} if device else {})
-    tags |= provenance.tags(stage=f"train@{model}", split=WORKSPACE.split("train"))
+    tags |= run_tags.tags(stage=f"train@{model}", split=WORKSPACE.split("train"))
     logged = {**params, **{name: tags[name] for name in ("data_md5", "split_md5")}}
     check_inputs()  # whose code names the checkpoint
     checkpoint = Checkpoint()
     if device:
-        decides = {**logged, **datasets, **provenance.environment(), "device": device}
+        decides = {**logged, **datasets, **run_tags.environment(), "device": device}
         checkpoint = Checkpoint.acquire(_checkpoint_path(decides, code))
     resume = checkpoint.state.run_id
     with training_run(model, project, params=logged, tags=tags, resume=resume) as run:

@@ -14,7 +14,7 @@ from imageproof.base import inference
 from imageproof.base.errors import IntegrityError, UsageError
 from imageproof.base.files import md5, scratch, write_text
 from imageproof.base.text import printable
-from imageproof.dvc import provenance
+from imageproof.dvc import provenance, run_tags
 from imageproof.dvc.params_yaml import PATH
 from imageproof.mlflow import runs
 from imageproof.project import Project
@@ -65,7 +65,7 @@ def _check_out(origin: Origin, folder: Path) -> None:
 
 
 def environment_differences(origin: Origin, *, threads: int) -> list[str]:
-    here = {**provenance.environment(), "threads": str(threads)}
+    here = {**run_tags.environment(), "threads": str(threads)}
     recorded = {
         "threads": str(origin.params["threads"]),
         "python": origin.python,

@@ -12,7 +12,7 @@ from helpers import commit, finding, git
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import md5
-from imageproof.dvc import provenance
+from imageproof.dvc import provenance, run_tags
 from imageproof.system.repository import origin
 
 METRICS = "artifacts/compare/metrics.json"  # in git, so that a reviewer sees them
@@ -29,7 +29,7 @@ def repository(workspace: Path) -> Path:
 
 
 def tags() -> dict[str, str]:
-    return provenance.tags(stage="train@mlp", split=WORKSPACE.split("train"))
+    return run_tags.tags(stage="train@mlp", split=WORKSPACE.split("train"))
 
 
 def test_tags_name_code_data_starter(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

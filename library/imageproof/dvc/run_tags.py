@@ -1,0 +1,86 @@
+"""The tags of a run: which code, data, packages and machine it comes from, and what started it."""
+
+import os
+import platform
+from contextlib import suppress
+from itertools import chain
+from pathlib import Path
+
+from imageproof.base import machine
+from imageproof.base.files import flatten, md5, parse_yaml
+from imageproof.base.text import first_names, printable
+from imageproof.dvc.provenance import (
+    ARTIFACTS,
+    DATA,
+    OUTPUTS,
+    PARAMS,
+    UNREADABLE,
+    at_commit,
+    data_md5,
+    recorded_inputs,
+    recorded_outputs,
+)
+from imageproof.system import process
+from imageproof.system.process import SOURCES
+from imageproof.system.repository import try_git
+
+LOCK = Path("requirements.lock")
+
+
+def tags(*, stage: str, split: Path) -> dict[str, str]:
+    """MLflow tags of a run: code, data, packages, machine, and what started it.
+
+    `git_dirty` ignores params.yaml, which the run records, and what the pipeline writes: dvc.lock,
+    artifacts/. A changed data.dvc counts: no commit names its data. `git_changed` names the first
+    files. `split` has the training rows.
+    """
+    commit = try_git("rev-parse", "HEAD")
+    changed_code = _changed_code() if commit else []
+    # data.dvc may name newer data, pulled while the pipeline ran
+    split_is_recorded = split.exists() and recorded_outputs().get(split) == md5(split)
+    data = recorded_inputs("split").get(DATA, "") if split_is_recorded else ""
+    experiment = os.environ.get(process.EXPERIMENT, "")
+    values = {
+        "dvc_stage": stage,
+        "git_commit": commit,
+        "git_dirty": str(bool(changed_code)).lower() if commit else "",
+        "git_changed": first_names(changed_code),
+        "data_md5": data or data_md5() or "untracked",
+        **environment(),
+        "dvc_exp": experiment,
+        "changed": _changed_params() if experiment else "",
+        "prefect_flow_run_id": os.environ.get(process.FLOW_RUN, ""),
+    }
+    # without a commit MLflow would take that of the repository that holds Python's programs
+    return {name: value for name, value in values.items() if value or name == "git_commit"}
+
+
+def environment() -> dict[str, str]:
+    """MLflow tags of packages and machine."""
+    return {
+        "lock_md5": md5(LOCK) if LOCK.exists() else "",
+        "python": platform.python_version(),
+        "cpu": machine.cpu(),
+        "cpu_features": " ".join(machine.cpu_features()),
+    }
+
+
+def _changed_params() -> str:
+    """The values in params.yaml that differ from the commit, such as `seed 1 → 2`."""
+    with suppress(AttributeError, OSError, *UNREADABLE):
+        texts = (at_commit("HEAD", PARAMS), PARAMS.read_text("utf-8"))
+        old, new = (flatten(parse_yaml(text) or {}) for text in texts)
+        keys = [key for key in old | new if old.get(key) != new.get(key)]
+        changes = (f"{key} {old.get(key, 'none')} → {new.get(key, 'none')}" for key in keys)
+        return printable(", ".join(changes))[:500]
+    return ""
+
+
+def _changed_code() -> list[str]:
+    """Files that differ from the commit, and untracked ones that Python could import."""
+    recorded = (f":!{path}" for path in (PARAMS, OUTPUTS, ARTIFACTS))
+    differing = ("diff", "HEAD", "--name-only", "--", ".", *recorded)
+    untracked = ("ls-files", "--others", "--exclude-standard", "--", *SOURCES, "*.py")
+    commands = (differing, untracked)
+    names = [try_git(*command, failed="unknown").splitlines() for command in commands]
+    return [*chain(*names)]
