@@ -41,6 +41,7 @@ PARTS: dict[str, tuple[Measure, Section]] = {
     "commands": (commands.measure_commands, commands.commands_section),
     "scoring": (commands.measure_scoring, commands.scoring_section),
     "serve": (serving.measure_serve, serving.serve_section),
+    "shadow": (serving.measure_shadow, serving.shadow_section),
     "soak": (soak.measure_soak, soak.soak_section),
     "disk": (disk.measure_disk, disk.disk_section),
     "answers": (answers.measure_answers, answers.answers_section),

@@ -58,20 +58,25 @@ def mlflow_server(workspace: Workspace, uri: str) -> Iterator[Target]:
 
 
 @contextmanager
-def package_server(workspace: Workspace, folder: Path) -> Iterator[Target]:
+def package_server(workspace: Workspace, folder: Path, *options: str) -> Iterator[Target]:
     """The server in the folder of a package, for the time of the block."""
     port = free_port()
-    command = [sys.executable, "-m", "imageproof.serve", "--port", str(port)]
+    command = [sys.executable, "-m", "imageproof.serve", "--port", str(port), *options]
     ready = f"http://127.0.0.1:{port}/health"
     with workspace.server(*command, ready=ready, folder=folder, PYTHONPATH="") as server:
         yield Target(server, port, "/predict")
 
 
-def package(workspace: Workspace, model: str) -> Path:
-    """Register the last training of the model, and package it; the folder."""
-    folder = workspace.root / f"package-{model}"
+def package(workspace: Workspace, model: str, *, shadow: bool = False) -> Path:
+    """Register the last training of the model, and package it; the folder.
+
+    With `shadow`, the package asks the same version as its challenger.
+    """
+    folder = workspace.root / f"package-{model}{'-shadow' * shadow}"
     shutil.rmtree(folder, ignore_errors=True)
-    workspace.run("digits", "package", workspace.register(model), "--out", str(folder))
+    version = workspace.register(model)
+    options = ["--shadow", version] if shadow else []
+    workspace.run("digits", "package", version, "--out", str(folder), *options)
     return folder
 
 

@@ -1,8 +1,10 @@
 """Servers under load: MLflow's with the Keras and the ONNX flavour, and that of the package."""
 
 import json
+import re
 import subprocess
 import sys
+import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -29,6 +31,11 @@ CLIENTS = 8
 REQUESTS = {"keras": 100, "onnx": 4_000, "package": 10_000}  # of each server in each round
 ROUNDS = 5
 MORE_CLIENTS = (1, 8, 32)
+# with and without a challenger
+SHARE = 0.5  # of the capacity
+CAPACITY = 20_000  # requests
+SHADOW_S = 30  # of each round
+SHADOWS = {"the package": False, "the package with a challenger": True}
 
 
 def measure_serve(workspace: Workspace) -> Iterator[dict[str, Any]]:
@@ -67,6 +74,57 @@ def measure_serve(workspace: Workspace) -> Iterator[dict[str, Any]]:
                 for clients in MORE_CLIENTS
             },
         }
+
+
+def measure_shadow(workspace: Workspace) -> Iterator[dict[str, Any]]:
+    """Latencies at half the capacity, with and without a challenger of the same cost, in turns.
+
+    Both servers log. The challenger's answers are those that its server counts.
+    """
+    ask = partial(asker(workspace), clients=CLIENTS)
+    loads: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    with ExitStack() as running:
+        targets = {}
+        for name, shadow in SHADOWS.items():
+            folder = package(workspace, MODEL, shadow=shadow)
+            targets[name] = running.enter_context(package_server(workspace, folder, "--log", "log"))
+        for target in targets.values():
+            ask(target, requests=2 * CLIENTS)  # the first answers are slow
+        plain, shadowed = targets.values()
+        rate = SHARE * figures([ask(plain, requests=CAPACITY)])["requests_per_s"]
+        for _ in range(ROUNDS):
+            for name, target in targets.items():
+                loads[name].append(ask(target, requests=round(rate * SHADOW_S), rate=rate))
+        address = f"http://127.0.0.1:{shadowed.port}/metrics"
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            page = answer.read().decode()
+        counts = re.findall(r'_shadow_total\{outcome="(\w+)"\} (\S+)', page)
+    yield {
+        "model": MODEL,
+        "clients": CLIENTS,
+        "loads": {name: figures(rounds) for name, rounds in loads.items()},
+        "challenger": {outcome: float(count) for outcome, count in counts},
+    }
+
+
+def shadow_section(part: dict[str, Any]) -> str:
+    head = ["server", "requests", "errors", "requests/s", "p50 ms", "p95 ms", "p99 ms"]
+    body = [
+        [name, *load_cells(row), *(f"{row[key]:.1f}" for key in ("p50_ms", "p95_ms", "p99_ms"))]
+        for name, row in part["loads"].items()
+    ]
+    plain, shadowed = part["loads"].values()
+    counts = part["challenger"]
+    return f"""## A challenger beside the champion
+
+`{part["model"]}` at {SHARE:.0%} of the package's capacity, with and without itself as its own
+challenger, in turns, {part["clients"]} clients; both servers log. A latency counts from the moment
+at which a request is due.
+
+{table(head, body)}
+
+p95 with the challenger is {shadowed["p95_ms"] / plain["p95_ms"]:.2f} times that without. It was
+asked for {counts["asked"]:,.0f} images; {counts["left_out"]:,.0f} were left out."""
 
 
 def asker(workspace: Workspace) -> Callable[..., dict[str, Any]]:

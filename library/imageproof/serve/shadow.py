@@ -33,8 +33,8 @@ class Shadow:
     def __init__(self, log: Path, shape: Shape) -> None:
         self._record = _record(shape)
         command = [sys.executable, "-P", "-m", "imageproof.serve.shadow", str(log)]
-        # a session of its own, as Ctrl-C is for the server
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        # a group of its own, as Ctrl-C is for the server; a session would have its own share of time
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
         self._lock = asyncio.Lock()
         self._pipe: asyncio.WriteTransport | None = None
 
