@@ -33,7 +33,7 @@ class Shadow:
     def __init__(self, log: Path, shape: Shape) -> None:
         self._record = _record(shape)
         command = [sys.executable, "-P", "-m", "imageproof.serve.shadow", str(log)]
-        # a group of its own, as Ctrl-C is for the server; a session would have its own share of time
+        # Ctrl-C is for the server; a session of its own would have a share of the processors
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
         self._lock = asyncio.Lock()
         self._pipe: asyncio.WriteTransport | None = None
