@@ -132,3 +132,12 @@ def test_a_change_that_is_added_leaves_the_others_as_they_are() -> None:
     mirrored = augmented(images, rotation=20.0, shift=2.0, flip=True)
     either = (mirrored == moved) | (mirrored == moved[:, :, ::-1])
     assert either.all()
+
+
+def test_what_comes_in_has_the_colour_of_the_border() -> None:
+    paper = np.full((50, 20, 20, 3), (250, 255, 240), np.uint8)
+    result = augmented(paper, rotation=30.0, shift=3.0, zoom=0.3, shear=0.3)
+    np.testing.assert_array_equal(result, paper)
+    dark = np.zeros((50, 20, 20), np.uint8)
+    dark[:, 8:12, 8:12] = 200  # as of handwriting: black comes in
+    assert augmented(dark, rotation=30.0, shift=3.0)[:, 0].max() == 0

@@ -101,17 +101,26 @@ def _moved(
     seed: tf.Tensor,
     by: AugmentParams,
 ) -> tf.Tensor:
-    """Rotate, zoom, shear and shift each image about its centre."""
+    """Rotate, zoom, shear and shift each image about its centre; its border's colour comes in."""
+    fill = _border_colour(pixels)
     drawn = tf.random.stateless_uniform((6, tf.shape(pixels)[0]), seed, -1.0, 1.0)
     height, width = pixels.shape[1:3]
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=pixels,
+    moved = tf.raw_ops.ImageProjectiveTransformV3(
+        images=pixels - fill,
         transforms=_transforms(drawn, by, height=height, width=width),
         output_shape=(height, width),
         fill_value=0.0,
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )
+    return moved + fill
+
+
+def _border_colour(pixels: tf.Tensor) -> tf.Tensor:
+    """The median of the pixels at the edges of each image in each channel, (n, 1, 1, channels)."""
+    sides = (pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1])
+    border = tf.sort(tf.concat(sides, axis=1), axis=1)
+    return border[:, border.shape[1] // 2, tf.newaxis, tf.newaxis]
 
 
 def _transforms(
