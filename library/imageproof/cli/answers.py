@@ -6,7 +6,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Context, Option
 
 from imageproof.base.errors import UsageError
 from imageproof.base.naming import project_name
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 IMAGES = "folder of pictures, CSV, npz or Parquet"
 SCORED = "predictions.parquet"
-OrChampion = Annotated[str | None, typer.Option(help="models:/…; by default the champion.")]
+OrChampion = Annotated[str | None, Option(help="models:/…; by default the champion.")]
 VersionOrChampion = Annotated[
-    str | None, typer.Argument(metavar="models:/NAME/VERSION", help="By default the champion.")
+    str | None, Argument(metavar="models:/NAME/VERSION", help="By default the champion.")
 ]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="0 is any that is free.")]
+Folds = Annotated[int, Option(min=2, max=100, help="As many trainings.")]
+Port = Annotated[int, Option(min=0, max=65535, help="0 is any that is free.")]
 
 artifacts = Lazy("artifacts")
 clusters = Lazy("serve.manifests")
@@ -55,10 +56,10 @@ writing = Lazy("base.files")
 
 @app.command()
 def predict(
-    context: typer.Context,
-    files: Annotated[list[Path], typer.Argument(help="PNG, JPEG, WebP or BMP.")],
+    context: Context,
+    files: Annotated[list[Path], Argument(help="PNG, JPEG, WebP or BMP.")],
     model: OrChampion = None,
-    explain: Annotated[Path | None, typer.Option(help="A new PNG that shows why.")] = None,
+    explain: Annotated[Path | None, Option(help="A new PNG that shows why.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Classify pictures: one class, or two if the model is not sure, and the probabilities."""
@@ -80,12 +81,12 @@ def predict(
 
 @app.command()
 def score(
-    context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="INPUT", help=f"{IMAGES}; a path or s3://…")],
-    out: Annotated[str, typer.Option(help="FILE, or FOLDER/ for each table of INPUT.")] = SCORED,
+    context: Context,
+    source: Annotated[str, Argument(metavar="INPUT", help=f"{IMAGES}; a path or s3://…")],
+    out: Annotated[str, Option(help="FILE, or FOLDER/ for each table of INPUT.")] = SCORED,
     model: OrChampion = None,
-    missing: Annotated[bool, typer.Option("--missing", help="Keep tables that are there.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace such tables.")] = False,
+    missing: Annotated[bool, Option("--missing", help="Keep tables that are there.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace such tables.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Predict images in batches to Parquet, warn of odd ones, and look for drift."""
@@ -98,11 +99,11 @@ def score(
 
 @app.command()
 def monitor(
-    context: typer.Context,
-    source: Annotated[Path, typer.Argument(help=f"Log of a service; {IMAGES}.")],
-    labels: Annotated[Path | None, typer.Option(help="CSV, Parquet: label; at, row, file.")] = None,
-    days: Annotated[int, typer.Option(min=1, max=36_500, help="Of a log, up to its last row.")] = 1,
-    model: Annotated[str | None, typer.Option(help="Else the log's, or the champion.")] = None,
+    context: Context,
+    source: Annotated[Path, Argument(help=f"Log of a service; {IMAGES}.")],
+    labels: Annotated[Path | None, Option(help="CSV, Parquet: label; at, row, file.")] = None,
+    days: Annotated[int, Option(min=1, max=36_500, help="Of a log, up to its last row.")] = 1,
+    model: Annotated[str | None, Option(help="Else the log's, or the champion.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say whether a model still sees what it was trained on, and how sure and right it is."""
@@ -117,9 +118,9 @@ def monitor(
 
 @app.command()
 def demo(
-    context: typer.Context,
+    context: Context,
     port: Port = 7860,
-    browser: Annotated[bool, typer.Option("--browser", help="Open it in the browser.")] = False,
+    browser: Annotated[bool, Option("--browser", help="Open it in the browser.")] = False,
 ) -> None:
     """A page to draw a digit on, and see what champion and challenger make of it."""
     from webbrowser import open_new_tab
@@ -135,7 +136,7 @@ def demo(
 
 
 @app.command()
-def serve(context: typer.Context, model: VersionOrChampion = None, port: Port = 5001) -> None:
+def serve(context: Context, model: VersionOrChampion = None, port: Port = 5001) -> None:
     """Answer as `mlflow models serve` does, with files that are those that were logged."""
     with connected(context) as project, guarding.listen(port) as listening:
         uri, app = serving.mlflow_app(_uri(model, project))
@@ -145,14 +146,14 @@ def serve(context: typer.Context, model: VersionOrChampion = None, port: Port = 
 
 @app.command()
 def package(
-    context: typer.Context,
+    context: Context,
     model: VersionOrChampion = None,
-    out: Annotated[Path, typer.Option(help="A new folder.")] = Path("package"),
+    out: Annotated[Path, Option(help="A new folder.")] = Path("package"),
     shadow: Annotated[
-        str | None, typer.Option(help="models:/… that the package asks, too, and logs.")
+        str | None, Option(help="models:/… that the package asks, too, and logs.")
     ] = None,
     kubernetes: Annotated[
-        bool, typer.Option("--kubernetes", help="Write OUT-kubernetes, for kustomize, too.")
+        bool, Option("--kubernetes", help="Write OUT-kubernetes, for kustomize, too.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -176,10 +177,10 @@ def package(
 
 @app.command()
 def suspects(
-    context: typer.Context,
-    model: Annotated[str | None, typer.Option(help="The recipe to train, of params.yaml.")] = None,
-    folds: Annotated[int, typer.Option(min=2, max=100, help="As many trainings.")] = 5,
-    out: Annotated[Path, typer.Option(help="A new CSV.")] = Path("suspects.csv"),
+    context: Context,
+    model: Annotated[str | None, Option(help="The recipe to train, of params.yaml.")] = None,
+    folds: Folds = 5,
+    out: Annotated[Path, Option(help="A new CSV.")] = Path("suspects.csv"),
 ) -> None:
     """Find labels that are probably wrong: a table to correct, and a page with the pictures."""
     _check_new("--out", out, ".csv", ".html", ".json", ".xml")
@@ -197,10 +198,10 @@ def suspects(
 
 @app.command()
 def crossval(
-    context: typer.Context,
-    models: Annotated[list[str], typer.Argument(help="Recipes of params.yaml.")],
-    folds: Annotated[int, typer.Option(min=2, max=100, help="As many trainings.")] = 5,
-    curve: Annotated[bool, typer.Option("--curve", help="Train on fewer images, too.")] = False,
+    context: Context,
+    models: Annotated[list[str], Argument(help="Recipes of params.yaml.")],
+    folds: Folds = 5,
+    curve: Annotated[bool, Option("--curve", help="Train on fewer images, too.")] = False,
 ) -> None:
     """Say how good recipes are by all images but the hold-out, and whether more would help."""
     project = context.obj.load()
@@ -218,9 +219,7 @@ def crossval(
 
 
 @app.command()
-def relabel(
-    context: typer.Context, table: Annotated[Path, typer.Argument(metavar="SUSPECTS.csv")]
-) -> None:
+def relabel(context: Context, table: Annotated[Path, Argument(metavar="SUSPECTS.csv")]) -> None:
     """Keep the labels that a person corrected beside the data, where `pack` applies them."""
     target = Path("data", correcting.FILE)
     class_names = context.obj.load().data.class_names
@@ -233,11 +232,11 @@ def relabel(
 
 @app.command()
 def to_label(
-    context: typer.Context,
-    pool: Annotated[Path, typer.Argument(metavar="POOL", help="Folder of pictures.")],
-    images: Annotated[int, typer.Option(min=1, max=100_000, help="How many to choose.")] = 200,
+    context: Context,
+    pool: Annotated[Path, Argument(metavar="POOL", help="Folder of pictures.")],
+    images: Annotated[int, Option(min=1, max=100_000, help="How many to choose.")] = 200,
     model: OrChampion = None,
-    out: Annotated[Path, typer.Option(help="A new JSON; an XML beside it.")] = Path("tasks.json"),
+    out: Annotated[Path, Option(help="A new JSON; an XML beside it.")] = Path("tasks.json"),
 ) -> None:
     """Choose pictures that are worth a person's time: tasks for Label Studio."""
     _check_new("--out", out, ".json", ".xml")
@@ -251,9 +250,9 @@ def to_label(
 
 @app.command()
 def labels(
-    context: typer.Context,
-    export: Annotated[Path, typer.Argument(metavar="EXPORT.json", help="Of Label Studio.")],
-    pool: Annotated[Path, typer.Option(help="The folder that they were chosen from.")] = Path(),
+    context: Context,
+    export: Annotated[Path, Argument(metavar="EXPORT.json", help="Of Label Studio.")],
+    pool: Annotated[Path, Option(help="The folder that they were chosen from.")] = Path(),
 ) -> None:
     """Bring labels from Label Studio into data/: new pictures, and corrections."""
     print(*taking.take_labels(export, pool, context.obj.load()), sep="\n")
@@ -266,7 +265,7 @@ def _print_next() -> None:
 
 @contextmanager
 def _served(
-    context: typer.Context, model: str | None, log: "Log | None" = None
+    context: Context, model: str | None, log: "Log | None" = None
 ) -> Iterator[tuple["Project", "Version"]]:
     """The project, and a version to answer with; by default the log's, or the champion."""
     with connected(context) as project:

@@ -6,7 +6,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import typer
+from typer import Argument, Context, Option
+from typer.main import get_command
 
 from imageproof.base import files
 from imageproof.base.errors import ImageproofError, UsageError
@@ -25,15 +26,15 @@ starting = Lazy("cli.new")
 
 
 @app.command()
-def new(folder: Annotated[Path, typer.Argument(help="New; its name is the project's.")]) -> None:
+def new(folder: Annotated[Path, Argument(help="New; its name is the project's.")]) -> None:
     """Make a project of your own from this one: its name everywhere, no data, no results."""
     print(starting.create(folder))
 
 
 @app.command()
 def update(
-    source: Annotated[Path, typer.Argument(help="The project that library/ came from.")],
-    revision: Annotated[str, typer.Option(help="A tag or commit of it.")] = "HEAD",
+    source: Annotated[Path, Argument(help="The project that library/ came from.")],
+    revision: Annotated[str, Option(help="A tag or commit of it.")] = "HEAD",
 ) -> None:
     """Replace library/ by that of the project it came from; your changes to it are kept."""
     result = updating.update(Path.cwd(), source, revision)
@@ -45,8 +46,8 @@ def update(
 
 @app.command()
 def adapt(
-    context: typer.Context,
-    write: Annotated[bool, typer.Option("--write", help="Set them, and keep comments.")] = False,
+    context: Context,
+    write: Annotated[bool, Option("--write", help="Set them, and keep comments.")] = False,
 ) -> None:
     """Say which lines of params.yaml fit the data in data/, and why."""
     project: Application = context.obj
@@ -55,12 +56,12 @@ def adapt(
 
 @app.command()
 def backbone(
-    file: Annotated[Path, typer.Argument(help="An ONNX file of another library.", exists=True)],
-    side: Annotated[int, typer.Option(min=1, max=1024, help="Pixels of its images.")],
-    mean: Annotated[str, typer.Option(help="Of each channel, 0 to 1: one number or 0.5,0.4,0.4.")],
-    std: Annotated[str, typer.Option(help="The same: values are (value - mean) / std.")],
-    output: Annotated[str | None, typer.Option(help="The tensor with the features.")] = None,
-    pool: Annotated[bool, typer.Option("--pool", help="Average over height and width.")] = False,
+    file: Annotated[Path, Argument(help="An ONNX file of another library.", exists=True)],
+    side: Annotated[int, Option(min=1, max=1024, help="Pixels of its images.")],
+    mean: Annotated[str, Option(help="Of each channel, 0 to 1: one number or 0.5,0.4,0.4.")],
+    std: Annotated[str, Option(help="The same: values are (value - mean) / std.")],
+    output: Annotated[str | None, Option(help="The tensor with the features.")] = None,
+    pool: Annotated[bool, Option("--pool", help="Average over height and width.")] = False,
 ) -> None:
     """Write backbones/NAME.onnx, of which the model `features` takes the features."""
     form = converting.Form(
@@ -76,7 +77,7 @@ def backbone(
 
 
 @app.command(hidden=True)
-def ui(context: typer.Context, port: Annotated[int, typer.Argument(min=0, max=65535)]) -> None:
+def ui(context: Context, port: Annotated[int, Argument(min=0, max=65535)]) -> None:
     """Print where a server of the tracking store on this port shows the runs: for `make ui`."""
     print(pages.address(context.obj.load(), port))
 
@@ -90,7 +91,7 @@ def _run(application: Application) -> None:
     arguments = sys.argv[1:]
     for function in application.commands:
         app.command()(function)
-    commands = typer.main.get_command(app)
+    commands = get_command(app)
     _check_values(commands, arguments)
     names = {"prog_name": project_name(), "obj": application}
     process.run_command(commands, arguments or ["--help"], **names)

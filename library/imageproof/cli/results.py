@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument, Context, Exit, Option, Typer
 
 from imageproof.base.errors import DataError, GateRefusedError, UsageError
 from imageproof.base.naming import project_name, variable
@@ -16,9 +16,9 @@ from imageproof.cli.lazy import Lazy
 if TYPE_CHECKING:
     from imageproof.project import Project
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Reason = Annotated[str, typer.Option(help="Why; kept in the history.")]
-ModelUri = Annotated[str, typer.Argument(metavar="models:/NAME/VERSION", show_default=False)]
+AsJson = Annotated[bool, Option("--json", help="Print JSON instead of a table.")]
+Reason = Annotated[str, Option(help="Why; kept in the history.")]
+ModelUri = Annotated[str, Argument(metavar="models:/NAME/VERSION", show_default=False)]
 
 artifacts = Lazy("artifacts")
 caret = Lazy("judge.caret")
@@ -37,7 +37,7 @@ store = Lazy("mlflow.store")
 tracing = Lazy("registry.version")
 versions = Lazy("registry.versions")
 
-app = typer.Typer(
+app = Typer(
     help="Versioned data, tracked training and honest comparison of image classifiers.",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -50,14 +50,14 @@ def _print_version(is_given: bool) -> None:
         from importlib.metadata import version  # takes a tenth of the help's time
 
         print(version(project_name()))
-        raise typer.Exit
+        raise Exit
 
 
 @app.callback()
 def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    project: Annotated[Path | None, typer.Option(help="Another project's folder.")] = None,
-    _: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+    debug: Annotated[bool, Option("--debug", help="Show tracebacks.")] = False,
+    project: Annotated[Path | None, Option(help="Another project's folder.")] = None,
+    _: Annotated[bool, Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     if project:
         os.chdir(project)
@@ -67,9 +67,9 @@ def _options(
 
 @app.command()
 def run(
-    context: typer.Context,
+    context: Context,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="MODEL|STAGE", help="By default the pipeline.")
+        list[str] | None, Argument(metavar="MODEL|STAGE", help="By default the pipeline.")
     ] = None,
 ) -> None:
     """Run with DVC what changed, showing how far it is; then print the results."""
@@ -99,15 +99,13 @@ def results() -> None:
 
 
 @app.command()
-def restore(context: typer.Context) -> None:
+def restore(context: Context) -> None:
     """Log every recorded training that the tracking store does not know, from DVC's outputs."""
     restoring.restore_all(context.obj.load())
 
 
 @app.command()
-def stats(
-    matrix: Annotated[Path, typer.Argument(metavar="MATRIX.csv")], as_json: AsJson = False
-) -> None:
+def stats(matrix: Annotated[Path, Argument(metavar="MATRIX.csv")], as_json: AsJson = False) -> None:
     """Print caret's statistics of a confusion matrix: rows prediction, columns reference."""
     counts, classes = matrices.read_matrix(matrix)
     console.print_statistics(caret.statistics(counts, classes=classes), as_json=as_json)
@@ -115,9 +113,9 @@ def stats(
 
 @app.command()
 def summary(
-    context: typer.Context,
+    context: Context,
     as_json: AsJson = False,
-    last: Annotated[int, typer.Option(min=1, max=10_000, help="How many runs to look at.")] = 100,
+    last: Annotated[int, Option(min=1, max=10_000, help="How many runs to look at.")] = 100,
 ) -> None:
     """Mean, spread and 95 % interval of the newest runs that differ in nothing but the seed."""
     groups = seeds.groups(runs.evaluated_runs(context.obj.load().name, last))
@@ -129,10 +127,10 @@ def summary(
 
 @app.command()
 def diff(
-    old: Annotated[str, typer.Argument(metavar="REV", help="Commit, branch, tag, experiment.")],
-    new: Annotated[str | None, typer.Argument(metavar="REV2", help="Else the workspace.")] = None,
+    old: Annotated[str, Argument(metavar="REV", help="Commit, branch, tag, experiment.")],
+    new: Annotated[str | None, Argument(metavar="REV2", help="Else the workspace.")] = None,
     as_json: AsJson = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="For a pull request.")] = False,
+    as_markdown: Annotated[bool, Option("--markdown", help="For a pull request.")] = False,
 ) -> None:
     """Say of each model whether its results are better than at another git revision."""
     if as_json and as_markdown:
@@ -143,7 +141,7 @@ def diff(
 
 
 @contextmanager
-def connected(context: typer.Context, *, patient: bool = False) -> Iterator["Project"]:
+def connected(context: Context, *, patient: bool = False) -> Iterator["Project"]:
     """The project. In the block MLflow uses the tracking store; `patient` waits for a server."""
     project = context.obj.load()
     with store.with_retries() if patient else nullcontext(), store.service_errors():
@@ -153,14 +151,14 @@ def connected(context: typer.Context, *, patient: bool = False) -> Iterator["Pro
 
 @app.command()
 def promote(
-    context: typer.Context,
-    model: Annotated[str | None, typer.Argument(help="The model that was trained last.")] = None,
-    run: Annotated[str | None, typer.Option(help="The MLflow run, in place of MODEL.")] = None,
-    exp: Annotated[str | None, typer.Option(help="The DVC experiment that trained MODEL.")] = None,
+    context: Context,
+    model: Annotated[str | None, Argument(help="The model that was trained last.")] = None,
+    run: Annotated[str | None, Option(help="The MLflow run, in place of MODEL.")] = None,
+    exp: Annotated[str | None, Option(help="The DVC experiment that trained MODEL.")] = None,
     reason: Reason = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge only; write nothing.")] = False,
-    approved_by: Annotated[str, typer.Option(help="Who approved; one more check.")] = "",
-    rejected_by: Annotated[str, typer.Option(help="Who rejected; one more check.")] = "",
+    dry_run: Annotated[bool, Option("--dry-run", help="Judge only; write nothing.")] = False,
+    approved_by: Annotated[str, Option(help="Who approved; one more check.")] = "",
+    rejected_by: Annotated[str, Option(help="Who rejected; one more check.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Register a model as challenger, and make it champion if it passes the gate (else exit 5)."""
@@ -189,12 +187,12 @@ def promote(
 
 @app.command()
 def rollback(
-    context: typer.Context,
+    context: Context,
     to: Annotated[
-        int | None, typer.Option(min=1, max=10**9, help="Version; by default the last champion.")
+        int | None, Option(min=1, max=10**9, help="Version; by default the last champion.")
     ] = None,
     reason: Reason = "",
-    force: Annotated[bool, typer.Option("--force", help="Though the gate refused it.")] = False,
+    force: Annotated[bool, Option("--force", help="Though the gate refused it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make the previous champion, or another version, champion again; refused ones end with 5."""
@@ -205,7 +203,7 @@ def rollback(
 
 
 @app.command()
-def history(context: typer.Context, as_json: AsJson = False) -> None:
+def history(context: Context, as_json: AsJson = False) -> None:
     """Who replaced whom as champion: when, why, and on what figures."""
     with connected(context) as project:
         moves = versions.Registry(project.name).moves()
@@ -213,7 +211,7 @@ def history(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def trace(context: typer.Context, uri: ModelUri, as_json: AsJson = False) -> None:
+def trace(context: Context, uri: ModelUri, as_json: AsJson = False) -> None:
     """What a version was made from; ends with 7 if its files are not those that were logged."""
     with connected(context):
         origin = tracing.find_origin(uri)
@@ -223,9 +221,9 @@ def trace(context: typer.Context, uri: ModelUri, as_json: AsJson = False) -> Non
 
 @app.command()
 def reproduce(
-    context: typer.Context,
+    context: Context,
     uri: ModelUri,
-    tolerance: Annotated[float, typer.Option(min=0, help="Of a probability.")] = 0.0,
+    tolerance: Annotated[float, Option(min=0, help="Of a probability.")] = 0.0,
 ) -> None:
     """Train a version again from its commit, data and params; exit 0 only if it answers alike."""
     with connected(context) as project:

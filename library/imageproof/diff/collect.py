@@ -82,18 +82,13 @@ class Side:
         """All params by dotted key, as JSON has them; those that the stages ran with count."""
         data_md5 = provenance.recorded_inputs("split", self.root).get(provenance.DATA, "")
         values = {"data (md5)": data_md5, **flatten(self.raw)}
-        stages = ["validate", "split"]
-        for model in self.models:
-            stages += [f"train@{model}", f"evaluate@{model}"]
-        recorded: dict[str, list[Any]] = {}
-        for stage in stages:
-            params = flatten(provenance.recorded_params(stage, self.root))
-            for key, value in params.items():
-                recorded.setdefault(key, []).append(value)
+        models = [f"{stage}@{model}" for model in self.models for stage in ("train", "evaluate")]
+        runs: dict[str, list[Any]] = {}
+        for stage in ("validate", "split", *models):
+            for key, value in flatten(provenance.recorded_params(stage, self.root)).items():
+                runs.setdefault(key, []).append(value)
         # models that were trained at different times may have run with different ones
-        for key, runs in recorded.items():
-            if values.get(key) not in runs:
-                values[key] = runs[-1]
+        values |= {key: run[-1] for key, run in runs.items() if values.get(key) not in run}
         plain = json.dumps(values, default=str, skipkeys=True)
         return dict(json.loads(plain, parse_constant=str))  # NaN as text
 
@@ -105,10 +100,8 @@ def _differ(old: object, new: object) -> bool:
 
 def _names(values: object) -> list[str]:
     """What can name a module, and so is neither a path nor Markdown."""
-    names = values if isinstance(values, list) else []
-    return [
-        name for name in names if isinstance(name, str) and name.isidentifier() and len(name) <= 100
-    ]
+    names = map(str, values) if isinstance(values, list) else ()
+    return [name for name in names if name.isidentifier() and len(name) <= 100]
 
 
 def collect_diff(old: str, new: str | None) -> Diff:
