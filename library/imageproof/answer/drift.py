@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import mlflow
 import numpy as np
@@ -17,13 +17,21 @@ from imageproof.base.files import md5
 from imageproof.base.naming import project_name
 from imageproof.data.findings import SHOWN_ROWS, ExpectedRange, finding
 from imageproof.judge.confidence import is_unusable, too_few_rows
-from imageproof.judge.drift import Comparison, Drift, compare_counts, compare_values, judge
+from imageproof.judge.drift import (
+    Comparison,
+    Drift,
+    KnownFeatures,
+    compare_counts,
+    compare_values,
+    judge,
+)
 from imageproof.mlflow import runs
 from imageproof.project import Project
 from imageproof.registry.version import Version
 from imageproof.system import events
 
 SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
+KNOWN = 3000  # rows of a split whose features are compared with
 SAMPLE_BYTES = 100_000_000  # of large images fewer are compared
 
 
@@ -39,6 +47,14 @@ class AnswerSummary:
     warnings: list[str]
     drift: list[Drift]
     drifted: list[str]  # names of what drifted
+
+
+class FeatureDrift(NamedTuple):
+    """How the features of a sample compare with known ones; see `KnownFeatures`."""
+
+    comparison: Comparison
+    far: float  # share farther from all known images than 95 % of those from each other
+    farthest: list[Images]
 
 
 def image_stats(images: Images) -> dict[str, np.ndarray]:
@@ -112,6 +128,34 @@ def _compare_with_train(
     train_counts = np.bincount(train.labels, minlength=len(counts))
     comparisons.append(compare_counts("class_shares", counts, train_counts, min_effect))
     return comparisons
+
+
+def compare_with_known(
+    sample: Images,
+    model: Version,
+    min_effect: float,
+) -> FeatureDrift | None:
+    """Compare a sample with rows that the model was not fitted on.
+
+    None of a model without features, or if these rows are not here.
+    """
+    splits = [split_of(model, name) for name in ("validation", "holdout")]
+    features = model.files.load_features(threads=model.threads) if all(splits) else None
+    if not features:
+        return None
+    random = np.random.default_rng(0)
+    parts = []
+    for split in filter(None, splits):
+        rows = random.permutation(len(split))[:KNOWN]
+        parts.append(features(split.images[rows]))
+    known_features = KnownFeatures(np.concatenate(parts))
+    distances = known_features.distances(features(sample))
+    order = np.argsort(-distances, kind="stable")
+    return FeatureDrift(
+        known_features.compare(distances, min_effect),
+        far=float(np.mean(distances > known_features.cuts[-1])),
+        farthest=[*sample[order[:24]]],
+    )
 
 
 def record(

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 from scipy.stats import binomtest
@@ -19,7 +18,7 @@ from imageproof.base.dataset import Images
 from imageproof.base.errors import DataError
 from imageproof.base.text import printable
 from imageproof.judge.confidence import answer_sets
-from imageproof.judge.drift import Comparison, KnownFeatures, compare_accuracy
+from imageproof.judge.drift import Comparison, compare_accuracy
 from imageproof.pages.templates import templates
 from imageproof.project import Project
 from imageproof.registry.shadow import RUN
@@ -33,7 +32,6 @@ TITLES = {
     "features": "the model's features",
     "accuracy": "accuracy",
 }
-KNOWN = 3000  # rows of a split whose features are compared with
 NOT_EXPECTED = "where images drift, confidence does not tell it; label a sample"
 
 
@@ -55,14 +53,6 @@ class Monitored(NamedTuple):
     result: MonitorResult
     farthest: list[Images]  # of a sample, the images that are farthest from all known ones
     different: list[Images]  # some that the challenger answered otherwise
-
-
-class FeatureDrift(NamedTuple):
-    """How the features of a sample compare with known ones; see `KnownFeatures`."""
-
-    comparison: Comparison
-    far: float  # as in `MonitorResult`
-    farthest: list[Images]
 
 
 def monitor(
@@ -91,7 +81,7 @@ def monitor(
     accuracy = None if table is None else _accuracy(answers, table["label"])
     if accuracy == {}:
         raise DataError(f"{labels} column {key}: names no row of {source} that was answered")
-    features = compare_with_known(sample, model, project.drift.min_feature_effect)
+    features = drift.compare_with_known(sample, model, project.drift.min_feature_effect)
     comparisons = [features.comparison] if features else []
     holdout = _holdout_figures(model)
     comparisons += _compare_with_holdout(accuracy, holdout)
@@ -136,34 +126,6 @@ def _collect(batches: Iterator[Logged], model: Version) -> tuple[Images, pd.Data
         tables.append(batch.answers.assign(**drift.image_stats(batch.images)))
         other_rows += batch.other_rows
     return sample.images, pd.concat(tables), other_rows
-
-
-def compare_with_known(
-    sample: Images,
-    model: Version,
-    min_effect: float,
-) -> FeatureDrift | None:
-    """Compare a sample with rows that the model was not fitted on.
-
-    None of a model without features, or if these rows are not here.
-    """
-    splits = [drift.split_of(model, name) for name in ("validation", "holdout")]
-    features = model.files.load_features(threads=model.threads) if all(splits) else None
-    if not features:
-        return None
-    random = np.random.default_rng(0)
-    parts = []
-    for split in filter(None, splits):
-        rows = random.permutation(len(split))[:KNOWN]
-        parts.append(features(split.images[rows]))
-    known_features = KnownFeatures(np.concatenate(parts))
-    distances = known_features.distances(features(sample))
-    order = np.argsort(-distances, kind="stable")
-    return FeatureDrift(
-        known_features.compare(distances, min_effect),
-        far=float(np.mean(distances > known_features.cuts[-1])),
-        farthest=[*sample[order[:24]]],
-    )
 
 
 def _accuracy(answers: pd.DataFrame, truth: "pd.Series[int]") -> dict[str, float]:

@@ -2,13 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
-from html import escape
-from importlib.resources import files
-from string import Template
 from traceback import print_exc
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,10 +19,10 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from imageproof.base.dataset import Images, Probabilities
-from imageproof.base.files import template_file
 from imageproof.base.inference import not_probabilities
 from imageproof.serve import v2
 from imageproof.serve.bodies import MAX_BODY, PICTURES, read
+from imageproof.serve.documents import OPENAPI, home_page
 from imageproof.serve.metrics import Metrics
 from imageproof.serve.model import Answers, Batcher, Model
 from imageproof.system.guard import Guard
@@ -44,7 +41,6 @@ QUICK = 50_000  # bytes of JSON or pixels; reading more takes longer than a pred
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 PROBES = "/health", "/ready", "/metrics", "/v2/health/live", "/v2/health/ready"
 LINGER_S = 5.0  # after SIGTERM, until those who ask whether it is ready send no more requests
-FOLDER = files("imageproof.serve")  # a wheel may be run as it is, packed
 
 
 class Service:
@@ -91,25 +87,24 @@ class Service:
         documents = {
             "/health": {"status": "ok", "model": self._title},
             "/model": description.model_dump(),
-            "/openapi.json": orjson.loads((FOLDER / "openapi.json").read_bytes()),
+            "/openapi.json": orjson.loads(OPENAPI.read_bytes()),
             "/v2": v2.server_metadata(),
             "/v2/health/live": {"live": True},
         }
-        handlers: dict[str, Handler] = {
-            "/": self._home,
-            "/metrics": self._show_metrics,
-            "/ready": self._ready,
-            "/v2/health/ready": self._ready,
+        ready = ("GET", self._ready)
+        routes: dict[str, tuple[str, Handler]] = {
+            "/": ("GET", self._home),
+            "/predict": ("POST", self._predict),
+            "/metrics": ("GET", self._show_metrics),
+            "/ready": ready,
+            "/v2/health/ready": ready,
         }
         name = f"/v2/models/{description.name}"
-        questions: dict[str, Handler] = {"/predict": self._predict}
         for path in (name, f"{name}/versions/{description.version}"):
             documents[path] = self._tensors.metadata()
-            handlers[f"{path}/ready"] = self._ready
-            questions[f"{path}/infer"] = self._infer
-        handlers |= {path: partial(_show, content) for path, content in documents.items()}
-        routes = {path: ("GET", handler) for path, handler in handlers.items()}
-        return routes | {path: ("POST", handler) for path, handler in questions.items()}
+            routes[f"{path}/ready"] = ready
+            routes[f"{path}/infer"] = ("POST", self._infer)
+        return routes | {path: ("GET", partial(_show, text)) for path, text in documents.items()}
 
     async def _respond(
         self,
@@ -145,62 +140,39 @@ class Service:
         return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def _home(self, request: Request) -> Response:
-        model = self._model.description
-        values = {
-            "title": model.title,
-            "classes": ", ".join(model.class_names),
-            "size": "{}×{}".format(*model.shape),
-            "pixel": "a grey value" if len(model.shape) == 2 else "red, green and blue, each",
-            "coverage": f"{100 * model.confidence.coverage:g}",
-            "sha256": model.model_sha256,
-            "most": f"{MAX_BODY:,}",
-            "server": str(request.base_url),
-        }
-        page = Template(template_file(FOLDER / "home.html").read_text("utf-8"))
-        texts = {name: escape(value) for name, value in values.items()}
-        return HTMLResponse(page.substitute(texts))
+        return HTMLResponse(home_page(self._model.description, str(request.base_url)))
 
     async def _predict(self, request: Request) -> Response:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         description = self._model.description
+        parse = partial(read, kind, shape=description.shape, fit=description.fit)
+        return await self._question(request, parse, self._predictions, is_slow=kind in PICTURES)
 
-        def parse(body: bytes) -> tuple[list[str], Images]:
-            return read(kind, body, description.shape, description.fit)
-
-        treatments, answers, times, task = await self._answer(request, parse, kind in PICTURES)
+    def _predictions(
+        self,
+        treatments: list[str],
+        answers: Answers,
+        times: "Times",
+    ) -> Response:
         predictions = answers.predictions()
-        columns: dict[str, Iterable[Any]] = {"picture": treatments}
-        if times is not None:
-            columns["at"] = times
-        for name, values in columns.items():
+        for name, values in (("picture", treatments), ("at", times)):
             for prediction, value in zip(predictions, values, strict=False):
                 prediction[name] = value
-        response = answer({"model": self._title, "predictions": predictions})
-        response.background = task
-        return response
+        return answer({"model": self._title, "predictions": predictions})
 
     async def _infer(self, request: Request) -> Response:
-        header = request.headers.get(v2.HEADER)
+        parse = partial(self._tensors.read, header=request.headers.get(v2.HEADER))
+        return await self._question(request, parse, self._tensors.answer)
 
-        def parse(body: bytes) -> tuple[v2.Inference, Images]:
-            return self._tensors.read(body, header)
-
-        inference, answers, times, task = await self._answer(request, parse)
-        texts = [] if times is None else orjson.loads(orjson.dumps(times, option=OPTIONS))
-        response = self._tensors.answer(inference, answers, texts)
-        response.background = task
-        return response
-
-    async def _answer(
+    async def _question(
         self,
         request: Request,
         parse: Callable[[bytes], tuple[T, Images]],
+        respond: "Callable[[T, Answers, Times], Response]",
+        *,
         is_slow: bool = False,
-    ) -> "tuple[T, Answers, Times | None, BackgroundTask | None]":
-        """What else `parse` reads in the body, the answers to its images, their keys in the log.
-
-        The task is to be done when the answer has gone out.
-        """
+    ) -> Response:
+        """The response to what `parse` reads in the body, beside its images, and their answers."""
         started = time.perf_counter()
         body = bytearray()
         try:
@@ -219,15 +191,18 @@ class Service:
         answers = self._model.answers(probabilities)
         times, task = self._log(images, probabilities)
         self._metrics.count(answers, time.perf_counter() - started)
-        return extra, answers, times, task
+        response = respond(extra, answers, times)
+        response.background = task
+        return response
 
     def _log(
         self,
         images: Images,
         probabilities: Probabilities,
-    ) -> "tuple[Times | None, BackgroundTask | None]":
+    ) -> "tuple[Times, BackgroundTask | None]":
+        """The keys of the rows in the log, and what is to be done when the answer has gone out."""
         if not self._journal:
-            return None, None
+            return np.empty(0, "M8[us]"), None
         if not self._shadow:
             return self._journal.add(images, probabilities), None
         takes = self._shadow.takes(images)

@@ -6,7 +6,7 @@ architecture/data-plane/v2-protocol. The input is `images`; `columns` are the ou
 
 from importlib.metadata import version
 from math import prod
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import orjson
@@ -36,9 +36,9 @@ class _Part(BaseModel):
 
 
 class _Input(_Part):
-    name: str
+    name: Literal["images"]
     shape: list[int]
-    datatype: str
+    datatype: Literal["UINT8"]
     data: list[Any] = []
 
 
@@ -91,40 +91,38 @@ class Tensors(NamedTuple):
             is_number = header.isascii() and header.isdigit() and len(header) < 9
             size = int(header) if is_number else -1
             if not 0 < size <= len(body):
-                raise _refusal(HEADER, header, f"1…{len(body)}, the bytes of the JSON,")
-        refusal = _refusal("the body", "too many lists and texts", "one request")
+                raise _refusal(HEADER, header, f"1…{len(body)}, the bytes of the JSON, is allowed")
+        refusal = _refusal("the body", "too many lists and texts", "one request is allowed")
         content = parse(body[:size], self.description.shape, refusal)
         try:
             request = Inference.model_validate(content)
         except ValidationError as error:
-            details = error.errors(include_url=False, include_input=False)[0]
+            details = error.errors(include_url=False)[0]
             place = ".".join(map(str, details["loc"])) or "the body"
-            raise HTTPException(400, one_line(f"{place}: {details['msg']}", width=300)) from None
+            raise _refusal(place, details["input"], details["msg"]) from None
         self._check(request)
         return request, _images(request.inputs[0], body[size:])
 
     def _check(self, request: Inference) -> None:
         [tensor] = request.inputs
-        if tensor.name != IMAGES:
-            raise _refusal("inputs.0.name", tensor.name, IMAGES)
-        if tensor.datatype != "UINT8":
-            raise _refusal("inputs.0.datatype", tensor.datatype, "UINT8")
         rows, *sides = tensor.shape or [0]
         if rows < 1 or sides != [*self.description.shape]:
             sizes = ", ".join(map(str, self.description.shape))
-            raise _refusal("inputs.0.shape", tensor.shape, f"[1…{MAX_IMAGES:,}, {sizes}]")
+            raise _refusal(
+                "inputs.0.shape", tensor.shape, f"[1…{MAX_IMAGES:,}, {sizes}] is allowed"
+            )
         if rows > MAX_IMAGES:
             raise HTTPException(413, f"{rows:,} images; at most {MAX_IMAGES:,} are allowed")
         names = self.names()
         for n, output in enumerate(request.outputs):
             if output.name not in names:
-                raise _refusal(f"outputs.{n}.name", output.name, " or ".join(names))
+                raise _refusal(f"outputs.{n}.name", output.name, f"there are {', '.join(names)}")
 
     def answer(
         self,
         request: Inference,
         answers: Answers,
-        times: list[str],
+        times: np.ndarray,
     ) -> Response:
         """The outputs that the request names, or all; `times` are the keys in the log, if any."""
         columns: dict[str, Column] = {
@@ -132,7 +130,7 @@ class Tensors(NamedTuple):
             "predicted": answers.predicted,
             "answers": answers.sets,
             "unsure": answers.unsure,
-            TIME: times,
+            TIME: np.datetime_as_string(times, timezone="UTC").tolist(),
         }
         default = request.parameters.get("binary_data_output")
         parameters = {output.name: output.parameters for output in request.outputs}
@@ -165,13 +163,13 @@ def _images(tensor: _Input, tail: bytes) -> Images:
     if "binary_data_size" in tensor.parameters:
         if not tensor.parameters["binary_data_size"] == size == len(tail):
             finding = f"{tensor.parameters['binary_data_size']} and {len(tail)} bytes of it"
-            raise _refusal("inputs.0.parameters.binary_data_size", finding, str(size))
+            raise _refusal("inputs.0.parameters.binary_data_size", finding, f"{size} is needed")
         return np.frombuffer(tail, np.uint8).reshape(tensor.shape)
     data = tensor.data
     is_nested = data != [] and isinstance(data[0], list)
     images = pixels(data, tensor.shape[1:]) if is_nested else pixels([data], [size])
     if tail or images is None or images.size != size:
-        content = f"{size} whole numbers 0…255, flat or in lists as the shape says, and no bytes"
+        content = f"{size} whole numbers 0…255, flat or in lists as the shape says, are needed"
         raise _refusal("inputs.0.data", "other content", content)
     return images.reshape(tensor.shape)
 
@@ -193,6 +191,4 @@ def _refusal(
     finding: object,
     allowed: str,
 ) -> HTTPException:
-    return HTTPException(
-        400, one_line(f"{place}: {str(finding)[:80]}; {allowed} is needed", width=300)
-    )
+    return HTTPException(400, one_line(f"{place}: {one_line(finding)}; {allowed}", width=300))
