@@ -10,12 +10,13 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from digits import params
 from digits.models import available, model_file
+from digits.params import Params
 from digits.training.recipe import Recipe
 from imageproof.base.errors import ImageproofError
+from imageproof.dvc import params_yaml
 
-PARAMS = Path(__file__).parents[1] / params.PATH
+PARAMS = Path(__file__).parents[1] / params_yaml.PATH
 TYPES = {
     "boolean": "true or false",
     "integer": "whole number",
@@ -53,8 +54,8 @@ def write(folder: Path) -> None:
 
 def params_tables() -> str:
     """Every key of params.yaml by block: what is allowed, its value there, its comment there."""
-    values, comments = params.read(PARAMS), _comments(PARAMS)
-    schema, recipe = params.Params.model_json_schema(), Recipe.model_json_schema()
+    values, comments = params_yaml.read(PARAMS), _comments(PARAMS)
+    schema, recipe = Params.model_json_schema(), Recipe.model_json_schema()
     blocks = {key: _followed(entry, schema) for key, entry in schema["properties"].items()}
     files = {name: model_file(name) for name in values["train"] if name in available()}
     models = [name for name, file in files.items() if not hasattr(file, "Recipe")]

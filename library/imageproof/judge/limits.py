@@ -17,7 +17,7 @@ Switch = Annotated[bool | None, Off]
 class ShadowParams(StrictModel):
     """`min_rows` labelled rows, drawn at random, of those that both models answered in service."""
 
-    min_rows: Annotated[int, Field(ge=1)]
+    min_rows: Annotated[int, Field(ge=1, description="labelled rows, drawn at random")]
 
 
 class PromoteParams(StrictModel):
