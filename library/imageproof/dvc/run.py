@@ -76,15 +76,11 @@ def _run_all(schedule: "Schedule", board: "Board") -> None:
         finally:
             commands.stop()
     if failures:
-        names = [stage.name for stage in schedule.stages]
-        raise _summary(failures, [name for name in names if name not in done])
-
-
-def _summary(failures: Sequence[ImageproofError], not_done: Sequence[str]) -> ImageproofError:
-    findings = [finding for failure in failures for finding in failure.findings]
-    summary = ImageproofError(*findings, f"not done: {', '.join(not_done)}")
-    summary.exit_code = failures[0].exit_code
-    return summary
+        findings = [finding for failure in failures for finding in failure.findings]
+        not_done = [stage.name for stage in schedule.stages if stage.name not in done]
+        summary = ImageproofError(*findings, f"not done: {', '.join(not_done)}")
+        summary.exit_code = failures[0].exit_code
+        raise summary
 
 
 def stale_stages(pipeline: Sequence[Stage]) -> list[Stage]:

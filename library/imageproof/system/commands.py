@@ -83,12 +83,9 @@ class Commands:
         finally:
             child.wait()
             self._running.discard(child)
-        code = child.returncode
-        if code < 0:
-            name = signal.Signals(-code).name
-            raise CommandFailedError(f"was ended by {name}", code=code, lines=lines)
-        if code > 0:
-            raise CommandFailedError(f"ended with {code}", code=code, lines=lines)
+        if code := child.returncode:
+            reason = f"with {code}" if code > 0 else f"by {signal.Signals(-code).name}"
+            raise CommandFailedError(f"ended {reason}", code=code, lines=lines)
         return lines
 
     def stop(self, *, grace_s: float = GRACE_S) -> None:

@@ -15,19 +15,24 @@ from imageproof.base.text import one_line
 
 def git(folder: Path, *arguments: str) -> str:
     """What git prints in a folder; UsageError without repository or commit, else ServiceError."""
+    return _printed(folder, *arguments).decode(errors="surrogateescape").strip()
+
+
+def _printed(folder: Path, *arguments: str) -> bytes:
     english = os.environ | {"LC_ALL": "C"}  # the errors are told apart by their text
+    command = ["git", *arguments]
     try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=folder, env=english, capture_output=True, text=True, check=True
-        )
+        return subprocess.run(
+            command, cwd=folder, env=english, capture_output=True, check=True
+        ).stdout
     except FileNotFoundError:
         raise ServiceError("git: not found") from None
     except subprocess.CalledProcessError as error:
-        reason = one_line(without_credentials(error.stderr), width=500)
+        text = error.stderr.decode(errors="replace")
+        reason = one_line(without_credentials(text), width=500)
         if "not a git repository" in reason or "Needed a single revision" in reason:
             raise UsageError(f"{folder}: no git repository with this commit: {reason}") from None
         raise ServiceError(f"git {arguments[0]}: {reason}") from None
-    return done.stdout.strip()
 
 
 def try_git(*arguments: str, failed: str = "") -> str:
@@ -44,11 +49,11 @@ def files_at(
     folder: Path = Path(),
 ) -> dict[Path, bytes]:
     """The content of these files, and of all files in these folders; empty if git lacks one."""
-    command = ["git", "archive", "--format=tar", commit, "--", *map(str, paths)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
-    if done.returncode:
+    try:
+        content = _printed(folder, "archive", "--format=tar", commit, "--", *map(str, paths))
+    except ImageproofError:
         return {}
-    with tarfile.open(fileobj=BytesIO(done.stdout)) as archive:
+    with tarfile.open(fileobj=BytesIO(content)) as archive:
         members = {Path(member.name): archive.extractfile(member) for member in archive}
         return {path: file.read() for path, file in members.items() if file}
 
