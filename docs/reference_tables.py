@@ -62,7 +62,12 @@ def params_tables() -> str:
 
     def table(leaves: Mapping[str, Schema]) -> str:
         rows = [
-            [f"`{key}`", _allowed(entry), _code(_value(values, key)), comments.get(key, "")]
+            [
+                f"`{key}`",
+                _allowed(entry),
+                _code(_value(values, key)),
+                comments.get(key) or entry.get("description", ""),
+            ]
             for key, entry in leaves.items()
         ]
         return _table(["key", "allowed", "value", "meaning"], rows)

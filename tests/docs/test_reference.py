@@ -16,7 +16,9 @@ from imageproof.system.process import ENVIRONMENT
 
 DOCS = REPOSITORY / "docs"
 SOURCES = [
-    path for room in ("src", "flows", "library") for path in (REPOSITORY / room).rglob("*.py")
+    path
+    for room in ("src", "flows", "library/imageproof")
+    for path in (REPOSITORY / room).rglob("*.py")
 ]
 DEPLOY = ("servers.sh", "postgres.sh", "Procfile", "Procfile.up", "team.env", "basic_auth.ini")
 RECIPES = [REPOSITORY / name for name in ("Makefile", "environment.sh")]
