@@ -30,8 +30,10 @@ def ask_a_person(question: str, timeout_s: int) -> tuple[dict[str, str], str]:
     Returns the options that tell `digits promote` the answer, and the note that came with it.
     """
     command = f"python flows/answer.py {runtime.flow_run.id} approve --by NAME"
-    question += f"\n\nOr type `{command}` (or `reject`) in the project's folder."
-    get_run_logger().info("%s", question)
+    hint = f"Or type `{command}` (or `reject`) in the project's folder."
+    summary = question.partition("\n\n")[0].replace("**", "")  # without the table
+    get_run_logger().info("%s\nResume on this page asks. %s", summary, hint)
+    question += f"\n\n{hint}"
     form = Approval.with_initial_data(description=question)
     try:
         answer = pause_flow_run(wait_for_input=form, timeout=timeout_s, poll_interval=2)

@@ -21,7 +21,7 @@ ALREADY_CHAMPION = "AlreadyChampion"
 ANSWERED = (0, REFUSAL)  # exit codes of the gate
 
 
-@flow(name="promote", version=VERSION)
+@flow(name="promote", flow_run_name="promote {model}", version=VERSION)
 @in_project
 def promote(
     model: str,
@@ -66,7 +66,8 @@ def promote(
 def _question(model: str, decision: dict[str, Any]) -> str:
     place = f"in place of version {decision['champion']}" if decision["champion"] else "the first"
     question = f"Make **{model}** ({decision['challenger']}) champion, {place}?"
-    hint = "Submitting with the switch off rejects it. Every check of the gate is passed:"
+    hint = "Submitting with the switch off rejects it. Every check of the gate is passed"
+    hint += f"; {decision['note']}." if decision.get("note") else "."
     table = ["| name | found | allowed |", "|---|---|---|"]
     for check in decision["checks"]:
         cells = (check["name"], markdown(check["found"]), markdown(check["allowed"]))
@@ -78,5 +79,5 @@ def _show(outcome: dict[str, Any], name: str) -> None:
     """The gate's checks as an artifact; there are none if the model is champion already."""
     if decision := outcome["decision"]:
         against = f"version {decision['champion']}" if decision["champion"] else "no champion"
-        title = f"{decision['challenger']} against {against}"
+        title = f"{decision['challenger']} against {against}: **{outcome['verdict']}**"
         show_table(load_project().name, decision["checks"], name, title)

@@ -1,6 +1,6 @@
 """The `retrain` flow: train and promote when the data has changed, and emit the outcome."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from prefect import flow, runtime
@@ -11,7 +11,9 @@ from prefect.variables import Variable
 
 from digits.project import load_project
 from imageproof.dvc import provenance
-from imageproof.prefect.lifecycle import VERSION, in_project
+from imageproof.prefect import branch
+from imageproof.prefect.lifecycle import VERSION, in_project, show_table
+from imageproof.prefect.stages import final_state
 from promote import ALREADY_CHAMPION, PROMOTED, REFUSED, promote
 from train import train
 
@@ -19,7 +21,9 @@ from train import train
 @flow(name="retrain", version=VERSION)
 @in_project
 def retrain(
-    models: Sequence[str] = (), approval: Literal["required", "none"] = "none"
+    models: Sequence[str] = (),
+    approval: Literal["required", "none"] = "none",
+    push: bool = False,
 ) -> State[None]:
     """Pull, train and promote if data.dvc names other data than this flow last trained on.
 
@@ -30,6 +34,7 @@ def retrain(
     Args:
         models: To be promoted, one after the other; none: `models` of params.yaml.
         approval: Whether a person must agree to each promotion.
+        push: As of `train`; the branch is also told how the promotions ended.
     """
     project = load_project()
     data = provenance.data_md5()
@@ -41,9 +46,11 @@ def retrain(
     outcome = "unchanged"
     message = "same data as before"
     if last != data:
-        states = _train_and_promote(models or project.models, approval)
-        message = "\n".join(f"{name} {s.name}: {s.message}" for name, s in states.items())
-        outcome = _outcome({state.name for state in states.values()})
+        states = _train_and_promote(models or project.models, approval, push)
+        message = _lines(states)
+        outcome = _outcome(states)
+        rows = [{"": k, "ended": s.name, "how": s.message} for k, s in states.items()]
+        show_table(project.name, rows, "retrain", f"**{outcome}** on data {data[:12]}")
         if outcome != "failed":
             Variable.set(variable, data, overwrite=True)
     emit_event(
@@ -60,16 +67,25 @@ def retrain(
     return kind(name=outcome.capitalize(), message=message)
 
 
-def _train_and_promote(models: Sequence[str], approval: Any) -> dict[str, State[Any]]:
-    states = {"train": train(pull=True, return_state=True)}
+def _train_and_promote(models: Sequence[str], approval: Any, push: bool) -> dict[str, State[Any]]:
+    states: dict[str, State[Any]] = {}
+    states["train"] = train(pull=True, push=push, return_state=True)
     if states["train"].is_completed():
         for model in models:
             states[model] = promote(model, approval=approval, reason="retrained", return_state=True)
+        if pushed := states["train"].result():
+            text = f"Promotion: {_outcome(states)}\n\n{_lines(states)}"
+            states["branch"] = final_state(branch.append, pushed, text)
     return states
 
 
-def _outcome(names: set[str | None]) -> str:
+def _lines(states: Mapping[str, State[Any]]) -> str:
+    return "\n".join(f"{name} {state.name}: {state.message}" for name, state in states.items())
+
+
+def _outcome(states: Mapping[str, State[Any]]) -> str:
     """Of all trainings and promotions, by the names of their states."""
+    names = {state.name for state in states.values()}
     if not names <= {"Completed", PROMOTED, REFUSED, ALREADY_CHAMPION}:
         return "failed"
     if PROMOTED in names:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from digits import params
 from digits.project import load_project
 from imageproof.base import errors, machine
 from imageproof.dvc import params_yaml, pipeline
-from imageproof.prefect import commands, lifecycle, stages
+from imageproof.prefect import branch, commands, lifecycle, stages
 
 
 @flow(name="train", version=lifecycle.VERSION)
@@ -34,7 +35,8 @@ def train(
             DVC experiment: it works in a copy of the project, and runs all that depends on them.
         force: Run every stage, changed or not.
         pull: `dvc pull` first; no stage runs whose result is in the run cache of DVC's remote.
-        push: `dvc push --run-cache` at the end; of an experiment, `dvc exp push origin`.
+        push: `dvc push --run-cache` at the end, and a branch `retrain/…` of git's `origin` with
+            what git keeps; of an experiment, `dvc exp push origin`.
     """
     if targets and overrides:
         raise errors.UsageError(
@@ -47,6 +49,8 @@ def train(
     if overrides:
         return _result(_experiment(dvc, overrides, options, push=push))
     with FileLock(root / pipeline.PROJECT_LOCK):  # one after the other in the project's folder
+        if push:
+            branch.check_push()
         try:
             states = _task("pull", dvc.command, "pull", "--allow-missing") if pull else {}
             if _completed(states):
@@ -54,8 +58,9 @@ def train(
                 trainings = max(1, machine.processors() // load_project().threads)
                 names = pipeline.read_pipeline(root, targets)
                 states |= stages.run_stages(names, dvc, options, trainings=trainings)
-            if push and _completed(states):
-                states |= _task("push", dvc.command, "push", "--run-cache")
+            if _completed(states):
+                lifecycle.show_results(load_project().name)
+                states |= _task("push", partial(_publish, dvc)) if push else {}
             return _result(states)
         finally:  # before the lock is released
             dvc.stop()
@@ -84,6 +89,11 @@ def _experiment(
     return states
 
 
+def _publish(dvc: commands.Dvc) -> str:
+    dvc.command("push", "--run-cache")
+    return branch.publish()
+
+
 def _task(name: str, run: Callable[..., str | None], *arguments: str) -> dict[str, State[Any]]:
     @task(**stages.STEP)
     def run_dvc(name: str, arguments: Sequence[str]) -> State[None]:
@@ -99,7 +109,9 @@ def _completed(states: dict[str, State[Any]]) -> bool:
 def _result(states: dict[str, State[Any]]) -> State[None]:
     if _completed(states):
         cached = sum(state.name == "Cached" for state in states.values())
-        return Completed(message=f"{len(states) - cached} ran, {cached} cached")
+        message = f"{len(states) - cached} ran, {cached} cached"
+        pushed = states["push"].message if "push" in states else ""
+        return Completed(message=f"{message}; branch {pushed}" if pushed else message, data=pushed)
     failed = [state.message or "" for state in states.values() if state.is_failed()]
     if not_run := [name for name, state in states.items() if state.name == "NotReady"]:
         failed.append(f"not run: {', '.join(not_run)}")

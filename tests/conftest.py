@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 os.environ.pop("DIGITS_DEBUG", None)
 
 # Tests of several files that share a Prefect server: one process runs them, and starts it once.
-FLOWS = ("registry", "score", "sweep", "train", "worker")
+FLOWS = ("branch", "promoted", "registry", "score", "sweep", "train", "worker")
 TOGETHER = tuple(f"tests/flows/test_flows_{name}.py" for name in FLOWS)
 # What costs most goes first: at the end no process has one left while the others are done.
 ROOMS = ("docs/", "test_end_to_end.py", "test_new.py", "flows/", "training/", "tracking/")

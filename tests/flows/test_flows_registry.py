@@ -202,6 +202,8 @@ def test_rejected_is_refused(digits: Digits, capsys: pytest.CaptureFixture[str])
     command = f"python flows/answer.py {run_id} approve --by NAME"
     assert hint == f"Or type `{command}` (or `reject`) in the project's folder."
     assert until(lambda: hint in log_of(run_id))
+    assert "Make mlp (version 2) champion, in place of version 1?" in log_of(run_id)
+    assert "| min_accuracy |" not in log_of(run_id)
     message = "refused by approval (rejected by Ada); nothing moved"
     assert (state.type, state.name, state.message) == (StateType.FAILED, "Refused", message)
     judged, told = digits.asked()

@@ -130,7 +130,7 @@ def test_second_pool_runs_in_clone(project: Project, prefect_server: str, tmp_pa
 def test_cancelled_run_ends_its_stage(deployed: Project) -> None:
     deployed.sleeps("prepare", 600)
     nightly = "train/digits-nightly"
-    cancelled = submit(nightly, force=True, pull=False)
+    cancelled = submit(nightly, force=True, pull=False, push=False)
     assert until(lambda: deployed.ran()[-1:] == ["prepare"], seconds=240)
     second = submit(nightly)  # while the first runs
     assert until(lambda: state_of(second).name == "Cancelled", seconds=180)

@@ -35,7 +35,7 @@ def tags(*, stage: str, split: Path) -> dict[str, str]:
     files. `split` has the training rows.
     """
     commit = try_git("rev-parse", "HEAD")
-    changed_code = _changed_code() if commit else []
+    changed = changed_code() if commit else []
     # data.dvc may name newer data, pulled while the pipeline ran
     split_is_recorded = split.exists() and recorded_outputs().get(split) == md5(split)
     data = recorded_inputs("split").get(DATA, "") if split_is_recorded else ""
@@ -43,8 +43,8 @@ def tags(*, stage: str, split: Path) -> dict[str, str]:
     values = {
         "dvc_stage": stage,
         "git_commit": commit,
-        "git_dirty": str(bool(changed_code)).lower() if commit else "",
-        "git_changed": first_names(changed_code),
+        "git_dirty": str(bool(changed)).lower() if commit else "",
+        "git_changed": first_names(changed),
         "data_md5": data or data_md5() or "untracked",
         **environment(),
         "dvc_exp": experiment,
@@ -76,7 +76,7 @@ def _changed_params() -> str:
     return ""
 
 
-def _changed_code() -> list[str]:
+def changed_code() -> list[str]:
     """Files that differ from the commit, and untracked ones that Python could import."""
     recorded = (f":!{path}" for path in (PARAMS, OUTPUTS, ARTIFACTS))
     differing = ("diff", "HEAD", "--name-only", "--", ".", *recorded)

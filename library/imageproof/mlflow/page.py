@@ -29,7 +29,7 @@ One of a DVC experiment is named with it; the tag `NAME.changed` says what it ch
 HISTORY = "## History of the champion"  # heading, below which we renew the description
 _VERSIONS = f"""\
 The image classifiers of the project. Each version is a training that `NAME promote` put \
-to the gate; its description is its model card.
+to the gate; its description begins with model, accuracy and verdict, and is its model card.
 
 - `champion` is the version that answers: `NAME predict`, `NAME score`, `NAME serve`
 - `challenger` is the version that the gate judged last, if it is not the champion

@@ -15,8 +15,11 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun
 from prefect.states import Completed, Failed
 
+from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import ImageproofError
+from imageproof.base.files import read_json
 from imageproof.dvc import params_yaml
+from imageproof.judge.leaderboard import Comparison, cells
 from imageproof.prefect.server import ensure_server
 from imageproof.system import process
 from imageproof.system.repository import try_git
@@ -81,6 +84,14 @@ def show_table(
     """Create a table artifact of a project; the keys of the rows are its columns."""
     key = f"{project}-{name}".lower().replace("_", "-")
     create_table_artifact(rows, key=key, description=description)
+
+
+def show_results(project: str) -> None:
+    """Show the table of models, if the pipeline has compared them."""
+    if WORKSPACE.comparison.exists():
+        comparison = read_json(WORKSPACE.comparison, Comparison)
+        rows = cells(comparison.models, comparison.baseline)
+        show_table(project, rows, "results", "\n\n".join(comparison.verdicts))
 
 
 def show_drift(

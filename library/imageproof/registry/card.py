@@ -22,14 +22,12 @@ from imageproof.mlflow.runs import own_tags, tag
 from imageproof.outputs import ClassFigures
 from imageproof.pages.templates import templates
 from imageproof.pictures.reading import TREATMENTS
-from imageproof.registry.history import Move
 from imageproof.registry.version import Origin, Version
 from imageproof.registry.versions import Registry
 from imageproof.system import repository
 
 DESCRIPTION_SHA256 = tag("description_sha256")  # tag of a version: what we wrote as its description
 MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more
-HEAD = "| when, UTC | what | hold-out accuracy | by | why |\n| --- | --- | --- | --- | --- |\n"
 MAX_TEXT = 1_000_000  # bytes of a file of a run; statistics.json of 10 classes has 8,000
 DAMAGED = (ValueError, KeyError, OSError)  # a damaged file must not stop a promotion
 
@@ -37,15 +35,13 @@ ELSEWHERE = ("classes", "data_md5", "model", "parameters", "split_md5")  # param
 
 
 def card(version: Version) -> str:
-    environment = templates("imageproof.registry", autoescape=False, finalize=_escaped)
-    environment.filters["number"] = _number
-    return environment.get_template("card.md.j2").render(_facts(version))
+    return _render("card.md.j2", **_facts(version))
 
 
 def write(version: Version) -> None:
-    """Log the card beside the gate's record, and make it the version's description.
+    """Log the card beside the gate's record; without its title it is the version's description.
 
-    What a description has no room for is cut off; one that a person wrote stays.
+    MLflow's tables show how that begins. What it has no room for is cut off; a person's stays.
     """
     text = card(version)
     client = MlflowClient()
@@ -56,9 +52,8 @@ def write(version: Version) -> None:
     present = registered.description or ""
     if present and text_sha256(present) != registered.tags.get(DESCRIPTION_SHA256):
         return
-    if len(text) > MAX_DESCRIPTION:
-        end = f"\n\nThe whole card: {path} among its run's artifacts.\n"
-        text = text[: MAX_DESCRIPTION - len(end)].rpartition("\n\n")[0] + end
+    _, _, text = text.partition("\n\n")
+    text = _cut(text, f"\n\nThe whole card: {path} among its run's artifacts.\n")
     sha256 = text_sha256(text)
     client.set_model_version_tag(origin.model, origin.version, DESCRIPTION_SHA256, sha256)
     client.update_model_version(origin.model, origin.version, text)
@@ -71,22 +66,21 @@ def write_history(registry: Registry) -> None:
     introduction, heading, _ = present.partition(HISTORY)
     if not heading:  # it is a person's
         return
-    text = f"{introduction}{HISTORY}\n\n{HEAD}"
-    for move in reversed(registry.moves()):
-        row = _history_row(move)
-        if len(text) + len(row) > MAX_DESCRIPTION:
-            break
-        text += row
-    client.update_registered_model(registry.name, text)
+    table = _render("history.md.j2", moves=registry.moves()[::-1])
+    client.update_registered_model(registry.name, _cut(f"{introduction}{HISTORY}\n\n{table}"))
 
 
-def _history_row(move: Move) -> str:
-    accuracy = _number(move.figures.get("holdout_accuracy"))
-    names = ", ".join(filter(None, (move.by, move.approval)))
-    who = markdown(names[:100])
-    why = markdown(move.reason[:100])
-    what = f"{move.action} to {move.after or 'none'}"
-    return f"| {move.at[:16]} | {what} | {accuracy} | {who} | {why} |\n"
+def _render(name: str, **values: Any) -> str:
+    environment = templates("imageproof.registry", autoescape=False, finalize=_escaped)
+    environment.filters["number"] = _number
+    return environment.get_template(name).render(values)
+
+
+def _cut(text: str, end: str = "") -> str:
+    """What a description has room for: whole lines, with `end` if some are left out."""
+    if len(text) <= MAX_DESCRIPTION:
+        return text
+    return text[: MAX_DESCRIPTION - len(end)].rpartition("\n")[0] + end
 
 
 def _facts(version: Version) -> dict[str, Any]:
@@ -104,6 +98,7 @@ def _facts(version: Version) -> dict[str, Any]:
         "files": files,
         "treatment": TREATMENTS[version.fit],
         "metrics": metrics,
+        "accuracy": _with_interval(metrics, "holdout_accuracy"),
         "params": {k: v for k, v in origin.params.items() if k not in ELSEWHERE},
         "restored_from": tags.get("restored_from"),
         "baseline": tags.get("baseline"),

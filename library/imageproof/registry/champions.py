@@ -8,13 +8,12 @@ from functools import cached_property
 import numpy as np
 
 from imageproof.base.dataset import Labels, Rows
-from imageproof.base.errors import AnswersError, UsageError
+from imageproof.base.errors import AnswersError, IntegrityError, UsageError
 from imageproof.judge.gate import Contender, Paired, md5_of_hashes
-from imageproof.mlflow.runs import own_tags
 from imageproof.registry.holdout import Holdout
 from imageproof.registry.seen_rows import read_rows
-from imageproof.registry.version import load_version
-from imageproof.registry.versions import Registry, find
+from imageproof.registry.version import Origin, find_origin, load_version
+from imageproof.registry.versions import Registry
 
 # what a damaged tag raises
 DAMAGED = LookupError, ValueError, OverflowError, RecursionError
@@ -50,7 +49,7 @@ class Champions:
                 probabilities = champion.network.ask(self.holdout.split.data.images)
             except AnswersError as error:
                 return Contender(version, signature=signature, finding=str(error))
-            rows = read_rows(self.registry, version)
+            rows = read_rows(champion.origin)
             past = rows.past(self.holdout.hashes) if rows else {}
             return Contender.answering(version, probabilities[:, columns], signature, **past)
 
@@ -67,9 +66,10 @@ class Champions:
 
     def _paired(self, version: str) -> Paired | str:
         try:
-            rows = read_rows(self.registry, version)
-        except UsageError:  # the version was deleted
+            origin = find_origin(self.registry.uri(version))
+        except (UsageError, IntegrityError):  # the version was deleted, or its run
             return BLIND
+        rows = read_rows(origin)
         if rows is None:
             return UNKNOWN
         hashes = self.holdout.hashes
@@ -77,24 +77,23 @@ class Champions:
         if unseen.sum() < (self.holdout.project.promote.min_unseen or 1):
             return FEW
         picks = np.flatnonzero(unseen)
-        former_hits = self._former_hits(version, picks)
+        former_hits = self._former_hits(origin, picks)
         if former_hits is None:
             return BLIND
         labels = self.holdout.split.data.labels[picks]
         hits = self._by_class(labels[self.challenger.predicted[picks] == labels])
         return Paired(self._by_class(labels), former_hits, hits, md5_of_hashes(hashes[picks]))
 
-    def _former_hits(self, version: str, picks: Rows) -> Labels | None:
+    def _former_hits(self, origin: Origin, picks: Rows) -> Labels | None:
         """By class, as the gate recorded it, or computed now; None if it cannot predict."""
         labels = self.holdout.split.data.labels[picks]
-        tags = own_tags(find(self.registry.uri(version)).tags)
-        if tags.get("gate_rows") == md5_of_hashes(self.holdout.hashes[picks]):
+        if origin.gate.get("gate_rows") == md5_of_hashes(self.holdout.hashes[picks]):
             with suppress(*DAMAGED):
-                hits = np.array(json.loads(tags["gate_right"]), dtype=np.int64)
+                hits = np.array(json.loads(origin.gate["gate_right"]), dtype=np.int64)
                 rows = self._by_class(labels)
                 if hits.shape == rows.shape and (hits >= 0).all() and (hits <= rows).all():
                     return hits
-        former = self.answers(version)
+        former = self.answers(origin.version)
         if former.finding:
             return None
         return self._by_class(labels[former.predicted[picks] == labels])

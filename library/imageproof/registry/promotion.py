@@ -177,10 +177,8 @@ def rollback(name: str, *, to: str | None = None, reason: str = "", force: bool 
 def _gate_finding(origin: Origin, moves: Sequence[Move]) -> str:
     """Why a version is no champion for the gate; empty if it was one, or has been accepted."""
     promoted = {move.after for move in moves if move.action == "promote"}
-    if origin.version in promoted or origin.gate.get("gate") == "accepted":
-        return ""
-    failed = origin.gate.get("gate_failed")
-    return f"{origin.gate.get('gate', 'refused')} by {failed}" if failed else "judged by no gate"
+    accepted = origin.version in promoted or origin.verdict == "accepted"
+    return "" if accepted else origin.verdict
 
 
 @contextmanager

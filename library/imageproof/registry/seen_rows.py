@@ -14,8 +14,9 @@ from imageproof.base.dataset import Hits
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import parsing, scratch, sha256
 from imageproof.mlflow import store
-from imageproof.mlflow.runs import own_tags, tag
-from imageproof.registry.versions import Registry, find
+from imageproof.mlflow.runs import tag
+from imageproof.registry.version import Origin
+from imageproof.registry.versions import Registry
 
 HASH = np.dtype("S16")  # a fingerprint of `packed.load_hashes`
 
@@ -61,22 +62,20 @@ def write_rows(registry: Registry, version: str, run_id: str, rows: DataRows) ->
     client = MlflowClient()
     with scratch() as folder:
         for part, hashes in rows._asdict().items():
-            path = folder / _file(registry, version, part)
+            path = folder / _file(registry.name, version, part)
             np.save(path, hashes, allow_pickle=False)
             client.log_artifact(run_id, str(path), "gate")
             key = tag(_tag(part))
             client.set_model_version_tag(registry.name, version, key, sha256(path))
 
 
-def read_rows(registry: Registry, version: str) -> DataRows | None:
+def read_rows(origin: Origin) -> DataRows | None:
     """What `write_rows` wrote of a version, None if nothing; IntegrityError if it changed."""
-    registered = find(registry.uri(version))
-    tags = own_tags(registered.tags)
     parts = []
     for part in DataRows._fields:
-        uri = f"runs:/{registered.run_id}/gate/{_file(registry, version, part)}"
-        recorded = tags.get(_tag(part))
-        hashes = _read(uri, recorded) if recorded else None
+        name = _file(origin.model, origin.version, part)
+        recorded = origin.gate.get(_tag(part))
+        hashes = _read(f"runs:/{origin.run_id}/gate/{name}", recorded) if recorded else None
         if hashes is None:
             return None
         parts.append(hashes)
@@ -97,8 +96,8 @@ def _read(uri: str, recorded: str) -> Hashes | None:
             return np.asarray(np.load(path, allow_pickle=False), HASH)
 
 
-def _file(registry: Registry, version: str, part: str) -> str:
-    return f"{registry.name}-{version}-{part}-rows.npy"
+def _file(model: str, version: str, part: str) -> str:
+    return f"{model}-{version}-{part}-rows.npy"
 
 
 def _tag(part: str) -> str:

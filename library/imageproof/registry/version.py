@@ -61,6 +61,13 @@ class Origin:
     def uri(self) -> str:
         return f"models:/{self.model}/{self.version}"
 
+    @property
+    def verdict(self) -> str:
+        """The gate's, such as `refused by min_accuracy`."""
+        failed = self.gate.get("gate_failed")
+        verdict = self.gate.get("gate", "judged by no gate")
+        return f"{verdict} by {failed}" if failed else verdict
+
     def param(self, key: str, kind: Any, default: Any = None) -> Any:
         """A param of the training; IntegrityError if it is not of this kind.
 

@@ -29,6 +29,7 @@ METRICS = {
     **{"user_s": 564.4, "system_s": 6.1, "elapsed_s": 301.3},
     **{"train_rows": 48000, "validation_rows": 6000, "test_rows": 10000, "holdout_rows": 6000},
     **{"test_accuracy": 0.9902, "test_accuracy_lower": 0.9881, "test_accuracy_upper": 0.9920},
+    **{"holdout_accuracy_lower": 0.989, "holdout_accuracy_upper": 0.994},
     **{"holdout_accuracy": 0.992, "test_baseline_accuracy": 0.9666},
     **{"test_baseline_accuracy_lower": 0.9629, "test_baseline_accuracy_upper": 0.9700},
     **{"test_coverage": 0.9912, "test_coverage_lower": 0.9892, "test_coverage_upper": 0.9929},
@@ -79,7 +80,10 @@ def test_every_judged_version_has_one_as_description_and_as_file() -> None:
     for judge, word in ((accept, "Accepted"), (refuse, "Refused")):
         version = promoted(fighter(), judge=judge, reason="to see")
         description = version.description or ""
-        assert description == whole_card(version) == of(version)
+        verdict = "accepted" if word == "Accepted" else "refused by answers"
+        assert description.startswith(f"mlp: not evaluated; {verdict}\n\n")
+        title = f"# digits, version {version.version}\n\n"
+        assert title + description == whole_card(version) == of(version)
         assert f"**{word}** by the gate on " in description
         assert ": to see\n" in description
         assert ("| answers | **no** |" in description) == (word == "Refused")
@@ -93,11 +97,12 @@ def test_it_says_what_was_measured_and_what_follows_from_it() -> None:
     evaluate(run, {"zero": 0.99, "one": 0.5, "two": None})
     text = promoted(run).description or ""
     for line in (
+        "mlp: 0.9920 (0.9890 to 0.9940) of the hold-out images right; accepted\n\nA network",
         "probability of each of 10 classes: zero, one, two.",
         "- Trained in 301 s (564 s of processor time and 6 s of the system's) with 2 threads on",
         "; 48,000 rows, and 6,000 validation rows\n",
         "| rows | 10,000 | 6,000 |",
-        "| accuracy | 0.9902 (0.9881 to 0.9920) | 0.9920 |",
+        "| accuracy | 0.9902 (0.9881 to 0.9920) | 0.9920 (0.9890 to 0.9940) |",
         "| accuracy of the baseline | 0.9666 (0.9629 to 0.9700) | n/a |",
         "logistic regression on classical descriptions of the same images: HOG.",
         "| coverage of answer sets | 0.9912 (0.9892 to 0.9929) | n/a |",

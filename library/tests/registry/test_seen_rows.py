@@ -52,7 +52,7 @@ def check_of(decision: Decision | None, name: str) -> str:
 
 def test_version_carries_its_rows(gate: Gate) -> None:
     promotion.promote(fighter(), NAME, judge=accept, rows=gate.data_rows(fighter()))
-    rows = read_rows(Registry(NAME), "1")
+    rows = read_rows(find_origin(f"models:/{NAME}/1"))
     assert rows
     assert [len(rows.seen), len(rows.holdout)] == [1000 + 500 + ROWS, ROWS]
     for hashes in rows:
@@ -68,10 +68,10 @@ def test_changed_rows_of_a_version_are_refused(gate: Gate) -> None:
     uri = f"runs:/{run.run_id}/gate/{NAME}-1-seen-rows.npy"
     [path] = Path("mlartifacts").rglob(f"{NAME}-1-seen-rows.npy")
     np.save(path, np.zeros(1, "S16"))
-    line = finding(IntegrityError, partial(read_rows, Registry(NAME), "1"))
+    line = finding(IntegrityError, partial(read_rows, find_origin(f"models:/{NAME}/1")))
     assert line == f"{uri}: is not what the gate wrote; delete the version"
     path.unlink()
-    assert read_rows(Registry(NAME), "1") is None
+    assert read_rows(find_origin(f"models:/{NAME}/1")) is None
 
 
 def test_rows_that_the_champion_learned_are_left_out(gate: Gate) -> None:

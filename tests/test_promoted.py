@@ -1,0 +1,148 @@
+"""From a promotion to a deployment: the receiver of the webhook, the workflow, an SBOM."""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from cryptography.fernet import Fernet
+from forge import TOKEN, Message, github
+from helpers import answers, free_port, mlflow_serves, until
+from ruamel.yaml import YAML
+from support import NAME, REPOSITORY
+
+WORKFLOW = YAML(typ="safe").load(REPOSITORY / ".github/workflows/promoted.yaml")
+RECEIVER = REPOSITORY / "deploy/promoted.py"
+PAGE = REPOSITORY / "docs/how-to/promotion.md"
+SECRET = "s3cret-of-the-test"
+
+
+@contextmanager
+def receiver(github_address: str) -> Iterator[str]:
+    """The address of the receiver, as its page starts it."""
+    port = free_port()
+    env = os.environ | {"MLFLOW_WEBHOOK_SECRET": SECRET, "GITHUB_TOKEN": TOKEN}
+    env["GITHUB_API_URL"] = github_address
+    command = [sys.executable, RECEIVER, NAME, "you/digits", "--port", str(port)]
+    process = subprocess.Popen(command, env=env)
+    try:
+        assert until(lambda: answers(port), seconds=60)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def event(**data: str) -> dict[str, Any]:
+    """What MLflow says of a new alias."""
+    champion = {"name": NAME, "alias": "champion", "version": "3"} | data
+    return {"entity": "model_version_alias", "action": "created", "data": champion}
+
+
+def send(
+    address: str, message: dict[str, Any], *, identity: str = "1", age: int = 0, **headers: str
+) -> int:
+    """The status of a message that is signed as MLflow signs, unless `headers` say otherwise."""
+    body = json.dumps(message).encode()
+    sent = str(int(time.time()) - age)
+    digest = hmac.digest(SECRET.encode(), f"{identity}.{sent}.".encode() + body, hashlib.sha256)
+    signed = {
+        "X-MLflow-Delivery-Id": identity,
+        "X-MLflow-Timestamp": sent,
+        "X-MLflow-Signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
+    return requests.post(address, data=body, headers=signed | headers, timeout=20).status_code
+
+
+def test_receiver_passes_on_what_is_signed() -> None:
+    with github() as (address, messages), receiver(address) as url:
+        assert send(url, event()) == 204
+        expected = {"event_type": "promoted", "client_payload": {"model": f"models:/{NAME}/3"}}
+        assert messages == [Message("/repos/you/digits/dispatches", f"Bearer {TOKEN}", expected)]
+        assert send(url, event()) == 409  # replayed
+        assert send(url, event(), identity="2", age=301) == 401  # delayed
+        assert send(url, event(), identity="2", age=-301) == 401
+        wrong = {"X-MLflow-Signature": "v1,AAAA"}
+        assert send(url, event(), identity="2", **wrong) == 401
+        assert send(url, event(), identity="2", **{"X-MLflow-Delivery-Id": "3"}) == 401
+        assert send(url, event(), identity="2", **{"X-MLflow-Timestamp": "0"}) == 401
+        assert requests.post(url, json=event(), timeout=20).status_code == 401  # missing
+        assert requests.post(url, data=b" " * 100_001, timeout=20).status_code == 413
+        assert send(url, event(alias="challenger"), identity="4") == 204
+        assert send(url, event(name="shoes"), identity="5") == 204
+        assert len(messages) == 1
+
+
+def test_receiver_keeps_what_github_did_not_get() -> None:
+    with ExitStack() as stack:
+        port = free_port()
+        url = stack.enter_context(receiver(f"http://127.0.0.1:{port}"))
+        assert send(url, event()) == 502  # upon which MLflow sends it again
+        assert send(url, event()) == 502
+
+
+@pytest.mark.slow
+def test_mlflow_and_the_receiver_agree(tracked: Path) -> None:
+    from mlflow import MlflowClient
+
+    [variables] = re.findall(r"```sh\n((?:export [A-Z_]+=\S+\n)+)mlflow server", PAGE.read_text())
+    lines = variables.replace("=KEY", f"={Fernet.generate_key().decode()}").splitlines()
+    env = dict(line.removeprefix("export ").split("=", 1) for line in lines)
+    with ExitStack() as stack:
+        address, messages = stack.enter_context(github())
+        url = stack.enter_context(receiver(address))
+        server = stack.enter_context(mlflow_serves(tracked, env=env))
+        client = MlflowClient(server.uri)
+        events = ["model_version_alias.created"]
+        hook = client.create_webhook("promoted", url, events, secret=SECRET)
+        assert client.test_webhook(hook.webhook_id).response_status == 204  # of another model
+        client.create_registered_model(NAME)
+        run = client.create_run("0")
+        client.create_model_version(NAME, f"{run.info.artifact_uri}/model", run.info.run_id)
+        client.set_registered_model_alias(NAME, "challenger", "1")
+        client.set_registered_model_alias(NAME, "champion", "1")
+        assert until(lambda: bool(messages), seconds=30)
+        [message] = messages
+    assert message.body["client_payload"] == {"model": f"models:/{NAME}/1"}
+
+
+def test_each_job_has_the_rights_that_it_needs() -> None:
+    assert WORKFLOW["permissions"] == {}
+    image, propose = WORKFLOW["jobs"]["image"], WORKFLOW["jobs"]["propose"]
+    rights = {"contents": "read", "packages": "write", "id-token": "write"}
+    assert image["permissions"] == rights
+    assert propose["permissions"] == {"contents": "write", "pull-requests": "write"}
+    used = [step["uses"] for job in (image, propose) for step in job["steps"] if "uses" in step]
+    assert [a for a in used if not re.fullmatch(r"\./\S+|[\w/-]+@[0-9a-f]{40}", a)] == []
+    scripts = [step["run"] for job in (image, propose) for step in job["steps"] if "run" in step]
+    assert "${{" not in "".join(scripts)  # what others name is a variable, never code
+    names = [step["uses"].partition("@")[0] for step in image["steps"] if "uses" in step]
+    assert names.index("anchore/scan-action") < names.index("sigstore/cosign-installer")
+
+
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [
+        ("models:/digits@champion", 0),
+        ("models:/digits/12", 0),
+        ("models:/digits/1; id", 1),
+        ("--out=/tmp", 1),
+        ("models:/../1", 1),
+    ],
+)
+def test_workflow_takes_names_of_versions_only(model: str, code: int) -> None:
+    [package] = [s for s in WORKFLOW["jobs"]["image"]["steps"] if s.get("name") == "Package"]
+    first, *_ = package["run"].splitlines()
+    done = subprocess.run(["bash", "-ec", first], env={"MODEL": model}, check=False)
+    assert done.returncode == code
