@@ -106,7 +106,7 @@ def _shadow(
     about: Description,
     project: Project,
 ) -> Shadow:
-    """The challenger; UsageError if it is not asked and answers as the model does."""
+    """The challenger; UsageError if it takes other images than the model, or has other classes."""
     description = describe(challenger, project)
     for name in ("shape", "class_names"):
         value = getattr(description, name)

@@ -128,16 +128,10 @@ class Protocol(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        draining: Draining,
-    ) -> None:
-        super().__init__(config)
-        self._draining = draining
+    draining: Draining
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        async with self._draining():
+        async with self.draining():
             await super().shutdown(sockets)
 
 
@@ -160,4 +154,6 @@ def serve(
         timeout_graceful_shutdown=DRAIN_S,
         timeout_keep_alive=HEAD_S,
     )
-    _Server(config, draining).run(sockets=[listening])
+    server = _Server(config)
+    server.draining = draining
+    server.run(sockets=[listening])
