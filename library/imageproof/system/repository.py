@@ -6,7 +6,6 @@ import tarfile
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from imageproof.base.addresses import public, without_credentials
@@ -14,42 +13,33 @@ from imageproof.base.errors import ImageproofError, ServiceError, UsageError
 from imageproof.base.text import one_line
 
 
-<<<<<<< HEAD
-def git(folder: Path, *arguments: str) -> str:
-    """What git prints in a folder; UsageError without repository or commit, else ServiceError."""
-    return _printed(folder, *arguments).decode(errors="surrogateescape").strip()
-
-
-def _printed(folder: Path, *arguments: str) -> bytes:
-    english = os.environ | {"LC_ALL": "C"}  # the errors are told apart by their text
-    command = ["git", *arguments]
-    try:
-        return subprocess.run(
-            command, cwd=folder, env=english, capture_output=True, check=True
-        ).stdout
-=======
 def git(folder: Path, *arguments: str, text: str = "", **variables: str) -> str:
     """What git prints in a folder; UsageError without repository or commit, else ServiceError.
 
     It reads `text`; `variables` are of its environment.
     """
+    return (
+        _printed(folder, *arguments, text=text, **variables)
+        .decode(errors="surrogateescape")
+        .strip()
+    )
+
+
+def _printed(folder: Path, *arguments: str, text: str = "", **variables: str) -> bytes:
     env = os.environ | {"LC_ALL": "C"} | variables  # the errors are told apart by their text
-    options: dict[str, Any] = {"capture_output": True, "text": True, "check": True}
+    command = ["git", *arguments]
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, env=env, input=text, **options)
->>>>>>> bb043f07 (Bring a retraining home as a branch; start a deployment on promotion; say a version's verdict first)
+        return subprocess.run(
+            command, cwd=folder, env=env, input=text.encode(), capture_output=True, check=True
+        ).stdout
     except FileNotFoundError:
         raise ServiceError("git: not found") from None
     except subprocess.CalledProcessError as error:
-        text = error.stderr.decode(errors="replace")
-        reason = one_line(without_credentials(text), width=500)
+        message = error.stderr.decode(errors="replace")
+        reason = one_line(without_credentials(message), width=500)
         if "not a git repository" in reason or "Needed a single revision" in reason:
             raise UsageError(f"{folder}: no git repository with this commit: {reason}") from None
         raise ServiceError(f"git {arguments[0]}: {reason}") from None
-<<<<<<< HEAD
-=======
-    return str(done.stdout).strip()
->>>>>>> bb043f07 (Bring a retraining home as a branch; start a deployment on promotion; say a version's verdict first)
 
 
 def try_git(*arguments: str, failed: str = "") -> str:
