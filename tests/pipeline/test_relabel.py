@@ -1,5 +1,6 @@
 """`digits suspects` and `digits relabel`: from wrong labels to those that are packed."""
 
+import json
 import re
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from imageproof.base.files import sha256
 from imageproof.cli.answers import relabel, suspects
 from imageproof.data import packed
 from imageproof.features.convert import write_backbone
-from imageproof.labels.suspects import SHOWN, estimate, find_suspects, render
+from imageproof.labels.suspects import SHOWN, TASKS, estimate, find_suspects, render
 
 OUT = Path("suspects.csv")
 MLP = {
@@ -109,6 +110,19 @@ def test_suspects_by_features_where_they_are_a_model(capsys: pytest.CaptureFixtu
     first = pd.read_csv(OUT).head(30)
     wrong_labels = first["name"].str.removeprefix("row ").astype(int) % 60 == 0
     assert wrong_labels.mean() > 0.5
+
+    tasks = json.loads(OUT.with_suffix(".json").read_text("utf-8"))
+    table = pd.read_csv(OUT, dtype=str)
+    assert len(tasks) == min(len(table), TASKS)
+    for task, row in zip(tasks, table.itertuples(), strict=False):
+        data = task["data"]
+        assert data.pop("image").startswith("data:image/png;base64,")
+        named = {"file": row.name, "hash": row.hash, "part": row.part, "label": row.label}
+        assert data == named | {"project": "digits"}
+        [prediction] = task["predictions"]
+        assert prediction["result"][0]["value"]["choices"] == [row.suggested]
+        assert prediction["score"] == pytest.approx(1 - float(row.quality))
+    assert OUT.with_suffix(".xml").read_text("utf-8").count("<Choice value=") == 10
 
 
 @pytest.mark.usefixtures("tensorflow", "wrong")
