@@ -39,6 +39,8 @@ process.set_environment()
 FORGIVEN = (
     # Optuna, MLflow and DVC leave connections to SQLite to the collector; Python 3.13 says so
     "ignore:unclosed database:ResourceWarning",
+    # DVC in pygtrie
+    "ignore:_NoneStep.value will soon:DeprecationWarning",
     # Great Expectations
     "ignore:module 'sre_:DeprecationWarning",
     # Keras 3.15 does not know NumPy 2's copy keyword

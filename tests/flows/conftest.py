@@ -12,12 +12,6 @@ from small_project import Project, run
 from support import REPOSITORY
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Warnings that DVC and Prefect cause in libraries of theirs, which are not ours to mend."""
-    ignored = "ignore:_NoneStep.value will soon raise:DeprecationWarning:"  # dvc in pygtrie
-    config.addinivalue_line("filterwarnings", ignored)
-
-
 @pytest.fixture
 def project(dvc_project: Project) -> Project:
     """A copy of the small DVC project, which is the current folder."""

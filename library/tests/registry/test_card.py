@@ -82,7 +82,7 @@ def test_every_judged_version_has_one_as_description_and_as_file() -> None:
         description = version.description or ""
         verdict = "accepted" if word == "Accepted" else "refused by answers"
         assert description.startswith(f"mlp: not evaluated; {verdict}\n\n")
-        title = f"# digits, version {version.version}\n\n"
+        title = f"# {NAME}, version {version.version}\n\n"
         assert title + description == whole_card(version) == of(version)
         assert f"**{word}** by the gate on " in description
         assert ": to see\n" in description
