@@ -9,20 +9,19 @@ from pydantic import Field
 
 from answer import ask_a_person
 from digits.project import load_project
-from imageproof.base.text import markdown
-from imageproof.prefect.commands import REFUSAL, run_command
-from imageproof.prefect.lifecycle import VERSION, in_project, show_table
+from imageproof.base import text
+from imageproof.prefect import commands, lifecycle
 
 # The names of its final states.
 PROMOTED = "Promoted"
 REFUSED = "Refused"
 ALREADY_CHAMPION = "AlreadyChampion"
 
-ANSWERED = (0, REFUSAL)  # exit codes of the gate
+ANSWERED = (0, commands.REFUSAL)  # exit codes of the gate
 
 
-@flow(name="promote", flow_run_name="promote {model}", version=VERSION)
-@in_project
+@flow(name="promote", flow_run_name="promote {model}", version=lifecycle.VERSION)
+@lifecycle.in_project
 def promote(
     model: str,
     approval: Literal["required", "none"] = "required",
@@ -41,7 +40,7 @@ def promote(
     options: dict[str, str] = {}
     note = ""
     if approval == "required":
-        gate = run_command("promote", model, dry_run=True, allowed=ANSWERED)
+        gate = commands.run_command("promote", model, dry_run=True, allowed=ANSWERED)
         _show(gate, f"gate-{model}")
         # what is promoted is what was approved, even if the model is trained again meanwhile
         candidate = []
@@ -52,7 +51,7 @@ def promote(
             answer, note = ask_a_person(_question(model, decision), timeout_s)
             options |= answer
     options["reason"] = " · ".join(filter(None, [reason, note]))
-    outcome = run_command("promote", *candidate, allowed=ANSWERED, **options)
+    outcome = commands.run_command("promote", *candidate, allowed=ANSWERED, **options)
     _show(outcome, f"decision-{model}")
     if not outcome["accepted"]:
         checks = [check for check in outcome["decision"]["checks"] if not check["passed"]]
@@ -70,7 +69,7 @@ def _question(model: str, decision: dict[str, Any]) -> str:
     hint += f"; {decision['note']}." if decision.get("note") else "."
     table = ["| name | found | allowed |", "|---|---|---|"]
     for check in decision["checks"]:
-        cells = (check["name"], markdown(check["found"]), markdown(check["allowed"]))
+        cells = (check["name"], text.markdown(check["found"]), text.markdown(check["allowed"]))
         table.append(f"| {' | '.join(cells)} |")
     return "\n".join([question, hint, "", *table])  # Prefect's page renders Markdown
 
@@ -80,4 +79,4 @@ def _show(outcome: dict[str, Any], name: str) -> None:
     if decision := outcome["decision"]:
         against = f"version {decision['champion']}" if decision["champion"] else "no champion"
         title = f"{decision['challenger']} against {against}: **{outcome['verdict']}**"
-        show_table(load_project().name, decision["checks"], name, title)
+        lifecycle.show_table(load_project().name, decision["checks"], name, title)

@@ -11,15 +11,13 @@ from prefect.variables import Variable
 
 from digits.project import load_project
 from imageproof.dvc import provenance
-from imageproof.prefect import branch
-from imageproof.prefect.lifecycle import VERSION, in_project, show_table
-from imageproof.prefect.stages import final_state
+from imageproof.prefect import branch, lifecycle, stages
 from promote import ALREADY_CHAMPION, PROMOTED, REFUSED, promote
 from train import train
 
 
-@flow(name="retrain", version=VERSION)
-@in_project
+@flow(name="retrain", version=lifecycle.VERSION)
+@lifecycle.in_project
 def retrain(
     models: Sequence[str] = (),
     approval: Literal["required", "none"] = "none",
@@ -50,7 +48,7 @@ def retrain(
         message = _lines(states)
         outcome = _outcome(states)
         rows = [{"": k, "ended": s.name, "how": s.message} for k, s in states.items()]
-        show_table(project.name, rows, "retrain", f"**{outcome}** on data {data[:12]}")
+        lifecycle.show_table(project.name, rows, "retrain", f"**{outcome}** on data {data[:12]}")
         if outcome != "failed":
             Variable.set(variable, data, overwrite=True)
     emit_event(
@@ -75,7 +73,7 @@ def _train_and_promote(models: Sequence[str], approval: Any, push: bool) -> dict
             states[model] = promote(model, approval=approval, reason="retrained", return_state=True)
         if pushed := states["train"].result():
             text = f"Promotion: {_outcome(states)}\n\n{_lines(states)}"
-            states["branch"] = final_state(branch.append, pushed, text)
+            states["branch"] = stages.final_state(branch.append, pushed, text)
     return states
 
 

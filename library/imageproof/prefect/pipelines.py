@@ -1,0 +1,102 @@
+"""The pipeline of dvc.yaml in a flow run: brought up to date here, or run as DVC's experiment."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from prefect import runtime, task
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from imageproof.base.machine import processors
+from imageproof.dvc.pipeline import PROJECT_LOCK, check_sources, read_pipeline
+from imageproof.prefect import branch
+from imageproof.prefect.commands import Dvc
+from imageproof.prefect.lifecycle import show_results
+from imageproof.prefect.stages import STEP, final_state, run_stages
+from imageproof.project import Project
+
+States = dict[str, State[Any]]  # by the names of tasks
+
+
+def run_pipeline(
+    project: Project, targets: Sequence[str], *, force: bool, pull: bool, push: bool
+) -> State[None]:
+    """Run what changed of the stages `targets`, or of all; a task for each stage.
+
+    The data of its state is the branch that was pushed.
+    """
+    root = Path.cwd()
+    dvc = Dvc()
+    states: States = {}
+    with FileLock(root / PROJECT_LOCK):  # one after the other in the project's folder
+        if push:
+            branch.check_push()
+        try:
+            if pull:
+                states |= _task("pull", dvc.command, "pull", "--allow-missing")
+            if _completed(states):
+                check_sources(root, targets)
+                trainings = max(1, processors() // project.threads)
+                stages = read_pipeline(root, targets)
+                options = _options(force, pull)
+                states |= run_stages(stages, dvc, options, trainings=trainings)
+            if _completed(states):
+                show_results(project.name)
+                states |= _task("push", partial(_publish, dvc)) if push else {}
+            return _result(states)
+        finally:  # before the lock is released
+            dvc.stop()
+
+
+def run_experiment(
+    overrides: Mapping[str, Any], *, force: bool, pull: bool, push: bool
+) -> State[None]:
+    """Run the pipeline with other params, as one task: DVC does so in a copy of the project."""
+    dvc = Dvc()
+    if not pull:
+        check_sources(Path.cwd())
+    # the name that a person gave the run may begin like an option
+    name = f"{runtime.flow_run.name}-{runtime.flow_run.id[:8]}".lstrip("-")
+    changed = [f"--set-param=++{key}={json.dumps(value)}" for key, value in overrides.items()]
+    command = ["exp", "run", "--temp", "--name", name, *_options(force, pull), *changed]
+    states = _task("experiment", dvc.reproduce, name, *command)
+    if push and _completed(states):
+        states |= _task("push", dvc.command, "exp", "push", "origin", name)
+    return _result(states)
+
+
+def _options(force: bool, pull: bool) -> list[str]:
+    return ["--force"] * force + ["--pull"] * pull
+
+
+def _publish(dvc: Dvc) -> str:
+    dvc.command("push", "--run-cache")
+    return branch.publish()
+
+
+def _task(name: str, run: Callable[..., str | None], *arguments: str) -> States:
+    @task(**STEP)
+    def run_dvc(name: str, arguments: Sequence[str]) -> State[None]:
+        return final_state(run, *arguments)
+
+    return {name: run_dvc(name, arguments, return_state=True)}
+
+
+def _completed(states: States) -> bool:
+    return all(state.is_completed() for state in states.values())
+
+
+def _result(states: States) -> State[None]:
+    if _completed(states):
+        cached = sum(state.name == "Cached" for state in states.values())
+        message = f"{len(states) - cached} ran, {cached} cached"
+        pushed = states["push"].message if "push" in states else ""
+        return Completed(message=f"{message}; branch {pushed}" if pushed else message, data=pushed)
+    failed = [state.message or "" for state in states.values() if state.is_failed()]
+    if not_run := [name for name, state in states.items() if state.name == "NotReady"]:
+        failed.append(f"not run: {', '.join(not_run)}")
+    return Failed(message="\n".join(failed))
