@@ -52,8 +52,8 @@ class AnswerSummary:
 class FeatureDrift(NamedTuple):
     """How the features of a sample compare with known ones; see `KnownFeatures`."""
 
-    comparison: Comparison
-    far: float  # share farther from all known images than 95 % of those from each other
+    comparisons: list[Comparison]
+    far: float | None  # share farther from all known images than 95 % of those from each other
     farthest: list[Images]
 
 
@@ -134,15 +134,15 @@ def compare_with_known(
     sample: Images,
     model: Version,
     min_effect: float,
-) -> FeatureDrift | None:
+) -> FeatureDrift:
     """Compare a sample with rows that the model was not fitted on.
 
-    None of a model without features, or if these rows are not here.
+    There is nothing to compare of a model without features, or if these rows are not here.
     """
     splits = [split_of(model, name) for name in ("validation", "holdout")]
     features = model.files.load_features(threads=model.threads) if all(splits) else None
     if not features:
-        return None
+        return FeatureDrift([], None, [])
     random = np.random.default_rng(0)
     parts = []
     for split in filter(None, splits):
@@ -152,7 +152,7 @@ def compare_with_known(
     distances = known_features.distances(features(sample))
     order = np.argsort(-distances, kind="stable")
     return FeatureDrift(
-        known_features.compare(distances, min_effect),
+        [known_features.compare(distances, min_effect)],
         far=float(np.mean(distances > known_features.cuts[-1])),
         farthest=[*sample[order[:24]]],
     )

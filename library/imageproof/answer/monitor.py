@@ -82,9 +82,8 @@ def monitor(
     if accuracy == {}:
         raise DataError(f"{labels} column {key}: names no row of {source} that was answered")
     features = drift.compare_with_known(sample, model, project.drift.min_feature_effect)
-    comparisons = [features.comparison] if features else []
     holdout = _holdout_figures(model)
-    comparisons += _compare_with_holdout(accuracy, holdout)
+    comparisons = features.comparisons + _compare_with_holdout(accuracy, holdout)
     shadow, different = compare_shadow(source, log, answers, table, model)
     summary = drift.summarise(answers, model, project, comparisons)
     is_stable = summary["drift"] and not summary["drifted"]
@@ -94,13 +93,13 @@ def monitor(
         until=log.newest.isoformat() if log else "",
         other_rows=other_rows,
         expected=float(model.predict(sample).max(axis=1).mean()) if is_stable else None,
-        far=features.far if features else None,
+        far=features.far,
         accuracy=accuracy,
         holdout=holdout,
         shadow=shadow,
         **summary,
     )
-    return Monitored(result, features.farthest if features else [], different)
+    return Monitored(result, features.farthest, different)
 
 
 def _answer(

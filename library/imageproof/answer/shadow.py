@@ -76,12 +76,12 @@ def shadow_figures(result: ShadowResult) -> dict[str, float]:
         "shadow_failed": result.failed,
     }
     if result.labelled and result.is_random:
-        names = [ONLY_CHALLENGER, ONLY_CHAMPION]
-        if result.labelled["better"] != result.model:
-            names.reverse()
-        figures[ROWS] = result.labelled["rows"]
-        figures[names[0]] = len(result.labelled["better_right"])
-        figures[names[1]] = len(result.labelled["other_right"])
+        pair = result.labelled
+        is_better = pair["better"] == result.model
+        right = [len(pair[name]) for name in ("other_right", "better_right")]
+        figures[ROWS] = pair["rows"]
+        figures[ONLY_CHALLENGER] = right[is_better]
+        figures[ONLY_CHAMPION] = right[not is_better]
     return figures
 
 
