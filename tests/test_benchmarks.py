@@ -104,9 +104,9 @@ def test_a_peer_is_compared_with_our_fit_of_its_precision():
     assert [row[5] for row in cells] == ["", "", "0.50", "0.40"]
 
 
-@pytest.mark.parametrize(("asked", "code"), [("--help", 0), ("trainngs", 2)])
-def test_what_names_no_part_measures_nothing(asked, code):
-    command = [sys.executable, "-m", "benchmarks", asked]
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("trainngs", 2)])
+def test_what_names_no_part_measures_nothing(argument, code):
+    command = [sys.executable, "-m", "benchmarks", argument]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == code
     assert "pipeline" in done.stdout + done.stderr  # the parts there are

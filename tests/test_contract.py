@@ -105,15 +105,15 @@ def used(
     uncalled: Mapping[str, set[str]] = READ_BY_REPORT,
 ) -> set[str]:
     """Our modules by which the module computes, itself included; of packages only the modules."""
-    found, waiting = set[str](), {module}
+    modules, waiting = set[str](), {module}
     while waiting:
-        found.add(importer := waiting.pop())
-        imported = GRAPH.find_modules_directly_imported_by(importer) - found
+        modules.add(importer := waiting.pop())
+        imported = GRAPH.find_modules_directly_imported_by(importer) - modules
         imported -= uncalled.get(importer, set())
         waiting |= {
             m for m in imported if not any(f"{m}.".startswith(f"{out}.") for out in left_out)
         }
-    return {m for m in found if not path_of(m).endswith("__init__.py")}
+    return {m for m in modules if not path_of(m).endswith("__init__.py")}
 
 
 @stages
@@ -133,11 +133,11 @@ def test_no_dependency_is_a_module_that_the_stage_never_loads(stage: str) -> Non
 
 @pytest.mark.parametrize("model", available())
 def test_a_training_depends_on_its_own_model_and_on_what_that_imports(model: str) -> None:
-    found = of_model(listed("train"), model)
+    deps = of_model(listed("train"), model)
     needed = used(f"digits.models.{model}")
-    assert {m for m in needed if not any(covers(dep, m) for dep in found)} == set()
+    assert {m for m in needed if not any(covers(dep, m) for dep in deps)} == set()
     others = {path_of(f"digits.models.{name}") for name in available() if name != model}
-    assert not others & found
+    assert not others & deps
 
 
 @stages

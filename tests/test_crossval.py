@@ -24,9 +24,9 @@ from imageproof.mlflow import runs, store
 
 def nearest(data: Dataset, images: Dataset, validation: Dataset | None = None) -> Probabilities:
     """Classes of the most similar images learnt from."""
-    known = data.images.reshape(len(data), -1).astype(np.float32)
-    asked = images.images.reshape(len(images), -1).astype(np.float32)
-    distances = (known**2).sum(axis=1) - 2 * asked @ known.T
+    learnt = data.images.reshape(len(data), -1).astype(np.float32)
+    pixels = images.images.reshape(len(images), -1).astype(np.float32)
+    distances = (learnt**2).sum(axis=1) - 2 * pixels @ learnt.T
     answers: Probabilities = np.eye(10, dtype=np.float32)[data.labels[distances.argmin(axis=1)]]
     return answers
 

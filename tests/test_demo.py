@@ -36,8 +36,8 @@ def undecided(images):
 def player(role, version, shape, fit, predict):
     origin = SimpleNamespace(uri=f"models:/digits/{version}", params={"model": "mlp"})
     files = SimpleNamespace(shape=shape, classes=10, class_names=[])
-    asked = {"files": files, "fit": fit, "predict": predict}
-    return role, SimpleNamespace(origin=origin, **asked)
+    functions = {"files": files, "fit": fit, "predict": predict}
+    return role, SimpleNamespace(origin=origin, **functions)
 
 
 PLAYERS = [
@@ -178,8 +178,8 @@ def roles():
 def test_opponent(chain):
     first, second, third = (f"models:/digits/{number}" for number in (1, 2, 3))
     assert roles() == {"champion": third, "former champion": second}
-    shown = players(NAME, threads=1)  # whose files are gone
-    with served(demo_app(shown, PLAIN)) as port:
+    models = players(NAME, threads=1)  # whose files are gone
+    with served(demo_app(models, PLAIN)) as port:
         assert len(ask(f"http://127.0.0.1:{port}", drawing()).json()) == 2
     chain.set_challenger("1")
     assert roles() == {"champion": third, "challenger": first, "former champion": second}

@@ -22,8 +22,8 @@ def test_built_wheel_runs(tmp_path: Path) -> None:
     install = ("pip", "install", "--no-deps", "--target", installed, *wheels)
     subprocess.run([*uv, *install, *offline], check=True)
     for source, package in (("src", "digits"), ("library", "imageproof")):
-        own = [*(REPOSITORY / source / package).rglob("*.*")]
-        paths = [p.relative_to(REPOSITORY / source) for p in own if "__pycache__" not in p.parts]
+        files = [*(REPOSITORY / source / package).rglob("*.*")]
+        paths = [p.relative_to(REPOSITORY / source) for p in files if "__pycache__" not in p.parts]
         assert [path for path in paths if not (installed / path).exists()] == []
     table = tmp_path / "matrix.csv"
     table.write_text("prediction,0,1\n0,8,1\n1,2,9\n", "utf-8")
@@ -32,5 +32,5 @@ def test_built_wheel_runs(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "0.85" in done.stdout
     code = "import digits, imageproof; print(digits.__file__, imageproof.__file__)"
-    where = python("-c", code, cwd=tmp_path, env=environment)
-    assert where.stdout.count(str(installed)) == 2
+    imported = python("-c", code, cwd=tmp_path, env=environment)
+    assert imported.stdout.count(str(installed)) == 2

@@ -61,8 +61,8 @@ def write_model(name: str, data: Dataset, *, weights: np.ndarray, bias: np.ndarr
     accuracy = float(np.mean(logits.argmax(axis=1) == data.labels))
     facts = {"parameters": model.count_params(), "train_accuracy": accuracy}
     write_json(outputs.metrics, timing | facts)
-    known = {"params": {"model": name, "seed": 1}, "datasets": {"train": "0" * 32}}
-    record = run_record(name, run_id=name.encode().hex().ljust(32, "0"), **known)
+    recorded = {"params": {"model": name, "seed": 1}, "datasets": {"train": "0" * 32}}
+    record = run_record(name, run_id=name.encode().hex().ljust(32, "0"), **recorded)
     write_json(outputs.run, record.model_dump() | {"tags": {"model": name}})
 
 
@@ -101,13 +101,13 @@ def test_two_classes_and_identical_models(tracked: Path, images_8x8: Dataset) ->
     assert [row["test_accuracy"] for row in comparison["models"]] == [1, 1]
     [pair] = comparison["pairs"]
     assert (pair["gain"], pair["p_value"], pair["seconds_per_error"]) == (0, 1, None)
-    choice, baseline, _, equal, *_, copies, few = comparison["verdicts"]
+    choice, baseline, _, equal, *_, copies, limit = comparison["verdicts"]
     assert baseline.startswith("mlp is better than the baseline (colour histogram): 100.0 % agai")
     assert choice.endswith("no model is more accurate beyond noise, and none trains faster")
     assert equal.startswith("cnn and mlp give the same answer on all 90 images")
     assert copies.split(":")[0] in page
-    assert "hold-out rows, 0 of class 1, are too few for promote.max_sens" in few
-    assert few in page
+    assert "hold-out rows, 0 of class 1, are too few for promote.max_sens" in limit
+    assert limit in page
     assert 'title="class 1 absent">n/a</td>' in page
     assert "mlp: n/a: class 1 absent" in page
     runs = mlflow.search_runs(search_all_experiments=True, output_format="list")

@@ -84,9 +84,9 @@ def is_up_to_date(clone: Clone) -> bool:
 
 
 def test_fresh_clone_shows_metrics_and_plots(published: Clone) -> None:
-    shown = json.loads(published.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
-    assert {*shown[METRICS]["data"]} == {*PARAMS["models"], "baseline"}
-    assert {str(WORKSPACE.evaluated(model).metrics) for model in PARAMS["models"]} < set(shown)
+    metrics = json.loads(published.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
+    assert {*metrics[METRICS]["data"]} == {*PARAMS["models"], "baseline"}
+    assert {str(WORKSPACE.evaluated(model).metrics) for model in PARAMS["models"]} < set(metrics)
     plots = json.loads(published.run("dvc", "plots", "show", "--json").stdout)["data"]
     drawn = [entry["content"] for [entry] in plots.values() if entry["type"] == "vega"]
     assert len(drawn) == 3

@@ -45,9 +45,9 @@ class Machine:
         for name in PROJECT:
             shutil.copy(REPOSITORY / name, self.project / name)
         for name in TOOLS.split():
-            found = shutil.which(name)
-            assert found is not None, name
-            (self.bin / name).symlink_to(found)
+            path = shutil.which(name)
+            assert path is not None, name
+            (self.bin / name).symlink_to(path)
         subprocess.run(["git", "init", "--quiet"], cwd=self.project, check=True)
 
     def program(self, name: str, *lines: str) -> None:
@@ -208,11 +208,11 @@ def requirements(path: str, *groups: str) -> list[Requirement]:
     return [r for r in map(Requirement, lines) if r.name != "imageproof"]
 
 
-def not_locked(lock: str, asked: list[Requirement]) -> list[Requirement]:
+def not_locked(lock: str, requirements: list[Requirement]) -> list[Requirement]:
     """The requirements that the versions in a lock do not satisfy."""
     text = (REPOSITORY / lock).read_text("utf-8")
     versions = dict(re.findall(r"^([\w.-]+)(?:\[.+\])?==(\S+)", text, re.MULTILINE))
-    return [r for r in asked if versions[canonicalize_name(r.name)] not in r.specifier]
+    return [r for r in requirements if versions[canonicalize_name(r.name)] not in r.specifier]
 
 
 def test_locks_hold_what_pyproject_asks_for() -> None:

@@ -45,18 +45,18 @@ def test_starting_loads_nothing_expensive(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "others"),
+    ("module", "companions"),
     [
         ("digits.training.fit", ["imageproof.keras.optimizers"]),
         ("imageproof.judge.comparison", []),
     ],
 )
-def test_no_other_module_comes_along(module: str, others: list[str]) -> None:
+def test_no_other_module_comes_along(module: str, companions: list[str]) -> None:
     names = {
         name for name in loaded(f"import {module}") if name.startswith(("digits", "imageproof"))
     }
-    packages = {package for name in [module, *others] for package in parents(name)}
-    assert names - packages == {module, *others}
+    packages = {package for name in [module, *companions] for package in parents(name)}
+    assert names - packages == {module, *companions}
 
 
 def test_a_whole_split_loads_nothing_expensive(workspace: Path, images_8x8: Dataset) -> None:

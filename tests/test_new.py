@@ -27,7 +27,7 @@ IMAGES = (PATTERNS[np.arange(1200) % 20] + NOISE).astype(np.uint8)
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("Red-Shoes", "is no name for a project; 1 to 30 characters"),
         ("lambda", "is no name for a project"),
@@ -37,10 +37,12 @@ IMAGES = (PATTERNS[np.arange(1200) % 20] + NOISE).astype(np.uint8)
         ("full", "exists and is not empty"),
     ],
 )
-def test_new_refuses(name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_refuses(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(REPOSITORY)
     (tmp_path / "full" / "file").mkdir(parents=True)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         create(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="git repository"):
@@ -139,8 +141,8 @@ def boots(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
 
 @pytest.mark.slow
 def test_new_project_has_no_word_of_ours(boots: Callable[..., str]) -> None:
-    found = boots("git", "grep", "-hIiE", "digits|mnist", "HEAD~1") + boots("git", "ls-files")
-    assert re.findall(".*(?:digits|mnist).*", re.sub(NOT_RENAMED, "", found), re.IGNORECASE) == []
+    lines = boots("git", "grep", "-hIiE", "digits|mnist", "HEAD~1") + boots("git", "ls-files")
+    assert re.findall(".*(?:digits|mnist).*", re.sub(NOT_RENAMED, "", lines), re.IGNORECASE) == []
 
 
 @pytest.mark.slow

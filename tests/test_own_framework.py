@@ -96,7 +96,7 @@ def test_own_models_pass_all_stages(own: None) -> None:
         with load_version(f"models:/{support.NAME}/{version}", threads=2) as model:
             packaged = load(write_package(model, Path(name), project=project).folder).network
             assert np.abs(packaged.predict(images) - model.predict(images)).max() < 1e-6
-            seen = monitor(WORKSPACE.split("test"), None, None, model, project=project).result
-        judged = {each.name: each.drifted for each in seen.drift}
-        usual = dict.fromkeys(("mean_ink", "contrast", "class_shares"), False)
-        assert judged == usual | ({"features": False} if name != "means" else {})
+            result = monitor(WORKSPACE.split("test"), None, None, model, project=project).result
+        judged = {each.name: each.drifted for each in result.drift}
+        expected = dict.fromkeys(("mean_ink", "contrast", "class_shares"), False)
+        assert judged == expected | ({"features": False} if name != "means" else {})

@@ -45,8 +45,8 @@ def shoes(tmp_path: Path) -> Path:
         "library/imageproof/old.py": "old\n",
     }
     first = write(tmp_path / "digits", files | {"library/tests/test_data.py": "tests\n"})
-    own = {"pyproject.toml": f'[tool.imageproof]\nname = "shoes"\ncommit = "{first}"\n'}
-    write(tmp_path / "shoes", files | own)
+    pyproject = {"pyproject.toml": f'[tool.imageproof]\nname = "shoes"\ncommit = "{first}"\n'}
+    write(tmp_path / "shoes", files | pyproject)
     return tmp_path / "shoes"
 
 

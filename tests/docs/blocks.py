@@ -26,24 +26,24 @@ class Block(NamedTuple):
 def pages() -> list[Path]:
     """Those that a new user reads first, then the others."""
     first = [REPOSITORY / name for name in FIRST]
-    others = sorted({*REPOSITORY.glob("docs/**/*.md")} - {*first})
-    return [*first, *(path for path in others if not path.parent.name.startswith("_"))]
+    paths = sorted({*REPOSITORY.glob("docs/**/*.md")} - {*first})
+    return [*first, *(path for path in paths if not path.parent.name.startswith("_"))]
 
 
 def blocks(path: Path) -> list[Block]:
     """The fenced blocks of a page, in order."""
     tokens = MarkdownIt().parse(path.read_text("utf-8"))
-    page, found, comment = path.relative_to(REPOSITORY).as_posix(), [], ""
+    page, hits, comment = path.relative_to(REPOSITORY).as_posix(), [], ""
     for token in tokens:
         if token.type == "fence":
             line = token.map[0] + 1 if token.map else 0
-            found.append(Block(page, line, token.info.strip(), token.content, comment))
+            hits.append(Block(page, line, token.info.strip(), token.content, comment))
         comment = ""
         if token.type == "html_block" and (
             match := re.fullmatch(r"<!-- (.+) -->\n*", token.content)
         ):
             comment = match[1]
-    return found
+    return hits
 
 
 def named_commands(path: Path) -> list[str]:

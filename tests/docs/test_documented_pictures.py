@@ -35,8 +35,8 @@ def test_pipeline_picture_has_arrows_of_dvc() -> None:
     )
     graph = nx.DiGraph(arrows(drawn.stdout, r'"(.+)" -> "(.+)";'))
     svg = unescape((REPOSITORY / "docs/pictures/pipeline.svg").read_text("utf-8"))
-    shown = arrows(svg, r"<title>(.+?)->(.+?)</title>")
-    assert shown == set(nx.transitive_reduction(graph).edges)
+    picture = arrows(svg, r"<title>(.+?)->(.+?)</title>")
+    assert picture == set(nx.transitive_reduction(graph).edges)
 
 
 def published_or_here(out: dict[str, str]) -> Path:

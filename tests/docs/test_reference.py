@@ -101,14 +101,14 @@ def test_named_deployments_take_parameters() -> None:
     }
     lines = [line for path in pages() for line in named_commands(path)]
     named = [re.match(r"prefect deployment \w+ ([\w-]+/[\w-]+)", line) for line in lines]
-    given = [
+    uses = [
         (match[1], re.findall(r"--param (\w+)=", line))
         for line, match in zip(lines, named, strict=True)
         if match
     ]
-    assert len(given) > 5
-    assert [name for name, _ in given if name not in takes] == []
-    assert [(name, key) for name, keys in given for key in keys if key not in takes[name]] == []
+    assert len(uses) > 5
+    assert [name for name, _ in uses if name not in takes] == []
+    assert [(name, key) for name, keys in uses for key in keys if key not in takes[name]] == []
 
 
 def test_readme_promotes_the_best_model() -> None:
@@ -117,8 +117,8 @@ def test_readme_promotes_the_best_model() -> None:
         [cell.strip() for cell in re.search(rf"^\|{row}\|(.*)\|$", text, re.M)[1].split("|")]
         for row in (" two cores of an AMD EPYC, seed 42 ", " test accuracy, % ")
     )
-    found = {n: float(a) for n, a in zip(names, accuracies, strict=True) if n in PARAMS["models"]}
-    assert re.findall(r"^digits promote (\w+)", text, re.M) == [max(found, key=found.__getitem__)]
+    scores = {n: float(a) for n, a in zip(names, accuracies, strict=True) if n in PARAMS["models"]}
+    assert re.findall(r"^digits promote (\w+)", text, re.M) == [max(scores, key=scores.__getitem__)]
 
 
 def commands() -> list[str]:

@@ -39,12 +39,12 @@ class Page(HTMLParser):
         self.feed(path.read_text("utf-8"))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attributes}
-        self.ids.add(found.get("id", ""))
+        values = {name: value or "" for name, value in attributes}
+        self.ids.add(values.get("id", ""))
         if tag == "a":
-            self.links.add(found.get("href", ""))
+            self.links.add(values.get("href", ""))
         elif tag in ("img", "link", "script", "iframe", "source"):
-            self.loaded |= {found[name] for name in ("src", "href") if name in found}
+            self.loaded |= {values[name] for name in ("src", "href") if name in values}
 
 
 @pytest.fixture(scope="module")

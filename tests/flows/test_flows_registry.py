@@ -146,11 +146,11 @@ def _answer(word: Any) -> str:
 def told(since: datetime, *events: str) -> list[dict[str, Any]]:
     """The events of these names that the server knows of, oldest first."""
     occurred = {"since": since.isoformat()}
-    wanted = {"event": {"name": events}, "occurred": occurred, "order": "ASC"}
+    filters = {"event": {"name": events}, "occurred": occurred, "order": "ASC"}
     with get_client(sync_client=True) as client:
-        answer = client.request("POST", "/events/filter", json={"filter": wanted, "limit": 50})
-    found: list[dict[str, Any]] = answer.json()["events"]
-    return found
+        answer = client.request("POST", "/events/filter", json={"filter": filters, "limit": 50})
+    records: list[dict[str, Any]] = answer.json()["events"]
+    return records
 
 
 @pytest.mark.slow
@@ -159,10 +159,10 @@ def test_approval(trained: Path, prefect_server: str, monkeypatch: pytest.Monkey
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     with somebody("approve") as answered:
         state = promote("mlp", timeout_s=300, return_state=True)
-    asked = answered.result()
-    assert asked.startswith("Make **mlp** (run ")
-    assert ") champion, the first?" in asked
-    assert " | at least 0.1 |\n" in asked
+    question = answered.result()
+    assert question.startswith("Make **mlp** (run ")
+    assert ") champion, the first?" in question
+    assert " | at least 0.1 |\n" in question
     [move] = json.loads(subprocess.check_output([commands.program(), "history", "--json"]))
     assert (move["approval"], move["reason"]) == ("approved by Ada", "looked at it")
     assert (state.name, state.message) == ("Promoted", "version 1 is champion")
@@ -206,10 +206,10 @@ def test_rejected_is_refused(digits: Digits, capsys: pytest.CaptureFixture[str])
     assert "| min_accuracy |" not in log_of(run_id)
     message = "refused by approval (rejected by Ada); nothing moved"
     assert (state.type, state.name, state.message) == (StateType.FAILED, "Refused", message)
-    judged, told = digits.asked()
+    judged, second = digits.asked()
     assert "--dry-run" in judged
     options = ["--run=r", "--rejected-by=Ada", "--reason=looked at it"]
-    assert told == ["promote", *options, "--json", "--"]
+    assert second == ["promote", *options, "--json", "--"]
 
 
 def test_promote_unanswered_fails(digits: Digits) -> None:
@@ -221,8 +221,8 @@ def test_promote_unanswered_fails(digits: Digits) -> None:
 
 def test_question_shows_names_in_the_data_as_text() -> None:
     check = {"name": "max_slice_loss", "found": "writer: <b>a|b", "allowed": ""}
-    asked = _question("mlp", {"champion": None, "challenger": "run 1", "checks": [check]})
-    assert asked.endswith("\n| max_slice_loss | writer: &#60;b&#62;a&#124;b |  |")
+    question = _question("mlp", {"champion": None, "challenger": "run 1", "checks": [check]})
+    assert question.endswith("\n| max_slice_loss | writer: &#60;b&#62;a&#124;b |  |")
 
 
 def test_answer_without_question(digits: Digits) -> None:
@@ -275,8 +275,8 @@ def team(project: Project) -> Project:
 def outcomes(since: datetime, count: int) -> list[tuple[str, str]]:
     """What the latest retrainings told: outcome, and md5 of the data."""
     assert until(lambda: len(told(since, "digits.retrain")) >= count)
-    found = [event["payload"] for event in told(since, "digits.retrain")]
-    return [(payload["outcome"], payload["data_md5"]) for payload in found]
+    payloads = [event["payload"] for event in told(since, "digits.retrain")]
+    return [(payload["outcome"], payload["data_md5"]) for payload in payloads]
 
 
 def test_first_retrain_on_trained_data(project: Project) -> None:
@@ -296,9 +296,9 @@ def test_retrain_repeats_failure(team: Project, digits: Digits) -> None:
     assert str(state.message).splitlines()[-1] == failed
     states = [retrain(return_state=True).name, retrain(return_state=True).name]
     assert states == ["Promoted", "Unchanged"]
-    assert [asked[-1] for asked in digits.asked()][1:] == ["mlp", "cnn"]
-    told = [("failed", data), ("promoted", data), ("unchanged", data)]
-    assert outcomes(began, 3) == told
+    assert [words[-1] for words in digits.asked()][1:] == ["mlp", "cnn"]
+    payloads = [("failed", data), ("promoted", data), ("unchanged", data)]
+    assert outcomes(began, 3) == payloads
 
 
 def test_subflow_has_the_tags_of_its_run(team: Project, digits: Digits) -> None:

@@ -33,9 +33,9 @@ def test_compose_has_the_servers_of_the_procfile(compose: Any) -> None:
 
 
 def test_compose_env_example_names_every_password() -> None:
-    asked = set(re.findall(r"\$\{(\w+)", (DEPLOY / "compose.yaml").read_text("utf-8")))
+    names = set(re.findall(r"\$\{(\w+)", (DEPLOY / "compose.yaml").read_text("utf-8")))
     example = (DEPLOY / "compose.env.example").read_text("utf-8")
-    assert set(re.findall(r"^(\w+)=$", example, re.MULTILINE)) == asked
+    assert set(re.findall(r"^(\w+)=$", example, re.MULTILINE)) == names
 
 
 def test_compose_mounts_files_that_exist(compose: Any) -> None:

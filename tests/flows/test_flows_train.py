@@ -71,14 +71,14 @@ def test_push_and_pull(project: Project) -> None:
 @pytest.mark.parametrize("parameters", [{}, {"overrides": {"train.mlp.fit.epochs": 2}}])
 def test_changed_data_is_refused(project: Project, parameters: dict[str, Any]) -> None:
     project.set_data("2")
-    before = project.files()
+    files = project.files()
     state = train(**parameters, return_state=True)
     assert state.is_failed()
     assert state.message == (
         "data: is not what data.dvc names; `dvc commit data.dvc` keeps it,"
         " `dvc pull --force data.dvc` takes what data.dvc names"
     )
-    assert project.files() == before
+    assert project.files() == files
     assert project.ran() == []
 
 
@@ -98,11 +98,11 @@ def test_overrides_make_experiment(project: Project) -> None:
     project.dvc("repro", "-q", "prepare", "train@cnn")
     project.git("add", "dvc.lock")
     (project.root / "raw.txt").write_text("changed, not committed")
-    before = project.files()
+    files = project.files()
     overrides = {"train.mlp.fit.epochs": 2}
     state = train.with_options(flow_run_name="--force")(overrides=overrides, return_state=True)
     assert state.message == "1 ran, 0 cached"  # though DVC skipped some of its stages
-    assert project.files() == before
+    assert project.files() == files
     [name] = project.dvc("exp", "list", "--name-only").split()
     assert {"train-mlp", "compare"} <= {*project.ran()[-3:]}  # else it had no figures of its own
     assert project.log("end")[-1][4:] == [name, str(state.state_details.flow_run_id)]
@@ -156,7 +156,7 @@ def test_signal_ends_flow_and_server(project: Project, signum: signal.Signals, c
     for headers in foreign(port):
         assert statuses(port, [("POST", "/api/flows/")], **headers).keys() == {403}
     program.send_signal(signum)
-    _, said = program.communicate(timeout=180)
-    assert program.returncode == code, said
+    _, errors = program.communicate(timeout=180)
+    assert program.returncode == code, errors
     assert until(lambda: all(has_ended(process.pid) for process in started), seconds=180)
     assert not answers(port)

@@ -50,12 +50,12 @@ class Up(Clone):
 
     def processes(self) -> list[str]:
         """The commands that run in the clone."""
-        found = []
+        commands = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 if Path(process.cwd()).is_relative_to(self.root):
-                    found.append(" ".join(process.cmdline()))
-        return found
+                    commands.append(" ".join(process.cmdline()))
+        return commands
 
 
 @pytest.fixture
@@ -73,9 +73,9 @@ def test_up_and_down(clone: Up) -> None:
     assert lines[0].startswith("starting, ")
     answering = {f"127.0.0.1:{port}" for port in clone.ports.values()}
     assert {line.split()[-1] for line in lines} >= answering
-    [shown] = re.findall(r"http://\S+/#/experiments/(\d+)/runs", up.stdout)
+    [experiment_id] = re.findall(r"http://\S+/#/experiments/(\d+)/runs", up.stdout)
     mlflow = MlflowClient(f"http://127.0.0.1:{clone.ports['MLFLOW_PORT']}")
-    assert mlflow.get_experiment(shown).name == PARAMS["project"]["name"]
+    assert mlflow.get_experiment(experiment_id).name == PARAMS["project"]["name"]
     deployments = {deployment["name"] for deployment in clone.prefect("deployments")}
     flows = ("train", "nightly", "sweep", "promote", "score", "monitor", "retrain")
     assert deployments == {f"digits-{name}" for name in flows}

@@ -58,11 +58,11 @@ def test_prefect_yaml_fits_flows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_experiments_run_at_once(deployed: Project) -> None:
-    before = deployed.files()
+    files = deployed.files()
     overrides = [{"train.mlp.fit.epochs": epochs} for epochs in (2, 3)]
     runs = [submit(overrides=each) for each in overrides]
     assert all(list(map(completes, runs)))
-    assert deployed.files() == before
+    assert deployed.files() == files
     assert len(deployed.dvc("exp", "list", "--name-only").split()) == 2
     ends = [words for words in deployed.log("end") if words[0] == "train-mlp"]
     assert {flow_run for *_, flow_run in ends} == set(map(str, runs))

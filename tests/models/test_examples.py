@@ -80,12 +80,12 @@ def test_members_answer_together(images_8x8: Dataset) -> None:
     import keras
 
     rows, images = np.arange(500), images_8x8.images[:50]
-    both = fit(images_8x8, "best", params_of("best", SMALL), rows)
-    members = keras.Model(both.input, both.layers[-1].input)
+    mean_model = fit(images_8x8, "best", params_of("best", SMALL), rows)
+    members = keras.Model(mean_model.input, mean_model.layers[-1].input)
     answers = np.asarray(members(images))
     assert answers.shape == (50, 2, 10)
     assert (np.ptp(answers, axis=1) > 0).any()
-    np.testing.assert_allclose(np.asarray(both(images)), answers.mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(np.asarray(mean_model(images)), answers.mean(axis=1), atol=1e-6)
     heavy = params_of("best", SMALL, class_weights={7: 50.0})
     classes = fit(images_8x8, "best", heavy, rows).predict(images, verbose=0).argmax(axis=1)
     assert (classes == 7).mean() > 0.5

@@ -63,10 +63,10 @@ def test_validation_batches_keep_the_order(
     monkeypatch.setattr(batching, "VALIDATION_BATCH", 40)
     epoch = batching.in_order(numbered, classes=100, replicas=replicas)
     assert len(epoch) == 3
-    found = list(epoch.as_numpy_iterator())
-    assert [len(images) for images, _ in found] == sizes
-    assert order(found) == list(range(sum(sizes)))
-    assert [*np.concatenate([labels for _, labels in found]).argmax(axis=1)] == order(found)
+    read = list(epoch.as_numpy_iterator())
+    assert [len(images) for images, _ in read] == sizes
+    assert order(read) == list(range(sum(sizes)))
+    assert [*np.concatenate([labels for _, labels in read]).argmax(axis=1)] == order(read)
 
 
 def test_each_epoch_moves_an_image_in_another_way(images_8x8: Dataset) -> None:

@@ -129,8 +129,8 @@ def test_other_files_are_refused(
     path = tmp_path / f"{name}.weights.h5"
     if text:
         path.write_text(text, "utf-8")
-    asked = recipe(path, sha or sha256(path))
-    line = finding(error, lambda: fit(images_8x8, "finetune", recipe=asked))
+    params = recipe(path, sha or sha256(path))
+    line = finding(error, lambda: fit(images_8x8, "finetune", recipe=params))
     assert line.startswith(f"build.weights: {path}: ")
     assert message in line
 
@@ -141,12 +141,12 @@ def test_imagenet_without_network_is_one_line(
     for scheme in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(scheme, "http://127.0.0.1:9")
     monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
-    found = finding(ServiceError, lambda: fit(images_8x8, "finetune", recipe=recipe("imagenet")))
-    assert found.startswith("build.weights: imagenet: cannot be fetched (")
-    assert found.endswith("); a file can be given instead")
+    line = finding(ServiceError, lambda: fit(images_8x8, "finetune", recipe=recipe("imagenet")))
+    assert line.startswith("build.weights: imagenet: cannot be fetched (")
+    assert line.endswith("); a file can be given instead")
 
 
 @pytest.mark.parametrize(("weights", "sha"), [("a.keras", None), (None, "0" * 64)])
 def test_a_file_and_its_hash_go_together(weights: str | None, sha: str | None) -> None:
-    found = finding(UsageError, lambda: recipe(weights, sha))
-    assert "a file of weights needs weights_sha256, and only that has one" in found
+    line = finding(UsageError, lambda: recipe(weights, sha))
+    assert "a file of weights needs weights_sha256, and only that has one" in line

@@ -111,7 +111,7 @@ def test_each_epoch_shows_every_image_once(images_8x8: Dataset) -> None:
     import keras
     import tensorflow as tf
 
-    seen: list[int] = []
+    numbers: list[int] = []
 
     class Recorder(keras.layers.Layer):  # type: ignore[misc]
         def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -120,7 +120,7 @@ def test_each_epoch_shows_every_image_once(images_8x8: Dataset) -> None:
             return images
 
         def record(self, low: np.ndarray, high: np.ndarray) -> None:
-            seen.extend((low.astype(int) + 256 * high.astype(int)).tolist())
+            numbers.extend((low.astype(int) + 256 * high.astype(int)).tolist())
 
     def build(_: object, *, image_shape: tuple[int, int], classes: int) -> keras.Model:
         layers = [Recorder(), keras.layers.Flatten(), keras.layers.Dense(classes, "softmax")]
@@ -131,7 +131,7 @@ def test_each_epoch_shows_every_image_once(images_8x8: Dataset) -> None:
     # 250 images are 83 batches of 3 and one of 1
     chosen = recipe(**{"train.mlp.fit": {"epochs": 3, "batch_size": 3}})
     fit(Dataset(marked, images_8x8.labels), build=build, recipe=chosen)
-    epochs = np.array(seen).reshape(3, -1)
+    epochs = np.array(numbers).reshape(3, -1)
     np.testing.assert_array_equal(np.sort(epochs, axis=1), [TRAINED_ON] * 3)
     assert len({tuple(row) for row in [*epochs.tolist(), TRAINED_ON.tolist()]}) == 4
 
@@ -160,8 +160,8 @@ def test_model_learns(
     if colour:
         images = np.stack([images, images // 2, 255 - images], -1)
     changes = {"fit.epochs": 12, "fit.batch_size": 16} | changes
-    asked = recipe(model, **{f"train.{model}.{key}": value for key, value in changes.items()})
-    trained = fit(Dataset(images, images_8x8.labels), model, recipe=asked)
+    settings = recipe(model, **{f"train.{model}.{key}": value for key, value in changes.items()})
+    trained = fit(Dataset(images, images_8x8.labels), model, recipe=settings)
     assert trained.model.input_shape == (None, *images.shape[1:])
     assert trained.history[-1]["val_accuracy"] > 0.3  # chance is 0.1
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
@@ -211,9 +211,9 @@ def test_cores_that_others_use_are_counted(monkeypatch: pytest.MonkeyPatch, spar
 
     monkeypatch.setattr(os, "cpu_count", lambda: 2 + spare)
     cost = TrainingCost(lambda *_: None)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    start_s = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     subprocess.run([sys.executable, "-c", "sum(range(20_000_000))"], check=True)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - start_s
     cost({"loss": 0.5})
     timing = cost.timing(images=1, threads=2)
     shared_s = (timing["shared_cores"] + spare) * timing["elapsed_s"]
@@ -233,8 +233,8 @@ def test_final_model_is_float32_and_of_keras(fitted: Callable[[str], Any], model
 
 
 def test_grey_images_have_no_saturation(images_8x8: Dataset) -> None:
-    asked = recipe(**{"train.mlp.augment": {"saturation": 0.2}})
-    message = finding(UsageError, lambda: fit(images_8x8, recipe=asked))
+    settings = recipe(**{"train.mlp.augment": {"saturation": 0.2}})
+    message = finding(UsageError, lambda: fit(images_8x8, recipe=settings))
     assert message == "augment.saturation: the images are grey, and have none; leave it out"
 
 

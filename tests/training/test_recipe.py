@@ -65,8 +65,8 @@ class TestEarlyStopping:
         assert len(accuracies) == epoch + 1 + 4 < 60
         assert accuracies[epoch] == max(accuracies) > accuracies[-1]
         validation = images_8x8.take(np.arange(250, 350))
-        found = kept.model.predict(validation.images, verbose=0).argmax(axis=1)
-        assert (found == validation.labels).mean() == pytest.approx(accuracies[epoch])
+        answers = kept.model.predict(validation.images, verbose=0).argmax(axis=1)
+        assert (answers == validation.labels).mean() == pytest.approx(accuracies[epoch])
         shorter = {"train.mlp.fit.epochs": epoch + 1}
         asked = recipe(**rough, **shorter)
         assert fingerprint(fit(images_8x8, recipe=asked).model) == fingerprint(kept.model)
@@ -90,8 +90,8 @@ class TestSchedules:
 
         config = recipe(**{"train.mlp.schedule": schedule}).schedule.config
         rate = learning_rate(2.0, steps=100, **config)
-        found = [float(rate(step)) if callable(rate) else rate for step in (0, 50, 100)]
-        assert found == pytest.approx([2 * factor for factor in expected], abs=1e-6)
+        rates = [float(rate(step)) if callable(rate) else rate for step in (0, 50, 100)]
+        assert rates == pytest.approx([2 * factor for factor in expected], abs=1e-6)
 
     def test_warmup_leaves_a_step(self, images_8x8: Dataset) -> None:
         chosen = {"name": "cosine", "warmup": 0.9}

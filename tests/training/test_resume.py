@@ -144,15 +144,15 @@ def test_killed_stage_goes_on_in_its_run(project: Path) -> None:
     killed = stage(killed_after="mlp epoch 2/40")
     [state] = Path(".state/trainings").glob("*.npz")
     begun = only_run(MlflowClient(f"sqlite:///{project}/mlflow.db"))
-    rest = stage()
+    lines = stage()
     client = MlflowClient(f"sqlite:///{project}/mlflow.db")
     run = only_run(client)
-    [line] = [line for line in rest if line.startswith("mlp goes on after epoch ")]
+    [line] = [line for line in lines if line.startswith("mlp goes on after epoch ")]
     reached = int(line.removeprefix("mlp goes on after epoch ").removesuffix("/40\n"))
     assert (begun.info.status, run.info.status) == ("RUNNING", "FINISHED")
     assert run.info.run_id == begun.info.run_id
     assert reached >= 2
-    assert len(rest) == 2 + 40 - reached  # the first says how many steps there are
+    assert len(lines) == 2 + 40 - reached  # the first says how many steps there are
     assert len(killed) - 1 <= reached
     steps = [point.step for point in client.get_metric_history(run.info.run_id, "val_loss")]
     assert steps == list(range(40))
