@@ -129,5 +129,5 @@ def test_library_names_no_project() -> None:
         if path.suffix in {".py", ".md", ".toml", ".j2", ".html", ".css"}
         for line in path.read_text("utf-8").splitlines()
     ]
-    names = [line for line in lines if re.search("digits|mnist", line, re.IGNORECASE)]
-    assert names == ['NOT_RENAMED = "load_digits"  # of scikit-learn']
+    words = [line.replace("load_digits", "") for line in lines]  # of scikit-learn
+    assert [line for line in words if re.search("digits|mnist", line, re.IGNORECASE)] == []
