@@ -24,8 +24,8 @@ from imageproof.base.dataset import Dataset, ImageParams, RawData
 from imageproof.base.errors import DataError
 from imageproof.data import packing
 from imageproof.data.packed import load as load_packed
-from imageproof.data.validation.expectations import class_frame, image_frame
 from imageproof.data.validation.expectations import validate as validate_packed
+from imageproof.data.validation.frames import class_frame, image_frame
 from imageproof.data.validation.validate import ValidateParams
 
 VALUES: dict[str, Any] = {

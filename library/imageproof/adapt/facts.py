@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,8 @@ from imageproof.data.class_names import in_order
 from imageproof.data.packed import META
 from imageproof.data.readers.folders import Listing, list_pictures
 from imageproof.data.readers.raw import read_parts
-from imageproof.pictures.reading import probe, read_picture
+from imageproof.data.sources import read_headers
+from imageproof.pictures.reading import read_pictures
 
 MAX_HEADERS = 20_000  # pictures, evenly spread over the folder
 MAX_PIXELS_READ = 200  # images whose pixels are looked at
@@ -84,17 +85,12 @@ def _of_pictures(folder: Path, listing: Listing) -> Facts:
     rows = listing.rows
     names = in_order([*rows["label"].unique()])
     step = -(-len(rows) // MAX_HEADERS)
-    paths = [Path(os.fsdecode(path)) for path in rows["path"][::step]]
-    headers = {}
-    for path in paths:
-        try:
-            headers[path] = probe(path)
-        except DataError:  # which `pack` names
-            continue
-    if not headers:
+    paths = rows["path"][::step].tolist()
+    headers = read_headers(paths).assign(path=paths).dropna(subset="mode")
+    if headers.empty:
         raise DataError(f"{folder}: none of {len(rows):,} pictures can be read")
-    sizes = Counter((header.height, header.width) for header in headers.values())
-    has_colour = any(header.has_colour for header in headers.values())
+    sizes = Counter(zip(headers["height"].astype(int), headers["width"].astype(int), strict=True))
+    has_colour = bool((headers["mode"] == "colour").any())
     is_test = rows["part"] == "test"
     return Facts(
         class_names=names,
@@ -102,8 +98,8 @@ def _of_pictures(folder: Path, listing: Listing) -> Facts:
         test_counts=_count(rows["label"][is_test], names) if is_test.any() else (),
         sizes=sizes,
         has_colour=has_colour,
-        is_transparent=any(header.is_transparent for header in headers.values()),
-        is_digit_like=not has_colour and _are_drawings(sizes, _pixels([*headers], sizes)),
+        is_transparent=bool(headers["transparent"].any()),
+        is_digit_like=not has_colour and _are_drawings(sizes, _pixels(headers["path"], sizes)),
         columns={
             name.removeprefix(META): Counter(rows[name][~is_test])
             for name in map(str, rows)
@@ -136,16 +132,16 @@ def _of_arrays(train: Dataset, test: Dataset | None = None) -> Facts:
 
 
 def _count(labels: "pd.Series[str]", names: Sequence[str]) -> list[int]:
-    counts = labels.value_counts()
-    return [int(counts.get(name, 0)) for name in names]
+    counts: list[int] = labels.value_counts().reindex([*names], fill_value=0).tolist()
+    return counts
 
 
-def _pixels(paths: Sequence[Path], sizes: Counter[Size]) -> Images:
+def _pixels(paths: "pd.Series[Any]", sizes: Counter[Size]) -> Images:
     """Some pictures as grey images of the first one's size."""
     shape = next(iter(sizes))
     step = -(-len(paths) // MAX_PIXELS_READ)
-    images = [read_picture(path, shape=shape, fit="stretch")[0] for path in paths[::step]]
-    return np.stack(images)
+    some = [Path(os.fsdecode(path)) for path in paths[::step]]
+    return np.stack([image for image, _ in read_pictures(some, shape=shape, fit="stretch")])
 
 
 def _are_drawings(sizes: Counter[Size], images: Images) -> bool:

@@ -180,14 +180,14 @@ def fit_gate(facts: Facts, params: Params) -> Lines:
         rows = whole_part(facts, params, "holdout") if key in OF_ALL else min(counts)
         if rows >= minimum:  # all classes together have more than the sum of what each has at least
             continue
-        reason = f"needs {minimum:,} hold-out rows{of_class}, there are about {rows:,}"
+        reason = f"needs {minimum:,} hold-out rows{of_class}, there may be only {rows:,}"
         # half of the rows may be unseen by both models, once there are more images
         limit = max(1, rows // 2) if key == "min_unseen" else None
         yield f"promote.{key}", limit, reason
     rows = min(counts)
     units = floor(rows / facts.rows_per_group(params["split"]["group"]))
     if promote.min_sensitivity and not can_show(promote.min_sensitivity, units, len(counts)):
-        reason = f"about {rows:,} hold-out rows of a class cannot show it"
+        reason = f"the {rows:,} hold-out rows that a class may have cannot show it"
         yield "promote.min_sensitivity", None, reason
     rows = whole_part(facts, params, "validation")
     error = promote.max_calibration_error

@@ -16,7 +16,8 @@ from imageproof.answer.serve import Limited
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import template_file
 from imageproof.pages.templates import data_uri
-from imageproof.pictures.reading import TREATMENTS, read_picture
+from imageproof.pictures.conversion import TREATMENTS
+from imageproof.pictures.reading import read_picture
 from imageproof.project import Project
 from imageproof.registry.version import Version, load_version
 from imageproof.registry.versions import CHALLENGER, CHAMPION, Registry

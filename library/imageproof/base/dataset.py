@@ -223,31 +223,26 @@ def _write_images(
 def _mapped_arrays(path: Path) -> tuple[Images, dict[str, NDArray[np.int64]]]:
     """The images of a split, and all else in it by the names of the members."""
     try:
-        images = _mapped(path, "images.npy", "uint8")
-        with zipfile.ZipFile(path) as archive:
-            members = {"labels.npy", "rows.npy", *archive.namelist()} - {"images.npy"}
-        numbers = {name: _mapped(path, name, "int64") for name in sorted(members)}
-    except (KeyError, OSError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+            arrays = {info.filename: _mapped(path, file, info) for info in archive.infolist()}
+    except (OSError, zipfile.BadZipFile) as error:
         raise ValueError(one_line(error)) from None
-    return images, numbers
+    for name in ("images.npy", "labels.npy", "rows.npy"):
+        if name not in arrays:
+            raise ValueError(f"no item named {name!r}")
+    return arrays.pop("images.npy"), arrays
 
 
-def _mapped(
-    path: Path,
-    member: str,
-    kind: str,
-) -> NDArray[Any]:
+def _mapped(path: Path, file: IO[bytes], info: zipfile.ZipInfo) -> NDArray[Any]:
     """An array of an npz that is not compressed: a member of it is a .npy at an offset."""
-    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-        info = archive.getinfo(member)
-        file.seek(info.header_offset + 26)  # its local header ends with the lengths of two texts
-        lengths = struct.unpack("<HH", file.read(4))
-        file.seek(sum(lengths), SEEK_CUR)
-        is_stored = info.compress_type == zipfile.ZIP_STORED
-        if not is_stored or npy.read_magic(file) != (1, 0):
-            raise ValueError(f"{member} is compressed, or no array")
-        shape, _, dtype = npy.read_array_header_1_0(file)
-        if dtype.name != kind:  # a map of objects would be one of addresses
-            raise ValueError(f"{member} is {dtype.name}; {kind} is needed")
-        array = np.memmap(path, dtype, "r", file.tell(), shape)
-    return np.asarray(array)
+    name = info.filename
+    file.seek(info.header_offset + 26)  # its local header ends with the lengths of two texts
+    lengths = struct.unpack("<HH", file.read(4))
+    file.seek(sum(lengths), SEEK_CUR)
+    if info.compress_type != zipfile.ZIP_STORED or npy.read_magic(file) != (1, 0):
+        raise ValueError(f"{name} is compressed, or no array")
+    shape, _, dtype = npy.read_array_header_1_0(file)
+    kind = "uint8" if name == "images.npy" else "int64"
+    if dtype.name != kind:  # a map of objects would be one of addresses
+        raise ValueError(f"{name} is {dtype.name}; {kind} is needed")
+    return np.asarray(np.memmap(path, dtype, "r", file.tell(), shape))

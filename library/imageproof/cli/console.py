@@ -31,7 +31,7 @@ figures = Lazy("judge.figures")
 leaderboard = Lazy("judge.leaderboard")
 monitoring = Lazy("answer.monitor")
 outputs = Lazy("outputs")
-pictures = Lazy("pictures.reading")
+pictures = Lazy("pictures.conversion")
 provenance = Lazy("dvc.provenance")
 
 

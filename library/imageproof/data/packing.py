@@ -23,7 +23,8 @@ from imageproof.data.readers import corrections
 from imageproof.data.readers.folders import BYTES, left_out
 from imageproof.data.readers.versioned import is_hidden, list_files
 from imageproof.data.sources import describe_parts, find_images
-from imageproof.pictures.reading import convert_picture, read_and_hash
+from imageproof.pictures.conversion import convert_picture
+from imageproof.pictures.reading import read_and_hash
 
 ROW_GROUP = 50_000  # rows that are encoded at once
 SHOWN = 5  # sizes that an error names

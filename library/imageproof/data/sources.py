@@ -81,7 +81,7 @@ def _pictures(
         )
 
     paths = listing.rows.pop("path")
-    headers = pd.concat(in_chunks(_read_headers, [paths]), ignore_index=True)
+    headers = pd.concat(in_chunks(read_headers, [paths]), ignore_index=True)
     rows = pd.concat([listing.rows, headers], axis=1).assign(name=listing.rows["file"])
     rows["label"] = rows["label"].map({label: number for number, label in enumerate(labels)})
     transparent = rows.pop("transparent").to_numpy(bool)
@@ -105,7 +105,7 @@ def _arrays(parts: Sequence[Part]) -> Source:
     return Source(rows, [part.data.images for part in parts])
 
 
-def _read_headers(paths: Sequence[bytes]) -> pd.DataFrame:
+def read_headers(paths: Sequence[bytes]) -> pd.DataFrame:
     """Height, width, mode and transparency of each picture; missing if it has no header."""
     headers: list[tuple[float, float, str | None, bool]] = []
     for path in paths:

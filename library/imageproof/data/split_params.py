@@ -1,7 +1,7 @@
 """`split:` in params.yaml."""
 
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,18 +10,23 @@ from imageproof.base.files import StrictModel
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class OfficialParams(StrictModel):
+class _Parts(StrictModel):
+    """Fractions of the same rows."""
+
+    @model_validator(mode="after")
+    def _leave_training_rows(self) -> Self:
+        shares = self.model_dump()
+        total = float(sum(map(exact, shares.values())))
+        if total >= 1:
+            raise ValueError(f"{' + '.join(shares)} is {total:g}; it must be below 1")
+        return self
+
+
+class OfficialParams(_Parts):
     """Fractions of the official training part; the official test part is the test split."""
 
     validation: Share
     holdout: Share
-
-    @model_validator(mode="after")
-    def _leaves_training_rows(self) -> "OfficialParams":
-        total = exact(self.validation) + exact(self.holdout)
-        if total >= 1:
-            raise ValueError(f"validation + holdout is {float(total):g}; it must be below 1")
-        return self
 
 
 class StratifiedParams(StrictModel):
@@ -32,19 +37,12 @@ class StratifiedParams(StrictModel):
     validation: Share
 
 
-class HashedParams(StrictModel):
+class HashedParams(_Parts):
     """Fractions of all rows, or of all groups; about as many get into each part."""
 
     holdout: Share
     test: Share
     validation: Share
-
-    @model_validator(mode="after")
-    def _leaves_training_rows(self) -> "HashedParams":
-        total = exact(self.holdout) + exact(self.test) + exact(self.validation)
-        if total >= 1:
-            raise ValueError(f"holdout + test + validation is {float(total):g}; below 1 is allowed")
-        return self
 
 
 class SplitParams(StrictModel):

@@ -5,6 +5,7 @@ values is part of the graph. The command `backbone` brings another network into 
 """
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from onnx import ModelProto, TensorProto
 
 from imageproof.base import inference
 from imageproof.base.dataset import Images
-from imageproof.base.errors import AnswersError, DataError
+from imageproof.base.errors import DataError
 from imageproof.base.files import parsing
 from imageproof.base.inference import FEATURES, IMAGES, Features, open_session
 from imageproof.base.text import one_line
@@ -22,6 +23,8 @@ from imageproof.base.text import one_line
 FOLDER = Path("backbones")
 OPSET = 18  # the first whose Resize has `antialias`
 MAX_SIDE = 1024  # pixels
+
+Extract = Callable[[Images], Features]
 
 
 class Backbone(NamedTuple):
@@ -100,7 +103,7 @@ def check_form(model: ModelProto, path: Path) -> int:
 
 def check_answers(model: ModelProto, path: Path, side: int) -> None:
     """A DataError if features are not finite, or an image's depend on the images beside it."""
-    ask = Extractor(model, path)
+    ask = extractor(model, path)
     rows = np.random.default_rng(0).integers(256, size=(3, side, side, 3), dtype=np.uint8)
     rows[1] = 0
     rows[2] = 255
@@ -115,20 +118,7 @@ def check_answers(model: ModelProto, path: Path, side: int) -> None:
         raise DataError(f"{path}: an image gets other features alone than in a batch")
 
 
-class Extractor:
+def extractor(model: ModelProto, path: Path) -> Extract:
     """Asks a graph of `features`, uint8 (n, *shape) to float32 (n, k), all at once."""
-
-    def __init__(self, model: ModelProto, path: Path) -> None:
-        self._session = open_session(path, model.SerializeToString())
-
-    def raw(self, images: Images) -> Features:
-        """What the graph answers, whatever its shape is."""
-        values: Features
-        [values] = self._session.run([FEATURES], {IMAGES: images})
-        return values
-
-    def __call__(self, images: Images) -> Features:
-        values = self.raw(images)
-        if values.ndim != 2 or len(values) != len(images):
-            raise AnswersError(f"{len(images)} images get features of the shape {values.shape}")
-        return values
+    session = open_session(path, model.SerializeToString())
+    return lambda images: session.run([FEATURES], {IMAGES: images})[0]

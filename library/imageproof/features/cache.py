@@ -21,7 +21,7 @@ from imageproof.base.dataset import Images, Shape, fingerprints
 from imageproof.base.errors import DataError
 from imageproof.base.inference import Features
 from imageproof.base.text import one_line
-from imageproof.features.backbone import Extractor
+from imageproof.features.backbone import extractor
 from imageproof.features.graph import graph_sha256
 
 FOLDER = Path(".state/features")  # of the current folder, a project
@@ -41,7 +41,7 @@ class FeatureCache:
     """Features by a graph of images uint8 (n, *shape); it is asked with `threads` threads."""
 
     def __init__(self, graph: ModelProto, shape: Shape, *, threads: int) -> None:
-        self._ask = Extractor(graph, FOLDER)
+        self._ask = extractor(graph, FOLDER)
         self._threads = threads
         probe = np.random.default_rng(0).integers(256, size=(1, *shape), dtype=np.uint8)
         features = self._ask(probe)
@@ -83,9 +83,8 @@ class FeatureCache:
         keys = fingerprints(images)
         values = self._stored(database, keys)
         missing = {key: row for row, key in enumerate(keys) if key not in values}
-        answers = pool.map(lambda row: _ask_alone(self._ask, images[row]), missing.values())
-        for key, answer in zip(missing, answers, strict=True):
-            values[key] = answer
+        answers = pool.map(lambda row: self._ask(images[row : row + 1])[0], missing.values())
+        values |= zip(missing, answers, strict=True)
         records = [(key, _sealed(values[key])) for key in missing]
         with database:
             database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?)", records)
@@ -101,11 +100,6 @@ class FeatureCache:
         if _sealed(np.frombuffer(content, np.uint8)) != value or len(content) != 4 * self.width:
             raise DataError(_damaged(self.path, "a checksum differs"))
         return np.frombuffer(content, np.float32)
-
-
-def _ask_alone(ask: Extractor, image: Images) -> Features:
-    features: Features = ask(image[None])[0]
-    return features
 
 
 def _sealed(value: np.ndarray) -> bytes:

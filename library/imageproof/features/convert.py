@@ -14,9 +14,9 @@ from imageproof.base.inference import FEATURES, IMAGES
 from imageproof.base.text import one_line
 from imageproof.features.backbone import (
     OPSET,
-    Extractor,
     backbone_path,
     check_form,
+    extractor,
     read_network,
 )
 from imageproof.features.graph import joined, parsed
@@ -172,7 +172,7 @@ def _feature_width(model: ModelProto, path: Path, form: Form) -> int:
     """The features of one black image are counted; a DataError if they are no vector."""
     black = np.zeros((1, form.side, form.side, 3), np.uint8)
     try:
-        shape = Extractor(model, path).raw(black).shape
+        shape = extractor(model, path)(black).shape
     except Exception as error:  # of ONNX Runtime
         raise DataError(f"{path}: gives no features ({one_line(error, width=200)})") from None
     if len(shape) == 4 and not form.pool:

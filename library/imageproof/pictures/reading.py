@@ -18,24 +18,14 @@ from imageproof.base.dataset import Fit, Images, Shape, fingerprints
 from imageproof.base.errors import DataError
 from imageproof.base.text import one_line
 from imageproof.pictures import digit
+from imageproof.pictures.conversion import Converted, convert_picture, eight_bits
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's names
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # Pillow's modes that fit into 8 bits
 MAX_PIXELS = 25_000_000  # decoded; more would only fill memory
 ANIMATED = ("PNG", "WEBP")  # formats of which an animation is refused
 REDUCIBLE = ("JPEG", "MPO")  # formats that can be decoded at a smaller size; MPO: of phones
-WHITE = "white"  # behind transparency
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
-
-# How a picture became the model's input, as predictions and answers name it.
-TREATMENTS = {
-    "as is": "has the model's size and channels, so its pixels are the input",
-    "digit": "cropped to the ink, made light on dark, scaled and centred by its mass",
-    "stretch": "stretched to the model's size",
-    "crop": "scaled until it covers the model's size, and cut to the middle",
-    "pad": "scaled until it fits into the model's size, with the colour of its border around it",
-}
 
 
 class Header(NamedTuple):
@@ -45,9 +35,6 @@ class Header(NamedTuple):
     width: int
     has_colour: bool
     is_transparent: bool
-
-
-Converted = tuple[Images, str]  # a model's input, uint8 of its shape; its key in TREATMENTS
 
 
 def is_picture(name: str) -> bool:
@@ -112,48 +99,13 @@ def read_and_hash(
     The fingerprint depends neither on the file's format and metadata nor on `shape` and `fit`.
     """
     image = _decoded(file)
-    pixels = np.asarray(_eight_bits(image))
+    pixels = np.asarray(eight_bits(image))
     [fingerprint] = fingerprints(pixels[np.newaxis])
     if image.format in REDUCIBLE:  # its pixels are those of a smaller decoding
         converted, _ = read_picture(file, shape=shape, fit=fit)
     else:
         converted, _ = convert_picture(image, shape=shape, fit=fit)
     return converted, fingerprint
-
-
-def convert_picture(
-    image: Image.Image,
-    *,
-    shape: Shape,
-    fit: Fit,
-) -> Converted:
-    """Convert a decoded picture to a model's input.
-
-    `shape` is (height, width) for grey and (height, width, 3) for colour. DataError if a `digit`
-    is blank, or `fit` is `digit` and the model sees colour.
-    """
-    is_grey = len(shape) == 2
-    if fit == "digit" and not is_grey:
-        raise DataError("fit: digit is for grey images; stretch, crop or pad is for colour")
-    if (pixels := _as_is(image, shape)) is not None:
-        return pixels, "as is"
-    image = _eight_bits(image)
-    if fit == "digit":
-        grey = digit.grey_values(image)
-        return digit.normalise(grey, shape=shape), fit
-    is_transparent = _is_transparent(image)
-    image = _opaque(image).convert("L" if is_grey else "RGB")
-    size = (shape[1], shape[0])
-    bilinear = Image.Resampling.BILINEAR
-    match fit:
-        case "crop":
-            image = ImageOps.fit(image, size, bilinear)
-        case "pad":
-            fill = WHITE if is_transparent else _border_colour(image)
-            image = ImageOps.pad(image, size, bilinear, color=fill)
-        case "stretch":
-            image = image.resize(size, bilinear)
-    return np.array(image), fit
 
 
 @contextmanager
@@ -216,52 +168,3 @@ def _has_colour(image: Image.Image) -> bool:
         ranges = np.ptp(colours[:, :3], axis=1)
         return bool(ranges.any())
     return image.mode in ("RGB", "RGBA", "CMYK")
-
-
-def _as_is(image: Image.Image, shape: Shape) -> Images | None:
-    """The pixels of a picture that needs no conversion."""
-    if image.mode not in EIGHT_BITS:
-        return None
-    if image.size[::-1] != shape[:2]:
-        return None
-    pixels = np.asarray(image.convert("RGBA"))
-    opacity = pixels[..., 3]
-    colours = pixels[..., :3]
-    if opacity.min() < 255:
-        return None
-    if len(shape) == 3:
-        return np.ascontiguousarray(colours)
-    if np.ptp(colours, axis=2).any():
-        return None
-    return np.ascontiguousarray(colours[..., 0])
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """L, LA, RGB or RGBA; Pillow itself would clip 16 bits instead of scaling them."""
-    if image.mode.startswith("I"):
-        values = np.asarray(image.convert("I"), np.float32)
-        grey = np.rint(values / 257)
-        return Image.fromarray(grey.astype(np.uint8))
-    mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
-    return image.convert(f"{mode}A" if image.has_transparency_data else mode)
-
-
-def _is_transparent(image: Image.Image) -> bool:
-    if image.mode not in ("LA", "RGBA"):
-        return False
-    opacity = np.asarray(image.getchannel("A"))
-    return bool(opacity.min() < 255)
-
-
-def _border_colour(image: Image.Image) -> tuple[int, ...]:
-    """The median of the pixels at the edges, in each channel."""
-    pixels = digit.border(np.asarray(image))
-    medians = np.atleast_1d(np.median(pixels, axis=0))
-    return tuple(medians.astype(int).tolist())
-
-
-def _opaque(image: Image.Image) -> Image.Image:
-    if image.mode not in ("LA", "RGBA"):
-        return image
-    white = Image.new("RGBA", image.size, WHITE)
-    return Image.alpha_composite(white, image.convert("RGBA"))

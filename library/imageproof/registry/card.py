@@ -21,7 +21,7 @@ from imageproof.mlflow.page import HISTORY
 from imageproof.mlflow.runs import own_tags, tag
 from imageproof.outputs import ClassFigures
 from imageproof.pages.templates import templates
-from imageproof.pictures.reading import TREATMENTS
+from imageproof.pictures.conversion import TREATMENTS
 from imageproof.registry.version import Origin, Version
 from imageproof.registry.versions import Registry
 from imageproof.system import repository

@@ -15,7 +15,7 @@ from PIL import Image
 
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import sha256
-from imageproof.features.backbone import Extractor, load_backbone
+from imageproof.features.backbone import extractor, load_backbone
 from imageproof.features.convert import per_channel, write_backbone
 from imageproof.features.graph import feature_graph
 
@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def ask(images: np.ndarray, name: str = "standin") -> np.ndarray:
     graph = feature_graph(networks.load(name), images.shape[1:])
-    return Extractor(graph, Path("graph"))(images)
+    return extractor(graph, Path("graph"))(images)
 
 
 def test_network_becomes_backbone() -> None:

@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from imageproof.base import inference
-from imageproof.features.backbone import Extractor
+from imageproof.features.backbone import extractor
 from imageproof.features.graph import Head, classifier, feature_graph, graph_sha256, parts
 from imageproof.features.head import predict
 from imageproof.features.predict import cached_predict
@@ -35,7 +35,7 @@ def test_one_file_answers_as_its_parts_do(images: np.ndarray) -> None:
     network = inference.load(PATH, threads=2)
     assert (network.shape, network.classes) == (images.shape[1:], 4)
     graph = feature_graph(networks.load(), images.shape[1:])
-    features = Extractor(graph, PATH)(images)
+    features = extractor(graph, PATH)(images)
     scaled = Head(HEAD.weights / 1.7, HEAD.bias / 1.7)
     assert np.allclose(network.predict(images), predict(scaled, features), atol=1e-5)
     ask = inference.load_features(PATH, threads=1)

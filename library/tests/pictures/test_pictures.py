@@ -13,8 +13,9 @@ from PIL import Image
 from imageproof.base.dataset import ImageParams
 from imageproof.base.errors import DataError, UsageError
 from imageproof.dvc.params_yaml import validated
+from imageproof.pictures.conversion import convert_picture
 from imageproof.pictures.digit import normalise
-from imageproof.pictures.reading import MAX_PIXELS, SUFFIXES, convert_picture, probe, read_pictures
+from imageproof.pictures.reading import MAX_PIXELS, SUFFIXES, probe, read_pictures
 
 SHAPE = (28, 28)
 ROW = np.random.default_rng(1).integers(0, 256, SHAPE, dtype=np.uint8)  # full-frame, as in training

@@ -6,7 +6,6 @@ from string import Template
 from typing import Any
 
 import great_expectations as gx
-import numpy as np
 import pandas as pd
 from great_expectations.core import expectationSuiteSchema
 from great_expectations.execution_engine import pandas_execution_engine
@@ -16,6 +15,7 @@ from imageproof.base.files import MAX_YAML, parsing
 from imageproof.base.text import one_line
 from imageproof.data.findings import SHOWN_ROWS, Message, Unit, finding
 from imageproof.data.packed import Packed
+from imageproof.data.validation.frames import class_frame, image_frame
 from imageproof.data.validation.validate import ValidateParams
 
 # It hashes each smaller frame for a fingerprint that we do not read: 120 MB of 600,000 rows.
@@ -80,50 +80,6 @@ def validate(
         "findings": failed,
         "expectations": checks,
     }
-
-
-def image_frame(packed: Packed, class_names: Sequence[str]) -> pd.DataFrame:
-    """The rows of `packed`, with more columns that expectations may name.
-
-    aspect (width / height as stored, 1 if that of the model's images) and scale (below 1 if it is
-    smaller than those); duplicate_of and same_as_train (for a test row) name an earlier image with
-    equal pixels; other_label is that of an equal one.
-    """
-    height, width = packed.images.shape[1:3]
-    frame = packed.rows.drop(columns="hash")
-    frame["aspect"] = (frame["width"] / frame["height"] / (width / height)).round(2)
-    frame["scale"] = np.minimum(frame["width"] / width, frame["height"] / height).round(2)
-
-    hashes = packed.rows["hash"][frame["fault"].isna()]
-    hashes = hashes[hashes.duplicated(keep=False)]  # mostly few rows: the work takes little memory
-    copies = frame.loc[hashes.index, ["part", "label"]]
-    copies["number"] = copies.index
-    first = copies.groupby(["part", hashes], observed=True)["number"].transform("first")
-    in_train = copies[copies["part"] == "train"].groupby(hashes)["number"].first()
-    of_test = hashes[copies["part"] == "test"].map(in_train).dropna()
-    label = copies.groupby(hashes)["label"].transform("first")
-    columns = {
-        "duplicate_of": first[first < copies["number"]].map(frame["name"]),
-        "same_as_train": of_test.map(frame["name"]),
-        "other_label": label[label != copies["label"]].map(dict(enumerate(class_names))),
-    }
-    for name, values in columns.items():
-        frame[name] = values.astype("category")  # a byte for each row without one
-    return frame
-
-
-def class_frame(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """One row per class of one part: part, class, name, rows, and relative_share.
-
-    That is 1 if all classes are equally frequent, and missing if the class has no rows.
-    """
-    numbers = range(len(names))
-    counts = rows["label"].value_counts().reindex(numbers, fill_value=0).to_numpy()
-    table = pd.DataFrame({"class": numbers, "name": names, "rows": counts})
-    table["name"] = "class " + table["name"]
-    share = table["rows"] * len(names) / len(rows)
-    table["relative_share"] = share.where(share > 0).round(4)
-    return table.assign(part=rows["part"].iloc[0])
 
 
 def _summary(rows: pd.DataFrame, classes: pd.DataFrame) -> Values:

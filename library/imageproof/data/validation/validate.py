@@ -28,7 +28,7 @@ class ValidateParams(StrictModel):
 
     @property
     def expected_ranges(self) -> list[ExpectedRange]:
-        """Of columns of `expectations.image_frame`."""
+        """Of columns of `frames.image_frame`."""
         low = self.min_mean_ink
         high = self.max_mean_ink
         hint = "is the contrast inverted, or the scale not 0…255?"

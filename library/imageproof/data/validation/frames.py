@@ -1,0 +1,52 @@
+"""The tables that expectations check: of images, and of classes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from imageproof.data.packed import Packed
+
+
+def image_frame(packed: Packed, class_names: Sequence[str]) -> pd.DataFrame:
+    """The rows of `packed`, with more columns that expectations may name.
+
+    aspect (width / height as stored, 1 if that of the model's images) and scale (below 1 if it is
+    smaller than those); duplicate_of and same_as_train (for a test row) name an earlier image with
+    equal pixels; other_label is that of an equal one.
+    """
+    height, width = packed.images.shape[1:3]
+    frame = packed.rows.drop(columns="hash")
+    frame["aspect"] = (frame["width"] / frame["height"] / (width / height)).round(2)
+    frame["scale"] = np.minimum(frame["width"] / width, frame["height"] / height).round(2)
+
+    hashes = packed.rows["hash"][frame["fault"].isna()]
+    hashes = hashes[hashes.duplicated(keep=False)]  # mostly few rows: the work takes little memory
+    copies = frame.loc[hashes.index, ["part", "label"]]
+    copies["number"] = copies.index
+    first = copies.groupby(["part", hashes], observed=True)["number"].transform("first")
+    in_train = copies[copies["part"] == "train"].groupby(hashes)["number"].first()
+    of_test = hashes[copies["part"] == "test"].map(in_train).dropna()
+    label = copies.groupby(hashes)["label"].transform("first")
+    columns = {
+        "duplicate_of": first[first < copies["number"]].map(frame["name"]),
+        "same_as_train": of_test.map(frame["name"]),
+        "other_label": label[label != copies["label"]].map(dict(enumerate(class_names))),
+    }
+    for name, values in columns.items():
+        frame[name] = values.astype("category")  # a byte for each row without one
+    return frame
+
+
+def class_frame(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """One row per class of one part: part, class, name, rows, and relative_share.
+
+    That is 1 if all classes are equally frequent, and missing if the class has no rows.
+    """
+    numbers = range(len(names))
+    counts = rows["label"].value_counts().reindex(numbers, fill_value=0).to_numpy()
+    table = pd.DataFrame({"class": numbers, "name": names, "rows": counts})
+    table["name"] = "class " + table["name"]
+    share = table["rows"] * len(names) / len(rows)
+    table["relative_share"] = share.where(share > 0).round(4)
+    return table.assign(part=rows["part"].iloc[0])
