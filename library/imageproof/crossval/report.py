@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.connected import together
+from imageproof.base.connected import check_folds, together
 from imageproof.base.dataset import SPLITS, Dataset, Probabilities, Rows
 from imageproof.base.text import printable
-from imageproof.crossval.folds import QUARTERS, check_classes, folds_of, would_more_help
+from imageproof.crossval.folds import QUARTERS, folds_of, would_more_help
 from imageproof.dvc import run_tags
 from imageproof.dvc.params_yaml import PATH
 from imageproof.judge.groups import Intervals
@@ -67,7 +67,7 @@ class CrossValidation:
 
     def run(self, *, curve: bool) -> None:
         """Train on each fold; print how good the recipe is, and log it. `curve`: on fewer, too."""
-        check_classes(self.sample.data, self._names, folds=self.folds)
+        check_folds(self.sample.data, self._names, self.folds)
         tags = run_tags.tags(stage=f"crossval@{self.model}", split=WORKSPACE.split("train"))
         with runs.active_run(
             self.model,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from imageproof.base.connected import divided
 from imageproof.base.dataset import Labels, Probabilities, Rows
 from imageproof.base.inference import Features
 from imageproof.features.graph import Head
@@ -109,15 +110,13 @@ def divide(rows: Rowset, folds: int, *, seed: int) -> list[tuple[Rows, Rows]]:
     Rows of one group are in one fold. There is no fold of a single group, or if no class has two
     rows.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    largest_class = int(np.bincount(rows.labels).max())
-    count = min(folds, len({*rows.groups.tolist()}), largest_class)
+    _, first = np.unique(rows.groups, return_index=True)
+    largest_class = int(np.bincount(rows.labels[first]).max())
+    count = min(folds, len(first), largest_class)
     if count < 2:
         return []
-    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    with warnings.catch_warnings(category=UserWarning, action="ignore"):  # of classes of few rows
-        return [*splitter.split(rows.labels, rows.labels, rows.groups)]
+    fold = divided(rows.labels, rows.groups, count, seed=seed)
+    return [(np.flatnonzero(fold != n), np.flatnonzero(fold == n)) for n in range(count)]
 
 
 def log_loss(probabilities: Probabilities, labels: Labels) -> float:

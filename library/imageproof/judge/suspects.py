@@ -1,6 +1,6 @@
 """Labels that are probably wrong, by what models say that were not trained on them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from cleanlab.count import num_label_issues  # type: ignore[import-untyped]
 from cleanlab.filter import find_label_issues  # type: ignore[import-untyped]
-from sklearn.model_selection import StratifiedKFold
 
 from imageproof.base.dataset import (
     Dataset,
@@ -19,7 +18,6 @@ from imageproof.base.dataset import (
     load_split,
     save_split,
 )
-from imageproof.base.errors import DataError
 
 
 class Ask(Protocol):
@@ -31,29 +29,6 @@ class Ask(Protocol):
     def __call__(
         self, data: Dataset, images: Dataset, validation: Dataset | None = None
     ) -> Probabilities: ...
-
-
-def folds_of(
-    labels: Labels,
-    hashes: Sequence[bytes],
-    *,
-    folds: int,
-    seed: int,
-) -> Rows:
-    """The fold of each row, 0…folds - 1: stratified by class, equal images in one fold.
-
-    A DataError if a class has fewer different images than there are folds.
-    """
-    _, first, copy = np.unique(np.asarray(hashes), return_index=True, return_inverse=True)
-    classes, counts = np.unique(labels[first], return_counts=True)
-    if counts.min() < folds:
-        rare = f"class {classes[counts.argmin()]} has {counts.min()} different images"
-        raise DataError(f"{rare}, --folds is {folds}; ask for fewer folds, or add images")
-    fold = np.empty(len(first), np.int64)
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    for number, (_, rows) in enumerate(splitter.split(first, labels[first])):
-        fold[rows] = number
-    return fold[copy]
 
 
 def out_of_fold(

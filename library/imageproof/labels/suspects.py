@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Dataset, Images, Probabilities, Rows
+from imageproof.base.connected import check_folds, divided
+from imageproof.base.dataset import Dataset, Images, Probabilities
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, scratch, write_text
 from imageproof.base.naming import project_name
 from imageproof.data import packed
-from imageproof.judge.suspects import Ask, folds_of, out_of_fold, suspects
+from imageproof.judge.suspects import Ask, out_of_fold, suspects
 from imageproof.labels.studio import Prediction, task, write_tasks
 from imageproof.pages.templates import templates
 from imageproof.pictures.reading import is_picture
@@ -46,8 +47,9 @@ def find_suspects(
             f"{WORKSPACE.pack}: has pictures that cannot be read, or labels outside "
             f"0…{classes - 1}; `{project_name()} run validate` names them"
         )
-    fold = folds_of(labels, rows["hash"].tolist(), folds=folds, seed=project.seed)
-    probabilities = _out_of_fold(Dataset(images, labels), fold, ask, model, classes=classes)
+    data = Dataset(images, labels, groups=rows["hash"].to_numpy(np.int64))
+    check_folds(data, project.data.class_names or [], folds)
+    probabilities = _out_of_fold(data, folds, ask, model, project)
     doubtful, count = suspects(labels, probabilities)
     agreement = 100 * float(np.mean(probabilities.argmax(axis=1) == labels))
     sentence = f"{model} agrees with {agreement:.1f} % of {len(labels):,} labels"
@@ -90,21 +92,21 @@ def estimate(agreement: float, count: int) -> str:
 
 def _out_of_fold(
     data: Dataset,
-    fold: Rows,
+    folds: int,
     ask: Ask,
     model: str,
-    *,
-    classes: int,
+    project: Project,
 ) -> Probabilities:
-    """What a model says of each row that it was not trained on."""
-    probabilities = np.empty((len(data), classes), np.float32)
+    """What a model says of each row that it was not trained on, nor on one of its group."""
+    assert data.groups is not None
+    fold = divided(data.labels, data.groups, folds, seed=project.seed)
+    probabilities = np.empty((len(data), project.data.classes), np.float32)
     with scratch(WORKSPACE.pack.parent) as folder:
-        folds = out_of_fold(data, fold, ask, folder=folder)
-        for number, (rows, answers) in enumerate(folds, 1):
+        for number, (rows, answers) in enumerate(out_of_fold(data, fold, ask, folder=folder), 1):
             probabilities[rows] = answers
             agreement = 100 * np.mean(answers.argmax(axis=1) == data.labels[rows])
             sentence = f"{model} agrees with {agreement:.2f} % of {len(rows):,} labels"
-            print(f"fold {number}/{fold.max() + 1}: {sentence}", flush=True)
+            print(f"fold {number}/{folds}: {sentence}", flush=True)
             if agreement < LEAST:
                 fault = f"{model} agrees with {agreement:.1f} % of the labels, too few to judge by"
                 mend = f"raise the epochs of train.{model} in params.yaml, or --model names another"

@@ -6,26 +6,31 @@ import numpy as np
 from helpers import finding
 from sklearn.neighbors import KNeighborsClassifier
 
+from imageproof.base.connected import check_folds, divided
 from imageproof.base.dataset import Dataset, Probabilities, fingerprints
 from imageproof.base.errors import DataError
-from imageproof.judge.suspects import folds_of, out_of_fold, suspects
+from imageproof.judge.suspects import out_of_fold, suspects
 
 
 def test_folds_have_all_classes_alike_and_no_image_in_two(images_8x8: Dataset) -> None:
     data = images_8x8.take(np.r_[0:1797, 0:100, 0:1797:7])
     hashes = fingerprints(data.images)
-    fold = folds_of(data.labels, hashes, folds=5, seed=1)
+    copies = np.unique(hashes, return_inverse=True)[1]
+    fold = divided(data.labels, copies, 5, seed=1)
     shares = [np.bincount(data.labels[fold == k], minlength=10) for k in range(5)]
     assert np.ptp(shares, axis=0).max() < 25  # copies of about 180 · 1.2 / 5 = 43 go together
     assert len({*zip(hashes, fold.tolist(), strict=True)}) == 1797
-    np.testing.assert_array_equal(fold, folds_of(data.labels, hashes, folds=5, seed=1))
-    assert (fold != folds_of(data.labels, hashes, folds=5, seed=2)).mean() > 0.5
+    np.testing.assert_array_equal(fold, divided(data.labels, copies, 5, seed=1))
+    assert (fold != divided(data.labels, copies, 5, seed=2)).mean() > 0.5
 
 
 def test_a_class_of_fewer_images_than_folds_is_one_line() -> None:
-    labels, hashes = np.array([0, 0, 0, 1, 1, 1]), [b"a", b"b", b"c", b"d", b"e", b"e"]
-    line = finding(DataError, lambda: folds_of(labels, hashes, folds=3, seed=0))
-    assert line.startswith("class 1 has 2 different images, --folds is 3; ask for fewer folds")
+    labels, copies = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 2, 3, 4, 4])
+    line = finding(
+        DataError,
+        lambda: check_folds(Dataset(np.zeros((6, 1, 1), np.uint8), labels, copies), "ab", 3),
+    )
+    assert line.startswith("class b has 2 groups or different images, --folds is 3; ask for fewer")
 
 
 def test_flipped_labels_are_named_first_by_models_that_have_not_seen_them(
@@ -43,7 +48,7 @@ def test_flipped_labels_are_named_first_by_models_that_have_not_seen_them(
         )
         return np.float32(model.predict_proba(own.images.reshape(-1, 64)))
 
-    fold = folds_of(labels, fingerprints(data.images), folds=4, seed=0)
+    fold = divided(labels, np.arange(1797), 4, seed=0)
     probabilities = np.full((1797, 10), np.nan, np.float32)
     for rows, answers in out_of_fold(data, fold, ask, folder=tmp_path):
         probabilities[rows] = answers
