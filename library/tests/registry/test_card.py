@@ -81,7 +81,7 @@ def test_every_judged_version_has_one_as_description_and_as_file() -> None:
         version = promoted(fighter(), judge=judge, reason="to see")
         description = version.description or ""
         verdict = "accepted" if word == "Accepted" else "refused by answers"
-        assert description.startswith(f"mlp: not evaluated; {verdict}\n\n")
+        assert description.startswith(f"mlp: not evaluated, {verdict}\n\n")
         title = f"# {NAME}, version {version.version}\n\n"
         assert title + description == whole_card(version) == of(version)
         assert f"**{word}** by the gate on " in description
@@ -97,7 +97,7 @@ def test_it_says_what_was_measured_and_what_follows_from_it() -> None:
     evaluate(run, {"zero": 0.99, "one": 0.5, "two": None})
     text = promoted(run).description or ""
     for line in (
-        "mlp: 0.9920 (0.9890 to 0.9940) of the hold-out images right; accepted\n\nA network",
+        "mlp: 0.9920, accepted; hold-out accuracy 0.9920 (0.9890 to 0.9940)\n\nA network",
         "probability of each of 10 classes: zero, one, two.",
         "- Trained in 301 s (564 s of processor time and 6 s of the system's) with 2 threads on",
         "; 48,000 rows, and 6,000 validation rows\n",
