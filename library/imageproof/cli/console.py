@@ -57,10 +57,11 @@ def print_results() -> None:
 
 def print_summary(groups: "Sequence[Group]", *, as_json: bool) -> None:
     if as_json:
-        records = [group._asdict() for group in groups]
-        for record in records:
-            spreads = record["measures"].items()
-            record["measures"] = {name: spread._asdict() for name, spread in spreads}
+        records = [
+            group._asdict()
+            | {"measures": {name: spread._asdict() for name, spread in group.measures.items()}}
+            for group in groups
+        ]
         print_json(records)
         return
     headings = ("measure", "n", "mean", "sd", "minimum", "95 % interval of the mean")
@@ -99,11 +100,10 @@ def print_answers(
 ) -> None:
     if as_json:
         records = [answer._asdict() for answer in answers]
-        for record in records:
-            if not names:
-                break
-            record["predicted_name"] = names[record["predicted"]]
-            record["answer_names"] = [names[label] for label in record["answer_set"]]
+        if names:
+            for record in records:
+                record["predicted_name"] = names[record["predicted"]]
+                record["answer_names"] = [names[label] for label in record["answer_set"]]
         print_json({"model": model, "coverage": coverage, "answers": records})
         return
     print(f"{model}, answers with {100 * coverage:g} % coverage")
