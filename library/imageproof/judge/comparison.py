@@ -12,6 +12,7 @@ SIGNIFICANCE = 0.05
 ERRORS_COUNTED_IN = 10_000  # images
 
 Classes = NDArray[np.int64]
+Alternative = Literal["two-sided", "less"]
 
 
 class Candidate(NamedTuple):
@@ -86,17 +87,32 @@ def compare_pair(
 def paired_test(change: Classes, groups: Classes | None) -> tuple[float, float, float | None]:
     """The 95 % interval of the gain, and its p-value; `change` is 1 where only the better is right,
     -1 where only the other one is, else 0."""
+    p_value, _ = paired_p_value(change, groups)
+    rows: float = len(change)
+    if groups is not None:
+        from imageproof.judge.groups import correlation, effective_rows
+
+        rows = effective_rows(groups, correlation(change, groups))
+    share = rows / len(change)
+    gained, lost = (share * int(np.sum(sign * change > 0)) for sign in (1, -1))
+    return *paired_interval(gained, lost, rows), p_value
+
+
+def paired_p_value(
+    change: Classes, groups: Classes | None, *, alternative: Alternative = "two-sided"
+) -> tuple[float | None, int]:
+    """The p-value of a paired test, and how many rows, or `groups`, differ; see `paired_test`.
+
+    `less`: that the better is worse. Without groups it is McNemar's, otherwise `sign_flips`.
+    """
+    if groups is not None:
+        # without groups this module needs no other one of ours
+        from imageproof.judge.groups import sign_flips
+
+        return sign_flips(change, groups, alternative=alternative)
     gained = int(np.sum(change > 0))
     lost = int(np.sum(change < 0))
-    if groups is None:
-        return *paired_interval(gained, lost, len(change)), mcnemar_exact(gained, lost)
-    # without groups this module needs no other one of ours
-    from imageproof.judge.groups import correlation, effective_rows, sign_flips
-
-    rows = effective_rows(groups, correlation(change, groups))
-    share = rows / len(change)
-    p_value, _ = sign_flips(change, groups)
-    return *paired_interval(share * gained, share * lost, rows), p_value
+    return mcnemar_exact(gained, lost, alternative=alternative), gained + lost
 
 
 def paired_interval(
@@ -116,26 +132,13 @@ def paired_interval(
     return max(-1.0, float(centre - half)), min(1.0, float(centre + half))
 
 
-def mcnemar_exact(
-    only_a: int, only_b: int, *, alternative: Literal["two-sided", "less"] = "two-sided"
-) -> float:
+def mcnemar_exact(only_a: int, only_b: int, *, alternative: Alternative = "two-sided") -> float:
     """P-value of McNemar's exact test (1947, doi:10.1007/BF02295996); `less`: that a is worse.
 
     `only_a` and `only_b` count the rows that only this model gets right.
     """
     rows = only_a + only_b
-    return (
-        float(
-            binomtest(
-                only_a,
-                rows,
-                p=0.5,
-                alternative=alternative,
-            ).pvalue
-        )
-        if rows
-        else 1.0
-    )
+    return float(binomtest(only_a, rows, alternative=alternative).pvalue) if rows else 1.0
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from imageproof.base.dataset import Hits, Rows
 from imageproof.base.text import cut
-from imageproof.judge.comparison import mcnemar_exact
-from imageproof.judge.groups import Intervals, sign_flips
+from imageproof.judge.comparison import paired_p_value
+from imageproof.judge.groups import Intervals
 
 MIN_ROWS = 10  # of a slice
 MAX_SLICES = 1000
@@ -121,13 +121,9 @@ def _tests(
     """One-sided p-values of the slices, and how many of them a correction must count."""
     tests: list[tuple[float, int]] = []
     for rows in slices.values():
-        if groups is None:
-            gained = int(np.sum(change[rows] > 0))
-            lost = int(np.sum(change[rows] < 0))
-            tests.append((mcnemar_exact(gained, lost, alternative="less"), gained + lost))
-        else:
-            p_value, differing = sign_flips(change[rows], groups[rows], alternative="less")
-            tests.append((1.0, 0) if p_value is None else (p_value, differing))
+        members = None if groups is None else groups[rows]
+        p_value, differing = paired_p_value(change[rows], members, alternative="less")
+        tests.append((1.0, 0) if p_value is None else (p_value, differing))
     smallest = [0.5**differing for _, differing in tests]  # that a p-value could be
     counts = range(1, len(tests) + 1)
     tested = next(k for k in counts if sum(p <= LEVEL / k for p in smallest) <= k)

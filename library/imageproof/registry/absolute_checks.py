@@ -8,11 +8,11 @@ from scipy.stats import fisher_exact
 
 from imageproof.base.dataset import Hits, Labels
 from imageproof.judge.calibration import calibration_error, chance_calibration_error
-from imageproof.judge.comparison import mcnemar_exact
+from imageproof.judge.comparison import paired_p_value
 from imageproof.judge.confidence import Sets, answer_sets, coverage_p_value, measure, threshold
 from imageproof.judge.confusion import balance, confusion_matrix
 from imageproof.judge.gate import Check, Evidence, Rule
-from imageproof.judge.groups import FEWEST, Intervals, independent, sign_flips
+from imageproof.judge.groups import FEWEST, Intervals, independent
 
 
 def share(figure: str, predicted: Labels, labels: Labels) -> float:
@@ -69,12 +69,8 @@ def beats_baseline(evidence: Evidence, level: float) -> Check:
 def worse(hits: Hits, rival_hits: Hits, evidence: Evidence) -> tuple[float, str]:
     """The p-value of the challenger being worse than its rival, and a remark on the groups."""
     change = hits.astype(int) - rival_hits
-    if evidence.groups is None:
-        gained = int((change > 0).sum())
-        lost = int((change < 0).sum())
-        return mcnemar_exact(gained, lost, alternative="less"), ""
-    p_value, differing = sign_flips(change, evidence.groups, alternative="less")
-    remark = f" by {differing:,} groups that differ"
+    p_value, differing = paired_p_value(change, evidence.groups, alternative="less")
+    remark = "" if evidence.groups is None else f" by {differing:,} groups that differ"
     if p_value is None:
         return 1.0, f"{remark}; too few groups to tell, {FEWEST} needed"
     return p_value, remark
