@@ -146,6 +146,16 @@ def test_queries_name_what_the_service_counts(folder: Path, package: Package) ->
         )
 
 
+def test_own_file_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    own = Path("templates/kubernetes/base/service.yaml")
+    own.parent.mkdir(parents=True)
+    own.write_text("kind: Service # of <<name>> <<version>>\n", "utf-8")
+    write_manifests(Path("out"), "7")
+    text = Path("out/base/service.yaml").read_text("utf-8")
+    assert re.fullmatch(r"kind: Service # of \w+ 7\n", text)
+
+
 def test_folder_that_exists_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "package"
     manifests_of(out).mkdir()
