@@ -117,12 +117,14 @@ def test_it_says_what_was_measured_and_what_follows_from_it() -> None:
 
 
 def test_card_says_which_images_the_model_takes() -> None:
-    words = "for a grey image of 8×8 pixels", "A picture of another size is cropped to the ink"
-    assert all(text in (promoted(fighter()).description or "") for text in words)
+    text = promoted(fighter()).description or ""
+    assert "for a grey image of 8×8 pixels" in text
+    assert "A picture of another size is cropped to the ink" in text
     run = fighter(shape=(8, 8, 3))
     MlflowClient().log_param(run.run_id, "image.fit", "pad")
-    words = "for a colour image of 8×8 pixels", "A picture of another size is scaled until it fits"
-    assert all(text in (promoted(run).description or "") for text in words)
+    text = promoted(run).description or ""
+    assert "for a colour image of 8×8 pixels" in text
+    assert "A picture of another size is scaled until it fits" in text
 
 
 def test_the_way_to_ask_that_it_names_works() -> None:
