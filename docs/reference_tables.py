@@ -92,16 +92,8 @@ def params_tables() -> str:
 
 def commands() -> str:
     """What `digits COMMAND --help` says, as Typer writes it in Markdown."""
-    command = [
-        sys.executable,
-        "-m",
-        "typer",
-        "imageproof.cli.program",
-        "utils",
-        "docs",
-        "--name",
-        "digits",
-    ]
+    program = "-m typer imageproof.cli.program utils docs --name digits"
+    command = [sys.executable, *program.split()]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     text = text[text.index("\n## ") :].replace("* `--help`: Show this message and exit.\n", "")
     return text.replace("**Options**:\n\n\n", "").replace("**Usage**:\n\n", "")

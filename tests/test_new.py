@@ -15,7 +15,7 @@ from PIL import Image
 from support import REPOSITORY, link_environment
 
 from imageproof.base.errors import ServiceError, UsageError
-from imageproof.cli.new import DROPPED_LINES, LEFT_OUT, NOT_RENAMED, create, renamed
+from imageproof.cli.new import DROPPED_LINES, LEFT_OUT, NOT_RENAMED, TESTS, create, renamed
 from imageproof.system.repository import git
 
 random = np.random.default_rng(1)
@@ -87,6 +87,7 @@ def sources() -> dict[str, str]:
     """The text of each file of ours that a new project gets, by its path."""
     excluded = [f":!{path}" for path in LEFT_OUT]
     paths = git(REPOSITORY, "ls-files", "-z", "--", ".", *excluded).split("\0")
+    paths += git(REPOSITORY, "ls-files", "-z", "--", *TESTS).split("\0")
     texts = {}
     for path in filter(None, paths):
         with suppress(UnicodeDecodeError, FileNotFoundError):

@@ -76,3 +76,20 @@ def test_each_epoch_moves_an_image_in_another_way(images_8x8: Dataset) -> None:
     one = images_8x8.take(np.arange(1))
     first, second = epochs(one, count=2, classes=10, augment=moved)
     assert (first[0][0] != second[0][0]).any()
+
+
+def test_fused_normalization_trains_as_keras_does() -> None:
+    import keras
+
+    from imageproof.keras.normalization import FusedBatchNormalization
+
+    images = np.random.default_rng(0).normal(3, 2, (64, 5, 5, 4)).astype(np.float32)
+    layers = [
+        kind(momentum=0.9) for kind in (FusedBatchNormalization, keras.layers.BatchNormalization)
+    ]
+    trained = [np.asarray(layer(images, training=True)) for layer in layers]
+    served = [np.asarray(layer(images, training=False)) for layer in layers]
+    np.testing.assert_allclose(*trained, atol=1e-4)
+    # its variance is the sample's, n / (n - 1) of the one that Keras remembers
+    np.testing.assert_allclose(*served, rtol=1e-3)
+    assert np.abs(trained[0] - served[0]).max() > 0.1

@@ -122,7 +122,7 @@ def demo(
     port: Port = 7860,
     browser: Annotated[bool, Option("--browser", help="Open it in the browser.")] = False,
 ) -> None:
-    """A page to draw a digit on, and see what champion and challenger make of it."""
+    """A page for a drawing or a picture, with the answers of champion and challenger."""
     from webbrowser import open_new_tab
 
     with connected(context) as project, guarding.listen(port) as listening:
