@@ -58,7 +58,9 @@ def test_the_layers_are_the_seeds() -> None:
     assert [layer.units for layer in dense] == [512, 256, 64, 10]
     assert [layer.activation.__name__ for layer in dense] == ["relu"] * 3 + ["softmax"]
     assert dropout == [0.4, 0.3, 0.2]
-    names = [type(layer).__name__ for layer in build("cnn").layers]
+    layers = build("cnn").layers
+    names = [type(layer).__name__ for layer in layers]
+    assert [layer.rate for layer in layers if hasattr(layer, "rate")] == [0.25, 0.5]
     assert names[names.index("Conv2D") :] == [
         *["Conv2D", "Conv2D", "MaxPooling2D", "ReLU", "Dropout"],
         *["Flatten", "Dense", "Dropout", "Dense"],
