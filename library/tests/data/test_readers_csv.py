@@ -115,8 +115,8 @@ GOOD = {
     "spaces": b" 7, 0 ,1 , 2,255 \n",
     "tabs": b"7\t,\t0,1,2,255\n",
 }
-CELLS = [  # none is a whole number 0…255
-    *("0x", "x", "0xg", "0x100", "&H10", "10h", "0b1", "0o7", "1_0", "1e2", "1E2"),
+CELLS = [  # none is a whole number 0…255 in decimal
+    *("0x10", "0X1F", "0x", "x", "0xg", "0x100", "&H10", "10h", "0b1", "0o7", "1_0", "1e2", "1E2"),
     *("+5", "-5", "-0", "--5", "256", "1000", "1e999", "5.0", "5.", ".5", "5,5", "1 000", "1'000"),
     *("nan", "NaN", "NA", "null", "None", "inf", "-inf", "", " ", "true", "FALSE", "five", "#5"),
     *("5;", "5%", "=5", "'5'", '"5""', "٥", "５", "\u00a05", "5\u200b", "½", "5\0", "\ufeff5", "⁵"),
@@ -136,6 +136,14 @@ def test_malformed_cell_is_refused(tmp_path: Path, cell: str) -> None:
     for row in (f"{cell},0,1,2,255", f"7,0,1,2,{cell}"):
         path.write_bytes(HEAD + f"7,0,1,2,255\n{row}\n7,0,1,2,255\n".encode())
         assert refusal(tmp_path).startswith(str(path))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_hexadecimal_cell_is_named_by_line(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "train.csv"
+    rows = [HEAD.decode().strip(), "7,0,1,2,255", "0X1F,0,1,2,255", ""]
+    path.write_bytes(end.join(rows).encode())
+    assert refusal(tmp_path) == f"{path}:3: a value has an x; whole numbers 0..255 are allowed"
 
 
 @pytest.mark.parametrize("rows", [b"7,0,1,2", b"7,0,1,2,3,4", b"7,0,1,2,3,", b"7;0;1;2;3", b"{}"])

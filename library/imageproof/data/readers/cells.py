@@ -23,15 +23,16 @@ Cells = NDArray[np.uint8]  # (rows, columns)
 
 def read_header(content: Content) -> list[str]:
     """The names of all columns."""
-    line = re.split(rb"[\r\n]", content[:BLOCK_BYTES], maxsplit=1)[0]
-    return line.decode("utf-8-sig", errors="replace").replace('"', "").split(",")
+    return _first_line(content).decode("utf-8-sig", errors="replace").replace('"', "").split(",")
 
 
 def read_cells(path: Path, content: Content, columns: Sequence[str]) -> Iterator[Cells]:
     """The values of these columns in the order of the file, block by block.
 
-    A DataError names the row of a value that is no whole number 0…255 (0xff is one to pyarrow).
+    A DataError names the row of a value that is no whole number 0…255.
     """
+    if len(columns) == len(read_header(content)):
+        _refuse_hexadecimal(path, content)
     # a single thread counts rows, so that an error names its row
     options = pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES)
     conversion = pa.csv.ConvertOptions(
@@ -65,3 +66,17 @@ def read_labelled(path: Path, content: Content) -> Dataset:
 
 def pixel_names(count: int) -> list[str]:
     return [f"pixel{number}" for number in range(count)]
+
+
+def _first_line(content: Content) -> bytes:
+    return re.split(rb"[\r\n]", content[:BLOCK_BYTES], maxsplit=1)[0]
+
+
+def _refuse_hexadecimal(path: Path, content: Content) -> None:
+    """Raise a DataError for a cell such as 0x10, which pyarrow would read as 16."""
+    start = len(_first_line(content))
+    for letter in (b"x", b"X"):
+        place = content.find(letter, start)
+        if place >= 0:
+            lines = content[: place + 1].splitlines()
+            raise DataError(f"{path}:{len(lines)}: a value has an x; {ALLOWED}")
