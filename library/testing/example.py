@@ -91,7 +91,7 @@ def application() -> Application:
     """What the command line is told of this project."""
     return Application(
         load=load_project,
-        networks=lambda: ["mlp", "cnn"],
+        networks=lambda: ["mlp", "cnn", "compact"],
         check_model=check_model,
         trainer=lambda _model: nearest_mean,
     )

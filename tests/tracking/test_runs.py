@@ -215,15 +215,15 @@ def test_data_of_a_shared_run_comes_from_the_remote(
     dvc_project: Project, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
-    md5 = hashlib.md5((dvc_project.root / "data/digits.csv").read_bytes()).hexdigest()
+    md5 = hashlib.md5((dvc_project.root / "data/images.csv").read_bytes()).hexdigest()
     for remote, expected in (
         ("s3://bucket", f"s3://bucket/files/md5/{md5[:2]}/{md5[2:]}"),
-        ("/store", str(dvc_project.root / "data/digits.csv")),  # of this machine only
+        ("/store", str(dvc_project.root / "data/images.csv")),  # of this machine only
     ):
         dvc_project.dvc("remote", "add", "-fd", "team", remote)
         experiment, client = store.connect(f"{NAME}{remote[:1]}"), MlflowClient()
         run_id = client.create_run(experiment).info.run_id
-        runs.log_datasets(run_id, {"data": md5}, lambda _: Path("data/digits.csv"))
+        runs.log_datasets(run_id, {"data": md5}, lambda _: Path("data/images.csv"))
         [found] = client.get_run(run_id).inputs.dataset_inputs
         assert json.loads(found.dataset.source) == {"uri": expected}
 
