@@ -16,7 +16,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import SPLITS, Dataset, Probabilities, Split, save_split
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import sha256
-from imageproof.cli.answers import crossval
+from imageproof.cli.labelling import crossval
 from imageproof.crossval.folds import QUARTERS, folds_of, would_more_help
 from imageproof.crossval.report import CrossValidation, read_sample
 from imageproof.mlflow import runs, store

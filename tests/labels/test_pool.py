@@ -22,7 +22,7 @@ from support import NAME, context, write_params
 from digits.project import load_project
 from digits.stages import pack
 from imageproof.base.errors import DataError, UsageError
-from imageproof.cli.answers import to_label
+from imageproof.cli.labelling import to_label
 from imageproof.features.graph import Head, classifier, feature_graph
 from imageproof.labels.pool import write_chosen
 from imageproof.registry import promotion

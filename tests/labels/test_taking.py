@@ -17,7 +17,7 @@ from digits.project import load_project
 from digits.stages import pack
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError
-from imageproof.cli.answers import labels
+from imageproof.cli.labelling import labels
 from imageproof.data import packed
 from imageproof.labels import studio
 from imageproof.labels.taking import take_labels

@@ -21,7 +21,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Dataset
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import sha256
-from imageproof.cli.answers import relabel, suspects
+from imageproof.cli.labelling import relabel, suspects
 from imageproof.data import packed
 from imageproof.features.convert import write_backbone
 from imageproof.labels.suspects import SHOWN, TASKS, estimate, find_suspects, render

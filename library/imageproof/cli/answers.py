@@ -1,15 +1,13 @@
-"""The commands that answer with a registered model, and those on labels."""
+"""The commands that answer with a registered model."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Context, Option
 
 from imageproof.base.errors import UsageError
-from imageproof.base.naming import project_name
 from imageproof.cli import console
 from imageproof.cli.lazy import Lazy
 from imageproof.cli.results import AsJson, app, connected
@@ -27,28 +25,21 @@ OrChampion = Annotated[str | None, Option(help="models:/…; by default the cham
 VersionOrChampion = Annotated[
     str | None, Argument(metavar="models:/NAME/VERSION", help="By default the champion.")
 ]
-Folds = Annotated[int, Option(min=2, max=100, help="As many trainings.")]
 Port = Annotated[int, Option(min=0, max=65535, help="0 is any that is free.")]
 
 artifacts = Lazy("artifacts")
 clusters = Lazy("serve.manifests")
-correcting = Lazy("data.readers.corrections")
-crossvalidating = Lazy("crossval.report")
 demonstrating = Lazy("answer.demo")
 guarding = Lazy("system.guard")
 logs = Lazy("answer.logged")
 monitoring = Lazy("answer.monitor")
 packaging = Lazy("serve.package")
-packed = Lazy("data.packed")
 plots = Lazy("report.plots.images")
-pooling = Lazy("labels.pool")
 predicting = Lazy("answer.predict")
 protocol = Lazy("serve.protocol")
 scoring = Lazy("answer.score")
 serving = Lazy("answer.serve")
 storage = Lazy("system.storage")
-suspecting = Lazy("labels.suspects")
-taking = Lazy("labels.taking")
 theme = Lazy("report.plots.theme")
 versions = Lazy("registry.version")
 writing = Lazy("base.files")
@@ -64,8 +55,8 @@ def predict(
 ) -> None:
     """Classify pictures: one class, or two if the model is not sure, and the probabilities."""
     if explain:
-        _check_new("--explain", explain, ".png")
-    with _served(context, model) as (project, version):
+        check_new("--explain", explain, ".png")
+    with served(context, model) as (project, version):
         uri = version.origin.uri
         coverage = project.confidence.coverage
         answers = predicting.predict_pictures(files, version, coverage=coverage)
@@ -90,7 +81,7 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Predict images in batches to Parquet, warn of odd ones, and look for drift."""
-    with _served(context, model) as (project, version):
+    with served(context, model) as (project, version):
         result = scoring.score(
             source, out, version, project=project, missing=missing, overwrite=overwrite
         )
@@ -109,7 +100,7 @@ def monitor(
     """Say whether a model still sees what it was trained on, and how sure and right it is."""
     page = artifacts.WORKSPACE.monitor
     log = logs.open_log(source, days=days)
-    with _served(context, model, log) as (project, version):
+    with served(context, model, log) as (project, version):
         monitored = monitoring.monitor(source, log, labels, version, project=project)
         writing.write_text(page, monitoring.render(monitored))
         monitoring.log_run(monitored.result, page, project)
@@ -162,7 +153,7 @@ def package(
     folder = clusters.manifests_of(out)
     if kubernetes:
         storage.check_out("--kubernetes", folder)
-    with _served(context, model) as (project, version), ExitStack() as stack:
+    with served(context, model) as (project, version), ExitStack() as stack:
         challenger = None
         if shadow:
             loading = versions.load_version(shadow, threads=project.threads)
@@ -175,96 +166,8 @@ def package(
         print(f"a cluster runs it by the files in {folder}")
 
 
-@app.command()
-def suspects(
-    context: Context,
-    model: Annotated[str | None, Option(help="The recipe to train, of params.yaml.")] = None,
-    folds: Folds = 5,
-    out: Annotated[Path, Option(help="A new CSV.")] = Path("suspects.csv"),
-) -> None:
-    """Find labels that are probably wrong: a table to correct, and a page with the pictures."""
-    _check_new("--out", out, ".csv", ".html", ".json", ".xml")
-    project = context.obj.load()
-    if not model:
-        [*preferred, model] = context.obj.doubting_models
-        model = next((name for name in preferred if name in project.models), model)
-    ask = context.obj.trainer(model)
-    summary = suspecting.find_suspects(ask, model, project, folds=folds, out=out)
-    print(f"{summary} → {out}, {out.with_suffix('.html')}, {out.with_suffix('.json')}")
-    print(
-        f"write the right classes into its column corrected, then `{project_name()} relabel {out}`"
-    )
-
-
-@app.command()
-def crossval(
-    context: Context,
-    models: Annotated[list[str], Argument(help="Recipes of params.yaml.")],
-    folds: Folds = 5,
-    curve: Annotated[bool, Option("--curve", help="Train on fewer images, too.")] = False,
-) -> None:
-    """Say how good recipes are by all images but the hold-out, and whether more would help."""
-    project = context.obj.load()
-    for model in models:
-        context.obj.check_model(model)
-    sample = crossvalidating.read_sample(project.data.classes)
-    for model in models:
-        crossvalidating.CrossValidation(
-            model=model,
-            ask=context.obj.trainer(model),
-            sample=sample,
-            folds=folds,
-            project=project,
-        ).run(curve=curve)
-
-
-@app.command()
-def relabel(context: Context, table: Annotated[Path, Argument(metavar="SUSPECTS.csv")]) -> None:
-    """Keep the labels that a person corrected beside the data, where `pack` applies them."""
-    target = Path("data", correcting.FILE)
-    class_names = context.obj.load().data.class_names
-    folder = artifacts.WORKSPACE.pack
-    rows = packed.load(folder).rows.assign(hash=packed.load_hashes(folder))
-    corrected, total = correcting.merge(table, target, rows, class_names)
-    print(f"{corrected:,} labels corrected → {target}, which has {total:,}")
-    _print_next()
-
-
-@app.command()
-def to_label(
-    context: Context,
-    pool: Annotated[Path, Argument(metavar="POOL", help="Folder of pictures.")],
-    images: Annotated[int, Option(min=1, max=100_000, help="How many to choose.")] = 200,
-    model: OrChampion = None,
-    out: Annotated[Path, Option(help="A new JSON; an XML beside it.")] = Path("tasks.json"),
-) -> None:
-    """Choose pictures that are worth a person's time: tasks for Label Studio."""
-    _check_new("--out", out, ".json", ".xml")
-    with _served(context, model) as (project, version):
-        print(*pooling.write_chosen(pool, version, project, count=images, out=out), sep="\n")
-    print(f"→ {out}, tasks to import into Label Studio; {out.with_suffix('.xml')}, its interface")
-    print(
-        f"export them as JSON, then `{project_name()} labels EXPORT.json --pool {quote(str(pool))}`"
-    )
-
-
-@app.command()
-def labels(
-    context: Context,
-    export: Annotated[Path, Argument(metavar="EXPORT.json", help="Of Label Studio.")],
-    pool: Annotated[Path, Option(help="The folder that they were chosen from.")] = Path(),
-) -> None:
-    """Bring labels from Label Studio into data/: new pictures, and corrections."""
-    print(*taking.take_labels(export, pool, context.obj.load()), sep="\n")
-    _print_next()
-
-
-def _print_next() -> None:
-    print(f"`dvc add data` versions it, and the next `{project_name()} run` uses it")
-
-
 @contextmanager
-def _served(
+def served(
     context: Context, model: str | None, log: "Log | None" = None
 ) -> Iterator[tuple["Project", "Version"]]:
     """The project, and a version to answer with; by default the log's, or the champion."""
@@ -275,7 +178,7 @@ def _served(
             yield project, version
 
 
-def _check_new(option: str, path: Path, *suffixes: str) -> None:
+def check_new(option: str, path: Path, *suffixes: str) -> None:
     """Refuse to overwrite, as `--explain a.png b.png` would a picture, or a corrected table."""
     if path.suffix != suffixes[0]:
         raise UsageError(f"{option} {path}: is no {suffixes[0]}; choose another name")

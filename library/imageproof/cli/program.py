@@ -12,7 +12,7 @@ from typer.main import get_command
 from imageproof.base import files
 from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.base.naming import project_name
-from imageproof.cli import answers as answers  # its commands, too
+from imageproof.cli import labelling as labelling  # its commands, and those of `answers`
 from imageproof.cli import update as updating
 from imageproof.cli.lazy import Lazy
 from imageproof.cli.results import app

@@ -1,43 +1,25 @@
 """Split raw data into train, validation, test and hold-out, stratified; summarise the splits."""
 
-from fractions import Fraction
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from imageproof.base.dataset import SPLITS, Labels, Rows
+from imageproof.base.dataset import SPLITS, Rows
 from imageproof.base.errors import DataError
 from imageproof.base.naming import adapt_hint
 from imageproof.base.text import first_names
-from imageproof.data import grouping, hashing
+from imageproof.data import drawing, grouping, hashing
+from imageproof.data.drawing import Parts
 from imageproof.data.packed import META
-from imageproof.data.split_params import OfficialParams, SplitParams, StratifiedParams, exact
+from imageproof.data.split_params import SplitParams
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ONLY_TRAIN = f"{META}only_train"  # of labels.csv: of pictures that somebody chose, not chance
 YES = "yes"
-
-Parts = dict[str, Rows]
-
-
-def sample(
-    labels: Labels,
-    rows: Rows,
-    percent: float,
-    seed: int,
-) -> Rows:
-    """Draw `percent` of these rows of each class, rounded up: row numbers, ascending.
-
-    With the same seed, a smaller percentage draws a subset of what a larger one draws.
-    """
-    sizes = np.bincount(labels[rows]).tolist()
-    counts = [ceil(size * exact(percent) / 100) for size in sizes]
-    return _draw(labels, rows, counts, np.random.default_rng(seed))[0]
 
 
 def split(
@@ -73,7 +55,7 @@ def split(
     else:
         parts = _draw_parts(others, percent, params, seed, rng)
     parts = {name: divided[part] for name, part in parts.items()}
-    extra = sample(rows["label"].to_numpy(), np.flatnonzero(is_only_train), percent, seed)
+    extra = drawing.sample(rows["label"].to_numpy(), np.flatnonzero(is_only_train), percent, seed)
     parts["train"] = _with_extra(parts, extra, rows, params)
     if params.holdout_within_test:
         parts["test"] = np.union1d(parts["test"], parts["holdout"])
@@ -137,14 +119,14 @@ def _draw_parts(
     labels = rows["label"].to_numpy()
     firsts = _first_copies(rows, params)
     usable = np.unique(firsts)
-    training = sample(labels, usable[usable < end], percent, seed)
-    testing = sample(labels, usable[usable >= end], percent, seed)
+    training = drawing.sample(labels, usable[usable < end], percent, seed)
+    testing = drawing.sample(labels, usable[usable >= end], percent, seed)
     if params.group:
         parts = grouping.divide(rows, training, params, rng)
     elif params.method == "official":
-        parts = _official(labels, training, params.official, rng)
+        parts = drawing.official(labels, training, params.official, rng)
     else:
-        parts = _stratified(labels, training, params.stratified, rng)
+        parts = drawing.stratified(labels, training, params.stratified, rng)
     if params.method == "official":
         parts["test"] = testing
     if params.copies == "together":
@@ -186,29 +168,6 @@ def _first_copies(rows: "pd.DataFrame", params: SplitParams) -> Rows:
     return first[image]
 
 
-def _official(
-    labels: Labels,
-    rows: Rows,
-    shares: OfficialParams,
-    rng: Generator,
-) -> Parts:
-    validation, remainder = _draw(labels, rows, _apportion(labels[rows], shares.validation), rng)
-    holdout, train = _draw(labels, remainder, _apportion(labels[rows], shares.holdout), rng)
-    return {"train": train, "validation": validation, "holdout": holdout}
-
-
-def _stratified(
-    labels: Labels,
-    rows: Rows,
-    shares: StratifiedParams,
-    rng: Generator,
-) -> Parts:
-    held_out, learning = _draw(labels, rows, _floor(labels[rows], shares.test), rng)
-    holdout, test = _draw(labels, held_out, _floor(labels[held_out], shares.holdout), rng)
-    validation, train = _draw(labels, learning, _floor(labels[learning], shares.validation), rng)
-    return {"train": train, "validation": validation, "test": test, "holdout": holdout}
-
-
 def _missing_classes(parts: Parts, rows: "pd.DataFrame") -> dict[str, str]:
     """The classes that a part lacks and another one has, by part."""
     labels = rows["label"].to_numpy()
@@ -235,31 +194,3 @@ def _check_classes(
             raise DataError(
                 f"data: {name} gets no row of class {classes}; add {cure} of it, or raise {share}"
             )
-
-
-def _draw(
-    labels: Labels,
-    rows: Rows,
-    counts: list[int],
-    rng: Generator,
-) -> tuple[Rows, Rows]:
-    """Draw counts[c] of the rows of each class c; the drawn and the other rows, both ascending."""
-    drawn = [
-        rng.permutation(rows[labels[rows] == label])[:count] for label, count in enumerate(counts)
-    ]
-    picks = np.sort(np.concatenate([rows[:0], *drawn]))
-    return picks, np.setdiff1d(rows, picks, assume_unique=True)
-
-
-def _floor(labels: Labels, share: float) -> list[int]:
-    return [int(count * exact(share)) for count in np.bincount(labels).tolist()]
-
-
-def _apportion(labels: Labels, share: float) -> list[int]:
-    """A share of all rows, rounded once, divided among the classes by largest remainder."""
-    quotas: list[Fraction] = [size * exact(share) for size in np.bincount(labels).tolist()]
-    seats = [int(quota) for quota in quotas]
-    by_remainder = sorted(range(len(quotas)), key=lambda label: seats[label] - quotas[label])
-    for label in by_remainder[: round(sum(quotas)) - sum(seats)]:
-        seats[label] += 1
-    return seats

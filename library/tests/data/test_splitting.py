@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from imageproof.base.dataset import SPLITS, Rows
 from imageproof.base.errors import DataError
 from imageproof.data import splitting
+from imageproof.data.drawing import sample
 from imageproof.data.split_params import SplitParams
-from imageproof.data.splitting import sample, summarise_splits
+from imageproof.data.splitting import summarise_splits
 
 KAGGLE_COUNTS = [4132, 4684, 4177, 4351, 4072, 3795, 4137, 4401, 4063, 4188]
 TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
