@@ -156,8 +156,8 @@ def test_commands_of_the_page_rate_recipes_of_two_frameworks(project: Path) -> N
     hits = runs.find("attributes.status = 'FINISHED'", store.connect(f"{NAME}-crossval"), limit=9)
     metrics = [(run.info.run_name, run.data.metrics) for run in hits]
     assert sorted(name for name, _ in metrics) == ["compact", "features", "features"]
-    for _, figures in metrics:
-        assert 0.2 < figures["accuracy_lower"] < figures["accuracy"] < figures["accuracy_upper"]
+    for _, figures in metrics:  # more than a guess at ten classes
+        assert 0.1 < figures["accuracy_lower"] < figures["accuracy"] < figures["accuracy_upper"]
     assert [*mlflow.MlflowClient().search_registered_models()] == []
 
 

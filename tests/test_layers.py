@@ -95,8 +95,11 @@ print(json.dumps([sorted(changed), before[1:] == after[1:], mlflow.is_tracking_u
 def test_importing_makes_no_file_sets_no_uri_and_installs_no_handler(workspace: Path) -> None:
     files = [
         file.relative_to(source).with_suffix("")
-        for source in (REPOSITORY / "src", REPOSITORY / "library")
-        for file in source.rglob("[!_]*.py")
+        for source, package in (
+            (REPOSITORY / "src", "digits"),
+            (REPOSITORY / "library", "imageproof"),
+        )
+        for file in (source / package).rglob("[!_]*.py")
     ]
     modules = [".".join(file.parts) for file in files if "template" not in file.parts]
     done = python("-c", IMPORT_ALL, ",".join(sorted(modules)))

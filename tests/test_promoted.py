@@ -93,9 +93,10 @@ def test_receiver_keeps_what_github_did_not_get() -> None:
 
 
 @pytest.mark.slow
-def test_mlflow_and_the_receiver_agree(tracked: Path) -> None:
+def test_mlflow_and_the_receiver_agree(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow import MlflowClient
 
+    [block] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
     [variables] = re.findall(r"```sh\n((?:export [A-Z_]+=\S+\n)+)mlflow server", PAGE.read_text())
     lines = variables.replace("=KEY", f"={Fernet.generate_key().decode()}").splitlines()
     env = dict(line.removeprefix("export ").split("=", 1) for line in lines)
@@ -103,9 +104,10 @@ def test_mlflow_and_the_receiver_agree(tracked: Path) -> None:
         address, messages = stack.enter_context(github())
         url = stack.enter_context(receiver(address))
         server = stack.enter_context(mlflow_serves(tracked, env=env))
-        client = MlflowClient(server.uri)
-        events = ["model_version_alias.created"]
-        hook = client.create_webhook("promoted", url, events, secret=SECRET)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        exec(block.replace("http://127.0.0.1:8090", url).replace('"SECRET"', f'"{SECRET}"'))
+        client = MlflowClient()
+        [hook] = client.list_webhooks()
         assert client.test_webhook(hook.webhook_id).response_status == 204  # of another model
         client.create_registered_model(NAME)
         run = client.create_run("0")

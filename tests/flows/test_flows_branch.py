@@ -81,6 +81,18 @@ def test_results_are_a_branch(team: Project, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_pull_brings_back_results(team: Project) -> None:
+    assert trained().startswith("5 ran, 0 cached")
+    team.git("add", "artifacts")
+    for folder in ("artifacts", "data", ".dvc/cache"):
+        shutil.rmtree(team.root / folder)
+    team.git("checkout", "-q", "artifacts")  # what DVC does not cache
+    assert str(train(return_state=True).message).startswith("data: not found; `dvc pull data")
+    assert train(pull=True, return_state=True).message == "1 ran, 4 cached"
+    assert len(team.ran()) == 4
+
+
+@pytest.mark.slow
 def test_unchanged_results_make_no_branch(team: Project) -> None:
     team.dvc("repro", "-q")
     team.git("add", ".")

@@ -12,7 +12,7 @@ import pytest
 from deployed import tasks_of
 from helpers import answers, has_ended, python, until
 from intruder import foreign, statuses
-from small_project import Project, run
+from small_project import Project
 from support import REPOSITORY
 
 from imageproof.prefect import stages
@@ -53,19 +53,6 @@ def test_stage_is_retried_after_4_and_6(project: Project, monkeypatch: pytest.Mo
     state = train(targets=["prepare"], return_state=True)
     assert project.ran() == ["prepare"] * 3
     assert str(state.message).endswith("(exit code 4)")
-
-
-@pytest.mark.slow
-def test_push_and_pull(project: Project) -> None:
-    project.dvc("remote", "add", "-d", "team", str(project.control / "remote"))
-    assert train(push=True, return_state=True).is_completed()
-    run("git", "add", "artifacts", cwd=project.root)
-    for folder in ("artifacts", "data", ".dvc/cache"):
-        shutil.rmtree(project.root / folder)
-    run("git", "checkout", "-q", "artifacts", cwd=project.root)  # what DVC does not cache
-    assert str(train(return_state=True).message).startswith("data: not found; `dvc pull data")
-    assert train(pull=True, return_state=True).message == "1 ran, 4 cached"
-    assert len(project.ran()) == 4
 
 
 @pytest.mark.parametrize("parameters", [{}, {"overrides": {"train.mlp.fit.epochs": 2}}])
