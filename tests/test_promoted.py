@@ -93,8 +93,8 @@ def test_receiver_keeps_what_github_did_not_get() -> None:
 
 
 @pytest.mark.slow
-def test_mlflow_and_the_receiver_agree(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlflow import MlflowClient
+def test_mlflow_and_the_receiver_agree(tracked: Path) -> None:
+    import mlflow
 
     [block] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
     [variables] = re.findall(r"```sh\n((?:export [A-Z_]+=\S+\n)+)mlflow server", PAGE.read_text())
@@ -104,9 +104,9 @@ def test_mlflow_and_the_receiver_agree(tracked: Path, monkeypatch: pytest.Monkey
         address, messages = stack.enter_context(github())
         url = stack.enter_context(receiver(address))
         server = stack.enter_context(mlflow_serves(tracked, env=env))
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+        mlflow.set_tracking_uri(server.uri)
         exec(block.replace("http://127.0.0.1:8090", url).replace('"SECRET"', f'"{SECRET}"'))
-        client = MlflowClient()
+        client = mlflow.MlflowClient()
         [hook] = client.list_webhooks()
         assert client.test_webhook(hook.webhook_id).response_status == 204  # of another model
         client.create_registered_model(NAME)
