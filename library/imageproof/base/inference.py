@@ -95,7 +95,7 @@ def load(
             ("probabilities", "tensor(float)", [int(classes)]),
         ]:
             has_backbone = _has_backbone(session)
-            batch = batch or (1 if has_backbone else BATCH)
+            batch = batch or _batch(has_backbone)
             predict = partial(_in_batches, session, PROBABILITIES, threads, batch)
             return Network((*shape,), classes, predict, has_backbone)
         case tensors:
@@ -118,7 +118,7 @@ def load_features(path: Path, *, threads: int) -> Callable[[Images], Features] |
     layer = onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, None)
     model.graph.output.append(layer)
     session = open_session(path, model.SerializeToString())
-    batch = 1 if _has_backbone(session) else BATCH
+    batch = _batch(_has_backbone(session))
     return partial(_in_batches, session, FEATURES, threads, batch)
 
 
@@ -219,6 +219,11 @@ def open_session(path: Path, content: bytes) -> "InferenceSession":
     options.add_session_config_entry(EXTERNAL_FOLDER, devnull)
     with parsing("ONNX model", path):
         return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+
+
+def _batch(has_backbone: bool) -> int:
+    """How many images are fastest at once."""
+    return 1 if has_backbone else BATCH
 
 
 def _has_backbone(session: "InferenceSession") -> bool:

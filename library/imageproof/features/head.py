@@ -28,7 +28,7 @@ class Rowset(NamedTuple):
     """Training rows: features float32 (views, n, k) of each view of the images, labels, groups.
 
     The first view is the image as it is. `groups` int64 (n,): rows of one stay in one fold, see
-    `grouping.together`.
+    `connected.together`.
     """
 
     views: NDArray[np.float32]

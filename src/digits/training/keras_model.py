@@ -60,13 +60,13 @@ class Training:
         cost.start()
         if hasattr(self.file, "adapt") and not done:
             self.file.adapt(model, self.data.images)
-        progress = _Progress(self, model, cost, checkpoint, checkpoint.state)
-        progress.resume()
+        fitting = _Fitting(self, model, cost, checkpoint, checkpoint.state)
+        fitting.resume()
         for phase in _phases(self.recipe):
             if phase.layers:
                 self.file.unfreeze(model, layers=phase.layers)
-            if phase.number >= progress.reached.phase:
-                progress.fit(phase, batches)
+            if phase.number >= fitting.reached.phase:
+                fitting.fit(phase, batches)
         return final_model.for_inference(model)
 
     @property
@@ -128,7 +128,7 @@ def _phases(recipe: Recipe) -> Iterator[_Phase]:
 
 
 @dataclass
-class _Progress:
+class _Fitting:
     """A model in training; it goes on from what a checkpoint had `reached`, and saves each epoch.
 
     `best` are the weights of the epoch that is kept.
