@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imageproof.answer.logged import RANDOM, Log, read_log, read_shadow
+from imageproof.answer.logged import RANDOM, SHADOW, Log, read_log, read_shadow
 from imageproof.base.dataset import Images
 from imageproof.judge.comparison import Candidate, compare_pair
 from imageproof.judge.verdicts import as_dict
@@ -39,7 +39,7 @@ def compare_shadow(
 
     `answers` are those of `model` by key; of labels that say so, only random rows are compared.
     """
-    asked = answers.loc[answers.get("shadow", []), "predicted"]
+    asked = answers.loc[answers.get(SHADOW, []), "predicted"]
     logged = read_shadow(source, log.days, model.files.classes) if log and len(asked) else None
     if not log or logged is None:
         return None, []
@@ -62,8 +62,8 @@ def compare_shadow(
         labelled=pair,
         is_random=is_random,
     )
-    batches = read_log(log, model)
     keys = asked.index[is_different]
+    batches = read_log(log, model) if len(keys) else []
     images = (image for batch in batches for image in batch.images[batch.answers.index.isin(keys)])
     return result, [*islice(images, SHOWN)]
 

@@ -65,15 +65,14 @@ def compare(
         for a, b in combinations(results, 2)
     ]
     scores = _read_baseline()
+    summary = WORKSPACE.read_split_summary()
     content = {
         "models": [row.model_dump() for row in rows],
         "pairs": [verdicts.as_dict(pair) for pair in pairs],
         "verdicts": [
-            *_verdict_lines(results, pairs, test),
+            *_verdict_lines(results, pairs, test, summary["rows"]["train"]),
             *uncomparable,
-            *few_rows.split_warnings(
-                WORKSPACE.read_split_summary(), promote, [*results[0].statistics["by_class"]]
-            ),
+            *few_rows.split_warnings(summary, promote, [*results[0].statistics["by_class"]]),
         ],
         "baseline": scores.model_dump(),
     }
@@ -101,11 +100,14 @@ def _dvc_metrics(
 
 
 def _verdict_lines(
-    results: Sequence[Result], pairs: Sequence[comparison.Pair], test: Dataset
+    results: Sequence[Result],
+    pairs: Sequence[comparison.Pair],
+    test: Dataset,
+    train_rows: int,
 ) -> list[str]:
     """Which model to take, what to doubt of each, and every two."""
     seconds = {result.model: result.train_s for result in results}
-    doubts_of_models = {result.model: _doubts(result, test) for result in results}
+    doubts_of_models = {result.model: _doubts(result, test, train_rows) for result in results}
     return [
         *([verdicts.choice(pairs, seconds)] if pairs else []),
         *[baseline.verdict(r.model, r.baseline["name"], r.baseline["test"]) for r in results],
@@ -114,7 +116,7 @@ def _verdict_lines(
     ]
 
 
-def _doubts(result: Result, test: Dataset) -> list[doubts.Doubt]:
+def _doubts(result: Result, test: Dataset, train_rows: int) -> list[doubts.Doubt]:
     """What may be said against a model, by its outputs."""
     probabilities = result.probabilities
     overall = result.statistics["overall"]
@@ -124,7 +126,7 @@ def _doubts(result: Result, test: Dataset) -> list[doubts.Doubt]:
     learning = []
     accuracy = result.row.train_accuracy
     if accuracy is not None:  # a stage of the user's own may not know it
-        sample = min(WORKSPACE.read_split_summary()["rows"]["train"], TRAIN_SAMPLE)
+        sample = min(train_rows, TRAIN_SAMPLE)
         learning.append(doubts.unlearnt(accuracy, sample))
         learning.append(doubts.memorized(accuracy, sample, overall["accuracy"], rows))
     return [
