@@ -103,7 +103,8 @@ def paired_p_value(
 ) -> tuple[float | None, int]:
     """The p-value of a paired test, and how many rows, or `groups`, differ; see `paired_test`.
 
-    `less`: that the better is worse. Without groups it is McNemar's, otherwise `sign_flips`.
+    `less` tests whether the gain is below zero. Without groups the test is McNemar's, with groups
+    that of `sign_flips`.
     """
     if groups is not None:
         # without groups this module needs no other one of ours

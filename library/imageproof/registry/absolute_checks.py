@@ -13,6 +13,7 @@ from imageproof.judge.confidence import Sets, answer_sets, coverage_p_value, mea
 from imageproof.judge.confusion import balance, confusion_matrix
 from imageproof.judge.gate import Check, Evidence, Rule
 from imageproof.judge.groups import FEWEST, Intervals, independent
+from imageproof.registry.shadow import shadow
 
 
 def share(figure: str, predicted: Labels, labels: Labels) -> float:
@@ -165,6 +166,7 @@ def clean_commit(evidence: Evidence, _: bool) -> Check:
 ORIGIN_CHECKS: Mapping[str, Rule] = {
     "data_validated": data_validated,
     "clean_commit": clean_commit,
+    "shadow": shadow,
 }
 ABSOLUTE_CHECKS: Mapping[str, Rule] = {
     "min_accuracy": partial(min_share, "accuracy"),

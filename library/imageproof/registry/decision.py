@@ -15,7 +15,6 @@ from imageproof.judge.gate import Check, Compared, Decision, Evidence, Rule
 from imageproof.judge.limits import PromoteParams
 from imageproof.registry.absolute_checks import ABSOLUTE_CHECKS, ORIGIN_CHECKS
 from imageproof.registry.champion_checks import CHAMPION_CHECKS, HISTORY_CHECKS
-from imageproof.registry.shadow import shadow
 
 
 def decide(
@@ -45,7 +44,7 @@ def decide(
             right=(*alone.by_class(alone.hits).tolist(),),
             note=_note(pair),
         )
-    checks += _apply({**ORIGIN_CHECKS, "shadow": shadow}, evidence, params)
+    checks += _apply(ORIGIN_CHECKS, evidence, params)
     order = ["answers", *PromoteParams.model_fields]
     checks.sort(key=lambda check: (*order, check.name).index(check.name))
     if evidence.approval:

@@ -44,7 +44,7 @@ class Package(NamedTuple):
     sha256: str
 
 
-class Shadow(NamedTuple):
+class Challenger(NamedTuple):
     """A challenger that a package asks, too."""
 
     network: Path
@@ -105,7 +105,7 @@ def _shadow(
     challenger: Version,
     about: Description,
     project: Project,
-) -> Shadow:
+) -> Challenger:
     """The challenger; UsageError if it takes other images than the model, or has other classes."""
     description = describe(challenger, project)
     for name in ("shape", "class_names"):
@@ -113,7 +113,7 @@ def _shadow(
         if value != getattr(about, name):
             finding = f"has the {name} {value}, {about.title} {getattr(about, name)}"
             raise UsageError(f"--shadow {challenger.origin.uri}: {finding}")
-    return Shadow(challenger.files.network, description)
+    return Challenger(challenger.files.network, description)
 
 
 def write_folder(
@@ -122,7 +122,7 @@ def write_folder(
     about: Description,
     card: str,
     image: Images,
-    shadow: Shadow | None = None,
+    shadow: Challenger | None = None,
 ) -> None:
     """Write all files of a package into a new folder; `image` is that of the example request."""
     folder.mkdir()

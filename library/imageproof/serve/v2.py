@@ -1,7 +1,7 @@
 """The Open Inference Protocol, version 2: its tensors as images, and answers as its tensors.
 
 The protocol and its extension for binary tensors: https://kserve.github.io/website/docs/concepts/
-architecture/data-plane/v2-protocol. The input is `images`; `columns` are the outputs.
+architecture/data-plane/v2-protocol. The input is `images`; OUTPUTS has the types of the outputs.
 """
 
 from importlib.metadata import version
@@ -24,8 +24,13 @@ Column = np.ndarray | list[str]
 
 HEADER = "Inference-Header-Content-Length"  # bytes of JSON, before those of tensors
 TIME = "at"  # an output of a server that logs
-OUTPUTS = {PROBABILITIES: "FP32", "predicted": "BYTES", "answers": "BOOL", "unsure": "BOOL"}
-OUTPUTS[TIME] = "BYTES"
+OUTPUTS = {
+    PROBABILITIES: "FP32",
+    "predicted": "BYTES",
+    "answers": "BOOL",
+    "unsure": "BOOL",
+    TIME: "BYTES",
+}
 MATRICES = PROBABILITIES, "answers"  # a column per class
 
 

@@ -24,7 +24,7 @@ def challenged(package: Package, folder: Path, kernel: np.ndarray) -> Path:
     network = folder / "challenger.onnx"
     onnx.save(linear_model(kernel, np.zeros(10, np.float32), (8, 8)), network)
     description = package.description.model_copy(update={"version": "8"})
-    shadow = packaging.Shadow(network, description)
+    shadow = packaging.Challenger(network, description)
     champion = package.folder / "model.onnx"
     out = folder / "package"
     packaging.write_folder(
