@@ -15,9 +15,10 @@ def rng() -> np.random.Generator:
 
 def test_larger_or_empty_answer_sets_come_first_then_small_margins() -> None:
     answers = [[0.5, 0.3, 0.2], [0.39, 0.35, 0.26], [0.9, 0.06, 0.04], [0.5, 0.42, 0.08]]
+    answers.append([0.48, 0.26, 0.26])  # a larger margin than row 0, though less sure
     # from 0.4 on a class is in the set: rows 1 (empty) and 3 (two classes) are not sure
     order = uncertain_first(np.array(answers, np.float32), 0.4)
-    assert order.tolist() == [1, 3, 0, 2]
+    assert order.tolist() == [1, 3, 0, 4, 2]
 
 
 def test_chosen_are_uncertain_and_spread_and_a_fifth_is_random(rng: np.random.Generator) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import psutil
 import pyarrow.parquet as pq
+import pytest
 import requests
 from helpers import has_ended, linear_model, until
 from packaged import Package, Running, running
@@ -19,10 +20,10 @@ RAW = {"Content-Type": "application/octet-stream"}
 KERNEL = np.random.default_rng(1).normal(0, 0.01, (64, 10)).astype(np.float32)
 
 
-def challenged(package: Package, folder: Path, kernel: np.ndarray) -> Path:
+def challenged(package: Package, folder: Path, kernel: np.ndarray, last: str = "Softmax") -> Path:
     """The package with a challenger of this kernel, and its log beside it."""
     network = folder / "challenger.onnx"
-    onnx.save(linear_model(kernel, np.zeros(10, np.float32), (8, 8)), network)
+    onnx.save(linear_model(kernel, np.zeros(10, np.float32), (8, 8), last), network)
     description = package.description.model_copy(update={"version": "8"})
     shadow = packaging.Challenger(network, description)
     champion = package.folder / "model.onnx"
@@ -90,9 +91,12 @@ def test_without_a_log_it_is_not_asked(package: Package, tmp_path: Path) -> None
         assert counted(server) == {"asked": 0, "left_out": 0}
 
 
-def test_challenger_that_gives_nan(package: Package, tmp_path: Path) -> None:
-    kernel = np.full((64, 10), np.nan, np.float32)
-    folder = challenged(package, tmp_path, kernel)
+@pytest.mark.parametrize(("weight", "last"), [(np.nan, "Softmax"), (0.0, "Relu")])
+def test_challenger_that_gives_no_probabilities(
+    package: Package, tmp_path: Path, weight: float, last: str
+) -> None:
+    kernel = np.full((64, 10), weight, np.float32)
+    folder = challenged(package, tmp_path, kernel, last)
     with running(folder, "--log", str(tmp_path / "log")) as server:
         check(server, package)
     assert {*table(tmp_path / "log/shadow")["predicted"]} == {-1}

@@ -103,6 +103,7 @@ def test_binary_outputs_follow_the_json(server: Running, package: Package) -> No
         (body(shape=[-1, 8, 8]), None, 400, "inputs.0.shape: "),
         (body(shape=[True, 8, 8]), None, 400, "inputs.0.shape.0: "),
         (body(shape=[10**30, 8, 8]), None, 400, "inputs.0.shape.0: "),
+        (body(shape=[1001, 8, 8]), None, 413, "1,001 images; at most 1,000 "),
         (body(shape=[10**15, 8, 8]), None, 413, "1,000,000,000,000,000 images; at most 1,000 "),
         (body(shape=[2, 8, 8]), None, 400, "inputs.0.data: "),
         (body(data=[256] * 64), None, 400, "inputs.0.data: "),
