@@ -168,7 +168,7 @@ def photos_section(part: dict[str, Any]) -> str:
     backbone = part["backbone"]
     head = ["pictures", "model", "splits", "test rows", "test accuracy", "95 % intervals", "s"]
     body = [
-        [f"{int(count):,}", name, len(splits), *_cells([rows[name] for rows in splits])]
+        [f"{int(count):,}", name, str(len(splits)), *_cells([rows[name] for rows in splits])]
         for count, splits in part["pictures"].items()
         for name in splits[0]
     ]
