@@ -1,9 +1,12 @@
 """The examples of «What you edit, what you leave», put where the page says, in a small project."""
 
+import inspect
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from arena import fighter, promote
 from blocks import blocks
@@ -15,7 +18,9 @@ from support import REPOSITORY, write_params
 from digits import models
 from digits import project as told
 from digits.stages import compare, evaluate, report, train
+from digits.training import recipe
 from imageproof.artifacts import WORKSPACE
+from imageproof.base.dataset import Dataset
 from imageproof.base.files import read_json, write_json
 from imageproof.judge import leaderboard
 from imageproof.registry.evidence import Gate
@@ -33,6 +38,18 @@ def put(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, **names:
     [text] = [text for text in EXAMPLES if f"def {name}(" in text or f"{name} = " in text]
     namespace = vars(module) | names
     exec(text, namespace)
+    monkeypatch.setattr(module, name, namespace[name])
+
+
+def insert(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, lines: str, *, before: str
+) -> None:
+    """Put lines into a class or function of a module, as a user does in its file."""
+    source = inspect.getsource(getattr(module, name))
+    head, mark, tail = source.partition(before)
+    assert mark
+    namespace = vars(module).copy()
+    exec(f"{head}{lines}{mark}{tail}", namespace)
     monkeypatch.setattr(module, name, namespace[name])
 
 
@@ -93,3 +110,43 @@ def test_own_check_refuses(ring: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused.figures["ones_as_sevens"] == 0
     monkeypatch.setattr(told, "CHECKS", [(told.CHECKS[0][0], None)])
     assert promote(fighter(), Gate(told.load_project())).move
+
+
+@pytest.mark.usefixtures("tensorflow")
+def test_own_augmentation_is_one_param(
+    images_8x8: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tensorflow as tf
+
+    from digits.training import augmentation
+
+    [amount] = [text for text in EXAMPLES if "noise: Fraction" in text]
+    [change] = [text for text in EXAMPLES if "if by.noise:" in text]
+    insert(monkeypatch, recipe, "AugmentParams", amount, before="    cutout:")
+    insert(monkeypatch, augmentation, "augmented", change, before="    if by.cutout:")
+
+    def augmented(**by: Any) -> Any:
+        amounts = recipe.AugmentParams(flip=True, **by)
+        seed = tf.constant([1, 2], tf.int64)
+        return np.asarray(augmentation.augmented(images_8x8.images, seed, by=amounts))
+
+    np.testing.assert_array_equal(augmented(), augmented(noise=0))
+    difference = np.abs(augmented(noise=0.1) - augmented())
+    assert 5 < difference.mean() < 0.1 * 255
+
+
+@pytest.mark.usefixtures("tensorflow", "project")
+def test_own_metric_is_in_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    from digits.training import fit, keras_model
+
+    page = (HOW_TO / "maintenance.md").read_text("utf-8")
+    [entry] = re.findall(r"A metric: .*?, such as `(.+?)`", page)
+    accuracy = "                keras.metrics.CategoricalAccuracy("
+    insert(monkeypatch, fit, "compile_model", f"                {entry},\n", before=accuracy)
+    monkeypatch.setattr(keras_model, "compile_model", fit.compile_model)
+    write_params({"train.mlp.fit.epochs": 1})
+    train.main("mlp")
+    [epoch] = WORKSPACE.trained("mlp").read_history()
+    assert epoch["accuracy"] <= epoch["top2"] <= 1
+    run_id = WORKSPACE.trained("mlp").read_run().run_id
+    assert MlflowClient().get_run(run_id).data.metrics["val_top2"] == epoch["val_top2"]
