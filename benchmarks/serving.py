@@ -128,7 +128,8 @@ at which a request is due.
 {table(head, body)}
 
 The median of the rounds' p95 is {plain:.2f} ms without the challenger and {shadowed:.2f} ms with
-it, {shadowed / plain:.2f} times as much. It was asked for {counts["asked"]:,.0f} images; {counts["left_out"]:,.0f} were left out."""
+it, {shadowed / plain:.2f} times as much. It was asked for {counts["asked"]:,.0f} images;
+{counts["left_out"]:,.0f} were left out."""
 
 
 def asker(workspace: Workspace) -> Callable[..., dict[str, Any]]:
