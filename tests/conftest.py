@@ -2,25 +2,15 @@
 
 import os
 import shutil
-from contextlib import chdir
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
-import arena
 import pytest
+import support
 from shared import made_once
-from small_project import create
-from support import (
-    NAME,
-    REPOSITORY,
-    SMALL,
-    changed,
-    train_project,
-    write_params,
-    write_project,
-)
+from support import NAME, train_project, write_project
 
-from digits.params import Params, check
 from imageproof.base.dataset import Dataset
 from imageproof.base.naming import VARIABLE
 
@@ -31,7 +21,7 @@ if TYPE_CHECKING:
 os.environ.pop("DIGITS_DEBUG", None)
 
 # Tests of several files that share a Prefect server: one process runs them, and starts it once.
-FLOWS = ("branch", "promoted", "registry", "score", "sweep", "train", "worker")
+FLOWS = ("branch", "registry", "score", "sweep", "train", "worker")
 TOGETHER = tuple(f"tests/flows/test_flows_{name}.py" for name in FLOWS)
 # What costs most goes first: at the end no process has one left while the others are done.
 ROOMS = ("docs/", "test_end_to_end.py", "test_new.py", "flows/", "training/", "tracking/")
@@ -67,46 +57,21 @@ def _first_that_begins(nodeid: str) -> int:
 
 
 @pytest.fixture(scope="session")
-def small_params() -> Params:
-    """params.yaml with models that train in a second."""
-    return check(changed(SMALL))
+def settings() -> ModuleType:
+    """What the fixtures of `shared` make projects of; elsewhere another, so they are of a test."""
+    return support
 
 
 @pytest.fixture
-def tracked(workspace: Path, migrated: Path) -> Path:
-    """A current folder with params.yaml and an MLflow store that holds no run."""
-    write_params({})
-    shutil.copy(migrated, workspace / "mlflow.db")
-    return workspace
-
-
-@pytest.fixture
-def project(tracked: Path, images_8x8: Dataset, small_params: Params) -> Path:
+def project(tracked: Path, images_8x8: Dataset) -> Path:
     """A tracked folder with small models in params.yaml and the 8×8 images already split."""
-    write_project(images_8x8, small_params)
+    write_project(images_8x8)
     return tracked
 
 
 @pytest.fixture(scope="session")
-def prepared(all_processes: Path, images_8x8: Dataset, small_params: Params) -> Path:
-    """The files of such a project, with hold-out rows to judge the models of `arena` by."""
-
-    def make(folder: Path) -> None:
-        folder.mkdir()
-        with chdir(folder):
-            write_project(images_8x8, small_params)
-            arena.prepare(images_8x8)
-
-    return made_once(all_processes / "prepared", make)
-
-
-@pytest.fixture(scope="session")
 def trained_project(
-    all_processes: Path,
-    migrated: Path,
-    images_8x8: Dataset,
-    small_params: Params,
-    request: pytest.FixtureRequest,
+    all_processes: Path, migrated: Path, images_8x8: Dataset, request: pytest.FixtureRequest
 ) -> Path:
     """A project whose `mlp` was trained and evaluated by the stages. To be read only."""
 
@@ -114,14 +79,6 @@ def trained_project(
         request.getfixturevalue("tensorflow")
         folder.mkdir()
         shutil.copy(migrated, folder / "mlflow.db")
-        train_project(folder, images_8x8, small_params, "mlp")
+        train_project(folder, images_8x8, "mlp")
 
     return made_once(all_processes / "trained", make)
-
-
-@pytest.fixture(scope="session")
-def template(all_processes: Path) -> Path:
-    """The small DVC project as committed, made once."""
-    return made_once(
-        all_processes / "template", lambda root: create(root, REPOSITORY / "params.yaml")
-    )

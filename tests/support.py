@@ -12,13 +12,14 @@ from typing import Any
 from helpers import dump_params, with_changes, write_splits
 from ruamel.yaml import YAML
 
-from digits.params import Params, check
+from digits.params import check
 from digits.project import application, as_project
 from imageproof.base.dataset import Dataset
 from imageproof.project import Project
 
 REPOSITORY = Path(__file__).parents[1]
-PARAMS: dict[str, Any] = YAML(typ="safe").load((REPOSITORY / "params.yaml").read_text("utf-8"))
+PARAMS_YAML = REPOSITORY / "params.yaml"
+PARAMS: dict[str, Any] = YAML(typ="safe").load(PARAMS_YAML)
 # the tests have images of their own, whatever the project's are
 PARAMS["data"] |= {"percent": 100, "classes": 10, "class_names": None}
 PARAMS["data"]["image"] = {"size": "auto", "channels": "auto", "fit": "digit"}
@@ -67,9 +68,10 @@ def write_params(changes: Mapping[str, Any]) -> None:
     dump_params(changed(changes))
 
 
-def write_project(data: Dataset, params: Params) -> None:
+def write_project(data: Dataset) -> None:
     """Write params.yaml with small models, and the data split by it, into the current folder."""
     write_params(SMALL)
+    params = check(changed(SMALL))
     write_splits(data, params.split, params.seed)
 
 
@@ -89,14 +91,14 @@ def link_environment(clone: Path) -> None:
     (clone / ".venv" / ".done").write_text(stamp, "utf-8")
 
 
-def train_project(folder: Path, data: Dataset, params: Params, *models: str) -> None:
+def train_project(folder: Path, data: Dataset, *models: str) -> None:
     """Make a project of the folder, which holds MLflow's tables; train and evaluate the models."""
     import mlflow
 
     from digits.stages import evaluate, train
 
     with chdir(folder):
-        write_project(data, params)
+        write_project(data)
         for model in models:
             train.main(model)
             evaluate.main(model)

@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 import tarfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -11,13 +9,12 @@ from threading import Thread
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from benchmarks import client, emoji, machine, step, trainings
+from benchmarks.parts import page
+from benchmarks.peers import measure
+from benchmarks.workspace import Training
 
-from benchmarks import client, emoji, machine, step, trainings  # noqa: E402
-from benchmarks.parts import page  # noqa: E402
-from benchmarks.peers import measure  # noqa: E402
-from benchmarks.workspace import Training  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 
 def training(*val_accuracy, fit_s=10.0):
@@ -102,14 +99,6 @@ def test_a_peer_is_compared_with_our_fit_of_its_precision():
     part = {"model": "cnn", "epochs": 1, "packages": ["torch==2"], "missing": [], "rows": rows}
     cells = [line.split(" | ") for line in measure.section(part).splitlines()[-4:]]
     assert [row[5] for row in cells] == ["", "", "0.50", "0.40"]
-
-
-@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("trainngs", 2)])
-def test_what_names_no_part_measures_nothing(argument, code):
-    command = [sys.executable, "-m", "benchmarks", argument]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == code
-    assert "pipeline" in done.stdout + done.stderr  # the parts there are
 
 
 def test_the_operations_of_a_fit_are_counted(tmp_path, tensorflow):

@@ -2,8 +2,6 @@
 
 import ast
 import re
-import subprocess
-import sys
 from collections import defaultdict
 from importlib import import_module
 from pathlib import Path
@@ -70,19 +68,3 @@ def test_faces_exist() -> None:
         else:
             module = import_module(f"imageproof.{room}")
             assert names <= {*vars(module)}
-
-
-def test_base_loads_nothing_heavy() -> None:
-    code = "import sys, imageproof.base; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {
-        "keras",
-        "mlflow",
-        "onnxruntime",
-        "pandas",
-        "prefect",
-        "scipy",
-        "sklearn",
-        "tensorflow",
-    }
-    assert not heavy & {*done.stdout.split()}

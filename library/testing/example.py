@@ -22,7 +22,8 @@ from imageproof.project import Application, Project
 
 NAME = DEFAULT
 EXAMPLE = Path(__file__)  # python FILE is its command
-PARAMS: dict[str, Any] = read_yaml(EXAMPLE.with_name("params.yaml"))
+PARAMS_YAML = EXAMPLE.with_name("params.yaml")
+PARAMS: dict[str, Any] = read_yaml(PARAMS_YAML)
 
 
 def as_project(values: Mapping[str, Any]) -> Project:

@@ -6,15 +6,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from filelock import FileLock
 from helpers import Server, mlflow_serves
 from sklearn.datasets import load_digits
-from small_project import Project
+from small_project import Project, create
 
 from imageproof.base.dataset import Dataset
 from imageproof.base.naming import project_name
@@ -144,7 +145,7 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> I
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")  # while it is there, the process can run no event loop
 def browser() -> "Iterator[Browser]":
     """Headless Chromium."""
     from playwright.sync_api import sync_playwright
@@ -188,6 +189,28 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 @pytest.fixture
+def tracked(workspace: Path, migrated: Path, settings: Any) -> Path:
+    """A current folder with params.yaml and an MLflow store that holds no run."""
+    settings.write_params({})
+    shutil.copy(migrated, workspace / "mlflow.db")
+    return workspace
+
+
+@pytest.fixture
+def prepared(all_processes: Path, images_8x8: Dataset, settings: Any) -> Path:
+    """The files of such a project, with hold-out rows to judge the models of `arena` by."""
+    import arena
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        with chdir(folder):
+            settings.write_project(images_8x8)
+            arena.prepare(images_8x8)
+
+    return made_once(all_processes / f"prepared-{settings.__name__}", make)
+
+
+@pytest.fixture
 def ring(tracked: Path, prepared: Path) -> Path:
     """A tracked folder with these files."""
     from imageproof.mlflow import store
@@ -209,12 +232,49 @@ def chain(ring: Path) -> "Registry":
     return Registry(project_name())
 
 
+def template(all_processes: Path, settings: Any) -> Path:
+    """The small DVC project as committed, made once."""
+
+    def make(folder: Path) -> None:
+        create(folder, settings.PARAMS_YAML)
+
+    return made_once(all_processes / f"small-{settings.__name__}", make)
+
+
 @pytest.fixture
-def dvc_project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def dvc_project(
+    all_processes: Path, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Project:
     """A copy of the small DVC project, which is the current folder."""
-    root, control = tmp_path / "project", tmp_path / "control"
-    shutil.copytree(template, root)
-    control.mkdir()
-    monkeypatch.chdir(root)
-    monkeypatch.setenv("CONTROL", str(control))
-    return Project(root, control)
+    shutil.copytree(template(all_processes, settings), tmp_path / "project")
+    (tmp_path / "control").mkdir()
+    return _entered(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def team(
+    all_processes: Path, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Project:
+    """The small DVC project with results that no commit has, DVC's remote, and git's `origin`."""
+
+    def make(folder: Path) -> None:
+        control = folder / "control"
+        control.mkdir(parents=True)
+        root = shutil.copytree(template(all_processes, settings), folder / "project")
+        project = Project(root, control)
+        project.dvc("remote", "add", "-q", "-d", "team", "../control/remote")
+        project.git("commit", "-qam", "a remote")
+        project.dvc("push", "-q")
+        project.dvc("repro", "-q")
+        project.git("clone", "-q", "--bare", ".", "../control/origin.git")
+        project.git("remote", "add", "origin", "../control/origin.git")
+
+    made = made_once(all_processes / f"team-{settings.__name__}", make)
+    return _entered(shutil.copytree(made, tmp_path / "team"), monkeypatch)
+
+
+def _entered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    project = Project(folder / "project", folder / "control")
+    monkeypatch.chdir(project.root)
+    monkeypatch.setenv("CONTROL", str(project.control))
+    return project

@@ -24,7 +24,7 @@ def clone() -> Iterator[Session]:
     # not below pytest's folder, which is for its user alone: PostgreSQL refuses root
     with TemporaryDirectory(prefix="team-") as folder:
         Path(folder).chmod(0o711)
-        session = Session(Path(folder) / "digits")
+        session = Session(Path(folder) / "digits", "mlp")
         # below what the system gives to clients, with the S3 server's own 10,000 above
         session.environment["TEAM_PORT"] = str(16_000 + free_port() % 600 * 10)
         yield session

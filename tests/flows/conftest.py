@@ -6,8 +6,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+import support
 from deployed import PREFECT
 from services import running
+from shared import template
 from small_project import Project, run
 from support import REPOSITORY
 
@@ -30,12 +32,12 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def deployment(
-    template: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: str
+    all_processes: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: str
 ) -> Iterator[tuple[Project, psutil.Popen]]:
     """The small project, deployed, with a worker."""
     folder = tmp_path_factory.mktemp("deployed")
     root, control = folder / "project", folder / "control"
-    shutil.copytree(template, root)
+    shutil.copytree(template(all_processes, support), root)
     control.mkdir()
     for name in ("prefect.yaml", "prefect.toml"):
         shutil.copy(REPOSITORY / name, root / name)

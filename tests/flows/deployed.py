@@ -1,16 +1,23 @@
 """A worker, and flow runs that it is sent, as the tests see them."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from uuid import UUID
 
 import psutil
+import yaml
+from forge import Message, github
 from helpers import has_ended, until
+from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, LogFilter
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.deployments import run_deployment
+from prefect.events.schemas.automations import AutomationCore
 from small_project import Project
+from support import REPOSITORY
 
 PREFECT = (sys.executable, "-m", "prefect")
 
@@ -64,3 +71,17 @@ def running_stages(project: Project) -> list[psutil.Process]:
     """The processes of stages that started and live."""
     pids = [int(words[1]) for words in project.log()]
     return [psutil.Process(pid) for pid in pids if not has_ended(pid)]
+
+
+@contextmanager
+def automation(file: str, path: str = "", **headers: str) -> Iterator[list[Message]]:
+    """What the automation of this file in deploy/ sends to its webhook within the block."""
+    text = (REPOSITORY / "deploy" / file).read_text("utf-8")
+    with ExitStack() as stack:
+        address, messages = stack.enter_context(github())
+        block = Webhook(url=f"{address}{path}", headers=headers).save("webhook", overwrite=True)
+        values = yaml.safe_load(text.replace("BLOCK", str(block)))
+        client = stack.enter_context(get_client(sync_client=True))
+        created = client.create_automation(AutomationCore.model_validate(values))
+        stack.callback(client.delete_automation, created)
+        yield messages

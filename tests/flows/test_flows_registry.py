@@ -29,7 +29,7 @@ from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
 from prefect.variables import Variable
 from small_project import Project
-from support import REPOSITORY, SMALL, write_params
+from support import PARAMS, REPOSITORY, SMALL, write_params
 
 import answer
 from digits.stages import train as train_model
@@ -102,9 +102,7 @@ def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digits:
 
 
 @pytest.fixture
-def trained(
-    trained_project: Path, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def trained(trained_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the trained project, whose gate accepts an accuracy of 0.1, poorly calibrated."""
     folder = tmp_path / "trained"
     shutil.copytree(trained_project, folder)
@@ -263,20 +261,19 @@ def test_promote_without_approval(digits: Digits) -> None:
     assert (state.name, state.message) == ("AlreadyChampion", "version 2 is champion")
 
 
-@pytest.fixture
-def team(project: Project) -> Project:
-    """The project with a DVC remote."""
-    project.dvc("remote", "add", "-d", "team", str(project.control / "remote"))
-    params = project.root / "params.yaml"
-    params.write_text(params.read_text().replace("[mlp, cnn, compact]", "[mlp, cnn]"))
-    return project
-
-
 def outcomes(since: datetime, count: int) -> list[tuple[str, str]]:
     """What the latest retrainings told: outcome, and md5 of the data."""
     assert until(lambda: len(told(since, "digits.retrain")) >= count)
     payloads = [event["payload"] for event in told(since, "digits.retrain")]
     return [(payload["outcome"], payload["data_md5"]) for payload in payloads]
+
+
+@pytest.fixture
+def retrained() -> Iterator[None]:
+    """This flow has trained on other data."""
+    Variable.set("digits_retrained_data", "other", overwrite=True)
+    yield
+    Variable.unset("digits_retrained_data")
 
 
 def test_first_retrain_on_trained_data(project: Project) -> None:
@@ -287,32 +284,27 @@ def test_first_retrain_on_trained_data(project: Project) -> None:
     Variable.unset("digits_retrained_data")
 
 
-def test_retrain_repeats_failure(team: Project, digits: Digits) -> None:
+@pytest.mark.usefixtures("team", "retrained")
+def test_retrain_repeats_failure(digits: Digits) -> None:
     began, data = datetime.now(UTC), data_md5()
     (digits.folder / "break").touch()
-    state = retrain(models=["mlp"], return_state=True)
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(retrain, parameters={"models": ["mlp"]}, tags=["shoes"])
+    state: Any = run_flow(retrain, flow_run=run, return_type="state")
     assert state.is_failed()
     failed = "mlp Failed: digits promote (exit 1): MLflow: no answer"
     assert str(state.message).splitlines()[-1] == failed
+    subflows = flow_runs(parent_flow_run_id={"any_": [run.id]})
+    assert [subflow.tags for subflow in subflows] == [["shoes"]] * 2
     states = [retrain(return_state=True).name, retrain(return_state=True).name]
     assert states == ["Promoted", "Unchanged"]
-    assert [words[-1] for words in digits.asked()][1:] == ["mlp", "cnn"]
+    assert [words[-1] for words in digits.asked()][1:] == PARAMS["models"]
     payloads = [("failed", data), ("promoted", data), ("unchanged", data)]
     assert outcomes(began, 3) == payloads
 
 
-def test_subflow_has_the_tags_of_its_run(team: Project, digits: Digits) -> None:
-    Variable.set("digits_retrained_data", "other", overwrite=True)
-    with get_client(sync_client=True) as client:
-        run = client.create_flow_run(retrain, parameters={"models": ["mlp"]}, tags=["shoes"])
-        run_flow(retrain, flow_run=run, return_type="state")
-    subflows = flow_runs(parent_flow_run_id={"any_": [run.id]})
-    Variable.unset("digits_retrained_data")
-    assert subflows
-    assert all(subflow.tags == ["shoes"] for subflow in subflows)
-
-
 @pytest.mark.slow
+@pytest.mark.usefixtures("retrained")
 def test_retrain_pulls_new_data(team: Project, digits: Digits) -> None:
     began = datetime.now(UTC)
     team.set_data("2")

@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from small_project import run
 from support import PARAMS, REPOSITORY, SMALL, write_params, write_project
 
 import sweep as module
-from digits.params import Params
 from imageproof.base.dataset import Dataset
 from imageproof.base.files import read_yaml
 from imageproof.dvc.params_yaml import get_by_path, read
@@ -38,31 +38,35 @@ fit.class_weights: [{3: 2.0}]
 """
 
 
-@pytest.fixture
-def sweep_project(
-    workspace: Path,
-    prefect_server: str,
-    images_8x8: Dataset,
-    small_params: Params,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Path:
-    """A DVC project with real digits, its splits made and committed; the current folder."""
-    root = workspace / "project"
-    root.mkdir()
-    monkeypatch.chdir(root)
-    monkeypatch.setenv("PREFECT_API_URL", prefect_server)  # for its programs
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory: pytest.TempPathFactory, images_8x8: Dataset) -> Path:
+    """A DVC project with real digits, its splits made and committed, and its remote beside it."""
+    folder = tmp_path_factory.mktemp("sweep")
+    root = folder / "project"
     shutil.copytree(REPOSITORY / "flows", root / "flows")
-    write_project(images_8x8, small_params)
-    write_params({**SMALL, "train.threads": 1, "train.mlp.fit.epochs": 1})
+    with chdir(root):
+        write_project(images_8x8)
+        write_params({**SMALL, "train.threads": 1, "train.mlp.fit.epochs": 1})
     (root / "dvc.lock").unlink()
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "space.yaml").write_text(SPACE)
     run("git", "init", "-q", cwd=root)
-    for command in ("init", f"remote add -d far {workspace / 'remote'}", "commit -f split", "push"):
+    for command in ("init", "remote add -d far ../remote", "commit -f split", "push"):
         run(sys.executable, "-m", "dvc", *command.split(), "-q", cwd=root)
     for command in ("config user.name t", "config user.email t@t", "add .", "commit -qm x"):
         run("git", *command.split(), cwd=root)
-    return root
+    return folder
+
+
+@pytest.fixture
+def sweep_project(
+    committed: Path, workspace: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A copy of it, which is the current folder."""
+    shutil.copytree(committed, workspace, dirs_exist_ok=True)
+    monkeypatch.chdir("project")
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)  # for its programs
+    return workspace / "project"
 
 
 @pytest.fixture

@@ -1,23 +1,31 @@
 """Deployments, and flow runs on a real worker: overridden, cancelled, killed, in a fresh clone."""
 
-import json
 import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 import yaml
-from deployed import PREFECT, completes, flow_runs, log_of, running_stages, state_of, submit
-from helpers import has_ended, served, until
+from deployed import (
+    PREFECT,
+    automation,
+    completes,
+    flow_runs,
+    log_of,
+    running_stages,
+    state_of,
+    submit,
+)
+from forge import TOKEN, Message
+from helpers import has_ended, until
 from prefect import Flow, pause_flow_run, tags
-from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import get_client
+from prefect.events import emit_event
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import FlowPauseTimeout
 from prefect.states import Cancelling, Failed
@@ -59,13 +67,18 @@ def test_prefect_yaml_fits_flows(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_experiments_run_at_once(deployed: Project) -> None:
     files = deployed.files()
-    overrides = [{"train.mlp.fit.epochs": epochs} for epochs in (2, 3)]
-    runs = [submit(overrides=each) for each in overrides]
+    mlp = "train.mlp.fit"
+    overrides = [{f"{mlp}.epochs": 2}, {f"{mlp}.epochs": 3}, {f"{mlp}.epoch": 1}]
+    *runs, failed = [submit(overrides=changes) for changes in overrides]
     assert all(list(map(completes, runs)))
     assert deployed.files() == files
     assert len(deployed.dvc("exp", "list", "--name-only").split()) == 2
     ends = [words for words in deployed.log("end") if words[0] == "train-mlp"]
     assert {flow_run for *_, flow_run in ends} == set(map(str, runs))
+    assert not completes(failed)
+    assert until(lambda: "Finished in state Failed" in log_of(failed))
+    assert f"params.yaml {mlp}.epoch: unknown key" in log_of(failed)
+    assert "Traceback" not in log_of(failed)
 
 
 @pytest.mark.slow
@@ -80,16 +93,6 @@ def test_rerun_after_kill(deployment: tuple[Project, psutil.Popen], deployed: Pr
     deployed.works()
     assert completes(submit(force=True))
     assert deployed.dvc("status").strip() == "Data and pipelines are up to date."
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("deployed")
-def test_failed_run_logs_no_traceback() -> None:
-    failed = submit(overrides={"train.mlp.fit.epoch": 1})
-    assert not completes(failed)
-    assert until(lambda: "Finished in state Failed" in log_of(failed))
-    assert "params.yaml train.mlp.fit.epoch: unknown key" in log_of(failed)
-    assert "Traceback" not in log_of(failed)
 
 
 @pytest.mark.slow
@@ -190,31 +193,11 @@ def ask() -> None:
         pause_flow_run(timeout=1, poll_interval=1)
 
 
-@contextmanager
-def webhook(automation: str) -> Iterator[list[str]]:
-    """The texts that the automation of this file sends to its webhook within the block."""
-    texts: list[str] = []
-
-    async def receive(_scope: Any, receive: Any, send: Any) -> None:
-        texts.append(json.loads((await receive())["body"])["text"])
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b""})
-
-    with ExitStack() as stack:
-        port = stack.enter_context(served(receive))
-        block = Webhook(url=f"http://127.0.0.1:{port}").save("digits-failed", overwrite=True)
-        text = (REPOSITORY / "deploy" / automation).read_text("utf-8").replace("BLOCK", str(block))
-        client = stack.enter_context(get_client(sync_client=True))
-        core = AutomationCore.model_validate(yaml.safe_load(text))
-        stack.callback(client.delete_automation, client.create_automation(core))
-        yield texts
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_webhook_hears_of_a_paused_subflow() -> None:
     retrain = Flow(lambda: Flow(ask, name="promote")(), name="retrain")
-    with webhook("notify.yaml") as texts, get_client(sync_client=True) as client:
+    with automation("notify.yaml") as messages, get_client(sync_client=True) as client:
         for project in ("shoes", "digits"):
             with tags(project):
                 retrain()
@@ -225,12 +208,31 @@ def test_webhook_hears_of_a_paused_subflow() -> None:
         deployment = client.create_deployment(flow_id, name="digits-retrain", tags=["digits"])
         failed = Failed(message="of a deployment")
         client.create_flow_run_from_deployment(deployment, state=failed)
-        assert until(lambda: len(texts) == 2, seconds=60)
-    paused, failure = sorted(texts)
+        assert until(lambda: len(messages) == 2, seconds=60)
+    paused, failure = sorted(message.body["text"] for message in messages)
     hint = "its page asks a question; answer there, or type python flows/answer.py"
     # a server without an address of its page says None
     assert re.fullmatch(rf"promote · .* · Paused · {hint} .* approve --by NAME\nNone", paused)
     assert re.fullmatch(r"retrain · .* · Failed · of a deployment\nNone", failure)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_new_champion_starts_a_workflow_of_github() -> None:
+    page = (REPOSITORY / "docs/how-to/promotion.md").read_text("utf-8")
+    [path] = re.findall(r'url="https://api\.github\.com(/repos/\S+)", headers', page)
+    resource = {
+        "prefect.resource.id": "digits.champion",
+        "digits.model": "digits",
+        "digits.version": "4",
+    }
+    authorization = f"Bearer {TOKEN}"
+    with automation("promoted.yaml", path, Authorization=authorization) as messages:
+        emit_event("digits.drift", resource=resource)
+        emit_event("digits.promote", resource=resource)
+        assert until(lambda: bool(messages), seconds=60)
+        payload = {"event_type": "promoted", "client_payload": {"model": "models:/digits/4"}}
+        assert messages == [Message(path, authorization, payload)]
 
 
 @pytest.mark.slow
@@ -240,5 +242,5 @@ def test_documented_automation_is_accepted() -> None:  # those of deploy/: by `m
     [text] = re.findall(r"```yaml\n(name: score .*?)```", page, re.S)
     with get_client(sync_client=True) as client:
         score = client.read_deployment_by_name("score/digits-score").id
-        automation = yaml.safe_load(text.replace("ID", str(score)))
-        client.create_automation(AutomationCore.model_validate(automation))
+        values = yaml.safe_load(text.replace("ID", str(score)))
+        client.create_automation(AutomationCore.model_validate(values))

@@ -15,7 +15,6 @@ from helpers import free_port, until
 from playwright.sync_api import Browser, Locator, Page, expect
 from support import PARAMS, REPOSITORY, train_project
 
-from digits.params import Params
 from imageproof.base.dataset import Dataset
 from imageproof.base.files import read_json
 from imageproof.pages.colours import colour_of
@@ -33,13 +32,12 @@ def store(
     tmp_path_factory: pytest.TempPathFactory,
     migrated: Path,
     images_8x8: Dataset,
-    small_params: Params,
     tensorflow: None,
 ) -> Path:
     """A folder whose MLflow store holds a run of each model."""
     folder = tmp_path_factory.mktemp("models")
     shutil.copy(migrated, folder / "mlflow.db")
-    train_project(folder, images_8x8, small_params, *MODELS)
+    train_project(folder, images_8x8, *MODELS)
     return folder
 
 

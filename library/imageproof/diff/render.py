@@ -14,7 +14,7 @@ from imageproof.pages.templates import templates
 from imageproof.system.console import print_json, print_table
 
 MOST_ROWS = 30  # of a table; JSON has them all
-MOST_CHARACTERS = 65_000  # of Markdown: GitHub takes 65,536 in a comment
+MOST_CHARACTERS = 60_000  # of Markdown: GitHub takes 65,536, with what others add to it
 COLUMNS = "", "old", "new", "change"
 
 Texts = Sequence[str]

@@ -4,30 +4,33 @@ Git's index and the files in the folder stay as they are: another run may need t
 ever pushed by force.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 from imageproof.base.errors import ImageproofError, ServiceError, UsageError
 from imageproof.base.files import scratch
 from imageproof.base.text import first_names
 from imageproof.diff.collect import collect_diff
-from imageproof.diff.render import markdown
+from imageproof.diff.render import MOST_CHARACTERS, markdown
 from imageproof.dvc import provenance, run_tags
-from imageproof.system.repository import git, try_git
+from imageproof.system import repository
+from imageproof.system.repository import try_git
 
-HERE = Path()
+git = partial(repository.git, Path())
 BRANCHES = "retrain/"
 KEPT = (provenance.OUTPUTS, provenance.PARAMS, provenance.ARTIFACTS)  # of these, what git keeps
 
 
 def check_push() -> None:
     """An error if the results of a training in this folder could not be pushed; pushes nothing."""
-    git(HERE, "commit-tree", "HEAD^{tree}", text="may I commit?")
+    git("commit-tree", "HEAD^{tree}", text="may I commit?")
     if changed := run_tags.changed_code():
         names = first_names(changed)
         raise UsageError(f"push: {names} differ from the commit; commit them, or run without push")
-    git(HERE, "push", "--quiet", "--dry-run", "origin", f"HEAD:{_ref(f'{BRANCHES}may-i')}")
+    git("push", "--quiet", "--dry-run", "origin", f"HEAD:{_ref(f'{BRANCHES}may-i')}")
 
 
 def publish() -> str:
@@ -36,13 +39,13 @@ def publish() -> str:
     Empty if the commit has them. The pictures that changed, which DVC keeps, get a branch of their
     own, and the text of the commit their addresses.
     """
-    commit = git(HERE, "rev-parse", "HEAD")
+    commit = git("rev-parse", "HEAD")
     branch = f"{BRANCHES}{datetime.now(UTC):%Y-%m-%d}-{commit[:12]}"
     tree = _tree(KEPT, "HEAD")
-    if tree == git(HERE, "rev-parse", "HEAD^{tree}"):
+    if tree == git("rev-parse", "HEAD^{tree}"):
         return ""
     if tip := _tip(branch):
-        if git(HERE, "rev-parse", f"{tip}^{{tree}}") != tree:
+        if git("rev-parse", f"{tip}^{{tree}}") != tree:
             finding = "has other results of this commit; merge or delete it, then run again"
             raise UsageError(f"origin: its branch {branch} {finding}")
         return branch
@@ -52,10 +55,9 @@ def publish() -> str:
     drawn = [path for path in recorded if path.suffix == ".png"]
     if pictures := [path for path in drawn if not provenance.is_committed(path)]:
         album = f"{branch}-pictures"
-        commits[album] = git(HERE, "commit-tree", _tree(pictures), text=f"Pictures of {branch}")
-        lines = [f"![{path}](../blob/{album}/{path}?raw=true)" for path in pictures]
-        text = "\n\n".join([text, "### Pictures", *lines])
-    commits[branch] = git(HERE, "commit-tree", tree, "-p", "HEAD", text=f"{text}\n{_moved()}")
+        commits[album] = git("commit-tree", _tree(pictures), text=f"Pictures of {branch}")
+        text += _shown(pictures, album, MOST_CHARACTERS - len(text))
+    commits[branch] = git("commit-tree", tree, "-p", "HEAD", text=f"{text}\n{_moved()}")
     _push(commits)
     return branch
 
@@ -65,7 +67,7 @@ def append(branch: str, text: str) -> None:
     tip = _tip(branch)
     if not tip:
         raise UsageError(f"origin: its branch {branch} is gone, and was not told: {text}")
-    commit = git(HERE, "commit-tree", f"{tip}^{{tree}}", "-p", tip, text=text)
+    commit = git("commit-tree", f"{tip}^{{tree}}", "-p", tip, text=text)
     _push({branch: commit})
 
 
@@ -77,6 +79,15 @@ def _text() -> str:
         return f"{title}\n\n`diff` failed: {error}"
 
 
+def _shown(pictures: Sequence[Path], album: str, most: int) -> str:
+    """The pictures in Markdown, as many as fit into `most` characters."""
+    lines = [f"\n\n![{path}](../blob/{album}/{path}?raw=true)" for path in pictures]
+    count = sum(size <= most for size in accumulate(map(len, lines)))
+    if more := len(lines) - count:
+        lines[count:] = [f"\n\n… and {more} more on the branch {album}"]
+    return "".join(["\n\n### Pictures", *lines])
+
+
 def _ref(branch: str) -> str:
     return f"refs/heads/{branch}"
 
@@ -86,22 +97,22 @@ def _tree(paths: Iterable[Path], start: str = "") -> str:
     with scratch() as folder:
         index = str(folder / "index")
         if start:
-            git(HERE, "read-tree", start, GIT_INDEX_FILE=index)
+            git("read-tree", start, GIT_INDEX_FILE=index)
         ignored = () if start else ("--force",)
-        git(HERE, "add", "--all", *ignored, "--", *map(str, paths), GIT_INDEX_FILE=index)
-        return git(HERE, "write-tree", GIT_INDEX_FILE=index)
+        git("add", "--all", *ignored, "--", *map(str, paths), GIT_INDEX_FILE=index)
+        return git("write-tree", GIT_INDEX_FILE=index)
 
 
 def _tip(branch: str) -> str:
     """The branch's last commit at `origin`; empty if it has no such branch."""
     fetched = f"refs/remotes/origin/{BRANCHES}*"
-    git(HERE, "fetch", "--quiet", "--prune", "origin", f"+{_ref(BRANCHES)}*:{fetched}")
+    git("fetch", "--quiet", "--prune", "origin", f"+{_ref(BRANCHES)}*:{fetched}")
     return try_git("rev-parse", "--verify", "--quiet", f"refs/remotes/origin/{branch}")
 
 
 def _moved() -> str:
     """A line if the default branch of `origin` has commits that this folder lacks."""
-    newest = git(HERE, "ls-remote", "origin", "HEAD").partition("\t")[0]
+    newest = git("ls-remote", "origin", "HEAD").partition("\t")[0]
     if not newest or not try_git("merge-base", "--is-ancestor", newest, "HEAD", failed="newer"):
         return ""
     cure = "merge it into this branch, then `dvc repro --pull` and `dvc push`"
@@ -111,10 +122,10 @@ def _moved() -> str:
 def _push(commits: dict[str, str]) -> None:
     """Push new commits of branches; if that fails, they are branches of this folder."""
     for branch, commit in commits.items():
-        git(HERE, "update-ref", _ref(branch), commit)
+        git("update-ref", _ref(branch), commit)
     refs = [f"{commit}:{_ref(branch)}" for branch, commit in commits.items()]
     try:
-        git(HERE, "push", "--quiet", "--atomic", "origin", *refs)
+        git("push", "--quiet", "--atomic", "origin", *refs)
     except ServiceError as error:
         names = " ".join(commits)
         raise ServiceError(f"{error}; nothing is lost: `git push origin {names}`") from None

@@ -1,0 +1,113 @@
+"""Results of a training as a branch of git's `origin`, and the text of its pull request."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from helpers import answers, finding, free_port, until
+from small_project import Project
+
+from imageproof.base.errors import ServiceError, UsageError
+from imageproof.prefect.branch import append, check_push, publish
+
+MOST_OF_GITHUB = 65_536
+
+
+def tip(project: Project, branch: str) -> str:
+    """Its last commit at `origin`."""
+    return project.git("ls-remote", "origin", f"refs/heads/{branch}").partition("\t")[0]
+
+
+def text(project: Project, branch: str) -> str:
+    """What its last commit says."""
+    return project.git("log", "-1", "--format=%B", tip(project, branch))
+
+
+def test_unchanged_results_make_no_branch(team: Project) -> None:
+    team.git("add", ".")
+    team.git("commit", "-qm", "results")
+    assert publish() == ""
+    assert tip(team, "retrain/*") == ""
+
+
+def test_branch_with_other_results_stays(team: Project) -> None:
+    branch = publish()
+    commit = tip(team, branch)
+    assert text(team, branch).startswith("Results of a training on data ")
+    (team.root / "artifacts/compare.txt").write_text("other results")
+    line = "has other results of this commit; merge or delete it, then run again"
+    assert finding(UsageError, publish) == f"origin: its branch {branch} {line}"
+    assert tip(team, branch) == commit
+
+
+def test_moved_main_is_told(team: Project) -> None:
+    newer = team.git("commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "newer").strip()
+    team.git("push", "-q", "origin", f"{newer}:refs/heads/main")
+    line = f"The default branch has moved on to {newer[:12]} meanwhile: merge it into this branch"
+    assert line in text(team, publish())
+
+
+def test_text_fits_into_a_pull_request(team: Project) -> None:
+    paths = [f"artifacts/{number}{200 * 'x'}.png" for number in range(200)]
+    for path in paths:
+        (team.root / path).touch()
+    outs = [{"path": path, "md5": "0" * 32} for path in paths]
+    lock = {"schema": "2.0", "stages": {"draw": {"cmd": "true", "outs": outs}}}
+    (team.root / "dvc.lock").write_text(json.dumps(lock))
+    branch = publish()
+    message = text(team, branch)
+    count = message.count("?raw=true)")
+    assert 0.9 * MOST_OF_GITHUB < len(message) < 0.95 * MOST_OF_GITHUB  # `retrain` adds to it
+    assert f"\n… and {len(paths) - count} more on the branch {branch}-pictures\n" in message
+    album = team.git("ls-tree", "-r", "--name-only", tip(team, f"{branch}-pictures"))
+    assert {*album.split()} == {*paths}
+
+
+def test_text_is_appended(team: Project) -> None:
+    branch = publish()
+    tree = team.git("rev-parse", f"{tip(team, branch)}^{{tree}}")
+    append(branch, "promoted")
+    assert text(team, branch).strip() == "promoted"
+    assert team.git("rev-parse", f"{tip(team, branch)}^{{tree}}") == tree
+    team.git("push", "-q", "origin", f":{branch}")
+    line = f"origin: its branch {branch} is gone, and was not told: promoted"
+    assert finding(UsageError, lambda: append(branch, "promoted")) == line
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[str]:
+    """The address of repositories in the folder that nobody may push to."""
+    port = free_port()
+    options = ("--export-all", "--listen=127.0.0.1", f"--port={port}", f"--base-path={folder}")
+    daemon = subprocess.Popen(["git", "daemon", "--reuseaddr", *options])
+    try:
+        assert until(lambda: answers(port))
+        yield f"git://127.0.0.1:{port}/origin.git"
+    finally:
+        daemon.terminate()
+        daemon.wait()
+
+
+def test_no_right_to_push_is_told(team: Project) -> None:
+    check_push()
+    with read_only(team.control) as address:
+        team.git("remote", "set-url", "origin", address)
+        line = finding(ServiceError, check_push)
+    assert line.startswith("git push: fatal: remote error: access denied or repository not exp")
+    team.git("remote", "remove", "origin")
+    assert "'origin' does not appear to be a git repository" in finding(ServiceError, check_push)
+
+
+def test_refused_push_loses_nothing(team: Project) -> None:
+    hook = team.control / "origin.git/hooks/pre-receive"
+    hook.write_text("#!/bin/sh\necho protected >&2\nexit 1\n")
+    hook.chmod(0o755)
+    line = finding(ServiceError, publish)
+    branch = team.git("branch", "--list", "--format=%(refname:short)", "retrain/*").strip()
+    assert "protected" in line
+    assert line.endswith(f"; nothing is lost: `git push origin {branch}`")
+    hook.unlink()
+    team.git("push", "-q", "origin", branch)
+    assert tip(team, branch) == team.git("rev-parse", branch).strip()
