@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import requests
 from arena import accept, fighter
-from helpers import finding, served
+from helpers import finding
 from intruder import statuses
 from mlflow import MlflowClient
+from packaged import within
 from PIL import Image
 from support import NAME, project_with
 
@@ -26,34 +26,35 @@ def tall(images):
     """Calls what is much higher than wide a 1, and all else a 0."""
     ink = images[0] > 0
     narrow = ink.any(axis=0).sum() * 2 < ink.any(axis=1).sum()
-    return np.eye(10, dtype=np.float32)[[1 if narrow else 0]]
+    return np.eye(10, dtype=np.float32)[[int(narrow)]]
 
 
 def undecided(images):
     return np.full((len(images), 10), 0.1, np.float32)
 
 
+def reddish(images):
+    return np.eye(10, dtype=np.float32)[[int(images[0, ..., 0].mean() > 200)]]
+
+
 def player(role, version, shape, fit, predict):
     origin = SimpleNamespace(uri=f"models:/digits/{version}", params={"model": "mlp"})
     files = SimpleNamespace(shape=shape, classes=10, class_names=[])
-    functions = {"files": files, "fit": fit, "predict": predict}
-    return role, SimpleNamespace(origin=origin, **functions)
-
-
-PLAYERS = [
-    player("champion", 2, (28, 28), "digit", tall),
-    player("challenger", 3, (8, 8), "stretch", undecided),
-]
+    return role, SimpleNamespace(origin=origin, files=files, fit=fit, predict=predict)
 
 
 PLAIN = project_with({})
 
 
 @pytest.fixture(scope="module")
-def address():
+def client():
+    players = [
+        player("champion", 2, (28, 28), "digit", tall),
+        player("challenger", 3, (8, 8), "stretch", undecided),
+    ]
     named = {"data.class_names": ["null", "eins", *"23456789"]}
-    with served(demo_app(PLAYERS, project_with(named))) as port:
-        yield f"http://127.0.0.1:{port}"
+    with within(demo_app(players, project_with(named))) as client:
+        yield client
 
 
 @pytest.fixture
@@ -89,8 +90,8 @@ def draw(page, *points):
 
 
 @pytest.mark.slow
-def test_page(opened, address):
-    page = opened(address)
+def test_page(opened, client):
+    page = opened(client.address)
     draw(page, (0.5, 0.15), (0.5, 0.85))
     page.locator("#champion .predicted", has_text="eins").wait_for()
     assert page.locator("#challenger .class").count() == 10
@@ -103,14 +104,11 @@ def test_page(opened, address):
 
 @pytest.mark.slow
 def test_colour_is_chosen_and_not_drawn(opened, tmp_path):
-    def reddish(images):
-        return np.eye(10, dtype=np.float32)[[int(images[0, ..., 0].mean() > 200)]]
-
     Image.new("RGB", (90, 60), "red").save(tmp_path / "red.webp")
     (tmp_path / "none.png").write_bytes(b"none")
     app = demo_app([player("champion", 1, (32, 32, 3), "crop", reddish)], PLAIN)
-    with served(app) as port:
-        page = opened(f"http://127.0.0.1:{port}")
+    with within(app) as client:
+        page = opened(client.address)
         draw(page, (0.5, 0.15), (0.5, 0.85))
         assert not page.get_by_text("Draw above").is_visible()
         page.set_input_files("#file", tmp_path / "red.webp")
@@ -120,11 +118,6 @@ def test_colour_is_chosen_and_not_drawn(opened, tmp_path):
         assert page.locator("section").count() == 0
 
 
-def ask(address, body):
-    kind = {"Content-Type": "image/png"}
-    return requests.post(f"{address}/predict", data=body, headers=kind, timeout=20)
-
-
 def drawing(ink=255):
     page = np.zeros((280, 280), np.uint8)
     page[70:140, 135:145] = ink
@@ -132,8 +125,12 @@ def drawing(ink=255):
     return content.getvalue()
 
 
-def test_drawing_is_answered_by_each_model(address):
-    first, second = ask(address, drawing()).json()
+def ask(client, body):
+    return client.post("/predict", body, "image/png")
+
+
+def test_drawing_is_answered_by_each_model(client):
+    first, second = ask(client, drawing()).json()
     assert (first["role"], first["predicted"]) == ("champion", 1)
     assert first["predicted_name"] == "eins"
     assert first["picture"].startswith("digit: cropped")
@@ -143,26 +140,29 @@ def test_drawing_is_answered_by_each_model(address):
     assert second["probabilities"] == pytest.approx([0.1] * 10)
 
 
-def test_other_than_a_drawing_is_refused(address):
-    for sent, says in ((b"no", "no PNG"), (drawing(ink=0), "blank"), (b"", "")):
-        response = ask(address, sent)
-        assert response.status_code == 422
-        assert says in str(response.json()["detail"])
+@pytest.mark.parametrize(
+    ("body", "status", "text"),
+    [
+        (b"no", 422, "no PNG"),
+        (drawing(ink=0), 422, "blank"),
+        (drawing() + bytes(MAX_PICTURE), 413, "over 5,000,000 bytes long"),
+        ((bytes(100_000) for _ in range(51)), 413, "over 5,000,000 bytes long"),
+    ],
+    ids=["text", "blank", "large", "pieces"],
+)
+def test_other_than_a_drawing_is_refused(client, body, status, text):
+    response = ask(client, body)
+    assert (response.status_code, text in response.json()["detail"]) == (status, True)
 
 
-def test_large_drawing_is_refused_before_it_is_parsed(address):
-    for body in (drawing() + bytes(MAX_PICTURE), (bytes(100_000) for _ in range(51))):
-        response = ask(address, body)
-        assert (response.status_code, response.json()["detail"]) == (
-            413,
-            "over 5,000,000 bytes long",
-        )
-    assert ask(address, drawing() + bytes(MAX_PICTURE - 10_000)).status_code == 200
+def test_largest_drawing_is_answered(client):
+    body = drawing()
+    assert ask(client, body + bytes(MAX_PICTURE - len(body))).status_code == 200
 
 
-def test_foreign_pages_are_refused(address):
+def test_foreign_pages_are_refused(client):
     routes = [("GET", "/"), ("POST", "/predict")]
-    assert statuses(int(address.rpartition(":")[2]), routes, Host="evil") == {403: routes}
+    assert statuses(client.port, routes, Host="evil") == {403: routes}
 
 
 def test_taken_port():
@@ -179,8 +179,8 @@ def test_opponent(chain):
     first, second, third = (f"models:/digits/{number}" for number in (1, 2, 3))
     assert roles() == {"champion": third, "former champion": second}
     models = players(NAME, threads=1)  # whose files are gone
-    with served(demo_app(models, PLAIN)) as port:
-        assert len(ask(f"http://127.0.0.1:{port}", drawing()).json()) == 2
+    with within(demo_app(models, PLAIN)) as client:
+        assert len(ask(client, drawing()).json()) == 2
     chain.set_challenger("1")
     assert roles() == {"champion": third, "challenger": first, "former champion": second}
     MlflowClient().delete_model_version(NAME, "2")

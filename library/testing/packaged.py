@@ -1,23 +1,31 @@
 """A package with a small model of real glyphs, and its server."""
 
+import json
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import onnx
-from helpers import linear_model
+import requests
+from helpers import linear_model, served
 
 from imageproof.base import inference
 from imageproof.base.dataset import Dataset, Images, Probabilities
+from imageproof.base.files import sha256
 from imageproof.serve.model import Confidence, Description
 from imageproof.serve.package import write_folder
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
 THRESHOLD = 0.2
+JSON, RAW = "application/json", "application/octet-stream"
 
 
 class Package(NamedTuple):
@@ -34,16 +42,43 @@ class Package(NamedTuple):
         return self.description.class_names
 
 
-class Running(NamedTuple):
-    """A package's server."""
+class Client:
+    """Asks the server at an address."""
 
-    address: str
-    process: "subprocess.Popen[str]"
+    def __init__(self, address: str, process: "subprocess.Popen[str] | None" = None) -> None:
+        """`process` is the server's if it has its own."""
+        self.address = address
+        self.process = process
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Where the server listens."""
         return int(self.address.rpartition(":")[2])
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        """What is at a path."""
+        return requests.get(f"{self.address}{path}", timeout=60, **options)
+
+    def post(
+        self, path: str, content: Any, kind: str = JSON, headers: Mapping[str, str] | None = None
+    ) -> requests.Response:
+        """The answer to bytes or pieces of them, or to a dict or list as JSON."""
+        body = json.dumps(content) if isinstance(content, (dict, list)) else content
+        headers = {"Content-Type": kind, **(headers or {})}
+        return requests.post(f"{self.address}{path}", body, headers=headers, timeout=60)
+
+    def predict(self, images: Images) -> list[dict[str, Any]]:
+        """The predictions for images."""
+        response = self.post("/predict", images.tobytes(), RAW)
+        assert response.status_code == 200, response.text
+        predictions: list[dict[str, Any]] = response.json()["predictions"]
+        return predictions
+
+    def metrics(self) -> dict[str, float]:
+        """What the server shows to Prometheus, by name with labels."""
+        lines = self.get("/metrics").text.splitlines()
+        pairs = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
+        return {name: float(value) for name, value in pairs}
 
 
 def write(folder: Path, data: Dataset) -> Package:
@@ -67,6 +102,18 @@ def write(folder: Path, data: Dataset) -> Package:
     return Package(folder, description, images, probabilities)
 
 
+def altered(package: Package, folder: Path, files: Mapping[str, bytes]) -> Path:
+    """A copy with other files, as if it had been packaged with them."""
+    shutil.copytree(package.folder, folder)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    (folder / "SHA256SUMS").unlink()
+    names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    sums = [f"{sha256(folder / name)}  {name}\n" for name in names]
+    (folder / "SHA256SUMS").write_text("".join(sums))
+    return folder
+
+
 def code(folder: Path) -> dict[str, str]:
     """Environment variables with which Python finds the package's code, not the repository's."""
     [wheel] = folder.resolve().glob("*.whl")
@@ -74,23 +121,30 @@ def code(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, *options: str, **environment: str) -> Iterator[Running]:
+def running(folder: Path, *options: str) -> Iterator[Client]:
     """The package's server, started as in production; it must end with nothing on stderr."""
     process = subprocess.Popen(
         [sys.executable, "-m", "imageproof.serve", "--port", "0", *options],
         cwd=folder,
-        env={**code(folder), **environment},
+        env=code(folder),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     assert process.stdout
     try:
-        found = re.search(r"http://\S+", process.stdout.readline())
-        assert found, process.communicate()[1]
-        yield Running(found[0], process)
+        address = re.search(r"http://\S+", process.stdout.readline())
+        assert address, process.communicate()[1]
+        yield Client(address[0], process)
     finally:
         process.terminate()
-        _, said = process.communicate(timeout=60)
-    assert not said, said
+        _, errors = process.communicate(timeout=60)
+    assert not errors, errors
     assert process.returncode == 0
+
+
+@contextmanager
+def within(app: "ASGIApp") -> Iterator[Client]:
+    """The app, served in this process."""
+    with served(app) as port:
+        yield Client(f"http://127.0.0.1:{port}")

@@ -15,7 +15,6 @@ from helpers import finding
 from imageproof.answer import monitor as monitoring
 from imageproof.answer.logged import open_log
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Dataset
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli import answers as cli
 from imageproof.judge.comparison import mcnemar_exact
@@ -28,16 +27,17 @@ from imageproof.serve.journal import Journal
 from imageproof.serve.model import Confidence, Description
 
 LOG = Path("log")
+CHALLENGER = f"models:/{NAME}/2"
 
 
-def journal(folder: Path, version: int) -> Journal:
+def journal(folder, version):
     """That of a service of this version, as a package has it."""
     description = Description(
         name=NAME,
-        version=str(version),
+        version=version,
         model_sha256="",
-        shape=WORKSPACE.read_split("holdout").data.images.shape[1:],
-        class_names=[*map(str, range(10))],
+        shape=(8, 8),
+        class_names=[*"0123456789"],
         fit="stretch",
         confidence=Confidence(coverage=0.99, threshold=0.5),
     )
@@ -45,13 +45,13 @@ def journal(folder: Path, version: int) -> Journal:
 
 
 @pytest.fixture
-def holdout(ring: Path) -> Dataset:
+def holdout(ring):
     promotion.promote(fighter(), NAME, judge=accept)
     return WORKSPACE.read_split("holdout").data
 
 
 @pytest.fixture
-def times(holdout: Dataset) -> np.ndarray:
+def times(holdout):
     """A log of 100 rows: the champion errs on 0…9, the challenger on 5…6 and gives NaN on 7.
 
     For 90…99 it was not asked. It answered all others but 8.
@@ -62,78 +62,78 @@ def times(holdout: Dataset) -> np.ndarray:
     champion[:10] = np.roll(champion[:10], 1, axis=1)
     challenger[5:7] = np.roll(challenger[5:7], 1, axis=1)
     challenger[7] = np.nan
-    with journal(LOG, 1) as log:
+    with journal(LOG, "1") as log:
         times = log.add(holdout.images[:100], champion, shadow=rows < 90)
     kept = (rows < 90) & (rows != 8)
-    with journal(LOG / "shadow", 2) as log:
+    with journal(LOG / "shadow", "2") as log:
         log.keep(at=times[kept], probabilities=challenger[kept])
     return times
 
 
-def watch(labels: Path | None = None) -> monitoring.Monitored:
+def watch(labels=None):
     with load_version(f"models:/{NAME}@champion", threads=1) as model:
         log = open_log(LOG, days=1)
         return monitoring.monitor(LOG, log, labels, model, project=project_with({}))
 
 
-def write_labels(times: np.ndarray, labels: np.ndarray, **columns: object) -> Path:
-    path = Path("labels.csv")
-    table = pd.DataFrame({"at": times, "label": labels[: len(times)], **columns})
-    table.to_csv(path, index=False)
-    return path
+@pytest.fixture
+def labels(times, holdout):
+    """Writes the labels of the rows, with other columns."""
+
+    def write(**columns):
+        path = Path("labels.csv")
+        table = pd.DataFrame({"at": times, "label": holdout.labels[:100], **columns})
+        table.to_csv(path, index=False)
+        return path
+
+    return write
 
 
-def test_differences_are_counted_and_shown(times: np.ndarray) -> None:
+ODD_ROWS = np.arange(100) % 2 == 1
+
+
+def test_differences_are_counted_and_shown(times):
     monitored = watch()
-    shadow = monitored.result.shadow
-    assert shadow
-    assert (shadow.model, shadow.rows) == (f"models:/{NAME}/2", 90)
+    result = monitored.result.shadow
+    assert (result.model, result.rows) == (CHALLENGER, 90)
     # 0…4, 9: the champion errs alone; 5, 6: both err alike; 7, 8: no answer
-    assert (shadow.failed, shadow.different, shadow.labelled) == (2, 8, None)
+    assert (result.failed, result.different, result.labelled) == (2, 8, None)
     assert len(monitored.different) == 8
-    assert monitored.result.rows == 100
-    assert monitored.result.other_rows == 0
+    assert (monitored.result.rows, monitored.result.other_rows) == (100, 0)
     page = monitoring.render(monitored)
     assert page.count("with two answers") == 8
-    assert f"models:/{NAME}/2 was asked for 90 rows, too, and answers 8 otherwise (8.89 %)." in page
+    assert f"{CHALLENGER} was asked for 90 rows, too, and answers 8 otherwise (8.89 %)." in page
 
 
-def test_labels_bring_the_exact_paired_test(times: np.ndarray, holdout: Dataset) -> None:
-    shadow = watch(write_labels(times, holdout.labels)).result.shadow
-    assert shadow
-    assert shadow.labelled
-    assert not shadow.is_random
+def test_labels_bring_the_exact_paired_test(labels):
+    result = watch(labels()).result
+    pair = result.shadow.labelled
     # the challenger alone is right on 0…4 and 9, nobody on 5…8
-    assert (shadow.labelled["better"], shadow.labelled["rows"]) == (f"models:/{NAME}/2", 90)
-    assert shadow.labelled["p_value"] == mcnemar_exact(6, 0)
-    verdicts = monitoring.verdicts(watch(Path("labels.csv")).result)
-    assert verdicts[-1].startswith("On 90 labelled rows: models:/")
+    assert (pair["better"], pair["rows"]) == (CHALLENGER, 90)
+    assert pair["p_value"] == mcnemar_exact(6, 0)
+    assert not result.shadow.is_random
+    assert monitoring.verdicts(result)[-1].startswith("On 90 labelled rows: models:/")
 
 
-def test_only_random_rows_are_compared(times: np.ndarray, holdout: Dataset) -> None:
-    labels = write_labels(times, holdout.labels, random=np.arange(100) % 2)
-    result = watch(labels).result
-    assert result.accuracy
+def test_only_random_rows_are_compared(labels):
+    result = watch(labels(random=ODD_ROWS)).result
+    pair = result.shadow.labelled
     assert result.accuracy["rows"] == 100
-    assert result.shadow
-    assert result.shadow.labelled
     assert result.shadow.is_random
-    assert (result.shadow.labelled["rows"], result.shadow.labelled["gain"]) == (45, 3 / 45)
+    assert (pair["rows"], pair["gain"]) == (45, 3 / 45)
     json.dumps(asdict(result))
 
 
-def test_gate_takes_random_rows_as_evidence(times: np.ndarray, holdout: Dataset) -> None:
+def test_gate_takes_random_rows_as_evidence(labels):
     project = project_with({})
     challenger = fighter()
     promotion.promote(challenger, NAME, judge=accept)
     promotion.rollback(NAME, reason="the first again")
     page = Path("page.html")
     page.touch()
+    monitoring.log_run(watch(labels()).result, page, project)
     assert shadow_counts(challenger.run_id, "1", project) == {}
-    monitoring.log_run(watch(write_labels(times, holdout.labels)).result, page, project)
-    assert shadow_counts(challenger.run_id, "1", project) == {}
-    labels = write_labels(times, holdout.labels, random=np.arange(100) % 2 == 1)
-    monitoring.log_run(watch(labels).result, page, project)
+    monitoring.log_run(watch(labels(random=ODD_ROWS)).result, page, project)
     counts = shadow_counts(challenger.run_id, "1", project)
     assert counts == {ROWS: 45, ONLY_CHALLENGER: 3, ONLY_CHAMPION: 0}
     assert shadow_counts(challenger.run_id, "3", project) == {}
@@ -141,7 +141,7 @@ def test_gate_takes_random_rows_as_evidence(times: np.ndarray, holdout: Dataset)
 
 
 @pytest.mark.parametrize(
-    ("counts", "passed", "says"),
+    ("counts", "passed", "text"),
     [
         ({}, False, "0 rows of service: right alone on 0, champion on 0; worse with p = 1"),
         ({ROWS: 99, ONLY_CHALLENGER: 9}, False, "99 rows"),
@@ -149,38 +149,34 @@ def test_gate_takes_random_rows_as_evidence(times: np.ndarray, holdout: Dataset)
         ({ROWS: 100, ONLY_CHALLENGER: 2, ONLY_CHAMPION: 20}, False, "100 rows"),
     ],
 )
-def test_gate_judges_random_rows(counts: dict[str, int], passed: bool, says: str) -> None:
+def test_gate_judges_random_rows(counts, passed, text):
     contender = Contender("2", np.eye(2, dtype=np.float32))
-    labels = np.arange(2)
     evidence = Evidence(
-        challenger=contender, champion=contender, labels=labels, names=["a", "b"], shadow=counts
+        challenger=contender,
+        champion=contender,
+        labels=np.arange(2),
+        names=["a", "b"],
+        shadow=counts,
     )
-    check = shadow(evidence, ShadowParams(min_rows=100))
+    limit = ShadowParams(min_rows=100)
+    check = shadow(evidence, limit)
     assert (check.name, check.passed) == ("shadow", passed)
-    assert check.found.startswith(says)
+    assert check.found.startswith(text)
     assert check.allowed == "at least 100 random labelled rows, p at least 0.05"
-    assert shadow(replace(evidence, champion=None), ShadowParams(min_rows=100)).passed
+    assert shadow(replace(evidence, champion=None), limit).passed
 
 
-def test_odd_column_of_random_rows_is_told(times: np.ndarray, holdout: Dataset) -> None:
-    labels = write_labels(times, holdout.labels, random=2)
-    line = finding(DataError, lambda: watch(labels))
-    assert line == "labels.csv row 0 column random: true, false, 1 or 0 is needed"
-
-
-def test_odd_answer_of_a_challenger_is_told(times: np.ndarray) -> None:
+def test_odd_answer_of_a_challenger_is_told(times):
     [path] = (LOG / "shadow").rglob("*.parquet")
     table = pd.read_parquet(path)
     table.assign(predicted=10).to_parquet(path)
     assert "column predicted: a whole number -1…9 is needed" in finding(DataError, watch)
 
 
-def test_package_command_takes_a_challenger(
-    holdout: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_package_command_takes_a_challenger(holdout, monkeypatch):
     promotion.promote(fighter(), NAME, judge=accept)
     arguments = ["imageproof", "package", f"models:/{NAME}/1", "--out", "out", "--json"]
-    monkeypatch.setattr(sys, "argv", [*arguments, "--shadow", f"models:/{NAME}/2"])
+    monkeypatch.setattr(sys, "argv", [*arguments, "--shadow", CHALLENGER])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0

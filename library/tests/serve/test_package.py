@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import requests
 from arena import EVEN, accept, fighter
 from example import NAME, context, main, project_with, write_params
 from helpers import finding
@@ -21,88 +20,87 @@ from imageproof.base.files import folder_sha256
 from imageproof.cli import answers as cli
 from imageproof.registry import promotion
 from imageproof.registry.version import load_version
-from imageproof.serve.package import Package, write_package
+from imageproof.serve.package import write_package
 
 OUT = Path("out/package")
 
 
 @pytest.fixture
-def champion(ring: Path) -> str:
+def champion(ring):
     promotion.promote(fighter(EVEN), NAME, judge=accept)
     return f"models:/{NAME}/1"
 
 
-def write(uri: str, **changes: object) -> Package:
+def write(uri, **changes):
     with load_version(uri, threads=1) as model:
         return write_package(model, OUT, project=project_with(changes))
 
 
-def test_package_command(
-    champion: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_package_command(champion, monkeypatch, capsys):
+    Path("templates").mkdir()
+    Path("templates/home.html").write_text("<h1>mine: $title</h1>", "utf-8")
     monkeypatch.setattr(sys, "argv", ["imageproof", "package", "--out", str(OUT), "--json"])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["model"] == champion
-    assert said["folder"] == str(OUT)
-    assert said["rows"] == len(WORKSPACE.read_split("holdout").data)
-    assert said["largest_difference"] < 1e-6
-    assert said["sha256"] == folder_sha256(OUT)
-    assert [path.name for path in OUT.parent.iterdir()] == [OUT.name]
+    result = json.loads(capsys.readouterr().out)
+    images = WORKSPACE.read_split("holdout").data.images
+    assert result.pop("largest_difference") < 1e-6
+    written = {"folder": str(OUT), "sha256": folder_sha256(OUT)}
+    assert result == {"model": champion, "rows": len(images), **written}
+    assert [*OUT.parent.iterdir()] == [OUT]
 
-    images = WORKSPACE.read_split("holdout").data.images[:1]
     with load_version(champion, threads=1) as model, running(OUT) as server:
-        body = {"inputs": images.tolist()}
-        response = requests.post(f"{server.address}/predict", json=body, timeout=20).json()
-        [answer] = response["predictions"]
-        assert np.abs(answer["probabilities"] - model.predict(images)[0]).max() < 1e-6
-        assert response["model"] == f"{NAME} 1"
-        described = requests.get(f"{server.address}/model", timeout=20).json()
-        assert described["model_sha256"] == model.origin.model_sha256
+        [answer] = server.predict(images[:1])
+        assert np.abs(answer["probabilities"] - model.predict(images[:1])[0]).max() < 1e-6
+        description = server.get("/model").json()
+        assert description["model_sha256"] == model.origin.model_sha256
         # of 100 true classes with probabilities from 0.5 to 1, one may be missed
-        assert described["confidence"] == {"coverage": 0.99, "threshold": pytest.approx(0.5)}
+        assert description["confidence"] == {"coverage": 0.99, "threshold": pytest.approx(0.5)}
+        assert server.get("/").text == f"<h1>mine: {NAME} 1</h1>"
     assert champion in (OUT / "MODEL_CARD.md").read_text("utf-8")
 
 
-def test_refused_package_writes_nothing(champion: str) -> None:
+def test_refused_package_writes_nothing(champion):
     path = WORKSPACE.split("holdout")
     split = load_split(path)
     unlabelled = Dataset(split.data.images, np.zeros_like(split.data.labels))
-    save_split(other := path.with_name("other.npz"), Split(unlabelled, split.rows))
-    del split, unlabelled  # maps of a file that is changed below
-    for damage, error, says in (
-        (partial(path.write_bytes, b"PK"), IntegrityError, "md5 "),
-        (partial(shutil.move, other, path), IntegrityError, "md5 "),
+    changed = path.with_name("changed.npz")
+    save_split(changed, Split(unlabelled, split.rows))
+    for damage, error, text in (
+        (partial(shutil.move, changed, path), IntegrityError, "md5 "),
         (path.unlink, DataError, "not"),
     ):
         damage()
-        before = sorted(Path().rglob("*"))
-        assert finding(error, lambda: write(champion)).startswith(f"{path}: {says}")
-        assert sorted(Path().rglob("*")) == before
+        paths = sorted(Path().rglob("*"))
+        assert finding(error, lambda: write(champion)).startswith(f"{path}: {text}")
+        assert sorted(Path().rglob("*")) == paths
 
 
-def test_folder_that_exists_is_refused_before_anything_is_read(tmp_path: Path) -> None:
-    line = finding(UsageError, lambda: cli.package(context(), out=tmp_path))
-    assert line == f"--out {tmp_path}: exists; delete it, or choose another name"
+def test_folder_that_exists_is_refused_before_anything_is_read(tmp_path):
+    for option, folder in (("--out", "package"), ("--kubernetes", "package-kubernetes")):
+        path = tmp_path / folder
+        path.mkdir()
+        command = partial(cli.package, context(), out=tmp_path / "package", kubernetes=True)
+        line = f"{option} {path}: exists; delete it, or choose another name"
+        assert finding(UsageError, command) == line
+        path.rmdir()
 
 
-def test_class_names_are_those_that_the_model_was_logged_with(ring: Path) -> None:
-    first, later = list("abcdefghij"), list("klmnopqrst")
-    write_params({"data.class_names": first})
+def test_class_names_are_those_that_the_model_was_logged_with(ring):
+    names = [*"abcdefghij"]
+    write_params({"data.class_names": names})
     promotion.promote(fighter(), NAME, judge=accept)
-    write(f"models:/{NAME}/1", **{"data.class_names": later})
-    assert json.loads((OUT / "model.json").read_text())["class_names"] == first
+    write(f"models:/{NAME}/1", **{"data.class_names": [*"klmnopqrst"]})
+    assert json.loads((OUT / "model.json").read_text())["class_names"] == names
 
 
-def test_other_answers_are_not_packaged(champion: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_answers_are_not_packaged(champion, monkeypatch):
     project = project_with({})
     with load_version(champion, threads=1) as model:
         right = model.predict
         for wrong in (lambda x: right(x)[:, ::-1], lambda x: right(x) + np.float32(1e-4)):
             monkeypatch.setitem(model.__dict__, "predict", wrong)
-            assert "differ from the model's by up to" in finding(
-                IntegrityError, lambda: write_package(model, OUT, project=project)
-            )
+            line = finding(IntegrityError, lambda: write_package(model, OUT, project=project))
+            assert "differ from the model's by up to" in line
     assert [*OUT.parent.iterdir()] == []

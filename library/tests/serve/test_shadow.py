@@ -1,135 +1,122 @@
 """A package that asks a challenger, too: whatever that does, the answers stay and come in time."""
 
 import signal
-from pathlib import Path
 
 import numpy as np
-import onnx
 import psutil
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import requests
 from helpers import has_ended, linear_model, until
-from packaged import Package, Running, running
+from packaged import altered, running
 
 from imageproof.base import inference
-from imageproof.serve import package as packaging
 from imageproof.serve.shadow import QUEUE_BYTES
 
-RAW = {"Content-Type": "application/octet-stream"}
 KERNEL = np.random.default_rng(1).normal(0, 0.01, (64, 10)).astype(np.float32)
 
 
-def challenged(package: Package, folder: Path, kernel: np.ndarray, last: str = "Softmax") -> Path:
-    """The package with a challenger of this kernel, and its log beside it."""
-    network = folder / "challenger.onnx"
-    onnx.save(linear_model(kernel, np.zeros(10, np.float32), (8, 8), last), network)
-    description = package.description.model_copy(update={"version": "8"})
-    shadow = packaging.Challenger(network, description)
-    champion = package.folder / "model.onnx"
-    out = folder / "package"
-    packaging.write_folder(
-        out, champion, package.description, "# Card\n", package.images[:1], shadow
-    )
-    return out
+@pytest.fixture
+def challenged(package, tmp_path):
+    """Makes a package whose challenger, version 8, has this kernel."""
+
+    def make(kernel=KERNEL, last="Softmax"):
+        network = linear_model(kernel, np.zeros(10, np.float32), (8, 8), last)
+        description = package.description.model_copy(update={"version": "8"})
+        text = description.model_dump_json().encode()
+        files = {"shadow.onnx": network.SerializeToString(), "shadow.json": text}
+        return altered(package, tmp_path / "package", files)
+
+    return make
 
 
-def ask(server: Running, images: np.ndarray) -> list[np.ndarray]:
-    body = images.tobytes()
-    response = requests.post(f"{server.address}/predict", body, headers=RAW, timeout=60)
-    assert response.status_code == 200, response.text
-    return [np.float32(row["probabilities"]) for row in response.json()["predictions"]]
+@pytest.fixture
+def log(tmp_path):
+    return tmp_path / "log"
 
 
-def check(server: Running, package: Package, rows: slice = slice(None)) -> None:
-    answers = ask(server, package.images[rows])
-    assert np.abs(np.array(answers) - package.probabilities[rows]).max() < 1e-6
+def check(server, package, times=1):
+    """Ask for all images of the package, so many times in one request."""
+    answers = server.predict(np.tile(package.images, (times, 1, 1)))
+    probabilities = np.float32([answer["probabilities"] for answer in answers])
+    assert np.abs(probabilities - np.tile(package.probabilities, (times, 1))).max() < 1e-6
 
 
-def counted(server: Running) -> dict[str, float]:
-    text = requests.get(f"{server.address}/metrics", timeout=20).text
-    lines = [line for line in text.splitlines() if line.startswith("imageproof_shadow_total")]
-    return {line.split('"')[1]: float(line.split()[-1]) for line in lines}
+def counted(server):
+    """How many images the challenger was asked for, and how many were left out."""
+    metrics = server.metrics()
+    names = ("asked", "left_out")
+    return [metrics[f'imageproof_shadow_total{{outcome="{name}"}}'] for name in names]
 
 
-def child(server: Running) -> psutil.Process:
-    [process] = psutil.Process(server.process.pid).children()
-    return process
+def children(server):
+    return psutil.Process(server.process.pid).children()
 
 
-def table(folder: Path) -> dict[str, np.ndarray]:
-    """The rows of all files in one folder of a log."""
-    tables = [pq.read_table(path, partitioning=None) for path in sorted(folder.glob("2*/*"))]
-    return {
-        name: np.concatenate([part[name] for part in tables]) for name in tables[0].column_names
-    }
+def table(folder):
+    """The rows of all files in one folder of a log, in order of time."""
+    tables = [pq.read_table(path, partitioning=None) for path in folder.glob("2*/*")]
+    return pa.concat_tables(tables).to_pandas().sort_values("at")
 
 
-def test_challenger_is_asked_after_the_answer(package: Package, tmp_path: Path) -> None:
-    folder = challenged(package, tmp_path, KERNEL)
-    with running(folder, "--log", str(tmp_path / "log")) as server:
-        for start in range(0, 200, 50):
-            check(server, package, slice(start, start + 50))
-        assert counted(server) == {"asked": 200, "left_out": 0}
-        process = child(server)
+def test_challenger_is_asked_after_the_answer(challenged, package, log):
+    folder = challenged()
+    with running(folder, "--log", str(log)) as server:
+        for _ in range(4):
+            check(server, package)
+        assert counted(server) == [800, 0]
+        [process] = children(server)
     assert has_ended(process.pid)
-    champion = table(tmp_path / "log")
-    challenger = table(tmp_path / "log/shadow")
+    champion = table(log)
+    challenger = table(log / "shadow")
     assert champion["shadow"].all()
-    assert (np.sort(challenger["at"]) == np.sort(champion["at"])).all()
+    assert challenger["at"].tolist() == champion["at"].tolist()
     assert {*challenger["model"]} == {"imageproof 8"}
     assert "image" not in challenger
     expected = inference.load(folder / "shadow.onnx", threads=1).predict(package.images)
-    actual = np.stack([challenger[f"p{k}"] for k in range(10)], axis=1)
-    assert np.abs(actual[np.argsort(challenger["at"])] - expected).max() < 1e-6
+    actual = challenger[[f"p{k}" for k in range(10)]].to_numpy()
+    assert np.abs(actual - np.tile(expected, (4, 1))).max() < 1e-6
 
 
-def test_without_a_log_it_is_not_asked(package: Package, tmp_path: Path) -> None:
-    with running(challenged(package, tmp_path, KERNEL)) as server:
+def test_without_a_log_it_is_not_asked(challenged, package):
+    with running(challenged()) as server:
         check(server, package)
-        assert psutil.Process(server.process.pid).children() == []
-        assert counted(server) == {"asked": 0, "left_out": 0}
+        assert children(server) == []
+        assert counted(server) == [0, 0]
 
 
 @pytest.mark.parametrize(("weight", "last"), [(np.nan, "Softmax"), (0.0, "Relu")])
-def test_challenger_that_gives_no_probabilities(
-    package: Package, tmp_path: Path, weight: float, last: str
-) -> None:
-    kernel = np.full((64, 10), weight, np.float32)
-    folder = challenged(package, tmp_path, kernel, last)
-    with running(folder, "--log", str(tmp_path / "log")) as server:
+def test_challenger_that_gives_no_probabilities(challenged, package, log, weight, last):
+    folder = challenged(np.full((64, 10), weight, np.float32), last)
+    with running(folder, "--log", str(log)) as server:
         check(server, package)
-    assert {*table(tmp_path / "log/shadow")["predicted"]} == {-1}
-    assert len(table(tmp_path / "log")["at"]) == 200
+    assert {*table(log / "shadow")["predicted"]} == {-1}
+    assert len(table(log)) == 200
 
 
-def test_challenger_that_dies(package: Package, tmp_path: Path) -> None:
-    folder = challenged(package, tmp_path, KERNEL)
-    with running(folder, "--log", str(tmp_path / "log")) as server:
-        check(server, package)
-        process = child(server)
-        process.send_signal(signal.SIGKILL)
-        assert until(lambda: has_ended(process.pid))
-        for _ in range(20):
-            check(server, package)
-        assert counted(server) == {"asked": 200, "left_out": 4000}
-    assert table(tmp_path / "log")["shadow"].sum() == 200
-
-
-def test_challenger_that_hangs(package: Package, tmp_path: Path) -> None:
-    folder = challenged(package, tmp_path, KERNEL)
-    images = np.resize(package.images, (1000, 8, 8))
-    expected = np.resize(package.probabilities, (1000, 10))
-    requests_needed = QUEUE_BYTES // images.nbytes + 20
-    with running(folder, "--log", str(tmp_path / "log")) as server:
-        process = child(server)
+def test_challenger_that_hangs(challenged, package, log):
+    rows = 5 * len(package.images)
+    times = QUEUE_BYTES // (rows * 64) + 20
+    with running(challenged(), "--log", str(log)) as server:
+        [process] = children(server)
         process.send_signal(signal.SIGSTOP)
-        for _ in range(requests_needed):
-            assert np.abs(np.array(ask(server, images)) - expected).max() < 1e-6
-        counts = counted(server)
-        assert sum(counts.values()) == 1000 * requests_needed
-        assert counts["asked"] * 72 > QUEUE_BYTES - images.nbytes
-        assert counts["left_out"] > 0
+        for _ in range(times):
+            check(server, package, 5)
+        asked, left_out = counted(server)
+        assert asked + left_out == rows * times
+        assert asked * 72 > QUEUE_BYTES - rows * 72
+        assert left_out > 0
         assert psutil.Process(server.process.pid).memory_info().rss < 5e8
     assert has_ended(process.pid)
-    assert len(table(tmp_path / "log")["at"]) == 1000 * requests_needed
+    assert len(table(log)) == rows * times
+
+
+def test_challenger_that_dies(challenged, package, log):
+    with running(challenged(), "--log", str(log)) as server:
+        check(server, package)
+        [process] = children(server)
+        process.send_signal(signal.SIGKILL)
+        assert until(lambda: has_ended(process.pid))
+        check(server, package, 5)
+        assert counted(server) == [200, 1000]
+    assert table(log)["shadow"].sum() == 200

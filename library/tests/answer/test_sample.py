@@ -1,10 +1,9 @@
-"""What is kept of a stream of images: a sample. What is unusual: see tests/data."""
+"""What is kept of a stream of images: a sample."""
 
 import numpy as np
 
+from imageproof.answer import drift
 from imageproof.answer.drift import SAMPLE, Sample
-
-RNG = np.random.default_rng(0)
 
 
 def sample_of(images, batch):
@@ -15,9 +14,9 @@ def sample_of(images, batch):
 
 
 def test_sample_has_all_of_few_images():
-    images = RNG.integers(0, 256, (70, 4, 5), dtype=np.uint8)
-    found = np.sort(sample_of(images, 30).reshape(70, -1), axis=0)
-    assert np.array_equal(found, np.sort(images.reshape(70, -1), axis=0))
+    images = np.random.default_rng(0).integers(0, 256, (70, 4, 5), np.uint8)
+    rows = np.sort(sample_of(images, 30).reshape(70, -1), axis=0)
+    assert np.array_equal(rows, np.sort(images.reshape(70, -1), axis=0))
 
 
 def test_sample_of_many_images_is_random():
@@ -28,3 +27,8 @@ def test_sample_of_many_images_is_random():
     # of each tenth of the stream, a tenth of the sample: 200, give or take 5 standard deviations
     tenths = np.bincount(kept // SAMPLE, minlength=10)
     assert abs(tenths - SAMPLE / 10).max() < 5 * np.sqrt(SAMPLE * 0.1 * 0.9)
+
+
+def test_sample_of_large_images_is_smaller(monkeypatch):
+    monkeypatch.setattr(drift, "SAMPLE_BYTES", 10 * 192)
+    assert len(sample_of(np.zeros((27, 8, 8, 3), np.uint8), 9)) == 10

@@ -1,0 +1,140 @@
+"""The log of a service and the labels that come later, as `monitor` reads them; hostile files."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from example import NAME
+from helpers import finding
+
+from imageproof.answer.logged import open_log, read_labels, read_log
+from imageproof.base.errors import DataError
+
+AT = pa.timestamp("us", "UTC")
+NOW = datetime(2025, 11, 26, 12, tzinfo=UTC)
+FAR = NOW.replace(year=2199)
+FILE = Path("log/2025-11-26/120000-1-0.parquet")
+
+
+@pytest.fixture(autouse=True)
+def log(workspace):
+    """A file of nine rows, as a service writes it."""
+    FILE.parent.mkdir(parents=True)
+    write()
+
+
+def write(**columns):
+    """The file, with other columns; a column that is None is left out."""
+    values = {
+        "at": pa.array([NOW + timedelta(microseconds=row) for row in range(9)], AT),
+        "image": [bytes(64)] * 9,
+        "predicted": pa.array([*range(9)], pa.int16()),
+        "set_size": pa.array([1] * 9, pa.int16()),
+        "model": pa.array([f"{NAME} 1"] * 9).dictionary_encode(),
+    }
+    pq.write_table(pa.table(values | columns), FILE)
+
+
+def read(shape=(8, 8)):
+    files = SimpleNamespace(shape=shape, classes=10)
+    origin = SimpleNamespace(model=NAME, version=1)
+    model = SimpleNamespace(origin=origin, files=files)
+    return [*read_log(open_log(Path("log"), days=1), model)]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "text"),
+    [
+        ("image", [bytes(64), b"x"] * 4 + [b""], "row 1 column image: no image of 8×8"),
+        ("image", [*[bytes(64)] * 8, None], "row 8 column image: an empty cell"),
+        ("predicted", [*[9] * 8, 10], "row 8 column predicted: a whole number 0…9 is needed"),
+        ("predicted", [*[0] * 8, -1], "row 8 column predicted: a whole number 0…9 is needed"),
+        ("predicted", [1.5] * 9, "row 0 column predicted: a whole number 0…9 is needed"),
+        ("set_size", [0, 10, 11, *[1] * 6], "row 2 column set_size: a whole number 0…10 is"),
+        ("at", pa.array([*[NOW] * 8, FAR], AT), "row 8 column at: a time after now"),
+        ("at", ["now"] * 9, "cannot be read as a service's log: "),
+        ("at", pa.array([-(2**62)] * 9, AT), "cannot be read as a service's log: "),
+    ],
+)
+def test_bad_values(column, values, text):
+    write(**{column: values})
+    line = finding(DataError, read)
+    assert line.startswith(str(FILE))
+    assert text in line
+
+
+def test_images_of_another_shape():
+    assert "row 0 column image: no image of 8×8×3" in finding(DataError, lambda: read((8, 8, 3)))
+
+
+def test_unknown_model_names_the_row(ring):
+    for model in ("evil", "../x 1", "x" * 5_000_000 + " 1", f"{NAME} 99"):
+        write(model=[*[f"{NAME} 1"] * 8, model])
+        line = finding(DataError, lambda: open_log(Path("log"), days=1).answered_by())
+        assert line.startswith(f"{FILE} row 8 column model: ")
+        assert len(line) < 300
+
+
+def test_table_that_is_no_log():
+    for table in (pa.table({"pixel0": [1]}), pa.table({"at": pa.array([], AT), "model": []})):
+        pq.write_table(table, FILE)
+        line = finding(DataError, lambda: open_log(Path("log"), days=1))
+        assert line == f"{FILE}: no rows, or no columns at, model, as a log has"
+
+
+def test_repeated_image_fills_no_memory():
+    rows = 800_000
+    pq.write_table(
+        pa.table(
+            {
+                "at": pa.repeat(pa.scalar(NOW, AT), rows),
+                "image": pa.repeat(pa.scalar(bytes(64)), rows).dictionary_encode(),
+                "predicted": pa.repeat(1, rows),
+                "set_size": pa.repeat(1, rows),
+                "model": pa.repeat(f"{NAME} 1", rows).dictionary_encode(),
+            }
+        ),
+        FILE,
+        store_schema=False,
+    )
+    assert "over 50,000,000 bytes of images" in finding(DataError, read)
+
+
+def test_log_that_unpacks_to_far_more():
+    table = pa.table({"at": pa.array([NOW], AT), "image": [bytes(300 << 20)], "model": ["x 1"]})
+    pq.write_table(table, FILE, compression="zstd", use_dictionary=False)
+    assert "unpacks to over 256 MB" in finding(DataError, read)
+
+
+def labels(path):
+    return read_labels(Path(path), key="at", classes=10)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("at,label\n", "column label: whole numbers 0…9 are needed"),
+        ("row,label\n1,2\n", "cannot be read as labels: "),
+        ("at,label\n2025-11-26,3\n2025-11-26,4\n", "row 0 column at: a value occurs twice"),
+        ("at,label\n2025-11-26,10\n", "row 0 column label: whole numbers 0…9 are needed"),
+        ("at,label\n2025-11-26,-1\n", "row 0 column label: whole numbers 0…9 are needed"),
+        ("at,label\n2025-11-26,\n", "row 0 column label: an empty cell; each row needs at and la"),
+        ("at,label,random\n2025-11-26,3,2\n", "row 0 column random: true, false, 1 or 0 is needed"),
+    ],
+)
+def test_bad_labels(text, message):
+    Path("labels.csv").write_text(text, "utf-8")
+    line = finding(DataError, lambda: labels("labels.csv"))
+    assert line.startswith("labels.csv")
+    assert message in line
+
+
+def test_too_many_labels():
+    table = pa.table(dict.fromkeys(("at", "label"), pa.repeat(1, 10_000_001)))
+    pq.write_table(table, "labels.parquet")
+    line = finding(DataError, lambda: labels("labels.parquet"))
+    assert line.endswith("over 10,000,000 rows")
