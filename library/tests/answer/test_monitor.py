@@ -167,10 +167,11 @@ def test_colour(ring):
     assert (picture == images).all(axis=(1, 2, 3)).any()
 
 
-def test_without_splits(holdout):
+def test_without_the_splits_of_the_model(holdout):
     write_log(holdout.images, holdout.labels)
-    for name in ("train", "validation"):
-        WORKSPACE.split(name).unlink()
+    WORKSPACE.split("train").unlink()
+    with WORKSPACE.split("validation").open("ab") as file:
+        file.write(b"0")
     monitored = watch()
     assert (monitored.result.drift, monitored.result.far, monitored.farthest) == ([], None, [])
     assert monitored.result.expected is None

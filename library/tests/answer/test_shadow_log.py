@@ -1,15 +1,15 @@
 """What `imageproof monitor` says of a challenger that a package also asks."""
 
 import json
-import sys
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from arena import accept, fighter
-from example import NAME, context, main, project_with
+from example import NAME, context, project_with
 from helpers import finding
 
 from imageproof.answer import monitor as monitoring
@@ -173,15 +173,13 @@ def test_odd_answer_of_a_challenger_is_told(times):
     assert "column predicted: a whole number -1…9 is needed" in finding(DataError, watch)
 
 
-def test_package_command_takes_a_challenger(holdout, monkeypatch):
+def test_package_takes_a_challenger_of_the_same_classes(holdout):
     promotion.promote(fighter(), NAME, judge=accept)
-    arguments = ["imageproof", "package", f"models:/{NAME}/1", "--out", "out", "--json"]
-    monkeypatch.setattr(sys, "argv", [*arguments, "--shadow", CHALLENGER])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 0
+    promotion.promote(fighter(classes=9), NAME, judge=accept)
+    package = partial(cli.package, context(), f"models:/{NAME}/1", out=Path("out"))
+    line = finding(UsageError, partial(package, shadow=f"models:/{NAME}/3"))
+    assert line.startswith(f"--shadow models:/{NAME}/3: has the class_names ['0', ")
+    assert not Path("out").exists()
+    package(shadow=CHALLENGER)
     assert json.loads(Path("out/shadow.json").read_text("utf-8"))["version"] == "2"
     assert "shadow.onnx" in Path("out/SHA256SUMS").read_text("utf-8")
-    line = finding(UsageError, lambda: cli.package(context(), out=Path("b"), shadow="models:/x/1"))
-    assert "models:/x/1" in line
-    assert not Path("b").exists()

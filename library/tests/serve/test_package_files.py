@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from helpers import finding, python
-from packaged import altered, code, running
+from helpers import finding, free_port, python
+from packaged import altered, code
 
 from imageproof.base.errors import IntegrityError
 from imageproof.serve import model
@@ -120,12 +120,10 @@ def test_file_that_is_not_listed_never_runs(folder):
     assert done.stderr.startswith("error: orjson.py: is not in SHA256SUMS; delete it")
 
 
-def test_dockerfile_healthcheck(package):
+def test_dockerfile_healthcheck(package, server):
     dockerfile = (package.folder / "Dockerfile").read_text()
     assert f"FROM python:{sys.version_info[0]}.{sys.version_info[1]}-slim\n" in dockerfile
     health = re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", dockerfile, re.MULTILINE)
-    _, *arguments = json.loads(health[1])
-    with running(package.folder) as server:
-        command = [argument.replace("8000", str(server.port)) for argument in arguments]
-        assert python(*command).returncode == 0
-    assert python(*command).returncode == 1
+    _, option, script = json.loads(health[1])
+    for port, status in ((server.port, 0), (free_port(), 1)):
+        assert python(option, script.replace("8000", str(port))).returncode == status
