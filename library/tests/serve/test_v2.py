@@ -67,43 +67,61 @@ def test_outputs_are_binary_by_default_if_the_client_says_so(server):
     assert response.content[int(response.headers[HEADER]) :] == b"\4\0\0\0null"
 
 
+def refusal(server, *request, status=400):
+    """The one line that says why a request is refused; the next one is answered."""
+    response = infer(server, *request)
+    assert (response.status_code, response.headers["Content-Type"]) == (status, JSON)
+    assert infer(server, body()).status_code == 200
+    line = response.json()["error"]
+    assert "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ([], "the body: "),
+        ({"inputs": []}, "inputs: "),
+        ({"inputs": body()["inputs"] * 2}, "inputs: "),
+        (b"[" * 100_000, "the body: too many lists and texts; "),
+        (body() | {"outputs": [{"name": "at"}]}, "outputs.0.name: at; there are probabilities, "),
+        (body(name="../x\n" * 99), "inputs.0.name: ../x ../x"),
+        (body(datatype="FP32"), "inputs.0.datatype: FP32; Input should be 'UINT8'"),
+        (body(shape=[8, 8]), "inputs.0.shape: [8, 8]; [1…1,000, 8, 8] is allowed"),
+        (body(shape=[]), "inputs.0.shape: []; "),
+        (body(shape=[0, 8, 8]), "inputs.0.shape: [0, 8, 8]; "),
+        (body(shape=[2, 8, 8]), "inputs.0.data: "),
+        (body(data=[256] * 64), "inputs.0.data: "),
+        (body(data=[[0] * 64]), "inputs.0.data: "),
+    ],
+)
+def test_bad_json_is_told(server, content, text):
+    assert refusal(server, content).startswith(text)
+
+
+@pytest.mark.parametrize("rows", [1001, 10**15])
+def test_too_many_images_are_refused(server, rows):
+    line = refusal(server, body(shape=[rows, 8, 8]), status=413)
+    assert line == f"{rows:,} images; at most 1,000 are allowed"
+
+
 BINARY, SIZE = binary()
 
 
 @pytest.mark.parametrize(
-    ("content", "size", "status", "text"),
+    ("content", "size", "text"),
     [
-        ([], None, 400, "the body: "),
-        ({"inputs": []}, None, 400, "inputs: "),
-        ({"inputs": body()["inputs"] * 2}, None, 400, "inputs: "),
-        (b"[" * 100_000, None, 400, "the body: too many lists and texts; "),
-        (body() | {"outputs": [{"name": "at"}]}, None, 400, "outputs.0.name: at; there are proba"),
-        (body(name="../x\n" * 99), None, 400, "inputs.0.name: ../x ../x"),
-        (body(datatype="FP32"), None, 400, "inputs.0.datatype: FP32; Input should be 'UINT8'"),
-        (body(shape=[8, 8]), None, 400, "inputs.0.shape: [8, 8]; [1…1,000, 8, 8] is allowed"),
-        (body(shape=[]), None, 400, "inputs.0.shape: []; "),
-        (body(shape=[0, 8, 8]), None, 400, "inputs.0.shape: [0, 8, 8]; "),
-        (body(shape=[10**15, 8, 8]), None, 413, "1,000,000,000,000,000 images; at most 1,000 "),
-        (body(shape=[1001, 8, 8]), None, 413, "1,001 images; at most 1,000 "),
-        (body(shape=[2, 8, 8]), None, 400, "inputs.0.data: "),
-        (body(data=[256] * 64), None, 400, "inputs.0.data: "),
-        (body(data=[[0] * 64]), None, 400, "inputs.0.data: "),
-        (BINARY, "²", 400, f"{HEADER}: ²"),
-        (BINARY, "9" * 5000, 400, f"{HEADER}: 999"),
-        (BINARY, "0", 400, f"{HEADER}: 0; "),
-        (BINARY, "3", 400, "not JSON: "),
-        (*binary(size=63), 400, "inputs.0.parameters.binary_data_size: 63 and 64 bytes of it; 64 "),
-        (BINARY + b"x", SIZE, 400, "inputs.0.parameters.binary_data_size: 64 and 65 bytes of it"),
-        (json.dumps(body()) + "x", str(len(json.dumps(body()))), 400, "inputs.0.data: "),
+        (BINARY, "²", f"{HEADER}: ²"),
+        (BINARY, "9" * 5000, f"{HEADER}: 999"),
+        (BINARY, "0", f"{HEADER}: 0; "),
+        (BINARY, "3", "not JSON: "),
+        (*binary(size=63), "inputs.0.parameters.binary_data_size: 63 and 64 bytes of it; 64 is"),
+        (BINARY + b"x", SIZE, "inputs.0.parameters.binary_data_size: 64 and 65 bytes of it; 64"),
+        (json.dumps(body()) + "x", str(len(json.dumps(body()))), "inputs.0.data: "),
     ],
 )
-def test_bad_body_is_told(server, content, size, status, text):
-    response = infer(server, content, size)
-    assert response.status_code == status
-    assert response.headers["Content-Type"] == JSON
-    assert response.json()["error"].startswith(text)
-    assert "\n" not in response.json()["error"]
-    assert infer(server, body()).status_code == 200
+def test_bad_binary_is_told(server, content, size, text):
+    assert refusal(server, content, size).startswith(text)
 
 
 @pytest.mark.parametrize("name", ["other", "..%2Fimageproof", "imageproof/versions/8"])
