@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -104,10 +103,11 @@ def test_repeated_image_fills_no_memory():
     assert "over 50,000,000 bytes of images" in finding(DataError, read)
 
 
-def test_log_that_unpacks_to_far_more():
-    table = pa.table({"at": pa.array([NOW], AT), "image": [bytes(300 << 20)], "model": ["x 1"]})
+def test_log_that_unpacks_to_far_more(monkeypatch):
+    monkeypatch.setattr("imageproof.base.dataset.MAX_UNPACKED", 1 << 20)
+    table = pa.table({"at": pa.array([NOW], AT), "image": [bytes(2 << 20)], "model": ["x 1"]})
     pq.write_table(table, FILE, compression="zstd", use_dictionary=False)
-    assert "unpacks to over 256 MB" in finding(DataError, read)
+    assert "unpacks to over 1 MB and 50 times its size" in finding(DataError, read)
 
 
 def labels(path):
@@ -119,7 +119,7 @@ def labels(path):
     [
         ("at,label\n", "column label: whole numbers 0…9 are needed"),
         ("row,label\n1,2\n", "cannot be read as labels: "),
-        ("at,label\n2025-11-26,3\n2025-11-26,4\n", "row 0 column at: a value occurs twice"),
+        ("at,label\n2025-11-26,3\n2025-11-26,4\n", "row 1 column at: a value occurs twice"),
         ("at,label\n2025-11-26,10\n", "row 0 column label: whole numbers 0…9 are needed"),
         ("at,label\n2025-11-26,-1\n", "row 0 column label: whole numbers 0…9 are needed"),
         ("at,label\n2025-11-26,\n", "row 0 column label: an empty cell; each row needs at and la"),

@@ -206,7 +206,7 @@ def test_wrong_option_is_told(monkeypatch, option, value, text):
     assert finding(UsageError, command.options) == text
 
 
-@pytest.mark.parametrize("host", ["é" * 70, ""])
+@pytest.mark.parametrize("host", ["é" * 70, ""], ids=["long", "empty"])
 def test_host_that_is_none_is_a_line(package, host):
     arguments = ("-m", "imageproof.serve", "--host", host)
     done = python(*arguments, cwd=package.folder, env=code(package.folder))

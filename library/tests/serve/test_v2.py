@@ -61,10 +61,10 @@ def test_binary_outputs_follow_the_json(server, package):
     assert np.allclose(probabilities, package.probabilities[:3], atol=1e-6)
 
 
-def test_outputs_are_binary_by_default_if_the_client_says_so(server):
-    request = body() | {"parameters": {"binary_data_output": True}}
+def test_outputs_are_binary_by_default_if_the_client_says_so(server, package):
+    request = body(package.images[1:2]) | {"parameters": {"binary_data_output": True}}
     response = infer(server, request | {"outputs": [{"name": "predicted"}]})
-    assert response.content[int(response.headers[HEADER]) :] == b"\4\0\0\0null"
+    assert response.content[int(response.headers[HEADER]) :] == b"\4\0\0\0eins"
 
 
 def refusal(server, *request, status=400):
