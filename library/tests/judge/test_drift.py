@@ -14,68 +14,68 @@ from imageproof.judge.drift import (
     judge,
 )
 
-RNG = np.random.default_rng(0)
-LEAST, LEVEL = 0.1, 0.01
+MIN_EFFECT, LEVEL = 0.1, 0.01
 CLASSES, WIDTH = 5, 32
 UNEVEN = [0.4, 0.3, *[0.05] * 4, *[0.025] * 4]  # shares of ten classes
+NEAR = [0.5, 0.45, 0.05]
 
 
-def drifted(comparison):
-    [drift] = judge([comparison], LEVEL)
-    return drift.drifted
+@pytest.fixture
+def random():
+    return np.random.default_rng(0)
 
 
-def clean_sample(random, rows, known):
-    """Whether anything is called drift of a sample of the same kind as all that is known."""
-    inks, contrasts, classes, distances = known
-    comparisons = [
-        compare_values("mean_ink", random.normal(size=rows), inks, LEAST),
-        compare_values("contrast", random.integers(200, 256, rows), contrasts, LEAST),
-        compare_counts("class_shares", random.multinomial(rows, UNEVEN), classes, LEAST),
-        compare_counts("features", random.multinomial(rows, [0.5, 0.45, 0.05]), distances, 0.03),
-    ]
-    return any(drift.drifted for drift in judge(comparisons, 0.02))
+def drifted(*comparisons, level=LEVEL):
+    return any(drift.drifted for drift in judge(comparisons, level))
 
 
-def test_clean_samples_of_few_images_do_not_drift():
-    random = np.random.default_rng(0)
-    known = random.normal(size=6000), random.integers(200, 256, 6000)
-    known += random.multinomial(6000, UNEVEN), random.multinomial(6000, [0.5, 0.45, 0.05])
-    alarms = sum(clean_sample(random, rows, known) for rows in (25, 100) for _ in range(200))
-    most = binom.ppf(0.975, 400, 0.02)  # 8 are promised; by chance, in 97.5 % of the tests, 14
-    print(f"{alarms} of 400 clean samples called drift; at most {most:.0f}")
-    assert alarms <= most
+def test_clean_samples_of_few_images_do_not_drift(random):
+    inks, contrasts = random.normal(size=6000), random.integers(200, 256, 6000)
+    classes, distances = random.multinomial(6000, UNEVEN), random.multinomial(6000, NEAR)
+    alarms = 0
+    for rows in [25, 100] * 200:
+        new = random.normal(size=rows), random.integers(200, 256, rows)
+        counts = random.multinomial(rows, UNEVEN), random.multinomial(rows, NEAR)
+        alarms += drifted(
+            compare_values("mean_ink", new[0], inks, MIN_EFFECT),
+            compare_values("contrast", new[1], contrasts, MIN_EFFECT),
+            compare_counts("class_shares", counts[0], classes, MIN_EFFECT),
+            compare_counts("features", counts[1], distances, 0.03),
+            level=0.02,
+        )
+    # 8 are promised; by chance, in 97.5 % of the tests, 14
+    assert alarms <= binom.ppf(0.975, 400, 0.02)
 
 
 def test_many_classes_are_compared_in_little_memory():
     known = np.full(1000, 48)
     new = np.zeros(1000, int)
     new[:5] = 20
-    assert compare_counts("classes", new, known, LEAST).p_value == 1 / (1 + DRAWS)
+    assert compare_counts("classes", new, known, MIN_EFFECT).p_value == 1 / (1 + DRAWS)
 
 
-def test_a_shift_drifts_and_a_significant_trifle_does_not():
-    comparison = compare_values("ink", RNG.normal(1, 1, 500), RNG.normal(size=5000), LEAST)
-    assert comparison.effect > 0.3
-    assert drifted(comparison)
-    many = RNG.normal(0.05, size=90_000), RNG.normal(size=90_000)
-    comparison = compare_values("ink", *many, LEAST)
-    assert comparison.p_value < LEVEL
-    assert not drifted(comparison)
+def test_shift_drifts_and_a_significant_trifle_does_not(random):
+    shifted = compare_values("ink", random.normal(1, 1, 500), random.normal(size=5000), MIN_EFFECT)
+    assert shifted.effect > 0.3
+    assert drifted(shifted)
+    many = random.normal(0.05, size=90_000), random.normal(size=90_000)
+    trifle = compare_values("ink", *many, MIN_EFFECT)
+    assert trifle.p_value < LEVEL
+    assert not drifted(trifle)
 
 
 def test_shifted_classes_drift_by_the_share_that_changed():
     new, known = np.array([700, 300, 0]), np.array([500, 500, 0])
-    comparison = compare_counts("classes", new, known, LEAST)
+    comparison = compare_counts("classes", new, known, MIN_EFFECT)
     assert comparison.effect == pytest.approx(0.2)
     assert drifted(comparison)
 
 
 def test_each_of_several_comparisons_must_be_that_much_more_significant():
-    alone = Comparison("ink", 0.5, 0.004, LEAST)
-    others = [Comparison(name, 0.5, 0.5, LEAST) for name in ("contrast", "classes")]
-    assert drifted(alone)
-    first, *_ = judge([alone, *others], LEVEL)
+    ink = Comparison("ink", 0.5, 0.004, MIN_EFFECT)
+    others = [Comparison(name, 0.5, 0.5, MIN_EFFECT) for name in ("contrast", "classes")]
+    assert drifted(ink)
+    first, *_ = judge([ink, *others], LEVEL)
     assert first.p_value == pytest.approx(0.012)
     assert not first.drifted
 
@@ -90,31 +90,27 @@ def test_accuracy_drifts_if_the_loss_is_more_than_chance_on_both_sides():
     assert (gained.effect, drifted(gained)) == (0, False)
 
 
-def features(count, classes=CLASSES):
+def features(random, count, classes=CLASSES):
     """Features float32 (count, 32) of so many classes: a direction each, with noise."""
     centres = np.random.default_rng(1).normal(size=(10, WIDTH))
-    chosen = centres[RNG.integers(classes, size=count)] * RNG.uniform(1, 9, (count, 1))
-    return (chosen + RNG.normal(0, 0.3, (count, WIDTH))).astype(np.float32)
+    chosen = centres[random.integers(classes, size=count)] * random.uniform(1, 9, (count, 1))
+    return (chosen + random.normal(0, 0.3, (count, WIDTH))).astype(np.float32)
 
 
-def feature_drifts(known, new):
-    return drifted(known.compare(known.distances(new), 0.03))
+def test_features_drift_if_a_tenth_is_foreign(random):
+    known = KnownFeatures(features(random, 3000))
 
+    def has_drifted(new):
+        return drifted(known.compare(known.distances(new), 0.03))
 
-def test_features_of_the_same_kind_do_not_drift_in_50_draws():
-    known = KnownFeatures(features(3000))
-    assert sum(feature_drifts(known, features(500)) for _ in range(50)) <= 2
-
-
-def test_a_tenth_of_foreign_features_drifts():
-    known = KnownFeatures(features(3000))
-    foreign = features(5000, classes=10)
+    assert sum(has_drifted(features(random, 500)) for _ in range(50)) <= 2
+    foreign = features(random, 5000, classes=10)
     foreign = foreign[known.distances(foreign) > known.cuts[-1]][:50]
-    assert feature_drifts(known, np.concatenate([features(450), foreign]))
+    assert has_drifted(np.concatenate([features(random, 450), foreign]))
 
 
-def test_what_is_known_is_not_far_and_its_length_does_not_count():
-    rows = features(1200)
+def test_known_features_are_not_far_and_their_length_does_not_count(random):
+    rows = features(random, 1200)
     known = KnownFeatures(rows)
     assert known.distances(7 * rows).max() < 1e-5
     assert known.known.min() > 1e-5  # its nearest other one

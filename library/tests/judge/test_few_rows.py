@@ -9,48 +9,47 @@ from imageproof.judge.confusion import balance, confusion_matrix
 from imageproof.judge.few_rows import rows_needed, split_warnings
 from imageproof.judge.limits import PromoteParams
 
-USUAL = PromoteParams.model_validate(PARAMS["promote"])
 
-
-def only(**limits: float) -> PromoteParams:
+def only(**limits):
     return PromoteParams(**dict.fromkeys(PromoteParams.model_fields) | limits)
 
 
-def few(params: PromoteParams, *counts: int) -> list[str]:
-    of_class = {str(label): count for label, count in enumerate(counts) if count}
+def warnings_of(*counts):
+    """What is said of so many hold-out rows in each class, by the usual limits."""
+    by_class = {str(label): count for label, count in enumerate(counts) if count}
+    summary = {"class_counts": {"holdout": by_class}, "rows": {}, "copies": {}}
     names = [f"boot {label}" for label in range(len(counts))]
-    return split_warnings(
-        {"class_counts": {"holdout": of_class}, "rows": {}, "copies": {}}, params, names
+    return split_warnings(summary, PromoteParams(**PARAMS["promote"]), names)
+
+
+def test_holdout_too_small_for_the_gate_is_one_line():
+    assert warnings_of(*[50] * 10) == []
+    [line] = warnings_of(49, 1, *[49] * 5)
+    assert line.startswith(
+        "295 hold-out rows, 1 of class boot 1, are too few for promote.max_sensitivity_loss (50 of "
+        "each class), promote.min_sensitivity (2 of each class), promote.max_accuracy_loss (500), "
     )
-
-
-def test_holdout_too_small_for_the_gate_is_one_line() -> None:
-    assert few(USUAL, *[50] * 10) == []
-    [line] = few(USUAL, 49, 1, *[49] * 5)
-    asked = "promote.max_sensitivity_loss (50 of each class), promote.min_sensitivity (2 of each"
-    found = "295 hold-out rows, 1 of class boot 1, are too few for"
-    assert line.startswith(f"{found} {asked} class), promote.max_accuracy_loss (500), ")
     assert "promote.max_total_loss (334), promote.max_balanced_accuracy_loss (48 of each" in line
     assert line.endswith("; raise `holdout` of split, add rows, or change these limits")
-    assert "296 hold-out rows, 0 of class boot 7" in few(USUAL, *[49] * 6, 2, 0)[0]
+    assert "296 hold-out rows, 0 of class boot 7" in warnings_of(*[49] * 6, 2, 0)[0]
 
 
 @pytest.mark.parametrize("limit", [0.1, 0.5, 0.97])
-def test_least_figures_are_reached_by_the_exact_interval(limit: float) -> None:
-    ends = [binomtest(n, n).proportion_ci(method="exact").low for n in range(1, 200)]
+def test_minima_are_reached_by_the_exact_interval(limit):
+    ends = np.array([binomtest(n, n).proportion_ci(method="exact").low for n in range(1, 200)])
     enough = [not rows_needed(only(min_sensitivity=limit), [n, n]) for n in range(1, 200)]
-    assert enough == [low >= limit for low in ends]
+    assert enough == (ends >= limit).tolist()
     for key in ("min_balanced_accuracy", "min_macro_f1"):  # two classes of half the rows
         enough = [not rows_needed(only(**{key: limit}), [n, n]) for n in range(1, 100)]
-        assert enough == [low >= limit for low in ends[1::2]]
+        assert enough == (ends[1::2] >= limit).tolist()
 
 
 @pytest.mark.parametrize("figure", ["balanced_accuracy", "macro_f1"])
-def test_greatest_losses_allow_one_row(figure: str) -> None:
-    for rows in (10, 30, 33, 34, 60):
-        truth = np.repeat(np.arange(10), rows)
-        answer = truth.copy()
-        answer[0] = 1
-        loss = 1 - balance(confusion_matrix(answer, truth, classes=10))[figure]
-        params = only(**{f"max_{figure}_loss": 0.003})
-        assert (not rows_needed(params, [rows] * 10)) == (loss <= 0.003), rows
+@pytest.mark.parametrize("rows", [10, 33, 34, 60])
+def test_maximal_losses_allow_one_row(figure, rows):
+    truth = np.repeat(np.arange(10), rows)
+    answer = truth.copy()
+    answer[0] = 1
+    loss = 1 - balance(confusion_matrix(answer, truth, classes=10))[figure]
+    params = only(**{f"max_{figure}_loss": 0.003})
+    assert (not rows_needed(params, [rows] * 10)) == (loss <= 0.003)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from chances import honest
 
@@ -20,33 +21,27 @@ MEASURED = {
     "coverage": 0.5,
     "test_hits": np.arange(5000) >= 100,
 }
-PARAMS = PromoteParams(
-    min_unseen=100,
-    min_accuracy=0.9,
-    min_balanced_accuracy=None,
-    min_macro_f1=None,
-    min_sensitivity=0.1,
-    beats_baseline=None,
-    paired_test=0.05,
-    max_accuracy_loss=0.002,
-    max_balanced_accuracy_loss=None,
-    max_macro_f1_loss=None,
-    max_sensitivity_loss=0.02,
-    max_total_loss=0.003,
-    max_slice_loss=0.05,
-    max_calibration_error=0.02,
-    coverage_test=0.001,
-    max_unsure=0.2,
-    holdout_test=None,
-    max_latency_ms=50,
-    max_size_mb=50,
-    same_signature=True,
-    data_validated=True,
-    clean_commit=True,
-    shadow=None,
-)
-OFF = dict.fromkeys(PromoteParams.model_fields)
-BALANCED = [key for key in PromoteParams.model_fields if "balanced" in key or "macro" in key]
+KEYS = [*PromoteParams.model_fields]
+OFF = dict.fromkeys(KEYS)
+LIMITS = OFF | {
+    "min_unseen": 100,
+    "min_accuracy": 0.9,
+    "min_sensitivity": 0.1,
+    "paired_test": 0.05,
+    "max_accuracy_loss": 0.002,
+    "max_sensitivity_loss": 0.02,
+    "max_total_loss": 0.003,
+    "max_slice_loss": 0.05,
+    "max_calibration_error": 0.02,
+    "coverage_test": 0.001,
+    "max_unsure": 0.2,
+    "max_latency_ms": 50,
+    "max_size_mb": 50,
+    "same_signature": True,
+    "data_validated": True,
+    "clean_commit": True,
+}
+WRITERS = pd.DataFrame({"writer": np.arange(ROWS) // 100}, dtype=str)
 PER_CLASS = np.bincount(TRUTH)
 CLASS_3 = np.flatnonzero(TRUTH == 3)
 CLASS_5 = np.flatnonzero(TRUTH == 5)
@@ -58,31 +53,37 @@ def answering(predicted, *, truth=TRUTH, classes=10, **fields):
     chances = np.full((len(truth), classes), (1 - sure) / (classes - 1), np.float32)
     chances[np.arange(len(truth)), predicted] = sure
     rows = np.ones(len(truth), bool)
-    fields = {"signature": "uint8 (-1, 8, 8)", "unseen": rows, "older": rows} | fields
-    return Contender(fields.pop("name", "m"), chances, **fields)
+    fields = {"name": "m", "signature": "uint8 (-1, 8, 8)", "unseen": rows, "older": rows} | fields
+    return Contender(probabilities=chances, **fields)
 
 
-def wrong_on(*rows, **fields):
+def wrong_on(rows=(), **fields):
     predicted = TRUTH.copy()
     predicted[list(rows)] = (predicted[list(rows)] + 1) % 10
     return answering(predicted, **fields)
 
 
+PERFECT = wrong_on()
+
+
 def decided(challenger, champion=None, *, former=(), truth=TRUTH, classes=10, **changes):
-    """`former` has the hits of earlier champions by class, or why one is left out."""
+    """`former` has the hits of earlier champions by class, or why one is left out.
+
+    Keys of `changes` are limits, or fields of the evidence.
+    """
     rows = np.bincount(truth, minlength=classes)
     hits = np.bincount(truth[challenger.predicted == truth], minlength=classes)
     pairs = [right if isinstance(right, str) else Paired(rows, right, hits) for right in former]
-    limits = {key: changes.pop(key) for key in PromoteParams.model_fields if key in changes}
+    limits = LIMITS | {key: changes.pop(key) for key in KEYS if key in changes}
     evidence = Evidence(
         challenger=challenger,
         champion=champion,
         labels=truth,
         names=[f"c{label}" for label in range(classes)],
-        former={str(1 + number): pair for number, pair in enumerate(pairs)},
+        former={str(number): pair for number, pair in enumerate(pairs, 1)},
         **MEASURED | changes,
     )
-    return decide(evidence, PARAMS.model_copy(update=limits))
+    return decide(evidence, PromoteParams(**limits))
 
 
 def failed(*contenders, **changes):
@@ -95,24 +96,24 @@ def check_of(decision, name):
 
 
 @pytest.mark.parametrize(
-    ("challenger", "champion", "limits", "refused"),
+    ("challenger", "champion", "changes", "refused"),
     [
         (range(2), None, {}, []),
-        ((), range(50), {}, []),
+        (range(200), None, {}, []),
+        (range(201), None, {}, ["min_accuracy"]),
         (range(10), range(10, 20), {}, []),
         (range(4), (), {}, []),  # a loss of the margin
         (range(5), (), {}, ["paired_test", "max_accuracy_loss"]),
-        (range(20), range(100, 115), {}, ["max_accuracy_loss"]),
         (range(5), (), {"max_accuracy_loss": 0.5}, ["paired_test"]),
-        (range(200), None, {}, []),
-        (range(201), None, {}, ["min_accuracy"]),
+        (range(20), range(100, 115), {}, ["max_accuracy_loss"]),
         (CLASS_3[:4], CLASS_5[:5], {}, []),  # of 200 rows, 2 %
         (CLASS_3[:5], CLASS_5[:5], {}, ["max_sensitivity_loss"]),
+        (range(9), range(100, 1000, 100), {"metadata": WRITERS}, ["max_slice_loss"]),
     ],
 )
-def test_challenger_against_champion(challenger, champion, limits, refused):
-    opponent = None if champion is None else wrong_on(*champion)
-    assert failed(wrong_on(*challenger), opponent, **limits) == refused
+def test_challenger_against_champion(challenger, champion, changes, refused):
+    opponent = None if champion is None else wrong_on(champion)
+    assert failed(wrong_on(challenger), opponent, **changes) == refused
 
 
 @pytest.mark.parametrize(
@@ -125,19 +126,19 @@ def test_challenger_against_champion(challenger, champion, limits, refused):
     ],
 )
 def test_losses_do_not_add_up_over_champions(wrong, former, refused):
-    assert failed(wrong_on(*range(wrong)), wrong_on(*range(4)), former=former) == refused
+    assert failed(wrong_on(range(wrong)), wrong_on(range(4)), former=former) == refused
 
 
 def test_champion_of_another_input_is_no_opponent():
     rival = wrong_on(signature="uint8 (-1, 28, 28)")
-    assert failed(wrong_on(), rival) == ["same_signature"]
+    assert failed(PERFECT, rival) == ["same_signature"]
     blind = replace(rival, finding="images of different sizes")
-    names = ["paired_test", "max_accuracy_loss", "max_sensitivity_loss", "same_signature"]
-    assert failed(wrong_on(), blind) == names
+    keys = ["paired_test", "max_accuracy_loss", "max_sensitivity_loss", "same_signature"]
+    assert failed(PERFECT, blind) == keys
 
 
 @pytest.mark.parametrize(
-    ("changes", "checks"),
+    ("changes", "refused"),
     [
         ({"latency_ms": {1: 50}, "size_mb": 50}, []),
         ({"latency_ms": {1: 50.1}}, ["max_latency_ms"]),
@@ -146,17 +147,23 @@ def test_champion_of_another_input_is_no_opponent():
         ({"truth_probabilities": np.full(1000, 1e-9, np.float32)}, ["max_unsure"]),
         ({"data": (False, "2 critical findings")}, ["data_validated"]),
         ({"commit": (False, "uncommitted changes")}, ["clean_commit"]),
+        ({"approval": approval("ada", "")}, []),
+        ({"approval": approval("", "ada")}, ["approval"]),
+        ({"approval": approval("", "")}, []),
+        ({"classes": 11}, ["min_sensitivity"]),  # one has no rows
     ],
 )
-def test_evidence_is_refused_by_its_own_check(changes, checks):
-    assert failed(wrong_on(), **changes) == checks
+def test_evidence_is_refused_by_its_own_check(changes, refused):
+    assert failed(PERFECT, **changes) == refused
 
 
 def test_overconfident_probabilities_are_refused():
-    sure = np.eye(10, dtype=np.float32)[TRUTH]
-    honest, boastful = 0.98 * sure + 0.002, sure.copy()
-    for probabilities, refused in ((honest, []), (boastful, ["max_calibration_error"])):
-        probabilities[:40] = np.roll(probabilities[:40], 1, axis=1)  # 2 % are wrong
+    boastful = np.eye(10, dtype=np.float32)[TRUTH]
+    boastful[:40] = np.roll(boastful[:40], 1, axis=1)  # 2 % are wrong
+    for probabilities, refused in (
+        (0.98 * boastful + 0.002, []),
+        (boastful, ["max_calibration_error"]),
+    ):
         contender = Contender.answering("m", probabilities, unseen=np.ones(ROWS, bool))
         decision = decided(contender, max_calibration_error=0.01)
         assert decision.failed == refused
@@ -166,73 +173,58 @@ def test_overconfident_probabilities_are_refused():
 @pytest.mark.parametrize("n", [100, 300, 1000])
 def test_honest_model_is_not_refused_for_few_rows(n):
     beyond_limit = refused = 0
-    off = {"min_accuracy": None, "coverage_test": None, "max_unsure": None}
     for seed in range(100):
         chances, truth = honest(n, seed=seed)
         contender = Contender.answering("m", chances, unseen=np.ones(n, bool))
-        decision = decided(contender, truth=truth, classes=5, **off)
-        beyond_limit += decision.figures["holdout_ece"] > PARAMS.max_calibration_error
+        limits = OFF | {"max_calibration_error": 0.02}
+        decision = decided(contender, truth=truth, classes=5, **limits)
+        beyond_limit += decision.figures["holdout_ece"] > 0.02
         refused += bool(decision.failed)
     assert beyond_limit > 50
     assert refused <= 5
 
 
 def test_latency_is_recorded_with_the_processor():
-    check = check_of(decided(wrong_on()), "max_latency_ms")
-    assert check.passed
+    check = check_of(decided(PERFECT), "max_latency_ms")
     assert "5.0 ms for 1 and 60.0 ms for 100 (p95; Abacus, 2 cores)" in check.found
     assert check.figures == {"latency_1_p95_ms": 5, "latency_100_p95_ms": 60}
 
 
 def test_checks_are_named_as_their_keys():
-    on = dict.fromkeys(BALANCED, 0.5)
-    on |= {"beats_baseline": 0.05, "baseline": "HOG", "baseline_hits": np.ones(ROWS, bool)}
-    on["shadow"] = ShadowParams(min_rows=1)
-    decision = decided(wrong_on(), wrong_on(), holdout_test=0.001, **on)
-    assert [check.name for check in decision.checks] == [*PromoteParams.model_fields]
+    balanced = dict.fromkeys([key for key in KEYS if "balanced" in key or "macro" in key], 0.5)
+    baseline = {"beats_baseline": 0.05, "baseline": "HOG", "baseline_hits": np.ones(ROWS, bool)}
+    shadow = {"shadow": ShadowParams(min_rows=1)}
+    decision = decided(PERFECT, PERFECT, holdout_test=0.001, **balanced, **baseline, **shadow)
+    assert [check.name for check in decision.checks] == KEYS
     for off in (None, False):
-        limits = dict(PromoteParams(**dict.fromkeys(PromoteParams.model_fields, off)))
-        decision = decided(wrong_on(*range(ROWS)), wrong_on(), **limits)
+        decision = decided(wrong_on(range(ROWS)), PERFECT, **dict.fromkeys(KEYS, off))
         assert decision.checks == ()
         assert decision.accepted
 
 
-def test_figures_behind_a_decision_are_kept():
-    figures = decided(wrong_on(1), wrong_on(0, 2, 3)).figures
-    assert figures["holdout_accuracy"] == 1 - 1 / ROWS
-    assert figures["champion_accuracy"] == 1 - 3 / ROWS
-    assert (figures["only_challenger"], figures["only_champion"]) == (3, 1)
-
-
-def test_dead_class_never_passes():
+@pytest.mark.parametrize(
+    ("right", "refused"), [(0, ["min_sensitivity"]), (2, ["min_sensitivity"]), (5, [])]
+)
+def test_dead_class_never_passes(right, refused):
     truth = np.repeat([0, 1, 2], [900, 90, 10])
-    for right, refused in ((0, ["min_sensitivity"]), (2, ["min_sensitivity"]), (5, [])):
-        predicted = np.where(truth == 2, 0, truth)
-        predicted[990 : 990 + right] = 2
-        decision = decided(answering(predicted, truth=truth, classes=3), truth=truth, classes=3)
-        assert decision.failed == refused
-        check = check_of(decision, "min_sensitivity")
-        assert check.found.startswith(f"class c2: {right} of 10 rows right, so at least 0.")
-
-
-def test_class_without_rows_fails_min_sensitivity():
-    for classes, refused in ((10, []), (11, ["min_sensitivity"])):
-        assert failed(wrong_on(), classes=classes) == refused
+    predicted = np.where(truth == 2, 0, truth)
+    predicted[990 : 990 + right] = 2
+    decision = decided(answering(predicted, truth=truth, classes=3), truth=truth, classes=3)
+    assert decision.failed == refused
+    check = check_of(decision, "min_sensitivity")
+    assert check.found.startswith(f"class c2: {right} of 10 rows right, so at least 0.")
 
 
 def test_class_must_not_decay_over_champions():
-    champion = wrong_on(*CLASS_5[:4])
-    challenger = wrong_on(*CLASS_5[:8])
-    hits = PER_CLASS - 8 * (np.arange(10) == 3)
+    champion = wrong_on(CLASS_5[:4])
+    challenger = wrong_on(CLASS_5[:8])
+    former = [PER_CLASS - 8 * (np.arange(10) == 3)]
     assert failed(challenger, champion, paired_test=None) == []
-    decision = decided(challenger, champion, former=[hits], paired_test=None)
+    decision = decided(challenger, champion, former=former, paired_test=None)
     assert decision.failed == ["max_sensitivity_loss"]
     check = check_of(decision, "max_sensitivity_loss")
     assert check.found == "class c5: 0.9600 against 1.0000 of version 1"
-    assert failed(wrong_on(*CLASS_5[:4]), champion, former=[hits]) == []
-
-
-RARE = np.repeat([0, 1], [980, 20])
+    assert failed(champion, champion, former=former) == []
 
 
 @pytest.mark.parametrize(
@@ -245,10 +237,11 @@ RARE = np.repeat([0, 1], [980, 20])
     ],
 )
 def test_balanced_limits_see_a_rare_class(key, passes, fails, text):
-    predicted = RARE.copy()
+    truth = np.repeat([0, 1], [980, 20])
+    predicted = truth.copy()
     predicted[980:985] = 0  # a quarter of it is lost, 0.5 % of all rows
-    data = {"truth": RARE, "classes": 2}
-    perfect = answering(RARE, **data)
+    data = {"truth": truth, "classes": 2}
+    perfect = answering(truth, **data)
     for limit, refused in ((passes, []), (fails, [key])):
         settings = {**data, **OFF, key: limit}
         decision = decided(answering(predicted, **data), perfect, **settings)
@@ -269,46 +262,33 @@ def test_check_on_too_few_rows_says_so():
         assert check.found == f"1.0000 against 1.0000: +0.0000{remark}"
 
 
-def test_holdout_learned_by_heart_is_refused():
-    test_hits = np.arange(10_000) >= 170
-    for wrong, refused in ((0, ["holdout_test"]), (30, [])):
-        challenger = wrong_on(*range(wrong))
-        assert failed(challenger, test_hits=test_hits, holdout_test=0.001) == refused
-    assert failed(wrong_on(), test_hits=np.zeros(0, bool), holdout_test=0.001) == []
-
-
 @pytest.mark.parametrize(
-    ("wrong", "note"),
-    [
-        (0, ""),
-        (10, "not better than the champion: right on 0.9950 of the hold-out rows against 0.9950"),
-        (11, "not better than the champion: right on 0.9945 of the hold-out rows against 0.9950"),
-    ],
+    ("wrong", "test_rows", "refused"),
+    [(0, 10_000, ["holdout_test"]), (30, 10_000, []), (0, 0, [])],
 )
-def test_note_says_not_better(wrong, note):
-    assert decided(wrong_on(*range(wrong)), wrong_on(*range(10))).note == note
+def test_holdout_learned_by_heart_is_refused(wrong, test_rows, refused):
+    test_hits = np.arange(test_rows) >= 170
+    challenger = wrong_on(range(wrong))
+    assert failed(challenger, test_hits=test_hits, holdout_test=0.001) == refused
 
 
-def test_person_is_one_more_check():
-    assert approval("", "") is None
-    assert approval("ada", "").passed
-    refused = approval("", "ada")
-    assert (refused.passed, refused.found) == (False, "rejected by ada")
-    assert decided(wrong_on(), approval=refused).failed == ["approval"]
-
-
-def first(rows, *, of=ROWS):
-    return np.arange(of) < rows
+@pytest.mark.parametrize(("wrong", "accuracy"), [(0, None), (10, 0.9950), (11, 0.9945)])
+def test_note_says_not_better(wrong, accuracy):
+    shares = f"right on {accuracy or 0:.4f} of the hold-out rows against 0.9950"
+    note = decided(wrong_on(range(wrong)), wrong_on(range(10))).note
+    assert note == (f"not better than the champion: {shares}" if accuracy else "")
 
 
 def test_pair_is_compared_on_rows_unseen_by_both():
     """The champion learned 500 rows by heart, the challenger 300 others."""
-    champion = wrong_on(*range(500, 800), name="3", unseen=~first(500))
-    challenger = wrong_on(*range(300), name="version 4", unseen=~first(300))
+    champion = wrong_on(range(500, 800), name="3", unseen=np.arange(ROWS) >= 500)
+    challenger = wrong_on(range(300), name="version 4", unseen=np.arange(ROWS) >= 300)
     decision = decided(challenger, champion, max_calibration_error=None)
     assert decision.failed == []
-    assert decision.figures["holdout_accuracy"] == 1
-    assert decision.figures["champion_accuracy"] == pytest.approx(1 - 300 / 1500)
+    figures = decision.figures
+    assert figures["holdout_accuracy"] == 1
+    assert figures["champion_accuracy"] == pytest.approx(1 - 300 / 1500)
+    assert (figures["only_challenger"], figures["only_champion"]) == (300, 0)
     check = check_of(decision, "min_unseen")
     assert check.found == "1,500 of 2,000 hold-out rows are unseen by version 4 and version 3"
     assert [pair.rows for pair in decision.compared] == [1700, 1500]
@@ -317,29 +297,29 @@ def test_pair_is_compared_on_rows_unseen_by_both():
 
 @pytest.mark.parametrize(("unseen", "verdict"), [(100, "accepted"), (99, "undecided")])
 def test_too_few_unseen_rows_decide_nothing(unseen, verdict):
-    champion = wrong_on(*range(50), name="3", unseen=first(unseen))
-    decision = decided(wrong_on(), champion, min_sensitivity=None)
-    assert (decision.verdict, decision.undecided) == (verdict, verdict == "undecided")
-    assert "champion_accuracy" in decision.figures or decision.undecided
-    alone = decided(wrong_on(unseen=first(unseen)), min_sensitivity=None)
-    assert alone.verdict == verdict
-    assert decided(wrong_on(), champion, min_unseen=None, min_sensitivity=None).accepted
+    rows = np.arange(ROWS) < unseen
+    champion = wrong_on(range(50), name="3", unseen=rows)
+    decision = decided(PERFECT, champion)
+    assert decision.verdict == verdict
+    assert ("champion_accuracy" in decision.figures) == decision.accepted
+    assert decided(wrong_on(unseen=rows), min_sensitivity=None).verdict == verdict
+    assert decided(PERFECT, champion, min_unseen=None).accepted
 
 
 def test_unknown_past_is_never_unseen():
-    champion = wrong_on(*range(50), name="3", unseen=None)
+    champion = wrong_on(range(50), name="3", unseen=None)
     for limit in (100, None):
-        decision = decided(wrong_on(), champion, min_unseen=limit)
+        decision = decided(PERFECT, champion, min_unseen=limit)
         assert decision.verdict == "undecided"
         text = "the rows that version 3 has seen are unknown: none counts as unseen"
         assert check_of(decision, "min_unseen").found == text
     # what is too bad on its own rows is refused all the same
-    assert decided(wrong_on(*range(300)), champion).verdict == "refused"
+    assert decided(wrong_on(range(300)), champion).verdict == "refused"
 
 
 def test_results_stand_apart_by_age_of_rows():
-    champion = wrong_on(*range(1000, 1500), name="3", older=first(1500))
-    challenger = wrong_on(*range(1500, 1600), name="version 4")
+    champion = wrong_on(range(1000, 1500), name="3", older=np.arange(ROWS) < 1500)
+    challenger = wrong_on(range(1500, 1600), name="version 4")
     check = check_of(decided(challenger, champion), "min_unseen")
     assert check.found.endswith(
         "; on 1,500 older than the champion 1.0000 right against 0.6667"
@@ -349,7 +329,7 @@ def test_results_stand_apart_by_age_of_rows():
 
 
 def test_former_champions_are_left_out_with_the_reason():
-    decision = decided(wrong_on(), former=["they cannot answer", "too few rows are unseen"])
+    decision = decided(PERFECT, former=["they cannot answer", "too few rows are unseen"])
     assert check_of(decision, "max_total_loss").found == (
         "no champion to compare with (left out, as they cannot answer: version 1)"
         " (left out, as too few rows are unseen: version 2)"
@@ -357,18 +337,18 @@ def test_former_champions_are_left_out_with_the_reason():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "baseline_wrong", "refusals"),
+    ("wrong", "baseline_wrong", "refused"),
     [
         (range(60), range(100, 130), ["beats_baseline"]),
         (range(32), range(100, 130), []),  # worse by chance, perhaps
         ((), range(30), []),
     ],
 )
-def test_only_worse_than_the_baseline_is_refused(wrong, baseline_wrong, refusals):
+def test_only_worse_than_the_baseline_is_refused(wrong, baseline_wrong, refused):
     hits = ~np.isin(np.arange(ROWS), baseline_wrong)
     baseline = {"baseline": "HOG", "baseline_hits": hits, "beats_baseline": 0.05}
-    decision = decided(wrong_on(*wrong), **baseline)
-    assert decision.failed == refusals
+    decision = decided(wrong_on(wrong), **baseline)
+    assert decision.failed == refused
     check = check_of(decision, "beats_baseline")
     assert check.found.startswith(f"{1 - len(wrong) / ROWS:.4f} against 0.9850 of the HOG; worse")
     assert check.figures["baseline_accuracy"] == pytest.approx(0.985)

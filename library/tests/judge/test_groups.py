@@ -22,56 +22,52 @@ def clustered(random, sizes, correlation):
     return random.random(sizes.sum()) < np.repeat(shares, sizes)
 
 
-def draw(random, *, few):
-    """The sizes of 30 groups of 4 to 50 rows, or of 338 groups of 4, and the group of each row."""
-    sizes = random.integers(4, 51, 30) if few else np.full(338, 4)
-    return sizes, np.repeat(np.arange(len(sizes)), sizes)
+def compared(hits, rival_hits, groups):
+    """Two models that are right where these are true."""
+    a, b = (Candidate(*model, None) for model in (("a", hits), ("b", rival_hits)))
+    return compare_pair(a, b, np.ones(len(groups), bool), groups)
 
 
 def gate_check(champion, challenger, groups):
     """The gate's paired test of two models that are right where these are true."""
-    evidence = Evidence(
-        challenger=Contender("new", np.eye(2)[1 - challenger.astype(int)]),
-        champion=Contender("old", np.eye(2)[1 - champion.astype(int)]),
-        labels=np.zeros(len(groups), int),
-        names=["right", "wrong"],
-        groups=groups,
+    new, old = (
+        Contender(name, np.eye(2)[1 - hits])
+        for name, hits in (("new", challenger.astype(int)), ("old", champion.astype(int)))
     )
+    truth = np.zeros(len(groups), int)
+    names = ["right", "wrong"]
+    evidence = Evidence(challenger=new, champion=old, labels=truth, names=names, groups=groups)
     return paired_test(evidence, LEVEL)
 
 
-@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize("few", [False, True], ids=["338 of 4", "30 of 4 to 50"])
 @pytest.mark.parametrize("correlation", [0.1, 0.3, 0.6])
 def test_paired_test_refuses_no_more_than_chance(few, correlation):
     random = np.random.default_rng(0)
-    verdicts, gate, covered = 0, 0, 0
+    counts = np.zeros(3)
     for _ in range(DRAWS):
-        sizes, groups = draw(random, few=few)
-        first, second = (clustered(random, sizes, correlation) for _ in range(2))
-        truth = np.ones(len(groups), int)
-        a, b = (Candidate(n, h.astype(int), None) for n, h in (("a", first), ("b", second)))
-        verdicts += compare_pair(a, b, truth, groups).p_value < LEVEL
-        gate += not gate_check(first, second, groups).passed
-        low, high = Intervals(first, groups).of()
-        covered += low <= ACCURACY <= high
-    shares = np.array([verdicts, gate, covered]) / DRAWS
-    kind = "30 of 4 to 50" if few else "338 of 4"
-    print(f"{kind}, correlation {correlation}: verdict, gate, interval {shares.round(3)}")
-    assert 0.02 <= shares[0] <= 0.08
-    assert 0.02 <= shares[1] <= 0.08
-    assert shares[2] >= 0.9  # on independent rows down to 0.34
+        sizes = random.integers(4, 51, 30) if few else np.full(338, 4)
+        groups = np.repeat(np.arange(len(sizes)), sizes)
+        hits, rival_hits = (clustered(random, sizes, correlation) for _ in range(2))
+        low, high = Intervals(hits, groups).of()
+        differs = compared(hits, rival_hits, groups).p_value < LEVEL
+        refused = not gate_check(hits, rival_hits, groups).passed
+        counts += differs, refused, low <= ACCURACY <= high
+    differing, refused, covered = counts / DRAWS
+    assert 0.02 <= differing <= 0.08
+    assert 0.02 <= refused <= 0.08
+    assert covered >= 0.9  # on independent rows down to 0.34
 
 
-def test_rows_of_their_own_are_mcnemars():
+@pytest.mark.parametrize("alternative", ["two-sided", "less"])
+def test_rows_of_their_own_are_mcnemars(alternative):
     random = np.random.default_rng(1)
     for _ in range(20):
         differences = random.integers(-1, 2, 60)
         only = int((differences > 0).sum()), int((differences < 0).sum())
-        for alternative in ("two-sided", "less"):
-            p_value, differing = sign_flips(differences, np.arange(60), alternative=alternative)
-            assert p_value == pytest.approx(mcnemar_exact(*only, alternative=alternative))
-            assert differing == sum(only)
-    assert sign_flips(np.zeros(9, int), np.arange(9) % 3) == (None, 0)
+        p_value, differing = sign_flips(differences, np.arange(60), alternative=alternative)
+        assert p_value == pytest.approx(mcnemar_exact(*only, alternative=alternative))
+        assert differing == sum(only)
 
 
 def test_sign_flips_count_every_sign():
@@ -92,9 +88,9 @@ def test_interval_is_that_of_fewer_rows():
     alone = Intervals(hits).of()
     assert alone == pytest.approx(binomtest(360, 400).proportion_ci())
     assert Intervals(hits, np.arange(400)).of() == pytest.approx(alone)
-    low, high = Intervals(np.repeat(hits[:40], 10), np.repeat(np.arange(40), 10)).of()
-    assert (low, high) == pytest.approx(binomtest(36, 40).proportion_ci(), abs=0.01)
-    assert clopper_pearson(1.0, 40) == pytest.approx(tuple(binomtest(40, 40).proportion_ci()))
+    in_tens = Intervals(np.repeat(hits[:40], 10), np.repeat(np.arange(40), 10)).of()
+    assert in_tens == pytest.approx(binomtest(36, 40).proportion_ci(), abs=0.01)
+    assert clopper_pearson(1.0, 40) == pytest.approx(binomtest(40, 40).proportion_ci())
 
 
 def test_all_right_in_few_groups_proves_little():
@@ -108,23 +104,23 @@ def test_all_right_in_few_groups_proves_little():
 
 
 def test_fewer_than_six_groups_give_no_verdict():
-    truth, groups = np.ones(100, int), np.repeat(np.arange(5), 20)
-    better, worse = Candidate("a", truth, 1.0), Candidate("b", 1 - truth, 2.0)
-    pair = compare_pair(better, worse, truth, groups)
+    right = np.ones(100, bool)
+    pair = compared(right, ~right, np.arange(100) % 5)
     assert (pair.p_value, pair.within_noise) == (None, True)
-    line = verdict(pair)
-    assert line.startswith("no verdict, as too few groups differ: a gains 100.0 points over b")
-    assert "too few groups" in line
-    pair = compare_pair(better, worse, truth, np.arange(100) % 6)
-    assert pair.p_value == pytest.approx(2 / 2**6)
+    assert verdict(pair).startswith(
+        "no verdict, as too few groups differ: a gains 100.0 points over b"
+    )
+    assert "too few groups)" in verdict(pair)
+    assert compared(right, ~right, np.arange(100) % 6).p_value == pytest.approx(2 / 2**6)
+    assert compared(right, right, np.arange(100) % 6).p_value is None
 
 
-def test_gate_says_that_groups_are_too_few():
-    now, before = np.zeros(100, bool), np.ones(100, bool)
-    for count, passed in ((5, True), (6, False)):
-        check = gate_check(before, now, np.arange(100) % count)
-        assert check.passed == passed
-        assert ("too few groups to tell, 6 needed" in check.found) == passed
+@pytest.mark.parametrize(("count", "passed"), [(5, True), (6, False)])
+def test_gate_says_that_groups_are_too_few(count, passed):
+    before = np.ones(100, bool)
+    check = gate_check(before, ~before, np.arange(100) % count)
+    assert check.passed == passed
+    assert ("too few groups to tell, 6 needed" in check.found) == passed
 
 
 def test_slice_of_one_group_has_no_interval(tmp_path):
@@ -132,13 +128,12 @@ def test_slice_of_one_group_has_no_interval(tmp_path):
     metadata = pd.DataFrame({"writer": groups.astype(str), "pen": np.tile(["ink", "lead"], 100)})
     slices, _ = find_slices(metadata)
     hits = np.random.default_rng(0).random(200) < 0.8
-    measure(slices, hits, groups).assign(split="test").to_csv(tmp_path / "slices.csv")
-    table = read_table(tmp_path / "slices.csv")
-    assert table[table["column"] == "writer"]["lower"].isna().all()
-    assert table[table["column"] == "pen"]["lower"].notna().all()
-    texts, count = weakest(table, "test")
+    path = tmp_path / "slices.csv"
+    measure(slices, hits, groups).assign(split="test").to_csv(path)
+    texts, count = weakest(read_table(path), "test")
     assert count == 10
-    assert {row[3] for row in texts if row[0].startswith("writer")} == {"one group only"}
+    for name, *_, interval in texts:
+        assert (interval == "one group only") == name.startswith("writer")
 
 
 def test_loss_in_a_slice_counts_groups():

@@ -5,13 +5,13 @@ anew for the grown data, as other methods have it.
 """
 
 import re
-from dataclasses import dataclass
+from collections import Counter
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from imageproof.judge.gate import Contender, Decision, Evidence
+from imageproof.judge.gate import Contender, Evidence
 from imageproof.judge.limits import PromoteParams
 from imageproof.registry.decision import decide
 from imageproof.registry.seen_rows import DataRows
@@ -19,6 +19,7 @@ from imageproof.registry.seen_rows import DataRows
 GROWTHS = 300
 PICTURES = 3000
 GROWN = 3300  # 10 % more
+HASHES = np.array([f"{n:016d}".encode() for n in range(GROWN)], "S16")
 SHARE = 0.15  # of the pictures in the hold-out
 CLASSES = 5
 MEMORY = 0.9  # of the rows that a model is trained on, it learns so many by heart
@@ -29,87 +30,56 @@ PARAMS = PromoteParams(
 )
 
 
-@dataclass
-class Growth:
-    """One draw: 3,300 pictures, of which the champion's data have the first 3,000."""
-
-    random: np.random.Generator
-    redrawn: bool
-
-    def __post_init__(self) -> None:
-        self.labels = self.random.integers(0, CLASSES, GROWN)
-        self.hashes = np.array([f"{n:016d}".encode() for n in range(GROWN)], "S16")
-        self.places = self.random.random(GROWN)
-        self.ease = self.random.random(GROWN)  # hard pictures are hard for both models
-
-    def rows(self, count: int) -> DataRows:
-        """What a model of the first `count` pictures has seen."""
-        if self.redrawn:
-            self.places = self.random.random(GROWN)
-        holdout = self.places[:count] < SHARE
-        hashes = self.hashes[:count]
-        return DataRows(hashes[~holdout], hashes[holdout])
-
-    def answers(self, name: str, accuracy: float, rows: DataRows, holdout: np.ndarray) -> Contender:
-        """A model that is right on so many new pictures, and on nearly all that it has learned."""
-        skill = 0.5 * self.ease + 0.5 * self.random.random(GROWN)
+def grow(seed, champion, challenger, *, redrawn):
+    """The gate's decision between models of such accuracies, the champion of the first pictures."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, CLASSES, GROWN)
+    ease = random.random(GROWN)  # hard pictures are hard for both models
+    places = random.random(GROWN)
+    in_holdout = places < SHARE
+    if redrawn:
+        in_holdout = random.random(GROWN) < SHARE
+    holdout = np.flatnonzero(in_holdout)
+    contenders = []
+    for accuracy, held in ((champion, places[:PICTURES] < SHARE), (challenger, in_holdout)):
+        hashes = HASHES[: len(held)]
+        rows = DataRows(hashes[~held], hashes[held])
+        skill = 0.5 * ease + 0.5 * random.random(GROWN)
         right = skill < np.quantile(skill, accuracy)
-        learned = np.isin(self.hashes, rows.seen) & (self.random.random(GROWN) < MEMORY)
-        predicted = np.where(right | learned, self.labels, (self.labels + 1) % CLASSES)[holdout]
-        past = rows.past(self.hashes[holdout])
-        return Contender(name, np.eye(CLASSES, dtype=np.float32)[predicted], **past)
-
-    def decide(self, champion: float, challenger: float) -> Decision:
-        old_rows = self.rows(PICTURES)
-        new_rows = self.rows(GROWN)
-        holdout = np.flatnonzero(np.isin(self.hashes, new_rows.holdout))
-        evidence = Evidence(
-            challenger=self.answers("new", challenger, new_rows, holdout),
-            champion=self.answers("old", champion, old_rows, holdout),
-            labels=self.labels[holdout],
-            names=[*"abcde"],
-            hashes=self.hashes[holdout],
-        )
-        return decide(evidence, PARAMS)
+        learned = np.isin(HASHES, rows.seen) & (random.random(GROWN) < MEMORY)
+        predicted = np.where(right | learned, labels, (labels + 1) % CLASSES)[holdout]
+        past = rows.past(HASHES[holdout])
+        contenders.append(Contender("m", np.eye(CLASSES, dtype=np.float32)[predicted], **past))
+    old, new = contenders
+    evidence = Evidence(challenger=new, champion=old, labels=labels[holdout], names=[*"abcde"])
+    return decide(evidence, PARAMS)
 
 
-def verdicts(champion: float, challenger: float, *, redrawn: bool) -> dict[str, int]:
-    counts = dict.fromkeys(("accepted", "refused", "undecided"), 0)
-    for seed in range(GROWTHS):
-        growth = Growth(np.random.default_rng(seed), redrawn)
-        counts[growth.decide(champion, challenger).verdict] += 1
-    print(f"{champion} against {challenger}, redrawn {redrawn}: {counts}")
-    return counts
+def verdicts(champion, challenger, *, redrawn):
+    """How often each verdict is passed."""
+    decisions = [grow(seed, champion, challenger, redrawn=redrawn) for seed in range(GROWTHS)]
+    return Counter(decision.verdict for decision in decisions)
 
 
-def test_rows_stay_where_they_are() -> None:
-    growth = Growth(np.random.default_rng(0), redrawn=False)
-    moved = np.isin(growth.rows(PICTURES).seen, growth.rows(GROWN).holdout)
-    assert moved.sum() == 0
-
-
-def test_worse_rival_seldom_wins() -> None:
+def test_worse_rival_seldom_wins():
     counts = verdicts(0.85, 0.75, redrawn=False)
     assert counts["undecided"] == 0
     assert counts["accepted"] <= 0.05 * GROWTHS
 
 
-def test_text_says_which_loss_so_few_rows_miss() -> None:
+def test_text_says_which_loss_so_few_rows_miss():
     """Of parts that are drawn anew, some 120 rows are left: a large loss may be chance."""
-    decisions = [Growth(np.random.default_rng(seed), True).decide(0.85, 0.75) for seed in range(50)]
-    texts = [check.found for decision in decisions for check in decision.checks]
-    losses = [
-        float(words[1]) for text in texts if (words := re.search(r"a loss of (.+) points is", text))
-    ]
-    assert 8 < np.median(losses) < 14
-    loss = float(np.median(losses)) / 100
-    counts = verdicts(0.85, 0.85 - loss, redrawn=True)
+    decisions = [grow(seed, 0.85, 0.85, redrawn=True) for seed in range(50)]
+    texts = " ".join(check.found for decision in decisions for check in decision.checks)
+    points = np.median([float(text) for text in re.findall(r"a loss of (.+?) points is", texts)])
+    assert 8 < points < 14
+    counts = verdicts(0.85, 0.85 - points / 100, redrawn=True)
     decided = GROWTHS - counts["undecided"]
     assert 0.1 < counts["accepted"] / decided < 0.3
 
 
 @pytest.mark.parametrize("redrawn", [False, True])
-def test_equal_rival_is_seldom_refused(redrawn: bool) -> None:
+def test_equal_rival_is_seldom_refused(redrawn):
     """Where parts are drawn anew, about 120 rows are unseen by both, and sometimes under 100."""
     counts = verdicts(0.8, 0.8, redrawn=redrawn)
     assert (counts["undecided"] > 0) == redrawn
