@@ -105,17 +105,17 @@ def test_fewer_quarters_test_the_same_images(images_8x8):
 
 def test_more_images_help_only_beyond_chance():
     labels = np.zeros(200, np.int64)
-    few = np.arange(200) % 2  # half of them right
-    assert would_more_help(few, few, labels, None) == (
+    half = np.arange(200) % 2  # half of them right
+    assert would_more_help(half, half, labels, None) == (
         "the last quarter of the images brought +0.0 points, which may be chance: "
         "more of the kind may not help"
     )
-    better = would_more_help(labels, few, labels, None)
+    better = would_more_help(labels, half, labels, None)
     assert better.endswith("+50.0 points: more images will probably help")
-    worse = would_more_help(few, labels, labels, None)
+    worse = would_more_help(half, labels, labels, None)
     assert worse.endswith("-50.0 points: more images will hardly help")
     # two writers are no evidence
-    assert "may be chance" in would_more_help(labels, few, labels, np.arange(200) // 100)
+    assert "may be chance" in would_more_help(labels, half, labels, np.arange(200) // 100)
 
 
 @pytest.mark.slow

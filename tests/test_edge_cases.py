@@ -60,9 +60,9 @@ def run_stages(images_8x8, groups=None):
     images = (images_8x8.images[rows] * 15).astype(np.uint8)
     data = Dataset(images, images_8x8.labels[rows], groups)
     write_data(data)
-    pixels = images.reshape(len(data), -1)
-    fit = LogisticRegression(C=1e6, max_iter=5000).fit(pixels, data.labels)
-    weights = np.hstack([-fit.coef_.T, fit.coef_.T])
+    pixels = images.reshape(len(data), -1) / 255
+    fit = LogisticRegression(C=1e6, max_iter=5000, tol=1e-3).fit(pixels, data.labels)
+    weights = np.hstack([-fit.coef_.T, fit.coef_.T]) / 255
     write_model("cnn", weights, np.append(-fit.intercept_, fit.intercept_), train_accuracy=1)
     write_model("mlp", 0 * weights, np.array([9, 0]), train_accuracy=0.5)
     pack.main()

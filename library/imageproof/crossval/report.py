@@ -19,7 +19,7 @@ from imageproof.base.text import printable
 from imageproof.crossval.folds import QUARTERS, folds_of, would_more_help
 from imageproof.dvc import run_tags
 from imageproof.dvc.params_yaml import PATH
-from imageproof.judge.groups import Intervals
+from imageproof.judge.groups import accuracy
 from imageproof.judge.suspects import Ask
 from imageproof.mlflow import runs
 from imageproof.project import Project
@@ -112,11 +112,11 @@ class CrossValidation:
 
     def _log_accuracy(self, probabilities: Probabilities) -> None:
         hits = probabilities.argmax(axis=1) == self.sample.data.labels
-        lower, upper = Intervals(hits, self.sample.groups).of()
-        accuracy = float(hits.mean())
-        mlflow.log_metrics({"accuracy": accuracy, "accuracy_lower": lower, "accuracy_upper": upper})
-        interval = f"approximate 95 % interval {100 * lower:.1f} to {100 * upper:.1f} %"
-        print(f"{self.model}: {100 * accuracy:.1f} % of {len(hits):,} images right; {interval}")
+        figures = accuracy(hits, self.sample.groups)
+        mlflow.log_metrics(figures)
+        share, lower, upper = (f"{100 * value:.1f}" for value in figures.values())
+        interval = f"approximate 95 % interval {lower} to {upper} %"
+        print(f"{self.model}: {share} % of {len(hits):,} images right; {interval}")
 
     def _log_worst(self, probabilities: Probabilities) -> None:
         """Print the images whose label is least probable, and log a table of all."""
@@ -144,9 +144,9 @@ class CrossValidation:
             answers[quarters] = self._predict(quarters).argmax(axis=1)
         points = []
         for quarters in sorted(answers):
-            accuracy = float((answers[quarters] == data.labels).mean())
-            mlflow.log_metric("curve_accuracy", accuracy, step=25 * quarters)
-            points.append(f"{25 * quarters} %: {100 * accuracy:.1f} %")
+            share = float((answers[quarters] == data.labels).mean())
+            mlflow.log_metric("curve_accuracy", share, step=25 * quarters)
+            points.append(f"{25 * quarters} %: {100 * share:.1f} %")
         print(f"{self.model}: accuracy by share of the images: {', '.join(points)}")
         fewer = answers[QUARTERS - 1]
         groups = self.sample.groups

@@ -4,7 +4,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import EVALUATED, save_arrays
 from imageproof.base.files import write_json
 from imageproof.features.baseline import Baseline, fit_baseline
-from imageproof.judge.groups import Intervals
+from imageproof.judge.groups import accuracy
 from imageproof.judge.scores import score_probabilities
 from imageproof.outputs import BaselineRecord
 
@@ -21,9 +21,8 @@ def write_baseline(*, classes: int, seed: int) -> None:
         rows = WORKSPACE.read_split(split, classes=classes).data
         answers[split] = baseline.predict(rows.images)
         hits = answers[split].argmax(axis=1) == rows.labels
-        lower, upper = Intervals(hits, rows.groups).of()
-        interval = {"accuracy_lower": lower, "accuracy_upper": upper}
-        metrics[split] = score_probabilities(answers[split], rows.labels) | interval
+        scores = score_probabilities(answers[split], rows.labels)
+        metrics[split] = scores | accuracy(hits, rows.groups)
     save_arrays(outputs.predictions, answers)
     record = BaselineRecord(
         name=baseline.name,

@@ -26,11 +26,9 @@ from imageproof.judge.figures import column
 from imageproof.judge.groups import independent
 from imageproof.judge.limits import PromoteParams
 from imageproof.outputs import TRAIN_SAMPLE, by_split
-from imageproof.report.plots.comparison import pareto
+from imageproof.report.plots.comparison import Point, pareto
 from imageproof.report.plots.model import learning_curves
 from imageproof.report.plots.theme import save
-
-ACCURACY = ("accuracy", "accuracy_lower", "accuracy_upper")
 
 
 def drop_other_models(models: Sequence[str]) -> None:
@@ -139,16 +137,13 @@ def _doubts(result: Result, test: Dataset, train_rows: int) -> list[doubts.Doubt
 
 
 def _draw_pareto(results: Sequence[Result], *, comparable: bool) -> None:
-    shares = {}
     points = {}
     for result in results:
         overall = result.statistics["overall"]
-        shares[result.model] = tuple(overall[figure] for figure in ACCURACY)
-        points[result.model] = (result.row.test_accuracy, result.row.elapsed_s)
-    times = {model: seconds for model, (_, seconds) in points.items()}
-    front = comparison.pareto_front(points) if comparable else []
-    title = "Test accuracy against training time"
-    save(pareto(times, shares, front=front, title=title), WORKSPACE.compare / "pareto.png")
+        shares = (overall[figure] for figure in ("accuracy", "accuracy_lower", "accuracy_upper"))
+        points[result.model] = Point(result.row.elapsed_s, *shares)
+    figure = pareto(points, comparable=comparable, title="Test accuracy against training time")
+    save(figure, WORKSPACE.compare / "pareto.png")
 
 
 def _write_curves(results: Sequence[Result]) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from imageproof.base.dataset import Hits, Rows
-from imageproof.judge.comparison import SIGNIFICANCE, paired_test
-from imageproof.judge.groups import Intervals
+from imageproof.judge.comparison import is_noise, paired_test
+from imageproof.judge.groups import accuracy
 
 
 def compare(hits: Hits, baseline_hits: Hits, groups: Rows | None) -> dict[str, float | None]:
@@ -14,12 +14,9 @@ def compare(hits: Hits, baseline_hits: Hits, groups: Rows | None) -> dict[str, f
     The hits bool (n,) are those of the same rows. `p_value` is that of the paired test, None if too
     few groups differ; see `comparison.compare_pair`.
     """
-    lower, upper = Intervals(baseline_hits, groups).of()
     gain_lower, gain_upper, p_value = paired_test(hits.astype(int) - baseline_hits, groups)
     return {
-        "accuracy": float(baseline_hits.mean()),
-        "accuracy_lower": lower,
-        "accuracy_upper": upper,
+        **accuracy(baseline_hits, groups),
         "gain": float(hits.mean() - baseline_hits.mean()),
         "gain_lower": gain_lower,
         "gain_upper": gain_upper,
@@ -33,8 +30,7 @@ def verdict(model: str, name: str, figures: Mapping[str, Any]) -> str:
     gain = figures["gain"]
     p_value = figures["p_value"]
     relation = "better" if gain > 0 else "worse"
-    beyond_noise = figures["gain_lower"] > 0 or figures["gain_upper"] < 0
-    if p_value is None or p_value >= SIGNIFICANCE or not beyond_noise:
+    if is_noise(figures["gain_lower"], figures["gain_upper"], p_value):
         relation = "not shown to be better"
     shares = f"{100 * (accuracy + gain):.1f} % against {100 * accuracy:.1f} %"
     reason = "; too few groups differ" if p_value is None else ""

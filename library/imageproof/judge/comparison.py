@@ -1,25 +1,24 @@
 """Models on the same rows: the gain in accuracy, and its price in time."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import inf
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import binomtest, norm
+
+from imageproof.base.dataset import Labels, Rows
+from imageproof.judge.groups import Alternative, Values, independent, sign_flips
 
 SIGNIFICANCE = 0.05
 ERRORS_COUNTED_IN = 10_000  # images
-
-Classes = NDArray[np.int64]
-Alternative = Literal["two-sided", "less"]
 
 
 class Candidate(NamedTuple):
     """Predicted classes int64 (n,), and training time in s, None if it cannot be compared."""
 
     name: str
-    predicted: Classes
+    predicted: Labels
     train_s: float | None
 
 
@@ -48,9 +47,7 @@ class Pair(NamedTuple):
     within_noise: bool
 
 
-def compare_pair(
-    a: Candidate, b: Candidate, reference: Classes, groups: Classes | None = None
-) -> Pair:
+def compare_pair(a: Candidate, b: Candidate, reference: Labels, groups: Rows | None = None) -> Pair:
     """Compare two models on the same rows; `reference` int64 (n,) is the truth, n at least 1.
 
     Where rows come in `groups`, the test is `sign_flips`, and the interval that of as many
@@ -61,7 +58,7 @@ def compare_pair(
     change = hits[better.name].astype(int) - hits[rival.name]
     gain = float(change.sum() / len(change))
     lower, upper, p_value = paired_test(change, groups)
-    within_noise = lower <= 0 or p_value is None or p_value >= SIGNIFICANCE
+    within_noise = is_noise(lower, upper, p_value)
     ratio = price = None
     if better.train_s and rival.train_s:
         ratio = better.train_s / rival.train_s
@@ -84,22 +81,22 @@ def compare_pair(
     )
 
 
-def paired_test(change: Classes, groups: Classes | None) -> tuple[float, float, float | None]:
+def is_noise(lower: float, upper: float, p_value: float | None) -> bool:
+    """Whether a gain may be chance, by what `paired_test` returns."""
+    return p_value is None or p_value >= SIGNIFICANCE or lower <= 0 <= upper
+
+
+def paired_test(change: Values, groups: Rows | None) -> tuple[float, float, float | None]:
     """The 95 % interval of the gain, and its p-value; `change` is 1 where only the better is right,
     -1 where only the other one is, else 0."""
     p_value, _ = paired_p_value(change, groups)
-    rows: float = len(change)
-    if groups is not None:
-        from imageproof.judge.groups import correlation, effective_rows
-
-        rows = effective_rows(groups, correlation(change, groups))
-    share = rows / len(change)
-    gained, lost = (share * int(np.sum(sign * change > 0)) for sign in (1, -1))
-    return *paired_interval(gained, lost, rows), p_value
+    share = independent(change, groups)
+    gained, lost = (share * np.count_nonzero(change == sign) for sign in (1, -1))
+    return *paired_interval(gained, lost, share * len(change)), p_value
 
 
 def paired_p_value(
-    change: Classes, groups: Classes | None, *, alternative: Alternative = "two-sided"
+    change: Values, groups: Rows | None, *, alternative: Alternative = "two-sided"
 ) -> tuple[float | None, int]:
     """The p-value of a paired test, and how many rows, or `groups`, differ; see `paired_test`.
 
@@ -107,12 +104,8 @@ def paired_p_value(
     that of `sign_flips`.
     """
     if groups is not None:
-        # without groups this module needs no other one of ours
-        from imageproof.judge.groups import sign_flips
-
         return sign_flips(change, groups, alternative=alternative)
-    gained = int(np.sum(change > 0))
-    lost = int(np.sum(change < 0))
+    gained, lost = (int(np.count_nonzero(change == sign)) for sign in (1, -1))
     return mcnemar_exact(gained, lost, alternative=alternative), gained + lost
 
 
@@ -142,11 +135,13 @@ def mcnemar_exact(only_a: int, only_b: int, *, alternative: Alternative = "two-s
     return float(binomtest(only_a, rows, alternative=alternative).pvalue) if rows else 1.0
 
 
-def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
-    """The models that no other dominates in (accuracy 0…1, training time in s), fastest first."""
+def pareto_front(points: Mapping[str, Sequence[float]]) -> list[str]:
+    """The models that no other dominates in training time and accuracy, the first two values of
+    their points, fastest first."""
     front: list[str] = []
-    for name in sorted(points, key=lambda name: (points[name][1], -points[name][0], name)):
-        best = points[front[-1]] if front else (-1.0, 0.0)
-        if points[name][0] > best[0] or points[name] == best:
+    for name in sorted(points, key=lambda name: (points[name][0], -points[name][1], name)):
+        time, accuracy = points[name][:2]
+        best_time, best = points[front[-1]][:2] if front else (0.0, -1.0)
+        if accuracy > best or (time, accuracy) == (best_time, best):
             front.append(name)
     return front

@@ -17,10 +17,11 @@ MISSED = 0.2  # the share of the cases in which a test does not see a loss
 # SciPy takes a second to import: functions import it, so that params are read without it.
 
 Values = NDArray[np.int64] | Hits  # (n,)
+Alternative = Literal["two-sided", "less"]
 
 
 def sign_flips(
-    differences: Values, groups: Rows, *, alternative: Literal["two-sided", "less"] = "two-sided"
+    differences: Values, groups: Rows, *, alternative: Alternative = "two-sided"
 ) -> tuple[float | None, int]:
     """P-value of a paired test whose units are groups, and how many groups differ.
 
@@ -68,7 +69,7 @@ class Intervals:
 
     def __init__(
         self,
-        hits: Hits,
+        hits: Values,
         groups: Rows | None = None,
     ) -> None:
         self._hits = hits
@@ -85,9 +86,15 @@ class Intervals:
         return effective_rows(self._groups[rows], self._correlation)
 
 
-def independent(hits: Hits, groups: Rows | None) -> float:
+def independent(values: Values, groups: Rows | None) -> float:
     """The share of the rows, 0…1, that would tell as much if they were independent."""
-    return Intervals(hits, groups).effective() / len(hits)
+    return Intervals(values, groups).effective() / len(values)
+
+
+def accuracy(hits: Hits, groups: Rows | None) -> dict[str, float]:
+    """`accuracy`, and `accuracy_lower` and `accuracy_upper`, its 95 % interval; see `Intervals`."""
+    lower, upper = Intervals(hits, groups).of()
+    return {"accuracy": float(hits.mean()), "accuracy_lower": lower, "accuracy_upper": upper}
 
 
 def clopper_pearson(share: float, rows: float) -> tuple[float, float]:

@@ -30,14 +30,14 @@ def dot(rows, height=8, width=16):
 def test_chunks_are_disturbed_as_all_at_once(name, shape, monkeypatch):
     images = np.random.default_rng(0).integers(200, size=shape, dtype=np.uint8)
     images[-1:] = 255  # the brightest of all is in the last chunk
-    before = images.copy()
+    original = images.copy()
     [at_once] = DISTURBANCES[name](images)
     monkeypatch.setattr(disturbances, "CHUNK", 1)
     chunks = [*DISTURBANCES[name](images)]
     assert [len(chunk) for chunk in chunks[:-1]] == [BATCH] * (max(len(images), 1) // BATCH)
     assert np.array_equal(np.concatenate(chunks), at_once)
     assert (at_once.shape, at_once.dtype) == (shape, np.uint8)
-    assert np.array_equal(images, before)
+    assert np.array_equal(images, original)
 
 
 @pytest.mark.parametrize("name", ["shift_0.25", "rotate_15", "blur_0.125", "invert"])
@@ -87,9 +87,9 @@ def test_accuracies_of_a_sample_have_intervals():
     images[:100] = 200  # these are right, but not when inverted
     counts = set()
 
-    def predict(asked):
-        counts.add(len(asked))
-        return np.eye(2)[(asked[:, 0, 0] < 100).astype(int)]
+    def predict(batch):
+        counts.add(len(batch))
+        return np.eye(2)[(batch[:, 0, 0] < 100).astype(int)]
 
     data = Dataset(images, np.zeros(400, np.int64))
     clean = predict(images)

@@ -75,8 +75,8 @@ def test_class_without_probability_changes_no_temperature():
     chances, truth = honest(500)
     temperature = fit_temperature(chances, truth)
     surely_wrong = np.eye(5, dtype=np.float32)[(truth + 1) % 5]
-    both = np.concatenate([chances, surely_wrong]), np.concatenate([truth, truth])
-    assert fit_temperature(*both) == temperature
+    answers = np.concatenate([chances, surely_wrong]), np.concatenate([truth, truth])
+    assert fit_temperature(*answers) == temperature
     with_zeros = np.concatenate([chances, np.zeros((500, 2), np.float32)], axis=1)
     assert fit_temperature(with_zeros, truth) == pytest.approx(temperature)
 

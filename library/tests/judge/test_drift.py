@@ -48,10 +48,10 @@ def test_clean_samples_of_few_images_do_not_drift(random):
 
 
 def test_many_classes_are_compared_in_little_memory():
-    known = np.full(1000, 48)
+    reference = np.full(1000, 48)
     new = np.zeros(1000, int)
     new[:5] = 20
-    assert compare_counts("classes", new, known, MIN_EFFECT).p_value == 1 / (1 + DRAWS)
+    assert compare_counts("classes", new, reference, MIN_EFFECT).p_value == 1 / (1 + DRAWS)
 
 
 def test_shift_drifts_and_a_significant_trifle_does_not(random):
@@ -65,17 +65,17 @@ def test_shift_drifts_and_a_significant_trifle_does_not(random):
 
 
 def test_shifted_classes_drift_by_the_share_that_changed():
-    new, known = np.array([700, 300, 0]), np.array([500, 500, 0])
-    comparison = compare_counts("classes", new, known, MIN_EFFECT)
+    new, reference = np.array([700, 300, 0]), np.array([500, 500, 0])
+    comparison = compare_counts("classes", new, reference, MIN_EFFECT)
     assert comparison.effect == pytest.approx(0.2)
     assert drifted(comparison)
 
 
 def test_each_of_several_comparisons_must_be_that_much_more_significant():
     ink = Comparison("ink", 0.5, 0.004, MIN_EFFECT)
-    others = [Comparison(name, 0.5, 0.5, MIN_EFFECT) for name in ("contrast", "classes")]
+    rivals = [Comparison(name, 0.5, 0.5, MIN_EFFECT) for name in ("contrast", "classes")]
     assert drifted(ink)
-    first, *_ = judge([ink, *others], LEVEL)
+    first, *_ = judge([ink, *rivals], LEVEL)
     assert first.p_value == pytest.approx(0.012)
     assert not first.drifted
 
@@ -98,20 +98,20 @@ def features(random, count, classes=CLASSES):
 
 
 def test_features_drift_if_a_tenth_is_foreign(random):
-    known = KnownFeatures(features(random, 3000))
+    reference = KnownFeatures(features(random, 1500))
 
     def has_drifted(new):
-        return drifted(known.compare(known.distances(new), 0.03))
+        return drifted(reference.compare(reference.distances(new), 0.03))
 
     assert sum(has_drifted(features(random, 500)) for _ in range(50)) <= 2
     foreign = features(random, 5000, classes=10)
-    foreign = foreign[known.distances(foreign) > known.cuts[-1]][:50]
+    foreign = foreign[reference.distances(foreign) > reference.cuts[-1]][:50]
     assert has_drifted(np.concatenate([features(random, 450), foreign]))
 
 
 def test_known_features_are_not_far_and_their_length_does_not_count(random):
     rows = features(random, 1200)
-    known = KnownFeatures(rows)
-    assert known.distances(7 * rows).max() < 1e-5
-    assert known.known.min() > 1e-5  # its nearest other one
-    assert known.distances(-rows[:3]).min() > known.cuts[-1]
+    reference = KnownFeatures(rows)
+    assert reference.distances(7 * rows).max() < 1e-5
+    assert reference.known.min() > 1e-5  # its nearest other one
+    assert reference.distances(-rows[:3]).min() > reference.cuts[-1]

@@ -40,13 +40,13 @@ def gate_check(champion, challenger, groups):
     return paired_test(evidence, LEVEL)
 
 
-@pytest.mark.parametrize("few", [False, True], ids=["338 of 4", "30 of 4 to 50"])
+@pytest.mark.parametrize("is_few", [False, True], ids=["338 of 4", "30 of 4 to 50"])
 @pytest.mark.parametrize("correlation", [0.1, 0.3, 0.6])
-def test_paired_test_refuses_no_more_than_chance(few, correlation):
+def test_paired_test_refuses_no_more_than_chance(is_few, correlation):
     random = np.random.default_rng(0)
     counts = np.zeros(3)
     for _ in range(DRAWS):
-        sizes = random.integers(4, 51, 30) if few else np.full(338, 4)
+        sizes = random.integers(4, 51, 30) if is_few else np.full(338, 4)
         groups = np.repeat(np.arange(len(sizes)), sizes)
         hits, rival_hits = (clustered(random, sizes, correlation) for _ in range(2))
         low, high = Intervals(hits, groups).of()
@@ -78,8 +78,8 @@ def test_sign_flips_count_every_sign():
     drawn = sums @ signs
     p_value, differing = sign_flips(differences, groups, alternative="less")
     assert p_value == pytest.approx(np.mean(drawn <= sums.sum()))
-    both, _ = sign_flips(differences, groups)
-    assert both == pytest.approx(np.mean(np.abs(drawn) >= abs(sums.sum())))
+    two_sided, _ = sign_flips(differences, groups)
+    assert two_sided == pytest.approx(np.mean(np.abs(drawn) >= abs(sums.sum())))
     assert differing == np.count_nonzero(sums)
 
 
@@ -117,8 +117,8 @@ def test_fewer_than_six_groups_give_no_verdict():
 
 @pytest.mark.parametrize(("count", "passed"), [(5, True), (6, False)])
 def test_gate_says_that_groups_are_too_few(count, passed):
-    before = np.ones(100, bool)
-    check = gate_check(before, ~before, np.arange(100) % count)
+    champion = np.ones(100, bool)
+    check = gate_check(champion, ~champion, np.arange(100) % count)
     assert check.passed == passed
     assert ("too few groups to tell, 6 needed" in check.found) == passed
 
@@ -139,9 +139,9 @@ def test_slice_of_one_group_has_no_interval(tmp_path):
 def test_loss_in_a_slice_counts_groups():
     groups = np.repeat(np.arange(20), 20)
     slices = {("pen", "ink"): np.arange(400)}
-    before = np.ones(400, bool)
-    now = groups >= 2  # all of two groups are lost
-    assert not slice_loss(slices, before, now, 0.05)[0]
-    assert slice_loss(slices, before, now, 0.05, groups)[0]
-    now = np.arange(400) % 20 >= 2  # two rows of each group
-    assert not slice_loss(slices, before, now, 0.05, groups)[0]
+    champion = np.ones(400, bool)
+    challenger = groups >= 2  # all of two groups are lost
+    assert not slice_loss(slices, champion, challenger, 0.05)[0]
+    assert slice_loss(slices, champion, challenger, 0.05, groups)[0]
+    challenger = np.arange(400) % 20 >= 2  # two rows of each group
+    assert not slice_loss(slices, champion, challenger, 0.05, groups)[0]

@@ -34,14 +34,14 @@ def grow(seed, champion, challenger, *, redrawn):
     """The gate's decision between models of such accuracies, the champion of the first pictures."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, CLASSES, GROWN)
-    ease = random.random(GROWN)  # hard pictures are hard for both models
     places = random.random(GROWN)
-    in_holdout = places < SHARE
-    if redrawn:
-        in_holdout = random.random(GROWN) < SHARE
-    holdout = np.flatnonzero(in_holdout)
+    ease = random.random(GROWN)  # hard pictures are hard for both models
+    old_holdout, new_holdout = (
+        random.random((2, GROWN)) < SHARE if redrawn else [places < SHARE] * 2
+    )
+    holdout = np.flatnonzero(new_holdout)
     contenders = []
-    for accuracy, held in ((champion, places[:PICTURES] < SHARE), (challenger, in_holdout)):
+    for accuracy, held in ((challenger, new_holdout), (champion, old_holdout[:PICTURES])):
         hashes = HASHES[: len(held)]
         rows = DataRows(hashes[~held], hashes[held])
         skill = 0.5 * ease + 0.5 * random.random(GROWN)
@@ -50,7 +50,7 @@ def grow(seed, champion, challenger, *, redrawn):
         predicted = np.where(right | learned, labels, (labels + 1) % CLASSES)[holdout]
         past = rows.past(HASHES[holdout])
         contenders.append(Contender("m", np.eye(CLASSES, dtype=np.float32)[predicted], **past))
-    old, new = contenders
+    new, old = contenders
     evidence = Evidence(challenger=new, champion=old, labels=labels[holdout], names=[*"abcde"])
     return decide(evidence, PARAMS)
 

@@ -9,7 +9,6 @@ from imageproof.cli.console import print_results
 from imageproof.judge import figures
 from imageproof.judge.leaderboard import Row, Scores, cells, uncomparable
 
-
 FIGURES = {
     **{"test_balanced_accuracy": 0.975, "test_macro_f1": 0.974, "test_loss": 0.07},
     **{"test_ece": 0.004, "weakest_class": "3", "weakest_sensitivity": 0.95},

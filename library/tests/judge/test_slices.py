@@ -70,8 +70,8 @@ def test_equally_good_model_is_seldom_refused_by_a_slice(count):
     rows = {("writer", str(w)): np.arange(w, 800, count) for w in range(count)}
     refused = 0
     for seed in range(200):
-        before, now = np.random.default_rng(seed).random((2, 800)) < 0.93
-        refused += not slice_loss(rows, before, now, 0.05)[0]
+        champion, challenger = np.random.default_rng(seed).random((2, 800)) < 0.93
+        refused += not slice_loss(rows, champion, challenger, 0.05)[0]
     assert refused <= 200 * slices.LEVEL
 
 
@@ -80,10 +80,10 @@ def test_equally_good_model_is_seldom_refused_by_a_slice(count):
     [(5, 0.05, True), (6, 0.05, False), (4, 0.01, True), (5, 0.01, False)],
 )
 def test_loss_counts_beyond_the_limit_and_beyond_chance(lost, limit, passes):
-    before = np.ones(1000, dtype=bool)
-    now = np.arange(1000) >= lost
-    one = {("writer", "a"): np.arange(100)}
-    passed, text, allowed, _ = slice_loss(one, before, now, limit)
+    champion = np.ones(1000, dtype=bool)
+    challenger = np.arange(1000) >= lost
+    writer = {("writer", "a"): np.arange(100)}
+    passed, text, allowed, _ = slice_loss(writer, champion, challenger, limit)
     assert passed == passes
     p_value = mcnemar_exact(0, lost, alternative="less")
     shares = f"0.9{10 - lost}00 against 1.0000 on 100 rows"
@@ -91,6 +91,8 @@ def test_loss_counts_beyond_the_limit_and_beyond_chance(lost, limit, passes):
     assert "p above 0.05 (0.05 for 1 of 1 slices)" in allowed
     # slices in which no answer differs cost nothing, one in which as many do halves the level
     same = {("writer", str(n)): np.arange(200, 300) for n in range(50)}
-    assert slice_loss(one | same, before, now, limit)[0] == passes
+    assert slice_loss(writer | same, champion, challenger, limit)[0] == passes
     if lost == 5:
-        assert slice_loss(one | {("camera", "b"): np.arange(100)}, before, now, limit)[0]
+        assert slice_loss(writer | {("camera", "b"): np.arange(100)}, champion, challenger, limit)[
+            0
+        ]

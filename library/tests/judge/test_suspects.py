@@ -34,12 +34,12 @@ def test_flipped_labels_are_named_first(images_8x8, tmp_path):
     labels, flipped = images_8x8.labels.copy(), rng.permutation(1797)[:54]
     labels[flipped] = (labels[flipped] + rng.integers(1, 10, 54)) % 10
 
-    def ask(others, own):
-        assert {*fingerprints(others.images)}.isdisjoint(fingerprints(own.images))
+    def ask(data, images):
+        assert {*fingerprints(data.images)}.isdisjoint(fingerprints(images.images))
         model = KNeighborsClassifier(20, weights="distance").fit(
-            others.images.reshape(-1, 64), others.labels
+            data.images.reshape(-1, 64), data.labels
         )
-        return model.predict_proba(own.images.reshape(-1, 64))
+        return model.predict_proba(images.images.reshape(-1, 64))
 
     fold = divided(labels, np.arange(1797), 4, seed=0)
     probabilities = np.full((1797, 10), np.nan, np.float32)

@@ -78,7 +78,7 @@ def content_of(answers, names, png):
         Candidate(model, splits["test"][0].argmax(axis=1), 9.0) for model, splits in answers.items()
     ]
     _, labels = next(iter(answers.values()))["test"]
-    pairs = [compare_pair(*both, labels) for both in combinations(candidates, 2)]
+    pairs = [compare_pair(*pair, labels) for pair in combinations(candidates, 2)]
     headings = column("in_short", by="table")
     return ReportContent(
         verdicts=[*map(verdict, pairs), "mlp is fragile: it falls"],

@@ -11,7 +11,7 @@ from imageproof.data import exploration
 from imageproof.judge.confusion import clustered
 from imageproof.judge.scores import Mistakes
 from imageproof.judge.scores import reliability as by_confidence
-from imageproof.report.plots.comparison import pareto
+from imageproof.report.plots.comparison import Point, pareto
 from imageproof.report.plots.confusion import alluvial, confusion_matrix
 from imageproof.report.plots.images import answers, mistakes
 from imageproof.report.plots.model import learning_curves, reliability
@@ -231,22 +231,24 @@ def test_reliability():
     assert [text.get_text() for text in lower.texts] == [f"{rows:,}" for rows in table["rows"]]
 
 
-ACCURACY = {"mlp": (0.98, 0.977, 0.983), "cnn": (0.99, 0.988, 0.992), "svm": (0.97, 0.966, 0.974)}
-
-
 @pytest.mark.parametrize(
-    ("slowest", "scale", "front"),
-    [(400.0, "log", ["cnn", "mlp"]), (70.0, "linear", ["cnn", "mlp"]), (70.0, "linear", [])],
+    ("slowest", "scale", "comparable"),
+    [(400.0, "log", True), (70.0, "linear", True), (70.0, "linear", False)],
 )
-def test_pareto_scale_and_front(slowest, scale, front):
-    seconds = {"mlp": 30.0, "cnn": slowest, "svm": 60.0}
-    figure = legible(pareto(seconds, ACCURACY, front=front, title="Accuracy against time"))
+def test_pareto_scale_and_front(slowest, scale, comparable):
+    points = {
+        "mlp": Point(30.0, 0.98, 0.977, 0.983),
+        "cnn": Point(slowest, 0.99, 0.988, 0.992),
+        "svm": Point(60.0, 0.97, 0.966, 0.974),
+    }
+    figure = legible(pareto(points, comparable=comparable, title="Accuracy against time"))
     [axes] = figure.axes
     assert axes.get_xscale() == scale
     assert ("(logarithmic)" in axes.get_xlabel()) == (scale == "log")
-    points = [(30, 0.98), (slowest, 0.99)] if front else []
-    assert [*map(tuple, axes.lines[0].get_xydata())] == points
-    assert ("no Pareto front: training times cannot be compared" in texts(figure)) == (not front)
+    front = [[30, 0.98], [slowest, 0.99]] * comparable
+    assert axes.lines[0].get_xydata().tolist() == front
+    words = "no Pareto front: training times cannot be compared"
+    assert (words in texts(figure)) == (not comparable)
     assert "svm\n0.9700, 60 s" in texts(figure)
     heights = [label.get_text() for label in axes.get_yticklabels()]
     assert {len(text) for text in heights} == {len("0.970")}
@@ -254,8 +256,8 @@ def test_pareto_scale_and_front(slowest, scale, front):
 
 def test_pareto_of_times_that_differ_little():
     seconds = {"mlp": 20.0, "cnn": 22.0, "compact": 18.1, "a_rather_long_name": 20.1}
-    accuracy = dict.fromkeys(seconds, (0.985, 0.965, 0.99))
-    legible(pareto(seconds, accuracy, front=["compact"], title="Accuracy against time"))
+    points = {model: Point(time, 0.985, 0.965, 0.99) for model, time in seconds.items()}
+    legible(pareto(points, comparable=True, title="Accuracy against time"))
 
 
 def test_learning_curves_ring_the_kept_epoch():

@@ -2,14 +2,15 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from matplotlib.transforms import Bbox
 
+from imageproof.judge.comparison import pareto_front
 from imageproof.report.plots import theme
 
 # points from a model to its label, the nearest first
@@ -27,31 +28,33 @@ class Shares(ScalarFormatter):
         return str(super().__call__(x, pos)) if x < 1 + 1e-9 else ""
 
 
-def pareto(
-    seconds: Mapping[str, float],
-    accuracy: Mapping[str, tuple[float, float, float]],
-    *,
-    front: Sequence[str],
-    title: str,
-) -> Figure:
+class Point(NamedTuple):
+    """A model's training time in seconds, and its accuracy 0…1 with the 95 % interval."""
+
+    seconds: float
+    accuracy: float
+    lower: float
+    upper: float
+
+
+def pareto(points: Mapping[str, Point], *, comparable: bool, title: str) -> Figure:
     """Accuracy against training time, one point per model, the Pareto front joined.
 
-    `accuracy` is 0…1, with the ends of its 95 % interval. `front` is empty if times cannot be
-    compared, which the picture then says.
+    There is no front if times are not `comparable`, which the picture then says.
     """
     figure, axes = theme.new_axes(6.6, 4.4, title)
-    points = {model: (time, accuracy[model][0]) for model, time in seconds.items()}
-    steps = np.reshape(sorted(points[model] for model in front), (-1, 2))
+    front = pareto_front(points) if comparable else []
     axes.step(
-        *steps.T,
+        [points[model].seconds for model in front],
+        [points[model].accuracy for model in front],
         "o-",
         color=theme.BLUE,
         where="post",
     )
-    middle = (min(seconds.values()) * max(seconds.values())) ** 0.5
+    times = [point.seconds for point in points.values()]
+    middle = (min(times) * max(times)) ** 0.5
     labels = []
-    for model, (time, share) in points.items():
-        _, lower, upper = accuracy[model]
+    for model, (time, share, lower, upper) in points.items():
         axes.errorbar(
             time,
             share,
@@ -61,8 +64,8 @@ def pareto(
             markersize=9,
             capsize=4,
         )
-        labels.append(_label(axes, model, points[model], left=time > middle))
-    _time_axis(axes, seconds)
+        labels.append(_label(axes, model, time, share, left=time > middle))
+    _time_axis(axes, min(times), max(times))
     axes.yaxis.set_major_formatter(Shares(useOffset=False))
     axes.set_ylabel("accuracy, with 95 % interval", fontsize=12)
     axes.margins(x=0.18, y=0.15)
@@ -78,22 +81,15 @@ def pareto(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # as in `theme.save`
         figure.draw_without_rendering()  # the layout places the axes
-        _part(axes, labels, [*points.values()])
+        _part(axes, labels, [point[:2] for point in points.values()])
     return figure
 
 
-def _label(
-    axes: Axes,
-    model: str,
-    point: tuple[float, float],
-    *,
-    left: bool,
-) -> Annotation:
-    time, share = point
+def _label(axes: Axes, model: str, time: float, share: float, *, left: bool) -> Annotation:
     duration = f"{time:.0f} s" if time >= 10 else f"{time:.2g} s"
     return axes.annotate(
         f"{model}\n{share:.4f}, {duration}",
-        point,
+        (time, share),
         xytext=(-10 if left else 10, 8),
         textcoords="offset points",
         ha="right" if left else "left",
@@ -103,10 +99,9 @@ def _label(
     )
 
 
-def _time_axis(axes: Axes, seconds: Mapping[str, float]) -> None:
+def _time_axis(axes: Axes, fastest: float, slowest: float) -> None:
     heading = "training time in seconds"
-    fastest = min(seconds.values())
-    if fastest > 0 and max(seconds.values()) / fastest >= 8:
+    if fastest > 0 and slowest / fastest >= 8:
         heading += " (logarithmic)"
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -70,7 +70,7 @@ def learning_curves(
     histories: Mapping[str, Sequence[Mapping[str, float]]],
     *,
     title: str,
-    kept: Mapping[str, int] | None = None,
+    kept: Mapping[str, int],
 ) -> Figure:
     """Loss and accuracy after each epoch: training dashed, validation solid, a colour per model.
 
@@ -81,8 +81,7 @@ def learning_curves(
     panels = figure.subplots(1, 2)
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
         for (model, history), colour in zip(histories.items(), cycle(SERIES), strict=False):
-            epoch = (kept or {}).get(model)
-            _draw_curves(axes, model, history, measure, colour, epoch)
+            _draw_curves(axes, model, history, measure, colour, kept.get(model))
         theme.quiet_axes(axes)
         axes.set_xlabel("epoch", fontsize=12)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
