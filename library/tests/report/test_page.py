@@ -195,7 +195,7 @@ def test_browser_draws_everything(page, width, height, browser, tmp_path):
     context = browser.new_context(viewport={"width": width, "height": height}, offline=True)
     tab = context.new_page()
     for event in ("request", "pageerror", "console", "dialog"):
-        tab.on(event, problems.append)
+        tab.on(event, lambda problem: problems.append(problem))
     tab.goto(path.as_uri())
     # the first screen holds the first verdict, the table and the figure; the rest is folded
     for selector in (".verdict", ".first table", ".first img"):
