@@ -13,12 +13,13 @@ from imageproof.judge.caret import as_tables, label_of, p_value_text, statistics
 SEED = json.loads((Path(__file__).with_name("seed_mlp_matrix.json")).read_text(), parse_float=str)
 
 
-def of_counts(*rows):
-    return statistics(np.array(rows))
+def of_counts(text, **names):
+    """The statistics of a matrix such as `8 0; 2 0`."""
+    return statistics(np.array([row.split() for row in text.split(";")], int), **names)
 
 
 def test_figures_equal_carets_to_the_last_digit():
-    overall, by_class, _ = as_tables(of_counts(*SEED["matrix"]))
+    overall, by_class, _ = as_tables(statistics(np.array(SEED["matrix"], int)))
     for row in by_class.index:
         assert by_class.loc[row].tolist() == SEED[row.lower().replace(" ", "_")]
     printed = overall["value"]
@@ -30,7 +31,7 @@ def test_figures_equal_carets_to_the_last_digit():
 
 
 def test_two_class_example_of_carets_help_page():
-    result = statistics(np.array([[231, 32], [27, 54]]), classes=["abnormal", "normal"])
+    result = of_counts("231 32; 27 54", classes=["abnormal", "normal"])
     printed = as_tables(result)
     assert printed.overall["value"].tolist() == [
         *("0.8285", "0.7844", "0.8668", "0.7500", "0.0003097", "0.5336", "0.6025")
@@ -43,33 +44,33 @@ def test_two_class_example_of_carets_help_page():
 
 
 def test_weakest_class_has_rows():
-    assert weakest(of_counts([90, 9, 0], [0, 0, 0], [0, 0, 1]).by_class) == ("1", 0)
-    assert weakest(of_counts([8, 0], [2, 0]).by_class) == ("0", 0.8)
+    assert weakest(of_counts("90 9 0; 0 0 0; 0 0 1").by_class) == ("1", 0)
+    assert weakest(of_counts("8 0; 2 0").by_class) == ("0", 0.8)
 
 
 def test_mcnemar_of_more_classes_is_bowkers():
-    result = of_counts([10, 4, 2], [1, 12, 6], [3, 2, 9])
+    result = of_counts("10 4 2; 1 12 6; 3 2 9")
     statistic = (4 - 1) ** 2 / 5 + (2 - 3) ** 2 / 5 + (6 - 2) ** 2 / 8
     assert result.overall["mcnemar_p_value"] == pytest.approx(chi2.sf(statistic, df=3))
 
 
 def test_mcnemar_of_equal_errors_is_not_corrected():
-    assert of_counts([5, 2], [2, 7]).overall["mcnemar_p_value"] == 1
+    assert of_counts("5 2; 2 7").overall["mcnemar_p_value"] == 1
 
 
 @pytest.mark.parametrize(
     ("matrix", "figure", "label", "reason"),
     [
-        ([[4, 1, 1], [1, 5, 2], [0, 0, 0]], "pos_pred_value", "2", "class 2 never predicted"),
-        ([[4, 1, 0], [1, 5, 0], [1, 1, 0]], "sensitivity", "2", "class 2 absent"),
-        ([[5, 5], [0, 0]], "neg_pred_value", "0", "no class but 0 predicted"),
-        ([[5, 0], [1, 0]], "specificity", "0", "no class but 0 present"),
-        ([[5, 0], [0, 5]], "mcnemar_p_value", None, "class 0 and class 1 never confused"),
-        ([[5, 0], [0, 0]], "kappa", None, "a single class, in prediction and reference alike"),
+        ("4 1 1; 1 5 2; 0 0 0", "pos_pred_value", "2", "class 2 never predicted"),
+        ("4 1 0; 1 5 0; 1 1 0", "sensitivity", "2", "class 2 absent"),
+        ("5 5; 0 0", "neg_pred_value", "0", "no class but 0 predicted"),
+        ("5 0; 1 0", "specificity", "0", "no class but 0 present"),
+        ("5 0; 0 5", "mcnemar_p_value", None, "class 0 and class 1 never confused"),
+        ("5 0; 0 0", "kappa", None, "a single class, in prediction and reference alike"),
     ],
 )
 def test_undefined_figure_is_none_with_its_reason(matrix, figure, label, reason):
-    result = of_counts(*matrix)
+    result = of_counts(matrix)
     assert {"figure": figure, "class": label, "reason": reason} in result.undefined
     assert (result.overall if label is None else result.by_class[label])[figure] is None
     values = [v for row in (result.overall, *result.by_class.values()) for v in row.values()]

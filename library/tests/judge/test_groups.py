@@ -1,5 +1,7 @@
 """Rows in groups: two models without a difference differ no more often than chance allows."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -71,11 +73,11 @@ def test_rows_of_their_own_are_mcnemars(alternative):
 
 
 def test_sign_flips_count_every_sign():
-    groups = np.repeat(np.arange(7), [5, 3, 3, 2, 2, 1, 4])
-    differences = np.array([1] * 5 + [-1] * 3 + [1, 1, 0, 1, 1, -1, 1, 1, -1, -1, 0, 0])
-    sums = np.array([differences[groups == group].sum() for group in range(7)])
-    signs = np.array(np.meshgrid(*[[-1, 1]] * 7)).reshape(7, -1)
-    drawn = sums @ signs
+    random = np.random.default_rng(1)
+    groups = random.integers(10, size=60)
+    differences = random.integers(-1, 2, 60)
+    sums = np.bincount(groups, differences)
+    drawn = np.array([*product([-1, 1], repeat=10)]) @ sums
     p_value, differing = sign_flips(differences, groups, alternative="less")
     assert p_value == pytest.approx(np.mean(drawn <= sums.sum()))
     two_sided, _ = sign_flips(differences, groups)

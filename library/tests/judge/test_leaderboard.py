@@ -10,12 +10,25 @@ from imageproof.judge import figures
 from imageproof.judge.leaderboard import Row, Scores, cells, uncomparable
 
 FIGURES = {
-    **{"test_balanced_accuracy": 0.975, "test_macro_f1": 0.974, "test_loss": 0.07},
-    **{"test_ece": 0.004, "weakest_class": "3", "weakest_sensitivity": 0.95},
-    **{"holdout_accuracy": 0.97, "holdout_balanced_accuracy": 0.965},
-    **{"holdout_macro_f1": 0.964, "holdout_loss": 0.08, "user_s": 3.5, "system_s": 0.25},
-    **{"epoch_s": 0.123, "shared_cores": 0.0, "parameters": 550_346},
-    **{"size_bytes": 2_210_000, "p50_ms": 1.25, "p95_ms": 3, "images_per_s": 12_345.6},
+    "test_balanced_accuracy": 0.975,
+    "test_macro_f1": 0.974,
+    "test_loss": 0.07,
+    "test_ece": 0.004,
+    "weakest_class": "3",
+    "weakest_sensitivity": 0.95,
+    "holdout_accuracy": 0.97,
+    "holdout_balanced_accuracy": 0.965,
+    "holdout_macro_f1": 0.964,
+    "holdout_loss": 0.08,
+    "user_s": 3.5,
+    "system_s": 0.25,
+    "epoch_s": 0.123,
+    "shared_cores": 0.0,
+    "parameters": 550_346,
+    "size_bytes": 2_210_000,
+    "p50_ms": 1.25,
+    "p95_ms": 3,
+    "images_per_s": 12_345.6,
     "run_id": "0123456789abcdef",
 }
 MLP = Row(model="mlp", elapsed_s=12.5, test_accuracy=0.98, **FIGURES)
@@ -25,15 +38,29 @@ SHARED = MLP.model_copy(update={"shared_cores": 0.94})
 
 def test_cells_have_the_formats_of_their_figures():
     assert cells([MLP, CNN])[1] == {
-        **{"model": "cnn", "test accuracy": "0.9900", "balanced accuracy": "0.9750"},
+        "model": "cnn",
+        "test accuracy": "0.9900",
+        "balanced accuracy": "0.9750",
         "macro-F1": "0.9740",
-        **{"weakest class": "3: 0.9500", "test loss": "0.0700"},
-        **{"calibration error": "0.0040", "hold-out accuracy": "0.9700"},
-        **{"hold-out balanced accuracy": "0.9650", "hold-out macro-F1": "0.9640"},
+        "weakest class": "3: 0.9500",
+        "test loss": "0.0700",
+        "calibration error": "0.0040",
+        "hold-out accuracy": "0.9700",
+        "hold-out balanced accuracy": "0.9650",
+        "hold-out macro-F1": "0.9640",
         "hold-out loss": "0.0800",
-        **{"user s": "3.5", "system s": "0.2", "elapsed s": "100.0", "s/epoch": "0.12"},
-        **{"shared cores": "0.0", "times": "8.0×", "parameters": "550,346", "size MB": "2.2"},
-        **{"p50 ms": "1.25", "p95 ms": "3.00", "images/s": "12,346", "run": "01234567"},
+        "user s": "3.5",
+        "system s": "0.2",
+        "elapsed s": "100.0",
+        "s/epoch": "0.12",
+        "shared cores": "0.0",
+        "times": "8.0×",
+        "parameters": "550,346",
+        "size MB": "2.2",
+        "p50 ms": "1.25",
+        "p95 ms": "3.00",
+        "images/s": "12,346",
+        "run": "01234567",
     }
 
 

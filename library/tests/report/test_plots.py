@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 
@@ -152,12 +153,13 @@ def test_matrix_of_many_classes_puts_confused_ones_side_by_side():
 def test_alluvial_ribbons():
     matrix = np.array([[90, 1, 0], [10, 99, 0], [0, 0, 50]])
     figure = drawn(matrix, names=["shirt", "bag", "boot"], by=alluvial)
-    patches = figure.axes[0].patches
-    colours = [to_hex(patch.get_facecolor()).upper() for patch in patches]
+    ribbons = figure.axes[0].findobj(PolyCollection)
+    colours = [to_hex(ribbon.get_facecolor()[0]).upper() for ribbon in ribbons]
     assert colours == [*["#C4C4C4"] * 3, *["#C4122F"] * 2]
-    ends = [patch.get_path().vertices for patch in patches]
-    widths = [end[7, 1] - end[0, 1] for end in ends]  # at the left
-    assert widths == pytest.approx([90 / 11, 9, 50 / 11, 1, 10])
+    outlines = [ribbon.get_paths()[0].vertices for ribbon in ribbons]
+    for end in (0, 1):
+        heights = [np.ptp(outline[outline[:, 0] == end, 1]) for outline in outlines]
+        assert heights == pytest.approx([90 / 11, 9, 50 / 11, 1, 10])
     assert "grey: correct, drawn 11 times narrower than errors · red: errors" in texts(figure)
 
 

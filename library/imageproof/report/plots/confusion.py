@@ -7,8 +7,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import PathPatch
-from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
 
 from imageproof.base.dataset import Matrix
@@ -155,22 +153,17 @@ def _draw_ribbons(axes: Axes, widths: Floats, gap: float) -> None:
     """Bands from x = 0 to x = 1, level at both ends; the correct predictions are below."""
     left = _ribbon_tops(widths.T, gap).T
     right = _ribbon_tops(widths, gap)
-    curve = [Outline.CURVE4] * 3
-    codes = [Outline.MOVETO, *curve, Outline.LINETO, *curve, Outline.CLOSEPOLY]
+    x = np.linspace(0, 1, 60)
+    rise = x**2 * (3 - 2 * x)
     for row, column in sorted(np.argwhere(widths).tolist(), key=lambda cell: cell[0] != cell[1]):
-        begin = left[row, column]
-        end = right[row, column]
-        upper = [(0, begin), (0.5, begin), (0.5, end), (1, end)]
-        lower = [(x, y + widths[row, column]) for x, y in reversed(upper)]
-        outline = Outline([*upper, *lower, (0, begin)], codes)
-        colour = theme.PALE_GREY if row == column else theme.RED
-        axes.add_patch(
-            PathPatch(
-                outline,
-                facecolor=colour,
-                linewidth=0,
-                alpha=0.7,
-            )
+        upper = left[row, column] + (right[row, column] - left[row, column]) * rise
+        axes.fill_between(
+            x,
+            upper,
+            upper + widths[row, column],
+            color=theme.PALE_GREY if row == column else theme.RED,
+            linewidth=0,
+            alpha=0.7,
         )
 
 
