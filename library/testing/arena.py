@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 import pandas as pd
-from example import load_project
+from example import load_project, project_with
 from helpers import commit, linear_model, record_outputs, run_record, write_baseline
 from mlflow import MlflowClient
 
@@ -30,6 +30,7 @@ from imageproof.mlflow import logged_model, runs, store
 from imageproof.mlflow.logged_model import MODEL_SHA256
 from imageproof.outputs import TrainOutputs
 from imageproof.registry import promotion
+from imageproof.registry.evidence import Gate
 from imageproof.registry.model_files import ModelFiles
 from imageproof.registry.promotion import Judge, Outcome
 from imageproof.registry.seen_rows import rows_of_split
@@ -135,6 +136,19 @@ def promote(run: TrainedRun, judge: Judge, *, reason: str = "") -> Outcome:
     return promotion.promote(
         run, project_name(), judge=judge, rows=rows_of_split(WORKSPACE), reason=reason
     )
+
+
+def gate(changes: Mapping[str, Any] | None = None) -> Gate:
+    """The gate by params with these changes; how fast this machine is now decides nothing."""
+    quick = {"promote.max_latency_ms": None, "promote.min_accuracy": 0.9}
+    return Gate(project_with(quick | (changes or {})))
+
+
+def check_of(outcome: Outcome, name: str) -> Check:
+    """The gate's check of this name."""
+    assert outcome.decision
+    [check] = [check for check in outcome.decision.checks if check.name == name]
+    return check
 
 
 def accept(_run: TrainedRun, _files: ModelFiles, challenger: str, champion: str | None) -> Decision:

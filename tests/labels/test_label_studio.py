@@ -3,10 +3,8 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -15,7 +13,7 @@ import pandas as pd
 import pytest
 from exports import digest
 from helpers import free_port, until
-from test_taking import NEW, POOL, folders
+from test_taking import NEW, POOL, folders, table
 
 from digits.project import load_project
 from digits.stages import pack
@@ -34,15 +32,13 @@ QUIET = {
     "COLLECT_ANALYTICS": "false",
     "LATEST_VERSION_CHECK": "false",
 }
-CLASSES = ["cat", "dög"]
-
-Call = Callable[..., Any]
+PREDICTION = Prediction("models:/digits/3", "dög", 0.75)
 
 __all__ = ["folders"]
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call]:
+def studio(tmp_path_factory):
     """A function that asks the API of a server on loopback: method, path, body."""
     folder = tmp_path_factory.mktemp("label-studio")
     python = foreign.environment(folder / "environment", f"label-studio=={VERSION}")
@@ -53,14 +49,14 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call]:
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(command, env=os.environ | QUIET, stdout=log, stderr=log)
 
-    def call(method: str, path: str, body: object = None) -> Any:
+    def call(method, path, body=None):
         headers = {"Authorization": f"Token {TOKEN}", "Content-Type": "application/json"}
         content = None if body is None else json.dumps(body).encode()
         address = f"http://127.0.0.1:{port}/api/{path}"
         with urlopen(Request(address, content, headers, method=method), timeout=60) as answer:
             return json.load(answer)
 
-    def is_up() -> bool:
+    def is_up():
         assert server.poll() is None, (folder / "log").read_text()
         with suppress(URLError, ConnectionError):
             return bool(call("GET", "version"))
@@ -74,44 +70,44 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call]:
         server.wait(30)
 
 
-def annotate(studio: Call, number: int, label: str, **more: Any) -> None:
+def create(studio, title, names, tasks):
+    """A project with the interface that `write_tasks` writes, and these tasks; its answer."""
+    write_tasks(Path("tasks.json"), tasks, names)
+    config = Path("tasks.xml").read_text("utf-8")
+    project = studio("POST", "projects/", {"title": title, "label_config": config})
+    content = json.loads(Path("tasks.json").read_text("utf-8"))
+    counts = studio("POST", f"projects/{project['id']}/import", content) if tasks else {}
+    return project, counts
+
+
+def annotate(studio, number, label, **more):
     ends = {"from_name": "label", "to_name": "image", "type": "choices"}
     result = [ends | {"value": {"choices": [label]}}]
     studio("POST", f"tasks/{number}/annotations/", {"result": result, "lead_time": 1.5} | more)
 
 
-@pytest.mark.usefixtures("folders")
-def test_tasks_go_in_and_labels_come_back_and_nothing_is_lost(studio: Call) -> None:
-    prediction = Prediction("models:/digits/3", "dög", 0.75)
-    pictures = {file: {"only_train": "yes"} for file in NEW}
+def test_tasks_go_in_and_labels_come_back_and_nothing_is_lost(studio):
     tasks = [
-        task(POOL / file, prediction, file=file, hash=digest(POOL / file), **data)
-        for file, data in pictures.items()
+        task(POOL / file, PREDICTION, file=file, hash=digest(POOL / file), only_train="yes")
+        for file in NEW
     ]
     old = Path("data/cat/0.png")
-    packed_as = {"file": "cat/0.png", "part": "train", "hash": digest(old)}
-    tasks.append(task(old, prediction, **packed_as))
-    write_tasks(Path("tasks.json"), tasks, CLASSES)
-    tasks = json.loads(Path("tasks.json").read_text("utf-8"))
-    config = Path("tasks.xml").read_text("utf-8")
-    project = studio("POST", "projects/", {"title": "Bücher", "label_config": config})["id"]
-    counts = studio(
-        "POST", f"projects/{project}/import", json.loads(Path("tasks.json").read_text())
-    )
+    tasks.append(task(old, PREDICTION, file="cat/0.png", part="train", hash=digest(old)))
+    project, counts = create(studio, "Bücher", ["cat", "dög"], tasks)
     assert (counts["task_count"], counts["prediction_count"]) == (4, 4)
-    imported = studio("GET", f"tasks/?project={project}&fields=all")["tasks"]
+    imported = studio("GET", f"tasks/?project={project['id']}&fields=all")["tasks"]
     assert [entry["data"] for entry in imported] == [entry["data"] for entry in tasks]
-    assert [entry["predictions_model_versions"] for entry in imported] == [prediction.model] * 4
+    assert [entry["predictions_model_versions"] for entry in imported] == [PREDICTION.model] * 4
 
-    numbers = [entry["id"] for entry in imported]
-    annotate(studio, numbers[0], "dög")
-    annotate(studio, numbers[1], "cat")
-    annotate(studio, numbers[2], "cat", was_cancelled=True)
-    annotate(studio, numbers[3], "dög")
-    export = studio("GET", f"projects/{project}/export?exportType=JSON&download_all_tasks=true")
+    first, second, third, fourth = (entry["id"] for entry in imported)
+    annotate(studio, first, "dög")
+    annotate(studio, second, "cat")
+    annotate(studio, third, "cat", was_cancelled=True)
+    annotate(studio, fourth, "dög")
+    path = f"projects/{project['id']}/export?exportType=JSON&download_all_tasks=true"
+    export = studio("GET", path)
     Path("export.json").write_text(json.dumps(export), "utf-8")
-    lines = take_labels(Path("export.json"), POOL, load_project())
-    assert lines == [
+    assert take_labels(Path("export.json"), POOL, load_project()) == [
         "2 pictures → data/labelled, 2 of them for training only",
         "1 labels corrected → data/corrections.csv",
         "0 labels are those of the data",
@@ -119,35 +115,20 @@ def test_tasks_go_in_and_labels_come_back_and_nothing_is_lost(studio: Call) -> N
     ]
     pack.main()
     rows = packed.load(WORKSPACE.pack).rows
-    hashes = packed.load_hashes(WORKSPACE.pack).tolist()
-    labels = dict(zip(hashes, rows["label"].tolist(), strict=True))
-    assert [
-        labels[entry["data"]["hash"]] for entry in tasks if entry["data"]["hash"] in labels
-    ] == [
-        1,
-        0,
-        1,
-    ]
-    table = pd.read_csv("data/labels.csv", dtype=str, keep_default_na=False)
-    made = {entry["id"]: entry["annotations"] for entry in export}
-    times = [made[number][0]["updated_at"][:19] for number in numbers[:2]]
-    assert [time[:19] for time in table["labelled_at"][-2:]] == times
-    assert table["annotator"].tolist()[-2:] == [str(made[numbers[0]][0]["completed_by"])] * 2
-    for file, name in zip(table["file"][-2:], NEW, strict=False):
-        assert file.endswith(f"-{Path(name).name}")
+    labels = pd.Series(rows["label"].tolist(), packed.load_hashes(WORKSPACE.pack))
+    assert [labels.get(entry["data"]["hash"]) for entry in tasks] == [1, 0, None, 1]
+    votes = {entry["id"]: entry["annotations"] for entry in export}
+    times = [votes[number][0]["updated_at"][:19] for number in (first, second)]
+    assert [time[:19] for time in table()["labelled_at"][-2:]] == times
+    assert table()["annotator"].tolist()[-2:] == [str(votes[first][0]["completed_by"])] * 2
 
     # and back: the pictures of the data, with the labels that they have now
-    again = [task(Path("data", name), prediction, file=name, part="train") for name in rows["name"]]
-    second = studio("POST", "projects/", {"title": "Again", "label_config": config})["id"]
-    counts = studio("POST", f"projects/{second}/import", again)
+    again = [task(Path("data", name), PREDICTION, file=name, part="train") for name in rows["name"]]
+    _, counts = create(studio, "Again", ["cat", "dög"], again)
     assert counts["task_count"] == len(rows) == 8
 
 
-def test_interface_is_one_that_it_accepts_whatever_classes_are_called(
-    studio: Call, tmp_path: Path
-) -> None:
+def test_interface_is_one_that_it_accepts_whatever_classes_are_called(studio):
     names = ["<b> & \"c\" 'd'", "naïve café", "数字", "0"]
-    write_tasks(tmp_path / "t.json", [], names)
-    config = (tmp_path / "t.xml").read_text("utf-8")
-    project = studio("POST", "projects/", {"title": "names", "label_config": config})
+    project, _ = create(studio, "names", names, [])
     assert project["parsed_label_config"]["label"]["labels"] == names

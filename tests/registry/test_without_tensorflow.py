@@ -11,7 +11,6 @@ from PIL import Image
 from support import SMALL, write_params
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.registry.versions import Registry
 
 # What only validation, judgement, drawing and export need takes up to 4 s to import.
 COMMANDS = """
@@ -46,19 +45,19 @@ compare.main()
 """
 
 
-def run_without(code: str) -> None:
+def run_without(code):
     done = python("-c", code, env=os.environ | forbid_tensorflow(Path("forbidden")))
     assert done.returncode == 0, done.stderr
 
 
-def test_registered_models_are_asked_and_judged_without_it(chain: Registry) -> None:
+def test_registered_models_are_asked_and_judged_without_it(chain):
     write_params({**SMALL, "promote.max_latency_ms": 10_000})
     Image.fromarray(np.zeros((8, 8), np.uint8)).save("seven.png")
     np.savez("new.npz", images=WORKSPACE.read_split("holdout").data.images[:4])
     run_without(COMMANDS.replace("RUN", fighter().run_id))
 
 
-def test_trained_models_are_evaluated_without_it(tracked: Path, trained_project: Path) -> None:
+def test_trained_models_are_evaluated_without_it(tracked, trained_project):
     for part in ("artifacts", "params.yaml", "dvc.lock"):
         copy = shutil.copytree if part == "artifacts" else shutil.copy
         copy(trained_project / part, part)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
@@ -24,7 +23,7 @@ from imageproof.diff.difference import (
 )
 from imageproof.dvc import provenance
 from imageproof.dvc.params_yaml import PATH, read
-from imageproof.dvc.revision import Revision, open_revision, reading
+from imageproof.dvc.revision import Revision, open_revision
 from imageproof.judge.limits import PromoteParams
 from imageproof.judge.timing import SHARED_CORES
 from imageproof.outputs import ClassFigures
@@ -40,29 +39,21 @@ class Diff:
 
 
 class Side:
-    """The results recorded at a revision; files are copied to `root` when they are read."""
+    """The results recorded at a revision; files are copied to its `root` when they are read."""
 
-    def __init__(self, revision: Revision, root: Path) -> None:
+    def __init__(self, revision: Revision) -> None:
+        revision.fetch(provenance.OUTPUTS, PATH)
         self.revision = revision
-        self.root = root
-        revision.download([provenance.OUTPUTS, PATH], root)
-        with self.reading():
-            self.outputs = provenance.recorded_outputs(root)
-            self.raw = read(root / PATH)
-        self.models = [*filter(self._is_evaluated, _names(self.raw.get("models")))]
-
-    def _is_evaluated(self, model: str) -> bool:
-        return WORKSPACE.evaluated(model).metrics in self.outputs
-
-    def reading(self) -> AbstractContextManager[None]:
-        return reading(self.revision.name, self.root)
-
-    def fetch(self, *paths: Path) -> None:
-        """Copy outputs to `root`, and check that they are what dvc.lock records."""
-        missing = [path for path in paths if not (self.root / path).exists()]
-        self.revision.download(missing, self.root)
-        with self.reading():
-            provenance.check_outputs(paths, self.root)
+        self.root = revision.root
+        self.artifacts = Artifacts(self.root)
+        self.outputs = provenance.recorded_outputs(self.root)
+        with revision.reading():
+            self.raw = read(self.root / PATH)
+        self.models = [
+            model
+            for model in _names(self.raw.get("models"))
+            if WORKSPACE.evaluated(model).metrics in self.outputs
+        ]
 
     def outputs_of(self, model: str) -> dict[Path, str]:
         folders = {
@@ -106,11 +97,12 @@ def _names(values: object) -> list[str]:
 
 def collect_diff(old: str, new: str | None) -> Diff:
     """Compare two revisions; None is the workspace."""
-    with scratch() as folder, open_revision(old) as first, open_revision(new) as second:
-        sides = {
-            "old": Side(first, folder / "old"),
-            "new": Side(second, folder / "new"),
-        }
+    with (
+        scratch() as folder,
+        open_revision(old, folder / "old") as first,
+        open_revision(new, folder / "new") as second,
+    ):
+        sides = {"old": Side(first), "new": Side(second)}
         params = changes(sides["old"].params(), sides["new"].params())
         differing = {key: change for key, change in params.items() if _differ(*change)}
         diff = Diff(first, second, differing)
@@ -118,10 +110,8 @@ def collect_diff(old: str, new: str | None) -> Diff:
         for model in dict.fromkeys([*sides["new"].models, *sides["old"].models]):
             present = {name: side for name, side in sides.items() if model in side.models}
             outputs = [side.outputs_of(model) for side in present.values()]
-            if outputs[1:] == outputs[:1]:
-                diff.models[model] = None
-            else:
-                diff.models[model] = _compare(model, present, gate, diff)
+            is_same = outputs[1:] == outputs[:1]
+            diff.models[model] = None if is_same else _compare(model, present, gate, diff)
     return diff
 
 
@@ -150,13 +140,12 @@ def _compare(
 
 
 def _recorded(side: Side, model: str) -> Recorded:
-    trained = WORKSPACE.trained(model)
-    evaluated = WORKSPACE.evaluated(model)
-    side.fetch(trained.metrics, evaluated.metrics, evaluated.statistics)
-    side.fetch(evaluated.behaviour, evaluated.predictions)
-    with side.reading():
+    paths = WORKSPACE.evaluated(model)
+    side.revision.fetch(WORKSPACE.trained(model).metrics, paths.metrics, paths.statistics)
+    side.revision.fetch(paths.behaviour, paths.predictions)
+    with side.revision.reading():
         metrics = _metrics(side, model)
-        evaluated = Artifacts(side.root).evaluated(model)
+        evaluated = side.artifacts.evaluated(model)
         statistics = read_json(evaluated.statistics, dict[str, ClassFigures], keys=("test",))
         by_class = statistics["test"].by_class
         sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
@@ -168,15 +157,13 @@ def _recorded(side: Side, model: str) -> Recorded:
 
 
 def _metrics(side: Side, model: str) -> Metrics:
-    artifacts = Artifacts(side.root)
-    evaluated = artifacts.evaluated(model)
+    evaluated = side.artifacts.evaluated(model)
     size = provenance.recorded_size(WORKSPACE.trained(model).model, side.root)
-    behaviour = {f"behaviour.{name}": value for name, value in evaluated.read_behaviour().items()}
     metrics: Metrics = {
         **flatten(evaluated.read_metrics()),
-        **artifacts.trained(model).read_metrics(),
+        **side.artifacts.trained(model).read_metrics(),
         "size_mb": size / 1e6,
-        **behaviour,
+        **flatten({"behaviour": evaluated.read_behaviour()}),
     }
     metrics = {name: value for name, value in metrics.items() if isfinite(value)}
     if "test.accuracy" not in metrics or metrics.get("elapsed_s", 0) <= 0:
@@ -187,9 +174,9 @@ def _metrics(side: Side, model: str) -> Metrics:
 def _rows(split: str, side: Side, results: Iterable[Recorded]) -> Dataset:
     """The rows of a split, which the predictions of each side must fit."""
     path = WORKSPACE.split(split)
-    side.fetch(path)
-    with side.reading():
-        data = Artifacts(side.root).read_split(split).data
+    side.revision.fetch(path)
+    with side.revision.reading():
+        data = side.artifacts.read_split(split).data
         for rows, classes in (result.probabilities[split].shape for result in results):
             if rows != len(data) or classes <= data.labels.max():
                 raise DataError(f"{path}: its rows are not those of the predictions")

@@ -5,7 +5,7 @@ DVC reads nothing of it: it would parse YAML of any size, and contact addresses 
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-
 
 from imageproof.base.errors import DataError, IntegrityError, ServiceError, UsageError
 from imageproof.base.text import one_line
-from imageproof.dvc.provenance import OUTPUTS, recorded_outputs
+from imageproof.dvc.provenance import OUTPUTS, check_outputs, recorded_outputs
 from imageproof.system.repository import git, unshallow
 
 # of files that are parsed whole; YAML takes 2 s for each MB
@@ -23,16 +23,21 @@ MOST_BYTES = {".csv": 16 * MB, ".json": 16 * MB, ".dvc": MB, ".lock": MB, ".yaml
 
 
 class Revision:
-    """The project at a revision; `commit` is its hash, empty for the workspace."""
+    """The project at a revision; `commit` is its hash, empty for the workspace.
+
+    Its files are copied to the folder `root`.
+    """
 
     def __init__(
         self,
         name: str,
         commit: str,
         repo: Any,
+        root: Path,
     ) -> None:
         self.name = name
         self.commit = commit
+        self.root = root
         self._repo = repo
         self._project = Path(repo.root_dir)
         self._files = LocalFileSystem()
@@ -41,27 +46,42 @@ class Revision:
             self._files = repo.scm.get_fs(commit)
             self._folder = self._project.relative_to(repo.scm.root_dir)
 
-    def download(self, paths: Iterable[Path], root: Path) -> None:
-        """Copy files into `root`, laid out as in the project. dvc.lock comes first.
+    def fetch(self, *paths: Path) -> None:
+        """Copy files into `root`, laid out as in the project, and check what dvc.lock records.
 
-        UsageError if there is none, DataError if a text is larger than what a stage writes,
-        ServiceError if a file is nowhere to be had.
+        dvc.lock comes first. UsageError if there is none, DataError if a text is larger than what a
+        stage writes, ServiceError if a file is nowhere to be had, IntegrityError if it has changed.
         """
         for path in paths:
-            target = root / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if self._copy_kept(path, target):
-                continue
-            if path == OUTPUTS:
-                raise UsageError(f"{self.name}: has no {path}, so no results")
-            digest = recorded_outputs(root).get(path, "")
-            try:
-                self._copy_stored(digest, target)
-            except Exception as error:  # each kind of remote has its own
-                cause = one_line(error, width=300)
-                line = f"{self.name}: {path} is neither in DVC's cache nor in its remote ({cause})"
-                raise ServiceError(f"{line}; `dvc push` it where it was made") from None
-            self._check_size(path, target.stat().st_size)
+            if not (self.root / path).exists():
+                self._copy(path)
+        with self.reading():
+            check_outputs(paths, self.root)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Errors name the revision, not the folder to which its files were copied."""
+        try:
+            yield
+        except (DataError, IntegrityError, UsageError) as error:
+            lines = [line.replace(f"{self.root}/", "") for line in error.findings]
+            raise type(error)(*(f"{self.name}: {line}" for line in lines)) from None
+
+    def _copy(self, path: Path) -> None:
+        target = self.root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if self._copy_kept(path, target):
+            return
+        if path == OUTPUTS:
+            raise UsageError(f"{self.name}: has no {path}, so no results")
+        digest = recorded_outputs(self.root).get(path, "")
+        try:
+            self._copy_stored(digest, target)
+        except Exception as error:  # each kind of remote has its own
+            cause = one_line(error, width=300)
+            line = f"{self.name}: {path} is neither in DVC's cache nor in its remote ({cause})"
+            raise ServiceError(f"{line}; `dvc push` it where it was made") from None
+        self._check_size(path, target.stat().st_size)
 
     def _copy_kept(self, path: Path, target: Path) -> bool:
         kept = str(self._folder / path)
@@ -92,10 +112,11 @@ class Revision:
 
 
 @contextmanager
-def open_revision(name: str | None) -> Iterator[Revision]:
+def open_revision(name: str | None, root: Path) -> Iterator[Revision]:
     """The project here at a commit, branch, tag or DVC experiment; a UsageError if there is none.
 
-    None is the workspace: its own files, and from DVC those that it has not checked out.
+    Its files are copied to `root`. None is the workspace: its own files, and from DVC those that it
+    has not checked out.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -116,17 +137,7 @@ def open_revision(name: str | None) -> Iterator[Revision]:
             "them" + unshallow()
         ) from None
     with repo:
-        yield Revision(name or "workspace", commit, repo)
-
-
-@contextmanager
-def reading(name: str, root: Path) -> Iterator[None]:
-    """Errors name the revision, not the folder to which its files were copied."""
-    try:
-        yield
-    except (DataError, IntegrityError, UsageError) as error:
-        lines = [line.replace(f"{root}/", "") for line in error.findings]
-        raise type(error)(*(f"{name}: {line}" for line in lines)) from None
+        yield Revision(name or "workspace", commit, repo, root)
 
 
 def remote_address(file: Path) -> str:

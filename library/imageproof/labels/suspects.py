@@ -8,7 +8,7 @@ import pandas as pd
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.connected import check_folds, divided
-from imageproof.base.dataset import Dataset, Images, Probabilities
+from imageproof.base.dataset import Dataset, Images, Labels, Probabilities
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, scratch, write_text
 from imageproof.base.naming import project_name
@@ -51,7 +51,7 @@ def find_suspects(
     check_folds(data, project.data.class_names or [], folds)
     probabilities = _out_of_fold(data, folds, ask, model, project)
     doubtful, count = suspects(labels, probabilities)
-    agreement = 100 * float(np.mean(probabilities.argmax(axis=1) == labels))
+    agreement = _agreement(probabilities, labels)
     sentence = f"{model} agrees with {agreement:.1f} % of {len(labels):,} labels"
     sentence += f": {estimate(agreement, count)}; {len(doubtful):,} are doubtful"
     names = np.array(project.data.class_names)
@@ -90,6 +90,10 @@ def estimate(agreement: float, count: int) -> str:
     return f"about {count:,} are wrong"
 
 
+def _agreement(probabilities: Probabilities, labels: Labels) -> float:
+    return 100 * float(np.mean(probabilities.argmax(axis=1) == labels))
+
+
 def _out_of_fold(
     data: Dataset,
     folds: int,
@@ -104,7 +108,7 @@ def _out_of_fold(
     with scratch(WORKSPACE.pack.parent) as folder:
         for number, (rows, answers) in enumerate(out_of_fold(data, fold, ask, folder=folder), 1):
             probabilities[rows] = answers
-            agreement = 100 * np.mean(answers.argmax(axis=1) == data.labels[rows])
+            agreement = _agreement(answers, data.labels[rows])
             sentence = f"{model} agrees with {agreement:.2f} % of {len(rows):,} labels"
             print(f"fold {number}/{folds}: {sentence}", flush=True)
             if agreement < LEAST:
@@ -124,9 +128,4 @@ def render(
     """The page with the images (n, …) of the first rows of the table, which is in `source`."""
     suspects = [*zip(table.itertuples(index=False), images, strict=False)]
     template = templates("imageproof.labels").get_template("suspects.html.j2")
-    return template.render(
-        sentence=sentence,
-        suspects=suspects,
-        count=len(table),
-        source=source,
-    )
+    return template.render(sentence=sentence, suspects=suspects, count=len(table), source=source)

@@ -76,9 +76,8 @@ def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
 def _classes(rows: pd.DataFrame, names: Sequence[str]) -> dict[Any, str]:
     """The class of each packed image, by its hash, and by part, name and hash."""
     classes = [names[label] for label in rows["label"]]
-    by_hash = zip(rows["hash"], classes, strict=True)
-    by_name = zip(zip(rows["part"], rows["name"], rows["hash"], strict=True), classes, strict=True)
-    return dict([*by_hash, *by_name])
+    keys = rows[["part", "name", "hash"]].itertuples(index=False, name=None)
+    return dict(zip([*rows["hash"], *keys], 2 * classes, strict=True))
 
 
 def _additions(labels: Sequence[Label], pool: Path) -> dict[Path, Row]:

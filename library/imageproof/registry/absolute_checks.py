@@ -9,7 +9,7 @@ from scipy.stats import fisher_exact
 from imageproof.base.dataset import Hits, Labels
 from imageproof.judge.calibration import calibration_error, chance_calibration_error
 from imageproof.judge.comparison import paired_p_value
-from imageproof.judge.confidence import Sets, answer_sets, coverage_p_value, measure, threshold
+from imageproof.judge.confidence import Sets, answer_sets, coverage_p_value, threshold, unsure
 from imageproof.judge.confusion import balance, confusion_matrix
 from imageproof.judge.gate import Check, Evidence, Rule
 from imageproof.judge.groups import FEWEST, Intervals, independent
@@ -38,15 +38,13 @@ def min_sensitivity(evidence: Evidence, limit: float) -> Check:
     See `Intervals`.
     """
     intervals = Intervals(evidence.hits, evidence.groups)
-    ends = []
-    for label in range(len(evidence.names)):
-        members = np.flatnonzero(evidence.labels == label)
-        ends.append(intervals.of(members)[0] if len(members) else 0.0)
+    members = [np.flatnonzero(evidence.labels == label) for label in range(len(evidence.names))]
+    ends = [intervals.of(rows)[0] if len(rows) else 0.0 for rows in members]
     worst = int(np.argmin(ends))
     end = float(ends[worst])
-    right = evidence.by_class(evidence.hits)[worst]
-    rows = np.count_nonzero(evidence.labels == worst)
-    counts = f"class {evidence.names[worst]}: {right:,} of {rows:,} rows right"
+    rows = members[worst]
+    right = evidence.hits[rows].sum()
+    counts = f"class {evidence.names[worst]}: {right:,} of {len(rows):,} rows right"
     text = f"{counts}, so at least {end:.4f} (95 % interval)"
     figures = {"least_class": worst, "least_class_sensitivity": end}
     allowed = f"at least {limit:g} in each class"
@@ -92,7 +90,7 @@ def max_calibration_error(evidence: Evidence, limit: float) -> Check:
 def coverage_test(evidence: Evidence, level: float) -> Check:
     sets = _answer_sets(evidence)
     held = sets[np.arange(len(sets)), evidence.labels]
-    coverage = measure(sets, evidence.labels).coverage
+    coverage = float(held.mean())
     rows = round(independent(held, evidence.groups) * len(sets))
     promised = evidence.coverage
     covered = round(coverage * rows)
@@ -105,10 +103,10 @@ def coverage_test(evidence: Evidence, level: float) -> Check:
 
 
 def max_unsure(evidence: Evidence, limit: float) -> Check:
-    unsure = measure(_answer_sets(evidence), evidence.labels).unsure
-    figures = {"holdout_unsure": unsure}
-    text = f"{unsure:.4f} of the answers"
-    return Check("max_unsure", unsure <= limit, text, f"at most {limit:g}", figures)
+    share_unsure = float(unsure(_answer_sets(evidence)).mean())
+    figures = {"holdout_unsure": share_unsure}
+    text = f"{share_unsure:.4f} of the answers"
+    return Check("max_unsure", share_unsure <= limit, text, f"at most {limit:g}", figures)
 
 
 def _answer_sets(evidence: Evidence) -> Sets:
@@ -123,18 +121,13 @@ def holdout_test(evidence: Evidence, level: float) -> Check:
     """
     if not len(evidence.test_hits):
         return Check("holdout_test", True, "no test rows beside the hold-out rows")
+    hits = evidence.hits, evidence.test_hits
     table = []
-    accuracies = []
-    for hits, groups in (
-        (evidence.hits, evidence.groups),
-        (evidence.test_hits, evidence.test_groups),
-    ):
-        effective = independent(hits, groups)
-        right = effective * hits.sum()
-        table.append([right, effective * len(hits) - right])
-        accuracies.append(float(hits.mean()))
+    for right, groups in zip(hits, (evidence.groups, evidence.test_groups), strict=True):
+        effective = independent(right, groups)
+        table.append([effective * right.sum(), effective * (~right).sum()])
     p_value = float(fisher_exact(np.rint(table).astype(int), alternative="greater").pvalue)
-    holdout, test = accuracies
+    holdout, test = (float(right.mean()) for right in hits)
     text = f"{holdout:.4f} on the hold-out, {test:.4f} on test: p = {p_value:.3g}"
     figures = {"test_accuracy": test, "holdout_p_value": p_value}
     return Check("holdout_test", p_value >= level, text, f"p at least {level:g}", figures)

@@ -89,8 +89,11 @@ def _facts(version: Version) -> dict[str, Any]:
     run = MlflowClient().get_run(origin.run_id)
     metrics = run.data.metrics
     by_class = _by_class(origin.run_id)
-    sensitivities = {name: figures.get("sensitivity") for name, figures in by_class.items()}
-    recognised = {name: value for name, value in sensitivities.items() if value is not None}
+    recognised = {
+        name: value
+        for name, figures in by_class.items()
+        if (value := figures.get("sensitivity")) is not None
+    }
     tags = own_tags(run.data.tags)
     requirements = files.folder / "requirements.txt"
     return {

@@ -4,17 +4,17 @@ A model is better on rows that it was trained or chosen on. So the challenger is
 rows that it has not seen, and compared on those that the champion has not seen either.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from imageproof.judge.few_rows import OF_ALL, fewest, rows_needed
-from imageproof.judge.gate import Check, Compared, Decision, Evidence, Rule
+from imageproof.judge.gate import Check, Compared, Contender, Decision, Evidence, Rule
 from imageproof.judge.limits import PromoteParams
 from imageproof.registry.absolute_checks import ABSOLUTE_CHECKS, ORIGIN_CHECKS
-from imageproof.registry.champion_checks import CHAMPION_CHECKS, HISTORY_CHECKS
+from imageproof.registry.champion_checks import CHAMPION_CHECKS
 
 
 def decide(
@@ -26,52 +26,38 @@ def decide(
     seen; one whose limit is None is off. A challenger with unusable predictions fails the check
     `answers`, whatever is on.
     """
+    challenger = evidence.challenger
     champion = evidence.champion
-    decision = Decision(evidence.challenger.name, champion.name if champion else None, ())
-    if evidence.challenger.finding:
-        checks = [_answers(evidence)]
-    else:
-        unseen = evidence.challenger.unseen
-        alone = evidence.take(unseen)
-        paired = bool(champion and not champion.finding)
-        pair = evidence.take(unseen, champion.unseen) if champion and paired else alone
-        checks = [*_judge(alone, pair, evidence, params)]
-        if len(alone.labels) >= (params.min_unseen or 1):
-            checks += [rule(alone, limit) for rule, limit in own if limit is not None]
+    decision = Decision(challenger.name, champion.name if champion else None, ())
+    judged = [(ORIGIN_CHECKS, evidence)]
+    checks = [_answers(evidence)] if challenger.finding or evidence.asked else []
+    own_checks: list[Check] = []
+    if not challenger.finding:
+        alone = evidence.take(challenger.unseen)
+        pair = evidence.take(*(model.unseen for model in _models(evidence)))
+        minimum = params.min_unseen or 1
+        unseen = _min_unseen(pair, evidence, minimum)
+        if params.min_unseen or not unseen.passed:
+            checks.append(unseen)
+        if len(alone.labels) >= minimum:
+            judged.append((ABSOLUTE_CHECKS, alone))
+            own_checks = [rule(alone, limit) for rule, limit in own if limit is not None]
+        if unseen.passed:
+            judged.append((CHAMPION_CHECKS, pair))
         decision = replace(
             decision,
-            compared=(*_compared(alone, pair, paired=paired),),
+            compared=(*_compared(alone, pair),),
             right=(*alone.by_class(alone.hits).tolist(),),
             note=_note(pair),
         )
-    checks += _apply(ORIGIN_CHECKS, evidence, params)
-    order = ["answers", *PromoteParams.model_fields]
-    checks.sort(key=lambda check: (*order, check.name).index(check.name))
+    for key, limit in params:
+        for rules, view in judged:
+            if key in rules and limit is not None:
+                checks.append(_remarked(rules[key](view, limit), view, params))
+    checks += own_checks
     if evidence.approval:
         checks.append(evidence.approval)
     return replace(decision, checks=(*checks,))
-
-
-def _judge(
-    alone: Evidence, pair: Evidence, evidence: Evidence, params: PromoteParams
-) -> Iterator[Check]:
-    """The checks of the challenger on its rows, and of the pair on theirs, if these suffice."""
-    if evidence.asked:
-        yield _answers(evidence)
-    minimum = params.min_unseen or 1
-    unseen = min_unseen(pair, evidence, minimum)
-    if params.min_unseen or not unseen.passed:
-        yield unseen
-    if len(alone.labels) >= minimum:
-        yield from _remarked(_apply(ABSOLUTE_CHECKS, alone, params), alone, params)
-    if unseen.passed:
-        checks = _apply({**CHAMPION_CHECKS, **HISTORY_CHECKS}, pair, params)
-        yield from _remarked(checks, pair, params)
-
-
-def _apply(rules: Mapping[str, Rule], evidence: Evidence, params: PromoteParams) -> list[Check]:
-    limits = {key: getattr(params, key) for key in rules}
-    return [rules[key](evidence, limit) for key, limit in limits.items() if limit is not None]
 
 
 def _answers(evidence: Evidence) -> Check:
@@ -80,12 +66,15 @@ def _answers(evidence: Evidence) -> Check:
     return Check("answers", not finding, finding or evidence.asked, allowed)
 
 
-def min_unseen(pair: Evidence, evidence: Evidence, minimum: int) -> Check:
+def _models(evidence: Evidence) -> list[Contender]:
+    """The challenger, and the champion if it can answer."""
+    models = (evidence.challenger, evidence.champion)
+    return [model for model in models if model and not model.finding]
+
+
+def _min_unseen(pair: Evidence, evidence: Evidence, minimum: int) -> Check:
     """Too few rows tell nothing of a pair; those of an unknown past count as seen."""
-    champion = evidence.champion
-    models = [evidence.challenger]
-    if champion and not champion.finding:
-        models.append(champion)
+    models = _models(evidence)
     rows = len(pair.labels)
     names = " and ".join(model.title for model in models)
     text = f"{rows:,} of {len(evidence.labels):,} hold-out rows are unseen by {names}"
@@ -117,11 +106,11 @@ def _apart(pair: Evidence) -> tuple[str, dict[str, float]]:
     return words, figures
 
 
-def _compared(alone: Evidence, pair: Evidence, *, paired: bool) -> Iterator[Compared]:
-    challenger = pair.challenger.name
+def _compared(alone: Evidence, pair: Evidence) -> Iterator[Compared]:
+    challenger, *champion = (model.name for model in _models(pair))
     yield Compared((challenger,), len(alone.labels), alone.hashes_md5)
-    if pair.champion and paired:
-        yield Compared((challenger, pair.champion.name), len(pair.labels), pair.hashes_md5)
+    if champion:
+        yield Compared((challenger, *champion), len(pair.labels), pair.hashes_md5)
     for version, answers in pair.former.items():
         if not isinstance(answers, str):
             yield Compared((challenger, version), int(answers.rows.sum()), answers.md5)
@@ -138,15 +127,12 @@ def _note(pair: Evidence) -> str:
     return f"not better than the champion: {shares}"
 
 
-def _remarked(checks: list[Check], evidence: Evidence, params: PromoteParams) -> Iterator[Check]:
-    """The checks; those that judge by too few rows say so."""
+def _remarked(check: Check, evidence: Evidence, params: PromoteParams) -> Check:
+    """The check; one that judges by too few rows says so."""
     counts = np.bincount(evidence.labels, minlength=len(evidence.names)).tolist()
-    needed = rows_needed(params, counts)
-    for check in checks:
-        if check.name in needed and check.figures:
-            fewer = check.name in OF_ALL
-            rows = f"{sum(counts):,}" if fewer else fewest(counts, evidence.names)
-            remark = f"; rows too few to tell: {rows}, {needed[check.name]:,} needed"
-            yield replace(check, found=check.found + remark)
-        else:
-            yield check
+    needed = rows_needed(params, counts).get(check.name)
+    if not needed or not check.figures:
+        return check
+    rows = f"{sum(counts):,}" if check.name in OF_ALL else fewest(counts, evidence.names)
+    remark = f"; rows too few to tell: {rows}, {needed:,} needed"
+    return replace(check, found=check.found + remark)

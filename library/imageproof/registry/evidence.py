@@ -13,7 +13,6 @@ from imageproof.dvc import provenance
 from imageproof.judge.gate import Check, Contender, Decision, Evidence
 from imageproof.mlflow.restore import check_training
 from imageproof.project import Project
-from imageproof.registry.champions import Champions
 from imageproof.registry.decision import decide
 from imageproof.registry.holdout import Holdout
 from imageproof.registry.model_files import ModelFiles
@@ -72,26 +71,27 @@ class Gate:
         holdout = Holdout(self.project, Artifacts(self.root))
         data = holdout.split.data
         try:
-            answers = holdout.ask_challenger(run, files, name)
+            fields = holdout.challenger(run, files, name)
         except AnswersError as error:
-            answers = {"challenger": Contender(name, finding=str(error))}
-        champions = Champions(holdout, answers["challenger"])
+            fields = {"challenger": Contender(name, finding=str(error))}
+        fields["champion"] = None
+        if champion:
+            fields["champion"] = holdout.champion(champion, fields["challenger"])
+            fields["shadow"] = shadow_counts(run.run_id, champion, self.project)
         return Evidence(
-            champion=champions.answers(champion) if champion else None,
             labels=data.labels,
             names=holdout.names,
             groups=data.groups,
             metadata=holdout.artifacts.metadata(holdout.split.rows),
             hashes=holdout.hashes,
-            former=champions.former(champion),
+            former=holdout.former(champion, fields["challenger"]),
             cpu=machine.cpu(),
             size_mb=files.network.stat().st_size / 1e6,
             data=data_origin(run, self.root),
             commit=commit_origin(run.tags),
             approval=self.approval,
-            shadow=shadow_counts(run.run_id, champion, self.project) if champion else {},
             **holdout.baseline(),
-            **answers,
+            **fields,
         )
 
     def _cure(self, evidence: Evidence) -> str:

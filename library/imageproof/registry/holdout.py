@@ -1,5 +1,7 @@
-"""The hold-out rows of a split, and how a challenger and the baseline answer them."""
+"""The hold-out rows of a split, and how challenger, champions and baseline answer them."""
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,21 +10,29 @@ import numpy as np
 
 from imageproof.artifacts import Artifacts
 from imageproof.base.class_names import class_numbers
-from imageproof.base.dataset import Hits, Split
-from imageproof.base.errors import AnswersError, IntegrityError
+from imageproof.base.dataset import Hits, Labels, Rows, Split
+from imageproof.base.errors import AnswersError, IntegrityError, UsageError
 from imageproof.base.inference import Network
 from imageproof.base.text import first_names
-from imageproof.judge.gate import Contender
+from imageproof.judge.gate import Contender, Paired, md5_of_hashes
 from imageproof.judge.timing import latencies
 from imageproof.project import Project
 from imageproof.registry.model_files import ModelFiles
-from imageproof.registry.seen_rows import Hashes, rows_of_split, split_hashes
-from imageproof.registry.versions import TrainedRun
+from imageproof.registry.seen_rows import Hashes, read_rows, rows_of_split, split_hashes
+from imageproof.registry.version import Origin, find_origin, load_version
+from imageproof.registry.versions import Registry, TrainedRun
+
+# what a damaged tag raises
+DAMAGED = LookupError, ValueError, OverflowError, RecursionError
+# why a former champion is left out
+BLIND = "they cannot answer"
+UNKNOWN = "the rows that they have seen are unknown"
+FEW = "too few rows are unseen"
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """The hold-out rows, and how a challenger answers them."""
+    """The hold-out rows, and how models answer them."""
 
     project: Project
     artifacts: Artifacts
@@ -45,7 +55,11 @@ class Holdout:
         data = self.project.data
         return data.class_names or class_numbers(data.classes)
 
-    def ask_challenger(self, run: TrainedRun, files: ModelFiles, name: str) -> dict[str, Any]:
+    @cached_property
+    def registry(self) -> Registry:
+        return Registry(self.project.name)
+
+    def challenger(self, run: TrainedRun, files: ModelFiles, name: str) -> dict[str, Any]:
         """The fields of Evidence on its answers; AnswersError if these are unusable."""
         images = self.split.data.images
         self._check_classes(run, files)
@@ -83,6 +97,33 @@ class Holdout:
             raise IntegrityError(f"{outputs.predictions}: {answers}; `dvc repro` makes it anew")
         return {"baseline": name, "baseline_hits": predicted == labels}
 
+    def champion(self, version: str, challenger: Contender) -> Contender:
+        """A version's answers, with a finding if it cannot be compared to the challenger."""
+        uri = self.registry.uri(version)
+        with load_version(uri, threads=self.project.threads) as champion:
+            signature = champion.files.signature
+            try:
+                if signature != challenger.signature:
+                    raise AnswersError("images of different sizes")
+                columns = column_of_each_class(champion.files.class_names, self.names)
+                probabilities = champion.network.ask(self.split.data.images)
+            except AnswersError as error:
+                return Contender(version, signature=signature, finding=str(error))
+            rows = read_rows(champion.origin)
+            past = rows.past(self.hashes) if rows else {}
+            return Contender.answering(version, probabilities[:, columns], signature, **past)
+
+    def former(self, champion: str | None, challenger: Contender) -> dict[str, Paired | str]:
+        """The answers of earlier champions, if a check needs them, or why they are left out."""
+        promote = self.project.promote
+        limits = promote.max_total_loss, promote.max_sensitivity_loss
+        if limits == (None, None) or challenger.finding:
+            return {}
+        # judged once more, a version is no champion before itself
+        own = challenger.name.removeprefix("version ")
+        versions = dict.fromkeys(move.after for move in self.registry.moves())
+        return {v: self._paired(v, challenger) for v in versions if v and v not in (champion, own)}
+
     def _check_classes(self, run: TrainedRun, files: ModelFiles) -> None:
         """AnswersError if a model has other images or classes than the hold-out rows."""
         size = self.split.data.images.shape[1:]
@@ -105,3 +146,54 @@ class Holdout:
             return {}
         hits = network.ask(data.images).argmax(axis=1) == data.labels
         return {"test_hits": hits, "test_groups": data.groups}
+
+    def _paired(self, version: str, challenger: Contender) -> Paired | str:
+        try:
+            origin = find_origin(self.registry.uri(version))
+        except (UsageError, IntegrityError):  # the version was deleted, or its run
+            return BLIND
+        rows = read_rows(origin)
+        if rows is None:
+            return UNKNOWN
+        picks = np.flatnonzero(self.unseen & rows.unseen(self.hashes))
+        if len(picks) < (self.project.promote.min_unseen or 1):
+            return FEW
+        counts = self._by_class(self.split.data.labels[picks])
+        md5 = md5_of_hashes(self.hashes[picks])
+        former_hits = _recorded_hits(origin, md5, counts)
+        if former_hits is None:
+            former = self.champion(version, challenger)
+            if former.finding:
+                return BLIND
+            former_hits = self._hits(former, picks)
+        return Paired(counts, former_hits, self._hits(challenger, picks), md5)
+
+    def _hits(self, model: Contender, picks: Rows) -> Labels:
+        """How many of these rows it gets right, by class."""
+        labels = self.split.data.labels[picks]
+        return self._by_class(labels[model.predicted[picks] == labels])
+
+    def _by_class(self, labels: Labels) -> Labels:
+        return np.bincount(labels, minlength=len(self.names))
+
+
+def _recorded_hits(origin: Origin, md5: str, counts: Labels) -> Labels | None:
+    """By class, as the gate recorded it of the rows with this md5; None if it did not."""
+    if origin.gate.get("gate_rows") == md5:
+        with suppress(*DAMAGED):
+            hits = np.array(json.loads(origin.gate["gate_right"]), dtype=np.int64)
+            if hits.shape == counts.shape and (hits >= 0).all() and (hits <= counts).all():
+                return hits
+    return None
+
+
+def column_of_each_class(champion_names: list[str], names: list[str]) -> list[int]:
+    """For each class of this project, its column in the other model's output.
+
+    Matched by name; by position if no name matches; AnswersError if only some names match.
+    """
+    if {*champion_names} == {*names}:
+        return [champion_names.index(name) for name in names]
+    if {*champion_names} & {*names}:
+        raise AnswersError("its classes are called otherwise")
+    return [*range(len(names))]

@@ -7,25 +7,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import mlflow
-from mlflow.artifacts import download_artifacts
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model
-from requests import RequestException
 
 from imageproof.base import inference
 from imageproof.base.dataset import Images, Shape, check_shape
 from imageproof.base.errors import DataError, IntegrityError
-from imageproof.base.files import REBUILD_HINT, parsing, raise_if_full, scratch
+from imageproof.base.files import REBUILD_HINT, parsing, scratch
 from imageproof.base.inference import Features, Network
 from imageproof.base.text import one_line
-from imageproof.mlflow import store
 from imageproof.mlflow.logged_model import files_sha256
 from imageproof.outputs import Calibration, read_calibration
+from imageproof.registry.downloads import MEND, download
 
 NETWORK = "model.onnx"
 CALIBRATION = Path("extra_files", "calibration.npz")
 MAX_VALUES = 75_000_000  # of an image: those of the largest picture that is read
-GONE = "delete the version, or put its artifacts back"
 
 
 class ModelFiles(NamedTuple):
@@ -74,21 +70,14 @@ class ModelFiles(NamedTuple):
             yield
         except DataError as error:
             reason = str(error).replace(f"{self.folder}/", "").removesuffix(f"; {REBUILD_HINT}")
-            raise IntegrityError(f"{self.uri}: {reason}; {GONE}") from None
+            raise IntegrityError(f"{self.uri}: {reason}; {MEND}") from None
 
 
 @contextmanager
 def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
     """A copy of a model's files; IntegrityError if gone, changed, or of no image classifier."""
     with scratch() as temporary:
-        try:
-            folder = Path(download_artifacts(uri, dst_path=str(temporary)))
-        except (MlflowException, RequestException, OSError) as error:
-            raise_if_full(error)
-            if store.is_away(error):
-                raise
-            reason = one_line(error, width=200)
-            raise IntegrityError(f"{uri}: its artifacts are gone ({reason}); {GONE}") from None
+        folder = download(uri, temporary)
         if (actual := files_sha256(folder)) != sha256:
             raise IntegrityError(
                 f"{uri}: its files are not those that were logged (SHA-256 of all {actual[:12]}, "
@@ -117,6 +106,6 @@ def _read_description(uri: str, folder: Path) -> ModelFiles:
         names = [*map(str, (description.metadata or {}).get("class_names", []))]
     except Exception as error:  # damaged YAML fails anywhere in MLflow
         reason = one_line(error, width=200) or type(error).__name__
-        raise IntegrityError(f"{uri}: MLmodel does not describe it ({reason}); {GONE}") from None
+        raise IntegrityError(f"{uri}: MLmodel does not describe it ({reason}); {MEND}") from None
     text = f"{images.type} {images.shape} → {answers.type} {answers.shape}"
     return ModelFiles(uri, folder, text, (*shape,), classes, names)

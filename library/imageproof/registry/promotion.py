@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from imageproof.base.files import scratch
 from imageproof.base.naming import project_name
 from imageproof.base.text import one_line
 from imageproof.dvc import provenance
-from imageproof.dvc.revision import open_revision, reading
+from imageproof.dvc.revision import Revision, open_revision
 from imageproof.judge.gate import Check, Decision
 from imageproof.mlflow import restore, store
 from imageproof.mlflow.store import SQLITE
@@ -48,9 +48,12 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         verdict = self.decision.verdict if self.decision else "accepted"
-        accepted = verdict == "accepted"
-        fields = {"accepted": accepted, "verdict": verdict, "moved": bool(self.move)}
-        return asdict(self) | fields
+        is_accepted = verdict == "accepted"
+        return asdict(self) | {
+            "accepted": is_accepted,
+            "verdict": verdict,
+            "moved": bool(self.move),
+        }
 
 
 class Candidate(NamedTuple):
@@ -86,32 +89,28 @@ def promote_training(
 def _run_id(candidate: Candidate, project: Project, root: Path) -> str:
     """The run of the training in `root`, which is logged if the store lacks it."""
     model = candidate.model
-    experiment = candidate.experiment
-    if experiment:
-        _download(experiment, model, root)
-    trained = Artifacts(root).trained(model)
-    with reading(experiment, root) if experiment else nullcontext():
+    with ExitStack() as stack:
+        if candidate.experiment:
+            revision = stack.enter_context(open_revision(candidate.experiment, root))
+            _fetch(revision, model)
+            stack.enter_context(revision.reading())
+        trained = Artifacts(root).trained(model)
         run = restore.known(trained, project) or restore.restore(model, project, root)
     return str(run.info.run_id)
 
 
-def _download(experiment: str, model: str, root: Path) -> None:
+def _fetch(revision: Revision, model: str) -> None:
     """A model's outputs, the rows that it is judged by and the result of `validate`."""
-    with open_revision(experiment) as revision:
-        revision.download([provenance.OUTPUTS, provenance.DATA_POINTER], root)
-        with reading(experiment, root):
-            recorded = provenance.recorded_outputs(root)
-        folder = WORKSPACE.trained(model).folder
-        paths = [path for path in recorded if path.parent == folder]
-        if not paths:
-            names = dict.fromkeys(path.parent.name for path in recorded)
-            models = [name for name in names if WORKSPACE.trained(name).run in recorded]
-            hint = f"name one model: {', '.join(models) or 'it has none'}"
-            raise UsageError(f"experiment {experiment}: has no model {model!r}; {hint}")
-        validation = WORKSPACE.split("validation")
-        revision.download([*JUDGED_BY, validation, *paths], root)
-        with reading(experiment, root):
-            provenance.check_outputs([validation, *paths], root)  # the gate checks the others
+    revision.fetch(provenance.OUTPUTS, provenance.DATA_POINTER)
+    recorded = provenance.recorded_outputs(revision.root)
+    folder = WORKSPACE.trained(model).folder
+    paths = [path for path in recorded if path.parent == folder]
+    if not paths:
+        names = dict.fromkeys(path.parent.name for path in recorded)
+        models = [name for name in names if WORKSPACE.trained(name).run in recorded]
+        hint = f"name one model: {', '.join(models) or 'it has none'}"
+        raise UsageError(f"experiment {revision.name}: has no model {model!r}; {hint}")
+    revision.fetch(*JUDGED_BY, WORKSPACE.split("validation"), *paths)
 
 
 def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:

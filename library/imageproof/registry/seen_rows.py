@@ -1,20 +1,17 @@
 """Which rows a version has seen: their hashes lie sorted beside the gate's record of it."""
 
-from pathlib import Path
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
-from mlflow.exceptions import MlflowException
 from numpy.typing import NDArray
 
 from imageproof.artifacts import Artifacts
 from imageproof.base.dataset import Hits
-from imageproof.base.errors import IntegrityError
 from imageproof.base.files import parsing, scratch, sha256
-from imageproof.mlflow import store
 from imageproof.mlflow.runs import tag
+from imageproof.registry.downloads import GoneError, written_by_gate
 from imageproof.registry.version import Origin
 from imageproof.registry.versions import Registry
 
@@ -71,29 +68,15 @@ def write_rows(registry: Registry, version: str, run_id: str, rows: DataRows) ->
 
 def read_rows(origin: Origin) -> DataRows | None:
     """What `write_rows` wrote of a version, None if nothing; IntegrityError if it changed."""
-    parts = []
-    for part in DataRows._fields:
-        name = _file(origin.model, origin.version, part)
-        recorded = origin.gate.get(_tag(part))
-        hashes = _read(f"runs:/{origin.run_id}/gate/{name}", recorded) if recorded else None
-        if hashes is None:
-            return None
-        parts.append(hashes)
-    return DataRows(*parts)
+    with suppress(GoneError, KeyError):  # a version of before has no such tag
+        return DataRows(*(_read(origin, part) for part in DataRows._fields))
+    return None
 
 
-def _read(uri: str, recorded: str) -> Hashes | None:
-    with scratch() as folder:
-        try:
-            path = Path(download_artifacts(uri, dst_path=str(folder)))
-        except (MlflowException, OSError) as error:
-            if store.is_away(error):
-                raise
-            return None
-        if sha256(path) != recorded:
-            raise IntegrityError(f"{uri}: is not what the gate wrote; delete the version")
-        with parsing("hashes of rows", path):
-            return np.asarray(np.load(path, allow_pickle=False), HASH)
+def _read(origin: Origin, part: str) -> Hashes:
+    uri = f"runs:/{origin.run_id}/gate/{_file(origin.model, origin.version, part)}"
+    with written_by_gate(uri, origin.gate[_tag(part)]) as path, parsing("hashes of rows", path):
+        return np.asarray(np.load(path, allow_pickle=False), HASH)
 
 
 def _file(model: str, version: str, part: str) -> str:

@@ -8,21 +8,17 @@ from functools import cached_property
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.artifacts import load_text
-from mlflow.exceptions import MlflowException
 from pydantic import TypeAdapter, ValidationError
 
 from imageproof.base.dataset import Fit, Images, Probabilities
 from imageproof.base.errors import AnswersError, IntegrityError
-from imageproof.base.files import text_sha256
 from imageproof.base.inference import Network
-from imageproof.base.text import one_line
-from imageproof.mlflow import store
 from imageproof.mlflow.logged_model import MODEL_SHA256
 from imageproof.mlflow.runs import own_tags
 from imageproof.outputs import SPLIT_TAGS
+from imageproof.registry.downloads import written_by_gate
 from imageproof.registry.model_files import ModelFiles, fetched
-from imageproof.registry.versions import MISSING, find
+from imageproof.registry.versions import find, find_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +82,9 @@ class Origin:
         """The gate's record, empty if never judged; IntegrityError if it is gone or has changed."""
         if "gate_sha256" not in self.gate:
             return ""
-        record = self.gate.get("gate_record", "")
-        sha256 = self.gate["gate_sha256"]
-        try:
-            text = load_text(record)
-        except (MlflowException, OSError) as error:
-            if store.is_away(error):
-                raise
-            raise IntegrityError(f"{record}: is gone ({one_line(error)})") from None
-        if (actual := text_sha256(text)) != sha256:
-            hashes = f"SHA-256 of it {actual[:12]}, recorded {sha256[:12]}"
-            hint = "the tags of the version hold what the gate decided"
-            raise IntegrityError(f"{record}: is not what the gate wrote ({hashes}); {hint}")
-        return text
+        record = self.gate.get("gate_record", "the gate's record")
+        with written_by_gate(record, self.gate["gate_sha256"]) as path:
+            return path.read_text("utf-8")
 
     def check_unchanged(self) -> None:
         """Raise IntegrityError if the version's files or the gate's record are not as recorded."""
@@ -145,10 +131,7 @@ def load_version(uri: str, *, threads: int) -> Iterator[Version]:
 def find_origin(uri: str) -> Origin:
     """The origin of the version at `models:/…`; IntegrityError if its run was deleted for good."""
     version = find(uri)
-    client = MlflowClient()
-    run = None
-    with store.ignoring(*MISSING):
-        run = client.get_run(version.run_id or "")
+    run = find_run(version.run_id or "")
     if run is None:
         raise IntegrityError(f"{uri}: its run {version.run_id} is gone, or you may not read it")
     tags = own_tags(run.data.tags)
@@ -158,7 +141,7 @@ def find_origin(uri: str) -> Origin:
         "version": str(version.version),
         "aliases": sorted(version.aliases),
         "run_id": run.info.run_id,
-        "experiment": client.get_experiment(run.info.experiment_id).name,
+        "experiment": MlflowClient().get_experiment(run.info.experiment_id).name,
         "splits": {split: tags[tag] for split, tag in SPLIT_TAGS.items() if tag in tags},
         "model_sha256": version_tags.get(MODEL_SHA256) or tags.get(MODEL_SHA256, ""),
         "flow_run": tags.get("prefect_flow_run_id", ""),

@@ -7,6 +7,7 @@ from getpass import getuser
 from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.utils.credentials import read_mlflow_creds
 
@@ -63,11 +64,16 @@ def find(uri: str) -> ModelVersion:
     raise UsageError(f"{uri}: no such version that you may read, {hint}")
 
 
+def find_run(run_id: str) -> Run | None:
+    """A run; None if there is none that you may read."""
+    with ignoring(*MISSING):
+        return MlflowClient().get_run(run_id)
+    return None
+
+
 def trained_run(run_id: str) -> TrainedRun:
     """A run and the last model that it logged; DataError if it is not finished, or has none."""
-    run = None
-    with ignoring(*MISSING):
-        run = MlflowClient().get_run(run_id)
+    run = find_run(run_id)
     if run is None or run.info.lifecycle_stage == "deleted":
         raise UsageError(f"run {run_id}: unknown, deleted, or you may not read it")
     model = runs.model_id(run)

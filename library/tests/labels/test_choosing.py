@@ -9,11 +9,11 @@ CLUSTERS = 10
 
 
 @pytest.fixture
-def rng() -> np.random.Generator:
+def rng():
     return np.random.default_rng(0)
 
 
-def test_larger_or_empty_answer_sets_come_first_then_small_margins() -> None:
+def test_larger_or_empty_answer_sets_come_first_then_small_margins():
     answers = [[0.5, 0.3, 0.2], [0.39, 0.35, 0.26], [0.9, 0.06, 0.04], [0.5, 0.42, 0.08]]
     answers.append([0.48, 0.26, 0.26])  # a larger margin than row 0, though less sure
     # from 0.4 on a class is in the set: rows 1 (empty) and 3 (two classes) are not sure
@@ -21,7 +21,7 @@ def test_larger_or_empty_answer_sets_come_first_then_small_margins() -> None:
     assert order.tolist() == [1, 3, 0, 4, 2]
 
 
-def test_chosen_are_uncertain_and_spread_and_a_fifth_is_random(rng: np.random.Generator) -> None:
+def test_chosen_are_uncertain_and_spread_and_a_fifth_is_random(rng):
     kind = rng.integers(CLUSTERS, size=1000)
     features = (np.eye(CLUSTERS)[kind] + rng.normal(0, 0.01, (1000, CLUSTERS))).astype(np.float32)
     coarse = rng.uniform(0, 255, (1000, 64)).astype(np.float32)
@@ -35,7 +35,7 @@ def test_chosen_are_uncertain_and_spread_and_a_fifth_is_random(rng: np.random.Ge
     assert [rows.tolist() for rows in again] == [chosen.tolist(), random.tolist()]
 
 
-def test_near_copies_are_chosen_once(rng: np.random.Generator) -> None:
+def test_near_copies_are_chosen_once(rng):
     pictures = rng.uniform(50, 200, (30, 64)).astype(np.float32)
     coarse = np.repeat(pictures, 10, axis=0) + rng.uniform(-NEAR / 4, NEAR / 4, (300, 64))
     rows = choose(np.arange(300), pictures[np.arange(300) // 10], coarse, count=25, seed=1)
@@ -43,7 +43,7 @@ def test_near_copies_are_chosen_once(rng: np.random.Generator) -> None:
     assert len(numbers) == len({*numbers}) == 25
 
 
-def test_small_pool_is_chosen_whole(rng: np.random.Generator) -> None:
+def test_small_pool_is_chosen_whole(rng):
     coarse = rng.uniform(0, 255, (7, 64)).astype(np.float32)
     chosen, random = choose(np.arange(7), coarse, coarse, count=200, seed=1)
     assert sorted([*chosen, *random]) == [*range(7)]

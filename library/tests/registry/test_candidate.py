@@ -1,11 +1,10 @@
 """Promoting a DVC experiment: the gate judges the outputs that the experiment recorded."""
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from arena import EVEN, fighter
+from arena import EVEN, check_of, fighter
 from dvc.repo import Repo
 from example import load_project, write_params
 from helpers import BOMB, finding, git, run_record
@@ -14,8 +13,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError, UsageError
 from imageproof.base.files import md5, write_json
 from imageproof.outputs import SPLITS
-from imageproof.registry.promotion import Candidate, Outcome, promote_training
-from imageproof.registry.versions import TrainedRun
+from imageproof.registry.promotion import Candidate, promote_training
 
 # DVC 3.67 on pygtrie 2.5
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
@@ -46,7 +44,7 @@ stages:
 
 
 @pytest.fixture
-def experiments(ring: Path) -> Iterator[Repo]:
+def experiments(ring):
     """A project with the experiment `wide`, which trained an mlp."""
     write_params({"promote.max_latency_ms": None})  # how fast it is here decides nothing
     splits = ", ".join(map(str, [*map(WORKSPACE.split, SPLITS), WORKSPACE.split_hashes]))
@@ -62,8 +60,7 @@ def experiments(ring: Path) -> Iterator[Repo]:
         repo.commit(force=True)
         git("add", ".")
         git("commit", "-qm", "baseline")
-        good = fighter()
-        record(good, "mlp")
+        record(fighter(), "mlp")
         repo.commit(force=True)
         repo.experiments.save(name="wide")
         git("checkout", "-q", "dvc.lock")
@@ -71,29 +68,30 @@ def experiments(ring: Path) -> Iterator[Repo]:
         yield repo
 
 
-def record(run: TrainedRun, *models: str) -> None:
+def record(run, *models):
     """Write the records of trainings that had this run."""
     for model in models:
         recorded = run_record(model, run_id=run.run_id, model_id=run.model_id)
         write_json(WORKSPACE.trained(model).run, recorded.model_dump())
 
 
-def promote(model: str, exp: str | None = None) -> Outcome:
-    return promote_training(Candidate(model, exp or ""), project=load_project())
+def promote(model, experiment=""):
+    return promote_training(Candidate(model, experiment), project=load_project())
 
 
-def cached(repo: Repo, path: Path) -> Path:
-    """Where DVC's cache has the file as it is now."""
-    digest = md5(path)
-    return Path(repo.cache.local_cache_dir, "files/md5", digest[:2], digest[2:])
+def foreign_branch(file, text):
+    """Commit a file in a branch, which is left again."""
+    git("checkout", "-qb", "foreign")
+    Path(file).write_text(text, "utf-8")
+    git("commit", "-qam", "foreign")
+    git("checkout", "-q", "-")
 
 
-def test_an_experiment_is_promoted_by_what_it_recorded(experiments: Repo) -> None:
+def test_an_experiment_is_promoted_by_what_it_recorded(experiments):
     WORKSPACE.split("holdout").write_bytes(b"not its own")
     outcome = promote("mlp", "wide")
     assert outcome.move, outcome.decision
-    [check] = [check for check in outcome.decision.checks if check.name == "clean_commit"]
-    assert check.passed
+    assert check_of(outcome, "clean_commit").passed
     experiments.experiments.apply("wide")
     assert promote("mlp").run_id == outcome.run_id
     git("commit", "-aqm", "wide")
@@ -101,45 +99,34 @@ def test_an_experiment_is_promoted_by_what_it_recorded(experiments: Repo) -> Non
     assert (again.version, again.decision) == (outcome.version, None)
 
 
-def test_unknown_experiment_or_model_is_a_line(experiments: Repo) -> None:
+def test_unknown_experiment_or_model_is_a_line(experiments):
     line = finding(UsageError, lambda: promote("mlp", "narrow"))
     assert line.startswith("narrow: unknown Git revision 'narrow'; ")
     line = finding(UsageError, lambda: promote("gnn", "wide"))
     assert line == "experiment wide: has no model 'gnn'; name one model: mlp, cnn"
-    outcome = promote("mlp", experiments.scm.get_rev())  # a revision, here of the baseline
-    assert outcome.decision.failed == ["clean_commit"]
 
 
-def test_params_of_experiment_are_not_given_to_dvc(experiments: Repo) -> None:
-    git("checkout", "-qb", "foreign")
-    Path("params.yaml").write_text(BOMB, "utf-8")
-    git("commit", "-qam", "bomb")
-    git("checkout", "-q", "-")
-    assert promote("mlp", "foreign").decision.failed == ["clean_commit"]
+def test_params_of_a_revision_are_not_given_to_dvc(experiments):
+    foreign_branch("params.yaml", BOMB)
+    assert promote("mlp", "foreign").decision.failed == ["clean_commit"]  # that of the baseline
 
 
-def test_a_damaged_file_of_an_experiment_is_named_as_its_own(experiments: Repo) -> None:
-    git("checkout", "-qb", "foreign")
-    Path("dvc.lock").write_text("}", "utf-8")
-    git("commit", "-qam", "damaged")
-    git("checkout", "-q", "-")
+def test_a_damaged_file_of_an_experiment_is_named_as_its_own(experiments):
+    foreign_branch("dvc.lock", "}")
     line = finding(IntegrityError, lambda: promote("mlp", "foreign"))
     assert line.startswith("foreign: dvc.lock: damaged")
 
 
-def test_what_is_not_as_dvc_recorded_it_is_refused(experiments: Repo) -> None:
-    run_path = WORKSPACE.trained("mlp").run
-    rev = experiments.scm.get_rev()
-    for output, exp, name in (
-        (WORKSPACE.split("holdout"), "wide", ""),
-        (run_path, rev, f"{rev}: "),
-    ):
-        path = cached(experiments, output)
-        path.chmod(0o644)
-        path.write_bytes(b"hand-picked")
-        line = finding(IntegrityError, partial(promote, "mlp", exp))
-        assert line.startswith(f"{name}{output}: md5 ")
-    run_path.unlink()
-    run_path.write_bytes(WORKSPACE.trained("cnn").run.read_bytes())
+def test_what_is_not_as_dvc_recorded_it_is_refused(experiments):
+    path = WORKSPACE.trained("mlp").run
+    revision = experiments.scm.get_rev()
+    for output, experiment in ((path, revision), (WORKSPACE.split("holdout"), "wide")):
+        cached = Path(experiments.cache.local.oid_to_path(md5(output)))
+        cached.chmod(0o644)
+        cached.write_bytes(b"hand-picked")
+        line = finding(IntegrityError, partial(promote, "mlp", experiment))
+        assert line.startswith(f"{experiment}: {output}: md5 ")
+    path.unlink()
+    path.write_bytes(WORKSPACE.trained("cnn").run.read_bytes())
     line = finding(IntegrityError, lambda: promote("mlp"))
     assert line.startswith("artifacts/train/mlp/run.json: md5 ")

@@ -12,13 +12,12 @@ from arena import accept, fighter
 from example import NAME
 from helpers import Page
 from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion
 
 from imageproof.judge.gate import Check, Decision
 from imageproof.registry import promotion
 from imageproof.registry.card import MAX_DESCRIPTION, card
 from imageproof.registry.version import load_version
-from imageproof.registry.versions import TrainedRun, find
+from imageproof.registry.versions import find
 
 pytestmark = pytest.mark.usefixtures("ring")
 
@@ -26,13 +25,20 @@ HEADINGS = """\
 Model details, Intended use, Factors, Metrics, Training data, Evaluation data, \
 Quantitative analyses, Ethical considerations, Caveats and recommendations"""
 METRICS = {
-    **{"user_s": 564.4, "system_s": 6.1, "elapsed_s": 301.3},
-    **{"train_rows": 48000, "validation_rows": 6000, "test_rows": 10000, "holdout_rows": 6000},
-    **{"test_accuracy": 0.9902, "test_accuracy_lower": 0.9881, "test_accuracy_upper": 0.9920},
-    **{"holdout_accuracy_lower": 0.989, "holdout_accuracy_upper": 0.994},
-    **{"holdout_accuracy": 0.992, "test_baseline_accuracy": 0.9666},
-    **{"test_baseline_accuracy_lower": 0.9629, "test_baseline_accuracy_upper": 0.9700},
-    **{"test_coverage": 0.9912, "test_coverage_lower": 0.9892, "test_coverage_upper": 0.9929},
+    "user_s": 564.4,
+    "system_s": 6.1,
+    "elapsed_s": 301.3,
+    "train_rows": 48000,
+    "validation_rows": 6000,
+    "test_rows": 10000,
+    "holdout_rows": 6000,
+    "test_accuracy": 0.9902,
+    "test_accuracy_lower": 0.9881,
+    "test_accuracy_upper": 0.9920,
+    "holdout_accuracy": 0.992,
+    "holdout_accuracy_lower": 0.989,
+    "holdout_accuracy_upper": 0.994,
+    "test_baseline_accuracy": 0.9666,
 }
 HOSTILE = [
     *("<script>alert(1)</script>", "a | b", "# c\n\n# d", "[e](javascript:alert)"),
@@ -40,62 +46,63 @@ HOSTILE = [
 ]
 
 
-def evaluate(run: TrainedRun, sensitivities: dict[str, float | None], **metrics: float) -> None:
+def evaluate(run, sensitivities):
     """Log what `evaluate` logs of a run, as far as the card reads it."""
     client = MlflowClient()
-    for name, value in (METRICS | metrics).items():
+    for name, value in METRICS.items():
         client.log_metric(run.run_id, name, value)
     by_class = {
-        name: {"sensitivity": v, "pos_pred_value": 0.5} for name, v in sensitivities.items()
+        name: {"sensitivity": value, "pos_pred_value": 0.5} for name, value in sensitivities.items()
     }
     statistics = {"test": {"by_class": by_class, "overall": {}}}
     client.log_text(run.run_id, json.dumps(statistics), "statistics.json")
 
 
-def refuse(_run: object, _files: object, challenger: str, champion: str | None) -> Decision:
+def refuse(_run, _files, challenger, champion):
     """Refuse every challenger, with a reason that is no plain text."""
     checks = (Check("answers", False, " ".join(HOSTILE), "", {}), Check("kind", True, "", "", {}))
     return Decision(challenger, champion, checks)
 
 
-def promoted(run: TrainedRun, *, judge: promotion.Judge = accept, reason: str = "") -> ModelVersion:
+def promoted(run, *, judge=accept, reason=""):
     """The version after the gate has judged the run."""
     outcome = promotion.promote(run, NAME, judge=judge, reason=reason)
     return find(f"models:/{NAME}/{outcome.version}")
 
 
-def whole_card(version: ModelVersion) -> str:
+def described(run, **options):
+    """Its description."""
+    return promoted(run, **options).description
+
+
+def whole_card(version):
     """The card as it lies among the artifacts of the run."""
     path = f"gate/{NAME}-{version.version}-card.md"
-    return str(mlflow.artifacts.load_text(f"runs:/{version.run_id}/{path}"))
+    return mlflow.artifacts.load_text(f"runs:/{version.run_id}/{path}")
 
 
-def of(version: ModelVersion) -> str:
-    """The card as it is written now."""
+@pytest.mark.parametrize(
+    ("judge", "verdict", "word"),
+    [(accept, "accepted", "Accepted"), (refuse, "refused by answers", "Refused")],
+)
+def test_every_judged_version_has_one_as_description_and_as_file(judge, verdict, word):
+    version = promoted(fighter(), judge=judge, reason="to see")
+    description = version.description
+    assert description.startswith(f"mlp: not evaluated, {verdict}\n\n")
+    title = f"# {NAME}, version {version.version}\n\n"
     with load_version(f"models:/{NAME}/{version.version}", threads=1) as loaded:
-        return card(loaded)
+        assert title + description == whole_card(version) == card(loaded)
+    assert re.search(rf"\*\*{word}\*\* by the gate on .+: to see\n", description)
+    assert ("| answers | **no** |" in description) == (judge is refuse)
+    assert ", ".join(re.findall("^## (.+)$", description, re.M)) == HEADINGS
+    assert "No evaluation was logged." in description
+    assert "- Licence: not described\n" in description
 
 
-def test_every_judged_version_has_one_as_description_and_as_file() -> None:
-    for judge, word in ((accept, "Accepted"), (refuse, "Refused")):
-        version = promoted(fighter(), judge=judge, reason="to see")
-        description = version.description or ""
-        verdict = "accepted" if word == "Accepted" else "refused by answers"
-        assert description.startswith(f"mlp: not evaluated, {verdict}\n\n")
-        title = f"# {NAME}, version {version.version}\n\n"
-        assert title + description == whole_card(version) == of(version)
-        assert f"**{word}** by the gate on " in description
-        assert ": to see\n" in description
-        assert ("| answers | **no** |" in description) == (word == "Refused")
-        assert ", ".join(re.findall("^## (.+)$", description, re.M)) == HEADINGS
-        assert "No evaluation was logged." in description
-        assert "- Licence: not described\n" in description
-
-
-def test_it_says_what_was_measured_and_what_follows_from_it() -> None:
+def test_it_says_what_was_measured_and_what_follows_from_it():
     run = fighter(cpu="AMD EPYC, 2 cores", baseline="HOG")
     evaluate(run, {"zero": 0.99, "one": 0.5, "two": None})
-    text = promoted(run).description or ""
+    text = described(run)
     for line in (
         "mlp: 0.9920, accepted; hold-out accuracy 0.9920 (0.9890 to 0.9940)\n\nA network",
         "probability of each of 10 classes: zero, one, two.",
@@ -103,9 +110,8 @@ def test_it_says_what_was_measured_and_what_follows_from_it() -> None:
         "; 48,000 rows, and 6,000 validation rows\n",
         "| rows | 10,000 | 6,000 |",
         "| accuracy | 0.9902 (0.9881 to 0.9920) | 0.9920 (0.9890 to 0.9940) |",
-        "| accuracy of the baseline | 0.9666 (0.9629 to 0.9700) | n/a |",
+        "| accuracy of the baseline | 0.9666 | n/a |",
         "logistic regression on classical descriptions of the same images: HOG.",
-        "| coverage of answer sets | 0.9912 (0.9892 to 0.9929) | n/a |",
         "| one | 0.5000 | 0.5000 |",
         "| two | n/a | 0.5000 |",
         "| kind | ok |  |  |",
@@ -116,52 +122,51 @@ def test_it_says_what_was_measured_and_what_follows_from_it() -> None:
         assert line in text
 
 
-def test_card_says_which_images_the_model_takes() -> None:
-    text = promoted(fighter()).description or ""
+def test_card_says_which_images_the_model_takes():
+    text = described(fighter())
     assert "for a grey image of 8×8 pixels" in text
     assert "A picture of another size is cropped to the ink" in text
     run = fighter(shape=(8, 8, 3))
     MlflowClient().log_param(run.run_id, "image.fit", "pad")
-    text = promoted(run).description or ""
+    text = described(run)
     assert "for a colour image of 8×8 pixels" in text
     assert "A picture of another size is scaled until it fits" in text
 
 
-def test_the_way_to_ask_that_it_names_works() -> None:
-    text = promoted(fighter()).description or ""
-    [code] = re.findall("```python\n(.+?)```", text, re.S)
+def test_the_way_to_ask_that_it_names_works():
+    [code] = re.findall("```python\n(.+?)```", described(fighter()), re.S)
     images = np.zeros((2, 8, 8), np.uint8)
     images[:, 0, 0] = 100 + 7  # as `arena` marks a seven
-    names: dict[str, np.ndarray] = {"images": images}
+    names = {"images": images}
     exec(code, names)
     assert names["probabilities"].argmax(axis=1).tolist() == [7, 7]
 
 
-def describe_data(text: str, of: str) -> None:
+def describe_data(text, md5="d" * 32):
     """Write what data.dvc says of the data with this md5."""
-    described = {"license": "<b>", "source": "an attic", "describes": of}
+    meta = {"license": "<b>", "source": "an attic", "describes": md5}
     outs = [{"md5": "d" * 32, "desc": text}]
-    Path("data.dvc").write_text(json.dumps({"outs": outs, "meta": described}))
+    Path("data.dvc").write_text(json.dumps({"outs": outs, "meta": meta}))
 
 
-def test_description_of_other_data_is_not_quoted() -> None:
-    describe_data("Letters", of="d" * 32)
-    text = promoted(fighter()).description or ""
+def test_description_of_other_data_is_not_quoted():
+    describe_data("Letters")
+    text = described(fighter())
     assert "- Letters\n- Source: an attic\n- Licence: &#60;b&#62;\n" in text
-    describe_data("Letters", of="e" * 32)
-    text = promoted(fighter(arena.EVEN)).description or ""
+    describe_data("Letters", "e" * 32)
+    text = described(fighter())
     assert "- Not described: " in text
     assert "- Source: not described\n- Licence: not described\n" in text
     assert "Letters" not in text
 
 
-def test_texts_of_others_stay_texts() -> None:
+def test_texts_of_others_stay_texts():
     run, words = fighter(), " ".join(HOSTILE)
     evaluate(run, dict.fromkeys(HOSTILE, 0.5))
     MlflowClient().log_param(run.run_id, "hostile", words)
-    tame = promoted(fighter(), judge=refuse).description or ""
-    describe_data(words, of="d" * 32)
-    text = promoted(run, judge=refuse, reason=words).description or ""
+    tame = described(fighter(), judge=refuse)
+    describe_data(words)
+    text = described(run, judge=refuse, reason=words)
     page, headings = Page(text), ("h1", "h2")
     assert {*page.tags} <= {
         *("h1", "h2", "h3", "p", "ul", "li", "code", "pre", "strong"),
@@ -177,38 +182,36 @@ def test_texts_of_others_stay_texts() -> None:
         assert word in page.outside
 
 
-def test_a_description_leaves_out_what_it_has_no_room_for() -> None:
+def test_a_description_leaves_out_what_it_has_no_room_for():
     run = fighter()
-    evaluate(run, {f"class {k:03}": k / 200 for k in range(200)})
+    evaluate(run, {f"class {number:03}": number / 200 for number in range(200)})
     version = promoted(run)
-    description, whole = version.description or "", whole_card(version)
-    assert len(description) <= MAX_DESCRIPTION < len(whole)
-    assert "\n\nThe whole card: gate/" in description
+    whole = whole_card(version)
+    assert len(version.description) <= MAX_DESCRIPTION < len(whole)
+    assert "\n\nThe whole card: gate/" in version.description
     assert "| class 199 | " in whole
 
 
-def test_a_description_of_a_persons_stays_and_ours_is_renewed() -> None:
-    run, client = fighter(), MlflowClient()
+def test_a_description_of_a_persons_stays_and_ours_is_renewed():
+    run = fighter()
     version = promoted(run, judge=refuse)
-    again = promoted(run, judge=refuse, reason="again")
-    assert ": again\n" in (again.description or "")
-    client.update_model_version(NAME, version.version, "mine")
+    assert ": again\n" in described(run, judge=refuse, reason="again")
+    MlflowClient().update_model_version(NAME, version.version, "mine")
     renewed = promoted(run, judge=refuse, reason="once more")
     assert renewed.description == "mine"
     assert ": once more\n" in whole_card(renewed)
 
 
 @pytest.mark.parametrize("text", ["{", "x" * 1_000_001])
-def test_statistics_that_cannot_be_read_are_left_out(text: str) -> None:
+def test_statistics_that_cannot_be_read_are_left_out(text):
     run = fighter()
-    evaluate(run, {"zero": 0.5})
     MlflowClient().log_text(run.run_id, text, "statistics.json")
-    description = promoted(run).description or ""
+    description = described(run)
     assert "| class, on" not in description
     assert "10 classes: 0, 1, 2" in description
 
 
-def test_what_is_wrong_with_a_card_stops_no_move(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_wrong_with_a_card_stops_no_move(capsys):
     first, _ = promoted(fighter()), promoted(fighter(arena.EVEN))
     path = first.tags["imageproof.gate_record"].split("/", 2)[2]
     MlflowClient().log_text(first.run_id, "{}", path)

@@ -3,7 +3,6 @@
 import platform
 import sqlite3
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import arena
@@ -11,46 +10,48 @@ import numpy as np
 import pytest
 from arena import accept, fighter
 from example import NAME, load_project
-from helpers import finding, git, run_record
+from helpers import finding, run_record
 from mlflow import MlflowClient
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import write_json
-from imageproof.registry import promotion, reproduce
-from imageproof.registry.recorded import commit_origin
-from imageproof.registry.reproduce import compare
+from imageproof.registry import promotion
+from imageproof.registry.reproduce import (
+    check_inputs,
+    compare,
+    environment_differences,
+    reproduce_version,
+)
 from imageproof.registry.version import find_origin, load_version
+
+URI = f"models:/{NAME}/1"
 
 
 def test_other_predictions_are_counted_and_measured():
     recorded = np.array([[0.5, 0.5], [0.25, 0.75]], np.float32)
     repeated = np.array([[0.25, 0.75], [0.25, 0.75]], np.float32)
-    text = compare("m", recorded, repeated, tolerance=0.25)
-    assert text == "1 of 2 predictions identical, largest probability difference 0.25"
-    for answers in (repeated, repeated * np.nan):
-        finding(IntegrityError, partial(compare, "m", recorded, answers, tolerance=0.2))
+    text = "1 of 2 predictions identical, largest probability difference 0.25"
+    assert compare("m", recorded, repeated, tolerance=0.25) == text
+    finding(IntegrityError, lambda: compare("m", recorded, repeated * np.nan, tolerance=0.2))
     line = finding(IntegrityError, lambda: compare("m", recorded, repeated, tolerance=0.2))
-    assert line == (
-        "m: 1 of 2 predictions identical, largest probability difference 0.25;"
-        " at most 0.2 is allowed (--tolerance)"
-    )
+    assert line == f"m: {text}; at most 0.2 is allowed (--tolerance)"
 
 
-def reproduced(version):
-    """The line with which a version is not reproduced."""
-    again = partial(reproduce.reproduce_version, f"models:/{NAME}/{version}")
-    return finding(IntegrityError, partial(again, load_project(), tolerance=0))
+def registered(**tags):
+    """The run of version 1, with such tags."""
+    run = fighter(**tags)
+    promotion.promote(run, NAME, judge=accept)
+    return run
 
 
-def loaded(version):
-    """The line with which a version is not loaded."""
+def reproduced():
+    reproduce_version(URI, load_project(), tolerance=0)
 
-    def load():
-        with load_version(f"models:/{NAME}/{version}", threads=1):
-            pass
 
-    return finding(IntegrityError, load)
+def loaded():
+    with load_version(URI, threads=1):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -63,58 +64,54 @@ def loaded(version):
     ],
 )
 def test_forged_param_is_a_line(ring, value, param, work):
-    run = fighter()
-    promotion.promote(run, NAME, judge=accept)
+    run = registered()
     MlflowClient().log_param(run.run_id, "image.fit", "digit")
     with closing(sqlite3.connect("mlflow.db")) as store, store:
         if value is None:
             store.execute("delete from params")
         store.execute("update params set value = ? where key = ?", (value, param.split()[0]))
-    start = f"models:/{NAME}/1: the param {param} in its run {run.run_id}; "
-    assert work("1").startswith(start)
+    assert finding(IntegrityError, work).startswith(
+        f"{URI}: the param {param} in its run {run.run_id}; "
+    )
 
 
-def test_what_no_commit_holds_is_not_reproducible(ring):
-    for tags, says in (
+@pytest.mark.parametrize(
+    ("tags", "text"),
+    [
         ({"git_dirty": "true"}, "uncommitted changes"),
         ({"git_commit": ""}, "no commit; no commit holds its code"),
         ({"git_commit": "0" * 40}, "cannot be checked out"),
         ({"data_md5": "e" * 32}, f"trained on data {'e' * 32}, its commit has {'d' * 32}"),
-    ):
-        assert says in reproduced(promotion.promote(fighter(**tags), NAME, judge=accept).version)
+    ],
+)
+def test_what_no_commit_holds_is_not_reproducible(ring, tags, text):
+    registered(**tags)
+    assert text in finding(IntegrityError, reproduced)
 
 
-def test_other_split_or_params_than_the_run_says_are_told(ring):
-    promotion.promote(fighter(holdout_md5="f" * 32), NAME, judge=accept)
-    origin = find_origin(f"models:/{NAME}/1")
-    line = finding(IntegrityError, lambda: reproduce.check_inputs(origin, Path()))
-    assert line.startswith(
-        f"models:/imageproof/1: its holdout split had md5 {'f' * 32}, now it is "
-    )
-    promotion.promote(fighter(), NAME, judge=accept)
-    origin = find_origin(f"models:/{NAME}/2")
+def test_other_split_than_the_run_says_is_told(ring):
+    registered(holdout_md5="f" * 32)
+    line = finding(IntegrityError, lambda: check_inputs(find_origin(URI), Path()))
+    assert line.startswith(f"{URI}: its holdout split had md5 {'f' * 32}, now it is ")
+
+
+def test_other_params_than_the_run_says_are_told(ring):
+    registered()
     record = run_record("mlp", params=arena.RECORDED | {"seed": 7})
     write_json(WORKSPACE.trained("mlp").run, record.model_dump())
-    line = finding(IntegrityError, lambda: reproduce.check_inputs(origin, Path()))
+    line = finding(IntegrityError, lambda: check_inputs(find_origin(URI), Path()))
     assert line.endswith("its run says seed = 42, the params.yaml that it recorded gives 7")
 
 
 def test_what_differs_here_is_named(ring):
-    tags = {"python": "2.7.18", "cpu": "Abacus, 1 cores", "cpu_features": "abacus9"}
-    tags["lock_md5"] = "0123"
-    promotion.promote(fighter(**tags), NAME, judge=accept)
-    origin = find_origin(f"models:/{NAME}/1")
-    lines = reproduce.environment_differences(origin, threads=1)
-    assert lines[0] == "threads: 2 recorded, 1 here"
-    assert lines[1] == f"python: 2.7.18 recorded, {platform.python_version()} here"
-    assert lines[2].startswith("cpu: Abacus, 1 cores recorded, ")
-    assert lines[3].startswith("cpu_features: abacus9 recorded, ")
-    assert lines[4].startswith("lock_md5: 0123 recorded, ")
-
-
-def test_shallow_clone_names_the_cure(ring):
-    Path(".git/shallow").write_text(git("rev-parse", "HEAD") + "\n")
-    promotion.promote(fighter(git_commit="0" * 40), NAME, judge=accept)
-    _, by_gate = commit_origin({"git_commit": "0" * 40, "git_dirty": "false"})
-    for line in (reproduced("1"), by_gate):
-        assert line.endswith("this clone is shallow: `git fetch --unshallow` brings all commits")
+    registered(python="2.7.18", cpu="Abacus", cpu_features="abacus9", lock_md5="0123")
+    lines = environment_differences(find_origin(URI), threads=1)
+    assert lines[:2] == [
+        "threads: 2 recorded, 1 here",
+        f"python: 2.7.18 recorded, {platform.python_version()} here",
+    ]
+    assert [line.partition(" recorded, ")[0] for line in lines[2:]] == [
+        "cpu: Abacus",
+        "cpu_features: abacus9",
+        "lock_md5: 0123",
+    ]

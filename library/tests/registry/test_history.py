@@ -1,0 +1,143 @@
+"""The history of the champion: how moves are kept, read and shown; the origin of a version."""
+
+from dataclasses import replace
+from functools import partial
+from getpass import getuser
+
+import arena
+import pytest
+from arena import accept, fighter
+from example import NAME
+from helpers import finding
+from mlflow import MlflowClient
+
+from imageproof.base.errors import IntegrityError, UsageError
+from imageproof.cli.console import print_moves
+from imageproof.judge.gate import Check, approval
+from imageproof.registry import card, history
+from imageproof.registry.history import Move
+from imageproof.registry.promotion import rollback
+from imageproof.registry.version import find_origin
+from imageproof.registry.versions import Registry, account, find
+
+MOVE = Move(1, "promote", None, "1", "now", "Ada", "why – é", {"p": 1}, "yes")
+KEY = "imageproof.champion.000001.0-1"
+
+
+def description():
+    return MlflowClient().get_registered_model(NAME).description
+
+
+def test_a_move_by_hand_is_a_link_of_the_chain(chain):
+    MlflowClient().set_registered_model_alias(NAME, "champion", "1")
+    by_hand = chain.moves()[-1]
+    assert (by_hand.action, by_hand.at) == ("elsewhere", "unknown")
+    arena.promote(fighter(), accept)
+    moves = chain.moves()[-2:]
+    assert [move.action for move in moves] == ["elsewhere", "promote"]
+    assert (moves[0].at, moves[1].before) == ("unknown", "1")
+
+
+def test_table_names_approver_and_figures(ring, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    figures = {"holdout_accuracy": 0.9965, "champion_accuracy": 0.9905, "worse_p_value": 0.03}
+    checks = (Check("better", True, "", "", figures), approval("Ada", ""))
+
+    def approved(*arguments):
+        return replace(accept(*arguments), checks=checks)
+
+    arena.promote(fighter(), approved, reason="why [/b] \x1b[31m")
+    print_moves(Registry(NAME).moves(), as_json=False)
+    table = capsys.readouterr().out
+    assert "\x1b" not in table
+    for text in ("[/b]", "approved", "Ada", "accuracy 0.9965", "champion's 0.9905", "p 0.03"):
+        assert text in table
+    assert f"| {getuser()}, approved by Ada | " in description()
+
+
+def test_trace_leads_back_to_code_data_params_and_environment(chain):
+    origin = find_origin(f"models:/{NAME}@champion")
+    assert (origin.version, origin.aliases) == ("3", ["champion"])
+    assert (len(origin.git_commit), origin.git_dirty) == (40, "false")
+    assert origin.data_md5 == "d" * 32
+    assert origin.params == arena.RECORDED
+    assert origin.experiment == "imageproof"
+    assert origin.gate["gate"] == "accepted"
+    for uri, text in (
+        ("imageproof", "models:/NAME/VERSION"),
+        ("models:/imageproof/7", "there are 1, 2, 3"),
+        ("models:/imageproof@nobody", "no such version"),
+        ("models:/letters/1", "there is none"),
+        ("models:/o'brien/1", "models:/NAME/VERSION"),
+        (f"models:/imageproof/{'9' * 50}", "models:/NAME/VERSION"),
+        ("models:/\udcff/1", "models:/NAME/VERSION"),  # a byte that is no UTF-8
+    ):
+        assert text in finding(UsageError, partial(find, uri))
+
+
+def test_two_moves_at_once_both_stand_and_the_champion_is_last():
+    moves = [
+        Move(number, "promote", old, new, "now")
+        for number, old, new in ((1, None, "1"), (2, "1", "2"), (2, "1", "3"))
+    ]
+    tags = {move.key: move.to_tag() for move in moves}
+    assert history.read(tags, "2", {}) == [moves[0], moves[2], moves[1]]
+    assert history.read(tags, "3", {}) == moves
+
+
+def test_move_is_read_as_written():
+    tags = {MOVE.key: MOVE.to_tag(), "other": "x"}
+    assert tags[KEY] == "promote now by Ada"
+    assert history.read(tags, "1", {"1": {KEY: MOVE.to_json()}}) == [MOVE]
+    assert history.read(tags, "1", {}) == [replace(MOVE, reason="", figures={}, approval="")]
+
+
+@pytest.mark.parametrize("text", ["", "demote now by Ada"])
+def test_damaged_move_is_a_line(text):
+    line = finding(IntegrityError, lambda: history.read({KEY: text}, None, {}))
+    assert line.startswith(f"tag {KEY} of the registered model: is no move as imageproof writes")
+
+
+@pytest.mark.parametrize("text", ["", "[" * 3000, {"by": "Eve"}, {"number": 2}])
+def test_damaged_json_of_a_move_is_a_line(text):
+    if isinstance(text, dict):
+        text = replace(MOVE, **text).to_json()
+    tags = {KEY: MOVE.to_tag()}
+    line = finding(IntegrityError, lambda: history.read(tags, "1", {"1": {KEY: text}}))
+    assert line.startswith(f"tag {KEY} of version 1: is no move as imageproof writes it")
+
+
+def test_models_page_shows_the_history_as_a_table(chain):
+    rollback(NAME, to="1", reason="a | b")
+    above, _, table = description().partition("## History of the champion\n\n")
+    assert "imageproof rollback" in above
+    rows = table.splitlines()
+    assert len(rows) == 2 + 4
+    assert "| rollback to 1 | n/a | " in rows[2]
+    assert rows[2].endswith(" | a &#124; b |")
+    MlflowClient().update_registered_model(NAME, "mine")  # a person's stays
+    rollback(NAME, to="2")
+    assert description() == "mine"
+
+
+def test_long_history_fits_into_the_description(chain):
+    for number in range(60):
+        version = str(1 + number % 2)
+        chain.move(history.next_move(chain.moves(), "rollback", version, reason="x" * 1000))
+    card.write_history(chain)
+    assert len(description()) <= card.MAX_DESCRIPTION
+
+
+@pytest.mark.parametrize(
+    ("uri", "user", "name"),
+    [
+        ("http://ada@localhost:1", "bob", "ada"),
+        ("http://localhost:1", "bob", "bob"),
+        ("sqlite:///x.db", "bob", getuser()),
+    ],
+)
+def test_account_is_the_servers_user_or_ours(tmp_path, monkeypatch, uri, user, name):
+    monkeypatch.setenv("HOME", str(tmp_path))  # where MLflow keeps credentials
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", user)
+    assert account() == name

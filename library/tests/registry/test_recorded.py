@@ -1,0 +1,79 @@
+"""What is recorded of a run, its data and its code, against what is here."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import finding, git, record_outputs
+
+from imageproof.artifacts import WORKSPACE, split_tags
+from imageproof.base.dataset import Split, save_split
+from imageproof.base.errors import IntegrityError
+from imageproof.base.files import md5, write_json
+from imageproof.outputs import SPLIT_TAGS
+from imageproof.registry.recorded import check_settings, check_splits, commit_origin, data_origin
+from imageproof.registry.versions import TrainedRun
+
+HERE = Path()
+DATA = "d" * 32  # the md5 in data.dvc
+
+
+def run(**tags):
+    return TrainedRun("r", "m", {**split_tags({}), "data_md5": DATA} | tags)
+
+
+@pytest.mark.parametrize("split", ["train", "holdout"])
+def test_run_of_another_split_is_refused(ring, split):
+    check_splits(run(), HERE)
+    line = finding(IntegrityError, lambda: check_splits(run(**{SPLIT_TAGS[split]: "f"}), HERE))
+    assert f"run r: {WORKSPACE.split(split)} had md5 f, dvc.lock has " in line
+
+
+def test_rows_picked_by_hand_are_refused(ring):
+    trained = run()
+    picked = WORKSPACE.read_split("holdout").data.take(np.arange(50))
+    path = WORKSPACE.split("holdout")
+    save_split(path, Split(picked, np.arange(50)))
+    record_outputs()  # whoever forges dvc.lock, too
+    line = finding(IntegrityError, lambda: check_splits(trained, HERE))
+    assert f", dvc.lock has {md5(path)}, so hold-out rows may be" in line
+
+
+@pytest.mark.parametrize(("stage", "key"), [("split", "data.percent"), ("validate", "validate")])
+def test_split_by_other_params_is_refused(ring, stage, key):
+    check_settings(HERE)
+    lock = json.loads(Path("dvc.lock").read_text())
+    lock["stages"].setdefault(stage, {})["params"] = {"params.yaml": {"seed": 9, key: 1}}
+    Path("dvc.lock").write_text(json.dumps(lock))
+    line = finding(IntegrityError, lambda: check_settings(HERE))
+    assert line.startswith(f"{stage}: made with {key} 1, params.yaml has ")
+
+
+def test_data_is_what_passed_validation(ring):
+    assert data_origin(run(), HERE) == (True, f"data {DATA[:12]} passed")
+    other = "e" * 32
+    text = f"trained on data {other}, data.dvc has {DATA}"
+    assert data_origin(run(data_md5=other), HERE) == (False, text)
+    write_json(WORKSPACE.validation, {"success": False, "critical": 2})
+    assert data_origin(run(), HERE)[1].startswith("2 critical findings")
+    lock = Path("dvc.lock").read_text()
+    Path("dvc.lock").write_text(lock.replace(DATA, other))
+    assert data_origin(run(), HERE)[1].startswith(f"dvc.lock has no validation of data {DATA}")
+    WORKSPACE.validation.unlink()
+    assert "not found" in data_origin(run(), HERE)[1]
+
+
+def test_code_is_in_a_commit_that_is_here(ring):
+    commit = git("rev-parse", "HEAD")
+    clean = {"git_commit": commit, "git_dirty": "false"}
+    assert commit_origin(clean) == (True, commit[:12])
+    assert commit_origin({}) == (False, "no commit recorded")
+    dirty = clean | {"git_dirty": "true", "git_changed": "src/a.py, b.py"}
+    text = f"{commit[:12]} with uncommitted changes (src/a.py, b.py); commit them, then train again"
+    assert commit_origin(dirty) == (False, text)
+    unknown = clean | {"git_commit": "0" * 40}
+    assert commit_origin(unknown) == (False, "000000000000 is unknown here")
+    Path(".git/shallow").write_text(f"{commit}\n")
+    cure = "this clone is shallow: `git fetch --unshallow` brings all commits"
+    assert commit_origin(unknown)[1].endswith(cure)
