@@ -54,8 +54,8 @@ class Logged(NamedTuple):
 def open_log(folder: Path, *, days: int) -> Log | None:
     """The rows of the `days` × 24 hours before the newest row; None for other inputs."""
     # the service writes to names that begin with a dot
-    files = sorted(folder.rglob("[!.]*.parquet")) if folder.is_dir() else []
-    files = [path for path in files if path.relative_to(folder).parts[0] != SHADOW]
+    paths = sorted(folder.rglob("[!.]*.parquet"))
+    files = [path for path in paths if path.relative_to(folder).parts[0] != SHADOW]
     if not files:
         return None
     with parsing("a service's log", files[-1]):
@@ -74,38 +74,27 @@ def open_log(folder: Path, *, days: int) -> Log | None:
 
 def read_log(log: Log, model: Version) -> Iterator[Logged]:
     """The rows that a model answered, by file; DataError if it cannot have answered them."""
-    title = f"{model.origin.model} {model.origin.version}"  # as a service calls it
     for path in log.files:
         with parsing("a service's log", path):
             rows = _read(path, COLUMNS)
             recent = rows[rows["at"] > log.since]
-            answered = recent[recent["model"] == title]
+            answered = recent[recent["model"].map(_uri) == model.origin.uri]
             images = _images(path, answered, model.files.shape)
             answers = _answers(path, answered, model.files.classes)
             yield Logged(images, answers, len(recent) - len(answered))
 
 
-def read_shadow(
-    folder: Path,
-    days: int,
-    classes: int,
-) -> "pd.Series[int] | None":
-    """What the last challenger predicted, by microseconds; its name is that of the version.
-
-    -1 is no answer. None if no challenger was asked.
-    """
-    log = open_log(folder / SHADOW, days=days)
-    if not log:
-        return None
+def read_shadow(log: Log, classes: int) -> pd.DataFrame:
+    """What challengers `predicted`, by microseconds; their version is `model`; -1 is no answer."""
     parts = []
     for path in log.files:
         with parsing("a challenger's log", path):
             rows = _read(path, ["at", "predicted", "model"])
             _check_numbers(path, rows, "predicted", -1, classes - 1)
-            own = rows[rows["model"].map(_uri) == log.model]
-            parts.append(own.set_index(_microseconds(own["at"]))["predicted"].astype(np.int64))
-    predicted = pd.concat(parts).rename(log.model)
-    return predicted[~predicted.index.duplicated()]
+            rows["model"] = rows["model"].map(_uri)
+            parts.append(rows.set_index(_microseconds(rows["at"])))
+    table = pd.concat(parts)
+    return table[~table.index.duplicated()]
 
 
 def _uri(title: str) -> str:
@@ -165,18 +154,16 @@ def read_labels(
     """
     if not path.is_file() or path.stat().st_size > MAX_LABELS_BYTES:
         raise DataError(f"{path}: no CSV or Parquet file of at most {MAX_LABELS_BYTES:,} bytes")
-    columns = [key, "label"]
     with parsing("labels", path):
         if path.suffix == ".parquet":
             with open_parquet(path, most_rows=MAX_LABELS) as file:
-                columns += [RANDOM] * (RANDOM in file.schema_arrow.names)
-                frame: pd.DataFrame = file.read(columns).to_pandas()
+                frame: pd.DataFrame = file.read([key, "label", RANDOM]).to_pandas()
         else:
-            columns += [RANDOM] * (RANDOM in pd.read_csv(path, nrows=0).columns)
-            frame = pd.read_csv(path, usecols=columns, dtype={"file": str})
-        for column in columns:
-            empty = f"an empty cell; each row needs {' and '.join(columns)}"
-            _check(path, column, frame[column].notna(), empty)
+            frame = pd.read_csv(path, dtype={"file": str})
+        frame = frame[[key, "label", *frame.columns.intersection([RANDOM])]]
+        for column, values in frame.items():
+            empty = f"an empty cell; each row needs {' and '.join(map(str, frame))}"
+            _check(path, column, values.notna(), empty)
         if key == "at":
             frame["at"] = _microseconds(pd.to_datetime(frame["at"], utc=True))
     labels = frame["label"]
@@ -185,7 +172,7 @@ def read_labels(
         raise DataError(f"{path} column label: {allowed}")
     _check(path, "label", labels.between(0, classes - 1), allowed)
     _check(path, key, ~frame[key].duplicated(), "a value occurs twice")
-    if RANDOM in columns:
+    if RANDOM in frame:
         _check(path, RANDOM, frame[RANDOM].isin([0, 1]), "true, false, 1 or 0 is needed")
         frame[RANDOM] = frame[RANDOM].astype(bool)
     return frame.set_index(key)
@@ -193,16 +180,14 @@ def read_labels(
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     with open_parquet(path, most_rows=MAX_ROWS) as file:
-        missing = [name for name in columns if name not in file.schema_arrow.names]
-        if missing or not file.metadata.num_rows:
+        names = {*file.schema_arrow.names}
+        if not names.issuperset(columns) or not file.metadata.num_rows:
             raise DataError(f"{path}: no rows, or no columns {', '.join(columns)}, as a log has")
-        columns = columns + [SHADOW] * (SHADOW in file.schema_arrow.names)
     # equal texts are kept once, so that no repeated one fills the memory
-    texts = [name for name in ("image", "model") if name in columns]
-    with open_parquet(path, once=texts) as file:
-        frame: pd.DataFrame = file.read(columns).to_pandas()
-    for column in columns:
-        _check(path, column, frame[column].notna(), "an empty cell")
+    with open_parquet(path, once=[*names & {"image", "model"}]) as file:
+        frame: pd.DataFrame = file.read([*columns, SHADOW]).to_pandas()
+    for column, values in frame.items():
+        _check(path, column, values.notna(), "an empty cell")
     tomorrow = datetime.now(UTC) + timedelta(days=1)  # a service's clock may be ahead
     _check(path, "at", frame["at"] <= tomorrow, f"a time after now ({tomorrow:%Y-%m-%d})")
     return frame
@@ -210,7 +195,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
 
 def _check(
     path: Path,
-    column: str,
+    column: object,
     right: "pd.Series[bool]",
     wrong: str,
 ) -> None:

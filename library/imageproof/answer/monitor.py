@@ -84,7 +84,7 @@ def monitor(
     features = drift.compare_with_known(sample, model, project.drift.min_feature_effect)
     holdout = _holdout_figures(model)
     comparisons = features.comparisons + _compare_with_holdout(accuracy, holdout)
-    shadow, different = compare_shadow(source, log, answers, table, model)
+    shadow, different = compare_shadow(source, log, answers, table, model) if log else (None, [])
     summary = drift.summarise(answers, model, project, comparisons)
     is_stable = summary["drift"] and not summary["drifted"]
     result = MonitorResult(
@@ -144,9 +144,9 @@ def _accuracy(answers: pd.DataFrame, truth: "pd.Series[int]") -> dict[str, float
 
 
 def _holdout_figures(model: Version) -> dict[str, float]:
-    figures = MlflowClient().get_run(model.origin.run_id).data.metrics
-    names = [name for name in ("accuracy", "rows", "unsure") if f"holdout_{name}" in figures]
-    return {name: figures[f"holdout_{name}"] for name in names}
+    metrics = MlflowClient().get_run(model.origin.run_id).data.metrics
+    keys = {name: f"holdout_{name}" for name in ("accuracy", "rows", "unsure")}
+    return {name: metrics[key] for name, key in keys.items() if key in metrics}
 
 
 def _compare_with_holdout(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imageproof.answer.logged import RANDOM, SHADOW, Log, read_log, read_shadow
+from imageproof.answer.logged import RANDOM, SHADOW, Log, open_log, read_log, read_shadow
 from imageproof.base.dataset import Images
 from imageproof.judge.comparison import Candidate, compare_pair
 from imageproof.judge.verdicts import as_dict
@@ -30,7 +30,7 @@ class ShadowResult:
 
 def compare_shadow(
     source: Path,
-    log: Log | None,
+    log: Log,
     answers: pd.DataFrame,
     labels: pd.DataFrame | None,
     model: Version,
@@ -39,33 +39,54 @@ def compare_shadow(
 
     `answers` are those of `model` by key; of labels that say so, only random rows are compared.
     """
-    asked = answers.loc[answers.get(SHADOW, []), "predicted"]
-    logged = read_shadow(source, log.days, model.files.classes) if log and len(asked) else None
-    if not log or logged is None:
+    shadow_log = open_log(source / SHADOW, days=log.days + 1) if answers[SHADOW].any() else None
+    if not shadow_log:
         return None, []
-    rival = logged.reindex(asked.index, fill_value=-1)
-    is_different = rival != asked
+    rows = _asked(answers, read_shadow(shadow_log, model.files.classes), shadow_log.model)
+    if rows.empty:
+        return None, []
+    different = rows.index[rows["predicted"] != rows["challenger"]]
     is_random = labels is not None and RANDOM in labels
     pair = None
     if labels is not None:
-        rows = labels[labels[RANDOM]] if is_random else labels
-        truth = rows["label"].reindex(asked.index).dropna()
-        a = Candidate(model.origin.uri, np.asarray(asked[truth.index], np.int64), None)
-        b = Candidate(str(logged.name), np.asarray(rival[truth.index], np.int64), None)
-        if len(truth):
-            pair = as_dict(compare_pair(a, b, truth.to_numpy(np.int64)))
+        truth = labels.loc[labels[RANDOM], "label"] if is_random else labels["label"]
+        labelled = rows.assign(label=truth).dropna()
+        pair = _compare(labelled, model.origin.uri, shadow_log.model) if len(labelled) else None
     result = ShadowResult(
-        model=str(logged.name),
-        rows=len(asked),
-        failed=int((rival == -1).sum()),
-        different=int(is_different.sum()),
+        model=shadow_log.model,
+        rows=len(rows),
+        failed=int((rows["challenger"] == -1).sum()),
+        different=len(different),
         labelled=pair,
         is_random=is_random,
     )
-    keys = asked.index[is_different]
-    batches = read_log(log, model) if len(keys) else []
-    images = (image for batch in batches for image in batch.images[batch.answers.index.isin(keys)])
+    batches = read_log(log, model) if len(different) else []
+    images = (
+        image for batch in batches for image in batch.images[batch.answers.index.isin(different)]
+    )
     return result, [*islice(images, SHOWN)]
+
+
+def _asked(
+    answers: pd.DataFrame,
+    table: pd.DataFrame,
+    challenger: str,
+) -> pd.DataFrame:
+    """What the model `predicted` of rows that this challenger was asked for, and `challenger`."""
+    is_own = table["model"] == challenger
+    own = table.loc[is_own, "predicted"]
+    last_other = table.index[~is_own].to_numpy().max(initial=0)
+    # a row until then that has no answer may have been for another challenger
+    is_asked = answers.index.isin(own.index) | (answers.index > last_other)
+    rows: pd.DataFrame = answers.loc[answers[SHADOW] & is_asked, ["predicted"]]
+    return rows.assign(challenger=own.reindex(rows.index, fill_value=-1))
+
+
+def _compare(labelled: pd.DataFrame, champion: str, challenger: str) -> dict[str, Any]:
+    columns = labelled.astype(np.int64).to_dict("series")
+    a = Candidate(champion, columns["predicted"].to_numpy(), None)
+    b = Candidate(challenger, columns["challenger"].to_numpy(), None)
+    return as_dict(compare_pair(a, b, columns["label"].to_numpy()))
 
 
 def shadow_figures(result: ShadowResult) -> dict[str, float]:

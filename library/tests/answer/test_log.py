@@ -40,7 +40,7 @@ def write(**columns):
 
 def read(shape=(8, 8)):
     files = SimpleNamespace(shape=shape, classes=10)
-    origin = SimpleNamespace(model=NAME, version=1)
+    origin = SimpleNamespace(uri=f"models:/{NAME}/1")
     model = SimpleNamespace(origin=origin, files=files)
     return [*read_log(open_log(Path("log"), days=1), model)]
 

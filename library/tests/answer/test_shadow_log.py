@@ -105,6 +105,17 @@ def test_differences_are_counted_and_shown(times):
     assert f"{CHALLENGER} was asked for 90 rows, too, and answers 8 otherwise (8.89 %)." in page
 
 
+def test_rows_of_an_earlier_challenger_are_left_out(times):
+    [path] = (LOG / "shadow").rglob("*.parquet")
+    table = pd.read_parquet(path)
+    table["model"] = np.where(np.arange(len(table)) < 10, f"{NAME} 9", f"{NAME} 2")
+    table.to_parquet(path)
+    result = watch().result.shadow
+    # it answered 0…7, 9 and 10; that nobody answered 8 is no fault of the last one
+    assert (result.model, result.rows) == (CHALLENGER, 79)
+    assert (result.failed, result.different) == (0, 0)
+
+
 def test_labels_bring_the_exact_paired_test(labels):
     result = watch(labels()).result
     pair = result.shadow.labelled
