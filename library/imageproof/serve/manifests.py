@@ -31,9 +31,10 @@ def write_manifests(folder: Path, version: str) -> None:
         variable_start_string="<<",
         variable_end_string=">>",
     )
+    files = (path for path in FOLDER.rglob("*.*") if path.suffix != ".j2")  # these are included
     with scratch(folder.parent) as temporary:
-        for path in sorted(FOLDER.rglob("*.*")):
-            file = path.relative_to(FOLDER)
-            template = environment.get_template(f"kubernetes/{file.as_posix()}")
-            write_text(temporary / "manifests" / file, template.render(values))
+        for file in files:
+            path = file.relative_to(FOLDER)
+            template = environment.get_template(f"kubernetes/{path.as_posix()}")
+            write_text(temporary / "manifests" / path, template.render(values))
         (temporary / "manifests").rename(folder)
