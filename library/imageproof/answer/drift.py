@@ -169,8 +169,11 @@ def record(
 ) -> None:
     """Log a result as an MLflow run, and send `<project>.drift` to Prefect if there is any."""
     drifted = ", ".join(result.drifted)
-    effects = {f"drift_{drift.name}_effect": drift.effect for drift in result.drift}
-    p_values = {f"drift_{drift.name}_p_value": drift.p_value for drift in result.drift}
+    figures = {
+        f"drift_{drift.name}_{figure}": getattr(drift, figure)
+        for drift in result.drift
+        for figure in ("effect", "p_value")
+    }
     with runs.active_run(
         command,
         description=f"Answers of {result.model}, by `{project_name()} {command}`.",
@@ -178,9 +181,7 @@ def record(
         params=settings,
         tags={"answered_by": result.model, "drifted": drifted},
     ):
-        mlflow.log_metrics(
-            {"rows": result.rows, "unsure": result.unsure, **metrics, **effects, **p_values}
-        )
+        mlflow.log_metrics({"rows": result.rows, "unsure": result.unsure, **metrics, **figures})
         for file in files:
             mlflow.log_artifact(str(file))
     if drifted:

@@ -37,20 +37,19 @@ def predict_pictures(
     images, treatments = _read(paths, model)
     probabilities = model.predict(images)
     sets = answer_sets(probabilities, set_threshold(model, coverage))
-    orders = np.argsort(-probabilities, axis=1, kind="stable").tolist()
-    rows = probabilities.tolist()
-    sizes = sets.sum(axis=1)
-    is_unsure = unsure(sets).tolist()
+    orders = np.argsort(-probabilities, axis=1, kind="stable")
+    columns = (orders, probabilities, sets.sum(axis=1), unsure(sets))
+    rows = zip(paths, treatments, *(column.tolist() for column in columns), strict=True)
     return [
         Answer(
             file=str(path),
-            predicted=orders[n][0],
-            probabilities=rows[n],
-            picture=treatments[n],
-            answer_set=orders[n][: sizes[n]],
-            unsure=is_unsure[n],
+            predicted=order[0],
+            probabilities=row,
+            picture=treatment,
+            answer_set=order[:size],
+            unsure=is_unsure,
         )
-        for n, path in enumerate(paths)
+        for path, treatment, order, row, size, is_unsure in rows
     ]
 
 

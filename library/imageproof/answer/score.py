@@ -213,8 +213,7 @@ def _answers(
     sizes = sets.sum(axis=1, dtype=np.int16)
     order = np.argsort(-probabilities, axis=1, kind="stable").astype(np.int16)
     members = order[np.take_along_axis(sets, order, axis=1)]
-    starts = np.zeros(len(sizes) + 1, np.int32)
-    starts[1:] = sizes.cumsum()
+    starts = np.insert(sizes.cumsum(dtype=np.int32), 0, 0)
     columns: dict[str, Any] = {"predicted": predicted, "set_size": sizes}
     columns["answer_set"] = pa.ListArray.from_arrays(starts, members)
     if names:
@@ -231,8 +230,7 @@ def _is_scored(output: str) -> bool:
             return False
         with suppress(pa.ArrowException, OSError), filesystem.open(name) as file:
             columns = pq.read_schema(file).names
-            is_scored = "answer_set" in columns
-            return is_scored and all(re.fullmatch(COLUMNS, column) for column in columns)
+            return "answer_set" in columns and all(map(re.compile(COLUMNS).fullmatch, columns))
     return False
 
 

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from imageproof.base.dataset import Images, Probabilities
 from imageproof.base.inference import not_probabilities
 from imageproof.serve import v2
-from imageproof.serve.bodies import MAX_BODY, PICTURES, read
+from imageproof.serve.bodies import MAX_BODY, MAX_IMAGES, PICTURES, read
 from imageproof.serve.documents import OPENAPI, home_page
 from imageproof.serve.metrics import Metrics
 from imageproof.serve.model import Answers, Batcher, Model
@@ -144,8 +144,7 @@ class Service:
 
     async def _predict(self, request: Request) -> Response:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        description = self._model.description
-        parse = partial(read, kind, shape=description.shape, fit=description.fit)
+        parse = partial(read, kind, self._model.description)
         return await self._question(request, parse, self._predictions, is_slow=kind in PICTURES)
 
     def _predictions(
@@ -183,6 +182,9 @@ class Service:
                 extra, images = await loop.run_in_executor(self._thread, parse, content)
             else:
                 extra, images = parse(content)
+            if len(images) > MAX_IMAGES:
+                allowed = f"at most {MAX_IMAGES:,} are allowed"
+                raise HTTPException(413, f"{len(images):,} images; {allowed}")
             probabilities = await self._batcher.predict(images)
         finally:
             self._held -= len(body)

@@ -10,9 +10,10 @@ import numpy as np
 import orjson
 from starlette.exceptions import HTTPException
 
-from imageproof.base.dataset import Fit, Images, Shape
+from imageproof.base.dataset import Images, Shape
 from imageproof.base.errors import DataError
 from imageproof.pictures.reading import FORMATS, read_picture
+from imageproof.serve.model import Description
 
 MAX_BODY = 5_000_000  # bytes of one request; as JSON they fill 30 times the memory
 MAX_IMAGES = 1000  # of one request
@@ -24,29 +25,25 @@ PICTURES = tuple(f"image/{name.lower()}" for name in FORMATS)
 
 def read(
     kind: str,
+    model: Description,
     body: bytes,
-    shape: Shape,
-    fit: Fit,
 ) -> tuple[list[str], Images]:
     """A picture's treatment, and the images in a body of this Content-Type; or HTTPException."""
+    shape = model.shape
     if kind == JSON:
-        images = _arrays(body, shape)
-    elif kind == RAW:
+        return [], _arrays(body, shape)
+    if kind == RAW:
         if not body or len(body) % prod(shape):
             raise HTTPException(422, f"{len(body)} bytes; {prod(shape)} are needed for each image")
-        images = np.frombuffer(body, np.uint8).reshape(-1, *shape)
-    elif kind in PICTURES:
+        return [], np.frombuffer(body, np.uint8).reshape(-1, *shape)
+    if kind in PICTURES:
         try:
-            image, treatment = read_picture(BytesIO(body), shape=shape, fit=fit)
+            image, treatment = read_picture(BytesIO(body), shape=shape, fit=model.fit)
         except DataError as error:
             raise HTTPException(422, str(error)) from None
         return [treatment], image[np.newaxis]
-    else:
-        allowed = ", ".join((JSON, RAW, *PICTURES))
-        raise HTTPException(415, f"Content-Type: {kind[:80]!r}; allowed are {allowed}")
-    if len(images) > MAX_IMAGES:
-        raise HTTPException(413, f"{len(images):,} images; at most {MAX_IMAGES:,} are allowed")
-    return [], images
+    allowed = ", ".join((JSON, RAW, *PICTURES))
+    raise HTTPException(415, f"Content-Type: {kind[:80]!r}; allowed are {allowed}")
 
 
 def _arrays(body: bytes, shape: Shape) -> Images:

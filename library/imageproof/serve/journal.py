@@ -95,14 +95,13 @@ class Journal:
                 self._held = 0
             try:
                 if rows:
-                    names = [*rows[0]]
-                    parts = zip(*(row.values() for row in rows), strict=True)
-                    self._write(dict(zip(names, map(np.concatenate, parts), strict=True)))
+                    self._write(rows)
             except Exception as error:  # of pyarrow; the rows are lost, but no request fails
                 _warn(self._folder, error)
             _forget(self._folder)
 
-    def _write(self, columns: dict[str, np.ndarray]) -> None:
+    def _write(self, rows: list[dict[str, np.ndarray]]) -> None:
+        columns = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
         probabilities = columns.pop("probabilities")
         sets = answer_sets(probabilities, self._description.confidence.threshold)
         predicted = probabilities.argmax(axis=1).astype(np.int16)

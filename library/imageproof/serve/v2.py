@@ -4,6 +4,7 @@ The protocol and its extension for binary tensors: https://kserve.github.io/webs
 architecture/data-plane/v2-protocol. The input is `images`; OUTPUTS has the types of the outputs.
 """
 
+import re
 from importlib.metadata import version
 from math import prod
 from typing import Annotated, Any, Literal, NamedTuple
@@ -56,7 +57,7 @@ class Inference(_Part):
 
     id: str = ""
     inputs: Annotated[list[_Input], Field(min_length=1, max_length=1)]
-    outputs: Annotated[list[_Output], Field(max_length=len(OUTPUTS))] = []
+    outputs: list[_Output] = []
 
 
 def server_metadata() -> dict[str, Any]:
@@ -93,8 +94,7 @@ class Tensors(NamedTuple):
         """The request in a body, and its images; `header` is the value of HEADER, or None."""
         size = len(body)
         if header is not None:
-            is_number = header.isascii() and header.isdigit() and len(header) < 9
-            size = int(header) if is_number else -1
+            size = int(header) if re.fullmatch("[0-9]{1,8}", header) else 0
             if not 0 < size <= len(body):
                 raise _refusal(HEADER, header, f"1…{len(body)}, the bytes of the JSON, is allowed")
         refusal = _refusal("the body", "too many lists and texts", "one request is allowed")
@@ -113,11 +113,8 @@ class Tensors(NamedTuple):
         rows, *sides = tensor.shape or [0]
         if rows < 1 or sides != [*self.description.shape]:
             sizes = ", ".join(map(str, self.description.shape))
-            raise _refusal(
-                "inputs.0.shape", tensor.shape, f"[1…{MAX_IMAGES:,}, {sizes}] is allowed"
-            )
-        if rows > MAX_IMAGES:
-            raise HTTPException(413, f"{rows:,} images; at most {MAX_IMAGES:,} are allowed")
+            allowed = f"[1…{MAX_IMAGES:,}, {sizes}] is allowed"
+            raise _refusal("inputs.0.shape", tensor.shape, allowed)
         names = self.names()
         for n, output in enumerate(request.outputs):
             if output.name not in names:

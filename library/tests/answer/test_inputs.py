@@ -115,12 +115,13 @@ def test_bad_npz(tmp_path, arrays, text):
 @pytest.mark.parametrize(
     ("table", "text"),
     [
+        (ZEROS[:0], "no images in it"),
         (ZEROS.astype(float), "a pixel is no whole number 0…255"),
         (ZEROS - 1, "a pixel is no whole number 0…255"),
         (ZEROS + 256, "a pixel is no whole number 0…255"),
         (ZEROS.astype("Int64").assign(pixel3=pd.NA), "cannot be read as Parquet: "),
     ],
-    ids=["fractions", "negative", "over 255", "empty cells"],
+    ids=["empty", "fractions", "negative", "over 255", "empty cells"],
 )
 def test_bad_parquet(tmp_path, table, text):
     table.to_parquet(tmp_path / "i.parquet")

@@ -26,18 +26,20 @@ def strongest_colour(images):
     return answers
 
 
+DESCRIPTION = Description(
+    name="lights",
+    version="1",
+    model_sha256="5" * 64,
+    shape=SHAPE,
+    class_names=["red", "green", "<blue>"],
+    fit="crop",
+    confidence=Confidence(coverage=0.99, threshold=0.2),
+)
+
+
 @pytest.fixture(scope="module")
 def client():
-    description = Description(
-        name="lights",
-        version="1",
-        model_sha256="5" * 64,
-        shape=SHAPE,
-        class_names=["red", "green", "<blue>"],
-        fit="crop",
-        confidence=Confidence(coverage=0.99, threshold=0.2),
-    )
-    model = Model(description, Network(SHAPE, 3, strongest_colour))
+    model = Model(DESCRIPTION, Network(SHAPE, 3, strongest_colour))
     with within(Service(model).app()) as client:
         yield client
 
@@ -53,8 +55,9 @@ def test_nan_is_no_answer(client):
 
 
 def refusal(body, shape=SHAPE):
+    description = DESCRIPTION.model_copy(update={"shape": shape})
     with pytest.raises(HTTPException) as caught:
-        read(JSON, body, shape, "crop")
+        read(JSON, description, body)
     assert caught.value.status_code == 422
     return caught.value.detail
 

@@ -91,6 +91,7 @@ def refusal(server, *request, status=400):
         (body(shape=[]), "inputs.0.shape: []; "),
         (body(shape=[0, 8, 8]), "inputs.0.shape: [0, 8, 8]; "),
         (body(shape=[2, 8, 8]), "inputs.0.data: "),
+        (body(shape=[10**15, 8, 8]), "inputs.0.data: "),
         (body(data=[256] * 64), "inputs.0.data: "),
         (body(data=[[0] * 64]), "inputs.0.data: "),
     ],
@@ -99,10 +100,9 @@ def test_bad_json_is_told(server, content, text):
     assert refusal(server, content).startswith(text)
 
 
-@pytest.mark.parametrize("rows", [1001, 10**15])
-def test_too_many_images_are_refused(server, rows):
-    line = refusal(server, body(shape=[rows, 8, 8]), status=413)
-    assert line == f"{rows:,} images; at most 1,000 are allowed"
+def test_too_many_images_are_refused(server):
+    line = refusal(server, *binary(np.resize(ROW, (1001, 8, 8))), status=413)
+    assert line == "1,001 images; at most 1,000 are allowed"
 
 
 BINARY, SIZE = binary()
