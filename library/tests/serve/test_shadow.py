@@ -53,6 +53,12 @@ def children(server):
     return psutil.Process(server.process.pid).children()
 
 
+def has_answered(server):
+    """Whether the challenger was loaded, and waits for more: it gets only idle processor time."""
+    [process] = children(server)
+    return process.num_threads() > 1 and process.status() == psutil.STATUS_SLEEPING
+
+
 def table(folder):
     """The rows of all files in one folder of a log, in order of time."""
     tables = [pq.read_table(path, partitioning=None) for path in folder.glob("2*/*")]
@@ -65,6 +71,7 @@ def test_challenger_is_asked_after_the_answer(challenged, package, log):
         for _ in range(4):
             check(server, package)
         assert counted(server) == [800, 0]
+        assert until(lambda: has_answered(server))
         [process] = children(server)
     assert has_ended(process.pid)
     champion = table(log)
@@ -89,6 +96,7 @@ def test_challenger_that_gives_no_probabilities(challenged, package, log):
     folder = challenged(np.zeros((64, 10), np.float32), "Relu")
     with running(folder, "--log", str(log)) as server:
         check(server, package)
+        assert until(lambda: has_answered(server))
     assert {*table(log / "shadow")["predicted"]} == {-1}
     assert len(table(log)) == 200
 
