@@ -121,7 +121,10 @@ def test_page_loads_nothing(page):
 
 
 def test_verdict_comes_first_and_pairs_have_figures(content, page):
-    assert f"{100 * content.pairs[0]['gain']:.2f} points" in page
+    [pair] = content.pairs
+    assert f"{100 * pair['gain']:.2f} points" in page
+    assert "<td>&lt;0.0001</td>" in page
+    assert "<td>too few groups</td>" in render(content._replace(pairs=[pair | {"p_value": None}]))
     verdict_line = content.verdicts[0].replace("<", "&lt;")
     doubt = content.verdicts[1]
     assert 0 < page.index(verdict_line) < page.index("<table>") < page.index(doubt)
