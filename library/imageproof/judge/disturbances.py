@@ -44,12 +44,10 @@ def shift(images: Images, amount: float) -> Iterator[Images]:
     """Move each image by a share of its size right, left, down or up, with equal probability."""
     from scipy import ndimage
 
-    height, width, *channels = images.shape[1:]
-    down = amount * height
-    right = amount * width
-    steps = [(0, 0, right), (0, 0, -right), (0, down, 0), (0, -down, 0)]
+    down, right = (amount * side for side in images.shape[1:3])
+    steps = [(0, 0, right, 0), (0, 0, -right, 0), (0, down, 0, 0), (0, -down, 0, 0)]
     move = partial(ndimage.shift, order=1, prefilter=False)
-    return _one_of(images, [partial(move, shift=(*step, *[0] * len(channels))) for step in steps])
+    return _one_of(images, [partial(move, shift=step[: images.ndim]) for step in steps])
 
 
 def rotate(images: Images, amount: float) -> Iterator[Images]:
@@ -70,8 +68,8 @@ def blur(images: Images, amount: float) -> Iterator[Images]:
     """A Gaussian blur whose standard deviation is a share of the image's size."""
     from scipy.ndimage import gaussian_filter
 
-    height, width, *channels = images.shape[1:]
-    sigma = (0, amount * height, amount * width, *[0] * len(channels))
+    down, right = (amount * side for side in images.shape[1:3])
+    sigma = (0, down, right, 0)[: images.ndim]
     for chunk in _chunks(images):
         yield _pixels(
             gaussian_filter(

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -11,11 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from imageproof.pages.colours import SERIES
 from imageproof.report.plots import theme
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def reliability(tables: "Mapping[str, pd.DataFrame]", *, title: str) -> Figure:
+def reliability(tables: Mapping[str, pd.DataFrame], *, title: str) -> Figure:
     """Accuracy against confidence in bins, with intervals, and the rows of each bin below.
 
     A point on the diagonal is a model that is right as often as it says. `tables` has one line
