@@ -26,6 +26,7 @@ Rows = NDArray[np.int64]  # (n,), numbers of rows
 Hits = NDArray[np.bool_]  # (n,): whether the prediction for a row is right
 Probabilities = NDArray[np.float32]  # (n, classes), each row sums to 1
 Predict = Callable[[Images], Probabilities]
+Floats = NDArray[np.float64]  # of any shape
 Metrics = dict[str, float]
 Matrix = NDArray[np.int64]  # (classes, classes), rows = prediction, columns = reference
 

@@ -1,9 +1,8 @@
 """How far probabilities are from how often they are right."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from imageproof.base.dataset import Labels, Probabilities
+from imageproof.base.dataset import Floats, Labels, Probabilities, Rows
 
 ECE_BINS = 15
 Z_95 = 1.645  # 95 % of a normal distribution lie below
@@ -49,13 +48,13 @@ def _by_chance(probabilities: Probabilities, independent: float) -> tuple[float,
     return float(mean), float(max(deviation, 1e-12))
 
 
-def normalised(probabilities: Probabilities) -> NDArray[np.float64]:
+def normalised(probabilities: Probabilities) -> Floats:
     chances = np.array(probabilities, dtype=np.float64)
     chances /= chances.sum(axis=1, keepdims=True)
     return chances
 
 
-def bins_of(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
+def bins_of(confidence: Floats) -> Rows:
     """The number of each value's bin, from 0; bins are open on the left, closed on the right."""
     bins = np.ceil(confidence * ECE_BINS) - 1
     return np.clip(bins.astype(np.int64), 0, ECE_BINS - 1)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from imageproof.base.dataset import Labels
+from imageproof.base.dataset import Floats, Labels
 from imageproof.base.files import StrictModel
 
 Features = NDArray[np.float32]  # (n, k), a network's last hidden layer
@@ -120,7 +120,7 @@ class KnownFeatures:
         set_config(working_memory=64)  # MB, for distances: all at once would take 400
         self._nearest = NearestNeighbors(n_neighbors=1, metric="cosine").fit(features)
         self.known: Distances = self._nearest.kneighbors()[0][:, 0]
-        self.cuts: NDArray[np.float64] = np.quantile(self.known, CUTS)
+        self.cuts: Floats = np.quantile(self.known, CUTS)
 
     def distances(self, features: Features) -> Distances:
         distances: Distances = self._nearest.kneighbors(features)[0][:, 0]

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from imageproof.base.dataset import Hits, Rows
+from imageproof.base.dataset import Floats, Hits, Rows
 
 FEWEST = 6  # groups that differ: of fewer no two-sided p-value is below 0.05
 SIDE = 0.025  # of a 95 % interval
@@ -158,7 +158,7 @@ def effective_rows(groups: Rows, correlation: float) -> float:
     return float(rows / effect * cost**2)
 
 
-def _sums(values: Values, groups: Rows) -> tuple[NDArray[np.float64], Rows]:
+def _sums(values: Values, groups: Rows) -> tuple[Floats, Rows]:
     """The sum of the values, and the number of rows, of each group."""
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     return np.asarray(np.bincount(group, weights=values), np.float64), np.asarray(sizes, np.int64)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imageproof.base.dataset import Dataset, Images, Labels, Probabilities, Rows
+from imageproof.base.dataset import Dataset, Floats, Images, Labels, Probabilities, Rows
 from imageproof.base.errors import ImageproofError
 from imageproof.base.inference import not_probabilities
 from imageproof.judge import calibration, confusion
@@ -43,7 +43,7 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     return scores
 
 
-def _loss(chances: NDArray[np.float64], reference: Labels) -> float:
+def _loss(chances: Floats, reference: Labels) -> float:
     """As `keras.losses.SparseCategoricalCrossentropy` clips and normalises: at most 16.1."""
     clipped = np.clip(chances, KERAS_EPSILON, 1 - KERAS_EPSILON)
     of_truth = np.take_along_axis(clipped, reference[:, None], axis=1)
@@ -51,7 +51,7 @@ def _loss(chances: NDArray[np.float64], reference: Labels) -> float:
 
 
 def _top_accuracy(
-    chances: NDArray[np.float64],
+    chances: Floats,
     reference: Labels,
     k: int,
 ) -> float:
@@ -93,7 +93,7 @@ class Mistakes(NamedTuple):
     truth: Labels
     prediction: Labels
     probability: NDArray[np.float32]
-    rows: NDArray[np.int64] | NDArray[np.str_]
+    rows: Rows | NDArray[np.str_]
 
 
 def most_confident_mistakes(

@@ -6,9 +6,8 @@ from typing import IO
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from imageproof.base.dataset import Hits, Rows
+from imageproof.base.dataset import Floats, Hits, Rows
 from imageproof.base.text import cut
 from imageproof.judge.comparison import paired_p_value
 from imageproof.judge.groups import Intervals
@@ -115,9 +114,7 @@ def slice_loss(
     return not refused.any(), finding, allowed, figures
 
 
-def _tests(
-    change: NDArray[np.int64], slices: Slices, groups: Rows | None
-) -> tuple[NDArray[np.float64], int]:
+def _tests(change: Rows, slices: Slices, groups: Rows | None) -> tuple[Floats, int]:
     """One-sided p-values of the slices, and how many of them a correction must count."""
     tests: list[tuple[float, int]] = []
     for rows in slices.values():

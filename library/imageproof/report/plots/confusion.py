@@ -7,17 +7,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from imageproof.base.dataset import Matrix
+from imageproof.base.dataset import Floats, Matrix
 from imageproof.judge.confusion import MANY_CLASSES
 from imageproof.report.plots import theme
 
 CORRECT = LinearSegmentedColormap.from_list("correct", ["#F2F7FA", theme.BLUE])
 WRONG = LinearSegmentedColormap.from_list("wrong", ["#FDEEE5", theme.VERMILION])
 LUMINANCE = [0.299, 0.587, 0.114]
-
-Floats = NDArray[np.float64]
 
 
 def confusion_matrix(

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
-from imageproof.base.dataset import Images
+from imageproof.base.dataset import Floats, Images
 from imageproof.judge.explain import Heat
 from imageproof.report.plots import theme
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 COLUMNS = 8
 GAP = 0.07  # of the height, between an image and its heat
 LEGEND = "orange: what speaks for the answer; blue: "
-
-Floats = NDArray[np.float64]
 
 
 class Panel(NamedTuple):
