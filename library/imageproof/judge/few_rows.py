@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from math import ceil, log
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from imageproof.judge.limits import PromoteParams
+from imageproof.judge.limits import PromoteParams
 
 SIDE = 0.025  # of the exact 95 % interval: that of n rows, all right, begins at SIDE^(1/n)
 OF_ALL = "min_unseen", "max_accuracy_loss", "max_total_loss"
@@ -16,7 +15,7 @@ OF_EACH = (  # a row counts for one of all rows only if its class has as many as
 )
 
 
-def rows_needed(params: "PromoteParams", counts: Sequence[int]) -> dict[str, int]:
+def rows_needed(params: PromoteParams, counts: Sequence[int]) -> dict[str, int]:
     """For each limit of the gate that so few hold-out rows cannot prove: how many it needs.
 
     `counts` are the rows of each class. With all rows right, the exact 95 % interval must reach a
@@ -46,7 +45,7 @@ def fewest(counts: Sequence[int], names: Sequence[str]) -> str:
 
 
 def split_warnings(
-    summary: Mapping[str, Any], params: "PromoteParams", names: Sequence[str]
+    summary: Mapping[str, Any], params: PromoteParams, names: Sequence[str]
 ) -> list[str]:
     """What split.json says against a split: copies of training rows, and too few hold-out rows."""
     return _copies(summary) + _few_holdout_rows(summary, params, names)
@@ -60,7 +59,7 @@ def _copies(summary: Mapping[str, Any]) -> list[str]:
 
 
 def _few_holdout_rows(
-    summary: Mapping[str, Any], params: "PromoteParams", names: Sequence[str]
+    summary: Mapping[str, Any], params: PromoteParams, names: Sequence[str]
 ) -> list[str]:
     """A line if limits of the gate ask for more hold-out rows than there are."""
     by_class = summary["class_counts"]["holdout"]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from chances import honest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex, to_rgb
@@ -221,10 +222,7 @@ def test_explained_answers_have_names_or_numbers(names, name):
 
 
 def test_reliability():
-    random = np.random.default_rng(0)
-    chances = random.dirichlet(np.full(10, 0.1), size=5_000)
-    labels = np.array([random.choice(10, p=row) for row in chances])
-    table = by_confidence(chances, labels)
+    table = by_confidence(*honest(5_000))
     upper, lower = legible(reliability({"test": table}, title="cnn")).axes
     [points] = [line for line in upper.lines if line.get_marker() == "o"]
     np.testing.assert_allclose(points.get_xydata(), table[["confidence", "accuracy"]])
