@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import orjson
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
@@ -191,26 +190,26 @@ class Service:
         if finding := not_probabilities(probabilities):
             raise HTTPException(500, f"the model gives no probabilities: {finding}")
         answers = self._model.answers(probabilities)
-        times, task = self._log(images, probabilities)
+        times = self._log(images, probabilities)
         self._metrics.count(answers, time.perf_counter() - started)
-        response = respond(extra, answers, times)
-        response.background = task
-        return response
+        return respond(extra, answers, times)
 
     def _log(
         self,
         images: Images,
         probabilities: Probabilities,
-    ) -> "tuple[Times, BackgroundTask | None]":
-        """The keys of the rows in the log, and what is to be done when the answer has gone out."""
+    ) -> "Times":
+        """The keys of the rows in the log; the challenger gets the images later."""
         if not self._journal:
-            return np.empty(0, "M8[us]"), None
+            return np.empty(0, "M8[us]")
         if not self._shadow:
-            return self._journal.add(images, probabilities), None
+            return self._journal.add(images, probabilities)
         takes = self._shadow.takes(images)
         self._metrics.shadow.labels("asked" if takes else "left_out").inc(len(images))
         times = self._journal.add(images, probabilities, shadow=np.full(len(images), takes))
-        return times, BackgroundTask(self._shadow.ask, times, images) if takes else None
+        if takes:
+            self._shadow.ask(times, images)
+        return times
 
     async def _receive(
         self,

@@ -22,6 +22,7 @@ from imageproof.serve.model import SHADOW_DESCRIPTION, SHADOW_MODEL, Description
 
 FOLDER = "shadow"  # of its answers, in the folder of the log
 QUEUE_BYTES = 4_000_000  # beyond those in the pipe
+PAUSE_S = 0.05  # between hand-overs: each wakes the challenger, which disturbs what answers
 END_S = 5.0  # after SIGTERM, for what was handed over
 
 
@@ -35,29 +36,40 @@ class Shadow:
         command = [sys.executable, "-P", "-m", "imageproof.serve.shadow", str(log)]
         # Ctrl-C is for the server; a session of its own would have a share of the processors
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
-        self._lock = asyncio.Lock()
+        self._waiting = bytearray()
+        self._handing_over: asyncio.Task[None] | None = None
         self._pipe: asyncio.WriteTransport | None = None
 
     def takes(self, images: Images) -> bool:
         """Whether it lives, and few enough bytes wait."""
         if self._process.poll() is not None:
             return False
-        waiting = self._pipe.get_write_buffer_size() if self._pipe else 0
+        waiting = len(self._waiting)
+        waiting += self._pipe.get_write_buffer_size() if self._pipe else 0
         return waiting + len(images) * self._record.itemsize <= QUEUE_BYTES
 
-    async def ask(self, at: Times, images: Images) -> None:
+    def ask(self, at: Times, images: Images) -> None:
+        """Let it answer images, later; those of many requests are handed over together."""
         rows = np.empty(len(images), self._record)
         rows["at"] = at
         rows["image"] = images
-        async with self._lock:
-            if not self._pipe:
-                loop = asyncio.get_running_loop()
-                stdin = self._process.stdin
-                self._pipe, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, stdin)
-        self._pipe.write(rows.tobytes())
+        self._waiting += rows.tobytes()
+        if not self._handing_over or self._handing_over.done():
+            self._handing_over = asyncio.create_task(self._hand_over())
+
+    async def _hand_over(self) -> None:
+        await asyncio.sleep(PAUSE_S)  # the answers go out first
+        if not self._pipe:
+            loop = asyncio.get_running_loop()
+            stdin = self._process.stdin
+            self._pipe, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, stdin)
+        self._pipe.write(bytes(self._waiting))
+        self._waiting.clear()
 
     async def end(self) -> None:
         """Let it answer what was handed over, and end it."""
+        if self._handing_over:
+            await self._handing_over
         pipe = self._pipe or self._process.stdin
         if pipe:
             pipe.close()
