@@ -1,20 +1,18 @@
 """`digits …`: quick to start, one line per error, an exit code for each kind."""
 
 import os
-import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from helpers import python
-from support import REPOSITORY, write_params
+from support import write_params
 
-COMMANDS = [
-    *("run", "results", "restore", "stats", "summary", "diff"),
-    *("promote", "rollback", "history", "trace", "reproduce", "predict", "score", "monitor"),
-    *("demo", "serve", "package", "suspects", "relabel", "update", "adapt"),
-]
+COMMANDS = (
+    "run results restore stats summary diff promote rollback history trace reproduce predict score "
+    "monitor demo serve package suspects relabel update adapt"
+)
 
 
 def digits(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -25,7 +23,7 @@ def digits(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[
 def test_help_names_every_command() -> None:
     done = digits("-h")
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(f" {command} " in done.stdout for command in COMMANDS)
+    assert all(f" {command} " in done.stdout for command in COMMANDS.split())
 
 
 def test_version_is_that_of_the_project() -> None:
@@ -54,19 +52,10 @@ def test_wrong_argument_is_one_line(arguments: str, message: str) -> None:
 
 
 def test_long_name_is_shortened(workspace: Path) -> None:
-    shutil.copy(REPOSITORY / "params.yaml", ".")
+    write_params({})
     done = digits("promote", "--exp", "x", "n" * 5000)
-    assert done.returncode == 2
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert len(done.stderr) < 1100
-    assert done.stderr.count("\n") == 1
-
-
-def test_params_are_checked_before_a_restore(workspace: Path) -> None:
-    write_params({"seed": -1})
-    done = digits("restore")
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: params.yaml seed: -1: ")
-    assert {path.name for path in workspace.iterdir()} == {"gx", "params.yaml"}
 
 
 @pytest.mark.parametrize("arguments", ["results", "diff HEAD~1"])
@@ -77,11 +66,10 @@ def test_folder_without_project_is_one_line(workspace: Path, arguments: str) -> 
 
 
 def test_debug_adds_the_traceback(workspace: Path) -> None:
-    shutil.copy(REPOSITORY / "params.yaml", ".")
+    write_params({})
     plain, debug = digits("results"), digits("--debug", "results")
     line = "error: artifacts/compare/comparison.json: not found; `dvc repro` makes it\n"
-    assert (plain.returncode, plain.stdout, plain.stderr) == (3, "", line)
-    assert debug.returncode == 3
+    assert (plain.returncode, plain.stderr) == (debug.returncode, line) == (3, line)
     assert "Traceback" in debug.stderr
     assert debug.stderr.endswith(f"\n{line}")
 
@@ -96,9 +84,9 @@ def test_names_from_a_file_are_shown_and_never_obeyed(workspace: Path, encoding:
         assert (done.returncode, done.stderr) == (0, "")
         assert "a\\u001b[31m" in done.stdout
         assert "\x1b" not in done.stdout
-        assert not any(line.startswith("error") for line in done.stdout.splitlines())
+        assert "\nerror" not in done.stdout
         assert "0.785" in done.stdout  # 11 of 14
-        assert done.stdout.startswith("{\n") == (options == ["--json"])
+        assert done.stdout.startswith("{\n") == bool(options)
 
 
 def test_command_of_project_stands_beside_the_others(tmp_path: Path) -> None:

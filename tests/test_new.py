@@ -18,11 +18,9 @@ from imageproof.base.errors import ServiceError, UsageError
 from imageproof.cli.new import DROPPED_LINES, LEFT_OUT, NOT_RENAMED, TESTS, create, renamed
 from imageproof.system.repository import git
 
-random = np.random.default_rng(1)
-PATTERNS, NOISE = (
-    random.integers(0, 200, (20, 12, 12, 3)),
-    random.integers(0, 56, (1200, 12, 12, 3)),
-)
+RANDOM = np.random.default_rng(1)
+PATTERNS = RANDOM.integers(0, 200, (20, 12, 12, 3))
+NOISE = RANDOM.integers(0, 56, (1200, 12, 12, 3))
 IMAGES = (PATTERNS[np.arange(1200) % 20] + NOISE).astype(np.uint8)
 
 
@@ -144,10 +142,6 @@ def boots(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
 def test_new_project_has_no_word_of_ours(boots: Callable[..., str]) -> None:
     lines = boots("git", "grep", "-hIiE", "digits|mnist", "HEAD~1") + boots("git", "ls-files")
     assert re.findall(".*(?:digits|mnist).*", re.sub(NOT_RENAMED, "", lines), re.IGNORECASE) == []
-
-
-@pytest.mark.slow
-def test_new_project_keeps_images_in_their_parts(boots: Callable[..., str]) -> None:
     assert "\n  method: hashed " in boots("git", "show", "HEAD:params.yaml")
 
 

@@ -1,17 +1,16 @@
 """`update`: library/ follows the project that it came from, and one's own changes stay."""
 
-import re
 import subprocess
 from pathlib import Path
 
 import pytest
 from helpers import AUTHOR, finding
-from support import REPOSITORY
 
 from imageproof.base.errors import UsageError
 from imageproof.cli.update import lines, update
 
 PYPROJECT = '[project]\nname = "imageproof"\ndependencies = [{}]\n'
+DATA = "library/imageproof/data.py"
 LINES = [f"line {number}\n" for number in range(9)]
 
 
@@ -40,8 +39,7 @@ def shoes(tmp_path: Path) -> Path:
         git(tmp_path / name, "init", "--quiet", "--initial-branch", "main")
     files = {
         "library/pyproject.toml": PYPROJECT.format('"numpy"'),
-        "library/imageproof/data.py": "".join(LINES),
-        "library/imageproof/judge.py": "".join(LINES),
+        DATA: "".join(LINES),
         "library/imageproof/old.py": "old\n",
     }
     first = write(tmp_path / "digits", files | {"library/tests/test_data.py": "tests\n"})
@@ -58,18 +56,18 @@ def test_update_changes_files_and_names_them(shoes: Path) -> None:
     digits = shoes.parent / "digits"
     (digits / "library/imageproof/old.py").unlink()
     files = {
-        "library/imageproof/data.py": changed(4, "mended\n"),
+        DATA: changed(4, "mended\n"),
         "library/imageproof/new.py": "new\n",
         "library/pyproject.toml": PYPROJECT.format('"numpy", "scipy"'),
     }
     commit = write(digits, files)
     result = update(shoes, digits)
-    assert (shoes / "library/imageproof/data.py").read_text("utf-8") == changed(4, "mended\n")
+    assert (shoes / DATA).read_text("utf-8") == changed(4, "mended\n")
     assert (shoes / "library/imageproof/new.py").read_text("utf-8") == "new\n"
     assert not (shoes / "library/imageproof/old.py").exists()
     assert not (shoes / "library/tests").exists()
     assert result.changed == [
-        "library/imageproof/data.py",
+        DATA,
         "library/imageproof/new.py",
         "library/imageproof/old.py",
         "library/pyproject.toml",
@@ -81,14 +79,13 @@ def test_update_changes_files_and_names_them(shoes: Path) -> None:
 
 @pytest.mark.parametrize("line", [4, 7])
 def test_update_keeps_own_changes(shoes: Path, line: int) -> None:
-    name = "library/imageproof/data.py"
-    write(shoes.parent / "digits", {name: changed(4, "mended\n")})
-    write(shoes, {name: changed(line, "ours\n")})
+    write(shoes.parent / "digits", {DATA: changed(4, "mended\n")})
+    write(shoes, {DATA: changed(line, "ours\n")})
     result = update(shoes, shoes.parent / "digits")
-    text = (shoes / name).read_text("utf-8")
-    assert result.kept == [name]
+    text = (shoes / DATA).read_text("utf-8")
+    assert result.kept == [DATA]
     if line == 4:
-        assert result.collided == [name]
+        assert result.collided == [DATA]
         assert {"ours", "mended", "======="} < {*text.split("\n")}
     else:
         assert result.collided == []
@@ -99,7 +96,7 @@ def test_update_refuses(shoes: Path) -> None:
     digits = shoes.parent / "digits"
     line = finding(UsageError, lambda: update(shoes, shoes))
     assert "name the project that library/ came from" in line
-    (shoes / "library/imageproof/data.py").write_text("ours\n")
+    (shoes / DATA).write_text("ours\n")
     line = finding(UsageError, lambda: update(shoes, digits))
     assert line == "library: has changes that are not committed; commit them first"
     write(shoes, {"pyproject.toml": '[tool.imageproof]\nname = "shoes"\n'})
@@ -109,25 +106,13 @@ def test_update_refuses(shoes: Path) -> None:
 
 def test_update_takes_a_tag_and_later_the_newest(shoes: Path) -> None:
     digits = shoes.parent / "digits"
-    write(digits, {"library/imageproof/data.py": changed(4, "first\n")})
+    write(digits, {DATA: changed(4, "first\n")})
     git(digits, "tag", "v1.1")
-    write(digits, {"library/imageproof/data.py": changed(4, "second\n")})
+    write(digits, {DATA: changed(4, "second\n")})
     update(shoes, digits, "v1.1")
-    assert "first" in (shoes / "library/imageproof/data.py").read_text("utf-8")
+    assert "first" in (shoes / DATA).read_text("utf-8")
     write(shoes, {})
     update(shoes, digits)
-    assert "second" in (shoes / "library/imageproof/data.py").read_text("utf-8")
+    assert "second" in (shoes / DATA).read_text("utf-8")
     write(shoes, {})
     assert "nothing changed" in lines(update(shoes, digits))[0]
-
-
-def test_library_names_no_project() -> None:
-    files = [path for path in (REPOSITORY / "library").rglob("*") if path.is_file()]
-    lines = [
-        line
-        for path in files
-        if path.suffix in {".py", ".md", ".toml", ".j2", ".html", ".css"}
-        for line in path.read_text("utf-8").splitlines()
-    ]
-    words = [line.replace("load_digits", "") for line in lines]  # of scikit-learn
-    assert [line for line in words if re.search("digits|mnist", line, re.IGNORECASE)] == []

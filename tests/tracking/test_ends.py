@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from support import NAME, SMALL, write_params
 
 from imageproof.base.errors import DataError, ServiceError
-from imageproof.mlflow import runs, store
+from imageproof.mlflow import store
 
 
 class TestARunEnds:
@@ -34,29 +34,22 @@ class TestARunEnds:
         assert caught.value is error
         assert only_run(MlflowClient()).info.status == end
 
-    def test_killed_by_a_signal_in_the_midst_of_a_query_of_its_store(self, tracked: Path) -> None:
-        def asked() -> None:
+    def test_killed_by_a_signal_in_a_query_of_its_store(self, tracked: Path) -> None:
+        def ask() -> None:
             rows = sqlite3.connect("mlflow.db").execute("SELECT * FROM experiments")
             next(rows)  # the store holds two
             raise SystemExit(143)
 
         with pytest.raises(SystemExit), active_run("mlp", params={}, tags={}):
-            asked()
+            ask()
         assert only_run(MlflowClient()).info.status == "KILLED"
 
-    def test_failed_with_one_line_when_mlflow_refuses(self, tracked: Path) -> None:
-        import mlflow
+    def test_failed_with_a_line_when_mlflow_refuses_params(self, tracked: Path) -> None:
+        def log() -> None:
+            with active_run("mlp", params={"../x": 1}, tags={}):
+                pass
 
-        def relog() -> None:
-            with active_run("mlp", params={"seed": 1}, tags={}):
-                mlflow.log_param("seed", 2)
-
-        assert finding(ServiceError, relog).startswith(f"MLflow at sqlite:///{tracked}/mlflow.db")
-        assert only_run(MlflowClient()).info.status == "FAILED"
-
-    def test_failed_when_its_params_are_refused(self, tracked: Path) -> None:
-        with pytest.raises(ServiceError), active_run("x", params={"../x": 1}, tags={}):
-            pass
+        assert finding(ServiceError, log).startswith(f"MLflow at sqlite:///{tracked}/mlflow.db")
         assert only_run(MlflowClient()).info.status == "FAILED"  # MLflow's atexit: FINISHED
 
     @pytest.mark.slow
@@ -92,21 +85,18 @@ class TestUnderMlflowRun:
         monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
         return run
 
-    def child(self, name: str) -> Run:
-        with runs.active_run(
-            name, experiment=NAME, view=True, params={"model": name}, tags={}
-        ) as active:
-            pass
-        return MlflowClient().get_run(active.info.run_id)
-
     def test_runs_are_children_that_do_not_collide(self, parent: Run) -> None:
-        children = [self.child("mlp"), self.child("cnn")]
-        assert [run.data.params["model"] for run in children] == ["mlp", "cnn"]
-        assert [run.data.tags["mlflow.parentRunId"] for run in children] == [parent.info.run_id] * 2
-        assert {run.info.experiment_id for run in children} == {parent.info.experiment_id}
-        assert MlflowClient().get_run(parent.info.run_id).info.status == "RUNNING"
+        for name in ("mlp", "cnn"):
+            with active_run(name, params={"model": name}, tags={}):
+                pass
+        *children, first = MlflowClient().search_runs([parent.info.experiment_id])
+        assert (first.info.run_id, first.info.status) == (parent.info.run_id, "RUNNING")
+        assert [run.data.params["model"] for run in children] == ["cnn", "mlp"]
+        parents = [run.data.tags["mlflow.parentRunId"] for run in children]
+        assert parents == [parent.info.run_id] * 2
         assert "MLFLOW_RUN_ID" not in os.environ
 
     def test_unknown_parent_is_a_line(self, tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MLFLOW_RUN_ID", "f" * 32)
-        assert "f" * 32 in finding(ServiceError, lambda: self.child("mlp"))
+        line = finding(ServiceError, active_run("mlp", params={}, tags={}).__enter__)
+        assert "f" * 32 in line

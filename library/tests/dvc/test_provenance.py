@@ -4,6 +4,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -32,6 +33,10 @@ def tags() -> dict[str, str]:
     return run_tags.tags(stage="train@mlp", split=WORKSPACE.split("train"))
 
 
+def write_lock(**stages: Any) -> None:
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
+
+
 def test_tags_name_code_data_starter(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_EXP_NAME", "wide-mlp")
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "0123")
@@ -56,23 +61,17 @@ def test_experiment_says_what_it_changed(repository: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("file", "dirty"),
-    [
-        ("code.py", "true"),
-        ("data.dvc", "true"),
-        ("src/imageproof/new.so", "true"),
-        ("scored.parquet", "false"),
-        ("params.yaml", "false"),
-        ("dvc.lock", "false"),
-        (METRICS, "false"),
-    ],
+    "file", ["code.py", "data.dvc", "library/new.so", "new.py"]
 )
-def test_git_dirty(repository: Path, file: str, dirty: str) -> None:
-    Path(file).parent.mkdir(parents=True, exist_ok=True)
-    with Path(file).open("a") as text:
-        text.write("# changed\n")
-    assert tags()["git_dirty"] == dirty
-    assert tags().get("git_changed", "") == (file if dirty == "true" else "")
+def test_git_dirty(repository: Path, file: str) -> None:
+    for recorded in ("scored.parquet", "params.yaml", "dvc.lock", METRICS):
+        Path(recorded).write_text("# changed\n")
+    assert tags()["git_dirty"] == "false"
+    assert "git_changed" not in tags()
+    Path(file).parent.mkdir(exist_ok=True)
+    Path(file).write_text("# changed\n")
+    assert tags()["git_dirty"] == "true"
+    assert tags()["git_changed"] == file
 
 
 @pytest.mark.parametrize("pointer", [None, "outs: []\n", "outs: [: :\n"])
@@ -90,12 +89,12 @@ def test_without_git_and_data_dvc_nothing_is_claimed(
 
 @pytest.mark.parametrize(("split", "named"), [("as recorded", "old.dir"), ("another", "1d2c.dir")])
 def test_data_md5_is_that_of_the_split(repository: Path, split: str, named: str) -> None:
-    WORKSPACE.split("train").parent.mkdir(parents=True)
-    WORKSPACE.split("train").write_text("as recorded")
+    path = WORKSPACE.split("train")
+    path.parent.mkdir()
+    path.write_text("as recorded")
     deps = [{"path": "src", "md5": "1"}, {"path": "data", "md5": "old.dir"}]
-    outs = [{"path": str(WORKSPACE.split("train")), "md5": md5(WORKSPACE.split("train"))}]
-    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"split": {"deps": deps, "outs": outs}}}))
-    WORKSPACE.split("train").write_text(split)
+    write_lock(split={"deps": deps, "outs": [{"path": str(path), "md5": md5(path)}]})
+    path.write_text(split)
     assert tags()["data_md5"] == named
 
 
@@ -110,16 +109,20 @@ meta: {{license: CC0, source: [an, attic], rows: 3, describes: {}}}
 
 def test_described_data_is_from_data_dvc_here_else_at_the_commit(repository: Path) -> None:
     pointer = Path("data.dvc")
-    assert provenance.described_data("1d2c.dir", "HEAD") == {}
+    texts = {"license": "CC0", "describes": "1d2c.dir"}
+
+    def described() -> dict[str, str]:
+        return provenance.described_data("1d2c.dir", "HEAD")
+
+    assert described() == {}
     pointer.write_text(POINTER.format("1d2c.dir", "kept by dvc add", "0a1b.dir"))
-    assert provenance.described_data("1d2c.dir", "HEAD") == {}
-    described = {"license": "CC0", "describes": "1d2c.dir"}
+    assert described() == {}
     pointer.write_text(POINTER.format("1d2c.dir", "old", "1d2c.dir"))
     git("commit", "-qam", "x")
     pointer.write_text(POINTER.format("1d2c.dir", "new", "1d2c.dir"))
-    assert provenance.described_data("1d2c.dir", "HEAD") == {"desc": "new"} | described
+    assert described() == texts | {"desc": "new"}
     pointer.write_text(POINTER.format("2e3d.dir", "other", "2e3d.dir"))
-    assert provenance.described_data("1d2c.dir", "HEAD") == {"desc": "old"} | described
+    assert described() == texts | {"desc": "old"}
     assert provenance.described_data("3f4e.dir", "HEAD") == {}
 
 
@@ -141,8 +144,7 @@ def test_origin(repository: Path, remote: str | None, address: str) -> None:
 def test_a_changed_output_is_named(workspace: Path) -> None:
     output = Path("run.json")
     output.write_text("{}")
-    lock = {"stages": {"train@mlp": {"outs": [{"path": str(output), "md5": md5(output)}]}, "x": {}}}
-    Path("dvc.lock").write_text(yaml.safe_dump(lock))
+    write_lock(train={"outs": [{"path": str(output), "md5": md5(output)}]}, x={})
     provenance.check_outputs([output, output.with_name("missing"), Path("dvc.lock")])
     assert provenance.recorded_size(output) == 0  # the entry has none
     output.write_text("[]")

@@ -43,21 +43,16 @@ def answer(port: int, path: str = "/", **headers: str) -> Iterator[HTTPResponse]
     connection.close()
 
 
-@pytest.mark.parametrize(
-    "host", ["127.0.0.1:{}", "[::1]:{}", "LOCALHOST", "imageproof.localhost:{}"]
-)
-def test_own_host_is_answered(port: int, host: str) -> None:
-    with answer(port, Host=host.format(port)) as response:
-        assert (response.status, response.read()) == (200, b"answered")
-        assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
-
-
-@pytest.mark.parametrize("page", ["http://localhost:{}", "https://[::1]:{}"])
-def test_own_origin_is_answered(port: int, page: str) -> None:
-    with answer(port, Origin=page.format(port)) as response:
-        assert response.status == 200
-    with connect(f"ws://127.0.0.1:{port}", additional_headers={"Origin": page.format(port)}):
-        pass
+def test_own_host_and_origin_are_answered(port: int) -> None:
+    for host in (f"127.0.0.1:{port}", f"[::1]:{port}", "LOCALHOST", "imageproof.localhost:1"):
+        with answer(port, Host=host) as response:
+            assert (response.status, response.read()) == (200, b"answered")
+            assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
+    for page in (f"http://localhost:{port}", f"https://[::1]:{port}"):
+        with answer(port, Origin=page) as response:
+            assert response.status == 200
+        with connect(f"ws://127.0.0.1:{port}", additional_headers={"Origin": page}):
+            pass
 
 
 def test_foreign_host_or_origin_is_refused(port: int) -> None:

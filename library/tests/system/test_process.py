@@ -21,16 +21,6 @@ def run(work: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     return python("-c", code, env=os.environ | environment)
 
 
-def start(code: str) -> "subprocess.Popen[str]":
-    """Start Python, and wait until it printed a line."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().strip() == "ready"
-    return process
-
-
 def test_each_kind_of_error_has_its_exit_code(capfd: pytest.CaptureFixture[str]) -> None:
     kinds = (
         *(errors.ImageproofError, errors.UsageError, errors.DataError, errors.ServiceError),
@@ -53,13 +43,9 @@ def test_each_kind_of_error_has_its_exit_code(capfd: pytest.CaptureFixture[str])
 def test_names_are_escaped(name: str, shown: str, capfd: pytest.CaptureFixture[str]) -> None:
     process.report_error(errors.DataError(f"{name}: bad"))
     process.report_error(FileNotFoundError(2, "No such file", name))
-    process.report_error(ValueError(name))
-    data, file, value = capfd.readouterr().err.splitlines()
-    assert data == f"error: {shown}: bad"
-    assert file == f"error: '{shown}': No such file (IMAGEPROOF_DEBUG=1 shows more)".replace(
-        "'", ""
+    assert capfd.readouterr().err == (
+        f"error: {shown}: bad\nerror: {shown}: No such file (IMAGEPROOF_DEBUG=1 shows more)\n"
     )
-    assert value.startswith(f"error: ValueError: {shown.split(chr(92))[0][:2]}")
 
 
 @pytest.mark.parametrize(
@@ -79,8 +65,8 @@ def test_names_are_escaped(name: str, shown: str, capfd: pytest.CaptureFixture[s
         ),
         (
             "import os\n    with process.quiet_tensorflow(3):\n        os.write(2, b'noise')\n"
-            "        assert os.environ['TF_NUM_INTRAOP_THREADS'] == '3'\n"
-            "        assert os.environ['TF_NUM_INTEROP_THREADS'] == '3'",
+            "        threads = [os.environ[f'TF_NUM_{k}OP_THREADS'] for k in ('INTRA', 'INTER')]\n"
+            "        assert threads == ['3', '3']",
             0,
             "",
         ),
@@ -154,13 +140,17 @@ process.run_program(work)
     [(signal.SIGTERM, 143, False), (signal.SIGINT, 130, False), (signal.SIGINT, 130, True)],
 )
 def test_signal_cleans_up(tmp_path: Path, signum: signal.Signals, code: int, again: bool) -> None:
-    started = start(SLEEPER.format(mark=str(tmp_path / "clean"), cleanup=0.5 if again else 0))
-    started.send_signal(signum)
-    if again:
-        time.sleep(0.2)
-        started.send_signal(signal.SIGTERM)
-    _, stderr = started.communicate(timeout=20)
-    assert (started.returncode, stderr) == (code, "")
+    work = SLEEPER.format(mark=str(tmp_path / "clean"), cleanup=0.5 if again else 0)
+    command = [sys.executable, "-c", work]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as sleeper:
+        assert sleeper.stdout is not None
+        assert sleeper.stdout.readline() == b"ready\n"
+        sleeper.send_signal(signum)
+        if again:
+            time.sleep(0.2)
+            sleeper.send_signal(signal.SIGTERM)
+        _, stderr = sleeper.communicate(timeout=20)
+    assert (sleeper.returncode, stderr) == (code, b"")
     assert (tmp_path / "clean").exists()
 
 
