@@ -39,7 +39,7 @@ def retrain(
     variable = f"{project.name}_retrained_data"
     last = Variable.get(variable, default=None)
     if not last:  # the first run
-        last = provenance.recorded_inputs("split").get(provenance.DATA, "none")
+        last = provenance.recorded("split").inputs.get(provenance.DATA, "none")
         Variable.set(variable, last)
     outcome = "unchanged"
     message = "same data as before"

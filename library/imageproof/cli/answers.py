@@ -1,7 +1,7 @@
 """The commands that answer with a registered model."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -153,11 +153,12 @@ def package(
     folder = clusters.manifests_of(out)
     if kubernetes:
         storage.check_out("--kubernetes", folder)
-    with served(context, model) as (project, version), ExitStack() as stack:
-        challenger = None
-        if shadow:
-            loading = versions.load_version(shadow, threads=project.threads)
-            challenger = stack.enter_context(loading)
+    with (
+        served(context, model) as (project, version),
+        (
+            versions.load_version(shadow, threads=project.threads) if shadow else nullcontext()
+        ) as challenger,
+    ):
         written = packaging.write_package(version, out, project=project, challenger=challenger)
     if kubernetes:
         clusters.write_manifests(folder, version.origin.version)

@@ -64,19 +64,19 @@ class Side:
 
     def rows(self, model: str) -> set[tuple[str, str]]:
         """The splits that the model was evaluated on and that are still recorded, with md5."""
-        inputs = provenance.recorded_inputs(f"evaluate@{model}", self.root).items()
+        inputs = provenance.recorded(f"evaluate@{model}", self.root).inputs.items()
         present = dict(inputs & self.outputs.items())
         paths = {split: WORKSPACE.split(split) for split in EVALUATED}
         return {(split, present[path]) for split, path in paths.items() if path in present}
 
     def params(self) -> dict[str, Any]:
         """All params by dotted key, as JSON has them; those that the stages ran with count."""
-        data_md5 = provenance.recorded_inputs("split", self.root).get(provenance.DATA, "")
+        data_md5 = provenance.recorded("split", self.root).inputs.get(provenance.DATA, "")
         values = {"data (md5)": data_md5, **flatten(self.raw)}
         models = [f"{stage}@{model}" for model in self.models for stage in ("train", "evaluate")]
         runs: dict[str, list[Any]] = {}
         for stage in ("validate", "split", *models):
-            for key, value in flatten(provenance.recorded_params(stage, self.root)).items():
+            for key, value in flatten(provenance.recorded(stage, self.root).values).items():
                 runs.setdefault(key, []).append(value)
         # models that were trained at different times may have run with different ones
         values |= {key: run[-1] for key, run in runs.items() if values.get(key) not in run}

@@ -5,7 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from imageproof.base.files import md5, write_text
-from imageproof.dvc.provenance import OUTPUTS, Stage, parse_lock, read_lock
+from imageproof.dvc.provenance import (
+    OUTPUTS,
+    Recorded,
+    parse_lock,
+    read_lock,
+    recorded_outputs,
+)
 from imageproof.dvc.stage_inputs import listed
 
 
@@ -20,19 +26,22 @@ def take_out_stale(name: str) -> None:
         return
     text = read_lock(OUTPUTS)
     stages = parse_lock(text)
-    for reader in _stale_after(name, stages):
-        metrics = listed(reader)["metrics"]
-        if not metrics:  # it shows no figure, and `dvc exp apply` needs all other stages
-            continue
+    metrics = {stage: listed(stage)["metrics"] for stage in stages}
+    # a stage without them shows no figure, and `dvc exp apply` needs all other stages
+    for reader in filter(metrics.get, _stale_after(name, stages, metrics)):
         text = re.sub(rf"^  {re.escape(reader)}:\n(?:    .*\n)*", "", text, flags=re.MULTILINE)
-        for file, settings in metrics.items():
+        for file, settings in metrics[reader].items():
             if settings.get("cache") is False:
                 Path(file).unlink(missing_ok=True)
     write_text(OUTPUTS, text)
 
 
-def _stale_after(name: str, stages: Mapping[str, Stage]) -> set[str]:
-    recorded = {path: digest for stage in stages.values() for path, digest in stage.outputs.items()}
+def _stale_after(
+    name: str,
+    stages: Mapping[str, Recorded],
+    metrics: Mapping[str, object],
+) -> set[str]:
+    recorded = recorded_outputs()
     sections = listed(name)
     outs = [Path(path) for section in ("outs", "metrics", "plots") for path in sections[section]]
     changed = [path for path in outs if not path.is_file() or md5(path) != recorded.get(path)]
@@ -43,6 +52,6 @@ def _stale_after(name: str, stages: Mapping[str, Stage]) -> set[str]:
             deps = stages[reader].inputs
             if any(path.is_relative_to(dep) or dep.is_relative_to(path) for dep in deps):
                 stale.add(reader)
-                if listed(reader)["metrics"]:
+                if metrics[reader]:
                     changed += stages[reader].outputs
     return stale

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import networkx as nx  # type: ignore[import-untyped]
 from dvc.exceptions import DvcException
@@ -19,8 +18,7 @@ from imageproof.base.text import one_line
 PROJECT_LOCK = Path(".dvc/tmp/flow.lock")
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """One stage, by the name that `dvc repro` takes."""
 
     name: str

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -15,13 +14,13 @@ from ruamel.yaml.error import YAMLError
 
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import md5, parse_yaml
+from imageproof.dvc.params_yaml import PATH
 from imageproof.system import repository
 from imageproof.system.repository import try_git
 
 DATA = Path("data")
 DATA_POINTER = Path("data.dvc")
 OUTPUTS = Path("dvc.lock")
-PARAMS = Path("params.yaml")
 ARTIFACTS = Path("artifacts")
 UNREADABLE = (ValueError, RecursionError, YAMLError)  # what a damaged YAML file raises
 SETTLED_S = 0.3  # after the last write to a dvc.lock
@@ -46,7 +45,7 @@ class _Pointer(BaseModel):  # a .dvc file
         return {key: text for key, text in texts.items() if text and isinstance(text, str)}
 
 
-class Stage(BaseModel):
+class Recorded(BaseModel):
     """What dvc.lock records of a stage."""
 
     deps: list[_File] = []
@@ -63,9 +62,14 @@ class Stage(BaseModel):
         """The md5 of each output."""
         return {out.path: out.md5 for out in self.outs}
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """Its params by dotted key."""
+        return self.params.get(str(PATH), {})
+
 
 class _Lock(BaseModel):
-    stages: dict[str, Stage] = {}
+    stages: dict[str, Recorded] = {}
 
 
 def _pointer(file: Path, commit: str = "") -> _Pointer | None:
@@ -97,30 +101,20 @@ def described_file(path: Path, commit: str) -> dict[str, str]:
     return pointer.texts if pointer else {}
 
 
-def recorded_inputs(stage: str, root: Path = Path()) -> dict[Path, str]:
-    """The md5 of every file and folder that a stage read, from dvc.lock in `root`."""
-    return _recorded(root)[stage].inputs
-
-
-def recorded_params(stage: str, root: Path = Path()) -> dict[str, Any]:
-    """The params of a stage by dotted key, from dvc.lock in `root`; empty if not recorded."""
-    return _recorded(root)[stage].params.get(str(PARAMS), {})
-
-
-def wrote(stage: str, output: Path, root: Path = Path()) -> bool:
-    """Whether dvc.lock in `root` records this output as one of the stage's."""
-    return output in _recorded(root)[stage].outputs
+def recorded(stage: str, root: Path = Path()) -> Recorded:
+    """What dvc.lock in `root` records of a stage; without any entry if it records nothing."""
+    return _stages(root).get(stage, Recorded())
 
 
 def recorded_outputs(root: Path = Path()) -> dict[Path, str]:
     """The md5 of every stage output, from dvc.lock in `root`; an IntegrityError if damaged."""
-    return _all_outputs(_recorded(root))
+    return _all_outputs(_stages(root))
 
 
 def is_committed(output: Path) -> bool:
     """Whether the current commit records this output, with the same md5 as dvc.lock here."""
     committed = _all_outputs(parse_lock(at_commit("HEAD", OUTPUTS) or "{}"))
-    return output in committed and committed[output] == recorded_outputs().get(output)
+    return committed.get(output, "") == recorded_outputs().get(output)
 
 
 def committed_md5s(commit: str, paths: Sequence[Path]) -> dict[Path, str]:
@@ -140,34 +134,32 @@ def folder_md5(folder: Path, md5s: Mapping[Path, str]) -> str:
 
 def recorded_size(output: Path, root: Path = Path()) -> int:
     """The bytes of a stage output, from dvc.lock in `root`; 0 if not recorded."""
-    outs = [out for stage in _recorded(root).values() for out in stage.outs]
+    outs = [out for stage in _stages(root).values() for out in stage.outs]
     return next((out.size for out in outs if out.path == output), 0)
 
 
-def _recorded(root: Path) -> defaultdict[str, Stage]:
+def _stages(root: Path) -> dict[str, Recorded]:
     path = root / OUTPUTS
-    return defaultdict(Stage, parse_lock(read_lock(path)) if path.exists() else {})
+    return parse_lock(read_lock(path)) if path.exists() else {}
 
 
-def _all_outputs(stages: Mapping[str, Stage]) -> dict[Path, str]:
-    outputs: dict[Path, str] = {}
-    for stage in stages.values():
-        outputs |= stage.outputs
-    return outputs
+def _all_outputs(stages: Mapping[str, Recorded]) -> dict[Path, str]:
+    return {path: digest for stage in stages.values() for path, digest in stage.outputs.items()}
 
 
 def read_lock(path: Path) -> str:
     """The text of a dvc.lock. DVC rewrites it piece by piece, also while other stages run."""
     while True:
-        written = path.stat().st_mtime
+        start = time.time()
         text = path.read_text(encoding="utf-8", errors="replace")
-        if not 0 <= time.time() - written < SETTLED_S and path.stat().st_mtime == written:
+        # written to not shortly before, nor since; a wrong clock may say far in the future
+        if abs(start - path.stat().st_mtime) >= SETTLED_S:
             return text
         time.sleep(POLL_S)
 
 
 @lru_cache(maxsize=2)  # the command `diff` reads two again and again; parsing takes 60 ms
-def parse_lock(lock: str) -> dict[str, Stage]:
+def parse_lock(lock: str) -> dict[str, Recorded]:
     try:
         return _Lock.model_validate(parse_yaml(lock)).stages
     except UNREADABLE:
@@ -176,13 +168,13 @@ def parse_lock(lock: str) -> dict[str, Stage]:
 
 def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
     """An IntegrityError if files in `root` differ from dvc.lock; skips missing and unknown ones."""
-    recorded = recorded_outputs(root)
-    present = {path: md5(root / path) for path in paths if (root / path).is_file()}
+    outputs = recorded_outputs(root)
+    present = [path for path in paths if path in outputs and (root / path).is_file()]
     cure = "`dvc checkout` brings it back, `dvc repro` makes it anew"
     findings = [
-        f"{path}: md5 {digest[:12]}, dvc.lock records {recorded[path][:12]}; {cure}"
-        for path, digest in present.items()
-        if digest != recorded.get(path, digest)
+        f"{path}: md5 {digest[:12]}, dvc.lock records {outputs[path][:12]}; {cure}"
+        for path in present
+        if (digest := md5(root / path)) != outputs[path]
     ]
     if findings:
         raise IntegrityError(*findings)

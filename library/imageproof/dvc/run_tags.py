@@ -9,15 +9,15 @@ from pathlib import Path
 from imageproof.base import machine
 from imageproof.base.files import flatten, md5, parse_yaml
 from imageproof.base.text import first_names, printable
+from imageproof.dvc.params_yaml import PATH
 from imageproof.dvc.provenance import (
     ARTIFACTS,
     DATA,
     OUTPUTS,
-    PARAMS,
     UNREADABLE,
     at_commit,
     data_md5,
-    recorded_inputs,
+    recorded,
     recorded_outputs,
 )
 from imageproof.system import process
@@ -38,7 +38,7 @@ def tags(*, stage: str, split: Path) -> dict[str, str]:
     changed = changed_code() if commit else []
     # data.dvc may name newer data, pulled while the pipeline ran
     split_is_recorded = split.exists() and recorded_outputs().get(split) == md5(split)
-    data = recorded_inputs("split").get(DATA, "") if split_is_recorded else ""
+    data = recorded("split").inputs.get(DATA, "") if split_is_recorded else ""
     experiment = os.environ.get(process.EXPERIMENT, "")
     values = {
         "dvc_stage": stage,
@@ -68,7 +68,7 @@ def environment() -> dict[str, str]:
 def _changed_params() -> str:
     """The values in params.yaml that differ from the commit, such as `seed 1 → 2`."""
     with suppress(AttributeError, OSError, *UNREADABLE):
-        texts = (at_commit("HEAD", PARAMS), PARAMS.read_text("utf-8"))
+        texts = (at_commit("HEAD", PATH), PATH.read_text("utf-8"))
         old, new = (flatten(parse_yaml(text) or {}) for text in texts)
         keys = [key for key in old | new if old.get(key) != new.get(key)]
         changes = (f"{key} {old.get(key, 'none')} → {new.get(key, 'none')}" for key in keys)
@@ -78,8 +78,8 @@ def _changed_params() -> str:
 
 def changed_code() -> list[str]:
     """Files that differ from the commit, and untracked ones that Python could import."""
-    recorded = (f":!{path}" for path in (PARAMS, OUTPUTS, ARTIFACTS))
-    differing = ("diff", "HEAD", "--name-only", "--", ".", *recorded)
+    excluded = (f":!{path}" for path in (PATH, OUTPUTS, ARTIFACTS))
+    differing = ("diff", "HEAD", "--name-only", "--", ".", *excluded)
     untracked = ("ls-files", "--others", "--exclude-standard", "--", *SOURCES, "*.py")
     commands = (differing, untracked)
     names = [try_git(*command, failed="unknown").splitlines() for command in commands]

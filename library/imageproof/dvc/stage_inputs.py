@@ -24,16 +24,14 @@ BYTES_PER_FILE = 10_000  # that are hashed in the time in which a file is opened
 Key = TypeVar("Key")
 
 
-class Inputs(NamedTuple):
-    """What a stage depends on, at one time."""
-
-    params: dict[str, Any]  # by dotted key
+class _Inputs(NamedTuple):
+    params: dict[str, Any]  # by name, such as `params.yaml seed`
     stats: dict[Path, tuple[int, ...]]  # of each file: bytes, and when it was changed
 
 
 class _Started(NamedTuple):
     stage: str
-    inputs: Inputs
+    inputs: _Inputs
     md5s: dict[Path, str]
 
 
@@ -43,7 +41,7 @@ _started: _Started | None = None
 def begin(stage: str) -> None:
     """Note what a stage depends on, for `check_inputs`."""
     global _started
-    inputs = read_inputs(stage)
+    inputs = _read_inputs(stage)
     _started = _Started(stage, inputs, _md5s(inputs.stats))
 
 
@@ -58,8 +56,8 @@ def check_inputs() -> None:
     if _started is None:
         return
     stage, start, md5s = _started
-    end = read_inputs(stage)
-    names = [f"{PATH} {key}" for key in _differing(start.params, end.params)]
+    end = _read_inputs(stage)
+    names = _differing(start.params, end.params)
     names += [
         str(path)
         for path in _differing(start.stats, end.stats)
@@ -80,14 +78,14 @@ def forget(folder: Path) -> None:
             del stats[path]
 
 
-def read_inputs(stage: str) -> Inputs:
+def _read_inputs(stage: str) -> _Inputs:
     """What a stage depends on, as it is now."""
     sections = listed(stage)
     values = read()
     keys = [key for key, file_keys in sections["params"].items() if not file_keys]
     files = sections["deps"].keys() | sections["params"].keys() - {*keys}
-    params = flatten({key: get_by_path(values, key) for key in keys})
-    return Inputs(params, _stats(map(Path, files)))
+    params = {f"{PATH} {key}": get_by_path(values, key) for key in keys}
+    return _Inputs(flatten(params), _stats(map(Path, files)))
 
 
 def listed(stage: str) -> dict[str, dict[str, Any]]:
@@ -130,5 +128,5 @@ def _md5s(stats: Mapping[Path, tuple[int, ...]]) -> dict[Path, str]:
     return {path: md5(path) for path, cost in zip(paths, costs, strict=True) if cost <= MOST_BYTES}
 
 
-def _differing(start: Mapping[Key, Any], end: Mapping[Key, Any]) -> set[Key]:
-    return {key for key in {*start, *end} if start.get(key) != end.get(key)}
+def _differing(start: dict[Key, Any], end: dict[Key, Any]) -> list[Key]:
+    return [key for key in start | end if start.get(key) != end.get(key)]

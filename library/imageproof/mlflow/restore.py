@@ -47,7 +47,7 @@ def _restore_missing(model: str, project: Project) -> None:
     trained = WORKSPACE.trained(model)
     evaluated = WORKSPACE.evaluated(model)
     stage = f"evaluate@{model}"
-    inputs = provenance.recorded_inputs(stage)
+    inputs = provenance.recorded(stage).inputs
     training = provenance.folder_md5(trained.folder, provenance.recorded_outputs())
     expected = _evaluation_sha256(evaluated)
     if inputs.get(trained.folder, training) != training:
@@ -157,10 +157,11 @@ def _check_record(
 ) -> None:
     """Raise IntegrityError if a record, or the code of its commit, contradicts dvc.lock."""
     stage = run.tags.get("dvc_stage", "")  # a framework may have its own
-    if not provenance.wrote(stage, WORKSPACE.trained(model).model, root):
+    if WORKSPACE.trained(model).model not in provenance.recorded(stage, root).outputs:
         stage = f"train@{model}"
-    inputs = provenance.recorded_inputs(stage, root)
-    lock = flatten(provenance.recorded_params(stage, root))
+    recorded = provenance.recorded(stage, root)
+    inputs = recorded.inputs
+    lock = flatten(recorded.values)
     lock |= {str(path): digest for path, digest in inputs.items() if path.suffix == ".npz"}
     facts = {str(WORKSPACE.split(split)): digest for split, digest in run.datasets.items()}
     facts |= {project.logged_as.get(k, f"train.{model}.{k}"): v for k, v in run.params.items()}
@@ -217,22 +218,21 @@ def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, Metrics]:
     from imageproof.judge.caret import weakest  # it loads SciPy
 
     rows = WORKSPACE.read_split_summary()["rows"]
-    metrics = {split: {f"{split}_rows": float(count)} for split, count in rows.items()}
     statistics = outputs.read_statistics()
     confidence = outputs.read_confidence()
+    baseline = outputs.read_baseline() if outputs.baseline.exists() else {}
+    figures: dict[str, dict[str, Any]] = {split: {"rows": count} for split, count in rows.items()}
     for split, scores in outputs.read_metrics().items():
-        figures = scores | statistics[split]["overall"] | {"coverage_asked": confidence["asked"]}
-        figures |= {name: confidence[split][key] for name, key in ANSWER_SETS.items()}
-        _, figures["weakest_sensitivity"] = weakest(statistics[split]["by_class"])
-        present = {key: value for key, value in figures.items() if value is not None}
-        metrics[split] |= {f"{split}_{key}": value for key, value in present.items()}
-    if outputs.baseline.exists():
-        baseline = outputs.read_baseline()
-        for split in EVALUATED:
-            figures = baseline[split].items()
-            metrics[split] |= {f"{split}_baseline_{k}": v for k, v in figures if v is not None}
-    test = metrics["test"]
+        own = figures[split]
+        own |= scores | statistics[split]["overall"] | {"coverage_asked": confidence["asked"]}
+        own |= {name: confidence[split][key] for name, key in ANSWER_SETS.items()}
+        own |= {f"baseline_{name}": value for name, value in baseline.get(split, {}).items()}
+        _, own["weakest_sensitivity"] = weakest(statistics[split]["by_class"])
     # MLflow's bars begin at 0 and show two decimals: accuracies would look alike
-    test["test_error_percent"] = 100 * (1 - test["test_accuracy"])
-    test |= {f"behaviour_{name}": value for name, value in outputs.read_behaviour().items()}
+    figures["test"]["error_percent"] = 100 * (1 - figures["test"]["accuracy"])
+    metrics = {
+        split: {f"{split}_{name}": value for name, value in own.items() if value is not None}
+        for split, own in figures.items()
+    }
+    metrics["test"] |= {f"behaviour_{k}": v for k, v in outputs.read_behaviour().items()}
     return metrics

@@ -16,12 +16,13 @@ from imageproof.base.text import first_names
 from imageproof.diff.collect import collect_diff
 from imageproof.diff.render import MOST_CHARACTERS, markdown
 from imageproof.dvc import provenance, run_tags
+from imageproof.dvc.params_yaml import PATH
 from imageproof.system import repository
 from imageproof.system.repository import try_git
 
 git = partial(repository.git, Path())
 BRANCHES = "retrain/"
-KEPT = (provenance.OUTPUTS, provenance.PARAMS, provenance.ARTIFACTS)  # of these, what git keeps
+KEPT = (provenance.OUTPUTS, PATH, provenance.ARTIFACTS)  # of these, what git keeps
 
 
 def check_push() -> None:

@@ -31,7 +31,7 @@ def check_splits(run: TrainedRun, root: Path) -> None:
 def check_settings(root: Path) -> None:
     # an experiment with fewer hold-out rows or laxer validation could pass the gate by luck
     for stage in ("split", "validate"):
-        for key, recorded in provenance.recorded_params(stage, root).items():
+        for key, recorded in provenance.recorded(stage, root).values.items():
             present = get_by_path(read(), key)
             if key != "seed" and present != recorded:
                 finding = f"{stage}: made with {key} {recorded}, params.yaml has {present}"
@@ -53,7 +53,7 @@ def _data_finding(data_md5: str, root: Path) -> str:
         return f"trained on data {data_md5 or 'unknown'}, data.dvc has {present}"
     if not (root / validation).exists():
         return f"{validation} not found; `dvc repro validate` makes it"
-    validated = provenance.recorded_inputs("validate", root).get(provenance.DATA)
+    validated = provenance.recorded("validate", root).inputs.get(provenance.DATA)
     if validation not in provenance.recorded_outputs(root) or validated != data_md5:
         return f"dvc.lock has no validation of data {data_md5}; `dvc repro validate` makes it"
     result = read_json(root / validation, dict[str, Any], keys=("success", "critical"))

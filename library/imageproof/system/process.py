@@ -132,8 +132,7 @@ def die_with_parent() -> None:
 def report_error(error: Exception) -> int:
     """Print the error, a line per finding; returns its exit code."""
     expected = _expected(error)
-    text = without_credentials(str(expected))
-    for line in text.split("\n"):
+    for line in str(expected).split("\n"):
         print(f"error: {cut(line, MOST_CHARACTERS)}", file=sys.stderr)
     return expected.exit_code
 

@@ -60,9 +60,7 @@ def test_experiment_says_what_it_changed(repository: Path, monkeypatch: pytest.M
     assert "changed" not in tags()
 
 
-@pytest.mark.parametrize(
-    "file", ["code.py", "data.dvc", "library/new.so", "new.py"]
-)
+@pytest.mark.parametrize("file", ["code.py", "data.dvc", "library/new.so", "new.py"])
 def test_git_dirty(repository: Path, file: str) -> None:
     for recorded in ("scored.parquet", "params.yaml", "dvc.lock", METRICS):
         Path(recorded).write_text("# changed\n")

@@ -44,7 +44,7 @@ def answer(port: int, path: str = "/", **headers: str) -> Iterator[HTTPResponse]
 
 
 def test_own_host_and_origin_are_answered(port: int) -> None:
-    for host in (f"127.0.0.1:{port}", f"[::1]:{port}", "LOCALHOST", "imageproof.localhost:1"):
+    for host in (f"127.0.0.1:{port}", f"[::1]:{port}", "LOCALHOST", f"imageproof.localhost:{port}"):
         with answer(port, Host=host) as response:
             assert (response.status, response.read()) == (200, b"answered")
             assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
