@@ -99,13 +99,33 @@ def read_and_hash(
     The fingerprint depends neither on the file's format and metadata nor on `shape` and `fit`.
     """
     image = _decoded(file)
-    pixels = np.asarray(eight_bits(image))
-    [fingerprint] = fingerprints(pixels[np.newaxis])
+    [fingerprint] = fingerprints(_plainest(image)[np.newaxis])
     if image.format in REDUCIBLE:  # its pixels are those of a smaller decoding
         converted, _ = read_picture(file, shape=shape, fit=fit)
     else:
         converted, _ = convert_picture(image, shape=shape, fit=fit)
     return converted, fingerprint
+
+
+def _plainest(image: Image.Image) -> Images:
+    """The pixels in as many channels as they need: WebP, say, has three where PNG has one.
+
+    The colour of a pixel that cannot be seen is black.
+    """
+    image = eight_bits(image)
+    pixels = np.array(image)
+    if image.mode in ("LA", "RGBA"):
+        pixels[pixels[..., -1] == 0] = 0
+        if pixels[..., -1].min() == 255:
+            pixels = pixels[..., :-1]
+    if pixels.shape[2:] > (2,) and _is_grey(pixels):
+        pixels = pixels[..., ::3]  # one of the colours, and opacity
+    return pixels
+
+
+def _is_grey(colours: Images) -> bool:
+    red, green, blue, *_ = np.moveaxis(colours, -1, 0)
+    return np.array_equal(red, green) and np.array_equal(red, blue)
 
 
 @contextmanager

@@ -15,7 +15,13 @@ from imageproof.base.errors import DataError, UsageError
 from imageproof.dvc.params_yaml import validated
 from imageproof.pictures.conversion import convert_picture
 from imageproof.pictures.digit import normalise
-from imageproof.pictures.reading import MAX_PIXELS, SUFFIXES, probe, read_pictures
+from imageproof.pictures.reading import (
+    MAX_PIXELS,
+    SUFFIXES,
+    probe,
+    read_and_hash,
+    read_pictures,
+)
 
 SHAPE = (28, 28)
 ROW = np.random.default_rng(1).integers(0, 256, SHAPE, dtype=np.uint8)  # full-frame, as in training
@@ -109,6 +115,36 @@ def test_grey_of_the_models_size_is_untouched(tmp_path, mode, form):
     path = tmp_path / "a.png"
     Image.fromarray(ROW).convert(mode).save(path)
     assert_as_is(path, ROW, form)
+
+
+def test_fingerprint_is_that_of_the_pixels_in_any_format(tmp_path):
+    grey = Image.fromarray(ROW)
+    colour = Image.fromarray(np.stack([ROW, ROW, 255 - ROW], axis=-1))
+    veil = Image.fromarray(np.where(ROW < 128, 0, ROW))
+    veiled = colour.copy()
+    veiled.putalpha(veil)
+    seen = veil.point(lambda value: 255 * bool(value))
+    veiled_red = Image.composite(veiled, Image.new("RGBA", veil.size, "red"), seen)
+    veiled_red.putalpha(veil)
+    equal = [
+        [
+            grey,
+            *map(grey.convert, ("RGB", "RGBA", "LA", "P")),
+            Image.fromarray(ROW * np.uint16(257)),
+        ],
+        [colour, colour.convert("RGBA")],
+        [veiled, veiled_red],
+    ]
+    fingerprints = []
+    for images in equal:
+        paths = [tmp_path / f"{number}.png" for number in range(len(images))]
+        for image, path in zip(images, paths, strict=True):
+            image.save(path)
+        paths.append(tmp_path / "a.webp")
+        images[0].save(paths[-1], lossless=True)
+        fingerprints.append({read_and_hash(path, shape=SHAPE, fit="stretch")[1] for path in paths})
+    assert [len(digests) for digests in fingerprints] == [1, 1, 1]
+    assert len(set.union(*fingerprints)) == 3
 
 
 def test_jpeg_and_blank_of_the_models_size(picture):
