@@ -17,7 +17,7 @@ from digits.stages import split as stage
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError
 from imageproof.data import packed
-from imageproof.data.splitting import split
+from imageproof.data.splitting import split, split_warnings
 
 METHODS = ("hashed", "stratified")
 HELD_OUT = ("validation", "test", "holdout")
@@ -58,7 +58,7 @@ def test_chosen_rows_are_training_rows_and_move_no_other(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("column", ["hash", "meta_writer"])
+@pytest.mark.parametrize("column", ["hash", "source_hash", "meta_writer"])
 def test_chosen_row_like_a_held_out_one_is_left_out(method: str, column: str) -> None:
     rows = rows_with(600, bound=1)
     changes: dict[str, Any] = {"method": method}
@@ -80,6 +80,18 @@ def test_chosen_copies_count_once_where_copies_are_dropped() -> None:
     ]
     assert {598, 599} & parts_of(rows, copies="drop")["train"] == {598}
     assert {598, 599} <= parts_of(rows, copies="keep")["train"]
+
+
+def test_chosen_copy_moves_no_group_and_none_is_named() -> None:
+    rows = rows_with(600, bound=1)
+    groups = check(changed({"split.method": "hashed", "split.group": "writer"})).split
+    parts = split(rows[:599], percent=100, params=groups, seed=1)
+    held_out = rows["meta_writer"].iloc[parts["test"][0]]
+    [copied] = parts["train"][:1]
+    copies = pd.concat([rows.iloc[[copied]]] * 50).assign(meta_only_train="yes")
+    grown = pd.concat([rows[:599], copies.assign(meta_writer=held_out)], ignore_index=True)
+    parts = split(grown, percent=100, params=groups, seed=1)
+    assert split_warnings(parts, grown, groups, seed=1) == []
 
 
 def test_other_value_is_refused() -> None:

@@ -12,7 +12,7 @@ from imageproof.base.naming import adapt_hint
 from imageproof.base.text import first_names
 from imageproof.data import drawing, grouping, hashing
 from imageproof.data.drawing import Parts
-from imageproof.data.packed import META
+from imageproof.data.packed import META, SOURCE_HASH
 from imageproof.data.split_params import SplitParams
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ def split_warnings(
         lines.append(f"{part}; split.method: official uses it")
     if params.method != "hashed":
         return lines
-    lines += hashing.moved_groups(rows[rows["part"] == "train"], params, seed)
+    rows = rows[rows["part"] == "train"]
+    lines += hashing.moved_groups(rows[~_is_only_train(rows)], params, seed)
     for name, classes in _missing_classes(parts, rows).items():
         lines.append(f"{name} has no row of class {classes}, and cannot judge it; add rows")
     return lines
@@ -151,7 +152,8 @@ def _with_extra(parts: Parts, extra: Rows, rows: "pd.DataFrame", params: SplitPa
     """The training rows with the `extra` ones whose image and group are in no other part."""
     train = parts["train"]
     judging = np.concatenate([part for name, part in parts.items() if name != "train"])
-    for column in ["hash"] + [f"{META}{params.group}"] * bool(params.group):
+    columns = [column for column in ("hash", SOURCE_HASH) if column in rows]
+    for column in columns + [f"{META}{params.group}"] * bool(params.group):
         is_shared = rows[column].iloc[extra].isin(rows[column].iloc[judging])
         extra = extra[~is_shared.to_numpy()]
     if params.copies == "drop":
@@ -169,9 +171,9 @@ def _first_copies(rows: "pd.DataFrame", params: SplitParams) -> Rows:
 
 
 def _missing_classes(parts: Parts, rows: "pd.DataFrame") -> dict[str, str]:
-    """The classes that a part lacks and another one has, by part."""
+    """The classes of the rows that a part lacks, by part."""
     labels = rows["label"].to_numpy()
-    classes = np.unique(labels[np.concatenate([*parts.values()])])
+    classes = np.unique(labels)
     missing = {}
     for name, part in parts.items():
         numbers = np.setdiff1d(classes, labels[part])

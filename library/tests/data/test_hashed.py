@@ -131,6 +131,14 @@ def test_class_that_only_one_part_has(part: str) -> None:
     assert lines == [f"{name} {end}" for name in ("validation", "test", "holdout")]
 
 
+def test_class_that_no_part_has_is_an_error() -> None:
+    rows = packed(400)
+    drawn = homes(rows, percent=50)
+    rows["label"] = np.where(rows["source_hash"].isin(drawn), rows["label"] % 2, 2)
+    line = finding(DataError, lambda: homes(rows, percent=50))
+    assert line == "data: train gets no row of class 2; add rows of it, or raise data.percent"
+
+
 def test_part_without_rows_is_an_error() -> None:
     line = finding(DataError, lambda: homes(packed(5).assign(label=0)))
     assert line.startswith("data: ")
