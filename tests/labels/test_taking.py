@@ -180,6 +180,16 @@ def test_skipped_annotation_is_none_and_two_tasks_of_a_picture_are_one():
     ]
 
 
+def test_picture_of_two_choices_is_one_and_for_training_only():
+    tasks = [imported(POOL, NEW[0], only_train=value) for value in ("", "yes")]
+    lines = taken(exported(tasks, CAT, [annotation("dög", by=2)]))
+    assert lines[0].startswith("0 pictures")
+    assert lines[4:] == [f"left out, as annotators disagree: {NEW[0]} (cat, dög)"]
+    lines = taken(exported(tasks, CAT, [annotation("cat", by=2)]))
+    assert lines[0] == "1 pictures → data/labelled, 1 of them for training only"
+    assert table().iloc[-1][["only_train", "annotator"]].tolist() == ["yes", "1, 2"]
+
+
 @pytest.mark.parametrize(
     ("data", "line"),
     [

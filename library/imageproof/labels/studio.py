@@ -131,11 +131,15 @@ def read_export(path: Path, names: Sequence[str]) -> list[Label]:
     if findings:
         raise DataError(*findings)
 
-    ballots: dict[TaskData, list[tuple[str, _Annotation]]] = {}
-    for task in tasks:  # one picture may be in several
-        ballots.setdefault(task.data, []).extend(task.votes())
+    ballots: dict[tuple[str, ...], list[_Task]] = {}
+    for task in tasks:  # one picture may be in several: chosen in one, drawn at random in another
+        picture = task.data
+        name = (picture.part, picture.file) if picture.part else ()
+        ballots.setdefault((picture.hash, *name), []).append(task)
     labels = []
-    for picture, votes in ballots.items():
+    for same in ballots.values():
+        votes = [vote for task in same for vote in task.votes()]
+        picture = max((task.data for task in same), key=lambda data: data.only_train)
         classes = sorted({label for label, _ in votes})
         annotators = sorted({str(annotation.annotator) for _, annotation in votes})
         times = [annotation.updated_at.isoformat(timespec="seconds") for _, annotation in votes]
