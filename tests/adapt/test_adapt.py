@@ -44,6 +44,15 @@ def test_adapt_prints_one_block(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("photographs")
+def test_adapt_names_files_that_are_no_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("data/scarf").mkdir()
+    Path("data/scarf/1.heic").touch()
+    program.adapt(context())
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line == "warning: data: left out, as no picture of a class: 1 (scarf/1.heic)"
+
+
+@pytest.mark.usefixtures("photographs")
 def test_adapt_write_sets_lines_and_keeps_comments(capsys: pytest.CaptureFixture[str]) -> None:
     before = Path("params.yaml").read_text("utf-8").splitlines()
     program.adapt(context(), write=True)

@@ -73,6 +73,14 @@ def test_groups_are_fewer_units_than_rows() -> None:
     assert changes(grouped, split__group="writer")[1]["promote"]["min_sensitivity"] is None
 
 
+def test_pictures_for_training_only_judge_nothing() -> None:
+    chosen, params = changes(EMOJI._replace(counts=[1000] * 9, only_train=[900] * 9))
+    without, _ = changes(EMOJI)
+    judging = {key for key in {*chosen, *without} if key.startswith(("promote.", "confidence."))}
+    assert {key: chosen.get(key) for key in judging} == {key: without.get(key) for key in judging}
+    assert params["train"]["compact"]["fit"]["epochs"] == 18  # of 8,570 images to train on
+
+
 def test_all_rows_are_counted_together() -> None:
     found, params = changes(EMOJI)
     assert params["promote"]["min_unseen"] == 100

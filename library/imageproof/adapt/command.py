@@ -34,6 +34,8 @@ def adapt(
     params = read()
     facts = read_facts(DATA)
     print(f"{DATA}: {describe(facts)}")
+    for line in facts.warnings:
+        print(f"warning: {printable(line)}")
     try:
         models = Models(simple_models, [], {})
         if not facts.is_digit_like:

@@ -19,6 +19,7 @@ from imageproof.data.packed import META
 from imageproof.data.readers.folders import Listing, list_pictures
 from imageproof.data.readers.raw import read_parts
 from imageproof.data.sources import read_headers
+from imageproof.data.splitting import ONLY_TRAIN, YES
 from imageproof.pictures.reading import read_pictures
 
 MAX_HEADERS = 20_000  # pictures, evenly spread over the folder
@@ -35,7 +36,8 @@ Size = tuple[int, int]  # height, width
 class Facts(NamedTuple):
     """The data as a whole; `counts` and `test_counts` have the rows of each class.
 
-    `test_counts` are those of the data's own test part, empty without one.
+    `test_counts` are those of the data's own test part, empty without one; `only_train` those of
+    `counts` that are training rows whatever the split, empty if there are none.
     """
 
     class_names: Sequence[str]
@@ -46,6 +48,14 @@ class Facts(NamedTuple):
     is_transparent: bool
     is_digit_like: bool  # small, grey, of one size, with a border that no stroke touches
     columns: Mapping[str, Counter[str]] = {}  # further ones of labels.csv: images by value
+    only_train: Sequence[int] = ()
+    warnings: Sequence[str] = ()  # what is left out of the folder
+
+    @property
+    def divided(self) -> list[int]:
+        """The rows of each class that may be in any part."""
+        bound = self.only_train or [0] * len(self.counts)
+        return [count - own for count, own in zip(self.counts, bound, strict=True)]
 
     def rows_per_group(self, column: str | None) -> float:
         """The mean; 1 without groups."""
@@ -92,6 +102,7 @@ def _of_pictures(folder: Path, listing: Listing) -> Facts:
     sizes = Counter(zip(headers["height"].astype(int), headers["width"].astype(int), strict=True))
     has_colour = bool((headers["mode"] == "colour").any())
     is_test = rows["part"] == "test"
+    is_only_train = rows.get(ONLY_TRAIN, pd.Series("", rows.index)) == YES
     return Facts(
         class_names=names,
         counts=_count(rows["label"][~is_test], names),
@@ -105,6 +116,8 @@ def _of_pictures(folder: Path, listing: Listing) -> Facts:
             for name in map(str, rows)
             if name.startswith(META)
         },
+        warnings=(*listing.warnings,),
+        only_train=_count(rows["label"][is_only_train], names) if is_only_train.any() else (),
     )
 
 

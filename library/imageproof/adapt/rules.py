@@ -173,7 +173,7 @@ def fit_coverage(facts: Facts, params: Params) -> Lines:
 
 def fit_gate(facts: Facts, params: Params) -> Lines:
     """Turn off what so few hold-out rows cannot show, and what only easy data reaches."""
-    counts = part_rows(facts.counts, facts, params, "holdout")
+    counts = part_rows(facts.divided, facts, params, "holdout")
     promote = validated(PromoteParams, dict(params["promote"]), "promote")
     for key, minimum in rows_needed(promote, counts).items():
         of_class = "" if key in OF_ALL else " of each class"
@@ -215,7 +215,10 @@ def can_show(limit: float, rows: int, classes: int) -> bool:
 
 def whole_part(facts: Facts, params: Params, part: str) -> int:
     """How many rows a part will have."""
-    [rows] = part_rows([sum(facts.counts)], facts, params, part)
+    divided = sum(facts.divided)
+    [rows] = part_rows([divided], facts, params, part)
+    if part == "train":
+        rows += floor((sum(facts.counts) - divided) * params["data"]["percent"] / 100)
     return rows
 
 

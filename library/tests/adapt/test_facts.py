@@ -66,6 +66,14 @@ def test_colour_pictures_of_several_sizes(tmp_path: Path) -> None:
     assert (facts.short_side, round(facts.proportion, 1)) == (60, 1.5)
 
 
+def test_pictures_for_training_only_are_counted(tmp_path: Path) -> None:
+    write_pictures(tmp_path, [*noise(4, 25, 25)])
+    lines = [f"{('cat', 'dog')[n % 2]}/{n}.png,{'ab'[n % 2]},{'yes' * (n == 2)}" for n in range(4)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label,only_train", *lines]), "utf-8")
+    facts = read_facts(tmp_path)
+    assert (facts.counts, facts.only_train, facts.divided) == ([2, 2], [1, 0], [1, 2])
+
+
 def test_transparent_pictures(tmp_path: Path) -> None:
     write_pictures(tmp_path, [noise(30, 40, 4)] * 2)
     assert read_facts(tmp_path).is_transparent
