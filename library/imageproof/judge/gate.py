@@ -37,7 +37,8 @@ class Contender:
 
     `probabilities` float32 (n, classes); if they are unusable, `finding` says why. `unseen` bool
     (n,) says which rows it was not trained, stopped, calibrated or chosen on; None is unknown.
-    `older` bool (n,) says which rows its data had, as hold-out rows too.
+    `older` bool (n,) says which rows its data had, as hold-out rows too. `fit` is how pictures
+    become its images; all are asked for those of the challenger.
     """
 
     name: str
@@ -46,13 +47,14 @@ class Contender:
     finding: str = ""
     unseen: Hits | None = None
     older: Hits | None = None
+    fit: str = ""
 
     @classmethod
     def answering(
-        cls, name: str, probabilities: Probabilities, signature: str = "", **rows: Hits | None
+        cls, name: str, probabilities: Probabilities, signature: str = "", **others: Any
     ) -> "Contender":
         finding = not_probabilities(probabilities) or ""
-        return cls(name, probabilities, signature, finding, **rows)
+        return cls(name, probabilities, signature, finding, **others)
 
     @cached_property
     def predicted(self) -> Labels:

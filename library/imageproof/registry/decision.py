@@ -117,14 +117,19 @@ def _compared(alone: Evidence, pair: Evidence) -> Iterator[Compared]:
 
 
 def _note(pair: Evidence) -> str:
-    if pair.champion_hits is None or not len(pair.labels):
+    if pair.champion is None or pair.champion_hits is None or not len(pair.labels):
         return ""
+    notes = []
     accuracy = pair.hits.mean()
     champion_accuracy = pair.champion_hits.mean()
-    if accuracy > champion_accuracy:
-        return ""
-    shares = f"right on {accuracy:.4f} of the hold-out rows against {champion_accuracy:.4f}"
-    return f"not better than the champion: {shares}"
+    if accuracy <= champion_accuracy:
+        shares = f"right on {accuracy:.4f} of the hold-out rows against {champion_accuracy:.4f}"
+        notes.append(f"not better than the champion: {shares}")
+    fit, champion_fit = pair.challenger.fit, pair.champion.fit
+    if fit and champion_fit and fit != champion_fit:
+        finding = f"the champion was trained on pictures with fit: {champion_fit}"
+        notes.append(f"{finding}, and asked for those with fit: {fit}, so it may be better")
+    return "; ".join(notes)
 
 
 def _remarked(check: Check, evidence: Evidence, params: PromoteParams) -> Check:

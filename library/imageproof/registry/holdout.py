@@ -12,6 +12,7 @@ from imageproof.artifacts import Artifacts
 from imageproof.base.class_names import class_numbers
 from imageproof.base.dataset import Hits, Labels, Rows, Split
 from imageproof.base.errors import AnswersError, IntegrityError, UsageError
+from imageproof.base.files import md5
 from imageproof.base.inference import Network
 from imageproof.base.text import first_names
 from imageproof.judge.gate import Contender, Paired, md5_of_hashes
@@ -42,6 +43,11 @@ class Holdout:
         return self.artifacts.read_split("holdout")
 
     @cached_property
+    def md5(self) -> str:
+        """Of the file, whose images and labels a model's recorded answers belong to."""
+        return md5(self.artifacts.split("holdout"))
+
+    @cached_property
     def hashes(self) -> Hashes:
         return split_hashes(self.artifacts, "holdout")
 
@@ -68,7 +74,11 @@ class Holdout:
         if finding:
             raise AnswersError(finding)
         challenger = Contender.answering(
-            name, network.ask(images), files.signature, unseen=self.unseen
+            name,
+            network.ask(images),
+            files.signature,
+            unseen=self.unseen,
+            fit=self.project.data.image.fit,
         )
         fields: dict[str, Any] = {
             "challenger": challenger,
@@ -111,7 +121,9 @@ class Holdout:
                 return Contender(version, signature=signature, finding=str(error))
             rows = read_rows(champion.origin)
             past = rows.past(self.hashes) if rows else {}
-            return Contender.answering(version, probabilities[:, columns], signature, **past)
+            return Contender.answering(
+                version, probabilities[:, columns], signature, fit=champion.fit, **past
+            )
 
     def former(self, champion: str | None, challenger: Contender) -> dict[str, Paired | str]:
         """The answers of earlier champions, if a check needs them, or why they are left out."""
@@ -159,14 +171,16 @@ class Holdout:
         if len(picks) < (self.project.promote.min_unseen or 1):
             return FEW
         counts = self._by_class(self.split.data.labels[picks])
-        md5 = md5_of_hashes(self.hashes[picks])
-        former_hits = _recorded_hits(origin, md5, counts)
+        rows_md5 = md5_of_hashes(self.hashes[picks])
+        former_hits = None
+        if origin.splits.get("holdout") == self.md5:
+            former_hits = _recorded_hits(origin, rows_md5, counts)
         if former_hits is None:
             former = self.champion(version, challenger)
             if former.finding:
                 return BLIND
             former_hits = self._hits(former, picks)
-        return Paired(counts, former_hits, self._hits(challenger, picks), md5)
+        return Paired(counts, former_hits, self._hits(challenger, picks), rows_md5)
 
     def _hits(self, model: Contender, picks: Rows) -> Labels:
         """How many of these rows it gets right, by class."""
@@ -177,9 +191,9 @@ class Holdout:
         return np.bincount(labels, minlength=len(self.names))
 
 
-def _recorded_hits(origin: Origin, md5: str, counts: Labels) -> Labels | None:
+def _recorded_hits(origin: Origin, rows_md5: str, counts: Labels) -> Labels | None:
     """By class, as the gate recorded it of the rows with this md5; None if it did not."""
-    if origin.gate.get("gate_rows") == md5:
+    if origin.gate.get("gate_rows") == rows_md5:
         with suppress(*DAMAGED):
             hits = np.array(json.loads(origin.gate["gate_right"]), dtype=np.int64)
             if hits.shape == counts.shape and (hits >= 0).all() and (hits <= counts).all():

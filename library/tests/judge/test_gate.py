@@ -279,6 +279,13 @@ def test_note_says_not_better(wrong, accuracy):
     assert note == (f"not better than the champion: {shares}" if accuracy else "")
 
 
+def test_note_says_that_pictures_are_not_as_the_champion_learned_them():
+    champion = replace(wrong_on(range(10)), fit="crop")
+    note = "the champion was trained on pictures with fit: crop, and asked for those with fit: pad"
+    for fit, expected in (("crop", ""), ("pad", f"{note}, so it may be better")):
+        assert decided(replace(wrong_on(), fit=fit), champion).note == expected
+
+
 def test_pair_is_compared_on_rows_unseen_by_both():
     """The champion learned 500 rows by heart, the challenger 300 others."""
     champion = wrong_on(range(500, 800), name="3", unseen=np.arange(ROWS) >= 500)

@@ -13,6 +13,7 @@ from example import NAME, context, write_params
 from helpers import finding, record_outputs
 
 from imageproof.artifacts import WORKSPACE
+from imageproof.base.dataset import Dataset, Split, save_split
 from imageproof.base.errors import GateRefusedError, IntegrityError
 from imageproof.cli import results
 from imageproof.registry import promotion
@@ -116,10 +117,24 @@ def test_former_champion_with_unknown_rows_is_left_out(gate):
     champion(learned(ROWS - 50))
     champion(rows_of_split(WORKSPACE), EVEN)
     outcome = arena.promote(fighter(EVEN), gate)
-    assert check_of(outcome, "max_total_loss").found.endswith(
-        "of version 3, the best so far (left out, as the rows that they have seen are unknown: "
-        "version 1) (left out, as too few rows are unseen: version 2)"
-    )
+    left_out = " (left out, as the rows that they have seen are unknown: version 1)"
+    left_out += " (left out, as too few rows are unseen: version 2)"
+    for name, words in (("max_total_loss", "3, the best so far"), ("max_sensitivity_loss", "3")):
+        assert check_of(outcome, name).found.endswith(f"of version {words}{left_out}")
+
+
+def test_former_champion_is_judged_by_the_labels_of_today(gate):
+    assert arena.promote(fighter(), gate).move
+    assert arena.promote(fighter(EVEN), accept).move
+    split = WORKSPACE.read_split("holdout")
+    labels = split.data.labels.copy()
+    labels[:100] = (labels[:100] + 1) % 10
+    corrected = Dataset(np.array(split.data.images), labels)
+    save_split(WORKSPACE.split("holdout"), Split(corrected, split.rows))
+    record_outputs()
+    check = check_of(arena.promote(fighter(), gate), "max_total_loss")
+    assert check.passed
+    assert check.figures["best_accuracy"] == (ROWS - 100) / ROWS
 
 
 def test_decision_is_the_same_when_judged_again(gate):
