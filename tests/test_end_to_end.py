@@ -117,8 +117,8 @@ def test_each_model_is_one_finished_run(clone: Clone) -> None:
 @pytest.mark.slow
 def test_experiment_skips_unchanged(clone: Clone) -> None:
     override = "train.cnn.fit.epochs=2"
-    longer = clone.run("dvc", "exp", "run", "--temp", "--name", "longer", "-S", override)
-    assert ran(longer) == ["train@cnn", "evaluate@cnn", "compare", "report"]
+    command = ("dvc", "exp", "run", "--temp", "--name", "longer", "-S", override)
+    assert ran(clone.run(*command, "evaluate@cnn")) == ["train@cnn", "evaluate@cnn"]
     assert clone.run("git", "diff", "--name-only", "params.yaml").stdout == ""
     assert "longer" in clone.run("dvc", "exp", "list", "--name-only").stdout
 

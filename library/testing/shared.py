@@ -1,5 +1,6 @@
 """What tests of the library and of its projects share: a plugin of pytest."""
 
+import gc
 import os
 import re
 import shutil
@@ -36,6 +37,7 @@ for name in (
 ):
     os.environ.pop(name, None)
 process.set_environment()
+gc.disable()  # until all is imported: nothing of it is garbage
 
 FORGIVEN = (
     # Optuna, MLflow and DVC leave connections to SQLite to the collector; Python 3.13 says so
@@ -69,6 +71,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if NEEDS_PACKAGES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """All is imported."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
