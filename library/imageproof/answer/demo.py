@@ -41,7 +41,6 @@ def players(name: str, *, threads: int) -> list[Player]:
     for role, uri in uris.items():
         try:
             with load_version(uri, threads=threads) as model:
-                model.predict(np.zeros((1, *model.files.shape), np.uint8))  # loads it
                 loaded.append((role, model))
         except UsageError:
             if role == CHAMPION:
