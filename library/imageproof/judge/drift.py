@@ -22,7 +22,7 @@ CUTS = (0.5, 0.95)  # the quantiles of known distances between nearer, usual and
 class DriftParams(StrictModel):
     """`drift:` in params.yaml.
 
-    Drift needs a p-value below `level` and an effect size of at min_effect `min_effect`, 0…1, since
+    Drift needs a p-value below `level` and an effect size of at least `min_effect`, 0…1, since
     with many images any difference is significant; `min_feature_effect` is that of features.
     """
 
@@ -106,7 +106,7 @@ def compare_accuracy(
 
 
 class KnownFeatures:
-    """Features float32 (n, k), n at min_effect 2, of images that the model was not fitted on.
+    """Features float32 (n, k), n at least 2, of images that the model was not fitted on.
 
     An image is as foreign as its features are far, by cosine distance, from the nearest known
     ones (Sun et al. 2022, «Out-of-Distribution Detection with Deep Nearest Neighbors»). `known`

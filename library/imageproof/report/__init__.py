@@ -1,1 +1,1 @@
-"""What people look at: plots (pictures), page (the report), console (what commands print)."""
+"""What people look at: plots (pictures), page (the report)."""

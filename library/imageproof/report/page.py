@@ -41,7 +41,7 @@ class ModelResult(NamedTuple):
     name: str
     run: RunRecord
     splits: Sequence[SplitResult]  # the same ones in the same order for every model
-    behaviour: Mapping[str, float]  # as `behaviour.accuracy_under` returns it
+    behaviour: Mapping[str, float]  # as `disturbances.accuracy_under` returns it
     confidence: Mapping[str, Any]  # as `EvaluateOutputs.read_confidence` returns it
     slices: pd.DataFrame  # as `EvaluateOutputs.read_slices` returns it
     reliability: Png
