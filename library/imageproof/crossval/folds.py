@@ -7,7 +7,7 @@ import numpy as np
 
 from imageproof.base.connected import divided
 from imageproof.base.dataset import Dataset, Labels, Rows
-from imageproof.judge.comparison import Candidate, compare_pair
+from imageproof.judge.comparison import is_noise, paired_test
 
 QUARTERS = 4
 
@@ -53,10 +53,9 @@ def would_more_help(
     groups: Rows | None,
 ) -> str:
     """What the last quarter of the images brought, in words, by the classes predicted with each."""
-    candidates = (Candidate("all", all_images, None), Candidate("fewer", three_quarters, None))
-    pair = compare_pair(*candidates, labels, groups)
-    points = 100 * (pair.gain if pair.better == "all" else -pair.gain)
+    change = np.equal(all_images, labels).astype(int) - np.equal(three_quarters, labels)
+    points = 100 * change.mean()
     sentence = f"the last quarter of the images brought {points:+.1f} points"
-    if pair.within_noise:
+    if is_noise(*paired_test(change, groups)):
         return f"{sentence}, which may be chance: more of the kind may not help"
     return f"{sentence}: more images will {'probably' if points > 0 else 'hardly'} help"

@@ -62,7 +62,7 @@ def compare(
         comparison.compare_pair(a.candidate, b.candidate, test.labels, test.groups)
         for a, b in combinations(results, 2)
     ]
-    scores = _read_baseline()
+    scores = leaderboard.Scores(model="baseline", **by_split(WORKSPACE.baseline.read_metrics()))
     summary = WORKSPACE.read_split_summary()
     content = {
         "models": [row.model_dump() for row in rows],
@@ -79,11 +79,6 @@ def compare(
     _draw_pareto(results, comparable=not uncomparable)
     _write_curves(results)
     _write_matrices(results)
-
-
-def _read_baseline() -> leaderboard.Scores:
-    figures = by_split(WORKSPACE.baseline.read_metrics())
-    return leaderboard.Scores(**{"model": "baseline"} | figures)
 
 
 def _dvc_metrics(
@@ -125,8 +120,10 @@ def _doubts(result: Result, test: Dataset, train_rows: int) -> list[doubts.Doubt
     accuracy = result.row.train_accuracy
     if accuracy is not None:  # a stage of the user's own may not know it
         sample = min(train_rows, TRAIN_SAMPLE)
-        learning.append(doubts.unlearnt(accuracy, sample))
-        learning.append(doubts.memorized(accuracy, sample, overall["accuracy"], rows))
+        learning = [
+            doubts.unlearnt(accuracy, sample),
+            doubts.memorized(accuracy, sample, overall["accuracy"], rows),
+        ]
     return [
         *learning,
         doubts.guessing(overall, rows),

@@ -59,26 +59,25 @@ def statistics(
     names = list(classes or class_numbers(len(matrix)))
     overall = _overall(matrix, effective)
     table = _by_class(matrix)
-    missing: list[tuple[str, int | None]] = [(k, None) for k, v in overall.items() if v is None]
-    missing += [(str(f), int(k)) for f in table for k in np.flatnonzero(table[f].isna())]
-    undefined = [
-        {
-            "figure": figure,
-            "class": None if k is None else names[k],
-            "reason": _why_undefined(figure, k, matrix, names),
-        }
-        for figure, k in missing
-    ]
     rows: Any = table.astype(object).where(table.notna(), None).to_dict("records")
-    return Statistics(overall, dict(zip(names, rows, strict=True)), undefined)
+    by_class = dict(zip(names, rows, strict=True))
+    undefined = [
+        {"figure": figure, "class": name, "reason": _why_undefined(figure, k, matrix, names)}
+        for k, (name, figures) in enumerate([(None, overall), *by_class.items()], -1)
+        for figure, value in figures.items()
+        if value is None
+    ]
+    return Statistics(overall, by_class, undefined)
 
 
 def weakest(by_class: Mapping[str, Figures]) -> tuple[str, float]:
     """The class with the lowest sensitivity, and that; one class at least has rows."""
-    figures = {name: figures.get("sensitivity") for name, figures in by_class.items()}
-    shares = {name: share for name, share in figures.items() if share is not None}
-    name = min(shares, key=shares.__getitem__)
-    return name, shares[name]
+    shares = [
+        (name, share)
+        for name, figures in by_class.items()
+        if (share := figures.get("sensitivity")) is not None
+    ]
+    return min(shares, key=lambda pair: pair[1])
 
 
 def label_of(figure: str) -> str:
@@ -176,15 +175,11 @@ def _by_class(matrix: Matrix) -> pd.DataFrame:
         )
 
 
-def _why_undefined(
-    figure: str,
-    k: int | None,
-    matrix: Matrix,
-    names: Sequence[str],
-) -> str:
+def _why_undefined(figure: str, k: int, matrix: Matrix, names: Sequence[str]) -> str:
+    """The reason for a figure of class `k`, or for an overall one, where that is -1."""
     if figure == "kappa":
         return "a single class, in prediction and reference alike"
-    if k is None:
+    if k < 0:
         first, second = np.argwhere(np.triu(matrix + matrix.T == 0, k=1))[0]
         return f"class {names[first]} and class {names[second]} never confused"
     present = matrix[:, k].sum()
