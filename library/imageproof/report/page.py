@@ -118,10 +118,8 @@ def by_class(statistics: Statistics) -> Table:
 
 
 def most_confused(part: SplitResult) -> Table:
-    """The first pairs of classes; empty without errors."""
+    """The first pairs of classes."""
     first = part.confused.head(MOST_CONFUSED)
-    if first.empty:
-        return {}
     pairs = first["reference"] + " → " + first["prediction"]
     formats = {"rows": "{:,}", "share": "{:.4f}"}
     return {
