@@ -1,8 +1,6 @@
 """Raw data packed: what forms images are brought to, what is known of each, and what is refused."""
 
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,78 +11,84 @@ from imageproof.base.dataset import Dataset, ImageParams, RawData, fingerprints
 from imageproof.base.errors import DataError
 from imageproof.data import packed, packing, parallel
 
-RED, BLUE = (255, 0, 0), (0, 0, 255)
+RED = (255, 0, 0)
+BLUE = (0, 0, 255)
+GREY = (9, 9, 9)
+NOISE = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), np.uint8)
 
 
-def save(folder: Path, arrays: dict[str, Any]) -> None:
+def save_array(folder, images, labels, **arrays):
     (folder / "data").mkdir()
-    np.savez(folder / "data/images.npz", **arrays)
+    np.savez(folder / "data/images.npz", x_train=images, y_train=labels, **arrays)
+
+
+def save_picture(folder, name, image, **options):
+    path = folder / "data" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, **options)
+
+
+def hashes(folder):
+    return packed.load_hashes(folder / "packed").tolist()
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def pictures(tmp_path):
     """A red cat of 4×6 pixels, and a blue one and a grey dog of 6×6, in folders."""
-    for name, size, colour in (
-        ("cat/1", (6, 4), RED),
-        ("cat/2", (6, 6), BLUE),
-        ("dog/1", (6, 6), 9),
-    ):
-        path = tmp_path / f"data/{name}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB" if isinstance(colour, tuple) else "L", size, colour).save(path)
+    save_picture(tmp_path, "cat/1.png", Image.new("RGB", (6, 4), RED))
+    save_picture(tmp_path, "cat/2.png", Image.new("RGB", (6, 6), BLUE))
+    save_picture(tmp_path, "dog/1.png", Image.new("L", (6, 6), 9))
     return tmp_path
 
 
-def test_arrays_stay_as_they_are(tmp_path: Path, images_8x8: Dataset) -> None:
-    images, labels = images_8x8.images, images_8x8.labels
-    save(tmp_path, {"x_train": images[:90], "y_train": labels[:90],
-                    "x_test": images[90:100], "y_test": labels[90:100]})  # fmt: skip
+def warnings_of(folder):
+    form = ImageParams(size=[6, 6], channels="auto", fit="pad")
+    _, _, warnings = packing.pack(folder / "data", folder / "packed", form, 2, None)
+    return warnings
+
+
+def test_arrays_stay_as_they_are(tmp_path, images_8x8):
+    images = images_8x8.images[:100]
+    labels = images_8x8.labels[:100]
+    save_array(tmp_path, images[:90], labels[:90], x_test=images[90:], y_test=labels[90:])
     result = pack_folder(tmp_path, fit="digit")
-    np.testing.assert_array_equal(result.images, images[:100])
-    np.testing.assert_array_equal(result.part("test").images, images[90:100])
-    np.testing.assert_array_equal(result.part("test").labels, labels[90:100])
-    assert result.rows.iloc[91][["part", "row", "name", "mode"]].tolist() == [
-        "test",
-        1,
-        "row 1",
-        "grey",
-    ]
-    assert result.rows["mean_ink"].iloc[5] == round(images[5].mean(), 2)
+    np.testing.assert_array_equal(result.images, images)
+    np.testing.assert_array_equal(result.part("test").images, images[90:])
+    np.testing.assert_array_equal(result.part("test").labels, labels[90:])
     assert result.part("none").images.shape == (0, 8, 8)
-    _, same = np.unique(fingerprints(images[:100]), return_inverse=True)
-    np.testing.assert_array_equal(result.rows["hash"], same + 1)
+    row = result.rows[["part", "row", "name", "mode", "mean_ink"]].iloc[91]
+    assert row.tolist() == ["test", 1, "row 1", "grey", round(images[91].mean(), 2)]
+    _, image = np.unique(fingerprints(images), return_inverse=True)
+    np.testing.assert_array_equal(result.rows["hash"], image + 1)
 
 
-def test_full_disk_is_no_damaged_npz(tmp_path: Path, disk: Path) -> None:
-    labels = np.arange(100) % 2
-    save(tmp_path, {"x_train": np.zeros((100, 32, 32), np.uint8), "y_train": labels})
+def test_full_disk_is_no_damaged_npz(tmp_path, disk):
+    save_array(tmp_path, np.zeros((100, 32, 32), np.uint8), np.arange(100) % 2)
     (tmp_path / "packed").symlink_to(disk)
     with pytest.raises(OSError, match="No space left on device") as raised:
         pack_folder(tmp_path)
     assert raised.value.filename == str(tmp_path / "packed")
 
 
-def test_arrays_of_colour(tmp_path: Path) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (5, 4, 6, 3), np.uint8)
-    save(tmp_path, {"x_train": images, "y_train": [0, 1, 0, 1, 1]})
-    np.testing.assert_array_equal(pack_folder(tmp_path).images, images)
+def test_arrays_of_colour(tmp_path):
+    save_array(tmp_path, NOISE[:5], [0, 1, 0, 1, 1])
+    np.testing.assert_array_equal(pack_folder(tmp_path).images, NOISE[:5])
     assert pack_folder(tmp_path, channels="grey", size=[2, 3]).images.shape == (5, 2, 3)
 
 
-def test_pictures_are_brought_to_one_form(pictures: Path) -> None:
+def test_pictures_are_brought_to_one_form(pictures):
     result = pack_folder(pictures, size=[4, 4])
-    assert result.images.tolist() == [[[[*colour]] * 4] * 4 for colour in (RED, BLUE, (9, 9, 9))]
-    columns = result.rows[["label", "name", "height", "width", "mode"]].to_numpy().tolist()
-    assert columns == [
+    assert result.images.tolist() == [[[[*colour]] * 4] * 4 for colour in (RED, BLUE, GREY)]
+    rows = result.rows[["label", "name", "height", "width", "mode"]].to_numpy().tolist()
+    assert rows == [
         [0, "cat/1.png", 4, 6, "colour"],
         [0, "cat/2.png", 6, 6, "colour"],
         [1, "dog/1.png", 6, 6, "grey"],
     ]
-    assert packed.load_summary(pictures / "packed")["class_names"] == ["cat", "dog"]
     assert pack_folder(pictures, size=[4, 4], channels="grey").images.shape == (3, 4, 4)
 
 
-def test_the_size_of_all_pictures_is_taken_if_it_is_one(pictures: Path) -> None:
+def test_the_size_of_all_pictures_is_taken_if_it_is_one(pictures):
     sizes = "pictures of 2 sizes (6×6: 2, 4×6: 1); set data.image.size: [height, width]"
     line = finding(DataError, lambda: pack_folder(pictures))
     assert line == f"{pictures}/data: {sizes}; `imageproof adapt` says what fits"
@@ -93,98 +97,71 @@ def test_the_size_of_all_pictures_is_taken_if_it_is_one(pictures: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "labels", "titles"),
-    [
-        (None, [0, 0, 1], ["cat", "dog"]),
-        (["dog", "cat"], [1, 1, 0], ["dog", "cat"]),
-        (["Katze", "Hund"], [0, 0, 1], ["Katze", "Hund"]),
-    ],
-)
-def test_params_order_or_rename_the_classes(
-    pictures: Path, names: list[str] | None, labels: list[int], titles: list[str]
-) -> None:
-    assert pack_folder(pictures, names, size=[4, 4]).rows["label"].tolist() == labels
-    assert packed.load_summary(pictures / "packed")["class_names"] == titles
-
-
-@pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classes": 3}, "2 classes (cat, dog), data.classes is 3; set it to 2"),
+        ({"classes": 3}, "2 classes (cat, dog), data.classes is 3; set it to 2; `imageproof ad"),
         ({"names": ["cat", "bird"]}, "cat, dog; no bird of data.class_names; name all classes as "),
-        (
-            {"fit": "digit"},
-            "has colour, data.image.fit is digit; set channels: grey, or another",
-        ),
+        ({"fit": "digit"}, "has colour, data.image.fit is digit; set channels: grey, or another"),
     ],
 )
-def test_a_contradiction_to_params_is_one_line(
-    pictures: Path, changes: dict[str, Any], message: str
-) -> None:
-    assert message in finding(DataError, lambda: pack_folder(pictures, size=[4, 4], **changes))
+def test_a_contradiction_to_params_is_one_line(pictures, changes, message):
+    line = finding(DataError, lambda: pack_folder(pictures, size=[4, 4], **changes))
+    assert line.startswith(f"{pictures}/data: {message}")
 
 
-def test_a_picture_that_cannot_be_read_is_a_fault_of_its_row(pictures: Path) -> None:
-    whole = (pictures / "data/cat/2.png").read_bytes()
-    for name, content in {"cut": whole[:45], "empty": b"", "text": b"no picture"}.items():
-        (pictures / f"data/dog/{name}.png").write_bytes(content)
-    result = pack_folder(pictures, size=[4, 4])
-    assert result.rows["fault"].notna().tolist() == [False] * 3 + [True] * 3
-    assert result.rows["mean_ink"].isna().tolist() == [False] * 3 + [True] * 3
-    assert not result.images[3:].any()
-    for path in (pictures / "data").rglob("*.png"):
-        path.write_bytes(b"")
-    assert finding(DataError, lambda: pack_folder(pictures)).endswith(
-        "none of 6 pictures can be read"
-    )
-
-
-def test_transparent_pictures_among_other_backgrounds_are_told(pictures: Path) -> None:
-    form = ImageParams(size=[6, 6], channels="auto", fit="pad")
-    make = partial(packing.pack, pictures / "data", pictures / "packed", form, 2, None)
-    assert make()[2] == []
-    Image.new("RGBA", (6, 6)).save(pictures / "data/dog/2.png")
-    [warning] = make()[2]
-    assert warning == (
-        "data.image.fit: pad has white behind and around 1 transparent pictures, other colours "
-        "around 1 opaque ones: a model may tell them apart by that"
-    )
-    (pictures / "data/cat/1.png").unlink()
-    assert make()[2] == []
-
-
-def test_one_class_is_refused(pictures: Path) -> None:
+def test_one_class_is_refused(pictures):
     (pictures / "data/dog/1.png").unlink()
     line = finding(DataError, lambda: pack_folder(pictures))
     assert "1 classes (cat), data.classes is 2; at least two are needed; " in line
 
 
-def test_many_pictures_are_read_by_several_processes_in_their_order(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).integers(0, 256, (parallel.FEW + 10, 2, 2), np.uint8)
-    for number, pixels in enumerate(values):
-        path = tmp_path / f"data/{number % 2}/{number:05}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
-    expected = np.concatenate([values[::2], values[1::2]])
+def test_a_picture_that_cannot_be_read_is_a_fault_of_its_row(pictures):
+    whole = (pictures / "data/cat/2.png").read_bytes()
+    for name, content in {"cut": whole[:45], "empty": b"", "text": b"no picture"}.items():
+        (pictures / f"data/dog/{name}.png").write_bytes(content)
+    images, rows = pack_folder(pictures, size=[4, 4])
+    assert rows["fault"].isna().tolist() == [True] * 3 + [False] * 3
+    assert rows["mean_ink"].notna().tolist() == [True] * 3 + [False] * 3
+    assert not images[3:].any()
+    assert hashes(pictures)[3:] == [""] * 3
+    for path in pictures.glob("data/*/*.png"):
+        path.write_bytes(b"")
+    line = finding(DataError, lambda: pack_folder(pictures))
+    assert line == f"{pictures}/data: none of 6 pictures can be read"
+
+
+def test_transparent_pictures_among_other_backgrounds_are_told(pictures):
+    assert warnings_of(pictures) == []
+    save_picture(pictures, "dog/2.png", Image.new("RGBA", (6, 6)))
+    assert warnings_of(pictures) == [
+        "data.image.fit: pad has white behind and around 1 transparent pictures, other colours "
+        "around 1 opaque ones: a model may tell them apart by that"
+    ]
+    (pictures / "data/cat/1.png").unlink()
+    assert warnings_of(pictures) == []
+
+
+def test_many_pictures_are_read_by_several_processes_in_their_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "FEW", 40)
+    monkeypatch.setattr(parallel, "CHUNK", 7)
+    for number, pixels in enumerate(NOISE):
+        save_picture(tmp_path, f"{number % 2}/{number:05}.png", Image.fromarray(pixels))
+    expected = np.concatenate([NOISE[::2], NOISE[1::2]])
     np.testing.assert_array_equal(pack_folder(tmp_path).images, expected)
 
 
-def test_rows_of_other_images_are_one_line(pictures: Path) -> None:
+def test_rows_of_other_images_are_one_line(pictures):
     pack_folder(pictures, size=[4, 4])
-    np.save(pictures / "packed" / packed.IMAGES, np.zeros((2, 4, 4, 3), np.uint8))
-    line = finding(DataError, lambda: packed.load(pictures / "packed"))
+    out = pictures / "packed"
+    np.save(out / packed.IMAGES, np.zeros((2, 4, 4, 3), np.uint8))
+    line = finding(DataError, lambda: packed.load(out))
     assert line.endswith("images.npy is no uint8 (n, …) of the 3 rows in rows.parquet")
+    (out / packed.ROWS).write_bytes(b"PAR1")
+    line = finding(DataError, lambda: packed.load(out))
+    assert line.startswith(f"{out}: cannot be read as packed images: ")
 
 
-def test_damaged_file_is_one_line(pictures: Path) -> None:
-    pack_folder(pictures, size=[4, 4])
-    path = pictures / "packed" / packed.ROWS
-    path.write_bytes(path.read_bytes()[:-20])
-    line = finding(DataError, lambda: packed.load(pictures / "packed"))
-    assert line.startswith(f"{pictures}/packed: cannot be read as packed images: ")
-
-
-def test_reader_of_project_takes_the_place_of_ours(tmp_path: Path, images_8x8: Dataset) -> None:
+def test_reader_of_project_takes_the_place_of_ours(tmp_path, images_8x8):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/images.raw").write_bytes(images_8x8.images.tobytes())
 
@@ -195,39 +172,37 @@ def test_reader_of_project_takes_the_place_of_ours(tmp_path: Path, images_8x8: D
     form = ImageParams(size="auto", channels="auto", fit="stretch")
     packing.pack(tmp_path / "data", tmp_path / "out", form, 10, None, read=read)
     images, rows = packed.load(tmp_path / "out")
-    assert np.array_equal(images, images_8x8.images)
+    np.testing.assert_array_equal(images, images_8x8.images)
     assert rows["label"].tolist() == images_8x8.labels.tolist()
 
 
-def test_hash_of_row_stays_when_form_and_file_change(pictures: Path) -> None:
+def test_hash_of_row_stays_when_form_and_file_change(pictures):
     pack_folder(pictures, size=[4, 4])
-    hashes = packed.load_hashes(pictures / "packed")
-    assert hashes.is_unique
-    with Image.open(pictures / "data/cat/1.png") as image:
-        image.save(pictures / "data/cat/1.png", optimize=True, dpi=(300, 300))
+    before = hashes(pictures)
+    assert len({*before}) == 3
+    save_picture(
+        pictures, "cat/1.png", Image.new("RGB", (6, 4), RED), optimize=True, dpi=(300, 300)
+    )
     (pictures / "data/cat/2.png").rename(pictures / "data/cat/3.png")
     pack_folder(pictures, size=[3, 5], channels="grey", fit="crop")
-    assert packed.load_hashes(pictures / "packed").tolist() == hashes.tolist()
+    assert hashes(pictures) == before
 
 
-def test_hash_of_photograph_is_of_its_own_size(tmp_path: Path) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+def test_hash_of_photograph_is_of_its_own_size(tmp_path):
+    pixels = np.kron(NOISE[0], np.ones((16, 16, 1), np.uint8))
     for name, value in (("cat/1.jpg", 90), ("dog/1.jpg", 99)):
         pixels[1, 1] = value  # lost where it is decoded at an eighth
-        (tmp_path / "data" / name).parent.mkdir(parents=True)
-        Image.fromarray(pixels).save(tmp_path / "data" / name, quality=100, subsampling=0)
+        save_picture(tmp_path, name, Image.fromarray(pixels), quality=100, subsampling=0)
     assert pack_folder(tmp_path, size=[4, 4]).rows["hash"].nunique() == 1
-    assert packed.load_hashes(tmp_path / "packed").nunique() == 2
+    assert len({*hashes(tmp_path)}) == 2
 
 
-def test_row_of_array_and_its_picture_have_one_hash(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).integers(0, 256, (2, 4, 4), np.uint8)
-    save(tmp_path, {"x_train": values, "y_train": [0, 1]})
+def test_row_of_array_and_its_picture_have_one_hash(tmp_path):
+    save_array(tmp_path, NOISE[:2], [0, 1])
     pack_folder(tmp_path)
-    hashes = packed.load_hashes(tmp_path / "packed").tolist()
+    before = hashes(tmp_path)
     (tmp_path / "data/images.npz").unlink()
-    for number, name in enumerate(("cat/1.png", "dog/1.png")):
-        (tmp_path / "data" / name).parent.mkdir()
-        Image.fromarray(values[number]).save(tmp_path / "data" / name)
+    for name, pixels in zip(("cat/1.png", "dog/1.png"), NOISE, strict=False):
+        save_picture(tmp_path, name, Image.fromarray(pixels))
     pack_folder(tmp_path, size=[2, 2])
-    assert packed.load_hashes(tmp_path / "packed").tolist() == hashes
+    assert hashes(tmp_path) == before
