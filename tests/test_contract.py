@@ -1,10 +1,8 @@
 """dvc.yaml lists exactly what each stage computes with, and one name means one thing."""
 
-import ast
+import re
 import subprocess
-from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 import grimp
 import pytest
@@ -40,7 +38,7 @@ assert LEFT_OUT.keys() <= GRAPH.modules
 IMAGE = {f"data.image.{key}" for key in PARAMS["data"]["image"]}
 
 # What the short names on the checked params stand for in params.yaml.
-READS: dict[str, set[str]] = {
+READS = {
     "project": set(),  # a name changes no output
     "tracking": set(),  # nor does what is recorded beside it
     "seed": {"seed"},
@@ -69,24 +67,28 @@ stages = pytest.mark.parametrize("stage", PIPELINE)
 MODULES = {stage: block["cmd"].split()[2] for stage, block in PIPELINE.items()}
 
 
-def listed(stage: str) -> set[str]:
+def listed(stage):
     """The source files and folders among the stage's deps."""
     return {dep for dep in PIPELINE[stage]["deps"] if dep.startswith(("src/", "library/"))}
 
 
-def path_of(module: str) -> str:
+def path_of(module):
     """The module's file, from the repository's root."""
     folder = "src" if module.split(".")[0] == "digits" else "library"
     file = Path(folder, *module.split("."))
     return str(file / "__init__.py" if (REPOSITORY / file).is_dir() else f"{file}.py")
 
 
-def covers(dep: str, module: str) -> bool:
+def covers(dep, module):
     """Whether the listed file is the module, or the listed folder holds it."""
     return Path(path_of(module)).is_relative_to(dep)
 
 
-def outs(stage: str) -> dict[str, dict[str, Any]]:
+def uncovered(modules, deps):
+    return {module for module in modules if not any(covers(dep, module) for dep in deps)}
+
+
+def outs(stage):
     """Every output of the stage, of whatever kind, with its settings."""
     block = PIPELINE[stage]
     entries = [*block.get("outs", []), *block.get("metrics", []), *block.get("plots", [])]
@@ -94,16 +96,16 @@ def outs(stage: str) -> dict[str, dict[str, Any]]:
     return {path: settings for entry in each for path, settings in entry.items()}
 
 
-def of_model(paths: set[str], model: str) -> set[str]:
+def of_model(paths, model):
     return {path.replace("${item.model}", model) for path in paths}
 
 
 def used(
-    module: str,
+    module,
     *,
-    left_out: Collection[str] = LEFT_OUT,
-    uncalled: Mapping[str, set[str]] = READ_BY_REPORT,
-) -> set[str]:
+    left_out=LEFT_OUT,
+    uncalled=READ_BY_REPORT,
+):
     """Our modules by which the module computes, itself included; of packages only the modules."""
     modules, waiting = set[str](), {module}
     while waiting:
@@ -117,13 +119,12 @@ def used(
 
 
 @stages
-def test_every_module_that_a_stage_computes_with_is_a_dependency(stage: str) -> None:
-    needed = used(MODULES[stage])
-    assert {m for m in needed if not any(covers(dep, m) for dep in listed(stage))} == set()
+def test_every_module_that_a_stage_computes_with_is_a_dependency(stage):
+    assert uncovered(used(MODULES[stage]), listed(stage)) == set()
 
 
 @stages
-def test_no_dependency_is_a_module_that_the_stage_never_loads(stage: str) -> None:
+def test_no_dependency_is_a_module_that_the_stage_never_loads(stage):
     loaded = used(MODULES[stage], left_out={"digits.params"}, uncalled={})
     loaded |= {"imageproof.keras.networks", *(f"digits.models.{name}" for name in available())}
     for model in PARAMS["models"]:
@@ -132,16 +133,15 @@ def test_no_dependency_is_a_module_that_the_stage_never_loads(stage: str) -> Non
 
 
 @pytest.mark.parametrize("model", available())
-def test_a_training_depends_on_its_own_model_and_on_what_that_imports(model: str) -> None:
+def test_a_training_depends_on_its_own_model_and_on_what_that_imports(model):
     deps = of_model(listed("train"), model)
-    needed = used(f"digits.models.{model}")
-    assert {m for m in needed if not any(covers(dep, m) for dep in deps)} == set()
+    assert uncovered(used(f"digits.models.{model}"), deps) == set()
     others = {path_of(f"digits.models.{name}") for name in available() if name != model}
     assert not others & deps
 
 
 @stages
-def test_every_dependency_and_output_exists_or_is_made_by_another_stage(stage: str) -> None:
+def test_every_dependency_and_output_exists_or_is_made_by_another_stage(stage):
     made = {out for other in PIPELINE for out in outs(other) if other != stage}
     for dep in PIPELINE[stage]["deps"]:
         for model in PARAMS["models"]:
@@ -152,58 +152,41 @@ def test_every_dependency_and_output_exists_or_is_made_by_another_stage(stage: s
 
 
 @stages
-def test_the_params_listed_are_the_params_read(stage: str) -> None:
+def test_the_params_listed_are_the_params_read(stage):
     assert set(PIPELINE[stage]["params"]) == params_read(MODULES[stage])
 
 
 @stages
-def test_dvc_overlooks_no_name_in_a_block_of_params(stage: str) -> None:
+def test_dvc_overlooks_no_name_in_a_block_of_params(stage):
     keys = PIPELINE[stage]["params"]
     blocks = [value for key in keys if isinstance(value := get_by_path(PARAMS, key), dict)]
     assert not [key for block in blocks for key in flatten(block) if {*key.split(".")} & OVERLOOKED]
 
 
-def params_read(module: str) -> set[str]:
-    """Keys of params.yaml that the module takes from the loaded params, whatever it calls them."""
-    nodes = [*ast.walk(ast.parse((REPOSITORY / path_of(module)).read_text("utf-8")))]
-    loads = [node for node in nodes if isinstance(node, ast.Call) and is_load(node)]
-    loaded = {ast.unparse(load) for load in loads} | {
-        ast.unparse(node.targets[0])
-        for node in nodes
-        if isinstance(node, ast.Assign) and node.value in loads
-    }
-    loaded |= {
-        node.arg
-        for node in nodes
-        if isinstance(node, ast.arg)
-        and node.annotation
-        and ast.unparse(node.annotation) == "Params"
-    }
-    chains = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
-    read = {
-        chain.removeprefix(f"{name}.")
-        for chain in chains
-        for name in loaded
-        if chain.startswith(f"{name}.")
-    }
-    roots = {name.partition(".")[0] for name in READS}
-    unknown = {chain for chain in read if chain.partition(".")[0] not in roots}
+def params_read(module):
+    """Keys of params.yaml that the module takes from the loaded params, which it calls `params`."""
+    source = (REPOSITORY / path_of(module)).read_text("utf-8")
+    assert not re.search(r"(?<!params = )load_params\(\)(?!\.)", source)
+    chains = re.findall(r"(?<![\w.])(?:params|load_params\(\))\.([\w.]+)", source)
+    unknown = {chain.split(".")[0] for chain in chains} - {short.split(".")[0] for short in READS}
     assert not unknown, f"add to READS what {unknown} stand for"
-    return {key for short, keys in READS.items() if short in read for key in keys}
+    return {
+        key
+        for short, keys in READS.items()
+        if any(f"{chain}.".startswith(f"{short}.") for chain in chains)
+        for key in keys
+    }
 
 
-def is_load(call: ast.Call) -> bool:
-    return ast.unparse(call.func) in {"params.load", "load_params"}
-
-
-def test_each_stage_is_a_module_and_each_module_a_stage() -> None:
+def test_each_stage_is_a_module_and_each_module_a_stage():
     assert GRAPH.find_children("digits.stages") == {*MODULES.values()}
 
 
 @stages
-def test_a_stage_is_its_module_and_writes_into_its_folder(stage: str) -> None:
-    block: dict[str, Any] = PIPELINE[stage]
-    argument, folder = (" ${item.model}", "${item.model}/") if "matrix" in block else ("", "")
+def test_a_stage_is_its_module_and_writes_into_its_folder(stage):
+    block = PIPELINE[stage]
+    argument = " ${item.model}" if "matrix" in block else ""
+    folder = f"{argument.strip()}/".removeprefix("/")
     module = MODULES[stage].removeprefix("digits.stages.")
     assert stage.startswith(module)
     assert block["cmd"] == f"python -m digits.stages.{module}{argument}"
@@ -213,21 +196,21 @@ def test_a_stage_is_its_module_and_writes_into_its_folder(stage: str) -> None:
 
 
 @stages
-def test_git_keeps_exactly_what_dvc_does_not_cache(stage: str) -> None:
+def test_git_keeps_exactly_what_dvc_does_not_cache(stage):
     for path, settings in outs(stage).items():
         name = path.replace("${item.model}", "any")
         ignored = subprocess.run(["git", "check-ignore", "-q", name], cwd=REPOSITORY, check=False)
         assert (ignored.returncode == 1) == (settings.get("cache") is False), path
 
 
-def test_dvc_knows_each_model_to_train_by_its_name() -> None:
+def test_dvc_knows_each_model_to_train_by_its_name():
     named = {name: Path(entry["path"]) for name, entry in DVC_YAML["artifacts"].items()}
     models = {*PARAMS["models"], *named}
     assert named == {model: WORKSPACE.trained(model).model for model in models}
 
 
 @pytest.mark.parametrize("stage", ["train", "evaluate"])
-def test_a_stage_writes_exactly_the_outputs_it_lists(stage: str, trained_project: Path) -> None:
+def test_a_stage_writes_exactly_the_outputs_it_lists(stage, trained_project):
     folder = trained_project / "artifacts" / stage
     written = {str(path.relative_to(trained_project)) for path in folder.rglob("*.*")}
     assert written == of_model(set(outs(stage)), "mlp")

@@ -3,14 +3,12 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import helpers
 import networks
 import numpy as np
 import pytest
 import support
-from helpers import finding
 from mlflow import MlflowClient
 
 from digits.project import load_project
@@ -18,7 +16,6 @@ from digits.stages import compare, evaluate, train
 from imageproof.answer.monitor import monitor
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import Split, load_split, save_split
-from imageproof.base.errors import DataError
 from imageproof.base.files import md5, sha256
 from imageproof.registry.promotion import Candidate, promote_training
 from imageproof.registry.version import load_version
@@ -26,7 +23,7 @@ from imageproof.serve.model import load
 from imageproof.serve.package import write_package
 
 OFF = "min_sensitivity max_sensitivity_loss max_latency_ms max_unsure data_validated clean_commit"
-CHANGES: dict[str, Any] = support.SMALL | {
+CHANGES = support.SMALL | {
     "models": ["features"],
     "train.features.backbone": "standin",
     "promote.min_accuracy": 0.1,
@@ -35,27 +32,20 @@ CHANGES: dict[str, Any] = support.SMALL | {
 
 
 @pytest.fixture
-def standin(project: Path) -> Path:
+def standin(project):
     path = networks.write_standin()
     described = {"outs": [{"path": path.name, "md5": md5(path), "desc": "three colours"}]}
     described |= {"meta": {"license": "CC0", "source": "a test"}}
     path.with_name(f"{path.name}.dvc").write_text(json.dumps(described))
-    support.write_params(standin_params())
-    return project
+    write_params()
 
 
-def standin_params() -> dict[str, Any]:
-    return CHANGES | {"train.features.backbone_sha256": sha256(Path("backbones/standin.onnx"))}
+def write_params(**changes):
+    digest = {"train.features.backbone_sha256": sha256(Path("backbones/standin.onnx"))}
+    support.write_params(CHANGES | digest | changes)
 
 
-def card_of(version: int) -> str:
-    """The description of a version in the registry."""
-    return str(MlflowClient().get_model_version(support.NAME, str(version)).description)
-
-
-def test_features_from_training_to_package(
-    standin: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_features_from_training_to_package(standin, capfd):
     train.main("features")
     helpers.record_outputs()
     evaluate.main("features")
@@ -70,7 +60,8 @@ def test_features_from_training_to_package(
     images = WORKSPACE.read_split("holdout").data.images
     project = load_project()
     assert promote_training(Candidate("features"), project=project).move
-    assert "- Backbone standin: three colours; licence: CC0; origin: a test\n" in card_of(1)
+    card = MlflowClient().get_model_version(support.NAME, "1").description
+    assert "- Backbone standin: three colours; licence: CC0; origin: a test\n" in card
     with load_version(f"models:/{support.NAME}/1", threads=2) as model:
         packaged = load(write_package(model, Path("package"), project=project).folder).network
         assert np.abs(packaged.predict(images) - model.predict(images)).max() < 1e-6
@@ -78,10 +69,9 @@ def test_features_from_training_to_package(
     assert {finding.name: finding.drifted for finding in result.drift}["features"] is False
 
 
-def test_second_training_asks_for_the_new_image_only(
-    standin: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    path, model = WORKSPACE.split("train"), WORKSPACE.trained("features").model
+def test_second_training_asks_for_the_new_image_only(standin, capfd):
+    path = WORKSPACE.split("train")
+    model = WORKSPACE.trained("features").model
     whole = load_split(path)
     first = np.arange(len(whole.data) - 1)
     save_split(path, Split(whole.data.take(first), whole.rows[first]))
@@ -94,24 +84,6 @@ def test_second_training_asks_for_the_new_image_only(
     shutil.rmtree(".state/features")
     train.main("features")
     assert model.read_bytes() == content
-    support.write_params(standin_params() | {"train.features.mirror": True})
+    write_params(**{"train.features.mirror": True})
     train.main("features")
     assert model.read_bytes() != content
-
-
-def test_class_without_training_row_is_named(standin: Path) -> None:
-    path = WORKSPACE.split("train")
-    whole = load_split(path)
-    rows = np.flatnonzero(whole.data.labels != 3)
-    save_split(path, Split(whole.data.take(rows), whole.rows[rows]))
-    line = finding(DataError, lambda: train.main("features"))
-    assert line.startswith("artifacts/split/train.npz: class 3 has no training row; add pictures")
-    assert not WORKSPACE.trained("features").model.exists()
-
-
-def test_missing_backbone_is_named(standin: Path) -> None:
-    Path("backbones/standin.onnx").unlink()
-    line = finding(DataError, lambda: train.main("features"))
-    assert line == (
-        "backbones/standin.onnx: not found; `dvc pull backbones/standin.onnx` fetches it"
-    )

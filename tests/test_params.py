@@ -3,7 +3,6 @@
 import math
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import pytest
 from helpers import BOMB, finding, findings
@@ -19,11 +18,11 @@ STAGES = {
 }
 
 
-def refused(changes: dict[str, Any]) -> str:
+def refused(changes):
     return finding(UsageError, lambda: params.check(changed(changes)))
 
 
-def test_the_repositorys_own_file_is_valid() -> None:
+def test_the_repositorys_own_file_is_valid():
     checked = params.load(REPOSITORY / "params.yaml")
     assert checked.models == PARAMS["models"]
     assert all(checked.recipe(model) for model in checked.models)
@@ -59,7 +58,7 @@ CLASS_NAMES = "data: class_names must be 10 different names"
          f"{', '.join(available())}; add src/digits/models/../mlp.py"),
     ],
 )  # fmt: skip
-def test_wrong_value_is_one_line(key: str, value: object, line: str) -> None:
+def test_wrong_value_is_one_line(key, value, line):
     assert refused({key: value}) == f"params.yaml {line}"
 
 
@@ -77,19 +76,19 @@ def test_wrong_value_is_one_line(key: str, value: object, line: str) -> None:
         ("promote.min_accuracy", math.nan),
     ],
 )
-def test_limit_is_refused_by_key_and_value(key: str, value: object) -> None:
+def test_limit_is_refused_by_key_and_value(key, value):
     assert refused({key: value}).startswith(f"params.yaml {key}: {value!r}: ")
 
 
 @pytest.mark.parametrize("key", ["seed", "train", "train.threads", "train.cnn.build"])
-def test_missing_key_is_one_line(key: str) -> None:
+def test_missing_key_is_one_line(key):
     values = changed({})
     block, _, name = key.rpartition(".")
     del (get_by_path(values, block) if block else values)[name]
     assert finding(UsageError, lambda: params.check(values)) == f"params.yaml {key}: missing"
 
 
-def test_model_without_block_or_file_is_one_line() -> None:
+def test_model_without_block_or_file_is_one_line():
     values = changed({"models": ["mlp", "cnn"]})
     del values["train"]["cnn"]
     assert finding(UsageError, lambda: params.check(values)) == (
@@ -101,7 +100,7 @@ def test_model_without_block_or_file_is_one_line() -> None:
 
 
 @pytest.mark.parametrize("name", ["size", "nfiles"])
-def test_name_that_dvc_overlooks_is_refused(name: str) -> None:
+def test_name_that_dvc_overlooks_is_refused(name):
     for key, value in ((name, 3), (f"blocks.0.{name}", [{name: 3}])):
         values = changed({f"train.mlp.build.{key.partition('.')[0]}": value})
         # the other finding is of the model's file
@@ -125,12 +124,12 @@ def test_name_that_dvc_overlooks_is_refused(name: str) -> None:
         ("# no\n" * 20_001, ": has 100,005 bytes; at most 100,000 are allowed"),
     ],
 )
-def test_file_of_other_than_yaml_is_one_line(workspace: Path, text: str, message: str) -> None:
+def test_file_of_other_than_yaml_is_one_line(workspace, text, message):
     Path("params.yaml").write_text(text)
     assert finding(UsageError, params.load).startswith(f"params.yaml{message}")
 
 
-def test_unreadable_file_is_one_line(workspace: Path) -> None:
+def test_unreadable_file_is_one_line(workspace):
     path = Path("params.yaml")
     assert "not found; run from the project's folder" in finding(UsageError, params.load)
     path.write_bytes("seed: 1 # für".encode("latin-1"))
@@ -138,7 +137,7 @@ def test_unreadable_file_is_one_line(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize("written", ["1e-05", "0.00001"])
-def test_number_is_that_of_dvc(workspace: Path, written: str) -> None:
+def test_number_is_that_of_dvc(workspace, written):
     text = (REPOSITORY / "params.yaml").read_text("utf-8")
     text = text.replace("learning_rate: 0.001", f"learning_rate: {written}")
     Path("params.yaml").write_text(text, "utf-8")
@@ -146,7 +145,7 @@ def test_number_is_that_of_dvc(workspace: Path, written: str) -> None:
 
 
 @pytest.mark.parametrize(("stage", "arguments"), STAGES.items())
-def test_stage_refuses_before_any_work(workspace: Path, stage: str, arguments: list[str]) -> None:
+def test_stage_refuses_before_any_work(workspace, stage, arguments):
     write_params({"train.mlp.fit.epochs": 0})
     main = import_module(stage).main
     assert "train.mlp.fit.epochs: 0" in finding(UsageError, lambda: main(*arguments))

@@ -81,19 +81,19 @@ class Artifacts:
 
     def class_names(self, classes: int, names: Sequence[str] | None) -> list[str]:
         """One name per class: of params.yaml, else of folders or labels.csv, else the numbers."""
-        in_data = None
         if not names and (self.pack / packed.SUMMARY).exists():
-            in_data = packed.load_summary(self.pack)["class_names"]
-        return class_names(classes, names, in_data)
+            names = packed.load_summary(self.pack)["class_names"]
+        return class_names(classes, names)
 
     def names_of(self, rows: Rows) -> tuple[str, list[str]]:
         """What packed images are called, as `rows of data/x, counted from 0`, and their names."""
         import pandas as pd
 
         table = pd.read_parquet(self.packed_rows, columns=["file", "name"]).iloc[rows]
-        if (table["name"] == table["file"]).all():
-            return "named by their files in data", table["name"].tolist()
-        return f"rows of {table['file'].iloc[0]}, counted from 0", table["name"].tolist()
+        names = table["name"].tolist()
+        if names == table["file"].tolist():
+            return "named by their files in data", names
+        return f"rows of {table['file'].iloc[0]}, counted from 0", names
 
     def metadata(self, rows: Rows) -> "pd.DataFrame":
         """See `packed.load_metadata`."""

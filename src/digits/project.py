@@ -13,9 +13,11 @@ from imageproof.project import Application, Project
 # Checks of yours beside those of the gate, each with its limit.
 CHECKS: list[tuple[gate.Rule, Any]] = []
 LOGGED_AS = {  # params of a run, by key in params.yaml
-    **{"seed": "seed", "classes": "data.classes"},
+    "seed": "seed",
+    "classes": "data.classes",
     **{f"image.{key}": f"data.image.{key}" for key in ("size", "channels", "fit")},
-    **{"threads": "train.threads", "distribute": "train.distribute"},
+    "threads": "train.threads",
+    "distribute": "train.distribute",
 }
 
 

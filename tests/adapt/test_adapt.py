@@ -11,7 +11,7 @@ from support import REPOSITORY, context
 
 from digits import params
 from digits.stages import pack
-from imageproof.adapt.command import find_models, set_lines
+from imageproof.adapt.command import find_models
 from imageproof.adapt.rules import Models
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli import program
@@ -19,7 +19,7 @@ from imageproof.dvc.params_yaml import read
 
 
 @pytest.fixture
-def photographs(workspace: Path) -> None:
+def photographs(workspace):
     """A project with 60 pictures of three classes, in several sizes."""
     shutil.copy(REPOSITORY / "params.yaml", "params.yaml")
     random = np.random.default_rng(0)
@@ -31,7 +31,7 @@ def photographs(workspace: Path) -> None:
 
 
 @pytest.mark.usefixtures("photographs")
-def test_adapt_prints_one_block(capsys: pytest.CaptureFixture[str]) -> None:
+def test_adapt_prints_one_block(capsys):
     before = Path("params.yaml").read_text("utf-8")
     program.adapt(context())
     first, warning, *lines, last = capsys.readouterr().out.splitlines()
@@ -44,7 +44,7 @@ def test_adapt_prints_one_block(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("photographs")
-def test_adapt_names_files_that_are_no_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+def test_adapt_names_files_that_are_no_pictures(capsys):
     Path("data/scarf").mkdir()
     Path("data/scarf/1.heic").touch()
     program.adapt(context())
@@ -53,17 +53,16 @@ def test_adapt_names_files_that_are_no_pictures(capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.usefixtures("photographs")
-def test_adapt_write_sets_lines_and_keeps_comments(capsys: pytest.CaptureFixture[str]) -> None:
+def test_adapt_write_sets_lines_and_keeps_comments(capsys):
     before = Path("params.yaml").read_text("utf-8").splitlines()
     program.adapt(context(), write=True)
     after = Path("params.yaml").read_text("utf-8").splitlines()
-    assert len(after) == len(before)
     assert "models: [compact] # what `dvc repro` trains and compares" in after
     assert "  min_accuracy: null # on the hold-out" in after
-    pairs = zip(before, after, strict=True)
-    assert all(old.partition(" #")[2] == new.partition(" #")[2] for old, new in pairs)
+    lines = [pair for pair in zip(before, after, strict=True) if len({*pair}) == 2]
+    assert all(old.partition(" #")[2] == new.partition(" #")[2] for old, new in lines)
+    assert f"\nparams.yaml: {len(lines)} lines set; " in capsys.readouterr().out
     assert params.load().data.classes == 3
-    capsys.readouterr()
     program.adapt(context())
     assert capsys.readouterr().out.endswith("\nparams.yaml fits: nothing to change\n")
     pack.main()
@@ -71,16 +70,14 @@ def test_adapt_write_sets_lines_and_keeps_comments(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.usefixtures("photographs")
-def test_params_without_a_block_are_wrong_usage() -> None:
+def test_params_without_a_block_are_wrong_usage():
     text = Path("params.yaml").read_text("utf-8")
     Path("params.yaml").write_text(text.replace("\nsplit:\n", "\nparts:\n"), "utf-8")
     lines = findings(UsageError, lambda: program.adapt(context()))
     assert "params.yaml split: missing" in lines
 
 
-def test_backbone_that_is_not_here_is_not_proposed(
-    workspace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_backbone_that_is_not_here_is_not_proposed(workspace, capsys):
     params = read(REPOSITORY / "params.yaml")
     models = find_models(params, ["mlp"], ["compact", "features", "none"])
     assert models == Models(["mlp"], ["compact"], {})
@@ -92,12 +89,6 @@ def test_backbone_that_is_not_here_is_not_proposed(
         assert models == Models([], ["compact", "features"], {"features": 224})
 
 
-def test_params_without_changes_stay_byte_for_byte(tmp_path: Path) -> None:
-    path = Path(shutil.copy(REPOSITORY / "params.yaml", tmp_path))
-    set_lines(path, {})
-    assert path.read_bytes() == (REPOSITORY / "params.yaml").read_bytes()
-
-
 @pytest.mark.usefixtures("photographs")
-def test_pack_of_other_data_names_adapt() -> None:
+def test_pack_of_other_data_names_adapt():
     assert finding(DataError, pack.main).endswith("; set it to 3; `digits adapt` says what fits")

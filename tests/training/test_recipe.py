@@ -3,8 +3,6 @@
 import math
 import re
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,144 +12,129 @@ from test_fit import fingerprint, fit, recipe
 
 from digits.training.recipe import FitParams
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Dataset
 from imageproof.base.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
-LOSSES = [0.9, 0.5, 0.6, 0.49, 0.7, 0.8]
 
-
-def history(key: str = "val_loss") -> list[dict[str, float]]:
-    return [{key: loss} for loss in LOSSES]
-
-
-def params(**changes: Any) -> FitParams:
+def rules(**changes):
     return FitParams(epochs=9, batch_size=9, **changes)
 
 
+def history(monitor="val_loss"):
+    return [{monitor: value} for value in (0.9, 0.5, 0.6, 0.49, 0.7, 0.8)]
+
+
 @pytest.fixture(scope="module")
-def plain(tensorflow: None, images_8x8: Dataset) -> str:
+def plain(tensorflow, images_8x8):
     """The fingerprint of a training with nothing changed."""
     return fingerprint(fit(images_8x8).model)
 
 
-class TestEarlyStopping:
-    @pytest.mark.parametrize(
-        ("rule", "best"),
-        [({}, 3), ({"min_delta": 0.05}, 1), ({"monitor": "val_accuracy"}, 0)],
-        ids=str,
-    )
-    def test_best_epoch_gains_more_than_the_minimum(self, rule: dict[str, Any], best: int) -> None:
-        rule = {"monitor": "val_loss", "patience": 9, **rule}
-        assert params(early_stopping=rule).best_epoch(history(rule["monitor"])) == best
-
-    def test_patience_counts_anew_in_a_second_phase(self) -> None:
-        rule, of = params(early_stopping={"patience": 2}), history()
-        assert [rule.stops(of[:n], since=0) for n in range(7)] == [False] * 6 + [True]
-        assert [rule.stops(of[:n], since=4) for n in (4, 5, 6)] == [False, False, True]
-        assert not rule.stops(of, since=5)  # though the best epoch of all is two before the last
-        assert not params(keep="best").stops(of * 9, since=0)
-
-    def test_the_weights_of_the_best_epoch_are_kept(self, images_8x8: Dataset) -> None:
-        # so large a rate that the last epochs are not the best ones
-        rough = {"train.mlp.optimizer.learning_rate": 0.02, "train.mlp.fit.batch_size": 20}
-        rule = {"train.mlp.fit.early_stopping": {"patience": 4, "monitor": "val_accuracy"}}
-        best = {"train.mlp.fit.keep": "best"}
-        asked = recipe(**rough, **rule, **best, **{"train.mlp.fit.epochs": 60})
-        kept = fit(images_8x8, recipe=asked)
-        accuracies = [epoch["val_accuracy"] for epoch in kept.history]
-        epoch = asked.fit.kept_epoch(kept.history)
-        assert len(accuracies) == epoch + 1 + 4 < 60
-        assert accuracies[epoch] == max(accuracies) > accuracies[-1]
-        validation = images_8x8.take(np.arange(250, 350))
-        answers = kept.model.predict(validation.images, verbose=0).argmax(axis=1)
-        assert (answers == validation.labels).mean() == pytest.approx(accuracies[epoch])
-        shorter = {"train.mlp.fit.epochs": epoch + 1}
-        asked = recipe(**rough, **shorter)
-        assert fingerprint(fit(images_8x8, recipe=asked).model) == fingerprint(kept.model)
+@pytest.mark.parametrize(
+    ("monitor", "min_delta", "best"),
+    [("val_loss", 0.0, 3), ("val_loss", 0.05, 1), ("val_accuracy", 0.0, 0)],
+)
+def test_best_epoch_gains_more_than_the_minimum(monitor, min_delta, best):
+    stopping = {"patience": 9, "monitor": monitor, "min_delta": min_delta}
+    assert rules(early_stopping=stopping).best_epoch(history(monitor)) == best
 
 
-class TestSchedules:
-    @pytest.mark.parametrize(
-        ("schedule", "expected"),
-        [
-            ({"name": "constant"}, [1, 1, 1]),
-            ({"name": "cosine"}, [1, 0.5, 0]),
-            ({"name": "cosine", "warmup": 0.5}, [1 / 25, 1, 0]),
-            ({"name": "exponential", "decay_rate": 0.01}, [1, 0.1, 0.01]),
-        ],
-        ids=lambda schedule: schedule.get("name") if isinstance(schedule, dict) else "",
-    )
-    def test_rate_at_start_half_way_and_end(
-        self, schedule: dict[str, Any], expected: list[float]
-    ) -> None:
-        from digits.training.fit import learning_rate
+def test_patience_counts_anew_in_a_second_phase():
+    stops = rules(early_stopping={"patience": 2}).stops
+    assert [stops(history()[:n], since=0) for n in range(7)] == [False] * 6 + [True]
+    assert [stops(history()[:n], since=4) for n in (4, 5, 6)] == [False, False, True]
+    assert not stops(history(), since=5)  # though the best epoch of all is two before the last
+    assert not rules(keep="best").stops(history() * 9, since=0)
 
-        config = recipe(**{"train.mlp.schedule": schedule}).schedule.config
-        rate = learning_rate(2.0, steps=100, **config)
-        rates = [float(rate(step)) if callable(rate) else rate for step in (0, 50, 100)]
-        assert rates == pytest.approx([2 * factor for factor in expected], abs=1e-6)
 
-    def test_warmup_leaves_a_step(self, images_8x8: Dataset) -> None:
-        chosen = {"name": "cosine", "warmup": 0.9}
-        once = {"epochs": 1, "batch_size": 250}
-        asked = recipe(**{"train.mlp.schedule": chosen, "train.mlp.fit": once})
-        assert len(fit(images_8x8, recipe=asked).history) == 1
+def test_the_weights_of_the_best_epoch_are_kept(images_8x8):
+    # so large a rate that the last epochs are not the best ones
+    rough = partial(recipe, optimizer__learning_rate=0.02, fit__batch_size=20)
+    stopping = {"patience": 4, "monitor": "val_accuracy"}
+    settings = rough(fit__early_stopping=stopping, fit__keep="best", fit__epochs=60)
+    kept = fit(images_8x8, recipe=settings)
+    accuracies = [epoch["val_accuracy"] for epoch in kept.history]
+    best = settings.fit.kept_epoch(kept.history)
+    assert len(accuracies) == best + 1 + 4 < 60
+    assert accuracies[best] == max(accuracies) > accuracies[-1]
+    shorter = fit(images_8x8, recipe=rough(fit__epochs=best + 1))
+    assert fingerprint(shorter.model) == fingerprint(kept.model)
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("schedule", "factors"),
     [
-        {"optimizer.weight_decay": 0.1},
-        {"optimizer.momentum": 0.9},
-        {"optimizer.clipnorm": 0.01},
-        {"optimizer.gradient_accumulation_steps": 2},
-        {"schedule": {"name": "cosine", "warmup": 0.5}},
-        {"augment": {"shift": 1.0}},
-        {"seed": 1},
+        ({"name": "constant"}, [1, 1, 1]),
+        ({"name": "cosine"}, [1, 0.5, 0]),
+        ({"name": "cosine", "warmup": 0.5}, [1 / 25, 1, 0]),
+        ({"name": "exponential", "decay_rate": 0.01}, [1, 0.1, 0.01]),
     ],
     ids=str,
 )
-def test_setting_reaches_the_training(
-    images_8x8: Dataset, plain: str, changes: dict[str, Any]
-) -> None:
-    settings = {"seed": changes.pop("seed", 42)}
-    asked = recipe(**{f"train.mlp.{key}": value for key, value in changes.items()})
-    assert fingerprint(fit(images_8x8, recipe=asked, **settings).model) != plain
+def test_rate_at_start_half_way_and_end(schedule, factors):
+    from digits.training.fit import learning_rate
+
+    rate = learning_rate(2.0, steps=100, **recipe(schedule=schedule).schedule.config)
+    rates = [float(rate(step)) if callable(rate) else rate for step in (0, 50, 100)]
+    assert np.array(rates) / 2 == pytest.approx(factors, abs=1e-6)
 
 
-class TestClassWeights:
-    def test_balanced_weights_are_those_of_scikit_learn(self) -> None:
-        from imageproof.keras.networks import class_weights
+def test_warmup_leaves_a_step(images_8x8):
+    schedule = {"name": "cosine", "warmup": 0.9}
+    settings = recipe(schedule=schedule, fit__epochs=1, fit__batch_size=250)
+    assert len(fit(images_8x8, recipe=settings).history) == 1
 
-        labels = np.array([0] * 6 + [1] * 3 + [2])
-        # rows / (classes · rows of the class)
-        expected = pytest.approx([10 / 18, 10 / 9, 10 / 3])
-        assert class_weights("balanced", labels, classes=3) == expected
-        assert class_weights("balanced", labels, classes=4)[3] == 0
-        assert class_weights({1: 2.0}, labels, classes=3) == [1, 2, 1]
 
-    def test_unknown_class_is_refused(self, images_8x8: Dataset) -> None:
-        # a search and DVC's -S give class numbers as text
-        chosen = recipe(**{"train.mlp.fit.class_weights": {"12": 2.0}})
-        line = finding(UsageError, lambda: fit(images_8x8, recipe=chosen))
-        assert line == "fit.class_weights: class 12 is not one of 0…9"
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer__momentum": 0.9},
+        {"schedule": {"name": "cosine", "warmup": 0.5}},
+        {"augment": {"shift": 1.0}},
+    ],
+    ids=str,
+)
+def test_setting_reaches_the_training(images_8x8, plain, change):
+    assert fingerprint(fit(images_8x8, recipe=recipe(**change)).model) != plain
 
-    @pytest.mark.parametrize(
-        "weights", ["equal", {1: 0.0}, {-1: 1.0}, {1: math.nan}, {1: 10**400}, {1: True}]
+
+def test_seed_reaches_the_training(images_8x8, plain):
+    assert fingerprint(fit(images_8x8, seed=1).model) != plain
+
+
+def test_balanced_weights_are_those_of_scikit_learn():
+    from imageproof.keras.networks import class_weights
+
+    labels = np.array([0] * 6 + [1] * 3 + [2])
+    # rows / (classes · rows of the class)
+    expected = pytest.approx([10 / 18, 10 / 9, 10 / 3])
+    assert class_weights("balanced", labels, classes=3) == expected
+    assert class_weights("balanced", labels, classes=4)[3] == 0
+    assert class_weights({1: 2.0}, labels, classes=3) == [1, 2, 1]
+
+
+def test_weight_of_unknown_class_is_refused(images_8x8):
+    # a search and DVC's -S give class numbers as text
+    settings = recipe(fit__class_weights={"12": 2.0})
+    line = finding(UsageError, lambda: fit(images_8x8, recipe=settings))
+    assert line == "fit.class_weights: class 12 is not one of 0…9"
+
+
+@pytest.mark.parametrize(
+    "weights", ["equal", {1: 0.0}, {-1: 1.0}, {1: math.nan}, {1: 10**400}, {1: True}]
+)
+def test_other_than_weights_is_refused(weights):
+    line = finding(UsageError, lambda: recipe(fit__class_weights=weights))
+    assert line == (
+        "params.yaml train.mlp.fit.class_weights: `balanced`, or a mapping from class numbers "
+        "to weights above 0, at most 1,000,000, is allowed"
     )
-    def test_other_than_weights_is_refused(self, weights: Any) -> None:
-        line = finding(UsageError, lambda: recipe(**{"train.mlp.fit.class_weights": weights}))
-        assert line == (
-            "params.yaml train.mlp.fit.class_weights: `balanced`, or a mapping from class numbers "
-            "to weights above 0, at most 1,000,000, is allowed"
-        )
 
 
-def test_diverging_training_ends_at_once(images_8x8: Dataset) -> None:
-    rough = recipe(**{"train.mlp.optimizer.learning_rate": 1e20, "train.mlp.fit.epochs": 9})
-    epochs: list[Any] = []
+def test_diverging_training_ends_at_once(images_8x8):
+    rough = recipe(optimizer__learning_rate=1e20, fit__epochs=9)
+    epochs = []
     train = partial(fit, images_8x8, recipe=rough, on_epoch=lambda *epoch: epochs.append(epoch))
     assert finding(UsageError, train) == (
         "epoch 1: loss is nan, the training diverged; lower the learning rate (1e+20), or set "
@@ -160,24 +143,22 @@ def test_diverging_training_ends_at_once(images_8x8: Dataset) -> None:
     assert epochs == []
 
 
-def test_documented_loss_trains(
-    images_8x8: Dataset, plain: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_documented_loss_trains(images_8x8, plain, monkeypatch):
     from digits.training import fit as module
 
     page = (REPOSITORY / "docs/how-to/maintenance.md").read_text("utf-8")
     [code] = re.findall(r"```python\n(.*?)```", page[page.index("## Another loss") :], re.S)[:1]
     monkeypatch.setattr(module, "LOSSES", {**module.LOSSES})
     exec(code, vars(module))  # as if it stood at the end of fit.py
-    [name] = module.LOSSES.keys() - {"categorical_crossentropy", "categorical_focal_crossentropy"}
-    smoothed = {"label_smoothing": 0.1, "keep": "best"}
-    asked = recipe().fit.model_copy(update={"loss": name, **smoothed})
-    trained = fit(images_8x8, recipe=recipe().model_copy(update={"fit": asked}))
+    name = [*module.LOSSES][-1]
+    smoothed = recipe(fit__label_smoothing=0.1, fit__keep="best")
+    settings = smoothed.fit.model_copy(update={"loss": name})
+    trained = fit(images_8x8, recipe=smoothed.model_copy(update={"fit": settings}))
     assert fingerprint(trained.model) != plain
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
 
 
-def test_kept_epoch_is_recorded(project: Path) -> None:
+def test_kept_epoch_is_recorded(project):
     from digits.stages import train
 
     write_params({**SMALL, "train.mlp.fit.keep": "best", "train.mlp.fit.epochs": 3})

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from copy import deepcopy
+from functools import partial
 from math import ceil, floor, sqrt
 from typing import Any, NamedTuple
 
@@ -65,8 +66,8 @@ def find_changes(
     params = deepcopy(params)
     rules: list[Callable[[Facts, Params], Lines]] = [
         fit_classes,
-        lambda facts, params: fit_models(facts, params, models),
-        lambda facts, params: fit_image(facts, params, models),
+        partial(fit_models, models=models),
+        partial(fit_image, models=models),
         fit_split,
         fit_rows,
         fit_training,
@@ -174,20 +175,20 @@ def fit_coverage(facts: Facts, params: Params) -> Lines:
 def fit_gate(facts: Facts, params: Params) -> Lines:
     """Turn off what so few hold-out rows cannot show, and what only easy data reaches."""
     counts = part_rows(facts.divided, facts, params, "holdout")
+    total = whole_part(facts, params, "holdout")
+    smallest = min(counts)
     promote = validated(PromoteParams, dict(params["promote"]), "promote")
     for key, minimum in rows_needed(promote, counts).items():
-        of_class = "" if key in OF_ALL else " of each class"
-        rows = whole_part(facts, params, "holdout") if key in OF_ALL else min(counts)
+        rows, unit = (total, "") if key in OF_ALL else (smallest, " of each class")
         if rows >= minimum:  # all classes together have more than the sum of what each has at least
             continue
-        reason = f"needs {minimum:,} hold-out rows{of_class}, there may be only {rows:,}"
+        reason = f"needs {minimum:,} hold-out rows{unit}, there may be only {rows:,}"
         # half of the rows may be unseen by both models, once there are more images
         limit = max(1, rows // 2) if key == "min_unseen" else None
         yield f"promote.{key}", limit, reason
-    rows = min(counts)
-    units = floor(rows / facts.rows_per_group(params["split"]["group"]))
+    units = floor(smallest / facts.rows_per_group(params["split"]["group"]))
     if promote.min_sensitivity and not can_show(promote.min_sensitivity, units, len(counts)):
-        reason = f"the {rows:,} hold-out rows that a class may have cannot show it"
+        reason = f"the {smallest:,} hold-out rows that a class may have cannot show it"
         yield "promote.min_sensitivity", None, reason
     rows = whole_part(facts, params, "validation")
     error = promote.max_calibration_error

@@ -29,12 +29,9 @@ def class_numbers(classes: int) -> list[str]:
     return [*map(str, range(classes))]
 
 
-def class_names(
-    classes: int, param: Sequence[str] | None, in_data: Sequence[str] | None = None
-) -> list[str]:
-    """One name per class: of params.yaml, else of folders or labels.csv, else the numbers."""
-    names = param or in_data or []
-    if len(names) != classes:  # the data was packed with other params
+def class_names(classes: int, names: Sequence[str] | None) -> list[str]:
+    """One name per class: these, of params.yaml or of the data, else the numbers."""
+    if not names or len(names) != classes:  # the data was packed with other params
         return class_numbers(classes)
     return [*names]
 

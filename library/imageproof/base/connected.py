@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imageproof.base.dataset import Dataset, Labels, Rows, fingerprints
 from imageproof.base.errors import DataError
@@ -12,17 +13,18 @@ from imageproof.base.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+    Column = NDArray[Any] | pd.Series[Any] | pd.Index
+
 
 def together(data: Dataset) -> Rows:
     """A number per row, int64 (n,): rows with equal pixels, or of one group, must stay together."""
-    from pandas import Series  # half a second, which all commands would wait
-
+    images = np.array(fingerprints(data.images))
     if data.groups is None:
-        return np.unique(fingerprints(data.images), return_inverse=True)[1]
-    return connected_rows(Series(data.groups), Series(fingerprints(data.images)))
+        return np.unique(images, return_inverse=True)[1]
+    return connected_rows(data.groups, images)
 
 
-def connected_rows(names: "pd.Series[str]", images: "pd.Series[Any] | pd.Index") -> Rows:
+def connected_rows(names: "Column", images: "Column") -> Rows:
     """Component id per row, int64 (n,). Rows are connected if they are in one group, or have
     equal `images`.
     """

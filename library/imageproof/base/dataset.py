@@ -117,7 +117,7 @@ class Split(NamedTuple):
 
 def fingerprints(images: Images) -> list[bytes]:
     """One 16-byte hash (BLAKE2b) per image: equal pixels, equal hash."""
-    return [_fingerprint(image) for image in np.ascontiguousarray(images)]
+    return [blake2b(image.tobytes(), digest_size=16).digest() for image in images]
 
 
 def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -201,11 +201,6 @@ def check_shape(shape: Sequence[Any]) -> None:
         case [int(), int()] | [int(), int(), 3]:
             return
     raise ValueError(f"{(*shape,)} is no image: (height, width) or (height, width, 3) is")
-
-
-def _fingerprint(image: Images) -> bytes:
-    content = image.tobytes()
-    return blake2b(content, digest_size=16).digest()
 
 
 def _write_images(

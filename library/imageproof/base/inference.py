@@ -86,7 +86,7 @@ def load(
     It is asked for at most `batch` images at once; without a number as many as are fast: with a
     backbone, whose values of one image fill the processor's cache, one.
     """
-    session = open_session(path, _content(path))
+    session = open_session(path, read_content(path))
     inputs = session.get_inputs()
     outputs = [output for output in session.get_outputs() if output.name != CLASS]
     match [(tensor.name, tensor.type, tensor.shape[1:]) for tensor in [*inputs, *outputs]]:
@@ -111,7 +111,7 @@ def load_features(path: Path, *, threads: int) -> Callable[[Images], Features] |
     import onnx
 
     with parsing("ONNX model", path):
-        model = onnx.load_model_from_string(_content(path))
+        model = onnx.load_model_from_string(read_content(path))
     nodes = model.graph.node
     if nodes and not any(FEATURES in node.output for node in nodes):
         return None
@@ -201,7 +201,8 @@ def not_probabilities(answers: np.ndarray) -> str | None:
     return f"{count} of {len(valid)} answers are no probabilities ({example})"
 
 
-def _content(path: Path) -> bytes:
+def read_content(path: Path) -> bytes:
+    """The bytes of a model's file; a DataError if it is missing or too large."""
     with parsing("ONNX model", path):
         if (size := path.stat().st_size) > MAX_BYTES:
             raise DataError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are allowed")

@@ -62,7 +62,7 @@ def pack(
         )
         rows = pd.concat([rows, pd.concat(tables, ignore_index=True)], axis=1)
         if corrections.FILE in files.versioned:
-            names = all_class_names(classes, class_names, source.class_names)
+            names = all_class_names(classes, class_names or source.class_names)
             hashed = rows.assign(hash=packed.hex_hashes(rows[SOURCE_HASH]))
             rows["label"], corrected = corrections.apply(folder / corrections.FILE, hashed, names)
     with replacing(out / packed.ROWS) as temporary:

@@ -17,7 +17,7 @@ from imageproof.base import inference
 from imageproof.base.dataset import Images
 from imageproof.base.errors import DataError
 from imageproof.base.files import parsing
-from imageproof.base.inference import FEATURES, IMAGES, Features, open_session
+from imageproof.base.inference import FEATURES, IMAGES, Features, open_session, read_content
 from imageproof.base.text import one_line
 
 FOLDER = Path("backbones")
@@ -44,7 +44,7 @@ def load_backbone(name: str, sha256: str) -> Backbone:
     path = backbone_path(name)
     if not path.exists():
         raise DataError(f"{path}: not found; `dvc pull {path}` fetches it")
-    content = path.read_bytes()
+    content = read_content(path)
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:
         raise DataError(
@@ -59,16 +59,12 @@ def read_network(path: Path) -> ModelProto:
     """An ONNX model with all its weights; a DataError if it is damaged, too large, or has
     operators or weights from elsewhere.
     """
-    with parsing("ONNX model", path):
-        return parse_network(path.read_bytes(), path)
+    return parse_network(read_content(path), path)
 
 
 def parse_network(content: bytes, path: Path) -> ModelProto:
     """The same of the bytes of a file."""
     with parsing("ONNX model", path):
-        if len(content) > inference.MAX_BYTES:
-            allowed = f"at most {inference.MAX_BYTES:,} are allowed"
-            raise DataError(f"{path}: has {len(content):,} bytes; {allowed}")
         model = onnx.load_model_from_string(content)
         tensors = model.graph.initializer
         if any(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors):
@@ -107,11 +103,8 @@ def check_answers(model: ModelProto, path: Path, side: int) -> None:
     rows = np.random.default_rng(0).integers(256, size=(3, side, side, 3), dtype=np.uint8)
     rows[1] = 0
     rows[2] = 255
-    try:
-        batch = ask(rows)
-        single = np.concatenate([ask(rows[row : row + 1]) for row in range(len(rows))])
-    except Exception as error:  # of ONNX Runtime, as for a fixed batch
-        raise DataError(f"{path}: gives no features ({one_line(error, width=200)})") from None
+    batch = ask(rows)
+    single = np.concatenate([ask(row) for row in np.split(rows, len(rows))])
     if not np.isfinite(batch).all():
         raise DataError(f"{path}: its features of black, white or random pixels are not finite")
     if batch.shape != single.shape or not np.allclose(batch, single, rtol=1e-4, atol=1e-4):
@@ -119,6 +112,16 @@ def check_answers(model: ModelProto, path: Path, side: int) -> None:
 
 
 def extractor(model: ModelProto, path: Path) -> Extract:
-    """Asks a graph of `features`, uint8 (n, *shape) to float32 (n, k), all at once."""
+    """Asks a graph of `features`, uint8 (n, *shape) to float32 (n, k), all at once; a DataError
+    if it fails.
+    """
     session = open_session(path, model.SerializeToString())
-    return lambda images: session.run([FEATURES], {IMAGES: images})[0]
+
+    def extract(images: Images) -> Features:
+        try:
+            [features] = session.run([FEATURES], {IMAGES: images})
+        except Exception as error:  # of ONNX Runtime, as for a fixed batch
+            raise DataError(f"{path}: gives no features ({one_line(error, width=200)})") from None
+        return np.asarray(features)
+
+    return extract

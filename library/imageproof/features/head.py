@@ -78,21 +78,23 @@ def choose_c(
     Rows of one group are in one fold; so many `threads` fit a fold each. With one value there is
     nothing to choose.
     """
+    from scipy.stats import sem
+
     values = sorted(values)
-    pairs = divide(rows, folds, seed=settings.seed)
-    if len(values) == 1 or not pairs:
+    parts = divide(rows, folds, seed=settings.seed)
+    if len(values) == 1 or not parts:
         return Choice(values[0], {})
     fold_losses = partial(_fold_losses, rows, values, settings)
     # of fits that are stopped; the filter is that of all threads
     ignored = warnings.catch_warnings(category=UserWarning, action="ignore")
     with ignored, ThreadPoolExecutor(threads) as pool:
-        losses = [*pool.map(fold_losses, *zip(*pairs, strict=True))]
+        losses = [*pool.map(fold_losses, *zip(*parts, strict=True))]
     means = np.mean(losses, axis=0)
-    errors = np.std(losses, axis=0, ddof=1) / np.sqrt(len(losses))
-    best = int(np.argmin(means))
+    errors = sem(losses)
+    best = np.argmin(means)
     within = means <= means[best] + errors[best]
-    table = {c: (float(m), float(e)) for c, m, e in zip(values, means, errors, strict=True)}
-    return Choice(values[int(np.argmax(within))], table)
+    pairs = zip(means.tolist(), errors.tolist(), strict=True)
+    return Choice(values[int(np.argmax(within))], dict(zip(values, pairs, strict=True)))
 
 
 def _fold_losses(

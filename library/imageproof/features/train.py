@@ -121,8 +121,8 @@ def describe(choice: Choice) -> str:
 
 def check_classes(labels: Labels, classes: int) -> None:
     """A DataError if a class has no row to train on."""
-    counts = np.bincount(labels, minlength=classes)
-    if absent := np.flatnonzero(counts == 0).tolist():
+    absent = np.setdiff1d(np.arange(classes), labels)
+    if absent.size:
         raise DataError(
             f"artifacts/split/train.npz: class {absent[0]} has no training row; add pictures of "
             "it, or lower data.classes"

@@ -5,7 +5,8 @@ Keras's BackupAndRestore leaves out the state of random layers: after it dropout
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 FORGOTTEN_AFTER_S = 7 * 24 * 3600.0  # a training that nobody started again
 
-Arrays = Sequence[np.ndarray]
+Arrays = list[np.ndarray]
 
 
 class State(BaseModel):
@@ -43,7 +44,7 @@ class Checkpoint:
         self.path = path
         self.state = State()
         # of the variables, the optimizer's variables, and the best weights so far
-        self._arrays: dict[str, Arrays] = {}
+        self._arrays: defaultdict[str, Arrays] = defaultdict(list)
         self._lock: FileLock | None = None
         if path and path.exists():
             try:
@@ -83,11 +84,9 @@ class Checkpoint:
         """Save all that decides the epochs to come; `best` are the weights of the best so far."""
         self.state = state.model_copy(update={"run_id": self.state.run_id})
         if self.path:
-            self._arrays = {
-                "variables": _values(model.variables),
-                "optimizer": _values(model.optimizer.variables),
-                "best": best,
-            }
+            variables = _values(model.variables)
+            optimizer = _values(model.optimizer.variables)
+            self._arrays.update(variables=variables, optimizer=optimizer, best=best)
             self._write(self.path)
 
     def restore(self, model: "keras.Model") -> Arrays:
@@ -117,16 +116,9 @@ class Checkpoint:
     def _read(self, path: Path) -> None:
         with parsing("the state of a training", path), path.open("rb") as file:
             content = load_arrays(file)
-            state = State.model_validate_json(content.pop("state").tobytes())
-            arrays: dict[str, list[np.ndarray]] = {
-                "variables": [],
-                "optimizer": [],
-                "best": [],
-            }
-            for name, array in content.items():  # in their order
-                arrays[name.partition(".")[0]].append(array)
-        self.state = state
-        self._arrays.update(arrays)
+            self.state = State.model_validate_json(content.pop("state").tobytes())
+        for name, array in content.items():  # in their order
+            self._arrays[name.partition(".")[0]].append(array)
 
 
 def _values(variables: Iterable["keras.Variable"]) -> Arrays:

@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from imageproof.base.dataset import Metrics
 from imageproof.base.errors import ImageproofError
+from imageproof.keras.checkpoints import State
 
+SECONDS = ("user_s", "system_s", "elapsed_s")
 MIN_STEPS = 400  # of a training: fewer teach little; `adapt` sets batch size and epochs for more
 
 
@@ -24,24 +27,19 @@ class TrainingCost:
         self.on_epoch = on_epoch
         self.history: list[Metrics] = []
         self.epoch_s: list[float] = []
-        self._earlier = {"user_s": 0.0, "system_s": 0.0, "elapsed_s": 0.0}
+        self._earlier = np.zeros(len(SECONDS))
         self.start()
 
-    def resume(
-        self,
-        history: list[Metrics],
-        spent: Metrics,
-        epoch_s: list[float],
-    ) -> None:
+    def resume(self, reached: State) -> None:
         """Go on from what an interrupted training had reached."""
-        self.history = [*history]
-        self.epoch_s = [*epoch_s]
-        self._earlier = spent
+        self.history = [*reached.history]
+        self.epoch_s = [*reached.epoch_s]
+        self._earlier = np.array([reached.spent[name] for name in SECONDS])
 
     def start(self) -> None:
         """Measure from now."""
-        self._start = os.times()
-        self._started = self._epoch_ended = time.perf_counter()
+        self._start = _now()
+        self._epoch_ended = time.perf_counter()
         psutil.cpu_percent()  # the next call tells the use since this one
 
     def __call__(self, metrics: Metrics) -> None:
@@ -62,8 +60,8 @@ class TrainingCost:
     @property
     def spent(self) -> Metrics:
         """The seconds until now, `user_s`, `system_s` and `elapsed_s`."""
-        latest = self._latest()
-        return {name: earlier + latest[name] for name, earlier in self._earlier.items()}
+        seconds = self._earlier + _now() - self._start
+        return dict(zip(SECONDS, seconds.tolist(), strict=True))
 
     def timing(self, *, images: int, threads: int) -> Metrics:
         """What the fit cost; `shared_cores` is the mean number of its cores used by others.
@@ -82,19 +80,16 @@ class TrainingCost:
             "shared_cores": self._shared_cores(threads),
         }
 
-    def _latest(self) -> Metrics:
-        """The seconds since the start."""
-        now = os.times()
-        return {
-            "user_s": now.user - self._start.user,
-            "system_s": now.system - self._start.system,
-            "elapsed_s": time.perf_counter() - self._started,
-        }
-
     def _shared_cores(self, threads: int) -> float:
-        latest = self._latest()
-        training_cores = (latest["user_s"] + latest["system_s"]) / latest["elapsed_s"]
+        user_s, system_s, elapsed_s = _now() - self._start
+        training_cores = (user_s + system_s) / elapsed_s
         cores = os.cpu_count() or 1
         foreign_cores = psutil.cpu_percent() / 100 * cores - training_cores
         idle_cores = max(0, cores - threads)
-        return max(0.0, foreign_cores - idle_cores)
+        return max(0.0, float(foreign_cores - idle_cores))
+
+
+def _now() -> NDArray[np.float64]:
+    """SECONDS of this process, from some time on."""
+    times = os.times()
+    return np.array([times.user, times.system, time.perf_counter()])

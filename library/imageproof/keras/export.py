@@ -127,21 +127,15 @@ def check_equal(
 def _without_addresses(config: bytes) -> bytes:
     """Number the objects that layers share by first appearance; Keras uses memory addresses."""
     pattern = rb'(?<="shared_object_id": )\d+'
-    addresses = [*dict.fromkeys(re.findall(pattern, config))]
-
-    def number(match: re.Match[bytes]) -> bytes:
-        return b"%d" % addresses.index(match[0])
-
-    return re.sub(pattern, number, config)
+    addresses = dict.fromkeys(re.findall(pattern, config))
+    numbers = {address: b"%d" % number for number, address in enumerate(addresses)}
+    return re.sub(pattern, lambda match: numbers[match[0]], config)
 
 
 def _normalise(graph: onnx.GraphProto) -> None:
     """Leave only the output `probabilities`; order nodes and constants by use, number them."""
     nodes = _in_order(graph)
-    names = list[str]()
-    for node in nodes:
-        names += [*node.input, *node.output]
-    names = [*dict.fromkeys(names)]
+    names = dict.fromkeys(name for node in nodes for name in (*node.input, *node.output))
     new_names = {name: f"tensor_{number}" for number, name in enumerate(names)}
     new_names |= {name: name for name in (IMAGES, PROBABILITIES, FEATURES, "")}
     for node in nodes:

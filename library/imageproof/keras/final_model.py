@@ -18,14 +18,13 @@ def check_exportable(model: keras.Model) -> None:
     count = model.count_params()
     if count > MAX_WEIGHTS:
         size = "×".join(map(str, model.input_shape[1:]))
-        finding = f"the network has {count:,} weights, as images are {size}"
-        limit = f"at most {MAX_WEIGHTS:,} are allowed"
-        cure = "lower data.image.size, or take it out of models"
-        raise UsageError(f"{finding}, and {limit}; {cure}")
+        raise UsageError(
+            f"the network has {count:,} weights, as images are {size}, and at most "
+            f"{MAX_WEIGHTS:,} are allowed; lower data.image.size, or take it out of models"
+        )
     for layer in model._flatten_layers():
-        if not isinstance(layer, layers.RNN) or isinstance(layer, layers.LSTM):
-            continue
-        if not layer.unroll:
+        is_looped = isinstance(layer, layers.RNN) and not layer.unroll
+        if is_looped and not isinstance(layer, layers.LSTM):
             raise UsageError(f"{layer.name}: {type(layer).__name__} needs unroll=True for ONNX")
 
 

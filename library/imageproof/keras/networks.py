@@ -5,7 +5,15 @@ from math import ceil
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import (
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    StrictFloat,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+)
 
 from imageproof.base.dataset import Labels, Shape
 from imageproof.base.errors import UsageError
@@ -15,6 +23,10 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Padding = Literal["valid", "same"]
 MAX_WEIGHT = 1_000_000  # of a class
+# a search and DVC's `-S` turn the class numbers into text
+WEIGHTS = TypeAdapter(
+    dict[NonNegativeInt, Annotated[StrictInt | StrictFloat, Field(gt=0, le=MAX_WEIGHT)]]
+)
 # Keras has no types, and is imported only when a model is built.
 Model = Any
 Layers = list[Any]
@@ -23,20 +35,13 @@ Layers = list[Any]
 def _weights(choice: object) -> object:
     if choice in (None, "balanced"):
         return choice
-    if isinstance(choice, dict):
-        # a search and DVC's `-S` turn the class numbers into text
-        labels = [*map(str, choice)]
-        weights = [*choice.values()]
-        if all(map(str.isdecimal, labels)) and all(map(_is_weight, weights)):
-            return dict(zip(map(int, labels), weights, strict=True))
-    raise ValueError(
-        "`balanced`, or a mapping from class numbers to weights above 0, at most "
-        f"{MAX_WEIGHT:,}, is allowed"
-    )
-
-
-def _is_weight(number: object) -> bool:
-    return type(number) in (int, float) and 0 < number <= MAX_WEIGHT  # type: ignore[operator]
+    try:
+        return WEIGHTS.validate_python(choice)
+    except ValidationError:
+        raise ValueError(
+            "`balanced`, or a mapping from class numbers to weights above 0, at most "
+            f"{MAX_WEIGHT:,}, is allowed"
+        ) from None
 
 
 # `balanced`: all classes count alike; a class that the mapping leaves out weighs 1

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from imageproof.base.dataset import Metrics
 from imageproof.base.errors import UsageError
-from imageproof.base.naming import project_name
+from imageproof.base.naming import adapt_hint
 from imageproof.keras.costs import MIN_STEPS
 
 
@@ -40,8 +40,7 @@ def print_steps(
     print(f"{model}: {steps:,} steps an epoch, {total:,} in all", flush=True)
     if total < MIN_STEPS:
         cure = f"lower train.{model}.fit.batch_size, or raise train.{model}.fit.epochs"
-        hint = f"`{project_name()} adapt` says how far"
-        print(f"warning: {model}: {total:,} steps teach little; {cure} ({hint})")
+        print(f"warning: {model}: {total:,} steps teach little; {cure} ({adapt_hint()})")
     if done:
         print(f"{model} goes on after epoch {done}/{epochs}", flush=True)
 

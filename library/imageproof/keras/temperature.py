@@ -72,9 +72,8 @@ def write_calibrated(
             temporary.write_bytes(network(temperature=temperature).SerializeToString())
         loaded = inference.load(outputs.model, threads=threads)
         probabilities = loaded.predict(validation.images)
-        sums = probabilities.sum(axis=1)
-        if not np.allclose(sums, 1, atol=1e-3):  # false for NaN
-            raise ImageproofError(f"{outputs.model}: its rows do not sum to 1, or are nan")
+        if finding := inference.not_probabilities(probabilities):
+            raise ImageproofError(f"{outputs.model}: {finding}")
         return probabilities
 
     temperature = fit_temperature(answers(1.0), validation.labels)

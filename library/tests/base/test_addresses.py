@@ -26,7 +26,7 @@ from imageproof.base.errors import ServiceError
         ("me:secret@host/db", "***"),
     ],
 )
-def test_public(address: str, shown: str) -> None:
+def test_public(address, shown):
     assert public(address) == shown
 
 
@@ -40,7 +40,7 @@ def test_public(address: str, shown: str) -> None:
         "https://{}@host/path",
     ],
 )
-def test_a_message_shows_no_credentials_in_any_encoding(address: str, password: str) -> None:
+def test_a_message_shows_no_credentials_in_any_encoding(address, password):
     for written in (password, quote(password, safe="")):
         full = address.format(written)
         cut = written.rpartition("@")[2]  # as SQLAlchemy reads a host
@@ -51,7 +51,7 @@ def test_a_message_shows_no_credentials_in_any_encoding(address: str, password: 
             assert not any(part in text for part in (password, written))
 
 
-def test_an_error_shows_no_credentials_of_any_address_in_it() -> None:
+def test_an_error_shows_no_credentials_of_any_address_in_it():
     error = ServiceError("fatal: https://me:tok@en@host/x.git?key=tok not found; see s3://a:b@c")
     assert str(error) == "fatal: https://***@host/x.git?*** not found; see s3://***@c"
     text = "sqlite:////home/me@work/mlflow.db: no database"

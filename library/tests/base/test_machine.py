@@ -1,14 +1,11 @@
 """The processor and its instruction sets."""
 
 import os
-from pathlib import Path
-
-import pytest
 
 from imageproof.base import machine
 
 
-def test_cpu_and_its_vector_instructions(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_cpu_and_its_vector_instructions(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
     assert machine.cpu()
     assert machine.cpu_features() == []

@@ -6,6 +6,7 @@ import networks
 import numpy as np
 import onnx
 import pytest
+from helpers import linear_model
 
 from imageproof.base import inference
 from imageproof.features.backbone import extractor
@@ -20,10 +21,7 @@ PATH = Path("model.onnx")
 
 
 @pytest.fixture(params=SHAPES, ids=str)
-def images(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> np.ndarray:
-    monkeypatch.chdir(tmp_path)
+def images(request, workspace):
     networks.write_standin()
     shape = request.param
     graph = feature_graph(networks.load(), shape)
@@ -31,7 +29,7 @@ def images(
     return random.integers(256, size=(70, *shape), dtype=np.uint8)
 
 
-def test_one_file_answers_as_its_parts_do(images: np.ndarray) -> None:
+def test_one_file_answers_as_its_parts_do(images):
     network = inference.load(PATH, threads=2)
     assert (network.shape, network.classes) == (images.shape[1:], 4)
     graph = feature_graph(networks.load(), images.shape[1:])
@@ -44,29 +42,22 @@ def test_one_file_answers_as_its_parts_do(images: np.ndarray) -> None:
     assert inference.inconsistency(PATH, images) == ("", len(images))
 
 
-def test_cached_features_give_the_same_bits(images: np.ndarray) -> None:
+def test_cached_features_give_the_same_bits(images):
     expected = inference.load(PATH, threads=2).predict(images)
     for _ in ("asked", "known"):
         assert np.array_equal(cached_predict(PATH, threads=2)(images), expected)
 
 
-def test_parts_of_a_file_are_those_it_was_made_of(images: np.ndarray) -> None:
+def test_parts_of_a_file_are_those_it_was_made_of(images):
     graph = feature_graph(networks.load(), images.shape[1:])
     body, head = parts(onnx.load(PATH))
     assert graph_sha256(body) == graph_sha256(graph)
     assert len(head.graph.node) == 3
 
 
-def test_file_without_backbone_is_asked_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from helpers import linear_model
-
-    monkeypatch.chdir(tmp_path)
-    model = linear_model(np.eye(64, 10, dtype="f"), np.zeros(10, "f"), (8, 8))
-    onnx.save(model, PATH)
+def test_file_without_backbone_is_asked_as_it_is(workspace):
+    onnx.save(linear_model(np.eye(64, 10, dtype="f"), np.zeros(10, "f"), (8, 8)), PATH)
     images = random.integers(256, size=(5, 8, 8), dtype=np.uint8)
-    assert np.array_equal(
-        cached_predict(PATH, threads=1)(images), inference.load(PATH, threads=1).predict(images)
-    )
+    expected = inference.load(PATH, threads=1).predict(images)
+    assert np.array_equal(cached_predict(PATH, threads=1)(images), expected)
     assert not Path(".state").exists()

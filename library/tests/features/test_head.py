@@ -16,9 +16,11 @@ from imageproof.features.head import (
 )
 
 random = np.random.default_rng(5)
+TWO = Settings(2, None, 0)
+THREE = Settings(3, None, 0)
 
 
-def rows(classes: int, *, count: int = 240, noise: float = 2.0, width: int = 12) -> Rowset:
+def rows(classes, *, count=240, noise=2.0, width=12):
     labels = np.arange(count) % classes
     centres = np.random.default_rng(classes).normal(size=(classes, width))
     features = 3 + 5 * (centres[labels] + noise * random.normal(size=(count, width)))
@@ -27,7 +29,7 @@ def rows(classes: int, *, count: int = 240, noise: float = 2.0, width: int = 12)
 
 @pytest.mark.parametrize("classes", [2, 5])
 @pytest.mark.parametrize("weights", [None, "balanced", {1: 3.0}])
-def test_head_is_scikit_learns_classifier(classes: int, weights: object) -> None:
+def test_head_is_scikit_learns_classifier(classes, weights):
     data = rows(classes)
     head = fit_head(data, 0.1, Settings(classes, weights, 0))  # type: ignore[arg-type]
     model = LogisticRegression(C=0.1, max_iter=1000, class_weight=weights)
@@ -36,7 +38,7 @@ def test_head_is_scikit_learns_classifier(classes: int, weights: object) -> None
     assert np.allclose(predict(head, data.views[0]), probabilities, atol=2e-3)
 
 
-def test_class_without_rows_gets_no_chance() -> None:
+def test_class_without_rows_gets_no_chance():
     data = rows(2)
     head = fit_head(data._replace(labels=data.labels * 2), 1.0, Settings(4, None, 0))
     probabilities = predict(head, data.views[0])
@@ -45,60 +47,50 @@ def test_class_without_rows_gets_no_chance() -> None:
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-6)
 
 
-def test_mirrored_rows_stay_with_their_original() -> None:
+def test_mirrored_rows_stay_with_their_original():
     """Folds that parted them would hold out what they were fitted to."""
     data = rows(4, noise=30.0, count=80, width=200)
     twice = data._replace(views=np.concatenate([data.views, data.views]))
-    settings = Settings(4, None, 0)
-    single = choose_c(data, [0.01, 1.0], settings, folds=4).losses[1.0][0]
-    doubled = choose_c(twice, [0.01, 1.0], settings, folds=4).losses[1.0][0]
-    assert doubled > 1.2  # of four classes that cannot be told apart, ln 4 is 1.39
-    assert single > 1.2
+    for rowset in (data, twice):
+        losses = choose_c(rowset, [0.01, 1.0], Settings(4, None, 0), folds=4).losses
+        assert losses[1.0][0] > 1.2  # of four classes that cannot be told apart, ln 4 is 1.39
 
 
-def test_groups_stay_in_one_fold() -> None:
+def test_groups_stay_in_one_fold():
     """Rows of one writer are nearly equal; parted, the largest C would look best."""
     centres = random.normal(size=(40, 30))
     labels = random.integers(2, size=40).repeat(6)
     features = centres.repeat(6, axis=0) + 0.01 * random.normal(size=(240, 30))
     data = Rowset(features[np.newaxis].astype(np.float32), labels, np.arange(240))
-    settings = Settings(2, None, 0)
-    values = [1e-4, 100.0]
-    apart = choose_c(data, values, settings, folds=5)
-    together = choose_c(data._replace(groups=np.arange(40).repeat(6)), values, settings, folds=5)
-    assert (apart.c, together.c) == (100.0, 1e-4)
+    grouped = data._replace(groups=np.arange(40).repeat(6))
+    assert choose_c(data, [1e-4, 100.0], TWO, folds=5).c == 100.0
+    assert choose_c(grouped, [1e-4, 100.0], TWO, folds=5).c == 1e-4
 
 
-def test_smallest_c_within_one_standard_error_is_chosen() -> None:
-    data = rows(3, noise=1.5)
-    choice = choose_c(data, [10.0, 0.001, 0.1, 1.0], Settings(3, None, 0), folds=5)
-    best = min(mean for mean, _ in choice.losses.values())
-    [error] = [error for mean, error in choice.losses.values() if mean == best]
+def test_smallest_c_within_one_standard_error_is_chosen():
+    choice = choose_c(rows(3, noise=1.5), [10.0, 0.001, 0.1, 1.0], THREE, folds=5)
+    best, error = min(choice.losses.values())
     within = [c for c, (mean, _) in choice.losses.items() if mean <= best + error]
     assert choice.c == min(within)
     assert [*choice.losses] == sorted(choice.losses)
 
 
-def test_too_few_rows_for_folds_take_the_smallest_c() -> None:
-    settings = Settings(3, None, 0)
+def test_too_few_rows_for_folds_take_the_smallest_c():
     one_group = rows(3)._replace(groups=np.zeros(240, np.int64))
     for data in (rows(3, count=3), one_group):
-        assert choose_c(data, [1.0, 0.1], settings, folds=5) == (0.1, {})
-    few = choose_c(rows(3, count=9), [1.0, 0.1], settings, folds=5)  # three of each class
+        assert choose_c(data, [1.0, 0.1], THREE, folds=5) == (0.1, {})
+    few = choose_c(rows(3, count=9), [1.0, 0.1], THREE, folds=5)  # three of each class
     assert [*few.losses] == [0.1, 1.0]
 
 
-def test_single_class_is_certain() -> None:
-    data = rows(2)
-    data = data._replace(labels=np.ones_like(data.labels))
-    probabilities = predict(fit_head(data, 1.0, Settings(2, None, 0)), data.views[0])
-    assert (probabilities == [0, 1]).all()
+def test_single_class_is_certain():
+    data = rows(2)._replace(labels=np.ones(240, np.int64))
+    assert (predict(fit_head(data, 1.0, TWO), data.views[0]) == [0, 1]).all()
 
 
-def test_equal_features_are_fitted() -> None:
+def test_equal_features_are_fitted():
     data = rows(2)
     data.views[:] = 1
-    head = fit_head(data, 1.0, Settings(2, None, 0))
-    probabilities = predict(head, data.views[0])
+    probabilities = predict(fit_head(data, 1.0, TWO), data.views[0])
     assert np.allclose(probabilities, 0.5, atol=1e-3)
     assert log_loss(probabilities, data.labels) == pytest.approx(np.log(2), abs=1e-3)

@@ -3,46 +3,51 @@
 import networks
 import numpy as np
 import pytest
+from helpers import finding
 
 from imageproof.base.connected import together
 from imageproof.base.dataset import Dataset
+from imageproof.base.errors import DataError
 from imageproof.base.files import sha256
 from imageproof.features.backbone import backbone_path
 from imageproof.features.baseline import fit_baseline
 from imageproof.features.head import Settings
-from imageproof.features.train import Options, fit_features
+from imageproof.features.train import Options, check_classes, fit_features
 
 RANDOM = np.random.default_rng(0)
 
 
 @pytest.fixture
-def copied() -> Dataset:
+def copied():
     """Each of 60 images in two groups of its own, with a class by chance: none can be learnt."""
     images = RANDOM.integers(256, size=(60, 8, 8, 3), dtype=np.uint8)
     labels = RANDOM.integers(2, size=60)
     return Dataset(np.concatenate([images] * 2), np.tile(labels, 2), np.arange(120))
 
 
-def test_groups_that_share_an_image_are_one() -> None:
+def test_groups_that_share_an_image_are_one():
     images = RANDOM.integers(256, size=(5, 4, 4), dtype=np.uint8)
     images[3] = images[0]
     labels = np.zeros(5, np.int64)
     assert len({*together(Dataset(images, labels))}) == 4
-    numbers = together(Dataset(images, labels, np.array([0, 0, 1, 1, 2])))
-    assert numbers[0] == numbers[1] == numbers[2] == numbers[3] != numbers[4]
+    first, *others, last = together(Dataset(images, labels, np.array([0, 0, 1, 1, 2])))
+    assert {*others} == {first} != {last}
 
 
-def test_baseline_does_not_part_copies_in_groups(copied: Dataset) -> None:
+def test_baseline_does_not_part_copies_in_groups(copied):
     accuracies = fit_baseline(copied, classes=2, seed=0).accuracies
     assert max(accuracies.values()) < 0.75  # who knows the copy is right on all
 
 
-def test_choice_of_c_does_not_part_copies_in_groups(
-    workspace: object, copied: Dataset, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_choice_of_c_does_not_part_copies_in_groups(workspace, copied, capsys):
     networks.write_standin()
     path = backbone_path("standin")
     options = Options("standin", sha256(path), [1e-5, 1e3], mirror=False)
     fitted = fit_features(options, copied, copied, settings=Settings(2, None, 0), threads=1)
     assert fitted.metrics["c"] == 1e-5
     assert "standin: C is 1e-05; log loss in folds 1e-05: 0." in capsys.readouterr().out
+
+
+def test_class_without_training_row_is_named():
+    line = finding(DataError, lambda: check_classes(np.array([0, 2]), 3))
+    assert line.startswith("artifacts/split/train.npz: class 1 has no training row; add pictures")

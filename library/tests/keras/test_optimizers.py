@@ -1,4 +1,4 @@
-"""The optimizers of one operation per weight, beside Keras's own."""
+"""The optimizers of one operation per weight, and fused normalization, beside Keras's own."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ STEPS, SHAPES = 20, ((5, 3), (3,))
         ("adadelta", {"learning_rate": 0.5, "rho": 0.8, "epsilon": 1e-3, "weight_decay": 0.1}),
     ],
 )
-def test_optimizer_is_that_of_keras(name: str, config: dict[str, Any]) -> None:
+def test_optimizer_is_that_of_keras(name, config):
     import keras
 
     from imageproof.keras.optimizers import ON_ONE_DEVICE
@@ -40,3 +40,19 @@ def test_optimizer_is_that_of_keras(name: str, config: dict[str, Any]) -> None:
     for ours, theirs, start in zip(*found, starts, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=1e-6)
         assert not np.allclose(theirs, start, atol=1e-3)
+
+
+def test_fused_normalization_trains_as_keras_does():
+    import keras
+
+    from imageproof.keras.normalization import FusedBatchNormalization
+
+    images = np.random.default_rng(0).normal(3, 2, (64, 5, 5, 4)).astype(np.float32)
+    kinds = (FusedBatchNormalization, keras.layers.BatchNormalization)
+    layers = [kind(momentum=0.9) for kind in kinds]
+    trained = [np.asarray(layer(images, training=True)) for layer in layers]
+    served = [np.asarray(layer(images, training=False)) for layer in layers]
+    np.testing.assert_allclose(*trained, atol=1e-4)
+    # its variance is the sample's, n / (n - 1) of the one that Keras remembers
+    np.testing.assert_allclose(*served, rtol=1e-3)
+    assert np.abs(trained[0] - served[0]).max() > 0.1

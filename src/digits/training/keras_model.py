@@ -1,7 +1,7 @@
 """Training a Keras model: built, fitted on the devices there are, and written in two formats."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import keras
@@ -139,11 +139,11 @@ class _Fitting:
     cost: costs.TrainingCost
     checkpoint: checkpoints.Checkpoint
     reached: checkpoints.State
-    best: checkpoints.Arrays = ()
+    best: checkpoints.Arrays = field(default_factory=list)
 
     def resume(self) -> None:
         if self.reached.history:
-            self.cost.resume(self.reached.history, self.reached.spent, self.reached.epoch_s)
+            self.cost.resume(self.reached)
             self.best = self.checkpoint.restore(self.model)
 
     def fit(self, phase: _Phase, batches: tf.data.Dataset) -> None:

@@ -49,8 +49,8 @@ def fit(
         network = training.run(cost, checkpoint)
         return Fitted(cost, int(network.count_params()), partial(export.write, network))
     threads = params.train.threads
-    settings["threads"] = threads
-    fitted, parameters = file.fit(recipe, data, validation, on_epoch=cost, **settings)
+    settings |= {"threads": threads, "on_epoch": cost}
+    fitted, parameters = file.fit(recipe, data, validation, **settings)
     to_onnx = partial(file.network, fitted, data.images.shape[1:])
     answers = None
     if hasattr(file, "answers"):
