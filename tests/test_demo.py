@@ -11,7 +11,7 @@ from arena import accept, fighter
 from helpers import finding
 from intruder import statuses
 from mlflow import MlflowClient
-from packaged import within
+from packaged import Client, within
 from PIL import Image
 from support import NAME, project_with
 
@@ -192,7 +192,7 @@ def test_no_champion(ring):
 
 
 @pytest.mark.slow
-def test_demo_command(ring, opened):
+def test_demo_command(ring):
     promotion.promote(fighter(), NAME, judge=accept)
     registry = Registry(NAME)
     registry.set_challenger(registry.register(fighter()))
@@ -200,11 +200,10 @@ def test_demo_command(ring, opened):
     command = [sys.executable, "-c", code, "demo", "--port", "0"]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        page = opened(demo.stdout.readline().split()[0])
-        draw(page, (0.5, 0.15), (0.5, 0.85))
-        page.locator("#challenger .predicted").wait_for()
-        assert "models:/digits/1" in page.locator("#champion").inner_text()
-        assert "models:/digits/2" in page.locator("#challenger").inner_text()
+        client = Client(demo.stdout.readline().split()[0])
+        answers = ask(client, drawing()).json()
     finally:
         demo.terminate()
         demo.communicate(timeout=60)
+    assert [answer["role"] for answer in answers] == ["champion", "challenger"]
+    assert [answer["name"] for answer in answers] == [f"models:/digits/{k} mlp" for k in (1, 2)]
