@@ -1,7 +1,6 @@
 """Start and end a process of ours: what started it, signals, errors as lines, exit codes."""
 
 import errno
-import gc
 import os
 import signal
 import sys
@@ -174,13 +173,11 @@ def quiet_tensorflow(threads: int) -> Iterator[None]:
     stderr = os.dup(2)  # to which the C++ part writes before any log level
     with Path(os.devnull).open("wb") as null:
         os.dup2(null.fileno(), 2)
-    gc.disable()  # of what an import makes nothing is garbage: this saves a seventh of it
     try:
         yield
         # the C++ part starts with the first device, not with the import
         import_module("tensorflow").config.list_logical_devices()
     finally:
-        gc.enable()
         os.dup2(stderr, 2)
         os.close(stderr)
 
