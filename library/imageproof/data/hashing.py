@@ -62,11 +62,8 @@ def moved_groups(rows: "pd.DataFrame", params: "SplitParams", seed: int) -> list
         for group, largest, home, part in table.itertuples(index=False)
         if home != part
     ]
-    if not moves:
-        return []
-    return [
-        f"{len(moves):,} groups move, as a larger one has one of their images: {first_names(moves)}"
-    ]
+    reason = "groups move, as a larger one has one of their images"
+    return [f"{len(moves):,} {reason}: {first_names(moves)}"] if moves else []
 
 
 def _homes(keys: "pd.Series[str]", params: "SplitParams", seed: int) -> NDArray[np.str_]:

@@ -34,12 +34,11 @@ class Packed(NamedTuple):
     images: Images
     rows: "pd.DataFrame"
 
-    def part(self, name: str) -> Dataset:
-        """The images and labels of `train` or `test`."""
-        places = np.flatnonzero(self.rows["part"] == name)
-        start = places[0] if len(places) else 0
-        members = slice(start, start + len(places))
-        return Dataset(self.images[members], self.rows["label"].to_numpy()[members])
+    @property
+    def train(self) -> Dataset:
+        """The images and labels of the training part."""
+        count = (self.rows["part"] == "train").sum()
+        return Dataset(self.images[:count], self.rows["label"].to_numpy()[:count])
 
 
 def load(out: Path, *, columns: list[str] | None = None) -> Packed:

@@ -30,6 +30,8 @@ ROW_GROUP = 50_000  # rows that are encoded at once
 SHOWN = 5  # sizes that an error names
 ALMOST_WHITE = 250  # of 255: what JPEG makes of white
 
+Described = tuple[Images, pd.DataFrame]  # images, and what is known of each
+
 
 def pack(
     folder: Path,
@@ -53,14 +55,13 @@ def pack(
     rows = source.rows.assign(row=source.rows.groupby("part", sort=False).cumcount())
     if "name" not in rows:
         rows["name"] = "row " + rows["row"].astype(str)
+    transparent = rows.pop("transparent").to_numpy()
     shape = (len(rows), *_common_shape(folder, rows, image))
     corrected = 0
 
     with replacing(out / packed.IMAGES) as temporary:
-        tables = _write_images(
-            temporary, shape, in_chunks(convert, source.items, shape[1:], image.fit)
-        )
-        rows = pd.concat([rows, pd.concat(tables, ignore_index=True)], axis=1)
+        chunks = in_chunks(convert, source.items, shape[1:], image.fit)
+        rows = pd.concat([rows, _write_images(temporary, shape, chunks)], axis=1)
         if corrections.FILE in files.versioned:
             names = all_class_names(classes, class_names or source.class_names)
             hashed = rows.assign(hash=packed.hex_hashes(rows[SOURCE_HASH]))
@@ -72,8 +73,8 @@ def pack(
 
     ignored = [name for name in files.ignored if not is_hidden(name)]
     warnings = [*source.warnings, *left_out(folder, ignored, ".dvcignore names them")]
-    if image.fit == "pad" and source.transparent.any():
-        warnings += _warn_of_fills(packed.load(out), source.transparent)
+    if image.fit == "pad" and transparent.any():
+        warnings += _warn_of_fills(packed.load(out), transparent)
     return shape, corrected, warnings
 
 
@@ -128,15 +129,14 @@ def _warn_of_fills(data: packed.Packed, transparent: np.ndarray) -> list[str]:
     corners = data.images[opaque, 0, 0]
     is_coloured = corners < ALMOST_WHITE
     coloured = np.count_nonzero(is_coloured if corners.ndim == 1 else is_coloured.any(axis=1))
-    if not coloured:
-        return []
-    fills = f"white behind and around {transparent.sum():,} transparent pictures"
-    fills += f", other colours around {coloured:,} opaque ones"
-    return [f"data.image.fit: pad has {fills}: a model may tell them apart by that"]
+    fills = f"white behind and around {transparent.sum():,} transparent pictures, other colours"
+    mend = "a model may tell them apart by that"
+    warning = f"data.image.fit: pad has {fills} around {coloured:,} opaque ones: {mend}"
+    return [warning] if coloured else []
 
 
-def convert(items: Sequence[bytes] | Images, shape: Shape, fit: Fit) -> tuple[Images, pd.DataFrame]:
-    """Images in this shape, and what is known of them."""
+def convert(items: Sequence[bytes] | Images, shape: Shape, fit: Fit) -> Described:
+    """Images in this shape, with what `describe` finds, their source's hash, and faults."""
     if isinstance(items, np.ndarray) and items.shape[1:] == shape:
         table = describe(items).assign(fault=pd.Series(dtype="str"))
         return items, table.assign(**{SOURCE_HASH: table["hash"]})
@@ -161,10 +161,8 @@ def convert(items: Sequence[bytes] | Images, shape: Shape, fit: Fit) -> tuple[Im
     return images, table
 
 
-def _write_images(
-    path: Path, shape: Shape, chunks: Iterator[tuple[Images, pd.DataFrame]]
-) -> list[pd.DataFrame]:
-    """Write the images as an array of this shape; the tables beside them."""
+def _write_images(path: Path, shape: Shape, chunks: Iterator[Described]) -> pd.DataFrame:
+    """Write the images as an array of this shape; what is known of them."""
     tables = []
     with path.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
@@ -172,4 +170,4 @@ def _write_images(
         for images, table in chunks:
             file.write(images.tobytes())
             tables.append(table)
-    return tables
+    return pd.concat(tables, ignore_index=True)

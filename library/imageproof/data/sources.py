@@ -23,16 +23,14 @@ from imageproof.pictures.reading import probe
 class Source(NamedTuple):
     """Images as found, and what is known of them.
 
-    `rows` has part, label, file, height, width and mode of each, and of pictures name and `meta_…`;
-    `items`, paths of pictures or arrays, are together one for each row. `transparent`, bool (n,),
-    is empty for arrays.
+    `rows` has part, label, file, height, width, mode and `transparent` (bool) of each, and of
+    pictures name and `meta_…`; `items`, paths of pictures or arrays, are together one for each row.
     """
 
     rows: pd.DataFrame
     items: Sequence[Items]
     class_names: list[str] | None = None
     warnings: Sequence[str] = ()
-    transparent: np.ndarray = np.empty(0, bool)
 
 
 def find_images(
@@ -84,8 +82,7 @@ def _pictures(
     headers = pd.concat(in_chunks(read_headers, [paths]), ignore_index=True)
     rows = pd.concat([listing.rows, headers], axis=1).assign(name=listing.rows["file"])
     rows["label"] = rows["label"].map({label: number for number, label in enumerate(labels)})
-    transparent = rows.pop("transparent").to_numpy(bool)
-    return Source(rows, [paths], names, warnings, transparent)
+    return Source(rows, [paths], names, warnings)
 
 
 def _arrays(parts: Sequence[Part]) -> Source:
@@ -99,6 +96,7 @@ def _arrays(parts: Sequence[Part]) -> Source:
             "height": height,
             "width": width,
             "mode": "colour" if channels else "grey",
+            "transparent": False,
         }
         tables.append(pd.DataFrame(columns))
     rows = pd.concat(tables, ignore_index=True)

@@ -68,7 +68,7 @@ def split(
     return parts
 
 
-def split_warnings(
+def part_warnings(
     parts: Parts,
     rows: "pd.DataFrame",
     params: SplitParams,

@@ -12,7 +12,7 @@ SAMPLES = 10  # of each class
 def write_exploration(names: list[str], *, seed: int) -> None:
     """Write how many images each class has, its average images, and samples of it."""
     folder = WORKSPACE.explore
-    data = packed.load(WORKSPACE.pack, columns=["part", "label"]).part("train")
+    data = packed.load(WORKSPACE.pack, columns=["part", "label"]).train
     distribution = exploration.class_distribution(data.labels, names=names)
     with replacing(folder / "classes.csv") as temporary:
         distribution.to_csv(temporary, index=False, float_format="%.4f")

@@ -59,20 +59,14 @@ def convert_picture(
 
 def _as_is(image: Image.Image, shape: Shape) -> Images | None:
     """The pixels of a picture that needs no conversion."""
-    if image.mode not in EIGHT_BITS:
-        return None
-    if image.size[::-1] != shape[:2]:
+    if image.mode not in EIGHT_BITS or image.size[::-1] != shape[:2]:
         return None
     pixels = np.asarray(image.convert("RGBA"))
-    opacity = pixels[..., 3]
     colours = pixels[..., :3]
-    if opacity.min() < 255:
+    has_colour = np.ptp(colours, axis=2).any()
+    if pixels[..., 3].min() < 255 or (has_colour and len(shape) == 2):
         return None
-    if len(shape) == 3:
-        return np.ascontiguousarray(colours)
-    if np.ptp(colours, axis=2).any():
-        return None
-    return np.ascontiguousarray(colours[..., 0])
+    return np.ascontiguousarray(colours if len(shape) == 3 else colours[..., 0])
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
@@ -86,21 +80,18 @@ def eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _is_transparent(image: Image.Image) -> bool:
-    if image.mode not in ("LA", "RGBA"):
-        return False
-    opacity = np.asarray(image.getchannel("A"))
-    return bool(opacity.min() < 255)
+    return image.mode.endswith("A") and image.getchannel("A").getextrema()[0] != 255
 
 
 def _border_colour(image: Image.Image) -> tuple[int, ...]:
     """The median of the pixels at the edges, in each channel."""
     pixels = digit.border(np.asarray(image))
-    medians = np.atleast_1d(np.median(pixels, axis=0))
-    return tuple(medians.astype(int).tolist())
+    median = np.median(pixels, axis=0)
+    return tuple(np.atleast_1d(median).astype(int).tolist())
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    if image.mode not in ("LA", "RGBA"):
+    if not image.mode.endswith("A"):
         return image
     white = Image.new("RGBA", image.size, WHITE)
     return Image.alpha_composite(white, image.convert("RGBA"))

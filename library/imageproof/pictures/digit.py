@@ -43,12 +43,9 @@ def normalise(grey: Grey, *, shape: Shape) -> Images:
     scale = BOX * min(shape) / max(cropped.shape)
     height, width = (max(1, round(side * scale)) for side in cropped.shape)
     digit = _resized(cropped, (width, height))
-    contrast = 255 / digit.max()
-    digit = np.clip(digit * contrast, 0, 255)
-    row_weights = digit.sum(axis=1)
-    column_weights = digit.sum(axis=0)
-    top = _corner(row_weights, shape[0])
-    left = _corner(column_weights, shape[1])
+    digit = np.clip(digit * (255 / digit.max()), 0, 255)
+    top = _corner(digit.sum(axis=1), shape[0])
+    left = _corner(digit.sum(axis=0), shape[1])
     canvas = np.zeros(shape, dtype=np.uint8)
     canvas[top : top + height, left : left + width] = np.rint(digit)
     return canvas
@@ -86,7 +83,6 @@ def _ink(grey: Grey) -> Grey:
 
 def _corner(weights: NDArray[np.float64], room: int) -> int:
     """Where the digit starts so that its centre of mass is at room/2, as far as it fits."""
-    places = np.arange(len(weights))
-    centre = np.average(places, weights=weights)
+    centre = np.average(np.arange(len(weights)), weights=weights)
     start = round(room / 2 - centre)
     return int(np.clip(start, 0, room - len(weights)))

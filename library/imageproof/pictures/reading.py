@@ -23,6 +23,7 @@ from imageproof.pictures.conversion import Converted, convert_picture, eight_bit
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's names
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 MAX_PIXELS = 25_000_000  # decoded; more would only fill memory
+TOO_LARGE = f"over {MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG); scale it down"
 ANIMATED = ("PNG", "WEBP")  # formats of which an animation is refused
 REDUCIBLE = ("JPEG", "MPO")  # formats that can be decoded at a smaller size; MPO: of phones
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
@@ -142,7 +143,7 @@ def _opened(file: IO[bytes] | Path) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         raise DataError("no PNG, JPEG, WebP or BMP, whatever its name says") from None
     except Image.DecompressionBombError:
-        raise DataError(_too_large()) from None
+        raise DataError(TOO_LARGE) from None
     except Exception as error:  # Pillow raises many kinds on damaged files
         reason = one_line(error) or type(error).__name__
         raise DataError(f"cannot be read as an image: {reason}") from None
@@ -153,7 +154,7 @@ def _check_header(image: Image.Image) -> None:
         raise DataError("is animated; one picture in a file is allowed")
     limit = 2 * MAX_PIXELS if image.format in REDUCIBLE else MAX_PIXELS
     if image.width * image.height > limit:
-        raise DataError(_too_large())
+        raise DataError(TOO_LARGE)
 
 
 def _decoded(file: IO[bytes] | Path, side: int | None = None) -> Image.Image:
@@ -170,21 +171,13 @@ def _decode_smaller(image: Image.Image, side: int) -> None:
     """Let a JPEG be decoded at 1/2, 1/4 or 1/8, which is faster, to sides of `side` or more."""
     size = (side, side)
     if image.width * image.height > MAX_PIXELS:  # at most twice as many, by `_check_header`
-        width = min(side, image.width // 2)
-        height = min(side, image.height // 2)
-        size = (width, height)
+        size = (min(side, image.width // 2), min(side, image.height // 2))
     image.draft(None, size)  # does nothing to other formats
-
-
-def _too_large() -> str:
-    return f"over {MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG); scale it down"
 
 
 def _has_colour(image: Image.Image) -> bool:
     if image.palette:  # not decoded yet
         order, entries = image.palette.getdata()
-        values = np.frombuffer(entries, np.uint8)
-        colours = values.reshape(-1, len(order))
-        ranges = np.ptp(colours[:, :3], axis=1)
-        return bool(ranges.any())
+        colours = np.frombuffer(entries, np.uint8).reshape(-1, len(order))
+        return bool(np.ptp(colours[:, :3], axis=1).any())
     return image.mode in ("RGB", "RGBA", "CMYK")

@@ -12,7 +12,7 @@ from splits import rows_with, split_params
 from imageproof.base.dataset import SPLITS
 from imageproof.base.errors import DataError
 from imageproof.data.hashing import moved_groups
-from imageproof.data.splitting import split_warnings
+from imageproof.data.splitting import part_warnings
 
 SHARES = {"holdout": 0.15, "test": 0.15, "validation": 0.15, "train": 0.55}
 GROUPED = {"method": "hashed", "group": "writer"}
@@ -103,7 +103,7 @@ def test_class_that_only_one_part_has(part):
         end = "add rows of it, or raise the shares of split.hashed"
         assert line == f"data: train gets no row of class 2; {end}"
         return
-    lines = split_warnings(split(rows), rows, split_params(method="hashed"), 1)
+    lines = part_warnings(split(rows), rows, split_params(method="hashed"), 1)
     end = "has no row of class 2, and cannot judge it; add rows"
     assert lines == [f"{name} {end}" for name in ("validation", "test", "holdout")]
 

@@ -53,9 +53,8 @@ def test_arrays_stay_as_they_are(tmp_path, images_8x8):
     save_array(tmp_path, images[:90], labels[:90], x_test=images[90:], y_test=labels[90:])
     result = pack_folder(tmp_path, fit="digit")
     np.testing.assert_array_equal(result.images, images)
-    np.testing.assert_array_equal(result.part("test").images, images[90:])
-    np.testing.assert_array_equal(result.part("test").labels, labels[90:])
-    assert result.part("none").images.shape == (0, 8, 8)
+    np.testing.assert_array_equal(result.train.images, images[:90])
+    np.testing.assert_array_equal(result.train.labels, labels[:90])
     row = result.rows[["part", "row", "name", "mode", "mean_ink"]].iloc[91]
     assert row.tolist() == ["test", 1, "row 1", "grey", round(images[91].mean(), 2)]
     _, image = np.unique(fingerprints(images), return_inverse=True)

@@ -30,7 +30,7 @@ def main() -> None:
     project = as_project(params)
     names = project.data.class_names or []
     warnings = few_rows.split_warnings(summary, project.promote, names)
-    for line in warnings + splitting.split_warnings(parts, rows, params.split, params.seed):
+    for line in warnings + splitting.part_warnings(parts, rows, params.split, params.seed):
         print(f"warning: {line}")
 
 

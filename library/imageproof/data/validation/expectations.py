@@ -113,14 +113,14 @@ def _check(
         suite = context.suites.add_or_update(_read_suite(path, name))
         # Great Expectations copies the frame: it gets the columns that the suite names
         kwargs = [expectation.configuration.kwargs for expectation in suite.expectations]
-        texts = str([unit, "name", *kwargs])
+        texts = str(["name", *kwargs])
         definition = gx.ValidationDefinition(name=f"{part}-{name}", data=data, suite=suite)
         results = context.validation_definitions.add(definition).run(
             batch_parameters={"dataframe": frame[[c for c in map(str, frame) if c in texts]]},
             expectation_parameters=parameters,
             result_format={
                 "result_format": "SUMMARY",
-                "unexpected_index_column_names": [unit, "name"],
+                "unexpected_index_column_names": ["name"],
                 "partial_unexpected_count": SHOWN_ROWS,
             },
         )

@@ -20,18 +20,16 @@ def image_frame(packed: Packed, class_names: Sequence[str]) -> pd.DataFrame:
     frame["aspect"] = (frame["width"] / frame["height"] / (width / height)).round(2)
     frame["scale"] = np.minimum(frame["width"] / width, frame["height"] / height).round(2)
 
-    hashes = packed.rows["hash"][frame["fault"].isna()]
-    hashes = hashes[hashes.duplicated(keep=False)]  # mostly few rows: the work takes little memory
-    copies = frame.loc[hashes.index, ["part", "label"]]
-    copies["number"] = copies.index
-    first = copies.groupby(["part", hashes], observed=True)["number"].transform("first")
-    in_train = copies[copies["part"] == "train"].groupby(hashes)["number"].first()
-    of_test = hashes[copies["part"] == "test"].map(in_train).dropna()
-    label = copies.groupby(hashes)["label"].transform("first")
+    copies = packed.rows.loc[frame["fault"].isna(), ["part", "label", "name", "hash"]]
+    copies = copies[copies.duplicated("hash", keep=False)]  # mostly few rows, so little memory
+    in_part = copies.groupby(["part", "hash"], observed=True)["name"].transform("first")
+    first = copies.groupby("hash")[["part", "label", "name"]].transform("first")
+    is_as_train = (copies["part"] == "test") & (first["part"] == "train")
+    other_label = first["label"][first["label"] != copies["label"]]
     columns = {
-        "duplicate_of": first[first < copies["number"]].map(frame["name"]),
-        "same_as_train": of_test.map(frame["name"]),
-        "other_label": label[label != copies["label"]].map(dict(enumerate(class_names))),
+        "duplicate_of": in_part[copies.duplicated(["part", "hash"])],
+        "same_as_train": first["name"][is_as_train],
+        "other_label": other_label.map(dict(enumerate(class_names))),
     }
     for name, values in columns.items():
         frame[name] = values.astype("category")  # a byte for each row without one
