@@ -12,7 +12,7 @@ from splits import rows_with, split, split_params
 from imageproof.base.dataset import SPLITS
 from imageproof.base.errors import DataError
 from imageproof.data.drawing import sample
-from imageproof.data.splitting import split_warnings, summarise_splits
+from imageproof.data.splitting import part_warnings, summarise_splits
 
 KAGGLE_COUNTS = [4132, 4684, 4177, 4351, 4072, 3795, 4137, 4401, 4063, 4188]
 TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -53,7 +53,7 @@ def test_official_sizes_are_exact():
     assert sizes(parts) == [48_000, 6_000, 10_000, 6_000]
     assert parts["test"].tolist() == [*range(60_000, 70_000)]
     assert drawn(parts) == [*rows.index]
-    assert split_warnings(parts, rows, split_params(**OFFICIAL), 1) == []
+    assert part_warnings(parts, rows, split_params(**OFFICIAL), 1) == []
     for name in ("validation", "holdout"):
         assert np.abs(counts(rows, parts[name]) - np.array(TRAIN_COUNTS) / 10).max() < 1
 
