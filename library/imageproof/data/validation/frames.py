@@ -20,8 +20,9 @@ def image_frame(packed: Packed, class_names: Sequence[str]) -> pd.DataFrame:
     frame["aspect"] = (frame["width"] / frame["height"] / (width / height)).round(2)
     frame["scale"] = np.minimum(frame["width"] / width, frame["height"] / height).round(2)
 
-    copies = packed.rows.loc[frame["fault"].isna(), ["part", "label", "name", "hash"]]
-    copies = copies[copies.duplicated("hash", keep=False)]  # mostly few rows, so little memory
+    hashes = packed.rows["hash"][frame["fault"].isna()]
+    hashes = hashes[hashes.duplicated(keep=False)]  # mostly few rows: the work takes little memory
+    copies = packed.rows.loc[hashes.index, ["part", "label", "name", "hash"]]
     in_part = copies.groupby(["part", "hash"], observed=True)["name"].transform("first")
     first = copies.groupby("hash")[["part", "label", "name"]].transform("first")
     is_as_train = (copies["part"] == "test") & (first["part"] == "train")
