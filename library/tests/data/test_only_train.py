@@ -7,7 +7,7 @@ from helpers import finding
 from splits import rows_with, split, split_params
 
 from imageproof.base.errors import DataError
-from imageproof.data.splitting import split_warnings
+from imageproof.data.splitting import part_warnings
 
 HELD_OUT = ("validation", "test", "holdout")
 either = pytest.mark.parametrize("method", ["hashed", "stratified"])
@@ -64,7 +64,7 @@ def test_chosen_copy_moves_no_group_and_none_is_named(rows):
     copies = copies.assign(meta_only_train="yes", meta_writer=held_out)
     grown = pd.concat([rows, copies], ignore_index=True)
     params = split_params(**changes)
-    assert split_warnings(split(grown, **changes), grown, params, 1) == []
+    assert part_warnings(split(grown, **changes), grown, params, 1) == []
 
 
 def test_other_value_is_refused(rows):
