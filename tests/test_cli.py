@@ -74,19 +74,20 @@ def test_debug_adds_the_traceback(workspace: Path) -> None:
     assert debug.stderr.endswith(f"\n{line}")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_names_from_a_file_are_shown_and_never_obeyed(workspace: Path, encoding: str) -> None:
+@pytest.mark.parametrize(("encoding", "options"), [("utf-8", ["--json"]), ("ascii", [])])
+def test_names_from_a_file_are_shown_and_never_obeyed(
+    workspace: Path, encoding: str, options: list[str]
+) -> None:
     Path("m.csv").write_text(
         'p,"a\x1b[31m","é\nerror: [/b]"\n"a\x1b[31m",5,1\n"é\nerror: [/b]",2,6\n'
     )
-    for options in ([], ["--json"]):
-        done = digits("stats", "m.csv", *options, PYTHONIOENCODING=encoding)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert "a\\u001b[31m" in done.stdout
-        assert "\x1b" not in done.stdout
-        assert "\nerror" not in done.stdout
-        assert "0.785" in done.stdout  # 11 of 14
-        assert done.stdout.startswith("{\n") == bool(options)
+    done = digits("stats", "m.csv", *options, PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "a\\u001b[31m" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert "\nerror" not in done.stdout
+    assert "0.785" in done.stdout  # 11 of 14
+    assert done.stdout.startswith("{\n") == bool(options)
 
 
 def test_command_of_project_stands_beside_the_others(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def folder_md5(folder: Path, md5s: Mapping[Path, str]) -> str:
     return hashlib.md5(json.dumps(listing).encode()).hexdigest() + ".dir"
 
 
-def recorded_size(output: Path, root: Path = Path()) -> int:
+def recorded_size(output: Path, root: Path) -> int:
     """The bytes of a stage output, from dvc.lock in `root`; 0 if not recorded."""
     outs = [out for stage in _stages(root).values() for out in stage.outs]
     return next((out.size for out in outs if out.path == output), 0)

@@ -23,10 +23,13 @@ class Dvc(Commands):
 
     def __init__(self) -> None:
         super().__init__()
-        env = process.child_environment(flow_run=str(runtime.flow_run.id))
-        # the code of the folder in which a stage runs: of an experiment, a copy
-        code = process.own_code(Path(), env.get("PYTHONPATH", ""))
-        self._env = env | {"PYTHONPATH": code, "PYTHONUNBUFFERED": "1"}
+        env = process.child_environment()
+        self._env = env | {
+            process.FLOW_RUN: str(runtime.flow_run.id),
+            # the code of the folder in which a stage runs: of an experiment, a copy
+            "PYTHONPATH": process.own_code(Path(), env.get("PYTHONPATH", "")),
+            "PYTHONUNBUFFERED": "1",
+        }
 
     def command(self, *arguments: str) -> None:
         """Run a DVC command that runs no stage; raises ImageproofError with its last lines."""

@@ -75,12 +75,9 @@ def own_code(folder: Path, *more: str) -> str:
     return os.pathsep.join([*sources, *filter(None, more)])
 
 
-def child_environment(*, flow_run: str = "") -> dict[str, str]:
-    """`os.environ` for a child: our DVC, Prefect and MLflow context removed, the flow run set."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(_CONTEXT)}
-    if flow_run:
-        environment[FLOW_RUN] = flow_run
-    return environment
+def child_environment() -> dict[str, str]:
+    """`os.environ` for a child that belongs to no stage, experiment or run of ours."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(_CONTEXT)}
 
 
 def run_command(command: Any, arguments: Sequence[str], **options: Any) -> None:

@@ -144,7 +144,7 @@ def test_a_changed_output_is_named(workspace: Path) -> None:
     output.write_text("{}")
     write_lock(train={"outs": [{"path": str(output), "md5": md5(output)}]}, x={})
     provenance.check_outputs([output, output.with_name("missing"), Path("dvc.lock")])
-    assert provenance.recorded_size(output) == 0  # the entry has none
+    assert provenance.recorded_size(output, workspace) == 0  # the entry has none
     output.write_text("[]")
     line = finding(IntegrityError, lambda: provenance.check_outputs([output]))
     assert line.startswith(f"{output}: md5 d75171398898, dvc.lock records 99914b932bd3; ")
