@@ -50,7 +50,7 @@ def test_rows_on_which_the_models_differ_are_listed():
     assert (pair.better_right, pair.other_right, pair.disagreements) == ([0, 1, 2], [3, 4], 6)
 
 
-def test_cost_is_the_extra_time_for_each_error_avoided_in_ten_thousand():
+def test_cost_is_the_extra_time_for_an_error_in_ten_thousand():
     pair = pair_of(60, 10, cnn_s=300, rows=5_000)
     assert pair.gain == pytest.approx(0.01)
     assert pair.time_ratio == pytest.approx(3)

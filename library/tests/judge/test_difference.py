@@ -66,7 +66,7 @@ def test_on_other_rows_only_the_metrics_are_compared():
     assert difference.metrics["test.accuracy"].diff == pytest.approx(0.03)
 
 
-def test_checks_that_need_more_than_results_are_named_and_not_asked():
+def test_checks_that_need_more_than_results_are_not_asked():
     difference = compared(result(30), result(30, size_mb=51))
     assert difference.gate.failed == ["max_size_mb"]
     assert {check.name for check in difference.gate.checks}.isdisjoint(SKIPPED_CHECKS)

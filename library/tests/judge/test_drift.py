@@ -71,7 +71,7 @@ def test_shifted_classes_drift_by_the_share_that_changed():
     assert drifted(comparison)
 
 
-def test_each_of_several_comparisons_must_be_that_much_more_significant():
+def test_several_comparisons_must_be_more_significant():
     ink = Comparison("ink", 0.5, 0.004, MIN_EFFECT)
     rivals = [Comparison(name, 0.5, 0.5, MIN_EFFECT) for name in ("contrast", "classes")]
     assert drifted(ink)
@@ -80,7 +80,7 @@ def test_each_of_several_comparisons_must_be_that_much_more_significant():
     assert not first.drifted
 
 
-def test_accuracy_drifts_if_the_loss_is_more_than_chance_on_both_sides():
+def test_accuracy_drifts_if_the_loss_is_more_than_chance():
     holdout = (5940, 6000)
     assert compare_accuracy(97, 100, holdout).p_value > LEVEL
     lost = compare_accuracy(900, 1000, holdout)
@@ -109,7 +109,7 @@ def test_features_drift_if_a_tenth_is_foreign(random):
     assert has_drifted(np.concatenate([features(random, 450), foreign]))
 
 
-def test_known_features_are_not_far_and_their_length_does_not_count(random):
+def test_known_features_are_not_far_whatever_their_length(random):
     rows = features(random, 1200)
     reference = KnownFeatures(rows)
     assert reference.distances(7 * rows).max() < 1e-5

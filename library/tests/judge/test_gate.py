@@ -279,7 +279,7 @@ def test_note_says_not_better(wrong, accuracy):
     assert note == (f"not better than the champion: {shares}" if accuracy else "")
 
 
-def test_note_says_that_pictures_are_not_as_the_champion_learned_them():
+def test_note_says_that_the_champion_learned_other_pictures():
     champion = replace(wrong_on(range(10)), fit="crop")
     note = "the champion was trained on pictures with fit: crop, and asked for those with fit: pad"
     for fit, expected in (("crop", ""), ("pad", f"{note}, so it may be better")):

@@ -53,7 +53,7 @@ def test_ece_bins_of_low_confidence_are_kept_apart():
     assert calibration_error(np.array(low), labels(0, 1)) == pytest.approx((0.88 + 0.18) / 2)
 
 
-def test_honest_model_exceeds_the_error_of_chance_once_in_20_times():
+def test_honest_model_exceeds_chance_once_in_20_times():
     random = np.random.default_rng(0)
     honest = random.dirichlet(np.full(4, 0.6), 2000)
     drawn = (honest.cumsum(axis=1) < random.random((1000, 2000, 1))).sum(axis=2)

@@ -44,7 +44,7 @@ def as_csv(table):
     return pd.concat({"test": table, "holdout": table[:1]}, names=["split"]).droplevel(1).to_csv()
 
 
-def test_table_survives_its_file_and_begins_with_the_surest_to_be_weak():
+def test_table_survives_its_file_and_begins_with_the_weakest():
     hostile = '=1+1,"<b>|\n\u202e'
     rows = {("writer", "NA"): np.arange(10), (hostile, hostile): np.arange(10, 100)}
     table = read_table(StringIO(as_csv(measure(rows, np.arange(100) >= 60))))

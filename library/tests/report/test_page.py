@@ -131,7 +131,7 @@ def test_verdict_comes_first_and_pairs_have_figures(content, page):
     assert '<td class="words">elapsed s, as a multiple of the fastest model&#39;s</td>' in page
 
 
-def test_many_classes_have_a_row_each_and_their_most_confused_pairs(png):
+def test_many_classes_have_rows_and_most_confused_pairs(png):
     names = [f"class <{number}>" for number in range(21)]
     labels = np.arange(420) % 21
     predicted = labels.copy()
