@@ -1,6 +1,7 @@
 """A package that asks a challenger, too: whatever that does, the answers stay and come in time."""
 
 import signal
+import time
 
 import numpy as np
 import psutil
@@ -11,7 +12,7 @@ from helpers import has_ended, linear_model, until
 from packaged import altered, running
 
 from imageproof.base import inference
-from imageproof.serve.shadow import QUEUE_BYTES
+from imageproof.serve.shadow import PAUSE_S, QUEUE_BYTES
 
 KERNEL = np.random.default_rng(1).normal(0, 0.01, (64, 10)).astype(np.float32)
 
@@ -53,10 +54,11 @@ def children(server):
     return psutil.Process(server.process.pid).children()
 
 
-def has_answered(server):
-    """Whether the challenger was loaded, and waits for more: it gets only idle processor time."""
+def wait_for_challenger(server):
+    """Until it waits for more: it gets images a little later, and only idle processor time."""
+    time.sleep(4 * PAUSE_S)
     [process] = children(server)
-    return process.num_threads() > 1 and process.status() == psutil.STATUS_SLEEPING
+    assert until(lambda: process.num_threads() > 1 and process.status() == psutil.STATUS_SLEEPING)
 
 
 def table(folder):
@@ -71,7 +73,7 @@ def test_challenger_is_asked_after_the_answer(challenged, package, log):
         for _ in range(4):
             check(server, package)
         assert counted(server) == [800, 0]
-        assert until(lambda: has_answered(server))
+        wait_for_challenger(server)
         [process] = children(server)
     assert has_ended(process.pid)
     champion = table(log)
@@ -96,7 +98,7 @@ def test_challenger_that_gives_no_probabilities(challenged, package, log):
     folder = challenged(np.zeros((64, 10), np.float32), "Relu")
     with running(folder, "--log", str(log)) as server:
         check(server, package)
-        assert until(lambda: has_answered(server))
+        wait_for_challenger(server)
     assert {*table(log / "shadow")["predicted"]} == {-1}
     assert len(table(log)) == 200
 
