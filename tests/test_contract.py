@@ -92,8 +92,8 @@ def outs(stage):
     """Every output of the stage, of whatever kind, with its settings."""
     block = PIPELINE[stage]
     entries = [*block.get("outs", []), *block.get("metrics", []), *block.get("plots", [])]
-    each = [entry if isinstance(entry, dict) else {entry: {}} for entry in entries]
-    return {path: settings for entry in each for path, settings in entry.items()}
+    settings = [entry if isinstance(entry, dict) else {entry: {}} for entry in entries]
+    return {path: options for entry in settings for path, options in entry.items()}
 
 
 def of_model(paths, model):
@@ -136,17 +136,17 @@ def test_no_dependency_is_a_module_that_the_stage_never_loads(stage):
 def test_a_training_depends_on_its_own_model_and_on_what_that_imports(model):
     deps = of_model(listed("train"), model)
     assert uncovered(used(f"digits.models.{model}"), deps) == set()
-    others = {path_of(f"digits.models.{name}") for name in available() if name != model}
-    assert not others & deps
+    other_models = {path_of(f"digits.models.{name}") for name in available() if name != model}
+    assert not other_models & deps
 
 
 @stages
 def test_every_dependency_and_output_exists_or_is_made_by_another_stage(stage):
-    made = {out for other in PIPELINE for out in outs(other) if other != stage}
+    outputs = {out for name in PIPELINE for out in outs(name) if name != stage}
     for dep in PIPELINE[stage]["deps"]:
         for model in PARAMS["models"]:
             if dep.startswith("artifacts/"):
-                assert any(out == dep or out.startswith(f"{dep}/") for out in made), dep
+                assert any(out == dep or out.startswith(f"{dep}/") for out in outputs), dep
             elif dep != "data":
                 assert (REPOSITORY / dep.replace("${item.model}", model)).exists(), dep
 

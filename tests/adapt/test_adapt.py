@@ -32,7 +32,7 @@ def photographs(workspace):
 
 @pytest.mark.usefixtures("photographs")
 def test_adapt_prints_one_block(capsys):
-    before = Path("params.yaml").read_text("utf-8")
+    old_text = Path("params.yaml").read_text("utf-8")
     program.adapt(context())
     first, warning, *lines, last = capsys.readouterr().out.splitlines()
     assert first.startswith("data: 60 images, 3 classes of 20 images or more, colour, ")
@@ -40,7 +40,7 @@ def test_adapt_prints_one_block(capsys):
     assert lines[0].split() == ["data.classes:", "10", "→", "3", "the", "data", "has", "3"]
     assert any("data.image.size: auto → [64, 64]" in line for line in lines)
     assert last == "`digits adapt --write` sets these lines"
-    assert Path("params.yaml").read_text("utf-8") == before
+    assert Path("params.yaml").read_text("utf-8") == old_text
 
 
 @pytest.mark.usefixtures("photographs")
@@ -54,12 +54,12 @@ def test_adapt_names_files_that_are_no_pictures(capsys):
 
 @pytest.mark.usefixtures("photographs")
 def test_adapt_write_sets_lines_and_keeps_comments(capsys):
-    before = Path("params.yaml").read_text("utf-8").splitlines()
+    old_lines = Path("params.yaml").read_text("utf-8").splitlines()
     program.adapt(context(), write=True)
-    after = Path("params.yaml").read_text("utf-8").splitlines()
-    assert "models: [compact] # what `dvc repro` trains and compares" in after
-    assert "  min_accuracy: null # on the hold-out" in after
-    lines = [pair for pair in zip(before, after, strict=True) if len({*pair}) == 2]
+    new_lines = Path("params.yaml").read_text("utf-8").splitlines()
+    assert "models: [compact] # what `dvc repro` trains and compares" in new_lines
+    assert "  min_accuracy: null # on the hold-out" in new_lines
+    lines = [pair for pair in zip(old_lines, new_lines, strict=True) if len({*pair}) == 2]
     assert all(old.partition(" #")[2] == new.partition(" #")[2] for old, new in lines)
     assert f"\nparams.yaml: {len(lines)} lines set; " in capsys.readouterr().out
     assert params.load().data.classes == 3

@@ -44,9 +44,9 @@ def test_epoch_shows_each_image_once():
 
 
 def test_the_seed_decides_all_orders():
-    first, again, other = ([*map(order, epochs(seed=seed))] for seed in (1, 1, 2))
-    assert first == again
-    assert len({*map(tuple, [*first, *other, range(100)])}) == 5
+    first, repeated, differing = ([*map(order, epochs(seed=seed))] for seed in (1, 1, 2))
+    assert first == repeated
+    assert len({*map(tuple, [*first, *differing, range(100)])}) == 5
 
 
 @pytest.mark.parametrize(("replicas", "lengths"), [(1, [40, 40, 20]), (3, [39, 39, 21])])
@@ -64,6 +64,7 @@ def test_validation_batches_keep_the_order(monkeypatch, replicas, lengths):
 def test_each_epoch_moves_an_image_in_another_way():
     from digits.training.augmentation import augmentation
 
-    one = NUMBERED.take(np.array([99]))
-    [[first, _]], [[second, _]] = epochs(one, augment=augmentation(AugmentParams(brightness=0.5)))
+    single = NUMBERED.take(np.array([99]))
+    brightened = augmentation(AugmentParams(brightness=0.5))
+    [[first, _]], [[second, _]] = epochs(single, augment=brightened)
     assert (first != second).any()

@@ -39,7 +39,7 @@ print(devices.used("mirrored", mixed=False), fitted.history[-1]["val_accuracy"],
 
 @pytest.mark.slow
 def test_mirrored_trains_on_two_devices():
-    done = python("-c", TRAIN.format(folders=sys.path))
+    done = python("-c", TRAIN.format(folders=sys.path), timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     used, accuracy = done.stdout.split("; ")
     assert used == "2 × CPU, float32"

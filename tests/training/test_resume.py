@@ -144,16 +144,16 @@ def test_killed_stage_goes_on_in_its_run(project):
     client = MlflowClient(f"sqlite:///{project}/mlflow.db")
     killed = stage(killed_after="mlp epoch 2/40")
     [state] = Path(".state/trainings").glob("*.npz")
-    begun = only_run(client).info
+    started = only_run(client).info
     lines = stage()
-    ended = only_run(client).info
-    assert (begun.status, ended.status) == ("RUNNING", "FINISHED")
-    assert ended.run_id == begun.run_id
+    finished = only_run(client).info
+    assert (started.status, finished.status) == ("RUNNING", "FINISHED")
+    assert finished.run_id == started.run_id
     [line] = [line for line in lines if line.startswith("mlp goes on after epoch ")]
     reached = int(line.removeprefix("mlp goes on after epoch ").removesuffix("/40\n"))
     assert reached >= max(2, len(killed) - 1)
     assert len(lines) == 2 + 40 - reached  # the first says how many steps there are
-    steps = [point.step for point in client.get_metric_history(ended.run_id, "val_loss")]
+    steps = [point.step for point in client.get_metric_history(finished.run_id, "val_loss")]
     assert steps == [*range(40)]
     assert not state.exists()
     model = Path("artifacts/train/mlp/model.onnx")

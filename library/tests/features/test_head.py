@@ -79,8 +79,8 @@ def test_too_few_rows_for_folds_take_the_smallest_c():
     one_group = rows(3)._replace(groups=np.zeros(240, np.int64))
     for data in (rows(3, count=3), one_group):
         assert choose_c(data, [1.0, 0.1], THREE, folds=5) == (0.1, {})
-    few = choose_c(rows(3, count=9), [1.0, 0.1], THREE, folds=5)  # three of each class
-    assert [*few.losses] == [0.1, 1.0]
+    choice = choose_c(rows(3, count=9), [1.0, 0.1], THREE, folds=5)  # three of each class
+    assert [*choice.losses] == [0.1, 1.0]
 
 
 def test_single_class_is_certain():
