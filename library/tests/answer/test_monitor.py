@@ -70,7 +70,8 @@ def test_log_counts_last_days_of_one_version(holdout, capsys):
     images, labels = holdout.images, holdout.labels
     write_log(images[:300], labels[:300], size=3)
     write_log(images[300:340], labels[300:340], at=NOW - timedelta(hours=23))
-    write_log(images[340:390], labels[340:390], at=NOW - timedelta(hours=25))
+    # the last of these rows is a day older than the newest row of all, to the microsecond
+    write_log(images[340:390], labels[340:390], at=NOW - timedelta(days=1, microseconds=-250))
     write_log(images[390:400], labels[390:400], at=NOW - timedelta(hours=1), model="x 9")
     result = watch().result
     assert (result.rows, result.other_rows) == (340, 10)
