@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 from requests import RequestException
@@ -13,6 +14,7 @@ from imageproof.base.files import raise_if_full, scratch, sha256
 from imageproof.base.text import one_line
 from imageproof.mlflow import store
 
+RUNS = "runs:/"
 MEND = "delete the version, or put its artifacts back"
 
 
@@ -23,7 +25,11 @@ class GoneError(IntegrityError):
 def download(uri: str, folder: Path) -> Path:
     """A copy of a file or folder in this folder."""
     try:
-        return Path(download_artifacts(uri, dst_path=str(folder)))
+        address = uri
+        if uri.startswith(RUNS):  # of such an address MLflow does not say why it failed
+            run_id, _, path = uri.removeprefix(RUNS).partition("/")
+            address = f"{MlflowClient().get_run(run_id).info.artifact_uri}/{path}"
+        return Path(download_artifacts(address, dst_path=str(folder)))
     except (MlflowException, RequestException, OSError) as error:
         raise_if_full(error)
         if store.is_away(error):

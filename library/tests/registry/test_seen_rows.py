@@ -1,6 +1,7 @@
 """The rows that a version has seen: recorded with it, and left out where it is judged."""
 
 import json
+import tempfile
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,15 @@ def test_changed_rows_of_a_version_are_refused(gate):
     assert line.startswith(f"{uri}: is not what the gate wrote (SHA-256 of it ")
     path.unlink()
     assert read_rows(origin_of("1")) is None
+
+
+def test_full_disk_is_no_unknown_past(gate, disk, monkeypatch):
+    champion(rows_of_split(WORKSPACE))
+    origin = origin_of("1")
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    (disk / "full").write_bytes(bytes(60_000))
+    with pytest.raises(OSError, match="No space left on device"):
+        read_rows(origin)
 
 
 def test_rows_that_the_champion_learned_are_left_out(gate):
