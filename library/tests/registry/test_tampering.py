@@ -15,7 +15,7 @@ import onnx
 import pytest
 import requests
 from arena import EVEN, accept, fighter, files_of
-from example import EXAMPLE, NAME, context, load_project
+from example import EXAMPLE, NAME, context, load_project, write_project
 from helpers import finding, forbid_tensorflow
 from mlflow import MlflowClient
 from PIL import Image
@@ -46,11 +46,12 @@ class Ring:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, migrated, prepared):
+def place(tmp_path_factory, migrated, images_8x8):
     folder = tmp_path_factory.mktemp("ring")
-    shutil.copytree(prepared, folder, dirs_exist_ok=True)
     shutil.copy(migrated, folder / "mlflow.db")
     with chdir(folder):
+        write_project(images_8x8)
+        arena.prepare(images_8x8)
         arena.enter(folder)
         ring = Ring()
     mlflow.set_tracking_uri("")
