@@ -1,6 +1,6 @@
 """Watch a model at work: drift, unsure answers, its accuracy: expected, and of labelled rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from imageproof.base.dataset import Images
 from imageproof.base.errors import DataError
 from imageproof.base.text import printable
 from imageproof.judge.confidence import answer_sets
-from imageproof.judge.drift import Comparison, compare_accuracy
+from imageproof.judge.drift import Comparison, Drift, compare_accuracy
 from imageproof.pages.templates import templates
 from imageproof.project import Project
 from imageproof.registry.shadow import RUN
@@ -32,6 +32,7 @@ TITLES = {
     "features": "the model's features",
     "accuracy": "accuracy",
 }
+ACCURACY = "accuracy"  # of the comparisons the one that is not of images
 NOT_EXPECTED = "where images drift, confidence does not tell it; label a sample"
 
 
@@ -86,7 +87,7 @@ def monitor(
     comparisons = features.comparisons + _compare_with_holdout(accuracy, holdout)
     shadow, different = compare_shadow(source, log, answers, table, model) if log else (None, [])
     summary = drift.summarise(answers, model, project, comparisons)
-    is_stable = summary["drift"] and not summary["drifted"]
+    is_stable = _are_images_compared(summary["drift"]) and not summary["drifted"]
     result = MonitorResult(
         source=printable(str(source)),
         since=log.since.isoformat() if log else "",
@@ -173,13 +174,20 @@ def render(monitored: Monitored) -> str:
     )
 
 
+def _are_images_compared(drifts: Sequence[Drift]) -> bool:
+    """The accuracy of labelled rows says nothing of the images."""
+    return any(drift.name != ACCURACY for drift in drifts)
+
+
 def verdicts(result: MonitorResult) -> list[str]:
-    if not result.drift:
-        lines = ["Drift is not known: artifacts/split is not what this version was made with."]
-    elif result.drifted:
+    lines = []
+    if result.drifted:
         lines = [f"Drift of {', '.join(TITLES[name] for name in result.drifted)}."]
-    else:
+    elif _are_images_compared(result.drift):
         lines = ["No drift."]
+    if not _are_images_compared(result.drift):
+        reason = "artifacts/split is not what this version was made with"
+        lines.append(f"Drift of images is not known: {reason}.")
     if result.far is not None:
         far = f"{100 * result.far:.1f} % of the images are far from what the model knows"
         lines.append(f"{far}; of known images it would be 5 %.")

@@ -176,7 +176,14 @@ def test_without_the_splits_of_the_model(holdout):
     monitored = watch()
     assert (monitored.result.drift, monitored.result.far, monitored.farthest) == ([], None, [])
     assert monitored.result.expected is None
-    assert "Drift is not known" in monitoring.render(monitored)
+    assert "Drift of images is not known" in monitoring.render(monitored)
+    times = write_log(holdout.images, holdout.labels)
+    pd.DataFrame({"label": holdout.labels, "at": times}).to_csv("labels.csv", index=False)
+    result = watch(labels=Path("labels.csv")).result
+    assert (result.expected, result.drifted) == (None, [])
+    first, second = monitoring.verdicts(result)
+    assert first.startswith("Drift of images is not known: ")
+    assert second.startswith("Accuracy 100.00 % on ")
 
 
 def test_no_row_of_this_version_or_with_a_label(holdout):
