@@ -114,15 +114,6 @@ def test_each_model_is_one_finished_run(clone: Clone) -> None:
         assert run.data.tags["mlflow.source.git.commit"] == commit
 
 
-@pytest.mark.slow
-def test_experiment_skips_unchanged(clone: Clone) -> None:
-    override = "train.cnn.fit.epochs=2"
-    command = ("dvc", "exp", "run", "--temp", "--name", "longer", "-S", override)
-    assert ran(clone.run(*command, "evaluate@cnn")) == ["train@cnn", "evaluate@cnn"]
-    assert clone.run("git", "diff", "--name-only", "params.yaml").stdout == ""
-    assert "longer" in clone.run("dvc", "exp", "list", "--name-only").stdout
-
-
 def test_results_of_a_model_taken_out_are_deleted(clone: Clone, tmp_path: Path) -> None:
     root = tmp_path / "copy"
     clone.run("git", "clone", "--quiet", ".", root)
