@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from imageproof.answer import drift
 from imageproof.answer.inputs import open_input
-from imageproof.answer.logged import Log, Logged, read_labels, read_log
+from imageproof.answer.logged import SHADOW, Log, Logged, read_labels, read_log
 from imageproof.answer.predict import set_threshold
 from imageproof.answer.shadow import ShadowResult, compare_shadow, shadow_figures, shadow_verdicts
 from imageproof.base.dataset import Images
@@ -87,6 +87,11 @@ def monitor(
     comparisons = features.comparisons + _compare_with_holdout(accuracy, holdout)
     shadow, different = compare_shadow(source, log, answers, table, model) if log else (None, [])
     summary = drift.summarise(answers, model, project, comparisons)
+    if log and not shadow and answers[SHADOW].any():
+        summary["warnings"].append(
+            f"a challenger was asked for {answers[SHADOW].sum():,} rows, too; "
+            f"{source / SHADOW} has no answer to them"
+        )
     is_stable = _are_images_compared(summary["drift"]) and not summary["drifted"]
     result = MonitorResult(
         source=printable(str(source)),

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pandas as pd
@@ -114,6 +115,14 @@ def test_rows_of_an_earlier_challenger_are_left_out(times):
     # it answered 0…7, 9 and 10; that nobody answered 8 is no fault of the last one
     assert (result.model, result.rows) == (CHALLENGER, 79)
     assert (result.failed, result.different) == (0, 0)
+
+
+def test_challenger_without_any_answer_is_told(times):
+    rmtree(LOG / "shadow")
+    result = watch().result
+    assert result.shadow is None
+    warning = "a challenger was asked for 90 rows, too; log/shadow has no answer to them"
+    assert warning in result.warnings
 
 
 def test_labels_bring_the_exact_paired_test(labels):
