@@ -19,7 +19,7 @@ UNWANTED = (
 class Clone:
     """A folder with a project, whose code its commands run."""
 
-    def __init__(self, root: Path, **variables: str) -> None:
+    def __init__(self, root, **variables):
         self.root = root
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(UNWANTED)}
         self.environment |= AUTHOR
@@ -27,9 +27,7 @@ class Clone:
         self.environment["PYTHONPATH"] = own_code(root, str(root))
         self.environment |= variables
 
-    def run(
-        self, *command: object, succeeds: bool = True, cwd: Path | None = None, **variables: str
-    ) -> "subprocess.CompletedProcess[str]":
+    def run(self, *command, succeeds=True, cwd=None, **variables):
         """Run a command to its end."""
         words = [*map(str, command)]
         done = subprocess.run(

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,12 +9,10 @@ import support
 from shared import made_once
 from support import NAME, train_project, write_project
 
-from imageproof.base.dataset import Dataset
 from imageproof.base.naming import VARIABLE
 
 if TYPE_CHECKING:
-    from xdist.remote import Producer
-    from xdist.scheduler import LoadFileScheduling
+    pass
 
 os.environ.pop("DIGITS_DEBUG", None)
 
@@ -29,53 +25,51 @@ LONGEST = (*TOGETHER, *(f"tests/{room}" for room in ROOMS))
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup() -> None:
+def pytest_runtest_setup():
     """A test of the project has the name of the project's folder, wherever it works."""
     os.environ[VARIABLE] = NAME
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items):
     """The longest first."""
     items.sort(key=lambda item: _first_that_begins(item.nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "LoadFileScheduling":
+def pytest_xdist_make_scheduler(config, log):
     """Each file goes to one process, and what shares a server, too."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
+        def _split_scope(self, nodeid):
             return "prefect" if nodeid.startswith(TOGETHER) else str(super()._split_scope(nodeid))
 
     return Scheduling(config, log)
 
 
-def _first_that_begins(nodeid: str) -> int:
+def _first_that_begins(nodeid):
     matches = (number for number, begin in enumerate(LONGEST) if nodeid.startswith(begin))
     return next(matches, len(LONGEST))
 
 
 @pytest.fixture(scope="session")
-def settings() -> ModuleType:
+def settings():
     """What the fixtures of `shared` make projects of; elsewhere another, so they are of a test."""
     return support
 
 
 @pytest.fixture
-def project(tracked: Path, images_8x8: Dataset) -> Path:
+def project(tracked, images_8x8):
     """A tracked folder with small models in params.yaml and the 8×8 images already split."""
     write_project(images_8x8)
     return tracked
 
 
 @pytest.fixture(scope="session")
-def trained_project(
-    all_processes: Path, migrated: Path, images_8x8: Dataset, request: pytest.FixtureRequest
-) -> Path:
+def trained_project(all_processes, migrated, images_8x8, request):
     """A project whose `mlp` was trained and evaluated by the stages. To be read only."""
 
-    def make(folder: Path) -> None:
+    def make(folder):
         request.getfixturevalue("tensorflow")
         folder.mkdir()
         shutil.copy(migrated, folder / "mlflow.db")

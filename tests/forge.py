@@ -1,7 +1,6 @@
 """A server in GitHub's place."""
 
 import json
-from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -19,11 +18,11 @@ class Message(NamedTuple):
 
 
 @contextmanager
-def github() -> Iterator[tuple[str, list[Message]]]:
+def github():
     """Its address, and what it was sent."""
-    messages: list[Message] = []
+    messages = []
 
-    async def receive(scope: Any, receive: Any, send: Any) -> None:
+    async def receive(scope, receive, send):
         body = b""
         while (part := await receive()).get("more_body"):
             body += part["body"]

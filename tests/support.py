@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from contextlib import chdir
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +13,6 @@ from ruamel.yaml import YAML
 
 from digits.params import check
 from digits.project import application, as_project
-from imageproof.base.dataset import Dataset
-from imageproof.project import Project
 
 REPOSITORY = Path(__file__).parents[1]
 PARAMS_YAML = REPOSITORY / "params.yaml"
@@ -47,28 +44,28 @@ SMALL = {
 }
 
 
-def context() -> Any:
+def context():
     """What Typer gives to a command of this project."""
     return SimpleNamespace(obj=application())
 
 
-def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
+def changed(changes):
     """The values of params.yaml, with dotted keys set to other values."""
     return with_changes(PARAMS, changes)
 
 
-def project_with(changes: Mapping[str, Any]) -> Project:
+def project_with(changes):
     """The project of params.yaml with such changes."""
     return as_project(check(changed(changes)))
 
 
-def write_params(changes: Mapping[str, Any]) -> None:
+def write_params(changes):
     """Write params.yaml into the current folder: the repository's, with other values; and gx/."""
     shutil.copytree(REPOSITORY / "gx", "gx", dirs_exist_ok=True)
     dump_params(changed(changes))
 
 
-def write_project(data: Dataset) -> None:
+def write_project(data):
     """Write params.yaml with small models, and the data split by it, into the current folder."""
     write_params(SMALL)
     params = check(changed(SMALL))
@@ -79,7 +76,7 @@ def write_project(data: Dataset) -> None:
 STAMPED = ("requirements.lock", "pyproject.toml", "library/pyproject.toml")
 
 
-def link_environment(clone: Path) -> None:
+def link_environment(clone):
     """Make the environment of the tests the clone's own, so that `make` need not install one."""
     (clone / ".venv").mkdir()
     for entry in Path(sys.prefix).iterdir():
@@ -91,7 +88,7 @@ def link_environment(clone: Path) -> None:
     (clone / ".venv" / ".done").write_text(stamp, "utf-8")
 
 
-def train_project(folder: Path, data: Dataset, *models: str) -> None:
+def train_project(folder, data, *models):
     """Make a project of the folder, which holds MLflow's tables; train and evaluate the models."""
     import mlflow
 

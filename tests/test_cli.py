@@ -1,7 +1,6 @@
 """`digits …`: quick to start, one line per error, an exit code for each kind."""
 
 import os
-import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,18 +14,18 @@ COMMANDS = (
 )
 
 
-def digits(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def digits(*arguments, **environment):
     code = "import sys; from digits.project import main; sys.argv[0] = 'digits'; main()"
     return python("-c", code, *arguments, env=os.environ | environment)
 
 
-def test_help_names_every_command() -> None:
+def test_help_names_every_command():
     done = digits("-h")
     assert (done.returncode, done.stderr) == (0, "")
     assert all(f" {command} " in done.stdout for command in COMMANDS.split())
 
 
-def test_version_is_that_of_the_project() -> None:
+def test_version_is_that_of_the_project():
     done = digits("--version")
     assert (done.returncode, done.stdout) == (0, f"{version('digits')}\n")
 
@@ -46,12 +45,12 @@ def test_version_is_that_of_the_project() -> None:
         ("package --out .git/new", "--out .git/new: belongs to git or DVC; choose another name"),
     ],
 )  # fmt: skip
-def test_wrong_argument_is_one_line(arguments: str, message: str) -> None:
+def test_wrong_argument_is_one_line(arguments, message):
     done = digits(*arguments.split())
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {message}\n")
 
 
-def test_long_name_is_shortened(workspace: Path) -> None:
+def test_long_name_is_shortened(workspace):
     write_params({})
     done = digits("promote", "--exp", "x", "n" * 5000)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
@@ -59,13 +58,13 @@ def test_long_name_is_shortened(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", ["results", "diff HEAD~1"])
-def test_folder_without_project_is_one_line(workspace: Path, arguments: str) -> None:
+def test_folder_without_project_is_one_line(workspace, arguments):
     done = digits(*arguments.split())
     line = "error: params.yaml: not found; run from the project's folder\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
 
 
-def test_debug_adds_the_traceback(workspace: Path) -> None:
+def test_debug_adds_the_traceback(workspace):
     write_params({})
     plain, debug = digits("results"), digits("--debug", "results")
     line = "error: artifacts/compare/comparison.json: not found; `dvc repro` makes it\n"
@@ -75,9 +74,7 @@ def test_debug_adds_the_traceback(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize(("encoding", "options"), [("utf-8", ["--json"]), ("ascii", [])])
-def test_names_from_a_file_are_shown_and_never_obeyed(
-    workspace: Path, encoding: str, options: list[str]
-) -> None:
+def test_names_from_a_file_are_shown_and_never_obeyed(workspace, encoding, options):
     Path("m.csv").write_text(
         'p,"a\x1b[31m","é\nerror: [/b]"\n"a\x1b[31m",5,1\n"é\nerror: [/b]",2,6\n'
     )
@@ -90,7 +87,7 @@ def test_names_from_a_file_are_shown_and_never_obeyed(
     assert done.stdout.startswith("{\n") == bool(options)
 
 
-def test_command_of_project_stands_beside_the_others(tmp_path: Path) -> None:
+def test_command_of_project_stands_beside_the_others(tmp_path):
     program = """
 from imageproof.project import Application
 from imageproof.cli.program import cli
@@ -104,7 +101,7 @@ cli(Application(load=None, networks=None, check_model=None, trainer=None, comman
     assert (done.returncode, done.stdout) == (0, "hello you\n"), done.stderr
 
 
-def test_project_in_another_folder(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_project_in_another_folder(workspace, monkeypatch):
     Path("here").mkdir()
     write_params({})
     monkeypatch.chdir("here")

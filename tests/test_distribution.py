@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from helpers import python
@@ -11,7 +10,7 @@ from support import REPOSITORY
 
 
 @pytest.mark.slow
-def test_built_wheel_runs(tmp_path: Path) -> None:
+def test_built_wheel_runs(tmp_path):
     uv, offline = [sys.executable, "-m", "uv"], ("--offline", "--quiet")
     for folder in (REPOSITORY, REPOSITORY / "library"):
         build = ("build", "--no-build-isolation", "--out-dir", tmp_path / "dist", folder)

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-from pathlib import Path
 
 import mlflow
 import pytest
@@ -19,12 +17,12 @@ MODELS = ("mlp", "cnn")
 METRICS = "artifacts/compare/metrics.json"
 
 
-def fresh_clone(folder: Path) -> Clone:
+def fresh_clone(folder):
     clone_without_history(REPOSITORY, folder)
     return Clone(folder)
 
 
-def set_params(clone: Clone, *replacements: tuple[str, str]) -> None:
+def set_params(clone, *replacements):
     path = clone.root / "params.yaml"
     text = path.read_text("utf-8")
     for old, new in replacements:
@@ -33,20 +31,20 @@ def set_params(clone: Clone, *replacements: tuple[str, str]) -> None:
     path.write_text(text, "utf-8")
 
 
-def ran(done: subprocess.CompletedProcess[str]) -> list[str]:
+def ran(done):
     """The stages whose commands ran, in order."""
     lines = done.stdout.splitlines()
     return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def published(tmp_path_factory):
     """A clone in which nothing ran."""
     return fresh_clone(tmp_path_factory.mktemp("published") / "digits")
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def clone(tmp_path_factory):
     """A clone in which the whole pipeline ran once."""
     fresh = fresh_clone(tmp_path_factory.mktemp("end_to_end") / "digits")
     fresh.run("dvc", "pull", "data.dvc", "backbones/efficientnet-lite0.onnx.dvc")
@@ -61,7 +59,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     return fresh
 
 
-def test_fresh_clone_shows_metrics_and_plots(published: Clone) -> None:
+def test_fresh_clone_shows_metrics_and_plots(published):
     metrics = json.loads(published.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
     assert {*metrics[METRICS]["data"]} == {*PARAMS["models"], "baseline"}
     assert {str(WORKSPACE.evaluated(model).metrics) for model in PARAMS["models"]} < set(metrics)
@@ -73,14 +71,14 @@ def test_fresh_clone_shows_metrics_and_plots(published: Clone) -> None:
 
 
 @pytest.mark.slow
-def test_gto_tag_names_model(published: Clone) -> None:
+def test_gto_tag_names_model(published):
     published.run("gto", "register", "mlp")  # comes with DVC, which overlooks tags silently
     published.run("dvc", "artifacts", "get", ".", "mlp", "--out", "here.keras")
     recorded = recorded_outputs(published.root)[WORKSPACE.trained("mlp").model]
     assert md5(published.root / "here.keras") == recorded
 
 
-def test_run_runs_every_stage(clone: Clone) -> None:
+def test_run_runs_every_stage(clone):
     stages = ["pack", "validate", "explore", "split", "baseline", "compare", "report"]
     stages += [f"{stage}@{model}" for stage in ("train", "evaluate") for model in MODELS]
     started = [line.removesuffix(": starts") for line in clone.lines if line.endswith(": starts")]
@@ -99,7 +97,7 @@ def test_run_runs_every_stage(clone: Clone) -> None:
     assert "550,346" in "".join(results)
 
 
-def test_each_model_is_one_finished_run(clone: Clone) -> None:
+def test_each_model_is_one_finished_run(clone):
     client = mlflow.MlflowClient(f"sqlite:///{clone.root}/mlflow.db")
     experiment = client.get_experiment_by_name("digits")
     runs = client.search_runs([experiment.experiment_id])
@@ -114,7 +112,7 @@ def test_each_model_is_one_finished_run(clone: Clone) -> None:
         assert run.data.tags["mlflow.source.git.commit"] == commit
 
 
-def test_results_of_a_model_taken_out_are_deleted(clone: Clone, tmp_path: Path) -> None:
+def test_results_of_a_model_taken_out_are_deleted(clone, tmp_path):
     root = tmp_path / "copy"
     clone.run("git", "clone", "--quiet", ".", root)
     shutil.copytree(clone.root / ".dvc/cache", root / ".dvc/cache")

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tomllib
 from itertools import chain
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -37,7 +36,7 @@ esac
 class Machine:
     """A project and the programs of a machine, which has no Python."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder):
         self.project, self.bin = folder / "project", folder / "bin"
         self.bin.mkdir()
         self.project.mkdir()
@@ -50,15 +49,15 @@ class Machine:
             (self.bin / name).symlink_to(path)
         subprocess.run(["git", "init", "--quiet"], cwd=self.project, check=True)
 
-    def program(self, name: str, *lines: str) -> None:
+    def program(self, name, *lines):
         (self.bin / name).unlink(missing_ok=True)
         (self.bin / name).write_text("\n".join(("#!/bin/sh", *lines, "")), encoding="utf-8")
         (self.bin / name).chmod(0o755)
 
-    def python(self, name: str, version: str, *, lacks: int = 0) -> None:
+    def python(self, name, version, *, lacks=0):
         self.program(name, PYTHON.format(version=version, lacks=lacks))
 
-    def make(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    def make(self, *arguments, **environment):
         return subprocess.run(
             [self.bin / "make", ".venv/.done", *arguments],
             cwd=self.project,
@@ -69,14 +68,14 @@ class Machine:
             timeout=120,
         )
 
-    def refusal(self, *arguments: str, **environment: str) -> str:
+    def refusal(self, *arguments, **environment):
         """The one line with which `make` fails, without make's own."""
         done = self.make(*arguments, **environment)
         [line, of_make] = done.stderr.splitlines()
         assert "Error 4" in of_make
         return line.removeprefix("error: ")
 
-    def made(self, *arguments: str) -> str:
+    def made(self, *arguments):
         """The version of the environment that `make` made; empty if it kept the one it had."""
         done = self.make(*arguments)
         assert (done.returncode, done.stderr) == (0, "")
@@ -84,12 +83,12 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
+def machine(tmp_path):
     return Machine(tmp_path)
 
 
 class TestWhatIsMissing:
-    def test_no_python(self, machine: Machine) -> None:
+    def test_no_python(self, machine):
         machine.python("python3", "3.10")
         machine.program("python3.13", "exit 127")  # pyenv's, of a version that is not chosen
         machine.program("uname", "echo Darwin")
@@ -103,7 +102,7 @@ class TestWhatIsMissing:
         machine.program("uv")
         assert machine.refusal() == f"{none}uv python install 3.13"
 
-    def test_no_module_venv(self, machine: Machine) -> None:
+    def test_no_module_venv(self, machine):
         machine.python("python3.12", "3.12", lacks=1)
         machine.program("apt-get")
         machine.program("id", "echo 0")
@@ -113,7 +112,7 @@ class TestWhatIsMissing:
         machine.python("python3.13", "3.13")
         assert machine.made() == "3.13"
 
-    def test_no_git(self, machine: Machine) -> None:
+    def test_no_git(self, machine):
         machine.python("python3.11", "3.11")
         (machine.bin / "git").unlink()
         machine.program("uname", "echo Linux")
@@ -121,13 +120,13 @@ class TestWhatIsMissing:
         machine.program("id", "echo 1000")
         assert machine.refusal() == "git: not found: sudo apt-get install git"
 
-    def test_no_repository(self, machine: Machine) -> None:
+    def test_no_repository(self, machine):
         machine.python("python3.11", "3.11")
         shutil.rmtree(machine.project / ".git")
         done = machine.make(GIT_CEILING_DIRECTORIES=str(machine.project.parent))
         assert "error: git: this folder is no repository, which DVC needs: git init" in done.stderr
 
-    def test_too_little_disk(self, machine: Machine) -> None:
+    def test_too_little_disk(self, machine):
         machine.python("python3.11", "3.11")
         machine.program("df", "echo Filesystem 1024-blocks Used Free", "echo /dev/x 9 9 204800")
         assert machine.refusal() == (
@@ -135,7 +134,7 @@ class TestWhatIsMissing:
         )
 
     @pytest.mark.slow
-    def test_no_network(self, machine: Machine) -> None:
+    def test_no_network(self, machine):
         nobody = "http://127.0.0.1:9/simple"
         assert machine.refusal(
             f"PYTHON={sys.executable}", PIP_INDEX_URL=nobody, PIP_RETRIES="0"
@@ -147,15 +146,15 @@ class TestWhatIsMissing:
 
 class TestMadeAnew:
     @pytest.fixture
-    def both(self, machine: Machine) -> Machine:
+    def both(self, machine):
         machine.python("python3.11", "3.11")
         machine.python("python3.13", "3.13")
         return machine
 
-    def test_only_once(self, both: Machine) -> None:
+    def test_only_once(self, both):
         assert [both.made(), both.made(), both.made("PYTHON=python3.11")] == ["3.11", "", ""]
 
-    def test_with_the_python_that_is_named_and_kept_without_a_name(self, both: Machine) -> None:
+    def test_with_the_python_that_is_named_and_kept_without_a_name(self, both):
         assert both.made() == "3.11"
         assert both.made("PYTHON=python3.13") == "3.13"
         assert both.made() == ""
@@ -163,7 +162,7 @@ class TestMadeAnew:
             file.write("\n")
         assert both.made() == "3.13"
 
-    def test_after_an_installation_that_failed(self, both: Machine) -> None:
+    def test_after_an_installation_that_failed(self, both):
         both.program("python3.11", "exit 1")
         both.python("python3.12", "3.12")
         both.program("awk", "exit 1")
@@ -172,7 +171,7 @@ class TestMadeAnew:
         assert both.made() == "3.12"
 
 
-def test_report_without_results_is_one_line(machine: Machine) -> None:
+def test_report_without_results_is_one_line(machine):
     machine.python("python3.11", "3.11")
     assert machine.make("install").returncode == 0
     done = machine.make("report")
@@ -183,7 +182,7 @@ def test_report_without_results_is_one_line(machine: Machine) -> None:
     assert "Error 3" in done.stderr
 
 
-def test_every_file_names_the_same_pythons() -> None:
+def test_every_file_names_the_same_pythons():
     script = (REPOSITORY / "environment.sh").read_text("utf-8")
     supported = script.partition('VERSIONS="')[2].partition('"')[0].split()
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
@@ -199,7 +198,7 @@ def test_every_file_names_the_same_pythons() -> None:
     assert project["tool"]["ruff"]["target-version"] == f"py{supported[0]}".replace(".", "")
 
 
-def requirements(path: str, *groups: str) -> list[Requirement]:
+def requirements(path, *groups):
     """What a pyproject.toml asks for, with all extras and these groups, but for our own parts."""
     table = tomllib.loads((REPOSITORY / path).read_text("utf-8"))
     extras = table["project"]["optional-dependencies"].values()
@@ -208,14 +207,14 @@ def requirements(path: str, *groups: str) -> list[Requirement]:
     return [r for r in map(Requirement, lines) if r.name != "imageproof"]
 
 
-def not_locked(lock: str, requirements: list[Requirement]) -> list[Requirement]:
+def not_locked(lock, requirements):
     """The requirements that the versions in a lock do not satisfy."""
     text = (REPOSITORY / lock).read_text("utf-8")
     versions = dict(re.findall(r"^([\w.-]+)(?:\[.+\])?==(\S+)", text, re.MULTILINE))
     return [r for r in requirements if versions[canonicalize_name(r.name)] not in r.specifier]
 
 
-def test_locks_hold_what_pyproject_asks_for() -> None:
+def test_locks_hold_what_pyproject_asks_for():
     assert not_locked("requirements.lock", requirements("pyproject.toml", "dev", "docs")) == []
     assert not_locked("requirements.lock", requirements("library/pyproject.toml", "test")) == []
     groups = tomllib.loads((REPOSITORY / "library/pyproject.toml").read_text("utf-8"))

@@ -4,7 +4,6 @@ import ast
 import re
 from collections import defaultdict
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 from support import REPOSITORY
@@ -15,7 +14,7 @@ MOST_OF_A_ROOM = 12
 FOLDERS = ("src/digits", "flows", "examples/models")
 
 
-def faces() -> dict[str, set[str]]:
+def faces():
     """The names of each room, of the README's table."""
     page = (REPOSITORY / "library/README.md").read_text("utf-8")
     _, _, table = page.partition("## What a project imports")
@@ -23,7 +22,7 @@ def faces() -> dict[str, set[str]]:
     return {room: {*re.findall(r"`([\w.]+)`", names)} for room, names in rows}
 
 
-def imported(path: Path) -> dict[str, set[str]]:
+def imported(path):
     """What a file imports of the library, by room."""
     names = defaultdict(set)
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -36,18 +35,18 @@ def imported(path: Path) -> dict[str, set[str]]:
     return names
 
 
-def files() -> list[Path]:
+def files():
     return [path for folder in FOLDERS for path in sorted((REPOSITORY / folder).rglob("*.py"))]
 
 
 @pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_project_imports_faces_only(path: Path) -> None:
+def test_project_imports_faces_only(path):
     table = faces()
     for room, names in imported(path).items():
         assert names <= table.get(room, set()), f"imageproof.{room}"
 
 
-def test_faces_are_few_and_used() -> None:
+def test_faces_are_few_and_used():
     table = faces()
     used = defaultdict(set)
     for path in files():
@@ -59,7 +58,7 @@ def test_faces_are_few_and_used() -> None:
     assert all(len(names) <= MOST_OF_A_ROOM for names in table.values())
 
 
-def test_faces_exist() -> None:
+def test_faces_exist():
     folder = REPOSITORY / "library/imageproof"
     for room, names in faces().items():
         if (folder / room).is_dir() and room != "base":

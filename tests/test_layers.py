@@ -8,28 +8,26 @@ import pytest
 from helpers import python
 from support import REPOSITORY, SMALL, write_params
 
-from imageproof.base.dataset import Dataset
-
 EXPENSIVE = {
     *("tensorflow", "keras", "mlflow", "great_expectations", "pandas", "sklearn"),
     *("matplotlib", "scipy", "prefect", "dvc", "onnxruntime"),
 }
 
 
-def loaded(code: str) -> set[str]:
+def loaded(code):
     """The modules that a Python process has loaded after this code."""
     done = python("-c", f"import sys\n{code}\nprint(*sys.modules)")
     assert done.returncode == 0, done.stderr
     return {*done.stdout.splitlines()[-1].split()}
 
 
-def parents(module: str) -> list[str]:
+def parents(module):
     """The packages that the module lies in."""
     parts = module.split(".")
     return [".".join(parts[:count]) for count in range(1, len(parts))]
 
 
-def test_starting_loads_nothing_expensive() -> None:
+def test_starting_loads_nothing_expensive():
     modules = "digits.project digits.models.cnn digits.stages.split digits.stages.train"
     modules += " imageproof.base imageproof.artifacts imageproof.cli.program"
     assert loaded(f"import {', '.join(modules.split())}") & EXPENSIVE == set()
@@ -42,7 +40,7 @@ def test_starting_loads_nothing_expensive() -> None:
         ("imageproof.judge.comparison", []),
     ],
 )
-def test_no_other_module_comes_along(module: str, companions: list[str]) -> None:
+def test_no_other_module_comes_along(module, companions):
     names = {
         name for name in loaded(f"import {module}") if name.startswith(("digits", "imageproof"))
     }
@@ -50,7 +48,7 @@ def test_no_other_module_comes_along(module: str, companions: list[str]) -> None
     assert names - packages == {module, *companions}
 
 
-def test_a_whole_split_loads_nothing_expensive(workspace: Path, images_8x8: Dataset) -> None:
+def test_a_whole_split_loads_nothing_expensive(workspace, images_8x8):
     Path("data").mkdir()
     np.savez("data/images.npz", x_train=images_8x8.images, y_train=images_8x8.labels)
     write_params(SMALL)
@@ -83,7 +81,7 @@ print(json.dumps([sorted(changed), before[1:] == after[1:], mlflow.is_tracking_u
 
 
 @pytest.mark.slow
-def test_importing_makes_no_file_sets_no_uri_and_installs_no_handler(workspace: Path) -> None:
+def test_importing_makes_no_file_sets_no_uri_and_installs_no_handler(workspace):
     files = [
         file.relative_to(source).with_suffix("")
         for source, package in (

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,9 +34,7 @@ IMAGES = (PATTERNS[np.arange(1200) % 20] + NOISE).astype(np.uint8)
         ("full", "exists and is not empty"),
     ],
 )
-def test_new_refuses(
-    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_new_refuses(name, message, tmp_path, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     (tmp_path / "full" / "file").mkdir(parents=True)
     with pytest.raises(UsageError, match=message):
@@ -48,7 +45,7 @@ def test_new_refuses(
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
 
 
-def test_new_within_this_repository_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_within_this_repository_is_refused(monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     line = finding(UsageError, lambda: create(Path("artifacts/boots")))
     assert line == "artifacts/boots: is within this repository; choose another, such as ../boots"
@@ -56,7 +53,7 @@ def test_new_within_this_repository_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def without_author(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_author(monkeypatch):
     """Git that knows no name of who commits, and does not guess one."""
     for name in AUTHOR:
         monkeypatch.delenv(name, raising=False)
@@ -66,7 +63,7 @@ def without_author(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_author")
-def test_new_without_author_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_without_author_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     line = finding(ServiceError, lambda: create(tmp_path / "boots"))
     assert line.startswith("git commit: ")
@@ -74,14 +71,14 @@ def test_new_without_author_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == []
 
 
-def test_renamed_keeps_case_and_images_of_tests() -> None:
+def test_renamed_keeps_case_and_images_of_tests():
     kept = "load_digits fewdigits digitstems"
     text = f"digits DigitsError DIGITS_DEBUG run_digits {kept}"
     assert renamed(text, "a1") == f"a1 A1Error A1_DEBUG run_a1 {kept}"
 
 
 @pytest.fixture(scope="module")
-def sources() -> dict[str, str]:
+def sources():
     """The text of each file of ours that a new project gets, by its path."""
     excluded = [f":!{path}" for path in LEFT_OUT]
     paths = git(REPOSITORY, "ls-files", "-z", "--", ".", *excluded).split("\0")
@@ -93,14 +90,14 @@ def sources() -> dict[str, str]:
     return texts
 
 
-def test_common_word_is_not_renamed(sources: dict[str, str]) -> None:
+def test_common_word_is_not_renamed(sources):
     before = r"letters and|significant|decimal|thousands of|two|[ x×]\d|real|scikit-learn's"
     common = re.compile(rf"({before}) digits\b", re.I)
     lines = [f"{p}: {line}" for p, text in sources.items() for line in text.splitlines()]
     assert [line for line in lines if common.search(line)] == []
 
 
-def test_no_sentence_is_cut(sources: dict[str, str]) -> None:
+def test_no_sentence_is_cut(sources):
     """Where lines are left out, whole sentences are."""
     pages = {path: text for path, text in sources.items() if path.endswith(".md")}
     assert pages
@@ -113,7 +110,7 @@ def test_no_sentence_is_cut(sources: dict[str, str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def boots(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+def boots(tmp_path_factory):
     """Runs a command in a new project with data, which one environment has beside ours."""
     folder = tmp_path_factory.mktemp("new")
     root, installed = folder / "boots", folder / "installed"
@@ -121,7 +118,7 @@ def boots(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     clone.environment["PYTHONPATH"] += f"{os.pathsep}{installed}"
     clone.environment["PATH"] = f"{installed}/bin{os.pathsep}{clone.environment['PATH']}"
 
-    def run(*command: object, cwd: Path = root) -> str:
+    def run(*command, cwd=root):
         return clone.run(*command, cwd=cwd).stdout
 
     assert "dvc add data" in run("digits", "new", root, cwd=REPOSITORY)
@@ -139,14 +136,14 @@ def boots(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
 
 
 @pytest.mark.slow
-def test_new_project_has_no_word_of_ours(boots: Callable[..., str]) -> None:
+def test_new_project_has_no_word_of_ours(boots):
     lines = boots("git", "grep", "-hIiE", "digits|mnist", "HEAD~1") + boots("git", "ls-files")
     assert re.findall(".*(?:digits|mnist).*", re.sub(NOT_RENAMED, "", lines), re.IGNORECASE) == []
     assert "\n  method: hashed " in boots("git", "show", "HEAD:params.yaml")
 
 
 @pytest.mark.slow
-def test_new_project_from_data_to_answer(boots: Callable[..., str], tmp_path: Path) -> None:
+def test_new_project_from_data_to_answer(boots, tmp_path):
     boots("make", "run")
     boots("boots", "promote", "compact")
     boots("boots", "package", "--out", tmp_path / "package")
@@ -158,11 +155,11 @@ def test_new_project_from_data_to_answer(boots: Callable[..., str], tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_new_project_passes_its_tests(boots: Callable[..., str]) -> None:
+def test_new_project_passes_its_tests(boots):
     boots("make", "test", "TESTS=--numprocesses 0")
 
 
 @pytest.mark.slow
-def test_new_project_in_our_environment_leaves_ours(boots: Callable[..., str]) -> None:
+def test_new_project_in_our_environment_leaves_ours(boots):
     tests = ("tests/test_layers.py", "library/tests/system/test_guard.py")
     boots("pytest", "-q", "-m", "not slow", *tests, cwd=REPOSITORY)

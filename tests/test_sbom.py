@@ -11,11 +11,9 @@ import packaged
 import pytest
 from support import REPOSITORY
 
-from imageproof.base.dataset import Dataset
-
 
 @pytest.mark.slow
-def test_sbom_names_all_that_answers(images_8x8: Dataset, tmp_path: Path) -> None:
+def test_sbom_names_all_that_answers(images_8x8, tmp_path):
     package = packaged.write(tmp_path / "champion", images_8x8)
     page = (REPOSITORY / "docs/how-to/promotion.md").read_text("utf-8")
     [arguments] = re.findall(r"^uvx (.*cyclonedx-py .*)$", page, re.M)

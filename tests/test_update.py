@@ -1,7 +1,6 @@
 """`update`: library/ follows the project that it came from, and one's own changes stay."""
 
 import subprocess
-from pathlib import Path
 
 import pytest
 from helpers import AUTHOR, finding
@@ -14,14 +13,14 @@ DATA = "library/imageproof/data.py"
 LINES = [f"line {number}\n" for number in range(9)]
 
 
-def git(folder: Path, *arguments: str) -> str:
+def git(folder, *arguments):
     done = subprocess.run(
         ["git", *arguments], cwd=folder, env=AUTHOR, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
 
 
-def write(folder: Path, files: dict[str, str]) -> str:
+def write(folder, files):
     """Write files into a repository and commit them; the commit."""
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +31,7 @@ def write(folder: Path, files: dict[str, str]) -> str:
 
 
 @pytest.fixture
-def shoes(tmp_path: Path) -> Path:
+def shoes(tmp_path):
     """A project beside `digits`, whose library it has as it was in the first commit."""
     for name in ("digits", "shoes"):
         (tmp_path / name).mkdir()
@@ -48,11 +47,11 @@ def shoes(tmp_path: Path) -> Path:
     return tmp_path / "shoes"
 
 
-def changed(number: int, text: str) -> str:
+def changed(number, text):
     return "".join([*LINES[:number], text, *LINES[number + 1 :]])
 
 
-def test_update_changes_files_and_names_them(shoes: Path) -> None:
+def test_update_changes_files_and_names_them(shoes):
     digits = shoes.parent / "digits"
     (digits / "library/imageproof/old.py").unlink()
     files = {
@@ -78,7 +77,7 @@ def test_update_changes_files_and_names_them(shoes: Path) -> None:
 
 
 @pytest.mark.parametrize("line", [4, 7])
-def test_update_keeps_own_changes(shoes: Path, line: int) -> None:
+def test_update_keeps_own_changes(shoes, line):
     write(shoes.parent / "digits", {DATA: changed(4, "mended\n")})
     write(shoes, {DATA: changed(line, "ours\n")})
     result = update(shoes, shoes.parent / "digits")
@@ -92,7 +91,7 @@ def test_update_keeps_own_changes(shoes: Path, line: int) -> None:
         assert text == changed(line, "ours\n").replace("line 4\n", "mended\n")
 
 
-def test_update_refuses(shoes: Path) -> None:
+def test_update_refuses(shoes):
     digits = shoes.parent / "digits"
     line = finding(UsageError, lambda: update(shoes, shoes))
     assert "name the project that library/ came from" in line
@@ -104,7 +103,7 @@ def test_update_refuses(shoes: Path) -> None:
     assert line == "pyproject.toml: [tool.imageproof] has no commit of library/"
 
 
-def test_update_takes_a_tag_and_later_the_newest(shoes: Path) -> None:
+def test_update_takes_a_tag_and_later_the_newest(shoes):
     digits = shoes.parent / "digits"
     write(digits, {DATA: changed(4, "first\n")})
     git(digits, "tag", "v1.1")

@@ -3,8 +3,6 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import typer.main
@@ -27,24 +25,24 @@ workflows = pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=WORKFLOW
 jobs = pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
 
 
-def scripts(job: dict[str, Any]) -> str:
+def scripts(job):
     return "\n".join(step.get("run", "") for step in job["steps"])
 
 
-def calls(program: str, script: str) -> Iterator[tuple[str, list[str]]]:
+def calls(program, script):
     """Each call of the program: its first argument, and its options."""
     for first, rest in re.findall(rf"^\s*{program} ([\w./-]+)([^|>\n]*)", script, re.MULTILINE):
         yield first, re.findall(r"(?<=\s)--[\w-]+", rest)
 
 
 @workflows
-def test_fork_gets_no_rights_of_the_base(workflow: dict[str, Any]) -> None:
+def test_fork_gets_no_rights_of_the_base(workflow):
     assert "pull_request_target" not in str(workflow["on"])
     assert workflow["permissions"] in ({}, {"contents": "read"})
 
 
 @jobs
-def test_job_that_may_write_runs_no_foreign_code(job: dict[str, Any]) -> None:
+def test_job_that_may_write_runs_no_foreign_code(job):
     if "write" in job.get("permissions", {}).values():
         used = {step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step}
         assert "actions/checkout" not in used
@@ -55,12 +53,12 @@ def test_job_that_may_write_runs_no_foreign_code(job: dict[str, Any]) -> None:
 
 
 @jobs
-def test_no_text_from_outside_is_pasted_into_a_script(job: dict[str, Any]) -> None:
+def test_no_text_from_outside_is_pasted_into_a_script(job):
     assert not re.search(r"\$\{\{(?! matrix\.)", scripts(job))
 
 
 @jobs
-def test_what_it_runs_exists(job: dict[str, Any]) -> None:
+def test_what_it_runs_exists(job):
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for name, options in calls("digits", scripts(job)):
         known = {option for param in commands[name].params for option in param.opts}
@@ -71,18 +69,18 @@ def test_what_it_runs_exists(job: dict[str, Any]) -> None:
         assert not name.startswith("./") or (REPOSITORY / name / "action.yml").is_file()
 
 
-def test_the_report_compares_with_the_base() -> None:
+def test_the_report_compares_with_the_base():
     assert [*calls("digits", scripts(JOBS["report.yml:report"]))] == [("diff", ["--markdown"])]
 
 
-def test_an_action_is_one_commit_everywhere() -> None:
+def test_an_action_is_one_commit_everywhere():
     used = {step["uses"] for job in JOBS.values() for step in job["steps"] if "uses" in step}
     names, commits = zip(*(name.split("@") for name in used if name[0] != "."), strict=True)
     assert len({*names}) == len(names)
     assert [commit for commit in commits if not re.fullmatch("[0-9a-f]{40}", commit)] == []
 
 
-def test_hooks_are_what_make_lint_runs() -> None:
+def test_hooks_are_what_make_lint_runs():
     config = YAML(typ="safe").load(REPOSITORY / ".pre-commit-config.yaml")
     hooks = [hook["entry"] for repo in config["repos"] for hook in repo["hooks"]]
     recipe = MAKEFILE.partition("\nlint:")[2].partition("\n\n")[0]
@@ -90,12 +88,12 @@ def test_hooks_are_what_make_lint_runs() -> None:
     assert hooks == [f".venv/bin/{program}" for program in programs]
 
 
-def test_devcontainer_makes_what_exists() -> None:
+def test_devcontainer_makes_what_exists():
     container = json.loads((REPOSITORY / ".devcontainer/devcontainer.json").read_text("utf-8"))
     assert {target for target, _ in calls("make", container["postCreateCommand"])} <= TARGETS
 
 
-def test_every_file_names_the_same_version() -> None:
+def test_every_file_names_the_same_version():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
     cited = YAML(typ="safe").load(REPOSITORY / "CITATION.cff")
     changes = (REPOSITORY / "CHANGELOG.md").read_text("utf-8")

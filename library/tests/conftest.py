@@ -1,7 +1,6 @@
 """The project that the library's tests work with."""
 
 import os
-from types import ModuleType
 
 import example
 import pytest
@@ -10,12 +9,12 @@ from imageproof.base.naming import VARIABLE
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup() -> None:
+def pytest_runtest_setup():
     """A test of the library has the name of the small project, wherever it works."""
     os.environ[VARIABLE] = example.NAME
 
 
 @pytest.fixture(scope="session")
-def settings() -> ModuleType:
+def settings():
     """What the fixtures of `shared` make projects of; elsewhere another, so they are of a test."""
     return example

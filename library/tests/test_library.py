@@ -17,7 +17,7 @@ README = (LIBRARY / "README.md").read_text("utf-8")
 PARTS = dict(ROW.findall(README))
 
 
-def test_no_project_is_named() -> None:
+def test_no_project_is_named():
     name = re.compile("(?<!load_)digit" + "s|mni" + "st", re.IGNORECASE)
     suffixes = {".py", ".html", ".j2", ".css", ".md", ".json", ".toml", ".yaml", ""}
     files = {path for folder in (PACKAGE, LIBRARY) for path in folder.rglob("*")}
@@ -34,12 +34,12 @@ def test_no_project_is_named() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
-def test_private_part_is_there(part: str) -> None:
+def test_private_part_is_there(part):
     assert resolve_name(part) is not None
     assert (LIBRARY / "tests" / PARTS[part]).is_file()
 
 
-def test_private_parts_are_listed() -> None:
+def test_private_parts_are_listed():
     trees = [ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     attributes = [node for node in nodes if isinstance(node, ast.Attribute)]

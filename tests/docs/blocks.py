@@ -1,7 +1,6 @@
 """The fenced blocks of README.md and docs/, with the comment that stands before each."""
 
 import re
-from pathlib import Path
 from typing import NamedTuple
 
 from markdown_it import MarkdownIt
@@ -19,18 +18,18 @@ class Block(NamedTuple):
     text: str
     comment: str
 
-    def __str__(self) -> str:
+    def __str__(self):
         return f"{self.page}:{self.line}"
 
 
-def pages() -> list[Path]:
+def pages():
     """Those that a new user reads first, then the others."""
     first = [REPOSITORY / name for name in FIRST]
     paths = sorted({*REPOSITORY.glob("docs/**/*.md")} - {*first})
     return [*first, *(path for path in paths if not path.parent.name.startswith("_"))]
 
 
-def blocks(path: Path) -> list[Block]:
+def blocks(path):
     """The fenced blocks of a page, in order."""
     tokens = MarkdownIt().parse(path.read_text("utf-8"))
     page, hits, comment = path.relative_to(REPOSITORY).as_posix(), [], ""
@@ -46,7 +45,7 @@ def blocks(path: Path) -> list[Block]:
     return hits
 
 
-def named_commands(path: Path) -> list[str]:
+def named_commands(path):
     """The code within the sentences of a page, and the lines of its shell blocks."""
     tokens = MarkdownIt("commonmark").enable("table").parse(path.read_text("utf-8"))
     inner = [child for token in tokens for child in token.children or []]

@@ -3,17 +3,15 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from contextlib import chdir, suppress
 from functools import reduce
 from itertools import groupby
 from operator import attrgetter, getitem
-from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
-from blocks import Block, blocks, pages
+from blocks import blocks, pages
 from clones import Clone
 from helpers import clone_without_history, free_port, until
 from ruamel.yaml import YAML
@@ -47,7 +45,7 @@ SHELL = [block for block in BLOCKS if block.language == "sh"]
 class Session(Clone):
     """What a person does: a clone, its environment activated, and a server in another terminal."""
 
-    def __init__(self, root: Path, *models: str) -> None:
+    def __init__(self, root, *models):
         self.ports = {name: free_port() for name in SERVERS.values()}
         self.done: set[str] = set()
         self.server: subprocess.Popen[bytes] | None = None
@@ -60,7 +58,7 @@ class Session(Clone):
             write_params(SMALL | {"models": [*models]})
         self.bash("git commit --quiet --all --message small")
 
-    def follow(self, block: Block) -> None:
+    def follow(self, block):
         """Run a block, or do with it what the comment before it says."""
         verb, _, words = block.comment.partition(": ")
         if verb == "file":
@@ -77,18 +75,18 @@ class Session(Clone):
         elif block.language == "python":
             self.bash(f"python - <<'END'\n{block.text}END", where=str(block))
 
-    def with_ports(self, text: str) -> str:
+    def with_ports(self, text):
         """A command with free ports in place of those that it names."""
         for named in filter(str.isdecimal, self.ports):
             text = text.replace(named, str(self.ports[named]))
         return text
 
-    def bash(self, text: str, *, where: str = "") -> None:
+    def bash(self, text, *, where=""):
         """Run commands to their end; the first that fails fails the test."""
         print(where)  # pytest shows it if they fail
         self.run("bash", "-euo", "pipefail", "-c", text)
 
-    def serve(self, command: str, *, where: str) -> None:
+    def serve(self, command, *, where):
         """Start a server and wait until it answers; the one before it ends."""
         self.end_server()
         port = self.ports[SERVERS[command]]
@@ -106,7 +104,7 @@ class Session(Clone):
         assert until(lambda: answers(port) or running.poll() is not None, seconds=120), where
         assert running.poll() is None, f"{where}: {command}\n{log.read_text()}"
 
-    def end_server(self) -> None:
+    def end_server(self):
         """Press Ctrl-C."""
         if self.server is not None:
             with suppress(ProcessLookupError):
@@ -114,7 +112,7 @@ class Session(Clone):
             self.server.wait(timeout=60)
             self.server = None
 
-    def add_params(self, block: str, text: str) -> None:
+    def add_params(self, block, text):
         """Put a piece of YAML into a block of params.yaml, named by a dotted key."""
         yaml = YAML()
         path = self.root / "params.yaml"
@@ -123,7 +121,7 @@ class Session(Clone):
         yaml.dump(values, path)
 
 
-def answers(port: int) -> bool:
+def answers(port):
     try:
         with urlopen(f"http://127.0.0.1:{port}/", timeout=5):
             return True
@@ -134,18 +132,18 @@ def answers(port: int) -> bool:
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
+def session(tmp_path):
     started = Session(tmp_path / "digits", "mlp", "compact")
     yield started
     started.end_server()
 
 
-def test_every_block_has_a_language() -> None:
+def test_every_block_has_a_language():
     languages = {"sh", "yaml", "json", "python", "text", "{toctree}", "{include}"}
     assert {block.language.partition(" ")[0] for block in BLOCKS} <= languages
 
 
-def test_run_by_names_a_test() -> None:
+def test_run_by_names_a_test():
     comments = [block.comment for block in SHELL if block.comment.startswith(RUN_BY)]
     names = [name for comment in comments for name in comment.removeprefix(RUN_BY).split(", ")]
     assert [name for name in names if not (REPOSITORY / name).is_file()] == []
@@ -153,7 +151,7 @@ def test_run_by_names_a_test() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_every_command(session: Session) -> None:
+def test_every_command(session):
     for _, page in groupby(BLOCKS, attrgetter("page")):
         for block in page:
             if not block.comment.startswith((NOT_RUN, RUN_BY)):

@@ -19,16 +19,16 @@ from imageproof.pictures.reading import read_pictures
 Arrows = set[tuple[str, str]]
 
 
-def any_model(stage: str) -> str:
+def any_model(stage):
     """The name of a stage without its model: which models there are is free."""
     return stage.partition("@")[0]
 
 
-def arrows(text: str, pattern: str) -> Arrows:
+def arrows(text, pattern):
     return {(any_model(a), any_model(b)) for a, b in re.findall(pattern, text)}
 
 
-def test_pipeline_picture_has_arrows_of_dvc() -> None:
+def test_pipeline_picture_has_arrows_of_dvc():
     dvc = Path(sys.executable).with_name("dvc")
     drawn = subprocess.run(
         [dvc, "dag", "--dot"], cwd=REPOSITORY, capture_output=True, text=True, check=True
@@ -39,14 +39,14 @@ def test_pipeline_picture_has_arrows_of_dvc() -> None:
     assert picture == set(nx.transitive_reduction(graph).edges)
 
 
-def published_or_here(out: dict[str, str]) -> Path:
+def published_or_here(out):
     """The file that dvc.lock names: after `make run` here it may be another one than published."""
     stored = REPOSITORY / "dvc-store/files/md5" / out["md5"][:2] / out["md5"][2:]
     return stored if stored.exists() else REPOSITORY / out["path"]
 
 
 @pytest.mark.parametrize("model", PARAMS["models"])
-def test_the_picture_to_predict_is_a_sure_5(model: str) -> None:
+def test_the_picture_to_predict_is_a_sure_5(model):
     lock = YAML(typ="safe").load(REPOSITORY / "dvc.lock")["stages"][f"train@{model}"]["outs"]
     files = {Path(out["path"]).name: published_or_here(out) for out in lock}
     [(picture, _)] = read_pictures(

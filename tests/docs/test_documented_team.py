@@ -1,6 +1,5 @@
 """Every command of the page about a team: its servers, two clones, a user, backup, upgrade."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +16,7 @@ BLOCKS = [b for b in blocks(REPOSITORY / "docs/how-to/team.md") if b.comment == 
 
 
 @pytest.fixture
-def clone() -> Iterator[Session]:
+def clone():
     """A clone whose team has free ports; in the end its servers are stopped."""
     if not [*Path("/usr/lib/postgresql").glob("*/bin/initdb")]:
         pytest.skip("no PostgreSQL here: apt-get install postgresql")
@@ -31,7 +30,7 @@ def clone() -> Iterator[Session]:
         session.bash("make team-down")
 
 
-def check(clone: Session) -> None:
+def check(clone):
     """What the servers hold, and that a worker takes a run."""
     for command in (
         "digits history | grep promote",
@@ -43,7 +42,7 @@ def check(clone: Session) -> None:
     assert (clone.root / ".team/.env").stat().st_mode & 0o777 == 0o600
 
 
-def test_every_team_command(clone: Session) -> None:
+def test_every_team_command(clone):
     for block in BLOCKS:
         if "db upgrade" in block.text:  # it starts with `make team-down`
             check(clone)

@@ -7,7 +7,7 @@ from support import REPOSITORY
 MOST_LINES = 1500
 
 
-def test_path_is_short() -> None:
+def test_path_is_short():
     page = (REPOSITORY / "docs/reading.md").read_text("utf-8")
     names = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
     assert len(names) == len({*names}) == 12

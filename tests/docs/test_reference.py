@@ -2,8 +2,6 @@
 
 import ast
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
@@ -30,7 +28,7 @@ VARIABLE = re.compile(
 """The prefixes of the variables of everything that the project uses."""
 
 
-def filled(part: ast.expr) -> str:
+def filled(part):
     """What a part of an f-string becomes."""
     if isinstance(part, ast.Constant):
         return str(part.value)
@@ -38,7 +36,7 @@ def filled(part: ast.expr) -> str:
     return NAME if is_name else "…"
 
 
-def strings(path: Path) -> Iterator[str]:
+def strings(path):
     """Every text in a Python file; what an f-string fills in is `…`, but for the project's name."""
     tree = ast.parse(path.read_text("utf-8"))
     inner = {id(n) for f in ast.walk(tree) if isinstance(f, ast.JoinedStr) for n in f.values}
@@ -54,33 +52,33 @@ def strings(path: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def texts() -> list[str]:
+def texts():
     """Every text of the code, and every line of the recipes."""
     texts = [text for path in SOURCES for text in strings(path)]
     return [*texts, *(line for path in RECIPES for line in path.read_text("utf-8").splitlines())]
 
 
-def first_cells(page: str) -> Iterator[str]:
+def first_cells(page):
     """The code in the first column of each table of a page."""
     for line in (DOCS / page).read_text("utf-8").splitlines():
         if line.startswith("| `"):
             yield from re.findall(r"`([^`]+)`", line.split(" | ")[0])
 
 
-def test_reference_names_every_variable(texts: list[str]) -> None:
+def test_reference_names_every_variable(texts):
     exact = {text for text in texts if VARIABLE.fullmatch(text)}
     in_recipes = {m[0] for path in RECIPES for m in VARIABLE.finditer(path.read_text("utf-8"))}
     named = {*first_cells("reference/environment.md")}
     assert exact | in_recipes == named
 
 
-def test_reference_says_what_is_set() -> None:
+def test_reference_says_what_is_set():
     page = (DOCS / "reference/environment.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", page, re.M)
     assert dict(rows) == ENVIRONMENT
 
 
-def test_named_commands_exist() -> None:
+def test_named_commands_exist():
     named = [command.split() for path in pages() for command in named_commands(path)]
     made = {words[1] for words in named if words[:1] == ["make"] and words[1:]}
     ours = {words[1] for words in named if words[:1] == ["digits"] and words[1:]}
@@ -89,7 +87,7 @@ def test_named_commands_exist() -> None:
     assert {word for word in ours if re.fullmatch("[a-z]+(-[a-z]+)*", word)} == {*commands()}
 
 
-def test_named_deployments_take_parameters() -> None:
+def test_named_deployments_take_parameters():
     registered = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text("utf-8"))["deployments"]
     texts = [block.text for path in pages() for block in blocks(path) if block.language == "yaml"]
     to_copy = [yaml.safe_load(text) for text in texts if "entrypoint: " in text]
@@ -111,7 +109,7 @@ def test_named_deployments_take_parameters() -> None:
     assert [(name, key) for name, keys in uses for key in keys if key not in takes[name]] == []
 
 
-def test_readme_promotes_the_best_model() -> None:
+def test_readme_promotes_the_best_model():
     text = (REPOSITORY / "README.md").read_text("utf-8")
     names, accuracies = (
         [cell.strip() for cell in re.search(rf"^\|{row}\|(.*)\|$", text, re.M)[1].split("|")]
@@ -121,19 +119,19 @@ def test_readme_promotes_the_best_model() -> None:
     assert re.findall(r"^digits promote (\w+)", text, re.M) == [max(scores, key=scores.__getitem__)]
 
 
-def commands() -> list[str]:
+def commands():
     """The commands of `digits`."""
     shown = [each for each in app.registered_commands if not each.hidden]
     return [str(each.name or each.callback.__name__).replace("_", "-") for each in shown]
 
 
-def quoted() -> list[str]:
+def quoted():
     """The messages of the page on troubleshooting: its headings."""
     page = (DOCS / "troubleshooting.md").read_text("utf-8")
     return [message.strip("`") for message in re.findall(r"^### (`.+`)$", page, re.M)]
 
 
 @pytest.mark.parametrize("message", quoted())
-def test_explained_message_is_in_code(message: str, texts: list[str]) -> None:
+def test_explained_message_is_in_code(message, texts):
     pattern = re.compile(".*".join(re.escape(piece) for piece in message.split("…")), re.S)
     assert any(pattern.search(text) for text in texts)

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -14,7 +13,7 @@ from markdown_it import MarkdownIt
 from support import REPOSITORY
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    pass
 
 pytestmark = pytest.mark.slow
 
@@ -31,14 +30,14 @@ OF_THE_TOOLS = {"https://pradyunsg.me", "https://github.com/pradyunsg/furo"}
 class Page(HTMLParser):
     """What a page refers to, and which places of it others can refer to."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path):
         super().__init__()
         self.links: set[str] = set()
         self.loaded: set[str] = set()  # with the page, without a click
         self.ids: set[str] = set()
         self.feed(path.read_text("utf-8"))
 
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag, attributes):
         values = {name: value or "" for name, value in attributes}
         self.ids.add(values.get("id", ""))
         if tag == "a":
@@ -48,7 +47,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(tmp_path_factory):
     """The folder of the built site; warnings are errors."""
     root = tmp_path_factory.mktemp("documented")
     left_out = shutil.ignore_patterns("_build", "_tables", "__pycache__")
@@ -64,11 +63,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pages(site: Path) -> dict[Path, Page]:
+def pages(site):
     return {path.resolve(): Page(path) for path in site.rglob("*.html")}
 
 
-def dead(link: str, page: Path, pages: dict[Path, Page]) -> bool:
+def dead(link, page, pages):
     """Whether a link within the site leads nowhere."""
     parts = urlsplit(link)
     target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
@@ -77,7 +76,7 @@ def dead(link: str, page: Path, pages: dict[Path, Page]) -> bool:
     return bool(parts.fragment) and unquote(parts.fragment) not in pages[target].ids
 
 
-def test_site_has_no_dead_link(pages: dict[Path, Page]) -> None:
+def test_site_has_no_dead_link(pages):
     assert len(pages) > 15
     assert [
         f"{path.name}: {link}"
@@ -87,14 +86,14 @@ def test_site_has_no_dead_link(pages: dict[Path, Page]) -> None:
     ] == []
 
 
-def test_site_needs_no_network(pages: dict[Path, Page]) -> None:
+def test_site_needs_no_network(pages):
     links = {link for page in pages.values() for link in page.links if urlsplit(link).scheme}
     assert links - OF_THE_TOOLS == ELSEWHERE
     loaded = {link for page in pages.values() for link in page.loaded}
     assert {link for link in loaded if urlsplit(link).netloc} == set()
 
 
-def test_reference_explains_every_param(site: Path) -> None:
+def test_reference_explains_every_param(site):
     tables = (site.parent / "docs/_tables/params_tables.md").read_text("utf-8")
     rows = [line for line in tables.splitlines() if line.startswith("| `")]
     assert len(rows) > 70
@@ -102,7 +101,7 @@ def test_reference_explains_every_param(site: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"])
-def test_top_page_has_no_dead_link(name: str) -> None:
+def test_top_page_has_no_dead_link(name):
     tokens = MarkdownIt().parse((REPOSITORY / name).read_text("utf-8"))
     inline = [child for token in tokens for child in token.children or []]
     links = [str(token.attrGet("href") or token.attrGet("src") or "") for token in inline]
@@ -111,7 +110,7 @@ def test_top_page_has_no_dead_link(name: str) -> None:
     assert [link for link in links if link and not (REPOSITORY / link).is_file()] == []
 
 
-def test_search_works_without_server(site: Path, browser: "Browser") -> None:
+def test_search_works_without_server(site, browser):
     page = browser.new_page()
     page.goto(f"file://{site}/search.html?q=rollback")
     results = page.locator("#search-results li a")

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 from small_project import run
@@ -11,7 +10,7 @@ from support import REPOSITORY
 PATH = re.compile(r"\.?[\w-]+(/[\w./-]*|\.(dvc|lock|toml|yaml))")
 
 
-def test_each_wish_names_what_exists() -> None:
+def test_each_wish_names_what_exists():
     page = (REPOSITORY / "docs/how-to/what-you-edit.md").read_text("utf-8")
     rows = [line for line in page.splitlines() if line.startswith("| ")][1:]
     assert len(rows) >= 20
@@ -26,7 +25,7 @@ def test_each_wish_names_what_exists() -> None:
         assert {name for name in names if name not in "".join(texts)} <= {"MLFLOW_TRACKING_URI"}
 
 
-def test_pushed_data_of_your_own_stay_out_of_git(tmp_path: Path) -> None:
+def test_pushed_data_of_your_own_stay_out_of_git(tmp_path):
     root = tmp_path / "clone"
     run("git", "clone", "-q", str(REPOSITORY), str(root), cwd=tmp_path)
     shutil.copy(REPOSITORY / ".gitignore", root)

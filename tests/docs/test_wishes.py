@@ -2,9 +2,6 @@
 
 import inspect
 import re
-from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +17,6 @@ from digits import project as told
 from digits.stages import compare, evaluate, report, train
 from digits.training import recipe
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Dataset
 from imageproof.base.files import read_json, write_json
 from imageproof.judge import leaderboard
 from imageproof.registry.evidence import Gate
@@ -33,7 +29,7 @@ RAW_DATA = ("class_distribution", "samples", "mean", "median", "standard_deviati
 VALIDATION = {"success": True, "critical": 0, "warnings": 0, "summary": {}}
 
 
-def put(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, **names: Any) -> None:
+def put(monkeypatch, module, name, **names):
     """Replace a name of a module by the page's; `names` are imports that the page asks for."""
     [text] = [text for text in EXAMPLES if f"def {name}(" in text or f"{name} = " in text]
     namespace = vars(module) | names
@@ -41,9 +37,7 @@ def put(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, **names:
     monkeypatch.setattr(module, name, namespace[name])
 
 
-def insert(
-    monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str, lines: str, *, before: str
-) -> None:
+def insert(monkeypatch, module, name, lines, *, before):
     """Put lines into a class or function of a module, as a user does in its file."""
     source = inspect.getsource(getattr(module, name))
     head, mark, tail = source.partition(before)
@@ -54,7 +48,7 @@ def insert(
 
 
 @pytest.fixture
-def means(project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def means(project, monkeypatch):
     """The name of a model that trains without TensorFlow, from the page on other frameworks."""
     folder = project / "models"
     folder.mkdir()
@@ -64,7 +58,7 @@ def means(project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "means"
 
 
-def test_score_picture_and_figure_are_shown(means: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_score_picture_and_figure_are_shown(means, monkeypatch):
     put(monkeypatch, evaluate, "score")
     put(monkeypatch, evaluate, "draw", Figure=Figure)
     put(monkeypatch, compare, "own_figures")
@@ -96,7 +90,7 @@ def test_score_picture_and_figure_are_shown(means: str, monkeypatch: pytest.Monk
     assert 'alt="How sure it is, means"' in page
 
 
-def test_own_check_refuses(ring: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_check_refuses(ring, monkeypatch):
     put(monkeypatch, told, "CHECKS")
     write_params({"promote.max_latency_ms": None})
     run = fighter()
@@ -113,9 +107,7 @@ def test_own_check_refuses(ring: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("tensorflow")
-def test_own_augmentation_is_one_param(
-    images_8x8: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_own_augmentation_is_one_param(images_8x8, monkeypatch):
     import tensorflow as tf
 
     from digits.training import augmentation
@@ -125,7 +117,7 @@ def test_own_augmentation_is_one_param(
     insert(monkeypatch, recipe, "AugmentParams", amount, before="    cutout:")
     insert(monkeypatch, augmentation, "augmented", change, before="    if by.cutout:")
 
-    def augmented(**by: Any) -> Any:
+    def augmented(**by):
         amounts = recipe.AugmentParams(flip=True, **by)
         seed = tf.constant([1, 2], tf.int64)
         return np.asarray(augmentation.augmented(images_8x8.images, seed, by=amounts))
@@ -136,7 +128,7 @@ def test_own_augmentation_is_one_param(
 
 
 @pytest.mark.usefixtures("tensorflow", "project")
-def test_own_metric_is_in_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_metric_is_in_the_history(monkeypatch):
     from digits.training import fit, keras_model
 
     page = (HOW_TO / "maintenance.md").read_text("utf-8")

@@ -1,10 +1,7 @@
 """A small DVC project with quick stages, and a real Prefect server for the whole session."""
 
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
-import psutil
 import pytest
 import support
 from deployed import PREFECT
@@ -15,13 +12,13 @@ from support import REPOSITORY
 
 
 @pytest.fixture
-def project(dvc_project: Project) -> Project:
+def project(dvc_project):
     """A copy of the small DVC project, which is the current folder."""
     return dvc_project
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_server(tmp_path_factory):
     """The address of a Prefect server with an empty database; flows of this process use it."""
     from prefect.settings import get_current_settings
     from prefect.testing.utilities import prefect_test_harness
@@ -31,9 +28,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def deployment(
-    all_processes: Path, tmp_path_factory: pytest.TempPathFactory, prefect_server: str
-) -> Iterator[tuple[Project, psutil.Popen]]:
+def deployment(all_processes, tmp_path_factory, prefect_server):
     """The small project, deployed, with a worker."""
     folder = tmp_path_factory.mktemp("deployed")
     root, control = folder / "project", folder / "control"
@@ -54,7 +49,7 @@ def deployment(
 
 
 @pytest.fixture
-def no_scheduler() -> Iterator[str]:
+def no_scheduler():
     """An address where no Dask scheduler is, which Dask asks for a second instead of 30."""
     import dask
 
@@ -63,7 +58,7 @@ def no_scheduler() -> Iterator[str]:
 
 
 @pytest.fixture
-def deployed(deployment: tuple[Project, psutil.Popen], monkeypatch: pytest.MonkeyPatch) -> Project:
+def deployed(deployment, monkeypatch):
     """The deployed project, with a worker and no slow stage; it is the current folder."""
     project, _worker = deployment
     monkeypatch.chdir(project.root)

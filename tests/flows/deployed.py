@@ -1,41 +1,37 @@
 """A worker, and flow runs that it is sent, as the tests see them."""
 
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
-from uuid import UUID
 
 import psutil
 import yaml
-from forge import Message, github
+from forge import github
 from helpers import has_ended, until
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, LogFilter
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.events.schemas.automations import AutomationCore
-from small_project import Project
 from support import REPOSITORY
 
 PREFECT = (sys.executable, "-m", "prefect")
 
 
-def submit(deployment: str = "train/digits-train", /, **parameters: Any) -> UUID:
+def submit(deployment="train/digits-train", /, **parameters):
     """Schedule a run of a deployment."""
     flow_run = run_deployment(deployment, parameters=parameters, timeout=0, as_subflow=False)
     assert isinstance(flow_run, FlowRun)
     return flow_run.id
 
 
-def flow_runs(**only: Any) -> list[FlowRun]:
+def flow_runs(**only):
     """Flow runs by Prefect's filter, such as `state={"type": {"any_": ["PAUSED"]}}`."""
     with get_client(sync_client=True) as client:
         return client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(only))
 
 
-def tasks_of(flow_run_id: UUID | None) -> dict[str, bool]:
+def tasks_of(flow_run_id):
     """The task runs of a flow run: name, and whether it completed."""
     only = FlowRunFilter.model_validate({"id": {"any_": [flow_run_id]}})
     with get_client(sync_client=True) as client:
@@ -43,7 +39,7 @@ def tasks_of(flow_run_id: UUID | None) -> dict[str, bool]:
     return {run.name: bool(run.state and run.state.is_completed()) for run in runs}
 
 
-def state_of(flow_run_id: UUID) -> State[Any]:
+def state_of(flow_run_id):
     """Its state now."""
     with get_client(sync_client=True) as client:
         state = client.read_flow_run(flow_run_id).state
@@ -51,7 +47,7 @@ def state_of(flow_run_id: UUID) -> State[Any]:
     return state
 
 
-def completes(flow_run_id: UUID) -> bool:
+def completes(flow_run_id):
     """Whether the run ends well; if not, pytest shows its state and its log."""
     assert until(lambda: state_of(flow_run_id).is_final(), seconds=240)
     well = state_of(flow_run_id).is_completed()
@@ -60,21 +56,21 @@ def completes(flow_run_id: UUID) -> bool:
     return well
 
 
-def log_of(flow_run_id: UUID) -> str:
+def log_of(flow_run_id):
     """What Prefect's UI shows as the log of a flow run."""
     only = LogFilter.model_validate({"flow_run_id": {"any_": [flow_run_id]}})
     with get_client(sync_client=True) as client:
         return "\n".join(line.message for line in client.read_logs(only))
 
 
-def running_stages(project: Project) -> list[psutil.Process]:
+def running_stages(project):
     """The processes of stages that started and live."""
     pids = [int(words[1]) for words in project.log()]
     return [psutil.Process(pid) for pid in pids if not has_ended(pid)]
 
 
 @contextmanager
-def automation(file: str, path: str = "", **headers: str) -> Iterator[list[Message]]:
+def automation(file, path="", **headers):
     """What the automation of this file in deploy/ sends to its webhook within the block."""
     text = (REPOSITORY / "deploy" / file).read_text("utf-8")
     with ExitStack() as stack:

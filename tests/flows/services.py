@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -11,9 +10,7 @@ from helpers import answers, free_port, until
 
 
 @contextmanager
-def running(
-    *command: str | Path, cwd: Path, env: Mapping[str, str] | None = None
-) -> Iterator[psutil.Popen]:
+def running(*command, cwd, env=None):
     """A process, with `env` besides, that is ended with the block."""
     cwd.mkdir(exist_ok=True)
     env = {**os.environ, **(env or {})}
@@ -31,7 +28,7 @@ def running(
 
 
 @contextmanager
-def dask(scheduler: Path, workers: Sequence[Path]) -> Iterator[str]:
+def dask(scheduler, workers):
     """The address of a Dask scheduler, with a worker in each of these folders."""
     from distributed import Client
 

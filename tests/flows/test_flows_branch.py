@@ -5,7 +5,6 @@ import shutil
 import sys
 from contextlib import chdir
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,19 +16,18 @@ from services import running
 from small_project import Project, run
 from support import REPOSITORY, SMALL, write_params
 
-from imageproof.base.dataset import Dataset
 from imageproof.system.process import own_code
 from train import train
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
-def trained(**parameters: Any) -> str:
+def trained(**parameters):
     """The message of a training that pushes."""
     return str(train(push=True, return_state=True, **parameters).message)
 
 
-def test_results_are_a_branch(team: Project) -> None:
+def test_results_are_a_branch(team):
     (team.root / "notes.txt").write_text("mine")
     head, status = team.git("rev-parse", "HEAD"), team.git("status", "--porcelain")
     message = trained()
@@ -50,7 +48,7 @@ def test_results_are_a_branch(team: Project) -> None:
 
 
 @pytest.mark.slow
-def test_pull_brings_back_results(team: Project) -> None:
+def test_pull_brings_back_results(team):
     team.dvc("push", "-q", "--run-cache")
     team.git("add", "artifacts")
     for folder in ("artifacts", "data", ".dvc/cache"):
@@ -61,7 +59,7 @@ def test_pull_brings_back_results(team: Project) -> None:
     assert team.ran() == []
 
 
-def test_uncommitted_code_is_not_pushed(team: Project) -> None:
+def test_uncommitted_code_is_not_pushed(team):
     (team.root / "stage.py").write_text("raise SystemExit(9)")
     line = "stage.py differ from the commit; commit them, or run without push"
     assert trained() == f"push: {line}"
@@ -80,7 +78,7 @@ GATE = {
 LONGER = {"train.mlp.fit.epochs": 3}
 
 
-def write_csv(path: Path, data: Dataset) -> None:
+def write_csv(path, data):
     """The images as a table of pixels."""
     pixels = data.images.reshape(len(data), -1)
     names = ",".join(["label", *(f"pixel{n}" for n in range(pixels.shape[1]))])
@@ -89,7 +87,7 @@ def write_csv(path: Path, data: Dataset) -> None:
 
 
 @pytest.fixture
-def clones(tmp_path: Path, images_8x8: Dataset, prefect_server: str) -> dict[str, str]:
+def clones(tmp_path, images_8x8, prefect_server):
     """A bare repository of this project with small images, whose data DVC's remote has.
 
     Returns the environment of commands in its clones `worker` and `other`.
@@ -120,7 +118,7 @@ def clones(tmp_path: Path, images_8x8: Dataset, prefect_server: str) -> dict[str
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_retraining_comes_home(clones: dict[str, str], tmp_path: Path) -> None:
+def test_retraining_comes_home(clones, tmp_path):
     worker, other = tmp_path / "worker", tmp_path / "other"
     env = clones | {"PYTHONPATH": own_code(worker), "PREFECT_HOME": str(tmp_path / "prefect")}
     run(*PREFECT, "work-pool", "create", "home", "--type", "process", cwd=worker, env=env)

@@ -8,13 +8,11 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import mlflow
@@ -28,7 +26,6 @@ from prefect.flow_engine import run_flow
 from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
 from prefect.variables import Variable
-from small_project import Project
 from support import PARAMS, REPOSITORY, SMALL, write_params
 
 import answer
@@ -81,18 +78,18 @@ sys.exit(0 if accepted else 5)
 class Digits:
     """The program that replaces `digits`, in its folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder):
         self.folder, self.program = folder, folder / "digits"
         self.program.write_text(DIGITS.format(python=sys.executable))
         self.program.chmod(0o755)
 
-    def asked(self) -> list[list[str]]:
+    def asked(self):
         """The arguments of each call."""
         return [json.loads(line) for line in (self.folder / "asked").read_text().splitlines()]
 
 
 @pytest.fixture
-def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digits:
+def digits(tmp_path, monkeypatch):
     """A replacement for `digits`, which the flows run."""
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -102,7 +99,7 @@ def digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digits:
 
 
 @pytest.fixture
-def trained(trained_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def trained(trained_project, tmp_path, monkeypatch):
     """A copy of the trained project, whose gate accepts an accuracy of 0.1, poorly calibrated."""
     folder = tmp_path / "trained"
     shutil.copytree(trained_project, folder)
@@ -123,14 +120,14 @@ def trained(trained_project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @contextmanager
-def somebody(word: str) -> Iterator["Future[str]"]:
+def somebody(word):
     """Answer the flow run that pauses within the block; the future's result is the question."""
     with ThreadPoolExecutor(1) as pool:
         yield pool.submit(_answer, word)
 
 
-def _answer(word: Any) -> str:
-    def paused() -> Any:
+def _answer(word):
+    def paused():
         return flow_runs(state={"type": {"any_": [StateType.PAUSED]}})
 
     assert until(lambda: bool(paused()), seconds=300)
@@ -141,18 +138,17 @@ def _answer(word: Any) -> str:
     return str(question)
 
 
-def told(since: datetime, *events: str) -> list[dict[str, Any]]:
+def told(since, *events):
     """The events of these names that the server knows of, oldest first."""
     occurred = {"since": since.isoformat()}
     filters = {"event": {"name": events}, "occurred": occurred, "order": "ASC"}
     with get_client(sync_client=True) as client:
         answer = client.request("POST", "/events/filter", json={"filter": filters, "limit": 50})
-    records: list[dict[str, Any]] = answer.json()["events"]
-    return records
+    return answer.json()["events"]
 
 
 @pytest.mark.slow
-def test_approval(trained: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_approval(trained, prefect_server, monkeypatch):
     began = datetime.now(UTC)
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     with somebody("approve") as answered:
@@ -189,7 +185,7 @@ def test_approval(trained: Path, prefect_server: str, monkeypatch: pytest.Monkey
     assert len(told(began, "digits.drift")) == 2
 
 
-def test_rejected_is_refused(digits: Digits, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rejected_is_refused(digits, capsys):
     with somebody("reject") as answered:
         state = promote("mlp", timeout_s=300, return_state=True)
     assert "reject by Ada; flow run " in capsys.readouterr().out
@@ -210,20 +206,20 @@ def test_rejected_is_refused(digits: Digits, capsys: pytest.CaptureFixture[str])
     assert second == ["promote", *options, "--json", "--"]
 
 
-def test_promote_unanswered_fails(digits: Digits) -> None:
+def test_promote_unanswered_fails(digits):
     state = promote("mlp", timeout_s=1, return_state=True)
     assert state.is_failed()
     assert "never resumed" in str(state.message)
     assert len(digits.asked()) == 1
 
 
-def test_question_shows_names_in_the_data_as_text() -> None:
+def test_question_shows_names_in_the_data_as_text():
     check = {"name": "max_slice_loss", "found": "writer: <b>a|b", "allowed": ""}
     question = _question("mlp", {"champion": None, "challenger": "run 1", "checks": [check]})
     assert question.endswith("\n| max_slice_loss | writer: &#60;b&#62;a&#124;b |  |")
 
 
-def test_answer_without_question(digits: Digits) -> None:
+def test_answer_without_question(digits):
     state = promote("mlp", approval="none", return_state=True)
     assert state.state_details.flow_run_id
     for run in (state.state_details.flow_run_id, uuid4()):
@@ -238,13 +234,13 @@ def test_answer_without_question(digits: Digits) -> None:
         (f"{NOBODY} approve --by=", "--by: is empty; who answers is needed"),
     ],
 )
-def test_wrong_answer_is_a_line(arguments: str, message: str) -> None:
+def test_wrong_answer_is_a_line(arguments, message):
     done = python(REPOSITORY / "flows/answer.py", *arguments.split())
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert message in done.stderr
 
 
-def test_gate_refusal_stays(digits: Digits) -> None:
+def test_gate_refusal_stays(digits):
     (digits.folder / "refuse").touch()
     state = promote("mlp", return_state=True)
     message = "refused by min_accuracy (0.9); nothing moved"
@@ -252,7 +248,7 @@ def test_gate_refusal_stays(digits: Digits) -> None:
     assert digits.asked()[-1][-3:] == ["--rejected-by=the gate", "--json", "--"]
 
 
-def test_promote_without_approval(digits: Digits) -> None:
+def test_promote_without_approval(digits):
     state = promote("mlp", approval="none", return_state=True)
     assert (state.name, state.message) == ("Promoted", "version 2 is champion")
     assert digits.asked() == [["promote", "--json", "--", "mlp"]]
@@ -261,7 +257,7 @@ def test_promote_without_approval(digits: Digits) -> None:
     assert (state.name, state.message) == ("AlreadyChampion", "version 2 is champion")
 
 
-def outcomes(since: datetime, count: int) -> list[tuple[str, str]]:
+def outcomes(since, count):
     """What the latest retrainings told: outcome, and md5 of the data."""
     assert until(lambda: len(told(since, "digits.retrain")) >= count)
     payloads = [event["payload"] for event in told(since, "digits.retrain")]
@@ -269,14 +265,14 @@ def outcomes(since: datetime, count: int) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def retrained() -> Iterator[None]:
+def retrained():
     """This flow has trained on other data."""
     Variable.set("digits_retrained_data", "other", overwrite=True)
     yield
     Variable.unset("digits_retrained_data")
 
 
-def test_first_retrain_on_trained_data(project: Project) -> None:
+def test_first_retrain_on_trained_data(project):
     deps = [{"path": "data", "md5": data_md5()}]
     lock = {"schema": "2.0", "stages": {"split": {"cmd": "true", "deps": deps}}}
     (project.root / "dvc.lock").write_text(json.dumps(lock))
@@ -285,12 +281,12 @@ def test_first_retrain_on_trained_data(project: Project) -> None:
 
 
 @pytest.mark.usefixtures("team", "retrained")
-def test_retrain_repeats_failure(digits: Digits) -> None:
+def test_retrain_repeats_failure(digits):
     began, data = datetime.now(UTC), data_md5()
     (digits.folder / "break").touch()
     with get_client(sync_client=True) as client:
         run = client.create_flow_run(retrain, parameters={"models": ["mlp"]}, tags=["shoes"])
-    state: Any = run_flow(retrain, flow_run=run, return_type="state")
+    state = run_flow(retrain, flow_run=run, return_type="state")
     assert state.is_failed()
     failed = "mlp Failed: digits promote (exit 1): MLflow: no answer"
     assert str(state.message).splitlines()[-1] == failed
@@ -305,7 +301,7 @@ def test_retrain_repeats_failure(digits: Digits) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("retrained")
-def test_retrain_pulls_new_data(team: Project, digits: Digits) -> None:
+def test_retrain_pulls_new_data(team, digits):
     began = datetime.now(UTC)
     team.set_data("2")
     team.dvc("add", "-q", "data")

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 
 @pytest.fixture
-def tables(ring: Path) -> int:
+def tables(ring):
     """Four files in the folder `in`, and a champion; returns the number of rows."""
     promotion.promote(fighter(), NAME, judge=accept)
     images = WORKSPACE.read_split("holdout").data.images
@@ -28,7 +28,7 @@ def tables(ring: Path) -> int:
     return len(images)
 
 
-def test_score_on_dask_workers(tables: int, tmp_path: Path) -> None:
+def test_score_on_dask_workers(tables, tmp_path):
     with dask(tmp_path / "scheduler", [Path(), Path()]) as scheduler:
         state = score("in", "out/", scheduler=scheduler, return_state=True)
         assert state.is_completed(), state.message
@@ -45,7 +45,7 @@ def test_score_on_dask_workers(tables: int, tmp_path: Path) -> None:
     assert "in/bad.npz: cannot be read as npz" in str(state.message)
 
 
-def test_score_on_this_machine(tables: int) -> None:
+def test_score_on_this_machine(tables):
     state = score("in", "out/", return_state=True)
     assert str(state.message).startswith(f"{tables:,} rows; drifted: ")
     state = score("in", "out/", return_state=True)
@@ -59,7 +59,7 @@ def test_score_on_this_machine(tables: int) -> None:
 
 
 @pytest.mark.usefixtures("tables")
-def test_score_without_scheduler_or_folder(no_scheduler: str) -> None:
+def test_score_without_scheduler_or_folder(no_scheduler):
     state = score("in", "out/", scheduler=no_scheduler, return_state=True)
     assert state.message == f"scheduler: no Dask scheduler at {no_scheduler}"
     state = score("in", "out.parquet", scheduler=no_scheduler, return_state=True)

@@ -4,10 +4,8 @@ import shlex
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
@@ -18,7 +16,6 @@ from small_project import run
 from support import PARAMS, REPOSITORY, SMALL, write_params, write_project
 
 import sweep as module
-from imageproof.base.dataset import Dataset
 from imageproof.base.files import read_yaml
 from imageproof.dvc.params_yaml import get_by_path, read
 from imageproof.mlflow import store
@@ -39,7 +36,7 @@ fit.class_weights: [{3: 2.0}]
 
 
 @pytest.fixture(scope="module")
-def committed(tmp_path_factory: pytest.TempPathFactory, images_8x8: Dataset) -> Path:
+def committed(tmp_path_factory, images_8x8):
     """A DVC project with real digits, its splits made and committed, and its remote beside it."""
     folder = tmp_path_factory.mktemp("sweep")
     root = folder / "project"
@@ -59,9 +56,7 @@ def committed(tmp_path_factory: pytest.TempPathFactory, images_8x8: Dataset) -> 
 
 
 @pytest.fixture
-def sweep_project(
-    committed: Path, workspace: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def sweep_project(committed, workspace, prefect_server, monkeypatch):
     """A copy of it, which is the current folder."""
     shutil.copytree(committed, workspace, dirs_exist_ok=True)
     monkeypatch.chdir("project")
@@ -70,7 +65,7 @@ def sweep_project(
 
 
 @pytest.fixture
-def scheduler(workspace: Path, sweep_project: Path) -> Iterator[str]:
+def scheduler(workspace, sweep_project):
     """The address of a Dask scheduler with two workers, each in a clone that has the splits."""
     folders = [workspace / "worker-0", workspace / "worker-1"]
     for folder in folders:
@@ -80,7 +75,7 @@ def scheduler(workspace: Path, sweep_project: Path) -> Iterator[str]:
         yield address
 
 
-def trials() -> list[optuna.trial.FrozenTrial]:
+def trials():
     """Those of all studies in the project's own storage."""
     url = "sqlite:///.state/sweeps.db"
     names = optuna.get_all_study_names(url)
@@ -91,7 +86,7 @@ def trials() -> list[optuna.trial.FrozenTrial]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_sweep_on_dask_workers_with_clones(scheduler: str) -> None:
+def test_sweep_on_dask_workers_with_clones(scheduler):
     state = sweep("mlp", "space.yaml", trials=2, scheduler=scheduler, return_state=True)
     assert state.is_completed(), state.message
     assert [trial.state.name for trial in trials()] == ["COMPLETE"] * 2
@@ -106,7 +101,7 @@ def test_sweep_on_dask_workers_with_clones(scheduler: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_killed_sweep_goes_on(sweep_project: Path) -> None:
+def test_killed_sweep_goes_on(sweep_project):
     command = (sys.executable, "flows/sweep.py", "mlp", "space.yaml", "9")
     with running(*command, cwd=sweep_project) as killed:
         log = sweep_project.with_suffix(".log")
@@ -126,10 +121,10 @@ def test_killed_sweep_goes_on(sweep_project: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("sweep_project")
-def test_sweep_refuses(no_scheduler: str) -> None:
+def test_sweep_refuses(no_scheduler):
     Path("typo.yaml").write_text("fit.epoch: [1, 2]\n")
     Path("weights.yaml").write_text("fit.class_weights: [{99: 2.0}]\n")
-    refused: dict[str, dict[str, Any]] = {
+    refused = {
         f"scheduler: no Dask scheduler at {no_scheduler}": {"scheduler": no_scheduler},
         "params.yaml train.mlp.fit.epoch: unknown key; did you mean epochs?": {
             "space": "typo.yaml"
@@ -146,7 +141,7 @@ def test_sweep_refuses(no_scheduler: str) -> None:
         assert len(str(state.message).splitlines()) == 1
 
 
-def test_values_fit_ranges_and_choices() -> None:
+def test_values_fit_ranges_and_choices():
     space = {
         "optimizer.learning_rate": {"low": 1e-4, "high": 0.1, "log": True},
         "fit.batch_size": {"low": 32, "high": 128, "step": 32},
@@ -164,7 +159,7 @@ def test_values_fit_ranges_and_choices() -> None:
 
 
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
-def test_spaces_of_repository(model: str) -> None:
+def test_spaces_of_repository(model):
     space = read_yaml(REPOSITORY / "spaces" / f"{model}.yaml")
     settings = {"model": model, "params": PARAMS, "space": space}
     assert module._params(optuna.create_study().ask(), settings)

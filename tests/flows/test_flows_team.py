@@ -3,8 +3,6 @@
 import re
 import shutil
 import subprocess
-from pathlib import Path
-from typing import Any
 
 import pytest
 from docker.utils.build import exclude_paths
@@ -15,16 +13,16 @@ DEPLOY = REPOSITORY / "deploy"
 
 
 @pytest.fixture(scope="module")
-def compose() -> Any:
+def compose():
     return YAML(typ="safe").load(DEPLOY / "compose.yaml")
 
 
-def procfile(path: Path) -> dict[str, str]:
+def procfile(path):
     """Command by the name of each server."""
     return dict(re.findall(r"^([\w-]+): (.+)$", path.read_text("utf-8"), re.MULTILINE))
 
 
-def test_compose_has_the_servers_of_the_procfile(compose: Any) -> None:
+def test_compose_has_the_servers_of_the_procfile(compose):
     assert compose["services"].keys() == procfile(DEPLOY / "Procfile").keys()
     for service in compose["services"].values():
         assert service["image"]
@@ -32,26 +30,26 @@ def test_compose_has_the_servers_of_the_procfile(compose: Any) -> None:
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
 
 
-def test_compose_env_example_names_every_password() -> None:
+def test_compose_env_example_names_every_password():
     names = set(re.findall(r"\$\{(\w+)", (DEPLOY / "compose.yaml").read_text("utf-8")))
     example = (DEPLOY / "compose.env.example").read_text("utf-8")
     assert set(re.findall(r"^(\w+)=$", example, re.MULTILINE)) == names
 
 
-def test_compose_mounts_files_that_exist(compose: Any) -> None:
+def test_compose_mounts_files_that_exist(compose):
     mounted = [v for s in compose["services"].values() for v in s.get("volumes", ())]
     named = {volume.partition(":")[0] for volume in mounted}
     assert all((DEPLOY / name).is_file() for name in named - compose["volumes"].keys())
 
 
-def build_context(folder: Path) -> set[str]:
+def build_context(folder):
     """The files below a folder that `docker build` would get, by its .dockerignore."""
     lines = (folder / ".dockerignore").read_text("utf-8").splitlines()
     paths = exclude_paths(str(folder), [line for line in lines if line and line[0] != "#"])
     return {path for path in paths if (folder / path).is_file()} - {"Dockerfile"}
 
 
-def test_image_gets_no_secret(tmp_path: Path) -> None:
+def test_image_gets_no_secret(tmp_path):
     shutil.copy(REPOSITORY / ".dockerignore", tmp_path)
     secret = {
         *(".env", "deploy/.env", ".team/.env", "src/digits/.env", "flows/.env.local", "id_rsa"),
@@ -73,7 +71,7 @@ def test_image_gets_no_secret(tmp_path: Path) -> None:
     assert build_context(tmp_path) - {".dockerignore"} == code
 
 
-def test_image_gets_the_code() -> None:
+def test_image_gets_the_code():
     rooms = ("src", "flows", "gx", "spaces", "environment.sh", "requirements.lock", "params.yaml")
     files = subprocess.check_output(["git", "ls-files", *rooms], cwd=REPOSITORY, text=True)
     code = {file for file in files.splitlines() if "/." not in file}
@@ -81,7 +79,7 @@ def test_image_gets_the_code() -> None:
 
 
 @pytest.mark.parametrize("name", ["Procfile", "Procfile.up"])
-def test_servers_listen_on_this_machine_only(name: str) -> None:
+def test_servers_listen_on_this_machine_only(name):
     commands = procfile(DEPLOY / name)
     del commands["worker"]  # listens nowhere
     commands.pop("postgres", None)  # its options are in postgres.sh

@@ -5,14 +5,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from typing import Any
 
 import psutil
 import pytest
 from deployed import tasks_of
 from helpers import answers, has_ended, python, until
 from intruder import foreign, statuses
-from small_project import Project
 from support import REPOSITORY
 
 from imageproof.prefect import stages
@@ -21,7 +19,7 @@ from train import train
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
-def test_train_runs_what_changed(team: Project) -> None:
+def test_train_runs_what_changed(team):
     team.set_epochs("mlp", 2)
     state = train(return_state=True)
     assert state.message == "2 ran, 2 cached"
@@ -34,7 +32,7 @@ def test_train_runs_what_changed(team: Project) -> None:
     assert team.ran()[2:] == ["prepare", "train-cnn"]
 
 
-def test_failed_stage_fails_flow(project: Project) -> None:
+def test_failed_stage_fails_flow(project):
     project.fails("train-mlp")
     state = train(return_state=True)
     assert state.is_failed()
@@ -43,7 +41,7 @@ def test_failed_stage_fails_flow(project: Project) -> None:
     assert "train-cnn" in [words[0] for words in project.log("end")]
 
 
-def test_stage_is_retried_after_4_and_6(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stage_is_retried_after_4_and_6(project, monkeypatch):
     monkeypatch.setitem(stages.STEP, "retry_delay_seconds", [0.1, 0.1])
     project.fails_with("prepare", 4, 6, 4)
     state = train(targets=["prepare"], return_state=True)
@@ -52,7 +50,7 @@ def test_stage_is_retried_after_4_and_6(project: Project, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("parameters", [{}, {"overrides": {"train.mlp.fit.epochs": 2}}])
-def test_changed_data_is_refused(project: Project, parameters: dict[str, Any]) -> None:
+def test_changed_data_is_refused(project, parameters):
     project.set_data("2")
     files = project.files()
     state = train(**parameters, return_state=True)
@@ -65,7 +63,7 @@ def test_changed_data_is_refused(project: Project, parameters: dict[str, Any]) -
     assert project.ran() == []
 
 
-def test_frozen_stage_is_checked(team: Project) -> None:
+def test_frozen_stage_is_checked(team):
     team.dvc("freeze", "prepare")
     (team.root / "artifacts/prepare.txt").write_text("by hand")
     state = train(targets=["train@mlp"], return_state=True)
@@ -75,7 +73,7 @@ def test_frozen_stage_is_checked(team: Project) -> None:
 
 
 @pytest.mark.slow
-def test_overrides_make_experiment(project: Project) -> None:
+def test_overrides_make_experiment(project):
     project.dvc("repro", "-q", "prepare", "train@cnn")
     project.git("add", "dvc.lock")
     (project.root / "raw.txt").write_text("changed, not committed")
@@ -103,7 +101,7 @@ def test_overrides_make_experiment(project: Project) -> None:
         ),
     ],
 )
-def test_wrong_parameters(project: Project, parameters: dict[str, Any], message: str) -> None:
+def test_wrong_parameters(project, parameters, message):
     state = train(**parameters, return_state=True)
     assert state.is_failed()
     assert message in str(state.message)
@@ -111,7 +109,7 @@ def test_wrong_parameters(project: Project, parameters: dict[str, Any], message:
     assert project.ran() == []
 
 
-def test_train_without_prefect_server(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_without_prefect_server(project, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     done = python(REPOSITORY / "flows/train.py", cwd=project.root)
     assert done.returncode == 4
@@ -123,7 +121,7 @@ def test_train_without_prefect_server(project: Project, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
 )
-def test_signal_ends_flow_and_server(project: Project, signum: signal.Signals, code: int) -> None:
+def test_signal_ends_flow_and_server(project, signum, code):
     project.sleeps("prepare", 600)
     shutil.copy(REPOSITORY / "prefect.toml", project.root)
     env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}

@@ -4,10 +4,8 @@ import json
 import re
 import socket
 import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -26,29 +24,29 @@ PORTS = ("MLFLOW_PORT", "PREFECT_PORT", "PAGES_PORT")
 class Up(Clone):
     """A clone with ports of its own, in which the environment is that of the tests."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root):
         self.ports = {name: free_port() for name in PORTS}
         subprocess.run(["git", "clone", "--quiet", REPOSITORY, root], check=True)
         link_environment(root)
         super().__init__(root)
 
-    def make(self, target: str, *, succeeds: bool = True) -> subprocess.CompletedProcess[str]:
+    def make(self, target, *, succeeds=True):
         """Run `make TARGET` to its end."""
         ports = (f"{name}={port}" for name, port in self.ports.items())
         return self.run("make", target, *ports, succeeds=succeeds)
 
-    def prefect(self, path: str) -> Any:
+    def prefect(self, path):
         """All that Prefect's server has at a path."""
         return self.ask("PREFECT_PORT", f"/api/{path}/filter", data=b"{}")
 
-    def ask(self, name: str, path: str = "/", *, data: bytes | None = None, **headers: str) -> Any:
+    def ask(self, name, path="/", *, data=None, **headers):
         """The answer of a server."""
         address = f"http://127.0.0.1:{self.ports[name]}{path}"
         request = Request(address, data, {"Content-Type": "application/json", **headers})
         with urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
-    def processes(self) -> list[str]:
+    def processes(self):
         """The commands that run in the clone."""
         commands = []
         for process in psutil.process_iter():
@@ -59,7 +57,7 @@ class Up(Clone):
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Iterator[Up]:
+def clone(tmp_path):
     """A fresh clone, in which nothing is left running."""
     fresh = Up(tmp_path / "digits")
     yield fresh
@@ -67,7 +65,7 @@ def clone(tmp_path: Path) -> Iterator[Up]:
         fresh.make("down")
 
 
-def test_up_and_down(clone: Up) -> None:
+def test_up_and_down(clone):
     up = clone.make("up")
     lines = up.stdout.splitlines()
     assert lines[0].startswith("starting, ")
@@ -98,7 +96,7 @@ def test_up_and_down(clone: Up) -> None:
     assert clone.make("down").stdout == "nothing is up\n"
 
 
-def test_up_with_taken_port(clone: Up) -> None:
+def test_up_with_taken_port(clone):
     with socket.create_server(("127.0.0.1", clone.ports["PREFECT_PORT"])):
         up = clone.make("up", succeeds=False)
     taken = f"error: port {clone.ports['PREFECT_PORT']} is taken; choose another with make up"

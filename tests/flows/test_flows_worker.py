@@ -5,10 +5,7 @@ import shutil
 import sys
 import time
 from contextlib import ExitStack, suppress
-from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 import yaml
 from deployed import (
@@ -31,7 +28,7 @@ from prefect.exceptions import FlowPauseTimeout
 from prefect.states import Cancelling, Failed
 from prefect.utilities.importtools import import_object
 from services import running
-from small_project import Project, run
+from small_project import run
 from support import REPOSITORY
 
 from digits.project import load_project
@@ -39,11 +36,11 @@ from digits.project import load_project
 DEPLOYMENTS = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text("utf-8"))["deployments"]
 
 
-def test_prefect_yaml_fits_flows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prefect_yaml_fits_flows(monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     named = load_project()
     for each in DEPLOYMENTS:
-        flow: Any = import_object(each["entrypoint"])
+        flow = import_object(each["entrypoint"])
         assert each["name"] in (named.part(flow.name), named.part("nightly"))
         assert each["tags"][:2] == [named.name, flow.name]
         assert each["work_pool"]["name"] == named.name
@@ -65,7 +62,7 @@ def test_prefect_yaml_fits_flows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_experiments_run_at_once(deployed: Project) -> None:
+def test_experiments_run_at_once(deployed):
     files = deployed.files()
     mlp = "train.mlp.fit"
     overrides = [{f"{mlp}.epochs": 2}, {f"{mlp}.epochs": 3}, {f"{mlp}.epoch": 1}]
@@ -82,7 +79,7 @@ def test_experiments_run_at_once(deployed: Project) -> None:
 
 
 @pytest.mark.slow
-def test_rerun_after_kill(deployment: tuple[Project, psutil.Popen], deployed: Project) -> None:
+def test_rerun_after_kill(deployment, deployed):
     deployed.sleeps("prepare", 600)
     killed = submit(force=True)
     assert until(lambda: running_stages(deployed) != [], seconds=240)
@@ -96,7 +93,7 @@ def test_rerun_after_kill(deployment: tuple[Project, psutil.Popen], deployed: Pr
 
 
 @pytest.mark.slow
-def test_second_pool_runs_in_clone(project: Project, prefect_server: str, tmp_path: Path) -> None:
+def test_second_pool_runs_in_clone(project, prefect_server, tmp_path):
     page = (REPOSITORY / "docs/how-to/workers.md").read_text("utf-8")
     [entry] = re.findall(r"```yaml\n(  - name: digits-gpu\n.*?)```", page, re.S)
     entry = entry.replace("https://git.example/you/digits.git", f"file://{tmp_path}/origin.git")
@@ -112,7 +109,7 @@ def test_second_pool_runs_in_clone(project: Project, prefect_server: str, tmp_pa
     env = {"PREFECT_API_URL": prefect_server, "PREFECT_HOME": str(tmp_path / "prefect")}
     env |= {"PREFECT_WORKER_QUERY_SECONDS": "1"}
 
-    def prefect(*arguments: str) -> str:
+    def prefect(*arguments):
         return run(*PREFECT, *arguments, cwd=project.root, env=env)
 
     prefect("work-pool", "create", "gpu", "--type", "process")
@@ -130,7 +127,7 @@ def test_second_pool_runs_in_clone(project: Project, prefect_server: str, tmp_pa
 
 
 @pytest.mark.slow
-def test_cancelled_run_ends_its_stage(deployed: Project) -> None:
+def test_cancelled_run_ends_its_stage(deployed):
     deployed.sleeps("prepare", 600)
     nightly = "train/digits-nightly"
     cancelled = submit(nightly, force=True, pull=False, push=False)
@@ -158,7 +155,7 @@ with tags(sys.argv[1]):
 
 
 @pytest.mark.slow
-def test_run_of_a_lost_machine_has_crashed(tmp_path: Path, prefect_server: str) -> None:
+def test_run_of_a_lost_machine_has_crashed(tmp_path, prefect_server):
     lost = yaml.safe_load((REPOSITORY / "deploy/automations/lost-run.yaml").read_text("utf-8"))
     lost["trigger"]["within"] = 40
     shutil.copy(REPOSITORY / "prefect.toml", tmp_path)  # heartbeats are 30 s apart
@@ -172,7 +169,7 @@ def test_run_of_a_lost_machine_has_crashed(tmp_path: Path, prefect_server: str) 
             for name in (load_project().name, "shoes")
         ]
 
-        def runs() -> dict[str, Any]:
+        def runs():
             hits = flow_runs(state={"type": {"any_": ["RUNNING"]}})
             return {run.tags[0]: run for run in hits if run.tags}
 
@@ -187,7 +184,7 @@ def test_run_of_a_lost_machine_has_crashed(tmp_path: Path, prefect_server: str) 
         assert state_of(foreign.id).is_running()
 
 
-def ask() -> None:
+def ask():
     """Wait for a person, who never comes."""
     with suppress(FlowPauseTimeout):
         pause_flow_run(timeout=1, poll_interval=1)
@@ -195,7 +192,7 @@ def ask() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_webhook_hears_of_a_paused_subflow() -> None:
+def test_webhook_hears_of_a_paused_subflow():
     retrain = Flow(lambda: Flow(ask, name="promote")(), name="retrain")
     with automation("notify.yaml") as messages, get_client(sync_client=True) as client:
         for project in ("shoes", "digits"):
@@ -218,7 +215,7 @@ def test_webhook_hears_of_a_paused_subflow() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_new_champion_starts_a_workflow_of_github() -> None:
+def test_new_champion_starts_a_workflow_of_github():
     page = (REPOSITORY / "docs/how-to/promotion.md").read_text("utf-8")
     [path] = re.findall(r'url="https://api\.github\.com(/repos/\S+)", headers', page)
     resource = {
@@ -237,7 +234,7 @@ def test_new_champion_starts_a_workflow_of_github() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("deployed")
-def test_documented_automation_is_accepted() -> None:  # those of deploy/: by `make up`
+def test_documented_automation_is_accepted():  # those of deploy/: by `make up`
     page = (REPOSITORY / "docs/how-to/serving.md").read_text()
     [text] = re.findall(r"```yaml\n(name: score .*?)```", page, re.S)
     with get_client(sync_client=True) as client:

@@ -11,7 +11,6 @@ import psutil
 import pytest
 from helpers import active_run, finding, has_ended, only_run, until
 from mlflow import MlflowClient
-from mlflow.entities import Run
 from support import NAME, SMALL, write_params
 
 from imageproof.base.errors import DataError, ServiceError
@@ -28,14 +27,14 @@ class TestARunEnds:
         ],
         ids=repr,
     )
-    def test_as_what_ended_it(self, tracked: Path, error: BaseException, end: str) -> None:
+    def test_as_what_ended_it(self, tracked, error, end):
         with pytest.raises(type(error)) as caught, active_run("mlp", params={}, tags={}):
             raise error
         assert caught.value is error
         assert only_run(MlflowClient()).info.status == end
 
-    def test_killed_by_a_signal_in_a_query_of_its_store(self, tracked: Path) -> None:
-        def ask() -> None:
+    def test_killed_by_a_signal_in_a_query_of_its_store(self, tracked):
+        def ask():
             rows = sqlite3.connect("mlflow.db").execute("SELECT * FROM experiments")
             next(rows)  # the store holds two
             raise SystemExit(143)
@@ -44,8 +43,8 @@ class TestARunEnds:
             ask()
         assert only_run(MlflowClient()).info.status == "KILLED"
 
-    def test_failed_with_a_line_when_mlflow_refuses_params(self, tracked: Path) -> None:
-        def log() -> None:
+    def test_failed_with_a_line_when_mlflow_refuses_params(self, tracked):
+        def log():
             with active_run("mlp", params={"../x": 1}, tags={}):
                 pass
 
@@ -53,7 +52,7 @@ class TestARunEnds:
         assert only_run(MlflowClient()).info.status == "FAILED"  # MLflow's atexit: FINISHED
 
     @pytest.mark.slow
-    def test_killed_when_the_stage_is_and_its_curves_were_live(self, project: Path) -> None:
+    def test_killed_when_the_stage_is_and_its_curves_were_live(self, project):
         write_params({**SMALL, "train.mlp.fit.epochs": 100_000})
         command = [sys.executable, "-m", "digits.stages.train", "mlp"]
         stage = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -78,14 +77,14 @@ class TestUnderMlflowRun:
     """`mlflow run` names its run in MLFLOW_RUN_ID."""
 
     @pytest.fixture
-    def parent(self, tracked: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    def parent(self, tracked, monkeypatch):
         store.connect(NAME)
         client = MlflowClient()
         run = client.create_run(client.create_experiment("of the user"))
         monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
         return run
 
-    def test_runs_are_children_that_do_not_collide(self, parent: Run) -> None:
+    def test_runs_are_children_that_do_not_collide(self, parent):
         for name in ("mlp", "cnn"):
             with active_run(name, params={"model": name}, tags={}):
                 pass
@@ -96,7 +95,7 @@ class TestUnderMlflowRun:
         assert parents == [parent.info.run_id] * 2
         assert "MLFLOW_RUN_ID" not in os.environ
 
-    def test_unknown_parent_is_a_line(self, tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_unknown_parent_is_a_line(self, tracked, monkeypatch):
         monkeypatch.setenv("MLFLOW_RUN_ID", "f" * 32)
         line = finding(ServiceError, active_run("mlp", params={}, tags={}).__enter__)
         assert "f" * 32 in line

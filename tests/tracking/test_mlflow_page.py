@@ -5,17 +5,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from helpers import free_port, until
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import expect
 from support import PARAMS, REPOSITORY, train_project
 
 from imageproof.artifacts import Artifacts
-from imageproof.base.dataset import Dataset
 from imageproof.base.files import read_json
 from imageproof.pages.colours import colour_of
 
@@ -27,11 +25,11 @@ PATIENCE = 120  # seconds, for a loaded machine
 
 @pytest.fixture(scope="module")
 def store(
-    tmp_path_factory: pytest.TempPathFactory,
-    migrated: Path,
-    images_8x8: Dataset,
-    tensorflow: None,
-) -> Path:
+    tmp_path_factory,
+    migrated,
+    images_8x8,
+    tensorflow,
+):
     """A folder whose MLflow store holds a run of each model."""
     folder = tmp_path_factory.mktemp("models")
     shutil.copy(migrated, folder / "mlflow.db")
@@ -47,7 +45,7 @@ class Ui(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def ui(store: Path) -> Iterator[Ui]:
+def ui(store):
     """`make ui` in that folder, with a browser that notes the address; Ctrl-C ends it quietly."""
     browser, opened, port = store / "browser", store / "opened", free_port()
     browser.write_text(f'#!/bin/sh\necho "$1" >{opened}.new && mv {opened}.new {opened}\n')
@@ -75,14 +73,14 @@ def ui(store: Path) -> Iterator[Ui]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Page:
+def page(browser):
     """A page in the window of a small screen."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.set_default_timeout(1000 * PATIENCE)
     return page
 
 
-def card(page: Page, title: str) -> Locator:
+def card(page, title):
     """The chart with this title, which is in view as a whole."""
     cards = page.get_by_test_id("experiment-view-compare-runs-card")
     chart = cards.filter(has=page.get_by_text(title, exact=True))
@@ -90,28 +88,28 @@ def card(page: Page, title: str) -> Locator:
     return chart
 
 
-def figures(chart: Locator) -> list[str]:
+def figures(chart):
     """The figures at its bars, in order of size."""
     chart.locator("text.bartext").nth(len(MODELS) - 1).wait_for()
     return sorted(chart.locator("text.bartext").all_text_contents(), key=float)
 
 
-def colours(chart: Locator) -> set[str]:
+def colours(chart):
     bars = chart.locator(".barlayer .point path")
     return {*bars.evaluate_all("all => all.map(bar => getComputedStyle(bar).fill)")}
 
 
-def curves(chart: Locator) -> set[str]:
+def curves(chart):
     lines = chart.locator(".scatterlayer .trace path.js-line")
     paths = lines.evaluate_all("all => all.map(line => line.getAttribute('d'))")
     return {path for path in paths if "L" in path}
 
 
-def rgb(colour: str) -> str:
+def rgb(colour):
     return "rgb({}, {}, {})".format(*bytes.fromhex(colour[1:]))
 
 
-def test_first_page_compares_the_models(page: Page, ui: Ui, store: Path) -> None:
+def test_first_page_compares_the_models(page, ui, store):
     page.goto(ui.opened)
     errors, seconds = card(page, "test_error_percent"), card(page, "elapsed_s")
     files = Artifacts(store)
@@ -128,7 +126,7 @@ def test_first_page_compares_the_models(page: Page, ui: Ui, store: Path) -> None
         assert until(lambda c=chart: len(curves(c)) == 2 * len(MODELS), seconds=PATIENCE)
 
 
-def test_reports_links_lead_to_the_run(page: Page, ui: Ui, store: Path) -> None:
+def test_reports_links_lead_to_the_run(page, ui, store):
     run_id = read_json(store / "artifacts/train/cnn/run.json", dict)["run_id"]
     page.goto((store / f"artifacts/runs/{run_id}.html").as_uri())
     page.get_by_text(run_id, exact=True).first.wait_for()
@@ -140,7 +138,7 @@ def test_reports_links_lead_to_the_run(page: Page, ui: Ui, store: Path) -> None:
     expect(page.get_by_role("link", name="mlp", exact=True)).to_have_count(0)
 
 
-def test_confusion_matrices_stand_side_by_side(page: Page, ui: Ui) -> None:
+def test_confusion_matrices_stand_side_by_side(page, ui):
     page.set_viewport_size({"width": 2100, "height": 1000})
     # what a person chose who was here before: models instead of agents
     page.add_init_script("localStorage['mlflow.workflowType_v1'] = '\"machine_learning\"'")

@@ -4,10 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 from uuid import uuid4
 
@@ -15,14 +13,13 @@ import arena
 import mlflow
 import pytest
 import requests
-from helpers import Server, finding, record_outputs
+from helpers import finding, record_outputs
 from mlflow import MlflowClient
-from mlflow.entities import Run
 from support import SMALL, write_params
 
 from digits.project import load_project
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import SPLITS, Dataset
+from imageproof.base.dataset import SPLITS
 from imageproof.base.errors import ServiceError
 from imageproof.mlflow import live, runs, store
 from imageproof.mlflow.restore import restore_all
@@ -33,14 +30,14 @@ EPOCHS = 20
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
-def the_run() -> Run:
+def the_run():
     """The only finished run."""
     experiment = store.connect(load_project().name)
     [run] = runs.find("attributes.status = 'FINISHED'", experiment, limit=2)
     return run
 
 
-def assert_whole(run: Run, epochs: int) -> None:
+def assert_whole(run, epochs):
     """A training and its evaluation, nothing lost and nothing doubled."""
     client, run_id = MlflowClient(), run.info.run_id
     for name in {*CURVES, *run.data.metrics}:
@@ -56,12 +53,12 @@ def assert_whole(run: Run, epochs: int) -> None:
 class Way:
     """A way to a server: `is_open`; while `loses` it drops the first answer to each request."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address):
         self.is_open, self.loses = True, False
         requested, way = set(), self
 
         class Handler(BaseHTTPRequestHandler):
-            def forward(self) -> None:
+            def forward(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 if not way.is_open:
                     return
@@ -79,7 +76,7 @@ class Way:
                 self.end_headers()
                 self.wfile.write(answer.content)
 
-            def log_message(self, *_: object) -> None:
+            def log_message(self, *_):
                 pass
 
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
@@ -89,7 +86,7 @@ class Way:
 
 
 @pytest.fixture
-def way(project: Path, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Way]:
+def way(project, mlflow_server, monkeypatch):
     """A way to a server, in a project of its own there, with quick retries."""
     use_project({})
     way = Way(mlflow_server.uri)
@@ -102,13 +99,13 @@ def way(project: Path, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch) -
         way.server.shutdown()
 
 
-def use_project(changes: dict[str, object]) -> None:
+def use_project(changes):
     """Small models, under a name that no experiment of the server has."""
     own = {"project.name": f"p-{uuid4().hex[:8]}", "promote.max_latency_ms": None}
     write_params({**SMALL, **own, **changes})
 
 
-def log_epochs(way: Way, closed: tuple[int, ...]) -> str:
+def log_epochs(way, closed):
     """A run with six epochs, of which some are logged while the way is closed."""
     with live.training_run("mlp", load_project(), params={}, tags={}) as run:
         for epoch in range(6):
@@ -117,7 +114,7 @@ def log_epochs(way: Way, closed: tuple[int, ...]) -> str:
     return run.run_id
 
 
-def loss_of(run_id: str) -> list[tuple[int, float]]:
+def loss_of(run_id):
     return [(p.step, p.value) for p in MlflowClient().get_metric_history(run_id, "loss")]
 
 
@@ -125,9 +122,7 @@ ALL_SIX = [(epoch, 1 / (epoch + 1)) for epoch in range(6)]
 
 
 @pytest.mark.parametrize("again_s", [0, 20], ids=["sent in between", "sent at the end"])
-def test_epochs_of_an_outage_arrive_once(
-    way: Way, again_s: float, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_epochs_of_an_outage_arrive_once(way, again_s, monkeypatch, capsys):
     monkeypatch.setattr(live, "RETRY_AFTER_S", again_s)
     run_id = log_epochs(way, closed=(2, 3))
     assert loss_of(run_id) == ALL_SIX
@@ -135,20 +130,20 @@ def test_epochs_of_an_outage_arrive_once(
     assert "warning" not in capsys.readouterr().err
 
 
-def test_epochs_of_lost_answers_are_logged_once(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_epochs_of_lost_answers_are_logged_once(way, monkeypatch):
     monkeypatch.setattr(live, "RETRY_AFTER_S", 0)
     way.loses = True
     assert loss_of(log_epochs(way, closed=())) == ALL_SIX
 
 
-def test_absent_server_is_told_once(way: Way, capsys: pytest.CaptureFixture[str]) -> None:
+def test_absent_server_is_told_once(way, capsys):
     run_id = log_epochs(way, closed=(4, 5))
     assert capsys.readouterr().err.count("warning: MLflow at http") == 1
     way.is_open = True
     assert MlflowClient().get_run(run_id).info.status == "RUNNING"  # it could not be told
 
 
-def test_a_run_that_lacks_something_is_failed(way: Way) -> None:
+def test_a_run_that_lacks_something_is_failed(way):
     with live.training_run("mlp", load_project(), params={}, tags={}) as run:
         way.is_open = False
         run.attempt(lambda: mlflow.log_metrics({"elapsed_s": 1}))
@@ -158,9 +153,7 @@ def test_a_run_that_lacks_something_is_failed(way: Way) -> None:
 
 
 @pytest.mark.parametrize(("inherited", "times"), [("1", "6"), ("3", "3")], ids=["ours", "users"])
-def test_user_sets_how_often_a_request_is_repeated(
-    inherited: str, times: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_user_sets_how_often_a_request_is_repeated(inherited, times, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", inherited)
     with store.with_retries():
         assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == times
@@ -168,9 +161,7 @@ def test_user_sets_how_often_a_request_is_repeated(
 
 
 @pytest.mark.usefixtures("tensorflow")
-def test_training_without_a_server_is_logged_by_restore(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_training_without_a_server_is_logged_by_restore(project, monkeypatch, capsys):
     from digits.stages import evaluate, train
 
     with monkeypatch.context() as context:
@@ -190,12 +181,12 @@ def test_training_without_a_server_is_logged_by_restore(
 
 class TestDecisions:
     @pytest.fixture
-    def name(self, way: Way, images_8x8: Dataset) -> str:
+    def name(self, way, images_8x8):
         arena.prepare(images_8x8)
         store.connect(load_project().name)
         return load_project().name
 
-    def test_whose_every_answer_is_lost_once_are_made_once(self, way: Way, name: str) -> None:
+    def test_whose_every_answer_is_lost_once_are_made_once(self, way, name):
         trained = [arena.fighter(), arena.fighter()]
         way.loses = True
         for run in trained:
@@ -207,14 +198,14 @@ class TestDecisions:
         assert [move.before for move in moves[1:]] == [first, second]
         assert first == last != second
 
-    def test_give_up_in_a_line(self, way: Way, name: str) -> None:
+    def test_give_up_in_a_line(self, way, name):
         run = arena.fighter()
 
-        def judge(*asked: object) -> object:
+        def judge(*asked):
             way.is_open = False
             return arena.accept(*asked)  # type: ignore[arg-type]
 
-        def decide() -> None:
+        def decide():
             with store.service_errors():
                 promote(run, name, judge=judge)  # type: ignore[arg-type]
 
@@ -224,13 +215,13 @@ class TestDecisions:
         assert Registry(name).moves() == []
 
 
-def stage(name: str) -> "subprocess.Popen[str]":
+def stage(name):
     command = [sys.executable, "-u", "-m", f"digits.stages.{name}", "mlp"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @contextmanager
-def paused_after(epoch: int, training: "subprocess.Popen[str]") -> Iterator[None]:
+def paused_after(epoch, training):
     """A training of few epochs that does not end while the way opens or closes."""
     assert training.stdout is not None
     lines = iter(training.stdout)
@@ -240,7 +231,7 @@ def paused_after(epoch: int, training: "subprocess.Popen[str]") -> Iterator[None
     training.send_signal(signal.SIGCONT)
 
 
-def end_of(process: "subprocess.Popen[str]") -> str:
+def end_of(process):
     """What a stage that succeeds wrote to stderr."""
     _, stderr = process.communicate(timeout=300)
     assert process.returncode == 0, stderr
@@ -248,7 +239,7 @@ def end_of(process: "subprocess.Popen[str]") -> str:
 
 
 @pytest.mark.slow
-def test_outage_while_training_loses_nothing(way: Way) -> None:
+def test_outage_while_training_loses_nothing(way):
     use_project({"train.mlp.fit.epochs": EPOCHS})
     training = stage("train")
     with paused_after(2, training):
@@ -261,7 +252,7 @@ def test_outage_while_training_loses_nothing(way: Way) -> None:
 
 
 @pytest.mark.slow
-def test_signal_ends_a_training_without_a_server(way: Way) -> None:
+def test_signal_ends_a_training_without_a_server(way):
     use_project({"train.mlp.fit.epochs": 100_000})
     training = stage("train")
     with paused_after(2, training):

@@ -3,15 +3,12 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pytest
 from helpers import commit, finding, git, python, record_outputs
 from mlflow import MlflowClient
-from mlflow.entities import Run
 from support import NAME, write_params
 
 from digits.project import load_project
@@ -25,48 +22,48 @@ from imageproof.system import process
 
 
 @pytest.fixture(scope="module")
-def original(trained_project: Path) -> Run:
+def original(trained_project):
     """The run as it is known where the model was trained."""
     record = read_json(trained_project / "artifacts/train/mlp/run.json", dict)
     return MlflowClient(f"sqlite:///{trained_project}/mlflow.db").get_run(record["run_id"])
 
 
 @pytest.fixture
-def clone(tracked: Path, trained_project: Path) -> Path:
+def clone(tracked, trained_project):
     """The outputs of a training elsewhere, and a store that knows nothing of it."""
     shutil.copytree(trained_project / "artifacts", "artifacts")
     shutil.copy(trained_project / "params.yaml", "params.yaml")
     return tracked
 
 
-def restore_all() -> list[Run]:
+def restore_all():
     """All runs after the command `restore`."""
     restore.restore_all(load_project())
     return all_runs()
 
 
-def all_runs() -> list[Run]:
+def all_runs():
     store.connect(load_project().name)
     client = MlflowClient()
     return list(client.search_runs([e.experiment_id for e in client.search_experiments()]))
 
 
-def known_id() -> str | None:
+def known_id():
     """The id of the run that stands for the recorded training."""
     run = restore.known(WORKSPACE.trained("mlp"), load_project())
     return run and run.info.run_id
 
 
-def artifacts(client: MlflowClient, run: Run) -> set[str]:
-    names: set[str] = set()
-    folders: list[str | None] = [None]
+def artifacts(client, run):
+    names = set()
+    folders = [None]
     while folders:
         for file in client.list_artifacts(run.info.run_id, folders.pop()):
             (folders.append if file.is_dir else names.add)(file.path.split("+")[0])
     return names
 
 
-def test_restored_run_equals_original(clone: Path, trained_project: Path, original: Run) -> None:
+def test_restored_run_equals_original(clone, trained_project, original):
     there = MlflowClient(f"sqlite:///{trained_project}/mlflow.db")
     record_outputs()
     [run] = restore_all()
@@ -96,15 +93,13 @@ def test_restored_run_equals_original(clone: Path, trained_project: Path, origin
     assert artifacts(client, run) == artifacts(there, original)
 
 
-def test_known_run_is_left_alone(
-    workspace: Path, trained_project: Path, original: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_known_run_is_left_alone(workspace, trained_project, original, monkeypatch):
     shutil.copytree(trained_project, workspace / "project")
     monkeypatch.chdir(workspace / "project")
     assert [run.info.run_id for run in restore_all()] == [original.info.run_id] == [known_id()]
 
 
-def test_restores_once_until_deleted(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_restores_once_until_deleted(clone, capsys):
     [first] = restore_all()
     assert capsys.readouterr().out == "mlp: logged again from DVC's outputs\n"
     assert [run.info.run_id for run in restore_all()] == [first.info.run_id] == [known_id()]
@@ -115,7 +110,7 @@ def test_restores_once_until_deleted(clone: Path, capsys: pytest.CaptureFixture[
     assert second.info.run_id != first.info.run_id
 
 
-def test_unfinished_run_does_not_count(clone: Path, original: Run) -> None:
+def test_unfinished_run_does_not_count(clone, original):
     experiment, tags = store.connect(NAME), {"digits.restored_from": original.info.run_id}
     for status in ("FAILED", "RUNNING"):
         half = MlflowClient().create_run(experiment, tags=tags)
@@ -124,7 +119,7 @@ def test_unfinished_run_does_not_count(clone: Path, original: Run) -> None:
     assert sorted(statuses) == ["FAILED", "FINISHED", "RUNNING"]
 
 
-def test_missing_evaluation_is_added_to_its_run(clone: Path) -> None:
+def test_missing_evaluation_is_added_to_its_run(clone):
     [run] = restore_all()
     MlflowClient().delete_tag(run.info.run_id, restore.EVALUATION_SHA256)  # the last to arrive
     Path("artifacts/evaluate/mlp/behaviour.json").write_text('{"clean": 0.25}')
@@ -135,7 +130,7 @@ def test_missing_evaluation_is_added_to_its_run(clone: Path) -> None:
     assert len(MlflowClient().get_metric_history(run.info.run_id, "behaviour_clean")) == 2
 
 
-def test_restored_run_is_found_in_mlflow_run(clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_restored_run_is_found_in_mlflow_run(clone, monkeypatch):
     store.connect(NAME)
     parent = MlflowClient().create_run(MlflowClient().create_experiment("of the user"))
     monkeypatch.setenv("MLFLOW_RUN_ID", parent.info.run_id)
@@ -143,7 +138,7 @@ def test_restored_run_is_found_in_mlflow_run(clone: Path, monkeypatch: pytest.Mo
     assert len(restore_all()) == 2
 
 
-def test_second_project_gets_runs_of_its_own(clone: Path) -> None:
+def test_second_project_gets_runs_of_its_own(clone):
     [first] = restore_all()
     write_params({"project.name": "second"})
     restore_all()
@@ -152,11 +147,11 @@ def test_second_project_gets_runs_of_its_own(clone: Path) -> None:
     assert second.info.run_id == known_id() != first.info.run_id
 
 
-def remove_evaluation() -> None:
+def remove_evaluation():
     shutil.rmtree("artifacts/evaluate")
 
 
-def train_again() -> None:
+def train_again():
     """As an interrupted `make run` leaves it."""
     record_outputs()
     lock = json.loads(Path("dvc.lock").read_text())
@@ -173,11 +168,11 @@ def train_again() -> None:
     ],
 )
 def test_training_is_restored_without_evaluation(
-    clone: Path,
-    capsys: pytest.CaptureFixture[str],
-    prepare: Callable[[], None],
-    message: str,
-) -> None:
+    clone,
+    capsys,
+    prepare,
+    message,
+):
     prepare()
     [run] = restore_all()
     assert capsys.readouterr().out.startswith(message)
@@ -188,7 +183,7 @@ def test_training_is_restored_without_evaluation(
 @pytest.mark.parametrize(
     "name", ["split/split.json", "train/mlp/model.onnx", "evaluate/mlp/metrics.json"]
 )
-def test_damaged_output_leaves_no_run(clone: Path, name: str) -> None:
+def test_damaged_output_leaves_no_run(clone, name):
     record_outputs()
     path = Path("artifacts", name)
     path.write_bytes(path.read_bytes() + b" ")
@@ -196,21 +191,21 @@ def test_damaged_output_leaves_no_run(clone: Path, name: str) -> None:
     assert all_runs() == []
 
 
-def test_damaged_record_leaves_no_run(clone: Path) -> None:
+def test_damaged_record_leaves_no_run(clone):
     path = Path("artifacts/train/mlp/run.json")
     path.write_text(path.read_text().replace('"run_id": "', '"run_id": "../'))
     assert finding(DataError, restore_all).startswith(f"{path}: not ")
     assert all_runs() == []
 
 
-def test_missing_output_leaves_no_run(clone: Path) -> None:
+def test_missing_output_leaves_no_run(clone):
     path = Path("artifacts/train/mlp/model.onnx")
     path.unlink()
     assert finding(DataError, restore_all).startswith(f"{path}: not found")
     assert all_runs() == []
 
 
-def test_committed_outputs_are_of_no_run_cache(clone: Path) -> None:
+def test_committed_outputs_are_of_no_run_cache(clone):
     record_outputs()
     commit("dvc.lock")
     [run] = restore_all()
@@ -218,7 +213,7 @@ def test_committed_outputs_are_of_no_run_cache(clone: Path) -> None:
 
 
 @pytest.fixture
-def record(clone: Path) -> dict[str, Any]:
+def record(clone):
     """The record of a training by the code of a commit."""
     Path("code.py").touch()
     commit("code.py")
@@ -241,9 +236,7 @@ def record(clone: Path) -> dict[str, Any]:
     ],
     ids=["seed", "epochs", "split", "code"],
 )
-def test_record_that_contradicts_dvc_lock_is_refused(
-    record: dict[str, Any], locked: dict[str, Any], message: str
-) -> None:
+def test_record_that_contradicts_dvc_lock_is_refused(record, locked, message):
     recorded = {"seed": 42, "epochs": 2, "split": record["datasets"]["train"]}
     values = recorded | {"code": md5(Path("code.py"))} | locked
     params = {"seed": values["seed"], "train.mlp": {"fit": {"epochs": values["epochs"]}}}
@@ -259,14 +252,14 @@ def test_record_that_contradicts_dvc_lock_is_refused(
     assert all_runs() == []
 
 
-def test_first_start_prints_the_address_only(workspace: Path) -> None:
+def test_first_start_prints_the_address_only(workspace):
     write_params({})
     environment = {k: v for k, v in os.environ.items() if k not in process.ENVIRONMENT}
     done = python("-c", "from digits.project import main; main()", "ui", "5000", env=environment)
     assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
 
 
-def test_report_links_lead_to_what_was_restored(clone: Path) -> None:
+def test_report_links_lead_to_what_was_restored(clone):
     [run] = restore_all()
     address(load_project(), 5055)
     Path("artifacts/report").mkdir()

@@ -8,10 +8,8 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import Server, only_run, until
+from helpers import only_run, until
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModel, Run
-from small_project import Project
 from support import NAME, PARAMS, SMALL, write_params
 
 from digits.project import load_project
@@ -28,28 +26,28 @@ class TestARun:
     """What one trained and evaluated model leaves behind."""
 
     @pytest.fixture
-    def files(self, trained_project: Path) -> Artifacts:
+    def files(self, trained_project):
         return Artifacts(trained_project)
 
     @pytest.fixture
-    def client(self, workspace: Path, trained_project: Path) -> MlflowClient:
+    def client(self, workspace, trained_project):
         mlflow.set_tracking_uri(f"sqlite:///{trained_project}/mlflow.db")
         return MlflowClient()
 
     @pytest.fixture
-    def run(self, client: MlflowClient) -> Run:
+    def run(self, client):
         return only_run(client)
 
     @pytest.fixture
-    def model(self, client: MlflowClient, run: Run) -> LoggedModel:
+    def model(self, client, run):
         return client.get_logged_model(runs.model_id(run))
 
     @pytest.fixture
-    def logged(self, model: LoggedModel) -> Path:
+    def logged(self, model):
         """The folder of its model."""
         return Path(mlflow.artifacts.download_artifacts(f"models:/{model.model_id}"))
 
-    def test_holds_the_params_that_decide_the_result(self, run: Run, files: Artifacts) -> None:
+    def test_holds_the_params_that_decide_the_result(self, run, files):
         assert run.data.params == {
             **{"model": "mlp", "seed": "42", "classes": "10", "threads": "2"},
             **{"image.size": "auto", "image.channels": "auto", "image.fit": "digit"},
@@ -59,14 +57,14 @@ class TestARun:
             **{"fit.epochs": "2", "fit.batch_size": "100", "split_md5": md5(files.split("train"))},
         }
 
-    def test_holds_curves(self, client: MlflowClient, run: Run, files: Artifacts) -> None:
+    def test_holds_curves(self, client, run, files):
         history = pd.read_csv(files.trained("mlp").history)
         for metric in ("loss", "accuracy", "val_loss", "val_accuracy"):
             curve = client.get_metric_history(run.info.run_id, metric)
             assert [point.step for point in curve] == history["epoch"].to_list() == [0, 1]
             np.testing.assert_allclose([p.value for p in curve], history[metric], rtol=1e-12)
 
-    def test_holds_cost_and_scores(self, run: Run, files: Artifacts) -> None:
+    def test_holds_cost_and_scores(self, run, files):
         expected = files.trained("mlp").read_metrics()
         assert expected.pop("parameters") == 1438
         assert {"user_s", "system_s", "elapsed_s", "epoch_s", "samples_per_s"} < {*expected}
@@ -82,7 +80,7 @@ class TestARun:
         assert runs.own_tags(run.data.tags)["baseline"] == baseline["name"] == "colour histogram"
 
     @pytest.mark.parametrize("split", EVALUATED)
-    def test_holds_answer_sets(self, run: Run, files: Artifacts, split: str) -> None:
+    def test_holds_answer_sets(self, run, files, split):
         limit = threshold(read_calibration(files.trained("mlp").calibration)[1], 0.99)
         labels = files.read_split(split).data.labels
         sets = files.evaluated("mlp").read_predictions()[split] >= np.float32(limit)
@@ -95,9 +93,7 @@ class TestARun:
         logged = {name: run.data.metrics[f"{split}_{name}"] for name in expected}
         assert logged == pytest.approx(expected)
 
-    def test_holds_all_that_evaluate_wrote(
-        self, client: MlflowClient, run: Run, files: Artifacts, tmp_path: Path
-    ) -> None:
+    def test_holds_all_that_evaluate_wrote(self, client, run, files, tmp_path):
         for local in files.evaluated("mlp").folder.iterdir():
             logged = client.download_artifacts(run.info.run_id, local.name, str(tmp_path))
             assert Path(logged).read_bytes() == local.read_bytes()
@@ -106,7 +102,7 @@ class TestARun:
         assert keys >= {"test_confusion_matrix", "holdout_confusion_matrix"}
 
     @pytest.mark.parametrize("split", SPLITS)
-    def test_names_its_data(self, run: Run, files: Artifacts, split: str) -> None:
+    def test_names_its_data(self, run, files, split):
         [data] = [i for i in run.inputs.dataset_inputs if i.dataset.name == split]
         assert [(tag.key, tag.value) for tag in data.tags] == [("mlflow.data.context", split)]
         assert data.dataset.digest == md5(files.split(split))
@@ -114,16 +110,14 @@ class TestARun:
         assert {"features", "targets"} <= {*json.loads(data.dataset.schema)["mlflow_tensorspec"]}
 
     @pytest.mark.parametrize("split", EVALUATED)
-    def test_ties_metrics_to_their_dataset(
-        self, model: LoggedModel, files: Artifacts, split: str
-    ) -> None:
+    def test_ties_metrics_to_their_dataset(self, model, files, split):
         data = {m.key: (m.dataset_name, m.dataset_digest) for m in model.metrics or []}
         names = (f"{split}_", *["behaviour_"] * (split == "test"))
         keys = {key for key in data if key.startswith(names)}
         assert keys >= {f"{split}_accuracy", f"{split}_kappa", f"{split}_rows"}
         assert {data[key] for key in keys} == {(split, md5(files.split(split)))}
 
-    def test_says_where_it_comes_from(self, run: Run, files: Artifacts) -> None:
+    def test_says_where_it_comes_from(self, run, files):
         record = read_json(files.trained("mlp").run, dict)
         assert (record["run_id"], record["model_id"]) == (run.info.run_id, runs.model_id(run))
         tags = runs.own_tags(run.data.tags)
@@ -134,9 +128,7 @@ class TestARun:
         assert tags["cpu"]
         assert tags["device"].startswith("CPU, ")
 
-    def test_has_a_model_that_predicts_on_raw_pixels(
-        self, model: LoggedModel, files: Artifacts
-    ) -> None:
+    def test_has_a_model_that_predicts_on_raw_pixels(self, model, files):
         predicting = mlflow.pyfunc.load_model(f"models:/{model.model_id}")
         images = files.read_split("test").data.images
         expected = files.evaluated("mlp").read_predictions()["test"]
@@ -145,7 +137,7 @@ class TestARun:
         assert answers["class"].tolist() == [*map(str, probabilities.argmax(axis=1))]
         np.testing.assert_allclose(probabilities, expected, rtol=1e-5, atol=1e-7)
 
-    def test_model_says_what_it_takes_and_needs(self, model: LoggedModel, logged: Path) -> None:
+    def test_model_says_what_it_takes_and_needs(self, model, logged):
         info = mlflow.models.get_model_info(f"models:/{model.model_id}")
         assert info.signature is not None
         tensors = [*info.signature.inputs.inputs, *info.signature.outputs.inputs]
@@ -163,9 +155,7 @@ class TestARun:
         assert info.metadata["fit"] == "digit"
         assert info.metadata["temperature"] > 0
 
-    def test_model_has_example_and_extra_files(
-        self, run: Run, logged: Path, files: Artifacts
-    ) -> None:
+    def test_model_has_example_and_extra_files(self, run, logged, files):
         for path in (files.trained("mlp").keras, files.trained("mlp").calibration):
             assert (logged / "extra_files" / path.name).read_bytes() == path.read_bytes()
         example = mlflow.models.Model.load(logged).load_input_example(str(logged))
@@ -175,7 +165,7 @@ class TestARun:
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_system_metrics(tracked: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool) -> None:
+def test_system_metrics(tracked, monkeypatch, wanted):
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
     write_params({**SMALL, "tracking.system_metrics": wanted})
     name = "system/cpu_utilization_percentage"
@@ -186,9 +176,7 @@ def test_system_metrics(tracked: Path, monkeypatch: pytest.MonkeyPatch, wanted: 
     assert (name in logged) == wanted == bool(logged)
 
 
-def test_data_of_a_shared_run_comes_from_the_remote(
-    dvc_project: Project, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_of_a_shared_run_comes_from_the_remote(dvc_project, mlflow_server, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
     path = Path("data/images.csv")
     digest = md5(path)
@@ -204,12 +192,12 @@ def test_data_of_a_shared_run_comes_from_the_remote(
         assert json.loads(data.dataset.source) == {"uri": address}
 
 
-def test_runs_that_log_the_same_data_at_once(tracked: Path) -> None:
+def test_runs_that_log_the_same_data_at_once(tracked):
     experiment, client = store.connect(NAME), MlflowClient()
     run_ids = [client.create_run(experiment).info.run_id for _ in range(8)]
     for attempt in range(5):  # none of which has the data yet
 
-        def log(run_id: str, digest: str = f"{attempt:032}") -> None:
+        def log(run_id, digest=f"{attempt:032}"):
             runs.log_datasets(run_id, {"test": digest}, WORKSPACE.split)
 
         with ThreadPoolExecutor(len(run_ids)) as pool:

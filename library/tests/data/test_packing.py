@@ -1,7 +1,5 @@
 """Raw data packed: what forms images are brought to, what is known of each, and what is refused."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from helpers import finding, pack_folder
@@ -164,7 +162,7 @@ def test_reader_of_project_takes_the_place_of_ours(tmp_path, images_8x8):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/images.raw").write_bytes(images_8x8.images.tobytes())
 
-    def read(folder: Path) -> RawData:
+    def read(folder):
         values = np.fromfile(folder / "images.raw", np.uint8)
         return RawData(Dataset(values.reshape(-1, 8, 8), images_8x8.labels), None)
 

@@ -4,7 +4,6 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -20,7 +19,7 @@ METRICS = "artifacts/compare/metrics.json"  # in git, so that a reviewer sees th
 
 
 @pytest.fixture
-def repository(workspace: Path) -> Path:
+def repository(workspace):
     Path("data.dvc").write_text("outs:\n- md5: 1d2c.dir\n  path: data\n")
     for file in ("dvc.lock", "params.yaml", "code.py", METRICS):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
@@ -29,15 +28,15 @@ def repository(workspace: Path) -> Path:
     return workspace
 
 
-def tags() -> dict[str, str]:
+def tags():
     return run_tags.tags(stage="train@mlp", split=WORKSPACE.split("train"))
 
 
-def write_lock(**stages: Any) -> None:
+def write_lock(**stages):
     Path("dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
 
 
-def test_tags_name_code_data_starter(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tags_name_code_data_starter(repository, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "wide-mlp")
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "0123")
     recorded = tags()
@@ -49,7 +48,7 @@ def test_tags_name_code_data_starter(repository: Path, monkeypatch: pytest.Monke
     assert "lock_md5" not in recorded
 
 
-def test_experiment_says_what_it_changed(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_experiment_says_what_it_changed(repository, monkeypatch):
     Path("params.yaml").write_text("seed: 1\ntrain: {mlp: {fit: {epochs: 8}}}\n")
     git("commit", "-qam", "x")
     Path("params.yaml").write_text("seed: 1\ntrain: {mlp: {fit: {epochs: 20}}}\n")
@@ -61,7 +60,7 @@ def test_experiment_says_what_it_changed(repository: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("file", ["code.py", "data.dvc", "library/new.so", "new.py"])
-def test_git_dirty(repository: Path, file: str) -> None:
+def test_git_dirty(repository, file):
     for recorded in ("scored.parquet", "params.yaml", "dvc.lock", METRICS):
         Path(recorded).write_text("# changed\n")
     assert tags()["git_dirty"] == "false"
@@ -73,9 +72,7 @@ def test_git_dirty(repository: Path, file: str) -> None:
 
 
 @pytest.mark.parametrize("pointer", [None, "outs: []\n", "outs: [: :\n"])
-def test_without_git_and_data_dvc_nothing_is_claimed(
-    workspace: Path, pointer: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_git_and_data_dvc_nothing_is_claimed(workspace, pointer, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(workspace.parent))
     if pointer is not None:
         Path("data.dvc").write_text(pointer)
@@ -86,7 +83,7 @@ def test_without_git_and_data_dvc_nothing_is_claimed(
 
 
 @pytest.mark.parametrize(("split", "named"), [("as recorded", "old.dir"), ("another", "1d2c.dir")])
-def test_data_md5_is_that_of_the_split(repository: Path, split: str, named: str) -> None:
+def test_data_md5_is_that_of_the_split(repository, split, named):
     path = WORKSPACE.split("train")
     path.parent.mkdir()
     path.write_text("as recorded")
@@ -105,11 +102,11 @@ meta: {{license: CC0, source: [an, attic], rows: 3, describes: {}}}
 """
 
 
-def test_described_data_is_from_data_dvc_here_else_at_the_commit(repository: Path) -> None:
+def test_described_data_is_from_data_dvc_here_else_at_the_commit(repository):
     pointer = Path("data.dvc")
     texts = {"license": "CC0", "describes": "1d2c.dir"}
 
-    def described() -> dict[str, str]:
+    def described():
         return provenance.described_data("1d2c.dir", "HEAD")
 
     assert described() == {}
@@ -133,13 +130,13 @@ def test_described_data_is_from_data_dvc_here_else_at_the_commit(repository: Pat
         (None, ""),
     ],
 )
-def test_origin(repository: Path, remote: str | None, address: str) -> None:
+def test_origin(repository, remote, address):
     if remote:
         git("remote", "add", "origin", remote)
     assert origin() == address
 
 
-def test_a_changed_output_is_named(workspace: Path) -> None:
+def test_a_changed_output_is_named(workspace):
     output = Path("run.json")
     output.write_text("{}")
     write_lock(train={"outs": [{"path": str(output), "md5": md5(output)}]}, x={})
@@ -154,11 +151,11 @@ def test_a_changed_output_is_named(workspace: Path) -> None:
         assert line.startswith("dvc.lock: damaged")
 
 
-def test_waits_for_a_dvc_lock_that_is_being_written(workspace: Path) -> None:
+def test_waits_for_a_dvc_lock_that_is_being_written(workspace):
     """DVC writes it in pieces, while another stage reads it."""
     whole = yaml.safe_dump({"stages": {f"s{n}": {"outs": []} for n in range(100)}})
 
-    def write() -> None:
+    def write():
         with Path("dvc.lock").open("w") as file:
             for start in range(0, len(whole), len(whole) // 5):
                 file.write(whole[start : start + len(whole) // 5])
@@ -171,12 +168,12 @@ def test_waits_for_a_dvc_lock_that_is_being_written(workspace: Path) -> None:
         assert provenance.read_lock(Path("dvc.lock")) == whole
 
 
-def test_changed_lock_is_read_again(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_lock_is_read_again(workspace, monkeypatch):
     lock, read = Path("dvc.lock"), Path.read_text
     lock.touch()
     os.utime(lock, (1, 1))
 
-    def read_text(path: Path, **options: str) -> str:
+    def read_text(path, **options):
         text = read(path, **options)
         if lock.stat().st_mtime == 1:
             lock.write_text("stages: {}")

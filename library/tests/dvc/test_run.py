@@ -6,9 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import psutil
 import pytest
@@ -32,12 +30,12 @@ process.run_program(lambda: print("ran:", *sorted(ran())))
 ALL = ["compare", "prepare", "train@cnn", "train@mlp"]
 
 
-def imageproof_run(*names: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def imageproof_run(*names, **environment):
     return python("-c", RUN, *names, env={**os.environ, **environment})
 
 
 @contextmanager
-def started(project: Project, stage: str) -> Iterator["subprocess.Popen[str]"]:
+def started(project, stage):
     """`imageproof run` while this stage runs; the stage takes ten minutes."""
     project.sleeps(stage, 600)
     with subprocess.Popen(
@@ -50,7 +48,7 @@ def started(project: Project, stage: str) -> Iterator["subprocess.Popen[str]"]:
             program.kill()
 
 
-def test_run_makes_files_of_dvc_repro_once(dvc_project: Project, tmp_path: Path) -> None:
+def test_run_makes_files_of_dvc_repro_once(dvc_project, tmp_path):
     dvc_project.set_epochs("mlp", 2)
     serial = Project(shutil.copytree(dvc_project.root, tmp_path / "serial"), dvc_project.control)
     serial.dvc("repro", "-q")
@@ -70,7 +68,7 @@ def test_run_makes_files_of_dvc_repro_once(dvc_project: Project, tmp_path: Path)
     assert dvc_project.dvc("status").strip() == "Data and pipelines are up to date."
 
 
-def test_run_one_model(dvc_project: Project) -> None:
+def test_run_one_model(dvc_project):
     assert imageproof_run("mlp").stdout.splitlines()[-1] == "ran: prepare train@mlp"
     done = python(EXAMPLE, "run", "compact")
     assert (done.returncode, done.stdout) == (2, "")
@@ -80,7 +78,7 @@ def test_run_one_model(dvc_project: Project) -> None:
     assert done.stderr == f"error: targets: 'nosuch' is no stage; there are {known}\n"
 
 
-def test_terminal_shows_table(dvc_project: Project) -> None:
+def test_terminal_shows_table(dvc_project):
     ours, its = pty.openpty()
     env = {**os.environ, "NO_COLOR": "1", "COLUMNS": "60", "LINES": "30", "TERM": "xterm"}
     parts = []
@@ -99,7 +97,7 @@ def test_terminal_shows_table(dvc_project: Project) -> None:
     assert rows["train@mlp"].rstrip().endswith("epoch 2/2")
 
 
-def test_lines_with_brackets_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_with_brackets_are_shown(capsys):
     board = Board(["split"])
     with board.table:
         board.start("split")
@@ -109,7 +107,7 @@ def test_lines_with_brackets_are_shown(capsys: pytest.CaptureFixture[str]) -> No
     assert "split: warning: [/b] [red]" in capsys.readouterr().out
 
 
-def test_run_ends_as_failed_stage(dvc_project: Project) -> None:
+def test_run_ends_as_failed_stage(dvc_project):
     dvc_project.fails("train-mlp")
     done = imageproof_run()
     assert done.returncode == 3
@@ -123,7 +121,7 @@ def test_run_ends_as_failed_stage(dvc_project: Project) -> None:
     assert imageproof_run().stdout.splitlines()[-1] == "ran: compare train@cnn train@mlp"
 
 
-def test_killed_stage_exit_code(dvc_project: Project) -> None:
+def test_killed_stage_exit_code(dvc_project):
     with started(dvc_project, "prepare") as program:
         os.kill(int(dvc_project.log()[0][1]), signal.SIGKILL)
         assert program.wait(60) == 128 + signal.SIGKILL
@@ -133,7 +131,7 @@ def test_killed_stage_exit_code(dvc_project: Project) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_signal_ends_every_stage(dvc_project: Project, signum: signal.Signals) -> None:
+def test_signal_ends_every_stage(dvc_project, signum):
     with started(dvc_project, "train-mlp") as program:
         # DVC ends after the stage, and holds its lock until then
         processes = psutil.Process(program.pid).children(recursive=True)
@@ -147,7 +145,7 @@ def test_signal_ends_every_stage(dvc_project: Project, signum: signal.Signals) -
     assert imageproof_run().stdout.splitlines()[-1] == "ran: compare train@cnn train@mlp"
 
 
-def test_busy_folder_is_refused(dvc_project: Project) -> None:
+def test_busy_folder_is_refused(dvc_project):
     with FileLock(dvc_project.root / PROJECT_LOCK):
         done = imageproof_run()
     assert done.returncode == 6
@@ -164,7 +162,7 @@ def test_busy_folder_is_refused(dvc_project: Project) -> None:
     assert done.stderr.endswith("another DVC command runs in this folder; try again\n")
 
 
-def test_missing_or_wrong_data_is_refused_first(dvc_project: Project) -> None:
+def test_missing_or_wrong_data_is_refused_first(dvc_project):
     dvc_project.set_data("2")
     done = imageproof_run()
     assert done.returncode == 3

@@ -6,7 +6,7 @@ from imageproof.dvc.pipeline import Stage
 from imageproof.dvc.run import Schedule, stale_stages
 
 
-def stage(name: str, *upstream: str, changed: bool = True) -> Stage:
+def stage(name, *upstream, changed=True):
     trains = name.startswith("train") or name == "compare"
     return Stage(name, upstream, changed, threaded=trains or name[:4] == "eval", timed=trains)
 
@@ -23,7 +23,7 @@ STAGES = [
 ]
 
 
-def on(cores: int) -> Schedule:
+def on(cores):
     return Schedule(STAGES, threads=2, cores=cores, processors=cores)
 
 
@@ -41,11 +41,11 @@ def on(cores: int) -> Schedule:
         (2, "", "validate explore split train@a train@b", "evaluate@a evaluate@b"),
     ],
 )
-def test_startable_stages(cores: int, running: str, done: str, starts: str) -> None:
+def test_startable_stages(cores, running, done, starts):
     assert on(cores).startable(running.split(), done.split()) == starts.split()
 
 
-def test_stale_stages_follows_dependencies() -> None:
+def test_stale_stages_follows_dependencies():
     stages = [
         stage("validate", changed=False),
         stage("explore"),

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import mlflow
 import pytest
@@ -20,7 +19,7 @@ TAGS = {"git_commit": "a" * 40, "cpu": "one", "lock_md5": "l1"}
 ROWS = {"train_rows": 960.0, "validation_rows": 120.0, "test_rows": 200.0, "holdout_rows": 120.0}
 
 
-def run(seed: int, accuracy: float = 0.9, **others: dict[str, Any]) -> Logged:
+def run(seed, accuracy=0.9, **others):
     """An evaluated run; `others` are params, metrics or tags."""
     drawn = {"seed": str(seed), "split_md5": f"split of seed {seed}"}
     scores = dict.fromkeys(MEASURES, accuracy) | {"elapsed_s": 10.0 + seed}
@@ -31,20 +30,20 @@ def run(seed: int, accuracy: float = 0.9, **others: dict[str, Any]) -> Logged:
     )
 
 
-def log(run: Logged, status: str = "FINISHED") -> None:
+def log(run, status="FINISHED"):
     """Log it as the stages do."""
     with active_run("mlp", params=run.params, tags=run.tags) as active:
         mlflow.log_metrics(run.metrics)
     MlflowClient().update_run(active.info.run_id, status)
 
 
-def test_spread_is_that_of_a_textbook() -> None:
+def test_spread_is_that_of_a_textbook():
     # t(0.975, 2) = 4.303 in every table; 4.303 * 1 / sqrt(3) = 2.484
     assert spread([1.0, 2.0, 3.0]) == pytest.approx((3, 2, 1, 1, -0.4841, 4.4841), abs=1e-4)
     assert spread([0.5]) == (1, 0.5, None, 0.5, None, None)
 
 
-def test_group_holds_runs_that_differ_in_the_seed() -> None:
+def test_group_holds_runs_that_differ_in_the_seed():
     newest = run(10, 1.0, tags={"git_commit": "b" * 40})  # of a seed it counts
     [group] = groups([newest, run(10, 0.3), run(2, 0.9), run(1, 0.8)])
     assert (group.label, group.seeds) == ("mlp", ["1", "2", "10"])
@@ -53,7 +52,7 @@ def test_group_holds_runs_that_differ_in_the_seed() -> None:
     assert group.measures["elapsed_s"] == pytest.approx(spread([11, 12, 20]))
 
 
-def test_time_on_shared_cores_is_left_out() -> None:
+def test_time_on_shared_cores_is_left_out():
     shared = run(1, metrics={"shared_cores": 0.9})
     [group] = groups([shared])
     assert group.measures["elapsed_s"][:2] == (0, None)
@@ -70,13 +69,13 @@ def test_time_on_shared_cores_is_left_out() -> None:
         ({"tags": {"cpu": "another"}}, "mlp cpu=another"),
     ],
 )
-def test_other_recipe_is_another_group(apart: dict[str, Any], label: str) -> None:
+def test_other_recipe_is_another_group(apart, label):
     pair = groups([run(1), run(2), run(3, **apart)])
     assert {group.label: group.seeds for group in pair}[label] == ["3"]
     assert sorted(len(group.seeds) for group in pair) == [1, 2]
 
 
-def test_summary_prints_a_table_and_json(tracked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_summary_prints_a_table_and_json(tracked, capsys):
     for seed, accuracy in ((1, 0.8), (2, 0.9), (3, 1.0)):
         log(run(seed, accuracy))
     for status in ("RUNNING", "FAILED", "KILLED"):
@@ -95,7 +94,7 @@ def test_summary_prints_a_table_and_json(tracked: Path, capsys: pytest.CaptureFi
     assert (accuracy["n"], accuracy["mean"], accuracy["sd"]) == (1, 1.0, None)
 
 
-def test_summary_without_a_run_is_one_line(tracked: Path) -> None:
+def test_summary_without_a_run_is_one_line(tracked):
     line = finding(DataError, lambda: summary(context()))
     assert line.startswith("MLflow: no finished run with an evaluation yet; `dvc repro` makes them")
     assert not Path("artifacts").exists()

@@ -2,13 +2,12 @@
 
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
 import pytest
 from example import NAME, load_project
-from helpers import Server, active_run, finding, only_run
+from helpers import active_run, finding, only_run
 from mlflow import MlflowClient
 
 from imageproof.base.errors import ServiceError
@@ -19,9 +18,7 @@ from imageproof.mlflow.page import NOTE
 VIEW = "mlflow.sharedViewState.imageproof"
 
 
-def test_store_is_the_users_or_beside_the_project(
-    tracked: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_store_is_the_users_or_beside_the_project(tracked, monkeypatch):
     secret = "postgresql://127.0.0.1/runs?password=secret"
     for uri, used, recorded in (
         ("sqlite:///x/r.db", f"sqlite:///{tracked}/x/r.db", "sqlite:///x/r.db"),
@@ -37,7 +34,7 @@ def test_store_is_the_users_or_beside_the_project(
     assert store.portable_uri() == "sqlite:///mlflow.db"
 
 
-def test_store_is_shared_with_a_copy(tracked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_is_shared_with_a_copy(tracked, monkeypatch):
     (tracked / "copy").mkdir()
     monkeypatch.chdir(tracked / "copy")
     monkeypatch.setenv("DVC_ROOT", str(tracked))
@@ -47,7 +44,7 @@ def test_store_is_shared_with_a_copy(tracked: Path, monkeypatch: pytest.MonkeyPa
     assert list(Path().iterdir()) == []
 
 
-def test_deleted_experiment_is_taken_back(tracked: Path) -> None:
+def test_deleted_experiment_is_taken_back(tracked):
     experiment, client = store.connect(NAME), MlflowClient()
     client.delete_experiment(experiment)
     assert store.connect(NAME) == experiment
@@ -56,7 +53,7 @@ def test_deleted_experiment_is_taken_back(tracked: Path) -> None:
     assert restored.artifact_location == (tracked / "mlartifacts").as_uri()
 
 
-def test_view_is_written_once_and_leaves_the_users(tracked: Path) -> None:
+def test_view_is_written_once_and_leaves_the_users(tracked):
     experiment, client = store.connect(NAME), MlflowClient()
     tags = client.get_experiment(experiment).tags
     state = json.loads(json.loads(tags[VIEW])["state"])
@@ -74,13 +71,13 @@ def test_view_is_written_once_and_leaves_the_users(tracked: Path) -> None:
     assert client.get_experiment(experiment).tags == tags | users
 
 
-def test_run_of_an_experiment_is_named_with_it(tracked: Path) -> None:
+def test_run_of_an_experiment_is_named_with_it(tracked):
     with active_run("mlp", params={}, tags={"dvc_exp": "longer"}) as run:
         assert run.info.run_name == "mlp (longer)"
 
 
 @pytest.fixture
-def mute() -> Iterator[int]:
+def mute():
     """A port on which someone listens, but never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening.getsockname()[1]
@@ -103,9 +100,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("uri", REFUSED)
-def test_unusable_store_is_one_line(
-    workspace: Path, mute: int, monkeypatch: pytest.MonkeyPatch, uri: str
-) -> None:
+def test_unusable_store_is_one_line(workspace, mute, monkeypatch, uri):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("PGCONNECT_TIMEOUT", "2")
@@ -121,9 +116,7 @@ def test_unusable_store_is_one_line(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("direct", [False, True], ids=["through the server", "directly"])
-def test_store_of_a_server_is_written(
-    workspace: Path, mlflow_server: Server, monkeypatch: pytest.MonkeyPatch, direct: bool
-) -> None:
+def test_store_of_a_server_is_written(workspace, mlflow_server, monkeypatch, direct):
     database = f"sqlite:///{mlflow_server.folder}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database if direct else mlflow_server.uri)
     # made by whom writes to it

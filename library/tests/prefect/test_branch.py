@@ -2,12 +2,9 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from helpers import answers, finding, free_port, until
-from small_project import Project
 
 from imageproof.base.errors import ServiceError, UsageError
 from imageproof.prefect.branch import append, check_push, publish
@@ -15,24 +12,24 @@ from imageproof.prefect.branch import append, check_push, publish
 MOST_OF_GITHUB = 65_536
 
 
-def tip(project: Project, branch: str) -> str:
+def tip(project, branch):
     """Its last commit at `origin`."""
     return project.git("ls-remote", "origin", f"refs/heads/{branch}").partition("\t")[0]
 
 
-def text(project: Project, branch: str) -> str:
+def text(project, branch):
     """What its last commit says."""
     return project.git("log", "-1", "--format=%B", tip(project, branch))
 
 
-def test_unchanged_results_make_no_branch(team: Project) -> None:
+def test_unchanged_results_make_no_branch(team):
     team.git("add", ".")
     team.git("commit", "-qm", "results")
     assert publish() == ""
     assert tip(team, "retrain/*") == ""
 
 
-def test_branch_with_other_results_stays(team: Project) -> None:
+def test_branch_with_other_results_stays(team):
     branch = publish()
     commit = tip(team, branch)
     assert text(team, branch).startswith("Results of a training on data ")
@@ -42,14 +39,14 @@ def test_branch_with_other_results_stays(team: Project) -> None:
     assert tip(team, branch) == commit
 
 
-def test_moved_main_is_told(team: Project) -> None:
+def test_moved_main_is_told(team):
     newer = team.git("commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "newer").strip()
     team.git("push", "-q", "origin", f"{newer}:refs/heads/main")
     line = f"The default branch has moved on to {newer[:12]} meanwhile: merge it into this branch"
     assert line in text(team, publish())
 
 
-def test_text_fits_into_a_pull_request(team: Project) -> None:
+def test_text_fits_into_a_pull_request(team):
     paths = [f"artifacts/{number}{200 * 'x'}.png" for number in range(200)]
     for path in paths:
         (team.root / path).touch()
@@ -65,7 +62,7 @@ def test_text_fits_into_a_pull_request(team: Project) -> None:
     assert {*album.split()} == {*paths}
 
 
-def test_text_is_appended(team: Project) -> None:
+def test_text_is_appended(team):
     branch = publish()
     tree = team.git("rev-parse", f"{tip(team, branch)}^{{tree}}")
     append(branch, "promoted")
@@ -77,7 +74,7 @@ def test_text_is_appended(team: Project) -> None:
 
 
 @contextmanager
-def read_only(folder: Path) -> Iterator[str]:
+def read_only(folder):
     """The address of repositories in the folder that nobody may push to."""
     port = free_port()
     options = ("--export-all", "--listen=127.0.0.1", f"--port={port}", f"--base-path={folder}")
@@ -90,7 +87,7 @@ def read_only(folder: Path) -> Iterator[str]:
         daemon.wait()
 
 
-def test_no_right_to_push_is_told(team: Project) -> None:
+def test_no_right_to_push_is_told(team):
     check_push()
     with read_only(team.control) as address:
         team.git("remote", "set-url", "origin", address)
@@ -100,7 +97,7 @@ def test_no_right_to_push_is_told(team: Project) -> None:
     assert "'origin' does not appear to be a git repository" in finding(ServiceError, check_push)
 
 
-def test_refused_push_loses_nothing(team: Project) -> None:
+def test_refused_push_loses_nothing(team):
     hook = team.control / "origin.git/hooks/pre-receive"
     hook.write_text("#!/bin/sh\necho protected >&2\nexit 1\n")
     hook.chmod(0o755)

@@ -1,7 +1,5 @@
 """A project's folder `templates/` comes before the library's own files."""
 
-from pathlib import Path
-
 import pytest
 
 from imageproof.base.files import template_file
@@ -9,26 +7,26 @@ from imageproof.pages.templates import templates
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "templates").mkdir()
     return tmp_path / "templates"
 
 
-def test_template_of_project_is_taken_first(folder: Path) -> None:
+def test_template_of_project_is_taken_first(folder):
     (folder / "suspects.html.j2").write_text("{{ command }}: {% include 'style.css' %}", "utf-8")
     (folder / "style.css").write_text("body { color: teal }", "utf-8")
     page = templates("imageproof.labels").get_template("suspects.html.j2").render()
     assert page == "imageproof: body { color: teal }"
 
 
-def test_template_of_library_is_taken_otherwise() -> None:
+def test_template_of_library_is_taken_otherwise():
     template = templates("imageproof.labels").get_template("suspects.html.j2")
     page = template.render(sentence="", suspects=[], count=0, source="")
     assert "Made by <code>imageproof suspects</code>" in page
 
 
-def test_file_of_project_is_taken_first(folder: Path, tmp_path: Path) -> None:
+def test_file_of_project_is_taken_first(folder, tmp_path):
     library_file = tmp_path / "library" / "home.html"
     assert template_file(library_file) == library_file
     (folder / "home.html").write_text("ours", "utf-8")

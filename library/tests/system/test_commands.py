@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from tempfile import TemporaryFile
 
 import pytest
@@ -15,16 +14,16 @@ from imageproof.system.commands import CommandFailedError, Commands
 SLEEPS = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
 
 
-def test_lines_without_credentials_and_stdout_file() -> None:
+def test_lines_without_credentials_and_stdout_file():
     code = "import sys; print('{}'); print('http://me:secret@host', file=sys.stderr); sys.exit(5)"
-    lines: list[str] = []
+    lines = []
     with TemporaryFile("w+") as output, pytest.raises(CommandFailedError) as failed:
         Commands().run([sys.executable, "-c", code], on_line=lines.append, stdout=output)
     assert (failed.value.code, str(failed.value)) == (5, "ended with 5")
     assert lines == failed.value.lines == ["http://***@host"]
 
 
-def test_stop_ends_running_and_refuses_new() -> None:
+def test_stop_ends_running_and_refuses_new():
     commands, pids = Commands(), list[str]()
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(commands.run, [sys.executable, "-c", SLEEPS], on_line=pids.append)
@@ -37,7 +36,7 @@ def test_stop_ends_running_and_refuses_new() -> None:
         commands.run(["true"], on_line=print)
 
 
-def test_leader_ends_with_its_starter(tmp_path: Path) -> None:
+def test_leader_ends_with_its_starter(tmp_path):
     module = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SLEEPS!r}])"
     (tmp_path / "sleeps.py").write_text(module)
     leader = [sys.executable, "-m", "imageproof.system.commands", "sleeps"]

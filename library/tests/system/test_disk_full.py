@@ -47,12 +47,12 @@ FULL = "No space left on device (IMAGEPROOF_DEBUG=1 shows more)\n"
     ],
     ids=["arrays", "table", "copy", "temporary file"],
 )
-def test_full_disk_names_the_path(disk: Path, work: str, path: str) -> None:
+def test_full_disk_names_the_path(disk, work, path):
     done = python("-c", PROGRAM.format(disk=str(disk), work=work))
     assert (done.returncode, done.stderr) == (4, f"error: {disk / path}: {FULL}")
 
 
-def test_full_output_is_named() -> None:
+def test_full_output_is_named():
     code = PROGRAM.format(disk="", work="print('0' * 100_000)")
     with Path("/dev/full").open("w") as full:
         done = python("-c", code, capture_output=False, stdout=full, stderr=subprocess.PIPE)

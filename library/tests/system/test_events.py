@@ -14,11 +14,11 @@ print("prefect" in sys.modules)
 """
 
 
-def test_no_server_costs_no_import_of_prefect(workspace: Path) -> None:
+def test_no_server_costs_no_import_of_prefect(workspace):
     assert python("-c", EMIT).stdout == "False\n"
 
 
-def test_profile_without_a_server_sends_nothing(workspace: Path) -> None:
+def test_profile_without_a_server_sends_nothing(workspace):
     Path("prefect.toml").write_text('profiles_path = ".prefect/profiles.toml"\n')
     Path(".prefect").mkdir()
     Path(".prefect/profiles.toml").write_text('active = "local"\n[profiles.local]\n')
@@ -27,7 +27,7 @@ def test_profile_without_a_server_sends_nothing(workspace: Path) -> None:
 
 
 @pytest.mark.slow
-def test_server_that_is_away_stops_no_command(workspace: Path) -> None:
+def test_server_that_is_away_stops_no_command(workspace):
     done = python("-c", EMIT, env=os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api"})
     assert done.returncode == 0
     assert "Traceback" not in done.stderr

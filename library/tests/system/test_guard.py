@@ -1,15 +1,12 @@
 """Whose requests our servers answer, and which files the pages' server gives out."""
 
 import os
-from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPResponse
-from pathlib import Path
+from http.client import HTTPConnection
 
 import pytest
 from helpers import served
 from mlflow.server import security_utils as check
-from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -17,7 +14,7 @@ from websockets.sync.client import connect
 from imageproof.system import guard
 
 
-async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+async def answering(scope, receive, send):
     """An app that answers everything."""
     if scope["type"] == "websocket":
         await WebSocket(scope, receive, send).accept()
@@ -27,14 +24,14 @@ async def answering(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
+def port():
     """Where that app is served behind the guard."""
     with served(guard.Guard(answering)) as port:
         yield port
 
 
 @contextmanager
-def answer(port: int, path: str = "/", **headers: str) -> Iterator[HTTPResponse]:
+def answer(port, path="/", **headers):
     """The answer to a POST, or to a GET for a file."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("POST" if path == "/" else "GET", path, headers=headers)
@@ -43,7 +40,7 @@ def answer(port: int, path: str = "/", **headers: str) -> Iterator[HTTPResponse]
     connection.close()
 
 
-def test_own_host_and_origin_are_answered(port: int) -> None:
+def test_own_host_and_origin_are_answered(port):
     for host in (f"127.0.0.1:{port}", f"[::1]:{port}", "LOCALHOST", f"imageproof.localhost:{port}"):
         with answer(port, Host=host) as response:
             assert (response.status, response.read()) == (200, b"answered")
@@ -55,7 +52,7 @@ def test_own_host_and_origin_are_answered(port: int) -> None:
             pass
 
 
-def test_foreign_host_or_origin_is_refused(port: int) -> None:
+def test_foreign_host_or_origin_is_refused(port):
     for host in ("evil.example:{}", "evil.localhost", "127.0.0.1.evil.example", "", "[::"):
         with answer(port, Host=host.format(port)) as response:
             assert response.status == 403, host
@@ -66,7 +63,7 @@ def test_foreign_host_or_origin_is_refused(port: int) -> None:
             connect(f"ws://127.0.0.1:{port}", additional_headers={"Origin": page})
 
 
-def test_allowed_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_allowed_hosts(monkeypatch):
     monkeypatch.setenv("IMAGEPROOF_ALLOWED_HOSTS", "mlflow.example, Prefect.example")
     with served(guard.Guard(answering)) as port:
         for host, page, status in (
@@ -78,7 +75,7 @@ def test_allowed_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
                 assert response.status == status
 
 
-def test_mlflow_itself_allows_only_these_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_itself_allows_only_these_names(monkeypatch):
     monkeypatch.setattr(os, "environ", {**os.environ, "IMAGEPROOF_ALLOWED_HOSTS": "mlflow.example"})
     guard.mlflow()
     hosts, origins = check.get_allowed_hosts_from_env(), check.get_allowed_origins_from_env()
@@ -89,7 +86,7 @@ def test_mlflow_itself_allows_only_these_names(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def pages(workspace: Path) -> Iterator[int]:
+def pages(workspace):
     """The port of the pages' server, in a folder with a page and links that lead out of it."""
     report = workspace / "artifacts/report"
     report.mkdir(parents=True)
@@ -102,7 +99,7 @@ def pages(workspace: Path) -> Iterator[int]:
         yield port
 
 
-def test_pages(pages: int) -> None:
+def test_pages(pages):
     for name, kind in (("index.html", "text/html"), ("figure.png", "image/png")):
         with answer(pages, f"/report/{name}") as response:
             assert (response.status, response.read().decode()) == (200, name)

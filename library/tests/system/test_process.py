@@ -14,14 +14,14 @@ from imageproof.base import errors, text
 from imageproof.system import process
 
 
-def run(work: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def run(work, **environment):
     """What `process.run_program` makes of a function with this body."""
     start = "from imageproof.base import errors; from imageproof.system import process"
     code = f"{start}\ndef work():\n    {work}\nprocess.run_program(work)"
     return python("-c", code, env=os.environ | environment)
 
 
-def test_each_kind_of_error_has_its_exit_code(capfd: pytest.CaptureFixture[str]) -> None:
+def test_each_kind_of_error_has_its_exit_code(capfd):
     kinds = (
         *(errors.ImageproofError, errors.UsageError, errors.DataError, errors.ServiceError),
         *(errors.GateRefusedError, errors.BusyError, errors.IntegrityError),
@@ -40,7 +40,7 @@ def test_each_kind_of_error_has_its_exit_code(capfd: pytest.CaptureFixture[str])
         ("日本 ö\tنمی\u200cدانم 👩\u200d🔬 [b]\\", "日本 ö\tنمی\u200cدانم 👩\u200d🔬 [b]\\"),
     ],
 )
-def test_names_are_escaped(name: str, shown: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_names_are_escaped(name, shown, capfd):
     process.report_error(errors.DataError(f"{name}: bad"))
     process.report_error(FileNotFoundError(2, "No such file", name))
     assert capfd.readouterr().err == (
@@ -73,12 +73,12 @@ def test_names_are_escaped(name: str, shown: str, capfd: pytest.CaptureFixture[s
     ],
     ids=["success", "bug", "missing extra", "file system", "TensorFlow"],
 )
-def test_exit_code_and_lines(work: str, code: int, stderr: str) -> None:
+def test_exit_code_and_lines(work, code, stderr):
     done = run(work)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", stderr)
 
 
-def test_loop_and_long_name_exit_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_loop_and_long_name_exit_with_2(tmp_path, capsys):
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
     for read in (loop.read_bytes, lambda: loop.resolve(strict=True), Path("n" * 5000).read_bytes):
@@ -91,7 +91,7 @@ def test_loop_and_long_name_exit_with_2(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(("count", "last"), [(20, "error: 19"), (21, "error: … and 1 more")])
-def test_20_findings_are_shown(count: int, last: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_20_findings_are_shown(count, last, capfd):
     process.report_error(errors.DataError(*map(str, range(count))))
     lines = capfd.readouterr().err.splitlines()
     assert lines[19] == "error: 19"
@@ -99,12 +99,12 @@ def test_20_findings_are_shown(count: int, last: str, capfd: pytest.CaptureFixtu
     assert len(lines) == min(count, 21)
 
 
-def test_quoted_text_is_one_line_of_80_characters() -> None:
+def test_quoted_text_is_one_line_of_80_characters():
     line = text.one_line("word\n" * 100)
     assert (len(line), line[:9], line[-2:]) == (80, "word word", " …")
 
 
-def test_environment_of_the_user_wins() -> None:
+def test_environment_of_the_user_wins():
     code = (
         "import os; from imageproof.system import process; process.set_environment();"
         "print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT'])"
@@ -114,7 +114,7 @@ def test_environment_of_the_user_wins() -> None:
     assert done.stdout.split() == ["true", "99"]
 
 
-def test_child_python_is_its_own() -> None:
+def test_child_python_is_its_own():
     work = "import subprocess; subprocess.run(['python', '-c', 'import imageproof; print(1)'])"
     done = run(work, PATH=os.defpath)
     assert (done.stdout, done.stderr) == ("1\n", "")
@@ -139,7 +139,7 @@ process.run_program(work)
     ("signum", "code", "again"),
     [(signal.SIGTERM, 143, False), (signal.SIGINT, 130, False), (signal.SIGINT, 130, True)],
 )
-def test_signal_cleans_up(tmp_path: Path, signum: signal.Signals, code: int, again: bool) -> None:
+def test_signal_cleans_up(tmp_path, signum, code, again):
     work = SLEEPER.format(mark=str(tmp_path / "clean"), cleanup=0.5 if again else 0)
     command = [sys.executable, "-c", work]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as sleeper:
@@ -168,7 +168,7 @@ run_stage(work)
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-uc', sys.argv[1]])"
 
 
-def test_a_stage_ends_when_its_parent_dies() -> None:
+def test_a_stage_ends_when_its_parent_dies():
     command = [sys.executable, "-c", PARENT, STAGE]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
@@ -178,7 +178,7 @@ def test_a_stage_ends_when_its_parent_dies() -> None:
     assert until(lambda: has_ended(pid))
 
 
-def test_child_environment_has_no_context_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_environment_has_no_context_of_ours(monkeypatch):
     before = dict(os.environ)
     context = "DVC_ROOT DVC_STAGE DVC_EXP_NAME DVC_EXP_BASELINE_REV MLFLOW_RUN_ID"
     for name in (*context.split(), "PREFECT__FLOW_RUN_ID"):
