@@ -8,10 +8,10 @@ images are left out.
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -39,9 +39,13 @@ def _record(shape: Shape) -> np.dtype[np.void]:
 class Shadow:
     def __init__(self, log: Path, shape: Shape) -> None:
         self._record = _record(shape)
-        command = [sys.executable, "-P", "-m", "imageproof.serve.shadow", str(log)]
+        running, self._running = os.pipe()  # closed when the server ends
+        words = [sys.executable, "-P", "-m", "imageproof.serve.shadow", str(log), str(running)]
         # Ctrl-C is for the server; a session of its own would have a share of the processors
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, process_group=0, pass_fds=[running]
+        )
+        os.close(running)
         self._waiting = bytearray()
         self._handing_over: asyncio.Task[None] | None = None
         self._pipe: asyncio.WriteTransport | None = None
@@ -76,7 +80,7 @@ class Shadow:
         """Let it answer what was handed over, and end it."""
         if self._handing_over:
             await self._handing_over
-        self._process.terminate()
+        os.close(self._running)
         pipe = self._pipe or self._process.stdin
         if pipe:
             pipe.close()
@@ -87,11 +91,15 @@ class Shadow:
             self._process.wait()
 
 
-def answer_all(log: Path) -> None:
-    """Answer the images that come by standard input until it ends, into a log of its own."""
+def answer_all(log: Path, running: int) -> None:
+    """Answer the images that come by standard input until it ends, into a log of its own.
+
+    `running` is the end of a pipe that the server closes when it ends: then there is no rest.
+    """
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # the server goes first, always
-    is_ending = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: is_ending.set())  # the pipe holds the last images
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server closes the pipe
+    server_end = select.poll()
+    server_end.register(running, 0)
     description = read_json(Path(SHADOW_DESCRIPTION), Description)
     network = inference.load(Path(SHADOW_MODEL), threads=1)
     record = _record(description.shape)
@@ -104,7 +112,7 @@ def answer_all(log: Path) -> None:
             content = content[rows.nbytes :]
             if len(rows):
                 journal.keep(at=rows["at"], probabilities=_answer(network, rows["image"]))
-            is_ending.wait(REST * (time.process_time() - started))
+            server_end.poll(1000 * REST * (time.process_time() - started))
 
 
 def _answer(network: Network, images: Images) -> Probabilities:
@@ -118,4 +126,4 @@ def _answer(network: Network, images: Images) -> Probabilities:
 
 
 if __name__ == "__main__":
-    answer_all(Path(sys.argv[1]))
+    answer_all(Path(sys.argv[1]), int(sys.argv[2]))
