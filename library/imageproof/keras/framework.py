@@ -1,6 +1,7 @@
 """TensorFlow's start, and a network that is asked as soon as it is trained."""
 
 import logging
+import random
 from collections.abc import Callable
 
 from imageproof.base import inference
@@ -20,6 +21,19 @@ def load_tensorflow(threads: int, distribute: str, *, mixed: bool) -> str:
         from imageproof.keras import devices
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of each training's graph
     return devices.used(distribute, mixed=mixed)
+
+
+def set_seed(seed: int) -> None:
+    """Let all that Keras draws follow from the seed alone.
+
+    Keras draws the seed of each layer from Python's own generator, from which other threads of the
+    process draw, too, such as those that log: so it gets a generator of its own.
+    """
+    import keras
+    from keras.src.random import seed_generator
+
+    keras.utils.set_random_seed(seed)
+    seed_generator.python_random = random.Random(seed)
 
 
 def ask_fitted(

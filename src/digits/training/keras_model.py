@@ -11,7 +11,16 @@ from digits.training.augmentation import augmentation
 from digits.training.fit import compile_model, fit, with_class_weights
 from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
 from imageproof.base import Dataset, Metrics, errors
-from imageproof.keras import batching, checkpoints, costs, devices, final_model, networks, progress
+from imageproof.keras import (
+    batching,
+    checkpoints,
+    costs,
+    devices,
+    final_model,
+    framework,
+    networks,
+    progress,
+)
 
 # The moving averages of batch normalization cover at most this share of all steps.
 AVERAGED_SHARE = 0.1
@@ -49,7 +58,7 @@ class Training:
             raise errors.UsageError(
                 "augment.saturation: the images are grey, and have none; leave it out"
             )
-        keras.utils.set_random_seed(self.seed)
+        framework.set_seed(self.seed)
         done = len(checkpoint.state.history)
         batches = self._batches(skip=ITERATIONS * done)
         with self._strategy.scope():
