@@ -226,10 +226,14 @@ def test_new_champion_starts_a_workflow_of_github():
     authorization = f"Bearer {TOKEN}"
     with automation("promoted.yaml", path, Authorization=authorization) as messages:
         emit_event("digits.drift", resource=resource)
-        emit_event("digits.promote", resource=resource)
-        assert until(lambda: bool(messages), seconds=60)
+        # the server may need a while until it heeds a new automation
+        for _ in range(4):
+            emit_event("digits.promote", resource=resource)
+            if until(lambda: bool(messages), seconds=30):
+                break
         payload = {"event_type": "promoted", "client_payload": {"model": "models:/digits/4"}}
-        assert messages == [Message(path, authorization, payload)]
+        assert messages
+        assert {*map(repr, messages)} == {repr(Message(path, authorization, payload))}
 
 
 @pytest.mark.slow
