@@ -9,6 +9,7 @@ from digits.models.finetune import SCALES
 from imageproof.base import inference
 from imageproof.base.dataset import Dataset
 from imageproof.base.errors import ImageproofError
+from imageproof.keras import framework
 from imageproof.keras.temperature import fit_temperature, scaled
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -24,11 +25,9 @@ NETWORKS = {
 
 def network(name, shape=(8, 8)):
     """A network with random weights, as it is after a fit."""
-    import keras
-
     from imageproof.keras.final_model import for_inference
 
-    keras.utils.set_random_seed(1)
+    framework.set_seed(1)
     model, params = NETWORKS[name]
     file = model_file(model)
     built = file.build(file.BuildParams(**params), image_shape=shape, classes=10)

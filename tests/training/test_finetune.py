@@ -14,6 +14,7 @@ from imageproof.base.errors import (
     UsageError,
 )
 from imageproof.base.files import sha256
+from imageproof.keras import framework
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -25,7 +26,7 @@ def backbone(tensorflow):
     """The smallest backbone, with weights that only this test has."""
     import keras
 
-    keras.utils.set_random_seed(3)
+    framework.set_seed(3)
     shape = (32, 32, 3)
     network = keras.applications.MobileNetV3Small(
         include_top=False, weights=None, input_shape=shape
