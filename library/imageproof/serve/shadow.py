@@ -1,9 +1,8 @@
 """The challenger of a package: a process of its own answers what the champion has answered before.
 
 The server hands images over by a pipe and never waits for it. Whether it hands them over depends on
-how many bytes wait, not on what is in the images; so the challenger sees a fair sample. It rests
-after each answer, for the 95th percentile of the champion's times to answer: where many ask, most
-images are left out.
+how many bytes wait, not on what is in the images; so the challenger sees a fair sample. After each
+batch the challenger rests, so that it hardly slows the server; under load images are left out.
 """
 
 import asyncio
@@ -26,8 +25,9 @@ from imageproof.serve.model import SHADOW_DESCRIPTION, SHADOW_MODEL, Description
 
 FOLDER = "shadow"  # of its answers, in the folder of the log
 QUEUE_BYTES = 4_000_000  # beyond those in the pipe
-PAUSE_S = 0.05  # between hand-overs: each wakes the challenger
-# times the processor time that it took: 2 % of one, as a busy core slows its neighbour down
+PAUSE_S = 0.05  # from an answer until its images are handed over, with those that came since
+# Rest after a batch, as a multiple of the batch's processor time: the challenger takes 2 % of one
+# core. More would slow the server on the core beside it.
 REST = 49
 END_S = 5.0  # after SIGTERM, for what was handed over
 
@@ -94,7 +94,8 @@ class Shadow:
 def answer_all(log: Path, running: int) -> None:
     """Answer the images that come by standard input until it ends, into a log of its own.
 
-    `running` is the end of a pipe that the server closes when it ends: then there is no rest.
+    `running` is the reading end of a pipe that the server closes when it ends; from then on there
+    is no rest.
     """
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # the server goes first, always
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server closes the pipe
