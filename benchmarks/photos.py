@@ -129,19 +129,16 @@ def _measure_ours(workspace: Workspace) -> dict[str, dict[str, float]]:
         seconds = _run_stages(workspace, ("train", model), ("evaluate", model))
         answers = artifacts.evaluated(model).read_predictions()["test"]
         rows[model] = _row(workspace, answers.argmax(axis=1), split_s + seconds)
-        rows[model]["fit_s"] = workspace.training_metrics(model)["elapsed_s"]
     return rows
 
 
 def _measure_peer(workspace: Workspace, python: str) -> dict[str, float]:
-    out = workspace.root / ".state/answers.npz"
+    out = workspace.root / ".state/answers.npy"
     splits = WORKSPACE.split_summary.parent
     command = (python, str(PEERS / "finetune_torch.py"), str(splits), str(EPOCHS), str(SEED))
     threads = dict.fromkeys(THREADS, str(workspace.threads))
     timed = workspace.run(*command, str(out), **threads)
-    with np.load(out) as arrays:
-        row = _row(workspace, arrays["answers"], timed.wall_s)
-        return row | {"fit_s": float(arrays["fit_s"])}
+    return _row(workspace, np.load(out), timed.wall_s)
 
 
 def _run_stages(workspace: Workspace, *stages: tuple[str, ...]) -> float:
@@ -169,16 +166,7 @@ def _row(workspace: Workspace, answers: Labels, seconds: float) -> dict[str, flo
 def photos_section(part: dict[str, Any]) -> str:
     """The section of the page."""
     backbone = part["backbone"]
-    head = [
-        "pictures",
-        "model",
-        "splits",
-        "test rows",
-        "test accuracy",
-        "95 % intervals",
-        "fit s",
-        "s",
-    ]
+    head = ["pictures", "model", "splits", "test rows", "test accuracy", "95 % intervals", "s"]
     body = [
         [f"{int(count):,}", name, str(len(splits)), *_cells([rows[name] for rows in splits])]
         for count, splits in part["pictures"].items()
@@ -189,10 +177,9 @@ def photos_section(part: dict[str, Any]) -> str:
 The emoji of four vendors (npm packages `emoji-datasource-…`), 64×64 pixels, by their category; all
 pictures of one emoji are in one part, and the interval counts emoji. `digits adapt --write` chose
 the params. Of several splits, which differ by the seed alone, means; the intervals go from the
-lowest end of one to the highest end of one. *Fit* is the training alone, with an empty cache of
-features; *s* is from the pictures to all that the report says: reading, checking and splitting,
-training, tracking, disturbed images. Fine-tuning trains the whole network of `features` on the same
-rows for {EPOCHS} epochs in PyTorch, and answers the test rows.
+lowest end of one to the highest end of one. *s* is from the pictures to the accuracy: reading and
+splitting, training, evaluating, with an empty cache of features.
+Fine-tuning trains the whole network of `features` on the same rows for {EPOCHS} epochs.
 
 {table(head, body)}
 
@@ -209,7 +196,6 @@ def _cells(rows: Sequence[dict[str, float]]) -> list[str]:
         f"{mean['rows']:,.0f}",
         f"{mean['accuracy']:.1%}",
         f"{lower:.1%} to {upper:.1%}",
-        f"{mean['fit_s']:,.1f}" if "fit_s" in mean else "",
         f"{mean['wall_s']:,.0f}",
     ]
 
