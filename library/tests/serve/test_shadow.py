@@ -55,10 +55,11 @@ def children(server):
 
 
 def wait_for_challenger(server):
-    """Until it waits for more: it gets images a little later, and only idle processor time."""
-    time.sleep(4 * PAUSE_S)
+    """Until it has loaded its model and waits for more: it gets images a little later."""
     [process] = children(server)
-    assert until(lambda: process.num_threads() > 1 and process.status() == psutil.STATUS_SLEEPING)
+    assert until(lambda: process.nice() > psutil.Process(server.process.pid).nice())
+    time.sleep(4 * PAUSE_S)
+    assert until(lambda: process.status() == psutil.STATUS_SLEEPING)
 
 
 def table(folder):
