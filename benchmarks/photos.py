@@ -129,16 +129,19 @@ def _measure_ours(workspace: Workspace) -> dict[str, dict[str, float]]:
         seconds = _run_stages(workspace, ("train", model), ("evaluate", model))
         answers = artifacts.evaluated(model).read_predictions()["test"]
         rows[model] = _row(workspace, answers.argmax(axis=1), split_s + seconds)
+        rows[model]["fit_s"] = artifacts.trained(model).read_metrics()["elapsed_s"]
     return rows
 
 
 def _measure_peer(workspace: Workspace, python: str) -> dict[str, float]:
-    out = workspace.root / ".state/answers.npy"
+    out = workspace.root / ".state/answers.npz"
     splits = WORKSPACE.split_summary.parent
     command = (python, str(PEERS / "finetune_torch.py"), str(splits), str(EPOCHS), str(SEED))
     threads = dict.fromkeys(THREADS, str(workspace.threads))
     timed = workspace.run(*command, str(out), **threads)
-    return _row(workspace, np.load(out), timed.wall_s)
+    with np.load(out) as arrays:
+        row = _row(workspace, arrays["answers"], timed.wall_s)
+        return row | {"fit_s": float(arrays["fit_s"])}
 
 
 def _run_stages(workspace: Workspace, *stages: tuple[str, ...]) -> float:
@@ -166,7 +169,8 @@ def _row(workspace: Workspace, answers: Labels, seconds: float) -> dict[str, flo
 def photos_section(part: dict[str, Any]) -> str:
     """The section of the page."""
     backbone = part["backbone"]
-    head = ["pictures", "model", "splits", "test rows", "test accuracy", "95 % intervals", "s"]
+    head = ["pictures", "model", "splits", "test rows", "test accuracy", "95 % intervals"]
+    head += ["s", "fit, s"]
     body = [
         [f"{int(count):,}", name, str(len(splits)), *_cells([rows[name] for rows in splits])]
         for count, splits in part["pictures"].items()
@@ -178,7 +182,7 @@ The emoji of four vendors (npm packages `emoji-datasource-…`), 64×64 pixels, 
 pictures of one emoji are in one part, and the interval counts emoji. `digits adapt --write` chose
 the params. Of several splits, which differ by the seed alone, means; the intervals go from the
 lowest end of one to the highest end of one. *s* is from the pictures to the accuracy: reading and
-splitting, training, evaluating, with an empty cache of features.
+splitting, training, evaluating, with an empty cache of features. *Fit* is that of the training alone.
 Fine-tuning trains the whole network of `features` on the same rows for {EPOCHS} epochs.
 
 {table(head, body)}
@@ -188,7 +192,9 @@ one image on one thread {backbone["p95_ms"]:.0f} ms (p95).{_suspects_text(part.g
 
 
 def _cells(rows: Sequence[dict[str, float]]) -> list[str]:
-    """Of a model's splits: test rows, accuracy, the outer ends of the intervals, seconds."""
+    """Of a model's splits: test rows, accuracy, the outer ends of the intervals, seconds of all and
+    of the fit.
+    """
     mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
     lower = min(row["lower"] for row in rows)
     upper = max(row["upper"] for row in rows)
@@ -197,6 +203,7 @@ def _cells(rows: Sequence[dict[str, float]]) -> list[str]:
         f"{mean['accuracy']:.1%}",
         f"{lower:.1%} to {upper:.1%}",
         f"{mean['wall_s']:,.0f}",
+        f"{mean['fit_s']:,.0f}" if "fit_s" in mean else "–",
     ]
 
 
