@@ -182,7 +182,7 @@ The emoji of four vendors (npm packages `emoji-datasource-…`), 64×64 pixels, 
 pictures of one emoji are in one part, and the interval counts emoji. `digits adapt --write` chose
 the params. Of several splits, which differ by the seed alone, means; the intervals go from the
 lowest end of one to the highest end of one. *s* is from the pictures to the accuracy: reading and
-splitting, training, evaluating, with an empty cache of features. *Fit* is that of the training alone.
+splitting, training, evaluating, with an empty cache of features; *fit* is the training alone.
 Fine-tuning trains the whole network of `features` on the same rows for {EPOCHS} epochs.
 
 {table(head, body)}

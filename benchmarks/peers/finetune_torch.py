@@ -2,7 +2,8 @@
 """Fine-tuning of the whole backbone as a user would write it in PyTorch.
 
 `python finetune_torch.py SPLITS EPOCHS SEED OUT`; SPLITS is the folder with train.npz and test.npz,
-OUT a new file .npz: `answers`, the class that each test row gets, and `fit_s`, the seconds of the fit.
+OUT a new file .npz:
+`answers`, the class that each test row gets, and `fit_s`, the seconds of the fit.
 """
 
 import sys
