@@ -119,3 +119,12 @@ def test_page_answers_a_picture(client, browser, tmp_path):
     page.set_input_files("input", tmp_path / "none.png")
     page.locator("output", has_text="no PNG, JPEG, WebP or BMP").wait_for()
     assert errors == []
+
+
+@pytest.mark.slow
+def test_page_is_readable_on_a_phone(client, browser):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(client.address)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    widths = page.eval_on_selector_all("td", "cells => cells.map(cell => cell.clientWidth)")
+    assert min(widths) > 390 / 2
