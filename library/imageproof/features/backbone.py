@@ -23,6 +23,7 @@ from imageproof.base.text import one_line
 FOLDER = Path("backbones")
 OPSET = 18  # the first whose Resize has `antialias`
 MAX_SIDE = 1024  # pixels
+STANDARD = {"", "ai.onnx"}  # both name the domain of ONNX's own operators
 
 Extract = Callable[[Images], Features]
 
@@ -70,11 +71,14 @@ def parse_network(content: bytes, path: Path) -> ModelProto:
         if any(tensor.data_location == TensorProto.EXTERNAL for tensor in tensors):
             hint = "`onnx.save(model, path, save_as_external_data=False)` puts them into it"
             raise DataError(f"{path}: has weights in other files; {hint}")
-        foreign = {node.domain for node in model.graph.node} - {"", "ai.onnx"}
+        foreign = {node.domain for node in model.graph.node} - STANDARD
         if foreign or model.functions:
             domains = ", ".join(sorted(foreign)) or "functions of its own"
             raise DataError(f"{path}: has operators of {domains}; only ONNX's own are allowed")
         onnx.checker.check_model(model)
+        standard = [opset for opset in model.opset_import if opset.domain in STANDARD]
+        del model.opset_import[:]
+        model.opset_import.extend(standard)
     return model
 
 

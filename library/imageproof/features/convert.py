@@ -22,6 +22,7 @@ from imageproof.features.backbone import (
 from imageproof.features.graph import joined, parsed
 
 PREFIX = "network/"
+IR_VERSION = 4  # of files, the first whose inputs need not list the weights
 CHANNELS_FIRST = (2, 3)  # the axes of height and width in (n, 3, height, width)
 CHANNELS_LAST = (1, 2)
 
@@ -71,15 +72,17 @@ def converted(path: Path, form: Form) -> ModelProto:
     """The network between images uint8 (n, side, side, 3) and features float32 (n, k)."""
     model = _with_opset(read_network(path), path)
     image, axes = _image_input(model, path, form.side)
-    pooling = parsed(_pooling(axes, form), like=model)
-    pooling.graph.node[-1].input[0] = _chosen_output(model, path, form)
+    output = _chosen_output(model, path, form)
     for node in model.graph.node:
         node.ClearField("doc_string")  # PyTorch writes the path of its code into it
     del model.graph.input[:], model.graph.output[:], model.graph.value_info[:]
     model.graph.input.append(image)
-    model.graph.node.extend(pooling.graph.node)
-    model.graph.output.extend(pooling.graph.output)
-    network = compose.add_prefix(model, PREFIX, rename_outputs=False)
+    model.ir_version = max(model.ir_version, IR_VERSION)
+    network = compose.add_prefix(model, PREFIX)  # it may name tensors as we do
+    pooling = parsed(_pooling(axes, form), like=network)
+    pooling.graph.node[-1].input[0] = PREFIX + output
+    network.graph.node.extend(pooling.graph.node)
+    network.graph.output.extend(pooling.graph.output)
     scaling = parsed(_scaling(form, axes), like=network)
     whole = joined(scaling, network, "scaled", PREFIX + image.name)
     dims = whole.graph.output[0].type.tensor_type.shape.dim

@@ -29,10 +29,39 @@ def ask(images, name="standin"):
     return extractor(graph, Path("graph"))(images)
 
 
+def expect_standin(model):
+    onnx.save(model, "net.onnx")
+    write_backbone(Path("net.onnx"), FORM)
+    assert np.allclose(ask(IMAGES, "net"), networks.expected_features(IMAGES), atol=1e-4)
+
+
 def test_network_becomes_backbone():
     assert networks.write_standin() == Path("backbones/standin.onnx")
     assert networks.load().side == SIDE
     assert np.allclose(ask(IMAGES), networks.expected_features(IMAGES), atol=1e-4)
+
+
+@pytest.mark.parametrize("names", [("images", "features"), ("features", "axes")])
+def test_network_may_name_tensors_as_we_do(names):
+    model = network()
+    graph = model.graph
+    graph.node[0].input[0] = graph.input[0].name = names[0]
+    graph.node[0].output[0] = graph.output[0].name = names[1]
+    expect_standin(model)
+
+
+def test_network_of_old_onnx_lists_weights_as_inputs():
+    model = network(opset=9)
+    model.ir_version = 3
+    weights = helper.make_tensor_value_info("weights", TensorProto.FLOAT, WEIGHTS.shape)
+    model.graph.input.append(weights)
+    expect_standin(model)
+
+
+def test_network_may_import_operators_that_it_does_not_use():
+    model = network()
+    model.opset_import.insert(0, helper.make_opsetid("ai.onnx.ml", 2))
+    expect_standin(model)
 
 
 def test_channels_last_and_intermediate_tensor():
