@@ -50,7 +50,7 @@ def write_model(name, weights, bias, *, train_accuracy):
     cost = {"user_s": 1, "system_s": 0.1, "elapsed_s": 1, "epoch_s": 1, "samples_per_s": 9}
     write_json(outputs.metrics, cost | {"parameters": 130, "train_accuracy": train_accuracy})
     recorded = {"params": {"model": name, "seed": 1}, "datasets": {"train": "0" * 32}}
-    record = run_record(name, tags={"model": name}, **recorded)
+    record = run_record(name, tags={"model": name, "cpu": f"that of {name}"}, **recorded)
     write_json(outputs.run, record.model_dump())
 
 
@@ -76,8 +76,10 @@ def test_class_that_one_model_never_names_and_the_holdout_lacks(images_8x8):
     comparison = compared(images_8x8)
     mlp, cnn = comparison["models"]
     assert (mlp["test_balanced_accuracy"], cnn["test_accuracy"]) == (0.5, 1)
-    choice, as_good, better, *doubts, gain, copies, limit = comparison["verdicts"]
-    assert choice.startswith("cnn is the choice: ")
+    choice, as_good, better, *doubts, gain, times, copies, limit = comparison["verdicts"]
+    assert choice.startswith("cnn is the choice by accuracy alone: ")
+    assert times.endswith("as processors differ: mlp on that of mlp, cnn on that of cnn")
+    assert "train" not in gain
     assert as_good.startswith("mlp is not shown to be better than the baseline (colour histogram)")
     assert better.startswith("cnn is better than the baseline (colour histogram): 100.0 % against")
     assert "right on few of the training rows" in doubts[0]

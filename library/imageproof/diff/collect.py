@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base.dataset import EVALUATED, Dataset, Metrics
@@ -25,7 +25,7 @@ from imageproof.dvc import provenance
 from imageproof.dvc.params_yaml import PATH, read
 from imageproof.dvc.revision import Revision, open_revision
 from imageproof.judge.limits import PromoteParams
-from imageproof.judge.timing import SHARED_CORES
+from imageproof.judge.timing import comparable_times
 from imageproof.outputs import ClassFigures
 
 
@@ -36,6 +36,12 @@ class Diff:
     params: Mapping[str, Change]
     models: dict[str, Difference | None] = field(default_factory=dict)  # None: the same outputs
     notes: list[str] = field(default_factory=list)  # what cannot be compared or trusted, and why
+
+
+class Run(BaseModel):
+    """What is read of a `RunRecord`, which another version may have written."""
+
+    tags: dict[str, str] = {}
 
 
 class Side:
@@ -129,19 +135,15 @@ def _compare(
     for split in filter(shared.__contains__, EVALUATED):
         data = _rows(split, newest, results.values())
         truth[split] = Truth(data.labels, data.groups)
-    for name, result in results.items():
-        cores = result.metrics.get("shared_cores", 0.0)
-        if cores >= SHARED_CORES:
-            diff.notes.append(
-                f"{model}: the {name} training time cannot be compared: other processes used "
-                f"{cores:.1f} of its cores meanwhile"
-            )
+    _, reasons = comparable_times({name: result.training for name, result in results.items()})
+    diff.notes += [f"{model}: {reason}" for reason in reasons]
     return compare_results(results.get("old"), results.get("new"), truth, gate)
 
 
 def _recorded(side: Side, model: str) -> Recorded:
+    trained = WORKSPACE.trained(model)
     paths = WORKSPACE.evaluated(model)
-    side.revision.fetch(WORKSPACE.trained(model).metrics, paths.metrics, paths.statistics)
+    side.revision.fetch(trained.metrics, trained.run, paths.metrics, paths.statistics)
     side.revision.fetch(paths.behaviour, paths.predictions)
     with side.revision.reading():
         metrics = _metrics(side, model)
@@ -153,7 +155,8 @@ def _recorded(side: Side, model: str) -> Recorded:
         widths = {answers.shape[1] for answers in predictions.values()}
         if widths != {len(by_class)}:
             raise DataError(f"{model}: its predictions are not of the classes of its statistics")
-        return Recorded(metrics, sensitivity, predictions)
+        run = read_json(side.artifacts.trained(model).run, Run)
+        return Recorded(metrics, sensitivity, predictions, run.tags.get("cpu", ""))
 
 
 def _metrics(side: Side, model: str) -> Metrics:

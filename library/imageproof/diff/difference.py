@@ -10,7 +10,7 @@ from imageproof.base.dataset import Labels, Probabilities, Rows
 from imageproof.judge.comparison import Candidate, Pair, compare_pair
 from imageproof.judge.gate import Contender, Decision, Evidence
 from imageproof.judge.limits import PromoteParams
-from imageproof.judge.timing import comparable_s
+from imageproof.judge.timing import Training, comparable_times
 from imageproof.judge.verdicts import as_dict, p_text
 from imageproof.registry.decision import decide
 
@@ -61,10 +61,12 @@ class Recorded(NamedTuple):
     metrics: Mapping[str, float]
     sensitivity: Mapping[str, float | None]
     probabilities: Mapping[str, Probabilities]
+    cpu: str = ""
 
-    def candidate(self, name: str) -> Candidate:
-        seconds = comparable_s(self.metrics["elapsed_s"], self.metrics.get("shared_cores", 0.0))
-        return Candidate(name, self.probabilities["test"].argmax(axis=1), seconds)
+    @property
+    def training(self) -> Training:
+        shared_cores = self.metrics.get("shared_cores", 0.0)
+        return Training(self.metrics["elapsed_s"], shared_cores, self.cpu)
 
     def contender(self, name: str) -> Contender:
         probabilities = self.probabilities["holdout"]
@@ -119,7 +121,7 @@ def compare_results(
     pair = None
     state = "not comparable" if old and new else "gone" if old else "new"
     if old and new and "test" in truth:
-        pair = compare_pair(old.candidate("old"), new.candidate("new"), *truth["test"])
+        pair = _pair({"old": old, "new": new}, truth["test"])
         state = _state(pair)
     gate = None
     if new and params and "holdout" in truth:
@@ -127,6 +129,15 @@ def compare_results(
     metrics = changes(old.metrics if old else {}, new.metrics if new else {})
     sensitivity = changes(old.sensitivity if old else {}, new.sensitivity if new else {})
     return Difference(metrics, sensitivity, pair, gate, state)
+
+
+def _pair(results: Mapping[str, Recorded], truth: Truth) -> Pair:
+    times, _ = comparable_times({name: result.training for name, result in results.items()})
+    old, new = (
+        Candidate(name, result.probabilities["test"].argmax(axis=1), times[name])
+        for name, result in results.items()
+    )
+    return compare_pair(old, new, *truth)
 
 
 def _state(pair: Pair) -> str:

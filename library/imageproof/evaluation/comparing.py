@@ -56,19 +56,25 @@ def compare(
     in DVC's metrics beside the library's.
     """
     rows = [result.row.model_copy(update=figures[result.model]) for result in results]
-    processors = {result.model: result.run.tags.get("cpu", "") for result in results}
-    uncomparable = leaderboard.uncomparable(rows, processors)
-    pairs = [
-        comparison.compare_pair(a.candidate, b.candidate, test.labels, test.groups)
-        for a, b in combinations(results, 2)
+    times, uncomparable = leaderboard.training_times(rows)
+    candidates = [
+        comparison.Candidate(r.model, r.probabilities.argmax(axis=1), times[r.model])
+        for r in results
     ]
+    pairs = [
+        comparison.compare_pair(a, b, test.labels, test.groups)
+        for a, b in combinations(candidates, 2)
+    ]
+    choice = [verdicts.choice(pairs, times)] if pairs else []
     scores = leaderboard.Scores(model="baseline", **by_split(WORKSPACE.baseline.read_metrics()))
     summary = WORKSPACE.read_split_summary()
     content = {
         "models": [row.model_dump() for row in rows],
         "pairs": [verdicts.as_dict(pair) for pair in pairs],
         "verdicts": [
-            *_verdict_lines(results, pairs, test, summary["rows"]["train"]),
+            *choice,
+            *_doubt_lines(results, test, summary["rows"]["train"]),
+            *map(verdicts.verdict, pairs),
             *uncomparable,
             *few_rows.split_warnings(summary, promote, [*results[0].statistics["by_class"]]),
         ],
@@ -92,20 +98,12 @@ def _dvc_metrics(
     }
 
 
-def _verdict_lines(
-    results: Sequence[Result],
-    pairs: Sequence[comparison.Pair],
-    test: Dataset,
-    train_rows: int,
-) -> list[str]:
-    """Which model to take, what to doubt of each, and every two."""
-    seconds = {result.model: result.train_s for result in results}
+def _doubt_lines(results: Sequence[Result], test: Dataset, train_rows: int) -> list[str]:
+    """Each model beside the baseline, and what may be said against it."""
     doubts_of_models = {result.model: _doubts(result, test, train_rows) for result in results}
     return [
-        *([verdicts.choice(pairs, seconds)] if pairs else []),
         *[baseline.verdict(r.model, r.baseline["name"], r.baseline["test"]) for r in results],
         *doubts.beyond_chance(doubts_of_models),
-        *map(verdicts.verdict, pairs),
     ]
 
 

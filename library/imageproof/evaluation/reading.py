@@ -7,7 +7,6 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base import inference
 from imageproof.base.dataset import Dataset, Matrix, Metrics, Probabilities
 from imageproof.judge import caret, confusion, leaderboard, timing
-from imageproof.judge.comparison import Candidate
 from imageproof.outputs import RunRecord, by_split
 
 
@@ -28,15 +27,6 @@ class Result(NamedTuple):
     @property
     def model(self) -> str:
         return self.row.model
-
-    @property
-    def train_s(self) -> float | None:
-        """None if it cannot be compared."""
-        return timing.comparable_s(self.row.elapsed_s, self.row.shared_cores)
-
-    @property
-    def candidate(self) -> Candidate:
-        return Candidate(self.model, self.probabilities.argmax(axis=1), self.train_s)
 
 
 def read_results(models: Sequence[str], test: Dataset, *, threads: int) -> list[Result]:
@@ -61,6 +51,7 @@ def _read_result(model: str, test: Dataset, threads: int) -> Result:
         "parameters": int(cost["parameters"]),
         "size_bytes": trained.model.stat().st_size,
         "run_id": run.run_id,
+        "cpu": run.tags.get("cpu", ""),
     }
     figures = by_split(evaluated.read_metrics())
     figures |= timing.measure_latency(network.predict, test.images)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel
 
 from imageproof.judge.figures import column
-from imageproof.judge.timing import SHARED_CORES, comparable_s
+from imageproof.judge.timing import Training, comparable_times
 
 
 class Scores(BaseModel, extra="allow"):
@@ -32,6 +32,7 @@ class Row(Scores):
     shared_cores: float
     size_bytes: int
     run_id: str
+    cpu: str = ""
     temperature: float = 0.0
     train_accuracy: float | None = None
 
@@ -59,28 +60,20 @@ class Comparison(NamedTuple):
 
 def figures(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The figures of each model by key; `time_ratio` is None for a time that cannot be compared."""
-    times = [comparable_s(row.elapsed_s, row.shared_cores) for row in rows]
-    fastest = min(filter(None, times), default=1.0)
+    times, _ = training_times(rows)
+    fastest = min(filter(None, times.values()), default=1.0)
     return [
         row.model_dump(exclude_none=True)
         | {"size_mb": row.size_bytes / 1e6, "time_ratio": seconds and seconds / fastest}
-        for row, seconds in zip(rows, times, strict=True)
+        for row, seconds in zip(rows, times.values(), strict=True)
     ]
 
 
-def uncomparable(rows: Sequence[Row], processors: Mapping[str, str]) -> list[str]:
-    """Why training times cannot be compared; `processors` has that of each model."""
-    lines = [
-        f"{row.model}'s training time cannot be compared: other processes used "
-        f"{row.shared_cores:.1f} of its cores meanwhile"
-        for row in rows
-        if row.shared_cores >= SHARED_CORES
-    ]
-    if len({*processors.values()}) > 1:
-        names = [f"{model} on {name or 'an unknown one'}" for model, name in processors.items()]
-        differ = "Training times cannot be compared, as processors differ"
-        lines.append(f"{differ}: {', '.join(names)}")
-    return lines
+def training_times(rows: Sequence[Row]) -> tuple[dict[str, float | None], list[str]]:
+    """The training times by model, and why some cannot be compared; see `comparable_times`."""
+    return comparable_times(
+        {row.model: Training(row.elapsed_s, row.shared_cores, row.cpu) for row in rows}
+    )
 
 
 def cells(rows: Sequence[Row], baseline: Scores | None = None) -> list[dict[str, str]]:

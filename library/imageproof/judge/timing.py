@@ -1,6 +1,6 @@
 """How fast a model answers, and which training times can be compared."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import thread_time
 from timeit import repeat, timeit
@@ -24,8 +24,35 @@ TRIES = 3  # to measure it
 WARM_UP_CALLS = 3  # the first call of each shape compiles the graph
 
 
-def comparable_s(elapsed_s: float, shared_cores: float) -> float | None:
-    return elapsed_s if shared_cores < SHARED_CORES else None
+class Training(NamedTuple):
+    """Its time in s, the mean number of its cores that others used, and the processor's name."""
+
+    elapsed_s: float
+    shared_cores: float
+    cpu: str
+
+
+def comparable_times(
+    trainings: Mapping[str, Training],
+) -> tuple[dict[str, float | None], list[str]]:
+    """The time of each training, by its name, None if it cannot be compared; and the reasons."""
+    is_shared = {name: t.shared_cores >= SHARED_CORES for name, t in trainings.items()}
+    processors = {name: t.cpu or "an unknown one" for name, t in trainings.items()}
+    is_one_processor = len({*processors.values()}) == 1
+    times = {
+        name: training.elapsed_s if is_one_processor and not is_shared[name] else None
+        for name, training in trainings.items()
+    }
+    reasons = [
+        f"{name}'s training time cannot be compared: other processes used "
+        f"{training.shared_cores:.1f} of its cores meanwhile"
+        for name, training in trainings.items()
+        if is_shared[name]
+    ]
+    if not is_one_processor:
+        names = ", ".join(f"{name} on {processor}" for name, processor in processors.items())
+        reasons.append(f"training times cannot be compared, as processors differ: {names}")
+    return times, reasons
 
 
 def measure_latency(predict: Predict, images: Images) -> dict[str, float]:

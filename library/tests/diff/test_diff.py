@@ -11,7 +11,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 from example import EXAMPLE, PARAMS, write_params
-from helpers import BOMB, Page, finding, git, python
+from helpers import BOMB, Page, finding, git, python, run_record
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.dataset import EVALUATED, Dataset, Split, save_arrays, save_split
@@ -37,6 +37,7 @@ stages:
     outs:
       - artifacts/train/${item.model}/model.onnx
       - artifacts/train/${item.model}/metrics.json
+      - artifacts/train/${item.model}/run.json
   evaluate:
     matrix:
       model: MODELS
@@ -76,6 +77,7 @@ def record(model, wrong, *, rows=400, names=NAMES):
     trained.model.write_bytes(b"model" * wrong)
     cost = dict.fromkeys(("user_s", "system_s", "elapsed_s", "epoch_s"), float(wrong))
     write_json(trained.metrics, cost | {"parameters": 5000})
+    write_json(trained.run, run_record(model).model_dump())
     write_json(evaluated.behaviour, {"clean": 0.9, "blur": 0.5})
     save_arrays(evaluated.predictions, dict.fromkeys(EVALUATED, chances))
     hits = predicted == labels
@@ -306,11 +308,20 @@ def recorded_with(path, **changes):
     commit_outputs()
 
 
+def test_time_of_another_processor_is_not_compared():
+    record("mlp", STRONG + 1)
+    recorded_with(WORKSPACE.trained("mlp").run, tags={"cpu": "EPYC, 8 cores"})
+    diff = collect_diff("HEAD~1", None)
+    assert diff.models["mlp"].pair.time_ratio is None
+    names = "old on an unknown one, new on EPYC, 8 cores"
+    assert diff.notes == [f"mlp: training times cannot be compared, as processors differ: {names}"]
+
+
 def test_time_beside_other_processes_or_of_zero():
     metrics = WORKSPACE.trained("mlp").metrics
     recorded_with(metrics, shared_cores=1.25)
     assert collect_diff("HEAD~1", "HEAD").notes == [
-        "mlp: the new training time cannot be compared: other processes used 1.2 of its cores "
+        "mlp: new's training time cannot be compared: other processes used 1.2 of its cores "
         "meanwhile"
     ]
     recorded_with(metrics, elapsed_s=0)

@@ -7,7 +7,7 @@ from imageproof.base.errors import DataError
 from imageproof.base.files import write_json
 from imageproof.cli.console import print_results
 from imageproof.judge import figures
-from imageproof.judge.leaderboard import Row, Scores, cells, uncomparable
+from imageproof.judge.leaderboard import Row, Scores, cells, training_times
 
 FIGURES = {
     "test_balanced_accuracy": 0.975,
@@ -83,13 +83,15 @@ def test_baseline_is_in_the_table_without_costs():
 
 
 def test_times_that_cannot_be_compared():
-    [line] = uncomparable([SHARED, CNN], {})
+    _, [line] = training_times([SHARED, CNN])
     assert line.startswith("mlp's training time cannot be compared")
     assert "used 0.9 of its cores" in line
     assert [row["times"] for row in cells([SHARED, CNN])] == ["n/a", "1.0×"]
-    [line] = uncomparable([CNN], {"mlp": "Xeon, 2 cores", "cnn": "EPYC, 8 cores"})
-    assert line.endswith("as processors differ: mlp on Xeon, 2 cores, cnn on EPYC, 8 cores")
-    assert uncomparable([MLP, CNN], {"mlp": "Xeon, 2 cores", "cnn": "Xeon, 2 cores"}) == []
+    xeon = MLP.model_copy(update={"cpu": "Xeon, 2 cores"})
+    _, [line] = training_times([xeon, CNN])
+    assert line.endswith("as processors differ: mlp on Xeon, 2 cores, cnn on an unknown one")
+    assert [row["times"] for row in cells([xeon, CNN])] == ["n/a", "n/a"]
+    assert training_times([MLP, CNN]) == ({"mlp": 12.5, "cnn": 100}, [])
 
 
 def test_comparison_is_printed_in_80_columns(workspace, capsys, monkeypatch):
