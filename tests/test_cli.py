@@ -10,7 +10,7 @@ from support import write_params
 
 COMMANDS = (
     "run results restore stats summary diff promote rollback history trace reproduce predict score "
-    "monitor demo serve package suspects relabel update adapt"
+    "monitor demo serve package suspects crossval relabel to-label labels new update adapt backbone"
 )
 
 

@@ -1,7 +1,7 @@
 """What the commands print: tables for people, JSON for scripts."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -183,7 +183,7 @@ def print_outcome(outcome: "promotion.Outcome", *, as_json: bool) -> None:
     if decision.note:
         print(decision.note)
     if outcome.move:
-        print(f"champion: version {outcome.champion or '(none)'} → version {outcome.version}")
+        print(f"champion: {outcome.champion or 'none'} → version {outcome.version}")
     elif decision.accepted:
         print(f"{decision.challenger} would be promoted (dry run)")
 
@@ -221,8 +221,8 @@ def _print_drift(warnings: Sequence[str], drifts: Sequence["drift.Drift"]) -> No
         print("drift: not known, artifacts/split is not what this model was trained on")
         return
     verdicts = {True: Text("drifted", "red"), False: Text("ok")}
-    rows = [
-        (drift.name, f"{drift.effect:.4f}", f"{drift.p_value:.3g}", verdicts[drift.drifted])
-        for drift in drifts
-    ]
+    rows = []
+    for name, effect, p_value, drifted in map(astuple, drifts):
+        title = monitoring.TITLES[name]
+        rows.append((title, f"{effect:.4f}", f"{p_value:.3g}", verdicts[drifted]))
     print_table(("drift of", "effect", "p", ""), rows)

@@ -50,8 +50,8 @@ class Pair(NamedTuple):
 def compare_pair(a: Candidate, b: Candidate, reference: Labels, groups: Rows | None = None) -> Pair:
     """Compare two models on the same rows; `reference` int64 (n,) is the truth, n at least 1.
 
-    Where rows come in `groups`, the test is `sign_flips`, and the interval that of as many
-    independent rows as tell as much of the difference; see `effective_rows`.
+    Where rows come in `groups`, the test is `sign_flips`, and the interval that of the effective
+    number of independent rows; see `effective_rows`.
     """
     hits = {model.name: np.equal(model.predicted, reference) for model in (a, b)}
     better, rival = sorted((a, b), key=lambda m: (-hits[m.name].sum(), m.train_s or inf, m.name))

@@ -102,7 +102,7 @@ def _apart(pair: Evidence) -> tuple[str, dict[str, float]]:
         figures[f"{age}_accuracy"] = accuracy
         figures[f"{age}_champion_accuracy"] = champion_accuracy
         shares = f"{accuracy:.4f} right against {champion_accuracy:.4f}"
-        words += f"; on {rows.sum():,} {age} than the champion {shares}"
+        words += f"; on {rows.sum():,} rows {age} than the champion: {shares}"
     return words, figures
 
 

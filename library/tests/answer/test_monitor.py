@@ -83,6 +83,9 @@ def test_log_counts_last_days_of_one_version(holdout, capsys):
     cli.monitor(context(), Path("log"), as_json=True)
     printed = json.loads(capsys.readouterr().out)
     assert (printed["rows"], printed["model"]) == (340, MODEL)
+    cli.monitor(context(), Path("log"))
+    table = capsys.readouterr().out
+    assert all(f"│ {title}" in table for title in ("mean grey value", "predicted classes"))
 
 
 def test_accuracy_of_labels(holdout):

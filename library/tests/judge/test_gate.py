@@ -329,8 +329,8 @@ def test_results_stand_apart_by_age_of_rows():
     challenger = wrong_on(range(1500, 1600), name="version 4")
     check = check_of(decided(challenger, champion), "min_unseen")
     assert check.found.endswith(
-        "; on 1,500 older than the champion 1.0000 right against 0.6667"
-        "; on 500 newer than the champion 0.8000 right against 1.0000"
+        "; on 1,500 rows older than the champion: 1.0000 right against 0.6667"
+        "; on 500 rows newer than the champion: 0.8000 right against 1.0000"
     )
     assert check.figures["newer_champion_accuracy"] == 1
 

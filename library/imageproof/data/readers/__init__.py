@@ -1,1 +1,1 @@
-"""Readers of raw data: raw (recognises the format; CSV), folders, idx, npz, corrections."""
+"""Readers of raw data: raw (which format it is), idx, npz, cells (CSV), folders, corrections."""
