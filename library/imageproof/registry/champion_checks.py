@@ -10,7 +10,7 @@ from imageproof.judge.groups import missed_loss
 from imageproof.judge.slices import find_slices, slice_loss
 from imageproof.registry.absolute_checks import share, worse
 
-ROUNDING = 1e-9  # of a loss: one that is as large as the limit is allowed
+ROUNDING = 1e-9  # of a difference of shares: one that is as large as the limit is allowed
 
 
 def max_share_loss(figure: str, evidence: Evidence, limit: float) -> Check:
@@ -80,7 +80,7 @@ def max_sensitivity_loss(evidence: Evidence, limit: float) -> Check:
     text += f"{Contender(version).title}{left_out}"
     allowed = f"a loss of at most {limit:g} in any class, against the best so far in it"
     figures = {"worst_class": label, "worst_class_sensitivity_change": -loss}
-    return Check("max_sensitivity_loss", loss <= limit + ROUNDING, text, allowed, figures)
+    return Check("max_sensitivity_loss", loss <= limit, text, allowed, figures)
 
 
 def max_total_loss(evidence: Evidence, limit: float) -> Check:

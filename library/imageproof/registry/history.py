@@ -115,7 +115,8 @@ def previous_champion(moves: Sequence[Move], versions: Container[str]) -> str | 
     line: list[str | None] = []
     for move in moves:
         if move.action == "rollback" and move.after in line:
-            del line[line.index(move.after) + 1 :]
+            while line[-1] != move.after:  # it may have been champion twice
+                line.pop()
         else:
             line.append(move.after)
     return next((version for version in reversed(line[:-1]) if version in versions), None)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from chances import honest
 
-from imageproof.judge.gate import Contender, Evidence, Paired, approval
+from imageproof.judge.gate import Check, Contender, Evidence, Paired, approval
 from imageproof.judge.limits import PromoteParams, ShadowParams
 from imageproof.registry.decision import decide
 
@@ -43,6 +43,8 @@ LIMITS = OFF | {
 }
 WRITERS = pd.DataFrame({"writer": np.arange(ROWS) // 100}, dtype=str)
 PER_CLASS = np.bincount(TRUTH)
+TWENTY_GROUPS = np.arange(ROWS) // 100
+HALF = PER_CLASS // 2
 CLASS_3 = np.flatnonzero(TRUTH == 3)
 CLASS_5 = np.flatnonzero(TRUTH == 5)
 
@@ -67,14 +69,17 @@ PERFECT = wrong_on()
 
 
 def decided(challenger, champion=None, *, former=(), truth=TRUTH, classes=10, **changes):
-    """`former` has the hits of earlier champions by class, or why one is left out.
+    """`former` has the hits of earlier champions by class, a pair, or why one is left out.
 
-    Keys of `changes` are limits, or fields of the evidence.
+    Keys of `changes` are limits, fields of the evidence, or `own` checks.
     """
     rows = np.bincount(truth, minlength=classes)
     hits = np.bincount(truth[challenger.predicted == truth], minlength=classes)
-    pairs = [right if isinstance(right, str) else Paired(rows, right, hits) for right in former]
+    pairs = [
+        Paired(rows, right, hits) if isinstance(right, np.ndarray) else right for right in former
+    ]
     limits = LIMITS | {key: changes.pop(key) for key in KEYS if key in changes}
+    own = changes.pop("own", ())
     evidence = Evidence(
         challenger=challenger,
         champion=champion,
@@ -83,7 +88,7 @@ def decided(challenger, champion=None, *, former=(), truth=TRUTH, classes=10, **
         former={str(number): pair for number, pair in enumerate(pairs, 1)},
         **MEASURED | changes,
     )
-    return decide(evidence, PromoteParams(**limits))
+    return decide(evidence, PromoteParams(**limits), own)
 
 
 def failed(*contenders, **changes):
@@ -109,6 +114,8 @@ def check_of(decision, name):
         (CLASS_3[:4], CLASS_5[:5], {}, []),  # of 200 rows, 2 %
         (CLASS_3[:5], CLASS_5[:5], {}, ["max_sensitivity_loss"]),
         (range(9), range(100, 1000, 100), {"metadata": WRITERS}, ["max_slice_loss"]),
+        (range(9), range(100, 1000, 100), {"metadata": WRITERS, "groups": TWENTY_GROUPS}, []),
+        ((), (), {"classes": 11, "min_sensitivity": None}, []),  # one has no rows
     ],
 )
 def test_challenger_against_champion(challenger, champion, changes, refused):
@@ -123,6 +130,7 @@ def test_challenger_against_champion(challenger, champion, changes, refused):
         (7, [PER_CLASS], ["max_total_loss"]),
         (7, [PER_CLASS, PER_CLASS - 2], ["max_total_loss"]),
         (7, ["they cannot answer"], []),
+        (6, [PER_CLASS, Paired(HALF, HALF - 1, HALF - 2)], ["max_total_loss"]),  # on other rows
     ],
 )
 def test_losses_do_not_add_up_over_champions(wrong, former, refused):
@@ -182,6 +190,34 @@ def test_honest_model_is_not_refused_for_few_rows(n):
         refused += bool(decision.failed)
     assert beyond_limit > 50
     assert refused <= 5
+
+
+COVERED = OFF | {"coverage_test": 0.05, "coverage": 0.9}
+HOLDOUT_TEST = OFF | {"holdout_test": 0.001}
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong", "limits", "fewer"),
+    [
+        ("coverage_test", 250, COVERED, {"groups": TWENTY_GROUPS}),
+        ("coverage_test", 250, COVERED, {"truth_probabilities": np.full(100, 0.05, np.float32)}),
+        (
+            "max_calibration_error",
+            80,
+            OFF | {"max_calibration_error": 0.01},
+            {"groups": TWENTY_GROUPS},
+        ),
+        ("holdout_test", 10, HOLDOUT_TEST, {"groups": TWENTY_GROUPS}),
+        ("holdout_test", 0, HOLDOUT_TEST, {"test_groups": np.arange(5000) // 100}),
+    ],
+)
+def test_fewer_independent_rows_prove_less(key, wrong, limits, fewer):
+    challenger = wrong_on(range(wrong))
+    if wrong == 80:  # as sure as if 40 were wrong
+        sure = 0.98 * np.eye(10, dtype=np.float32)[challenger.predicted] + np.float32(0.002)
+        challenger = replace(challenger, probabilities=sure)
+    for changes, refused in (({}, [key]), (fewer, [])):
+        assert failed(challenger, **limits | changes) == refused
 
 
 def test_latency_is_recorded_with_the_processor():
@@ -264,7 +300,7 @@ def test_check_on_too_few_rows_says_so():
 
 @pytest.mark.parametrize(
     ("wrong", "test_rows", "refused"),
-    [(0, 10_000, ["holdout_test"]), (30, 10_000, []), (0, 0, [])],
+    [(0, 10_000, ["holdout_test"]), (30, 10_000, []), (100, 10_000, []), (0, 0, [])],
 )
 def test_holdout_learned_by_heart_is_refused(wrong, test_rows, refused):
     test_hits = np.arange(test_rows) >= 170
@@ -290,7 +326,8 @@ def test_pair_is_compared_on_rows_unseen_by_both():
     """The champion learned 500 rows by heart, the challenger 300 others."""
     champion = wrong_on(range(500, 800), name="3", unseen=np.arange(ROWS) >= 500)
     challenger = wrong_on(range(300), name="version 4", unseen=np.arange(ROWS) >= 300)
-    decision = decided(challenger, champion, max_calibration_error=None)
+    own = [(lambda view, limit: Check("own", len(view.labels) == limit, ""), 1700)]
+    decision = decided(challenger, champion, max_calibration_error=None, own=own)
     assert decision.failed == []
     figures = decision.figures
     assert figures["holdout_accuracy"] == 1
@@ -300,6 +337,9 @@ def test_pair_is_compared_on_rows_unseen_by_both():
     assert check.found == "1,500 of 2,000 hold-out rows are unseen by version 4 and version 3"
     assert [pair.rows for pair in decision.compared] == [1700, 1500]
     assert sum(decision.right) == 1700
+    text = check_of(decision, "paired_test").found
+    assert text.endswith("; a loss of 2.9 points is missed in one of five cases")
+    assert check_of(decided(PERFECT, PERFECT), "paired_test").found.endswith("with p = 1")
 
 
 @pytest.mark.parametrize(("unseen", "verdict"), [(100, "accepted"), (99, "undecided")])
@@ -309,7 +349,9 @@ def test_too_few_unseen_rows_decide_nothing(unseen, verdict):
     decision = decided(PERFECT, champion)
     assert decision.verdict == verdict
     assert ("champion_accuracy" in decision.figures) == decision.accepted
-    assert decided(wrong_on(unseen=rows), min_sensitivity=None).verdict == verdict
+    first = decided(wrong_on(unseen=rows), min_sensitivity=None)
+    assert first.verdict == verdict
+    assert ("holdout_accuracy" in first.figures) == first.accepted
     assert decided(PERFECT, champion, min_unseen=None).accepted
 
 

@@ -85,6 +85,17 @@ def test_two_moves_at_once_both_stand_and_the_champion_is_last():
     assert history.read(tags, "3", {}) == moves
 
 
+@pytest.mark.parametrize("line", ["12", "1213"])
+def test_rollback_steps_back_to_who_was_champion_before(line):
+    moves = []
+    for version in line:
+        moves.append(history.next_move(moves, "promote", version, reason=""))
+    for previous in line[-2::-1]:
+        assert history.previous_champion(moves, {*line}) == previous
+        moves.append(history.next_move(moves, "rollback", previous, reason=""))
+    assert history.previous_champion(moves, {*line}) is None
+
+
 def test_move_is_read_as_written():
     tags = {MOVE.key: MOVE.to_tag(), "other": "x"}
     assert tags[KEY] == "promote now by Ada"
