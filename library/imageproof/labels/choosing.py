@@ -42,7 +42,7 @@ def choose(
     candidates = order[~np.isin(order, random)]
     nearest = candidates[: CANDIDATES * count]
     firsts = _first_of_clusters(features[nearest], min(count, len(nearest)), seed)
-    spread = np.concatenate([nearest[firsts], np.delete(candidates, firsts)])
+    spread = np.concatenate([nearest[firsts], candidates])
     return _apart(spread, coarse, random, count), random
 
 
@@ -62,7 +62,10 @@ def _first_of_clusters(features: Features, clusters: int, seed: int) -> Rows:
 
 
 def _apart(rows: Iterable[int], coarse: Features, picks: Rows, count: int) -> Rows:
-    """The first `count` rows that are near copies neither of each other nor of `picks`."""
+    """The first `count` rows that are near copies neither of each other nor of `picks`.
+
+    A row that comes twice is a copy of itself.
+    """
     end = len(picks) + count
     near = [*picks]
     for row in rows:

@@ -135,7 +135,7 @@ def _add(
     if {*classes} != {*names}:  # params.yaml has other names
         added["label"] = added["label"].map(dict(zip(names, classes, strict=True)))
     with replacing(DATA / TABLE) as temporary:
-        pd.concat([table, added]).fillna("").to_csv(temporary, index=False)
+        pd.concat([table, added]).to_csv(temporary, index=False)
         (folder / FOLDER).mkdir()
         for source, row in additions.items():
             copyfile(source, folder / row["file"])

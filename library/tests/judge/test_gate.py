@@ -140,7 +140,7 @@ def test_losses_do_not_add_up_over_champions(wrong, former, refused):
 def test_champion_of_another_input_is_no_opponent():
     rival = wrong_on(signature="uint8 (-1, 28, 28)")
     assert failed(PERFECT, rival) == ["same_signature"]
-    blind = replace(rival, finding="images of different sizes")
+    blind = Contender("m", signature=rival.signature, finding="images of different sizes")
     keys = ["paired_test", "max_accuracy_loss", "max_sensitivity_loss", "same_signature"]
     assert failed(PERFECT, blind) == keys
 

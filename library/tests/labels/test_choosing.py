@@ -16,21 +16,25 @@ def rng():
 def test_larger_or_empty_answer_sets_come_first_then_small_margins():
     answers = [[0.5, 0.3, 0.2], [0.39, 0.35, 0.26], [0.9, 0.06, 0.04], [0.5, 0.42, 0.08]]
     answers.append([0.48, 0.26, 0.26])  # a larger margin than row 0, though less sure
+    answers.append([0.41, 0.38, 0.21])
     # from 0.4 on a class is in the set: rows 1 (empty) and 3 (two classes) are not sure
     order = uncertain_first(np.array(answers, np.float32), 0.4)
-    assert order.tolist() == [1, 3, 0, 4, 2]
+    assert order.tolist() == [1, 3, 5, 0, 4, 2]
 
 
 def test_chosen_are_uncertain_and_spread_and_a_fifth_is_random(rng):
-    kind = rng.integers(CLUSTERS, size=1000)
+    kind = np.arange(1000) // 3 % CLUSTERS
     features = (np.eye(CLUSTERS)[kind] + rng.normal(0, 0.01, (1000, CLUSTERS))).astype(np.float32)
+    features *= 10 ** rng.uniform(-3, 3, (1000, 1)).astype(np.float32)  # directions count
     coarse = rng.uniform(0, 255, (1000, 64)).astype(np.float32)
     chosen, random = choose(np.arange(1000), features, coarse, count=50, seed=1)
     assert (len(chosen), len(random)) == (40, 10) == (50 - 10, RANDOM_SHARE * 50)
     assert len({*chosen, *random}) == 50
-    assert chosen.max() < 150  # three candidates for each
+    assert 50 < chosen.max() < 150  # three candidates for each
     assert {*kind[chosen]} == {*range(CLUSTERS)}
     assert random.max() > 500
+    few, _ = choose(np.arange(1000), features, coarse, count=13, seed=1)
+    assert sorted(kind[few]) == [*range(CLUSTERS)]
     again = choose(np.arange(1000), features, coarse, count=50, seed=1)
     assert [rows.tolist() for rows in again] == [chosen.tolist(), random.tolist()]
 
