@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import finding, python
+from mlflow import MlflowClient
 from sklearn.neighbors import KNeighborsClassifier
 from support import NAME, REPOSITORY, SMALL, context, project_with, write_params
 
@@ -27,65 +28,76 @@ def nearest(data, images, validation=None):
 
 
 def validation_of(sample, folds=3):
+    def ask(train, images, validation):
+        if len(train) + len(validation) > 0.6 * len(sample.rows):
+            return nearest(train, images)
+        return np.eye(10, dtype=np.float32)[np.zeros(len(images), int)]
+
     project = project_with(SMALL)
-    return CrossValidation(model="near", ask=nearest, sample=sample, folds=folds, project=project)
-
-
-def predictions():
-    """The table of all images that MLflow got."""
-    [run] = runs.find("attributes.status = 'FINISHED'", store.connect(f"{NAME}-crossval"))
-    return pd.read_csv(f"{run.info.artifact_uri}/predictions.csv")
+    return CrossValidation(model="near", ask=ask, sample=sample, folds=folds, project=project)
 
 
 @pytest.fixture
 def writers(tracked):
-    """Splits whose rows come from writers of 20 images, each image four times, labels drawn."""
+    """Splits whose rows come from writers of 20 images, each image four times, labels drawn.
+
+    The hold-out is half of the test part. Returns the labels of all rows.
+    """
     random = np.random.default_rng(5)
-    rows = {"train": 600, "validation": 120, "test": 120, "holdout": 120}
-    start = 0
-    for part, count in rows.items():
-        images = random.integers(256, size=(count // 4, 8, 8), dtype=np.uint8).repeat(4, axis=0)
-        labels = random.integers(10, size=count)
-        numbers = np.arange(start, start + count)
-        save_split(WORKSPACE.split(part), Split(Dataset(images, labels, numbers // 20), numbers))
-        start += count
+    images = random.integers(256, size=(210, 8, 8), dtype=np.uint8).repeat(4, axis=0)
+    labels = random.integers(10, size=840)
+    data = Dataset(images, labels, np.arange(840) // 20)
+    parts = {"test": (0, 120), "holdout": (0, 60), "validation": (120, 240), "train": (240, 840)}
+    for part, ends in parts.items():
+        rows = np.arange(*ends)
+        save_split(WORKSPACE.split(part), Split(data.take(rows), rows))
+    return labels
 
 
-@pytest.mark.usefixtures("writers")
-def test_copies_and_groups_of_a_test_train_nothing():
+def test_copies_and_groups_of_a_test_train_nothing(writers):
     sample = read_sample(10)
-    assert sorted(sample.rows) == [*range(840)]
+    assert sorted(sample.rows) == [*range(60, 840)]
+    assert sample.data.labels.tolist() == writers[sample.rows].tolist()
+    assert sample.groups.tolist() == (sample.rows // 20).tolist()
     assert sample.share == 120 / 720
     tested = []
     for fold in folds_of(sample.data, folds=5, share=sample.share, seed=0):
-        assert sorted(np.concatenate(fold)) == [*range(840)]
+        assert sorted(np.concatenate(fold)) == [*range(780)]
         writers = [{*sample.groups[rows]} for rows in fold]
         assert sum(map(len, writers)) == len(set.union(*writers))
-        assert 0.1 < len(fold.validation) / 672 < 0.25
+        assert 0.1 < len(fold.validation) / 624 < 0.25
         tested += fold.test.tolist()
-    assert sorted(tested) == [*range(840)]
+    assert sorted(tested) == [*range(780)]
 
 
 @pytest.mark.usefixtures("project")
 def test_holdout_is_left_out_and_the_worst_come_first(capsys):
     sample = read_sample(10)
+    sample = sample._replace(groups=np.arange(len(sample.rows)) % 2)  # which make it uncertain
     rows = {part: {*WORKSPACE.read_split(part).rows} for part in SPLITS}
     holdout = rows.pop("holdout")
     assert {*sample.rows} == set.union(*rows.values()) - holdout
     validation_of(sample).run(curve=True)
-    table = predictions()
-    assert len(table) == len(sample.rows)
+    experiment = store.connect(f"{NAME}-crossval")
+    [run] = runs.find("attributes.status = 'FINISHED'", experiment)
+    table = pd.read_csv(f"{run.info.artifact_uri}/predictions.csv")
+    assert {*table["image"]} == {f"row {number}" for number in sample.rows}
     right = table["label"] == table["answer"]
     assert right.mean() > 0.95
     assert right.is_monotonic_increasing
+    assert run.data.metrics["accuracy"] == right.mean()
+    curve = MlflowClient().get_metric_history(run.info.run_id, "curve_accuracy")
+    assert [point.step for point in curve] == [25, 50, 75, 100]
     lines = capsys.readouterr().out.splitlines()
     share = f"near: {100 * right.mean():.1f} % of {len(table):,} images right; "
-    assert any(line.startswith(f"{share}approximate 95 % interval 9") for line in lines)
+    [line] = [line for line in lines if line.startswith(share)]
+    assert re.search(r"interval [5-8]\d\.\d to 100\.0 %", line)
     worst = lines.index("near: the worst pictures (rows of data/train, counted from 0):")
     image, label, answer, _ = table.iloc[0]
     assert lines[worst + 1] == f"  {image}: is {label}, called {answer}; {label} got 0.0000"
-    assert re.search(r"images: 25 %: .*, 50 %: .*, 75 %: .*, 100 %: ", lines[-2])
-    assert "the last quarter of the images brought" in lines[-1]
+    few = r"1?\d\.\d %"
+    assert re.search(rf"images: 25 %: {few}, 50 %: {few}, 75 %: {few}, 100 %: 9", lines[-2])
+    assert re.search(r"the last quarter of the images brought \+.*, which may be chance", lines[-1])
 
 
 def test_fewer_quarters_test_the_same_images(images_8x8):
