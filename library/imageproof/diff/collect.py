@@ -10,14 +10,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base.dataset import EVALUATED, Dataset, Metrics
+from imageproof.base.dataset import EVALUATED, Metrics, Split
 from imageproof.base.errors import DataError
 from imageproof.base.files import flatten, read_json, scratch
 from imageproof.diff.difference import (
     Change,
     Difference,
     Recorded,
-    Truth,
     changes,
     compare_results,
 )
@@ -131,13 +130,12 @@ def _compare(
             diff.notes.append(f"{model}: evaluated on other {split} rows, so without {method}")
     results = {name: _recorded(side, model) for name, side in sides.items()}
     *_, newest = sides.values()
-    truth = {}
-    for split in filter(shared.__contains__, EVALUATED):
-        data = _rows(split, newest, results.values())
-        truth[split] = Truth(data.labels, data.groups)
+    splits = {
+        split: _rows(split, newest, results.values()) for split in EVALUATED if split in shared
+    }
     _, reasons = comparable_times({name: result.training for name, result in results.items()})
     diff.notes += [f"{model}: {reason}" for reason in reasons]
-    return compare_results(results.get("old"), results.get("new"), truth, gate)
+    return compare_results(results.get("old"), results.get("new"), splits, gate)
 
 
 def _recorded(side: Side, model: str) -> Recorded:
@@ -174,16 +172,17 @@ def _metrics(side: Side, model: str) -> Metrics:
     return metrics
 
 
-def _rows(split: str, side: Side, results: Iterable[Recorded]) -> Dataset:
+def _rows(split: str, side: Side, results: Iterable[Recorded]) -> Split:
     """The rows of a split, which the predictions of each side must fit."""
     path = WORKSPACE.split(split)
     side.revision.fetch(path)
     with side.revision.reading():
-        data = side.artifacts.read_split(split).data
+        content = side.artifacts.read_split(split)
+        labels = content.data.labels
         for rows, classes in (result.probabilities[split].shape for result in results):
-            if rows != len(data) or classes <= data.labels.max():
+            if rows != len(labels) or classes <= labels.max():
                 raise DataError(f"{path}: its rows are not those of the predictions")
-    return data
+    return content
 
 
 def _gate_params(side: Side, diff: Diff) -> PromoteParams | None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from imageproof.base.dataset import Labels, Probabilities, Rows
+from imageproof.base.dataset import Dataset, Probabilities, Split
 from imageproof.judge.comparison import Candidate, Pair, compare_pair
 from imageproof.judge.gate import Contender, Decision, Evidence
 from imageproof.judge.limits import PromoteParams
@@ -43,13 +43,6 @@ class Change(NamedTuple):
     def as_dict(self) -> dict[str, Any]:
         """As `dvc metrics diff --json` writes it."""
         return {**self._asdict(), "diff": self.diff}
-
-
-class Truth(NamedTuple):
-    """The true classes int64 (n,) of a split's rows, and their groups."""
-
-    labels: Labels
-    groups: Rows | None = None
 
 
 class Recorded(NamedTuple):
@@ -111,33 +104,33 @@ class Difference:
 def compare_results(
     old: Recorded | None,
     new: Recorded | None,
-    truth: Mapping[str, Truth],
+    splits: Mapping[str, Split],
     params: PromoteParams | None,
 ) -> Difference:
     """Compare a model's results, None at a revision without it; `old` is the gate's champion.
 
-    `truth` is that of `test` and `holdout`, where both revisions have the same rows.
+    `splits` has `test` and `holdout`, where both revisions have the same rows.
     """
     pair = None
     state = "not comparable" if old and new else "gone" if old else "new"
-    if old and new and "test" in truth:
-        pair = _pair({"old": old, "new": new}, truth["test"])
+    if old and new and "test" in splits:
+        pair = _pair({"old": old, "new": new}, splits["test"].data)
         state = _state(pair)
     gate = None
-    if new and params and "holdout" in truth:
-        gate = _gate(old, new, truth, params)
+    if new and params and "holdout" in splits:
+        gate = _gate(old, new, splits, params)
     metrics = changes(old.metrics if old else {}, new.metrics if new else {})
     sensitivity = changes(old.sensitivity if old else {}, new.sensitivity if new else {})
     return Difference(metrics, sensitivity, pair, gate, state)
 
 
-def _pair(results: Mapping[str, Recorded], truth: Truth) -> Pair:
+def _pair(results: Mapping[str, Recorded], test: Dataset) -> Pair:
     times, _ = comparable_times({name: result.training for name, result in results.items()})
     old, new = (
         Candidate(name, result.probabilities["test"].argmax(axis=1), times[name])
         for name, result in results.items()
     )
-    return compare_pair(old, new, *truth)
+    return compare_pair(old, new, test.labels, test.groups)
 
 
 def _state(pair: Pair) -> str:
@@ -147,13 +140,16 @@ def _state(pair: Pair) -> str:
 
 
 def _gate(
-    old: Recorded | None, new: Recorded, truth: Mapping[str, Truth], params: PromoteParams
+    old: Recorded | None, new: Recorded, splits: Mapping[str, Split], params: PromoteParams
 ) -> Decision:
-    holdout = truth["holdout"]
-    test: dict[str, Any] = {}
-    if "test" in truth:
-        hits = new.probabilities["test"].argmax(axis=1) == truth["test"].labels
-        test = {"test_hits": hits, "test_groups": truth["test"].groups}
+    holdout = splits["holdout"].data
+    fields: dict[str, Any] = {}
+    if "test" in splits:
+        test, rows = splits["test"]
+        others = ~np.isin(rows, splits["holdout"].rows)  # see `split.holdout_within_test`
+        hits = new.probabilities["test"].argmax(axis=1) == test.labels
+        groups = None if test.groups is None else test.groups[others]
+        fields = {"test_hits": hits[others], "test_groups": groups}
     evidence = Evidence(
         challenger=new.contender("new"),
         champion=old.contender("old") if old else None,
@@ -161,7 +157,7 @@ def _gate(
         names=[*new.sensitivity],
         groups=holdout.groups,
         size_mb=new.metrics["size_mb"],
-        **test,
+        **fields,
     )
     return decide(evidence, params.model_copy(update=dict.fromkeys(SKIPPED_CHECKS)))
 

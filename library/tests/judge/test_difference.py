@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from example import PARAMS
 
-from imageproof.diff.difference import SKIPPED_CHECKS, Recorded, Truth, compare_results
+from imageproof.base.dataset import Dataset, Split
+from imageproof.diff.difference import SKIPPED_CHECKS, Recorded, compare_results
 from imageproof.judge.limits import PromoteParams
 
 TRUTH = np.arange(1000) % 4
-TRUTHS = {"test": Truth(TRUTH), "holdout": Truth(TRUTH)}
 GATE = PromoteParams.model_validate(
     PARAMS["promote"] | {"min_accuracy": 0.9, "max_calibration_error": None}
 )
@@ -25,8 +25,17 @@ def result(wrong, *, size_mb=1):
     )
 
 
-def compared(old, new, truth=TRUTHS):
-    return compare_results(old, new, truth, GATE)
+def split(*ends, groups=None):
+    rows = np.arange(*ends)
+    data = Dataset(np.zeros((len(rows), 1, 1), np.uint8), TRUTH[rows % 1000], groups)
+    return Split(data, rows)
+
+
+SPLITS = {"test": split(0, 1000), "holdout": split(1000, 2000)}
+
+
+def compared(old, new, splits=SPLITS):
+    return compare_results(old, new, splits, GATE)
 
 
 @pytest.mark.parametrize(
@@ -59,11 +68,28 @@ def test_verdict_is_one_line(old, new, verdict):
 
 
 def test_on_other_rows_only_the_metrics_are_compared():
-    difference = compared(result(60), result(30), truth={})
+    difference = compared(result(60), result(30), splits={})
     assert difference.pair is difference.gate is None
     assert difference.as_dict()["gate_not_asked"] == ()
     assert difference.verdict == "not comparable: accuracy 94.00 → 97.00 %"
     assert difference.metrics["test.accuracy"].diff == pytest.approx(0.03)
+
+
+def test_rows_of_one_group_prove_nothing():
+    groups = np.zeros(1000, np.int64)
+    splits = {"test": split(0, 1000, groups=groups), "holdout": split(1000, 2000, groups=groups)}
+    difference = compared(result(60), result(30), splits)
+    assert difference.pair.p_value is None
+    [check] = [check for check in difference.gate.checks if check.name == "paired_test"]
+    assert "groups" in check.found
+
+
+def test_holdout_within_test_is_no_test_of_it():
+    """A model that was fitted to the hold-out rows, which are the last 500 of the test rows."""
+    new = result(12)
+    new.probabilities["holdout"] = new.probabilities["test"][500:]
+    difference = compared(None, new, SPLITS | {"holdout": split(500, 1000)})
+    assert difference.gate.failed == ["holdout_test"]
 
 
 def test_checks_that_need_more_than_results_are_not_asked():
