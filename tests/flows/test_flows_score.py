@@ -52,8 +52,12 @@ def test_score_on_this_machine(tables):
     assert f"--out {Path('out/0.parquet').resolve()}: exists; " in str(state.message)
     state = score("--version", "out.parquet", return_state=True)
     assert state.message == "digits score (exit 3): --version: not found"
+    Path("in/0.npz").write_bytes(b"PK\x03\x04")  # whose old predictions stay
+    state = score("in", "out/", overwrite=True, return_state=True)
+    assert state.is_failed(), state.message
+    assert "in/0.npz: cannot be read as npz" in str(state.message)
     content = Path("params.yaml").read_bytes()
-    state = score("in/0.npz", "params.yaml", overwrite=True, return_state=True)
+    state = score("in/1.npz", "params.yaml", overwrite=True, return_state=True)
     assert "--out params.yaml: " in str(state.message)
     assert Path("params.yaml").read_bytes() == content
 

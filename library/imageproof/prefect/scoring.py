@@ -5,10 +5,9 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import wait
 
 from imageproof.answer.score import plan, to_write, write_on_worker
-from imageproof.base.errors import UsageError
+from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.base.machine import processors
 from imageproof.mlflow import store
 from imageproof.prefect.commands import run_command
@@ -34,7 +33,7 @@ def score_source(
     """
     if is_folder(output):
         model = _score_tables(project, plan(source, output), model, scheduler, options)
-        options = {"missing": True}  # what a task could not write is named below
+        options = {"missing": True}  # all are there now: this sums them up
     elif scheduler:
         raise UsageError("scheduler: needs an output FOLDER/, for one file of each table")
     return run_command("score", source, out=output, model=model, **options)
@@ -47,7 +46,10 @@ def _score_tables(
     scheduler: str,
     options: dict[str, Any],
 ) -> str:
-    """Write predictions for each table; returns the URI of the version that answered."""
+    """Write predictions for each table; returns the URI of the version that answered.
+
+    What a task could not write is a finding of one ImageproofError; the others are finished.
+    """
     store.connect(project.name)
     uri = find_origin(model or f"models:/{project.name}@champion").uri
     write = partial(write_on_worker, tracking_uri=store.tracking_uri(), uri=uri, project=project)
@@ -58,5 +60,9 @@ def _score_tables(
 
     outputs = to_write(planned, **options)
     with task_runner(scheduler, processors()) as runner:
-        wait(runner.map(score_table, {"source": [*outputs], "output": [*outputs.values()]}))
+        futures = runner.map(score_table, {"source": [*outputs], "output": [*outputs.values()]})
+        results = [future.result(raise_on_failure=False) for future in futures]
+    errors = [result for result in results if isinstance(result, Exception)]
+    if errors:
+        raise ImageproofError(*map(str, errors))
     return uri
