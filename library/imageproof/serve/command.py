@@ -6,6 +6,8 @@ import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from imageproof.base.errors import ServiceError, UsageError
 from imageproof.base.text import printable
@@ -35,9 +37,18 @@ def serve(options: Namespace) -> None:
         name = f"[{host}]" if ":" in host else host
         title = printable(model.description.title)
         print(f"{title} at http://{name}:{port}   Ctrl-C ends it", flush=True)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn has drained before
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, _end)
         service = Service(model, journal, shadow)
         protocol.serve(service.app(), listening, service.draining)
+
+
+def _end(signum: int, _frame: FrameType | None) -> NoReturn:
+    """End the process, for which uvicorn has drained before; SIGTERM is no failure."""
+    # another signal would interrupt the wait for the journal, which then loses its last rows
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(0 if signum == signal.SIGTERM else 128 + signum)
 
 
 def options() -> Namespace:

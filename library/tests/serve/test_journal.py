@@ -1,5 +1,7 @@
 """The log of what was asked: complete, bounded, and no reason for a request to fail."""
 
+import signal
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +47,15 @@ def test_log_holds_every_answer(package, tmp_path):
     assert table["set_size"].to_pylist() == (expected >= np.float32(THRESHOLD)).sum(1).tolist()
     assert table["model"].to_pylist() == ["imageproof 7"] * 4
     assert str(table.schema.field("at").type) == "timestamp[us, tz=UTC]"
+
+
+def test_log_is_whole_after_repeated_sigterm(package, tmp_path):
+    with running(package.folder, "--log", str(tmp_path)) as server:
+        server.predict(package.images)
+        while server.process.poll() is None:
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.01)
+    assert len(pq.read_table(tmp_path)) == len(package.images)
 
 
 @pytest.fixture
