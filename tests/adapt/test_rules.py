@@ -118,6 +118,7 @@ def test_size(sizes, side, size):
     [
         (FACES, "stretch"),
         (PHOTOGRAPHS._replace(sizes=Counter({(100, 500): 5, (100, 400): 4})), "stretch"),
+        (PHOTOGRAPHS._replace(sizes=Counter({(100, 500): 4, (300, 400): 5})), "crop"),
         (PHOTOGRAPHS._replace(is_transparent=True), "pad"),
         (FACES._replace(is_digit_like=True), "digit"),
     ],
@@ -140,6 +141,8 @@ def test_official_split_needs_a_test_part_of_all_classes():
     tested = PHOTOGRAPHS._replace(test_counts=[5, 5, 5])
     assert "split.method" not in find(tested)
     assert new_values(tested, split__method="stratified")["split.method"] == "official"
+    for only_drawn in ({"split__copies": "together"}, {"split__holdout_within_test": True}):
+        assert "split.method" not in find(tested, split__method="hashed", **only_drawn)
 
 
 def test_group_is_a_column_of_the_table():

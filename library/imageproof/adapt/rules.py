@@ -127,7 +127,8 @@ def fit_split(facts: Facts, params: Params) -> Lines:
     if group and group not in facts.columns:
         yield "split.group", None, "labels.csv has no such column"
     method = split["method"]
-    if facts.test_counts and min(facts.test_counts) > 0:
+    is_drawn = split["copies"] == "together" or split["holdout_within_test"]  # never `official`
+    if facts.test_counts and min(facts.test_counts) > 0 and not is_drawn:
         if method != "official":
             yield "split.method", "official", "the data has a test part"
         return
