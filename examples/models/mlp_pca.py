@@ -47,7 +47,9 @@ def adapt(model: networks.Model, images: Images) -> None:
     pixels = images[np.sort(rows)].reshape(len(rows), -1) / np.float32(255)
     projection = model.get_layer("pca")
     if projection.units > (most := min(pixels.shape)):
-        found = f"build.components: {projection.units} of {len(rows)} images"
-        raise errors.UsageError(f"{found} of {pixels.shape[1]} values; at most {most} are allowed")
+        finding = f"build.components: {projection.units} of {len(rows)} images"
+        raise errors.UsageError(
+            f"{finding} of {pixels.shape[1]} values; at most {most} are allowed"
+        )
     fitted = PCA(projection.units, random_state=0).fit(pixels)
     projection.set_weights([fitted.components_.T, -fitted.mean_ @ fitted.components_.T])

@@ -73,13 +73,13 @@ def _asked(
     challenger: str,
 ) -> pd.DataFrame:
     """What the model `predicted` of rows that this challenger was asked for, and `challenger`."""
-    is_own = table["model"] == challenger
-    own = table.loc[is_own, "predicted"]
-    last_other = table.index[~is_own].to_numpy().max(initial=0)
+    is_challengers = table["model"] == challenger
+    predicted = table.loc[is_challengers, "predicted"]
+    last_other = table.index[~is_challengers].to_numpy().max(initial=0)
     # a row until then that has no answer may have been for another challenger
-    is_asked = answers.index.isin(own.index) | (answers.index > last_other)
+    is_asked = answers.index.isin(predicted.index) | (answers.index > last_other)
     rows: pd.DataFrame = answers.loc[answers[SHADOW] & is_asked, ["predicted"]]
-    return rows.assign(challenger=own.reindex(rows.index, fill_value=-1))
+    return rows.assign(challenger=predicted.reindex(rows.index, fill_value=-1))
 
 
 def _compare(labelled: pd.DataFrame, champion: str, challenger: str) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class GateRefusedError(ImageproofError):
 
 
 class BusyError(ImageproofError):
-    """Another process holds a lock that this one needs."""
+    """Another process holds a lock that this one needs, or keeps the processors busy."""
 
     exit_code = 6
 

@@ -189,7 +189,7 @@ def promote(
 def rollback(
     context: Context,
     to: Annotated[
-        int | None, Option(min=1, max=10**9, help="Version; by default the last champion.")
+        int | None, Option(min=1, max=10**9, help="Version; by default the previous champion.")
     ] = None,
     reason: Reason = "",
     force: Annotated[bool, Option("--force", help="Though the gate refused it.")] = False,

@@ -132,8 +132,8 @@ class Evidence:
 
     def take(self, *unseen: Hits | None) -> "Evidence":
         """The evidence on the rows that none of these has seen."""
-        known = [np.zeros(len(self.labels), bool) if rows is None else rows for rows in unseen]
-        picks = np.flatnonzero(np.logical_and.reduce(known))
+        masks = [np.zeros(len(self.labels), bool) if rows is None else rows for rows in unseen]
+        picks = np.flatnonzero(np.logical_and.reduce(masks))
         metadata = self.metadata
         if metadata is not None and not metadata.columns.empty:
             metadata = metadata.iloc[picks]

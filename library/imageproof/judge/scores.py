@@ -46,8 +46,8 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
 def _loss(chances: Floats, reference: Labels) -> float:
     """As `keras.losses.SparseCategoricalCrossentropy` clips and normalises: at most 16.1."""
     clipped = np.clip(chances, KERAS_EPSILON, 1 - KERAS_EPSILON)
-    of_truth = np.take_along_axis(clipped, reference[:, None], axis=1)
-    return float(np.mean(np.log(clipped.sum(axis=1, keepdims=True)) - np.log(of_truth)))
+    truth = np.take_along_axis(clipped, reference[:, None], axis=1)
+    return float(np.mean(np.log(clipped.sum(axis=1, keepdims=True)) - np.log(truth)))
 
 
 def _top_accuracy(

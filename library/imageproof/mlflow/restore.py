@@ -223,16 +223,16 @@ def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, Metrics]:
     baseline = outputs.read_baseline() if outputs.baseline.exists() else {}
     figures: dict[str, dict[str, Any]] = {split: {"rows": count} for split, count in rows.items()}
     for split, scores in outputs.read_metrics().items():
-        own = figures[split]
-        own |= scores | statistics[split]["overall"] | {"coverage_asked": confidence["asked"]}
-        own |= {name: confidence[split][key] for name, key in ANSWER_SETS.items()}
-        own |= {f"baseline_{name}": value for name, value in baseline.get(split, {}).items()}
-        _, own["weakest_sensitivity"] = weakest(statistics[split]["by_class"])
+        values = figures[split]
+        values |= scores | statistics[split]["overall"] | {"coverage_asked": confidence["asked"]}
+        values |= {name: confidence[split][key] for name, key in ANSWER_SETS.items()}
+        values |= {f"baseline_{name}": value for name, value in baseline.get(split, {}).items()}
+        _, values["weakest_sensitivity"] = weakest(statistics[split]["by_class"])
     # MLflow's bars begin at 0 and show two decimals: accuracies would look alike
     figures["test"]["error_percent"] = 100 * (1 - figures["test"]["accuracy"])
     metrics = {
-        split: {f"{split}_{name}": value for name, value in own.items() if value is not None}
-        for split, own in figures.items()
+        split: {f"{split}_{name}": value for name, value in values.items() if value is not None}
+        for split, values in figures.items()
     }
     metrics["test"] |= {f"behaviour_{k}": v for k, v in outputs.read_behaviour().items()}
     return metrics

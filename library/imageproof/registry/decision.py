@@ -135,9 +135,9 @@ def _note(pair: Evidence) -> str:
 def _remarked(check: Check, evidence: Evidence, params: PromoteParams) -> Check:
     """The check; one that judges by too few rows says so."""
     counts = np.bincount(evidence.labels, minlength=len(evidence.names)).tolist()
-    needed = rows_needed(params, counts).get(check.name)
-    if not needed or not check.figures:
+    minimum = rows_needed(params, counts).get(check.name)
+    if not minimum or not check.figures:
         return check
     rows = f"{sum(counts):,}" if check.name in OF_ALL else fewest(counts, evidence.names)
-    remark = f"; rows too few to tell: {rows}, {needed:,} needed"
+    remark = f"; rows too few to tell: {rows}, {minimum:,} needed"
     return replace(check, found=check.found + remark)

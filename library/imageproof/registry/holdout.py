@@ -132,9 +132,11 @@ class Holdout:
         if limits == (None, None) or challenger.finding:
             return {}
         # judged once more, a version is no champion before itself
-        own = challenger.name.removeprefix("version ")
+        number = challenger.name.removeprefix("version ")
         versions = dict.fromkeys(move.after for move in self.registry.moves())
-        return {v: self._paired(v, challenger) for v in versions if v and v not in (champion, own)}
+        return {
+            v: self._paired(v, challenger) for v in versions if v and v not in (champion, number)
+        }
 
     def _check_classes(self, run: TrainedRun, files: ModelFiles) -> None:
         """AnswersError if a model has other images or classes than the hold-out rows."""

@@ -72,15 +72,15 @@ def _backbone(params: BuildParams, pixels: networks.Model) -> networks.Model:
     import keras
 
     network = getattr(keras.applications, params.backbone)
-    where = f"build.weights: {params.weights}"
+    key = f"build.weights: {params.weights}"
     if params.weights_sha256 and params.weights:
         if not Path(params.weights).is_file():
             raise errors.DataError(
-                f"{where}: not found; `dvc pull` fetches it if it is a dep of `train`"
+                f"{key}: not found; `dvc pull` fetches it if it is a dep of `train`"
             )
         if (digest := files.sha256(Path(params.weights))) != params.weights_sha256:
             raise errors.IntegrityError(
-                f"{where}: has the SHA-256 {digest}, which is not weights_sha256"
+                f"{key}: has the SHA-256 {digest}, which is not weights_sha256"
             )
     try:
         with warnings.catch_warnings(action="ignore"):  # that another size than 224 is unusual
@@ -89,6 +89,6 @@ def _backbone(params: BuildParams, pixels: networks.Model) -> networks.Model:
         reason = text.one_line(error, width=200)
     if params.weights == "imagenet":
         raise errors.ServiceError(
-            f"{where}: cannot be fetched ({reason}); a file can be given instead"
+            f"{key}: cannot be fetched ({reason}); a file can be given instead"
         )
-    raise errors.DataError(f"{where}: cannot be read as weights of {params.backbone}: {reason}")
+    raise errors.DataError(f"{key}: cannot be read as weights of {params.backbone}: {reason}")

@@ -31,10 +31,10 @@ class OptimizerParams(StrictModel):
 
     @model_validator(mode="after")
     def _only_some_have_betas_or_momentum(self) -> "OptimizerParams":
-        of_some = {"beta_1": "adam", "beta_2": "adam", "momentum": "sgd"}
-        have = {"adam": ("adam", "adamw"), "sgd": ("sgd", "rmsprop")}
-        for key, kind in of_some.items():
-            if key in self.model_fields_set and self.name not in have[kind]:
+        kinds = {"beta_1": "adam", "beta_2": "adam", "momentum": "sgd"}
+        names = {"adam": ("adam", "adamw"), "sgd": ("sgd", "rmsprop")}
+        for key, kind in kinds.items():
+            if key in self.model_fields_set and self.name not in names[kind]:
                 raise ValueError(f"{self.name} has no {key}; {kind} has")
         return self
 
