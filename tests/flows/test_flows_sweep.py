@@ -11,6 +11,7 @@ import optuna
 import pytest
 from helpers import until
 from mlflow import MlflowClient
+from prefect import flow
 from services import dask, running
 from small_project import run
 from support import PARAMS, REPOSITORY, SMALL, write_params, write_project
@@ -19,6 +20,7 @@ import sweep as module
 from imageproof.base.files import read_yaml
 from imageproof.dvc.params_yaml import get_by_path, read
 from imageproof.mlflow import store
+from imageproof.prefect.stages import run_script
 from sweep import sweep
 
 PIPELINE = """\
@@ -117,6 +119,19 @@ def test_killed_sweep_goes_on(sweep_project):
     best = str(state.message).splitlines()[-1]
     run(sys.executable, "-m", *shlex.split(best), cwd=sweep_project)
     assert get_by_path(read(), "train.mlp.fit.class_weights") == {3: 2.0}
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server", "workspace")
+def test_failed_trials_are_counted():
+    Path("once.py").write_text("open('first', 'x')\n")
+
+    @flow
+    def work():
+        return run_script("once.py", {}, times=3, scheduler="", at_once=1)
+
+    message = "once.py: 2 of 3 failed, at last: FileExistsError: [Errno 17] File exists: 'first'"
+    assert work() == f"{message}\n"
 
 
 @pytest.mark.slow

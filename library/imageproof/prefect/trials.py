@@ -92,10 +92,10 @@ def run_trials(
         variables = {variable(SETTINGS): repr(settings), process.PARENT_RUN: run.info.run_id}
         variables["MLFLOW_TRACKING_URI"] = store.tracking_uri()
         at_once = max(1, processors() // project.threads)
-        run_script(script, variables, times=times, scheduler=scheduler, at_once=at_once)
+        failures = run_script(script, variables, times=times, scheduler=scheduler, at_once=at_once)
         best = study.best_trial
         keys = [shlex.quote(f"++train.{model}.{key}={value}") for key, value in best.params.items()]
-        message = f"trial {best.number}: val_accuracy {best.value:.4f}\n"
+        message = f"trial {best.number}: val_accuracy {best.value:.4f}\n{failures}"
         message += f"dvc exp run -S {' -S '.join(keys)}"
         mlflow.log_text(f"{message}\n", "best.txt")
     return message
