@@ -154,6 +154,23 @@ def test_commands_of_the_page_rate_recipes_of_two_frameworks(project):
 
 
 @pytest.mark.usefixtures("project")
+def test_few_images_are_rated_or_are_a_line_before_any_fold(capsys):
+    sample = read_sample(10)
+    _, firsts = np.unique(sample.data.groups, return_index=True)
+    five = [firsts[sample.data.labels[firsts] == label][:5] for label in range(10)]
+    picks = np.concatenate(five)
+    few = sample._replace(data=sample.data.take(picks), rows=sample.rows[picks], share=0.2)
+    validation_of(few, folds=5).run(curve=False)
+    assert "near fold 5/5: " in capsys.readouterr().out
+    line = finding(DataError, lambda: validation_of(few, folds=5).run(curve=True))
+    assert line == (
+        "class 0 has too few images: of 25 % of them a fold learns nothing; "
+        "add images, or leave out --curve"
+    )
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("project")
 def test_recipes_that_cannot_be_rated_are_a_line():
     line = finding(UsageError, lambda: crossval(context(), ["nosuch"]))
     assert line == "params.yaml models: 'nosuch' has no block train.nosuch"

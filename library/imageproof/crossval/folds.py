@@ -39,11 +39,18 @@ def folds_of(
     for number in range(folds):
         learning = np.flatnonzero(fold != number)
         if quarters < QUARTERS:
-            quarter = divided(labels[learning], groups[learning], QUARTERS, seed=seed)
+            quarter = _parts(labels[learning], groups[learning], QUARTERS, seed)
             learning = learning[quarter < quarters]
         parts = max(2, round(1 / share))
-        part = divided(labels[learning], groups[learning], parts, seed=seed)
+        part = _parts(labels[learning], groups[learning], parts, seed)
         yield Fold(learning[part > 0], learning[part == 0], np.flatnonzero(fold == number))
+
+
+def _parts(labels: Labels, groups: Rows, count: int, seed: int) -> Rows:
+    """The part of each row, as `divided`; fewer parts if no class has so many groups."""
+    _, first = np.unique(groups, return_index=True)
+    count = min(count, int(np.bincount(labels[first]).max()))
+    return divided(labels, groups, count, seed=seed) if count > 1 else np.zeros_like(labels)
 
 
 def would_more_help(

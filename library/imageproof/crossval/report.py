@@ -4,6 +4,7 @@ Each fold trains anew, and chooses anew what a training chooses. That judges a r
 so the gate does not ask for it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import NamedTuple
@@ -15,8 +16,9 @@ import pandas as pd
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.connected import check_folds, together
 from imageproof.base.dataset import SPLITS, Dataset, Probabilities, Rows
+from imageproof.base.errors import DataError
 from imageproof.base.text import printable
-from imageproof.crossval.folds import QUARTERS, folds_of, would_more_help
+from imageproof.crossval.folds import QUARTERS, Fold, folds_of, would_more_help
 from imageproof.dvc import run_tags
 from imageproof.dvc.params_yaml import PATH
 from imageproof.judge.groups import accuracy
@@ -68,6 +70,8 @@ class CrossValidation:
     def run(self, *, curve: bool) -> None:
         """Train on each fold; print how good the recipe is, and log it. `curve`: on fewer, too."""
         check_folds(self.sample.data, self._names, self.folds)
+        for quarters in range(1 if curve else QUARTERS, QUARTERS + 1):
+            self._check_classes(quarters)
         tags = run_tags.tags(stage=f"crossval@{self.model}", split=WORKSPACE.split("train"))
         with runs.active_run(
             self.model,
@@ -87,18 +91,31 @@ class CrossValidation:
     def _names(self) -> list[str]:
         return self.project.data.class_names or []
 
-    def _predict(self, quarters: int) -> Probabilities:
-        """What is said of each image by a training without its fold, on so many quarters."""
-        data = self.sample.data
-        probabilities = np.empty((len(data), len(self._names)), np.float32)
-        folds = folds_of(
-            data,
+    def _folds(self, quarters: int) -> Iterator[Fold]:
+        return folds_of(
+            self.sample.data,
             folds=self.folds,
             share=self.sample.share,
             seed=self.project.seed,
             quarters=quarters,
         )
-        for number, fold in enumerate(folds, 1):
+
+    def _check_classes(self, quarters: int) -> None:
+        """A DataError if a fold has a class without an image to train on."""
+        labels = self.sample.data.labels
+        for fold in self._folds(quarters):
+            absent = np.setdiff1d(labels, labels[fold.train])
+            if absent.size:
+                name = self._names[absent[0]]
+                fault = f"of {25 * quarters} % of them a fold learns nothing"
+                mend = "add images" + ", or leave out --curve" * (quarters < QUARTERS)
+                raise DataError(f"class {name} has too few images: {fault}; {mend}")
+
+    def _predict(self, quarters: int) -> Probabilities:
+        """What is said of each image by a training without its fold, on so many quarters."""
+        data = self.sample.data
+        probabilities = np.empty((len(data), len(self._names)), np.float32)
+        for number, fold in enumerate(self._folds(quarters), 1):
             start = perf_counter()
             train, validation, test = (data.take(rows) for rows in fold)
             probabilities[fold.test] = self.ask(train, test, validation)
