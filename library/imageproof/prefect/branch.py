@@ -37,19 +37,22 @@ def check_push() -> None:
 def publish() -> str:
     """Push dvc.lock, params.yaml and the results that git keeps; returns the branch's name.
 
-    Empty if the commit has them. The pictures that changed, which DVC keeps, get a branch of their
-    own, and the text of the commit their addresses.
+    Empty if the commit has them. A branch of this commit that has them, were it of an earlier day,
+    is not pushed again. The pictures that changed, which DVC keeps, get a branch of their own, and
+    the text of the commit their addresses.
     """
     commit = git("rev-parse", "HEAD")
-    branch = f"{BRANCHES}{datetime.now(UTC):%Y-%m-%d}-{commit[:12]}"
     tree = _tree(KEPT, "HEAD")
     if tree == git("rev-parse", "HEAD^{tree}"):
         return ""
-    if tip := _tip(branch):
-        if git("rev-parse", f"{tip}^{{tree}}") != tree:
-            finding = "has other results of this commit; merge or delete it, then run again"
-            raise UsageError(f"origin: its branch {branch} {finding}")
-        return branch
+    tips = _tips(f"*-{commit[:12]}")
+    for branch, tip in tips.items():
+        if git("rev-parse", f"{tip}^{{tree}}") == tree:
+            return branch
+    branch = f"{BRANCHES}{datetime.now(UTC):%Y-%m-%d}-{commit[:12]}"
+    if branch in tips:
+        finding = "has other results of this commit; merge or delete it, then run again"
+        raise UsageError(f"origin: its branch {branch} {finding}")
     commits = {}
     text = _text()
     recorded = provenance.recorded_outputs()
@@ -65,7 +68,7 @@ def publish() -> str:
 
 def append(branch: str, text: str) -> None:
     """Push the text as one more commit of the branch, which changes no file."""
-    tip = _tip(branch)
+    tip = _tips("*").get(branch)
     if not tip:
         raise UsageError(f"origin: its branch {branch} is gone, and was not told: {text}")
     commit = git("commit-tree", f"{tip}^{{tree}}", "-p", tip, text=text)
@@ -104,11 +107,13 @@ def _tree(paths: Iterable[Path], start: str = "") -> str:
         return git("write-tree", GIT_INDEX_FILE=index)
 
 
-def _tip(branch: str) -> str:
-    """The branch's last commit at `origin`; empty if it has no such branch."""
-    fetched = f"refs/remotes/origin/{BRANCHES}*"
-    git("fetch", "--quiet", "--prune", "origin", f"+{_ref(BRANCHES)}*:{fetched}")
-    return try_git("rev-parse", "--verify", "--quiet", f"refs/remotes/origin/{branch}")
+def _tips(pattern: str) -> dict[str, str]:
+    """The last commits of those branches of `origin` whose names after BRANCHES match, by name."""
+    fetched = f"refs/remotes/origin/{BRANCHES}"
+    git("fetch", "--quiet", "--prune", "origin", f"+{_ref(BRANCHES)}*:{fetched}*")
+    form = "--format=%(refname:lstrip=3) %(objectname)"
+    lines = git("for-each-ref", form, f"{fetched}{pattern}").splitlines()
+    return dict(line.split(" ") for line in lines)
 
 
 def _moved() -> str:

@@ -39,6 +39,14 @@ def test_branch_with_other_results_stays(team):
     assert tip(team, branch) == commit
 
 
+def test_branch_of_an_earlier_day_is_found(team):
+    branch = publish()
+    earlier = f"retrain/2001-01-02-{branch[-12:]}"
+    team.git("push", "-q", "origin", f"{tip(team, branch)}:refs/heads/{earlier}", f":{branch}")
+    assert publish() == earlier
+    assert tip(team, branch) == ""
+
+
 def test_moved_main_is_told(team):
     newer = team.git("commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "newer").strip()
     team.git("push", "-q", "origin", f"{newer}:refs/heads/main")
