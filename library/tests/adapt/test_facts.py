@@ -78,6 +78,9 @@ def test_strokes_on_a_plain_border_are_like_glyphs(tmp_path):
     assert read_facts(tmp_path).is_digit_like
     write_pictures(tmp_path, strokes(20), "RGB")
     assert not read_facts(tmp_path).is_digit_like
+    for images in (np.pad(strokes(20), 20)[20:40], [*strokes(10), *strokes(10)[:, 2:26]]):
+        write_pictures(tmp_path, images)
+        assert not read_facts(tmp_path).is_digit_like
 
 
 def test_columns_of_the_table(tmp_path):
