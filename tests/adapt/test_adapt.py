@@ -20,10 +20,10 @@ from imageproof.dvc.params_yaml import read
 
 @pytest.fixture
 def photographs(workspace):
-    """A project with 60 pictures of three classes, in several sizes."""
+    """A project with 61 pictures of three classes, in several sizes."""
     shutil.copy(REPOSITORY / "params.yaml", "params.yaml")
     random = np.random.default_rng(0)
-    for number in range(60):
+    for number in range(61):
         height, width = random.integers(80, 160, 2)
         path = Path("data", ("boot", "cap", "coat")[number % 3], f"{number}.jpg")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def test_adapt_prints_one_block(capsys):
     old_text = Path("params.yaml").read_text("utf-8")
     program.adapt(context())
     first, warning, *lines, last = capsys.readouterr().out.splitlines()
-    assert first.startswith("data: 60 images, 3 classes of 20 images or more, colour, ")
+    assert first.startswith("data: 61 images, 3 classes of 20 images or more, colour, ")
     assert warning.startswith("warning: features: backbones/efficientnet-lite0.onnx: not found; ")
     assert lines[0].split() == ["data.classes:", "10", "→", "3", "the", "data", "has", "3"]
     assert any("data.image.size: auto → [64, 64]" in line for line in lines)
@@ -66,7 +66,7 @@ def test_adapt_write_sets_lines_and_keeps_comments(capsys):
     program.adapt(context())
     assert capsys.readouterr().out.endswith("\nparams.yaml fits: nothing to change\n")
     pack.main()
-    assert capsys.readouterr().out.startswith("60 images of 64×64×3, ")
+    assert capsys.readouterr().out.startswith("61 images of 64×64×3, ")
 
 
 @pytest.mark.usefixtures("photographs")

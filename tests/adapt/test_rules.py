@@ -194,6 +194,7 @@ def test_gate_asks_nothing_that_few_rows_cannot_show():
     losses = ("accuracy", "balanced_accuracy", "macro_f1", "sensitivity", "total")
     assert all(values[f"promote.max_{loss}_loss"] is None for loss in losses)
     assert values["promote.min_sensitivity"] is None
+    assert values["promote.min_unseen"] == 3  # half of them
     assert values["promote.max_calibration_error"] == 0.38  # 1 / √7 of as many validation rows
     assert "promote.paired_test" not in values
     many = find(PHOTOGRAPHS._replace(counts=[100_000] * 3))
@@ -218,6 +219,15 @@ def test_pictures_for_training_only_judge_nothing():
     judging = {key for key in {*chosen, *without} if key.startswith(("promote.", "confidence."))}
     assert {key: chosen.get(key) for key in judging} == {key: without.get(key) for key in judging}
     assert chosen["train.compact.fit.epochs"].value == 18  # of 8,570 images to train on
+
+
+def test_percent_of_the_pictures_is_as_fewer_pictures():
+    def lines(pictures, **values):
+        facts = HUNDREDS._replace(counts=[2 * pictures] * 9, only_train=[pictures] * 9)
+        changes = find(facts, split__method="stratified", **values).values()
+        return [change for change in changes if change.key != "validate.min_rows"]
+
+    assert lines(1000, data__percent=10) == lines(100)
 
 
 def sensitivity_passes(counts, limit, random):
@@ -246,14 +256,17 @@ def test_groups_are_fewer_units_than_rows():
     facts = PHOTOGRAPHS._replace(counts=[3000] * 3)
     grouped = facts._replace(columns={"writer": Counter({str(n): 100 for n in range(90)})})
     assert "promote.min_sensitivity" not in find(facts)
-    assert new_values(grouped, split__group="writer")["promote.min_sensitivity"] is None
+    values = new_values(grouped, split__group="writer")
+    assert values["promote.min_sensitivity"] is None
+    assert values["train.compact.fit.epochs"] == 19  # of rows, not groups
 
 
 @pytest.mark.parametrize("rows", [300, 900, 3000, 100_000])
 def test_calibration_limit_follows_the_validation_rows(rows):
-    values = new_values(HUNDREDS._replace(counts=[rows // 9] * 9))
+    facts = HUNDREDS._replace(counts=[rows // 9] * 9)
+    values = new_values(facts, split__hashed__validation=0.3)
     limit = values.get("promote.max_calibration_error", 0.02)
-    chance = 1 / np.sqrt(0.15 * rows)
+    chance = 1 / np.sqrt(0.3 * rows)
     assert limit >= chance
     assert limit == 0.02 or limit < 1.5 * chance
 
