@@ -40,7 +40,9 @@ class _Pointer(BaseModel):  # a .dvc file
 
     @property
     def texts(self) -> dict[str, str]:
-        """`desc` and what `meta` says in words."""
+        """`desc` and what `meta` says in words; nothing of another file than `describes` names."""
+        if self.meta.get("describes") != self.outs[0].md5:  # `dvc add` keeps the texts
+            return {}
         texts = {"desc": self.outs[0].desc} | self.meta
         return {key: text for key, text in texts.items() if text and isinstance(text, str)}
 
@@ -88,8 +90,7 @@ def data_md5(pointer_file: Path = DATA_POINTER) -> str:
 def described_data(md5: str, commit: str) -> dict[str, str]:
     """`desc` and the texts of `meta` of this data, from data.dvc here, else at the commit."""
     for pointer in (_pointer(DATA_POINTER), _pointer(DATA_POINTER, commit)):
-        # `dvc add` keeps the texts of other data
-        if pointer and pointer.outs[0].md5 == md5 == pointer.meta.get("describes"):
+        if pointer and pointer.outs[0].md5 == md5 and pointer.texts:
             return pointer.texts
     return {}
 

@@ -121,6 +121,18 @@ def test_described_data_is_from_data_dvc_here_else_at_the_commit(repository):
     assert provenance.described_data("3f4e.dir", "HEAD") == {}
 
 
+def test_described_file_is_the_one_that_its_pointer_describes(repository):
+    pointer = Path("model.onnx.dvc")
+    pointer.write_text(POINTER.format("1d2c", "ours", "1d2c"))
+    git("add", "--all")
+    git("commit", "-qm", "x")
+    texts = {"license": "CC0", "describes": "1d2c", "desc": "ours"}
+    assert provenance.described_file(Path("model.onnx"), "HEAD") == texts
+    pointer.write_text(POINTER.format("2e3d", "kept by dvc add", "1d2c"))
+    git("commit", "-qam", "another network of this name")
+    assert provenance.described_file(Path("model.onnx"), "HEAD") == {}
+
+
 @pytest.mark.parametrize(
     ("remote", "address"),
     [
