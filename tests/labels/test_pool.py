@@ -137,7 +137,7 @@ def test_pictures_of_the_data_copies_and_broken_ones_are_left_out():
     Image.open(second).save(POOL / "near.jpg", quality=95)
     (POOL / "broken.png").write_bytes(b"\x89PNG")
     copy(third, POOL / ".hidden.png")
-    copy("data/cat/0.png", POOL / "odd\nname.png")
+    Image.open(third).rotate(90).save(POOL / "odd\nname.png")  # `labels` would refuse it
     assert choose(200)[0].startswith("to do: 11 pictures")  # with the near copy
     files = {POOL / task["data"]["file"] for task in tasks()}
     assert len(files) == 10
@@ -150,6 +150,7 @@ def test_nothing_to_choose_is_one_line():
     promote(without_features())
     for path in pictures():
         path.unlink()
+    (POOL / "notes.txt").touch()
     for count in (0, 1):
         line = finding(DataError, choose)
         reason = "pictures, of which none can be read and is not in the data"
