@@ -36,6 +36,7 @@ CLASS_NAMES = "data: class_names must be 10 different names"
     [
         ("sed", 1, "sed: unknown key; did you mean seed?"),
         ("nothing", 1, "nothing: unknown key"),
+        ("data.image.siz", 1, "data.image.siz: unknown key; did you mean size?"),
         ("seed", True, "seed: True: input should be a valid integer"),
         ("data.class_names", [], CLASS_NAMES),
         ("data.class_names", [*"abcdefghi", "a "], CLASS_NAMES),

@@ -110,7 +110,7 @@ def check(raw: dict[str, Any]) -> Params:
     findings = [
         f"{params_yaml.PATH} train.{key}: DVC overlooks a change of this name; choose another"
         for key in _nested(models, "")
-        if key.split(".")[-1] in OVERLOOKED and "." in key
+        if key.split(".")[-1] in OVERLOOKED
     ]
     with _collecting(findings):
         params = params_yaml.validated(Params, raw | ({"train": blocks} if models else {}))

@@ -139,7 +139,9 @@ def test_pictures_of_the_data_copies_and_broken_ones_are_left_out():
     copy(third, POOL / ".hidden.png")
     Image.open(third).rotate(90).save(POOL / "odd\nname.png")  # `labels` would refuse it
     assert choose(200)[0].startswith("to do: 11 pictures")  # with the near copy
-    files = {POOL / task["data"]["file"] for task in tasks()}
+    names = [task["data"]["file"] for task in tasks()]
+    assert names == sorted(names)  # which says nothing of the model
+    files = {POOL / name for name in names}
     assert len(files) == 10
     assert len(files & {POOL / "near.jpg", second}) == 1
     assert len(files & {POOL / "copy.png", first}) == 1

@@ -49,7 +49,7 @@ def data_origin(run: TrainedRun, root: Path) -> tuple[bool, str]:
 def _data_finding(data_md5: str, root: Path) -> str:
     validation = WORKSPACE.validation
     present = provenance.data_md5(root / provenance.DATA_POINTER)
-    if not data_md5 or present != data_md5:
+    if present != data_md5:
         return f"trained on data {data_md5 or 'unknown'}, data.dvc has {present}"
     if not (root / validation).exists():
         return f"{validation} not found; `dvc repro validate` makes it"

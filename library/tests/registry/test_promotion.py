@@ -266,6 +266,7 @@ class TestRollback:
             assert move.reason == chain.moves()[-1].reason == f"forced, {text}: 3 is slow"
             assert rollback(NAME, to="1").reason == ""  # it was champion, though refused since
             assert rollback(NAME, to="3", force=True, reason="again").reason == "again"
+            finding(GateRefusedError, back)  # a forced rollback is no verdict of the gate
 
     def test_deleted_version_is_left_out(self, chain):
         for version in "23":

@@ -93,6 +93,17 @@ def test_copies_of_training_rows_are_left_out(gate):
     assert text == "1,787 of 1,797 hold-out rows are unseen by version 1"
 
 
+def test_holdout_within_the_test_rows_is_unseen(gate):
+    test = WORKSPACE.read_split("test")
+    holdout = WORKSPACE.read_split("holdout")
+    save_split(WORKSPACE.split("test"), test._replace(rows=holdout.rows))
+    arena.rehash(np.arange(20_000, 20_000 + ROWS))  # the hashes of the test rows
+    record_outputs()
+    outcome = arena.promote(fighter(), gate)
+    assert [pair.rows for pair in outcome.decision.compared] == [ROWS]
+    assert check_of(outcome, "holdout_test").found == "no test rows beside the hold-out rows"
+
+
 def test_unknown_rows_are_never_unseen(gate):
     run_id = champion(None)
     decision = arena.promote(fighter(), gate).decision
@@ -148,21 +159,25 @@ def test_former_champion_is_judged_by_the_labels_of_today(gate):
 
 
 def test_decision_is_the_same_when_judged_again(gate):
-    champion(rows_of_split(WORKSPACE))
     champion(learned(300), EVEN)
+    champion(learned(0))
+    arena.rehash(np.concatenate([np.arange(10_000, 10_010), np.arange(ROWS - 10)]))
+    record_outputs()
     run = fighter()
     decision = arena.promote(run, gate, reason="because").decision
     origin = origin_of("3")
     record = json.loads(origin.check_gate_record())
     assert (record["reason"], record["accepted"]) == ("because", True)
     assert json.loads(origin.gate["gate_figures"]) == pytest.approx(decision.figures)
+    assert json.loads(origin.gate["gate_right"]) == [*decision.right]
+    assert (decision.figures["older_rows"], decision.figures["newer_rows"]) == (1000, ROWS - 1010)
     with fetched(run.uri, run.sha256) as files:
         again = gate(run, files, record["challenger"], record["champion"])
     assert json.loads(json.dumps(asdict(again))) == {key: record[key] for key in asdict(again)}
     assert [(*pair["models"], pair["rows"]) for pair in record["compared"]] == [
-        ("version 3", ROWS),
-        ("version 3", "2", ROWS - 300),
-        ("version 3", "1", ROWS),
+        ("version 3", ROWS - 10),
+        ("version 3", "2", ROWS - 10),
+        ("version 3", "1", ROWS - 310),
     ]
     alone, pair, former = [pair["md5"] for pair in record["compared"]]
-    assert alone == former == origin.gate["gate_rows"] != pair
+    assert alone == pair == origin.gate["gate_rows"] != former
