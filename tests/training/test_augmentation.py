@@ -71,9 +71,12 @@ def test_each_channel_of_a_colour_image_moves_as_a_grey_one(by):
 def test_a_rotation_keeps_the_area_and_a_zoom_changes_it():
     area = centred().sum(axis=(1, 2))
     np.testing.assert_allclose(augmented(centred(), rotation=45).sum(axis=(1, 2)), area, rtol=0.02)
-    zoomed = augmented(centred(), zoom=0.3).sum(axis=(1, 2)) / area
-    assert zoomed.min() < 0.8
-    assert zoomed.max() > 1.3
+    zoomed = augmented(centred(), zoom=0.3)
+    areas = zoomed.sum(axis=(1, 2)) / area
+    assert areas.min() < 0.8
+    assert areas.max() > 1.3
+    widths, heights = (zoomed.max(axis=axis).sum(axis=1) for axis in (1, 2))
+    assert abs(np.corrcoef(widths, heights)[0, 1]) < 0.3
 
 
 def test_half_of_the_images_are_mirrored_whatever_else_is_done():
@@ -96,13 +99,17 @@ def test_brightness_and_contrast_have_a_factor_per_image(images):
     axes = tuple(range(1, images.ndim))
     if images.ndim == 3:
         np.testing.assert_allclose(result.mean(axis=axes), images.mean(axis=axes), rtol=1e-4)
-    assert_spread(result.std(axis=axes) / images.std(axis=axes), 0.3)
+    contrasts = result.std(axis=axes) / images.std(axis=axes)
+    assert_spread(contrasts, 0.3)
+    assert abs(np.corrcoef(contrasts, factors[:, 0])[0, 1]) < 0.2  # they are drawn apart
 
 
 def test_saturation_keeps_the_grey_of_each_pixel():
     weights = (0.2989, 0.587, 0.114)
     result = augmented(COLOURS, saturation=0.5)
     np.testing.assert_allclose(result @ weights, COLOURS @ weights, rtol=1e-3)
+    both = augmented(COLOURS, saturation=0.5, contrast=0.3) @ weights
+    np.testing.assert_allclose(both, augmented(COLOURS, contrast=0.3) @ weights, rtol=1e-3)
     assert_spread(np.ptp(result, axis=-1).sum((1, 2)) / np.ptp(COLOURS, axis=-1).sum((1, 2)), 0.5)
 
 
@@ -124,3 +131,6 @@ def test_what_comes_in_has_the_colour_of_the_border():
     result = augmented(paper, rotation=30, shift=3, zoom=0.3, shear=0.3)
     np.testing.assert_array_equal(result, paper)
     assert augmented(centred(), rotation=30, shift=3)[:, 0].max() == 0  # as of handwriting: black
+    tall = np.zeros((50, 28, 7), np.uint8)
+    tall[:, :, [0, -1]] = 250  # most of the border
+    assert (augmented(tall, shift=3)[:, 0] > 249).all(axis=1).any()
