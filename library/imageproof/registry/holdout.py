@@ -113,8 +113,10 @@ class Holdout:
         with load_version(uri, threads=self.project.threads) as champion:
             signature = champion.files.signature
             try:
-                if signature != challenger.signature:
+                if champion.files.shape != self.split.data.images.shape[1:]:
                     raise AnswersError("images of different sizes")
+                if signature != challenger.signature:
+                    raise AnswersError("different numbers of classes")
                 columns = column_of_each_class(champion.files.class_names, self.names)
                 probabilities = champion.network.ask(self.split.data.images)
             except AnswersError as error:

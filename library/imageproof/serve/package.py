@@ -61,12 +61,18 @@ def write_package(
     """Write the package of a version to the new folder `out`; it asks the challenger, too.
 
     IntegrityError if hold-out rows have changed, or get other answers: from the package than from
-    the model, or from the model itself where they are asked otherwise.
+    the model, or from the model itself where they are asked otherwise. UsageError if the model
+    takes images of another size.
     """
     about = describe(model, project)
     shadow = _shadow(challenger, about, project) if challenger else None
     check_outputs([WORKSPACE.split("holdout")])
-    images = WORKSPACE.read_split("holdout", classes=model.files.classes).data.images
+    images = WORKSPACE.read_split("holdout").data.images
+    if (size := images.shape[1:]) != model.files.shape:
+        finding = f"takes images {model.files.shape}, the hold-out rows here are {size}"
+        commit = model.origin.git_commit[:12] or "COMMIT"
+        cure = f"`git checkout {commit} && dvc repro split` makes rows of its size"
+        raise UsageError(f"{model.origin.uri}: {finding}; {cure}")
     finding, _ = model.files.inconsistency(images)
     if finding:
         raise IntegrityError(f"{model.origin.uri}: {finding}; nothing was written")

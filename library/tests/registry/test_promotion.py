@@ -124,10 +124,14 @@ class TestPromote:
         assert outcome.decision.failed == ["data_validated", "clean_commit"]
 
     def test_champion_of_other_images_is_no_opponent(self, promote):
-        arena.promote(fighter(classes=12), accept)
-        outcome = promote(fighter())
-        assert "same_signature" in outcome.decision.failed
-        assert check_of(outcome, "paired_test").found == "images of different sizes"
+        for champion, text in (
+            (fighter(classes=12), "different numbers of classes"),
+            (fighter(shape=(9, 9)), "images of different sizes"),
+        ):
+            arena.promote(champion, accept)
+            outcome = promote(fighter())
+            assert "same_signature" in outcome.decision.failed
+            assert check_of(outcome, "paired_test").found == text
 
     def test_champion_is_judged_by_the_names_of_its_classes(self, ring):
         for order, text in (

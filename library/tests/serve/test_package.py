@@ -68,6 +68,20 @@ def test_changed_holdout_is_refused_and_nothing_written(champion):
     assert sorted(Path().rglob("*")) == paths
 
 
+def test_champion_of_fewer_classes_is_packaged(ring):
+    promotion.promote(fighter(EVEN, classes=9), NAME, judge=accept)
+    images = WORKSPACE.read_split("holdout").data.images
+    assert write(f"models:/{NAME}/1").rows == len(images)
+
+
+def test_champion_of_other_images_is_not_packaged(ring):
+    promotion.promote(fighter(EVEN, shape=(9, 9)), NAME, judge=accept)
+    line = finding(UsageError, lambda: write(f"models:/{NAME}/1"))
+    text = "takes images (9, 9), the hold-out rows here are (8, 8); `git checkout "
+    assert line.startswith(f"models:/{NAME}/1: {text}")
+    assert not OUT.exists()
+
+
 def test_folder_that_exists_is_refused_before_anything_is_read(tmp_path):
     for option, folder in (("--out", "package"), ("--kubernetes", "package-kubernetes")):
         path = tmp_path / folder
