@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from support import NAME, REPOSITORY, SMALL, context, project_with, write_params
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import SPLITS, Dataset, Split, save_split
+from imageproof.base.dataset import SPLITS, Dataset, Split, fingerprints, save_split
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import sha256
 from imageproof.cli.labelling import crossval
@@ -45,6 +45,7 @@ def writers(tracked):
     """
     random = np.random.default_rng(5)
     images = random.integers(256, size=(210, 8, 8), dtype=np.uint8).repeat(4, axis=0)
+    images[700] = images[100]  # of another writer
     labels = random.integers(10, size=840)
     data = Dataset(images, labels, np.arange(840) // 20)
     parts = {"test": (0, 120), "holdout": (0, 60), "validation": (120, 240), "train": (240, 840)}
@@ -65,7 +66,9 @@ def test_copies_and_groups_of_a_test_train_nothing(writers):
         assert sorted(np.concatenate(fold)) == [*range(780)]
         writers = [{*sample.groups[rows]} for rows in fold]
         assert sum(map(len, writers)) == len(set.union(*writers))
-        assert 0.1 < len(fold.validation) / 624 < 0.25
+        copies = [{*fingerprints(sample.data.images[rows])} for rows in fold]
+        assert sum(map(len, copies)) == len(set.union(*copies))
+        assert 0.1 < len(fold.validation) / 624 < 0.3
         tested += fold.test.tolist()
     assert sorted(tested) == [*range(780)]
 
