@@ -169,9 +169,12 @@ def test_params_of_one_model_and_switches_are_seen():
         read = lock["stages"][f"train@{model}"].setdefault("params", {})
         read.setdefault("params.yaml", {})["seed"] = seed
     Path("dvc.lock").write_text(yaml.safe_dump(lock), "utf-8")
-    write_params(settings | {"promote.max_slice_loss": False, "seed": 11})
+    models = [*settings["models"], "compact"]  # which did not run yet
+    write_params(settings | {"promote.max_slice_loss": False, "seed": 11, "models": models})
     changes = {"seed": (PARAMS["seed"], 11), "promote.max_slice_loss": (0, False)}
-    assert collect_diff("HEAD", None).params == changes
+    diff = collect_diff("HEAD", None)
+    assert diff.params == changes | {"models": (settings["models"], models)}
+    assert [*diff.models] == settings["models"]
 
 
 def test_model_on_one_side_only():
@@ -186,6 +189,9 @@ def test_model_on_one_side_only():
 
 def test_other_test_rows():
     write_splits(rows=200)
+    with Repo() as repo:
+        repo.commit("split", force=True)  # the models are not evaluated on them yet
+    assert verdicts(collect_diff("HEAD~1", None))["mlp"].startswith("not comparable: ")
     record("mlp", 10, rows=200)
     commit("mlp")
     diff = collect_diff("HEAD~1", None)
