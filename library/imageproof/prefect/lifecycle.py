@@ -18,14 +18,13 @@ from prefect.states import Completed, Failed
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import ImageproofError
 from imageproof.base.files import read_json
-from imageproof.dvc import params_yaml
+from imageproof.dvc import params_yaml, run_tags
 from imageproof.judge.leaderboard import Comparison, cells
 from imageproof.prefect.server import ensure_server
 from imageproof.system import process
-from imageproof.system.repository import try_git
 
 # Of a flow: the code that runs; a deployment has that of its registration.
-VERSION = try_git("describe", "--always", "--dirty", "--exclude=*") or None
+VERSION = run_tags.code_version()
 P = ParamSpec("P")
 Work = Callable[P, State[None]]
 

@@ -65,10 +65,12 @@ def test_git_dirty(repository, file):
         Path(recorded).write_text("# changed\n")
     assert tags()["git_dirty"] == "false"
     assert "git_changed" not in tags()
+    assert run_tags.code_version() == git("rev-parse", "--short", "HEAD")
     Path(file).parent.mkdir(exist_ok=True)
     Path(file).write_text("# changed\n")
     assert tags()["git_dirty"] == "true"
     assert tags()["git_changed"] == file
+    assert str(run_tags.code_version()).endswith("-dirty")
 
 
 @pytest.mark.parametrize("pointer", [None, "outs: []\n", "outs: [: :\n"])

@@ -73,7 +73,7 @@ def test_text_fits_into_a_pull_request(team):
 def test_text_is_appended(team):
     branch = publish()
     tree = team.git("rev-parse", f"{tip(team, branch)}^{{tree}}")
-    append(branch, "promoted")
+    assert append(branch, "promoted") == branch
     assert text(team, branch).strip() == "promoted"
     assert team.git("rev-parse", f"{tip(team, branch)}^{{tree}}") == tree
     team.git("push", "-q", "origin", f":{branch}")
