@@ -92,8 +92,9 @@ def _completed(states: States) -> bool:
 
 def _result(states: States) -> State[None]:
     if _completed(states):
-        cached = sum(state.name == "Cached" for state in states.values())
-        message = f"{len(states) - cached} ran, {cached} cached"
+        stages = [state.name for name, state in states.items() if name not in ("pull", "push")]
+        cached = stages.count("Cached")
+        message = f"{len(stages) - cached} ran, {cached} cached"
         pushed = states["push"].message if "push" in states else ""
         return Completed(message=f"{message}; branch {pushed}" if pushed else message, data=pushed)
     failed = [state.message or "" for state in states.values() if state.is_failed()]
