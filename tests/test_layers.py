@@ -30,6 +30,7 @@ def parents(module):
 def test_starting_loads_nothing_expensive():
     modules = "digits.project digits.models.cnn digits.stages.split digits.stages.train"
     modules += " imageproof.base imageproof.artifacts imageproof.cli.program"
+    modules += " imageproof.diff.collect imageproof.diff.render"
     assert loaded(f"import {', '.join(modules.split())}") & EXPENSIVE == set()
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import networkx as nx  # type: ignore[import-untyped]
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
-from dvc.repo import Repo
+from dvc.repo import Repo, lock_repo
 
 from imageproof.base.errors import BusyError, DataError, ServiceError, UsageError
 from imageproof.base.text import one_line
@@ -31,11 +31,13 @@ class Stage(NamedTuple):
 def read_pipeline(root: Path, targets: Sequence[str] = ()) -> list[Stage]:
     """The stages of `targets` and all they depend on (default: the whole pipeline), upstream first.
 
-    Leaves out `.dvc` files and frozen stages, which never run; see `check_sources`. UsageError if
-    dvc.yaml is wrong or has no such target, BusyError if another DVC command runs in this folder,
-    ServiceError if it is no DVC project.
+    Leaves out `.dvc` files and frozen stages, which never run, but raises as `check_sources`.
+    UsageError if dvc.yaml is wrong or has no such target, BusyError if another DVC command runs in
+    this folder, ServiceError if it is no DVC project.
     """
-    with _opened(root) as repo:
+    # without the lock DVC reads dvc.yaml and dvc.lock anew at each step
+    with _opened(root) as repo, lock_repo(repo):
+        _check_sources(repo, targets)
         graph = repo.index.graph
         nodes = _with_upstream(repo, targets)
         changed = repo.status()
@@ -62,12 +64,16 @@ def check_sources(root: Path, targets: Sequence[str] = ()) -> None:
     missing or has another hash: `dvc repro` would accept whatever lies there and record its hash.
     """
     with _opened(root) as repo:
-        findings = [
-            _difference(path, status, node.addressing)
-            for node in filter(_never_runs, _with_upstream(repo, targets))
-            for out in node.outs
-            for path, status in out.workspace_status().items()
-        ]
+        _check_sources(repo, targets)
+
+
+def _check_sources(repo: Any, targets: Sequence[str]) -> None:
+    findings = [
+        _difference(path, status, node.addressing)
+        for node in filter(_never_runs, _with_upstream(repo, targets))
+        for out in node.outs
+        for path, status in out.workspace_status().items()
+    ]
     if findings:
         raise DataError(*sorted(findings))
 

@@ -39,7 +39,6 @@ def run_pipeline(root: Path, names: Sequence[str] = (), *, threads: int) -> set[
         )
         raise BusyError(f"{root}: {reason}") from None
     with lock:
-        pipeline.check_sources(root, names)
         stages = stale_stages(pipeline.read_pipeline(root, names))
         if not stages:
             return set()

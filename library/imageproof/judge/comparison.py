@@ -5,7 +5,6 @@ from math import inf
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import binomtest, norm
 
 from imageproof.base.dataset import Labels, Rows
 from imageproof.judge.groups import Alternative, Values, independent, sign_flips
@@ -119,6 +118,8 @@ def paired_interval(
     Bonett and Price's adjusted Wald interval (2012, doi:10.3102/1076998611411915), which keeps its
     coverage where the models differ on few rows (Fagerland et al. 2014, doi:10.1002/sim.6148).
     """
+    from scipy.stats import norm
+
     share_a = (only_a + 1) / (rows + 2)
     share_b = (only_b + 1) / (rows + 2)
     centre = share_a - share_b
@@ -131,6 +132,8 @@ def mcnemar_exact(only_a: int, only_b: int, *, alternative: Alternative = "two-s
 
     `only_a` and `only_b` count the rows that only this model gets right.
     """
+    from scipy.stats import binomtest  # half a second, which the page and flows would wait
+
     rows = only_a + only_b
     return float(binomtest(only_a, rows, alternative=alternative).pvalue) if rows else 1.0
 

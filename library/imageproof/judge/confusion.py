@@ -7,13 +7,16 @@ THE REFERENCE (the truth). scikit-learn and Keras use the transpose.
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from imageproof.base.dataset import Labels, Matrix
 from imageproof.base.errors import DataError
 from imageproof.base.files import parsing, replacing
+
+if TYPE_CHECKING:  # half a second, which `diff` and flows would wait
+    import pandas as pd
 
 MANY_CLASSES = 20  # up to so many, a matrix is read cell by cell
 MAX_BYTES = 64 << 20  # some thousand classes
@@ -49,11 +52,13 @@ def balance(matrix: Matrix) -> dict[str, float]:
     }
 
 
-def most_confused(matrix: Matrix, *, names: list[str]) -> pd.DataFrame:
+def most_confused(matrix: Matrix, *, names: list[str]) -> "pd.DataFrame":
     """Each error that was made: `reference`, `prediction`, `rows`, and their `share` of the class.
 
     The most frequent one comes first, of equally frequent ones the larger share.
     """
+    from pandas import DataFrame
+
     errors = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
     predicted, reference = np.nonzero(errors)
     rows = errors[predicted, reference]
@@ -64,7 +69,7 @@ def most_confused(matrix: Matrix, *, names: list[str]) -> pd.DataFrame:
         "rows": rows,
         "share": rows / matrix.sum(axis=0)[reference],
     }
-    return pd.DataFrame(table).sort_values(["rows", "share"], ascending=False, kind="stable")
+    return DataFrame(table).sort_values(["rows", "share"], ascending=False, kind="stable")
 
 
 def clustered(matrix: Matrix) -> list[int]:
@@ -92,8 +97,10 @@ def write_matrix(
     *,
     names: list[str],
 ) -> None:
+    from pandas import DataFrame
+
     with replacing(path) as temporary:
-        pd.DataFrame(matrix, names, names).to_csv(temporary, index_label="prediction")
+        DataFrame(matrix, names, names).to_csv(temporary, index_label="prediction")
 
 
 def write_cells(
@@ -118,10 +125,12 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
     If the first cell is a number, there are no names, and the classes are numbered from 0.
     DataError if there is no such file, or it is no square table of counts.
     """
+    from pandas import read_csv
+
     with parsing("confusion matrix", path):
         if path.stat().st_size > MAX_BYTES:
             raise ValueError(f"over {MAX_BYTES >> 20} MB long")
-        texts = pd.read_csv(
+        texts = read_csv(
             path,
             header=None,
             dtype=str,

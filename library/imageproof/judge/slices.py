@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from imageproof.base.dataset import Floats, Hits, Rows
 from imageproof.base.text import cut
 from imageproof.judge.comparison import paired_p_value
 from imageproof.judge.groups import Intervals
+
+if TYPE_CHECKING:  # half a second, which `diff` and flows would wait
+    import pandas as pd
 
 MIN_ROWS = 10  # of a slice
 MAX_SLICES = 1000
@@ -22,7 +24,7 @@ COLUMNS |= dict.fromkeys(("accuracy", "lower", "upper"), float)
 Slices = Mapping[tuple[str, str], Rows]  # rows by column and value
 
 
-def find_slices(metadata: pd.DataFrame) -> tuple[Slices, list[str]]:
+def find_slices(metadata: "pd.DataFrame") -> tuple[Slices, list[str]]:
     """The slices of at least MIN_ROWS rows, and a line for each column that makes none.
 
     `metadata` has a row of texts per image; an empty one is no value. A column whose slices hold
@@ -50,28 +52,30 @@ def measure(
     slices: Slices,
     hits: Hits,
     groups: Rows | None = None,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Per slice `column`, `value`, `rows`, `accuracy`, and its 95 % interval `lower` and `upper`
     (see `Intervals`; nan of a single group); the surest to be weak first, by `upper`."""
+    from pandas import DataFrame
+
     table = []
     intervals = Intervals(hits, groups)
     for name, rows in slices.items():
         single = groups is not None and np.ptp(groups[rows]) == 0
         interval = (np.nan, np.nan) if single else intervals.of(rows)
         table.append((*name, len(rows), hits[rows].mean(), *interval))
-    return pd.DataFrame(table, columns=[*COLUMNS]).sort_values(["upper", "column", "value"])
+    return DataFrame(table, columns=[*COLUMNS]).sort_values(["upper", "column", "value"])
 
 
-def read_table(file: Path | IO[str]) -> pd.DataFrame:
+def read_table(file: Path | IO[str]) -> "pd.DataFrame":
     """What `measure` found, written as CSV, with the column `split`; a ValueError if it is not."""
+    from pandas import read_csv
+
     columns = COLUMNS | {"split": str}
     empty = {"lower": "", "upper": ""}
-    return pd.read_csv(
-        file, dtype=columns, usecols=[*columns], keep_default_na=False, na_values=empty
-    )
+    return read_csv(file, dtype=columns, usecols=[*columns], keep_default_na=False, na_values=empty)
 
 
-def weakest(table: pd.DataFrame, split: str) -> tuple[list[list[str]], int]:
+def weakest(table: "pd.DataFrame", split: str) -> tuple[list[list[str]], int]:
     """The first SHOWN slices of a split as texts, and how many there are.
 
     Each is the slice, its rows, the accuracy and its interval.

@@ -39,7 +39,6 @@ def run_pipeline(
             if pull:
                 states |= _task("pull", dvc.command, "pull", "--allow-missing")
             if _completed(states):
-                check_sources(root, targets)
                 trainings = max(1, processors() // project.threads)
                 stages = read_pipeline(root, targets)
                 options = _options(force, pull)

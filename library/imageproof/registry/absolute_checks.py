@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
-from scipy.stats import fisher_exact
 
 from imageproof.base.dataset import Hits, Labels
 from imageproof.judge.calibration import calibration_error, chance_calibration_error
@@ -119,6 +118,8 @@ def holdout_test(evidence: Evidence, level: float) -> Check:
 
     Where rows come in groups, it is that of as many independent rows.
     """
+    from scipy.stats import fisher_exact
+
     if not len(evidence.test_hits):
         return Check("holdout_test", True, "no test rows beside the hold-out rows")
     hits = evidence.hits, evidence.test_hits

@@ -1,11 +1,8 @@
 """The gate's evidence from service: a challenger that a package asked beside the champion."""
 
-from mlflow import MlflowClient
-
 from imageproof.judge.comparison import SIGNIFICANCE, mcnemar_exact
 from imageproof.judge.gate import Check, Evidence, unpaired
 from imageproof.judge.limits import ShadowParams
-from imageproof.mlflow.runs import tag
 from imageproof.project import Project
 
 # metrics of a run of `monitor`
@@ -24,6 +21,10 @@ def shadow_counts(
 
     These are labelled rows that were drawn at random.
     """
+    from mlflow import MlflowClient  # two seconds, which `diff` and flows would wait
+
+    from imageproof.mlflow.runs import tag
+
     client = MlflowClient()
     experiment = client.get_experiment_by_name(project.part("monitoring"))
     if not experiment:
