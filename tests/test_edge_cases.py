@@ -4,6 +4,7 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 from helpers import linear_model, run_record, write_baseline
 from sklearn.linear_model import LogisticRegression
@@ -101,6 +102,15 @@ def test_rows_of_five_writers_prove_nothing(images_8x8):
     comparison = compared(images_8x8, groups=np.arange(360) // 72)
     assert comparison["pairs"][0]["p_value"] is None
     assert "too few groups" in str(comparison["verdicts"])
-    overall = WORKSPACE.evaluated("cnn").read_statistics()["test"]["overall"]
+    evaluated = WORKSPACE.evaluated("cnn")
+    overall = evaluated.read_statistics()["test"]["overall"]
     assert (overall["accuracy"], overall["accuracy_upper"]) == (1, 1)
-    assert overall["accuracy_lower"] < 0.95  # of 90 independent rows 0.96
+    coverage = evaluated.read_confidence()["test"]
+    bins = pd.read_csv(evaluated.reliability)
+    lower_ends = overall["accuracy_lower"], coverage["lower"], bins["lower"].max()
+    assert max(lower_ends) < 0.95  # of 90 independent rows 0.96
+    gain = evaluated.read_baseline()["test"]
+    assert (gain["p_value"], gain["gain"]) == (None, 1 - gain["accuracy"])
+    assert gain["gain_lower"] < 0.35  # of independent rows 0.4
+    rows = {split: len(answers) for split, answers in evaluated.read_predictions().items()}
+    assert rows == {"test": 90, "holdout": 46}
