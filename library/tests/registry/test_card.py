@@ -160,6 +160,17 @@ def test_description_of_other_data_is_not_quoted():
     assert "Letters" not in text
 
 
+def test_backbone_is_named_with_what_is_said_of_it():
+    run = fighter()
+    MlflowClient().log_param(run.run_id, "backbone", "net")
+    assert "\n- Backbone net\n" in described(run)
+    outs = [{"md5": "d" * 32, "path": "net.onnx"}]
+    meta = {"license": "MIT", "describes": "d" * 32}
+    Path("backbones").mkdir()
+    Path("backbones/net.onnx.dvc").write_text(json.dumps({"outs": outs, "meta": meta}))
+    assert "\n- Backbone net; licence: MIT\n" in described(run)
+
+
 def test_texts_of_others_stay_texts():
     run, words = fighter(), " ".join(HOSTILE)
     evaluate(run, dict.fromkeys(HOSTILE, 0.5))
