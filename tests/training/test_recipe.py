@@ -22,7 +22,7 @@ def rules(**changes):
 
 
 def history(monitor="val_loss"):
-    return [{monitor: value} for value in (0.9, 0.5, 0.6, 0.49, 0.7, 0.8)]
+    return [{monitor: value} for value in (0.9, 0.5, 0.6, 0.49, 0.49, 0.8)]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,10 @@ def plain(tensorflow, images_8x8):
 )
 def test_best_epoch_gains_more_than_the_minimum(monitor, min_delta, best):
     stopping = {"patience": 9, "monitor": monitor, "min_delta": min_delta}
-    assert rules(early_stopping=stopping).best_epoch(history(monitor)) == best
+    for keep, epoch in (("best", best), ("last", 5)):
+        kept = rules(early_stopping=stopping, keep=keep)
+        assert kept.best_epoch(history(monitor)) == best
+        assert kept.kept_epoch(history(monitor)) == epoch
 
 
 def test_patience_counts_anew_in_a_second_phase():
@@ -60,6 +63,9 @@ def test_the_weights_of_the_best_epoch_are_kept(images_8x8):
     assert accuracies[best] == max(accuracies) > accuracies[-1]
     shorter = fit(images_8x8, recipe=rough(fit__epochs=best + 1))
     assert fingerprint(shorter.model) == fingerprint(kept.model)
+    last = fit(images_8x8, recipe=rough(fit__early_stopping=stopping, fit__epochs=60))
+    assert last.history == kept.history
+    assert fingerprint(last.model) != fingerprint(kept.model)
 
 
 @pytest.mark.parametrize(
