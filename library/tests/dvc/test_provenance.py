@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
 from helpers import commit, finding, git
 
 from imageproof.artifacts import WORKSPACE
@@ -55,6 +56,8 @@ def test_experiment_says_what_it_changed(repository, monkeypatch):
     assert "changed" not in tags()
     monkeypatch.setenv("DVC_EXP_NAME", "longer")
     assert tags()["changed"] == "train.mlp.fit.epochs 8 → 20"
+    Path("params.yaml").write_text("seed: 1\n")
+    assert tags()["changed"] == "train.mlp.fit.epochs 8 → none"
     Path("params.yaml").write_text("- no mapping")
     assert "changed" not in tags()
 
@@ -123,6 +126,21 @@ def test_described_data_is_from_data_dvc_here_else_at_the_commit(repository):
     assert provenance.described_data("3f4e.dir", "HEAD") == {}
 
 
+@pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
+def test_md5_of_a_folder_at_a_commit_is_dvcs(workspace):
+    for file in ("b.py", "a/c.py", "a.py"):
+        Path("code", file).parent.mkdir(parents=True, exist_ok=True)
+        Path("code", file).write_text(file)
+    commit("code")
+    with Repo.init(no_scm=True) as repo:
+        repo.add("code")
+    digest = provenance.data_md5(Path("code.dvc"))
+    md5s = {path: md5(path) for path in map(Path, ("code/b.py", "code/a/c.py", "code/a.py"))}
+    assert provenance.folder_md5(Path("code"), md5s) == digest
+    Path("code/b.py").write_text("not committed")
+    assert provenance.committed_md5s("HEAD", [Path("code")])[Path("code")] == digest
+
+
 def test_described_file_is_the_one_that_its_pointer_describes(repository):
     pointer = Path("model.onnx.dvc")
     pointer.write_text(POINTER.format("1d2c", "ours", "1d2c"))
@@ -133,6 +151,7 @@ def test_described_file_is_the_one_that_its_pointer_describes(repository):
     pointer.write_text(POINTER.format("2e3d", "kept by dvc add", "1d2c"))
     git("commit", "-qam", "another network of this name")
     assert provenance.described_file(Path("model.onnx"), "HEAD") == {}
+    assert provenance.described_file(Path("model.onnx"), "HEAD~1") == texts
 
 
 @pytest.mark.parametrize(
