@@ -38,6 +38,7 @@ def on(cores):
         (4, "explore", "validate split", "train@a"),
         (2, "", "validate explore split train@a", "train@b"),  # before evaluate@a
         (4, "train@b", "validate explore split train@a", "evaluate@a"),
+        (8, "train@b", "validate explore split train@a", "evaluate@a"),  # evaluate@b waits
         (3, "train@b", "validate explore split train@a", ""),  # which has two threads, too
         (2, "", "validate explore split train@a train@b", "evaluate@a evaluate@b"),
     ],
