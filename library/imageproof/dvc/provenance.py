@@ -164,7 +164,8 @@ def parse_lock(lock: str) -> dict[str, Recorded]:
     try:
         return _Lock.model_validate(parse_yaml(lock)).stages
     except UNREADABLE:
-        raise IntegrityError(f"{OUTPUTS}: damaged; `git checkout {OUTPUTS}` restores it") from None
+        cure = f"`git checkout HEAD {OUTPUTS}` restores it"  # else git takes what DVC has staged
+        raise IntegrityError(f"{OUTPUTS}: damaged; {cure}") from None
 
 
 def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
