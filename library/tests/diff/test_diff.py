@@ -153,7 +153,14 @@ def test_workspace_against_commit(capsys):
     assert diff.params == {"train.mlp.fit.epochs": (2, 3)}
     assert diff.notes == []
     print_diff(diff, as_json=False, as_markdown=False)
-    assert capsys.readouterr().out.splitlines()[1] == f"mlp: {BETTER}"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == f"mlp: {BETTER}"
+    table = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
+    assert ["train.mlp.fit.epochs", "2", "3"] in table
+    assert ["test.accuracy", "0.8500", "0.9250", "+0.0750"] in table
+    assert ["min_accuracy", "ok", "0.9250 on 400 hold-out", "at least 0.8"] in table
+    assert "parameters" not in {name for name, *_ in filter(None, table)}  # it is the same
+    assert any(line.startswith("new gains 7.5 points over old (") for line in lines)
     changed = {name for name, pair in diff.models["mlp"].metrics.items() if pair.diff}
     assert {"test.accuracy", "holdout.loss", "elapsed_s", "size_mb"} <= changed
     assert diff.models["mlp"].sensitivity["a"] == (0.85, 0.92)
