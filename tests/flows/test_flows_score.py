@@ -45,6 +45,12 @@ def test_score_on_dask_workers(tables, tmp_path):
     assert "in/bad.npz: cannot be read as npz" in str(state.message)
 
 
+def test_drift_from_unknown_training_rows_is_not_known(tables):
+    WORKSPACE.split("train").unlink()
+    state = score("in/0.npz", "0.parquet", return_state=True)
+    assert str(state.message).endswith(" rows; drifted: not known")
+
+
 def test_score_on_this_machine(tables):
     state = score("in", "out/", return_state=True)
     assert str(state.message).startswith(f"{tables:,} rows; drifted: ")

@@ -71,7 +71,8 @@ def write_package(
     if (size := images.shape[1:]) != model.files.shape:
         finding = f"takes images {model.files.shape}, the hold-out rows here are {size}"
         commit = model.origin.git_commit[:12] or "COMMIT"
-        cure = f"`git checkout {commit} && dvc repro split` makes rows of its size"
+        steps = f"git checkout {commit} && dvc checkout data.dvc && dvc repro split"
+        cure = f"`{steps}` makes rows of its size"
         raise UsageError(f"{model.origin.uri}: {finding}; {cure}")
     finding, _ = model.files.inconsistency(images)
     if finding:
