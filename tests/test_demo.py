@@ -118,6 +118,28 @@ def test_colour_is_chosen_and_not_drawn(opened, tmp_path):
         assert page.locator("section").count() == 0
 
 
+@pytest.mark.slow
+def test_long_class_names_leave_room_for_bars(opened, tmp_path):
+    Image.new("RGB", (90, 60), "red").save(tmp_path / "red.png")
+    names = ["Amanita muscaria var. guessowii", *(f"Species inquirenda {k}" for k in range(9))]
+    app = demo_app(
+        [player("champion", 1, (32, 32, 3), "crop", reddish)],
+        project_with({"data.class_names": names}),
+    )
+    with within(app) as client:
+        page = opened(client.address)
+        page.set_input_files("#file", tmp_path / "red.png")
+        page.locator("#champion .predicted").wait_for()
+        boxes = [bar.bounding_box() for bar in page.locator(".bar").all()]
+        assert len({(box["x"], box["width"]) for box in boxes}) == 1
+        assert boxes[0]["width"] > 40
+        name, picture = (
+            page.locator(f".result {part}").bounding_box() for part in (".predicted", "img")
+        )
+        assert name["width"] + name["x"] <= picture["x"]
+        assert page.locator(".predicted").evaluate("node => node.scrollWidth <= node.clientWidth")
+
+
 def drawing(ink=255):
     page = np.zeros((280, 280), np.uint8)
     page[70:140, 135:145] = ink
