@@ -13,7 +13,7 @@ from support import NAME, write_params
 
 from digits.project import load_project
 from imageproof.artifacts import WORKSPACE, run_page
-from imageproof.base.dataset import EVALUATED, SPLITS
+from imageproof.base.dataset import SPLITS
 from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import md5, read_json
 from imageproof.cli.ui import address
@@ -91,28 +91,6 @@ def test_restored_run_equals_original(clone, trained_project, original):
         )
         assert curve == expected
     assert artifacts(client, run) == artifacts(there, original)
-
-
-def test_evaluation_is_logged_as_its_files_say(clone):
-    [run] = restore_all()
-    metrics = run.data.metrics
-    evaluated = WORKSPACE.evaluated("mlp")
-    for split in EVALUATED:
-        figures = evaluated.read_confidence()[split]
-        classes = evaluated.read_statistics()[split]["by_class"].values()
-        expected = {
-            "rows": len(WORKSPACE.read_split(split).data),
-            "accuracy": evaluated.read_metrics()[split]["accuracy"],
-            "baseline_accuracy": evaluated.read_baseline()[split]["accuracy"],
-            "weakest_sensitivity": min(each["sensitivity"] for each in classes),
-            "mean_set_size": figures["mean_size"],
-            "unsure": figures["unsure"],
-            "coverage": figures["coverage"],
-            "coverage_lower": figures["lower"],
-            "coverage_upper": figures["upper"],
-        }
-        assert {name: metrics[f"{split}_{name}"] for name in expected} == expected
-    assert metrics["test_error_percent"] == pytest.approx(100 - 100 * metrics["test_accuracy"])
 
 
 def test_known_run_is_left_alone(workspace, trained_project, original, monkeypatch):

@@ -75,7 +75,11 @@ class TestARun:
             gain = scores["accuracy"] - baseline[split]["accuracy"]
             assert baseline[split]["gain"] == pytest.approx(gain)
             figures = scores | {f"baseline_{name}": v for name, v in baseline[split].items()}
+            classes = evaluated.read_statistics()[split]["by_class"].values()
+            figures["weakest_sensitivity"] = min(one["sensitivity"] for one in classes)
+            figures["rows"] = len(files.read_split(split).data)
             expected |= {f"{split}_{name}": value for name, value in figures.items()}
+        expected["test_error_percent"] = 100 - 100 * expected["test_accuracy"]
         assert {name: run.data.metrics[name] for name in expected} == pytest.approx(expected)
         assert runs.own_tags(run.data.tags)["baseline"] == baseline["name"] == "colour histogram"
 
@@ -84,11 +88,14 @@ class TestARun:
         limit = threshold(read_calibration(files.trained("mlp").calibration)[1], 0.99)
         labels = files.read_split(split).data.labels
         sets = files.evaluated("mlp").read_predictions()[split] >= np.float32(limit)
+        figures = files.evaluated("mlp").read_confidence()[split]
         expected = {
             "coverage": sets[np.arange(len(labels)), labels].mean(),
             "coverage_asked": 0.99,
             "mean_set_size": sets.sum(axis=1).mean(),
-            "unsure": files.evaluated("mlp").read_confidence()[split]["unsure"],
+            "unsure": figures["unsure"],
+            "coverage_lower": figures["lower"],
+            "coverage_upper": figures["upper"],
         }
         logged = {name: run.data.metrics[f"{split}_{name}"] for name in expected}
         assert logged == pytest.approx(expected)
