@@ -94,6 +94,8 @@ REFUSED = {
     "sqlite:///nowhere/runs.db": "sqlite:///PATH is the only form",
     "sqlite:///:memory:": "sqlite:///PATH is the only form",
     "sqlite:x.db": "sqlite:///PATH is the only form",
+    "sqlite:///x.db?mode=ro": "sqlite:///PATH is the only form",
+    "sqlite:///x.db#1": "sqlite:///PATH is the only form",
     "bogus://x": "MLflow at bogus://x: ",
     "postgresql:": "MLflow at ***: Could not parse SQLAlchemy URL",
 }
