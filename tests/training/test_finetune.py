@@ -85,6 +85,16 @@ def test_head_is_trained_first_then_the_last_layers(images_8x8, backbone, weight
     export.check_equal(path, calibrated.validation, data, threads=1)
 
 
+def test_second_phase_has_a_rate_of_its_own():
+    from digits.training.keras_model import _phases
+
+    settings = recipe(None, fine_tune={"epochs": 2, "layers": 3, "learning_rate": 1e-5})
+    first, second = _phases(settings)
+    assert second.optimizer == first.optimizer | {"learning_rate": 1e-5} != first.optimizer
+    assert [(phase.epochs, phase.layers) for phase in (first, second)] == [(1, 0), (2, 3)]
+    assert settings.epochs == 1 + 2
+
+
 def test_without_weights_all_is_trained(images_8x8, backbone):
     grey = fit(images_8x8, "finetune", rows=ROWS, recipe=recipe(None))
     trainable = {layer.name for layer in backbone.layers if layer.weights}
