@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import mlflow
@@ -250,6 +251,10 @@ def test_record_that_contradicts_dvc_lock_is_refused(record, locked, message):
     assert message.format(commit=record["tags"]["git_commit"]) in line
     assert line.endswith("; `dvc repro -f train@mlp` trains it here")
     assert all_runs() == []
+    check = partial(restore.check_training, project=load_project(), root=Path())
+    tags = {"model": "mlp", runs.TRAINING: record["run_id"]}  # of a run restored elsewhere
+    assert finding(IntegrityError, lambda: check("0" * 32, tags)) == line
+    check("0" * 32, tags | {runs.TRAINING: "0" * 32})  # of another training
 
 
 def test_first_start_prints_the_address_only(workspace):
