@@ -24,6 +24,7 @@ from imageproof.cli.labelling import relabel, suspects
 from imageproof.data import packed
 from imageproof.features.convert import write_backbone
 from imageproof.labels.suspects import SHOWN, TASKS, estimate, find_suspects, render
+from imageproof.pages.templates import data_uri
 
 OUT = Path("suspects.csv")
 COLUMNS = ["file", "name", "part", "label", "suggested", "quality", "hash", "corrected"]
@@ -100,13 +101,16 @@ def test_suspects_are_a_page_and_tasks_of_label_studio():
     suspects(context(), folds=2, out=OUT)
     table = pd.read_csv(OUT, dtype=str)
     page = OUT.with_suffix(".html").read_text("utf-8")
-    assert page.count("<img src=") == min(len(table), SHOWN)
+    images = packed.load(WORKSPACE.pack).images
+    rows = table["name"].str.removeprefix("row ").astype(int)
+    pictures = [data_uri(images[row]) for row in rows]
+    assert re.findall('<img src="(.+?)"', page) == pictures[:SHOWN]
     assert {*re.findall(r'(?:src|href)="([^"]{5})', page)} == {"data:"}
     tasks = json.loads(OUT.with_suffix(".json").read_text("utf-8"))
     assert len(tasks) == min(len(table), TASKS)
+    assert [task["data"].pop("image") for task in tasks] == pictures[:TASKS]
     for task, row in zip(tasks, table.itertuples(), strict=False):
         data = task["data"]
-        assert data.pop("image").startswith("data:image/png;base64,")
         names = {"file": row.name, "hash": row.hash, "part": row.part, "label": row.label}
         assert data == names | {"project": "digits"}
         [prediction] = task["predictions"]
