@@ -190,7 +190,7 @@ def test_slices_are_a_table_of_the_weakest(content, page):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (360, 800)])
 def test_browser_draws_everything(page, width, height, browser, tmp_path):
     path = tmp_path / "index.html"
     path.write_text(page, encoding="utf-8")
@@ -205,6 +205,8 @@ def test_browser_draws_everything(page, width, height, browser, tmp_path):
         box = tab.locator(selector).bounding_box()
         assert box["x"] + box["width"] <= width
         assert box["y"] + box["height"] <= height
+    first = tab.locator(".first .scroll")
+    assert first.evaluate("node => node.scrollWidth <= node.clientWidth")
     assert tab.evaluate("document.documentElement.scrollHeight") < 2 * height
     assert not tab.locator("details[open]").count()
     tab.eval_on_selector_all("details", "all => all.forEach(one => one.open = true)")
