@@ -1,5 +1,6 @@
 """Models and splits at the edge, through all stages after the training."""
 
+import re
 from pathlib import Path
 
 import mlflow
@@ -95,6 +96,7 @@ def test_class_that_one_model_never_names_and_the_holdout_lacks(images_8x8):
         stage.main()
     page = WORKSPACE.report.read_text("utf-8")
     assert limit in page
+    assert {"test, 90 rows", "holdout, 46 rows"} <= {*re.findall(r"\w+, \d+ rows", page)}
     for reason in ("class 1 never predicted", "class 1 absent", "no class but 0 present"):
         assert f'title="{reason}">n/a</td>' in page
     runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
