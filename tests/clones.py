@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from helpers import AUTHOR
+from shared import STARTUP
 
 from imageproof.system.process import own_code
 
@@ -24,7 +25,7 @@ class Clone:
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(UNWANTED)}
         self.environment |= AUTHOR
         self.environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        self.environment["PYTHONPATH"] = own_code(root, str(root))
+        self.environment["PYTHONPATH"] = own_code(root, str(root), STARTUP)
         self.environment |= variables
 
     def run(self, *command, succeeds=True, cwd=None, **variables):

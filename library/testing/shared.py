@@ -37,6 +37,9 @@ for name in (
 ):
     os.environ.pop(name, None)
 process.set_environment()
+STARTUP = str(Path(__file__).with_name("startup"))
+paths = [os.environ.get("PYTHONPATH"), STARTUP]
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 gc.disable()  # until all is imported: nothing of it is garbage
 
 FORGIVEN = (

@@ -13,6 +13,7 @@ from helpers import AUTHOR, clone_without_history, until
 from prefect.client.orchestration import get_client
 from prefect.variables import Variable
 from services import running
+from shared import STARTUP
 from small_project import Project, run
 from support import REPOSITORY, SMALL, write_params
 
@@ -106,7 +107,7 @@ def clones(tmp_path, images_8x8, prefect_server):
     project.dvc("remote", "add", "-q", "-d", "team", str(tmp_path / "remote"))
     project.dvc("add", "-q", "data")
     dvc = (sys.executable, "-m", "dvc", "repro", "-q", "evaluate@mlp")
-    run(*dvc, cwd=seed, env=env | {"PYTHONPATH": own_code(seed)})
+    run(*dvc, cwd=seed, env=env | {"PYTHONPATH": own_code(seed, STARTUP)})
     project.dvc("push", "-q")
     with chdir(seed):
         write_params(SMALL | GATE | LONGER)
@@ -120,7 +121,10 @@ def clones(tmp_path, images_8x8, prefect_server):
 @pytest.mark.timeout(1500)
 def test_retraining_comes_home(clones, tmp_path):
     worker, other = tmp_path / "worker", tmp_path / "other"
-    env = clones | {"PYTHONPATH": own_code(worker), "PREFECT_HOME": str(tmp_path / "prefect")}
+    env = clones | {
+        "PYTHONPATH": own_code(worker, STARTUP),
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+    }
     run(*PREFECT, "work-pool", "create", "home", "--type", "process", cwd=worker, env=env)
     run(*PREFECT, "deploy", "-n", "digits-retrain", "--pool", "home", cwd=worker, env=env)
     Variable.set("digits_retrained_data", "older", overwrite=True)
@@ -148,7 +152,7 @@ def test_retraining_comes_home(clones, tmp_path):
     assert "<td><code>train.mlp.fit.epochs</code></td>" in text
     assert "test_confusion_matrix.png?raw=true)" in text
     project = Project(other, tmp_path)
-    env["PYTHONPATH"] = own_code(other)
+    env["PYTHONPATH"] = own_code(other, STARTUP)
     project.dvc("pull", "-q")
     digits = str(Path(sys.executable).with_name("digits"))
     again = run(sys.executable, "-m", "dvc", "repro", "--dry", cwd=other, env=env)

@@ -11,6 +11,7 @@ import pytest
 from helpers import AUTHOR, python
 from mlflow import MlflowClient
 from PIL import Image
+from shared import STARTUP
 from small_project import run
 from support import REPOSITORY, SMALL, write_params
 
@@ -80,8 +81,9 @@ class Project:
 
     def run(self, *arguments, **edits):
         """Run Python in the project; `edits` are Python that runs within a stage, by hook."""
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "PYTHONPATH"))}
+        env = {k: v for k, v in os.environ.items() if not k.startswith("DVC_")}
         env |= AUTHOR | edits | {"PATH": f"{Path(sys.executable).parent}:{env['PATH']}"}
+        env["PYTHONPATH"] = STARTUP
         return python(*arguments, cwd=self.root, env=env, timeout=600)
 
     def dvc(self, *arguments, **edits):
