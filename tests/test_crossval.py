@@ -174,6 +174,16 @@ def test_few_images_are_rated_or_are_a_line_before_any_fold(capsys):
 
 
 @pytest.mark.usefixtures("project")
+def test_images_packed_anew_since_the_split_are_a_line(capsys):
+    rating = validation_of(read_sample(10))
+    rows = pd.read_parquet(WORKSPACE.packed_rows)
+    rows[1:].to_parquet(WORKSPACE.packed_rows)
+    line = finding(DataError, lambda: rating.run(curve=False))
+    assert line == "artifacts/pack: has other images than were split; type `dvc repro split` before"
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("project")
 def test_recipes_that_cannot_be_rated_are_a_line():
     line = finding(UsageError, lambda: crossval(context(), ["nosuch"]))
     assert line == "params.yaml models: 'nosuch' has no block train.nosuch"

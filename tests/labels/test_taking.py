@@ -79,6 +79,12 @@ def refused(line, work):
     assert contents() == before
 
 
+def test_labels_need_packed_data():
+    export = exported([imported(POOL, NEW[0])], CAT)
+    rmtree(WORKSPACE.pack)
+    refused("artifacts/pack/rows.parquet: not found; `dvc repro pack`", lambda: taken(export))
+
+
 def test_pictures_labels_annotators_and_times_come_in():
     user = {"id": 2, "email": "bö@example.org", "first_name": "B", "last_name": ""}
     later = "2026-12-01T00:00:00Z"

@@ -19,6 +19,7 @@ from imageproof.base.dataset import SPLITS, Dataset, Probabilities, Rows
 from imageproof.base.errors import DataError
 from imageproof.base.text import printable
 from imageproof.crossval.folds import QUARTERS, Fold, folds_of, would_more_help
+from imageproof.data import packed
 from imageproof.dvc import run_tags
 from imageproof.dvc.params_yaml import PATH
 from imageproof.judge.groups import accuracy
@@ -72,6 +73,7 @@ class CrossValidation:
         check_folds(self.sample.data, self._names, self.folds)
         for quarters in range(1 if curve else QUARTERS, QUARTERS + 1):
             self._check_classes(quarters)
+        self._check_names()
         tags = run_tags.tags(stage=f"crossval@{self.model}", split=WORKSPACE.split("train"))
         with runs.active_run(
             self.model,
@@ -110,6 +112,15 @@ class CrossValidation:
                 fault = f"of {25 * quarters} % of them a fold learns nothing"
                 mend = "add images" + ", or leave out --curve" * (quarters < QUARTERS)
                 raise DataError(f"class {name} has too few images: {fault}; {mend}")
+
+    def _check_names(self) -> None:
+        """A DataError if the packed images, which name those of the splits, are others by now."""
+        hashes = packed.load_hashes(WORKSPACE.pack)
+        for name in SPLITS:
+            rows = WORKSPACE.read_split(name).rows
+            if hashes.reindex(rows).tolist() != WORKSPACE.read_split_hashes(name):
+                fault = "has other images than were split"
+                raise DataError(f"{WORKSPACE.pack}: {fault}; type `dvc repro split` before")
 
     def _predict(self, quarters: int) -> Probabilities:
         """What is said of each image by a training without its fold, on so many quarters."""

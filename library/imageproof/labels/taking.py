@@ -35,8 +35,8 @@ def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
     changed; nothing is written then.
     """
     names = project.data.class_names or []
-    labels = read_export(path, names)
     rows = packed.load(WORKSPACE.pack).rows.assign(hash=packed.load_hashes(WORKSPACE.pack))
+    labels = read_export(path, names)  # whose names are those of the packed data
     class_of = _classes(rows, names)
     corrected = []
     new = []
