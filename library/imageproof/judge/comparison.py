@@ -108,11 +108,7 @@ def paired_p_value(
     return mcnemar_exact(gained, lost, alternative=alternative), gained + lost
 
 
-def paired_interval(
-    only_a: float,
-    only_b: float,
-    rows: float,
-) -> tuple[float, float]:
+def paired_interval(only_a: float, only_b: float, rows: float) -> tuple[float, float]:
     """95 % interval of accuracy(a) − accuracy(b); `only_a`: rows that only a gets right.
 
     Bonett and Price's adjusted Wald interval (2012, doi:10.3102/1076998611411915), which keeps its
