@@ -88,6 +88,7 @@ def test_class_without_probability_changes_no_temperature():
         (rows([1, 0], [0, 1]), labels(1, 0), 1),  # sure and wrong
         (rows([0.9, 0.1], [0, 1]), labels(0, 0), 1),
         (np.empty((0, 3), np.float32), labels(), 1),
+        (rows([0.5, 0.5], [0.5, 0.5]), labels(0, 1), 1),  # equal for every temperature
         (rows([0.9, 0.1]), labels(1), TEMPERATURES[1]),  # never right
     ],
 )
