@@ -36,7 +36,6 @@ from imageproof.base.errors import (
 )
 from imageproof.cli.console import print_outcome
 from imageproof.judge.gate import Check
-from imageproof.mlflow import store
 from imageproof.registry import promotion
 from imageproof.registry.promotion import rollback
 from imageproof.registry.version import find_origin
@@ -225,13 +224,18 @@ class TestPromote:
         assert outcome.decision.figures["best_accuracy"] == 1
 
 
-def test_run_without_model_is_a_line(tracked):
-    store.connect(NAME)
+def test_run_without_finished_model_is_a_line(ring):
     assert "unknown" in finding(UsageError, lambda: trained_run("f" * 32))
     with active_run("empty", params={}, tags={}) as run:
         pass
     line = finding(DataError, lambda: trained_run(run.info.run_id))
     assert "finished, without model" in line
+    client = MlflowClient()
+    killed = fighter().run_id
+    client.update_run(killed, "KILLED")
+    assert "killed, with a model" in finding(DataError, lambda: trained_run(killed))
+    client.delete_run(killed)
+    assert "deleted" in finding(UsageError, lambda: trained_run(killed))
 
 
 class TestRollback:

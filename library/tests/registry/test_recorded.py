@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import arena
 import numpy as np
 import pytest
 from helpers import finding, git, record_outputs
@@ -23,10 +24,15 @@ def run(**tags):
     return TrainedRun("r", "m", {**split_tags({}), "data_md5": DATA} | tags)
 
 
+def refused(trained):
+    """Why the gate does not judge a run, before it asks for its files."""
+    return finding(IntegrityError, lambda: arena.gate()(trained, None, "", None))
+
+
 @pytest.mark.parametrize("split", ["train", "holdout"])
 def test_run_of_another_split_is_refused(ring, split):
     check_splits(run(), HERE)
-    line = finding(IntegrityError, lambda: check_splits(run(**{SPLIT_TAGS[split]: "f"}), HERE))
+    line = refused(run(**{SPLIT_TAGS[split]: "f"}))
     assert f"run r: {WORKSPACE.split(split)} had md5 f, dvc.lock has " in line
 
 
@@ -36,7 +42,7 @@ def test_rows_picked_by_hand_are_refused(ring):
     path = WORKSPACE.split("holdout")
     save_split(path, Split(picked, np.arange(50)))
     record_outputs()  # whoever forges dvc.lock, too
-    line = finding(IntegrityError, lambda: check_splits(trained, HERE))
+    line = refused(trained)
     assert f", dvc.lock has {md5(path)}, so hold-out rows may be" in line
 
 
@@ -46,7 +52,7 @@ def test_split_by_other_params_is_refused(ring, stage, key):
     lock = json.loads(Path("dvc.lock").read_text())
     lock["stages"].setdefault(stage, {})["params"] = {"params.yaml": {"seed": 9, key: 1}}
     Path("dvc.lock").write_text(json.dumps(lock))
-    line = finding(IntegrityError, lambda: check_settings(HERE))
+    line = refused(run())
     assert line.startswith(f"{stage}: made with {key} 1, params.yaml has ")
 
 
@@ -69,6 +75,7 @@ def test_code_is_in_a_commit_that_is_here(ring):
     clean = {"git_commit": commit, "git_dirty": "false"}
     assert commit_origin(clean) == (True, commit[:12])
     assert commit_origin({}) == (False, "no commit recorded")
+    assert not commit_origin({"git_commit": commit})[0]
     dirty = clean | {"git_dirty": "true", "git_changed": "src/a.py, b.py"}
     text = f"{commit[:12]} with uncommitted changes (src/a.py, b.py); commit them, then train again"
     assert commit_origin(dirty) == (False, text)
