@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from shutil import rmtree
 
+import arena
 import numpy as np
 import pandas as pd
 import pytest
@@ -158,6 +159,9 @@ def test_gate_takes_random_rows_as_evidence(labels):
     assert counts == {ROWS: 45, ONLY_CHALLENGER: 3, ONLY_CHAMPION: 0}
     assert shadow_counts(challenger.run_id, "3", project) == {}
     assert shadow_counts("0" * 32, "1", project) == {}
+    outcome = arena.promote(challenger, arena.gate({"promote.shadow": {"min_rows": 45}}))
+    text = "45 rows of service: right alone on 3, champion on 0"
+    assert arena.check_of(outcome, "shadow").found.startswith(text)
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,10 @@ class TestPromote:
         assert Registry(NAME).champion() == "1"
 
     def test_latency_is_of_mlflows_pyfunc(self, ring):
-        outcome = arena.promote(fighter(), gate({"promote.max_latency_ms": 10_000}))
+        run = fighter()
+        outcome = arena.promote(run, gate({"promote.max_latency_ms": 10_000}))
+        size = (arena.files_of(run) / "model.onnx").stat().st_size
+        assert outcome.decision.figures["size_mb"] == size / 1e6
         check = check_of(outcome, "max_latency_ms")
         assert check.figures["latency_1_p95_ms"] > 0
         assert check.figures["latency_100_p95_ms"] > 0
