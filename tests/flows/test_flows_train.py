@@ -11,8 +11,11 @@ import pytest
 from deployed import tasks_of
 from helpers import answers, has_ended, python, until
 from intruder import foreign, statuses
+from prefect.client.orchestration import get_client
 from support import REPOSITORY
 
+from imageproof.artifacts import WORKSPACE
+from imageproof.base.files import write_json
 from imageproof.prefect import stages
 from train import train
 
@@ -30,6 +33,22 @@ def test_train_runs_what_changed(team):
     state = train(targets=["train@cnn"], force=True, return_state=True)
     assert state.message == "2 ran, 0 cached"
     assert team.ran()[2:] == ["prepare", "train-cnn"]
+
+
+def tables_of(state):
+    """The descriptions of the tables on a flow run's page."""
+    with get_client(sync_client=True) as client:
+        run_id = {"id": {"any_": [str(state.state_details.flow_run_id)]}}
+        response = client.request("POST", "/artifacts/filter", json={"flow_runs": run_id})
+    return [artifact["description"] for artifact in response.json() if artifact["key"]]
+
+
+def test_results_are_shown_where_models_were_compared(project):
+    row = {"model": "mlp", "test_accuracy": 0.9, "weakest_class": "1", "weakest_sensitivity": 0.8}
+    row |= {"elapsed_s": 1.0, "shared_cores": 0.0, "size_bytes": 1, "run_id": "0"}
+    write_json(WORKSPACE.comparison, {"models": [row], "pairs": [], "verdicts": ["former"]})
+    assert tables_of(train(targets=["train@mlp"], return_state=True)) == []
+    assert tables_of(train(return_state=True)) == ["former"]
 
 
 def test_failed_stage_fails_flow(project):

@@ -1,7 +1,7 @@
 """How a flow run starts and ends: as a program, on a worker, with an error; what its page shows."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from logging import Logger, LoggerAdapter, LogRecord
 from pathlib import Path
@@ -85,9 +85,9 @@ def show_table(
     create_table_artifact(rows, key=key, description=description)
 
 
-def show_results(project: str) -> None:
-    """Show the table of models, if the pipeline has compared them."""
-    if WORKSPACE.comparison.exists():
+def show_results(project: str, stages: Collection[str]) -> None:
+    """Show the table of models, if a stage has compared them: else it is of former ones."""
+    if WORKSPACE.compare.name in stages and WORKSPACE.comparison.exists():
         comparison = read_json(WORKSPACE.comparison, Comparison)
         rows = cells(comparison.models, comparison.baseline)
         show_table(project, rows, "results", "\n\n".join(comparison.verdicts))

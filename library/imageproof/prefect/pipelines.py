@@ -44,7 +44,7 @@ def run_pipeline(
                 options = _options(force, pull)
                 states |= run_stages(stages, dvc, options, trainings=trainings)
             if _completed(states):
-                show_results(project.name)
+                show_results(project.name, states)
                 states |= _task("push", partial(_publish, dvc)) if push else {}
             return _result(states)
         finally:  # before the lock is released
