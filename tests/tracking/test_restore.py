@@ -111,6 +111,26 @@ def test_restores_once_until_deleted(clone, capsys):
     assert second.info.run_id != first.info.run_id
 
 
+def test_unchanged_store_is_not_asked(clone):
+    record_outputs()
+    code = "import sys; from digits.project import load_project; "
+    code += "from imageproof.mlflow.unchanged import restore_changed; "
+    code += "restore_changed(load_project()); print('mlflow' in sys.modules); "
+
+    def lines(more=""):  # each time a new process: MLflow sets its variable
+        return python("-c", code + more).stdout.splitlines()
+
+    again = ["mlp: logged again from DVC's outputs", "True"]
+    assert [lines() for _ in range(3)] == [again, ["True"], ["False"]]
+    figures = Path("artifacts/evaluate/mlp/behaviour.json")
+    figures.write_text(figures.read_text("utf-8"))  # the same again, as by `dvc pull`
+    delete = "from mlflow import MlflowClient as C; from imageproof.mlflow import store; "
+    delete += "e = store.connect(load_project().name); "
+    delete += "[C().delete_run(run.info.run_id) for run in C().search_runs([e])]"
+    assert [lines(), lines(), lines(delete)] == [["True"], ["False"], ["False"]]
+    assert lines() == again
+
+
 def test_unfinished_run_does_not_count(clone, original):
     experiment, tags = store.connect(NAME), {"digits.restored_from": original.info.run_id}
     for status in ("FAILED", "RUNNING"):

@@ -35,6 +35,7 @@ runs = Lazy("mlflow.runs")
 seeds = Lazy("judge.seeds")
 store = Lazy("mlflow.store")
 tracing = Lazy("registry.version")
+unchanged = Lazy("mlflow.unchanged")
 versions = Lazy("registry.versions")
 
 app = Typer(
@@ -81,7 +82,7 @@ def run(
     models = [model for model in project.models if not names or model in names]
     stages = pipeline.run_pipeline(Path.cwd(), names, threads=project.threads)
     if not stages.issuperset(f"evaluate@{model}" for model in models):
-        restoring.restore_all(project)
+        unchanged.restore_changed(project)
     if not names:
         console.print_results()
         return
