@@ -227,9 +227,9 @@ def test_new_champion_starts_a_workflow_of_github():
     with automation("promoted.yaml", path, Authorization=authorization) as messages:
         emit_event("digits.drift", resource=resource)
         # the server may need a while until it heeds a new automation
-        for _ in range(4):
+        for _ in range(40):
             emit_event("digits.promote", resource=resource)
-            if until(lambda: bool(messages), seconds=30):
+            if until(lambda: bool(messages), seconds=3):
                 break
         payload = {"event_type": "promoted", "client_payload": {"model": "models:/digits/4"}}
         assert messages
