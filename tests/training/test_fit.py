@@ -164,6 +164,8 @@ def test_cores_that_others_use_are_counted(monkeypatch, spare):
     timing = cost.timing(images=1, threads=2)
     shared_s = (timing["shared_cores"] + spare) * timing["elapsed_s"]
     assert shared_s > used - 0.05  # the kernel's ticks
+    cost.epoch_s = [9, 1, 2]
+    assert cost.timing(images=1, threads=2)["epoch_s"] == 2  # the median
 
 
 def test_grey_images_have_no_saturation(images_8x8):
