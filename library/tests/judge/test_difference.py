@@ -88,7 +88,9 @@ def test_holdout_within_test_is_no_test_of_it():
     """A model that was fitted to the hold-out rows, which are the last 500 of the test rows."""
     new = result(12)
     new.probabilities["holdout"] = new.probabilities["test"][500:]
-    difference = compared(None, new, SPLITS | {"holdout": split(500, 1000)})
+    test = split(0, 1000, groups=np.arange(1000))
+    holdout = split(500, 1000, groups=np.arange(500))
+    difference = compared(None, new, {"test": test, "holdout": holdout})
     assert difference.gate.failed == ["holdout_test"]
 
 
