@@ -67,6 +67,13 @@ def check_sources(root: Path, targets: Sequence[str] = ()) -> None:
         _check_sources(repo, targets)
 
 
+def data_sources(root: Path, stage: str) -> list[str]:
+    """The `.dvc` files that a stage depends on, also by way of other stages; as `read_pipeline`."""
+    with _opened(root) as repo:
+        nodes = _with_upstream(repo, [stage])
+        return sorted(node.addressing for node in nodes if node.is_data_source)
+
+
 def _check_sources(repo: Any, targets: Sequence[str]) -> None:
     findings = [
         _difference(path, status, node.addressing)

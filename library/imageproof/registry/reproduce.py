@@ -16,6 +16,8 @@ from imageproof.base.files import md5, scratch, write_text
 from imageproof.base.text import printable
 from imageproof.dvc import provenance, run_tags
 from imageproof.dvc.params_yaml import PATH
+from imageproof.dvc.pipeline import data_sources
+from imageproof.features.backbone import backbone_path
 from imageproof.mlflow import runs
 from imageproof.project import Project
 from imageproof.registry.version import Origin, find_origin, load_version
@@ -42,7 +44,8 @@ def reproduce_version(uri: str, project: Project, *, tolerance: float) -> str:
         for line in environment_differences(origin, threads=project.threads):
             print(f"warning: {printable(line)}", flush=True)
         write_text(folder / PATH, load_text(f"runs:/{origin.run_id}/{runs.PARAMS_FILE}"))
-        _train_again(folder, origin.dvc_stage or f"train@{name}")
+        stage = origin.dvc_stage or f"train@{name}"
+        train_again(folder, stage, str(origin.params.get("backbone")))
         check_inputs(origin, folder)
         artifacts = Artifacts(folder)
         images = artifacts.read_split("test").data.images
@@ -92,15 +95,19 @@ def _share_dvc(root: Path, folder: Path) -> None:
         config.update(local)
 
 
-def _train_again(folder: Path, stage: str) -> None:
+def train_again(folder: Path, stage: str, backbone: str) -> None:
     """Fetch the data and train one model in the clone, which has the run's store, too."""
     _share_dvc(Path.cwd(), folder)
+    sources = data_sources(folder, stage)
+    pointer = f"{backbone_path(backbone)}.dvc"  # no stage depends on it, as few models read it
+    if (folder / pointer).is_file():
+        sources.append(pointer)
     env = process.child_environment() | {
         "PYTHONPATH": process.own_code(folder),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
     }
     for command in (
-        ["pull", "--quiet", "data.dvc"],
+        ["pull", "--quiet", *sources],
         ["repro", "--quiet", "--force", "--no-run-cache", "--no-commit", "--", stage],
     ):
         dvc = [sys.executable, "-m", "dvc", *command]

@@ -16,14 +16,17 @@ from mlflow import MlflowClient
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import write_json
+from imageproof.features.backbone import backbone_path
 from imageproof.registry import promotion
 from imageproof.registry.reproduce import (
     check_inputs,
     compare,
     environment_differences,
     reproduce_version,
+    train_again,
 )
 from imageproof.registry.version import find_origin, load_version
+from imageproof.system.repository import clone, git
 
 URI = f"models:/{NAME}/1"
 
@@ -101,6 +104,27 @@ def test_other_params_than_the_run_says_are_told(ring):
     write_json(WORKSPACE.trained("mlp").run, record.model_dump())
     line = finding(IntegrityError, lambda: check_inputs(find_origin(URI), Path()))
     assert line.endswith("its run says seed = 42, the params.yaml that it recorded gives 7")
+
+
+def test_clone_gets_every_file_that_a_training_reads(dvc_project, tmp_path):
+    Path("weights.bin").write_text("1", "utf-8")
+    backbone = backbone_path("tiny")
+    backbone.parent.mkdir()
+    backbone.write_text("2", "utf-8")
+    dvc_project.dvc("add", "-q", "weights.bin", str(backbone))
+    pipeline = Path("dvc.yaml").read_text("utf-8")
+    Path("dvc.yaml").write_text(
+        pipeline.replace(
+            "deps: [artifacts/prepare.txt", "deps: [weights.bin, artifacts/prepare.txt"
+        )
+    )
+    git(Path(), "add", ".")
+    git(Path(), "commit", "--quiet", "--message", "weights")
+    folder = tmp_path / "clone"
+    clone(Path(), folder, "HEAD")
+    train_again(folder, "train@mlp", "tiny")
+    assert (folder / "artifacts/train-mlp.txt").exists()
+    assert (folder / backbone).read_text("utf-8") == "2"
 
 
 def test_what_differs_here_is_named(ring):
