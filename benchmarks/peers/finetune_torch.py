@@ -2,8 +2,7 @@
 """Fine-tuning of the whole backbone as a user would write it in PyTorch.
 
 `python finetune_torch.py SPLITS EPOCHS SEED OUT`; SPLITS is the folder with train.npz and test.npz,
-OUT a new file .npz:
-`answers`, the class that each test row gets, and `fit_s`, the seconds of the fit.
+OUT a new file .npz: `answers`, the class that each test row gets, and `fit_s`, the time of the fit.
 """
 
 import sys
