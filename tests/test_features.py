@@ -35,7 +35,7 @@ CHANGES = support.SMALL | {
 def standin(project):
     path = networks.write_standin()
     described = {"outs": [{"path": path.name, "md5": md5(path), "desc": "three colours"}]}
-    described |= {"meta": {"license": "CC0", "source": "a test"}}
+    described |= {"meta": {"describes": md5(path), "license": "CC0", "source": "a test"}}
     path.with_name(f"{path.name}.dvc").write_text(json.dumps(described))
     write_params()
 
