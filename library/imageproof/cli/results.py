@@ -180,9 +180,9 @@ def promote(
     if not decision or decision.accepted:
         return
     name = decision.challenger
-    if decision.undecided:
-        raise GateRefusedError(f"{name}: undecided by min_unseen; {decision.note}; nothing moved")
     failed = ", ".join(decision.failed)
+    if decision.undecided:
+        raise GateRefusedError(f"{name}: undecided by {failed}; {decision.note}; nothing moved")
     raise GateRefusedError(f"{name}: refused by {failed}; nothing moved")
 
 

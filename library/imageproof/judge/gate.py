@@ -170,11 +170,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Check:
+    """What a rule of the gate found. One that is `undecided` fails for too few rows alone."""
+
     name: str
     passed: bool
     found: str
     allowed: str = ""
     figures: dict[str, float] = field(default_factory=dict)
+    undecided: bool = False
 
 
 Rule = Callable[[Evidence, Any], Check]  # the last argument is the limit
@@ -214,8 +217,8 @@ class Decision:
 
     @property
     def undecided(self) -> bool:
-        """Whether nothing speaks against the challenger but that too few rows are unseen."""
-        return self.failed == ["min_unseen"]
+        """Whether nothing speaks against the challenger but that rows are too few."""
+        return not self.accepted and all(check.passed or check.undecided for check in self.checks)
 
     @property
     def verdict(self) -> str:

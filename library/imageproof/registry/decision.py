@@ -83,7 +83,9 @@ def _min_unseen(pair: Evidence, evidence: Evidence, minimum: int) -> Check:
         text = f"the rows that {' and '.join(unknown)} has seen are unknown: none counts as unseen"
     words, figures = _apart(pair)
     figures["unseen_rows"] = rows
-    return Check("min_unseen", rows >= minimum, text + words, f"at least {minimum:,}", figures)
+    is_enough = rows >= minimum
+    allowed = f"at least {minimum:,}"
+    return Check("min_unseen", is_enough, text + words, allowed, figures, undecided=not is_enough)
 
 
 def _apart(pair: Evidence) -> tuple[str, dict[str, float]]:

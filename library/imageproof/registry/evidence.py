@@ -1,5 +1,6 @@
 """The gate: it collects the evidence on a challenger and its champions, and decides."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,7 +55,7 @@ class Gate:
         evidence = self._collect(run, files, name, champion)
         decision = decide(evidence, self.project.promote, self.project.checks)
         if decision.undecided:
-            decision = replace(decision, note=self._cure(evidence))
+            decision = replace(decision, note=self._cure(evidence, decision.failed))
         return decision
 
     def data_rows(self, run: TrainedRun) -> DataRows | None:
@@ -94,17 +95,22 @@ class Gate:
             **fields,
         )
 
-    def _cure(self, evidence: Evidence) -> str:
-        """What helps where too few rows are unseen."""
+    def _cure(self, evidence: Evidence, failed: Sequence[str]) -> str:
+        """What helps where too few rows are unseen, or were labelled in service."""
         command = project_name()
         version = evidence.challenger.name.removeprefix("version ")
         version = version if version.isdecimal() else "VERSION"
-        cure = "add images (`dvc add data`), or lower promote.min_unseen"
+        cures = []
         champion = evidence.champion
-        if champion and champion.unseen is None:
+        if "min_unseen" in failed and champion and champion.unseen is None:
             run_id = find(Registry(self.project.name).uri(champion.name)).run_id
-            cure = f"`{command} promote --run {run_id}`, where its split is, records its rows"
+            cures = [f"`{command} promote --run {run_id}`, where its split is, records its rows"]
+        elif "min_unseen" in failed:
+            cures = ["add images (`dvc add data`), or lower promote.min_unseen"]
+        if "shadow" in failed:
+            rows = "random rows of a package that asks it as --shadow"
+            cures.append(f"label {rows}, and `{command} monitor` them")
         return (
-            f"{cure}; or a person decides: "
+            f"{'; '.join(cures)}; or a person decides: "
             f"`{command} rollback --to {version} --force --reason TEXT`"
         )

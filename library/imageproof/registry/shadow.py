@@ -45,8 +45,16 @@ def shadow(evidence: Evidence, limit: ShadowParams) -> Check:
     gained = counts.get(ONLY_CHALLENGER, 0)
     lost = counts.get(ONLY_CHAMPION, 0)
     p_value = mcnemar_exact(gained, lost, alternative="less")
-    is_enough = rows >= limit.min_rows and p_value >= SIGNIFICANCE
+    is_worse = p_value < SIGNIFICANCE
+    is_enough = rows >= limit.min_rows
     text = f"{rows:,} rows of service: right alone on {gained}, champion on {lost}"
     allowed = f"at least {limit.min_rows:,} random labelled rows, p at least {SIGNIFICANCE:g}"
     figures = {**counts, "shadow_worse_p_value": p_value}
-    return Check("shadow", is_enough, f"{text}; worse with p = {p_value:.3g}", allowed, figures)
+    return Check(
+        "shadow",
+        is_enough and not is_worse,
+        f"{text}; worse with p = {p_value:.3g}",
+        allowed,
+        figures,
+        undecided=not is_enough and not is_worse,
+    )

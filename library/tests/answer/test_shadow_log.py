@@ -20,7 +20,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli import answers as cli
 from imageproof.judge.comparison import mcnemar_exact
-from imageproof.judge.gate import Contender, Evidence
+from imageproof.judge.gate import Contender, Decision, Evidence
 from imageproof.judge.limits import ShadowParams
 from imageproof.registry import promotion
 from imageproof.registry.shadow import ONLY_CHALLENGER, ONLY_CHAMPION, ROWS, shadow, shadow_counts
@@ -159,21 +159,26 @@ def test_gate_takes_random_rows_as_evidence(labels):
     assert counts == {ROWS: 45, ONLY_CHALLENGER: 3, ONLY_CHAMPION: 0}
     assert shadow_counts(challenger.run_id, "3", project) == {}
     assert shadow_counts("0" * 32, "1", project) == {}
+    decision = arena.promote(challenger, arena.gate({"promote.shadow": {"min_rows": 46}})).decision
+    # nobody recorded the champion's rows either
+    assert (decision.verdict, decision.failed) == ("undecided", ["min_unseen", "shadow"])
+    assert "records its rows; label random rows of a package that asks it as" in decision.note
     outcome = arena.promote(challenger, arena.gate({"promote.shadow": {"min_rows": 45}}))
     text = "45 rows of service: right alone on 3, champion on 0"
     assert arena.check_of(outcome, "shadow").found.startswith(text)
 
 
 @pytest.mark.parametrize(
-    ("counts", "passed", "text"),
+    ("counts", "verdict", "text"),
     [
-        ({}, False, "0 rows of service: right alone on 0, champion on 0; worse with p = 1"),
-        ({ROWS: 99, ONLY_CHALLENGER: 9}, False, "99 rows"),
-        ({ROWS: 100, ONLY_CHALLENGER: 2, ONLY_CHAMPION: 3}, True, "100 rows"),
-        ({ROWS: 100, ONLY_CHALLENGER: 2, ONLY_CHAMPION: 20}, False, "100 rows"),
+        ({}, "undecided", "0 rows of service: right alone on 0, champion on 0; worse with p = 1"),
+        ({ROWS: 99, ONLY_CHALLENGER: 9}, "undecided", "99 rows"),
+        ({ROWS: 99, ONLY_CHAMPION: 9}, "refused", "99 rows"),
+        ({ROWS: 100, ONLY_CHALLENGER: 2, ONLY_CHAMPION: 3}, "accepted", "100 rows"),
+        ({ROWS: 100, ONLY_CHALLENGER: 2, ONLY_CHAMPION: 20}, "refused", "100 rows"),
     ],
 )
-def test_gate_judges_random_rows(counts, passed, text):
+def test_gate_judges_random_rows(counts, verdict, text):
     contender = Contender("2", np.eye(2, dtype=np.float32))
     evidence = Evidence(
         challenger=contender,
@@ -184,7 +189,8 @@ def test_gate_judges_random_rows(counts, passed, text):
     )
     limit = ShadowParams(min_rows=100)
     check = shadow(evidence, limit)
-    assert (check.name, check.passed) == ("shadow", passed)
+    assert check.name == "shadow"
+    assert Decision("2", "1", (check,)).verdict == verdict
     assert check.found.startswith(text)
     assert check.allowed == "at least 100 random labelled rows, p at least 0.05"
     assert shadow(replace(evidence, champion=None), limit).passed
