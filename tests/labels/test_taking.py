@@ -1,5 +1,6 @@
 """`digits labels`: from an export of Label Studio to pictures, labels and corrections in data/."""
 
+import os
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -163,13 +164,15 @@ def test_labels_of_arrays_are_corrected_and_take_no_picture():
     images = np.random.default_rng(0).integers(256, size=(4, 8, 8), dtype=np.uint8)
     rmtree("data")
     DATA.mkdir()
-    np.savez("data/images.npz", x_train=images, y_train=np.array([0, 1, 0, 1]))
+    np.savez("data/images.npz", x_train=images, y_train=np.array([0, 1, -1, 1]))
     pack.main()
     data = {"part": "train", "hash": packed.load_hashes(WORKSPACE.pack)[2]}
     task = imported(POOL, "three.png")
     row = {"data": task["data"] | data | {"file": "row 2"}}
     assert taken(exported([row], [annotation("1")]))[1].startswith("1 labels corrected")
     assert corrected() == ["row 2"]
+    pack.main()
+    assert packed.load(WORKSPACE.pack).rows["label"].tolist() == [0, 1, 1, 1]
     new = exported([task], [annotation("1")])
     line = "data: has arrays, to which no picture can be added; folders of classes"
     refused(line, partial(taken, new))
@@ -256,6 +259,16 @@ def test_data_that_was_not_packed_since_is_named():
     put(DATA / "cat/more.png", 77)
     line = "data: has changed since it was packed; type `dvc repro pack` before"
     refused(line, lambda: take(CAT, [], []))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("cat/a\nb.png", r"cat/a\nb.png"), (os.fsdecode(b"cat/\xff.png"), r"cat/\xff.png")],
+)
+def test_name_that_the_table_cannot_hold_is_refused(name, shown):
+    put(DATA / name, 77)
+    pack.main()
+    refused(f"data: {shown}: labels.csv cannot hold such a name", lambda: take(CAT, [], []))
 
 
 def test_test_part_of_its_own_takes_no_picture():

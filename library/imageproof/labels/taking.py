@@ -1,5 +1,6 @@
 """The command `labels`: what people said in Label Studio becomes pictures and labels in data/."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import copyfile
@@ -10,6 +11,7 @@ import pandas as pd
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, scratch
+from imageproof.base.text import first_names
 from imageproof.data import packed
 from imageproof.data.class_names import in_order
 from imageproof.data.packed import META
@@ -74,8 +76,12 @@ def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
 
 
 def _classes(rows: pd.DataFrame, names: Sequence[str]) -> dict[Any, str]:
-    """The class of each packed image, by its hash, and by part, name and hash."""
-    classes = [names[label] for label in rows["label"]]
+    """The class of each packed image, by its hash, and by part, name and hash.
+
+    A label that is no class stays a number.
+    """
+    named = dict(enumerate(names))
+    classes = [named.get(label, str(label)) for label in rows["label"]]
     keys = rows[["part", "name", "hash"]].itertuples(index=False, name=None)
     return dict(zip([*rows["hash"], *keys], 2 * classes, strict=True))
 
@@ -119,6 +125,11 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
         )
     if {*listing.rows["file"]} != {*rows["name"]}:
         raise DataError(f"{DATA}: has changed since it was packed; type `dvc repro pack` before")
+    names = zip(listing.rows["file"], listing.rows["path"], strict=True)
+    escaped = [file for file, path in names if os.fsencode(DATA / file) != path]
+    if escaped:
+        fault = f"{TABLE} cannot hold such a name; rename the file"
+        raise DataError(f"{DATA}: {first_names(escaped)}: {fault}")
     columns = [*COLUMNS, *(name for name in map(str, listing.rows) if name.startswith(META))]
     return listing.rows[columns].rename(columns=lambda name: name.removeprefix(META))
 
