@@ -54,7 +54,9 @@ def test_features_from_training_to_package(standin, capfd):
     printed = capfd.readouterr().out
     assert "standin: asked for" in printed
     assert "standin: is for colour; the grey values are repeated in its three channels" in printed
-    record = WORKSPACE.trained("features").read_run()
+    outputs = WORKSPACE.trained("features")
+    assert "not one of Keras" in outputs.keras.read_text("utf-8")  # DVC warns of an empty file
+    record = outputs.read_run()
     assert record.tags["dvc_stage"] == "train@features"
     assert record.params["backbone"] == "standin"
     images = WORKSPACE.read_split("holdout").data.images
@@ -64,6 +66,9 @@ def test_features_from_training_to_package(standin, capfd):
     assert "- Backbone standin: three colours; licence: CC0; origin: a test\n" in card
     with load_version(f"models:/{support.NAME}/1", threads=2) as model:
         packaged = load(write_package(model, Path("package"), project=project).folder).network
+        assert [path.name for path in model.files.folder.glob("extra_files/*")] == [
+            "calibration.npz"
+        ]
         assert np.abs(packaged.predict(images) - model.predict(images)).max() < 1e-6
         result = monitor(WORKSPACE.split("test"), None, None, model, project=project).result
     assert {finding.name: finding.drifted for finding in result.drift}["features"] is False

@@ -62,7 +62,7 @@ class TrainOutputs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.model = folder / "model.onnx"  # which answers
-        self.keras = folder / "model.keras"  # to go on training with; empty if it is not of Keras
+        self.keras = folder / "model.keras"  # to go on training with; a text if it is of no Keras
         self.calibration = folder / "calibration.npz"
         self.history = folder / "history.csv"
         self.metrics = folder / "metrics.json"

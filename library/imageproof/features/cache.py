@@ -4,6 +4,8 @@ It is no output of DVC: whoever deletes it loses only time. A file belongs to wh
 computes on this processor: its name also has a hash of the features that a fixed image gets.
 """
 
+import errno
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 
 from imageproof.base.dataset import Images, Shape, fingerprints
-from imageproof.base.errors import DataError
+from imageproof.base.errors import DataError, ServiceError
 from imageproof.base.inference import Features
 from imageproof.base.text import one_line
 from imageproof.features.backbone import extractor
@@ -27,6 +29,8 @@ from imageproof.features.graph import graph_sha256
 FOLDER = Path(".state/features")  # of the current folder, a project
 CHUNK = 500  # images that are looked up, asked and written at once
 CHECKSUM_BYTES = 8
+PRIMARY = 0xFF  # bits of SQLite's error codes that tell the kind
+DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 TABLE = "CREATE TABLE IF NOT EXISTS features (image BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID"
 
 
@@ -53,7 +57,8 @@ class FeatureCache:
     def features(self, images: Images, *, label: str) -> Cached:
         """float32 (n, k); each image is asked alone, so that no batch can change its bits.
 
-        `label` names the images beside the progress bar. A DataError if the file is damaged.
+        `label` names the images beside the progress bar. A DataError if the file is damaged, a
+        ServiceError if it cannot be written, an OSError if the disk is full.
         """
         values = np.empty((len(images), self.width), np.float32)
         computed = 0
@@ -75,7 +80,16 @@ class FeatureCache:
                 database.execute(TABLE)
                 yield database
         except sqlite3.DatabaseError as error:
-            raise DataError(_damaged(self.path, one_line(error))) from None
+            raise self._refusal(error) from None
+
+    def _refusal(self, error: sqlite3.DatabaseError) -> Exception:
+        code = error.sqlite_errorcode & PRIMARY
+        if code in DAMAGES:
+            return DataError(_damaged(self.path, one_line(error)))
+        if code == sqlite3.SQLITE_FULL:
+            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        mend = "mend its rights, or end what holds it"
+        return ServiceError(f"{self.path}: cannot be written ({one_line(error)}); {mend}")
 
     def _chunk(
         self, database: sqlite3.Connection, pool: ThreadPoolExecutor, images: Images

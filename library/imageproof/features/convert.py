@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, ValueInfoProto, compose
 
+from imageproof.base.dataset import Shape
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import replacing
 from imageproof.base.inference import FEATURES, IMAGES
@@ -23,7 +24,7 @@ from imageproof.features.graph import joined, parsed
 
 PREFIX = "network/"
 IR_VERSION = 4  # of files, the first whose inputs need not list the weights
-CHANNELS_FIRST = (2, 3)  # the axes of height and width in (n, 3, height, width)
+CHANNELS_FIRST = (2, 3)  # the axes of height and width in (n, channels, height, width)
 CHANNELS_LAST = (1, 2)
 
 
@@ -72,21 +73,28 @@ def converted(path: Path, form: Form) -> ModelProto:
     """The network between images uint8 (n, side, side, 3) and features float32 (n, k)."""
     model = _with_opset(read_network(path), path)
     image, axes = _image_input(model, path, form.side)
-    output = _chosen_output(model, path, form)
+    output = PREFIX + _chosen_output(model, path, form)
     for node in model.graph.node:
         node.ClearField("doc_string")  # PyTorch writes the path of its code into it
     del model.graph.input[:], model.graph.output[:], model.graph.value_info[:]
     model.graph.input.append(image)
     model.ir_version = max(model.ir_version, IR_VERSION)
     network = compose.add_prefix(model, PREFIX)  # it may name tensors as we do
-    pooling = parsed(_pooling(axes, form), like=network)
-    pooling.graph.node[-1].input[0] = PREFIX + output
-    network.graph.node.extend(pooling.graph.node)
-    network.graph.output.extend(pooling.graph.output)
     scaling = parsed(_scaling(form, axes), like=network)
-    whole = joined(scaling, network, "scaled", PREFIX + image.name)
+    body = joined(scaling, network, "scaled", PREFIX + image.name)
+    whole = _ending(body, output, axes, "Identity(maps)")
+    shape = _feature_shape(whole, path, form.side)
+    if form.pool:
+        axes = _map_axes(shape, path)
+        whole = _ending(body, output, axes, "ReduceMean<keepdims = 0>(maps, axes)")
+        shape = _feature_shape(whole, path, form.side)
+    if len(shape) == 4:
+        hint = "--pool takes the mean over height and width"
+        raise DataError(f"{path}: gives {shape[1:]} per image; {hint}")
+    if len(shape) != 2:
+        raise DataError(f"{path}: gives features of the shape {shape}; (n, k) is needed")
     dims = whole.graph.output[0].type.tensor_type.shape.dim
-    dims[1].dim_value = _feature_width(whole, path, form)
+    dims[1].dim_value = shape[1]
     return whole
 
 
@@ -162,22 +170,38 @@ def _bytes(name: str, shares: Sequence[float]) -> str:
     return f"float[{len(values)}] {name} = {{{', '.join(map(str, values.tolist()))}}}"
 
 
-def _pooling(axes: tuple[int, int], form: Form) -> str:
-    pooled = "ReduceMean<keepdims = 0>(maps, axes)" if form.pool else "Identity(maps)"
-    return f"""
-        pooling (float[n] maps) => (float[n, k] {FEATURES}) {{
+def _ending(body: ModelProto, output: str, axes: tuple[int, int], features: str) -> ModelProto:
+    """The network whose features are computed so of its tensor `output`, the `maps`."""
+    text = f"""
+        ending (float[n] maps) => (float[n, k] {FEATURES}) {{
             axes = Constant<value_ints = {[*axes]}>()
-            {FEATURES} = {pooled}
+            {FEATURES} = {features}
         }}"""
+    ending = parsed(text, like=body)
+    ending.graph.node[-1].input[0] = output
+    model = ModelProto()
+    model.CopyFrom(body)
+    model.graph.node.extend(ending.graph.node)
+    model.graph.output.extend(ending.graph.output)
+    return model
 
 
-def _feature_width(model: ModelProto, path: Path, form: Form) -> int:
-    """The features of one black image are counted; a DataError if they are no vector."""
-    black = np.zeros((1, form.side, form.side, 3), np.uint8)
-    shape = extractor(model, path)(black).shape
-    if len(shape) == 4 and not form.pool:
-        hint = "--pool takes the mean over height and width"
-        raise DataError(f"{path}: gives {shape[1:]} per image; {hint}")
-    if len(shape) != 2:
-        raise DataError(f"{path}: gives features of the shape {shape}; (n, k) is needed")
-    return int(shape[1])
+def _feature_shape(model: ModelProto, path: Path, side: int) -> Shape:
+    """The shape of the features of one black image, (1, …)."""
+    return extractor(model, path)(np.zeros((1, side, side, 3), np.uint8)).shape
+
+
+def _map_axes(shape: Shape, path: Path) -> tuple[int, int]:
+    """Height and width of maps of this shape, its two equal axes: those of the input may be others.
+
+    A DataError if they cannot be told.
+    """
+    pairs = (CHANNELS_FIRST, CHANNELS_LAST) if len(shape) == 4 else ()
+    square = [(down, across) for down, across in pairs if shape[down] == shape[across]]
+    if len(square) != 1:
+        raise DataError(
+            f"{path}: gives {shape[1:]} per image; --pool is for (channels, height, width) or "
+            "(height, width, channels) with height equal to width, and no other two; let the "
+            "network average them, and leave out --pool"
+        )
+    return square[0]

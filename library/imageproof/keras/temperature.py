@@ -15,6 +15,7 @@ from imageproof.base.files import replacing
 from imageproof.outputs import TrainOutputs
 
 TEMPERATURES = (0.05, 20.0)
+NO_KERAS = "This model is not one of Keras; model.onnx is the network.\n"
 
 
 def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
@@ -64,7 +65,7 @@ def write_calibrated(
 ) -> tuple[float, Probabilities]:
     """Write the ONNX model `network(temperature=…)`, calibrated; its temperature, its answers.
 
-    DVC wants all outputs of a stage, so an empty file stands in for the Keras model.
+    DVC wants all outputs of a stage, and warns of empty ones: a text stands for the Keras model.
     """
 
     def answers(temperature: float) -> Probabilities:
@@ -79,7 +80,7 @@ def write_calibrated(
     temperature = fit_temperature(answers(1.0), validation.labels)
     probabilities = answers(temperature)
     check_answers(outputs.model, validation)
-    outputs.keras.write_bytes(b"")
+    outputs.keras.write_text(NO_KERAS, "utf-8")
     return temperature, probabilities
 
 

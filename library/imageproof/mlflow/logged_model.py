@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import mlflow
 import numpy as np
@@ -83,7 +84,9 @@ def _save(
     }
     classes = TensorSpec(np.dtype("str"), (-1,), inference.CLASS)
     ids: dict[str, Any] = dict.fromkeys(("model_uuid", "model_id"), model.model_id)
-    extra_files = (outputs.calibration, outputs.keras)
+    extra_files = [str(outputs.calibration)]
+    if is_zipfile(outputs.keras):  # else the model is not of Keras
+        extra_files.append(str(outputs.keras))
     mlflow.onnx.save_model(
         _naming(onnx.load(outputs.model), names),
         str(folder),
@@ -96,7 +99,7 @@ def _save(
         # one per request: MLflow answers several at once
         onnx_session_options={"intra_op_num_threads": 1},
         save_as_external_data=False,
-        extra_files=[str(path) for path in extra_files if path.stat().st_size],
+        extra_files=extra_files,
     )
 
 

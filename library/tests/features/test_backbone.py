@@ -79,6 +79,19 @@ def test_channels_last_and_intermediate_tensor():
     assert np.allclose(ask(IMAGES, "nhwc"), networks.expected_features(IMAGES), atol=1e-4)
 
 
+@pytest.mark.parametrize("is_last", [False, True])
+def test_maps_in_another_order_than_images_are_averaged_over_their_sides(is_last):
+    """As of networks of TensorFlow, whose maps have the channels last."""
+    model = network(shape=("n", SIDE, SIDE, 3) if is_last else ("n", 3, SIDE, SIDE))
+    first, last = [0, 3, 1, 2], [0, 2, 3, 1]
+    start, end = (first, [0, 1, 2, 3]) if is_last else ([0, 1, 2, 3], last)
+    model.graph.node[0].input[0] = "planes"
+    model.graph.node[0].output[0] = "planar"
+    model.graph.node.insert(0, NODE("Transpose", ["input"], ["planes"], perm=start))
+    model.graph.node.append(NODE("Transpose", ["planar"], ["maps"], perm=end))
+    expect_standin(model)
+
+
 def test_grey_and_oblong_images_are_brought_to_the_backbone():
     networks.write_standin()
     grey = IMAGES[..., 0]
@@ -96,6 +109,7 @@ def test_images_are_resized_as_by_pillow(side):
     assert np.allclose(ask(noise[None]), ask(np.asarray(resized)[None]), atol=0.1)
 
 
+END = ("end",)
 NOT_A_NUMBER = np.full_like(WEIGHTS, np.nan)
 WRONG = {
     "bytes": ({"kind": TensorProto.UINT8}, {}, "takes values of the type uint8; float32 is needed"),
@@ -109,9 +123,15 @@ WRONG = {
     ),
     "no such tensor": ({}, {"output": "pooled"}, "has no tensor 'pooled'; its outputs are maps"),
     "maps": ({}, {"pool": False}, "gives (5, 4, 4) per image; --pool takes the mean"),
+    "vectors": (
+        {"more": [NODE("ReduceMean", ["maps"], ["end"], axes=[2, 3], keepdims=0)], "outputs": END},
+        {},
+        "gives (5,) per image; --pool is for (channels, height, width) or (height, width, ",
+    ),
+    "cubes": ({"shape": ("n", 3, 20, 20)}, {"side": 20}, "gives (5, 5, 5) per image; --pool is"),
     "not finite": ({"weights": NOT_A_NUMBER}, {}, "black, white or random pixels are not finite"),
     "foreign operator": (
-        {"more": [NODE("Gelu", ["maps"], ["end"], domain="com.microsoft")], "outputs": ("end",)},
+        {"more": [NODE("Gelu", ["maps"], ["end"], domain="com.microsoft")], "outputs": END},
         {},
         "has operators of com.microsoft; only ONNX's own are allowed",
     ),
@@ -121,7 +141,7 @@ WRONG = {
                 NODE("ReduceMean", ["maps"], ["mean"], axes=[0], keepdims=1),
                 NODE("Sub", ["maps", "mean"], ["end"]),
             ],
-            "outputs": ("end",),
+            "outputs": END,
         },
         {},
         "an image gets other features alone than in a batch",

@@ -1,13 +1,14 @@
 """Features are asked for once, whatever comes beside an image."""
 
 import sqlite3
+import subprocess
 
 import networks
 import numpy as np
 import pytest
 from helpers import finding
 
-from imageproof.base.errors import DataError
+from imageproof.base.errors import DataError, ServiceError
 from imageproof.features.cache import FOLDER, FeatureCache
 from imageproof.features.graph import feature_graph
 
@@ -59,3 +60,19 @@ def test_damaged_cache_is_named(cache, value):
     line = finding(DataError, lambda: features(opened(), IMAGES[:5]))
     assert line.startswith(f"{cache.path}: is damaged (")
     assert line.endswith("); delete it: that costs only time")
+
+
+def test_full_or_locked_disk_is_no_damage(cache, disk):
+    """A line that says «delete it» would cost the features of all images."""
+    FOLDER.parent.symlink_to(disk)
+    (disk / "filler").write_bytes(bytes(56 << 10))
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        features(cache, IMAGES)
+    assert raised.value.filename == str(cache.path)
+    (disk / "filler").unlink()
+    features(cache, IMAGES[:5])
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    assert features(cache, IMAGES[:5]).computed == 0
+    line = finding(ServiceError, lambda: features(cache, IMAGES[:6]))
+    reason = "cannot be written (attempt to write a readonly database)"
+    assert line == f"{cache.path}: {reason}; mend its rights, or end what holds it"
