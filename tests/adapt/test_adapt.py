@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import finding, findings
+from helpers import finding, findings, put_pictures
 from PIL import Image
 from support import REPOSITORY, context
 
@@ -41,6 +41,20 @@ def test_adapt_prints_one_block(capsys):
     assert any("data.image.size: auto → [64, 64]" in line for line in lines)
     assert last == "`digits adapt --write` sets these lines"
     assert Path("params.yaml").read_text("utf-8") == old_text
+
+
+@pytest.mark.parametrize(
+    ("counts", "parts"),
+    [((1, 40, 40), "train"), ((3, 2), "train, validation, test, holdout"), ((20, 20), "")],
+)
+def test_adapt_says_which_parts_may_get_nothing(workspace, capsys, counts, parts):
+    shutil.copy(REPOSITORY / "params.yaml", "params.yaml")
+    for name, count in zip("abc", counts, strict=False):
+        put_pictures(Path("data"), *(f"{name}/{number}.png" for number in range(count)))
+    program.adapt(context(), write=True)
+    lines = capsys.readouterr().out.splitlines()
+    warning = f"warning: data: has so few images that `split` may get none for {parts}; add some"
+    assert [line for line in lines if "`split`" in line] == [warning] * bool(parts)
 
 
 @pytest.mark.usefixtures("photographs")

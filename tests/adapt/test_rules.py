@@ -135,10 +135,11 @@ def test_channels_that_contradict_the_pictures_are_auto():
     assert new_values(PHOTOGRAPHS, data__image__channels="grey")["data.image.channels"] == "auto"
 
 
-def test_official_split_needs_a_test_part_of_all_classes():
-    for facts in (PHOTOGRAPHS, PHOTOGRAPHS._replace(test_counts=[5, 0, 5])):
-        assert new_values(facts)["split.method"] == "hashed"
+def test_official_split_needs_a_test_part_and_all_classes_in_each_part():
     tested = PHOTOGRAPHS._replace(test_counts=[5, 5, 5])
+    for facts in (PHOTOGRAPHS, tested._replace(counts=[300, 300, 4])):
+        assert new_values(facts)["split.method"] == "hashed"
+    assert new_values(tested, data__percent=1)["split.method"] == "hashed"
     assert "split.method" not in find(tested)
     assert new_values(tested, split__method="stratified")["split.method"] == "official"
     for only_drawn in ({"split__copies": "together"}, {"split__holdout_within_test": True}):

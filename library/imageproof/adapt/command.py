@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
 from imageproof.adapt.facts import Facts, read_facts
+from imageproof.adapt.parts import empty_parts
 from imageproof.adapt.rules import Models, find_changes
 from imageproof.base.errors import DataError
 from imageproof.base.files import write_text
@@ -44,6 +45,11 @@ def adapt(
     except (AttributeError, KeyError, TypeError):  # a block is missing, or none
         check()
         raise
+    values = {change.key: change.value for change in changes}
+    set_keys(params, values)
+    if parts := empty_parts(facts, params):
+        fault = f"has so few images that `split` may get none for {', '.join(parts)}"
+        print(f"warning: {DATA}: {fault}; add some")
     if not changes:
         print(f"{PATH} fits: nothing to change")
         return
@@ -55,7 +61,7 @@ def adapt(
     for line, reason in lines.items():
         print(printable(f"  {line:<{width}}  {reason}"))
     if write:
-        set_lines(PATH, {change.key: change.value for change in changes})
+        set_lines(PATH, values)
         check()
         print(f"{PATH}: {len(changes)} lines set; `git diff {PATH}` shows them")
     else:

@@ -14,6 +14,7 @@ from imageproof.base.class_names import class_numbers
 from imageproof.base.dataset import Dataset, Images
 from imageproof.base.errors import DataError
 from imageproof.base.files import scratch
+from imageproof.base.text import first_names
 from imageproof.data.class_names import in_order
 from imageproof.data.packed import META
 from imageproof.data.readers.folders import Listing, list_pictures
@@ -80,7 +81,10 @@ class Facts(NamedTuple):
 
 
 def read_facts(folder: Path) -> Facts:
-    """Look at a folder by the readers of `pack`; a DataError as theirs, or with one class only."""
+    """Look at a folder by the readers of `pack`.
+
+    A DataError as theirs, with one class only, or with a class that has no image in a part.
+    """
     if listing := list_pictures(folder):
         facts = _of_pictures(folder, listing)
     else:
@@ -88,6 +92,11 @@ def read_facts(folder: Path) -> Facts:
             facts = _of_arrays(*(part.data for part in read_parts(folder, temporary)))
     if len(facts.counts) < 2:
         raise DataError(f"{folder}: has one class, {facts.class_names[0]}; two are needed")
+    for part, counts in (("train", facts.counts), ("test", facts.test_counts)):
+        empty = [facts.class_names[label] for label, count in enumerate(counts) if not count]
+        if empty:
+            mend = "add some, or take the class out of the data"
+            raise DataError(f"{folder}: {part}: no images of {first_names(empty)}; {mend}")
     return facts
 
 

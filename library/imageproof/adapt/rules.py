@@ -1,7 +1,7 @@
 """The rules: each looks at few facts, and yields the lines of params.yaml that fit them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from math import ceil, floor, sqrt
@@ -10,16 +10,20 @@ from typing import Any, NamedTuple
 from scipy.stats import binom
 
 from imageproof.adapt.facts import Facts
+from imageproof.adapt.parts import (
+    CHANCE,
+    Params,
+    official_has_all_classes,
+    part_rows,
+    whole_part,
+)
 from imageproof.data.hashing import MAX_SHARE
-from imageproof.data.split_params import SplitParams
 from imageproof.dvc.params_yaml import get_by_path, set_keys, validated
 from imageproof.judge.confidence import too_few_rows
 from imageproof.judge.few_rows import OF_ALL, rows_needed
 from imageproof.judge.groups import clopper_pearson
 from imageproof.judge.limits import PromoteParams
 from imageproof.keras.costs import MIN_STEPS
-
-Params = MutableMapping[str, Any]  # the content of params.yaml
 
 MIN_SIDE = 64  # pixels of a photograph's image
 SIDE_STEP = 32
@@ -33,7 +37,6 @@ COVERAGES = (0.99, 0.975, 0.95, 0.9, 0.8)
 SPARE = 3
 CONFIDENT = 0.9  # an accuracy that only easy data allows,
 SURE = 0.2  # and such a share of unsure answers
-CHANCE = 0.05  # that a hashed part has fewer rows of any class than it is taken to have
 
 
 class Models(NamedTuple):
@@ -128,7 +131,8 @@ def fit_split(facts: Facts, params: Params) -> Lines:
         yield "split.group", None, "labels.csv has no such column"
     method = split["method"]
     is_drawn = split["copies"] == "together" or split["holdout_within_test"]  # never `official`
-    if facts.test_counts and min(facts.test_counts) > 0 and not is_drawn:
+    is_enough = bool(facts.test_counts) and official_has_all_classes(facts, params)
+    if is_enough and not is_drawn:
         if method != "official":
             yield "split.method", "official", "the data has a test part"
         return
@@ -139,7 +143,7 @@ def fit_split(facts: Facts, params: Params) -> Lines:
         limit = f"`hashed` allows {floor(MAX_SHARE * rows):,} in a group"
         yield "split.method", "stratified", f"{finding}; {limit}"
     elif method == "official":
-        yield "split.method", "hashed", "the data has no test part with all classes"
+        yield "split.method", "hashed", "no test part, or too few images of a class for it"
 
 
 def fit_rows(facts: Facts, params: Params) -> Lines:
@@ -213,28 +217,3 @@ def can_show(limit: float, rows: int, classes: int) -> bool:
     """
     hits = max(0, binom.ppf(CHANCE / classes, rows, sqrt(limit)))
     return rows > 0 and clopper_pearson(hits / rows, rows)[0] >= limit
-
-
-def whole_part(facts: Facts, params: Params, part: str) -> int:
-    """How many rows a part will have."""
-    divided = sum(facts.divided)
-    [rows] = part_rows([divided], facts, params, part)
-    if part == "train":
-        rows += floor((sum(facts.counts) - divided) * params["data"]["percent"] / 100)
-    return rows
-
-
-def part_rows(counts: Sequence[int], facts: Facts, params: Params, part: str) -> list[int]:
-    """How many of so many rows of each class a part will have.
-
-    Where rows or groups are hashed, all classes have as many with a chance of 95 %.
-    """
-    split = validated(SplitParams, dict(params["split"]), "split")
-    shares = split.shares()
-    share = 1 - sum(shares.values()) if part == "train" else shares[part]
-    share *= params["data"]["percent"] / 100
-    if split.method != "hashed":
-        return [floor(count * share) for count in counts]
-    size = facts.rows_per_group(split.group)
-    chance = CHANCE / len(counts)
-    return [int(size * binom.ppf(chance, ceil(count / size), share)) for count in counts]

@@ -106,6 +106,16 @@ def test_one_class_is_refused(tmp_path):
     assert line == f"{tmp_path}: has one class, cat; two are needed"
 
 
+@pytest.mark.parametrize(
+    ("train", "test", "line"),
+    [([1, 2], [1, 2], "train: no images of 0; "), ([0, 1, 2], [0, 2], "test: no images of 1; ")],
+)
+def test_class_without_images_is_refused(tmp_path, train, test, line):
+    arrays = {"x_train": noise(len(train), 5, 5), "x_test": noise(2, 5, 5)}
+    np.savez(tmp_path / "a.npz", y_train=np.array(train), y_test=np.array(test), **arrays)
+    assert finding(DataError, lambda: read_facts(tmp_path)).startswith(f"{tmp_path}: {line}")
+
+
 def test_unreadable_pictures_are_refused(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
