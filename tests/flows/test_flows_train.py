@@ -46,9 +46,9 @@ def tables_of(state):
 def test_results_are_shown_where_models_were_compared(project):
     row = {"model": "mlp", "test_accuracy": 0.9, "weakest_class": "1", "weakest_sensitivity": 0.8}
     row |= {"elapsed_s": 1.0, "shared_cores": 0.0, "size_bytes": 1, "run_id": "0"}
-    write_json(WORKSPACE.comparison, {"models": [row], "pairs": [], "verdicts": ["former"]})
+    write_json(WORKSPACE.comparison, {"models": [row], "pairs": [], "verdicts": ["class |*"]})
     assert tables_of(train(targets=["train@mlp"], return_state=True)) == []
-    assert tables_of(train(return_state=True)) == ["former"]
+    assert tables_of(train(return_state=True)) == [r"class &#124;\*"]
 
 
 def test_failed_stage_fails_flow(project):

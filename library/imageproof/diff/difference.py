@@ -1,12 +1,13 @@
 """One model's results at two revisions: whether the new ones are better, and what the gate says."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from imageproof.base.dataset import Dataset, Probabilities, Split
+from imageproof.base.errors import AnswersError
 from imageproof.judge.comparison import Candidate, Pair, compare_pair
 from imageproof.judge.gate import Contender, Decision, Evidence
 from imageproof.judge.limits import PromoteParams
@@ -69,13 +70,17 @@ class Recorded(NamedTuple):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Difference:
-    """`pair` is None without the same test rows at both revisions, `gate` without hold-out rows."""
+    """`pair` is None without the same test rows at both revisions, `gate` without hold-out rows.
+
+    `skipped` are the checks that the gate was not asked.
+    """
 
     metrics: dict[str, Change]
     sensitivity: dict[str, Change]
     pair: Pair | None
     gate: Decision | None
     state: str
+    skipped: tuple[str, ...] = SKIPPED_CHECKS
 
     @property
     def verdict(self) -> str:
@@ -97,7 +102,7 @@ class Difference:
             "sensitivity": {name: change.as_dict() for name, change in self.sensitivity.items()},
             "comparison": self.pair and as_dict(self.pair),
             "gate": self.gate and {"accepted": self.gate.accepted, **asdict(self.gate)},
-            "gate_not_asked": SKIPPED_CHECKS if self.gate else (),
+            "gate_not_asked": self.skipped if self.gate else (),
         }
 
 
@@ -117,11 +122,13 @@ def compare_results(
         pair = _pair({"old": old, "new": new}, splits["test"].data)
         state = _state(pair)
     gate = None
+    skipped = SKIPPED_CHECKS if "test" in splits else (*SKIPPED_CHECKS, "holdout_test")
     if new and params and "holdout" in splits:
-        gate = _gate(old, new, splits, params)
+        evidence = _evidence(old, new, splits)
+        gate = decide(evidence, params.model_copy(update=dict.fromkeys(skipped)))
     metrics = changes(old.metrics if old else {}, new.metrics if new else {})
     sensitivity = changes(old.sensitivity if old else {}, new.sensitivity if new else {})
-    return Difference(metrics, sensitivity, pair, gate, state)
+    return Difference(metrics, sensitivity, pair, gate, state, skipped)
 
 
 def _pair(results: Mapping[str, Recorded], test: Dataset) -> Pair:
@@ -134,14 +141,14 @@ def _pair(results: Mapping[str, Recorded], test: Dataset) -> Pair:
 
 
 def _state(pair: Pair) -> str:
+    if pair.p_value is None and pair.gain:
+        return "no verdict"
     if pair.within_noise:
         return "no difference beyond noise" if pair.disagreements else "same answers"
     return "better" if pair.better == "new" else "worse"
 
 
-def _gate(
-    old: Recorded | None, new: Recorded, splits: Mapping[str, Split], params: PromoteParams
-) -> Decision:
+def _evidence(old: Recorded | None, new: Recorded, splits: Mapping[str, Split]) -> Evidence:
     holdout = splits["holdout"].data
     fields: dict[str, Any] = {}
     if "test" in splits:
@@ -150,16 +157,32 @@ def _gate(
         hits = new.probabilities["test"].argmax(axis=1) == test.labels
         groups = None if test.groups is None else test.groups[others]
         fields = {"test_hits": hits[others], "test_groups": groups}
-    evidence = Evidence(
+    return Evidence(
         challenger=new.contender("new"),
-        champion=old.contender("old") if old else None,
+        champion=old and _champion(old, [*new.sensitivity]),
         labels=holdout.labels,
         names=[*new.sensitivity],
         groups=holdout.groups,
         size_mb=new.metrics["size_mb"],
         **fields,
     )
-    return decide(evidence, params.model_copy(update=dict.fromkeys(SKIPPED_CHECKS)))
+
+
+def _champion(old: Recorded, names: list[str]) -> Contender:
+    """The old model, its answers in the order of these classes, as the gate compares a champion."""
+    former_names = [*old.sensitivity]
+    contender = old.contender("old")
+    if former_names == names:
+        return contender
+    from imageproof.registry.holdout import column_of_each_class  # MLflow takes two seconds
+
+    try:
+        if len(former_names) != len(names):
+            raise AnswersError("different numbers of classes")
+        columns = column_of_each_class(former_names, names)
+    except AnswersError as error:
+        return Contender("old", finding=str(error))
+    return replace(contender, probabilities=contender.probabilities[:, columns])
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Change]:

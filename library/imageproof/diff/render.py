@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from imageproof.base.naming import project_name
 from imageproof.base.text import cut, printable
 from imageproof.diff.collect import Diff
-from imageproof.diff.difference import SKIPPED_CHECKS, Change
+from imageproof.diff.difference import Change
 from imageproof.dvc.revision import Revision
 from imageproof.judge.gate import Decision
 from imageproof.judge.verdicts import verdict
@@ -74,19 +74,18 @@ def _sections(diff: Diff) -> list[Section]:
         sections.append(_section(f"{name}: metrics", COLUMNS, _changes(model.metrics), line))
         sections.append(_section(f"{name}: test sensitivity", COLUMNS, sensitivity))
         if model.gate and (model.gate.failed or model.state != "same answers"):
-            sections.append(_gate(name, model.gate))
+            sections.append(_gate(name, model.gate, model.skipped))
     return [section for section in sections if section.rows]
 
 
-def _gate(name: str, gate: Decision) -> Section:
+def _gate(name: str, gate: Decision, skipped: Texts) -> Section:
     checks = []
     for check in gate.checks:
         finding = cut(check.found, 400)  # names of classes, which may be somebody else's
         checks.append((check.name, "ok" if check.passed else "no", finding, check.allowed))
-    skipped = ", ".join(SKIPPED_CHECKS)
     below = [
         "on the hold-out rows; old stands for the champion",
-        f"not asked: {skipped}; {project_name()} promote asks them",
+        f"not asked: {', '.join(skipped)}; {project_name()} promote asks them",
     ]
     return Section(f"{name}: gate", ("check", "", "found", "allowed"), checks, below)
 

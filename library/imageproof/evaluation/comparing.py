@@ -23,7 +23,7 @@ from imageproof.judge import (
 )
 from imageproof.judge.confidence import TEMPERATURE_1
 from imageproof.judge.figures import column
-from imageproof.judge.groups import independent
+from imageproof.judge.groups import Intervals
 from imageproof.judge.limits import PromoteParams
 from imageproof.outputs import TRAIN_SAMPLE, by_split
 from imageproof.report.plots.comparison import Point, pareto
@@ -111,8 +111,10 @@ def _doubts(result: Result, test: Dataset, train_rows: int) -> list[doubts.Doubt
     """What may be said against a model, by its outputs."""
     probabilities = result.probabilities
     overall = result.statistics["overall"]
-    share = independent(probabilities.argmax(axis=1) == test.labels, test.groups)
-    rows = share * len(test)
+    intervals = Intervals(probabilities.argmax(axis=1) == test.labels, test.groups)
+    rows = intervals.effective()
+    classes = range(probabilities.shape[1])
+    of_class = [intervals.effective(np.flatnonzero(test.labels == label)) for label in classes]
     remark = f"; {TEMPERATURE_1}" * (result.row.temperature == 1)
     learning = []
     accuracy = result.row.train_accuracy
@@ -125,8 +127,8 @@ def _doubts(result: Result, test: Dataset, train_rows: int) -> list[doubts.Doubt
     return [
         *learning,
         doubts.guessing(overall, rows),
-        doubts.weak_class(result.statistics["by_class"], rows),
-        doubts.misleading(probabilities, test.labels, share, remark),
+        doubts.weak_class(result.statistics["by_class"], of_class),
+        doubts.misleading(probabilities, test.labels, rows / len(test), remark),
         *doubts.fragile(result.behaviour),
     ]
 

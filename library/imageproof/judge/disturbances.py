@@ -6,6 +6,7 @@ the chunks. What moves in from outside is black (0).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from math import prod
 from typing import Annotated
@@ -111,17 +112,17 @@ def disturbances(params: BehaviourParams) -> dict[str, Disturb]:
 
 def in_words(name: str) -> str:
     """Words for images under the disturbance of this name, such as `shift_0.07`, or `clean`."""
-    key, _, amount = name.partition("_")
-    share = f"{100 * float(amount):.4g} %" if key in BY_AMOUNT else ""
-    words = {
-        "clean": "as they are",
-        "shift": f"shifted by {share} of their size",
-        "rotate": f"rotated by ±{amount}°",
-        "blur": f"blurred over {share} of their size",
-        "noise": f"with {share} of noise",
-        "invert": "with inverted contrast",
-    }
-    return words.get(key, name)
+    amount = name.partition("_")[2]
+    words = {"clean": "as they are", "invert": "with inverted contrast"}
+    with suppress(ValueError):  # a project's own may be called `shift` or `noise_of_rain`
+        share = f"{100 * float(amount):.4g} %"
+        words |= {
+            f"shift_{amount}": f"shifted by {share} of their size",
+            f"rotate_{amount}": f"rotated by ±{amount}°",
+            f"blur_{amount}": f"blurred over {share} of their size",
+            f"noise_{amount}": f"with {share} of noise",
+        }
+    return words.get(name, name)
 
 
 def accuracy_under(

@@ -70,11 +70,14 @@ def guessing(overall: Mapping[str, Any], rows: float) -> Doubt:
     return Doubt(sentence, figures, at_most(accuracy, rows, chance))
 
 
-def weak_class(by_class: Mapping[str, Mapping[str, Any]], rows: float) -> Doubt:
-    """That a model gets less than WEAK of a class right: binomial test; the surest such class."""
+def weak_class(by_class: Mapping[str, Mapping[str, Any]], rows: Sequence[float]) -> Doubt:
+    """That a model gets less than WEAK of a class right: binomial test; the surest such class.
+
+    `rows` are the independent ones of each class.
+    """
     tests = [
-        (at_most(share, figures["prevalence"] * rows, WEAK), share, name)
-        for name, figures in by_class.items()
+        (at_most(share, count, WEAK), share, name)
+        for count, (name, figures) in zip(rows, by_class.items(), strict=True)
         if (share := figures["sensitivity"]) is not None
     ]
     p_value, share, name = min(tests)

@@ -58,7 +58,7 @@ def missed_loss(differences: Values, groups: Rows | None, level: float) -> float
 
     sums = differences if groups is None else _sums(differences, groups)[0]
     deviation = float(np.sqrt(np.square(sums, dtype=float).sum()))
-    return float((norm.isf(level) + norm.isf(MISSED)) * deviation / len(differences))
+    return min(1.0, float((norm.isf(level) + norm.isf(MISSED)) * deviation / len(differences)))
 
 
 class Intervals:

@@ -81,7 +81,8 @@ def cells(rows: Sequence[Row], baseline: Scores | None = None) -> list[dict[str,
     table = figures(rows)
     if baseline:
         table.append(baseline.model_dump())
-    headings = {key: text for key, text in column("table").items() if key in table[0]}
+    keys = {key for values in table for key in values}
+    headings = {key: text for key, text in column("table").items() if key in keys}
     headings |= own_headings(rows)
     return [{text: _cell(key, values) for key, text in headings.items()} for values in table]
 

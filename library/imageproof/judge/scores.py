@@ -55,8 +55,8 @@ def _top_accuracy(
     reference: Labels,
     k: int,
 ) -> float:
-    """The share of the rows whose class is among the k most probable."""
-    top = np.argsort(chances, axis=1, kind="stable")[:, -k:]
+    """The share of the rows whose class is among the k most probable, of equal ones the first."""
+    top = np.argsort(-chances, axis=1, kind="stable")[:, :k]
     return float(np.mean((top == reference[:, None]).any(axis=1)))
 
 

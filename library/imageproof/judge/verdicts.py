@@ -17,6 +17,10 @@ def choice(pairs: Sequence[Pair], seconds: Mapping[str, float | None]) -> str:
     worse = {pair.other for pair in pairs if not pair.within_noise}
     best = [name for name in seconds if name not in worse]
     reason = "no model is more accurate beyond noise"
+    unproven = [p for p in pairs if p.p_value is None and p.gain and {p.better, p.other} <= {*best}]
+    if unproven:
+        better, other = unproven[0].better, unproven[0].other
+        return f"No choice: too few groups differ to tell whether {better} is better than {other}"
     times = {name: time for name, time in seconds.items() if time is not None}
     if len(times) < len(seconds):
         if len(best) == 1:
@@ -89,7 +93,9 @@ def as_dict(pair: Pair) -> dict[str, Any]:
 
 
 def _points(pair: Pair, share: float) -> str:
-    """Percentage points with one decimal, or with two if one would print a figure as 0.0."""
+    """Percentage points with one decimal, or more if one would print a figure as 0.0."""
     smallest = min(abs(value) for value in (pair.gain or 1, pair.lower, pair.upper))
     decimals = 1 if smallest >= 0.0005 else 2
+    if 0 < pair.gain < 0.00005:
+        decimals = 4  # a row in a million
     return f"{100 * share:z.{decimals}f}"

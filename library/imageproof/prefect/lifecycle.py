@@ -18,6 +18,7 @@ from prefect.states import Completed, Failed
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import ImageproofError
 from imageproof.base.files import read_json
+from imageproof.base.text import markdown
 from imageproof.dvc import params_yaml, run_tags
 from imageproof.judge.leaderboard import Comparison, cells
 from imageproof.prefect.server import ensure_server
@@ -90,7 +91,7 @@ def show_results(project: str, stages: Collection[str]) -> None:
     if WORKSPACE.compare.name in stages and WORKSPACE.comparison.exists():
         comparison = read_json(WORKSPACE.comparison, Comparison)
         rows = cells(comparison.models, comparison.baseline)
-        show_table(project, rows, "results", "\n\n".join(comparison.verdicts))
+        show_table(project, rows, "results", "\n\n".join(map(markdown, comparison.verdicts)))
 
 
 def show_drift(

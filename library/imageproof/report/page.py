@@ -76,12 +76,21 @@ def render(content: ReportContent) -> str:
         accuracies=accuracies,
         as_tables=as_tables,
         by_class=by_class,
+        disturbed_images=disturbed_images,
         in_words=in_words,
         most_confused=most_confused,
         overall=overall,
         run_page=run_page,
         weakest=weakest,
     )
+
+
+def disturbed_images(models: Sequence[ModelResult]) -> str:
+    """How many images were disturbed; by model if a slow one was asked for fewer."""
+    counts = {model.name: f"{model.behaviour['images']:,.0f}" for model in models}
+    if len({*counts.values()}) == 1:
+        return next(iter(counts.values()))
+    return ", ".join(f"{count} ({name})" for name, count in counts.items())
 
 
 def overall(models: Sequence[ModelResult], split: int) -> Table:

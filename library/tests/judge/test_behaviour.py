@@ -82,6 +82,11 @@ def test_inversion_swaps_black_and_the_brightest_grey():
     assert np.array_equal(disturbed("invert", dot(2)), 200 - dot(2))
 
 
+@pytest.mark.parametrize("name", ["shift", "noise_of_rain", "fog_0.5"])
+def test_disturbance_of_the_projects_own_keeps_its_name(name):
+    assert disturbances.in_words(name) == name
+
+
 def test_accuracies_of_a_sample_have_intervals():
     images = np.zeros((400, 8, 8), np.uint8)
     images[:100] = 200  # these are right, but not when inverted

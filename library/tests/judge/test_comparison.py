@@ -125,6 +125,8 @@ def test_verdict_of_many_rows_has_thousands():
         "cnn gains 0.05 points over mlp (95 % interval 0.04 to 0.06, p < 0.001) "
         "for 1,000.0 times the training time: 200,000 s per error avoided in 10,000"
     )
+    line = verdict(pair_of(12, 2, rows=1_000_000))
+    assert line.startswith("cnn gains 0.0010 points over mlp (95 % interval 0.0002 to 0.0018, ")
 
 
 BEST = "is the choice: no model is more accurate beyond noise, and none trains faster"

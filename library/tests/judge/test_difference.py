@@ -80,6 +80,8 @@ def test_rows_of_one_group_prove_nothing():
     splits = {"test": split(0, 1000, groups=groups), "holdout": split(1000, 2000, groups=groups)}
     difference = compared(result(60), result(30), splits)
     assert difference.pair.p_value is None
+    assert difference.verdict.startswith("no verdict: accuracy 94.00 → 97.00 %, too few groups; ")
+    assert compared(result(30), result(30), splits).state == "same answers"
     [check] = [check for check in difference.gate.checks if check.name == "paired_test"]
     assert "groups" in check.found
 
@@ -92,6 +94,31 @@ def test_holdout_within_test_is_no_test_of_it():
     holdout = split(500, 1000, groups=np.arange(500))
     difference = compared(None, new, {"test": test, "holdout": holdout})
     assert difference.gate.failed == ["holdout_test"]
+
+
+def test_holdout_test_needs_the_test_rows():
+    difference = compared(result(30), result(30), {"holdout": SPLITS["holdout"]})
+    assert "holdout_test" not in {check.name for check in difference.gate.checks}
+    assert difference.as_dict()["gate_not_asked"] == (*SKIPPED_CHECKS, "holdout_test")
+
+
+@pytest.mark.parametrize(
+    ("names", "verdict"),
+    [
+        ("wxyz", "same answers: accuracy 97.00 %; the gate would accept"),  # all are renamed
+        ("abcx", "same answers: accuracy 97.00 %; the gate would refuse: paired_test, "),
+        ("abc", "same answers: accuracy 97.00 %; the gate would refuse: paired_test, "),
+        ("bacd", "same answers: accuracy 97.00 %; the gate would accept"),  # the champion is wrong
+    ],
+)
+def test_gate_compares_classes_by_their_names(names, verdict):
+    old = result(30)._replace(sensitivity=dict.fromkeys(names, 0.5))
+    difference = compared(old, result(30))
+    assert difference.verdict.startswith(verdict)
+    accuracies = [
+        check.found for check in difference.gate.checks if check.name == "max_accuracy_loss"
+    ]
+    assert ("0.4" in accuracies[0]) == (names == "bacd")
 
 
 def test_checks_that_need_more_than_results_are_not_asked():

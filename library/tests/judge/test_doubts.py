@@ -30,7 +30,7 @@ def is_accused(random, probabilities):
         doubts.unlearnt(learnt, 304),
         doubts.memorized(trained, 304, random.binomial(ROWS, 0.8) / ROWS, ROWS),
         doubts.guessing(statistics.overall, ROWS),
-        doubts.weak_class(statistics.by_class, ROWS),
+        doubts.weak_class(statistics.by_class, np.bincount(labels, minlength=CLASSES)),
         doubts.misleading(probabilities, labels, 1.0, ""),
         *fragile(accuracies),
     ]
@@ -89,7 +89,7 @@ def test_each_accusation_is_made_where_it_is_true():
         doubts.unlearnt(0.52, 304),
         doubts.memorized(1.0, 304, 0.62, 76),
         doubts.guessing(statistics.overall, 1000),
-        doubts.weak_class(statistics.by_class, 1000),
+        doubts.weak_class(statistics.by_class, [200] * 5),
         doubts.misleading(boastful, labels, 1.0, "; a remark"),
     ]
     learnt, memorized, guess, weak, misled = beyond_chance({"mlp": doubts_of_model})

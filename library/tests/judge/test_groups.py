@@ -9,9 +9,15 @@ from scipy.stats import binomtest
 
 from imageproof.judge.comparison import Candidate, compare_pair, mcnemar_exact
 from imageproof.judge.gate import Contender, Evidence
-from imageproof.judge.groups import Intervals, clopper_pearson, effective_rows, sign_flips
+from imageproof.judge.groups import (
+    Intervals,
+    clopper_pearson,
+    effective_rows,
+    missed_loss,
+    sign_flips,
+)
 from imageproof.judge.slices import find_slices, measure, read_table, slice_loss, weakest
-from imageproof.judge.verdicts import verdict
+from imageproof.judge.verdicts import choice, verdict
 from imageproof.registry.champion_checks import paired_test
 
 DRAWS, ACCURACY, LEVEL = 300, 0.8, 0.05
@@ -113,6 +119,12 @@ def test_fewer_than_six_groups_give_no_verdict():
         "no verdict, as too few groups differ: a gains 100.0 points over b"
     )
     assert "too few groups)" in verdict(pair)
+    seconds = {"a": 2.0, "b": 1.0}
+    assert choice([pair], seconds) == (
+        "No choice: too few groups differ to tell whether a is better than b"
+    )
+    same = compared(right, right, np.arange(100) % 5)
+    assert choice([same], seconds).startswith("b is the choice: ")
     assert compared(right, ~right, np.arange(100) % 6).p_value == pytest.approx(2 / 2**6)
     assert compared(right, right, np.arange(100) % 6).p_value is None
 
@@ -123,6 +135,11 @@ def test_gate_says_that_groups_are_too_few(count, passed):
     check = gate_check(champion, ~champion, np.arange(100) % count)
     assert check.passed == passed
     assert ("too few groups to tell, 6 needed" in check.found) == passed
+
+
+def test_no_more_than_all_can_be_lost():
+    assert missed_loss(np.array([1, -1]), None, 0.05) == 1
+    assert missed_loss(np.repeat([1, -1, 0], [8, 8, 984]), None, 0.05) == pytest.approx(0.01, 0.01)
 
 
 def test_slice_of_one_group_has_no_interval(tmp_path):

@@ -72,6 +72,11 @@ def test_score_of_a_new_line_is_in_the_table(monkeypatch):
     assert "F2" not in cells([CNN])[0]
 
 
+def test_figure_that_the_first_model_lacks_is_in_the_table():
+    table = cells([MLP, CNN.model_copy(update={"train_accuracy": 0.99})])
+    assert [row["train accuracy"] for row in table] == ["n/a", "0.9900"]
+
+
 def test_baseline_is_in_the_table_without_costs():
     interval = {"test_accuracy_lower": 0.9629, "test_accuracy_upper": 0.97}
     baseline = Scores(model="baseline", test_accuracy=0.9666, **interval)

@@ -33,6 +33,8 @@ def test_more_than_20_classes_have_a_top_5_accuracy():
     truth = np.arange(42) % 21
     chances = np.tile(np.linspace(2, 1, 21, dtype=np.float32) / 31.5, (42, 1))
     assert score_probabilities(chances, truth)["top5_accuracy"] == pytest.approx(5 / 21)
+    equal = score_probabilities(np.full((6, 3), 1 / 3, np.float32), labels(0, 0, 0, 0, 1, 2))
+    assert equal["top2_accuracy"] == pytest.approx(5 / 6)  # the answer, 0, is among the two
     assert "top5_accuracy" not in score_probabilities(np.eye(20, dtype=np.float32), np.arange(20))
 
 

@@ -18,7 +18,7 @@ from imageproof.judge.figures import column
 from imageproof.judge.scores import score_probabilities
 from imageproof.judge.slices import COLUMNS
 from imageproof.judge.verdicts import as_dict, verdict
-from imageproof.report.page import ModelResult, ReportContent, SplitResult, render
+from imageproof.report.page import ModelResult, ReportContent, SplitResult, disturbed_images, render
 from imageproof.report.plots.theme import save
 
 NAMES = ["<script>alert('x')</script>", "Ankle boot $ & more", "3", "4", "5"]
@@ -142,6 +142,13 @@ def test_many_classes_have_rows_and_most_confused_pairs(png):
     assert pair in page
     assert '<tr><th scope="row">class &lt;3&gt;</th><td>0.9000</td>' in page
     assert '<tr><th scope="row">Top-5 accuracy</th>' in page
+
+
+def test_slow_model_is_asked_for_fewer_disturbed_images(content, page):
+    assert "when 100 test images, drawn at random" in page
+    mlp, cnn = content.models
+    slow = cnn._replace(behaviour=cnn.behaviour | {"images": 2500.0})
+    assert disturbed_images([mlp, slow]) == "100 (mlp), 2,500 (cnn)"
 
 
 def test_fragile_model_is_marked(page):
