@@ -48,14 +48,15 @@ class Logged(NamedTuple):
 
     images: Images
     answers: pd.DataFrame  # `predicted`, `set_size`, `shadow`, by microseconds since 1970
-    other_rows: int  # of other versions
+    other_keys: pd.Index  # microseconds of the rows of other versions
 
 
 def open_log(folder: Path, *, days: int) -> Log | None:
     """The rows of the `days` × 24 hours before the newest row; None for other inputs."""
     # the service writes to names that begin with a dot
-    paths = sorted(folder.rglob("[!.]*.parquet"))
+    paths = folder.rglob("[!.]*.parquet")
     files = [path for path in paths if path.relative_to(folder).parts[0] != SHADOW]
+    files.sort(key=lambda path: (path.parent.name, path.name))  # servers may have folders each
     if not files:
         return None
     with parsing("a service's log", files[-1]):
@@ -78,10 +79,12 @@ def read_log(log: Log, model: Version) -> Iterator[Logged]:
         with parsing("a service's log", path):
             rows = _read(path, COLUMNS)
             recent = rows[rows["at"] > log.since]
-            answered = recent[recent["model"].map(_uri) == model.origin.uri]
+            is_answered = recent["model"].map(_uri) == model.origin.uri
+            answered = recent[is_answered]
             images = _images(path, answered, model.files.shape)
             answers = _answers(path, answered, model.files.classes)
-            yield Logged(images, answers, len(recent) - len(answered))
+            others = _microseconds(recent.loc[~is_answered, "at"])
+            yield Logged(images, answers, pd.Index(others))
 
 
 def read_shadow(log: Log, classes: int) -> pd.DataFrame:
@@ -159,13 +162,14 @@ def read_labels(
             with open_parquet(path, most_rows=MAX_LABELS) as file:
                 frame: pd.DataFrame = file.read([key, "label", RANDOM]).to_pandas()
         else:
-            frame = pd.read_csv(path, dtype={"file": str})
+            frame = pd.read_csv(path, dtype={"file": str, "at": str})
         frame = frame[[key, "label", *frame.columns.intersection([RANDOM])]]
         for column, values in frame.items():
             empty = f"an empty cell; each row needs {' and '.join(map(str, frame))}"
             _check(path, column, values.notna(), empty)
         if key == "at":
-            frame["at"] = _microseconds(pd.to_datetime(frame["at"], utc=True))
+            # a service writes no fraction of a whole second; 01/02/2025 is two days
+            frame["at"] = _microseconds(pd.to_datetime(frame["at"], utc=True, format="ISO8601"))
     labels = frame["label"]
     allowed = f"whole numbers 0…{classes - 1} are needed"
     if frame.empty or labels.dtype.kind not in "iu":

@@ -1,15 +1,13 @@
 """Watch a model at work: drift, unsure answers, its accuracy: expected, and of labelled rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
-from mlflow import MlflowClient
-from scipy.stats import binomtest
 
-from imageproof.answer import drift
+from imageproof.answer import drift, labelled
 from imageproof.answer.inputs import open_input
 from imageproof.answer.logged import SHADOW, Log, Logged, read_labels, read_log
 from imageproof.answer.predict import set_threshold
@@ -18,7 +16,7 @@ from imageproof.base.dataset import Images
 from imageproof.base.errors import DataError
 from imageproof.base.text import printable
 from imageproof.judge.confidence import answer_sets
-from imageproof.judge.drift import Comparison, Drift, compare_accuracy
+from imageproof.judge.drift import Drift
 from imageproof.pages.templates import templates
 from imageproof.project import Project
 from imageproof.registry.shadow import RUN
@@ -76,29 +74,36 @@ def monitor(
     key = "at" if log else "file" if source.is_dir() else "row"
     table = read_labels(labels, key=key, classes=model.files.classes) if labels else None
     batches = read_log(log, model) if log else _answer(source, model, project.confidence.coverage)
-    sample, answers, other_rows = _collect(batches, model)
+    sample, answers, other_keys = _collect(batches, model)
     if not len(answers):
         raise DataError(f"{source}: no row answered by {model.origin.uri}; --model names another")
-    accuracy = None if table is None else _accuracy(answers, table["label"])
+    distinct = labelled.distinct_rows(answers, other_keys)
+    accuracy = None if table is None else labelled.accuracy(distinct, table["label"])
     if accuracy == {}:
         raise DataError(f"{labels} column {key}: names no row of {source} that was answered")
     features = drift.compare_with_known(sample, model, project.drift.min_feature_effect)
-    holdout = _holdout_figures(model)
-    comparisons = features.comparisons + _compare_with_holdout(accuracy, holdout)
-    shadow, different = compare_shadow(source, log, answers, table, model) if log else (None, [])
+    holdout = labelled.holdout_figures(model)
+    shadow, different = compare_shadow(source, log, distinct, table, model) if log else (None, [])
+    comparisons = features.comparisons + labelled.compare_with_holdout(accuracy, holdout)
     summary = drift.summarise(answers, model, project, comparisons)
+    if len(distinct) < len(answers):
+        summary["warnings"].append(
+            f"{len(answers) - len(distinct):,} rows have the time of another: "
+            "without the labels and the challenger's answers"
+        )
+    if labels and (finding := labelled.other_names(model, project)):
+        summary["warnings"].append(f"{labels}: {finding}")
     if log and not shadow and answers[SHADOW].any():
         summary["warnings"].append(
             f"a challenger was asked for {answers[SHADOW].sum():,} rows, too; "
             f"{source / SHADOW} has no answer to them"
         )
-    is_stable = _are_images_compared(summary["drift"]) and not summary["drifted"]
     result = MonitorResult(
         source=printable(str(source)),
         since=log.since.isoformat() if log else "",
         until=log.newest.isoformat() if log else "",
-        other_rows=other_rows,
-        expected=float(model.predict(sample).max(axis=1).mean()) if is_stable else None,
+        other_rows=len(other_keys),
+        expected=_expected_accuracy(sample, model, summary),
         far=features.far,
         accuracy=accuracy,
         holdout=holdout,
@@ -118,53 +123,28 @@ def _answer(
         probabilities = model.predict(batch.images)
         sizes = answer_sets(probabilities, limit).sum(axis=1)
         columns = {"predicted": probabilities.argmax(axis=1), "set_size": sizes}
-        yield Logged(batch.images, pd.DataFrame(columns, index=[*batch.names]), 0)
+        yield Logged(batch.images, pd.DataFrame(columns, index=[*batch.names]), pd.Index([]))
 
 
-def _collect(batches: Iterator[Logged], model: Version) -> tuple[Images, pd.DataFrame, int]:
-    """A sample of the images, all answers with the statistics of their images, and other rows."""
+def _collect(batches: Iterator[Logged], model: Version) -> tuple[Images, pd.DataFrame, pd.Index]:
+    """A sample of the images, all answers with the statistics of their images, and other keys."""
     sample = drift.Sample(model.files.shape)
     tables: list[pd.DataFrame] = []
-    other_rows = 0
+    other_keys = pd.Index([])
     for batch in batches:
         sample.add(batch.images)
         tables.append(batch.answers.assign(**drift.image_stats(batch.images)))
-        other_rows += batch.other_rows
-    return sample.images, pd.concat(tables), other_rows
+        other_keys = other_keys.append(batch.other_keys)
+    return sample.images, pd.concat(tables), other_keys
 
 
-def _accuracy(answers: pd.DataFrame, truth: "pd.Series[int]") -> dict[str, float]:
-    """The field `accuracy` of a `MonitorResult`; empty if no label is of a row."""
-    labels = truth.reindex(answers.index)
-    hits = (labels == answers["predicted"])[labels.notna()]
-    if hits.empty:
-        return {}
-    interval = binomtest(int(hits.sum()), len(hits)).proportion_ci()  # of Clopper and Pearson
-    return {
-        "rows": len(hits),
-        "value": float(hits.mean()),
-        "unmatched": len(truth) - len(hits),
-        "lower": float(interval.low),
-        "upper": float(interval.high),
-    }
-
-
-def _holdout_figures(model: Version) -> dict[str, float]:
-    metrics = MlflowClient().get_run(model.origin.run_id).data.metrics
-    keys = {name: f"holdout_{name}" for name in ("accuracy", "rows", "unsure")}
-    return {name: metrics[key] for name, key in keys.items() if key in metrics}
-
-
-def _compare_with_holdout(
-    accuracy: dict[str, float] | None,
-    holdout: dict[str, float],
-) -> list[Comparison]:
-    if not accuracy or not {"accuracy", "rows"} <= holdout.keys():
-        return []
-    hits = round(accuracy["value"] * accuracy["rows"])
-    holdout_hits = round(holdout["accuracy"] * holdout["rows"])
-    counts = (holdout_hits, round(holdout["rows"]))
-    return [compare_accuracy(hits, round(accuracy["rows"]), counts)]
+def _expected_accuracy(
+    sample: Images,
+    model: Version,
+    summary: Mapping[str, Any],
+) -> float | None:
+    is_stable = _are_images_compared(summary["drift"]) and not summary["drifted"]
+    return float(model.predict(sample).max(axis=1).mean()) if is_stable else None
 
 
 def render(monitored: Monitored) -> str:

@@ -128,8 +128,11 @@ def to_write(
 ) -> dict[str, str]:
     """The outputs of a plan that are written: all, or with `missing` those that are not there.
 
-    UsageError if one is there: without an option, or if it is no table of the command `score`.
+    UsageError for both options, or if one is there: without an option, or if it is no table of the
+    command `score`.
     """
+    if missing and overwrite:
+        raise UsageError("--missing keeps the tables that are there, --overwrite replaces them")
     replaceable = _is_scored if missing or overwrite else None
     return {
         table: output

@@ -39,6 +39,7 @@ MAX_HELD = 32_000_000  # bytes of the bodies of all requests that are not answer
 QUICK = 50_000  # bytes of JSON or pixels; reading more takes longer than a prediction
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 PROBES = "/health", "/ready", "/metrics", "/v2/health/live", "/v2/health/ready"
+CODINGS = {"Content-Encoding": "identity", "Transfer-Encoding": "chunked"}  # nothing unpacks others
 LINGER_S = 5.0  # after SIGTERM, until those who ask whether it is ready send no more requests
 
 
@@ -216,6 +217,10 @@ class Service:
         request: Request,
         body: bytearray,
     ) -> None:
+        for name, allowed in CODINGS.items():
+            value = request.headers.get(name, allowed)
+            if value.lower() != allowed:  # bytes of a zip would be pixels
+                raise HTTPException(415, f"{name}: {value[:80]!r}; {allowed} is allowed")
         try:
             async with asyncio.timeout(BODY_S):
                 async for chunk in request.stream():

@@ -9,7 +9,8 @@ too, `shadow` says whether it was asked for this row. Its log, in FOLDER/shadow,
 
 import sys
 import time
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 from stat import S_ISREG
@@ -93,12 +94,11 @@ class Journal:
                 rows = self._rows
                 self._rows = []
                 self._held = 0
-            try:
-                if rows:
+            if rows:
+                with _warning(self._folder):  # the rows are lost, but no request fails
                     self._write(rows)
-            except Exception as error:  # of pyarrow; the rows are lost, but no request fails
-                _warn(self._folder, error)
-            _forget(self._folder)
+            with _warning(self._folder):  # others may delete folders meanwhile
+                _forget(self._folder)
 
     def _write(self, rows: list[dict[str, np.ndarray]]) -> None:
         columns = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
@@ -116,7 +116,8 @@ class Journal:
         }
         if "image" in columns:
             values["image"] = [image.tobytes() for image in columns["image"]]
-        time = datetime.now(UTC)
+        # by the newest row: a clock that was put back does not put rows among older ones
+        time = columns["at"].max().item()
         name = f"{time:%H%M%S}-{token_hex(4)}.parquet"  # unlike those of other servers
         with replacing(self._folder / f"{time:%Y-%m-%d}" / name) as temporary:
             pq.write_table(pa.table(values), temporary, compression="zstd")
@@ -128,14 +129,17 @@ def _forget(folder: Path) -> None:
     files = [file for day in days for file in day.glob("??????-????????.parquet")]
     size = 0
     for file in sorted(files, reverse=True):
-        try:
+        with _warning(file):
             status = file.lstat()
             size += status.st_size
             if size > MAX_BYTES and S_ISREG(status.st_mode):
                 file.unlink()
-        except OSError as error:
-            _warn(file, error)
 
 
-def _warn(path: Path, error: Exception) -> None:
-    print(f"warning: {printable(str(path))}: {one_line(error, width=200)}", file=sys.stderr)
+@contextmanager
+def _warning(path: Path) -> Iterator[None]:
+    """Make an error a warning, as the thread must go on: without it all rows stay in memory."""
+    try:
+        yield
+    except Exception as error:  # pyarrow has its own, too
+        print(f"warning: {printable(str(path))}: {one_line(error, width=200)}", file=sys.stderr)

@@ -163,6 +163,8 @@ def _images(tensor: _Input, tail: bytes) -> Images:
     """The images of a tensor whose shape is right; `tail` follows the JSON."""
     size = prod(tensor.shape)
     if "binary_data_size" in tensor.parameters:
+        if tensor.data:
+            raise _refusal("inputs.0.data", "beside binary data", "one of the two is needed")
         if not tensor.parameters["binary_data_size"] == size == len(tail):
             finding = f"{tensor.parameters['binary_data_size']} and {len(tail)} bytes of it"
             raise _refusal("inputs.0.parameters.binary_data_size", finding, f"{size} is needed")

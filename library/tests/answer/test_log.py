@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -119,6 +120,8 @@ def labels(path):
     [
         ("at,label\n", "column label: whole numbers 0…9 are needed"),
         ("row,label\n1,2\n", "cannot be read as labels: "),
+        ("at,label\n11/12/2025,3\n", "cannot be read as labels: "),
+        ("at,label\n1764158400000000,3\n", "cannot be read as labels: "),
         ("at,label\n2025-11-26,3\n2025-11-26,4\n", "row 1 column at: a value occurs twice"),
         ("at,label\n2025-11-26,10\n", "row 0 column label: whole numbers 0…9 are needed"),
         ("at,label\n2025-11-26,-1\n", "row 0 column label: whole numbers 0…9 are needed"),
@@ -131,6 +134,12 @@ def test_bad_labels(text, message):
     line = finding(DataError, lambda: labels("labels.csv"))
     assert line.startswith("labels.csv")
     assert message in line
+
+
+def test_times_of_labels():
+    times = ["2025-11-26T12:00:00Z", "2025-11-26T12:00:00.000001Z"]  # as a service writes them
+    pd.DataFrame({"at": times, "label": 3}).to_csv("labels.csv", index=False)
+    assert labels("labels.csv").index.tolist() == [NOW.timestamp() * 1e6, NOW.timestamp() * 1e6 + 1]
 
 
 def test_too_many_labels():

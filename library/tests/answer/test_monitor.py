@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from arena import accept, fighter
-from example import NAME, context, project_with
+from example import NAME, context, project_with, write_params
 from helpers import finding, record_outputs
 from mlflow import MlflowClient
 from PIL import Image
@@ -30,14 +30,15 @@ from imageproof.registry.version import load_version
 
 NOW = datetime(2025, 11, 26, 12, tzinfo=UTC)
 MODEL = f"models:/{NAME}/1"
+NAMES = [f"<{label}>" for label in range(10)]
 
 
-def write_log(images, predicted, *, at=NOW, model=f"{NAME} 1", size=1):
+def write_log(images, predicted, *, at=NOW, model=f"{NAME} 1", size=1, server=""):
     """One file, as a service writes it: a row per image, a microsecond apart; returns the times."""
     times = pd.date_range(at, periods=len(images), freq="us")
     pixels = [image.tobytes() for image in images]
     answers = {"predicted": predicted, "set_size": size, "model": model}
-    path = Path(f"log/{at:%Y-%m-%d}/{at:%H%M%S}-1-0.parquet")
+    path = Path("log", server, f"{at:%Y-%m-%d}/{at:%H%M%S}-1-0.parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame({"at": times, "image": pixels, **answers}).to_parquet(path)
     return times
@@ -59,6 +60,8 @@ def save_splits(**splits):
 
 @pytest.fixture
 def holdout(ring):
+    """The hold-out; the champion's classes have names, which the project lacks."""
+    write_params({"data.class_names": NAMES})
     run = fighter()
     for name, value in (("accuracy", 0.99), ("rows", 500), ("unsure", 0.01)):
         MlflowClient().log_metric(run.run_id, f"holdout_{name}", value)
@@ -100,11 +103,30 @@ def test_accuracy_of_labels(holdout):
     assert binom.cdf(360, 400, result.accuracy["upper"]) == pytest.approx(0.025)
     assert result.holdout == {"accuracy": 0.99, "rows": 500, "unsure": 0.01}
     assert "accuracy" in result.drifted
+    warnings = watch(labels=Path("labels.csv"), **{"data.class_names": NAMES[::-1]}).result.warnings
+    start = "labels.csv: read as numbers of the model's classes <0>, <1>, "
+    assert [line.startswith(start) for line in warnings] == [True]
+    assert result.warnings == []
     table.loc[50, "at"] += pd.Timedelta(days=2)
     table[:51].to_parquet("labels.parquet")
     result = watch(labels=Path("labels.parquet")).result
     assert (result.accuracy["rows"], result.accuracy["unmatched"]) == (50, 1)
     assert monitoring.verdicts(result)[-1].endswith("; 1 label names no answered row.")
+
+
+def test_rows_of_servers_that_answer_at_once(holdout):
+    images, labels = holdout.images, holdout.labels
+    times = write_log(images[:100], labels[:100], server="a")
+    # these have the times of ten of them, and another version's first row that of the last
+    write_log(images[100:110], labels[100:110], at=times[9].to_pydatetime(), server="b")
+    write_log(images[110:120], labels[110:120], at=times[-1].to_pydatetime(), model="x 9")
+    write_log(images[:5], labels[:5], at=NOW - timedelta(days=3), server="z")  # has no newer row
+    pd.DataFrame({"label": labels[:100], "at": times}).to_csv("labels.csv", index=False)
+    result = watch(labels=Path("labels.csv")).result
+    assert (result.rows, result.other_rows, result.until[:10]) == (110, 10, "2025-11-26")
+    assert (result.accuracy["rows"], result.accuracy["unmatched"]) == (89, 11)
+    text = "21 rows have the time of another: without the labels and the challenger's answers"
+    assert text in result.warnings
 
 
 def test_npz_with_labels_by_row(holdout):
@@ -136,7 +158,7 @@ def test_accuracy_is_expected_only_without_drift(ring):
 
 def test_run_and_page(holdout):
     write_log(holdout.images, holdout.labels)
-    monitored = watch(**{"data.class_names": [f"<{k}>" for k in range(10)]})
+    monitored = watch()
     page = monitoring.render(monitored)
     assert page.count("data:image/png") == 24
     assert "&lt;3&gt;" in page

@@ -145,6 +145,8 @@ def test_overwrite_replaces_only_what_score_wrote(holdout):
     score()
     hint = "exists; choose another name, or --overwrite (--missing keeps it) a table"
     assert hint in refusal(UsageError)
+    line = refusal(UsageError, missing=True, overwrite=True)
+    assert line == "--missing keeps the tables that are there, --overwrite replaces them"
     assert score(overwrite=True).rows == len(holdout)
     table = pd.read_parquet("scored.parquet")
     table.assign(checked_by="me").to_parquet("mine.parquet")

@@ -2,12 +2,12 @@
 
 import signal
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from helpers import until
 from packaged import THRESHOLD, running
 
 from imageproof.serve import journal
@@ -63,12 +63,38 @@ def log(package, tmp_path):
     return journal.Journal(tmp_path, package.description)
 
 
-def test_full_disk_is_a_warning(log, package, tmp_path, capfd):
-    (tmp_path / f"{datetime.now(UTC):%Y-%m-%d}").touch()  # where a folder must be
+def test_full_disk_is_a_warning(disk, package, capfd):
+    rubbish = disk / "rubbish"
+    rubbish.write_bytes(bytes(60_000))
+    for expected in (0, 1):
+        with journal.Journal(disk / "log", package.description) as log:
+            log.add(package.images[:20], package.probabilities[:20])
+        assert len(files(disk)) == expected
+        rubbish.unlink(missing_ok=True)
+    start = f"warning: {disk}/log: [Errno 28] No space left on device: "
+    assert capfd.readouterr().err.startswith(start)
+
+
+def test_clock_that_is_put_back(log, package, tmp_path, monkeypatch):
+    day = 86_400_000_000_000
+    monkeypatch.setattr(journal.time, "time_ns", iter([9 * day, 2 * day]).__next__)
     with log:
-        log.add(package.images, package.probabilities)
+        log.add(package.images[:1], package.probabilities[:1])
+        assert log.add(package.images[:1], package.probabilities[:1]).item().day == 10
+    assert [path.parent.name for path in files(tmp_path)] == ["1970-01-10"]
+
+
+def test_folder_that_goes_while_it_is_tidied(log, package, tmp_path, monkeypatch, capfd):
+    def gone(*_):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(journal, "FLUSH_S", 0.01)
+    monkeypatch.setattr(Path, "glob", gone)
+    with log:
+        for number in (1, 2):
+            log.add(package.images[:1], package.probabilities[:1])
+            assert until(lambda number=number: len(files(tmp_path)) == number)
     assert capfd.readouterr().err.startswith(f"warning: {tmp_path}: ")
-    assert files(tmp_path) == []
 
 
 def test_oldest_files_go(log, package, tmp_path, monkeypatch):

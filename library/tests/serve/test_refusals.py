@@ -54,6 +54,18 @@ def test_bad_body_is_told(server, kind, body, status, text):
     assert "\n" not in response.json()["error"]
 
 
+@pytest.mark.parametrize("line", [b"Content-Encoding: gzip", b"Transfer-Encoding: gzip, chunked"])
+def test_packed_bytes_are_no_pixels(server, line):
+    chunk = b"40\r\n" + bytes(64) + b"\r\n0\r\n\r\n"
+    body = chunk if b"chunked" in line else bytes(64)
+    size = b"" if b"chunked" in line else b"\r\nContent-Length: 64"
+    head = HEAD.replace(b"json", b"octet-stream") + line + size + b"\r\n\r\n"
+    answer = exchange(server, head + body + LAST)
+    assert answer.startswith(b"HTTP/1.1 415 ")
+    assert b" is allowed" in answer
+    assert b"HTTP/1.1 200 OK" in answer
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

@@ -22,10 +22,10 @@ def infer(server, content, size=None):
     return server.post(f"{V2}/infer", content, headers={HEADER: size} if size else {})
 
 
-def binary(images=ROW, size=None, **changes):
+def binary(images=ROW, size=None, data=(), **changes):
     request = body(images) | changes
-    del request["inputs"][0]["data"]
-    request["inputs"][0]["parameters"] = {"binary_data_size": size or images.size}
+    parameters = {"binary_data_size": size or images.size}
+    request["inputs"][0] |= {"data": data, "parameters": parameters}
     head = json.dumps(request).encode()
     return head + images.tobytes(), str(len(head))
 
@@ -115,6 +115,7 @@ BINARY, SIZE = binary()
         (BINARY, "9" * 5000, f"{HEADER}: 999"),
         (BINARY, "0", f"{HEADER}: 0; "),
         (BINARY, "3", "not JSON: "),
+        (*binary(data=[0] * 64), "inputs.0.data: beside binary data; one of the two is needed"),
         (*binary(size=63), "inputs.0.parameters.binary_data_size: 63 and 64 bytes of it; 64 is"),
         (BINARY + b"x", SIZE, "inputs.0.parameters.binary_data_size: 64 and 65 bytes of it; 64"),
         (json.dumps(body()) + "x", str(len(json.dumps(body()))), "inputs.0.data: "),
