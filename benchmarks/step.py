@@ -45,10 +45,10 @@ params, processor_s = load(), []
 
 def on_epoch(epoch, metrics):
     processor_s.append(cost.spent["user_s"] + cost.spent["system_s"])
-    if epoch:
-        stop()
-    else:
+    if epoch == 1:
         start(folder)
+    else:
+        stop()
 
 cost = TrainingCost(on_epoch)
 data = [WORKSPACE.read_split(name).data for name in ("train", "validation")]

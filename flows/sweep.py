@@ -91,7 +91,7 @@ def _train(trial: optuna.Trial, settings: dict[str, Any]) -> float:
     ) as run:
         fitted = fit(checked, model, data, validation, run.log_epoch, checkpoints.Checkpoint())
     kept = checked.recipe(model).fit.kept_epoch(fitted.cost.history)
-    return float(fitted.cost.history[kept]["val_accuracy"])
+    return float(fitted.cost.history[kept - 1]["val_accuracy"])
 
 
 if __name__ == "__main__":

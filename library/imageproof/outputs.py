@@ -1,6 +1,6 @@
 """What a training and an evaluation leave in files, each in a folder that `Artifacts` names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -56,6 +56,14 @@ def read_calibration(path: Path) -> Calibration:
     return Calibration(temperature, truth)
 
 
+def epoch_table(history: Sequence[Metrics]) -> "pd.DataFrame":
+    """A row per epoch, counted from 1."""
+    import pandas as pd
+
+    numbers = pd.RangeIndex(1, len(history) + 1, name="epoch")
+    return pd.DataFrame(history, index=numbers)
+
+
 class TrainOutputs:
     """The files of a training in a folder: the model, its learning curves, cost and run."""
 
@@ -69,10 +77,8 @@ class TrainOutputs:
         self.run = folder / "run.json"
 
     def write_history(self, history: list[Metrics]) -> None:
-        import pandas as pd
-
         with replacing(self.history) as temporary:
-            pd.DataFrame(history).to_csv(temporary, index_label="epoch")
+            epoch_table(history).to_csv(temporary)
 
     def read_history(self) -> list[Metrics]:
         """Per epoch `loss accuracy val_loss val_accuracy`; a DataError as in all that reads."""

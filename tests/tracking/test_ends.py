@@ -66,7 +66,7 @@ class TestARunEnds:
         stage.send_signal(signal.SIGTERM)
         _, stderr = stage.communicate(timeout=60)
 
-        assert (live.info.status, curve[0].step) == ("RUNNING", 0)
+        assert (live.info.status, curve[0].step) == ("RUNNING", 1)
         assert (stage.returncode, stderr) == (143, "")
         assert only_run(client).info.status == "KILLED"
         assert not Path("artifacts/train").exists()

@@ -61,7 +61,7 @@ class TestARun:
         history = pd.read_csv(files.trained("mlp").history)
         for metric in ("loss", "accuracy", "val_loss", "val_accuracy"):
             curve = client.get_metric_history(run.info.run_id, metric)
-            assert [point.step for point in curve] == history["epoch"].to_list() == [0, 1]
+            assert [point.step for point in curve] == history["epoch"].to_list() == [1, 2]
             np.testing.assert_allclose([p.value for p in curve], history[metric], rtol=1e-12)
 
     def test_holds_cost_and_scores(self, run, files):

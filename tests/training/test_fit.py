@@ -5,7 +5,7 @@ import os
 import resource
 import subprocess
 import sys
-from functools import cache
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,28 +29,40 @@ def recipe(model="mlp", **changes):
     return check(changed(SMALL | values)).recipe(model)
 
 
-def fit(
-    data,
-    model="mlp",
-    *,
-    rows=TRAINED_ON,
-    validation_rows=VALIDATED_ON,
-    on_epoch=lambda *_: None,
-    checkpoint=None,
-    **changes,
-):
-    """Train a model of the catalogue, with other values for fields of `Training`."""
+def training(data, model="mlp", *, rows=TRAINED_ON, validation_rows=VALIDATED_ON, **changes):
+    """A training of a model of the catalogue, with other values for fields of `Training`."""
     from digits.training.keras_model import Training
-    from imageproof.keras.costs import TrainingCost
 
-    cost = TrainingCost(on_epoch)
     if "recipe" not in changes:
         changes["recipe"] = recipe(model)
     values = {"file": model_file(model), "classes": 10, "seed": 42} | changes
-    training = Training(data=data.take(rows), validation=data.take(validation_rows), **values)
-    final = training.run(cost, checkpoint)
-    timing = cost.timing(images=len(rows), threads=2)
-    return SimpleNamespace(model=final, history=cost.history, timing=timing)
+    return Training(data=data.take(rows), validation=data.take(validation_rows), **values)
+
+
+def fit(data, model="mlp", *, on_epoch=lambda *_: None, checkpoint=None, **changes):
+    """Run such a training; the network that it fitted, and its weights' print at each epoch."""
+    from imageproof.keras.costs import TrainingCost
+
+    networks = []
+    prints = {}
+
+    def build(*arguments, **options):
+        networks.append(planned.file.build(*arguments, **options))
+        return networks[0]
+
+    def record(epoch, metrics):
+        prints[epoch] = fingerprint(networks[0])
+        on_epoch(epoch, metrics)
+
+    planned = training(data, model, **changes)
+    file = SimpleNamespace(**{**vars(planned.file), "build": build})
+    cost = TrainingCost(record)
+    final = replace(planned, file=file).run(cost, checkpoint)
+    timing = cost.timing(images=len(planned.data), threads=2)
+    history = cost.history
+    return SimpleNamespace(
+        model=final, network=networks[0], prints=prints, history=history, timing=timing
+    )
 
 
 def fingerprint(model):
@@ -77,16 +89,10 @@ for model in {models!r}:
 """
 
 
-@pytest.fixture(scope="module")
-def fitted(tensorflow, images_8x8):
-    """What `fit` makes of a model with nothing changed, once for all tests. To be read only."""
-    return cache(lambda model: fit(images_8x8, model))
-
-
 @pytest.mark.slow
-def test_second_process_gives_the_same_bits(fitted):
+def test_second_process_gives_the_same_bits(images_8x8):
     done = python("-c", SECOND_PROCESS.format(folders=sys.path, models=REPEATED))
-    here = [fingerprint(fitted(model).model) for model in REPEATED]
+    here = [fingerprint(fit(images_8x8, model).model) for model in REPEATED]
     assert done.stdout.split() == here
 
 
@@ -99,8 +105,6 @@ ALL_CHANGES |= dict.fromkeys(("brightness", "contrast", "saturation", "cutout"),
     ("model", "colour", "changes"),
     [
         ("mlp", False, {"build__units": [64, 32, 32]}),
-        ("cnn", False, {}),
-        ("compact", False, {}),
         ("compact", True, {"fit__mixed_precision": True, "augment": ALL_CHANGES}),
     ],
 )
@@ -122,47 +126,25 @@ def test_model_learns_and_is_saved_in_float32(images_8x8, model, colour, changes
 def test_epochs_and_cost_are_reported(images_8x8):
     epochs = []
     result = fit(images_8x8, on_epoch=lambda *epoch: epochs.append(epoch))
-    assert epochs == list(enumerate(result.history))
+    assert epochs == list(enumerate(result.history, 1))
     assert len(epochs) == 2
-    assert set(result.history[0]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     user_s, system_s, elapsed_s, epoch_s, samples_per_s, _ = result.timing.values()
     assert user_s > 0 <= system_s
     assert 0 < epoch_s <= elapsed_s
     assert samples_per_s == pytest.approx(2 * 250 / elapsed_s)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"fit__label_smoothing": 0.5},
-        {"fit__loss": "categorical_focal_crossentropy"},
-        {"fit__class_weights": dict.fromkeys(range(9), 100.0)},
-    ],
-    ids=str,
-)
-def test_metrics_are_plain_whatever_the_loss(images_8x8, fitted, change):
-    result = fit(images_8x8, recipe=recipe(**change))
-    assert fingerprint(result.model) != fingerprint(fitted("mlp").model)
-    validation = images_8x8.take(VALIDATED_ON)
-    probabilities = result.model.predict(validation.images, verbose=0)
-    accuracy = (probabilities.argmax(axis=1) == validation.labels).mean()
-    loss = -np.log(probabilities[np.arange(len(validation)), validation.labels]).mean()
-    assert result.history[-1]["val_accuracy"] == pytest.approx(accuracy)
-    assert result.history[-1]["val_loss"] == pytest.approx(loss, rel=1e-5)
-
-
-@pytest.mark.parametrize("spare", [0, 1])
-def test_cores_that_others_use_are_counted(monkeypatch, spare):
+def test_cores_that_others_use_are_counted(monkeypatch):
     from imageproof.keras.costs import TrainingCost
 
-    monkeypatch.setattr(os, "cpu_count", lambda: 2 + spare)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
     cost = TrainingCost(lambda *_: None)
     start_s = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     subprocess.run([sys.executable, "-c", "sum(range(20_000_000))"], check=True)
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - start_s
     cost({"loss": 0.5})
     timing = cost.timing(images=1, threads=2)
-    shared_s = (timing["shared_cores"] + spare) * timing["elapsed_s"]
+    shared_s = (timing["shared_cores"] + 1) * timing["elapsed_s"]
     assert shared_s > used - 0.05  # the kernel's ticks
     cost.epoch_s = [9, 1, 2]
     assert cost.timing(images=1, threads=2)["epoch_s"] == 2  # the median

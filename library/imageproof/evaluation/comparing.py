@@ -25,7 +25,7 @@ from imageproof.judge.confidence import TEMPERATURE_1
 from imageproof.judge.figures import column
 from imageproof.judge.groups import Intervals
 from imageproof.judge.limits import PromoteParams
-from imageproof.outputs import TRAIN_SAMPLE, by_split
+from imageproof.outputs import TRAIN_SAMPLE, by_split, epoch_table
 from imageproof.report.plots.comparison import Point, pareto
 from imageproof.report.plots.model import learning_curves
 from imageproof.report.plots.theme import save
@@ -150,7 +150,7 @@ def _write_curves(results: Sequence[Result]) -> None:
     title = f"Learning curves: {', '.join(histories)}"
     figure = learning_curves(histories, title=title, kept=kept)
     save(figure, WORKSPACE.compare / "learning_curves.png")
-    frames = {model: pd.DataFrame(history) for model, history in histories.items()}
+    frames = {model: epoch_table(history) for model, history in histories.items()}
     with replacing(WORKSPACE.learning_curves) as temporary:
         pd.concat(frames, names=["model", "epoch"]).to_csv(temporary)
 

@@ -84,14 +84,14 @@ class Checkpoint:
         """Save all that decides the epochs to come; `best` are the weights of the best so far."""
         self.state = state.model_copy(update={"run_id": self.state.run_id})
         if self.path:
-            variables = _values(model.variables)
+            variables = _values(_deciding(model))
             optimizer = _values(model.optimizer.variables)
             self._arrays.update(variables=variables, optimizer=optimizer, best=best)
             self._write(self.path)
 
     def restore(self, model: "keras.Model") -> Arrays:
         """Set all variables of the model, random states too; returns the best weights so far."""
-        _assign(model.variables, self._arrays["variables"])
+        _assign(_deciding(model), self._arrays["variables"])
         return self._arrays["best"]
 
     def restore_optimizer(self, model: "keras.Model") -> None:
@@ -119,6 +119,13 @@ class Checkpoint:
             self.state = State.model_validate_json(content.pop("state").tobytes())
         for name, array in content.items():  # in their order
             self._arrays[name.partition(".")[0]].append(array)
+
+
+def _deciding(model: "keras.Model") -> "list[keras.Variable]":
+    """The variables of a model, and the state of Keras's own generator, for draws without a seed."""
+    from keras.src.random.seed_generator import global_seed_generator
+
+    return [*model.variables, global_seed_generator().state]
 
 
 def _values(variables: Iterable["keras.Variable"]) -> Arrays:

@@ -20,7 +20,7 @@ class TrainingCost:
     """Measures what a fit costs; to be called with the metrics of each epoch, which it passes on.
 
     It measures from when it is made, or started again. `on_epoch` gets the number of the epoch,
-    from 0, and its metrics.
+    from 1, and its metrics.
     """
 
     def __init__(self, on_epoch: Callable[[int, Metrics], None]) -> None:
@@ -55,7 +55,7 @@ class TrainingCost:
 
     def report(self) -> None:
         """Pass the last epoch on."""
-        self.on_epoch(len(self.history) - 1, self.history[-1])
+        self.on_epoch(len(self.history), self.history[-1])
 
     @property
     def spent(self) -> Metrics:

@@ -18,7 +18,7 @@ def printing(
     def on_epoch(epoch: int, metrics: Metrics) -> None:
         log_epoch(epoch, metrics)
         figures = f"loss {metrics['loss']:.4f}  val_accuracy {metrics['val_accuracy']:.4f}"
-        print(f"{model} epoch {epoch + 1}{total}  {figures}", flush=True)
+        print(f"{model} epoch {epoch}{total}  {figures}", flush=True)
 
     return on_epoch
 

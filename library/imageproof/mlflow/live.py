@@ -99,7 +99,7 @@ class LiveRun:
         def work() -> None:
             logged = MlflowClient().get_metric_history(self.run_id, "loss")
             steps = {metric.step for metric in logged}
-            for epoch, metrics in enumerate(history):
+            for epoch, metrics in enumerate(history, 1):
                 self._unsent += [] if epoch in steps else runs.metrics_at(epoch, metrics)
             runs.send(self.run_id, self._unsent)
 

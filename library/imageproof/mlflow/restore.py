@@ -111,7 +111,7 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     if missing := [path for path in files if not path.is_file()]:
         raise DataError(*(f"{path}: not found; {REBUILD_HINT}" for path in missing))
     example = artifacts.read_split("validation").data.images[:1]
-    epochs = enumerate(outputs.read_history())
+    epochs = enumerate(outputs.read_history(), 1)
     tags = {**record.tags, runs.TRAINING: record.run_id, "restored_from": record.run_id}
     tags["colour"] = colour_of(model, project.models)
     if root == Path() and not provenance.is_committed(outputs.run):

@@ -265,12 +265,13 @@ def test_learning_curves_ring_the_kept_epoch():
         {"loss": 0.5, "accuracy": 0.8, "val_loss": 0.4, "val_accuracy": 0.85},
         {"loss": 0.3, "accuracy": 0.9, "val_loss": 0.35, "val_accuracy": 0.88},
     ]
-    figure = legible(learning_curves({"mlp": history, "cnn": history}, title="x", kept={"cnn": 1}))
+    figure = legible(learning_curves({"mlp": history, "cnn": history}, title="x", kept={"cnn": 2}))
     loss, accuracy = ([line.get_ydata().tolist() for line in axes.lines] for axes in figure.axes)
+    assert figure.axes[0].lines[0].get_xdata().tolist() == [1, 2]
     assert loss == [[0.5, 0.3], [0.4, 0.35], [0.5, 0.3], [0.35], [0.4, 0.35]]
     assert accuracy[:2] == [[0.8, 0.9], [0.85, 0.88]]
     labels = [text for text in texts(figure) if "kept" in text]
-    assert labels == ["cnn, validation (epoch 1 is kept)"]
+    assert labels == ["cnn, validation (epoch 2 is kept)"]
 
 
 def test_letter_that_the_font_lacks(tmp_path):

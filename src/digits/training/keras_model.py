@@ -196,7 +196,7 @@ class _Fitting:
     def _save(self, phase: int, start: int) -> None:
         history = self.cost.history
         rules = self.training.recipe.fit
-        if rules.keep == "best" and rules.best_epoch(history) == len(history) - 1:
+        if rules.keep == "best" and rules.best_epoch(history) == len(history):
             self.best = self.model.get_weights()
         state = checkpoints.State(
             history=history,

@@ -107,25 +107,25 @@ class FitParams(StrictModel):
     keep: Literal["last", "best"] = "last"  # the weights of which epoch
 
     def best_epoch(self, history: Sequence[Mapping[str, float]]) -> int:
-        """The best of at least one epoch by what is monitored, from 0; as Keras's EarlyStopping."""
+        """The best of at least one epoch by what is monitored, from 1; as Keras's EarlyStopping."""
         rule = self.early_stopping or EarlyStoppingParams(patience=1)
         sign = 1 if rule.monitor.endswith("loss") else -1
-        best = 0
-        for epoch, metrics in enumerate(history):
-            gain = sign * (history[best][rule.monitor] - metrics[rule.monitor])
+        best = 1
+        for epoch, metrics in enumerate(history, 1):
+            gain = sign * (history[best - 1][rule.monitor] - metrics[rule.monitor])
             best = epoch if gain > rule.min_delta else best
         return best
 
     def kept_epoch(self, history: Sequence[Mapping[str, float]]) -> int:
-        """The epoch, from 0, whose weights are those of the model."""
-        return self.best_epoch(history) if self.keep == "best" else len(history) - 1
+        """The epoch, from 1, whose weights are those of the model."""
+        return self.best_epoch(history) if self.keep == "best" else len(history)
 
     def stops(self, history: Sequence[Mapping[str, float]], *, since: int) -> bool:
         """Whether a fit that began after `since` epochs is to be stopped early."""
-        if not self.early_stopping or len(history) == since:
+        if not self.early_stopping:
             return False
-        last_gain = max(self.best_epoch(history), since - 1)
-        return len(history) - 1 - last_gain >= self.early_stopping.patience
+        last_gain = max(self.best_epoch(history), since)
+        return len(history) - last_gain >= self.early_stopping.patience
 
 
 class Recipe(StrictModel):

@@ -72,7 +72,7 @@ def learning_curves(
 ) -> Figure:
     """Loss and accuracy after each epoch: training dashed, validation solid, a colour per model.
 
-    `histories` has `loss accuracy val_loss val_accuracy` per model and epoch, counted from 0. The
+    `histories` has `loss accuracy val_loss val_accuracy` per model and epoch, counted from 1. The
     epochs `kept` of models that have no longer the weights of the last one get a ring.
     """
     figure = theme.new_figure(11, 4.6, title)
@@ -107,12 +107,13 @@ def _draw_curves(
         "marker": "o" if len(history) <= 40 else None,
         "markersize": 4,
     }
+    epochs = range(1, len(history) + 1)
     training = [epoch[measure] for epoch in history]
     validation = [epoch[f"val_{measure}"] for epoch in history]
-    axes.plot(training, "--", markerfacecolor="white", label=f"{model}, training", **style)
+    axes.plot(epochs, training, "--", markerfacecolor="white", label=f"{model}, training", **style)
     label = f"{model}, validation"
     if kept is not None:
         label += f" (epoch {kept} is kept)"
         ring = style | {"marker": "o", "markersize": 13, "markerfacecolor": "none"}
-        axes.plot(kept, validation[kept], **ring)
-    axes.plot(validation, "-", linewidth=1.9, label=label, **style)
+        axes.plot(kept, validation[kept - 1], **ring)
+    axes.plot(epochs, validation, "-", linewidth=1.9, label=label, **style)
