@@ -122,7 +122,7 @@ class Checkpoint:
 
 
 def _deciding(model: "keras.Model") -> "list[keras.Variable]":
-    """The variables of a model, and the state of Keras's own generator, for draws without a seed."""
+    """The variables of a model, and the state from which Keras draws without a seed."""
     from keras.src.random.seed_generator import global_seed_generator
 
     return [*model.variables, global_seed_generator().state]
