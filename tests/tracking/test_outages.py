@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from uuid import uuid4
@@ -15,6 +16,7 @@ import pytest
 import requests
 from helpers import finding, record_outputs
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from support import SMALL, write_params
 
 from digits.project import load_project
@@ -24,6 +26,8 @@ from imageproof.base.errors import ServiceError
 from imageproof.mlflow import live, runs, store
 from imageproof.mlflow.restore import restore_all
 from imageproof.registry.promotion import promote, rollback
+from imageproof.registry.seen_rows import read_rows, rows_of_split
+from imageproof.registry.version import find_origin
 from imageproof.registry.versions import Registry
 
 EPOCHS = 20
@@ -51,10 +55,13 @@ def assert_whole(run, epochs):
 
 
 class Way:
-    """A way to a server: `is_open`; while `loses` it drops the first answer to each request."""
+    """A way to a server: `is_open`; while `loses` it drops the first answer to each request.
+
+    While it `cuts`, half of each file arrives.
+    """
 
     def __init__(self, address):
-        self.is_open, self.loses = True, False
+        self.is_open, self.loses, self.cuts = True, False, False
         requested, way = set(), self
 
         class Handler(BaseHTTPRequestHandler):
@@ -74,7 +81,8 @@ class Way:
                 self.send_header("Content-Length", str(len(answer.content)))
                 self.send_header("Content-Type", answer.headers.get("Content-Type", ""))
                 self.end_headers()
-                self.wfile.write(answer.content)
+                half = way.cuts and "/artifacts/" in self.path
+                self.wfile.write(answer.content[: len(answer.content) // 2 if half else None])
 
             def log_message(self, *_):
                 pass
@@ -197,6 +205,19 @@ class TestDecisions:
         first, second, last = [move.after for move in moves]
         assert [move.before for move in moves[1:]] == [first, second]
         assert first == last != second
+        # the first registration, whose answer was lost, is now the last that was written to
+        MlflowClient().update_model_version(name, "1", "of no use")
+        assert promote(trained[0], name, judge=arena.accept).decision is None
+
+    def test_half_a_file_is_no_lost_file(self, way, name):
+        rows = rows_of_split(WORKSPACE)
+        promote(arena.fighter(), name, judge=arena.accept, rows=rows)
+        origin = find_origin(f"models:/{name}@champion")
+        assert read_rows(origin) is not None
+        way.cuts = True
+        for work in (origin.check_unchanged, partial(read_rows, origin)):
+            with pytest.raises(MlflowException, match="IncompleteRead"):  # which becomes a line
+                work()
 
     def test_give_up_in_a_line(self, way, name):
         run = arena.fighter()

@@ -19,6 +19,7 @@ from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import md5, read_json
 from imageproof.cli.ui import address
 from imageproof.mlflow import logged_model, restore, runs, store
+from imageproof.mlflow.unchanged import restore_changed
 from imageproof.system import process
 
 
@@ -172,6 +173,9 @@ def remove_evaluation():
     shutil.rmtree("artifacts/evaluate")
 
 
+ANOTHER = "warning: evaluate@mlp: is of another training; `dvc repro evaluate@mlp` makes it anew\n"
+
+
 def train_again():
     """As an interrupted `make run` leaves it."""
     record_outputs()
@@ -185,7 +189,7 @@ def train_again():
     ("prepare", "message"),
     [
         (remove_evaluation, "mlp: logged again "),
-        (train_again, "warning: evaluate@mlp: is of another training; "),
+        (train_again, ANOTHER),
     ],
 )
 def test_training_is_restored_without_evaluation(
@@ -199,6 +203,14 @@ def test_training_is_restored_without_evaluation(
     assert capsys.readouterr().out.startswith(message)
     assert "val_accuracy" in run.data.metrics
     assert not any(name.startswith("test_") for name in run.data.metrics)
+
+
+def test_evaluation_of_another_training_is_named_each_time(clone, capsys, monkeypatch):
+    train_again()
+    for again in ("mlp: logged again from DVC's outputs\n", "", ""):
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # which MLflow sets
+        restore_changed(load_project())
+        assert capsys.readouterr().out == ANOTHER + again
 
 
 @pytest.mark.parametrize(

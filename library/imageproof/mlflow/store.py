@@ -5,12 +5,14 @@ import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import requests
 from filelock import FileLock
+from google.protobuf.json_format import ParseError
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException, RestException
@@ -30,6 +32,7 @@ _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
 _NO_REPLY = (*_UNREACHABLE, requests.ConnectionError, requests.Timeout, RetryError)
 _AWAY = "TEMPORARILY_UNAVAILABLE"
+_NO_MLFLOW = (JSONDecodeError, ParseError)  # answers of something else, which MLflow lets pass
 _parent: str | None = None  # the run of an enclosing `mlflow run`
 
 
@@ -68,7 +71,7 @@ def service_errors() -> Iterator[None]:
     """Turn MLflow's errors into one line with the store's address; other errors pass."""
     try:
         yield
-    except (MlflowException, RequestException, sqlite3.Error) as error:
+    except (MlflowException, RequestException, sqlite3.Error, *_NO_MLFLOW) as error:
         address = mlflow.get_tracking_uri()
         cause: BaseException = error
         while earlier := cause.__cause__ or cause.__context__:
@@ -178,6 +181,8 @@ def _experiment_id(name: str, uri: str, *, view: bool) -> str:
         with ignoring("RESOURCE_ALREADY_EXISTS"):  # another process created it
             client.create_experiment(name, artifact_location=location)
         experiment = client.get_experiment_by_name(name)
+    if experiment.name != name:  # as of a proxy's empty answer: MLflow takes it for an experiment
+        raise _unusable(uri, "its answers are not those of an MLflow server")
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     if view:

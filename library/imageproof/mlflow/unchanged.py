@@ -22,9 +22,9 @@ def restore_changed(project: Project) -> None:
         return
     from imageproof.mlflow.restore import restore_all
 
-    restore_all(project)
-    ASKED.parent.mkdir(exist_ok=True)
-    write_text(ASKED, state)  # that of the start: what was logged, or changed since, is asked for
+    if restore_all(project):  # else what is left out is said each time
+        ASKED.parent.mkdir(exist_ok=True)
+        write_text(ASKED, state)  # that of the start: what was logged, or changed since, is asked
 
 
 def _state(project: Project) -> str:

@@ -1,11 +1,11 @@
 """Copies of artifacts that MLflow keeps: they may be gone, or not what was recorded."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.artifacts import download_artifacts
+from mlflow.artifacts import download_artifacts, list_artifacts
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
@@ -24,18 +24,30 @@ class GoneError(IntegrityError):
 
 def download(uri: str, folder: Path) -> Path:
     """A copy of a file or folder in this folder."""
+    address = uri
     try:
-        address = uri
         if uri.startswith(RUNS):  # of such an address MLflow does not say why it failed
             run_id, _, path = uri.removeprefix(RUNS).partition("/")
             address = f"{MlflowClient().get_run(run_id).info.artifact_uri}/{path}"
         return Path(download_artifacts(address, dst_path=str(folder)))
     except (MlflowException, RequestException, OSError) as error:
         raise_if_full(error)
-        if store.is_away(error):
+        if store.is_away(error) or _is_listed(address):
             raise
         reason = one_line(error, width=200)
         raise GoneError(f"{uri}: its artifacts are gone ({reason}); {MEND}") from None
+
+
+def _is_listed(address: str) -> bool:
+    """Whether a server lists what it did not send: then it is not gone."""
+    if store.tracking_uri().startswith(store.SQLITE):
+        return False
+    folder, _, name = address.rpartition("/")
+    with suppress(MlflowException):
+        if address.startswith("models:/"):
+            return bool(list_artifacts(address))
+        return name in [Path(file.path).name for file in list_artifacts(folder)]
+    return False
 
 
 @contextmanager

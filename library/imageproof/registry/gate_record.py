@@ -29,7 +29,6 @@ def record_decision(registry: Registry, run: TrainedRun, decision: Decision, mov
     client = MlflowClient()
     client.log_text(run.run_id, text, path)
     tags = {
-        "gate": decision.verdict,
         "gate_approval": decision.approval,
         "gate_failed": ", ".join(decision.failed),
         "gate_rows": decision.compared[0].md5 if decision.compared else "",
@@ -37,6 +36,7 @@ def record_decision(registry: Registry, run: TrainedRun, decision: Decision, mov
         "gate_figures": json.dumps(decision.figures, allow_nan=False),
         "gate_record": f"runs:/{run.run_id}/{path}",
         "gate_sha256": text_sha256(text),
+        "gate": decision.verdict,  # last: a rollback trusts it
     }
     for key, value in tags.items():
         client.set_model_version_tag(registry.name, version, tag(key), value)

@@ -111,10 +111,14 @@ class Registry:
         with ignoring("RESOURCE_ALREADY_EXISTS"):
             self._client.create_registered_model(self.name, description=about_versions())
         same_run = f"name = '{self.name}' and run_id = '{run.run_id}'"
-        for version in self._client.search_model_versions(same_run):
+        numbers = [
+            int(version.version)
+            for version in self._client.search_model_versions(same_run)
             # a version registered by hand may hold another model of this run
-            if version.tags.get(tag(MODEL_SHA256)) == run.sha256:
-                return str(version.version)
+            if version.tags.get(tag(MODEL_SHA256)) == run.sha256
+        ]
+        if numbers:  # several, if an answer of the server was lost: we went on with the last
+            return str(max(numbers))
         tags = {tag(MODEL_SHA256): run.sha256}
         created = self._client.create_model_version(
             self.name, run.uri, run.run_id, tags, model_id=run.model_id

@@ -2,7 +2,9 @@
 
 import json
 import socket
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import mlflow
 import pytest
@@ -83,10 +85,40 @@ def mute():
         yield listening.getsockname()[1]
 
 
+ANSWERS = {"page": b"<html>", "empty": b"", "wrong": b'{"experiment": 5}', "half": b'{"exp'}
+
+
+class Nonsense(BaseHTTPRequestHandler):
+    """It answers each request by what the first name of its path stands for."""
+
+    def do_GET(self):
+        name = self.path.split("/")[1]
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(ANSWERS[name]) + 10 * (name == "half")))
+        self.end_headers()
+        self.wfile.write(ANSWERS[name])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def nonsense():
+    """The port of a server that is none of MLflow's."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nonsense) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        yield server.server_port
+        server.shutdown()
+
+
 REFUSED = {
     "http://me:secret@127.0.0.1:9": "MLflow at http://127.0.0.1:9: no answer, Connection refused; "
     "is the server up? (MLFLOW_TRACKING_URI says which store is asked)",
     "http://127.0.0.1:{mute}": "no answer, timed out",
+    "http://127.0.0.1:{nonsense}/page": "not in a valid JSON format. Response body: '<html>'",
+    "http://127.0.0.1:{nonsense}/empty": "its answers are not those of an MLflow server",
+    "http://127.0.0.1:{nonsense}/wrong": "Failed to parse experiment field",
+    "http://127.0.0.1:{nonsense}/half": "IncompleteRead(5 bytes read, 10 more expected)",
     "postgresql://me:secret@127.0.0.1:{mute}/runs": "//127.0.0.1:{mute}/runs: connection timeout",
     "sqlite:///broken": "/broken: file is not a database",
     "sqlite:///": "sqlite:///PATH is the only form",
@@ -102,15 +134,16 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("uri", REFUSED)
-def test_unusable_store_is_one_line(workspace, mute, monkeypatch, uri):
+def test_unusable_store_is_one_line(workspace, mute, nonsense, monkeypatch, uri):
+    ports = {"mute": mute, "nonsense": nonsense}
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("PGCONNECT_TIMEOUT", "2")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(mute=mute))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(**ports))
     Path("taken").mkdir()
     Path("broken").write_bytes(b"x" * 5000)
     line = finding(ServiceError, lambda: store.connect("imageproof"))
-    assert REFUSED[uri].format(mute=mute) in line
+    assert REFUSED[uri].format(**ports) in line
     assert len(line) < 400
     assert {path.name for path in workspace.rglob("*")} <= {"taken", "broken", "broken.lock"}
     assert not workspace.with_suffix(".lock").exists()

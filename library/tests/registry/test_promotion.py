@@ -336,6 +336,21 @@ def test_killed_promotion_is_a_move_by_other_means(chain, monkeypatch):
     assert_one_chain(chain.moves())
 
 
+def test_half_a_verdict_is_none(chain, monkeypatch):
+    write = MlflowClient.set_model_version_tag
+
+    def killed(client, name, version, key, value):
+        if key == "imageproof.gate_sha256":
+            raise KeyboardInterrupt
+        write(client, name, version, key, value)
+
+    with monkeypatch.context() as context:
+        context.setattr(MlflowClient, "set_model_version_tag", killed)
+        with pytest.raises(KeyboardInterrupt):
+            arena.promote(fighter(), accept)
+    assert "judged by no gate" in finding(GateRefusedError, lambda: rollback(NAME, to="4"))
+
+
 def assert_one_chain(moves):
     assert moves[0].before is None
     assert all(now.before == last.after for last, now in pairwise(moves))
