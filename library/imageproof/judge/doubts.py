@@ -93,10 +93,12 @@ def misleading(
 ) -> Doubt:
     """That the calibration error is over MISCALIBRATED; `share` of the rows is independent.
 
-    The normal approximation has thin tails, for which this margin more than makes up.
+    The normal approximation has thin tails, for which this margin more than makes up, and the
+    error of one row beside it: among few rows that are sure, one is wrong more often than that.
     """
     error = calibration_error(probabilities, reference)
-    p_value = chance_of_error(probabilities, error - MISCALIBRATED, share)
+    margin = MISCALIBRATED + 1 / max(share * len(reference), 1)
+    p_value = chance_of_error(probabilities, error - margin, share)
     sentence = "probabilities mislead, as confidence and accuracy are apart on average"
     return Doubt(sentence, f"by {100 * error:.1f} points{remark}", p_value)
 

@@ -47,6 +47,14 @@ def test_true_probabilities_are_not_accused(sureness):
     assert accused <= 6
 
 
+@pytest.mark.parametrize(("rows", "sureness"), [(1, 0.97), (3, 0.97), (6, 0.99), (15, 0.998)])
+def test_one_mistake_of_few_rows_is_chance(rows, sureness):
+    """It happens to an honest model with a chance of 3 to 9 %."""
+    answers = np.array([[sureness, 1 - sureness]] * rows, np.float32)
+    labels = np.eye(1, rows, dtype=int)[0]
+    assert beyond_chance({"m": [doubts.misleading(answers, labels, 1.0, "")]}) == []
+
+
 def test_accuracy_that_falls_by_a_tenth_is_chance():
     random = np.random.default_rng(0)
     accused = 0
