@@ -58,7 +58,7 @@ class FeatureCache:
         """float32 (n, k); each image is asked alone, so that no batch can change its bits.
 
         `label` names the images beside the progress bar. A DataError if the file is damaged, a
-        ServiceError if it cannot be written, an OSError if the disk is full.
+        ServiceError if it cannot be read or written, an OSError if the disk is full.
         """
         values = np.empty((len(images), self.width), np.float32)
         computed = 0
@@ -89,7 +89,7 @@ class FeatureCache:
         if code == sqlite3.SQLITE_FULL:
             return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         mend = "mend its rights, or end what holds it"
-        return ServiceError(f"{self.path}: cannot be written ({one_line(error)}); {mend}")
+        return ServiceError(f"{self.path}: cannot be read or written ({one_line(error)}); {mend}")
 
     def _chunk(
         self, database: sqlite3.Connection, pool: ThreadPoolExecutor, images: Images

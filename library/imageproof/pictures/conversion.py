@@ -73,8 +73,11 @@ def eight_bits(image: Image.Image) -> Image.Image:
     """L, LA, RGB or RGBA; Pillow itself would clip 16 bits instead of scaling them."""
     if image.mode.startswith("I"):
         values = np.asarray(image.convert("I"), np.float32)
-        grey = np.rint(values / 257)
-        return Image.fromarray(grey.astype(np.uint8))
+        grey = Image.fromarray(np.rint(values / 257).astype(np.uint8))
+        if image.has_transparency_data:  # one value of PNG stands for transparent pixels
+            is_opaque = values != image.info["transparency"]
+            grey.putalpha(Image.fromarray(is_opaque))
+        return grey
     mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
     return image.convert(f"{mode}A" if image.has_transparency_data else mode)
 

@@ -260,11 +260,13 @@ def test_colour_of_a_mode(image, colour):
     assert np.abs(convert(image) - colour).max() <= 1
 
 
-def test_16_bits_become_8():
+def test_16_bits_become_8(save):
     deep = Image.fromarray(np.array([[0, 65535], [32768, 257]], np.uint16))
     grey = np.array([[0, 255], [128, 1]])
     assert np.array_equal(convert(deep, shape=(2, 2)), grey)
     assert np.array_equal(convert(deep, shape=(2, 2, 3)), np.stack([grey] * 3, axis=2))
+    pixels, _ = read(save(deep, transparency=32768), shape=(2, 2), fit="stretch")
+    assert np.array_equal(pixels, [[0, 255], [255, 1]])  # transparent ones become white
 
 
 def test_colour_is_no_digit():
