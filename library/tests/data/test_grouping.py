@@ -36,8 +36,7 @@ def assert_apart(rows, parts):
     assert sum(map(len, names)) == len(set.union(*names))
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("count", [4, 8, 60])
+@pytest.mark.parametrize(("count", "seed"), [(4, 0), (4, 1), (60, 2)])
 def test_no_group_is_in_two_parts_and_none_is_lost(count, seed):
     rows = uneven(count, seed=seed)
     for copies in ("keep", "drop", "together"):

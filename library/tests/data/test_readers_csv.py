@@ -45,7 +45,7 @@ def test_good_file(path, content):
     assert (train.labels.tolist(), train.images.tolist()) == ([7], [[[0, 1], [2, 255]]])
 
 
-@pytest.mark.parametrize("side", [1, 300])
+@pytest.mark.parametrize("side", [1, 60])
 def test_any_square_image_size_is_read(path, side):
     image = np.arange(side * side) % 251
     header = ",".join(["label", *(f"pixel{i}" for i in range(side * side))])

@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import finding, put_pictures, python
+from dvc.repo import Repo
+from helpers import finding, put_pictures
 
 from imageproof.base.dataset import ImageParams
 from imageproof.base.errors import DataError
@@ -36,9 +37,8 @@ def pack():
 
 def files_of_dvc():
     """What `dvc add data` put into the cache."""
-    for command in (["init", "--no-scm", "-q"], ["add", "data", "-q"]):
-        done = python("-m", "dvc", *command)
-        assert done.returncode == 0, done.stderr
+    with Repo.init(no_scm=True) as repo:
+        repo.add("data")
     [listing] = Path(".dvc/cache/files/md5").glob("*/*.dir")
     return sorted(file["relpath"] for file in json.loads(listing.read_text("utf-8")))
 

@@ -1,5 +1,8 @@
 """Copies of an image and rows of a group are never parted, neither in folds nor in the choice."""
 
+import re
+import shutil
+
 import networks
 import numpy as np
 import pytest
@@ -9,8 +12,8 @@ from imageproof.base.connected import together
 from imageproof.base.dataset import Dataset
 from imageproof.base.errors import DataError
 from imageproof.base.files import sha256
-from imageproof.features.backbone import backbone_path
 from imageproof.features.baseline import fit_baseline
+from imageproof.features.cache import FOLDER
 from imageproof.features.head import Settings
 from imageproof.features.train import Options, check_classes, fit_features
 
@@ -39,13 +42,24 @@ def test_baseline_does_not_part_copies_in_groups(copied):
     assert max(accuracies.values()) < 0.75  # who knows the copy is right on all
 
 
-def test_choice_of_c_does_not_part_copies_in_groups(workspace, copied, capsys):
-    networks.write_standin()
-    path = backbone_path("standin")
-    options = Options("standin", sha256(path), [1e-5, 1e3], mirror=False)
-    fitted = fit_features(options, copied, copied, settings=Settings(2, None, 0), threads=1)
-    assert fitted.metrics["c"] == 1e-5
-    assert "standin: C is 1e-05; log loss in folds 1e-05: 0." in capsys.readouterr().out
+def test_choice_of_c_does_not_part_copies_and_asks_for_an_image_once(workspace, copied, capsys):
+    path = networks.write_standin()
+
+    def fit(*, mirror=False):
+        """The chosen C, and the bytes of the model."""
+        options = Options("standin", sha256(path), [1e-5, 1e3], mirror)
+        fitted = fit_features(options, copied, copied, settings=Settings(2, None, 0), threads=1)
+        return fitted.metrics["c"], fitted.network(temperature=1.0).SerializeToString()
+
+    first = fit()
+    shutil.rmtree(FOLDER)  # costs only time
+    again = fit()
+    assert first[0] == 1e-5
+    assert first == again == fit() != fit(mirror=True)
+    printed = capsys.readouterr().out
+    assert "standin: C is 1e-05; log loss in folds 1e-05: 0." in printed
+    numbers = re.findall(r"standin: asked for (\d+) of (\d+) images", printed)
+    assert numbers == [("60", "240"), ("60", "240"), ("0", "240"), ("60", "360")]
 
 
 def test_class_without_training_row_is_named():
