@@ -10,11 +10,13 @@ from pydantic import Field
 from answer import ask_a_person
 from digits.project import load_project
 from imageproof.base import text
+from imageproof.base.errors import BusyError
 from imageproof.prefect import commands, lifecycle
 
 # The names of its final states.
 PROMOTED = "Promoted"
 REFUSED = "Refused"
+UNDECIDED = "Undecided"
 ALREADY_CHAMPION = "AlreadyChampion"
 
 ANSWERED = (0, commands.REFUSAL)  # exit codes of the gate
@@ -36,6 +38,25 @@ def promote(
         timeout_s: Seconds that a person has; no answer is a rejection.
         reason: Why; kept in the champion's history.
     """
+    try:
+        outcome = _decide(model, approval, timeout_s, reason)
+    except BusyError as error:  # such as a latency that could not be measured
+        command = f"prefect deployment run promote/{load_project().part('promote')}"
+        command += f" --param model={model} --param approval={approval}"
+        message = f"undecided, nothing moved: {error}; `{command}` judges it again"
+        return Failed(name=UNDECIDED, message=message)
+    _show(outcome, f"decision-{model}")
+    if not outcome["accepted"]:
+        checks = [check for check in outcome["decision"]["checks"] if not check["passed"]]
+        failed = ", ".join(f"{check['name']} ({check['found']})" for check in checks)
+        message = f"{outcome['verdict']} by {failed}; nothing moved"
+        return Failed(name=REFUSED, message=message)
+    name = PROMOTED if outcome["moved"] else ALREADY_CHAMPION
+    return Completed(name=name, message=f"version {outcome['version']} is champion")
+
+
+def _decide(model: str, approval: str, timeout_s: int, reason: str) -> Any:
+    """What `digits promote` says of the model, after a person has agreed where that is required."""
     candidate = [model]
     options: dict[str, str] = {}
     note = ""
@@ -51,15 +72,7 @@ def promote(
             answer, note = ask_a_person(_question(model, decision), timeout_s)
             options |= answer
     options["reason"] = " · ".join(filter(None, [reason, note]))
-    outcome = commands.run_command("promote", *candidate, allowed=ANSWERED, **options)
-    _show(outcome, f"decision-{model}")
-    if not outcome["accepted"]:
-        checks = [check for check in outcome["decision"]["checks"] if not check["passed"]]
-        failed = ", ".join(f"{check['name']} ({check['found']})" for check in checks)
-        message = f"{outcome['verdict']} by {failed}; nothing moved"
-        return Failed(name=REFUSED, message=message)
-    name = PROMOTED if outcome["moved"] else ALREADY_CHAMPION
-    return Completed(name=name, message=f"version {outcome['version']} is champion")
+    return commands.run_command("promote", *candidate, allowed=ANSWERED, **options)
 
 
 def _question(model: str, decision: dict[str, Any]) -> str:

@@ -12,8 +12,11 @@ from prefect.variables import Variable
 from digits.project import load_project
 from imageproof.dvc import provenance
 from imageproof.prefect import branch, lifecycle, stages
-from promote import ALREADY_CHAMPION, PROMOTED, REFUSED, promote
+from promote import ALREADY_CHAMPION, PROMOTED, REFUSED, UNDECIDED, promote
 from train import train
+
+# By the names of the states of promotions: the first of which there is one is that of a retraining.
+OUTCOMES = {PROMOTED: "promoted", UNDECIDED: "undecided", REFUSED: "refused"}
 
 
 @flow(name="retrain", version=lifecycle.VERSION)
@@ -25,9 +28,9 @@ def retrain(
 ) -> State[None]:
     """Pull, train and promote if data.dvc names other data than this flow last trained on.
 
-    Emits the event `<project>.retrain` with the outcome: `unchanged`, `failed`, `promoted` or
-    `refused`. What failed is tried again by the next run; the first run takes what dvc.lock
-    records for trained on.
+    Emits the event `<project>.retrain` with the outcome: `unchanged`, `failed`, `promoted`,
+    `undecided` or `refused`. What failed or is undecided is tried again by the next run; the first
+    run takes what dvc.lock records for trained on.
 
     Args:
         models: To be promoted, one after the other; none: `models` of params.yaml.
@@ -49,7 +52,8 @@ def retrain(
         outcome = _outcome(states)
         rows = [{"": k, "ended": s.name, "how": s.message} for k, s in states.items()]
         lifecycle.show_table(project.name, rows, "retrain", f"**{outcome}** on data {data[:12]}")
-        if outcome != "failed":
+        names = [state.name for state in states.values()]
+        if outcome != "failed" and UNDECIDED not in names:
             Variable.set(variable, data, overwrite=True)
     emit_event(
         f"{project.name}.retrain",
@@ -61,7 +65,7 @@ def retrain(
             "flow_run_id": str(runtime.flow_run.id),
         },
     )
-    kind = Failed if outcome in ("failed", "refused") else Completed
+    kind = Completed if outcome in ("promoted", "unchanged") else Failed
     return kind(name=outcome.capitalize(), message=message)
 
 
@@ -84,8 +88,6 @@ def _lines(states: Mapping[str, State[Any]]) -> str:
 def _outcome(states: Mapping[str, State[Any]]) -> str:
     """Of all trainings and promotions, by the names of their states."""
     names = {state.name for state in states.values()}
-    if not names <= {"Completed", PROMOTED, REFUSED, ALREADY_CHAMPION}:
+    if not names <= {"Completed", ALREADY_CHAMPION, *OUTCOMES}:
         return "failed"
-    if PROMOTED in names:
-        return "promoted"
-    return "refused" if REFUSED in names else "unchanged"
+    return next((OUTCOMES[name] for name in OUTCOMES if name in names), "unchanged")

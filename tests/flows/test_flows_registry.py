@@ -43,8 +43,8 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 NOBODY = "00000000-0000-0000-0000-000000000001"  # no flow run
 
-# Logs its arguments. Refuses what is rejected, and once if there is a file `refuse`; fails once if
-# there is a file `break`; every model is champion if there is a file `champion`.
+# Logs its arguments. Refuses what is rejected, and once if there is a file `refuse`; ends once with
+# the exit code in a file `break`; every model is champion if there is a file `champion`.
 DIGITS = """\
 #!{python}
 import json, sys
@@ -54,8 +54,10 @@ here = Path(__file__).parent
 with (here / "asked").open("a") as asked:
     print(json.dumps(sys.argv[1:]), file=asked)
 if (here / "break").exists():
+    code = int((here / "break").read_text())
     (here / "break").unlink()
-    sys.exit("error: MLflow: no answer")
+    print("error: no answer", file=sys.stderr)
+    sys.exit(code)
 refuse = here / "refuse"
 rejected = [word for word in sys.argv if word.startswith("--rejected-by=")]
 accepted = not rejected and not refuse.exists()
@@ -283,20 +285,26 @@ def test_first_retrain_on_trained_data(project):
 @pytest.mark.usefixtures("team", "retrained")
 def test_retrain_repeats_failure(digits):
     began, data = datetime.now(UTC), data_md5()
-    (digits.folder / "break").touch()
+    (digits.folder / "break").write_text("1")
     with get_client(sync_client=True) as client:
         run = client.create_flow_run(retrain, parameters={"models": ["mlp"]}, tags=["shoes"])
     state = run_flow(retrain, flow_run=run, return_type="state")
     assert state.is_failed()
-    failed = "mlp Failed: digits promote (exit 1): MLflow: no answer"
+    failed = "mlp Failed: digits promote (exit 1): no answer"
     assert str(state.message).splitlines()[-1] == failed
     subflows = flow_runs(parent_flow_run_id={"any_": [run.id]})
     assert [subflow.tags for subflow in subflows] == [["shoes"]] * 2
+    (digits.folder / "break").write_text("6")  # a busy machine
+    undecided = retrain(models=["mlp"], return_state=True)
+    assert (undecided.type, undecided.name) == (StateType.FAILED, "Undecided")
+    reason = "undecided, nothing moved: digits promote (exit 6): no answer; `prefect deployment run"
+    command = "promote/digits-promote --param model=mlp --param approval=none` judges it again"
+    assert str(undecided.message).endswith(f"mlp Undecided: {reason} {command}")
     states = [retrain(return_state=True).name, retrain(return_state=True).name]
     assert states == ["Promoted", "Unchanged"]
-    assert [words[-1] for words in digits.asked()][1:] == PARAMS["models"]
-    payloads = [("failed", data), ("promoted", data), ("unchanged", data)]
-    assert outcomes(began, 3) == payloads
+    assert [words[-1] for words in digits.asked()][2:] == PARAMS["models"]
+    names = ["failed", "undecided", "promoted", "unchanged"]
+    assert outcomes(began, 4) == [(name, data) for name in names]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,6 +50,8 @@ def test_drift_from_unknown_training_rows_is_not_known(tables):
     WORKSPACE.split("train").unlink()
     state = score("in/0.npz", "0.parquet", return_state=True)
     assert str(state.message).endswith(" rows; drifted: not known")
+    [run] = mlflow.search_runs(experiment_names=[f"{NAME}-scoring"], output_format="list")
+    assert run.data.tags[f"{NAME}.drifted"] == "not known"
 
 
 def test_score_on_this_machine(tables):

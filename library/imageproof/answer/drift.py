@@ -33,6 +33,7 @@ from imageproof.system import events
 SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
 KNOWN = 3000  # rows of a split whose features are compared with
 SAMPLE_BYTES = 100_000_000  # of large images fewer are compared
+ACCURACY = "accuracy"  # of the comparisons the one that is not of images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +159,18 @@ def compare_with_known(
     )
 
 
+def are_images_compared(comparisons: Sequence[Drift]) -> bool:
+    """Whether one is of images; the accuracy of labelled rows says nothing of these."""
+    return any(comparison.name != ACCURACY for comparison in comparisons)
+
+
+def drifted_names(comparisons: Sequence[Drift]) -> str:
+    """What drifted; `nothing`, or `not known` if no images were compared."""
+    names = [comparison.name for comparison in comparisons if comparison.drifted]
+    nothing = "nothing" if are_images_compared(comparisons) else "not known"
+    return ", ".join(names) or nothing
+
+
 def record(
     result: AnswerSummary,
     command: Literal["score", "monitor"],
@@ -168,7 +181,7 @@ def record(
     files: Sequence[Path] = (),
 ) -> None:
     """Log a result as an MLflow run, and send `<project>.drift` to Prefect if there is any."""
-    drifted = ", ".join(result.drifted)
+    drifted = drifted_names(result.drift)
     figures = {
         f"drift_{drift.name}_{figure}": getattr(drift, figure)
         for drift in result.drift
@@ -184,7 +197,7 @@ def record(
         mlflow.log_metrics({"rows": result.rows, "unsure": result.unsure, **metrics, **figures})
         for file in files:
             mlflow.log_artifact(str(file))
-    if drifted:
+    if result.drifted:
         resource = {
             "prefect.resource.id": f"{project.name}.{command}",
             f"{project_name()}.drifted": drifted,

@@ -1,6 +1,6 @@
 """Watch a model at work: drift, unsure answers, its accuracy: expected, and of labelled rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,6 @@ from imageproof.base.dataset import Images
 from imageproof.base.errors import DataError
 from imageproof.base.text import printable
 from imageproof.judge.confidence import answer_sets
-from imageproof.judge.drift import Drift
 from imageproof.pages.templates import templates
 from imageproof.project import Project
 from imageproof.registry.shadow import RUN
@@ -30,7 +29,6 @@ TITLES = {
     "features": "the model's features",
     "accuracy": "accuracy",
 }
-ACCURACY = "accuracy"  # of the comparisons the one that is not of images
 NOT_EXPECTED = "where images drift, confidence does not tell it; label a sample"
 
 
@@ -143,7 +141,7 @@ def _expected_accuracy(
     model: Version,
     summary: Mapping[str, Any],
 ) -> float | None:
-    is_stable = _are_images_compared(summary["drift"]) and not summary["drifted"]
+    is_stable = drift.are_images_compared(summary["drift"]) and not summary["drifted"]
     return float(model.predict(sample).max(axis=1).mean()) if is_stable else None
 
 
@@ -159,18 +157,13 @@ def render(monitored: Monitored) -> str:
     )
 
 
-def _are_images_compared(drifts: Sequence[Drift]) -> bool:
-    """The accuracy of labelled rows says nothing of the images."""
-    return any(drift.name != ACCURACY for drift in drifts)
-
-
 def verdicts(result: MonitorResult) -> list[str]:
     lines = []
     if result.drifted:
         lines = [f"Drift of {', '.join(TITLES[name] for name in result.drifted)}."]
-    elif _are_images_compared(result.drift):
+    elif drift.are_images_compared(result.drift):
         lines = ["No drift."]
-    if not _are_images_compared(result.drift):
+    if not drift.are_images_compared(result.drift):
         reason = "artifacts/split is not what this version was made with"
         lines.append(f"Drift of images is not known: {reason}.")
     if result.far is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect import get_run_logger, runtime
 
-from imageproof.base.errors import ImageproofError
+from imageproof.base.errors import BusyError, ImageproofError
 from imageproof.base.naming import project_name
 from imageproof.dvc.repro import DVC, reproduce
 from imageproof.system import process
@@ -54,7 +54,7 @@ def run_command(
     """Run the project's `COMMAND --OPTION=VALUE … --json -- ARGUMENTS`; returns its JSON.
 
     An option that is True is a flag; one that is false is left out. Another exit code than those
-    `allowed` is an ImageproofError, with its own errors.
+    `allowed` is an ImageproofError, with its own errors; a BusyError if the command said so.
     """
     values = {name.replace("_", "-"): value for name, value in options.items() if value}
     flags = [f"--{name}" if v is True else f"--{name}={v}" for name, v in values.items()]
@@ -67,6 +67,7 @@ def run_command(
                 reasons = [line[7:] for line in error.lines if line.startswith("error: ")]
                 reason = "; ".join(reasons) or "no error line"
                 text = f"{project_name()} {command} (exit {error.code}): {reason}"
-                raise ImageproofError(text) from None
+                kind = BusyError if error.code == BusyError.exit_code else ImageproofError
+                raise kind(text) from None
         output.seek(0)
         return json.load(output)

@@ -9,9 +9,11 @@ from socket import gethostname
 from typing import Any, NoReturn, ParamSpec, cast
 
 import typer
+from httpx import TransportError
 from prefect import get_run_logger, runtime, tags
 from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.exceptions import FailedRun
 from prefect.states import Completed, Failed
 
@@ -21,11 +23,13 @@ from imageproof.base.files import read_json
 from imageproof.base.text import markdown
 from imageproof.dvc import params_yaml, run_tags
 from imageproof.judge.leaderboard import Comparison, cells
-from imageproof.prefect.server import ensure_server
+from imageproof.prefect.server import ensure_server, no_answer
 from imageproof.system import process
 
 # Of a flow: the code that runs; a deployment has that of its registration.
 VERSION = run_tags.code_version()
+# What a request to Prefect's server raises; the second is of a task whose flow run has tags.
+SERVER_AWAY = (TransportError, ConcurrencySlotAcquisitionError)
 P = ParamSpec("P")
 Work = Callable[P, State[None]]
 
@@ -35,7 +39,11 @@ def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
 
     def work() -> None:
         ensure_server()
-        if not flow_run().is_completed():
+        try:
+            state = flow_run()
+        except TransportError as error:
+            raise no_answer(error) from None
+        if not state.is_completed():
             sys.exit(1)
 
     process.run_program(work)
@@ -66,6 +74,8 @@ def in_project(work: Work[P]) -> Work[P]:
                 return work(*args, **kwargs)
         except ImageproofError as error:
             return Failed(message=str(error))
+        except SERVER_AWAY as error:
+            return Failed(message=str(no_answer(error)))
 
     return run
 
@@ -102,13 +112,12 @@ def show_drift(
     *lines: str,
 ) -> State[None]:
     """Show the drift that the command `score` or `monitor` found; returns the flow's state."""
-    from imageproof.answer.monitor import ACCURACY  # takes seconds, which other flows do not need
+    # takes seconds, which other flows do not need
+    from imageproof.answer.drift import Drift, drifted_names
 
     rows = f"{result['rows']:,} rows"
     heading = f"{rows} of {data} by {result['model']}"
     text = "\n\n".join([heading, *lines, *result["warnings"]])
     show_table(project, result["drift"], key, text)
-    are_images_compared = any(row["name"] != ACCURACY for row in result["drift"])
-    nothing = "nothing" if are_images_compared else "not known"
-    drifted = ", ".join(result["drifted"]) or nothing
+    drifted = drifted_names([Drift(**row) for row in result["drift"]])
     return Completed(message=f"{rows}; drifted: {drifted}")

@@ -45,6 +45,11 @@ def ensure_server() -> None:
         refresh_global_settings_context()
     with get_client(sync_client=True) as client:
         if error := client.api_healthcheck():
-            reason = one_line(error) or type(error).__name__
-            hint = "is the server up? (PREFECT_API_URL says which server is asked)"
-            raise ServiceError(f"Prefect at {get_current_settings().api.url}: {reason}; {hint}")
+            raise no_answer(error)
+
+
+def no_answer(error: Exception) -> ServiceError:
+    """What a request to Prefect's server raised, as an error of ours."""
+    reason = one_line(error) or type(error).__name__
+    hint = "is the server up? (PREFECT_API_URL says which server is asked)"
+    return ServiceError(f"Prefect at {get_current_settings().api.url}: {reason}; {hint}")
