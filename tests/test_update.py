@@ -1,16 +1,23 @@
 """`update`: library/ follows the project that it came from, and one's own changes stay."""
 
+import os
+import shutil
+import signal
 import subprocess
+from functools import partial
 
 import pytest
-from helpers import AUTHOR, finding
+from helpers import AUTHOR, finding, python
+from support import REPOSITORY
 
-from imageproof.base.errors import UsageError
+from imageproof.base.errors import DataError, UsageError
 from imageproof.cli.update import lines, update
 
 PYPROJECT = '[project]\nname = "imageproof"\ndependencies = [{}]\n'
 DATA = "library/imageproof/data.py"
+NEW = "library/imageproof/new.py"
 LINES = [f"line {number}\n" for number in range(9)]
+COMMAND = "import sys; sys.argv[0] = 'digits'; from digits.project import main; main()"
 
 
 def git(folder, *arguments):
@@ -31,11 +38,10 @@ def write(folder, files):
 
 
 @pytest.fixture
-def shoes(tmp_path):
-    """A project beside `digits`, whose library it has as it was in the first commit."""
+def digits(tmp_path, monkeypatch):
+    """A project, and beside it `shoes`, the current folder, with its library of an older commit."""
     for name in ("digits", "shoes"):
-        (tmp_path / name).mkdir()
-        git(tmp_path / name, "init", "--quiet", "--initial-branch", "main")
+        git(tmp_path, "init", "--quiet", "--initial-branch", "main", name)
     files = {
         "library/pyproject.toml": PYPROJECT.format('"numpy"'),
         DATA: "".join(LINES),
@@ -44,57 +50,77 @@ def shoes(tmp_path):
     first = write(tmp_path / "digits", files | {"library/tests/test_data.py": "tests\n"})
     pyproject = {"pyproject.toml": f'[tool.imageproof]\nname = "shoes"\ncommit = "{first}"\n'}
     write(tmp_path / "shoes", files | pyproject)
-    return tmp_path / "shoes"
+    monkeypatch.chdir(tmp_path / "shoes")
+    return tmp_path / "digits"
+
+
+@pytest.fixture
+def shoes(digits):
+    return digits.parent / "shoes"
 
 
 def changed(number, text):
     return "".join([*LINES[:number], text, *LINES[number + 1 :]])
 
 
-def test_update_changes_files_and_names_them(shoes):
-    digits = shoes.parent / "digits"
+def test_update_takes_a_tag_and_later_the_newest(digits, shoes):
+    write(digits, {DATA: changed(4, "first\n")})
+    git(digits, "tag", "v1.1")
     (digits / "library/imageproof/old.py").unlink()
-    files = {
-        DATA: changed(4, "mended\n"),
-        "library/imageproof/new.py": "new\n",
-        "library/pyproject.toml": PYPROJECT.format('"numpy", "scipy"'),
-    }
-    commit = write(digits, files)
+    library = {"library/pyproject.toml": PYPROJECT.format('"numpy", "scipy"')}
+    commit = write(digits, library | {DATA: changed(4, "second\n"), NEW: "new\n"})
+    update(shoes, digits, "v1.1")
+    assert (shoes / DATA).read_text("utf-8") == changed(4, "first\n")
+    write(shoes, {})
     result = update(shoes, digits)
-    assert (shoes / DATA).read_text("utf-8") == changed(4, "mended\n")
-    assert (shoes / "library/imageproof/new.py").read_text("utf-8") == "new\n"
+    assert (shoes / DATA).read_text("utf-8") == changed(4, "second\n")
+    assert (shoes / NEW).read_text("utf-8") == "new\n"
     assert not (shoes / "library/imageproof/old.py").exists()
     assert not (shoes / "library/tests").exists()
-    assert result.changed == [
-        DATA,
-        "library/imageproof/new.py",
-        "library/imageproof/old.py",
-        "library/pyproject.toml",
-    ]
-    assert (result.requirements, result.collided) == (["scipy"], [])
+    assert result.changed == [DATA, NEW, "library/imageproof/old.py", *library]
+    assert (result.requirements, result.kept, result.collided) == (["scipy"], [], [])
     assert f'commit = "{commit}"' in (shoes / "pyproject.toml").read_text("utf-8")
     assert any("`make lock`" in line for line in lines(result))
+    write(shoes, {})
+    assert "nothing changed" in lines(update(shoes, digits))[0]
 
 
-@pytest.mark.parametrize("line", [4, 7])
-def test_update_keeps_own_changes(shoes, line):
-    write(shoes.parent / "digits", {DATA: changed(4, "mended\n")})
-    write(shoes, {DATA: changed(line, "ours\n")})
-    result = update(shoes, shoes.parent / "digits")
-    text = (shoes / DATA).read_text("utf-8")
-    assert result.kept == [DATA]
-    if line == 4:
-        assert result.collided == [DATA]
-        assert {"ours", "mended", "======="} < {*text.split("\n")}
-    else:
-        assert result.collided == []
-        assert text == changed(line, "ours\n").replace("line 4\n", "mended\n")
+@pytest.mark.parametrize(
+    ("path", "theirs", "ours", "collides"),
+    [
+        (DATA, changed(4, "mended\n"), changed(7, "ours\n"), False),
+        (DATA, changed(4, "mended\n"), changed(4, "ours\n"), True),
+        (NEW, "mended\n", "ours\n", True),
+    ],
+)
+def test_update_keeps_own_changes(digits, shoes, path, theirs, ours, collides):
+    write(digits, {path: theirs})
+    write(shoes, {path: ours})
+    result = update(shoes, digits)
+    merged = {*(shoes / path).read_text("utf-8").splitlines()}
+    assert {"mended", "ours"} < merged
+    assert ("=======" in merged) == collides
+    assert (result.changed, result.kept, result.collided) == ([path], [path], [path] * collides)
 
 
-def test_update_refuses(shoes):
-    digits = shoes.parent / "digits"
+def test_update_keeps_what_one_of_both_deleted(digits, shoes):
+    (digits / DATA).unlink()
+    write(digits, {"library/imageproof/old.py": "mended\n"})
+    (shoes / "library/imageproof/old.py").unlink()
+    write(shoes, {DATA: "ours\n"})
+    result = update(shoes, digits)
+    assert result.collided == [DATA, "library/imageproof/old.py"]
+    assert (shoes / DATA).read_text("utf-8") == "ours\n"
+    assert not (shoes / "library/imageproof/old.py").exists()
+
+
+def test_update_refuses(digits, shoes):
     line = finding(UsageError, lambda: update(shoes, shoes))
     assert "name the project that library/ came from" in line
+    write(digits, {DATA: "\0theirs\n", "library/imageproof/a.py": "new\n"})
+    write(shoes, {DATA: "\0ours\n"})
+    assert "git cannot merge it" in finding(DataError, lambda: update(shoes, digits))
+    assert git(shoes, "status", "--porcelain") == ""
     (shoes / DATA).write_text("ours\n")
     line = finding(UsageError, lambda: update(shoes, digits))
     assert line == "library: has changes that are not committed; commit them first"
@@ -103,15 +129,40 @@ def test_update_refuses(shoes):
     assert line == "pyproject.toml: [tool.imageproof] has no commit of library/"
 
 
-def test_update_takes_a_tag_and_later_the_newest(shoes):
-    digits = shoes.parent / "digits"
-    write(digits, {DATA: changed(4, "first\n")})
-    git(digits, "tag", "v1.1")
-    write(digits, {DATA: changed(4, "second\n")})
-    update(shoes, digits, "v1.1")
-    assert "first" in (shoes / DATA).read_text("utf-8")
-    write(shoes, {})
-    update(shoes, digits)
-    assert "second" in (shoes / DATA).read_text("utf-8")
-    write(shoes, {})
-    assert "nothing changed" in lines(update(shoes, digits))[0]
+INTERRUPTED = """
+import os, sys
+from pathlib import Path
+from imageproof.cli.update import update
+
+def interrupt(event, arguments):
+    if event == "os.rename" and str(arguments[1]).endswith("new.py"):
+        os.kill(os.getpid(), int(sys.argv[1]))
+
+sys.addaudithook(interrupt)
+update(Path(), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_interrupted_update_is_whole_or_made_again(digits, shoes, signum):
+    commit = write(digits, {DATA: changed(4, "mended\n"), NEW: "new\n"})
+    write(shoes, {DATA: changed(7, "ours\n")})
+    assert python("-c", INTERRUPTED, int(signum), digits).returncode == -signum
+    if signum == signal.SIGKILL:
+        again = partial(update, shoes, digits)
+        assert "commit them first" in finding(UsageError, again)
+        write(shoes, {})
+        assert again().collided == []
+    text = (shoes / DATA).read_text("utf-8")
+    assert text == changed(7, "ours\n").replace("line 4\n", "mended\n")
+    assert (shoes / NEW).read_text("utf-8") == "new\n"
+    assert commit in (shoes / "pyproject.toml").read_text("utf-8")
+
+
+def test_command_with_markers_in_its_code_is_a_line(tmp_path):
+    shutil.copytree(REPOSITORY / "library/imageproof", tmp_path / "imageproof")
+    program = tmp_path / "imageproof/cli/program.py"
+    program.write_text(f"\n<<<<<<< shoes\n{program.read_text('utf-8')}", "utf-8")
+    done = python("-c", COMMAND, "results", env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    line = f"error: {program}:2: invalid syntax; mend it\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", line)

@@ -7,18 +7,20 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from keyword import iskeyword
 from pathlib import Path
 
 from imageproof.base.errors import UsageError
-from imageproof.base.files import read_yaml, scratch
+from imageproof.base.files import read_yaml, writing_to
 from imageproof.base.naming import project_name
 from imageproof.cli.update import LIBRARY, library_at, record_commit
 from imageproof.system.repository import git
 
 NAME = re.compile(r"[a-z][a-z0-9]{0,29}")  # package, command, database user, bucket and event
+YAML_WORDS = ("no", "null", "off", "on")  # read as another type where a name is meant
 # Our data, results, history and tests; git pathspecs.
 LEFT_OUT = (
     *("data.dvc", "dvc.lock", "artifacts", ".dvc/config", "NOTICE", "README.md"),
@@ -65,23 +67,23 @@ def create(target: Path) -> str:
     if readme not in tracked:
         command = f"`{project_name()} new`"
         raise UsageError(f"{root}: is no repository of {project_name()}; run {command} in one")
-    name = target.resolve().name
-    _check(name, tracked)
-    if target.resolve().is_relative_to(root):
+    path = target.resolve()
+    name = path.name
+    _check(name, tracked, (root / "requirements.lock").read_text("utf-8"))
+    if path.is_relative_to(root):
         raise UsageError(f"{target}: is within this repository; choose another, such as ../{name}")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target}: exists and is not empty; choose a new folder")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with scratch(target.parent) as temporary:
-        folder = temporary / name
-        git(temporary, "init", "--quiet", "--initial-branch", "main", name)
-        for path in [*_tracked(root, ".", *excluded), *_tracked(root, *TESTS)]:
-            if (root / path).is_file():
-                _copy(root / path, folder / renamed(str(path), name), name)
-        commit = git(root, "rev-parse", "HEAD")
-        for path, content in library_at(root, commit).items():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_bytes(content)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{target}: exists and is no empty folder; choose a new folder")
+    commit = git(root, "rev-parse", "HEAD")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _folder_beside(path) as folder:
+        git(folder.parent, "init", "--quiet", "--initial-branch", "main", name)
+        for file in [*_tracked(root, ".", *excluded), *_tracked(root, *TESTS)]:
+            if (root / file).is_file():
+                _copy(root / file, folder / renamed(str(file), name), name)
+        for file, content in library_at(root, commit).items():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_bytes(content)
         (folder / ".dvc" / "config").write_text(DVC_CONFIG)
         shutil.copy(folder / renamed(str(readme), name), folder / "README.md")
         record_commit(folder / "pyproject.toml", commit)
@@ -90,7 +92,7 @@ def create(target: Path) -> str:
         _tidy(folder)
         git(folder, "add", ".")
         git(folder, "commit", "--quiet", "--message", f"Start {name}")
-        folder.replace(target)
+        folder.replace(path)
     changed = git(root, "status", "--porcelain", "--", str(LIBRARY))
     left_out = f"{LIBRARY}/ is that of the last commit, without your changes to it\n"
     return left_out * bool(changed) + (
@@ -98,6 +100,19 @@ def create(target: Path) -> str:
         f"then there: make install && . .venv/bin/activate && {name} adapt --write && "
         "dvc add data && git commit --all --message 'Our data' && make run"
     )
+
+
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """A path of the same name in a hidden folder; what a killed process left there is gone."""
+    hidden = path.with_name(f".new-{path.name}")
+    shutil.rmtree(hidden, ignore_errors=True)
+    hidden.mkdir()
+    try:
+        with writing_to(path.parent):
+            yield hidden / path.name
+    finally:
+        shutil.rmtree(hidden)
 
 
 def _tracked(root: Path, *pathspecs: str) -> list[Path]:
@@ -118,16 +133,17 @@ def renamed(text: str, name: str) -> str:
     return re.sub(rf"({NOT_RENAMED})|(?<![A-Za-z])(?i:{project_name()})(?![a-z])", replace, text)
 
 
-def _check(name: str, tracked: Sequence[Path]) -> None:
-    if not NAME.fullmatch(name) or iskeyword(name):
+def _check(name: str, tracked: Sequence[Path], lock: str) -> None:
+    if not NAME.fullmatch(name) or iskeyword(name) or name in YAML_WORDS:
         raise UsageError(
             f"{name}: is no name for a project; 1 to 30 characters from a to z and 0 to 9 are"
             " allowed, with a letter first"
         )
     modules = {path.stem for path in tracked if path.suffix == ".py"}
     folders = {path.parts[0] for path in tracked if len(path.parts) > 1}
-    if name in modules | folders | sys.stdlib_module_names or find_spec(name):
-        raise UsageError(f"{name}: is the name of a module that is used here; choose another")
+    packages = {*re.findall(r"^(\w+)==", lock, re.MULTILINE)}  # Pillow's module is PIL
+    if name in modules | folders | packages | sys.stdlib_module_names or find_spec(name):
+        raise UsageError(f"{name}: is a module or package that is used here; choose another")
     if shutil.which(name):
         raise UsageError(f"{name}: is a command of this machine; choose another")
 

@@ -5,13 +5,16 @@ commit of the other project from which this library came.
 """
 
 import re
+import signal
 import subprocess
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from imageproof.base.errors import DataError, UsageError
-from imageproof.base.files import scratch
+from imageproof.base.files import replacing, scratch
 from imageproof.base.naming import project_name
 from imageproof.base.text import first_names
 from imageproof.system.repository import files_at, git
@@ -51,10 +54,14 @@ def update(root: Path, source: Path, revision: str = "HEAD") -> Update:
     new = library_at(source, commit)
     files = files_at("HEAD", [LIBRARY], root)
     result = Update(commit, [], [], [], sorted(_requirements(new) - _requirements(files)))
+    merged = {}
     for path in sorted({*base, *new, *files}):
         contents = [version.get(path) for version in (files, base, new)]
-        _merge(root / path, path, contents, result)
-    record_commit(pyproject, commit)
+        merged[path] = _merge(path, contents, result)
+    with _uninterrupted():
+        for path in result.changed:
+            _write(root / path, merged[Path(path)])
+        record_commit(pyproject, commit)
     return result
 
 
@@ -77,35 +84,62 @@ def record_commit(pyproject: Path, commit: str) -> None:
     pyproject.write_text(text.replace(table, table + line, 1), encoding="utf-8")
 
 
-def _merge(target: Path, path: Path, contents: list[bytes | None], result: Update) -> None:
-    """Bring a file to its new content; `contents` are its own, base and new, None without it."""
+def _merge(path: Path, contents: list[bytes | None], result: Update) -> bytes | None:
+    """The new content of a file; `contents` are its own, base and new, None without it."""
     content, base, new = contents
     is_mine = content not in (base, new)
     if is_mine:
         result.kept.append(str(path))
     if new in (base, content):
-        return
+        return content
     result.changed.append(str(path))
-    if not is_mine and new is None:
-        target.unlink()
-    elif not is_mine:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(new or b"")
-    elif content is None or base is None or new is None or _merge_file(target, base, new):
+    if not is_mine:
+        return new
+    if content is None or new is None:
         result.collided.append(str(path))
+        return content
+    return _merge_lines(path, [content, base or b"", new], result)
 
 
-def _merge_file(target: Path, base: bytes, new: bytes) -> int:
-    """Merge a file in place, with markers where the changes collide; how many do."""
+def _merge_lines(path: Path, contents: list[bytes], result: Update) -> bytes:
+    """Both changes in one file, with markers where they collide."""
     labels = [option for label in (project_name(), "base", "update") for option in ("-L", label)]
     with scratch() as folder:
-        (folder / "base").write_bytes(base)
-        (folder / "new").write_bytes(new)
-        files = [target, folder / "base", folder / "new"]
-        merge = subprocess.run(["git", "merge-file", *labels, *files], capture_output=True)
+        versions = [folder / name for name in ("own", "base", "new")]
+        for version, content in zip(versions, contents, strict=True):
+            version.write_bytes(content)
+        command = ["git", "merge-file", "--stdout", *labels, *versions]
+        merge = subprocess.run(command, capture_output=True)
     if merge.returncode not in range(128):
-        raise DataError(f"{target}: git cannot merge it: {merge.stderr.decode(errors='replace')}")
-    return merge.returncode
+        raise DataError(f"{path}: git cannot merge it: {merge.stderr.decode(errors='replace')}")
+    if merge.returncode:
+        result.collided.append(str(path))
+    return merge.stdout
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait: with half of its files new, this command may not even start again."""
+    waiting: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, _: waiting.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for signum in waiting:
+        signal.raise_signal(signum)
+
+
+def _write(path: Path, content: bytes | None) -> None:
+    if content is None:
+        path.unlink(missing_ok=True)
+    else:
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
 
 
 def _requirements(files: Files) -> set[str]:
