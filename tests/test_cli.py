@@ -1,6 +1,8 @@
 """`digits …`: quick to start, one line per error, an exit code for each kind."""
 
 import os
+import signal
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -8,26 +10,45 @@ import pytest
 from helpers import python
 from support import write_params
 
+from digits.project import main
+
 COMMANDS = (
     "run results restore stats summary diff promote rollback history trace reproduce predict score "
     "monitor demo serve package suspects crossval relabel to-label labels new update adapt backbone"
 )
 
 
-def digits(*arguments, **environment):
+@pytest.fixture
+def digits(workspace, monkeypatch, capsys):
+    """Runs the command in a folder with params.yaml: its exit code and what it prints."""
+    write_params({})
+    monkeypatch.setenv("DIGITS_DEBUG", "")
+    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["digits", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code, *capsys.readouterr()
+
+    yield run
+    for signum, handler in handlers.items():
+        signal.signal(signum, handler)
+
+
+def process(*arguments, **environment):
     code = "import sys; from digits.project import main; sys.argv[0] = 'digits'; main()"
     return python("-c", code, *arguments, env=os.environ | environment)
 
 
 def test_help_names_every_command():
-    done = digits("-h")
+    done = process("-h")
     assert (done.returncode, done.stderr) == (0, "")
     assert all(f" {command} " in done.stdout for command in COMMANDS.split())
 
 
-def test_version_is_that_of_the_project():
-    done = digits("--version")
-    assert (done.returncode, done.stdout) == (0, f"{version('digits')}\n")
+def test_version_is_that_of_the_project(digits):
+    assert digits("--version") == (0, f"{version('digits')}\n", "")
 
 
 @pytest.mark.parametrize(
@@ -45,46 +66,43 @@ def test_version_is_that_of_the_project():
         ("package --out .git/new", "--out .git/new: belongs to git or DVC; choose another name"),
     ],
 )  # fmt: skip
-def test_wrong_argument_is_one_line(arguments, message):
-    done = digits(*arguments.split())
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {message}\n")
+def test_wrong_argument_is_one_line(digits, arguments, message):
+    assert digits(*arguments.split()) == (2, "", f"error: {message}\n")
 
 
-def test_long_name_is_shortened(workspace):
-    write_params({})
-    done = digits("promote", "--exp", "x", "n" * 5000)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert len(done.stderr) < 1100
+def test_long_name_is_shortened(digits):
+    code, _, line = digits("promote", "n" * 5000)
+    assert (code, line.count("\n")) == (2, 1)
+    assert len(line) < 1100
 
 
 @pytest.mark.parametrize("arguments", ["results", "diff HEAD~1"])
-def test_folder_without_project_is_one_line(workspace, arguments):
-    done = digits(*arguments.split())
+def test_folder_without_project_is_one_line(digits, arguments):
+    Path("params.yaml").unlink()
     line = "error: params.yaml: not found; run from the project's folder\n"
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+    assert digits(*arguments.split()) == (2, "", line)
 
 
-def test_debug_adds_the_traceback(workspace):
-    write_params({})
-    plain, debug = digits("results"), digits("--debug", "results")
+def test_debug_adds_the_traceback(digits):
     line = "error: artifacts/compare/comparison.json: not found; `dvc repro` makes it\n"
-    assert (plain.returncode, plain.stderr) == (debug.returncode, line) == (3, line)
-    assert "Traceback" in debug.stderr
-    assert debug.stderr.endswith(f"\n{line}")
+    assert digits("results") == (3, "", line)
+    code, _, text = digits("--debug", "results")
+    assert (code, text.startswith("Traceback"), text.endswith(f"\n{line}")) == (3, True, True)
 
 
-@pytest.mark.parametrize(("encoding", "options"), [("utf-8", ["--json"]), ("ascii", [])])
-def test_names_from_a_file_are_shown_and_never_obeyed(workspace, encoding, options):
+def test_names_from_a_file_are_shown_and_never_obeyed(digits):
     Path("m.csv").write_text(
         'p,"a\x1b[31m","é\nerror: [/b]"\n"a\x1b[31m",5,1\n"é\nerror: [/b]",2,6\n'
     )
-    done = digits("stats", "m.csv", *options, PYTHONIOENCODING=encoding)
+    done = process("stats", "m.csv", PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "a\\u001b[31m" in done.stdout
-    assert "\x1b" not in done.stdout
-    assert "\nerror" not in done.stdout
-    assert "0.785" in done.stdout  # 11 of 14
-    assert done.stdout.startswith("{\n") == bool(options)
+    code, record, errors = digits("stats", "m.csv", "--json")
+    assert (code, record[:2], errors) == (0, "{\n", "")
+    for text in (done.stdout, record):
+        assert "a\\u001b[31m" in text
+        assert "\x1b" not in text
+        assert "\nerror" not in text
+        assert "0.785" in text  # 11 of 14
 
 
 def test_command_of_project_stands_beside_the_others(tmp_path):
@@ -101,11 +119,10 @@ cli(Application(load=None, networks=None, check_model=None, trainer=None, comman
     assert (done.returncode, done.stdout) == (0, "hello you\n"), done.stderr
 
 
-def test_project_in_another_folder(workspace, monkeypatch):
+def test_project_in_another_folder(digits, monkeypatch):
     Path("here").mkdir()
-    write_params({})
     monkeypatch.chdir("here")
-    assert "artifacts" in digits("--project", "..", "results").stderr
-    nowhere = digits("--project", "nowhere", "results")
-    assert (nowhere.returncode, nowhere.stderr.count("\n")) == (4, 1)
-    assert nowhere.stderr.startswith("error: nowhere: No such file")
+    assert "artifacts" in digits("--project", "..", "results")[2]
+    monkeypatch.chdir("here")
+    line = "error: nowhere: No such file or directory (DIGITS_DEBUG=1 shows more)\n"
+    assert digits("--project", "nowhere", "results") == (4, "", line)

@@ -203,6 +203,10 @@ def test_git_keeps_exactly_what_dvc_does_not_cache(stage):
         assert (ignored.returncode == 1) == (settings.get("cache") is False), path
 
 
+def test_fit_has_one_import_of_ours():
+    assert GRAPH.find_upstream_modules("digits.training.fit") == {"imageproof.keras.optimizers"}
+
+
 def test_dvc_knows_each_model_to_train_by_its_name():
     named = {name: Path(entry["path"]) for name, entry in DVC_YAML["artifacts"].items()}
     models = {*PARAMS["models"], *named}

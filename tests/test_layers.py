@@ -21,28 +21,11 @@ def loaded(code):
     return {*done.stdout.splitlines()[-1].split()}
 
 
-def parents(module):
-    """The packages that the module lies in."""
-    parts = module.split(".")
-    return [".".join(parts[:count]) for count in range(1, len(parts))]
-
-
 def test_starting_loads_nothing_expensive():
     modules = "digits.project digits.models.cnn digits.stages.split digits.stages.train"
     modules += " imageproof.base imageproof.artifacts imageproof.cli.program"
     modules += " imageproof.diff.collect imageproof.diff.render"
     assert loaded(f"import {', '.join(modules.split())}") & EXPENSIVE == set()
-
-
-def test_fit_has_one_import_of_ours():
-    names = loaded("import digits.training.fit")
-    ours = {name for name in names if name.startswith(("digits.", "imageproof."))}
-    assert ours == {
-        "digits.training",
-        "digits.training.fit",
-        "imageproof.keras",
-        "imageproof.keras.optimizers",
-    }
 
 
 def test_a_whole_split_loads_nothing_expensive(workspace, images_8x8):

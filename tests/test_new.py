@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clones import Clone
-from helpers import AUTHOR, finding
+from helpers import AUTHOR, finding, python
 from PIL import Image
 from support import REPOSITORY, link_environment
 
@@ -24,32 +24,36 @@ IMAGES = (PATTERNS[np.arange(1200) % 20] + NOISE).astype(np.uint8)
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("path", "message"),
     [
         ("Red-Shoes", "is no name for a project; 1 to 30 characters"),
         ("lambda", "is no name for a project"),
-        ("numpy", "is the name of a module that is used here"),
-        ("retrain", "is the name of a module that is used here"),
+        ("null", "is no name for a project"),
+        ("numpy", "is a module or package that is used here"),
+        ("pillow", "is a module or package that is used here"),
+        ("retrain", "is a module or package that is used here"),
         ("make", "is a command of this machine"),
-        ("full", "exists and is not empty"),
+        ("full", "exists and is no empty folder"),
+        ("full/shoes", "exists and is no empty folder"),
+        (
+            REPOSITORY / "artifacts/boots",
+            "within this repository; choose another, such as ../boots",
+        ),
     ],
 )
-def test_new_refuses(name, message, tmp_path, monkeypatch):
+def test_new_refuses(path, message, tmp_path, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
-    (tmp_path / "full" / "file").mkdir(parents=True)
-    with pytest.raises(UsageError, match=message):
-        create(tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="git repository"):
-        create(tmp_path / "boots")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/shoes").touch()
+    assert message in finding(UsageError, lambda: create(tmp_path / path))
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
-
-
-def test_new_within_this_repository_is_refused(monkeypatch):
-    monkeypatch.chdir(REPOSITORY)
-    line = finding(UsageError, lambda: create(Path("artifacts/boots")))
-    assert line == "artifacts/boots: is within this repository; choose another, such as ../boots"
     assert not Path("artifacts/boots").exists()
+
+
+def test_new_is_made_from_a_repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "git repository" in finding(UsageError, lambda: create(Path("boots")))
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.fixture
@@ -62,13 +66,30 @@ def without_author(monkeypatch):
         monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
 
 
+KILLED = """
+import os, sys
+from pathlib import Path
+from imageproof.cli.new import create
+
+def kill(event, arguments):
+    if event == "subprocess.Popen" and "archive" in arguments[1]:
+        os.kill(os.getpid(), 9)
+
+sys.addaudithook(kill)
+create(Path(sys.argv[1]))
+"""
+
+
 @pytest.mark.usefixtures("without_author")
-def test_new_without_author_leaves_nothing(tmp_path, monkeypatch):
+def test_new_leaves_nothing_half_made(tmp_path, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
-    line = finding(ServiceError, lambda: create(tmp_path / "boots"))
+    boots = tmp_path / "boots"
+    assert python("-c", KILLED, boots).returncode == -9
+    assert not boots.exists()
+    line = finding(ServiceError, lambda: create(boots))
     assert line.startswith("git commit: ")
     assert "git config --global user.name" in line
-    assert list(tmp_path.iterdir()) == []
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_renamed_keeps_case_and_images_of_tests():
@@ -112,7 +133,9 @@ def test_no_sentence_is_cut(sources):
 @pytest.fixture(scope="module")
 def boots(tmp_path_factory):
     """Runs a command in a new project with data, which one environment has beside ours."""
-    folder = tmp_path_factory.mktemp("new")
+    outer = tmp_path_factory.mktemp("new")  # a repository, too
+    git(outer, "init", "--quiet")
+    folder = outer / "Schuhe für Ödön"
     root, installed = folder / "boots", folder / "installed"
     clone = Clone(root)
     clone.environment["PYTHONPATH"] += f"{os.pathsep}{installed}"
