@@ -143,11 +143,12 @@ def test_commands_of_the_page_rate_recipes_of_two_frameworks(project):
     commands = [text.split() for text in re.findall(r"```sh\n(.*?)```", page, re.S)]
     assert [words[:2] for words in commands] == [["digits", "crossval"]] * 2
     lines = []
-    for _, *arguments in commands:
-        done = python("-c", "from digits.project import main; main()", *arguments, timeout=400)
+    for _, *arguments in commands:  # with fewer folds
+        code = "from digits.project import main; main()"
+        done = python("-c", code, *arguments, "--folds", 2, timeout=400)
         assert done.returncode == 0, done.stderr
         lines += done.stdout.splitlines()
-    assert sum(" fold 5/5: " in line for line in lines) == 2 + QUARTERS
+    assert sum(" fold 2/2: " in line for line in lines) == 2 + QUARTERS
     assert "the last quarter of the images brought" in lines[-1]
     hits = runs.find("attributes.status = 'FINISHED'", store.connect(f"{NAME}-crossval"), limit=9)
     assert sorted(run.info.run_name for run in hits) == ["compact", "features", "features"]
@@ -191,6 +192,3 @@ def test_recipes_that_cannot_be_rated_are_a_line():
     line = finding(DataError, lambda: many.run(curve=False))
     assert line.startswith("class 0 has 1")
     assert line.endswith("--folds is 999; ask for fewer folds, or add images")
-    WORKSPACE.split("test").unlink()
-    line = finding(DataError, lambda: read_sample(10))
-    assert line == "artifacts/split/test.npz: not found; `dvc repro split` makes it"
