@@ -43,10 +43,9 @@ def test_no_group_is_in_two_parts_and_none_is_lost(count, seed):
         parts = split(rows, seed, copies=copies)
         assert sorted(np.concatenate([*parts.values()])) == [*rows.index]
         assert_apart(rows, parts)
-        counts = grouping.count(parts, rows, "writer")
-        assert [*counts.values()] == [*map(len, writers(rows, parts))]
-    assert_apart(rows, split(rows, seed, percent=80))
-    within = split(rows, seed, holdout_within_test=True)
+    counts = grouping.count(parts, rows, "writer")
+    assert [*counts.values()] == [*map(len, writers(rows, parts))]
+    within = split(rows, seed, percent=80, holdout_within_test=True)
     assert {*within.pop("holdout")} < {*within["test"]}
     assert_apart(rows, within)
 
@@ -62,23 +61,14 @@ def test_shares_and_classes_are_met_as_groups_allow():
         assert frequencies == pytest.approx([1 / 3] * 3, abs=0.05)
 
 
-def test_seed_decides_the_groups_of_each_part():
-    rows = uneven(60)
-    first, again, another = (split(rows, seed) for seed in (7, 7, 8))
-    assert writers(rows, first) == writers(rows, again) != writers(rows, another)
-
-
 def test_groups_with_an_image_in_common_stay_together():
     rows = uneven(60)
     pages = [np.flatnonzero(rows["meta_writer"] == f"w{number}") for number in (3, 4, 5)]
     rows.loc[[page[0] for page in pages], "hash"] = "the same"
-
-    def homes(copies):
-        parts = split(rows, copies=copies)
-        assert_apart(rows, parts)
-        return {name for name, part in parts.items() if np.isin(np.concatenate(pages), part).any()}
-
-    assert len(homes("together")) == 1 < len(homes("keep"))
+    for copies, are_together in (("together", True), ("keep", False)):
+        parts = split(rows, copies=copies).values()
+        homes = [np.isin(np.concatenate(pages), part).any() for part in parts]
+        assert (sum(homes) == 1) == are_together
     rows["hash"] = "the same"
     line = finding(DataError, lambda: split(rows, copies="together"))
     assert line.startswith("data/labels.csv: split.group makes 1 groups that may be in different ")

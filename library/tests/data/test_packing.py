@@ -5,7 +5,7 @@ import pytest
 from helpers import finding, pack_folder
 from PIL import Image
 
-from imageproof.base.dataset import Dataset, ImageParams, RawData, fingerprints
+from imageproof.base.dataset import ImageParams, RawData, fingerprints
 from imageproof.base.errors import DataError
 from imageproof.data import packed, packing, parallel
 
@@ -67,14 +67,22 @@ def test_full_disk_is_no_damaged_npz(tmp_path, disk):
     assert raised.value.filename == str(tmp_path / "packed")
 
 
-def test_arrays_of_colour(tmp_path):
-    save_array(tmp_path, NOISE[:5], [0, 1, 0, 1, 1])
-    np.testing.assert_array_equal(pack_folder(tmp_path).images, NOISE[:5])
-    assert pack_folder(tmp_path, channels="grey", size=[2, 3]).images.shape == (5, 2, 3)
+def test_arrays_of_colour_and_their_pictures_have_the_same_hashes(tmp_path):
+    save_array(tmp_path, NOISE[:2], [0, 1])
+    np.testing.assert_array_equal(pack_folder(tmp_path).images, NOISE[:2])
+    assert pack_folder(tmp_path, channels="grey", size=[2, 3]).images.shape == (2, 2, 3)
+    before = hashes(tmp_path)
+    (tmp_path / "data/images.npz").unlink()
+    for name, pixels in zip(("cat/1.png", "dog/1.png"), NOISE, strict=False):
+        save_picture(tmp_path, name, Image.fromarray(pixels))
+    pack_folder(tmp_path, size=[2, 2])
+    assert hashes(tmp_path) == before
 
 
 def test_pictures_are_brought_to_one_form(pictures):
     result = pack_folder(pictures, size=[4, 4])
+    before = hashes(pictures)
+    assert len({*before}) == 3
     assert result.images.tolist() == [[[[*colour]] * 4] * 4 for colour in (RED, BLUE, GREY)]
     rows = result.rows[["label", "name", "height", "width", "mode"]].to_numpy().tolist()
     assert rows == [
@@ -82,7 +90,12 @@ def test_pictures_are_brought_to_one_form(pictures):
         [0, "cat/2.png", 6, 6, "colour"],
         [1, "dog/1.png", 6, 6, "grey"],
     ]
-    assert pack_folder(pictures, size=[4, 4], channels="grey").images.shape == (3, 4, 4)
+    red = Image.new("RGB", (6, 4), RED)
+    save_picture(pictures, "cat/1.png", red, optimize=True, dpi=(300, 300))
+    (pictures / "data/cat/2.png").rename(pictures / "data/cat/3.png")
+    grey = pack_folder(pictures, size=[3, 5], channels="grey", fit="crop")
+    assert grey.images.shape == (3, 3, 5)
+    assert hashes(pictures) == before
 
 
 def test_the_size_of_all_pictures_is_taken_if_it_is_one(pictures):
@@ -91,6 +104,9 @@ def test_the_size_of_all_pictures_is_taken_if_it_is_one(pictures):
     assert line == f"{pictures}/data: {sizes}; `imageproof adapt` says what fits"
     (pictures / "data/cat/1.png").unlink()
     assert pack_folder(pictures).images.shape == (2, 6, 6, 3)
+    (pictures / "data/dog/1.png").unlink()
+    line = finding(DataError, lambda: pack_folder(pictures))
+    assert "1 classes (cat), data.classes is 2; at least two are needed; " in line
 
 
 @pytest.mark.parametrize(
@@ -104,12 +120,6 @@ def test_the_size_of_all_pictures_is_taken_if_it_is_one(pictures):
 def test_a_contradiction_to_params_is_one_line(pictures, changes, message):
     line = finding(DataError, lambda: pack_folder(pictures, size=[4, 4], **changes))
     assert line.startswith(f"{pictures}/data: {message}")
-
-
-def test_one_class_is_refused(pictures):
-    (pictures / "data/dog/1.png").unlink()
-    line = finding(DataError, lambda: pack_folder(pictures))
-    assert "1 classes (cat), data.classes is 2; at least two are needed; " in line
 
 
 def test_a_picture_that_cannot_be_read_is_a_fault_of_its_row(pictures):
@@ -159,30 +169,12 @@ def test_rows_of_other_images_are_one_line(pictures):
 
 
 def test_reader_of_project_takes_the_place_of_ours(tmp_path, images_8x8):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/images.raw").write_bytes(images_8x8.images.tobytes())
-
-    def read(folder):
-        values = np.fromfile(folder / "images.raw", np.uint8)
-        return RawData(Dataset(values.reshape(-1, 8, 8), images_8x8.labels), None)
-
     form = ImageParams(size="auto", channels="auto", fit="stretch")
-    packing.pack(tmp_path / "data", tmp_path / "out", form, 10, None, read=read)
-    images, rows = packed.load(tmp_path / "out")
-    np.testing.assert_array_equal(images, images_8x8.images)
-    assert rows["label"].tolist() == images_8x8.labels.tolist()
-
-
-def test_hash_of_row_stays_when_form_and_file_change(pictures):
-    pack_folder(pictures, size=[4, 4])
-    before = hashes(pictures)
-    assert len({*before}) == 3
-    save_picture(
-        pictures, "cat/1.png", Image.new("RGB", (6, 4), RED), optimize=True, dpi=(300, 300)
-    )
-    (pictures / "data/cat/2.png").rename(pictures / "data/cat/3.png")
-    pack_folder(pictures, size=[3, 5], channels="grey", fit="crop")
-    assert hashes(pictures) == before
+    out = tmp_path / "out"
+    packing.pack(tmp_path, out, form, 10, None, read=lambda _: RawData(images_8x8, None))
+    packed_data = packed.load(out).train
+    np.testing.assert_array_equal(packed_data.images, images_8x8.images)
+    np.testing.assert_array_equal(packed_data.labels, images_8x8.labels)
 
 
 def test_hash_of_photograph_is_of_its_own_size(tmp_path):
@@ -192,14 +184,3 @@ def test_hash_of_photograph_is_of_its_own_size(tmp_path):
         save_picture(tmp_path, name, Image.fromarray(pixels), quality=100, subsampling=0)
     assert pack_folder(tmp_path, size=[4, 4]).rows["hash"].nunique() == 1
     assert len({*hashes(tmp_path)}) == 2
-
-
-def test_row_of_array_and_its_picture_have_one_hash(tmp_path):
-    save_array(tmp_path, NOISE[:2], [0, 1])
-    pack_folder(tmp_path)
-    before = hashes(tmp_path)
-    (tmp_path / "data/images.npz").unlink()
-    for name, pixels in zip(("cat/1.png", "dog/1.png"), NOISE, strict=False):
-        save_picture(tmp_path, name, Image.fromarray(pixels))
-    pack_folder(tmp_path, size=[2, 2])
-    assert hashes(tmp_path) == before

@@ -45,39 +45,30 @@ def test_good_file(path, content):
     assert (train.labels.tolist(), train.images.tolist()) == ([7], [[[0, 1], [2, 255]]])
 
 
-@pytest.mark.parametrize("side", [1, 60])
-def test_any_square_image_size_is_read(path, side):
-    image = np.arange(side * side) % 251
-    header = ",".join(["label", *(f"pixel{i}" for i in range(side * side))])
-    row = ",".join(map(str, [200, *image]))
-    path.write_text(f"{header}\n{row}\n{row}\n")
-    train = read_raw(path.parent).train
-    np.testing.assert_array_equal(train.images, [image.reshape(side, side)] * 2)
-    assert train.labels.tolist() == [200, 200]
-
-
-def test_files_longer_than_a_block_keep_their_order(path, monkeypatch):
+def test_large_images_of_a_file_longer_than_a_block_keep_their_order(path, monkeypatch):
     monkeypatch.setattr(cells, "BLOCK_BYTES", 1000)
-    rows = np.arange(10_000)
-    path.write_text("\n".join(["label,pixel0", *(f"{row % 10},{row % 256}" for row in rows)]))
+    pixels = np.random.default_rng(0).integers(256, size=(500, 81), dtype=np.uint8)
+    labels = np.arange(500) % 256
+    header = ",".join(["label", *(f"pixel{number}" for number in range(81))])
+    table = np.column_stack([labels, pixels])
+    np.savetxt(path, table, "%d", ",", header=header, comments="")
     train = read_raw(path.parent).train
-    np.testing.assert_array_equal(train.images[:, 0, 0], rows % 256)
-    np.testing.assert_array_equal(train.labels, rows % 10)
+    np.testing.assert_array_equal(train.images, pixels.reshape(-1, 9, 9))
+    np.testing.assert_array_equal(train.labels, labels)
 
 
-@pytest.mark.parametrize("cell", [*CELLS.split(" "), "", " ", "1 000", "\u00a05"])
+@pytest.mark.parametrize("cell", [*CELLS.split(" "), "", " ", "1 000", "\u00a05", "3,4", "3,"])
 def test_malformed_cell_is_refused(path, cell):
-    for row in (f"{cell},0,1,2,255", f"7,0,1,2,{cell}"):
+    for row in (f"{cell},0,1,2,255", f"7,0,1,2,{cell}", "7,0,1,2"):
         path.write_bytes(HEAD + f"7,0,1,2,255\n{row}\n7,0,1,2,255\n".encode())
         assert refusal(path.parent).startswith(str(path))
 
 
-@pytest.mark.parametrize("value", ["256", "-1", "3.5", ""])
-def test_a_bad_cell_is_named_by_row_and_value(path, value):
-    path.write_bytes(HEAD + f"7,0,1,2,255\n7,0,1,2,{value}\n".encode())
+def test_a_bad_cell_is_named_by_row_and_value(path):
+    path.write_bytes(HEAD + b"7,0,1,2,255\n7,0,1,2,3.5\n")
     line = refusal(path.parent)
     assert line.startswith(f"{path}: In CSV column #4: Row #3: ")
-    assert line.endswith(f"invalid value '{value}'; whole numbers 0..255 are allowed")
+    assert line.endswith("invalid value '3.5'; whole numbers 0..255 are allowed")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -104,9 +95,3 @@ def test_another_header_is_refused(path, header, message):
 def test_a_header_without_rows_is_refused(path):
     path.write_bytes(HEAD)
     assert refusal(path.parent).startswith(f"{path.parent}: images 0×2×2; no part may be empty")
-
-
-@pytest.mark.parametrize("row", [b"7,0,1,2", b"7,0,1,2,3,4", b"7,0,1,2,3,", b"7;0;1;2;3", b"{}"])
-def test_row_of_other_length_is_refused(path, row):
-    path.write_bytes(HEAD + b"7,0,1,2,255\n" + row)
-    assert refusal(path.parent).startswith(str(path))

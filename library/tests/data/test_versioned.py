@@ -10,7 +10,7 @@ from helpers import finding, put_pictures
 
 from imageproof.base.dataset import ImageParams
 from imageproof.base.errors import DataError
-from imageproof.data import packed, packing
+from imageproof.data import packing
 from imageproof.data.readers.versioned import list_files
 
 NAMES = [
@@ -56,15 +56,6 @@ def test_files_are_those_of_dvc():
     versioned = files_of_dvc()
     assert "dog/single.png" in versioned
     assert list_files(DATA) == (versioned, sorted({*NAMES} - {*versioned}))
-
-
-def test_link_to_a_file_is_read():
-    put_pictures(DATA, "cat/1.png", "dog/1.png")
-    put_pictures(Path(), "single.png")
-    (DATA / "cat/2.png").symlink_to(Path("single.png").resolve())
-    pack()
-    names = packed.load(Path("packed")).rows["name"].tolist()
-    assert names == ["cat/1.png", "cat/2.png", "dog/1.png"]
 
 
 @pytest.mark.parametrize("table", ["", TABLE], ids=["folders", "labels.csv"])

@@ -18,6 +18,7 @@ from imageproof.features.convert import per_channel, write_backbone
 from imageproof.features.graph import feature_graph
 
 NODE = helper.make_node
+END = ("end",)
 IMAGES = np.random.default_rng(0).integers(256, size=(6, SIDE, SIDE, 3), dtype=np.uint8)
 
 
@@ -64,29 +65,30 @@ def test_network_may_import_operators_that_it_does_not_use():
     expect_standin(model)
 
 
-def test_channels_last_and_intermediate_tensor():
-    model = network(shape=("n", SIDE, SIDE, 3), outputs=("end",))
-    model.graph.node[0].input[0] = "planes"
-    model.graph.node.insert(0, NODE("Transpose", ["input"], ["planes"], perm=[0, 3, 1, 2]))
+def test_intermediate_tensor_is_taken():
     pooled = [
         NODE("GlobalAveragePool", ["maps"], ["mean"]),
         NODE("Flatten", ["mean"], ["vector"]),
         NODE("Relu", ["vector"], ["end"]),
     ]
-    model.graph.node.extend(pooled)
-    onnx.save(model, "nhwc.onnx")
-    write_backbone(Path("nhwc.onnx"), FORM._replace(output="vector", pool=False))
-    assert np.allclose(ask(IMAGES, "nhwc"), networks.expected_features(IMAGES), atol=1e-4)
+    onnx.save(network(more=pooled, outputs=END), "net.onnx")
+    write_backbone(Path("net.onnx"), FORM._replace(output="vector", pool=False))
+    assert np.allclose(ask(IMAGES, "net"), networks.expected_features(IMAGES), atol=1e-4)
 
 
-@pytest.mark.parametrize("is_last", [False, True])
-def test_maps_in_another_order_than_images_are_averaged_over_their_sides(is_last):
-    """As of networks of TensorFlow, whose maps have the channels last."""
-    model = network(shape=("n", SIDE, SIDE, 3) if is_last else ("n", 3, SIDE, SIDE))
-    first, last = [0, 3, 1, 2], [0, 2, 3, 1]
-    start, end = (first, [0, 1, 2, 3]) if is_last else ([0, 1, 2, 3], last)
-    model.graph.node[0].input[0] = "planes"
-    model.graph.node[0].output[0] = "planar"
+@pytest.mark.parametrize(
+    ("shape", "start", "end"),
+    [
+        (("n", 3, SIDE, SIDE), [0, 1, 2, 3], [0, 2, 3, 1]),
+        (("n", SIDE, SIDE, 3), [0, 3, 1, 2], [0, 1, 2, 3]),
+    ],
+    ids=["maps have channels last", "images have channels last"],
+)
+def test_maps_are_averaged_over_their_sides_whatever_order_images_have(shape, start, end):
+    model = network(shape=shape)
+    [convolution] = model.graph.node
+    convolution.input[0] = "planes"
+    convolution.output[0] = "planar"
     model.graph.node.insert(0, NODE("Transpose", ["input"], ["planes"], perm=start))
     model.graph.node.append(NODE("Transpose", ["planar"], ["maps"], perm=end))
     expect_standin(model)
@@ -109,7 +111,6 @@ def test_images_are_resized_as_by_pillow(side):
     assert np.allclose(ask(noise[None]), ask(np.asarray(resized)[None]), atol=0.1)
 
 
-END = ("end",)
 NOT_A_NUMBER = np.full_like(WEIGHTS, np.nan)
 WRONG = {
     "bytes": ({"kind": TensorProto.UINT8}, {}, "takes values of the type uint8; float32 is needed"),

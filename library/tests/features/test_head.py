@@ -27,8 +27,7 @@ def rows(classes, *, count=240, noise=2.0, width=12):
     return Rowset(features[np.newaxis].astype(np.float32), labels, np.arange(count))
 
 
-@pytest.mark.parametrize("classes", [2, 5])
-@pytest.mark.parametrize("weights", [None, "balanced", {1: 3.0}])
+@pytest.mark.parametrize(("classes", "weights"), [(2, {1: 3.0}), (5, "balanced"), (5, None)])
 def test_head_is_scikit_learns_classifier(classes, weights):
     data = rows(classes)
     head = fit_head(data, 0.1, Settings(classes, weights, 0))  # type: ignore[arg-type]

@@ -163,13 +163,6 @@ def test_fingerprint_is_that_of_the_pixels_in_any_format(save):
     assert len({*digests}) == 3
 
 
-def test_jpeg_and_blank_of_the_models_size(save):
-    path = save(ROW, "a.jpg")
-    with Image.open(path) as decoded:
-        assert np.array_equal(read(path)[0], decoded)
-    assert read(save(np.full(GREY, 7, np.uint8)))[0].min() == 7
-
-
 def test_exif_orientation(save):
     sideways = {"exif": turned(6)}  # by a quarter, clockwise
     assert np.array_equal(read(save(np.rot90(stroke()), **sideways))[0], DIGIT)
