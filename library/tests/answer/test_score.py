@@ -16,17 +16,17 @@ from PIL import Image
 
 from imageproof.answer import score as scoring
 from imageproof.answer.drift import image_stats
-from imageproof.answer.predict import set_threshold
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli import answers as cli
 from imageproof.cli.console import print_scored
-from imageproof.judge.confidence import answer_sets
 from imageproof.registry import promotion
 from imageproof.registry.version import load_version
 
+# of these `score` wrote none
 USERS = ["params.yaml", "dvc.lock", ".git/HEAD", ".dvc/config", "mlflow.db", "data.dvc", "mine.csv"]
 USERS += ["README.md", "to-params"]
+EXISTS = "exists; choose another name, or --overwrite (--missing keeps it) a table"
 
 
 def score(source="new.npz", out="scored.parquet", *, changes=None, **options):
@@ -50,25 +50,6 @@ def treatments():
 
 
 @pytest.fixture
-def champion(ring):
-    promotion.promote(fighter(), NAME, judge=accept)
-
-
-@pytest.fixture
-def users(ring):
-    """Nine files that `score` did not write, a link, and others that it may not write to."""
-    for name in USERS:
-        Path(name).parent.mkdir(exist_ok=True)
-        if not Path(name).exists():
-            Path(name).write_text("kept", encoding="utf-8")
-    Path("to-params").unlink()
-    Path("to-params").symlink_to("params.yaml")
-    Path("link").symlink_to(".dvc")
-    Path("nothing.parquet").symlink_to("nowhere")
-    os.mkfifo("pipe")
-
-
-@pytest.fixture
 def holdout(champion):
     """The hold-out, as new.npz."""
     holdout = WORKSPACE.read_split("holdout").data
@@ -81,11 +62,10 @@ def test_predictions_and_run(holdout):
     table = pd.read_parquet("scored.parquet")
     with load_version(f"models:/{NAME}@champion", threads=2) as model:
         expected = model.predict(holdout.images)
-        sets = answer_sets(expected, set_threshold(model, 0.99))
     assert table["row"].tolist() == [*range(len(holdout))]
     assert table["predicted"].tolist() == holdout.labels.tolist()
     assert np.allclose(table.filter(regex="^p[0-9]"), expected, atol=1e-6)
-    assert table["set_size"].tolist() == sets.sum(axis=1).tolist()
+    assert {*table["set_size"]} == {1}
     for name, values in image_stats(holdout.images).items():
         assert np.array_equal(table[name], values)
     assert ({*table["model"]}, {*table["input"]}) == ({"models:/imageproof/1"}, {"new.npz"})
@@ -99,58 +79,56 @@ def test_predictions_and_run(holdout):
     assert "drift_class_shares_effect" in run.data.metrics
 
 
-def test_unsure(holdout, capsys):
-    assert score().unsure == 0
+def test_unsure_answers_and_names_of_classes(holdout, capsys):
+    names = [f"<{label}>" for label in range(10)]
     # the version has 100 validation rows: too few to promise more than 100 of 101
-    result = score(changes={"confidence.coverage": 0.995}, overwrite=True)
-    assert (result.coverage, result.unsure) == (0.995, 1)
+    result = score(changes={"confidence.coverage": 0.995, "data.class_names": names})
+    assert (result.coverage, result.unsure, result.class_names) == (0.995, 1, names)
     table = pd.read_parquet("scored.parquet")
     assert {*table["set_size"]} == {10}
     assert [labels[0] for labels in table["answer_set"]] == table["predicted"].tolist()
     assert all(sorted(labels) == [*range(10)] for labels in table["answer_set"])
+    assert table["predicted_name"].tolist() == [names[label] for label in holdout.labels]
+    assert [names.index(name) for name in table["answer_names"][7]] == [*table["answer_set"][7]]
     print_scored(result, as_json=False)
     printed = " ".join(capsys.readouterr().out.split())
     assert "100.00 % unsure, by answer sets with 99.5 % coverage" in printed
     assert "coverage 0.995 needs 199 validation rows, there are 100; validate on" in printed
 
 
-def test_names_of_classes(holdout):
-    score()
-    assert not {"predicted_name", "answer_names"} & {*pd.read_parquet("scored.parquet")}
-    names = [f"<{label}>" for label in range(10)]
-    result = score(changes={"data.class_names": names}, overwrite=True)
-    assert result.class_names == names
-    table = pd.read_parquet("scored.parquet")
-    expected = [names[label] for label in holdout.labels]
-    assert table["predicted_name"].tolist() == expected
-    assert [[*labels] for labels in table["answer_names"]] == [[name] for name in expected]
-
-
-def test_file_of_user_is_never_replaced(holdout, users):
+def test_file_of_user_is_never_replaced(holdout):
+    for name in USERS[:-1]:
+        Path(name).parent.mkdir(exist_ok=True)
+        if not Path(name).exists():
+            Path(name).write_text("kept", encoding="utf-8")
+    Path("to-params").symlink_to("params.yaml")
+    Path("link").symlink_to(".dvc")
+    Path("nothing.parquet").symlink_to("nowhere")
+    os.mkfifo("pipe")
     contents = {out: Path(out).read_bytes() for out in USERS}
     for out in USERS:
         for mode in ({}, {"overwrite": True}, {"missing": True}):
             assert refusal(UsageError, out=out, **mode).startswith(f"--out {out}: ")
     assert {out: Path(out).read_bytes() for out in USERS} == contents
-    here = Path.cwd()
     fsspec.filesystem("memory").pipe("/kept.csv", b"kept")
-    for out in (f"file://{here}/mine.csv", f"../{here.name}/mine.csv", "memory://kept.csv"):
-        line = refusal(UsageError, out=out)
-        assert line.startswith(f"--out {out}: exists; choose another name, or --overwrite ")
+    for out in (f"file://{Path.cwd()}/mine.csv", "memory://kept.csv"):
+        assert refusal(UsageError, out=out).startswith(f"--out {out}: {EXISTS}")
     for out in (".git/new.parquet", "link/new.parquet", "/dev/null", "nothing.parquet", "pipe"):
         assert f"--out {out}: " in refusal(UsageError, out=out)
+    for out in ("s3://", "", "\udcff.parquet", "simplecache::file:///x"):
+        assert refusal(UsageError, out=out).startswith(f"--out {out!r}: FILE, ")
 
 
 def test_overwrite_replaces_only_what_score_wrote(holdout):
     score()
-    hint = "exists; choose another name, or --overwrite (--missing keeps it) a table"
-    assert hint in refusal(UsageError)
+    assert EXISTS in refusal(UsageError)
     line = refusal(UsageError, missing=True, overwrite=True)
     assert line == "--missing keeps the tables that are there, --overwrite replaces them"
     assert score(overwrite=True).rows == len(holdout)
     table = pd.read_parquet("scored.parquet")
+    assert "predicted_name" not in table
     table.assign(checked_by="me").to_parquet("mine.parquet")
-    assert hint in refusal(UsageError, out="mine.parquet", overwrite=True)
+    assert EXISTS in refusal(UsageError, out="mine.parquet", overwrite=True)
     git("add", "scored.parquet")
     Path("link.parquet").symlink_to("scored.parquet")
     for out in ("scored.parquet", "link.parquet"):
@@ -172,8 +150,16 @@ def tables(champion):
     return images
 
 
-def test_files_are_scored_as_one_of_all_rows(tables):
-    parts = score("in", "out/")
+def test_tables_are_scored_as_one_of_all_rows_but_bad_ones(tables):
+    bad = [Path("in", name).resolve() for name in ("bad.csv", "worse.npz")]
+    for path in bad:
+        path.write_bytes(b"PK\x03\x04")
+    lines = findings(DataError, lambda: score("in", "out/"))
+    assert [line.partition(":")[0] for line in lines] == [*map(str, bad)]
+    for path in bad:
+        path.unlink()
+    parts = score("in", "out/", missing=True)
+    assert (parts.files, parts.kept) == (3, 3)
     np.savez("all.npz", images=tables)
     one = score("all.npz")
     for name in ("rows", "class_counts", "unsure", "drift", "model"):
@@ -184,31 +170,17 @@ def test_files_are_scored_as_one_of_all_rows(tables):
     assert np.array_equal(scored[names], pd.read_parquet("scored.parquet")[names])
 
 
-def test_missing_keeps_tables_and_counts_one_version(tables):
+def test_missing_counts_one_version(tables):
     assert kept("in", "out/") == (3, 0)
     stamp = Path("out/a.parquet").stat().st_mtime_ns
-    np.savez("in/deeper/f.npz", images=tables[:10])
-    result = score("in", "out/", missing=True)
-    assert (result.files, result.kept, result.rows) == (4, 3, len(tables) + 10)
-    assert Path("out/a.parquet").stat().st_mtime_ns == stamp
     promotion.promote(fighter(1), NAME, judge=accept)
     line = refusal(DataError, "in", "out/", missing=True)
     assert "models:/imageproof/2 answered no row of it" in line
-    Path("out/deeper/f.parquet").unlink()
+    np.savez("in/deeper/f.npz", images=tables[:10])
     result = score("in", "out/", missing=True)
-    assert (result.model, result.rows) == ("models:/imageproof/2", 10)
-
-
-def test_bad_files(tables):
-    bad = [Path("in", name).resolve() for name in ("bad.csv", "worse.npz")]
-    for path in bad:
-        path.write_bytes(b"PK\x03\x04")
-    lines = findings(DataError, lambda: score("in", "out/"))
-    assert [line.partition(":")[0] for line in lines] == [*map(str, bad)]
-    assert len([*Path("out").rglob("*.parquet")]) == 3
-    for path in bad:
-        path.unlink()
-    assert kept("in", "out/") == (3, 3)
+    assert (result.files, result.kept, result.rows) == (4, 3, 10)
+    assert result.model == "models:/imageproof/2"
+    assert Path("out/a.parquet").stat().st_mtime_ns == stamp
 
 
 def test_output_among_inputs(tables):
@@ -222,11 +194,6 @@ def test_output_among_inputs(tables):
     assert "not found" in refusal(DataError, "nowhere", "out/")
 
 
-@pytest.mark.parametrize("out", ["s3://", "", "\udcff.parquet", "simplecache::file:///x"])
-def test_output_without_address(out, champion):
-    assert refusal(UsageError, "in", out).startswith(f"--out {out!r}: FILE, ")
-
-
 def test_a_store_is_read_and_written(tables):
     store = fsspec.filesystem("memory")
     store.put("in/", "/tables", recursive=True)
@@ -237,48 +204,24 @@ def test_a_store_is_read_and_written(tables):
     assert len(pd.read_parquet("back")) == len(tables)
 
 
-@pytest.fixture
-def pictures(ring):
-    """PNG files of 20 images, in the folder `new`."""
-    images = WORKSPACE.read_split("holdout").data.images[:20]
-    Path("new").mkdir()
-    paths = [Path(f"new/{row:02}.png") for row in range(len(images))]
-    for path, image in zip(paths, images, strict=True):
-        Image.fromarray(image).save(path)
-    return paths
-
-
-def promote_with(fit):
-    """Promote a run that recorded this treatment of pictures."""
+def test_pictures_are_converted_as_recorded(ring, capsys):
     run = fighter()
-    MlflowClient().log_param(run.run_id, "image.fit", fit)
+    MlflowClient().log_param(run.run_id, "image.fit", "digit")
     promotion.promote(run, NAME, judge=accept)
-
-
-def test_pictures_of_a_store(pictures):
-    promote_with("stretch")
+    Path("new").mkdir()
+    for row, image in enumerate(WORKSPACE.read_split("holdout").data.images[:20]):
+        Image.fromarray(image).save(f"new/{row:02}.png")
+    large = np.zeros((40, 40), np.uint8)
+    large[5:30, 10:14] = 255
+    Image.fromarray(large).save("new/large.png")
     store = fsspec.filesystem("memory")
     store.put("new/", "/new", recursive=True)
     store.pipe("/new/1/00.png", b"no picture")
     score("memory:///new/")
-    assert treatments() == {"as is": 20}
+    assert treatments() == {"as is": 20, "digit": 1}
     store.pipe("/new/00.png", b"no picture")
     line = refusal(DataError, "memory:///new", out="other.parquet")
     assert line.startswith("memory:///new/00.png: no PNG, JPEG, WebP or BMP")
-
-
-def test_pictures_are_converted_as_recorded(pictures):
-    large = np.zeros((40, 40), np.uint8)
-    large[5:30, 10:14] = 255
-    Image.fromarray(large).save("new/large.png")
-    for treatment in ("stretch", "digit"):
-        promote_with(treatment)
-        score("new", overwrite=True)
-        assert treatments() == {"as is": 20, treatment: 1}
-
-
-def test_predict_names_the_picture_that_explains(pictures, capsys):
-    promote_with("stretch")
-    cli.predict(context(), pictures[:1], explain=Path("why.png"))
+    cli.predict(context(), [Path("new/00.png")], explain=Path("why.png"))
     assert capsys.readouterr().out.endswith("\nwhy.png: what speaks for each answer\n")
     assert Path("why.png").exists()

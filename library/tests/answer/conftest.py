@@ -1,0 +1,31 @@
+"""A project that has a champion."""
+
+import shutil
+
+import arena
+import pytest
+from example import NAME
+from mlflow import MlflowClient
+from shared import made_once
+
+from imageproof.registry import promotion
+
+
+@pytest.fixture
+def champion(workspace, all_processes, migrated, prepared):
+    """The address of the champion of a `ring`, whose copies share its files."""
+
+    def make(folder):
+        shutil.copytree(prepared, folder)
+        shutil.copy(migrated, folder / "mlflow.db")
+        arena.enter(folder)
+        run = arena.fighter()
+        for name, value in (("accuracy", 0.99), ("rows", 500), ("unsure", 0.01)):
+            MlflowClient().log_metric(run.run_id, f"holdout_{name}", value)
+        promotion.promote(run, NAME, judge=arena.accept)
+
+    made = made_once(all_processes / "champion", make)
+    left_out = shutil.ignore_patterns("mlartifacts")
+    shutil.copytree(made, workspace, dirs_exist_ok=True, ignore=left_out)
+    arena.enter(workspace)
+    return f"models:/{NAME}/1"
