@@ -81,51 +81,36 @@ def test_folder_is_read_by_name_and_the_rest_counted(tmp_path, capsys):
 
 
 ZEROS = frame(np.zeros((2, *SHAPE), int))
+EMPTY = ZEROS.astype("Int64").assign(pixel3=pd.NA)
 
 
 @pytest.mark.parametrize(
-    ("table", "text"),
+    ("name", "content", "text"),
     [
-        (ZEROS[:0], "no images in it"),
-        (ZEROS.drop(columns="pixel19"), "19 pixel columns; the model takes pixel0…pixel19"),
-        (ZEROS.assign(pixel20=0), "21 pixel columns; the model takes pixel0…pixel19"),
-        (ZEROS.assign(pixel0=[0, 256]), "Row #3: CSV conversion error to uint8: invalid"),
+        ("i.csv", ZEROS[:0], "no images in it"),
+        ("i.csv", ZEROS.drop(columns="pixel19"), "19 pixel columns; the model takes pixel0…"),
+        ("i.csv", ZEROS.assign(pixel20=0), "21 pixel columns; the model takes pixel0…pixel19"),
+        ("i.csv", ZEROS.assign(pixel0=[0, 256]), "Row #3: CSV conversion error to uint8: invalid"),
+        ("i.npz", {"images": np.full((2, 4, 5), np.nan)}, "float64 (2, 4, 5); the model takes "),
+        ("i.npz", {"images": IMAGES[:, 1:]}, "uint8 (1007, 3, 5); the model takes uint8 (n, 4, 5)"),
+        ("i.npz", {"images": np.array([None, {}])}, "cannot be read as npz of numbers: "),
+        ("i.npz", {"a": IMAGES, "b": IMAGES}, "holds 2 arrays; one"),
+        ("i.parquet", ZEROS[:0], "no images in it"),
+        ("i.parquet", ZEROS.astype(float), "a pixel is no whole number 0…255"),
+        ("i.parquet", ZEROS - 1, "a pixel is no whole number 0…255"),
+        ("i.parquet", ZEROS + 256, "a pixel is no whole number 0…255"),
+        ("i.parquet", EMPTY, "cannot be read as Parquet: "),
     ],
 )
-def test_bad_csv(tmp_path, table, text):
-    table.to_csv(tmp_path / "i.csv", index=False)
-    assert text in refusal(tmp_path / "i.csv")
-
-
-@pytest.mark.parametrize(
-    ("arrays", "text"),
-    [
-        ({"images": np.full((2, *SHAPE), np.nan)}, "float64 (2, 4, 5); the model takes uint8 (n, "),
-        ({"images": IMAGES[:, 1:]}, "uint8 (1007, 3, 5); the model takes uint8 (n, 4, 5)"),
-        ({"images": np.array([None, {}])}, "cannot be read as npz of numbers: "),
-        ({"a": IMAGES, "b": IMAGES}, "holds 2 arrays; one"),
-    ],
-    ids=["fractions", "size", "objects", "two"],
-)
-def test_bad_npz(tmp_path, arrays, text):
-    np.savez_compressed(tmp_path / "i.npz", **arrays)
-    assert text in refusal(tmp_path / "i.npz")
-
-
-@pytest.mark.parametrize(
-    ("table", "text"),
-    [
-        (ZEROS[:0], "no images in it"),
-        (ZEROS.astype(float), "a pixel is no whole number 0…255"),
-        (ZEROS - 1, "a pixel is no whole number 0…255"),
-        (ZEROS + 256, "a pixel is no whole number 0…255"),
-        (ZEROS.astype("Int64").assign(pixel3=pd.NA), "cannot be read as Parquet: "),
-    ],
-    ids=["empty", "fractions", "negative", "over 255", "empty cells"],
-)
-def test_bad_parquet(tmp_path, table, text):
-    table.to_parquet(tmp_path / "i.parquet")
-    assert text in refusal(tmp_path / "i.parquet")
+def test_bad_input(tmp_path, name, content, text):
+    path = tmp_path / name
+    if path.suffix == ".npz":
+        np.savez_compressed(path, **content)
+    elif path.suffix == ".csv":
+        content.to_csv(path, index=False)
+    else:
+        content.to_parquet(path)
+    assert text in refusal(path)
 
 
 def test_damaged_parquet(tmp_path):

@@ -41,35 +41,30 @@ def answers(tmp_path, model):
     return predict_pictures(paths, model, coverage=0.99)
 
 
-@pytest.fixture
-def printed(capsys):
+def printed(capsys, answers, **options):
     """What is printed of answers."""
-
-    def show(answers, *, names=None, as_json=False):
-        uri = "models:/imageproof/3"
-        print_answers(uri, answers, names=names, coverage=0.99, as_json=as_json)
-        return capsys.readouterr().out
-
-    return show
+    options = {"names": None, "coverage": 0.99, "as_json": False} | options
+    print_answers("models:/imageproof/3", answers, **options)
+    return capsys.readouterr().out
 
 
-def test_answer_is_one_class_two_or_unsure(answers, printed):
+def test_answer_is_one_class_two_or_unsure(answers, capsys):
     assert [answer.answer_set for answer in answers] == [[3], [3, 1], [0, 1, 2, 3]]
     assert [answer.unsure for answer in answers] == [False, False, True]
     assert [answer.predicted for answer in answers] == [3, 3, 0]
-    first, *lines = printed(answers).splitlines()
+    first, *lines = printed(capsys, answers).splitlines()
     assert first == "models:/imageproof/3, answers with 99 % coverage"
     for line, text in zip(lines, ("3", "3 or 1", "unsure, most probably 0"), strict=False):
         assert f": {text}  (" in line
 
 
-def test_answers_have_the_names_of_classes(answers, printed):
+def test_answers_have_the_names_of_classes(answers, capsys):
     names = [*"abcd"]
-    _, *lines = printed(answers, names=names).splitlines()
+    _, *lines = printed(capsys, answers, names=names).splitlines()
     for line, text in zip(lines, ("d", "d or b", "unsure, most probably a"), strict=False):
         assert f": {text}  " in line
     assert "(a 0.010  b 0.010  c 0.010  d 0.970)" in lines[0]
-    content = json.loads(printed(answers, names=names, as_json=True))
+    content = json.loads(printed(capsys, answers, names=names, as_json=True))
     assert content["coverage"] == 0.99
     second = content["answers"][1]
     assert (second["predicted"], second["answer_set"]) == (3, [3, 1])
@@ -91,9 +86,10 @@ def test_class_names(model, classes, logged, names):
     assert class_names(model, PROJECT) == names
 
 
-def test_of_many_classes_the_likeliest_ten_are_printed(printed):
+def test_of_many_classes_the_likeliest_ten_are_printed(capsys):
     probabilities = [0.0] * 998 + [0.2, 0.8]
-    line = printed([Answer("a.png", 999, probabilities, "as is", [999], False)]).splitlines()[1]
+    answer = Answer("a.png", 999, probabilities, "as is", [999], False)
+    line = printed(capsys, [answer]).splitlines()[1]
     assert "(999 0.800  998 0.200  0 0.000" in line
     assert line.count("0.000") == 8
 

@@ -47,8 +47,7 @@ def journal(folder, version):
 
 
 @pytest.fixture
-def holdout(ring):
-    promotion.promote(fighter(), NAME, judge=accept)
+def holdout(champion):
     return WORKSPACE.read_split("holdout").data
 
 
@@ -91,22 +90,6 @@ def labels(times, holdout):
     return write
 
 
-ODD_ROWS = np.arange(100) % 2 == 1
-
-
-def test_differences_are_counted_and_shown(times):
-    monitored = watch()
-    result = monitored.result.shadow
-    assert (result.model, result.rows) == (CHALLENGER, 90)
-    # 0…4, 9: the champion errs alone; 5, 6: both err alike; 7, 8: no answer
-    assert (result.failed, result.different, result.labelled) == (2, 8, None)
-    assert len(monitored.different) == 8
-    assert (monitored.result.rows, monitored.result.other_rows) == (100, 0)
-    page = monitoring.render(monitored)
-    assert page.count("with two answers") == 8
-    assert f"{CHALLENGER} was asked for 90 rows, too, and answers 8 otherwise (8.89 %)." in page
-
-
 def test_rows_of_an_earlier_challenger_are_left_out(times):
     [path] = (LOG / "shadow").rglob("*.parquet")
     table = pd.read_parquet(path)
@@ -116,6 +99,8 @@ def test_rows_of_an_earlier_challenger_are_left_out(times):
     # it answered 0…7, 9 and 10; that nobody answered 8 is no fault of the last one
     assert (result.model, result.rows) == (CHALLENGER, 79)
     assert (result.failed, result.different) == (0, 0)
+    table.assign(predicted=10).to_parquet(path)
+    assert "column predicted: a whole number -1…9 is needed" in finding(DataError, watch)
 
 
 def test_challenger_without_any_answer_is_told(times):
@@ -126,23 +111,21 @@ def test_challenger_without_any_answer_is_told(times):
     assert warning in result.warnings
 
 
-def test_labels_bring_the_exact_paired_test(labels):
-    result = watch(labels()).result
-    pair = result.shadow.labelled
+def test_differences_are_counted_and_shown(labels):
+    monitored = watch(labels())
+    result = monitored.result.shadow
+    assert (result.model, result.rows, result.is_random) == (CHALLENGER, 90, False)
+    # 0…4, 9: the champion errs alone; 5, 6: both err alike; 7, 8: no answer
+    assert (result.failed, result.different) == (2, 8)
+    assert len(monitored.different) == 8
+    assert (monitored.result.rows, monitored.result.other_rows) == (100, 0)
     # the challenger alone is right on 0…4 and 9, nobody on 5…8
-    assert (pair["better"], pair["rows"]) == (CHALLENGER, 90)
-    assert pair["p_value"] == mcnemar_exact(6, 0)
-    assert not result.shadow.is_random
-    assert monitoring.verdicts(result)[-1].startswith("On 90 labelled rows: models:/")
-
-
-def test_only_random_rows_are_compared(labels):
-    result = watch(labels(random=ODD_ROWS)).result
-    pair = result.shadow.labelled
-    assert result.accuracy["rows"] == 100
-    assert result.shadow.is_random
-    assert (pair["rows"], pair["gain"]) == (45, 3 / 45)
-    json.dumps(asdict(result))
+    assert (result.labelled["better"], result.labelled["rows"]) == (CHALLENGER, 90)
+    assert result.labelled["p_value"] == mcnemar_exact(6, 0)
+    page = monitoring.render(monitored)
+    assert page.count("with two answers") == 8
+    assert f"{CHALLENGER} was asked for 90 rows, too, and answers 8 otherwise (8.89 %)." in page
+    assert "On 90 labelled rows: models:/" in page
 
 
 def test_gate_takes_random_rows_as_evidence(labels):
@@ -154,7 +137,12 @@ def test_gate_takes_random_rows_as_evidence(labels):
     page.touch()
     monitoring.log_run(watch(labels()).result, page, project)
     assert shadow_counts(challenger.run_id, "1", project) == {}
-    monitoring.log_run(watch(labels(random=ODD_ROWS)).result, page, project)
+    result = watch(labels(random=np.arange(100) % 2 == 1)).result
+    assert (result.accuracy["rows"], result.shadow.is_random) == (100, True)
+    pair = result.shadow.labelled
+    assert (pair["rows"], pair["gain"]) == (45, 3 / 45)
+    json.dumps(asdict(result))
+    monitoring.log_run(result, page, project)
     counts = shadow_counts(challenger.run_id, "1", project)
     assert counts == {ROWS: 45, ONLY_CHALLENGER: 3, ONLY_CHAMPION: 0}
     assert shadow_counts(challenger.run_id, "3", project) == {}
@@ -194,13 +182,6 @@ def test_gate_judges_random_rows(counts, verdict, text):
     assert check.found.startswith(text)
     assert check.allowed == "at least 100 random labelled rows, p at least 0.05"
     assert shadow(replace(evidence, champion=None), limit).passed
-
-
-def test_odd_answer_of_a_challenger_is_told(times):
-    [path] = (LOG / "shadow").rglob("*.parquet")
-    table = pd.read_parquet(path)
-    table.assign(predicted=10).to_parquet(path)
-    assert "column predicted: a whole number -1…9 is needed" in finding(DataError, watch)
 
 
 def test_package_takes_a_challenger_of_the_same_classes(holdout):

@@ -37,7 +37,6 @@ def _answers_after_each_test(server):
         ("text/plain", b"x", 415, "Content-Type: 'text/plain'; allowed are application/json, "),
         (JSON, b"{", 400, "not JSON: "),
         (JSON, b"[" * 100_000, 422, ARRAYS),
-        (JSON, b"[1]", 422, ARRAYS),
         (JSON, json.dumps({"inputs": ZERO.tolist() * 1001}), 413, "1,001 images; at most 1,000 "),
         (RAW, b"", 422, "0 bytes; 64 are needed for each image"),
         (RAW, b"x" * 65, 422, "65 bytes; 64 are needed for each image"),
@@ -52,18 +51,6 @@ def test_bad_body_is_told(server, kind, body, status, text):
     assert response.json().keys() == {"error"}
     assert response.json()["error"].startswith(text)
     assert "\n" not in response.json()["error"]
-
-
-@pytest.mark.parametrize("line", [b"Content-Encoding: gzip", b"Transfer-Encoding: gzip, chunked"])
-def test_packed_bytes_are_no_pixels(server, line):
-    chunk = b"40\r\n" + bytes(64) + b"\r\n0\r\n\r\n"
-    body = chunk if b"chunked" in line else bytes(64)
-    size = b"" if b"chunked" in line else b"\r\nContent-Length: 64"
-    head = HEAD.replace(b"json", b"octet-stream") + line + size + b"\r\n\r\n"
-    answer = exchange(server, head + body + LAST)
-    assert answer.startswith(b"HTTP/1.1 415 ")
-    assert b" is allowed" in answer
-    assert b"HTTP/1.1 200 OK" in answer
 
 
 @pytest.mark.parametrize(
@@ -114,6 +101,23 @@ def raw(count):
     """A request with so many images."""
     size = b"Content-Length: %d\r\n\r\n" % (count * 64)
     return HEAD.replace(b"json", b"octet-stream") + size + bytes(count * 64)
+
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n40\r\n" + bytes(64) + b"\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        raw(1).replace(b"Content-Length", b"Content-Encoding: gzip\r\nContent-Length"),
+        raw(1).partition(b"Content-Length")[0] + CHUNKED.replace(b"chunked", b"gzip, chunked"),
+    ],
+)
+def test_packed_bytes_are_no_pixels(server, content):
+    answer = exchange(server, content + LAST)
+    assert answer.startswith(b"HTTP/1.1 415 ")
+    assert b"-Encoding: 'gzip" in answer
+    assert answer.count(b"HTTP/1.1 200 OK") == 1
 
 
 def test_pipelined_requests_are_all_answered(server):
@@ -175,9 +179,8 @@ def test_upgrade_is_ignored(server):
     """As Java's HttpClient asks for HTTP/2 with each request."""
     upgrade = b"\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nContent-Type"
     asking = raw(1).replace(b"\r\nContent-Type", upgrade)
-    chunked = b"Transfer-Encoding: chunked\r\n\r\n40\r\n" + bytes(64) + b"\r\n0\r\n\r\n"
     head = asking.partition(b"Content-Length")[0]
-    answer = exchange(server, asking[:-9], asking[-9:] + asking * 400 + head + chunked + LAST)
+    answer = exchange(server, asking[:-9], asking[-9:] + asking * 400 + head + CHUNKED + LAST)
     assert answer.count(b"HTTP/1.1 200 OK") == answer.count(b"HTTP/1.1") == 403
 
 
