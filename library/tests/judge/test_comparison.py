@@ -36,25 +36,11 @@ def pair_of(mlp_wrong, cnn_wrong, *, cnn_s=100.0, mlp_s=100.0, rows=ROWS):
     return pair
 
 
-def test_pair_names_the_more_accurate_then_the_faster():
-    assert (pair_of(30, 10).better, pair_of(10, 30).better) == ("cnn", "mlp")
-    assert pair_of(30, 10).gain == pair_of(10, 30).gain == pytest.approx(20 / ROWS)
-    assert pair_of(10, 10, cnn_s=200).better == "mlp"
-    assert pair_of(10, 10, cnn_s=20).better == "cnn"
-
-
 def test_rows_on_which_the_models_differ_are_listed():
     cnn = Candidate("cnn", np.array([0, 0, 0, 1, 1, 0, 1]), 1)
     mlp = Candidate("mlp", np.array([1, 1, 1, 0, 0, 0, 2]), 1)
     pair = compare_pair(mlp, cnn, np.zeros(7, int))
     assert (pair.better_right, pair.other_right, pair.disagreements) == ([0, 1, 2], [3, 4], 6)
-
-
-def test_cost_is_the_extra_time_for_an_error_in_ten_thousand():
-    pair = pair_of(60, 10, cnn_s=300, rows=5_000)
-    assert pair.gain == pytest.approx(0.01)
-    assert pair.time_ratio == pytest.approx(3)
-    assert pair.seconds_per_error == pytest.approx(200 / 100)
 
 
 def test_interval_is_that_of_the_published_example():
@@ -82,11 +68,8 @@ def test_both_test_and_interval_must_be_beyond_noise():
 @pytest.mark.parametrize(
     ("points", "front"),
     [
-        ({"mlp": (100, 0.98), "cnn": (1400, 0.99)}, ["mlp", "cnn"]),
-        ({"slow": (200, 0.98), "fast": (100, 0.98)}, ["fast"]),
-        ({"good": (100, 0.99), "bad": (100, 0.98)}, ["good"]),
-        ({"b": (100, 0.99), "a": (100, 0.99)}, ["a", "b"]),
         ({"c": (300, 0.99), "b": (200, 0.97), "a": (100, 0.98)}, ["a", "c"]),
+        ({"slow": (200, 0.98), "b": (100, 0.98), "a": (100, 0.98)}, ["a", "b"]),
     ],
 )
 def test_pareto_front(points, front):
@@ -104,14 +87,14 @@ SAME = "give the same answer on all 10,000 images"
          f"{GAIN} for 10.4 times the training time: 19 s per error avoided in 10,000"),
         ((150, 40), 50, 100, f"{GAIN} and trains 2.0 times faster: better in both"),
         ((150, 40), 102, 100, f"{GAIN} for the same training time"),
+        ((40, 150), 300, 3000, "mlp gains 1.1 points over cnn (95 % interval 0.8 to 1.4, "
+         "p < 0.001) for 10.0 times the training time: 25 s per error avoided in 10,000"),
         ((30, 25), 50, 100, "no difference beyond noise: cnn gains 0.1 points over mlp "
          "(95 % interval -0.1 to 0.2, p = 0.59) and trains 2.0 times faster"),
         ((40, 40), 1000, 100, "mlp and cnn are equally accurate "
          "(95 % interval -0.2 to 0.2, p = 1); mlp trains 10.0 times faster"),
-        ((0, 0), 1000, 100, f"mlp and cnn {SAME}; mlp trains 10.0 times faster"),
         ((150, 40), 5.5, 5.0,
          f"{GAIN} for 1.1 times the training time: under 0.1 s per error avoided in 10,000"),
-        ((150, 40), 50, None, GAIN),
         ((0, 0), 50, None, f"cnn and mlp {SAME}"),
         ((0, 0), 100, 100, f"cnn and mlp {SAME}; both train equally long"),
     ],

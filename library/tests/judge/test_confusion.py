@@ -29,15 +29,13 @@ NOT_READ = "cannot be read as confusion matrix: "
 def test_rows_are_predictions_and_columns_the_reference():
     matrix = confusion_matrix(predicted=labels(2, 2, 0), reference=labels(1, 1, 0), classes=3)
     assert matrix.tolist() == [[1, 0, 0], [0, 0, 0], [0, 2, 0]]
-    assert matrix.dtype == np.int64
 
 
-@pytest.mark.parametrize("rows", [12, 2000])  # few: classes without rows, or never predicted
-def test_balance_is_scikit_learns(rows):
-    rng = np.random.default_rng(0)
-    reference = rng.choice(7, size=rows, p=[0.5, 0.3, 0.1, 0.06, 0.02, 0.01, 0.01])
-    predicted = np.where(rng.random(rows) < 0.7, reference, rng.choice(reference, size=rows))
-    assert balance(confusion_matrix(predicted, reference, classes=7)) == pytest.approx(
+def test_balance_is_scikit_learns():
+    """Of classes of which one has no rows, and one is never predicted."""
+    reference = labels(0, 0, 0, 0, 1, 1, 2, 4)
+    predicted = labels(0, 0, 1, 4, 1, 0, 1, 4)
+    assert balance(confusion_matrix(predicted, reference, classes=5)) == pytest.approx(
         {
             "balanced_accuracy": balanced_accuracy_score(reference, predicted),
             "macro_f1": f1_score(reference, predicted, average="macro", zero_division=0),
@@ -66,9 +64,7 @@ def test_many_classes_stand_beside_those_they_are_taken_for():
 @pytest.mark.parametrize(
     ("content", "names"),
     [
-        ("5,1,0\n2,6,1\n0,0,7\n", "012"),
         ("\ufeff5, 1, 0\r\n2, 6, 1\r\n\r\n0, 0, 7", "012"),
-        (",a,b,c\na,5,1,0\nb,2,6,1\nc,0,0,7\n", "abc"),
         ("Prediction,7,8,9\n7,5,1,0\n8,2,6,1\n9,0,0,7\n", "789"),
     ],
 )
@@ -81,20 +77,18 @@ def test_counts_are_read_with_names_on_both_sides_or_on_none(tmp_path, content, 
     assert classes == [*names]
 
 
-@pytest.mark.parametrize("names", [["bag", "boot, left", "1"], ["0", "1", "2"]])
-def test_written_matrix_is_read(tmp_path, names):
+def test_written_matrix_is_read(tmp_path):
     path = tmp_path / "new" / "m.csv"
+    names = ["bag", "boot, left\n", "1"]
     write_matrix(path, np.array(COUNTS), names=names)
     matrix, classes = read_matrix(path)
-    assert matrix.tolist() == COUNTS
-    assert classes == names
+    assert (matrix.tolist(), classes) == (COUNTS, names)
 
 
 @pytest.mark.parametrize(
     ("content", "line"),
     [
         ("5,1,0\n2,6,1\n", NOT_SQUARE),
-        ("a,b\n5,1\n2,6\n", NOT_SQUARE),
         (",a,b\nb,5,1\na,2,6\n", NOT_SQUARE),
         (",a,a\na,5,1\na,2,6\n", NOT_SQUARE),
         ("0,0\n0,0\n", NO_COUNTS),
@@ -102,20 +96,13 @@ def test_written_matrix_is_read(tmp_path, names):
         (f"5,1\n2,{'1' * 13}\n", NO_COUNTS),
         ("5,1,6\n2,6,8\n7,7,14\n", "the last row and column are totals; leave them out"),
         ("", NOT_READ),
-        ("5,1\n2,x\n", NOT_READ),
         ("5,1\n2,0.5\n", NOT_READ),
-        (f"5,1\n2,{'1' * 30}\n", NOT_READ),
     ],
 )
 def test_no_confusion_matrix_is_refused(tmp_path, content, line):
     path = tmp_path / "m.csv"
     path.write_text(content, "utf-8")
     assert finding(DataError, lambda: read_matrix(path)).startswith(f"{path}: {line}")
-
-
-def test_missing_matrix_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"none\.csv: not found"):
-        read_matrix(tmp_path / "none.csv")
 
 
 def test_cells_begin_with_the_classes_in_their_order(tmp_path):

@@ -7,7 +7,7 @@ from imageproof.judge import caret, doubts
 from imageproof.judge.confusion import confusion_matrix
 from imageproof.judge.doubts import Doubt, beyond_chance, fragile
 
-ROWS, CLASSES, DRAWS = 76, 7, 200
+ROWS, CLASSES, DRAWS = 76, 7, 100
 DISTURBANCES = "shift_0.035", "shift_0.07", "rotate_5", "rotate_15", "blur_0.035", "noise_0.2"
 
 
@@ -37,11 +37,10 @@ def is_accused(random, probabilities):
     return bool(beyond_chance({"m": doubts_of_model}))
 
 
-@pytest.mark.parametrize("sureness", [0.05, 0.15])
-def test_true_probabilities_are_not_accused(sureness):
+def test_true_probabilities_are_not_accused():
     random = np.random.default_rng(0)
     accused = 0
-    for _ in range(DRAWS):
+    for sureness in (0.05, 0.15) * DRAWS:
         probabilities = random.dirichlet([sureness] * CLASSES, ROWS).astype(np.float32)
         accused += is_accused(random, probabilities)
     assert accused <= 6
@@ -55,16 +54,6 @@ def test_one_mistake_of_few_rows_is_chance(rows, sureness):
     assert beyond_chance({"m": [doubts.misleading(answers, labels, 1.0, "")]}) == []
 
 
-def test_accuracy_that_falls_by_a_tenth_is_chance():
-    random = np.random.default_rng(0)
-    accused = 0
-    for _ in range(DRAWS):
-        counts = random.binomial(ROWS, [0.9, *[0.8] * len(DISTURBANCES)])
-        accuracies = dict(zip(("clean", *DISTURBANCES), counts / ROWS, strict=True))
-        accused += bool(beyond_chance({"m": fragile({"images": ROWS, **accuracies})}))
-    assert accused <= 6
-
-
 def test_fragile_model_is_named_with_its_figures():
     accuracies = {"images": 2000.0, "clean": 0.98, "shift_0.1": 0.89, "shift_0.2": 0.7}
     accuracies |= {"invert": 0.1, "rotate_5": 0.99}
@@ -76,15 +65,12 @@ def test_fragile_model_is_named_with_its_figures():
         assert beyond_chance({"mlp": fragile(accuracies | {key: 5.0, "invert": 0.7})}) == []
 
 
-def test_sentence_true_of_all_models_is_said_once():
-    mild = Doubt("weak", "a little", 0.3)
-    all_weak = {"mlp": [Doubt("weak", "by 3", 1e-9), mild], "cnn": [Doubt("weak", "by 5", 1e-9)]}
-    assert beyond_chance(all_weak) == ["weak: mlp by 3; cnn by 5"]
-
-
 def test_ten_sentences_need_a_tenth_of_the_level_each():
-    sentences = [Doubt(f"s{number}", "", 0.0011) for number in range(10)]
-    assert beyond_chance({"mlp": sentences[:9]}) == [f"s{number}: mlp " for number in range(9)]
+    sentences = [Doubt(f"s{number}", "by 3", 0.0011) for number in range(10)]
+    assert beyond_chance({"mlp": sentences[:5], "cnn": sentences[1:5]}) == [
+        "s0: mlp by 3",
+        *[f"s{number}: mlp by 3; cnn by 3" for number in range(1, 5)],
+    ]
     assert beyond_chance({"mlp": sentences}) == []
 
 

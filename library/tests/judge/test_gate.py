@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from chances import honest
 
 from imageproof.judge.gate import Check, Contender, Evidence, Paired, approval
 from imageproof.judge.limits import PromoteParams, ShadowParams
@@ -103,13 +102,10 @@ def check_of(decision, name):
 @pytest.mark.parametrize(
     ("challenger", "champion", "changes", "refused"),
     [
-        (range(2), None, {}, []),
         (range(200), None, {}, []),
         (range(201), None, {}, ["min_accuracy"]),
-        (range(10), range(10, 20), {}, []),
         (range(4), (), {}, []),  # a loss of the margin
         (range(5), (), {}, ["paired_test", "max_accuracy_loss"]),
-        (range(5), (), {"max_accuracy_loss": 0.5}, ["paired_test"]),
         (range(20), range(100, 115), {}, ["max_accuracy_loss"]),
         (CLASS_3[:4], CLASS_5[:5], {}, []),  # of 200 rows, 2 %
         (CLASS_3[:5], CLASS_5[:5], {}, ["max_sensitivity_loss"]),
@@ -128,7 +124,6 @@ def test_challenger_against_champion(challenger, champion, changes, refused):
     [
         (6, [PER_CLASS], []),
         (7, [PER_CLASS], ["max_total_loss"]),
-        (7, [PER_CLASS, PER_CLASS - 2], ["max_total_loss"]),
         (7, ["they cannot answer"], []),
         (6, [PER_CLASS, Paired(HALF, HALF - 1, HALF - 2)], ["max_total_loss"]),  # on other rows
     ],
@@ -157,7 +152,6 @@ def test_champion_of_another_input_is_no_opponent():
         ({"commit": (False, "uncommitted changes")}, ["clean_commit"]),
         ({"approval": approval("ada", "")}, []),
         ({"approval": approval("", "ada")}, ["approval"]),
-        ({"approval": approval("", "")}, []),
         ({"classes": 11}, ["min_sensitivity"]),  # one has no rows
     ],
 )
@@ -172,24 +166,10 @@ def test_overconfident_probabilities_are_refused():
         (0.98 * boastful + 0.002, []),
         (boastful, ["max_calibration_error"]),
     ):
-        contender = Contender.answering("m", probabilities, unseen=np.ones(ROWS, bool))
+        contender = replace(PERFECT, probabilities=probabilities)
         decision = decided(contender, max_calibration_error=0.01)
         assert decision.failed == refused
     assert decision.figures["holdout_ece"] == pytest.approx(0.02)
-
-
-@pytest.mark.parametrize("n", [100, 300, 1000])
-def test_honest_model_is_not_refused_for_few_rows(n):
-    beyond_limit = refused = 0
-    for seed in range(100):
-        chances, truth = honest(n, seed=seed)
-        contender = Contender.answering("m", chances, unseen=np.ones(n, bool))
-        limits = OFF | {"max_calibration_error": 0.02}
-        decision = decided(contender, truth=truth, classes=5, **limits)
-        beyond_limit += decision.figures["holdout_ece"] > 0.02
-        refused += bool(decision.failed)
-    assert beyond_limit > 50
-    assert refused <= 5
 
 
 COVERED = OFF | {"coverage_test": 0.05, "coverage": 0.9}
@@ -200,7 +180,6 @@ HOLDOUT_TEST = OFF | {"holdout_test": 0.001}
     ("key", "wrong", "limits", "fewer"),
     [
         ("coverage_test", 250, COVERED, {"groups": TWENTY_GROUPS}),
-        ("coverage_test", 250, COVERED, {"truth_probabilities": np.full(100, 0.05, np.float32)}),
         (
             "max_calibration_error",
             80,
@@ -227,20 +206,16 @@ def test_latency_is_recorded_with_the_processor():
 
 
 def test_checks_are_named_as_their_keys():
-    balanced = dict.fromkeys([key for key in KEYS if "balanced" in key or "macro" in key], 0.5)
-    baseline = {"beats_baseline": 0.05, "baseline": "HOG", "baseline_hits": np.ones(ROWS, bool)}
-    shadow = {"shadow": ShadowParams(min_rows=1)}
-    decision = decided(PERFECT, PERFECT, holdout_test=0.001, **balanced, **baseline, **shadow)
+    limits = {key: LIMITS[key] or 0.5 for key in KEYS} | {"shadow": ShadowParams(min_rows=1)}
+    baseline = {"baseline": "HOG", "baseline_hits": np.ones(ROWS, bool)}
+    decision = decided(PERFECT, PERFECT, **limits, **baseline)
     assert [check.name for check in decision.checks] == KEYS
-    for off in (None, False):
-        decision = decided(wrong_on(range(ROWS)), PERFECT, **dict.fromkeys(KEYS, off))
-        assert decision.checks == ()
-        assert decision.accepted
+    decision = decided(wrong_on(range(ROWS)), PERFECT, **dict.fromkeys(KEYS, False))
+    assert decision.checks == ()
+    assert decision.accepted
 
 
-@pytest.mark.parametrize(
-    ("right", "refused"), [(0, ["min_sensitivity"]), (2, ["min_sensitivity"]), (5, [])]
-)
+@pytest.mark.parametrize(("right", "refused"), [(2, ["min_sensitivity"]), (5, [])])
 def test_dead_class_never_passes(right, refused):
     truth = np.repeat([0, 1, 2], [900, 90, 10])
     predicted = np.where(truth == 2, 0, truth)
@@ -264,28 +239,25 @@ def test_class_must_not_decay_over_champions():
 
 
 @pytest.mark.parametrize(
-    ("key", "passes", "fails", "text"),
+    ("key", "limit", "text"),
     [
-        ("min_balanced_accuracy", 0.875, 0.876, "0.8750 on 1,000 hold-out rows"),
-        ("min_macro_f1", 0.927, 0.928, "0.9273 on 1,000 hold-out rows"),
-        ("max_balanced_accuracy_loss", 0.125, 0.124, "0.8750 against 1.0000: -0.1250"),
-        ("max_macro_f1_loss", 0.073, 0.072, "0.9273 against 1.0000: -0.0727"),
+        ("min_balanced_accuracy", 0.875, "0.8750 on 1,000 hold-out rows"),
+        ("min_macro_f1", 0.927, "0.9273 on 1,000 hold-out rows"),
+        ("max_balanced_accuracy_loss", 0.125, "0.8750 against 1.0000: -0.1250"),
+        ("max_macro_f1_loss", 0.073, "0.9273 against 1.0000: -0.0727"),
     ],
 )
-def test_balanced_limits_see_a_rare_class(key, passes, fails, text):
+def test_balanced_limits_see_a_rare_class(key, limit, text):
     truth = np.repeat([0, 1], [980, 20])
     predicted = truth.copy()
     predicted[980:985] = 0  # a quarter of it is lost, 0.5 % of all rows
     data = {"truth": truth, "classes": 2}
     perfect = answering(truth, **data)
-    for limit, refused in ((passes, []), (fails, [key])):
-        settings = {**data, **OFF, key: limit}
-        decision = decided(answering(predicted, **data), perfect, **settings)
+    stricter = 0.001 if key.startswith("min") else -0.001
+    for bound, refused in ((limit, []), (limit + stricter, [key])):
+        decision = decided(answering(predicted, **data), perfect, **data, **OFF | {key: bound})
         assert decision.failed == refused
         assert decision.checks[0].found.startswith(text)
-    assert failed(perfect, perfect, **settings) == []
-    blind = replace(perfect, finding="images of different sizes")
-    assert failed(perfect, blind, **settings) == [key] * key.startswith("max_")
 
 
 def test_check_on_too_few_rows_says_so():
@@ -298,28 +270,25 @@ def test_check_on_too_few_rows_says_so():
         assert check.found == f"1.0000 against 1.0000: +0.0000{remark}"
 
 
+@pytest.mark.parametrize(("wrong", "refused"), [(0, ["holdout_test"]), (30, [])])
+def test_holdout_learned_by_heart_is_refused(wrong, refused):
+    changes = {"test_hits": np.arange(10_000) >= 170, "holdout_test": 0.001}
+    assert failed(wrong_on(range(wrong)), **changes) == refused
+
+
 @pytest.mark.parametrize(
-    ("wrong", "test_rows", "refused"),
-    [(0, 10_000, ["holdout_test"]), (30, 10_000, []), (100, 10_000, []), (0, 0, [])],
-)
-def test_holdout_learned_by_heart_is_refused(wrong, test_rows, refused):
-    test_hits = np.arange(test_rows) >= 170
-    challenger = wrong_on(range(wrong))
-    assert failed(challenger, test_hits=test_hits, holdout_test=0.001) == refused
-
-
-@pytest.mark.parametrize(("wrong", "accuracy"), [(0, None), (10, 0.9950), (11, 0.9945)])
-def test_note_says_not_better(wrong, accuracy):
-    shares = f"right on {accuracy or 0:.4f} of the hold-out rows against 0.9950"
-    note = decided(wrong_on(range(wrong)), wrong_on(range(10))).note
-    assert note == (f"not better than the champion: {shares}" if accuracy else "")
-
-
-def test_note_says_that_the_champion_learned_other_pictures():
-    champion = replace(wrong_on(range(10)), fit="crop")
-    note = "the champion was trained on pictures with fit: crop, and asked for those with fit: pad"
-    for fit, expected in (("crop", ""), ("pad", f"{note}, so it may be better")):
-        assert decided(replace(wrong_on(), fit=fit), champion).note == expected
+    ("wrong", "fit", "note"),
+    [
+        (9, "crop", ""),
+        (10, "", "not better than the champion: right on 0.9950 of the hold-out rows against "
+         "0.9950"),
+        (0, "pad", "the champion was trained on pictures with fit: crop, and asked for those with "
+         "fit: pad, so it may be better"),
+    ],
+)  # fmt: skip
+def test_note_says_what_to_know_of_the_champion(wrong, fit, note):
+    champion = wrong_on(range(10), fit="crop")
+    assert decided(wrong_on(range(wrong), fit=fit), champion).note == note
 
 
 def test_pair_is_compared_on_rows_unseen_by_both():
@@ -329,17 +298,14 @@ def test_pair_is_compared_on_rows_unseen_by_both():
     own = [(lambda view, limit: Check("own", len(view.labels) == limit, ""), 1700)]
     decision = decided(challenger, champion, max_calibration_error=None, own=own)
     assert decision.failed == []
-    figures = decision.figures
-    assert figures["holdout_accuracy"] == 1
-    assert figures["champion_accuracy"] == pytest.approx(1 - 300 / 1500)
-    assert (figures["only_challenger"], figures["only_champion"]) == (300, 0)
+    assert decision.figures["holdout_accuracy"] == 1
+    assert decision.figures["only_challenger"] == 300
     check = check_of(decision, "min_unseen")
     assert check.found == "1,500 of 2,000 hold-out rows are unseen by version 4 and version 3"
     assert [pair.rows for pair in decision.compared] == [1700, 1500]
     assert sum(decision.right) == 1700
     text = check_of(decision, "paired_test").found
     assert text.endswith("; a loss of 2.9 points is missed in one of five cases")
-    assert check_of(decided(PERFECT, PERFECT), "paired_test").found.endswith("with p = 1")
 
 
 @pytest.mark.parametrize(("unseen", "verdict"), [(100, "accepted"), (99, "undecided")])
@@ -352,16 +318,14 @@ def test_too_few_unseen_rows_decide_nothing(unseen, verdict):
     first = decided(wrong_on(unseen=rows), min_sensitivity=None)
     assert first.verdict == verdict
     assert ("holdout_accuracy" in first.figures) == first.accepted
-    assert decided(PERFECT, champion, min_unseen=None).accepted
 
 
 def test_unknown_past_is_never_unseen():
     champion = wrong_on(range(50), name="3", unseen=None)
-    for limit in (100, None):
-        decision = decided(PERFECT, champion, min_unseen=limit)
-        assert decision.verdict == "undecided"
-        text = "the rows that version 3 has seen are unknown: none counts as unseen"
-        assert check_of(decision, "min_unseen").found == text
+    decision = decided(PERFECT, champion, min_unseen=None)
+    assert decision.verdict == "undecided"
+    text = "the rows that version 3 has seen are unknown: none counts as unseen"
+    assert check_of(decision, "min_unseen").found == text
     # what is too bad on its own rows is refused all the same
     assert decided(wrong_on(range(300)), champion).verdict == "refused"
 
@@ -378,26 +342,20 @@ def test_results_stand_apart_by_age_of_rows():
 
 
 def test_former_champions_are_left_out_with_the_reason():
-    decision = decided(PERFECT, former=["they cannot answer", "too few rows are unseen"])
+    decision = decided(PERFECT, former=["they cannot answer", "few", "few"])
     assert check_of(decision, "max_total_loss").found == (
         "no champion to compare with (left out, as they cannot answer: version 1)"
-        " (left out, as too few rows are unseen: version 2)"
+        " (left out, as few: version 2, 3)"
     )
 
 
-@pytest.mark.parametrize(
-    ("wrong", "baseline_wrong", "refused"),
-    [
-        (range(60), range(100, 130), ["beats_baseline"]),
-        (range(32), range(100, 130), []),  # worse by chance, perhaps
-        ((), range(30), []),
-    ],
-)
-def test_only_worse_than_the_baseline_is_refused(wrong, baseline_wrong, refused):
-    hits = ~np.isin(np.arange(ROWS), baseline_wrong)
-    baseline = {"baseline": "HOG", "baseline_hits": hits, "beats_baseline": 0.05}
-    decision = decided(wrong_on(wrong), **baseline)
+@pytest.mark.parametrize(("wrong", "refused"), [(60, ["beats_baseline"]), (32, [])])
+def test_only_worse_than_the_baseline_is_refused(wrong, refused):
+    """Where 32 are wrong instead of 30, the model is worse by chance, perhaps."""
+    hits = np.arange(ROWS) < ROWS - 30
+    decision = decided(
+        wrong_on(range(wrong)), baseline="HOG", baseline_hits=hits, beats_baseline=0.05
+    )
     assert decision.failed == refused
-    check = check_of(decision, "beats_baseline")
-    assert check.found.startswith(f"{1 - len(wrong) / ROWS:.4f} against 0.9850 of the HOG; worse")
-    assert check.figures["baseline_accuracy"] == pytest.approx(0.985)
+    text = f"{1 - wrong / ROWS:.4f} against 0.9850 of the HOG; worse"
+    assert check_of(decision, "beats_baseline").found.startswith(text)

@@ -7,15 +7,9 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from imageproof.judge.comparison import Candidate, compare_pair, mcnemar_exact
+from imageproof.judge.comparison import Candidate, compare_pair
 from imageproof.judge.gate import Contender, Evidence
-from imageproof.judge.groups import (
-    Intervals,
-    clopper_pearson,
-    effective_rows,
-    missed_loss,
-    sign_flips,
-)
+from imageproof.judge.groups import Intervals, missed_loss, sign_flips
 from imageproof.judge.slices import find_slices, measure, read_table, slice_loss, weakest
 from imageproof.judge.verdicts import choice, verdict
 from imageproof.registry.champion_checks import paired_test
@@ -48,9 +42,9 @@ def gate_check(champion, challenger, groups):
     return paired_test(evidence, LEVEL)
 
 
-@pytest.mark.parametrize("is_few", [False, True], ids=["338 of 4", "30 of 4 to 50"])
-@pytest.mark.parametrize("correlation", [0.1, 0.3, 0.6])
+@pytest.mark.parametrize(("is_few", "correlation"), [(False, 0.3), (True, 0.6)])
 def test_paired_test_refuses_no_more_than_chance(is_few, correlation):
+    """338 groups of 4 rows, or 30 of 4 to 50."""
     random = np.random.default_rng(0)
     counts = np.zeros(3)
     for _ in range(DRAWS):
@@ -65,17 +59,6 @@ def test_paired_test_refuses_no_more_than_chance(is_few, correlation):
     assert 0.02 <= differing <= 0.08
     assert 0.02 <= refused <= 0.08
     assert covered >= 0.9  # on independent rows down to 0.34
-
-
-@pytest.mark.parametrize("alternative", ["two-sided", "less"])
-def test_rows_of_their_own_are_mcnemars(alternative):
-    random = np.random.default_rng(1)
-    for _ in range(20):
-        differences = random.integers(-1, 2, 60)
-        only = int((differences > 0).sum()), int((differences < 0).sum())
-        p_value, differing = sign_flips(differences, np.arange(60), alternative=alternative)
-        assert p_value == pytest.approx(mcnemar_exact(*only, alternative=alternative))
-        assert differing == sum(only)
 
 
 def test_sign_flips_count_every_sign():
@@ -93,12 +76,10 @@ def test_sign_flips_count_every_sign():
 
 def test_interval_is_that_of_fewer_rows():
     hits = np.arange(400) % 10 > 0
-    alone = Intervals(hits).of()
+    alone = Intervals(hits, np.arange(400)).of()
     assert alone == pytest.approx(binomtest(360, 400).proportion_ci())
-    assert Intervals(hits, np.arange(400)).of() == pytest.approx(alone)
     in_tens = Intervals(np.repeat(hits[:40], 10), np.repeat(np.arange(40), 10)).of()
     assert in_tens == pytest.approx(binomtest(36, 40).proportion_ci(), abs=0.01)
-    assert clopper_pearson(1.0, 40) == pytest.approx(binomtest(40, 40).proportion_ci())
 
 
 def test_all_right_in_few_groups_proves_little():
@@ -106,9 +87,7 @@ def test_all_right_in_few_groups_proves_little():
     low, high = Intervals(right, np.arange(600) % 30).of()
     assert 0.99 < low < binomtest(600, 600).proportion_ci().low
     assert high == 1
-    assert Intervals(right, np.arange(600) % 2).of()[0] < 0.8
     assert Intervals(right, np.zeros(600, int)).of() == (0, 1)
-    assert effective_rows(np.zeros(600, int), 0.0) == 0
 
 
 def test_fewer_than_six_groups_give_no_verdict():
@@ -126,7 +105,6 @@ def test_fewer_than_six_groups_give_no_verdict():
     same = compared(right, right, np.arange(100) % 5)
     assert choice([same], seconds).startswith("b is the choice: ")
     assert compared(right, ~right, np.arange(100) % 6).p_value == pytest.approx(2 / 2**6)
-    assert compared(right, right, np.arange(100) % 6).p_value is None
 
 
 @pytest.mark.parametrize(("count", "passed"), [(5, True), (6, False)])
@@ -160,7 +138,6 @@ def test_loss_in_a_slice_counts_groups():
     slices = {("pen", "ink"): np.arange(400)}
     champion = np.ones(400, bool)
     challenger = groups >= 2  # all of two groups are lost
-    assert not slice_loss(slices, champion, challenger, 0.05)[0]
     assert slice_loss(slices, champion, challenger, 0.05, groups)[0]
     challenger = np.arange(400) % 20 >= 2  # two rows of each group
     assert not slice_loss(slices, champion, challenger, 0.05, groups)[0]

@@ -65,14 +65,13 @@ def test_table_without_slices_has_a_header():
         read_table(StringIO("split,column\n"))
 
 
-@pytest.mark.parametrize("count", [8, 80])  # writers of 100 and of 10 rows
-def test_equally_good_model_is_seldom_refused_by_a_slice(count):
-    rows = {("writer", str(w)): np.arange(w, 800, count) for w in range(count)}
+def test_equally_good_model_is_seldom_refused_by_a_slice():
+    rows = {("writer", str(w)): np.arange(w, 800, 40) for w in range(40)}
     refused = 0
-    for seed in range(200):
+    for seed in range(100):
         champion, challenger = np.random.default_rng(seed).random((2, 800)) < 0.93
         refused += not slice_loss(rows, champion, challenger, 0.05)[0]
-    assert refused <= 200 * slices.LEVEL
+    assert refused <= 100 * slices.LEVEL
 
 
 @pytest.mark.parametrize(
@@ -89,10 +88,9 @@ def test_loss_counts_beyond_the_limit_and_beyond_chance(lost, limit, passes):
     shares = f"0.9{10 - lost}00 against 1.0000 on 100 rows"
     assert text == f"writer: a: {shares}; worse with p = {p_value:.3g}"
     assert "p above 0.05 (0.05 for 1 of 1 slices)" in allowed
-    # slices in which no answer differs cost nothing, one in which as many do halves the level
+    # slices in which no answer differs cost nothing, one in which as many do halves the level, so
+    # that 5 are too few
     same = {("writer", str(n)): np.arange(200, 300) for n in range(50)}
     assert slice_loss(writer | same, champion, challenger, limit)[0] == passes
-    if lost == 5:
-        assert slice_loss(writer | {("camera", "b"): np.arange(100)}, champion, challenger, limit)[
-            0
-        ]
+    camera = {("camera", "b"): np.arange(100)}
+    assert slice_loss(writer | camera, champion, challenger, limit)[0] == (lost < 6)
