@@ -58,7 +58,6 @@ def compared(old, new, splits=SPLITS):
             result(29),
             "no difference beyond noise: accuracy 97.00 → 97.10 %, p = 1; the gate would accept",
         ),
-        (result(30), result(30), "same answers: accuracy 97.00 %; the gate would accept"),
         (None, result(200), "new: accuracy 80.00 %; the gate would refuse: min_accuracy"),
         (result(30), None, "gone: accuracy 97.00 %"),
     ],
@@ -70,7 +69,6 @@ def test_verdict_is_one_line(old, new, verdict):
 def test_on_other_rows_only_the_metrics_are_compared():
     difference = compared(result(60), result(30), splits={})
     assert difference.pair is difference.gate is None
-    assert difference.as_dict()["gate_not_asked"] == ()
     assert difference.verdict == "not comparable: accuracy 94.00 → 97.00 %"
     assert difference.metrics["test.accuracy"].diff == pytest.approx(0.03)
 
@@ -82,8 +80,6 @@ def test_rows_of_one_group_prove_nothing():
     assert difference.pair.p_value is None
     assert difference.verdict.startswith("no verdict: accuracy 94.00 → 97.00 %, too few groups; ")
     assert compared(result(30), result(30), splits).state == "same answers"
-    [check] = [check for check in difference.gate.checks if check.name == "paired_test"]
-    assert "groups" in check.found
 
 
 def test_holdout_within_test_is_no_test_of_it():
