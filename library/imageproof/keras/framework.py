@@ -1,8 +1,11 @@
 """TensorFlow's start, and a network that is asked as soon as it is trained."""
 
+import gc
 import logging
 import random
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from imageproof.base import inference
 from imageproof.base.dataset import Dataset, Images, Probabilities
@@ -15,12 +18,31 @@ from imageproof.system.process import quiet_tensorflow
 Write = Callable[..., tuple[float, Probabilities]]
 
 
+# Keras draws and wraps with them if it can, which takes their import of a second; we do not.
+UNUSED = ("matplotlib", "sklearn")
+
+
 def load_tensorflow(threads: int, distribute: str, *, mixed: bool) -> str:
     """Load it without its lines; the devices that it trains on, see `devices.used`."""
-    with quiet_tensorflow(threads):
+    with quiet_tensorflow(threads), _lean_import():
         from imageproof.keras import devices
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of each training's graph
     return devices.used(distribute, mixed=mixed)
+
+
+@contextmanager
+def _lean_import() -> Iterator[None]:
+    """Import Keras in this block without UNUSED; nothing that is imported becomes garbage."""
+    absent = [name for name in UNUSED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
+    gc.disable()
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
+        gc.freeze()
+        gc.enable()
 
 
 def set_seed(seed: int) -> None:
