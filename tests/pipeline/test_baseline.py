@@ -64,10 +64,11 @@ def test_baseline_of_colours_is_the_histogram():
 
 
 def test_baseline_of_handwriting_is_hog_and_repeatable(monkeypatch, images_8x8):
-    data = Dataset(images_8x8.images * np.uint8(15), images_8x8.labels)
-    monkeypatch.setattr(baseline, "ROWS", 600)
+    data = images_8x8.take(np.arange(600))
+    data = Dataset(data.images * np.uint8(15), data.labels)
+    monkeypatch.setattr(baseline, "ROWS", 300)
     first, second = (fit_baseline(data, classes=10, seed=3) for _ in range(2))
-    assert (first.rows, first.accuracies) == (600, second.accuracies)
+    assert (first.rows, first.accuracies) == (300, second.accuracies)
     assert first.accuracies["colour histogram"] < 0.5 < first.accuracies[first.name]
     answers = first.predict(data.images)
     monkeypatch.setattr(baseline, "CHUNK", 64)

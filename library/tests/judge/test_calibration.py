@@ -35,6 +35,7 @@ def test_honest_coverage_is_refused_as_rarely_as_asked():
     assert np.mean(coverages) == pytest.approx(0.9, abs=4 * error)
     assert np.mean(np.array(p_values) < 0.05) <= 0.09
     assert coverage_p_value(0, 500, validation_rows=9, coverage=0.99) == 1
+    assert coverage_p_value(0, 1, validation_rows=9, coverage=0.5) == pytest.approx(0.5)
 
 
 def test_answer_of_no_class_or_over_two_is_unsure():

@@ -1,7 +1,5 @@
 """Confusion matrices: what is read off them, and those that somebody else wrote."""
 
-import csv
-
 import numpy as np
 import pytest
 from chances import labels
@@ -106,12 +104,18 @@ def test_no_confusion_matrix_is_refused(tmp_path, content, line):
 
 
 def test_cells_begin_with_the_classes_in_their_order(tmp_path):
-    names = ["zebra", "cat, small", "7"]
     path = tmp_path / "cells.csv"
-    matrices = {"b": (np.array(COUNTS), names), "a": (np.zeros((3, 3), int), names)}
-    write_cells(path, matrices, order=[1, 0, 2])
-    with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)
-    assert header == ["model", "prediction", "reference", "count"]
-    assert [row[1:3] for row in rows if row[0] == "a"] == [[names[k], names[k]] for k in (1, 0, 2)]
-    assert [int(row[3]) for row in rows if row[0] == "b"] == [6, 5, 7, 1, 2, 1]
+    names = ["zebra", "cat, small"]
+    matrices = {"b": (np.array([[6, 0], [1, 5]]), names), "a": (np.zeros((2, 2), int), names)}
+    write_cells(path, matrices, order=[1, 0])
+    assert (
+        path.read_text("utf-8")
+        == """\
+model,prediction,reference,count
+b,"cat, small","cat, small",5
+b,zebra,zebra,6
+b,"cat, small",zebra,1
+a,"cat, small","cat, small",0
+a,zebra,zebra,0
+"""
+    )
