@@ -90,8 +90,3 @@ def test_hexadecimal_cell_is_named_by_line(path, end):
 def test_another_header_is_refused(path, header, message):
     path.write_text(header)
     assert refusal(path.parent).startswith(f"{path}:1: {message}")
-
-
-def test_a_header_without_rows_is_refused(path):
-    path.write_bytes(HEAD)
-    assert refusal(path.parent).startswith(f"{path.parent}: images 0×2×2; no part may be empty")

@@ -6,7 +6,6 @@ import networks
 import numpy as np
 import onnx
 import pytest
-from helpers import linear_model
 
 from imageproof.base import inference
 from imageproof.features.backbone import extractor
@@ -20,20 +19,15 @@ HEAD = Head(random.normal(size=(networks.CHANNELS, 4)), random.normal(size=4))
 PATH = Path("model.onnx")
 
 
-@pytest.fixture(params=SHAPES, ids=str)
-def images(request, workspace):
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_one_file_answers_as_its_parts_do(workspace, shape):
     networks.write_standin()
-    shape = request.param
     graph = feature_graph(networks.load(), shape)
     onnx.save(classifier(graph, HEAD, temperature=1.7, name="standin"), PATH)
-    return random.integers(256, size=(70, *shape), dtype=np.uint8)
-
-
-def test_one_file_answers_as_its_parts_do(images):
+    images = random.integers(256, size=(70, *shape), dtype=np.uint8)
     network = inference.load(PATH, threads=2)
     answers = network.predict(images)
-    assert (network.shape, network.classes) == (images.shape[1:], 4)
-    graph = feature_graph(networks.load(), images.shape[1:])
+    assert (network.shape, network.classes) == (shape, 4)
     features = extractor(graph, PATH)(images)
     scaled = Head(HEAD.weights / 1.7, HEAD.bias / 1.7)
     assert np.allclose(answers, predict(scaled, features), atol=1e-5)
@@ -46,11 +40,3 @@ def test_one_file_answers_as_its_parts_do(images):
     body, head = parts(onnx.load(PATH))
     assert graph_sha256(body) == graph_sha256(graph)
     assert len(head.graph.node) == 3
-
-
-def test_file_without_backbone_is_asked_as_it_is(workspace):
-    onnx.save(linear_model(np.eye(64, 10, dtype="f"), np.zeros(10, "f"), (8, 8)), PATH)
-    images = random.integers(256, size=(5, 8, 8), dtype=np.uint8)
-    expected = inference.load(PATH, threads=1).predict(images)
-    assert np.array_equal(cached_predict(PATH, threads=1)(images), expected)
-    assert not Path(".state").exists()

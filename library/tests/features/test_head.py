@@ -11,7 +11,6 @@ from imageproof.features.head import (
     Settings,
     choose_c,
     fit_head,
-    log_loss,
     predict,
 )
 
@@ -85,11 +84,3 @@ def test_too_few_rows_for_folds_take_the_smallest_c():
 def test_single_class_is_certain():
     data = rows(2)._replace(labels=np.ones(240, np.int64))
     assert (predict(fit_head(data, 1.0, TWO), data.views[0]) == [0, 1]).all()
-
-
-def test_equal_features_are_fitted():
-    data = rows(2)
-    data.views[:] = 1
-    probabilities = predict(fit_head(data, 1.0, TWO), data.views[0])
-    assert np.allclose(probabilities, 0.5, atol=1e-3)
-    assert log_loss(probabilities, data.labels) == pytest.approx(np.log(2), abs=1e-3)
