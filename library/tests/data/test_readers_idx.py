@@ -24,20 +24,18 @@ def write(folder, arrays, pack=bytes):
         (folder / name).write_bytes(pack(idx(array)))
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
-@pytest.mark.parametrize(("train", "test"), [("train", "t10k"), ("letters-train", "letters-test")])
+@pytest.mark.parametrize(
+    ("pack", "train", "test"),
+    [(bytes, "train", "t10k"), (gzip.compress, "letters-train", "letters-test")],
+)
 def test_four_files_are_two_parts(tmp_path, pack, train, test):
-    for name in (train, test):
-        rows = slice(0, 20) if name == train else slice(20, 30)
-        arrays = {f"{name}-images-idx3": IMAGES[rows], f"{name}-labels-idx1": LABELS[rows]}
-        write(tmp_path, arrays, pack)
-    first, second = read_parts(tmp_path)
-    assert [part.file.name for part in (first, second)] == [
-        f"{n}-images-idx3" for n in (train, test)
-    ]
-    assert (first.data.images.dtype, first.data.labels.dtype) == (np.uint8, np.int64)
-    np.testing.assert_array_equal(first.data.images, IMAGES[:20])
-    np.testing.assert_array_equal(second.data.labels, LABELS[20:])
+    write(tmp_path, {f"{train}-images-idx3": IMAGES, f"{train}-labels-idx1": LABELS}, pack)
+    write(tmp_path, {f"{test}-images-idx3": IMAGES[:9], f"{test}-labels-idx1": LABELS[:9]}, pack)
+    for (file, data), name, count in zip(read_parts(tmp_path), (train, test), (30, 9), strict=True):
+        assert file.name == f"{name}-images-idx3"
+        assert (data.images.dtype, data.labels.dtype) == (np.uint8, np.int64)
+        np.testing.assert_array_equal(data.images, IMAGES[:count])
+        np.testing.assert_array_equal(data.labels, LABELS[:count])
 
 
 def test_images_and_labels_are_told_by_content_not_by_name(tmp_path):

@@ -56,13 +56,12 @@ def test_mirrored_rows_stay_with_their_original():
 
 def test_groups_stay_in_one_fold():
     """Rows of one writer are nearly equal; parted, the largest C would look best."""
-    centres = random.normal(size=(40, 30))
-    labels = random.integers(2, size=40).repeat(6)
-    features = centres.repeat(6, axis=0) + 0.01 * random.normal(size=(240, 30))
+    groups = np.arange(40).repeat(6)
+    labels = random.integers(2, size=40)[groups]
+    features = random.normal(size=(40, 30))[groups] + 0.01 * random.normal(size=(240, 30))
     data = Rowset(features[np.newaxis].astype(np.float32), labels, np.arange(240))
-    grouped = data._replace(groups=np.arange(40).repeat(6))
-    assert choose_c(data, [1e-4, 100.0], TWO, folds=5).c == 100.0
-    assert choose_c(grouped, [1e-4, 100.0], TWO, folds=5).c == 1e-4
+    for rowset, c in ((data, 100.0), (data._replace(groups=groups), 1e-4)):
+        assert choose_c(rowset, [1e-4, 100.0], TWO, folds=5).c == c
 
 
 def test_smallest_c_within_one_standard_error_is_chosen():
