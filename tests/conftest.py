@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from typing import TYPE_CHECKING
 
 import pytest
 import support
@@ -10,9 +9,6 @@ from shared import made_once
 from support import NAME, train_project, write_project
 
 from imageproof.base.naming import VARIABLE
-
-if TYPE_CHECKING:
-    pass
 
 os.environ.pop("DIGITS_DEBUG", None)
 

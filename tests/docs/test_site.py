@@ -5,15 +5,11 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from markdown_it import MarkdownIt
 from support import REPOSITORY
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = pytest.mark.slow
 

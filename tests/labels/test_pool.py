@@ -87,14 +87,11 @@ def tasks():
     return json.loads(OUT.read_text("utf-8"))
 
 
-@pytest.mark.parametrize(
-    ("network", "means"), [(with_backbone, "features"), (without_features, "probabilities")]
-)
-def test_tasks_have_picture_prediction_and_what_brings_them_back(network, means):
-    promote(network())
+def test_tasks_have_picture_prediction_and_what_brings_them_back():
+    promote(with_backbone())
     assert choose() == [
         "to do: 120 pictures that can be read and are not in the data",
-        f"16 of them that models:/digits/1 is least sure of, spread out by its {means}: "
+        "16 of them that models:/digits/1 is least sure of, spread out by its features: "
         "for training only",
         "4 of them at random: for any part",
     ]
@@ -138,7 +135,10 @@ def test_pictures_of_the_data_copies_and_broken_ones_are_left_out():
     (POOL / "broken.png").write_bytes(b"\x89PNG")
     copy(third, POOL / ".hidden.png")
     Image.open(third).rotate(90).save(POOL / "odd\nname.png")  # `labels` would refuse it
-    assert choose(200)[0].startswith("to do: 11 pictures")  # with the near copy
+    readable, chosen, _ = choose(200)
+    assert readable.startswith("to do: 11 pictures")  # with the near copy
+    assert "8 of them" in chosen
+    assert "spread out by its probabilities" in chosen
     names = [task["data"]["file"] for task in tasks()]
     assert names == sorted(names)  # which says nothing of the model
     files = {POOL / name for name in names}
@@ -148,27 +148,22 @@ def test_pictures_of_the_data_copies_and_broken_ones_are_left_out():
     assert {*others[-7:], third} <= files
 
 
-def test_nothing_to_choose_is_one_line():
+def test_refusals_are_one_line():
     promote(without_features())
     for path in pictures():
         path.unlink()
-    (POOL / "notes.txt").touch()
     for count in (0, 1):
         line = finding(DataError, choose)
         reason = "pictures, of which none can be read and is not in the data"
         assert line == f"to do: {count} {reason}; .png, .jpg, .jpeg, .webp, .bmp are allowed"
         (POOL / "broken.png").write_bytes(b"")
-    assert not OUT.exists()
-
-
-def test_model_of_other_classes_is_refused():
-    promote(without_features())
     Path("data/dög & co").rename("data/dog")
     pack.main()
     assert finding(DataError, choose) == (
         "models:/digits/1: knows the classes cat, dög & co, é, the data has cat, dog, é; "
         "--model names another"
     )
+    assert not OUT.exists()
 
 
 def test_command_overwrites_nothing_and_says_what_comes_next(capsys):

@@ -47,18 +47,12 @@ def folders(workspace):
     pack.main()
 
 
-def take(*annotations, files=NEW):
-    return taken(exported([imported(POOL, file) for file in files], *annotations))
+def take(*annotations):
+    return taken(exported([imported(POOL, file) for file in NEW], *annotations))
 
 
 def taken(export):
     return take_labels(write(EXPORT, export), POOL, load_project())
-
-
-def in_data(name, label):
-    """The export of a task of a packed image that gets this label."""
-    task = imported(DATA, name, part="train", only_train="")
-    return exported([task], [annotation(label)])
 
 
 def contents():
@@ -78,12 +72,6 @@ def refused(line, work):
     before = contents()
     assert finding(DataError, work).startswith(line)
     assert contents() == before
-
-
-def test_labels_need_packed_data():
-    export = exported([imported(POOL, NEW[0])], CAT)
-    rmtree(WORKSPACE.pack)
-    refused("artifacts/pack/rows.parquet: not found; `dvc repro pack`", lambda: taken(export))
 
 
 def test_pictures_labels_annotators_and_times_come_in():
@@ -136,28 +124,21 @@ def test_classes_that_params_rename_keep_the_data_s_names():
 
 
 def test_another_label_of_a_packed_image_is_a_correction():
-    task = imported(DATA, "cat/0.png", part="train", only_train="")
-    copy = imported(DATA, "cat/2.png", only_train="")
-    same = imported(DATA, "dög/1.png", part="train", only_train="")
-    assert taken(exported([task, copy, same], DOG, DOG, DOG))[1:3] == [
+    for name in ("dög/again.png", "cat/again.png"):
+        put(DATA / name, 0)  # as cat/0.png
+    pack.main()
+    files = ("cat/0.png", "dög/again.png", "cat/again.png", "dög/1.png")
+    tasks = [imported(DATA, file, part="train", only_train="") for file in files]
+    tasks.append(imported(DATA, "cat/2.png", only_train=""))  # a copy in the pool
+    assert taken(exported(tasks, DOG, DOG, CAT, DOG, DOG))[1:3] == [
         "2 labels corrected → data/corrections.csv",
-        "1 labels are those of the data",
+        "3 labels are those of the data",
     ]
     assert corrected() == ["cat/0.png", "cat/2.png"]
     assert not Path("data/labels.csv").exists()
     pack.main()
-    assert packed.load(WORKSPACE.pack).rows["label"].tolist() == [1, 1, 0, 1, 1, 1]
-    taken(in_data("cat/0.png", "cat"))  # it is taken back
+    taken(exported(tasks[:1], CAT))  # it is taken back
     assert corrected() == ["cat/2.png"]
-
-
-def test_one_of_two_equal_images_is_corrected():
-    for name in ("dög/again.png", "cat/again.png"):
-        put(DATA / name, 0)  # as cat/0.png
-    pack.main()
-    labels_of = {"cat/0.png": "dög", "dög/again.png": "dög", "cat/again.png": "cat"}
-    taken([task for name, label in labels_of.items() for task in in_data(name, label)])
-    assert corrected() == ["cat/0.png"]
 
 
 def test_labels_of_arrays_are_corrected_and_take_no_picture():
@@ -179,27 +160,22 @@ def test_labels_of_arrays_are_corrected_and_take_no_picture():
 
 
 def test_annotators_who_disagree_are_named_and_left_out():
-    lines = take([*CAT, annotation("dög", by=2)], [annotation("cat", "dög")], CAT)
-    assert lines[0].startswith("1 pictures")
+    tasks = [imported(POOL, file) for file in (*NEW, NEW[0])]
+    cat_and_dog = [annotation("cat", "dög")]
+    skipped = [*CAT, annotation("dög", by=2, skipped=True)]
+    lines = taken(exported(tasks, CAT, cat_and_dog, skipped, [annotation("dög", by=2)]))
+    assert lines[0] == "1 pictures → data/labelled, 1 of them for training only"
     assert lines[4:] == [f"left out, as annotators disagree: {name} (cat, dög)" for name in NEW[:2]]
     assert len(table()) == 7
 
 
-def test_skipped_annotation_is_none_and_two_tasks_of_a_picture_are_one():
-    votes = CAT, [annotation("dög", skipped=True)], [annotation()]
-    assert take(*votes, files=[NEW[0], NEW[0], NEW[1]])[0::3] == [
+def test_two_tasks_of_a_picture_are_one_and_for_training_only():
+    tasks = [imported(POOL, NEW[0], only_train=value) for value in ("", "yes")]
+    tasks.append(imported(POOL, NEW[1]))
+    assert taken(exported(tasks, CAT, [annotation("cat", by=2)], [annotation()]))[0::3] == [
         "1 pictures → data/labelled, 1 of them for training only",
         "1 pictures have no label yet",
     ]
-
-
-def test_picture_of_two_choices_is_one_and_for_training_only():
-    tasks = [imported(POOL, NEW[0], only_train=value) for value in ("", "yes")]
-    lines = taken(exported(tasks, CAT, [annotation("dög", by=2)]))
-    assert lines[0].startswith("0 pictures")
-    assert lines[4:] == [f"left out, as annotators disagree: {NEW[0]} (cat, dög)"]
-    lines = taken(exported(tasks, CAT, [annotation("cat", by=2)]))
-    assert lines[0] == "1 pictures → data/labelled, 1 of them for training only"
     assert table().iloc[-1][["only_train", "annotator"]].tolist() == ["yes", "1, 2"]
 
 
@@ -224,14 +200,13 @@ def test_task_that_is_none_of_ours_is_refused(data, line):
     refused(line, lambda: taken(exported([task], CAT)))
 
 
-def test_each_unknown_class_is_a_finding_and_nothing_is_written():
-    before = contents()
+def test_each_unknown_class_is_a_finding():
     lines = findings(DataError, lambda: take([annotation("cow")], CAT, [annotation("Cat")]))
     assert lines == [
-        "export.json: task 1: cow: no class; cat, dög are",
-        "export.json: task 3: Cat: no class; cat, dög are",
+        f"export.json: task {n}: {label}: no class; cat, dög are"
+        for n, label in ((1, "cow"), (3, "Cat"))
     ]
-    assert contents() == before
+    assert not Path("data/labels.csv").exists()
 
 
 @pytest.mark.parametrize(
