@@ -113,8 +113,7 @@ def _doubts(result: Result, test: Dataset, train_rows: int) -> list[doubts.Doubt
     overall = result.statistics["overall"]
     intervals = Intervals(probabilities.argmax(axis=1) == test.labels, test.groups)
     rows = intervals.effective()
-    classes = range(probabilities.shape[1])
-    of_class = [intervals.effective(np.flatnonzero(test.labels == label)) for label in classes]
+    class_rows = intervals.effective_by_class(test.labels, probabilities.shape[1])
     remark = f"; {TEMPERATURE_1}" * (result.row.temperature == 1)
     learning = []
     accuracy = result.row.train_accuracy
@@ -127,7 +126,7 @@ def _doubts(result: Result, test: Dataset, train_rows: int) -> list[doubts.Doubt
     return [
         *learning,
         doubts.guessing(overall, rows),
-        doubts.weak_class(result.statistics["by_class"], of_class),
+        doubts.weak_class(result.statistics["by_class"], class_rows),
         doubts.misleading(probabilities, test.labels, rows / len(test), remark),
         *doubts.fragile(result.behaviour),
     ]

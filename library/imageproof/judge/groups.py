@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from imageproof.base.dataset import Floats, Hits, Rows
+from imageproof.base.dataset import Floats, Hits, Labels, Rows
 
 FEWEST = 6  # groups that differ: of fewer no two-sided p-value is below 0.05
 SIDE = 0.025  # of a 95 % interval
@@ -84,6 +84,10 @@ class Intervals:
         if self._groups is None:
             return float(len(self._hits[rows]))
         return effective_rows(self._groups[rows], self._correlation)
+
+    def effective_by_class(self, labels: Labels, classes: int) -> list[float]:
+        """The same of the rows of each class, by their true classes int64 (n,)."""
+        return [self.effective(np.flatnonzero(labels == label)) for label in range(classes)]
 
 
 def independent(values: Values, groups: Rows | None) -> float:

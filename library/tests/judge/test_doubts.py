@@ -6,6 +6,7 @@ import pytest
 from imageproof.judge import caret, doubts
 from imageproof.judge.confusion import confusion_matrix
 from imageproof.judge.doubts import Doubt, beyond_chance, fragile
+from imageproof.judge.groups import Intervals
 
 ROWS, CLASSES, DRAWS = 76, 7, 100
 DISTURBANCES = "shift_0.035", "shift_0.07", "rotate_5", "rotate_15", "blur_0.035", "noise_0.2"
@@ -52,6 +53,15 @@ def test_one_mistake_of_few_rows_is_chance(rows, sureness):
     answers = np.array([[sureness, 1 - sureness]] * rows, np.float32)
     labels = np.eye(1, rows, dtype=int)[0]
     assert beyond_chance({"m": [doubts.misleading(answers, labels, 1.0, "")]}) == []
+
+
+def test_rows_of_one_writer_accuse_in_no_class():
+    labels = np.repeat([0, 1, 2], [200, 100, 0])
+    answers = np.zeros(300, int)
+    by_class = caret.statistics(confusion_matrix(answers, labels, classes=3)).by_class
+    for writers, count in ((np.arange(300), 1), (np.minimum(np.arange(300) // 10, 20), 0)):
+        rows = Intervals(answers == labels, writers).effective_by_class(labels, 3)
+        assert len(beyond_chance({"m": [doubts.weak_class(by_class, rows)]})) == count
 
 
 def test_fragile_model_is_named_with_its_figures():
