@@ -59,6 +59,8 @@ def test_score_on_this_machine(tables):
     assert str(state.message).startswith(f"{tables:,} rows; drifted: ")
     state = score("in", "out/", return_state=True)
     assert f"--out {Path('out/0.parquet').resolve()}: exists; " in str(state.message)
+    state = score("in", "out/", missing=True, overwrite=True, return_state=True)
+    assert str(state.message).startswith("--missing keeps the tables that are there, ")
     state = score("--version", "out.parquet", return_state=True)
     assert state.message == "digits score (exit 3): --version: not found"
     Path("in/0.npz").write_bytes(b"PK\x03\x04")  # whose old predictions stay

@@ -74,8 +74,12 @@ def score(
             findings += error.findings
     if findings:
         raise DataError(*findings)
-
     rate = rows / (time.perf_counter() - started)
+    # the features are left to the monitor: they ask the network for 8,000 images more
+    counted, other_rows = _read_counted([*outputs.values()], model.origin.uri)
+    summary = summarise(counted, model, project)
+    if other_rows:
+        summary["warnings"].append(f"{other_rows:,} rows of kept tables by other versions left out")
     result = ScoreResult(
         input=printable(source),
         output=printable(out),
@@ -83,8 +87,7 @@ def score(
         coverage=project.confidence.coverage,
         files=len(outputs),
         kept=len(outputs) - len(writable),
-        # the features are left to the monitor: they ask the network for 8,000 images more
-        **summarise(_read_counted([*outputs.values()], model.origin.uri), model, project),
+        **summary,
     )
     settings = {"input": result.input, "output": result.output}
     record(result, "score", project, settings=settings, metrics={"rows_per_s": rate})
@@ -128,8 +131,7 @@ def to_write(
 ) -> dict[str, str]:
     """The outputs of a plan that are written: all, or with `missing` those that are not there.
 
-    UsageError for both options, or if one is there: without an option, or if it is no table of the
-    command `score`.
+    UsageError for both options, or if one is there without any, or is no table of `score`.
     """
     if missing and overwrite:
         raise UsageError("--missing keeps the tables that are there, --overwrite replaces them")
@@ -189,13 +191,11 @@ def _table(
     project: Project,
 ) -> pa.Table:
     probabilities = model.predict(batch.images)
-    names = {"row": batch.names}
-    if batch.treatments:
-        names = {"file": batch.names, "picture": batch.treatments}
+    pictures = {"file": batch.names, "picture": batch.treatments}
     rows = len(batch.images)
     return pa.table(
         {
-            **names,
+            **(pictures if batch.treatments else {"row": batch.names}),
             **_answers(probabilities, limit, class_names(model, project)),
             **{f"p{k}": column for k, column in enumerate(probabilities.T)},
             **image_stats(batch.images),
@@ -237,13 +237,14 @@ def _is_scored(output: str) -> bool:
     return False
 
 
-def _read_counted(outputs: Sequence[str], uri: str) -> pd.DataFrame:
-    """What is counted of the rows that the version at `uri` answered."""
+def _read_counted(outputs: Sequence[str], uri: str) -> tuple[pd.DataFrame, int]:
+    """What is counted of the rows that the version at `uri` answered; how many it did not."""
     with storage.filesystem_of(outputs[0]) as (filesystem, _):
         names = [strip_protocol(storage.absolute(output)) for output in outputs]
         dataset = ds.dataset(names, format="parquet", filesystem=filesystem)
         columns = [name for name in dataset.schema.names if name in COUNTED]
         frame: pd.DataFrame = dataset.to_table(columns, ds.field("model") == uri).to_pandas()
+        other_rows = dataset.count_rows() - len(frame)
     if frame.empty:
         raise DataError(f"{outputs[0]}: {uri} answered no row of it; --overwrite scores it anew")
-    return frame.set_index(columns[0])
+    return frame.set_index(columns[0]), other_rows

@@ -74,6 +74,8 @@ def test_log_counts_last_days_of_one_version(holdout, capsys):
     # the last of these rows is a day older than the newest row of all, to the microsecond
     write_log(images[340:390], labels[340:390], at=NOW - timedelta(days=1, microseconds=-250))
     write_log(images[390:400], labels[390:400], at=NOW - timedelta(hours=1), model="x 9")
+    # a folder of another server, whose newest row is older
+    write_log(images[:1], labels[:1], at=NOW - timedelta(days=9), server="z")
     result = watch().result
     assert (result.rows, result.other_rows) == (340, 10)
     assert result.unsure == pytest.approx(300 / 340)  # sets of three are no answer
@@ -105,20 +107,12 @@ def test_accuracy_of_labels(holdout):
     result = watch(labels=Path("labels.parquet")).result
     assert (result.accuracy["rows"], result.accuracy["unmatched"]) == (50, 1)
     assert monitoring.verdicts(result)[-1].endswith("; 1 label names no answered row.")
-
-
-def test_rows_of_servers_that_answer_at_once(holdout):
-    images, labels = holdout.images, holdout.labels
-    times = write_log(images[:100], labels[:100], server="a")
-    # these have the times of ten of them, and another version's first row that of the last
-    write_log(images[100:110], labels[100:110], at=times[9].to_pydatetime(), server="b")
-    write_log(images[110:120], labels[110:120], at=times[-1].to_pydatetime(), model="x 9")
-    write_log(images[:5], labels[:5], at=NOW - timedelta(days=3), server="z")  # has no newer row
-    pd.DataFrame({"label": labels[:100], "at": times}).to_csv("labels.csv", index=False)
-    result = watch(labels=Path("labels.csv")).result
-    assert (result.rows, result.other_rows, result.until[:10]) == (110, 10, "2025-11-26")
-    assert (result.accuracy["rows"], result.accuracy["unmatched"]) == (89, 11)
-    text = "21 rows have the time of another: without the labels and the challenger's answers"
+    # servers that answer at once: each has ten of these times
+    write_log(images[:10], labels[:10], at=times[20].to_pydatetime(), server="b")
+    write_log(images[:10], labels[:10], at=times[49].to_pydatetime(), model="x 9", server="c")
+    result = watch(labels=Path("labels.parquet")).result
+    assert (result.rows, result.accuracy["rows"], result.accuracy["unmatched"]) == (410, 39, 12)
+    text = "30 rows have the time of another: without the labels and the challenger's answers"
     assert text in result.warnings
 
 
@@ -144,47 +138,39 @@ def test_accuracy_is_expected_only_without_drift(ring):
     assert monitoring.verdicts(result)[-1].startswith("No accuracy is expected without labels: ")
 
 
-def test_run_and_page(holdout):
-    write_params({"data.class_names": NAMES})
-    promote()
-    times = write_log(holdout.images, holdout.labels, model=f"{NAME} 2")
-    pd.DataFrame({"label": holdout.labels, "at": times}).to_csv("labels.csv", index=False)
-    assert watch(labels=Path("labels.csv"), **{"data.class_names": NAMES}).result.warnings == []
-    monitored = watch(labels=Path("labels.csv"), **{"data.class_names": NAMES[::-1]})
-    [warning] = monitored.result.warnings
-    assert warning.startswith("labels.csv: read as numbers of the model's classes <0>, <1>, ")
-    page = monitoring.render(monitored)
-    assert page.count("data:image/png") == 24
-    assert "&lt;3&gt;" in page
-    path = Path("page.html")
-    path.touch()
-    result = monitored.result
-    monitoring.log_run(result, path, project_with({}))
-    [run] = mlflow.search_runs(experiment_names=[f"{NAME}-monitoring"], output_format="list")
-    metrics = run.data.metrics
-    assert (metrics["rows"], metrics["far"]) == (len(holdout), result.far)
-    assert metrics.get("expected_accuracy") == result.expected
-    assert "drift_features_p_value" in metrics
-    assert run.data.tags["imageproof.drifted"] == ", ".join(result.drifted)
-    [artifact] = MlflowClient().list_artifacts(run.info.run_id)
-    assert artifact.path == path.name
-    json.dumps(asdict(result), allow_nan=False)
-
-
-def test_colour(ring):
+def test_run_and_page_of_colour(ring):
     random = np.random.default_rng(0)
     images, new = random.integers(0, 256, (2, 900, 8, 8, 3), dtype=np.uint8)
     labels = np.arange(900) % 10
     known = Dataset(images, labels)
     save_splits(train=known, validation=known, holdout=Dataset(new, labels))
+    write_params({"data.class_names": NAMES})
     promote(shape=(8, 8, 3))
-    write_log(images[:300], labels[:300])
-    monitored = watch()
-    assert monitored.result.drifted == ["features"]  # nearer than any, as it knows these images
+    times = write_log(images[:300], labels[:300])
+    pd.DataFrame({"label": labels[:300], "at": times}).to_csv("labels.csv", index=False)
+    monitored = watch(labels=Path("labels.csv"), **{"data.class_names": NAMES[::-1]})
+    result = monitored.result
+    [warning] = result.warnings
+    assert warning.startswith("labels.csv: read as numbers of the model's classes <0>, <1>, ")
+    assert result.drifted == ["features"]  # nearer than any, as it knows these images
     assert np.shape(monitored.farthest) == (24, 8, 8, 3)
-    with urlopen(re.search('data:image/png[^"]*', monitoring.render(monitored))[0]) as png:
+    page = monitoring.render(monitored)
+    assert page.count("data:image/png") == 24
+    assert "&lt;3&gt;" in page
+    with urlopen(re.search('data:image/png[^"]*', page)[0]) as png:
         picture = np.asarray(Image.open(BytesIO(png.read())))
     assert (picture == images).all(axis=(1, 2, 3)).any()
+    path = Path("page.html")
+    path.touch()
+    monitoring.log_run(result, path, project_with({}))
+    [run] = mlflow.search_runs(experiment_names=[f"{NAME}-monitoring"], output_format="list")
+    metrics = run.data.metrics
+    assert (metrics["rows"], metrics["far"], metrics["accuracy"]) == (300, result.far, 1)
+    assert "drift_features_p_value" in metrics
+    assert run.data.tags["imageproof.drifted"] == "features"
+    [artifact] = MlflowClient().list_artifacts(run.info.run_id)
+    assert artifact.path == path.name
+    json.dumps(asdict(result), allow_nan=False)
 
 
 def test_without_the_splits_of_the_model(holdout):

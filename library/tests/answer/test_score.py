@@ -180,6 +180,7 @@ def test_missing_counts_one_version(tables):
     result = score("in", "out/", missing=True)
     assert (result.files, result.kept, result.rows) == (4, 3, 10)
     assert result.model == "models:/imageproof/2"
+    assert f"{len(tables):,} rows of kept tables by other versions left out" in result.warnings
     assert Path("out/a.parquet").stat().st_mtime_ns == stamp
 
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from imageproof.base.inference import Network
 from imageproof.serve.app import Service
 from imageproof.serve.bodies import MAX_BODY, read
-from imageproof.serve.model import Confidence, Description, Model
+from imageproof.serve.model import Model
 
 SHAPE = (4, 5, 3)
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, *SHAPE), np.uint8)
@@ -26,20 +26,16 @@ def strongest_colour(images):
     return answers
 
 
-DESCRIPTION = Description(
-    name="lights",
-    version="1",
-    model_sha256="5" * 64,
-    shape=SHAPE,
-    class_names=["red", "green", "<blue>"],
-    fit="crop",
-    confidence=Confidence(coverage=0.99, threshold=0.2),
-)
+@pytest.fixture(scope="module")
+def description(package):
+    names = ["red", "green", "<blue>"]
+    changes = {"shape": SHAPE, "class_names": names, "fit": "crop"}
+    return package.description.model_copy(update=changes)
 
 
 @pytest.fixture(scope="module")
-def client():
-    model = Model(DESCRIPTION, Network(SHAPE, 3, strongest_colour))
+def client(description):
+    model = Model(description, Network(SHAPE, 3, strongest_colour))
     with within(Service(model).app()) as client:
         yield client
 
@@ -54,8 +50,7 @@ def test_nan_is_no_answer(client):
     assert len(client.predict(IMAGES)) == 7
 
 
-def refusal(body, shape=SHAPE):
-    description = DESCRIPTION.model_copy(update={"shape": shape})
+def refusal(description, body):
     with pytest.raises(HTTPException) as caught:
         read(JSON, description, body)
     assert caught.value.status_code == 422
@@ -87,15 +82,15 @@ def with_part(*place, part):
         IMAGES[..., 0].tolist(),
     ],
 )
-def test_other_lists_are_refused(value):
+def test_other_lists_are_refused(description, value):
     allowed = "each image 4 lists of 5 lists of 3 whole numbers from 0 to 255"
-    assert refusal(orjson.dumps({"inputs": value})).endswith(allowed)
+    assert refusal(description, orjson.dumps({"inputs": value})).endswith(allowed)
 
 
-def test_empty_lists_are_refused_before_they_are_parsed():
+def test_empty_lists_are_refused_before_they_are_parsed(description):
     body = b'{"inputs":[' + b"[]," * (MAX_BODY // 3 - 9) + b"[]]}"
     tracemalloc.start()
-    refusal(body, (224, 224, 3))
+    refusal(description.model_copy(update={"shape": (224, 224, 3)}), body)
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
     tracemalloc.stop()
 

@@ -26,7 +26,8 @@ def test_log_holds_every_answer_after_repeated_sigterm(package, tmp_path):
     images = package.images[1:5]
     tensor = {"name": "images", "datatype": "UINT8", "shape": [3, 8, 8]}
     request = {"inputs": [tensor | {"data": images[1:].tolist()}]}
-    with running(package.folder, "--log", str(folder)) as server:
+    with running(package.folder, "--host", "::1", "--log", str(folder)) as server:
+        assert server.address == f"http://[::1]:{server.port}"
         [first] = server.predict(images[:1])
         tensors = server.post("/v2/models/imageproof/infer", request).json()["outputs"]
         outputs = server.get("/v2/models/imageproof").json()["outputs"]

@@ -13,11 +13,12 @@ import pytest
 import requests
 from helpers import finding, python
 from intruder import statuses
-from packaged import JSON, RAW, code, running
+from packaged import JSON, RAW, code
 
 from imageproof.base.errors import UsageError
 from imageproof.serve import command
 from imageproof.serve.protocol import MAX_CONNECTIONS
+from imageproof.system.guard import listen
 
 ZERO = np.zeros((1, 8, 8), np.uint8)
 HEAD = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -57,9 +58,7 @@ def test_bad_body_is_told(server, kind, body, status, text):
     ("method", "path", "status"),
     [
         ("GET", "/no", 404),
-        ("GET", "/predict", 405),
         ("HEAD", "/predict", 405),
-        ("POST", "/health", 405),
         ("HEAD", "/health", 200),
     ],
 )
@@ -202,12 +201,6 @@ def test_half_closed_client_gets_what_it_asked_for(server, content, answers):
     assert answer.count(b"HTTP/1.1 200 OK") == answer.count(b"HTTP/1.1") == answers
 
 
-def test_ipv6(package):
-    with running(package.folder, "--host", "::1") as server:
-        assert server.address == f"http://[::1]:{server.port}"
-        assert server.get("/health").status_code == 200
-
-
 @pytest.mark.parametrize(
     ("option", "value", "text"),
     [
@@ -221,8 +214,8 @@ def test_wrong_option_is_told(monkeypatch, option, value, text):
     assert finding(UsageError, command.options) == text
 
 
-@pytest.mark.parametrize("host", ["é" * 70, ""], ids=["long", "empty"])
-def test_host_that_is_none_is_a_line(package, host):
-    arguments = ("-m", "imageproof.serve", "--host", host)
+def test_host_that_is_none_is_a_line(package):
+    assert finding(UsageError, lambda: listen(0, "")).startswith("--host: is empty; ")
+    arguments = ("-m", "imageproof.serve", "--host", "é" * 70)
     done = python(*arguments, cwd=package.folder, env=code(package.folder))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

@@ -67,62 +67,41 @@ def test_outputs_are_binary_by_default_if_the_client_says_so(server, package):
     assert response.content[int(response.headers[HEADER]) :] == b"\4\0\0\0eins"
 
 
-def refusal(server, *request, status=400):
-    """The one line that says why a request is refused; the next one is answered."""
-    response = infer(server, *request)
-    assert (response.status_code, response.headers["Content-Type"]) == (status, JSON)
-    assert infer(server, body()).status_code == 200
-    line = response.json()["error"]
-    assert "\n" not in line
-    return line
-
-
-@pytest.mark.parametrize(
-    ("content", "text"),
-    [
-        ([], "the body: "),
-        ({"inputs": []}, "inputs: "),
-        ({"inputs": body()["inputs"] * 2}, "inputs: "),
-        (b"[" * 100_000, "the body: too many lists and texts; "),
-        (body() | {"outputs": [{"name": "at"}]}, "outputs.0.name: at; there are probabilities, "),
-        (body(name="../x\n" * 99), "inputs.0.name: ../x ../x"),
-        (body(datatype="FP32"), "inputs.0.datatype: FP32; Input should be 'UINT8'"),
-        (body(shape=[8, 8]), "inputs.0.shape: [8, 8]; [1…1,000, 8, 8] is allowed"),
-        (body(shape=[]), "inputs.0.shape: []; "),
-        (body(shape=[0, 8, 8]), "inputs.0.shape: [0, 8, 8]; "),
-        (body(shape=[2, 8, 8]), "inputs.0.data: "),
-        (body(shape=[10**15, 8, 8]), "inputs.0.data: "),
-        (body(data=[256] * 64), "inputs.0.data: "),
-        (body(data=[[0] * 64]), "inputs.0.data: "),
-    ],
-)
-def test_bad_json_is_told(server, content, text):
-    assert refusal(server, content).startswith(text)
-
-
-def test_too_many_images_are_refused(server):
-    line = refusal(server, *binary(np.resize(ROW, (1001, 8, 8))), status=413)
-    assert line == "1,001 images; at most 1,000 are allowed"
-
-
 BINARY, SIZE = binary()
 
 
 @pytest.mark.parametrize(
-    ("content", "size", "text"),
+    ("asked", "text"),
     [
-        (BINARY, "²", f"{HEADER}: ²"),
-        (BINARY, "9" * 5000, f"{HEADER}: 999"),
-        (BINARY, "0", f"{HEADER}: 0; "),
-        (BINARY, "3", "not JSON: "),
-        (*binary(data=[0] * 64), "inputs.0.data: beside binary data; one of the two is needed"),
-        (*binary(size=63), "inputs.0.parameters.binary_data_size: 63 and 64 bytes of it; 64 is"),
-        (BINARY + b"x", SIZE, "inputs.0.parameters.binary_data_size: 64 and 65 bytes of it; 64"),
-        (json.dumps(body()) + "x", str(len(json.dumps(body()))), "inputs.0.data: "),
+        ([[]], "the body: "),
+        ([{"inputs": body()["inputs"] * 2}], "inputs: "),
+        ([b"[" * 100_000], "the body: too many lists and texts; "),
+        ([body() | {"outputs": [{"name": "at"}]}], "outputs.0.name: at; there are probabilities, "),
+        ([body(name="../x\n" * 99)], "inputs.0.name: ../x ../x"),
+        ([body(datatype="FP32")], "inputs.0.datatype: FP32; Input should be 'UINT8'"),
+        ([body(shape=[8, 8])], "inputs.0.shape: [8, 8]; [1…1,000, 8, 8] is allowed"),
+        ([body(shape=[])], "inputs.0.shape: []; "),
+        ([body(shape=[0, 8, 8])], "inputs.0.shape: [0, 8, 8]; "),
+        ([body(shape=[10**15, 8, 8])], "inputs.0.data: "),
+        ([body(data=[256] * 64)], "inputs.0.data: "),
+        ([body(data=[[0] * 64])], "inputs.0.data: "),
+        ([BINARY, "²"], f"{HEADER}: ²"),
+        ([BINARY, "9" * 5000], f"{HEADER}: 999"),
+        ([BINARY, "0"], f"{HEADER}: 0; "),
+        ([BINARY, "3"], "not JSON: "),
+        (binary(data=[0] * 64), "inputs.0.data: beside binary data; one of the two is needed"),
+        (binary(size=63), "inputs.0.parameters.binary_data_size: 63 and 64 bytes of it; 64 is"),
+        ([BINARY + b"x", SIZE], "inputs.0.parameters.binary_data_size: 64 and 65 bytes of it; 64"),
+        ([json.dumps(body()) + "x", str(len(json.dumps(body())))], "inputs.0.data: "),
     ],
 )
-def test_bad_binary_is_told(server, content, size, text):
-    assert refusal(server, content, size).startswith(text)
+def test_bad_askedis_told_and_the_next_answered(server, asked, text):
+    response = infer(server, *asked)
+    assert (response.status_code, response.headers["Content-Type"]) == (400, JSON)
+    line = response.json()["error"]
+    assert line.startswith(text)
+    assert "\n" not in line
+    assert infer(server, body()).status_code == 200
 
 
 @pytest.mark.parametrize("name", ["other", "..%2Fimageproof", "imageproof/versions/8"])
