@@ -27,7 +27,7 @@ SERVERS = {
     "cd champion && python -m imageproof.serve --port 8000 --log ../log": "8000",
 }
 # Commands that several pages have; they run where they are read first.
-AGAIN = ("dvc exp", "digits promote", "digits results", "dvc metrics", "make demo")
+AGAIN = ("dvc exp", "digits promote", "digits results", "digits run", "dvc metrics", "make demo")
 KEPT = {"max_latency_ms", "max_size_mb", "same_signature", "data_validated", "clean_commit"}
 SMALL = {
     "data.percent": 2,
