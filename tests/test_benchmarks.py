@@ -11,7 +11,6 @@ import pytest
 
 from benchmarks import client, emoji, machine, step, trainings
 from benchmarks.parts import page
-from benchmarks.peers import measure
 from benchmarks.workspace import Training
 
 ROOT = Path(__file__).parents[1]
@@ -82,23 +81,6 @@ def test_a_profile_is_counted_by_kind_of_operation():
         "optimizer": 32.0,
         "reading, augmentation": 64.0,
     }
-
-
-def test_a_peer_is_compared_with_our_fit_of_its_precision():
-    figures = {"seeds": 3, "epoch_s": 1.0, "wall_s": 9.0, "accuracy_mean": 0.98}
-    seconds = {
-        "ours": 4.0,
-        "ours, `mixed_precision`": 2.0,
-        "PyTorch": 8.0,
-        "PyTorch, autocast": 5.0,
-    }
-    rows = {
-        name: {**figures, "precision": measure.PEERS[name].precision, "fit_s": fit_s}
-        for name, fit_s in seconds.items()
-    }
-    part = {"model": "cnn", "epochs": 1, "packages": ["torch==2"], "missing": [], "rows": rows}
-    cells = [line.split(" | ") for line in measure.section(part).splitlines()[-4:]]
-    assert [row[5] for row in cells] == ["", "", "0.50", "0.40"]
 
 
 def test_the_operations_of_a_fit_are_counted(tmp_path, tensorflow):
