@@ -92,7 +92,12 @@ def test_restored_run_equals_original(clone, trained_project, original):
             for c, r in ((client, run), (there, original))
         )
         assert curve == expected
+        assert [step for step, _ in curve] == [1, 2]
     assert artifacts(client, run) == artifacts(there, original)
+    address(load_project(), 5055)
+    Path("artifacts/report").mkdir()
+    text = Path("artifacts/report", run_page(WORKSPACE.trained("mlp").read_run())).read_text()
+    assert f':5055/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"' in text
 
 
 def test_known_run_is_left_alone(workspace, trained_project, original, monkeypatch):
@@ -112,24 +117,37 @@ def test_restores_once_until_deleted(clone, capsys):
     assert second.info.run_id != first.info.run_id
 
 
-def test_unchanged_store_is_not_asked(clone):
+def test_unchanged_store_is_not_asked(clone, monkeypatch):
     record_outputs()
-    code = "import sys; from digits.project import load_project; "
-    code += "from imageproof.mlflow.unchanged import restore_changed; "
-    code += "restore_changed(load_project()); print('mlflow' in sys.modules); "
+    times = []
 
-    def lines(more=""):  # each time a new process: MLflow sets its variable
-        return python("-c", code + more).stdout.splitlines()
+    def ask(project):
+        times.append(1)
+        return restored(project)
 
-    again = ["mlp: logged again from DVC's outputs", "True"]
-    assert [lines() for _ in range(3)] == [again, ["True"], ["False"]]
+    restored = restore.restore_all
+    monkeypatch.setattr(restore, "restore_all", ask)
+
+    def asks():
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # which MLflow sets
+        before = len(times)
+        restore_changed(load_project())
+        return len(times) > before
+
+    # the first logs the run, and so changes the store
+    assert [asks() for _ in range(3)] == [True, True, False]
     figures = Path("artifacts/evaluate/mlp/behaviour.json")
     figures.write_text(figures.read_text("utf-8"))  # the same again, as by `dvc pull`
-    delete = "from mlflow import MlflowClient as C; from imageproof.mlflow import store; "
-    delete += "e = store.connect(load_project().name); "
-    delete += "[C().delete_run(run.info.run_id) for run in C().search_runs([e])]"
-    assert [lines(), lines(), lines(delete)] == [["True"], ["False"], ["False"]]
-    assert lines() == again
+    assert [asks(), asks()] == [True, False]
+    [run] = all_runs()
+    MlflowClient().delete_run(run.info.run_id)
+    assert asks()
+    [again] = all_runs()
+    assert again.info.run_id != run.info.run_id
+    code = "import sys; from digits.project import load_project; "
+    code += "from imageproof.mlflow.unchanged import restore_changed; "
+    code += "restore_changed(load_project()); print('mlflow' in sys.modules)"
+    assert [python("-c", code).stdout for _ in range(2)] == ["True\n", "False\n"]
 
 
 def test_unfinished_run_does_not_count(clone, original):
@@ -169,72 +187,44 @@ def test_second_project_gets_runs_of_its_own(clone):
     assert second.info.run_id == known_id() != first.info.run_id
 
 
-def remove_evaluation():
+def test_training_is_restored_without_evaluation(clone, capsys):
     shutil.rmtree("artifacts/evaluate")
-
-
-ANOTHER = "warning: evaluate@mlp: is of another training; `dvc repro evaluate@mlp` makes it anew\n"
-
-
-def train_again():
-    """As an interrupted `make run` leaves it."""
-    record_outputs()
-    lock = json.loads(Path("dvc.lock").read_text())
-    dep = {"path": "artifacts/train/mlp", "md5": f"{'1' * 32}.dir"}
-    lock["stages"]["evaluate@mlp"]["deps"].append(dep)
-    Path("dvc.lock").write_text(json.dumps(lock))
-
-
-@pytest.mark.parametrize(
-    ("prepare", "message"),
-    [
-        (remove_evaluation, "mlp: logged again "),
-        (train_again, ANOTHER),
-    ],
-)
-def test_training_is_restored_without_evaluation(
-    clone,
-    capsys,
-    prepare,
-    message,
-):
-    prepare()
     [run] = restore_all()
-    assert capsys.readouterr().out.startswith(message)
+    assert capsys.readouterr().out.startswith("mlp: logged again ")
     assert "val_accuracy" in run.data.metrics
     assert not any(name.startswith("test_") for name in run.data.metrics)
 
 
 def test_evaluation_of_another_training_is_named_each_time(clone, capsys, monkeypatch):
-    train_again()
+    record_outputs()  # as an interrupted `make run` leaves it
+    lock = json.loads(Path("dvc.lock").read_text())
+    dep = {"path": "artifacts/train/mlp", "md5": f"{'1' * 32}.dir"}
+    lock["stages"]["evaluate@mlp"]["deps"].append(dep)
+    Path("dvc.lock").write_text(json.dumps(lock))
+    line = "warning: evaluate@mlp: is of another training; `dvc repro evaluate@mlp` makes it anew\n"
     for again in ("mlp: logged again from DVC's outputs\n", "", ""):
         monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # which MLflow sets
         restore_changed(load_project())
-        assert capsys.readouterr().out == ANOTHER + again
+        assert capsys.readouterr().out == line + again
+    [run] = all_runs()
+    assert not any(name.startswith("test_") for name in run.data.metrics)
 
 
-@pytest.mark.parametrize(
-    "name", ["split/split.json", "train/mlp/model.onnx", "evaluate/mlp/metrics.json"]
-)
-def test_damaged_output_leaves_no_run(clone, name):
+def test_damaged_or_missing_output_leaves_no_run(clone):
     record_outputs()
-    path = Path("artifacts", name)
-    path.write_bytes(path.read_bytes() + b" ")
-    assert finding(IntegrityError, restore_all).startswith(f"{path}: md5 ")
-    assert all_runs() == []
-
-
-def test_damaged_record_leaves_no_run(clone):
-    path = Path("artifacts/train/mlp/run.json")
-    path.write_text(path.read_text().replace('"run_id": "', '"run_id": "../'))
-    assert finding(DataError, restore_all).startswith(f"{path}: not ")
-    assert all_runs() == []
-
-
-def test_missing_output_leaves_no_run(clone):
+    for name in ("split/split.json", "train/mlp/model.onnx", "evaluate/mlp/metrics.json"):
+        path = Path("artifacts", name)
+        content = path.read_bytes()
+        path.write_bytes(content + b" ")
+        assert finding(IntegrityError, restore_all).startswith(f"{path}: md5 ")
+        path.write_bytes(content)
+    Path("dvc.lock").unlink()
     path = Path("artifacts/train/mlp/model.onnx")
     path.unlink()
     assert finding(DataError, restore_all).startswith(f"{path}: not found")
+    path = Path("artifacts/train/mlp/run.json")
+    path.write_text(path.read_text().replace('"run_id": "', '"run_id": "../'))
+    assert finding(DataError, restore_all).startswith(f"{path}: not ")
     assert all_runs() == []
 
 
@@ -245,47 +235,38 @@ def test_committed_outputs_are_of_no_run_cache(clone):
     assert "digits.outputs" not in run.data.tags
 
 
-@pytest.fixture
-def record(clone):
-    """The record of a training by the code of a commit."""
+def test_record_that_contradicts_dvc_lock_is_refused(clone):
     Path("code.py").touch()
     commit("code.py")
     path = Path("artifacts/train/mlp/run.json")
     record = read_json(path, dict)
-    tags = {"git_commit": git("rev-parse", "HEAD"), "git_dirty": "false", "dvc_stage": "train@none"}
-    record["tags"] |= tags
-    path.write_text(json.dumps(record | {"name": "none"}))
+    head = git("rev-parse", "HEAD")
+    tags = {"git_commit": head, "git_dirty": "false", "dvc_stage": "train@none"}
+    path.write_text(json.dumps(record | {"tags": record["tags"] | tags, "name": "none"}))
     record_outputs()
-    return record
-
-
-@pytest.mark.parametrize(
-    ("locked", "message"),
-    [
-        ({"seed": 43}, "seed was 42, dvc.lock records 43"),
-        ({"epochs": 3}, "train.mlp.fit.epochs was 2, dvc.lock records 3"),
-        ({"split": "0" * 32}, f"dvc.lock records {'0' * 32}"),
-        ({"code": "1" * 32}, "records another code.py than its commit {commit:.12} has"),
-    ],
-    ids=["seed", "epochs", "split", "code"],
-)
-def test_record_that_contradicts_dvc_lock_is_refused(record, locked, message):
     recorded = {"seed": 42, "epochs": 2, "split": record["datasets"]["train"]}
-    values = recorded | {"code": md5(Path("code.py"))} | locked
-    params = {"seed": values["seed"], "train.mlp": {"fit": {"epochs": values["epochs"]}}}
-    files = {"code.py": values["code"], "artifacts/split/train.npz": values["split"]}
-    deps = [{"path": path, "md5": digest} for path, digest in files.items()]
+    recorded["code"] = md5(Path("code.py"))
     lock = json.loads(Path("dvc.lock").read_text())
-    lock["stages"]["train@mlp"] = {"deps": deps, "params": {"params.yaml": params}}
-    Path("dvc.lock").write_text(json.dumps(lock))
-    line = finding(IntegrityError, restore_all)
-    assert line.startswith("train@mlp: of its recorded training, ")
-    assert message.format(commit=record["tags"]["git_commit"]) in line
-    assert line.endswith("; `dvc repro -f train@mlp` trains it here")
-    assert all_runs() == []
     check = partial(restore.check_training, project=load_project(), root=Path())
     tags = {"model": "mlp", runs.TRAINING: record["run_id"]}  # of a run restored elsewhere
-    assert finding(IntegrityError, lambda: check("0" * 32, tags)) == line
+    for key, value, message in (
+        ("seed", 43, "seed was 42, dvc.lock records 43"),
+        ("epochs", 3, "train.mlp.fit.epochs was 2, dvc.lock records 3"),
+        ("split", "0" * 32, f"dvc.lock records {'0' * 32}"),
+        ("code", "1" * 32, f"records another code.py than its commit {head:.12} has"),
+    ):
+        values = recorded | {key: value}
+        params = {"seed": values["seed"], "train.mlp": {"fit": {"epochs": values["epochs"]}}}
+        files = {"code.py": values["code"], "artifacts/split/train.npz": values["split"]}
+        deps = [{"path": path, "md5": digest} for path, digest in files.items()]
+        lock["stages"]["train@mlp"] = {"deps": deps, "params": {"params.yaml": params}}
+        Path("dvc.lock").write_text(json.dumps(lock))
+        line = finding(IntegrityError, restore_all)
+        assert line.startswith("train@mlp: of its recorded training, ")
+        assert message in line
+        assert line.endswith("; `dvc repro -f train@mlp` trains it here")
+        assert finding(IntegrityError, partial(check, "0" * 32, tags)) == line
+    assert all_runs() == []
     check("0" * 32, tags | {runs.TRAINING: "0" * 32})  # of another training
 
 
@@ -294,11 +275,3 @@ def test_first_start_prints_the_address_only(workspace):
     environment = {k: v for k, v in os.environ.items() if k not in process.ENVIRONMENT}
     done = python("-c", "from digits.project import main; main()", "ui", "5000", env=environment)
     assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
-
-
-def test_report_links_lead_to_what_was_restored(clone):
-    [run] = restore_all()
-    address(load_project(), 5055)
-    Path("artifacts/report").mkdir()
-    text = Path("artifacts/report", run_page(WORKSPACE.trained("mlp").read_run())).read_text()
-    assert f':5055/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"' in text

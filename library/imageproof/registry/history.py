@@ -53,6 +53,10 @@ class Move:
         """Value of the version's tag."""
         return dumps(asdict(self), ensure_ascii=False)
 
+    @classmethod
+    def from_json(cls, text: str) -> "Move":
+        return TypeAdapter(Move).validate_json(text)
+
 
 def _prefix() -> str:
     return f"{project_name()}.champion."
@@ -101,7 +105,7 @@ def _move(key: str, value: str, version_tags: Mapping[str, Tags]) -> Move:
             return replace(move, reason=ELSEWHERE)
         if new and new in version_tags:
             holder = f"version {new}"
-            move = TypeAdapter(Move).validate_json(version_tags[new].get(key, ""))
+            move = Move.from_json(version_tags[new].get(key, ""))
         if (move.key, move.to_tag()) != (key, value):
             raise ValueError(value)
     except ValueError:  # pydantic's is one, too

@@ -142,6 +142,11 @@ class Registry:
         # the last move has no tag yet if it was made by other means
         for link in (*moves[-1:], move):
             self._client.set_registered_model_tag(self.name, link.key, link.to_tag())
+        # two persons at once may roll back to one version: both tags are then of one of them
+        record = self.versions()[version][move.key]
+        if record != move.to_json():
+            tag_of_record = Move.from_json(record).to_tag()
+            self._client.set_registered_model_tag(self.name, move.key, tag_of_record)
         if _alias(self._model(), CHALLENGER) == version:
             with ignoring("PERMISSION_DENIED"):  # EDIT allows the rest, and no deletion
                 self._client.delete_registered_model_alias(self.name, CHALLENGER)

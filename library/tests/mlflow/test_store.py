@@ -6,7 +6,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-import mlflow
 import pytest
 from example import NAME, load_project
 from helpers import active_run, finding, only_run
@@ -14,7 +13,7 @@ from mlflow import MlflowClient
 
 from imageproof.base.errors import ServiceError
 from imageproof.cli.ui import address
-from imageproof.mlflow import runs, store
+from imageproof.mlflow import store
 from imageproof.mlflow.page import NOTE
 
 VIEW = "mlflow.sharedViewState.imageproof"
@@ -147,16 +146,3 @@ def test_unusable_store_is_one_line(workspace, mute, nonsense, monkeypatch, uri)
     assert len(line) < 400
     assert {path.name for path in workspace.rglob("*")} <= {"taken", "broken", "broken.lock"}
     assert not workspace.with_suffix(".lock").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("direct", [False, True], ids=["through the server", "directly"])
-def test_store_of_a_server_is_written(workspace, mlflow_server, monkeypatch, direct):
-    database = f"sqlite:///{mlflow_server.folder}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", database if direct else mlflow_server.uri)
-    # made by whom writes to it
-    experiment = "imageproof-scoring" if direct else "imageproof-comparisons"
-    with runs.active_run("mlp", experiment=experiment, params={}, tags={}) as active:
-        mlflow.log_text("text", "note.txt")
-    files = MlflowClient().list_artifacts(active.info.run_id)
-    assert [file.path for file in files] == ["note.txt"]

@@ -79,11 +79,11 @@ def promote(model, experiment=""):
     return promote_training(Candidate(model, experiment), project=load_project())
 
 
-def foreign_branch(file, text):
+def foreign_branch(name, file, text):
     """Commit a file in a branch, which is left again."""
-    git("checkout", "-qb", "foreign")
+    git("checkout", "-qb", name)
     Path(file).write_text(text, "utf-8")
-    git("commit", "-qam", "foreign")
+    git("commit", "-qam", name)
     git("checkout", "-q", "-")
 
 
@@ -99,22 +99,16 @@ def test_an_experiment_is_promoted_by_what_it_recorded(experiments):
     assert (again.version, again.decision) == (outcome.version, None)
 
 
-def test_unknown_experiment_or_model_is_a_line(experiments):
+def test_unknown_or_damaged_experiment_is_a_line(experiments):
     line = finding(UsageError, lambda: promote("mlp", "narrow"))
     assert line.startswith("narrow: unknown Git revision 'narrow'; ")
     line = finding(UsageError, lambda: promote("gnn", "wide"))
     assert line == "experiment wide: has no model 'gnn'; name one model: mlp, cnn"
-
-
-def test_params_of_a_revision_are_not_given_to_dvc(experiments):
-    foreign_branch("params.yaml", BOMB)
-    assert promote("mlp", "foreign").decision.failed == ["clean_commit"]  # that of the baseline
-
-
-def test_a_damaged_file_of_an_experiment_is_named_as_its_own(experiments):
-    foreign_branch("dvc.lock", "}")
-    line = finding(IntegrityError, lambda: promote("mlp", "foreign"))
-    assert line.startswith("foreign: dvc.lock: damaged")
+    foreign_branch("damaged", "dvc.lock", "}")
+    line = finding(IntegrityError, lambda: promote("mlp", "damaged"))
+    assert line.startswith("damaged: dvc.lock: damaged")
+    foreign_branch("bomb", "params.yaml", BOMB)  # which DVC must not read
+    assert promote("mlp", "bomb").decision.failed == ["clean_commit"]  # that of the baseline
 
 
 def test_what_is_not_as_dvc_recorded_it_is_refused(experiments):

@@ -81,30 +81,34 @@ def whole_card(version):
     return mlflow.artifacts.load_text(f"runs:/{version.run_id}/{path}")
 
 
-@pytest.mark.parametrize(
-    ("judge", "verdict", "word"),
-    [(accept, "accepted", "Accepted"), (refuse, "refused by answers", "Refused")],
-)
-def test_every_judged_version_has_one_as_description_and_as_file(judge, verdict, word):
-    version = promoted(fighter(), judge=judge, reason="to see")
-    description = version.description
-    assert description.startswith(f"mlp: not evaluated, {verdict}\n\n")
-    title = f"# {NAME}, version {version.version}\n\n"
-    with load_version(f"models:/{NAME}/{version.version}", threads=1) as loaded:
-        assert title + description == whole_card(version) == card(loaded)
-    assert re.search(rf"\*\*{word}\*\* by the gate on .+: to see\n", description)
-    assert ("| answers | **no** |" in description) == (judge is refuse)
-    assert ", ".join(re.findall("^## (.+)$", description, re.M)) == HEADINGS
-    assert "No evaluation was logged." in description
-    assert "- Licence: not described\n" in description
+def test_every_judged_version_has_one_as_description_and_as_file():
+    run = fighter()
+    for judge, verdict, word in (
+        (refuse, "refused by answers", "Refused"),
+        (accept, "accepted", "Accepted"),
+    ):
+        version = promoted(run, judge=judge, reason="to see")
+        description = version.description
+        assert description.startswith(f"mlp: not evaluated, {verdict}\n\n")
+        title = f"# {NAME}, version 1\n\n"
+        with load_version(f"models:/{NAME}/1", threads=1) as loaded:
+            assert title + description == whole_card(version) == card(loaded)
+        assert re.search(rf"\*\*{word}\*\* by the gate on .+: to see\n", description)
+        assert ("| answers | **no** |" in description) == (judge is refuse)
+        assert ", ".join(re.findall("^## (.+)$", description, re.M)) == HEADINGS
+        assert "No evaluation was logged." in description
+        assert "- Licence: not described\n" in description
 
 
 def test_it_says_what_was_measured_and_what_follows_from_it():
-    run = fighter(cpu="AMD EPYC, 2 cores", baseline="HOG")
+    run = fighter(cpu="AMD EPYC, 2 cores", baseline="HOG", shape=(8, 8, 3))
+    MlflowClient().log_param(run.run_id, "image.fit", "pad")
     evaluate(run, {"zero": 0.99, "one": 0.5, "two": None})
     text = described(run)
     for line in (
         "mlp: 0.9920, accepted; hold-out accuracy 0.9920 (0.9890 to 0.9940)\n\nA network",
+        "for a colour image of 8×8 pixels",
+        "A picture of another size is scaled until it fits",
         "probability of each of 10 classes: zero, one, two.",
         "- Trained in 301 s (564 s of processor time and 6 s of the system's) with 2 threads on",
         "; 48,000 rows, and 6,000 validation rows\n",
@@ -112,7 +116,6 @@ def test_it_says_what_was_measured_and_what_follows_from_it():
         "| accuracy | 0.9902 (0.9881 to 0.9920) | 0.9920 (0.9890 to 0.9940) |",
         "| accuracy of the baseline | 0.9666 | n/a |",
         "logistic regression on classical descriptions of the same images: HOG.",
-        "| one | 0.5000 | 0.5000 |",
         "| two | n/a | 0.5000 |",
         "| kind | ok |  |  |",
         "- Weakest class: one, of whose test images it recognises 50.0 %",
@@ -122,19 +125,11 @@ def test_it_says_what_was_measured_and_what_follows_from_it():
         assert line in text
 
 
-def test_card_says_which_images_the_model_takes():
+def test_the_way_to_ask_that_it_names_works():
     text = described(fighter())
     assert "for a grey image of 8×8 pixels" in text
     assert "A picture of another size is cropped to the ink" in text
-    run = fighter(shape=(8, 8, 3))
-    MlflowClient().log_param(run.run_id, "image.fit", "pad")
-    text = described(run)
-    assert "for a colour image of 8×8 pixels" in text
-    assert "A picture of another size is scaled until it fits" in text
-
-
-def test_the_way_to_ask_that_it_names_works():
-    [code] = re.findall("```python\n(.+?)```", described(fighter()), re.S)
+    [code] = re.findall("```python\n(.+?)```", text, re.S)
     images = np.zeros((2, 8, 8), np.uint8)
     images[:, 0, 0] = 100 + 7  # as `arena` marks a seven
     names = {"images": images}
@@ -149,26 +144,23 @@ def describe_data(text, md5="d" * 32):
     Path("data.dvc").write_text(json.dumps({"outs": outs, "meta": meta}))
 
 
-def test_description_of_other_data_is_not_quoted():
-    describe_data("Letters")
-    text = described(fighter())
-    assert "- Letters\n- Source: an attic\n- Licence: &#60;b&#62;\n" in text
-    describe_data("Letters", "e" * 32)
-    text = described(fighter())
-    assert "- Not described: " in text
-    assert "- Source: not described\n- Licence: not described\n" in text
-    assert "Letters" not in text
-
-
-def test_backbone_is_named_with_what_is_said_of_it():
+def test_only_a_description_of_its_own_data_and_backbone_is_quoted():
     run = fighter()
     MlflowClient().log_param(run.run_id, "backbone", "net")
-    assert "\n- Backbone net\n" in described(run)
+    describe_data("Letters", "e" * 32)
+    text = described(run, judge=refuse)
+    assert "- Not described: " in text
+    assert "- Source: not described\n- Licence: not described\n" in text
+    assert "\n- Backbone net\n" in text
+    assert "Letters" not in text
+    describe_data("Letters")
     outs = [{"md5": "d" * 32, "path": "net.onnx"}]
     meta = {"license": "MIT", "describes": "d" * 32}
     Path("backbones").mkdir()
     Path("backbones/net.onnx.dvc").write_text(json.dumps({"outs": outs, "meta": meta}))
-    assert "\n- Backbone net; licence: MIT\n" in described(run)
+    text = described(run, judge=refuse)
+    assert "- Letters\n- Source: an attic\n- Licence: &#60;b&#62;\n" in text
+    assert "\n- Backbone net; licence: MIT\n" in text
 
 
 def test_texts_of_others_stay_texts():
@@ -213,13 +205,13 @@ def test_a_description_of_a_persons_stays_and_ours_is_renewed():
     assert ": once more\n" in whole_card(renewed)
 
 
-@pytest.mark.parametrize("text", ["{", "x" * 1_000_001])
-def test_statistics_that_cannot_be_read_are_left_out(text):
+def test_statistics_that_cannot_be_read_are_left_out():
     run = fighter()
-    MlflowClient().log_text(run.run_id, text, "statistics.json")
-    description = described(run)
-    assert "| class, on" not in description
-    assert "10 classes: 0, 1, 2" in description
+    for text in ("{", "x" * 1_000_001):
+        MlflowClient().log_text(run.run_id, text, "statistics.json")
+        description = described(run, judge=refuse)
+        assert "| class, on" not in description
+        assert "10 classes: 0, 1, 2" in description
 
 
 def test_what_is_wrong_with_a_card_stops_no_move(capsys):

@@ -37,6 +37,7 @@ from imageproof.base.errors import (
 from imageproof.cli.console import print_outcome
 from imageproof.judge.gate import Check
 from imageproof.registry import promotion
+from imageproof.registry.history import next_move
 from imageproof.registry.promotion import rollback
 from imageproof.registry.version import find_origin
 from imageproof.registry.versions import Registry, find, trained_run
@@ -64,19 +65,19 @@ class TestPromote:
         line = "not better than the champion: right on 0.9989 of the hold-out rows against 1.0000"
         assert line in capsys.readouterr().out
 
-    def test_class_that_collapses_is_refused(self, promote):
+    def test_what_one_check_refuses_is_no_champion(self, promote):
         promote(fighter(EVEN))
-        outcome = promote(fighter(ONE_CLASS))
-        assert outcome.decision.failed == ["max_sensitivity_loss"]
-        assert Registry(NAME).champion() == "1"
-        assert str(find(f"models:/{NAME}@challenger").version) == outcome.version
-
-    def test_memorised_holdout_is_refused(self, promote):
-        assert promote(fighter(TEST_ONLY)).decision.failed == ["holdout_test"]
-
-    def test_forged_calibration_is_refused(self, promote):
         forged = np.full(100, 1e-9, np.float32)  # neighbouring classes are in all answer sets
-        assert promote(fighter(calibration=forged)).decision.failed == ["max_unsure"]
+        for run, failed in (
+            (fighter(ONE_CLASS), ["max_sensitivity_loss"]),
+            (fighter(TEST_ONLY), ["holdout_test"]),  # it has memorised the hold-out rows
+            (fighter(calibration=forged), ["max_unsure"]),
+            (fighter(git_dirty="true", data_md5="e" * 32), ["data_validated", "clean_commit"]),
+        ):
+            outcome = promote(run)
+            assert outcome.decision.failed == failed
+            assert str(find(f"models:/{NAME}@challenger").version) == outcome.version
+        assert Registry(NAME).champion() == "1"
 
     def test_baseline_is_asked_for_the_same_rows(self, promote):
         answers = WORKSPACE.baseline.read_predictions()
@@ -118,10 +119,6 @@ class TestPromote:
         alone = 0.9797  # the lower end of a class that is all right, on independent rows
         assert outcome.decision.figures["least_class_sensitivity"] < alone - 0.02
 
-    def test_unknown_code_and_data_are_refused(self, promote):
-        outcome = promote(fighter(git_dirty="true", data_md5="e" * 32))
-        assert outcome.decision.failed == ["data_validated", "clean_commit"]
-
     def test_champion_of_other_images_is_no_opponent(self, promote):
         for champion, text in (
             (fighter(classes=12), "different numbers of classes"),
@@ -132,7 +129,13 @@ class TestPromote:
             assert "same_signature" in outcome.decision.failed
             assert check_of(outcome, "paired_test").found == text
 
-    def test_champion_is_judged_by_the_names_of_its_classes(self, ring):
+    def test_models_are_judged_by_the_names_of_their_classes(self, ring):
+        outcome = arena.promote(fighter(dvc_stage="train@mlp"), gate({"data.class_names": LETTERS}))
+        assert outcome.decision.failed == ["answers"]
+        assert check_of(outcome, "answers").found == (
+            "it calls its classes 0, 1, 2, …, params.yaml class a, class b, class c, …; "
+            "`dvc repro -f -s train@mlp` trains it with these"
+        )
         for order, text in (
             (LETTERS[::-1], "1.0000 against 0.0000"),  # the same names in another order
             (["other", *LETTERS[1:]], "its classes are called otherwise"),
@@ -145,15 +148,6 @@ class TestPromote:
             check = check_of(outcome, "max_accuracy_loss")
             assert check.found.startswith(text)
             assert check.passed == text.startswith("1")
-
-    def test_model_that_calls_its_classes_otherwise_is_refused(self, ring):
-        judge = gate({"data.class_names": LETTERS})
-        outcome = arena.promote(fighter(dvc_stage="train@mlp"), judge)
-        assert outcome.decision.failed == ["answers"]
-        assert check_of(outcome, "answers").found == (
-            "it calls its classes 0, 1, 2, …, params.yaml class a, class b, class c, …; "
-            "`dvc repro -f -s train@mlp` trains it with these"
-        )
 
     def test_answers_that_tell_nothing_are_refused(self, promote):
         promote(fighter())
@@ -179,6 +173,8 @@ class TestPromote:
 
     def test_a_run_is_registered_once(self, promote):
         model = fighter()
+        assert promotion.preview(model, NAME, judge=gate()).decision.accepted
+        assert "there is none" in finding(UsageError, lambda: find(f"models:/{NAME}/1"))
         promote(fighter(EVEN))
         assert promote(model).version == "2"
         again = promote(model)
@@ -192,10 +188,6 @@ class TestPromote:
         assert arena.promote(run, accept).version == "2"
         by_hand = find_origin(f"models:/{NAME}/1")
         assert "are not those" in finding(IntegrityError, by_hand.check_unchanged)
-
-    def test_a_dry_run_leaves_no_trace(self, ring):
-        assert promotion.preview(fighter(), NAME, judge=gate()).decision.accepted
-        assert "there is none" in finding(UsageError, lambda: find(f"models:/{NAME}/1"))
 
     def test_max_total_loss_adds_up(self, ring):
         judge = gate({"promote.max_total_loss": 0.002})
@@ -248,6 +240,12 @@ class TestRollback:
         assert "no previous champion" in finding(UsageError, lambda: rollback(NAME))
         assert chain.champion() == "1"
 
+    def test_deleted_version_is_left_out(self, chain):
+        for version in "23":
+            MlflowClient().delete_model_version(NAME, version)
+        assert rollback(NAME).after == "1"
+        assert (chain.champion(), chain.moves()[-1].before) == ("1", None)
+
     def test_goes_to_a_named_version_and_says_why(self, chain):
         for to, text in (("9", "there are 1, 2, 3"), ("3", "already")):
             assert text in finding(UsageError, partial(rollback, NAME, to=to))
@@ -279,12 +277,6 @@ class TestRollback:
             assert rollback(NAME, to="3", force=True, reason="again").reason == "again"
             finding(GateRefusedError, back)  # a forced rollback is no verdict of the gate
 
-    def test_deleted_version_is_left_out(self, chain):
-        for version in "23":
-            MlflowClient().delete_model_version(NAME, version)
-        assert rollback(NAME).after == "1"
-        assert (chain.champion(), chain.moves()[-1].before) == ("1", None)
-
     def test_is_busy_if_another_champion_was_made(self, chain, monkeypatch):
         def move_by_hand(uri):
             MlflowClient().set_registered_model_alias(NAME, "champion", "1")
@@ -311,6 +303,21 @@ def test_promote_judges_again_if_another_champion_was_made(chain, monkeypatch):
     assert_one_chain(chain.moves())
 
 
+def test_two_rollbacks_to_one_version_at_once_are_one_move(chain, monkeypatch):
+    moves = chain.moves()
+    write = MlflowClient.set_registered_model_alias
+    with monkeypatch.context() as context:
+
+        def meanwhile(*arguments):
+            context.undo()
+            assert chain.move(next_move(moves, "rollback", "1", reason="", by="Bob"))
+            write(*arguments)
+
+        context.setattr(MlflowClient, "set_registered_model_alias", meanwhile)
+        assert chain.move(next_move(moves, "rollback", "1", reason="", by="Ada"))
+    assert [move.by for move in chain.moves()[3:]] == ["Bob"]
+
+
 def test_promote_is_busy_while_another_one_runs(chain, monkeypatch):
     monkeypatch.setattr(promotion, "WAIT_S", 0.1)
 
@@ -331,8 +338,10 @@ def test_killed_promotion_is_a_move_by_other_means(chain, monkeypatch):
         context.setattr(MlflowClient, "set_registered_model_tag", killed)
         with pytest.raises(KeyboardInterrupt):
             arena.promote(run, accept)
-    assert (chain.champion(), chain.moves()[-1].action) == ("4", "elsewhere")
+    assert chain.champion() == "4"
     arena.promote(fighter(), accept)
+    *_, move, last = chain.moves()
+    assert (move.action, move.at, last.action) == ("elsewhere", "unknown", "promote")
     assert_one_chain(chain.moves())
 
 
