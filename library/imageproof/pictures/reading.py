@@ -7,6 +7,7 @@ docs/how-to/serving.md has the rules.
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from os import SEEK_END
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -26,6 +27,7 @@ MAX_PIXELS = 25_000_000  # decoded; more would only fill memory
 TOO_LARGE = f"over {MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG); scale it down"
 ANIMATED = ("PNG", "WEBP")  # formats of which an animation is refused
 REDUCIBLE = ("JPEG", "MPO")  # formats that can be decoded at a smaller size; MPO: of phones
+TAIL = 1 << 16  # bytes of a PNG that may hold its EXIF behind the pixels
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 
 
@@ -68,7 +70,10 @@ def probe(file: IO[bytes] | Path) -> Header:
     RGB and CMYK are colour, and so is a palette with any; DataError as `read_picture`.
     """
     with _opened(file) as image:
-        # PNG's own `getexif` decodes the pixels
+        is_late = image.format == "PNG" and "exif" not in image.info
+        if is_late and b"eXIf" in _tail(image.fp):
+            image.load()  # what stands behind the pixels comes with them
+        # PNG's own `getexif` always decodes them
         orientation = Image.Image.getexif(image).get(Base.Orientation)
         sides = image.size if orientation in SIDEWAYS else image.size[::-1]
         return Header(*sides, _has_colour(image), image.has_transparency_data)
@@ -155,6 +160,16 @@ def _check_header(image: Image.Image) -> None:
     limit = 2 * MAX_PIXELS if image.format in REDUCIBLE else MAX_PIXELS
     if image.width * image.height > limit:
         raise DataError(TOO_LARGE)
+
+
+def _tail(file: IO[bytes]) -> bytes:
+    """The end of a file, which is read on from where it is."""
+    place = file.tell()
+    size = file.seek(0, SEEK_END)
+    file.seek(max(0, size - TAIL))
+    tail = file.read()
+    file.seek(place)
+    return tail
 
 
 def _decoded(file: IO[bytes] | Path, side: int | None = None) -> Image.Image:

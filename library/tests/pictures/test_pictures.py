@@ -157,9 +157,17 @@ def test_fingerprint_is_that_of_the_pixels_in_any_format(save):
 def test_exif_orientation(save):
     sideways = {"exif": turned(6)}  # by a quarter, clockwise
     assert np.array_equal(read(save(np.rot90(stroke()), **sideways))[0], DIGIT)
-    pixels, treatment = read(save(np.rot90(ROW[:20]), **sideways), shape=(20, 28))
-    assert treatment == "as is"
-    assert np.array_equal(pixels, ROW[:20])
+    path = save(np.rot90(ROW[:20]), **sideways)
+    content = path.read_bytes()
+    start = content.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(content[start : start + 4])
+    late = content[:start] + content[end:-12] + content[start:end] + content[-12:]
+    for layout in (content, late):  # before the pixels, and behind them, as exiftool writes it
+        path.write_bytes(layout)
+        assert probe(path)[:2] == (20, 28)
+        pixels, treatment = read(path, shape=(20, 28))
+        assert treatment == "as is"
+        assert np.array_equal(pixels, ROW[:20])
 
 
 @pytest.mark.parametrize(
