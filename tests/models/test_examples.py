@@ -47,12 +47,16 @@ def test_each_file_has_a_block():
 def test_stage_trains_a_copied_example(project, name):
     from digits.stages import train
 
-    pasted = re.sub(r"epochs: \d+", "epochs: 1", (EXAMPLES / f"{name}.yaml").read_text("utf-8"))
+    block = (EXAMPLES / f"{name}.yaml").read_text("utf-8")
+    pasted = re.sub(r"epochs: \d+", "epochs: 2\n      keep: best", block)
     params = project / "params.yaml"
     params.write_text(params.read_text("utf-8").replace("\ntrain:\n", f"\ntrain:\n{pasted}"))
     train.main(name)
-    assert len(WORKSPACE.trained(name).read_history()) == 1
-    network = inference.load(WORKSPACE.trained(name).model, threads=1)
+    outputs = WORKSPACE.trained(name)
+    losses = [epoch["val_loss"] for epoch in outputs.read_history()]
+    assert len(losses) == 2
+    assert outputs.read_metrics()["kept_epoch"] == np.argmin(losses) + 1
+    network = inference.load(outputs.model, threads=1)
     assert (network.shape, network.classes) == ((8, 8), 10)
 
 

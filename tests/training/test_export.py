@@ -53,7 +53,7 @@ def written(tmp_path, calibrated):
 @pytest.mark.parametrize(
     ("name", "channels"),
     [
-        *(("mlp", ()), ("cnn", ()), ("compact", ()), ("cnn", (3,)), ("compact", (3,))),
+        *(("mlp", ()), ("cnn", ()), ("compact", (3,))),
         *(pytest.param(name, (3,), marks=pytest.mark.slow) for name in SCALES),
     ],
 )
@@ -73,6 +73,10 @@ def test_both_formats_answer_alike(name, channels, tmp_path):
     onnx = inference.load(tmp_path / "model.onnx", threads=1)
     assert onnx.shape == images.shape[1:]
     np.testing.assert_allclose(onnx.predict(images), calibrated.validation, atol=1e-5)
+    hidden = keras.Model(model.inputs, model.layers[-1].input)
+    expected = hidden.predict(images, verbose=0)
+    features = inference.load_features(tmp_path / "model.onnx", threads=1)
+    np.testing.assert_allclose(features(images), expected, atol=1e-5)
 
 
 def test_calibration_scales_the_logits(calibrated, images_8x8):
@@ -80,20 +84,6 @@ def test_calibration_scales_the_logits(calibrated, images_8x8):
     assert calibrated.temperature == fit_temperature(raw, images_8x8.labels) != 1
     expected = scaled(raw, calibrated.temperature)
     np.testing.assert_allclose(calibrated.validation, expected, atol=1e-6)
-
-
-def test_the_features_are_the_input_of_the_last_layer(tmp_path, images_8x8):
-    import keras
-
-    from imageproof.keras import export
-
-    model = network("cnn")
-    path = tmp_path / "model.onnx"
-    export.write_onnx(model, path)
-    hidden = keras.Model(model.inputs, model.layers[-1].input)
-    expected = hidden.predict(images_8x8.images, verbose=0)
-    features = inference.load_features(path, threads=1)
-    np.testing.assert_allclose(features(images_8x8.images), expected, atol=1e-5)
 
 
 def test_onnx_with_other_answers_is_refused(written, calibrated, images_8x8):

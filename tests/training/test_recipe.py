@@ -7,11 +7,10 @@ from functools import partial
 import numpy as np
 import pytest
 from helpers import finding
-from support import REPOSITORY, SMALL, write_params
+from support import REPOSITORY
 from test_fit import VALIDATED_ON, fingerprint, fit, recipe, training
 
 from digits.training.recipe import FitParams
-from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -187,13 +186,3 @@ def test_documented_loss_trains(images_8x8, monkeypatch):
     trained = fit(images_8x8, recipe=smoothed.model_copy(update={"fit": settings}))
     assert type(trained.network.loss).__name__ == name.title().replace("_", "")
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]
-
-
-def test_kept_epoch_is_recorded(project):
-    from digits.stages import train
-
-    write_params({**SMALL, "train.mlp.fit.keep": "best", "train.mlp.fit.epochs": 3})
-    train.main("mlp")
-    outputs = WORKSPACE.trained("mlp")
-    losses = [epoch["val_loss"] for epoch in outputs.read_history()]
-    assert outputs.read_metrics()["kept_epoch"] == np.argmin(losses) + 1
