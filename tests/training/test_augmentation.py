@@ -42,10 +42,6 @@ def assert_spread(factors, amount):
     assert 0.9 < high <= 1.0001
 
 
-def test_augmented_by_nothing_is_the_same_image():
-    np.testing.assert_array_equal(augmented(centred()), centred())
-
-
 @pytest.mark.parametrize(("height", "width"), [(29, 29), (15, 57)])
 def test_shift_goes_both_ways_and_scales_with_the_sides(height, width):
     shifts = centres(augmented(centred(height, width), shift=2))
@@ -55,14 +51,14 @@ def test_shift_goes_both_ways_and_scales_with_the_sides(height, width):
 
 
 @pytest.mark.parametrize("by", [{"rotation": 90}, {"zoom": 0.3}, {"shear": 0.3}])
-def test_other_moves_keep_the_centre_where_it_is(by):
+def test_other_moves_keep_the_centre(by):
     result = augmented(centred(), **by)
     np.testing.assert_allclose(centres(result), 0, atol=0.001)
     assert (result != centred()).any(axis=(1, 2)).mean() > 0.9
 
 
-@pytest.mark.parametrize("by", [{"rotation": 30}, {"zoom": 0.3, "shear": 0.2, "shift": 2}])
-def test_each_channel_of_a_colour_image_moves_as_a_grey_one(by):
+def test_each_channel_of_a_colour_image_moves_as_a_grey_one():
+    by = {"rotation": 30, "zoom": 0.3, "shear": 0.2, "shift": 2}
     result = augmented(COLOURS, **by)
     grey = [augmented(COLOURS[..., channel], **by) for channel in range(3)]
     np.testing.assert_array_equal(result, np.stack(grey, axis=-1))
@@ -131,6 +127,3 @@ def test_what_comes_in_has_the_colour_of_the_border():
     result = augmented(paper, rotation=30, shift=3, zoom=0.3, shear=0.3)
     np.testing.assert_array_equal(result, paper)
     assert augmented(centred(), rotation=30, shift=3)[:, 0].max() == 0  # as of handwriting: black
-    tall = np.zeros((50, 28, 7), np.uint8)
-    tall[:, :, [0, -1]] = 250  # most of the border
-    assert (augmented(tall, shift=3)[:, 0] > 249).all(axis=1).any()

@@ -75,24 +75,16 @@ def test_head_is_trained_first_then_the_last_layers(images_8x8, backbone, weight
     data = Dataset(colour, images_8x8.labels)
     sha = sha256(weights)
     phase = {"epochs": 2, "layers": 2, "learning_rate": 0.01}
-    tuned = fit(data, "finetune", rows=ROWS, recipe=recipe(weights, sha, fine_tune=phase))
+    settings = recipe(weights, sha, fine_tune=phase)
+    tuned = fit(data, "finetune", rows=ROWS, recipe=settings)
     assert changed_layers(tuned.model, backbone) == ["expanded_conv_10_project", "conv_1"]
-    assert len(tuned.history) == 1 + 2
+    assert len(tuned.history) == settings.epochs == 1 + 2
+    assert tuned.network.optimizer.get_config()["learning_rate"] == pytest.approx(0.01)
     path = tmp_path / "model.onnx"
     calibrated = export.calibrate(tuned.model, data)
     assert np.ptp(calibrated.validation, axis=0).min() > 0.01
     export.write_onnx(calibrated.model, path)
     export.check_equal(path, calibrated.validation, data, threads=1)
-
-
-def test_second_phase_has_a_rate_of_its_own():
-    from digits.training.keras_model import _phases
-
-    settings = recipe(None, fine_tune={"epochs": 2, "layers": 3, "learning_rate": 1e-5})
-    first, second = _phases(settings)
-    assert second.optimizer == first.optimizer | {"learning_rate": 1e-5} != first.optimizer
-    assert [(phase.epochs, phase.layers) for phase in (first, second)] == [(1, 0), (2, 3)]
-    assert settings.epochs == 1 + 2
 
 
 def test_without_weights_all_is_trained(images_8x8, backbone):
