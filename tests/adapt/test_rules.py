@@ -4,11 +4,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from support import REPOSITORY
+from helpers import with_changes
+from support import changed
 
 from imageproof.adapt.facts import Facts
 from imageproof.adapt.rules import Models, find_changes
-from imageproof.dvc.params_yaml import read, set_keys
 from imageproof.judge.gate import Contender, Evidence
 from imageproof.registry.absolute_checks import min_sensitivity
 
@@ -57,15 +57,14 @@ def written(counts, facts=HUNDREDS):
 
 def find(facts, side=None, **values):
     """The changes of this repository's params.yaml, in which some keys have other values."""
-    params = read(REPOSITORY / "params.yaml")
-    set_keys(params, values)
+    params = changed(values)
     models = Models(["mlp", "cnn"], ["compact"], {})
     if side:
         models = models._replace(general=["compact", "features"], sides={"features": side})
     changes = find_changes(facts, params, models)
     assert all(change.today != change.value and change.reason for change in changes)
-    set_keys(params, {change.key: change.value for change in changes})
-    assert find_changes(facts, params, models) == []
+    fitting = with_changes(params, {change.key: change.value for change in changes})
+    assert find_changes(facts, fitting, models) == []
     return {change.key: change for change in changes}
 
 
@@ -241,9 +240,7 @@ def test_calibration_limit_follows_the_validation_rows(rows):
 
 
 def test_lines_that_the_file_lacks_are_not_proposed():
-    params = read(REPOSITORY / "params.yaml")
-    params["models"] = ["own"]
-    params["train"]["own"] = {"depth": 3, "fit": {"epochs": 1}}
+    params = changed({"models": ["own"], "train.own": {"depth": 3, "fit": {"epochs": 1}}})
     del params["data"]["class_names"]
     keys = {change.key for change in find_changes(FACES, params, Models(["mlp"], ["compact"], {}))}
     assert not {key for key in keys if key.startswith(("train", "models", "data.class_names"))}
