@@ -3,6 +3,7 @@
 Its library/ is the same as here, to the byte, so that `update` can follow this one.
 """
 
+import builtins
 import re
 import shutil
 import subprocess
@@ -142,8 +143,9 @@ def _check(name: str, tracked: Sequence[Path], lock: str) -> None:
     modules = {path.stem for path in tracked if path.suffix == ".py"}
     folders = {path.parts[0] for path in tracked if len(path.parts) > 1}
     packages = {*re.findall(r"^(\w+)==", lock, re.MULTILINE)}  # Pillow's module is PIL
-    if name in modules | folders | packages | sys.stdlib_module_names or find_spec(name):
-        raise UsageError(f"{name}: is a module or package that is used here; choose another")
+    names = modules | folders | packages | sys.stdlib_module_names | {*dir(builtins)}
+    if name in names or find_spec(name):
+        raise UsageError(f"{name}: is a name that is used here; choose another")
     if shutil.which(name):
         raise UsageError(f"{name}: is a command of this machine; choose another")
 
