@@ -38,7 +38,7 @@ def find_slices(metadata: "pd.DataFrame") -> tuple[Slices, list[str]]:
         large = {name: rows for name, rows in values.items() if len(rows) >= MIN_ROWS}
         reason = ""
         if not large or 2 * sum(map(len, large.values())) < sum(map(len, values.values())):
-            reason = f"{len(large):,} of its {len(values):,} values have {MIN_ROWS} rows"
+            reason = f"{len(large):,} of its {len(values):,} values have at least {MIN_ROWS} rows"
         elif len(slices) + len(large) > MAX_SLICES:
             reason = f"there would be over {MAX_SLICES:,}"
         if reason:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imageproof.judge.comparison import ERRORS_COUNTED_IN, Pair
+from imageproof.judge.comparison import ERRORS_COUNTED_IN, SIGNIFICANCE, Pair
 
 SAME_TIME = 1.05  # a ratio of times below it is printed as 1.0
 LEAST_PRICE = 0.1  # s per error avoided; less is noise
@@ -85,7 +85,12 @@ def _price(pair: Pair) -> str:
 def p_text(pair: Pair) -> str:
     if pair.p_value is None:
         return "too few groups"
-    return "p < 0.001" if pair.p_value < 0.001 else f"p = {pair.p_value:.2g}"
+    if pair.p_value < 0.001:
+        return "p < 0.001"
+    text = f"{pair.p_value:.2g}"
+    if pair.p_value < SIGNIFICANCE <= float(text):
+        text = f"{pair.p_value:.4g}"  # 0.05 would be noise
+    return f"p = {text}"
 
 
 def as_dict(pair: Pair) -> dict[str, Any]:

@@ -95,6 +95,8 @@ SAME = "give the same answer on all 10,000 images"
          "(95 % interval -0.2 to 0.2, p = 1); mlp trains 10.0 times faster"),
         ((150, 40), 5.5, 5.0,
          f"{GAIN} for 1.1 times the training time: under 0.1 s per error avoided in 10,000"),
+        ((42, 25), None, None,
+         "cnn gains 0.17 points over mlp (95 % interval 0.01 to 0.33, p = 0.0498)"),
         ((0, 0), 50, None, f"cnn and mlp {SAME}"),
         ((0, 0), 100, 100, f"cnn and mlp {SAME}; both train equally long"),
     ],
