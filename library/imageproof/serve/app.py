@@ -218,7 +218,7 @@ class Service:
         body: bytearray,
     ) -> None:
         for name, allowed in CODINGS.items():
-            value = request.headers.get(name, allowed)
+            value = ", ".join(request.headers.getlist(name)) or allowed
             if value.lower() != allowed:  # bytes of a zip would be pixels
                 raise HTTPException(415, f"{name}: {value[:80]!r}; {allowed} is allowed")
         try:

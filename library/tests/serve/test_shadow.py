@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers import has_ended, linear_model, until
-from packaged import altered, running
+from packaged import RAW, altered, running
 
 from imageproof.base import inference
 from imageproof.serve.shadow import NICENESS, PAUSE_S, QUEUE_BYTES
@@ -102,8 +102,9 @@ def test_challenger_that_hangs(challenged, package, log):
     with running(challenged, "--log", str(log)) as server:
         [process] = children(server)
         process.send_signal(signal.SIGSTOP)
-        for _ in range(times):
-            check(server, package, 5)
+        for _ in range(times - 1):
+            assert server.post("/predict", package.images.tobytes() * 5, RAW).ok
+        check(server, package, 5)
         asked, left_out = counted(server)
         assert asked + left_out == rows * times
         assert asked * 72 > QUEUE_BYTES - rows * 72
