@@ -12,7 +12,7 @@ from typing import Any
 import mlflow
 import requests
 from filelock import FileLock
-from google.protobuf.json_format import ParseError
+from google.protobuf.json_format import ParseError  # type: ignore[import-untyped]
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException, RestException

@@ -137,14 +137,15 @@ class Registry:
         if history.champion_of(moves) != move.before:
             return False
         version = str(move.after)
-        self._client.set_model_version_tag(self.name, version, move.key, move.to_json())
+        text = move.to_json()
+        self._client.set_model_version_tag(self.name, version, move.key, text)
         self._client.set_registered_model_alias(self.name, CHAMPION, version)
         # the last move has no tag yet if it was made by other means
         for link in (*moves[-1:], move):
             self._client.set_registered_model_tag(self.name, link.key, link.to_tag())
         # two persons at once may roll back to one version: both tags are then of one of them
-        record = self.versions()[version][move.key]
-        if record != move.to_json():
+        record = self.versions().get(version, {}).get(move.key, text)
+        if record != text:
             tag_of_record = Move.from_json(record).to_tag()
             self._client.set_registered_model_tag(self.name, move.key, tag_of_record)
         if _alias(self._model(), CHALLENGER) == version:
