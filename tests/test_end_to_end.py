@@ -16,11 +16,6 @@ MODELS = ("mlp", "cnn")
 METRICS = "artifacts/compare/metrics.json"
 
 
-def fresh_clone(folder):
-    clone_without_history(REPOSITORY, folder)
-    return Clone(folder)
-
-
 def set_params(clone, *replacements):
     path = clone.root / "params.yaml"
     text = path.read_text("utf-8")
@@ -38,24 +33,25 @@ def ran(done):
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """A clone in which nothing ran."""
-    return fresh_clone(tmp_path_factory.mktemp("published") / "digits")
+    """A clone in which nothing ran, until a test asks for `clone`."""
+    root = tmp_path_factory.mktemp("end_to_end") / "digits"
+    clone_without_history(REPOSITORY, root)
+    return Clone(root)
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory):
-    """A clone in which the whole pipeline ran once."""
-    fresh = fresh_clone(tmp_path_factory.mktemp("end_to_end") / "digits")
-    fresh.run("dvc", "pull", "data.dvc", "backbones/efficientnet-lite0.onnx.dvc")
+def clone(published):
+    """The clone, after the whole pipeline ran once in it."""
+    published.run("dvc", "pull", "data.dvc", "backbones/efficientnet-lite0.onnx.dvc")
     set_params(
-        fresh,
+        published,
         ("percent: 100", "percent: 2"),
         (f"models: [{', '.join(PARAMS['models'])}]", f"models: [{', '.join(MODELS)}]"),
         *((f"epochs: {epochs}", "epochs: 1") for epochs in (30, 12)),
     )
-    fresh.run("git", "commit", "--quiet", "--all", "--message", "small")
-    fresh.lines = fresh.run("digits", "run").stdout.splitlines()
-    return fresh
+    published.run("git", "commit", "--quiet", "--all", "--message", "small")
+    published.lines = published.run("digits", "run").stdout.splitlines()
+    return published
 
 
 def test_fresh_clone_shows_metrics_and_plots(published):
@@ -70,11 +66,11 @@ def test_fresh_clone_shows_metrics_and_plots(published):
 
 
 @pytest.mark.slow
-def test_gto_tag_names_model(published):
+def test_gto_tag_names_model(published, tmp_path):
     published.run("gto", "register", "mlp")  # comes with DVC, which overlooks tags silently
-    published.run("dvc", "artifacts", "get", ".", "mlp", "--out", "here.keras")
+    published.run("dvc", "artifacts", "get", ".", "mlp", "--out", tmp_path / "here.keras")
     recorded = recorded_outputs(published.root)[WORKSPACE.trained("mlp").model]
-    assert md5(published.root / "here.keras") == recorded
+    assert md5(tmp_path / "here.keras") == recorded
 
 
 def test_run_runs_every_stage(clone):
