@@ -14,7 +14,15 @@ from PIL import Image
 from support import REPOSITORY, link_environment
 
 from imageproof.base.errors import ServiceError, UsageError
-from imageproof.cli.new import DROPPED_LINES, LEFT_OUT, NOT_RENAMED, TESTS, create, renamed
+from imageproof.cli.new import (
+    DROPPED_LINES,
+    LEFT_OUT,
+    NOT_RENAMED,
+    TESTS,
+    _tracked,
+    create,
+    renamed,
+)
 from imageproof.system.repository import git
 
 RANDOM = np.random.default_rng(1)
@@ -102,11 +110,9 @@ def test_renamed_keeps_case_and_images_of_tests():
 @pytest.fixture(scope="module")
 def sources():
     """The text of each file of ours that a new project gets, by its path."""
-    excluded = [f":!{path}" for path in LEFT_OUT]
-    paths = git(REPOSITORY, "ls-files", "-z", "--", ".", *excluded).split("\0")
-    paths += git(REPOSITORY, "ls-files", "-z", "--", *TESTS).split("\0")
+    paths = _tracked(REPOSITORY, ".", *(f":!{path}" for path in LEFT_OUT))
     texts = {}
-    for path in filter(None, paths):
+    for path in [*paths, *_tracked(REPOSITORY, *TESTS)]:
         with suppress(UnicodeDecodeError, FileNotFoundError):
             texts[path] = (REPOSITORY / path).read_text("utf-8")
     return texts
@@ -121,7 +127,7 @@ def test_common_word_is_not_renamed(sources):
 
 def test_no_sentence_is_cut(sources):
     """Where lines are left out, whole sentences are."""
-    pages = {path: text for path, text in sources.items() if path.endswith(".md")}
+    pages = {path: text for path, text in sources.items() if path.suffix == ".md"}
     assert pages
     for path, text in pages.items():
         prose = re.sub(r"^```.*?^```|^\|.*?\|$", "", text, flags=re.MULTILINE | re.DOTALL)

@@ -48,7 +48,9 @@ def digits(tmp_path, monkeypatch):
         "library/imageproof/old.py": "old\n",
     }
     first = write(tmp_path / "digits", files | {"library/tests/test_data.py": "tests\n"})
-    pyproject = {"pyproject.toml": f'[tool.imageproof]\nname = "shoes"\ncommit = "{first}"\n'}
+    pyproject = {
+        "pyproject.toml": f'[tool.imageproof] # ours\nname = "shoes"\ncommit = "{first}"\n'
+    }
     write(tmp_path / "shoes", files | pyproject)
     monkeypatch.chdir(tmp_path / "shoes")
     return tmp_path / "digits"

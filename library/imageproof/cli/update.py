@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from imageproof.base.errors import DataError, UsageError
-from imageproof.base.files import replacing, scratch
+from imageproof.base.files import replacing, scratch, write_text
 from imageproof.base.naming import project_name
 from imageproof.base.text import first_names
 from imageproof.system.repository import files_at, git
@@ -78,10 +78,11 @@ def library_at(repository: Path, commit: str) -> Files:
 
 def record_commit(pyproject: Path, commit: str) -> None:
     """Write into the table [tool.imageproof] of which commit library/ is."""
-    table = "[tool.imageproof]\n"
-    text = COMMIT.sub("", pyproject.read_text("utf-8"))
     line = f'commit = "{commit}" # library/ is that of this commit of the project it came from\n'
-    pyproject.write_text(text.replace(table, table + line, 1), encoding="utf-8")
+    text, count = COMMIT.subn(line, pyproject.read_text("utf-8"))
+    if not count:
+        text = text.replace("[tool.imageproof]\n", f"[tool.imageproof]\n{line}", 1)
+    write_text(pyproject, text)
 
 
 def _merge(path: Path, contents: list[bytes | None], result: Update) -> bytes | None:
