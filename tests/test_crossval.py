@@ -61,13 +61,13 @@ def test_copies_and_groups_of_a_test_train_nothing(writers):
     assert sample.data.labels.tolist() == writers[sample.rows].tolist()
     assert sample.groups.tolist() == (sample.rows // 20).tolist()
     assert sample.share == 120 / 720
+    pictures = np.array(fingerprints(sample.data.images))
     tested = []
     for fold in folds_of(sample.data, folds=5, share=sample.share, seed=0):
         assert sorted(np.concatenate(fold)) == [*range(780)]
-        writers = [{*sample.groups[rows]} for rows in fold]
-        assert sum(map(len, writers)) == len(set.union(*writers))
-        copies = [{*fingerprints(sample.data.images[rows])} for rows in fold]
-        assert sum(map(len, copies)) == len(set.union(*copies))
+        for values in (sample.groups, pictures):
+            parts = [{*values[rows]} for rows in fold]
+            assert sum(map(len, parts)) == len(set.union(*parts))
         assert 0.1 < len(fold.validation) / 624 < 0.3
         tested += fold.test.tolist()
     assert sorted(tested) == [*range(780)]
@@ -158,37 +158,27 @@ def test_commands_of_the_page_rate_recipes_of_two_frameworks(project):
 
 
 @pytest.mark.usefixtures("project")
-def test_few_images_are_rated_or_are_a_line_before_any_fold(capsys):
+def test_what_cannot_be_rated_is_a_line_before_any_fold(capsys):
+    line = finding(UsageError, lambda: crossval(context(), ["nosuch"]))
+    assert line == "params.yaml models: 'nosuch' has no block train.nosuch"
     sample = read_sample(10)
     _, firsts = np.unique(sample.data.groups, return_index=True)
     five = [firsts[sample.data.labels[firsts] == label][:5] for label in range(10)]
     picks = np.concatenate(five)
     few = sample._replace(data=sample.data.take(picks), rows=sample.rows[picks], share=0.2)
-    validation_of(few, folds=5).run(curve=False)
+    rating = validation_of(few, folds=5)
+    rating.run(curve=False)
     assert "near fold 5/5: " in capsys.readouterr().out
-    line = finding(DataError, lambda: validation_of(few, folds=5).run(curve=True))
+    line = finding(DataError, lambda: rating.run(curve=True))
     assert line == (
         "class 0 has too few images: of 25 % of them a fold learns nothing; "
         "add images, or leave out --curve"
     )
-    assert capsys.readouterr().out == ""
-
-
-@pytest.mark.usefixtures("project")
-def test_images_packed_anew_since_the_split_are_a_line(capsys):
-    rating = validation_of(read_sample(10))
+    line = finding(DataError, lambda: validation_of(few, folds=6).run(curve=False))
+    assert line.startswith("class 0 has 5")
+    assert line.endswith("--folds is 6; ask for fewer folds, or add images")
     rows = pd.read_parquet(WORKSPACE.packed_rows)
     rows[1:].to_parquet(WORKSPACE.packed_rows)
     line = finding(DataError, lambda: rating.run(curve=False))
     assert line == "artifacts/pack: has other images than were split; type `dvc repro split` before"
     assert capsys.readouterr().out == ""
-
-
-@pytest.mark.usefixtures("project")
-def test_recipes_that_cannot_be_rated_are_a_line():
-    line = finding(UsageError, lambda: crossval(context(), ["nosuch"]))
-    assert line == "params.yaml models: 'nosuch' has no block train.nosuch"
-    many = validation_of(read_sample(10), folds=999)
-    line = finding(DataError, lambda: many.run(curve=False))
-    assert line.startswith("class 0 has 1")
-    assert line.endswith("--folds is 999; ask for fewer folds, or add images")
