@@ -308,11 +308,12 @@ def test_second_picture_of_a_phones_jpeg_is_ignored(save):
     assert read(path)[0].min() == 255
 
 
-@pytest.mark.parametrize("side", [5001, 14000])
-def test_huge_picture_is_not_decoded(save, side):
-    path = save(ROW, "huge.bmp")
+@pytest.mark.parametrize(("suffix", "side"), [(".bmp", 5001), (".bmp", 14000), (".jpg", 7072)])
+def test_huge_picture_is_not_decoded(save, suffix, side):
+    path = save(ROW, f"huge{suffix}")
     content = bytearray(path.read_bytes())
-    content[18:26] = struct.pack("<2I", side, side)
+    start, form = (18, "<2I") if suffix == ".bmp" else (content.index(b"\xff\xc0") + 5, ">2H")
+    struct.pack_into(form, content, start, side, side)
     path.write_bytes(content)
     assert {*refusals(path)} == {TOO_LARGE}
 
@@ -333,7 +334,6 @@ def test_40_megapixels_of_a_phone(save):
     pixels, _ = read(path, shape=(4, 4), fit="stretch")
     corners = pixels[[0, 0, -1, -1], [0, -1, 0, -1]].astype(int)
     assert np.abs(corners - [200, 40, 90, 120]).max() <= 2
-    assert {*refusals(save(np.zeros((7072, 7072), np.uint8), "a.jpg"))} == {TOO_LARGE}
 
 
 def test_every_bad_picture_is_named(tmp_path, save):
