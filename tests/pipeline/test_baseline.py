@@ -131,6 +131,12 @@ def test_verdict_is_that_of_the_paired_test(share, line):
     assert compared(share) == f"compact is {line}"
 
 
+def test_small_gain_is_seen_in_the_verdict():
+    figures = {"accuracy": 0.9798, "gain": 0.0006, "gain_lower": 0.0001, "gain_upper": 0.0011}
+    line = verdict("mlp", "HOG", figures | {"p_value": 0.03})
+    assert line == "mlp is better than the baseline (HOG): 98.04 % against 97.98 %"
+
+
 def test_verdict_counts_groups():
     line = compared(0.8, np.arange(400) // 100)
     assert line.startswith("compact is not shown to be better than the baseline (HOG): 80.0 % ag")

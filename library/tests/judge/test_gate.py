@@ -189,6 +189,14 @@ def test_fewer_independent_rows_prove_less(key, wrong, limits, fewer):
         assert failed(challenger, **OFF | limits | changes) == refused
 
 
+@pytest.mark.parametrize(("count", "refused"), [(5, []), (6, ["paired_test"])])
+def test_losses_in_few_groups_prove_nothing(count, refused):
+    limits = OFF | {"paired_test": 0.05}
+    decision = decided(wrong_on(range(ROWS)), PERFECT, groups=np.arange(ROWS) % count, **limits)
+    assert decision.failed == refused
+    assert ("too few groups to tell, 6 needed" in decision.checks[0].found) != bool(refused)
+
+
 def test_latency_is_recorded_with_the_processor():
     check = check_of(decided(PERFECT), "max_latency_ms")
     assert "5.0 ms for 1 and 60.0 ms for 100 (p95; Abacus, 2 cores)" in check.found

@@ -5,7 +5,6 @@ from helpers import run_record
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import write_json
 from imageproof.cli.console import print_results
-from imageproof.judge import figures
 from imageproof.judge.leaderboard import Row, Scores, cells, training_times
 
 FIGURES = {
@@ -51,14 +50,6 @@ def test_cells_have_the_formats_of_their_figures():
     row = cells([MLP, CNN])[1]
     assert row | shown == row
     assert len(row) == 23
-
-
-def test_score_of_a_new_line_is_in_the_table(monkeypatch):
-    line = dict.fromkeys(figures._FIGURES[0], "")
-    line |= {"key": "test_f2", "table": "F2", "format": "{:.1%}", "dvc": "yes"}
-    monkeypatch.setattr(figures, "_FIGURES", [*figures._FIGURES, line])
-    assert cells([CNN.model_copy(update={"test_f2": 0.5})])[0]["F2"] == "50.0%"
-    assert "F2" not in cells([CNN])[0]
 
 
 def test_figure_that_the_first_model_lacks_is_in_the_table():
