@@ -1,6 +1,5 @@
 """What the library is told of this project, and the command `digits`."""
 
-import sys
 from typing import Any
 
 from digits import params
@@ -65,8 +64,6 @@ def check_model(model: str) -> None:
 
 def main() -> None:
     """The command `digits`."""
-    try:
-        from imageproof.cli import program
-    except SyntaxError as error:  # git's markers, which `update` writes where changes collide
-        sys.exit(f"error: {error.filename}:{error.lineno}: {error.msg}; mend it")
+    from imageproof.cli import program
+
     program.cli(application())

@@ -59,8 +59,8 @@ def update(root: Path, source: Path, revision: str = "HEAD") -> Update:
         contents = [version.get(path) for version in (files, base, new)]
         merged[path] = _merge(path, contents, result)
     with _uninterrupted():
-        for path in result.changed:
-            _write(root / path, merged[Path(path)])
+        for name in result.changed:
+            _write(root / name, merged[Path(name)])
         record_commit(pyproject, commit)
     return result
 
@@ -109,7 +109,7 @@ def _merge_lines(path: Path, contents: list[bytes], result: Update) -> bytes:
         versions = [folder / name for name in ("own", "base", "new")]
         for version, content in zip(versions, contents, strict=True):
             version.write_bytes(content)
-        command = ["git", "merge-file", "--stdout", *labels, *versions]
+        command = ["git", "merge-file", "--stdout", *labels, *map(str, versions)]
         merge = subprocess.run(command, capture_output=True)
     if merge.returncode not in range(128):
         raise DataError(f"{path}: git cannot merge it: {merge.stderr.decode(errors='replace')}")
