@@ -29,11 +29,13 @@ def official_has_all_classes(facts: Facts, params: Params) -> bool:
 def empty_parts(facts: Facts, params: Params) -> list[str]:
     """The parts that may get nothing of the data, or of a class that they need."""
     split = validated(SplitParams, dict(params["split"]), "split")
-    parts = []
+    parts: list[str] = []
+    if split.method == "official":  # it has been tried
+        return parts
     for part in ("train", "validation", "test", "holdout"):
         is_whole = split.method == "hashed" and part != "train"
         counts = [sum(facts.divided)] if is_whole else facts.divided
-        if part in {"train", *split.shares()} and not min(part_rows(counts, facts, params, part)):
+        if not min(part_rows(counts, facts, params, part)):
             parts.append(part)
     return parts
 
