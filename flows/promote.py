@@ -9,8 +9,7 @@ from pydantic import Field
 
 from answer import ask_a_person
 from digits.project import load_project
-from imageproof.base import text
-from imageproof.base.errors import BusyError
+from imageproof.base import errors, text
 from imageproof.prefect import commands, lifecycle
 
 # The names of its final states.
@@ -40,7 +39,7 @@ def promote(
     """
     try:
         outcome = _decide(model, approval, timeout_s, reason)
-    except BusyError as error:  # such as a latency that could not be measured
+    except errors.BusyError as error:  # such as a latency that could not be measured
         command = f"prefect deployment run promote/{load_project().part('promote')}"
         command += f" --param model={model} --param approval={approval}"
         message = f"undecided, nothing moved: {error}; `{command}` judges it again"
