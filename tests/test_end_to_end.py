@@ -109,7 +109,7 @@ def test_each_model_is_one_finished_run(clone):
 
 def test_results_of_a_model_taken_out_are_deleted(clone):  # the last, as it changes the clone
     set_params(clone, (f"models: [{', '.join(MODELS)}]", "models: [mlp]"))
-    assert ran(clone.run("dvc", "repro", "compare")) == ["compare"]
+    clone.run("dvc", "repro", "compare")
     for kind in ("train", "evaluate"):
         assert [path.name for path in (clone.root / "artifacts" / kind).iterdir()] == ["mlp"]
     assert json.loads(clone.run("dvc", "status", "compare", "--json").stdout) == {}
