@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import requests
@@ -61,30 +61,29 @@ def send(address, message, *, identity="1", age=0, **headers):
 
 
 def test_receiver_passes_on_what_is_signed():
-    with github() as (address, messages), receiver(address) as url:
-        assert send(url, event()) == 204
-        expected = {"event_type": "promoted", "client_payload": {"model": f"models:/{NAME}/3"}}
-        assert messages == [Message("/repos/you/digits/dispatches", f"Bearer {TOKEN}", expected)]
-        assert send(url, event()) == 409  # replayed
-        for forged in (
-            {"age": 301},
-            {"age": -301},
-            {"X-MLflow-Signature": "v1,AAAA"},
-            {"X-MLflow-Delivery-Id": "3"},
-            {"X-MLflow-Timestamp": "0"},
-        ):
-            assert send(url, event(), identity="2", **forged) == 401, forged
-        assert requests.post(url, json=event(), timeout=20).status_code == 401  # missing
-        assert requests.post(url, data=b" " * 100_001, timeout=20).status_code == 413
-        assert send(url, event(alias="challenger"), identity="4") == 204
-        assert send(url, event(name="shoes"), identity="5") == 204
-        assert len(messages) == 1
-
-
-def test_receiver_keeps_what_github_did_not_get():
-    with receiver(f"http://127.0.0.1:{free_port()}") as url:
-        assert send(url, event()) == 502  # upon which MLflow sends it again
-        assert send(url, event()) == 502
+    with ExitStack() as stack:
+        with github() as (address, messages):
+            url = stack.enter_context(receiver(address))
+            assert send(url, event()) == 204
+            path = "/repos/you/digits/dispatches"
+            body = {"event_type": "promoted", "client_payload": {"model": f"models:/{NAME}/3"}}
+            assert messages == [Message(path, f"Bearer {TOKEN}", body)]
+            assert send(url, event()) == 409  # replayed
+            for forged in (
+                {"age": 301},
+                {"age": -301},
+                {"X-MLflow-Signature": "v1,AAAA"},
+                {"X-MLflow-Delivery-Id": "3"},
+                {"X-MLflow-Timestamp": "0"},
+            ):
+                assert send(url, event(), identity="2", **forged) == 401, forged
+            assert requests.post(url, json=event(), timeout=20).status_code == 401  # missing
+            assert requests.post(url, data=b" " * 100_001, timeout=20).status_code == 413
+            assert send(url, event(alias="challenger"), identity="4") == 204
+            assert send(url, event(name="shoes"), identity="5") == 204
+            assert len(messages) == 1
+        assert send(url, event(), identity="6") == 502  # GitHub is away
+        assert send(url, event(), identity="6") == 502  # upon which MLflow sends it again
 
 
 @pytest.mark.slow
