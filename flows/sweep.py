@@ -72,7 +72,15 @@ def _run_trial() -> None:
     settings = running.settings_of_trial()
     sampler = optuna.samplers.TPESampler(constant_liar=True)  # so that parallel trials differ
     study = optuna.load_study(**settings["study"], sampler=sampler)
-    study.optimize(lambda trial: _train(trial, settings), n_trials=1)
+
+    def train_trial(trial: optuna.Trial) -> float:
+        try:
+            return _train(trial, settings)
+        except SystemExit:  # of a signal; the sampler avoids settings of trials that still run
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            raise
+
+    study.optimize(train_trial, n_trials=1)
 
 
 def _train(trial: optuna.Trial, settings: dict[str, Any]) -> float:

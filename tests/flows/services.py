@@ -28,8 +28,8 @@ def running(*command, cwd, env=None):
 
 
 @contextmanager
-def dask(scheduler, workers):
-    """The address of a Dask scheduler, with a worker in each of these folders."""
+def dask(scheduler, worker):
+    """The address of a Dask scheduler, and a worker, each in its folder."""
     from distributed import Client
 
     program, port = Path(sys.executable).with_name("dask"), free_port()
@@ -38,9 +38,8 @@ def dask(scheduler, workers):
         started = (program, "scheduler", "--port", str(port), *options)
         stack.enter_context(running(*started, cwd=scheduler))
         assert until(lambda: answers(port), seconds=120)
-        for folder in workers:
-            worker = (program, "worker", address, "--nthreads", "1", "--no-nanny", *options)
-            stack.enter_context(running(*worker, cwd=folder))
+        started = (program, "worker", address, "--nthreads", "1", "--no-nanny", *options)
+        stack.enter_context(running(*started, cwd=worker))
         with Client(address, set_as_default=False) as client:
-            client.wait_for_workers(len(workers), timeout=120)
+            client.wait_for_workers(1, timeout=120)
         yield address

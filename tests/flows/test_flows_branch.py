@@ -8,16 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from deployed import PREFECT, log_of, state_of, submit
-from helpers import AUTHOR, clone_without_history, until
+from helpers import AUTHOR, clone_without_history
 from prefect.client.orchestration import get_client
 from prefect.variables import Variable
-from services import running
 from shared import STARTUP
 from small_project import Project, run
 from support import REPOSITORY, SMALL, write_params
 
 from imageproof.system.process import own_code
+from retrain import retrain
 from train import train
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -79,20 +78,9 @@ GATE = {
 LONGER = {"train.mlp.fit.epochs": 3}
 
 
-def write_csv(path, data):
-    """The images as a table of pixels."""
-    pixels = data.images.reshape(len(data), -1)
-    names = ",".join(["label", *(f"pixel{n}" for n in range(pixels.shape[1]))])
-    table = np.column_stack([data.labels, pixels])
-    np.savetxt(path, table, fmt="%d", delimiter=",", header=names, comments="")
-
-
 @pytest.fixture
-def clones(tmp_path, images_8x8, prefect_server):
-    """A bare repository of this project with small images, whose data DVC's remote has.
-
-    Returns the environment of commands in its clones `worker` and `other`.
-    """
+def origin(tmp_path, images_8x8):
+    """A bare repository of this project with small images, whose data DVC's remote has."""
     seed = tmp_path / "seed"
     clone_without_history(REPOSITORY, seed)
     with chdir(seed):
@@ -100,40 +88,33 @@ def clones(tmp_path, images_8x8, prefect_server):
         shutil.rmtree(seed / "dvc-store")
         for pointer in Path("backbones").glob("*.dvc"):  # no model here asks for them
             pointer.unlink()
-        (seed / "data").mkdir()
-        write_csv(seed / "data/train.csv", images_8x8)
+        Path("data").mkdir()
+        np.savez("data/digits.npz", x_train=images_8x8.images, y_train=images_8x8.labels)
     project = Project(seed, tmp_path)
-    env = {**AUTHOR, "PREFECT_API_URL": prefect_server, "PREFECT_WORKER_QUERY_SECONDS": "1"}
     project.dvc("remote", "add", "-q", "-d", "team", str(tmp_path / "remote"))
     project.dvc("add", "-q", "data")
     dvc = (sys.executable, "-m", "dvc", "repro", "-q", "evaluate@mlp")
-    run(*dvc, cwd=seed, env=env | {"PYTHONPATH": own_code(seed, STARTUP)})
+    run(*dvc, cwd=seed, env={"PYTHONPATH": own_code(seed, STARTUP)})
     project.dvc("push", "-q")
     with chdir(seed):
         write_params(SMALL | GATE | LONGER)
-    run("git", "commit", "-qam", "small", cwd=seed, env=env)
+    run("git", "commit", "-qam", "small", cwd=seed, env=AUTHOR)
     project.git("clone", "-q", "--bare", ".", str(tmp_path / "origin.git"))
-    run("git", "clone", "-q", "origin.git", "worker", cwd=tmp_path)
-    return env
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_retraining_comes_home(clones, tmp_path):
+@pytest.mark.usefixtures("origin")
+def test_retraining_comes_home(tmp_path, monkeypatch):
     worker, other = tmp_path / "worker", tmp_path / "other"
-    env = clones | {
-        "PYTHONPATH": own_code(worker, STARTUP),
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-    }
-    run(*PREFECT, "work-pool", "create", "home", "--type", "process", cwd=worker, env=env)
-    run(*PREFECT, "deploy", "-n", "digits-retrain", "--pool", "home", cwd=worker, env=env)
+    for name, value in AUTHOR.items():
+        monkeypatch.setenv(name, value)
+    run("git", "clone", "-q", "origin.git", "worker", cwd=tmp_path)
+    monkeypatch.chdir(worker)
     Variable.set("digits_retrained_data", "older", overwrite=True)
-    with running(*PREFECT, "worker", "start", "--pool", "home", cwd=worker, env=env):
-        retrained = submit("retrain/digits-retrain", models=["mlp"])
-        assert until(lambda: state_of(retrained).is_final(), seconds=900)
+    state = retrain(models=["mlp"], push=True, return_state=True)
     Variable.unset("digits_retrained_data")
-    state = state_of(retrained)
-    assert state.name == "Refused", f"{state.message} {log_of(retrained)}"
+    assert state.name == "Refused", state.message
     assert "mlp Refused: refused by min_accuracy (0." in str(state.message)
     with get_client(sync_client=True) as client:  # what the pages of the runs show
         for key in ("digits-results", "digits-retrain"):
@@ -145,6 +126,7 @@ def test_retraining_comes_home(clones, tmp_path):
     ).splitlines()
     branch = ref.partition("refs/heads/")[2]
     run("git", "clone", "-q", "-b", branch, "origin.git", "other", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
     shutil.rmtree(worker)
     text = run("git", "log", "--format=%B", "origin/main..", cwd=other)
     assert "mlp Refused: refused by min_accuracy (0." in text
@@ -152,7 +134,7 @@ def test_retraining_comes_home(clones, tmp_path):
     assert "<td><code>train.mlp.fit.epochs</code></td>" in text
     assert "test_confusion_matrix.png?raw=true)" in text
     project = Project(other, tmp_path)
-    env["PYTHONPATH"] = own_code(other, STARTUP)
+    env = {"PYTHONPATH": own_code(other, STARTUP)}
     project.dvc("pull", "-q")
     digits = str(Path(sys.executable).with_name("digits"))
     again = run(sys.executable, "-m", "dvc", "repro", "--dry", cwd=other, env=env)

@@ -4,18 +4,15 @@ Most tests replace `digits` by a small program, because the real one loads Tenso
 """
 
 import json
-import shutil
-import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-import mlflow
 import numpy as np
 import pytest
 from deployed import flow_runs, log_of
@@ -26,10 +23,9 @@ from prefect.flow_engine import run_flow
 from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
 from prefect.variables import Variable
-from support import PARAMS, REPOSITORY, SMALL, write_params
+from support import PARAMS, REPOSITORY, SMALL, train_project, write_params
 
 import answer
-from digits.stages import train as train_model
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import UsageError
 from imageproof.dvc.provenance import data_md5
@@ -37,7 +33,6 @@ from imageproof.prefect import commands
 from monitor import monitor
 from promote import _question, promote
 from retrain import retrain
-from score import score
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -100,25 +95,13 @@ def digits(tmp_path, monkeypatch):
     return stand_in
 
 
-@pytest.fixture
-def trained(trained_project, tmp_path, monkeypatch):
-    """A copy of the trained project, whose gate accepts an accuracy of 0.1, poorly calibrated."""
-    folder = tmp_path / "trained"
-    shutil.copytree(trained_project, folder)
-    # the copied store points to its own files: MLflow records absolute paths
-    columns = {"experiments": "artifact_location", "runs": "artifact_uri"}
-    columns |= {"logged_models": "artifact_location"}
-    with closing(sqlite3.connect(folder / "mlflow.db")) as store, store:
-        for table, column in columns.items():
-            update = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
-            store.execute(update, (str(trained_project), str(folder)))
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+def train(images):
+    """Train `mlp` in the current folder, whose gate accepts an accuracy of 0.1, ill calibrated."""
+    train_project(Path(), images, "mlp")
     off = ("min_sensitivity", "max_calibration_error", "coverage_test", "max_unsure")
     off += ("holdout_test", "clean_commit", "data_validated")  # the last two need a repository
     changes = {f"promote.{check}": False for check in off} | {"promote.min_accuracy": 0.1}
     write_params(SMALL | changes)
-    return folder
 
 
 @contextmanager
@@ -150,41 +133,36 @@ def told(since, *events):
 
 
 @pytest.mark.slow
-def test_approval(trained, prefect_server, monkeypatch):
+@pytest.mark.usefixtures("tensorflow", "tracked")
+def test_approval(images_8x8, prefect_server, monkeypatch):
     began = datetime.now(UTC)
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    train(images_8x8)
     with somebody("approve") as answered:
         state = promote("mlp", timeout_s=300, return_state=True)
     question = answered.result()
     assert question.startswith("Make **mlp** (run ")
     assert ") champion, the first?" in question
     assert " | at least 0.1 |\n" in question
-    [move] = json.loads(subprocess.check_output([commands.program(), "history", "--json"]))
-    assert (move["approval"], move["reason"]) == ("approved by Ada", "looked at it")
     assert (state.name, state.message) == ("Promoted", "version 1 is champion")
 
     images = np.load("artifacts/split/test.npz")["images"]
     np.savez("new.npz", images=images // 3)
-    state = score("new.npz", "scored.parquet", return_state=True)
-    assert state.is_completed(), state.message
-    assert "rows; drifted: mean_ink, contrast" in str(state.message)
-    assert Path("scored.parquet").exists()
-
     state = monitor("new.npz", return_state=True)
     assert state.is_completed(), state.message
     assert "rows; drifted: mean_ink, contrast" in str(state.message)
     assert "Drift of mean grey value, contrast" in WORKSPACE.monitor.read_text(encoding="utf-8")
 
-    train_model.main("mlp")  # once more, to the very same model, in another run
-    mlflow.set_tracking_uri("")
-    for command in ("promote mlp", "promote mlp", "rollback"):
+    train(images_8x8)  # once more, to the very same model, in another run
+    for command in ("promote mlp", "rollback"):
         subprocess.run([commands.program(), *command.split()], check=True)
     assert until(lambda: bool(told(began, "digits.rollback")), seconds=180)
     moved = told(began, "digits.promote", "digits.rollback")
-    assert [event["payload"]["approval"] for event in moved] == ["approved by Ada", "", ""]
+    whys = [(event["payload"]["approval"], event["payload"]["reason"]) for event in moved]
+    assert whys == [("approved by Ada", "looked at it"), ("", ""), ("", "")]
     assert [event["resource"]["digits.version"] for event in moved] == ["1", "2", "1"]
     assert {event["resource"]["prefect.resource.id"] for event in moved} == {"digits.champion"}
-    assert len(told(began, "digits.drift")) == 2
+    assert len(told(began, "digits.drift")) == 1
 
 
 def test_rejected_is_refused(digits, capsys):
@@ -229,34 +207,26 @@ def test_answer_without_question(digits):
         assert line == f"flow run {run}: waits for no answer; Prefect's page lists what is Paused"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (f"{NOBODY} perhaps --by Ada", "answer.py: Invalid value for 'answer': "),
-        (f"{NOBODY} approve --by=", "--by: is empty; who answers is needed"),
-    ],
-)
-def test_wrong_answer_is_a_line(arguments, message):
-    done = python(REPOSITORY / "flows/answer.py", *arguments.split())
+def test_wrong_answer_is_a_line():
+    done = python(REPOSITORY / "flows/answer.py", NOBODY, "perhaps", "--by", "Ada")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert message in done.stderr
+    assert "answer.py: Invalid value for 'answer': " in done.stderr
+    line = finding(UsageError, partial(answer.main, NOBODY, "approve", by=" "))
+    assert line == "--by: is empty; who answers is needed"
 
 
-def test_gate_refusal_stays(digits):
+def test_states_of_promotions(digits):
+    def state(**parameters):
+        ended = promote("mlp", return_state=True, **parameters)
+        return ended.name, ended.message
+
     (digits.folder / "refuse").touch()
-    state = promote("mlp", return_state=True)
-    message = "refused by min_accuracy (0.9); nothing moved"
-    assert (state.name, state.message) == ("Refused", message)
+    assert state() == ("Refused", "refused by min_accuracy (0.9); nothing moved")
     assert digits.asked()[-1][-3:] == ["--rejected-by=the gate", "--json", "--"]
-
-
-def test_promote_without_approval(digits):
-    state = promote("mlp", approval="none", return_state=True)
-    assert (state.name, state.message) == ("Promoted", "version 2 is champion")
-    assert digits.asked() == [["promote", "--json", "--", "mlp"]]
+    assert state(approval="none") == ("Promoted", "version 2 is champion")
+    assert digits.asked()[-1] == ["promote", "--json", "--", "mlp"]
     (digits.folder / "champion").touch()
-    state = promote("mlp", return_state=True)
-    assert (state.name, state.message) == ("AlreadyChampion", "version 2 is champion")
+    assert state() == ("AlreadyChampion", "version 2 is champion")
 
 
 def outcomes(since, count):

@@ -9,14 +9,19 @@ import sys
 import psutil
 import pytest
 from deployed import tasks_of
-from helpers import answers, has_ended, python, until
+from filelock import FileLock
+from helpers import answers, finding, has_ended, until
 from intruder import foreign, statuses
 from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from support import REPOSITORY
 
 from imageproof.artifacts import WORKSPACE
+from imageproof.base.errors import ServiceError
 from imageproof.base.files import write_json
+from imageproof.dvc.pipeline import PROJECT_LOCK
 from imageproof.prefect import stages
+from imageproof.prefect.server import ensure_server
 from train import train
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -128,33 +133,57 @@ def test_wrong_parameters(project, parameters, message):
     assert project.ran() == []
 
 
-def test_train_without_prefect_server(project, monkeypatch):
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    done = python(REPOSITORY / "flows/train.py", cwd=project.root)
-    assert done.returncode == 4
-    [error] = done.stderr.splitlines()
-    assert error.startswith("error: Prefect at http://127.0.0.1:9/api: ")
+def test_server_that_is_not_up_is_told():
+    address = "http://127.0.0.1:9/api"
+    with temporary_settings({PREFECT_API_URL: address}):
+        assert finding(ServiceError, ensure_server).startswith(f"Prefect at {address}: ")
+
+
+# A flow run with a tag, as those of deployments have.
+TAGGED = """
+import runpy, sys
+from prefect import tags
+
+with tags("digits"):
+    runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+def start(project, **variables):
+    """A program that trains, with a server of its own."""
+    shutil.copy(REPOSITORY / "prefect.toml", project.root)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    command = [sys.executable, "-c", TAGGED, REPOSITORY / "flows/train.py"]
+    return psutil.Popen(command, env=env | variables, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
-)
-def test_signal_ends_flow_and_server(project, signum, code):
+def test_server_that_ends_is_told_in_a_line(project):
+    with FileLock(project.root / PROJECT_LOCK):
+        program = start(project, PREFECT_CLIENT_MAX_RETRIES="0")
+        assert any(" code " in line for line in program.stderr)  # it waits for the lock
+        [server] = program.children()
+        server.kill()
+        assert until(lambda: has_ended(server.pid))
+    _, errors = program.communicate(timeout=180)
+    assert program.returncode == 4
+    [error] = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert error.startswith("error: Prefect at http://127.0.0.1:")
+    assert "Encountered exception during execution" not in errors
+
+
+@pytest.mark.slow
+def test_signal_ends_flow_and_server(project):
     project.sleeps("prepare", 600)
-    shutil.copy(REPOSITORY / "prefect.toml", project.root)
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    program = psutil.Popen(
-        [sys.executable, REPOSITORY / "flows/train.py"], env=env, stderr=subprocess.PIPE, text=True
-    )
+    program = start(project)
     assert until(lambda: project.ran() == ["prepare"], seconds=240)
     started = program.children(recursive=True)
     sockets = [socket for process in started for socket in process.net_connections()]
     [port] = {socket.laddr.port for socket in sockets if socket.status == "LISTEN"}
     for headers in foreign(port):
         assert statuses(port, [("POST", "/api/flows/")], **headers).keys() == {403}
-    program.send_signal(signum)
+    program.send_signal(signal.SIGINT)
     _, errors = program.communicate(timeout=180)
-    assert program.returncode == code, errors
+    assert program.returncode == 130, errors
     assert until(lambda: all(has_ended(process.pid) for process in started), seconds=180)
     assert not answers(port)

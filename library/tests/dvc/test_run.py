@@ -16,6 +16,7 @@ from helpers import has_ended, python, until
 from small_project import Project
 
 from imageproof.dvc.pipeline import PROJECT_LOCK
+from imageproof.dvc.provenance import recorded
 from imageproof.dvc.run import Board
 
 # `imageproof run` without the table of results, which these stages do not make
@@ -121,16 +122,21 @@ def test_run_ends_as_failed_stage(dvc_project):
     assert imageproof_run().stdout.splitlines()[-1] == "ran: compare train@cnn train@mlp"
 
 
-def test_killed_stage_exit_code(dvc_project):
-    with started(dvc_project, "prepare") as program:
-        os.kill(int(dvc_project.log()[0][1]), signal.SIGKILL)
+def test_killed_stage_is_run_again(dvc_project):
+    with started(dvc_project, "train-mlp") as program:
+        os.kill(int(dvc_project.log()[-1][1]), signal.SIGKILL)
         assert program.wait(60) == 128 + signal.SIGKILL
         assert program.stderr
-        assert program.stderr.readline().startswith("error: prepare: ")
+        assert program.stderr.readline().startswith("error: train@mlp: ")
+    assert recorded("prepare").outputs
+    assert recorded("train@mlp").outputs == {}
+    dvc_project.works()
+    assert imageproof_run().stdout.splitlines()[-1] == "ran: compare train@cnn train@mlp"
+    assert dvc_project.dvc("status").strip() == "Data and pipelines are up to date."
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
 def test_signal_ends_every_stage(dvc_project, signum):
     with started(dvc_project, "train-mlp") as program:
         # DVC ends after the stage, and holds its lock until then
@@ -141,8 +147,6 @@ def test_signal_ends_every_stage(dvc_project, signum):
         assert program.stderr.read() == ""
     assert int(dvc_project.log()[-1][1]) in [process.pid for process in processes]
     assert until(lambda: all(has_ended(process.pid) for process in processes), seconds=60)
-    dvc_project.works()
-    assert imageproof_run().stdout.splitlines()[-1] == "ran: compare train@cnn train@mlp"
 
 
 def test_busy_folder_is_refused(dvc_project):

@@ -33,6 +33,7 @@ def test_branch_with_other_results_stays(team):
     branch = publish()
     commit = tip(team, branch)
     assert text(team, branch).startswith("Results of a training on data ")
+    assert "has moved on" not in text(team, branch)
     (team.root / "artifacts/compare.txt").write_text("other results")
     line = "has other results of this commit; merge or delete it, then run again"
     assert finding(UsageError, publish) == f"origin: its branch {branch} {line}"
