@@ -160,7 +160,8 @@ def start(project, **variables):
 @pytest.mark.slow
 def test_server_that_ends_is_told_in_a_line(project):
     with FileLock(project.root / PROJECT_LOCK):
-        program = start(project, PREFECT_CLIENT_MAX_RETRIES="0")
+        patient = {"PREFECT_API_REQUEST_TIMEOUT": "300", "PREFECT_CLIENT_MAX_RETRIES": "1"}
+        program = start(project, **patient)
         assert any(" code " in line for line in program.stderr)  # it waits for the lock
         [server] = program.children()
         server.kill()

@@ -22,6 +22,7 @@ from imageproof.base.errors import ImageproofError
 from imageproof.base.files import read_json
 from imageproof.base.text import markdown
 from imageproof.dvc import params_yaml, run_tags
+from imageproof.judge.drift import Drift
 from imageproof.judge.leaderboard import Comparison, cells
 from imageproof.prefect.server import ensure_server, no_answer
 from imageproof.system import process
@@ -113,7 +114,7 @@ def show_drift(
 ) -> State[None]:
     """Show the drift that the command `score` or `monitor` found; returns the flow's state."""
     # takes seconds, which other flows do not need
-    from imageproof.answer.drift import Drift, drifted_names
+    from imageproof.answer.drift import drifted_names
 
     rows = f"{result['rows']:,} rows"
     heading = f"{rows} of {data} by {result['model']}"
