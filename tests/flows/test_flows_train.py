@@ -170,7 +170,7 @@ def test_server_that_ends_is_told_in_a_line(project):
     assert program.returncode == 4
     [error] = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert error.startswith("error: Prefect at http://127.0.0.1:")
-    assert "Encountered exception during execution" not in errors
+    assert "during execution: ConcurrencySlotAcquisitionError" not in errors
 
 
 @pytest.mark.slow
