@@ -179,6 +179,8 @@ class TestPromote:
         assert promote(model).version == "2"
         again = promote(model)
         assert (again.version, again.decision, again.move) == ("2", None, None)
+        again = promotion.preview(model, NAME, judge=gate())
+        assert (again.champion, again.decision) == ("2", None)
         assert len(Registry(NAME).moves()) == 2
 
     def test_version_registered_by_hand_is_another(self, ring):
