@@ -99,7 +99,7 @@ def test_column_that_names_no_groups_is_refused():
 
 @pytest.mark.parametrize(
     ("count", "minimum", "changes"),
-    [(3, 4, {}), (3, 4, {"holdout_within_test": True}), (2, 3, {"method": "official"})],
+    [(3, 4, {"holdout_within_test": True}), (2, 3, {"method": "official"})],
 )
 def test_too_few_groups_are_a_line(count, minimum, changes):
     rows = packed([f"w{n % count}" for n in range(300)] + ["x"] * 30)

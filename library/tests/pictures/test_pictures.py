@@ -143,6 +143,7 @@ def test_fingerprint_is_that_of_the_pixels_in_any_format(save):
     forms = [
         [grey, *map(grey.convert, ("RGB", "RGBA", "LA", "P")), ROW * DEEP],
         [colour, colour.convert("RGBA")],
+        [np.stack([ROW, ROW, COLOUR[..., 2]], axis=2)],
         [veiled, np.where(opacity, veiled, [255, 0, 0, 0]).astype(np.uint8)],
     ]
     digests = []
@@ -151,7 +152,7 @@ def test_fingerprint_is_that_of_the_pixels_in_any_format(save):
         paths.append(save(images[0], "a.webp", lossless=True))
         [digest] = {read_and_hash(path, shape=GREY, fit="stretch")[1] for path in paths}
         digests.append(digest)
-    assert len({*digests}) == 3
+    assert len({*digests}) == 4
 
 
 def test_exif_orientation(save):
