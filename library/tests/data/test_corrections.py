@@ -1,5 +1,6 @@
 """Corrected labels beside the data: merged by `imageproof relabel`, applied by the stage `pack`."""
 
+import os
 import re
 from pathlib import Path
 
@@ -80,7 +81,8 @@ def test_each_wrong_line_is_one_finding():
 
 
 def test_large_table_is_refused():
-    FILE.write_bytes(bytes(corrections.MAX_BYTES + 1))
+    FILE.touch()
+    os.truncate(FILE, corrections.MAX_BYTES + 1)
     line = finding(DataError, pack)
     assert line == f"{FILE}: has 50,000,001 bytes; at most 50,000,000 are allowed"
 
