@@ -116,6 +116,12 @@ def test_size_and_jpeg(save):
         assert np.abs(read(path)[0].astype(int) - DIGIT).mean() < 6
 
 
+def test_digit_with_a_heavy_end_stays_within_the_image():
+    nail = np.zeros((60, 60))
+    nail[5:15, 5:55] = nail[5:55, 30] = 255
+    assert np.flatnonzero(normalise(nail, shape=GREY).any(axis=1)).tolist() == [*range(8, 28)]
+
+
 def test_digit_of_another_size_keeps_its_proportion():
     small = normalise(stroke().astype(float), shape=(8, 8))
     assert small.shape == (8, 8)
