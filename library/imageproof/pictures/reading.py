@@ -14,6 +14,7 @@ from typing import IO, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.ExifTags import Base
+from PIL.ImageFile import ImageFile
 
 from imageproof.base.dataset import Fit, Images, Shape, fingerprints
 from imageproof.base.errors import DataError
@@ -71,7 +72,7 @@ def probe(file: IO[bytes] | Path) -> Header:
     """
     with _opened(file) as image:
         is_late = image.format == "PNG" and "exif" not in image.info
-        if is_late and b"eXIf" in _tail(image.fp):
+        if is_late and b"eXIf" in _tail(image):
             image.load()  # what stands behind the pixels comes with them
         # PNG's own `getexif` always decodes them
         orientation = Image.Image.getexif(image).get(Base.Orientation)
@@ -135,7 +136,7 @@ def _is_grey(colours: Images) -> bool:
 
 
 @contextmanager
-def _opened(file: IO[bytes] | Path) -> Iterator[Image.Image]:
+def _opened(file: IO[bytes] | Path) -> Iterator[ImageFile]:
     """A picture of which only the header is read; what goes wrong within is a DataError."""
     if isinstance(file, Path) and file.exists() and not file.is_file():
         raise DataError("is a folder, a pipe or a device; a picture is allowed")  # may never end
@@ -162,8 +163,10 @@ def _check_header(image: Image.Image) -> None:
         raise DataError(TOO_LARGE)
 
 
-def _tail(file: IO[bytes]) -> bytes:
-    """The end of a file, which is read on from where it is."""
+def _tail(image: ImageFile) -> bytes:
+    """The end of its file, which is read on from where it is."""
+    file = image.fp
+    assert file is not None  # as long as no pixels are read
     place = file.tell()
     size = file.seek(0, SEEK_END)
     file.seek(max(0, size - TAIL))
