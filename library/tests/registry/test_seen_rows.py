@@ -145,7 +145,7 @@ def test_former_champion_is_judged_by_the_labels_of_today(gate):
 
 
 def test_decision_is_the_same_when_judged_again(gate):
-    champion(learned(300), EVEN)
+    champion(learned(ROWS - 110), EVEN)  # 100 rows of those below are just enough
     champion(learned(0))
     arena.rehash(np.concatenate([np.arange(10_000, 10_010), np.arange(ROWS - 10)]))
     record_outputs()
@@ -163,7 +163,7 @@ def test_decision_is_the_same_when_judged_again(gate):
     assert [(*pair["models"], pair["rows"]) for pair in record["compared"]] == [
         ("version 3", ROWS - 10),
         ("version 3", "2", ROWS - 10),
-        ("version 3", "1", ROWS - 310),
+        ("version 3", "1", 100),
     ]
     alone, pair, former = [pair["md5"] for pair in record["compared"]]
     assert alone == pair == origin.gate["gate_rows"] != former
