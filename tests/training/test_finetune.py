@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from helpers import finding
-from test_fit import fit
+from test_fit import fit, training
 from test_fit import recipe as small_recipe
 
 from imageproof.base.dataset import Dataset
@@ -67,31 +67,24 @@ def changed_layers(model, backbone):
     ]
 
 
-def test_head_is_trained_first_then_the_last_layers(images_8x8, backbone, weights, tmp_path):
-    from imageproof.keras import export
-
+def test_head_is_trained_first_then_the_last_layers(images_8x8, backbone, weights):
     images = images_8x8.images * np.uint8(15)
     colour = np.stack([images, images[:, ::-1], images[:, :, ::-1]], axis=-1)
     data = Dataset(colour, images_8x8.labels)
-    sha = sha256(weights)
-    phase = {"epochs": 2, "layers": 2, "learning_rate": 0.01}
-    settings = recipe(weights, sha, fine_tune=phase)
+    phase = {"epochs": 1, "layers": 2, "learning_rate": 0.01}
+    settings = recipe(weights, sha256(weights), fine_tune=phase)
     tuned = fit(data, "finetune", rows=ROWS, recipe=settings)
     assert changed_layers(tuned.model, backbone) == ["expanded_conv_10_project", "conv_1"]
-    assert len(tuned.history) == settings.epochs == 1 + 2
+    assert len(tuned.history) == settings.epochs == 1 + 1
     assert tuned.network.optimizer.get_config()["learning_rate"] == pytest.approx(0.01)
-    path = tmp_path / "model.onnx"
-    calibrated = export.calibrate(tuned.model, data)
-    assert np.ptp(calibrated.validation, axis=0).min() > 0.01
-    export.write_onnx(calibrated.model, path)
-    export.check_equal(path, calibrated.validation, data, threads=1)
+    answers = np.asarray(tuned.model(colour[:50]))
+    assert np.ptp(answers, axis=0).min() > 0.001
 
 
-def test_without_weights_all_is_trained(images_8x8, backbone):
-    grey = fit(images_8x8, "finetune", rows=ROWS, recipe=recipe(None))
-    trainable = {layer.name for layer in backbone.layers if layer.weights}
-    assert trainable - {*changed_layers(grey.model, backbone)} <= {"conv"}
-    assert {layer.compute_dtype for layer in grey.model.layers} == {"float32"}
+def test_without_weights_all_is_trained(images_8x8):
+    network = training(images_8x8, "finetune", recipe=recipe(None))._build()
+    assert [layer.name for layer in network.layers if not layer.trainable] == []
+    assert np.asarray(network(images_8x8.images[:2])).shape == (2, 10)  # of grey images
 
 
 @pytest.mark.parametrize(

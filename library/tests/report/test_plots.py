@@ -24,7 +24,7 @@ FASHION = [
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 ]
-NAMES = {10: FASHION, 60: [f"Class number {n}" for n in range(60)]}
+NAMES = {10: FASHION, 40: [f"Class number {n}" for n in range(40)]}
 
 
 def matrix_of(classes, errors=40):
