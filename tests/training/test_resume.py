@@ -55,7 +55,7 @@ CASES = {
         {
             "fit": {"epochs": 1, "batch_size": 25, "keep": "best"},
             "optimizer__learning_rate": 0.3,  # so large that the first epoch is best
-            "fine_tune": {"epochs": 3, "layers": 4, "learning_rate": 0.3},
+            "fine_tune": {"epochs": 3, "layers": 4, "learning_rate": 0.2},
         },
         {"file": SimpleNamespace(build=backbone, adapt=adapt, unfreeze=unfreeze)},
     ),
@@ -78,6 +78,10 @@ def test_killed_training_ends_with_the_same_bits(tmp_path, images_8x8, model):
         return fit(images_8x8, model, on_epoch=die, checkpoint=Checkpoint(path), **options)
 
     whole = fit(images_8x8, model, **options)
+    if model == "finetune":
+        rate = whole.network.optimizer.get_config()["learning_rate"]
+        assert rate == pytest.approx(0.2)
+        assert all(layer.trainable for layer in whole.network.layers)
     for _ in range(2):
         with pytest.raises(KilledError):
             resumed()
