@@ -1,5 +1,7 @@
 """The ONNX model answers as the Keras model of the same training, for every model there is."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from helpers import finding
@@ -11,6 +13,7 @@ from imageproof.base.dataset import Dataset
 from imageproof.base.errors import ImageproofError
 from imageproof.keras import framework
 from imageproof.keras.temperature import fit_temperature, scaled
+from imageproof.outputs import TrainOutputs
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -86,7 +89,8 @@ def test_calibration_scales_the_logits(calibrated, images_8x8):
     np.testing.assert_allclose(calibrated.validation, expected, atol=1e-6)
 
 
-def test_onnx_with_other_answers_is_refused(written, calibrated, images_8x8):
+def test_onnx_with_other_answers_is_refused(written, calibrated, images_8x8, tmp_path, monkeypatch):
+    from imageproof.keras import export
     from imageproof.keras.export import check_equal
 
     check_equal(written, calibrated.validation, images_8x8, threads=1)
@@ -94,6 +98,10 @@ def test_onnx_with_other_answers_is_refused(written, calibrated, images_8x8):
     changed[7] += 2e-4
     line = finding(ImageproofError, lambda: check_equal(written, changed, images_8x8, threads=1))
     assert "differ from Keras's by up to 0.0002, at most 0.0001 is allowed" in line
+    monkeypatch.setattr(export, "TOLERANCE", -1.0)  # no file is equal enough
+    outputs = TrainOutputs(tmp_path)
+    write = partial(export.write, network("mlp"), outputs, images_8x8, threads=1)
+    assert "differ from Keras's" in finding(ImageproofError, write)
 
 
 def test_equal_networks_are_equal_bytes(written, calibrated, tmp_path, monkeypatch):
