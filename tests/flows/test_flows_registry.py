@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from uuid import uuid4
 
+import mlflow
 import numpy as np
 import pytest
 from deployed import flow_runs, log_of
@@ -26,6 +26,7 @@ from prefect.variables import Variable
 from support import PARAMS, REPOSITORY, SMALL, train_project, write_params
 
 import answer
+from digits.stages import train as train_model
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import UsageError
 from imageproof.dvc.provenance import data_md5
@@ -95,9 +96,10 @@ def digits(tmp_path, monkeypatch):
     return stand_in
 
 
-def train(images):
-    """Train `mlp` in the current folder, whose gate accepts an accuracy of 0.1, ill calibrated."""
-    train_project(Path(), images, "mlp")
+@pytest.fixture
+def trained(tracked, tensorflow, images_8x8):
+    """A trained model in the current folder, whose gate accepts an accuracy of 0.1."""
+    train_project(tracked, images_8x8, "mlp")
     off = ("min_sensitivity", "max_calibration_error", "coverage_test", "max_unsure")
     off += ("holdout_test", "clean_commit", "data_validated")  # the last two need a repository
     changes = {f"promote.{check}": False for check in off} | {"promote.min_accuracy": 0.1}
@@ -133,11 +135,10 @@ def told(since, *events):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("tensorflow", "tracked")
-def test_approval(images_8x8, prefect_server, monkeypatch):
+@pytest.mark.usefixtures("trained")
+def test_approval(prefect_server, monkeypatch):
     began = datetime.now(UTC)
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
-    train(images_8x8)
     with somebody("approve") as answered:
         state = promote("mlp", timeout_s=300, return_state=True)
     question = answered.result()
@@ -153,7 +154,8 @@ def test_approval(images_8x8, prefect_server, monkeypatch):
     assert "rows; drifted: mean_ink, contrast" in str(state.message)
     assert "Drift of mean grey value, contrast" in WORKSPACE.monitor.read_text(encoding="utf-8")
 
-    train(images_8x8)  # once more, to the very same model, in another run
+    train_model.main("mlp")  # once more, to the very same model, in another run
+    mlflow.set_tracking_uri("")
     for command in ("promote mlp", "rollback"):
         subprocess.run([commands.program(), *command.split()], check=True)
     assert until(lambda: bool(told(began, "digits.rollback")), seconds=180)
