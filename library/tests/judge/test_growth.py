@@ -16,7 +16,7 @@ from imageproof.judge.limits import PromoteParams
 from imageproof.registry.decision import decide
 from imageproof.registry.seen_rows import DataRows
 
-GROWTHS = 150
+GROWTHS = 300
 PICTURES = 3000
 GROWN = 3300  # 10 % more
 HASHES = np.array([f"{n:016d}".encode() for n in range(GROWN)], "S16")
