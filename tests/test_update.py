@@ -132,7 +132,7 @@ def test_update_refuses(digits, shoes):
 
 
 INTERRUPTED = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 from imageproof.cli.update import update
 
@@ -140,6 +140,7 @@ def interrupt(event, arguments):
     if event == "os.rename" and str(arguments[1]).endswith("new.py"):
         os.kill(os.getpid(), int(sys.argv[1]))
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 sys.addaudithook(interrupt)
 update(Path(), Path(sys.argv[2]))
 """
