@@ -84,7 +84,7 @@ def test_folder_that_goes_while_it_is_tidied(log, package, tmp_path, monkeypatch
         raise FileNotFoundError(2, "No such file or directory")
 
     monkeypatch.setattr(journal, "FLUSH_S", 0.01)
-    monkeypatch.setattr(Path, "glob", gone)
+    monkeypatch.setattr(journal, "_forget", gone)
     with log:
         for number in (1, 2):
             log.add(package.images[:1], package.probabilities[:1])
