@@ -168,7 +168,7 @@ def read_labels(
             empty = f"an empty cell; each row needs {' and '.join(map(str, frame))}"
             _check(path, column, values.notna(), empty)
         if key == "at":
-            # a service writes no fraction of a whole second; 01/02/2025 is two days
+            # a whole second is written without a fraction; 01/02/2025 could be either of two days
             frame["at"] = _microseconds(pd.to_datetime(frame["at"], utc=True, format="ISO8601"))
     labels = frame["label"]
     allowed = f"whole numbers 0…{classes - 1} are needed"

@@ -86,8 +86,8 @@ def monitor(
     summary = drift.summarise(answers, model, project, comparisons)
     if len(distinct) < len(answers):
         summary["warnings"].append(
-            f"{len(answers) - len(distinct):,} rows have the time of another: "
-            "without the labels and the challenger's answers"
+            f"{len(answers) - len(distinct):,} rows have the same time as another row: "
+            "they get no label and no answer of the challenger"
         )
     if labels and (finding := labelled.other_names(model, project)):
         summary["warnings"].append(f"{labels}: {finding}")

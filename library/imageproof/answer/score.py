@@ -134,7 +134,9 @@ def to_write(
     UsageError for both options, or if one is there without any, or is no table of `score`.
     """
     if missing and overwrite:
-        raise UsageError("--missing keeps the tables that are there, --overwrite replaces them")
+        raise UsageError(
+            "--missing keeps the tables that are there, --overwrite replaces them: give one"
+        )
     replaceable = _is_scored if missing or overwrite else None
     return {
         table: output

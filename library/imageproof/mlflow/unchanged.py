@@ -24,7 +24,8 @@ def restore_changed(project: Project) -> None:
 
     if restore_all(project):  # else what is left out is said each time
         ASKED.parent.mkdir(exist_ok=True)
-        write_text(ASKED, state)  # that of the start: what was logged, or changed since, is asked
+        # the state before: if this call logged something, the next one asks again
+        write_text(ASKED, state)
 
 
 def _state(project: Project) -> str:

@@ -219,7 +219,7 @@ class Service:
     ) -> None:
         for name, allowed in CODINGS.items():
             value = ", ".join(request.headers.getlist(name)) or allowed
-            if value.lower() != allowed:  # bytes of a zip would be pixels
+            if value.lower() != allowed:  # compressed bytes would be read as pixels
                 raise HTTPException(415, f"{name}: {value[:80]!r}; {allowed} is allowed")
         try:
             async with asyncio.timeout(BODY_S):

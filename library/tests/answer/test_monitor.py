@@ -111,7 +111,8 @@ def test_accuracy_of_labels(holdout):
     write_log(images[:10], labels[:10], at=times[49].to_pydatetime(), model="x 9", server="c")
     result = watch(labels=Path("labels.parquet")).result
     assert (result.rows, result.accuracy["rows"], result.accuracy["unmatched"]) == (410, 39, 12)
-    text = "30 rows have the time of another: without the labels and the challenger's answers"
+    warning = "30 rows have the same time as another row: "
+    text = f"{warning}they get no label and no answer of the challenger"
     assert text in result.warnings
 
 

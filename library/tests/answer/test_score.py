@@ -123,7 +123,7 @@ def test_overwrite_replaces_only_what_score_wrote(holdout):
     score()
     assert EXISTS in refusal(UsageError)
     line = refusal(UsageError, missing=True, overwrite=True)
-    assert line == "--missing keeps the tables that are there, --overwrite replaces them"
+    assert line == "--missing keeps the tables that are there, --overwrite replaces them: give one"
     assert score(overwrite=True).rows == len(holdout)
     table = pd.read_parquet("scored.parquet")
     assert "predicted_name" not in table
