@@ -9,7 +9,7 @@ from benchmarks import machine
 from benchmarks.parts import PARTS, page
 from benchmarks.workspace import REPOSITORY, Workspace
 from digits import params
-from imageproof.system import process
+from imageproof.system import _process
 
 RESULT = REPOSITORY / "docs/benchmarks.json"
 PAGE = REPOSITORY / "docs/benchmarks.md"
@@ -17,9 +17,9 @@ PAGE = REPOSITORY / "docs/benchmarks.md"
 
 def main(names: list[str]) -> None:
     """Measure the parts, each in its own clone; keep the latest figures of the other parts."""
-    process.set_environment()
+    _process.set_environment()
     threads = params.load(REPOSITORY / "params.yaml").train.threads
-    with process.quiet_tensorflow(threads):
+    with _process.quiet_tensorflow(threads):
         import keras  # noqa: F401
     result = json.loads(RESULT.read_text("utf-8")) if RESULT.exists() else {}
     for part in names:

@@ -13,7 +13,7 @@ from PIL import Image
 from benchmarks.markdown import table
 from benchmarks.servers import Target, mlflow_server, package, package_server
 from benchmarks.workspace import Workspace
-from imageproof.base.dataset import Images, Probabilities
+from imageproof.base._dataset import Images, Probabilities
 
 OTHER_MODELS = ("best",)  # an example, trained here; DVC's remote has the others
 SPLITS = ("test", "holdout")
@@ -38,7 +38,7 @@ def measure_answers(workspace: Workspace) -> Iterator[dict[str, Any]]:
 
 def _differences(workspace: Workspace, model: str, images: Images) -> dict[str, dict[str, float]]:
     """By way of asking: rows of another class, and the largest difference of a probability."""
-    from imageproof.base import inference
+    from imageproof.base import _inference
 
     uri, folder = workspace.register(model), package(workspace, model)
     with ExitStack() as running:
@@ -51,7 +51,7 @@ def _differences(workspace: Workspace, model: str, images: Images) -> dict[str, 
             ),
             "the package": partial(_post, running.enter_context(package_server(workspace, folder))),
         }
-        expected = inference.load(workspace.outputs(model).model, threads=1).predict(images)
+        expected = _inference.load(workspace.outputs(model).model, threads=1).predict(images)
         answers = {name: way(images) for name, way in ways.items()}
     return {
         name: {

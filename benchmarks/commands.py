@@ -16,7 +16,7 @@ from PIL import Image
 
 from benchmarks.markdown import table
 from benchmarks.workspace import Workspace
-from imageproof.base.dataset import Images
+from imageproof.base._dataset import Images
 
 EVALUATED, SCORED_BY = "cnn", "compact"
 RUNS = 5

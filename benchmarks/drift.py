@@ -12,11 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks.markdown import table
 from benchmarks.workspace import Workspace
 from digits import params
-from imageproof.base import inference
-from imageproof.base.dataset import Images
+from imageproof.base import _inference
+from imageproof.base._dataset import Images
 from imageproof.judge.disturbances import blur, rotate
 from imageproof.judge.drift import Distances, KnownFeatures, judge
-from imageproof.pictures.digit import normalise
+from imageproof.pictures._digit import normalise
 
 DRAWS, CLEAN_DRAWS, ROWS = 100, 1000, 500
 FOREIGN_ROWS = 50  # of a draw
@@ -44,7 +44,7 @@ def measure_drift(workspace: Workspace) -> Iterator[dict[str, Any]]:
     figures: dict[str, dict[str, float]] = {}
     for model in workspace.models:
         path = workspace.outputs(model).model
-        if not (features := inference.load_features(path, threads=workspace.threads)):
+        if not (features := _inference.load_features(path, threads=workspace.threads)):
             continue  # a model of another framework need not have them
         known = KnownFeatures(features(workspace.images("validation")))
 

@@ -15,7 +15,7 @@ from PIL import Image
 from benchmarks.commands import run_command
 from benchmarks.markdown import table
 from benchmarks.workspace import Workspace
-from imageproof.base.dataset import Images
+from imageproof.base._dataset import Images
 
 FILES = 60_000
 SIDES = {"32×32": (32, 33), "24×24 to 96×96": (24, 97)}

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.markdown import table
 from benchmarks.servers import mlflow_server
 from benchmarks.workspace import Workspace
-from imageproof.base.dataset import Images
+from imageproof.base._dataset import Images
 
 MODEL = "compact"
 CALLS = {1: 100, 1000: 10}  # by the number of images in each
@@ -21,7 +21,7 @@ def measure_inference(workspace: Workspace) -> Iterator[dict[str, Any]]:
     import keras
     import mlflow
 
-    from imageproof.base import inference
+    from imageproof.base import _inference
 
     workspace.pull()
     images = workspace.images("test")[:1000]
@@ -32,7 +32,7 @@ def measure_inference(workspace: Workspace) -> Iterator[dict[str, Any]]:
     with mlflow_server(workspace, uri) as target:
         ways: dict[str, Callable[[Images], Any]] = {
             "keras model.predict": lambda rows: keras_model.predict(rows, verbose=0),
-            "digits, ONNX Runtime": inference.load(
+            "digits, ONNX Runtime": _inference.load(
                 outputs.model, threads=workspace.threads
             ).predict,
             "mlflow.pyfunc, in process": mlflow.pyfunc.load_model(uri).predict,

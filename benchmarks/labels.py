@@ -10,17 +10,17 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.emoji import write_emoji
 from benchmarks.workspace import Workspace
-from imageproof.base.dataset import Images, Labels, Rows
+from imageproof.base._dataset import Images, Labels, Rows
+from imageproof.base._inference import Features
 from imageproof.base.files import sha256
-from imageproof.base.inference import Features
-from imageproof.features.backbone import backbone_path, load_backbone
-from imageproof.features.cache import FeatureCache
-from imageproof.features.descriptors import coarse_pixels
-from imageproof.features.graph import Head, feature_graph
+from imageproof.features._backbone import backbone_path, load_backbone
+from imageproof.features._cache import FeatureCache
+from imageproof.features._descriptors import coarse_pixels
+from imageproof.features._graph import Head, feature_graph
 from imageproof.features.head import Rowset, Settings, fit_head, predict
 from imageproof.judge.confidence import threshold
-from imageproof.labels.choosing import choose, uncertain_first
-from imageproof.pictures.reading import read_pictures
+from imageproof.labels._choosing import choose, uncertain_first
+from imageproof.pictures._reading import read_pictures
 
 BACKBONE = "efficientnet-lite0"
 SHAPE = (64, 64, 3)

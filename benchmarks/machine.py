@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from imageproof.base.machine import cpu
+from imageproof.base._machine import cpu
 
 MATRIX, REPEATS = 2048, 7
 PACKAGES = ("tensorflow", "keras", "onnxruntime", "mlflow", "dvc", "prefect", "numpy")

@@ -18,9 +18,9 @@ from benchmarks.markdown import table
 from benchmarks.peers.measure import make_environment
 from benchmarks.workspace import REPOSITORY, THREADS, Workspace
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base.dataset import Labels
-from imageproof.features.backbone import extractor, read_network
-from imageproof.judge.groups import Intervals
+from imageproof.base._dataset import Labels
+from imageproof.features._backbone import extractor, read_network
+from imageproof.judge._groups import Intervals
 
 MODELS = ("compact", "features")
 BASELINE = "baseline"

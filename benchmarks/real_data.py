@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.markdown import table
 from benchmarks.workspace import Workspace
 from imageproof.artifacts import Artifacts
-from imageproof.data.readers.raw import read_parts
-from imageproof.judge.caret import weakest
+from imageproof.data.readers._raw import read_parts
+from imageproof.judge._caret import weakest
 
 SEEDS, STOPPED = 5, "cnn"
 UNEVEN_SEEDS, UNEVEN = 3, ("mlp", "compact")

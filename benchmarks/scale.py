@@ -22,8 +22,8 @@ TABLES = {
     "inputs": "source_id",
 }
 START = """
-from imageproof.mlflow import runs
-with runs.active_run('start', experiment='digits', view=True, params={}, tags={}): pass
+from imageproof.mlflow import _runs
+with _runs.active_run('start', experiment='digits', view=True, params={}, tags={}): pass
 """
 PAGE = """
 from mlflow import MlflowClient

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.client import rows
 from benchmarks.workspace import Server, Workspace, free_port
-from imageproof.base.dataset import Images, Probabilities
+from imageproof.base._dataset import Images, Probabilities
 
 TIMEOUT_S = 60
 NAMES = {

@@ -134,11 +134,11 @@ it, {shadowed / plain:.2f} times as much. It was asked for {counts["asked"]:,.0f
 
 def asker(workspace: Workspace) -> Callable[..., dict[str, Any]]:
     """A function that has a client ask a server for the test images."""
-    from imageproof.base import inference
+    from imageproof.base import _inference
 
     workspace.pull()
     images = workspace.images("test")[:IMAGES]
-    network = inference.load(workspace.outputs(MODEL).model, threads=1)
+    network = _inference.load(workspace.outputs(MODEL).model, threads=1)
     questions = {
         "bodies": [question(image[np.newaxis]) for image in images],
         "expected": network.predict(images).argmax(axis=1).tolist(),

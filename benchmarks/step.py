@@ -28,9 +28,9 @@ PROGRAM = """
 import json, sys
 from collections import Counter
 from pathlib import Path
-from imageproof.system import process
-process.set_environment()
-with process.quiet_tensorflow(1):
+from imageproof.system import _process
+_process.set_environment()
+with _process.quiet_tensorflow(1):
     from tensorflow.profiler.experimental import start, stop
     from tensorflow.tsl.profiler.protobuf.xplane_pb2 import XSpace
 from benchmarks import machine

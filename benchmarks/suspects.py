@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchmarks.workspace import Workspace
 from imageproof.artifacts import Artifacts
-from imageproof.data.readers.raw import read_parts
+from imageproof.data.readers._raw import read_parts
 
 SEED, SHARE = 32, 0.01
 MODEL = "sprint"  # of examples/models, the fastest

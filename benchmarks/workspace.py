@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import psutil
 from ruamel.yaml import YAML
 
+from imageproof._outputs import TrainOutputs
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base.dataset import Images
+from imageproof.base._dataset import Images
 from imageproof.base.files import read_json
 from imageproof.dvc.params_yaml import set_keys
-from imageproof.outputs import TrainOutputs
-from imageproof.system.process import own_code
+from imageproof.system._process import own_code
 
 REPOSITORY = Path(__file__).parents[1]
 # What tells PyTorch and BLAS, XLA, and TensorFlow how many threads they have.
@@ -76,7 +76,7 @@ class Workspace:
         self.run(
             sys.executable,
             "-c",
-            "from imageproof.mlflow import store; store.connect('digits')",
+            "from imageproof.mlflow import _store; _store.connect('digits')",
         )
 
     @property
@@ -214,7 +214,7 @@ class Workspace:
         """The address of the last trained model, registered as a version without the gate."""
         import mlflow
 
-        from imageproof.registry.versions import Registry, trained_run
+        from imageproof.registry._versions import Registry, trained_run
 
         mlflow.set_tracking_uri(self.store)
         run_id, registry = self.run_record(model)["run_id"], Registry("digits")

@@ -8,7 +8,7 @@ from pathlib import Path
 from helpers import AUTHOR
 from shared import STARTUP
 
-from imageproof.system.process import own_code
+from imageproof.system._process import own_code
 
 # what the tests' own surroundings must not decide; compiled modules are written, as for a user
 UNWANTED = (

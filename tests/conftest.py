@@ -8,7 +8,7 @@ import support
 from shared import made_once
 from support import NAME, train_project, write_project
 
-from imageproof.base.naming import VARIABLE
+from imageproof.base._naming import VARIABLE
 
 os.environ.pop("DIGITS_DEBUG", None)
 

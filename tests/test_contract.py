@@ -21,17 +21,17 @@ LEFT_OUT = {
     "digits.models": "finds a builder by its name; the builder itself is listed",
     "digits.params": "checks values; DVC compares the values themselves",
     "imageproof.system": "processes, git, storage; it computes nothing",
-    "imageproof.base.machine": "describes the processor, which DVC does not compare",
+    "imageproof.base._machine": "describes the processor, which DVC does not compare",
     "imageproof.dvc.provenance": "names code and data",
     "imageproof.dvc.stage_command": "starts a stage",
-    "imageproof.dvc.stage_inputs": "compares what a stage read; fails, or changes nothing",
+    "imageproof.dvc._stage_inputs": "compares what a stage read; fails, or changes nothing",
     "digits.project": "names blocks of params",
     "imageproof.project": "says what a project is",
     "imageproof.dvc.params_yaml": "checks values",
     "imageproof.mlflow": "logs",
 }
 # Imported in a function that the stages without this dependency do not call.
-READ_BY_REPORT = {"imageproof.outputs": {"imageproof.judge.slices"}}
+READ_BY_REPORT = {"imageproof._outputs": {"imageproof.judge._slices"}}
 GRAPH = grimp.build_graph("digits", "imageproof", exclude_type_checking_imports=True)
 assert LEFT_OUT.keys() <= GRAPH.modules
 

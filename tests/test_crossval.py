@@ -12,13 +12,13 @@ from sklearn.neighbors import KNeighborsClassifier
 from support import NAME, REPOSITORY, SMALL, context, project_with, write_params
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import SPLITS, Dataset, Split, fingerprints, save_split
+from imageproof.base._dataset import SPLITS, Dataset, Split, fingerprints, save_split
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import sha256
-from imageproof.cli.labelling import crossval
-from imageproof.crossval.folds import QUARTERS, folds_of, would_more_help
-from imageproof.crossval.report import CrossValidation, read_sample
-from imageproof.mlflow import runs, store
+from imageproof.cli._labelling import crossval
+from imageproof.crossval._folds import QUARTERS, folds_of, would_more_help
+from imageproof.crossval._report import CrossValidation, read_sample
+from imageproof.mlflow import _runs, _store
 
 
 def nearest(data, images, validation=None):
@@ -81,8 +81,8 @@ def test_holdout_is_left_out_and_the_worst_come_first(capsys):
     holdout = rows.pop("holdout")
     assert {*sample.rows} == set.union(*rows.values()) - holdout
     validation_of(sample).run(curve=True)
-    experiment = store.connect(f"{NAME}-crossval")
-    [run] = runs.find("attributes.status = 'FINISHED'", experiment)
+    experiment = _store.connect(f"{NAME}-crossval")
+    [run] = _runs.find("attributes.status = 'FINISHED'", experiment)
     table = pd.read_csv(f"{run.info.artifact_uri}/predictions.csv")
     assert {*table["image"]} == {f"row {number}" for number in sample.rows}
     right = table["label"] == table["answer"]
@@ -150,7 +150,7 @@ def test_commands_of_the_page_rate_recipes_of_two_frameworks(project):
         lines += done.stdout.splitlines()
     assert sum(" fold 2/2: " in line for line in lines) == 2 + QUARTERS
     assert "the last quarter of the images brought" in lines[-1]
-    hits = runs.find("attributes.status = 'FINISHED'", store.connect(f"{NAME}-crossval"), limit=9)
+    hits = _runs.find("attributes.status = 'FINISHED'", _store.connect(f"{NAME}-crossval"), limit=9)
     assert sorted(run.info.run_name for run in hits) == ["compact", "features", "features"]
     for run in hits:  # more than a guess at ten classes
         figures = run.data.metrics

@@ -14,7 +14,7 @@ from packaged import Client, within
 from PIL import Image
 from support import NAME, project_with
 
-from imageproof.answer.demo import MAX_PICTURE, demo_app, players
+from imageproof.answer._demo import MAX_PICTURE, demo_app, players
 from imageproof.base.errors import BusyError, UsageError
 from imageproof.system.guard import listen
 

@@ -13,7 +13,7 @@ from support import SMALL, write_params
 
 from digits.stages import compare, evaluate, explore, pack, report, validate
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Dataset, Split, save_split
+from imageproof.base._dataset import Dataset, Split, save_split
 from imageproof.base.files import read_json, write_json
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tracked")]

@@ -10,6 +10,8 @@ MOST_PLACES = 12
 MOST_NAMES = 70
 MOST_OF_A_ROOM = 12
 FOLDERS = ("src/digits", "flows", "examples/models")
+LIBRARY = REPOSITORY / "library/imageproof"
+BY_NAME = "imageproof.system.guard"  # the servers' commands name it
 
 
 def faces():
@@ -38,3 +40,12 @@ def test_project_imports_faces_only_and_all_of_them():
     assert len(rooms) <= MOST_PLACES
     assert len(table) <= MOST_NAMES
     assert max(rooms.values()) <= MOST_OF_A_ROOM
+
+
+def test_other_modules_of_library_are_private():
+    faces_and_servers = {*faces(), BY_NAME}
+    modules = [path.relative_to(LIBRARY) for path in LIBRARY.rglob("*.py")]
+    for module in modules:
+        name = f"imageproof.{'.'.join(module.with_suffix('').parts)}"
+        is_face = any(face == name or face.startswith(f"{name}.") for face in faces_and_servers)
+        assert is_face or module.name.startswith("_"), name

@@ -12,13 +12,13 @@ from mlflow import MlflowClient
 
 from digits.project import load_project
 from digits.stages import compare, evaluate, train
-from imageproof.answer.monitor import monitor
+from imageproof.answer._monitor import monitor
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import md5, sha256
-from imageproof.registry.promotion import Candidate, promote_training
-from imageproof.registry.version import load_version
-from imageproof.serve.model import load
-from imageproof.serve.package import write_package
+from imageproof.registry._promotion import Candidate, promote_training
+from imageproof.registry._version import load_version
+from imageproof.serve._model import load
+from imageproof.serve._package import write_package
 
 OFF = "min_sensitivity max_sensitivity_loss max_latency_ms max_unsure data_validated clean_commit"
 CHANGES = support.SMALL | {

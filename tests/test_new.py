@@ -14,7 +14,7 @@ from PIL import Image
 from support import REPOSITORY, link_environment
 
 from imageproof.base.errors import ServiceError, UsageError
-from imageproof.cli.new import (
+from imageproof.cli._new import (
     DROPPED_LINES,
     LEFT_OUT,
     NOT_RENAMED,
@@ -23,7 +23,7 @@ from imageproof.cli.new import (
     create,
     renamed,
 )
-from imageproof.system.repository import git
+from imageproof.system._repository import git
 
 RANDOM = np.random.default_rng(1)
 PATTERNS = RANDOM.integers(0, 200, (20, 12, 12, 3))
@@ -78,7 +78,7 @@ def without_author(monkeypatch):
 KILLED = """
 import os, sys
 from pathlib import Path
-from imageproof.cli.new import create
+from imageproof.cli._new import create
 
 def kill(event, arguments):
     if event == "subprocess.Popen" and "archive" in arguments[1]:

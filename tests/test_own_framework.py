@@ -15,16 +15,16 @@ from helpers import finding
 from digits import models, params
 from digits.project import load_project
 from digits.stages import compare, evaluate, train
-from imageproof.answer.monitor import monitor
+from imageproof.answer._monitor import monitor
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.base.files import read_json
 from imageproof.keras.costs import TrainingCost
 from imageproof.keras.temperature import write_calibrated
-from imageproof.registry.promotion import Candidate, promote_training
-from imageproof.registry.version import load_version
-from imageproof.serve.model import load
-from imageproof.serve.package import write_package
+from imageproof.registry._promotion import Candidate, promote_training
+from imageproof.registry._version import load_version
+from imageproof.serve._model import load
+from imageproof.serve._package import write_package
 
 PAGE = (support.REPOSITORY / "docs/how-to/own-framework.md").read_text("utf-8")
 PERCEPTRON, BLOCK, TORCH, MEANS = (x.partition("\n")[2] for x in PAGE.split("```")[1::2])

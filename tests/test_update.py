@@ -11,7 +11,7 @@ from helpers import AUTHOR, finding, python
 from support import REPOSITORY
 
 from imageproof.base.errors import DataError, UsageError
-from imageproof.cli.update import lines, update
+from imageproof.cli._update import lines, update
 
 PYPROJECT = '[project]\nname = "imageproof"\ndependencies = [{}]\n'
 DATA = "library/imageproof/data.py"
@@ -134,7 +134,7 @@ def test_update_refuses(digits, shoes):
 INTERRUPTED = """
 import os, signal, sys
 from pathlib import Path
-from imageproof.cli.update import update
+from imageproof.cli._update import update
 
 def interrupt(event, arguments):
     if event == "os.rename" and str(arguments[1]).endswith("new.py"):

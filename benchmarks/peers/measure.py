@@ -14,8 +14,8 @@ import numpy as np
 from benchmarks.markdown import table as markdown_table
 from benchmarks.workspace import Training, Workspace
 from imageproof.artifacts import Artifacts
-from imageproof.base import inference
-from imageproof.base.machine import has_fast_bfloat16
+from imageproof.base import _inference
+from imageproof.base._machine import has_fast_bfloat16
 
 SEEDS = 3
 # The CNN's twelve would take hours.
@@ -97,7 +97,7 @@ def _train(
         return workspace.train_plainly(model, seed=seed, **asked)
     workspace.set_params(**{f"train__{model}__fit__mixed_precision": peer.precision == BFLOAT})
     training = workspace.train(model, seed=seed)
-    network = inference.load(workspace.outputs(model).model, threads=workspace.threads)
+    network = _inference.load(workspace.outputs(model).model, threads=workspace.threads)
     test = Artifacts(workspace.root).read_split("test").data
     right = network.predict(test.images).argmax(axis=1) == test.labels
     return training, float(np.mean(right))

@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from imageproof.base.dataset import DataParams
-from imageproof.data.findings import ExpectedRange
+from imageproof.base._dataset import DataParams
+from imageproof.data._findings import ExpectedRange
 from imageproof.judge.confidence import ConfidenceParams
 from imageproof.judge.drift import DriftParams
 from imageproof.judge.gate import Rule

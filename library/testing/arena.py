@@ -19,22 +19,22 @@ from example import load_project, project_with
 from helpers import commit, linear_model, record_outputs, run_record, write_baseline
 from mlflow import MlflowClient
 
+from imageproof._outputs import TrainOutputs
 from imageproof.artifacts import WORKSPACE, Artifacts, split_tags
-from imageproof.base.dataset import Dataset, Shape, Split, save_split
+from imageproof.base._dataset import Dataset, Shape, Split, save_split
+from imageproof.base._naming import project_name
 from imageproof.base.files import write_json
-from imageproof.base.naming import project_name
 from imageproof.data import packed
 from imageproof.dvc import run_tags
 from imageproof.judge.gate import Check, Decision
-from imageproof.mlflow import logged_model, runs, store
-from imageproof.mlflow.logged_model import MODEL_SHA256
-from imageproof.outputs import TrainOutputs
-from imageproof.registry import promotion
-from imageproof.registry.evidence import Gate
-from imageproof.registry.model_files import ModelFiles
-from imageproof.registry.promotion import Judge, Outcome
-from imageproof.registry.seen_rows import rows_of_split
-from imageproof.registry.versions import TrainedRun, trained_run
+from imageproof.mlflow import _logged_model, _runs, _store
+from imageproof.mlflow._logged_model import MODEL_SHA256
+from imageproof.registry import _promotion
+from imageproof.registry._evidence import Gate
+from imageproof.registry._model_files import ModelFiles
+from imageproof.registry._promotion import Judge, Outcome
+from imageproof.registry._seen_rows import rows_of_split
+from imageproof.registry._versions import TrainedRun, trained_run
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun
@@ -92,7 +92,7 @@ def enter(folder: Path) -> None:
     """Make a folder the current one, and its store the one that MLflow asks."""
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # set by MLflow itself: the store before
     os.chdir(folder)
-    store.connect(project_name())
+    _store.connect(project_name())
 
 
 def fighter(
@@ -114,7 +114,7 @@ def fighter(
         if calibration is not None:
             outputs.write_calibration(1.0, calibration)
         example = np.zeros((1, *shape), np.uint8)
-        logged_model.log(run.info.run_id, outputs, load_project(), example=example)
+        _logged_model.log(run.info.run_id, outputs, load_project(), example=example)
     return trained_run(run.info.run_id)
 
 
@@ -133,7 +133,7 @@ def fighter_elsewhere(model: str, *falls_for: int) -> None:
 
 def promote(run: TrainedRun, judge: Judge, *, reason: str = "") -> Outcome:
     """The outcome for a version that carries the rows of the split here."""
-    return promotion.promote(
+    return _promotion.promote(
         run, project_name(), judge=judge, rows=rows_of_split(WORKSPACE), reason=reason
     )
 
@@ -163,8 +163,8 @@ def files_of(model: TrainedRun) -> Path:
 
 def sign(model: TrainedRun, version: str) -> None:
     """Record the hash of a version's files as they are now, so that they are loaded."""
-    sha256 = logged_model.files_sha256(files_of(model))
-    MlflowClient().set_model_version_tag(project_name(), version, runs.tag(MODEL_SHA256), sha256)
+    sha256 = _logged_model.files_sha256(files_of(model))
+    MlflowClient().set_model_version_tag(project_name(), version, _runs.tag(MODEL_SHA256), sha256)
 
 
 def _write(outputs: TrainOutputs, network: onnx.ModelProto) -> None:
@@ -177,7 +177,7 @@ def _write(outputs: TrainOutputs, network: onnx.ModelProto) -> None:
 
 def _run(tags: Mapping[str, str]) -> "AbstractContextManager[ActiveRun]":
     known = {**split_tags({}), **run_tags.tags(stage="train@x", split=WORKSPACE.split("train"))}
-    return runs.active_run(
+    return _runs.active_run(
         "fighter", experiment=project_name(), view=True, params=RECORDED, tags=known | tags
     )
 

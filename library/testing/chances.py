@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from imageproof.base.dataset import Labels, Probabilities
+from imageproof.base._dataset import Labels, Probabilities
 
 
 def rows(*each: list[float]) -> Probabilities:

@@ -9,10 +9,10 @@ import numpy as np
 from helpers import dump_params, with_changes, write_splits
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import DataParams, Dataset, Probabilities
+from imageproof.base._dataset import DataParams, Dataset, Probabilities
+from imageproof.base._naming import DEFAULT
 from imageproof.base.errors import UsageError
 from imageproof.base.files import read_yaml
-from imageproof.base.naming import DEFAULT
 from imageproof.data.split_params import SplitParams
 from imageproof.dvc.params_yaml import read
 from imageproof.judge.confidence import ConfidenceParams

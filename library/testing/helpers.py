@@ -24,8 +24,9 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from ruamel.yaml import YAML
 
+from imageproof._outputs import BaselineRecord, RunRecord
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import (
+from imageproof.base._dataset import (
     EVALUATED,
     Dataset,
     ImageParams,
@@ -35,17 +36,16 @@ from imageproof.base.dataset import (
     save_arrays,
     save_split,
 )
+from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError, ImageproofError
 from imageproof.base.files import md5, write_json
-from imageproof.base.naming import project_name
 from imageproof.data import packed, packing
 from imageproof.data.packed import ROWS, SOURCE_HASH, SUMMARY, Packed
 from imageproof.data.packing import describe
-from imageproof.data.readers.raw import read_parts
+from imageproof.data.readers._raw import read_parts
 from imageproof.data.split_params import SplitParams
 from imageproof.data.splitting import split, summarise_splits
 from imageproof.dvc.provenance import data_md5
-from imageproof.outputs import BaselineRecord, RunRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -362,9 +362,9 @@ def write_splits(data: Dataset, params: SplitParams, seed: int) -> None:
 
 def active_run(name: str, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> Any:
     """An active run of the project, as a training has it."""
-    from imageproof.mlflow import runs
+    from imageproof.mlflow import _runs
 
-    return runs.active_run(name, experiment=project_name(), view=True, params=params, tags=tags)
+    return _runs.active_run(name, experiment=project_name(), view=True, params=params, tags=tags)
 
 
 def only_run(client: "MlflowClient") -> "Run":

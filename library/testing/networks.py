@@ -9,8 +9,8 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from imageproof.base.files import sha256
-from imageproof.features.backbone import Backbone, backbone_path, load_backbone
-from imageproof.features.convert import Form, write_backbone
+from imageproof.features._backbone import Backbone, backbone_path, load_backbone
+from imageproof.features._convert import Form, write_backbone
 
 SIDE = 16
 CHANNELS = 5

@@ -15,11 +15,11 @@ import onnx
 import requests
 from helpers import linear_model, served
 
-from imageproof.base import inference
-from imageproof.base.dataset import Dataset, Images, Probabilities
+from imageproof.base import _inference
+from imageproof.base._dataset import Dataset, Images, Probabilities
 from imageproof.base.files import sha256
-from imageproof.serve.model import Confidence, Description
-from imageproof.serve.package import write_folder
+from imageproof.serve._model import Confidence, Description
+from imageproof.serve._package import write_folder
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -97,7 +97,7 @@ def write(folder: Path, data: Dataset) -> Package:
         confidence=Confidence(coverage=0.99, threshold=THRESHOLD),
     )
     images = data.images[:200]
-    probabilities = inference.load(network, threads=1).predict(images)
+    probabilities = _inference.load(network, threads=1).predict(images)
     write_folder(folder, network, description, "# Card\n", images[:1])
     return Package(folder, description, images, probabilities)
 

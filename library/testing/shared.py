@@ -19,14 +19,14 @@ from helpers import Server, mlflow_serves
 from sklearn.datasets import load_digits
 from small_project import Project, create
 
-from imageproof.base.dataset import Dataset
-from imageproof.base.naming import project_name
-from imageproof.system import process
+from imageproof.base._dataset import Dataset
+from imageproof.base._naming import project_name
+from imageproof.system import _process
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-    from imageproof.registry.versions import Registry
+    from imageproof.registry._versions import Registry
 
 # What the surroundings of the tests set must not decide what they find.
 for name in (
@@ -37,7 +37,7 @@ for name in (
     "PREFECT_API_URL",
 ):
     os.environ.pop(name, None)
-process.set_environment()
+_process.set_environment()
 STARTUP = str(Path(__file__).with_name("startup"))
 paths = [os.environ.get("PYTHONPATH"), STARTUP]
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
@@ -114,7 +114,7 @@ def images_8x8() -> Dataset:
 @pytest.fixture(scope="session")
 def tensorflow() -> None:
     """TensorFlow as the stages import it: with two threads and no noise."""
-    with process.quiet_tensorflow(2):
+    with _process.quiet_tensorflow(2):
         import keras  # noqa: F401
 
 
@@ -192,12 +192,12 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     if "mlflow" in sys.modules:
         import mlflow
 
-        from imageproof.mlflow import store
+        from imageproof.mlflow import _store
 
         while mlflow.active_run():
             mlflow.end_run()
         mlflow.set_tracking_uri("")
-        store._parent = None
+        _store._parent = None
 
 
 @pytest.fixture
@@ -225,10 +225,10 @@ def prepared(all_processes: Path, images_8x8: Dataset, settings: Any) -> Path:
 @pytest.fixture
 def ring(tracked: Path, prepared: Path) -> Path:
     """A tracked folder with these files."""
-    from imageproof.mlflow import store
+    from imageproof.mlflow import _store
 
     shutil.copytree(prepared, tracked, dirs_exist_ok=True)
-    store.connect(project_name())
+    _store.connect(project_name())
     return tracked
 
 
@@ -246,7 +246,7 @@ def chain(tracked: Path, prepared: Path, all_processes: Path, settings: Any) -> 
     """The registry after three promotions, which are made once."""
     import arena
 
-    from imageproof.registry.versions import Registry
+    from imageproof.registry._versions import Registry
 
     def make(folder: Path) -> None:
         shutil.copytree(prepared, folder)

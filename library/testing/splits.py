@@ -8,7 +8,7 @@ import pandas as pd
 from example import changed
 from numpy.typing import NDArray
 
-from imageproof.base.dataset import Rows
+from imageproof.base._dataset import Rows
 from imageproof.data import splitting
 from imageproof.data.split_params import SplitParams
 

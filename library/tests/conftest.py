@@ -5,7 +5,7 @@ import os
 import example
 import pytest
 
-from imageproof.base.naming import VARIABLE
+from imageproof.base._naming import VARIABLE
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -12,8 +12,8 @@ from support import REPOSITORY, context
 
 from digits import params
 from digits.stages import pack
-from imageproof.adapt.command import find_models
-from imageproof.adapt.rules import Models
+from imageproof.adapt._command import find_models
+from imageproof.adapt._rules import Models
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import sha256
 from imageproof.cli import program

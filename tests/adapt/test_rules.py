@@ -7,11 +7,11 @@ import pytest
 from helpers import with_changes
 from support import changed
 
-from imageproof.adapt.facts import Facts
-from imageproof.adapt.parts import empty_parts
-from imageproof.adapt.rules import Models, find_changes
+from imageproof.adapt._facts import Facts
+from imageproof.adapt._parts import empty_parts
+from imageproof.adapt._rules import Models, find_changes
 from imageproof.judge.gate import Contender, Evidence
-from imageproof.registry.absolute_checks import min_sensitivity
+from imageproof.registry._absolute_checks import min_sensitivity
 
 DIGITS = Facts(
     class_names=[*"0123456789"],

@@ -11,10 +11,10 @@ import pytest
 from ruamel.yaml import YAML
 from support import PARAMS, REPOSITORY
 
-from imageproof.base import inference
+from imageproof._outputs import read_calibration
+from imageproof.base import _inference
 from imageproof.judge.confidence import answer_sets, threshold
-from imageproof.outputs import read_calibration
-from imageproof.pictures.reading import read_pictures
+from imageproof.pictures._reading import read_pictures
 
 Arrows = set[tuple[str, str]]
 
@@ -52,7 +52,7 @@ def test_the_picture_to_predict_is_a_sure_5(model):
     [(picture, _)] = read_pictures(
         [REPOSITORY / "docs/pictures/digit.png"], shape=(28, 28), fit="digit"
     )
-    probabilities = inference.load(files["model.onnx"], threads=1).predict(picture[None])
+    probabilities = _inference.load(files["model.onnx"], threads=1).predict(picture[None])
     truth = read_calibration(files["calibration.npz"]).truth_probabilities
     (chosen,) = answer_sets(probabilities, threshold(truth, PARAMS["confidence"]["coverage"]))
     assert chosen.nonzero()[0].tolist() == [5]

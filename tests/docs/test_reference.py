@@ -10,7 +10,7 @@ from prefect.utilities.importtools import import_object
 from support import NAME, PARAMS, REPOSITORY
 
 from imageproof.cli.program import app
-from imageproof.system.process import ENVIRONMENT
+from imageproof.system._process import ENVIRONMENT
 
 DOCS = REPOSITORY / "docs"
 SOURCES = [

@@ -18,9 +18,9 @@ from digits.stages import compare, evaluate, report, train
 from digits.training import recipe
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import read_json, write_json
-from imageproof.judge import leaderboard
-from imageproof.registry.evidence import Gate
-from imageproof.report.plots.theme import save
+from imageproof.judge import _leaderboard
+from imageproof.registry._evidence import Gate
+from imageproof.report.plots._theme import save
 
 HOW_TO = REPOSITORY / "docs/how-to"
 EXAMPLES = [block.text for block in blocks(HOW_TO / "what-you-edit.md") if block.comment]
@@ -77,8 +77,8 @@ def test_score_picture_and_figure_are_shown(means, monkeypatch):
 
     metrics = read_json(WORKSPACE.compare / "metrics.json", dict)
     assert metrics[means]["bright"] == share
-    comparison = read_json(WORKSPACE.comparison, leaderboard.Comparison)
-    cells = leaderboard.cells(comparison.models, comparison.baseline)
+    comparison = read_json(WORKSPACE.comparison, _leaderboard.Comparison)
+    cells = _leaderboard.cells(comparison.models, comparison.baseline)
     assert [row["bright"] for row in cells] == [f"{share:.4g}", "n/a"]
 
     write_json(WORKSPACE.validation, VALIDATION | {"findings": [], "expectations": []})

@@ -15,7 +15,7 @@ from shared import STARTUP
 from small_project import Project, run
 from support import REPOSITORY, SMALL, write_params
 
-from imageproof.system.process import own_code
+from imageproof.system._process import own_code
 from retrain import retrain
 from train import train
 

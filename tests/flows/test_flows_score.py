@@ -12,7 +12,7 @@ from services import dask
 from support import NAME
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.registry import promotion
+from imageproof.registry import _promotion
 from score import score
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 @pytest.fixture
 def tables(ring):
     """Four files in the folder `in`, and a champion; returns the number of rows."""
-    promotion.promote(fighter(), NAME, judge=accept)
+    _promotion.promote(fighter(), NAME, judge=accept)
     images = WORKSPACE.read_split("holdout").data.images
     Path("in").mkdir()
     for number, some in enumerate(np.array_split(images, 4)):

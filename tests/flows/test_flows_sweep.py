@@ -19,7 +19,7 @@ from support import PARAMS, REPOSITORY, SMALL, write_params, write_project
 import sweep as module
 from imageproof.base.files import read_yaml
 from imageproof.dvc.params_yaml import get_by_path, read
-from imageproof.mlflow import store
+from imageproof.mlflow import _store
 from imageproof.prefect.stages import run_script
 from sweep import sweep
 
@@ -87,7 +87,7 @@ def test_sweep_on_a_dask_worker_in_a_clone(scheduler):
     state = sweep("mlp", "space.yaml", trials=1, scheduler=scheduler, return_state=True)
     assert state.is_completed(), state.message
     assert trial_states() == {"COMPLETE": 1}
-    runs = MlflowClient().search_runs([store.connect("digits-sweeps")])
+    runs = MlflowClient().search_runs([_store.connect("digits-sweeps")])
     [parent] = [run.info for run in runs if run.info.run_name.startswith("digits/mlp-")]
     [child] = [run for run in runs if run.info is not parent]
     assert child.info.run_name == "trial 0"

@@ -19,7 +19,7 @@ from support import REPOSITORY
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import ServiceError
 from imageproof.base.files import write_json
-from imageproof.dvc.pipeline import PROJECT_LOCK
+from imageproof.dvc._pipeline import PROJECT_LOCK
 from imageproof.prefect import stages
 from imageproof.prefect.server import ensure_server
 from train import train

@@ -2,8 +2,8 @@
 
 import json
 
-from imageproof.labels.studio import Prediction, task
-from imageproof.pictures.reading import read_and_hash
+from imageproof.labels._studio import Prediction, task
+from imageproof.pictures._reading import read_and_hash
 
 AT = "2026-11-30T16:18:02.660930Z"
 PREDICTION = Prediction("models:/digits/3", "cat", 0.5)

@@ -19,8 +19,8 @@ from digits.project import load_project
 from digits.stages import pack
 from imageproof.artifacts import WORKSPACE
 from imageproof.data import packed
-from imageproof.labels.studio import Prediction, task, write_tasks
-from imageproof.labels.taking import take_labels
+from imageproof.labels._studio import Prediction, task, write_tasks
+from imageproof.labels._taking import take_labels
 
 pytestmark = pytest.mark.slow
 VERSION = "1.23.2"

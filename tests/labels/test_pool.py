@@ -20,11 +20,11 @@ from support import NAME, context, write_params
 from digits.project import load_project
 from digits.stages import pack
 from imageproof.base.errors import DataError, UsageError
-from imageproof.cli.labelling import to_label
-from imageproof.features.graph import Head, classifier, feature_graph
-from imageproof.labels.pool import write_chosen
-from imageproof.registry import promotion
-from imageproof.registry.version import load_version
+from imageproof.cli._labelling import to_label
+from imageproof.features._graph import Head, classifier, feature_graph
+from imageproof.labels._pool import write_chosen
+from imageproof.registry import _promotion
+from imageproof.registry._version import load_version
 
 SHAPE = (16, 16)
 CLASSES = ["cat", "dög & co", "é"]
@@ -75,7 +75,7 @@ def without_features():
 def promote(network):
     calibration = np.linspace(0.4, 1, 99, dtype=np.float32)
     run = fighter(shape=SHAPE, classes=3, network=network, calibration=calibration)
-    promotion.promote(run, NAME, judge=accept)
+    _promotion.promote(run, NAME, judge=accept)
 
 
 def choose(count=20):

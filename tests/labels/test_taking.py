@@ -17,10 +17,10 @@ from digits.project import load_project
 from digits.stages import pack
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError
-from imageproof.cli.labelling import labels
+from imageproof.cli._labelling import labels
 from imageproof.data import packed
-from imageproof.labels import studio
-from imageproof.labels.taking import take_labels
+from imageproof.labels import _studio
+from imageproof.labels._taking import take_labels
 
 POOL = Path("my pool")
 DATA = Path("data")
@@ -226,7 +226,7 @@ def test_gigabyte_is_refused_unread():
     with EXPORT.open("wb") as file:
         file.truncate(1_000_000_000)
     line = finding(DataError, lambda: take_labels(EXPORT, POOL, load_project()))
-    allowed = f"at most {studio.MAX_BYTES:,} are allowed"
+    allowed = f"at most {_studio.MAX_BYTES:,} are allowed"
     assert line == f"export.json: has 1,000,000,000 bytes; {allowed}"
 
 

@@ -15,7 +15,7 @@ from test_fit import TRAINED_ON, fit
 from digits import models
 from digits.params import check
 from imageproof.artifacts import WORKSPACE
-from imageproof.base import inference
+from imageproof.base import _inference
 from imageproof.base.errors import UsageError
 
 EXAMPLES = REPOSITORY / "examples" / "models"
@@ -56,7 +56,7 @@ def test_stage_trains_a_copied_example(project, name):
     losses = [epoch["val_loss"] for epoch in outputs.read_history()]
     assert len(losses) == 2
     assert outputs.read_metrics()["kept_epoch"] == np.argmin(losses) + 1
-    network = inference.load(outputs.model, threads=1)
+    network = _inference.load(outputs.model, threads=1)
     assert (network.shape, network.classes) == ((8, 8), 10)
 
 

@@ -6,11 +6,11 @@ from support import write_params
 
 from digits.stages import baseline as stage
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Dataset, Split, save_split
-from imageproof.features import baseline
-from imageproof.features.baseline import describe, fit_baseline
-from imageproof.features.descriptors import DESCRIPTORS, coarse_pixels, histogram, hog
-from imageproof.judge.baseline import compare, verdict
+from imageproof.base._dataset import Dataset, Split, save_split
+from imageproof.features import _baseline
+from imageproof.features._baseline import describe, fit_baseline
+from imageproof.features._descriptors import DESCRIPTORS, coarse_pixels, histogram, hog
+from imageproof.judge._baseline import compare, verdict
 
 RANDOM = np.random.default_rng(0)
 
@@ -66,12 +66,12 @@ def test_baseline_of_colours_is_the_histogram():
 def test_baseline_of_handwriting_is_hog_and_repeatable(monkeypatch, images_8x8):
     data = images_8x8.take(np.arange(600))
     data = Dataset(data.images * np.uint8(15), data.labels)
-    monkeypatch.setattr(baseline, "ROWS", 300)
+    monkeypatch.setattr(_baseline, "ROWS", 300)
     first, second = (fit_baseline(data, classes=10, seed=3) for _ in range(2))
     assert (first.rows, first.accuracies) == (300, second.accuracies)
     assert first.accuracies["colour histogram"] < 0.5 < first.accuracies[first.name]
     answers = first.predict(data.images)
-    monkeypatch.setattr(baseline, "CHUNK", 64)
+    monkeypatch.setattr(_baseline, "CHUNK", 64)
     np.testing.assert_array_equal(second.predict(data.images), answers)
 
 

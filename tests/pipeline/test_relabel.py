@@ -20,11 +20,11 @@ from digits.training.trainer import trainer
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import sha256
-from imageproof.cli.labelling import relabel, suspects
+from imageproof.cli._labelling import relabel, suspects
 from imageproof.data import packed
-from imageproof.features.convert import write_backbone
-from imageproof.labels.suspects import SHOWN, TASKS, estimate, find_suspects, render
-from imageproof.pages.templates import data_uri
+from imageproof.features._convert import write_backbone
+from imageproof.labels._suspects import SHOWN, TASKS, estimate, find_suspects, render
+from imageproof.pages._templates import data_uri
 
 OUT = Path("suspects.csv")
 COLUMNS = ["file", "name", "part", "label", "suggested", "quality", "hash", "corrected"]

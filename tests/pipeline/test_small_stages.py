@@ -10,7 +10,7 @@ from support import write_params
 
 from digits.stages import explore, pack, split
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import SPLITS
+from imageproof.base._dataset import SPLITS
 from imageproof.data import packed
 
 RANDOM = np.random.default_rng(0)

@@ -15,7 +15,7 @@ from shared import STARTUP
 from small_project import run
 from support import PIPELINE, REPOSITORY, SMALL, write_params
 
-from imageproof.system.process import SOURCES
+from imageproof.system._process import SOURCES
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ def metrics_at(epoch, metrics):
     exec(os.environ.get("AT_EPOCH", ""))
     return _metrics_at(epoch, metrics)
 """
-HOOKS = {"src/digits/params.py": AT_START, "library/imageproof/mlflow/runs.py": AT_EPOCH}
+HOOKS = {"src/digits/params.py": AT_START, "library/imageproof/mlflow/_runs.py": AT_EPOCH}
 PAGE = "library/imageproof/report/index.html.j2"
 MODEL = "src/digits/models/mlp.py"
 

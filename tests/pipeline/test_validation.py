@@ -16,7 +16,7 @@ from support import PIPELINE, SMALL, write_params
 from digits.stages import pack
 from digits.stages import validate as stage
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Dataset, RawData
+from imageproof.base._dataset import Dataset, RawData
 from imageproof.base.errors import DataError
 from imageproof.data.validation import expectations
 from imageproof.data.validation.validate import ValidateParams

@@ -11,8 +11,8 @@ from support import NAME, REPOSITORY, project_with
 
 from digits.project import load_project
 from imageproof.mlflow.restore import restore_all
-from imageproof.registry.promotion import Candidate, promote_training, rollback
-from imageproof.registry.versions import Registry
+from imageproof.registry._promotion import Candidate, promote_training, rollback
+from imageproof.registry._versions import Registry
 
 pytestmark = pytest.mark.slow
 

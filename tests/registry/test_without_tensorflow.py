@@ -18,27 +18,27 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from digits.project import application
-from imageproof.cli import answers, results
-from imageproof.system import process
-from imageproof.answer.demo import players
+from imageproof.cli import _answers, _results
+from imageproof.system import _process
+from imageproof.answer._demo import players
 
-process.set_environment()
+_process.set_environment()
 context = SimpleNamespace(obj=application())
-answers.predict(context, [Path("seven.png")])
+_answers.predict(context, [Path("seven.png")])
 assert "scipy.stats" not in sys.modules
-answers.score(context, "new.npz", "scored.parquet")
+_answers.score(context, "new.npz", "scored.parquet")
 others = {"great_expectations", "matplotlib", "onnx", "sklearn"}
 assert not others & sys.modules.keys(), others & sys.modules.keys()
-results.promote(context, run="RUN", dry_run=True)
+_results.promote(context, run="RUN", dry_run=True)
 assert len(players("digits", threads=2)) == 2
 """
 EVALUATION = """
 from digits.project import load_project
-from imageproof.system import process
+from imageproof.system import _process
 from digits.stages import compare, evaluate
 from imageproof.mlflow.restore import restore_all
 
-process.set_environment()
+_process.set_environment()
 restore_all(load_project())
 evaluate.main("mlp")
 compare.main()

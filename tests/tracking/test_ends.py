@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from support import NAME, SMALL, write_params
 
 from imageproof.base.errors import DataError, ServiceError
-from imageproof.mlflow import store
+from imageproof.mlflow import _store
 
 
 class TestARunEnds:
@@ -68,7 +68,7 @@ class TestUnderMlflowRun:
 
     @pytest.fixture
     def parent(self, tracked, monkeypatch):
-        store.connect(NAME)
+        _store.connect(NAME)
         client = MlflowClient()
         run = client.create_run(client.create_experiment("of the user"))
         monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)

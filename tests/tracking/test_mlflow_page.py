@@ -15,7 +15,7 @@ from support import PARAMS, REPOSITORY, train_project
 
 from imageproof.artifacts import Artifacts
 from imageproof.base.files import read_json
-from imageproof.pages.colours import colour_of
+from imageproof.pages._colours import colour_of
 
 pytestmark = pytest.mark.slow
 

@@ -21,14 +21,14 @@ from support import SMALL, write_params
 
 from digits.project import load_project
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import SPLITS
+from imageproof.base._dataset import SPLITS
 from imageproof.base.errors import ServiceError
-from imageproof.mlflow import live, runs, store
+from imageproof.mlflow import _runs, _store, live
 from imageproof.mlflow.restore import restore_all
-from imageproof.registry.promotion import promote, rollback
-from imageproof.registry.seen_rows import read_rows, rows_of_split
-from imageproof.registry.version import find_origin
-from imageproof.registry.versions import Registry
+from imageproof.registry._promotion import promote, rollback
+from imageproof.registry._seen_rows import read_rows, rows_of_split
+from imageproof.registry._version import find_origin
+from imageproof.registry._versions import Registry
 
 EPOCHS = 20
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -36,8 +36,8 @@ CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 def the_run():
     """The only finished run."""
-    experiment = store.connect(load_project().name)
-    [run] = runs.find("attributes.status = 'FINISHED'", experiment, limit=2)
+    experiment = _store.connect(load_project().name)
+    [run] = _runs.find("attributes.status = 'FINISHED'", experiment, limit=2)
     return run
 
 
@@ -47,7 +47,7 @@ def assert_whole(run, epochs):
     for name in {*CURVES, *run.data.metrics}:
         steps = [point.step for point in client.get_metric_history(run_id, name)]
         assert steps == ([*range(1, epochs + 1)] if name in CURVES else [0])
-    model = client.get_logged_model(runs.model_id(run))
+    model = client.get_logged_model(_runs.model_id(run))
     assert str(model.status) == "READY"
     assert {metric.key for metric in model.metrics or []} >= {"elapsed_s", "test_accuracy"}
     assert len(client.list_artifacts(run_id, "images")) == 4
@@ -163,7 +163,7 @@ def test_a_run_that_lacks_something_is_failed(way):
 @pytest.mark.parametrize(("inherited", "times"), [("1", "6"), ("3", "3")], ids=["ours", "users"])
 def test_user_sets_how_often_a_request_is_repeated(inherited, times, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", inherited)
-    with store.with_retries():
+    with _store.with_retries():
         assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == times
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == inherited
 
@@ -191,7 +191,7 @@ class TestDecisions:
     @pytest.fixture
     def name(self, way, images_8x8):
         arena.prepare(images_8x8)
-        store.connect(load_project().name)
+        _store.connect(load_project().name)
         return load_project().name
 
     def test_whose_every_answer_is_lost_once_are_made_once(self, way, name):
@@ -227,7 +227,7 @@ class TestDecisions:
             return arena.accept(*asked)  # type: ignore[arg-type]
 
         def decide():
-            with store.service_errors():
+            with _store.service_errors():
                 promote(run, name, judge=judge)  # type: ignore[arg-type]
 
         assert finding(ServiceError, decide).startswith("MLflow at http")

@@ -14,13 +14,13 @@ from support import NAME, write_params
 
 from digits.project import load_project
 from imageproof.artifacts import WORKSPACE, run_page
-from imageproof.base.dataset import SPLITS
+from imageproof.base._dataset import SPLITS
 from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import md5, read_json
-from imageproof.cli.ui import address
-from imageproof.mlflow import logged_model, restore, runs, store
-from imageproof.mlflow.unchanged import restore_changed
-from imageproof.system import process
+from imageproof.cli._ui import address
+from imageproof.mlflow import _logged_model, _runs, _store, restore
+from imageproof.mlflow._unchanged import restore_changed
+from imageproof.system import _process
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def restore_all():
 
 
 def all_runs():
-    store.connect(load_project().name)
+    _store.connect(load_project().name)
     client = MlflowClient()
     return list(client.search_runs([e.experiment_id for e in client.search_experiments()]))
 
@@ -74,8 +74,8 @@ def test_restored_run_equals_original(clone, trained_project, original):
     assert (run.info.status, run.info.run_name) == ("FINISHED", original.info.run_name)
     assert run.data.params == original.data.params
     assert run.data.metrics == original.data.metrics
-    tags, expected = (runs.own_tags(r.data.tags) for r in (run, original))
-    other = {logged_model.MODEL_SHA256: tags[logged_model.MODEL_SHA256]}
+    tags, expected = (_runs.own_tags(r.data.tags) for r in (run, original))
+    other = {_logged_model.MODEL_SHA256: tags[_logged_model.MODEL_SHA256]}
     other |= {"restored_from": original.info.run_id, "outputs": restore.UNCOMMITTED}
     assert tags == expected | other
     data, expected = (
@@ -145,13 +145,13 @@ def test_unchanged_store_is_not_asked(clone, monkeypatch):
     [again] = all_runs()
     assert again.info.run_id != run.info.run_id
     code = "import sys; from digits.project import load_project; "
-    code += "from imageproof.mlflow.unchanged import restore_changed; "
+    code += "from imageproof.mlflow._unchanged import restore_changed; "
     code += "restore_changed(load_project()); print('mlflow' in sys.modules)"
     assert [python("-c", code).stdout for _ in range(2)] == ["True\n", "False\n"]
 
 
 def test_unfinished_run_does_not_count(clone, original):
-    experiment, tags = store.connect(NAME), {"digits.restored_from": original.info.run_id}
+    experiment, tags = _store.connect(NAME), {"digits.restored_from": original.info.run_id}
     for status in ("FAILED", "RUNNING"):
         half = MlflowClient().create_run(experiment, tags=tags)
         MlflowClient().update_run(half.info.run_id, status)
@@ -171,7 +171,7 @@ def test_missing_evaluation_is_added_to_its_run(clone):
 
 
 def test_restored_run_is_found_in_mlflow_run(clone, monkeypatch):
-    store.connect(NAME)
+    _store.connect(NAME)
     parent = MlflowClient().create_run(MlflowClient().create_experiment("of the user"))
     monkeypatch.setenv("MLFLOW_RUN_ID", parent.info.run_id)
     restore_all()
@@ -183,7 +183,7 @@ def test_second_project_gets_runs_of_its_own(clone):
     write_params({"project.name": "second"})
     restore_all()
     assert len(restore_all()) == 2
-    [second] = MlflowClient().search_runs([store.connect("second")])
+    [second] = MlflowClient().search_runs([_store.connect("second")])
     assert second.info.run_id == known_id() != first.info.run_id
 
 
@@ -248,7 +248,7 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone):
     recorded["code"] = md5(Path("code.py"))
     lock = json.loads(Path("dvc.lock").read_text())
     check = partial(restore.check_training, project=load_project(), root=Path())
-    tags = {"model": "mlp", runs.TRAINING: record["run_id"]}  # of a run restored elsewhere
+    tags = {"model": "mlp", _runs.TRAINING: record["run_id"]}  # of a run restored elsewhere
     for key, value, message in (
         ("seed", 43, "seed was 42, dvc.lock records 43"),
         ("epochs", 3, "train.mlp.fit.epochs was 2, dvc.lock records 3"),
@@ -267,11 +267,11 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone):
         assert line.endswith("; `dvc repro -f train@mlp` trains it here")
         assert finding(IntegrityError, partial(check, "0" * 32, tags)) == line
     assert all_runs() == []
-    check("0" * 32, tags | {runs.TRAINING: "0" * 32})  # of another training
+    check("0" * 32, tags | {_runs.TRAINING: "0" * 32})  # of another training
 
 
 def test_first_start_prints_the_address_only(workspace):
     write_params({})
-    environment = {k: v for k, v in os.environ.items() if k not in process.ENVIRONMENT}
+    environment = {k: v for k, v in os.environ.items() if k not in _process.ENVIRONMENT}
     done = python("-c", "from digits.project import main; main()", "ui", "5000", env=environment)
     assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)

@@ -14,10 +14,10 @@ from support import NAME, PARAMS, SMALL, write_params
 
 from digits.project import load_project
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base.dataset import EVALUATED, SPLITS
+from imageproof.base._dataset import EVALUATED, SPLITS
 from imageproof.base.files import md5, read_json
-from imageproof.mlflow import live, logged_model, runs, store
-from imageproof.pages.colours import SERIES
+from imageproof.mlflow import _logged_model, _runs, _store, live
+from imageproof.pages._colours import SERIES
 
 
 class TestARun:
@@ -38,7 +38,7 @@ class TestARun:
 
     @pytest.fixture
     def model(self, client, run):
-        return client.get_logged_model(runs.model_id(run))
+        return client.get_logged_model(_runs.model_id(run))
 
     @pytest.fixture
     def logged(self, model):
@@ -81,7 +81,7 @@ class TestARun:
             expected |= {f"{split}_{name}": value for name, value in figures.items()}
         expected["test_error_percent"] = 100 - 100 * expected["test_accuracy"]
         assert {name: run.data.metrics[name] for name in expected} == pytest.approx(expected)
-        assert runs.own_tags(run.data.tags)["baseline"] == baseline["name"] == "colour histogram"
+        assert _runs.own_tags(run.data.tags)["baseline"] == baseline["name"] == "colour histogram"
 
     def test_holds_all_that_evaluate_wrote(self, client, run, files, tmp_path):
         for local in files.evaluated("mlp").folder.iterdir():
@@ -106,8 +106,8 @@ class TestARun:
 
     def test_says_where_it_comes_from(self, run, files):
         record = read_json(files.trained("mlp").run, dict)
-        assert (record["run_id"], record["model_id"]) == (run.info.run_id, runs.model_id(run))
-        tags = runs.own_tags(run.data.tags)
+        assert (record["run_id"], record["model_id"]) == (run.info.run_id, _runs.model_id(run))
+        tags = _runs.own_tags(run.data.tags)
         assert all(key.startswith(("digits.", "mlflow.")) for key in run.data.tags)
         assert (tags["dvc_stage"], tags["model"]) == ("train@mlp", "mlp")
         assert tags["colour"] == SERIES[PARAMS["models"].index("mlp")]
@@ -136,8 +136,8 @@ class TestARun:
             assert (logged / "extra_files" / path.name).read_bytes() == path.read_bytes()
         example = mlflow.models.Model.load(logged).load_input_example(str(logged))
         assert np.array_equal(example["images"], files.read_split("validation").data.images[:1])
-        tags = runs.own_tags(run.data.tags)
-        assert logged_model.files_sha256(logged) == tags[logged_model.MODEL_SHA256]
+        tags = _runs.own_tags(run.data.tags)
+        assert _logged_model.files_sha256(logged) == tags[_logged_model.MODEL_SHA256]
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -154,7 +154,7 @@ def test_system_metrics(tracked, monkeypatch, wanted):
 
 def test_data_of_a_shared_run_comes_from_the_remote(dvc_project, migrated, monkeypatch):
     shutil.copy(migrated, "mlflow.db")
-    experiment, client = store.connect(NAME), MlflowClient()
+    experiment, client = _store.connect(NAME), MlflowClient()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://of-a-team")  # whom MLflow asks is set already
     path = Path("data/images.csv")
     digest = md5(path)
@@ -164,18 +164,18 @@ def test_data_of_a_shared_run_comes_from_the_remote(dvc_project, migrated, monke
     ):
         dvc_project.dvc("remote", "add", "-fd", "team", remote)
         run_id = client.create_run(experiment).info.run_id
-        runs.log_datasets(run_id, {remote: digest}, lambda _: path)
+        _runs.log_datasets(run_id, {remote: digest}, lambda _: path)
         [data] = client.get_run(run_id).inputs.dataset_inputs
         assert json.loads(data.dataset.source) == {"uri": address}
 
 
 def test_runs_that_log_the_same_data_at_once(tracked):
-    experiment, client = store.connect(NAME), MlflowClient()
+    experiment, client = _store.connect(NAME), MlflowClient()
     run_ids = [client.create_run(experiment).info.run_id for _ in range(8)]
     for attempt in range(3):  # none of which has the data yet
 
         def log(run_id, digest=f"{attempt:032}"):
-            runs.log_datasets(run_id, {"test": digest}, WORKSPACE.split)
+            _runs.log_datasets(run_id, {"test": digest}, WORKSPACE.split)
 
         with ThreadPoolExecutor(len(run_ids)) as pool:
             assert [*pool.map(log, run_ids)] == [None] * len(run_ids)

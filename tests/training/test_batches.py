@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from digits.training.recipe import AugmentParams
-from imageproof.base.dataset import Dataset
+from imageproof.base._dataset import Dataset
 
 # 100 images of 12×12, all pixels the image's number, which is its label too
 NUMBERED = Dataset(np.arange(100, dtype=np.uint8).repeat(144).reshape(-1, 12, 12), np.arange(100))

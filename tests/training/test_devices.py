@@ -13,9 +13,9 @@ import sys
 sys.path[:0] = {folders!r}
 import numpy as np
 from sklearn.datasets import load_digits
-from imageproof.system import process
-from imageproof.base.dataset import Dataset
-with process.quiet_tensorflow(2):
+from imageproof.system import _process
+from imageproof.base._dataset import Dataset
+with _process.quiet_tensorflow(2):
     import tensorflow as tf
     [cpu] = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

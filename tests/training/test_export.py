@@ -8,12 +8,12 @@ from helpers import finding
 
 from digits.models import model_file
 from digits.models.finetune import SCALES
-from imageproof.base import inference
-from imageproof.base.dataset import Dataset
+from imageproof._outputs import TrainOutputs
+from imageproof.base import _inference
+from imageproof.base._dataset import Dataset
 from imageproof.base.errors import ImageproofError
 from imageproof.keras import framework
 from imageproof.keras.temperature import fit_temperature, scaled
-from imageproof.outputs import TrainOutputs
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -73,12 +73,12 @@ def test_both_formats_answer_alike(name, channels, tmp_path):
     saved = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(saved.predict(images, 1000, verbose=0), calibrated.validation)
     export.write_onnx(calibrated.model, tmp_path / "model.onnx")
-    onnx = inference.load(tmp_path / "model.onnx", threads=1)
+    onnx = _inference.load(tmp_path / "model.onnx", threads=1)
     assert onnx.shape == images.shape[1:]
     np.testing.assert_allclose(onnx.predict(images), calibrated.validation, atol=1e-5)
     hidden = keras.Model(model.inputs, model.layers[-1].input)
     expected = hidden.predict(images, verbose=0)
-    features = inference.load_features(tmp_path / "model.onnx", threads=1)
+    features = _inference.load_features(tmp_path / "model.onnx", threads=1)
     np.testing.assert_allclose(features(images), expected, atol=1e-5)
 
 
@@ -141,9 +141,9 @@ def test_place_in_memory_does_not_change_the_bytes(tmp_path):
 
 
 def test_any_number_of_images_is_answered(written, images_8x8):
-    network = inference.load(written, threads=1)
+    network = _inference.load(written, threads=1)
     images = images_8x8.images
-    assert len(images) > inference.BATCH
+    assert len(images) > _inference.BATCH
     rows = [0, 1, 1200]
     alone = [network.predict(images[row : row + 1]) for row in rows]
     np.testing.assert_allclose(network.predict(images)[rows], np.concatenate(alone), atol=1e-6)

@@ -15,7 +15,7 @@ from support import SMALL, changed
 
 from digits.models import model_file
 from digits.params import check
-from imageproof.base.dataset import Dataset
+from imageproof.base._dataset import Dataset
 from imageproof.base.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -82,7 +82,7 @@ print({{*framework.UNUSED}} & {{*sys.modules}})
 import test_fit
 from sklearn.datasets import load_digits
 import numpy as np
-from imageproof.base.dataset import Dataset
+from imageproof.base._dataset import Dataset
 images, labels = load_digits(return_X_y=True)
 data = Dataset(images.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int64))
 for model in {models!r}:
@@ -176,11 +176,11 @@ def test_too_small_images_are_one_line(images_8x8):
     ],
 )
 def test_mixed_precision_where_bfloat16_is_faster(monkeypatch, tmp_path, vendor, flags, expected):
-    from imageproof.base import machine
+    from imageproof.base import _machine
     from imageproof.keras import devices
 
     monkeypatch.delenv("DIGITS_NO_BFLOAT16", raising=False)
-    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
-    machine.CPUINFO.write_text(f"vendor_id\t: {vendor}\nflags\t: {flags}\n", "utf-8")
+    monkeypatch.setattr(_machine, "CPUINFO", tmp_path / "cpuinfo")
+    _machine.CPUINFO.write_text(f"vendor_id\t: {vendor}\nflags\t: {flags}\n", "utf-8")
     assert devices.policy(mixed=True) == expected
     assert devices.policy(mixed=False) == "float32"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from imageproof.base.addresses import without_credentials
+from imageproof.base._addresses import without_credentials
 from imageproof.base.text import printable
 
 MAX_LINES = 20

@@ -10,19 +10,19 @@ from typer import Argument, Context, Option
 from typer.main import get_command
 
 from imageproof.base import files
+from imageproof.base._naming import project_name
 from imageproof.base.errors import ImageproofError, UsageError
-from imageproof.base.naming import project_name
-from imageproof.cli import labelling as labelling  # its commands, and those of `answers`
-from imageproof.cli import update as updating
-from imageproof.cli.lazy import Lazy
-from imageproof.cli.results import app
+from imageproof.cli import _labelling as _labelling  # its commands, and those of `answers`
+from imageproof.cli import _update as updating
+from imageproof.cli._lazy import Lazy
+from imageproof.cli._results import app
 from imageproof.project import Application
-from imageproof.system import process
+from imageproof.system import _process
 
-adapting = Lazy("adapt.command")
-converting = Lazy("features.convert")
-pages = Lazy("cli.ui")
-starting = Lazy("cli.new")
+adapting = Lazy("adapt._command")
+converting = Lazy("features._convert")
+pages = Lazy("cli._ui")
+starting = Lazy("cli._new")
 
 
 @app.command()
@@ -84,7 +84,7 @@ def ui(context: Context, port: Annotated[int, Argument(min=0, max=65535)]) -> No
 
 def cli(application: Application) -> NoReturn:
     """Run the project's command with the arguments of this process, and exit."""
-    process.run_program(partial(_run, application))
+    _process.run_program(partial(_run, application))
 
 
 def _run(application: Application) -> None:
@@ -94,7 +94,7 @@ def _run(application: Application) -> None:
     commands = get_command(app)
     _check_values(commands, arguments)
     names = {"prog_name": project_name(), "obj": application}
-    process.run_command(commands, arguments or ["--help"], **names)
+    _process.run_command(commands, arguments or ["--help"], **names)
     if not arguments:
         raise UsageError(f"{project_name()}: a command is needed, one of those above")
 

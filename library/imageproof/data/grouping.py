@@ -8,8 +8,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from imageproof.base.connected import connected_rows
-from imageproof.base.dataset import Labels, Rows
+from imageproof.base._connected import connected_rows
+from imageproof.base._dataset import Labels, Rows
 from imageproof.base.errors import DataError
 from imageproof.base.text import first_names
 from imageproof.data.packed import META

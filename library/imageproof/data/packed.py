@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from imageproof.base.dataset import Dataset, Images, Rows, check_shape
+from imageproof.base._dataset import Dataset, Images, Rows, check_shape
 from imageproof.base.errors import DataError
 from imageproof.base.files import parsing, read_json, replacing
 

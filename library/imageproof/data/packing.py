@@ -10,21 +10,21 @@ import pandas as pd
 from numpy.lib import format as npy
 from PIL import Image
 
-from imageproof.base.class_names import class_names as all_class_names
-from imageproof.base.dataset import Fit, ImageParams, Images, RawData, Shape, fingerprints
+from imageproof.base._class_names import class_names as all_class_names
+from imageproof.base._dataset import Fit, ImageParams, Images, RawData, Shape, fingerprints
+from imageproof.base._naming import adapt_hint
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, write_json
-from imageproof.base.naming import adapt_hint
 from imageproof.base.text import first_names
 from imageproof.data import packed
+from imageproof.data._parallel import in_chunks
+from imageproof.data._sources import describe_parts, find_images
 from imageproof.data.packed import SOURCE_HASH
-from imageproof.data.parallel import in_chunks
 from imageproof.data.readers import corrections
-from imageproof.data.readers.folders import BYTES, left_out
-from imageproof.data.readers.versioned import is_hidden, list_files
-from imageproof.data.sources import describe_parts, find_images
-from imageproof.pictures.conversion import convert_picture
-from imageproof.pictures.reading import read_and_hash
+from imageproof.data.readers._folders import BYTES, left_out
+from imageproof.data.readers._versioned import is_hidden, list_files
+from imageproof.pictures._conversion import convert_picture
+from imageproof.pictures._reading import read_and_hash
 
 ROW_GROUP = 50_000  # rows that are encoded at once
 SHOWN = 5  # sizes that an error names

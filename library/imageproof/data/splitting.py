@@ -6,12 +6,12 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from imageproof.base.dataset import SPLITS, Rows
+from imageproof.base._dataset import SPLITS, Rows
+from imageproof.base._naming import adapt_hint
 from imageproof.base.errors import DataError
-from imageproof.base.naming import adapt_hint
 from imageproof.base.text import first_names
-from imageproof.data import drawing, grouping, hashing
-from imageproof.data.drawing import Parts
+from imageproof.data import _drawing, _hashing, grouping
+from imageproof.data._drawing import Parts
 from imageproof.data.packed import META, SOURCE_HASH
 from imageproof.data.split_params import SplitParams
 
@@ -37,7 +37,7 @@ def split(
     remainder. `stratified`: within each class, the larger piece is rounded up, as R's
     caret::createDataPartition does; an official test part is not used. With a `group` whole groups
     are divided, see `grouping.divide`; a DataError if one is in two parts. `hashed`: the part of a
-    row depends on no other row, see `hashing.divide`; `rows` has SOURCE_HASH, too. Rows with
+    row depends on no other row, see `_hashing.divide`; `rows` has SOURCE_HASH, too. Rows with
     ONLY_TRAIN are training rows, unless their image or group is in another part.
     Training rows are in random order, all others ascending. Equal input gives equal splits.
     """
@@ -51,11 +51,11 @@ def split(
     divided = np.flatnonzero(~is_only_train)
     others = rows.iloc[divided].reset_index(drop=True)
     if params.method == "hashed":
-        parts = hashing.divide(others, percent, params, seed)
+        parts = _hashing.divide(others, percent, params, seed)
     else:
         parts = _draw_parts(others, percent, params, seed, rng)
     parts = {name: divided[part] for name, part in parts.items()}
-    extra = drawing.sample(rows["label"].to_numpy(), np.flatnonzero(is_only_train), percent, seed)
+    extra = _drawing.sample(rows["label"].to_numpy(), np.flatnonzero(is_only_train), percent, seed)
     parts["train"] = _with_extra(parts, extra, rows, params)
     if params.holdout_within_test:
         parts["test"] = np.union1d(parts["test"], parts["holdout"])
@@ -83,7 +83,7 @@ def part_warnings(
     if params.method != "hashed":
         return lines
     rows = rows[rows["part"] == "train"]
-    lines += hashing.moved_groups(rows[~_is_only_train(rows)], params, seed)
+    lines += _hashing.moved_groups(rows[~_is_only_train(rows)], params, seed)
     for name, classes in _missing_classes(parts, rows).items():
         lines.append(f"{name} has no row of class {classes}, and cannot judge it; add rows")
     return lines
@@ -120,14 +120,14 @@ def _draw_parts(
     labels = rows["label"].to_numpy()
     firsts = _first_copies(rows, params)
     usable = np.unique(firsts)
-    training = drawing.sample(labels, usable[usable < end], percent, seed)
-    testing = drawing.sample(labels, usable[usable >= end], percent, seed)
+    training = _drawing.sample(labels, usable[usable < end], percent, seed)
+    testing = _drawing.sample(labels, usable[usable >= end], percent, seed)
     if params.group:
         parts = grouping.divide(rows, training, params, rng)
     elif params.method == "official":
-        parts = drawing.official(labels, training, params.official, rng)
+        parts = _drawing.official(labels, training, params.official, rng)
     else:
-        parts = drawing.stratified(labels, training, params.stratified, rng)
+        parts = _drawing.stratified(labels, training, params.stratified, rng)
     if params.method == "official":
         parts["test"] = testing
     if params.copies == "together":

@@ -15,8 +15,8 @@ from ruamel.yaml.error import YAMLError
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import md5, parse_yaml
 from imageproof.dvc.params_yaml import PATH
-from imageproof.system import repository
-from imageproof.system.repository import try_git
+from imageproof.system import _repository
+from imageproof.system._repository import try_git
 
 DATA = Path("data")
 DATA_POINTER = Path("data.dvc")
@@ -120,7 +120,7 @@ def is_committed(output: Path) -> bool:
 
 def committed_md5s(commit: str, paths: Sequence[Path]) -> dict[Path, str]:
     """The md5 of files and folders at a commit, as dvc.lock has it; empty if it lacks one."""
-    contents = repository.files_at(commit, paths)
+    contents = _repository.files_at(commit, paths)
     md5s = {path: hashlib.md5(content).hexdigest() for path, content in contents.items()}
     folders = {*paths} - {*md5s} if md5s else set()
     return md5s | {folder: folder_md5(folder, md5s) for folder in folders}

@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
-from imageproof.base import machine
+from imageproof.base import _machine
 from imageproof.base.files import flatten, md5, parse_yaml
 from imageproof.base.text import first_names, printable
 from imageproof.dvc.params_yaml import PATH
@@ -20,9 +20,9 @@ from imageproof.dvc.provenance import (
     recorded,
     recorded_outputs,
 )
-from imageproof.system import process
-from imageproof.system.process import SOURCES
-from imageproof.system.repository import try_git
+from imageproof.system import _process
+from imageproof.system._process import SOURCES
+from imageproof.system._repository import try_git
 
 LOCK = Path("requirements.lock")
 
@@ -39,7 +39,7 @@ def tags(*, stage: str, split: Path) -> dict[str, str]:
     # data.dvc may name newer data, pulled while the pipeline ran
     split_is_recorded = split.exists() and recorded_outputs().get(split) == md5(split)
     data = recorded("split").inputs.get(DATA, "") if split_is_recorded else ""
-    experiment = os.environ.get(process.EXPERIMENT, "")
+    experiment = os.environ.get(_process.EXPERIMENT, "")
     values = {
         "dvc_stage": stage,
         "git_commit": commit,
@@ -49,7 +49,7 @@ def tags(*, stage: str, split: Path) -> dict[str, str]:
         **environment(),
         "dvc_exp": experiment,
         "changed": _changed_params() if experiment else "",
-        "prefect_flow_run_id": os.environ.get(process.FLOW_RUN, ""),
+        "prefect_flow_run_id": os.environ.get(_process.FLOW_RUN, ""),
     }
     # without a commit MLflow would take that of the repository that holds Python's programs
     return {name: value for name, value in values.items() if value or name == "git_commit"}
@@ -60,8 +60,8 @@ def environment() -> dict[str, str]:
     return {
         "lock_md5": md5(LOCK) if LOCK.exists() else "",
         "python": platform.python_version(),
-        "cpu": machine.cpu(),
-        "cpu_features": " ".join(machine.cpu_features()),
+        "cpu": _machine.cpu(),
+        "cpu_features": " ".join(_machine.cpu_features()),
     }
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from imageproof.base.errors import ServiceError
-from imageproof.dvc import stage_inputs
-from imageproof.dvc.experiment import take_out_stale
-from imageproof.system import process
+from imageproof.dvc import _stage_inputs
+from imageproof.dvc._experiment import take_out_stale
+from imageproof.system import _process
 
 
 def begin(package: Path) -> None:
@@ -17,28 +17,28 @@ def begin(package: Path) -> None:
 
     The file of the package of all stages calls it, before the modules of the stage are imported.
     """
-    if stage := os.environ.get(process.STAGE):
+    if stage := os.environ.get(_process.STAGE):
         try:
             _use_own_code(package)
-            stage_inputs.begin(stage)
+            _stage_inputs.begin(stage)
         except Exception as error:
-            sys.exit(process.report_error(error))
+            sys.exit(_process.report_error(error))
 
 
 def run_stage(main: Callable[..., object]) -> NoReturn:
     """Run a stage's `main` with the command line's arguments; it ends when its parent does.
 
-    It ends as `process.run_program` does; an IntegrityError if its inputs changed.
+    It ends as `_process.run_program` does; an IntegrityError if its inputs changed.
     """
 
     def work() -> None:
         main(*sys.argv[1:])
-        stage_inputs.check_inputs()
-        if process.STAGE in os.environ and process.EXPERIMENT in os.environ:
-            take_out_stale(os.environ[process.STAGE])
+        _stage_inputs.check_inputs()
+        if _process.STAGE in os.environ and _process.EXPERIMENT in os.environ:
+            take_out_stale(os.environ[_process.STAGE])
 
-    process.die_with_parent()
-    process.run_program(work)
+    _process.die_with_parent()
+    _process.run_program(work)
 
 
 def _use_own_code(package: Path) -> None:
@@ -48,14 +48,14 @@ def _use_own_code(package: Path) -> None:
     """
     folder = Path.cwd()
     files = [package.resolve(), Path(__file__).resolve()]
-    sources = [(folder / source).resolve() for source in process.SOURCES]
+    sources = [(folder / source).resolve() for source in _process.SOURCES]
     pairs = zip(files, sources, strict=True)
     foreign = [file for file, source in pairs if not file.is_relative_to(source)]
     if not foreign:
         return
     paths = os.environ.get("PYTHONPATH", "")
-    if paths.startswith(process.own_code(folder)):
+    if paths.startswith(_process.own_code(folder)):
         reason = f"{folder}: holds not the code that runs, which is {foreign[0]}"
         raise ServiceError(f"{reason}; `make install` makes an environment of this folder's own")
-    os.environ["PYTHONPATH"] = process.own_code(folder, paths)
+    os.environ["PYTHONPATH"] = _process.own_code(folder, paths)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

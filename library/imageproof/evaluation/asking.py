@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from imageproof._outputs import EvaluateOutputs
 from imageproof.artifacts import WORKSPACE
-from imageproof.base import inference
-from imageproof.base.dataset import (
+from imageproof.base import _inference
+from imageproof.base._dataset import (
     EVALUATED,
     Dataset,
     Hits,
@@ -22,9 +23,8 @@ from imageproof.base.dataset import (
 )
 from imageproof.base.files import write_json
 from imageproof.features.predict import cached_predict
-from imageproof.judge.confusion import confusion_matrix
+from imageproof.judge._confusion import confusion_matrix
 from imageproof.judge.disturbances import Disturb, accuracy_under
-from imageproof.outputs import EvaluateOutputs
 
 FEW_DISTURBED = 250  # images of a slow network
 
@@ -74,7 +74,7 @@ def ask(model: str, names: list[str], *, threads: int) -> Evaluated:
     """
     outputs = WORKSPACE.evaluated(model)
     network = WORKSPACE.trained(model).model
-    predict = inference.load(network, threads=threads).predict
+    predict = _inference.load(network, threads=threads).predict
     predict_known = cached_predict(network, threads=threads)
     splits = {}
     for name in EVALUATED:
@@ -96,7 +96,7 @@ def measuring_behaviour(
     test = evaluated.splits["test"]
     predict = evaluated.predict
     few = min(images, FEW_DISTURBED)
-    count = inference.affordable(predict, test.data.images, images, few)
+    count = _inference.affordable(predict, test.data.images, images, few)
     with ThreadPoolExecutor(1) as executor:  # the network answers without Python's lock
         behaviour = executor.submit(
             accuracy_under,

@@ -7,28 +7,28 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from imageproof._outputs import TRAIN_SAMPLE, by_split, epoch_table
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Dataset
+from imageproof.base._dataset import Dataset
 from imageproof.base.files import replacing, write_json
-from imageproof.dvc.stage_inputs import forget
+from imageproof.dvc._stage_inputs import forget
 from imageproof.evaluation.reading import Result
 from imageproof.judge import (
-    baseline,
-    comparison,
-    confusion,
-    doubts,
+    _baseline,
+    _comparison,
+    _confusion,
+    _doubts,
+    _leaderboard,
+    _verdicts,
     few_rows,
-    leaderboard,
-    verdicts,
 )
+from imageproof.judge._figures import column
+from imageproof.judge._groups import Intervals
 from imageproof.judge.confidence import TEMPERATURE_1
-from imageproof.judge.figures import column
-from imageproof.judge.groups import Intervals
 from imageproof.judge.limits import PromoteParams
-from imageproof.outputs import TRAIN_SAMPLE, by_split, epoch_table
-from imageproof.report.plots.comparison import Point, pareto
-from imageproof.report.plots.model import learning_curves
-from imageproof.report.plots.theme import save
+from imageproof.report.plots._comparison import Point, pareto
+from imageproof.report.plots._model import learning_curves
+from imageproof.report.plots._theme import save
 
 
 def drop_other_models(models: Sequence[str]) -> None:
@@ -56,25 +56,25 @@ def compare(
     in DVC's metrics beside the library's.
     """
     rows = [result.row.model_copy(update=figures[result.model]) for result in results]
-    times, uncomparable = leaderboard.training_times(rows)
+    times, uncomparable = _leaderboard.training_times(rows)
     candidates = [
-        comparison.Candidate(r.model, r.probabilities.argmax(axis=1), times[r.model])
+        _comparison.Candidate(r.model, r.probabilities.argmax(axis=1), times[r.model])
         for r in results
     ]
     pairs = [
-        comparison.compare_pair(a, b, test.labels, test.groups)
+        _comparison.compare_pair(a, b, test.labels, test.groups)
         for a, b in combinations(candidates, 2)
     ]
-    choice = [verdicts.choice(pairs, times)] if pairs else []
-    scores = leaderboard.Scores(model="baseline", **by_split(WORKSPACE.baseline.read_metrics()))
+    choice = [_verdicts.choice(pairs, times)] if pairs else []
+    scores = _leaderboard.Scores(model="baseline", **by_split(WORKSPACE.baseline.read_metrics()))
     summary = WORKSPACE.read_split_summary()
     content = {
         "models": [row.model_dump() for row in rows],
-        "pairs": [verdicts.as_dict(pair) for pair in pairs],
+        "pairs": [_verdicts.as_dict(pair) for pair in pairs],
         "verdicts": [
             *choice,
             *_doubt_lines(results, test, summary["rows"]["train"]),
-            *map(verdicts.verdict, pairs),
+            *map(_verdicts.verdict, pairs),
             *uncomparable,
             *few_rows.split_warnings(summary, promote, [*results[0].statistics["by_class"]]),
         ],
@@ -88,26 +88,26 @@ def compare(
 
 
 def _dvc_metrics(
-    rows: Sequence[leaderboard.Row], scores: leaderboard.Scores
+    rows: Sequence[_leaderboard.Row], scores: _leaderboard.Scores
 ) -> dict[str, dict[str, float]]:
     """What `dvc metrics diff` compares."""
-    keys = [*column("dvc"), *leaderboard.own_headings(rows)]
+    keys = [*column("dvc"), *_leaderboard.own_headings(rows)]
     return {
         figures["model"]: {key: figures[key] for key in keys if figures.get(key) is not None}
-        for figures in [*leaderboard.figures(rows), scores.model_dump()]
+        for figures in [*_leaderboard.figures(rows), scores.model_dump()]
     }
 
 
 def _doubt_lines(results: Sequence[Result], test: Dataset, train_rows: int) -> list[str]:
     """Each model beside the baseline, and what may be said against it."""
-    doubts_of_models = {result.model: _doubts(result, test, train_rows) for result in results}
+    doubts_of_models = {result.model: _model_doubts(result, test, train_rows) for result in results}
     return [
-        *[baseline.verdict(r.model, r.baseline["name"], r.baseline["test"]) for r in results],
-        *doubts.beyond_chance(doubts_of_models),
+        *[_baseline.verdict(r.model, r.baseline["name"], r.baseline["test"]) for r in results],
+        *_doubts.beyond_chance(doubts_of_models),
     ]
 
 
-def _doubts(result: Result, test: Dataset, train_rows: int) -> list[doubts.Doubt]:
+def _model_doubts(result: Result, test: Dataset, train_rows: int) -> list[_doubts.Doubt]:
     """What may be said against a model, by its outputs."""
     probabilities = result.probabilities
     overall = result.statistics["overall"]
@@ -120,15 +120,15 @@ def _doubts(result: Result, test: Dataset, train_rows: int) -> list[doubts.Doubt
     if accuracy is not None:  # a stage of the user's own may not know it
         sample = min(train_rows, TRAIN_SAMPLE)
         learning = [
-            doubts.unlearnt(accuracy, sample),
-            doubts.memorized(accuracy, sample, overall["accuracy"], rows),
+            _doubts.unlearnt(accuracy, sample),
+            _doubts.memorized(accuracy, sample, overall["accuracy"], rows),
         ]
     return [
         *learning,
-        doubts.guessing(overall, rows),
-        doubts.weak_class(result.statistics["by_class"], class_rows),
-        doubts.misleading(probabilities, test.labels, rows / len(test), remark),
-        *doubts.fragile(result.behaviour),
+        _doubts.guessing(overall, rows),
+        _doubts.weak_class(result.statistics["by_class"], class_rows),
+        _doubts.misleading(probabilities, test.labels, rows / len(test), remark),
+        *_doubts.fragile(result.behaviour),
     ]
 
 
@@ -156,5 +156,5 @@ def _write_curves(results: Sequence[Result]) -> None:
 
 def _write_matrices(results: Sequence[Result]) -> None:
     matrices = {result.model: result.matrix for result in results}
-    order = confusion.clustered(np.sum([matrix for matrix, _ in matrices.values()], axis=0))
-    confusion.write_cells(WORKSPACE.confusion, matrices, order=order)
+    order = _confusion.clustered(np.sum([matrix for matrix, _ in matrices.values()], axis=0))
+    _confusion.write_cells(WORKSPACE.confusion, matrices, order=order)

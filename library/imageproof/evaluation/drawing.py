@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 
+from imageproof._outputs import write_by_split
 from imageproof.artifacts import WORKSPACE
-from imageproof.base import inference
-from imageproof.base.dataset import Metrics
+from imageproof.base import _inference
+from imageproof.base._dataset import Metrics
 from imageproof.evaluation.asking import Evaluated
 from imageproof.judge import scores
-from imageproof.judge.confusion import clustered
-from imageproof.judge.explain import occlusion
-from imageproof.outputs import write_by_split
-from imageproof.report.plots import confusion as matrix_plots
-from imageproof.report.plots import images, model
-from imageproof.report.plots.theme import save
+from imageproof.judge._confusion import clustered
+from imageproof.judge._explain import occlusion
+from imageproof.report.plots import _confusion as matrix_plots
+from imageproof.report.plots import _images, _model
+from imageproof.report.plots._theme import save
 
 MISTAKES = 24, 6  # pictures; fewer of a slow network, which is asked 170 times for each
 
@@ -44,18 +44,18 @@ def draw_reliability(evaluated: Evaluated, metrics: Mapping[str, Metrics]) -> No
         for split, table in tables.items()
     }
     title = f"{evaluated.model}: how often it is right, by its confidence"
-    save(model.reliability(panels, title=title), path.with_suffix(".png"))
+    save(_model.reliability(panels, title=title), path.with_suffix(".png"))
 
 
 def draw_mistakes(evaluated: Evaluated) -> None:
     """Draw the most confident mistakes on the test rows, and what the model looks at in them."""
     test = evaluated.splits["test"]
     predict = evaluated.predict
-    limit = inference.affordable(predict, test.data.images, *MISTAKES)
+    limit = _inference.affordable(predict, test.data.images, *MISTAKES)
     mistakes = scores.most_confident_mistakes(test.data, test.probabilities, limit=limit)
     heat = occlusion(predict, mistakes.images, mistakes.prediction, mistakes.truth)
     kind, image_names = WORKSPACE.names_of(test.rows[mistakes.rows])
     mistakes = mistakes._replace(rows=np.array(image_names))
     title = f"{evaluated.model}, test: most confident mistakes\n{kind}"
-    figure = images.mistakes(mistakes, heat, names=evaluated.names, title=title)
+    figure = _images.mistakes(mistakes, heat, names=evaluated.names, title=title)
     save(figure, evaluated.outputs.mistakes)

@@ -2,9 +2,9 @@
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import replacing
-from imageproof.data import exploration, packed
-from imageproof.report.plots import raw as plots
-from imageproof.report.plots.theme import save
+from imageproof.data import _exploration, packed
+from imageproof.report.plots import _raw as plots
+from imageproof.report.plots._theme import save
 
 SAMPLES = 10  # of each class
 
@@ -13,16 +13,16 @@ def write_exploration(names: list[str], *, seed: int) -> None:
     """Write how many images each class has, its average images, and samples of it."""
     folder = WORKSPACE.explore
     data = packed.load(WORKSPACE.pack, columns=["part", "label"]).train
-    distribution = exploration.class_distribution(data.labels, names=names)
+    distribution = _exploration.class_distribution(data.labels, names=names)
     with replacing(folder / "classes.csv") as temporary:
         distribution.to_csv(temporary, index=False, float_format="%.4f")
 
     title = f"{len(data):,} training images by class"
     pictures = {"class_distribution": plots.class_distribution(distribution, title=title)}
-    for statistic, pixels in exploration.pixel_statistics(data, classes=len(names)).items():
+    for statistic, pixels in _exploration.pixel_statistics(data, classes=len(names)).items():
         title = f"Pixel-wise {statistic.replace('_', ' ')} of each class"
         pictures[statistic] = plots.class_images(pixels, names=names, title=title)
-    images = exploration.samples(data, classes=len(names), per_class=SAMPLES, seed=seed)
+    images = _exploration.samples(data, classes=len(names), per_class=SAMPLES, seed=seed)
     pictures["samples"] = plots.samples(images, names=names, title="Samples of each class")
     for name, figure in pictures.items():
         save(figure, folder / f"{name}.png")

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from imageproof._outputs import read_calibration, write_by_split
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Metrics
+from imageproof.base._dataset import Metrics
 from imageproof.base.files import write_json
 from imageproof.evaluation.asking import Evaluated
-from imageproof.judge import baseline, caret, confidence, confusion, slices
-from imageproof.judge.groups import Intervals
-from imageproof.outputs import read_calibration, write_by_split
+from imageproof.judge import _baseline, _caret, _confusion, _slices, confidence
+from imageproof.judge._groups import Intervals
 
 
 def write_figures(
@@ -37,9 +37,9 @@ def write_statistics(evaluated: Evaluated) -> None:
     for split, matrix in evaluated.matrices.items():
         answers = evaluated.splits[split]
         effective = Intervals(answers.hits, answers.data.groups).effective()
-        statistics[split] = caret.statistics(matrix, classes=names, effective=effective)._asdict()
-        errors[split] = confusion.most_confused(matrix, names=names)
-        confusion.write_matrix(evaluated.outputs.matrices[split], matrix, names=names)
+        statistics[split] = _caret.statistics(matrix, classes=names, effective=effective)._asdict()
+        errors[split] = _confusion.most_confused(matrix, names=names)
+        _confusion.write_matrix(evaluated.outputs.matrices[split], matrix, names=names)
     write_json(evaluated.outputs.statistics, statistics)
     write_by_split(evaluated.outputs.confused, errors)
 
@@ -66,8 +66,8 @@ def _write_slices(evaluated: Evaluated) -> None:
     """Write the accuracy in the slices of each split; only a header without metadata."""
     tables = {}
     for split, answers in evaluated.splits.items():
-        rows_of_slices, left_out = slices.find_slices(WORKSPACE.metadata(answers.rows))
-        tables[split] = slices.measure(rows_of_slices, answers.hits, answers.data.groups)
+        rows_of_slices, left_out = _slices.find_slices(WORKSPACE.metadata(answers.rows))
+        tables[split] = _slices.measure(rows_of_slices, answers.hits, answers.data.groups)
         for line in left_out:
             print(f"{evaluated.model}, {split}: {line}")
     write_by_split(evaluated.outputs.slices, tables)
@@ -79,5 +79,5 @@ def _write_gain(evaluated: Evaluated) -> None:
     probabilities = WORKSPACE.baseline.read_predictions()
     for split, answers in evaluated.splits.items():
         baseline_hits = probabilities[split].argmax(axis=1) == answers.data.labels
-        content[split] = baseline.compare(answers.hits, baseline_hits, answers.data.groups)
+        content[split] = _baseline.compare(answers.hits, baseline_hits, answers.data.groups)
     write_json(evaluated.outputs.baseline, content)

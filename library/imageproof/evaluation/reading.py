@@ -3,20 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from imageproof._outputs import RunRecord, by_split
 from imageproof.artifacts import WORKSPACE
-from imageproof.base import inference
-from imageproof.base.dataset import Dataset, Matrix, Metrics, Probabilities
-from imageproof.judge import caret, confusion, leaderboard, timing
-from imageproof.outputs import RunRecord, by_split
+from imageproof.base import _inference
+from imageproof.base._dataset import Dataset, Matrix, Metrics, Probabilities
+from imageproof.judge import _caret, _confusion, _leaderboard, _timing
 
 
 class Result(NamedTuple):
     """A model's outputs; what is of a single split is of the test rows."""
 
-    row: leaderboard.Row
+    row: _leaderboard.Row
     figures: Mapping[str, float]  # the scores by key, such as `test_accuracy`; latencies
     probabilities: Probabilities
-    statistics: Mapping[str, Any]  # see `caret.Statistics`
+    statistics: Mapping[str, Any]  # see `_caret.Statistics`
     behaviour: Mapping[str, float]
     baseline: Mapping[str, Any]  # see `EvaluateOutputs.read_baseline`
     history: list[Metrics]
@@ -40,8 +40,8 @@ def _read_result(model: str, test: Dataset, threads: int) -> Result:
     cost = trained.read_metrics()
     run = trained.read_run()
     statistics = evaluated.read_statistics()["test"]
-    weakest_class, sensitivity = caret.weakest(statistics["by_class"])
-    network = inference.load(trained.model, threads=threads)
+    weakest_class, sensitivity = _caret.weakest(statistics["by_class"])
+    network = _inference.load(trained.model, threads=threads)
     facts = {
         "model": model,
         "test_accuracy_lower": statistics["overall"]["accuracy_lower"],
@@ -54,16 +54,16 @@ def _read_result(model: str, test: Dataset, threads: int) -> Result:
         "cpu": run.tags.get("cpu", ""),
     }
     figures = by_split(evaluated.read_metrics())
-    figures |= timing.measure_latency(network.predict, test.images)
+    figures |= _timing.measure_latency(network.predict, test.images)
     return Result(
         figures=figures,
-        row=leaderboard.row({"shared_cores": 0.0} | figures | cost | facts),
+        row=_leaderboard.row({"shared_cores": 0.0} | figures | cost | facts),
         probabilities=evaluated.read_predictions()["test"],
         statistics=statistics,
         behaviour=evaluated.read_behaviour(),
         baseline=evaluated.read_baseline(),
         history=trained.read_history(),
         kept_epoch=int(cost["kept_epoch"]) if "kept_epoch" in cost else None,
-        matrix=confusion.read_matrix(evaluated.matrices["test"]),
+        matrix=_confusion.read_matrix(evaluated.matrices["test"]),
         run=run,
     )

@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import EVALUATED
+from imageproof.base._dataset import EVALUATED
 from imageproof.base.files import read_json, write_text
-from imageproof.judge import leaderboard
-from imageproof.judge.caret import Statistics
-from imageproof.report.page import ModelResult, ReportContent, SplitResult, render
+from imageproof.judge import _leaderboard
+from imageproof.judge._caret import Statistics
+from imageproof.report._page import ModelResult, ReportContent, SplitResult, render
 
 VALIDATION_KEYS = ("success", "critical", "warnings", "summary", "findings", "expectations")
 RAW_DATA_PICTURES = {
@@ -28,8 +28,8 @@ def write_report(models: Sequence[str], *, pictures: Mapping[str, str]) -> None:
     `pictures` of the project's own are files in a model's folder of `evaluate`, by their captions.
     """
     summary = WORKSPACE.read_split_summary()
-    comparison = read_json(WORKSPACE.comparison, leaderboard.Comparison)
-    table = leaderboard.cells(comparison.models, comparison.baseline)
+    comparison = read_json(WORKSPACE.comparison, _leaderboard.Comparison)
+    table = _leaderboard.cells(comparison.models, comparison.baseline)
     content = ReportContent(
         verdicts=comparison.verdicts,
         table={cells.pop("model"): cells for cells in table},

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imageproof.base.connected import divided
-from imageproof.base.dataset import Labels, Probabilities, Rows
-from imageproof.base.inference import Features
-from imageproof.features.graph import Head
+from imageproof.base._connected import divided
+from imageproof.base._dataset import Labels, Probabilities, Rows
+from imageproof.base._inference import Features
+from imageproof.features._graph import Head
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -28,7 +28,7 @@ class Rowset(NamedTuple):
     """Training rows: features float32 (views, n, k) of each view of the images, labels, groups.
 
     The first view is the image as it is. `groups` int64 (n,): rows of one stay in one fold, see
-    `connected.together`.
+    `_connected.together`.
     """
 
     views: NDArray[np.float32]

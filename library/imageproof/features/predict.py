@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imageproof.base.dataset import Dataset, Images, Predict, Probabilities
-from imageproof.base.inference import FEATURES, PROBABILITIES, load, open_session
-from imageproof.features.backbone import read_network
-from imageproof.features.cache import FeatureCache
-from imageproof.features.graph import parts
-from imageproof.outputs import TRAIN_SAMPLE
+from imageproof._outputs import TRAIN_SAMPLE
+from imageproof.base._dataset import Dataset, Images, Predict, Probabilities
+from imageproof.base._inference import FEATURES, PROBABILITIES, load, open_session
+from imageproof.features._backbone import read_network
+from imageproof.features._cache import FeatureCache
+from imageproof.features._graph import parts
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 
 def cached_predict(path: Path, *, threads: int) -> Predict:
-    """What `inference.load(path).predict` answers, bit for bit, with features from the cache.
+    """What `_inference.load(path).predict` answers, bit for bit, with features from the cache.
 
     A file without a backbone is asked as it is.
     """

@@ -6,13 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from onnx import ModelProto
 
-from imageproof.base.connected import together
-from imageproof.base.dataset import Dataset, Images, Labels, Probabilities
+from imageproof.base._connected import together
+from imageproof.base._dataset import Dataset, Images, Labels, Probabilities
+from imageproof.base._inference import Features
 from imageproof.base.errors import DataError
-from imageproof.base.inference import Features
-from imageproof.features import graph
-from imageproof.features.backbone import load_backbone
-from imageproof.features.cache import FeatureCache
+from imageproof.features import _graph
+from imageproof.features._backbone import load_backbone
+from imageproof.features._cache import FeatureCache
 from imageproof.features.head import (
     Choice,
     Rowset,
@@ -30,14 +30,14 @@ class Fitted(NamedTuple):
     """A fitted classifier; `metrics` are as Keras names them, with the chosen `c`."""
 
     features: ModelProto
-    head: graph.Head
+    head: _graph.Head
     backbone: str
     metrics: dict[str, float]
     validation: Probabilities  # of the validation rows, not calibrated
 
     def network(self, *, temperature: float) -> ModelProto:
         """The ONNX model from packed images to probabilities."""
-        return graph.classifier(
+        return _graph.classifier(
             self.features, self.head, temperature=temperature, name=self.backbone
         )
 
@@ -76,7 +76,7 @@ def fit_features(
     check_classes(data.labels, settings.classes)
     shape = data.images.shape[1:]
     backbone = load_backbone(options.backbone, options.backbone_sha256)
-    body = graph.feature_graph(backbone, shape)
+    body = _graph.feature_graph(backbone, shape)
     if len(shape) == 2:
         print(f"{backbone.name}: is for colour; the grey values are repeated in its three channels")
     features = _features(FeatureCache(body, shape, threads=threads), options, data, validation)

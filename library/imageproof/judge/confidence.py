@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from imageproof.base.dataset import Labels, Probabilities, Rows
+from imageproof.base._dataset import Labels, Probabilities, Rows
 from imageproof.base.files import StrictModel
-from imageproof.judge.groups import Intervals
+from imageproof.judge._groups import Intervals
 
 TEMPERATURE_1 = (
     "its temperature stays 1, as all validation rows are right or no other fits them better"

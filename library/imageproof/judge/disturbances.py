@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from imageproof.base.dataset import Dataset, Images, Predict, Probabilities
+from imageproof.base._dataset import Dataset, Images, Predict, Probabilities
+from imageproof.base._inference import BATCH
 from imageproof.base.files import StrictModel
-from imageproof.base.inference import BATCH
-from imageproof.judge.groups import clopper_pearson, independent
+from imageproof.judge._groups import clopper_pearson, independent
 
 SEED = 0
 CHUNK = 4 << 20  # bytes of images disturbed at a time; they take some ten times as much

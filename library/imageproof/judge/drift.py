@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from imageproof.base.dataset import Floats, Labels
+from imageproof.base._dataset import Floats, Labels
 from imageproof.base.files import StrictModel
 
 Features = NDArray[np.float32]  # (n, k), a network's last hidden layer

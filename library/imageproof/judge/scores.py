@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from imageproof.base.dataset import Dataset, Floats, Images, Labels, Probabilities, Rows
+from imageproof.base._dataset import Dataset, Floats, Images, Labels, Probabilities, Rows
+from imageproof.base._inference import not_probabilities
 from imageproof.base.errors import ImageproofError
-from imageproof.base.inference import not_probabilities
-from imageproof.judge import calibration, confusion
-from imageproof.judge.groups import Intervals
+from imageproof.judge import _calibration, _confusion
+from imageproof.judge._groups import Intervals
 
 KERAS_EPSILON = 1e-7
 
@@ -18,27 +18,27 @@ KERAS_EPSILON = 1e-7
 def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict[str, float]:
     """Score class probabilities float32 (n, classes) against the truth int64 (n,).
 
-    `balanced_accuracy` and `macro_f1`: see `confusion.balance`; `loss`: mean cross-entropy in nats;
-    `brier`: mean squared distance to the one-hot truth, 0…2; `ece`: see `calibration_error`;
+    `balanced_accuracy` and `macro_f1`: see `_confusion.balance`; `loss`: mean cross-entropy in
+    nats; `brier`: mean squared distance to the one-hot truth, 0…2; `ece`: see `calibration_error`;
     `top5_accuracy`: of more than MANY_CLASSES. There is at least one row. An ImageproofError if a
     row is no probability distribution.
     """
     if fault := not_probabilities(probabilities):
         raise ImageproofError(f"predictions: {fault}; a training that diverged gives nan")
-    chances = calibration.normalised(probabilities)
+    chances = _calibration.normalised(probabilities)
     classes = chances.shape[1]
     predicted = chances.argmax(axis=1)
-    matrix = confusion.confusion_matrix(predicted, reference, classes=classes)
+    matrix = _confusion.confusion_matrix(predicted, reference, classes=classes)
     truth = np.eye(classes)[reference]
     scores = {
         "accuracy": float(np.mean(predicted == reference)),
-        **confusion.balance(matrix),
+        **_confusion.balance(matrix),
         "loss": _loss(chances, reference),
         "brier": float(((chances - truth) ** 2).sum(axis=1).mean()),
-        "ece": calibration.calibration_error(probabilities, reference),
+        "ece": _calibration.calibration_error(probabilities, reference),
         "top2_accuracy": _top_accuracy(chances, reference, 2),
     }
-    if classes > confusion.MANY_CLASSES:
+    if classes > _confusion.MANY_CLASSES:
         scores["top5_accuracy"] = _top_accuracy(chances, reference, 5)
     return scores
 
@@ -70,12 +70,12 @@ def reliability(
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     hits = probabilities.argmax(axis=1) == reference
-    bins = calibration.bins_of(confidence)
+    bins = _calibration.bins_of(confidence)
     intervals = Intervals(hits, groups)
     table = []
     for number in np.unique(bins):
         inside = bins == number
-        bounds = number / calibration.ECE_BINS, (number + 1) / calibration.ECE_BINS
+        bounds = number / _calibration.ECE_BINS, (number + 1) / _calibration.ECE_BINS
         means = confidence[inside].mean(), hits[inside].mean()
         table.append((*bounds, int(inside.sum()), *means, *intervals.of(inside)))
     columns = ["above", "up_to", "rows", "confidence", "accuracy", "lower", "upper"]

@@ -9,7 +9,7 @@ import pandas as pd
 from cleanlab.count import num_label_issues  # type: ignore[import-untyped]
 from cleanlab.filter import find_label_issues  # type: ignore[import-untyped]
 
-from imageproof.base.dataset import (
+from imageproof.base._dataset import (
     Dataset,
     Labels,
     Probabilities,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from imageproof.base.dataset import Dataset, Images, Rows
+from imageproof.base._dataset import Dataset, Images, Rows
 
 IN_MEMORY = 128 << 20  # bytes; more images stay where they are, and each batch is read from there
 VALIDATION_BATCH = 1000

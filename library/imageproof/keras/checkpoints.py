@@ -14,7 +14,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
-from imageproof.base.dataset import Metrics, load_arrays
+from imageproof.base._dataset import Metrics, load_arrays
 from imageproof.base.errors import DataError
 from imageproof.base.files import parsing, replacing
 

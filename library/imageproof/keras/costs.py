@@ -8,7 +8,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from imageproof.base.dataset import Metrics
+from imageproof.base._dataset import Metrics
 from imageproof.base.errors import ImageproofError
 from imageproof.keras.checkpoints import State
 

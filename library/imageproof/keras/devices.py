@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from imageproof.base.machine import has_fast_bfloat16
+from imageproof.base._machine import has_fast_bfloat16
 
 BFLOAT16_FROM = (8, 0)  # CUDA's compute capability of the first GPUs with bfloat16: Ampere
 

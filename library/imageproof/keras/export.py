@@ -12,14 +12,14 @@ import keras
 import numpy as np
 import onnx
 
-from imageproof.base import inference
-from imageproof.base.dataset import Dataset, Probabilities
+from imageproof._outputs import TrainOutputs
+from imageproof.base import _inference
+from imageproof.base._dataset import Dataset, Probabilities
+from imageproof.base._inference import FEATURES, IMAGES, PROBABILITIES, TOLERANCE
 from imageproof.base.errors import ImageproofError
 from imageproof.base.files import replacing
-from imageproof.base.inference import FEATURES, IMAGES, PROBABILITIES, TOLERANCE
 from imageproof.keras.batching import in_order
 from imageproof.keras.temperature import check_answers, fit_temperature
-from imageproof.outputs import TrainOutputs
 
 
 class Calibrated(NamedTuple):
@@ -112,7 +112,7 @@ def check_equal(
     threads: int,
 ) -> None:
     """Refuse an ONNX file whose answers to the validation rows differ from Keras's."""
-    network = inference.load(path, threads=threads)
+    network = _inference.load(path, threads=threads)
     answers = network.predict(validation.images)
     largest = float(np.abs(answers - expected).max())
     if not largest <= TOLERANCE:  # false for NaN

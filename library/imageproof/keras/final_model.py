@@ -3,12 +3,12 @@
 import keras
 from keras import layers
 
-from imageproof.base import inference
+from imageproof.base import _inference
 from imageproof.base.errors import UsageError
-from imageproof.keras.normalization import FusedBatchNormalization
+from imageproof.keras._normalization import FusedBatchNormalization
 
 FLOAT32_BYTES = 4
-MAX_WEIGHTS = inference.MAX_BYTES // FLOAT32_BYTES
+MAX_WEIGHTS = _inference.MAX_BYTES // FLOAT32_BYTES
 
 
 def check_exportable(model: keras.Model) -> None:

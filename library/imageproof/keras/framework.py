@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from imageproof.base import inference
-from imageproof.base.dataset import Dataset, Images, Probabilities
+from imageproof._outputs import TrainOutputs
+from imageproof.base import _inference
+from imageproof.base._dataset import Dataset, Images, Probabilities
 from imageproof.base.files import scratch
-from imageproof.outputs import TrainOutputs
-from imageproof.system.process import quiet_tensorflow
+from imageproof.system._process import quiet_tensorflow
 
 # `write(outputs, validation, threads=…)` calibrates and writes a fitted model: its temperature, and
 # its probabilities of the validation rows.
@@ -69,4 +69,4 @@ def ask_fitted(
     with scratch() as folder:
         outputs = TrainOutputs(folder)
         write(outputs, validation, threads=threads)
-        return inference.load(outputs.model, threads=threads).predict(images)
+        return _inference.load(outputs.model, threads=threads).predict(images)

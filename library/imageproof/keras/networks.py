@@ -15,7 +15,7 @@ from pydantic import (
     ValidationError,
 )
 
-from imageproof.base.dataset import Labels, Shape
+from imageproof.base._dataset import Labels, Shape
 from imageproof.base.errors import UsageError
 
 # TensorFlow crashes at numbers that only a slip makes
@@ -79,7 +79,7 @@ def convolution(
     """A convolution of size×size, 2×2 max-pooling if `pooled`, batch normalization, and ReLU."""
     from keras import layers
 
-    from imageproof.keras.normalization import FusedBatchNormalization
+    from imageproof.keras._normalization import FusedBatchNormalization
 
     return [
         layers.Conv2D(filters, size, padding=padding, use_bias=False),

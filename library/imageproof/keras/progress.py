@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable
 
-from imageproof.base.dataset import Metrics
+from imageproof.base._dataset import Metrics
+from imageproof.base._naming import adapt_hint
 from imageproof.base.errors import UsageError
-from imageproof.base.naming import adapt_hint
 from imageproof.keras.costs import MIN_STEPS
 
 

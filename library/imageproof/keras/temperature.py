@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imageproof.base import inference
-from imageproof.base.dataset import Dataset, Labels, Probabilities
+from imageproof._outputs import TrainOutputs
+from imageproof.base import _inference
+from imageproof.base._dataset import Dataset, Labels, Probabilities
 from imageproof.base.errors import ImageproofError
 from imageproof.base.files import replacing
-from imageproof.outputs import TrainOutputs
 
 TEMPERATURES = (0.05, 20.0)
 NO_KERAS = "This model is not one of Keras; model.onnx is the network.\n"
@@ -71,9 +71,9 @@ def write_calibrated(
     def answers(temperature: float) -> Probabilities:
         with replacing(outputs.model) as temporary:
             temporary.write_bytes(network(temperature=temperature).SerializeToString())
-        loaded = inference.load(outputs.model, threads=threads)
+        loaded = _inference.load(outputs.model, threads=threads)
         probabilities = loaded.predict(validation.images)
-        if finding := inference.not_probabilities(probabilities):
+        if finding := _inference.not_probabilities(probabilities):
             raise ImageproofError(f"{outputs.model}: {finding}")
         return probabilities
 
@@ -86,7 +86,7 @@ def write_calibrated(
 
 def check_answers(path: Path, validation: Dataset) -> None:
     """Refuse an ONNX file that does not answer the validation rows alike however it is asked."""
-    finding, _ = inference.inconsistency(path, validation.images)
+    finding, _ = _inference.inconsistency(path, validation.images)
     if finding:
         raise ImageproofError(f"{path}: {finding}; build it of other layers")
 

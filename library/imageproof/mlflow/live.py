@@ -13,16 +13,16 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
+from imageproof._outputs import RunRecord, TrainOutputs
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Images, Metrics
+from imageproof.base._dataset import Images, Metrics
+from imageproof.base._naming import project_name
 from imageproof.base.errors import ServiceError
 from imageproof.base.files import write_json
-from imageproof.base.naming import project_name
+from imageproof.dvc._stage_inputs import check_inputs
 from imageproof.dvc.params_yaml import PATH
-from imageproof.dvc.stage_inputs import check_inputs
-from imageproof.mlflow import logged_model, runs, store
-from imageproof.outputs import RunRecord, TrainOutputs
-from imageproof.pages.colours import colour_of
+from imageproof.mlflow import _logged_model, _runs, _store
+from imageproof.pages._colours import colour_of
 from imageproof.project import Project
 
 RETRY_AFTER_S = 20.0  # epochs that did not arrive are sent again
@@ -41,10 +41,10 @@ class BestEffort:
         if self.gave_up:
             return None
         try:
-            with store.service_errors(), store.with_retries() if patient else nullcontext():
+            with _store.service_errors(), _store.with_retries() if patient else nullcontext():
                 return work()
         except ServiceError as error:
-            if not store.is_away(error):
+            if not _store.is_away(error):
                 raise
             self.gave_up = True
             hint = f"later `{project_name()} restore` logs the rest"
@@ -77,19 +77,19 @@ class LiveRun:
         """Log params.yaml and the splits, of which `datasets` has the md5."""
         text = PATH.read_text("utf-8")
         self._facts |= {"params_yaml": text, "datasets": dict(datasets)}
-        self.attempt(lambda: mlflow.log_text(text, runs.PARAMS_FILE))
-        self.attempt(lambda: runs.log_datasets(self.run_id, datasets, WORKSPACE.split))
+        self.attempt(lambda: mlflow.log_text(text, _runs.PARAMS_FILE))
+        self.attempt(lambda: _runs.log_datasets(self.run_id, datasets, WORKSPACE.split))
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log the metrics of one epoch, with the epoch as step; does not wait for a server."""
-        self._unsent += runs.metrics_at(epoch, metrics)
+        self._unsent += _runs.metrics_at(epoch, metrics)
         if self.attempt.gave_up or time.monotonic() < self._retry_at:
             return
         try:
-            with store.retrying(0):
-                runs.send(self.run_id, self._unsent)
+            with _store.retrying(0):
+                _runs.send(self.run_id, self._unsent)
         except MlflowException as error:
-            if not store.is_away(error):
+            if not _store.is_away(error):
                 raise
             self._retry_at = time.monotonic() + RETRY_AFTER_S
 
@@ -100,14 +100,14 @@ class LiveRun:
             logged = MlflowClient().get_metric_history(self.run_id, "loss")
             steps = {metric.step for metric in logged}
             for epoch, metrics in enumerate(history, 1):
-                self._unsent += [] if epoch in steps else runs.metrics_at(epoch, metrics)
-            runs.send(self.run_id, self._unsent)
+                self._unsent += [] if epoch in steps else _runs.metrics_at(epoch, metrics)
+            _runs.send(self.run_id, self._unsent)
 
         if history:
             self.attempt(work)
 
     def flush(self) -> None:
-        self.attempt(lambda: runs.send(self.run_id, self._unsent))
+        self.attempt(lambda: _runs.send(self.run_id, self._unsent))
 
     def record(
         self,
@@ -124,12 +124,12 @@ class LiveRun:
         write_json(outputs.metrics, cost)
         parameters = {"parameters": cost["parameters"]}
         self.flush()
-        log = partial(logged_model.log, self.run_id, outputs, self._project, example=example)
+        log = partial(_logged_model.log, self.run_id, outputs, self._project, example=example)
         model_id = self.attempt(log)
         self.attempt(lambda: mlflow.log_params(parameters))
         check_inputs()
         self._facts["params"] |= parameters
-        uri = store.portable_uri()
+        uri = _store.portable_uri()
         record = RunRecord(**self._facts, model_id=model_id or "", tracking_uri=uri)
         write_json(outputs.run, record.model_dump())
 
@@ -138,7 +138,7 @@ class LiveRun:
         if status == "FINISHED":
             self.attempt(lambda: mlflow.end_run(status))
             status = "FAILED"  # if it still runs
-        runs.end(status)
+        _runs.end(status)
 
 
 @contextmanager
@@ -156,7 +156,7 @@ def training_run(
     cannot be used; one that is away raises nothing.
     """
     start = partial(
-        runs.start,
+        _runs.start,
         name,
         experiment=project.name,
         tags={**tags, "colour": colour_of(name, project.models)},
@@ -165,10 +165,10 @@ def training_run(
         description=f"Training of `{tags.get('model', name)}` by `{tags.get('dvc_stage')}`.",
         log_system_metrics=project.system_metrics or None,  # MLflow's own variable may ask, too
     )
-    with store.service_errors():
+    with _store.service_errors():
         live = LiveRun(start, project, {"name": name, "params": dict(params), "tags": dict(tags)})
-        with runs.ending(live.end):
-            live.attempt(lambda: mlflow.set_tag(runs.tag(runs.TRAINING), live.run_id))
+        with _runs.ending(live.end):
+            live.attempt(lambda: mlflow.set_tag(_runs.tag(_runs.TRAINING), live.run_id))
             live.attempt(lambda: mlflow.log_params(dict(params)))
             yield live
             live.flush()  # in this block, so that a signal ends the waiting

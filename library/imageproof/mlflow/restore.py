@@ -8,18 +8,18 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 
+from imageproof._outputs import EvaluateOutputs, RunRecord, TrainOutputs
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base.dataset import EVALUATED, Metrics
+from imageproof.base._dataset import EVALUATED, Metrics
 from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import REBUILD_HINT, flatten, folder_sha256, md5
 from imageproof.dvc import provenance
-from imageproof.dvc.stage_inputs import check_inputs
-from imageproof.mlflow import logged_model, page, runs, store
+from imageproof.dvc._stage_inputs import check_inputs
+from imageproof.mlflow import _logged_model, _page, _runs, _store
 from imageproof.mlflow.live import BestEffort
-from imageproof.outputs import EvaluateOutputs, RunRecord, TrainOutputs
-from imageproof.pages.colours import colour_of
+from imageproof.pages._colours import colour_of
 from imageproof.project import Project
-from imageproof.system.process import SOURCES
+from imageproof.system._process import SOURCES
 
 ANSWER_SETS = {  # names in MLflow, and in confidence.json
     "coverage": "coverage",
@@ -29,8 +29,8 @@ ANSWER_SETS = {  # names in MLflow, and in confidence.json
     "unsure": "unsure",
 }
 UNCOMMITTED = "from the run cache, or of a training without a server: no commit records them"
-RESTORED_FROM = runs.tag("restored_from")
-EVALUATION_SHA256 = runs.tag("evaluation_sha256")  # tag of a run that has all of an evaluation
+RESTORED_FROM = _runs.tag("restored_from")
+EVALUATION_SHA256 = _runs.tag("evaluation_sha256")  # tag of a run that has all of an evaluation
 
 
 def restore_all(project: Project) -> bool:
@@ -62,7 +62,7 @@ def _restore_missing(model: str, project: Project) -> bool:
         return is_its_own
     if expected:
         provenance.check_outputs([*evaluated.folder.iterdir(), WORKSPACE.split_summary])
-    with store.service_errors():
+    with _store.service_errors():
         run = run or restore(model, project)
         if expected:
             paths = {split: WORKSPACE.split(split) for split in EVALUATED}
@@ -81,7 +81,7 @@ def log_evaluation(model: str, project: Project) -> None:
     digests = {split: md5(WORKSPACE.split(split)) for split in EVALUATED}
     attempt = BestEffort()
     trained = WORKSPACE.trained(model)
-    attempt(lambda: store.connect(project.name), patient=False)
+    attempt(lambda: _store.connect(project.name), patient=False)
     if run := attempt(lambda: known(trained, project) or restore(model, project)):
         attempt(lambda: _log_evaluation(run, WORKSPACE.evaluated(model), digests))
 
@@ -89,15 +89,15 @@ def log_evaluation(model: str, project: Project) -> None:
 def known(outputs: TrainOutputs, project: Project) -> Run | None:
     """The finished run of this training in the project, or the last one restored from it."""
     run_id = outputs.read_run().run_id
-    experiment_ids = [store.connect(project.name)]
-    with store.service_errors():
+    experiment_ids = [_store.connect(project.name)]
+    with _store.service_errors():
         # under `mlflow run` it was logged in any experiment, but in none of another project's
         experiments = mlflow.search_experiments()
-        experiment_ids += [e.experiment_id for e in experiments if page.view_tag() not in e.tags]
+        experiment_ids += [e.experiment_id for e in experiments if _page.view_tag() not in e.tags]
         for key in ("attributes.run_id", f"tags.`{RESTORED_FROM}`"):
             # one that is not finished was interrupted, or lacks what a server did not get
             finished = f"attributes.status = 'FINISHED' and {key} = '{run_id}'"
-            if hits := runs.find(finished, *experiment_ids):
+            if hits := _runs.find(finished, *experiment_ids):
                 return hits[0]
     return None
 
@@ -117,11 +117,11 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
         raise DataError(*(f"{path}: not found; {REBUILD_HINT}" for path in missing))
     example = artifacts.read_split("validation").data.images[:1]
     epochs = enumerate(outputs.read_history(), 1)
-    tags = {**record.tags, runs.TRAINING: record.run_id, "restored_from": record.run_id}
+    tags = {**record.tags, _runs.TRAINING: record.run_id, "restored_from": record.run_id}
     tags["colour"] = colour_of(model, project.models)
     if root == Path() and not provenance.is_committed(outputs.run):
         tags["outputs"] = UNCOMMITTED
-    with runs.active_run(
+    with _runs.active_run(
         record.name,
         description=f"Logged again from DVC's files; trained as run `{record.run_id}`.",
         params=record.params,
@@ -129,10 +129,10 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
         experiment=project.name,
     ) as active:
         run_id = active.info.run_id
-        runs.send(run_id, [m for epoch in epochs for m in runs.metrics_at(*epoch)])
-        mlflow.log_text(record.params_yaml, runs.PARAMS_FILE)
-        runs.log_datasets(run_id, record.datasets, WORKSPACE.split)
-        logged_model.log(run_id, outputs, project, example=example)
+        _runs.send(run_id, [m for epoch in epochs for m in _runs.metrics_at(*epoch)])
+        mlflow.log_text(record.params_yaml, _runs.PARAMS_FILE)
+        _runs.log_datasets(run_id, record.datasets, WORKSPACE.split)
+        _logged_model.log(run_id, outputs, project, example=example)
     return MlflowClient().get_run(run_id)
 
 
@@ -150,7 +150,7 @@ def check_training(
     outputs = Artifacts(root).trained(model)
     if outputs.run.is_file():
         record = outputs.read_run()
-        if record.run_id in (run_id, tags.get(runs.TRAINING)):
+        if record.run_id in (run_id, tags.get(_runs.TRAINING)):
             _check_record(record, project, model, root)
 
 
@@ -205,22 +205,22 @@ def _log_evaluation(run: Run, outputs: EvaluateOutputs, digests: Mapping[str, st
     for split in EVALUATED:
         picture = mlflow.Image(str(outputs.matrix_picture(split)))
         client.log_image(run_id, picture, key=f"{split}_confusion_matrix", step=0)
-    runs.log_datasets(run_id, digests, WORKSPACE.split)
+    _runs.log_datasets(run_id, digests, WORKSPACE.split)
     metrics = []
     for split, figures in _evaluation_metrics(outputs).items():
-        owners: dict[str, Any] = {"model_id": runs.model_id(run)}
+        owners: dict[str, Any] = {"model_id": _runs.model_id(run)}
         if split in digests:
             owners |= {"dataset_name": split, "dataset_digest": digests[split]}
-        metrics += [runs.metric(key, value, **owners) for key, value in figures.items()]
+        metrics += [_runs.metric(key, value, **owners) for key, value in figures.items()]
     tags = [RunTag(EVALUATION_SHA256, _evaluation_sha256(outputs))]
     if outputs.baseline.exists():
-        tags.append(RunTag(runs.tag("baseline"), outputs.read_baseline()["name"]))
+        tags.append(RunTag(_runs.tag("baseline"), outputs.read_baseline()["name"]))
     client.log_batch(run_id, metrics, tags=tags)
 
 
 def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, Metrics]:
     """What MLflow gets of an evaluation, by split."""
-    from imageproof.judge.caret import weakest  # it loads SciPy
+    from imageproof.judge._caret import weakest  # it loads SciPy
 
     rows = WORKSPACE.read_split_summary()["rows"]
     statistics = outputs.read_statistics()

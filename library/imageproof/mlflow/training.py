@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from imageproof.artifacts import WORKSPACE, split_tags
-from imageproof.base.dataset import FITTED_ON
+from imageproof.base._dataset import FITTED_ON
 from imageproof.base.files import md5, sha256, text_sha256
 from imageproof.dvc import run_tags
-from imageproof.dvc.stage_inputs import check_inputs
+from imageproof.dvc._stage_inputs import check_inputs
 from imageproof.keras.checkpoints import Checkpoint
 from imageproof.mlflow.live import LiveRun, training_run
 from imageproof.project import Project
-from imageproof.system import process
+from imageproof.system import _process
 
 
 @contextmanager
@@ -53,4 +53,4 @@ def _checkpoint_path(decides: dict[str, Any], code: Path) -> Path:
     """Where the state of a training lies that these values and this code determine."""
     hashes = [sha256(path) for path in sorted(code.rglob("*.py"))]
     key = text_sha256(json.dumps([decides, hashes], sort_keys=True))
-    return process.project_root() / ".state/trainings" / f"{key[:32]}.npz"
+    return _process.project_root() / ".state/trainings" / f"{key[:32]}.npz"

@@ -13,14 +13,14 @@ from pathlib import Path
 from imageproof.base.errors import ImageproofError, ServiceError, UsageError
 from imageproof.base.files import scratch
 from imageproof.base.text import first_names
-from imageproof.diff.collect import collect_diff
-from imageproof.diff.render import MOST_CHARACTERS, markdown
+from imageproof.diff._collect import collect_diff
+from imageproof.diff._render import MOST_CHARACTERS, markdown
 from imageproof.dvc import provenance, run_tags
 from imageproof.dvc.params_yaml import PATH
-from imageproof.system import repository
-from imageproof.system.repository import try_git
+from imageproof.system import _repository
+from imageproof.system._repository import try_git
 
-git = partial(repository.git, Path())
+git = partial(_repository.git, Path())
 BRANCHES = "retrain/"
 KEPT = (provenance.OUTPUTS, PATH, provenance.ARTIFACTS)  # of these, what git keeps
 

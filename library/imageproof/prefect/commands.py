@@ -9,11 +9,11 @@ from typing import Any
 
 from prefect import get_run_logger, runtime
 
+from imageproof.base._naming import project_name
 from imageproof.base.errors import BusyError, ImageproofError
-from imageproof.base.naming import project_name
-from imageproof.dvc.repro import DVC, reproduce
-from imageproof.system import process
-from imageproof.system.commands import CommandFailedError, Commands
+from imageproof.dvc._repro import DVC, reproduce
+from imageproof.system import _process
+from imageproof.system._commands import CommandFailedError, Commands
 
 REFUSAL = 5  # exit code of the gate
 
@@ -23,11 +23,11 @@ class Dvc(Commands):
 
     def __init__(self) -> None:
         super().__init__()
-        env = process.child_environment()
+        env = _process.child_environment()
         self._env = env | {
-            process.FLOW_RUN: str(runtime.flow_run.id),
+            _process.FLOW_RUN: str(runtime.flow_run.id),
             # the code of the folder in which a stage runs: of an experiment, a copy
-            "PYTHONPATH": process.own_code(Path(), env.get("PYTHONPATH", "")),
+            "PYTHONPATH": _process.own_code(Path(), env.get("PYTHONPATH", "")),
             "PYTHONUNBUFFERED": "1",
         }
 

@@ -22,10 +22,10 @@ from imageproof.base.errors import ImageproofError
 from imageproof.base.files import read_json
 from imageproof.base.text import markdown
 from imageproof.dvc import params_yaml, run_tags
+from imageproof.judge._leaderboard import Comparison, cells
 from imageproof.judge.drift import Drift
-from imageproof.judge.leaderboard import Comparison, cells
 from imageproof.prefect.server import ensure_server, no_answer
-from imageproof.system import process
+from imageproof.system import _process
 
 # Of a flow: the code that runs; a deployment has that of its registration.
 VERSION = run_tags.code_version()
@@ -47,7 +47,7 @@ def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
         if not state.is_completed():
             sys.exit(1)
 
-    process.run_program(work)
+    _process.run_program(work)
 
 
 def run_command_as_program(command: Callable[..., None]) -> NoReturn:
@@ -55,7 +55,7 @@ def run_command_as_program(command: Callable[..., None]) -> NoReturn:
     app = typer.Typer(add_completion=False)
     app.command()(command)
     arguments = sys.argv[1:]
-    process.run_program(lambda: process.run_command(typer.main.get_command(app), arguments))
+    _process.run_program(lambda: _process.run_command(typer.main.get_command(app), arguments))
 
 
 def in_project(work: Work[P]) -> Work[P]:
@@ -66,7 +66,7 @@ def in_project(work: Work[P]) -> Work[P]:
 
     @wraps(work)
     def run(*args: P.args, **kwargs: P.kwargs) -> State[None]:
-        process.set_environment()
+        _process.set_environment()
         cast(LoggerAdapter[Logger], get_run_logger()).logger.addFilter(_is_new)
         get_run_logger().info("code %s in %s on %s", VERSION, Path.cwd(), gethostname())
         try:
@@ -114,7 +114,7 @@ def show_drift(
 ) -> State[None]:
     """Show the drift that the command `score` or `monitor` found; returns the flow's state."""
     # takes seconds, which other flows do not need
-    from imageproof.answer.drift import drifted_names
+    from imageproof.answer._drift import drifted_names
 
     rows = f"{result['rows']:,} rows"
     heading = f"{rows} of {data} by {result['model']}"

@@ -11,8 +11,8 @@ from prefect import runtime, task
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from imageproof.base.machine import processors
-from imageproof.dvc.pipeline import PROJECT_LOCK, check_sources, read_pipeline
+from imageproof.base._machine import processors
+from imageproof.dvc._pipeline import PROJECT_LOCK, check_sources, read_pipeline
 from imageproof.prefect import branch
 from imageproof.prefect.commands import Dvc
 from imageproof.prefect.lifecycle import show_results

@@ -6,15 +6,15 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from imageproof.answer.score import plan, to_write, write_on_worker
+from imageproof.answer._score import plan, to_write, write_on_worker
+from imageproof.base._machine import processors
 from imageproof.base.errors import ImageproofError, UsageError
-from imageproof.base.machine import processors
-from imageproof.mlflow import store
+from imageproof.mlflow import _store
 from imageproof.prefect.commands import run_command
 from imageproof.prefect.stages import task_runner
 from imageproof.project import Project
-from imageproof.registry.version import find_origin
-from imageproof.system.storage import is_folder
+from imageproof.registry._version import find_origin
+from imageproof.system._storage import is_folder
 
 
 def score_source(
@@ -50,9 +50,9 @@ def _score_tables(
 
     What a task could not write is a finding of one ImageproofError; the others are finished.
     """
-    store.connect(project.name)
+    _store.connect(project.name)
     uri = find_origin(model or f"models:/{project.name}@champion").uri
-    write = partial(write_on_worker, tracking_uri=store.tracking_uri(), uri=uri, project=project)
+    write = partial(write_on_worker, tracking_uri=_store.tracking_uri(), uri=uri, project=project)
 
     @task(name="score", task_run_name="score {source}", cache_policy=NO_CACHE)
     def score_table(source: str, output: str) -> int:

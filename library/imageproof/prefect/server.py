@@ -15,7 +15,7 @@ from imageproof.base.text import one_line
 from imageproof.system.guard import Guard
 
 # a process that ends with this one, however it ends
-UVICORN = (sys.executable, "-m", "imageproof.system.commands", "uvicorn", "--log-level", "error")
+UVICORN = (sys.executable, "-m", "imageproof.system._commands", "uvicorn", "--log-level", "error")
 
 
 def app() -> Guard:

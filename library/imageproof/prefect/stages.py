@@ -14,11 +14,11 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from imageproof.base.errors import BusyError, ImageproofError, ServiceError
-from imageproof.dvc.pipeline import Stage
-from imageproof.dvc.repro import NOT_RUN
+from imageproof.dvc._pipeline import Stage
+from imageproof.dvc._repro import NOT_RUN
 from imageproof.prefect.commands import Dvc
-from imageproof.system import process
-from imageproof.system.commands import LONG_GRACE_S, Commands
+from imageproof.system import _process
+from imageproof.system._commands import LONG_GRACE_S, Commands
 
 # Options of a task that runs one command, such as a stage, and has a parameter `name`.
 STEP: dict[str, Any] = {
@@ -111,11 +111,11 @@ def run_script(
     """
     commands = Commands()
     local = None if scheduler else commands  # it cannot be sent to another process
-    context = {process.FLOW_RUN: str(runtime.flow_run.id), **variables}
+    context = {_process.FLOW_RUN: str(runtime.flow_run.id), **variables}
 
     @task(name=Path(script).stem, cache_policy=NO_CACHE)
     def run_once() -> None:
-        env = process.child_environment() | context
+        env = _process.child_environment() | context
         log = get_run_logger().info
         (local or Commands()).run([sys.executable, script], env=env, on_line=log)
 

@@ -11,16 +11,16 @@ from typing import Any
 import mlflow
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import FITTED_ON, Dataset
+from imageproof.base._dataset import FITTED_ON, Dataset
+from imageproof.base._machine import processors
+from imageproof.base._naming import variable
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import md5
-from imageproof.base.machine import processors
-from imageproof.base.naming import variable
 from imageproof.dvc.params_yaml import set_keys
-from imageproof.mlflow import runs, store
+from imageproof.mlflow import _runs, _store
 from imageproof.prefect.stages import run_script
 from imageproof.project import Project
-from imageproof.system import process
+from imageproof.system import _process
 
 SETTINGS = "TRIAL"  # the project's environment variable with what a trial needs to know
 
@@ -82,15 +82,15 @@ def run_trials(
     `settings` are plain values, which the script gets by `settings_of_trial`: `model`, `space`, …
     """
     model = settings["model"]
-    with runs.active_run(
+    with _runs.active_run(
         study.study_name,
         description="Search for better params, by the flow `sweep`; its child runs are its trials.",
         experiment=project.part("sweeps"),
         params={"model": model} | {f"space.{k}": str(v) for k, v in settings["space"].items()},
         tags={},
     ) as run:
-        variables = {variable(SETTINGS): repr(settings), process.PARENT_RUN: run.info.run_id}
-        variables["MLFLOW_TRACKING_URI"] = store.tracking_uri()
+        variables = {variable(SETTINGS): repr(settings), _process.PARENT_RUN: run.info.run_id}
+        variables["MLFLOW_TRACKING_URI"] = _store.tracking_uri()
         at_once = max(1, processors() // project.threads)
         failures = run_script(script, variables, times=times, scheduler=scheduler, at_once=at_once)
         best = study.best_trial

@@ -5,6 +5,6 @@ import sys
 if __name__ == "__main__":
     if not sys.flags.safe_path:
         del sys.path[0]  # the package's folder, where no file is code
-    from imageproof.serve.command import main
+    from imageproof.serve._command import main
 
     main()

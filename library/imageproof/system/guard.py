@@ -17,8 +17,8 @@ from starlette.responses import PlainTextResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imageproof.base._naming import project_name, variable
 from imageproof.base.errors import BusyError, UsageError
-from imageproof.base.naming import project_name, variable
 
 
 def page_name() -> str:

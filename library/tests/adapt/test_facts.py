@@ -7,7 +7,7 @@ import pytest
 from helpers import finding
 from PIL import Image
 
-from imageproof.adapt.facts import Facts, read_facts
+from imageproof.adapt._facts import Facts, read_facts
 from imageproof.base.errors import DataError
 
 RANDOM = np.random.default_rng(0)

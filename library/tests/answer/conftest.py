@@ -8,7 +8,7 @@ from example import NAME
 from mlflow import MlflowClient
 from shared import made_once
 
-from imageproof.registry import promotion
+from imageproof.registry import _promotion
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def champion(workspace, all_processes, migrated, prepared):
         run = arena.fighter()
         for name, value in (("accuracy", 0.99), ("rows", 500), ("unsure", 0.01)):
             MlflowClient().log_metric(run.run_id, f"holdout_{name}", value)
-        promotion.promote(run, NAME, judge=arena.accept)
+        _promotion.promote(run, NAME, judge=arena.accept)
 
     made = made_once(all_processes / "champion", make)
     left_out = shutil.ignore_patterns("mlartifacts")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from imageproof.judge.explain import occlusion
+from imageproof.judge._explain import occlusion
 
 FIRST = np.s_[45:67, 0:15]
 SECOND = np.s_[0:22, 30:60]

@@ -8,7 +8,7 @@ import pytest
 from helpers import finding
 from PIL import Image
 
-from imageproof.answer.inputs import BATCH, open_input
+from imageproof.answer._inputs import BATCH, open_input
 from imageproof.base.errors import DataError
 
 SHAPE = (4, 5)
@@ -61,7 +61,7 @@ def test_colour_lies_row_by_row_and_red_green_blue(tmp_path):
 
 
 def test_large_images_come_in_smaller_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr("imageproof.answer.inputs.BATCH_BYTES", 70)
+    monkeypatch.setattr("imageproof.answer._inputs.BATCH_BYTES", 70)
     np.savez(tmp_path / "i.npz", images=IMAGES[:8])
     frame(IMAGES[:8]).to_parquet(tmp_path / "i.parquet")
     for path in tmp_path.iterdir():

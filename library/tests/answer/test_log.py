@@ -11,7 +11,7 @@ import pytest
 from example import NAME
 from helpers import finding
 
-from imageproof.answer.logged import open_log, read_labels, read_log
+from imageproof.answer._logged import open_log, read_labels, read_log
 from imageproof.base.errors import DataError
 
 AT = pa.timestamp("us", "UTC")
@@ -101,7 +101,7 @@ def test_repeated_image_fills_no_memory():
 
 
 def test_log_that_unpacks_to_far_more(monkeypatch):
-    monkeypatch.setattr("imageproof.base.dataset.MAX_UNPACKED", 1 << 20)
+    monkeypatch.setattr("imageproof.base._dataset.MAX_UNPACKED", 1 << 20)
     table = pa.table({"at": pa.array([NOW], AT), "image": [bytes(2 << 20)], "model": ["x 1"]})
     pq.write_table(table, FILE, compression="zstd", use_dictionary=False)
     assert "unpacks to over 1 MB and 50 times its size" in finding(DataError, read)

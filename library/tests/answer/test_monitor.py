@@ -19,14 +19,14 @@ from mlflow import MlflowClient
 from PIL import Image
 from scipy.stats import binom
 
-from imageproof.answer import monitor as monitoring
-from imageproof.answer.logged import open_log
+from imageproof.answer import _monitor as monitoring
+from imageproof.answer._logged import open_log
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Dataset, Split, save_split
+from imageproof.base._dataset import Dataset, Split, save_split
 from imageproof.base.errors import DataError
-from imageproof.cli import answers as cli
-from imageproof.registry import promotion
-from imageproof.registry.version import load_version
+from imageproof.cli import _answers as cli
+from imageproof.registry import _promotion
+from imageproof.registry._version import load_version
 
 NOW = datetime(2025, 11, 26, 12, tzinfo=UTC)
 MODEL = f"models:/{NAME}/1"
@@ -64,7 +64,7 @@ def holdout(champion):
 
 
 def promote(**options):
-    promotion.promote(fighter(**options), NAME, judge=accept)
+    _promotion.promote(fighter(**options), NAME, judge=accept)
 
 
 def test_log_counts_last_days_of_one_version(holdout, capsys):

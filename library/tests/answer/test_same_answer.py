@@ -15,17 +15,17 @@ from mlflow import MlflowClient
 from packaged import within
 from PIL import Image
 
-from imageproof.answer import score as scoring
-from imageproof.answer.demo import demo_app
-from imageproof.answer.predict import predict_pictures
+from imageproof.answer import _score as scoring
+from imageproof.answer._demo import demo_app
+from imageproof.answer._predict import predict_pictures
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Dataset, Split, save_split
-from imageproof.pictures.reading import read_pictures
-from imageproof.registry import promotion
-from imageproof.registry.version import load_version
-from imageproof.serve.app import Service
-from imageproof.serve.model import load
-from imageproof.serve.package import write_package
+from imageproof.base._dataset import Dataset, Split, save_split
+from imageproof.pictures._reading import read_pictures
+from imageproof.registry import _promotion
+from imageproof.registry._version import load_version
+from imageproof.serve._app import Service
+from imageproof.serve._model import load
+from imageproof.serve._package import write_package
 
 COUNT = 100
 RANDOM = np.random.default_rng(3)
@@ -67,7 +67,7 @@ def promote(shape, fit):
     kernel = RANDOM.integers(-20, 21, (prod(shape), 10)).astype(np.float32) / 2**13
     run = fighter(shape=shape, network=linear_model(kernel, np.zeros(10, np.float32), shape))
     MlflowClient().log_param(run.run_id, "image.fit", fit)
-    promotion.promote(run, NAME, judge=accept)
+    _promotion.promote(run, NAME, judge=accept)
 
 
 def ask(client, path):

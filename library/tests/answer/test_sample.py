@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from imageproof.answer import drift
-from imageproof.answer.drift import SAMPLE, Sample
+from imageproof.answer import _drift
+from imageproof.answer._drift import SAMPLE, Sample
 
 
 def sample_of(images, batch):
@@ -26,5 +26,5 @@ def test_sample_of_many_images_is_random():
 
 
 def test_sample_of_large_images_is_smaller(monkeypatch):
-    monkeypatch.setattr(drift, "SAMPLE_BYTES", 10 * 192)
+    monkeypatch.setattr(_drift, "SAMPLE_BYTES", 10 * 192)
     assert len(sample_of(np.zeros((27, 8, 8, 3), np.uint8), 9)) == 10

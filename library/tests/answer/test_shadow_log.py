@@ -14,19 +14,19 @@ from arena import accept, fighter
 from example import NAME, context, project_with
 from helpers import finding
 
-from imageproof.answer import monitor as monitoring
-from imageproof.answer.logged import open_log
+from imageproof.answer import _monitor as monitoring
+from imageproof.answer._logged import open_log
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError, UsageError
-from imageproof.cli import answers as cli
-from imageproof.judge.comparison import mcnemar_exact
+from imageproof.cli import _answers as cli
+from imageproof.judge._comparison import mcnemar_exact
 from imageproof.judge.gate import Contender, Decision, Evidence
 from imageproof.judge.limits import ShadowParams
-from imageproof.registry import promotion
-from imageproof.registry.shadow import ONLY_CHALLENGER, ONLY_CHAMPION, ROWS, shadow, shadow_counts
-from imageproof.registry.version import load_version
-from imageproof.serve.journal import Journal
-from imageproof.serve.model import Confidence, Description
+from imageproof.registry import _promotion
+from imageproof.registry._shadow import ONLY_CHALLENGER, ONLY_CHAMPION, ROWS, shadow, shadow_counts
+from imageproof.registry._version import load_version
+from imageproof.serve._journal import Journal
+from imageproof.serve._model import Confidence, Description
 
 LOG = Path("log")
 CHALLENGER = f"models:/{NAME}/2"
@@ -131,8 +131,8 @@ def test_differences_are_counted_and_shown(labels):
 def test_gate_takes_random_rows_as_evidence(labels):
     project = project_with({})
     challenger = fighter()
-    promotion.promote(challenger, NAME, judge=accept)
-    promotion.rollback(NAME, reason="the first again")
+    _promotion.promote(challenger, NAME, judge=accept)
+    _promotion.rollback(NAME, reason="the first again")
     page = Path("page.html")
     page.touch()
     monitoring.log_run(watch(labels()).result, page, project)
@@ -185,8 +185,8 @@ def test_gate_judges_random_rows(counts, verdict, text):
 
 
 def test_package_takes_a_challenger_of_the_same_classes(holdout):
-    promotion.promote(fighter(), NAME, judge=accept)
-    promotion.promote(fighter(classes=9), NAME, judge=accept)
+    _promotion.promote(fighter(), NAME, judge=accept)
+    _promotion.promote(fighter(classes=9), NAME, judge=accept)
     package = partial(cli.package, context(), f"models:/{NAME}/1", out=Path("out"))
     line = finding(UsageError, partial(package, shadow=f"models:/{NAME}/3"))
     assert line.startswith(f"--shadow models:/{NAME}/3: has the class_names ['0', ")

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import pytest
 
-from imageproof.base.addresses import public, without_credentials
+from imageproof.base._addresses import public, without_credentials
 from imageproof.base.errors import ServiceError
 
 

@@ -8,7 +8,7 @@ import pytest
 from helpers import finding
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Split, load_split, save_arrays, save_split
+from imageproof.base._dataset import Split, load_split, save_arrays, save_split
 from imageproof.base.errors import DataError
 from imageproof.base.files import write_json
 from imageproof.data.packed import SUMMARY

@@ -12,12 +12,12 @@ import pytest
 from dvc.repo import Repo
 from helpers import finding, findings, put_pictures
 
-from imageproof.base.dataset import ImageParams
+from imageproof.base._dataset import ImageParams
 from imageproof.base.errors import DataError
 from imageproof.data import packing
-from imageproof.data.class_names import in_order
-from imageproof.data.readers.folders import list_pictures
-from imageproof.data.readers.versioned import list_files
+from imageproof.data._class_names import in_order
+from imageproof.data.readers._folders import list_pictures
+from imageproof.data.readers._versioned import list_files
 
 NAMES = [
     *("cat/1.png", "cat/draft-2.png", "cat/b1.png", "cat/b2.png", "cat/deep/x/3.png", "cat/#4.png"),

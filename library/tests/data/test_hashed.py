@@ -10,7 +10,7 @@ from helpers import finding
 from splits import rows_with, split_params
 
 from imageproof.base.errors import DataError
-from imageproof.data.hashing import moved_groups
+from imageproof.data._hashing import moved_groups
 from imageproof.data.splitting import part_warnings
 
 SHARES = {"holdout": 0.15, "test": 0.15, "validation": 0.15, "train": 0.55}

@@ -5,9 +5,9 @@ import pytest
 from helpers import finding, pack_folder
 from PIL import Image
 
-from imageproof.base.dataset import ImageParams, RawData, fingerprints
+from imageproof.base._dataset import ImageParams, RawData, fingerprints
 from imageproof.base.errors import DataError
-from imageproof.data import packed, packing, parallel
+from imageproof.data import _parallel, packed, packing
 
 RED = (255, 0, 0)
 BLUE = (0, 0, 255)
@@ -147,8 +147,8 @@ def test_transparent_pictures_among_other_backgrounds_are_told(pictures):
 
 
 def test_many_pictures_are_read_by_several_processes_in_their_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(parallel, "FEW", 40)
-    monkeypatch.setattr(parallel, "CHUNK", 7)
+    monkeypatch.setattr(_parallel, "FEW", 40)
+    monkeypatch.setattr(_parallel, "CHUNK", 7)
     for number, pixels in enumerate(NOISE):
         save_picture(tmp_path, f"{number % 2}/{number:05}.png", Image.fromarray(pixels))
     expected = np.concatenate([NOISE[::2], NOISE[1::2]])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from helpers import read_raw, refusal
 
-from imageproof.base import dataset
-from imageproof.data.readers.raw import read_parts
+from imageproof.base import _dataset
+from imageproof.data.readers._raw import read_parts
 
 CSV = b"label,pixel0,pixel1,pixel2,pixel3\n7,0,128,255,1\n"
 IMAGES = np.random.default_rng(0).integers(256, size=(30, 8, 8), dtype=np.uint8)
@@ -198,7 +198,7 @@ def test_a_damaged_gzip_is_one_line(tmp_path):
 
 @pytest.mark.parametrize("name", ["train.csv", "images.npz"])
 def test_gigabytes_in_a_small_file_are_not_unpacked(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(dataset, "MAX_UNPACKED", (1 << 20) - 1)
+    monkeypatch.setattr(_dataset, "MAX_UNPACKED", (1 << 20) - 1)
     zeros = np.zeros((1 << 10, 32, 32), np.uint8)
     if name == "images.npz":
         np.savez_compressed(tmp_path / name, x_train=zeros, y_train=[0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers import read_raw, refusal
 
-from imageproof.data.readers import cells
+from imageproof.data.readers import _cells
 
 HEAD = b"label,pixel0,pixel1,pixel2,pixel3\n"
 GOOD = {
@@ -46,7 +46,7 @@ def test_good_file(path, content):
 
 
 def test_large_images_of_a_file_longer_than_a_block_keep_their_order(path, monkeypatch):
-    monkeypatch.setattr(cells, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(_cells, "BLOCK_BYTES", 1000)
     pixels = np.random.default_rng(0).integers(256, size=(500, 81), dtype=np.uint8)
     labels = np.arange(500) % 256
     header = ",".join(["label", *(f"pixel{number}" for number in range(81))])

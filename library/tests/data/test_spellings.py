@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from helpers import finding, put_pictures
 
-from imageproof.base.dataset import DataParams
+from imageproof.base._dataset import DataParams
 from imageproof.base.errors import DataError
 from imageproof.data import packed, packing
 

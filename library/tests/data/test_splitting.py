@@ -9,9 +9,9 @@ from helpers import finding
 from pydantic import ValidationError
 from splits import rows_with, split, split_params
 
-from imageproof.base.dataset import SPLITS
+from imageproof.base._dataset import SPLITS
 from imageproof.base.errors import DataError
-from imageproof.data.drawing import sample
+from imageproof.data._drawing import sample
 from imageproof.data.splitting import part_warnings, summarise_splits
 
 KAGGLE_COUNTS = [4132, 4684, 4177, 4351, 4072, 3795, 4137, 4401, 4063, 4188]

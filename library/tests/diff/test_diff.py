@@ -14,11 +14,11 @@ from example import EXAMPLE, PARAMS, write_params
 from helpers import BOMB, Page, finding, git, python, run_record
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import EVALUATED, Dataset, Split, save_arrays, save_split
+from imageproof.base._dataset import EVALUATED, Dataset, Split, save_arrays, save_split
 from imageproof.base.errors import DataError, IntegrityError, ServiceError, UsageError
 from imageproof.base.files import md5, write_json
-from imageproof.diff.collect import collect_diff
-from imageproof.diff.render import markdown, print_diff
+from imageproof.diff._collect import collect_diff
+from imageproof.diff._render import markdown, print_diff
 from imageproof.judge.scores import score_probabilities
 
 # DVC 3.67 on pygtrie 2.5

@@ -14,7 +14,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import md5
 from imageproof.dvc import provenance, run_tags
-from imageproof.system.repository import origin
+from imageproof.system._repository import origin
 
 METRICS = "artifacts/compare/metrics.json"  # in git, so that a reviewer sees them
 

@@ -15,18 +15,18 @@ from filelock import FileLock
 from helpers import has_ended, python, until
 from small_project import Project
 
-from imageproof.dvc.pipeline import PROJECT_LOCK
+from imageproof.dvc._pipeline import PROJECT_LOCK
+from imageproof.dvc._run import Board
 from imageproof.dvc.provenance import recorded
-from imageproof.dvc.run import Board
 
 # `imageproof run` without the table of results, which these stages do not make
 RUN = """
 import sys
 from pathlib import Path
-from imageproof.system import process
-from imageproof.dvc.run import run_pipeline
+from imageproof.system import _process
+from imageproof.dvc._run import run_pipeline
 ran = lambda: run_pipeline(Path(), sys.argv[1:], threads=2)
-process.run_program(lambda: print("ran:", *sorted(ran())))
+_process.run_program(lambda: print("ran:", *sorted(ran())))
 """
 ALL = ["compare", "prepare", "train@cnn", "train@mlp"]
 
@@ -155,7 +155,7 @@ def test_busy_folder_is_refused(dvc_project):
     assert done.returncode == 6
     assert done.stderr.endswith("works in this folder; try again when it has ended\n")
     dvc_project.sleeps("prepare", 600)
-    command = [sys.executable, "-m", "imageproof.system.commands", "dvc", "repro", "-q"]
+    command = [sys.executable, "-m", "imageproof.system._commands", "dvc", "repro", "-q"]
     with subprocess.Popen(command, start_new_session=True) as repro:
         try:
             assert until(lambda: dvc_project.ran() == ["prepare"], seconds=180)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from imageproof.dvc.pipeline import Stage
-from imageproof.dvc.run import Schedule, stale_stages
+from imageproof.dvc._pipeline import Stage
+from imageproof.dvc._run import Schedule, stale_stages
 
 
 def stage(name, *upstream, changed=True):

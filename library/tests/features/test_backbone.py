@@ -13,9 +13,9 @@ from PIL import Image
 
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import sha256
-from imageproof.features.backbone import extractor, load_backbone
-from imageproof.features.convert import per_channel, write_backbone
-from imageproof.features.graph import feature_graph
+from imageproof.features._backbone import extractor, load_backbone
+from imageproof.features._convert import per_channel, write_backbone
+from imageproof.features._graph import feature_graph
 
 NODE = helper.make_node
 END = ("end",)

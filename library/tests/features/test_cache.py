@@ -9,8 +9,8 @@ import pytest
 from helpers import finding
 
 from imageproof.base.errors import DataError, ServiceError
-from imageproof.features.cache import FOLDER, FeatureCache
-from imageproof.features.graph import feature_graph
+from imageproof.features._cache import FOLDER, FeatureCache
+from imageproof.features._graph import feature_graph
 
 SHAPE = (20, 20, 3)
 IMAGES = np.random.default_rng(1).integers(256, size=(1100, *SHAPE), dtype=np.uint8)

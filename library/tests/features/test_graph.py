@@ -7,9 +7,9 @@ import numpy as np
 import onnx
 import pytest
 
-from imageproof.base import inference
-from imageproof.features.backbone import extractor
-from imageproof.features.graph import Head, classifier, feature_graph, graph_sha256, parts
+from imageproof.base import _inference
+from imageproof.features._backbone import extractor
+from imageproof.features._graph import Head, classifier, feature_graph, graph_sha256, parts
 from imageproof.features.head import predict
 from imageproof.features.predict import cached_predict
 
@@ -25,16 +25,16 @@ def test_one_file_answers_as_its_parts_do(workspace, shape):
     graph = feature_graph(networks.load(), shape)
     onnx.save(classifier(graph, HEAD, temperature=1.7, name="standin"), PATH)
     images = random.integers(256, size=(70, *shape), dtype=np.uint8)
-    network = inference.load(PATH, threads=2)
+    network = _inference.load(PATH, threads=2)
     answers = network.predict(images)
     assert (network.shape, network.classes) == (shape, 4)
     features = extractor(graph, PATH)(images)
     scaled = Head(HEAD.weights / 1.7, HEAD.bias / 1.7)
     assert np.allclose(answers, predict(scaled, features), atol=1e-5)
-    ask = inference.load_features(PATH, threads=1)
+    ask = _inference.load_features(PATH, threads=1)
     assert ask is not None
     assert np.array_equal(ask(images), features)
-    assert inference.inconsistency(PATH, images) == ("", len(images))
+    assert _inference.inconsistency(PATH, images) == ("", len(images))
     for _ in ("asked", "known"):
         assert np.array_equal(cached_predict(PATH, threads=2)(images), answers)
     body, head = parts(onnx.load(PATH))

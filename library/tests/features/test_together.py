@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from helpers import finding
 
-from imageproof.base.connected import together
-from imageproof.base.dataset import Dataset
+from imageproof.base._connected import together
+from imageproof.base._dataset import Dataset
 from imageproof.base.errors import DataError
 from imageproof.base.files import sha256
-from imageproof.features.baseline import fit_baseline
-from imageproof.features.cache import FOLDER
+from imageproof.features._baseline import fit_baseline
+from imageproof.features._cache import FOLDER
 from imageproof.features.head import Settings
 from imageproof.features.train import Options, check_classes, fit_features
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from imageproof.base.dataset import Dataset
-from imageproof.base.inference import BATCH
+from imageproof.base._dataset import Dataset
+from imageproof.base._inference import BATCH
 from imageproof.judge import disturbances
 from imageproof.judge.disturbances import BehaviourParams, accuracies, accuracy_under
 

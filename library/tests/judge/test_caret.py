@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from imageproof.judge.caret import as_tables, label_of, statistics, weakest
+from imageproof.judge._caret import as_tables, label_of, statistics, weakest
 
 # numbers stay text, so that a printed 0.9830 keeps its last digit
 SEED = json.loads((Path(__file__).with_name("seed_mlp_matrix.json")).read_text(), parse_float=str)

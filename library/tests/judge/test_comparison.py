@@ -5,14 +5,14 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from imageproof.judge.comparison import (
+from imageproof.judge._comparison import (
     Candidate,
     compare_pair,
     mcnemar_exact,
     paired_interval,
     pareto_front,
 )
-from imageproof.judge.verdicts import choice, verdict
+from imageproof.judge._verdicts import choice, verdict
 
 ROWS = 10_000
 

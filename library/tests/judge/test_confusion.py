@@ -7,7 +7,7 @@ from helpers import finding
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from imageproof.base.errors import DataError
-from imageproof.judge.confusion import (
+from imageproof.judge._confusion import (
     LAYOUT,
     balance,
     clustered,

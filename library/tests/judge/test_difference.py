@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from example import PARAMS
 
-from imageproof.base.dataset import Dataset, Split
-from imageproof.diff.difference import SKIPPED_CHECKS, Recorded, compare_results
+from imageproof.base._dataset import Dataset, Split
+from imageproof.diff._difference import SKIPPED_CHECKS, Recorded, compare_results
 from imageproof.judge.limits import PromoteParams
 
 TRUTH = np.arange(1000) % 4

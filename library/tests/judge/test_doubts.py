@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from imageproof.judge import caret, doubts
-from imageproof.judge.confusion import confusion_matrix
-from imageproof.judge.doubts import Doubt, beyond_chance, fragile
-from imageproof.judge.groups import Intervals
+from imageproof.judge import _caret, _doubts
+from imageproof.judge._confusion import confusion_matrix
+from imageproof.judge._doubts import Doubt, beyond_chance, fragile
+from imageproof.judge._groups import Intervals
 
 ROWS, CLASSES, DRAWS = 76, 7, 100
 DISTURBANCES = "shift_0.035", "shift_0.07", "rotate_5", "rotate_15", "blur_0.035", "noise_0.2"
@@ -22,17 +22,17 @@ def is_accused(random, probabilities):
     """Whether anything is said against a model whose probabilities are true."""
     labels = drawn(random, probabilities)
     predicted = probabilities.argmax(axis=1)
-    statistics = caret.statistics(confusion_matrix(predicted, labels, classes=CLASSES))
+    statistics = _caret.statistics(confusion_matrix(predicted, labels, classes=CLASSES))
     accuracies = {"images": ROWS, "clean": np.mean(predicted == labels)}
     for name in DISTURBANCES:
         accuracies[name] = np.mean(predicted == drawn(random, probabilities))
     learnt, trained = random.binomial(304, 0.9, 2) / 304
     doubts_of_model = [
-        doubts.unlearnt(learnt, 304),
-        doubts.memorized(trained, 304, random.binomial(ROWS, 0.8) / ROWS, ROWS),
-        doubts.guessing(statistics.overall, ROWS),
-        doubts.weak_class(statistics.by_class, np.bincount(labels, minlength=CLASSES)),
-        doubts.misleading(probabilities, labels, 1.0, ""),
+        _doubts.unlearnt(learnt, 304),
+        _doubts.memorized(trained, 304, random.binomial(ROWS, 0.8) / ROWS, ROWS),
+        _doubts.guessing(statistics.overall, ROWS),
+        _doubts.weak_class(statistics.by_class, np.bincount(labels, minlength=CLASSES)),
+        _doubts.misleading(probabilities, labels, 1.0, ""),
         *fragile(accuracies),
     ]
     return bool(beyond_chance({"m": doubts_of_model}))
@@ -52,16 +52,16 @@ def test_one_mistake_of_few_rows_is_chance(rows, sureness):
     """It happens to an honest model with a chance of 3 to 9 %."""
     answers = np.array([[sureness, 1 - sureness]] * rows, np.float32)
     labels = np.eye(1, rows, dtype=int)[0]
-    assert beyond_chance({"m": [doubts.misleading(answers, labels, 1.0, "")]}) == []
+    assert beyond_chance({"m": [_doubts.misleading(answers, labels, 1.0, "")]}) == []
 
 
 def test_rows_of_one_writer_accuse_in_no_class():
     labels = np.repeat([0, 1, 2], [200, 100, 0])
     answers = np.zeros(300, int)
-    by_class = caret.statistics(confusion_matrix(answers, labels, classes=3)).by_class
+    by_class = _caret.statistics(confusion_matrix(answers, labels, classes=3)).by_class
     for writers, count in ((np.arange(300), 1), (np.minimum(np.arange(300) // 10, 20), 0)):
         rows = Intervals(answers == labels, writers).effective_by_class(labels, 3)
-        assert len(beyond_chance({"m": [doubts.weak_class(by_class, rows)]})) == count
+        assert len(beyond_chance({"m": [_doubts.weak_class(by_class, rows)]})) == count
 
 
 def test_fragile_model_is_named_with_its_figures():
@@ -86,15 +86,15 @@ def test_ten_sentences_need_a_tenth_of_the_level_each():
 
 def test_each_accusation_is_made_where_it_is_true():
     labels = np.random.default_rng(0).integers(0, 5, 1000)
-    statistics = caret.statistics(confusion_matrix(np.zeros(1000, int), labels, classes=5))
+    statistics = _caret.statistics(confusion_matrix(np.zeros(1000, int), labels, classes=5))
     boastful = np.full((1000, 5), 0.02, np.float32)
     boastful[:, 0] = 0.92
     doubts_of_model = [
-        doubts.unlearnt(0.52, 304),
-        doubts.memorized(1.0, 304, 0.62, 76),
-        doubts.guessing(statistics.overall, 1000),
-        doubts.weak_class(statistics.by_class, [200] * 5),
-        doubts.misleading(boastful, labels, 1.0, "; a remark"),
+        _doubts.unlearnt(0.52, 304),
+        _doubts.memorized(1.0, 304, 0.62, 76),
+        _doubts.guessing(statistics.overall, 1000),
+        _doubts.weak_class(statistics.by_class, [200] * 5),
+        _doubts.misleading(boastful, labels, 1.0, "; a remark"),
     ]
     learnt, memorized, guess, weak, misled = beyond_chance({"mlp": doubts_of_model})
     assert learnt == "right on few of the training rows, so more epochs may help: mlp on 52 %"

@@ -5,7 +5,7 @@ import pytest
 from example import PARAMS
 from scipy.stats import binomtest
 
-from imageproof.judge.confusion import balance, confusion_matrix
+from imageproof.judge._confusion import balance, confusion_matrix
 from imageproof.judge.few_rows import rows_needed, split_warnings
 from imageproof.judge.limits import PromoteParams
 

@@ -8,7 +8,7 @@ import pytest
 
 from imageproof.judge.gate import Check, Contender, Evidence, Paired, approval
 from imageproof.judge.limits import PromoteParams, ShadowParams
-from imageproof.registry.decision import decide
+from imageproof.registry._decision import decide
 
 ROWS = 2000
 TRUTH = np.arange(ROWS) % 10

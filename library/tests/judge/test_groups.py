@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from imageproof.judge.comparison import Candidate, compare_pair
-from imageproof.judge.groups import Intervals, missed_loss, sign_flips
-from imageproof.judge.slices import find_slices, measure, read_table, slice_loss, weakest
-from imageproof.judge.verdicts import choice, verdict
+from imageproof.judge._comparison import Candidate, compare_pair
+from imageproof.judge._groups import Intervals, missed_loss, sign_flips
+from imageproof.judge._slices import find_slices, measure, read_table, slice_loss, weakest
+from imageproof.judge._verdicts import choice, verdict
 
 DRAWS, ACCURACY, LEVEL = 300, 0.8, 0.05
 

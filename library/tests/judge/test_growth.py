@@ -13,8 +13,8 @@ from scipy.stats import binomtest
 
 from imageproof.judge.gate import Contender, Evidence
 from imageproof.judge.limits import PromoteParams
-from imageproof.registry.decision import decide
-from imageproof.registry.seen_rows import DataRows
+from imageproof.registry._decision import decide
+from imageproof.registry._seen_rows import DataRows
 
 GROWTHS = 300
 PICTURES = 3000

@@ -4,8 +4,8 @@ from helpers import run_record
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import write_json
-from imageproof.cli.console import print_results
-from imageproof.judge.leaderboard import Row, Scores, cells, training_times
+from imageproof.cli._console import print_results
+from imageproof.judge._leaderboard import Row, Scores, cells, training_times
 
 FIGURES = {
     "test_balanced_accuracy": 0.975,

@@ -7,9 +7,9 @@ import pytest
 from chances import labels
 from chances import rows as probabilities
 
-from imageproof.base.dataset import Dataset
+from imageproof.base._dataset import Dataset
 from imageproof.base.errors import ImageproofError
-from imageproof.judge.calibration import calibration_error, chance_calibration_error
+from imageproof.judge._calibration import calibration_error, chance_calibration_error
 from imageproof.judge.scores import most_confident_mistakes, reliability, score_probabilities
 
 

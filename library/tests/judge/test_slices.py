@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from imageproof.judge import slices
-from imageproof.judge.comparison import mcnemar_exact
-from imageproof.judge.slices import find_slices, measure, read_table, slice_loss, weakest
+from imageproof.judge import _slices
+from imageproof.judge._comparison import mcnemar_exact
+from imageproof.judge._slices import find_slices, measure, read_table, slice_loss, weakest
 
 
 def test_slice_has_rows_enough_and_a_column_mostly_slices():
@@ -31,7 +31,7 @@ def test_slice_has_rows_enough_and_a_column_mostly_slices():
 
 
 def test_slices_are_limited_in_number(monkeypatch):
-    monkeypatch.setattr(slices, "MAX_SLICES", 3)
+    monkeypatch.setattr(_slices, "MAX_SLICES", 3)
     metadata = pd.DataFrame({"one": ["a", "b"] * 20, "two": ["a", "b"] * 20, "three": ["c"] * 40})
     rows, left_out = find_slices(metadata)
     assert [*rows] == [("one", "a"), ("one", "b"), ("three", "c")]
@@ -70,7 +70,7 @@ def test_equally_good_model_is_seldom_refused_by_a_slice():
     for seed in range(100):
         champion, challenger = np.random.default_rng(seed).random((2, 800)) < 0.93
         refused += not slice_loss(rows, champion, challenger, 0.05)[0]
-    assert refused <= 100 * slices.LEVEL
+    assert refused <= 100 * _slices.LEVEL
 
 
 @pytest.mark.parametrize(

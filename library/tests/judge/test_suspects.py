@@ -4,8 +4,8 @@ import numpy as np
 from helpers import finding
 from sklearn.neighbors import KNeighborsClassifier
 
-from imageproof.base.connected import check_folds, divided
-from imageproof.base.dataset import Dataset, fingerprints
+from imageproof.base._connected import check_folds, divided
+from imageproof.base._dataset import Dataset, fingerprints
 from imageproof.base.errors import DataError
 from imageproof.judge.suspects import out_of_fold, suspects
 

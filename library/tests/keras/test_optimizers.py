@@ -39,7 +39,7 @@ def test_optimizer_is_that_of_keras(name, config):
 def test_fused_normalization_trains_as_keras_does():
     import keras
 
-    from imageproof.keras.normalization import FusedBatchNormalization
+    from imageproof.keras._normalization import FusedBatchNormalization
 
     images = np.random.default_rng(0).normal(3, 2, (64, 5, 5, 4)).astype(np.float32)
     kinds = (FusedBatchNormalization, keras.layers.BatchNormalization)

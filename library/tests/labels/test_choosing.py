@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from imageproof.labels.choosing import NEAR, RANDOM_SHARE, choose, uncertain_first
+from imageproof.labels._choosing import NEAR, RANDOM_SHARE, choose, uncertain_first
 
 CLUSTERS = 10
 

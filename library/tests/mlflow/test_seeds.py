@@ -10,9 +10,9 @@ from helpers import active_run, finding
 from mlflow import MlflowClient
 
 from imageproof.base.errors import DataError
-from imageproof.cli.results import summary
-from imageproof.judge.seeds import MEASURES, groups, spread
-from imageproof.mlflow.runs import Logged
+from imageproof.cli._results import summary
+from imageproof.judge._seeds import MEASURES, groups, spread
+from imageproof.mlflow._runs import Logged
 
 PARAMS = {"model": "mlp", "fit.epochs": "2", "data_md5": "d1"}
 TAGS = {"git_commit": "a" * 40, "cpu": "one", "lock_md5": "l1"}

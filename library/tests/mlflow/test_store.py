@@ -12,9 +12,9 @@ from helpers import active_run, finding, only_run
 from mlflow import MlflowClient
 
 from imageproof.base.errors import ServiceError
-from imageproof.cli.ui import address
-from imageproof.mlflow import store
-from imageproof.mlflow.page import NOTE
+from imageproof.cli._ui import address
+from imageproof.mlflow import _store
+from imageproof.mlflow._page import NOTE
 
 VIEW = "mlflow.sharedViewState.imageproof"
 
@@ -28,11 +28,11 @@ def test_store_is_the_users_or_beside_the_project(tracked, monkeypatch):
         (secret, secret, "postgresql://127.0.0.1/runs"),
     ):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        assert (store.tracking_uri(), store.portable_uri()) == (used, recorded)
+        assert (_store.tracking_uri(), _store.portable_uri()) == (used, recorded)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert store.tracking_uri() == f"sqlite:///{tracked}/mlflow.db"
-    store.connect(NAME)  # MLflow then puts the whole path into the environment
-    assert store.portable_uri() == "sqlite:///mlflow.db"
+    assert _store.tracking_uri() == f"sqlite:///{tracked}/mlflow.db"
+    _store.connect(NAME)  # MLflow then puts the whole path into the environment
+    assert _store.portable_uri() == "sqlite:///mlflow.db"
 
 
 def test_store_is_shared_with_a_copy(tracked, monkeypatch):
@@ -46,16 +46,16 @@ def test_store_is_shared_with_a_copy(tracked, monkeypatch):
 
 
 def test_deleted_experiment_is_taken_back(tracked):
-    experiment, client = store.connect(NAME), MlflowClient()
+    experiment, client = _store.connect(NAME), MlflowClient()
     client.delete_experiment(experiment)
-    assert store.connect(NAME) == experiment
+    assert _store.connect(NAME) == experiment
     restored = client.get_experiment(experiment)
     assert restored.lifecycle_stage == "active"
     assert restored.artifact_location == (tracked / "mlartifacts").as_uri()
 
 
 def test_view_is_written_once_and_leaves_the_users(tracked):
-    experiment, client = store.connect(NAME), MlflowClient()
+    experiment, client = _store.connect(NAME), MlflowClient()
     tags = client.get_experiment(experiment).tags
     state = json.loads(json.loads(tags[VIEW])["state"])
     assert {chart["type"] for chart in state["compareRunCharts"]} >= {"BAR", "LINE", "IMAGE"}
@@ -63,12 +63,12 @@ def test_view_is_written_once_and_leaves_the_users(tracked):
     assert "imageproof.restored_from" in tags[NOTE]
     assert "viewStateShareKey=imageproof&" in address(load_project(), 5000)
     before = Path("mlflow.db").read_bytes()
-    store.connect(NAME)
+    _store.connect(NAME)
     assert Path("mlflow.db").read_bytes() == before
     users = {"mlflow.sharedViewState.1795725668175": "theirs", NOTE: "theirs"}
     for key, value in {**users, VIEW: "of another version"}.items():
         client.set_experiment_tag(experiment, key, value)
-    store.connect(NAME)
+    _store.connect(NAME)
     assert client.get_experiment(experiment).tags == tags | users
 
 
@@ -141,7 +141,7 @@ def test_unusable_store_is_one_line(workspace, mute, nonsense, monkeypatch, uri)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(**ports))
     Path("taken").mkdir()
     Path("broken").write_bytes(b"x" * 5000)
-    line = finding(ServiceError, lambda: store.connect("imageproof"))
+    line = finding(ServiceError, lambda: _store.connect("imageproof"))
     assert REFUSED[uri].format(**ports) in line
     assert len(line) < 400
     assert {path.name for path in workspace.rglob("*")} <= {"taken", "broken", "broken.lock"}

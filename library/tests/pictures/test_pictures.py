@@ -11,11 +11,11 @@ from PIL import Image
 from PIL.ExifTags import Base
 from pydantic import ValidationError
 
-from imageproof.base.dataset import ImageParams
+from imageproof.base._dataset import ImageParams
 from imageproof.base.errors import DataError
-from imageproof.pictures.conversion import convert_picture
-from imageproof.pictures.digit import normalise
-from imageproof.pictures.reading import (
+from imageproof.pictures._conversion import convert_picture
+from imageproof.pictures._digit import normalise
+from imageproof.pictures._reading import (
     MAX_PIXELS,
     SUFFIXES,
     TOO_LARGE,

@@ -14,14 +14,14 @@ from mlflow import MlflowClient
 from onnx.external_data_helper import set_external_data
 from ruamel.yaml import YAML
 
-from imageproof.answer.serve import mlflow_app
+from imageproof.answer._serve import mlflow_app
 from imageproof.artifacts import WORKSPACE
-from imageproof.base import inference
+from imageproof.base import _inference
 from imageproof.base.errors import IntegrityError
-from imageproof.mlflow.logged_model import MODEL_SHA256
-from imageproof.mlflow.runs import tag
-from imageproof.registry.version import find_origin, load_version
-from imageproof.registry.versions import find, trained_run
+from imageproof.mlflow._logged_model import MODEL_SHA256
+from imageproof.mlflow._runs import tag
+from imageproof.registry._version import find_origin, load_version
+from imageproof.registry._versions import find, trained_run
 
 URI = f"models:/{NAME}/1"
 DAMAGED = f"{URI}: model.onnx: cannot be read as"
@@ -90,7 +90,7 @@ def test_what_is_no_sound_onnx_model_is_a_line(version, monkeypatch):
     assert finding(IntegrityError, lambda: mlflow_app(URI)).startswith(f"{DAMAGED} MLflow model: ")
     line = version.refused("model.onnx", b"\x0a\xff\xff\xff\xff\x0f")
     assert line.startswith(f"{DAMAGED} ONNX model: ")
-    monkeypatch.setattr(inference, "MAX_BYTES", 5)
+    monkeypatch.setattr(_inference, "MAX_BYTES", 5)
     assert "at most 5 are allowed" in version.refused()
 
 

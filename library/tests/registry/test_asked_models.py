@@ -16,11 +16,11 @@ from example import NAME, load_project
 from helpers import finding
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base import inference
+from imageproof.base import _inference
 from imageproof.base.errors import BusyError, DataError, IntegrityError
-from imageproof.registry.version import load_version
-from imageproof.registry.versions import Registry, find
-from imageproof.serve.package import write_package
+from imageproof.registry._version import load_version
+from imageproof.registry._versions import Registry, find
+from imageproof.serve._package import write_package
 
 GRAPH = """
 <ir_version: 8, opset_import: ["" : 17]>
@@ -183,7 +183,7 @@ def test_unsound_models_are_told(ring):
     path = Path("model.onnx")
     for name, model in (GOOD | RENAMED | BAD).items():
         onnx.save(hand_made(**model), path)
-        fault, _ = inference.inconsistency(path, images)
+        fault, _ = _inference.inconsistency(path, images)
         assert bool(fault) == (name in BAD), name
 
 

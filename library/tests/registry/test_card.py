@@ -14,10 +14,10 @@ from helpers import Page
 from mlflow import MlflowClient
 
 from imageproof.judge.gate import Check, Decision
-from imageproof.registry import promotion
-from imageproof.registry.card import MAX_DESCRIPTION, card
-from imageproof.registry.version import load_version
-from imageproof.registry.versions import find
+from imageproof.registry import _promotion
+from imageproof.registry._card import MAX_DESCRIPTION, card
+from imageproof.registry._version import load_version
+from imageproof.registry._versions import find
 
 pytestmark = pytest.mark.usefixtures("ring")
 
@@ -66,7 +66,7 @@ def refuse(_run, _files, challenger, champion):
 
 def promoted(run, *, judge=accept, reason=""):
     """The version after the gate has judged the run."""
-    outcome = promotion.promote(run, NAME, judge=judge, reason=reason)
+    outcome = _promotion.promote(run, NAME, judge=judge, reason=reason)
     return find(f"models:/{NAME}/{outcome.version}")
 
 
@@ -218,6 +218,6 @@ def test_what_is_wrong_with_a_card_stops_no_move(capsys):
     first, _ = promoted(fighter()), promoted(fighter(arena.EVEN))
     path = first.tags["imageproof.gate_record"].split("/", 2)[2]
     MlflowClient().log_text(first.run_id, "{}", path)
-    assert promotion.rollback(NAME).after == str(first.version)
+    assert _promotion.rollback(NAME).after == str(first.version)
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"warning: models:/{NAME}/{first.version}: no model card: ")

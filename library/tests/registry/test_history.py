@@ -12,14 +12,14 @@ from helpers import finding
 from mlflow import MlflowClient
 
 from imageproof.base.errors import IntegrityError, UsageError
-from imageproof.cli.console import print_moves
+from imageproof.cli._console import print_moves
 from imageproof.judge.gate import Check, approval
-from imageproof.mlflow import page
-from imageproof.registry import card, history
-from imageproof.registry.history import Move
-from imageproof.registry.promotion import rollback
-from imageproof.registry.version import find_origin
-from imageproof.registry.versions import Registry, account, find
+from imageproof.mlflow import _page
+from imageproof.registry import _card, _history
+from imageproof.registry._history import Move
+from imageproof.registry._promotion import rollback
+from imageproof.registry._version import find_origin
+from imageproof.registry._versions import Registry, account, find
 
 MOVE = Move(1, "promote", None, "1", "now", "Ada", "why – é", {"p": 1}, "yes")
 KEY = "imageproof.champion.000001.0-1"
@@ -72,38 +72,38 @@ def test_two_moves_at_once_both_stand_and_the_champion_is_last():
         for number, old, new in ((1, None, "1"), (2, "1", "2"), (2, "1", "3"))
     ]
     tags = {move.key: move.to_tag() for move in moves}
-    assert history.read(tags, "2", {}) == [moves[0], moves[2], moves[1]]
-    assert history.read(tags, "3", {}) == moves
+    assert _history.read(tags, "2", {}) == [moves[0], moves[2], moves[1]]
+    assert _history.read(tags, "3", {}) == moves
 
 
 @pytest.mark.parametrize("line", ["12", "1213"])
 def test_rollback_steps_back_to_who_was_champion_before(line):
     moves = []
     for version in line:
-        moves.append(history.next_move(moves, "promote", version, reason=""))
+        moves.append(_history.next_move(moves, "promote", version, reason=""))
     for previous in line[-2::-1]:
-        assert history.previous_champion(moves, {*line}) == previous
-        moves.append(history.next_move(moves, "rollback", previous, reason=""))
-    assert history.previous_champion(moves, {*line}) is None
+        assert _history.previous_champion(moves, {*line}) == previous
+        moves.append(_history.next_move(moves, "rollback", previous, reason=""))
+    assert _history.previous_champion(moves, {*line}) is None
 
 
 def test_move_is_read_as_written():
     tags = {MOVE.key: MOVE.to_tag(), "other": "x"}
     assert tags[KEY] == "promote now by Ada"
-    assert history.read(tags, "1", {"1": {KEY: MOVE.to_json()}}) == [MOVE]
-    assert history.read(tags, "1", {}) == [replace(MOVE, reason="", figures={}, approval="")]
+    assert _history.read(tags, "1", {"1": {KEY: MOVE.to_json()}}) == [MOVE]
+    assert _history.read(tags, "1", {}) == [replace(MOVE, reason="", figures={}, approval="")]
 
 
 def test_damaged_move_is_a_line():
     for text in ("", "demote now by Ada"):
-        line = finding(IntegrityError, partial(history.read, {KEY: text}, None, {}))
+        line = finding(IntegrityError, partial(_history.read, {KEY: text}, None, {}))
         assert line.startswith(
             f"tag {KEY} of the registered model: is no move as imageproof writes"
         )
     tags = {KEY: MOVE.to_tag()}
     changed = [replace(MOVE, **fields).to_json() for fields in ({"by": "Eve"}, {"number": 2})]
     for text in ("", "[" * 3000, *changed):
-        line = finding(IntegrityError, partial(history.read, tags, "1", {"1": {KEY: text}}))
+        line = finding(IntegrityError, partial(_history.read, tags, "1", {"1": {KEY: text}}))
         assert line.startswith(f"tag {KEY} of version 1: is no move as imageproof writes it")
 
 
@@ -118,12 +118,12 @@ def test_models_page_shows_the_history_as_a_table(chain):
     MlflowClient().update_registered_model(NAME, "mine")  # a person's stays
     rollback(NAME, to="2")
     assert description() == "mine"
-    MlflowClient().update_registered_model(NAME, page.HISTORY)
+    MlflowClient().update_registered_model(NAME, _page.HISTORY)
     for number in range(6, 46):
         key = f"imageproof.champion.{number:06}.2-2"
         MlflowClient().set_registered_model_tag(NAME, key, f"elsewhere now by {'x' * 100}")
-    card.write_history(chain)
-    assert 3000 < len(description()) <= card.MAX_DESCRIPTION
+    _card.write_history(chain)
+    assert 3000 < len(description()) <= _card.MAX_DESCRIPTION
 
 
 def test_account_is_the_servers_user_or_ours(tmp_path, monkeypatch):

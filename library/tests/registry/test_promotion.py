@@ -25,8 +25,8 @@ from helpers import active_run, finding, record_outputs
 from mlflow import MlflowClient
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base import machine
-from imageproof.base.dataset import Split, save_arrays, save_split
+from imageproof.base import _machine
+from imageproof.base._dataset import Split, save_arrays, save_split
 from imageproof.base.errors import (
     BusyError,
     DataError,
@@ -34,13 +34,13 @@ from imageproof.base.errors import (
     IntegrityError,
     UsageError,
 )
-from imageproof.cli.console import print_outcome
+from imageproof.cli._console import print_outcome
 from imageproof.judge.gate import Check
-from imageproof.registry import promotion
-from imageproof.registry.history import next_move
-from imageproof.registry.promotion import rollback
-from imageproof.registry.version import find_origin
-from imageproof.registry.versions import Registry, find, trained_run
+from imageproof.registry import _promotion
+from imageproof.registry._history import next_move
+from imageproof.registry._promotion import rollback
+from imageproof.registry._version import find_origin
+from imageproof.registry._versions import Registry, find, trained_run
 
 LETTERS = [f"class {letter}" for letter in "abcdefghij"]
 
@@ -169,17 +169,17 @@ class TestPromote:
         check = check_of(outcome, "max_latency_ms")
         assert check.figures["latency_1_p95_ms"] > 0
         assert check.figures["latency_100_p95_ms"] > 0
-        assert machine.cpu() in check.found
+        assert _machine.cpu() in check.found
 
     def test_a_run_is_registered_once(self, promote):
         model = fighter()
-        assert promotion.preview(model, NAME, judge=gate()).decision.accepted
+        assert _promotion.preview(model, NAME, judge=gate()).decision.accepted
         assert "there is none" in finding(UsageError, lambda: find(f"models:/{NAME}/1"))
         promote(fighter(EVEN))
         assert promote(model).version == "2"
         again = promote(model)
         assert (again.version, again.decision, again.move) == ("2", None, None)
-        again = promotion.preview(model, NAME, judge=gate())
+        again = _promotion.preview(model, NAME, judge=gate())
         assert (again.champion, again.decision) == ("2", None)
         assert len(Registry(NAME).moves()) == 2
 
@@ -284,13 +284,13 @@ class TestRollback:
             MlflowClient().set_registered_model_alias(NAME, "champion", "1")
             return find_origin(uri)
 
-        monkeypatch.setattr(promotion, "find_origin", move_by_hand)
+        monkeypatch.setattr(_promotion, "find_origin", move_by_hand)
         assert "another champion was made" in finding(BusyError, lambda: rollback(NAME))
         assert chain.champion() == "1"
 
 
 def test_promote_judges_again_if_another_champion_was_made(chain, monkeypatch):
-    monkeypatch.setattr(promotion, "SQLITE", "none:///")  # as beside a server
+    monkeypatch.setattr(_promotion, "SQLITE", "none:///")  # as beside a server
     rival, champions = fighter(), []
 
     def judge(*arguments):
@@ -321,7 +321,7 @@ def test_two_rollbacks_to_one_version_at_once_are_one_move(chain, monkeypatch):
 
 
 def test_promote_is_busy_while_another_one_runs(chain, monkeypatch):
-    monkeypatch.setattr(promotion, "WAIT_S", 0.1)
+    monkeypatch.setattr(_promotion, "WAIT_S", 0.1)
 
     def judge(*arguments):
         line = finding(BusyError, lambda: rollback(NAME))

@@ -17,17 +17,17 @@ from mlflow import MlflowClient
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import write_json
-from imageproof.features.backbone import backbone_path
-from imageproof.registry import promotion
-from imageproof.registry.reproduce import (
+from imageproof.features._backbone import backbone_path
+from imageproof.registry import _promotion
+from imageproof.registry._reproduce import (
     check_inputs,
     compare,
     environment_differences,
     reproduce_version,
     train_again,
 )
-from imageproof.registry.version import find_origin, load_version
-from imageproof.system.repository import clone, git
+from imageproof.registry._version import find_origin, load_version
+from imageproof.system._repository import clone, git
 
 URI = f"models:/{NAME}/1"
 
@@ -45,7 +45,7 @@ def test_other_predictions_are_counted_and_measured():
 def registered(**tags):
     """The run of version 1, with such tags."""
     run = fighter(**tags)
-    promotion.promote(run, NAME, judge=accept)
+    _promotion.promote(run, NAME, judge=accept)
     return run
 
 

@@ -13,14 +13,14 @@ from example import NAME, context, write_params
 from helpers import finding, record_outputs
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.dataset import Dataset, Split, save_split
+from imageproof.base._dataset import Dataset, Split, save_split
 from imageproof.base.errors import GateRefusedError, IntegrityError
-from imageproof.cli import results
-from imageproof.registry import promotion
-from imageproof.registry.model_files import fetched
-from imageproof.registry.seen_rows import DataRows, read_rows, rows_of_split
-from imageproof.registry.version import find_origin
-from imageproof.registry.versions import Registry, trained_run
+from imageproof.cli import _results
+from imageproof.registry import _promotion
+from imageproof.registry._model_files import fetched
+from imageproof.registry._seen_rows import DataRows, read_rows, rows_of_split
+from imageproof.registry._version import find_origin
+from imageproof.registry._versions import Registry, trained_run
 
 ROWS = 1797  # of the hold-out
 
@@ -39,7 +39,7 @@ def learned(count):
 def champion(rows, *falls_for):
     """The run of a new champion that carries these rows."""
     run = fighter(*falls_for)
-    promotion.promote(run, NAME, judge=accept, rows=rows)
+    _promotion.promote(run, NAME, judge=accept, rows=rows)
     return run.run_id
 
 
@@ -49,7 +49,7 @@ def origin_of(version):
 
 def test_version_carries_its_rows(gate):
     run = fighter()
-    promotion.promote(run, NAME, judge=accept, rows=gate.data_rows(run))
+    _promotion.promote(run, NAME, judge=accept, rows=gate.data_rows(run))
     rows = read_rows(origin_of("1"))
     assert [len(rows.seen), len(rows.holdout)] == [1000 + 500 + ROWS, ROWS]
     for hashes in rows:
@@ -98,7 +98,7 @@ def test_unknown_rows_are_never_unseen(gate):
     assert decision.note.startswith(
         f"{cure}; or a person decides: `imageproof rollback --to 2 --force"
     )
-    line = finding(GateRefusedError, partial(promotion.rollback, NAME, to="2"))
+    line = finding(GateRefusedError, partial(_promotion.rollback, NAME, to="2"))
     assert line.startswith(f"models:/{NAME}/2: undecided by min_unseen; ")
     assert arena.promote(trained_run(run_id), gate).decision is None
     assert arena.promote(fighter(), gate).move
@@ -108,7 +108,7 @@ def test_too_few_unseen_rows_are_undecided(ring):
     write_params({"promote.max_latency_ms": None, "promote.min_unseen": 50})
     champion(learned(ROWS - 49))
     with pytest.raises(GateRefusedError) as error:
-        results.promote(context(), run=fighter().run_id)
+        _results.promote(context(), run=fighter().run_id)
     assert error.value.exit_code == 5
     assert str(error.value) == (
         "version 2: undecided by min_unseen; add images (`dvc add data`), or lower "

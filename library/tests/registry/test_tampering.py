@@ -16,15 +16,15 @@ from helpers import finding, forbid_tensorflow
 from mlflow import MlflowClient
 from PIL import Image
 
-from imageproof.answer.demo import players
+from imageproof.answer._demo import players
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError
-from imageproof.cli import answers as cli
-from imageproof.registry import promotion
-from imageproof.registry.reproduce import reproduce_version
-from imageproof.registry.version import find_origin
-from imageproof.registry.versions import find, trained_run
-from imageproof.system import process
+from imageproof.cli import _answers as cli
+from imageproof.registry import _promotion
+from imageproof.registry._reproduce import reproduce_version
+from imageproof.registry._version import find_origin
+from imageproof.registry._versions import find, trained_run
+from imageproof.system import _process
 
 CHAMPION, FORMER = f"models:/{NAME}/3", f"models:/{NAME}/2"
 CHANGED = "its files are not those that were logged (SHA-256 of all "
@@ -44,8 +44,8 @@ def another_model(folder):
 
 
 def promote(model, *, dry_run=False):
-    candidate = promotion.Candidate(run_id=model.run_id)
-    return promotion.promote_training(candidate, project=load_project(), dry_run=dry_run)
+    candidate = _promotion.Candidate(run_id=model.run_id)
+    return _promotion.promote_training(candidate, project=load_project(), dry_run=dry_run)
 
 
 READERS = {
@@ -74,7 +74,7 @@ def test_replaced_model_is_refused_by_all_readers(chain):
         assert CHANGED in line, reader
     for run in (run_of(FORMER), new):
         another_model(files_of(run))
-    line = finding(IntegrityError, lambda: promotion.rollback(NAME))
+    line = finding(IntegrityError, lambda: _promotion.rollback(NAME))
     assert line.startswith(f"{FORMER}: {CHANGED}")
     assert CHANGED in finding(IntegrityError, lambda: promote(new))
     assert not MlflowClient().search_model_versions(f"run_id = '{new.run_id}'")
@@ -103,7 +103,7 @@ def test_full_disk_is_no_lost_model(chain, disk, monkeypatch, capsys):
     (disk / "full").write_bytes(bytes(60_000))
     with pytest.raises(OSError, match="No space left on device") as raised:
         find_origin(CHAMPION).check_unchanged()
-    assert process.report_error(raised.value) == 4
+    assert _process.report_error(raised.value) == 4
     assert capsys.readouterr().err.startswith(f"error: {disk}: No space left on device")
 
 

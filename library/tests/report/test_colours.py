@@ -1,6 +1,6 @@
 """Each model keeps its colour, whatever is drawn or logged."""
 
-from imageproof.pages.colours import SERIES, colour_of
+from imageproof.pages._colours import SERIES, colour_of
 
 
 def test_colours_go_round():

@@ -10,16 +10,22 @@ from chances import honest
 from helpers import run_record
 from matplotlib.figure import Figure
 
-from imageproof.judge.caret import statistics
-from imageproof.judge.comparison import Candidate, compare_pair
+from imageproof.judge._caret import statistics
+from imageproof.judge._comparison import Candidate, compare_pair
+from imageproof.judge._confusion import confusion_matrix, most_confused
+from imageproof.judge._figures import column
+from imageproof.judge._slices import COLUMNS
+from imageproof.judge._verdicts import as_dict, verdict
 from imageproof.judge.confidence import answer_sets, measure
-from imageproof.judge.confusion import confusion_matrix, most_confused
-from imageproof.judge.figures import column
 from imageproof.judge.scores import score_probabilities
-from imageproof.judge.slices import COLUMNS
-from imageproof.judge.verdicts import as_dict, verdict
-from imageproof.report.page import ModelResult, ReportContent, SplitResult, disturbed_images, render
-from imageproof.report.plots.theme import save
+from imageproof.report._page import (
+    ModelResult,
+    ReportContent,
+    SplitResult,
+    disturbed_images,
+    render,
+)
+from imageproof.report.plots._theme import save
 
 NAMES = ["<script>alert('x')</script>", "Ankle boot $ & more", "3", "4", "5"]
 CHECK = {"part": "train", "severity": "warning", "expectation": "expect_column_values_to_be_null"}

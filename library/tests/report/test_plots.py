@@ -8,17 +8,17 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.text import Text
 
-from imageproof.answer.predict import Answer
-from imageproof.data import exploration
-from imageproof.judge.confusion import clustered
+from imageproof.answer._predict import Answer
+from imageproof.data import _exploration
+from imageproof.judge._confusion import clustered
 from imageproof.judge.scores import Mistakes
 from imageproof.judge.scores import reliability as by_confidence
-from imageproof.report.plots.comparison import Point, pareto
-from imageproof.report.plots.confusion import alluvial, confusion_matrix
-from imageproof.report.plots.images import answers, mistakes
-from imageproof.report.plots.model import learning_curves, reliability
-from imageproof.report.plots.raw import class_distribution, class_images, samples
-from imageproof.report.plots.theme import BLUE, VERMILION, new_figure, percent, save
+from imageproof.report.plots._comparison import Point, pareto
+from imageproof.report.plots._confusion import alluvial, confusion_matrix
+from imageproof.report.plots._images import answers, mistakes
+from imageproof.report.plots._model import learning_curves, reliability
+from imageproof.report.plots._raw import class_distribution, class_images, samples
+from imageproof.report.plots._theme import BLUE, VERMILION, new_figure, percent, save
 
 FASHION = [
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -108,7 +108,7 @@ def test_pictures_of_any_number_of_classes_are_legible(classes):
     names, matrix = NAMES[classes], matrix_of(classes)
     matrix[:, 0], matrix[0, 0] = 0, 2  # a class of two images among others of a thousand
     matrix[0, -1] = 500  # the most confused
-    table = exploration.class_distribution(np.arange(1000) % classes, names=names)
+    table = _exploration.class_distribution(np.arange(1000) % classes, names=names)
     images = np.random.default_rng(0).uniform(0, 255, size=(classes, 8, 12))
     rows = [np.ones((10, 8, 12), np.uint8)] * classes
     figures = [
@@ -263,6 +263,6 @@ def test_learning_curves_ring_the_kept_epoch():
 
 
 def test_letter_that_the_font_lacks(tmp_path):
-    frame = exploration.class_distribution(np.array([0, 1]), names=["猫", "x" * 100])
+    frame = _exploration.class_distribution(np.array([0, 1]), names=["猫", "x" * 100])
     # a warning is an error here
     save(class_distribution(frame, title=""), tmp_path / "picture.png")

@@ -3,7 +3,7 @@
 import pytest
 
 from imageproof.base.files import template_file
-from imageproof.pages.templates import templates
+from imageproof.pages._templates import templates
 
 
 @pytest.fixture(autouse=True)

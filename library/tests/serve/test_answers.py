@@ -7,8 +7,8 @@ import numpy as np
 from packaged import THRESHOLD, within
 from PIL import Image
 
-from imageproof.serve.app import Service
-from imageproof.serve.model import load
+from imageproof.serve._app import Service
+from imageproof.serve._model import load
 
 
 def test_bytes_arrays_and_picture_get_one_answer(server, package):

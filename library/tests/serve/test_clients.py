@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from imageproof.serve.manifests import write_manifests
+from imageproof.serve._manifests import write_manifests
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,10 @@ from packaged import JSON, within
 from PIL import Image
 from starlette.exceptions import HTTPException
 
-from imageproof.base.inference import Network
-from imageproof.serve.app import Service
-from imageproof.serve.bodies import MAX_BODY, read
-from imageproof.serve.model import Model
+from imageproof.base._inference import Network
+from imageproof.serve._app import Service
+from imageproof.serve._bodies import MAX_BODY, read
+from imageproof.serve._model import Model
 
 SHAPE = (4, 5, 3)
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, *SHAPE), np.uint8)

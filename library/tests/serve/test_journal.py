@@ -10,7 +10,7 @@ import pytest
 from helpers import until
 from packaged import THRESHOLD, running
 
-from imageproof.serve import journal
+from imageproof.serve import _journal
 
 DAY = "2001-01-02"
 FIRST, SECOND = "000000-00000000.parquet", "111111-00000000.parquet"
@@ -55,14 +55,14 @@ def test_log_holds_every_answer_after_repeated_sigterm(package, tmp_path):
 
 @pytest.fixture
 def log(package, tmp_path):
-    return journal.Journal(tmp_path, package.description)
+    return _journal.Journal(tmp_path, package.description)
 
 
 def test_full_disk_is_a_warning(disk, package, capfd):
     rubbish = disk / "rubbish"
     rubbish.write_bytes(bytes(60_000))
     for expected in (0, 1):
-        with journal.Journal(disk / "log", package.description) as log:
+        with _journal.Journal(disk / "log", package.description) as log:
             log.add(package.images[:20], package.probabilities[:20])
         assert len(files(disk)) == expected
         rubbish.unlink(missing_ok=True)
@@ -72,7 +72,7 @@ def test_full_disk_is_a_warning(disk, package, capfd):
 
 def test_clock_that_is_put_back(log, package, tmp_path, monkeypatch):
     day = 86_400_000_000_000
-    monkeypatch.setattr(journal.time, "time_ns", iter([9 * day, 2 * day]).__next__)
+    monkeypatch.setattr(_journal.time, "time_ns", iter([9 * day, 2 * day]).__next__)
     with log:
         log.add(package.images[:1], package.probabilities[:1])
         assert log.add(package.images[:1], package.probabilities[:1]).item().day == 10
@@ -83,8 +83,8 @@ def test_folder_that_goes_while_it_is_tidied(log, package, tmp_path, monkeypatch
     def gone(*_):
         raise FileNotFoundError(2, "No such file or directory")
 
-    monkeypatch.setattr(journal, "FLUSH_S", 0.01)
-    monkeypatch.setattr(journal, "_forget", gone)
+    monkeypatch.setattr(_journal, "FLUSH_S", 0.01)
+    monkeypatch.setattr(_journal, "_forget", gone)
     with log:
         for number in (1, 2):
             log.add(package.images[:1], package.probabilities[:1])
@@ -104,13 +104,13 @@ def test_oldest_files_go_but_no_links(log, package, tmp_path, monkeypatch):
     (tmp_path / "2001-01-01" / "222222-00000000.parquet").mkdir()
     for name in ("2001-01-01/notes.txt", "2001-01-01/mine.parquet", "mine.parquet"):
         (tmp_path / name).touch()
-    monkeypatch.setattr(journal, "MAX_BYTES", 2500)
+    monkeypatch.setattr(_journal, "MAX_BYTES", 2500)
     with log:  # also without requests
         pass
     left = sorted(path.parent.name for path in tmp_path.rglob(FIRST) if not path.is_symlink())
     assert left == [DAY, "2001-01-03"]
-    monkeypatch.setattr(journal, "MAX_BYTES", 0)
-    with journal.Journal(tmp_path, package.description) as again:
+    monkeypatch.setattr(_journal, "MAX_BYTES", 0)
+    with _journal.Journal(tmp_path, package.description) as again:
         again.add(package.images, package.probabilities)
     kept = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert kept == {"notes.txt", "mine.parquet", SECOND}
@@ -130,7 +130,7 @@ def test_fault_in_tidying_is_a_warning(log, tmp_path, monkeypatch, capfd):
         unlink(path)
 
     monkeypatch.setattr(Path, "unlink", failing)
-    monkeypatch.setattr(journal, "MAX_BYTES", 1)
+    monkeypatch.setattr(_journal, "MAX_BYTES", 1)
     with log:
         pass
     assert files(tmp_path) == [day / SECOND]

@@ -10,10 +10,10 @@ import numpy as np
 from helpers import answers, until
 from packaged import RAW, running, within
 
-from imageproof.base.inference import BATCH, Network
-from imageproof.serve.app import MAX_HELD, Service
-from imageproof.serve.bodies import MAX_BODY
-from imageproof.serve.model import Model
+from imageproof.base._inference import BATCH, Network
+from imageproof.serve._app import MAX_HELD, Service
+from imageproof.serve._bodies import MAX_BODY
+from imageproof.serve._model import Model
 
 
 class Held:

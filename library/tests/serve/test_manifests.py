@@ -8,10 +8,10 @@ import pytest
 import yaml
 from packaged import within
 
-from imageproof.serve.app import LINGER_S, Service
-from imageproof.serve.manifests import NO_DIGEST, write_manifests
-from imageproof.serve.model import load
-from imageproof.serve.protocol import DRAIN_S
+from imageproof.serve._app import LINGER_S, Service
+from imageproof.serve._manifests import NO_DIGEST, write_manifests
+from imageproof.serve._model import load
+from imageproof.serve._protocol import DRAIN_S
 
 KINDS = {
     "base": ["Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget", "Service"],

@@ -15,10 +15,10 @@ from packaged import running
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError, UsageError
 from imageproof.base.files import folder_sha256
-from imageproof.cli import answers as cli
-from imageproof.registry import promotion
-from imageproof.registry.version import load_version
-from imageproof.serve.package import write_package
+from imageproof.cli import _answers as cli
+from imageproof.registry import _promotion
+from imageproof.registry._version import load_version
+from imageproof.serve._package import write_package
 
 OUT = Path("out/package")
 
@@ -26,7 +26,7 @@ OUT = Path("out/package")
 @pytest.fixture
 def champion(ring):
     """Of fewer classes than the hold-out has."""
-    promotion.promote(fighter(EVEN, classes=9), NAME, judge=accept)
+    _promotion.promote(fighter(EVEN, classes=9), NAME, judge=accept)
     return f"models:/{NAME}/1"
 
 
@@ -75,7 +75,7 @@ def test_other_answers_or_rows_are_not_packaged(champion, monkeypatch):
 
 
 def test_champion_of_other_images_is_not_packaged(ring):
-    promotion.promote(fighter(EVEN, shape=(9, 9)), NAME, judge=accept)
+    _promotion.promote(fighter(EVEN, shape=(9, 9)), NAME, judge=accept)
     line = finding(UsageError, lambda: write(f"models:/{NAME}/1"))
     text = "takes images (9, 9), the hold-out rows here are (8, 8); `git checkout "
     assert line.startswith(f"models:/{NAME}/1: {text}")

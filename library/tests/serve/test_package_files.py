@@ -11,7 +11,7 @@ from helpers import finding, free_port, python
 from packaged import altered, code
 
 from imageproof.base.errors import IntegrityError
-from imageproof.serve import model
+from imageproof.serve import _model
 
 # Loads the model as the server does, where only the distributions that are named are installed.
 ALONE = """
@@ -30,9 +30,9 @@ class OnlyThese(MetaPathFinder):
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, OnlyThese())
-from imageproof.serve import command
-command.load(Path())
-print(command.__file__)
+from imageproof.serve import _command
+_command.load(Path())
+print(_command.__file__)
 """
 
 
@@ -71,7 +71,7 @@ def folder(package, tmp_path):
     for name in (".venv", "log"):
         (folder / name).mkdir()
         (folder / name / "any").touch()
-    model.load(folder)
+    _model.load(folder)
     return folder
 
 
@@ -81,7 +81,7 @@ def without_model(folder):
 
 
 def refusal(folder):
-    return finding(IntegrityError, lambda: model.load(folder))
+    return finding(IntegrityError, lambda: _model.load(folder))
 
 
 @pytest.mark.parametrize(

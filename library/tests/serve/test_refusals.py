@@ -16,8 +16,8 @@ from intruder import statuses
 from packaged import JSON, RAW, code
 
 from imageproof.base.errors import UsageError
-from imageproof.serve import command
-from imageproof.serve.protocol import MAX_CONNECTIONS
+from imageproof.serve import _command
+from imageproof.serve._protocol import MAX_CONNECTIONS
 from imageproof.system.guard import listen
 
 ZERO = np.zeros((1, 8, 8), np.uint8)
@@ -214,7 +214,7 @@ def test_half_closed_client_gets_what_it_asked_for(server, content, answers):
 )
 def test_wrong_option_is_told(monkeypatch, option, value, text):
     monkeypatch.setattr(sys, "argv", ["serve", option, value])
-    assert finding(UsageError, command.options) == text
+    assert finding(UsageError, _command.options) == text
 
 
 def test_host_that_is_none_is_a_line(package):

@@ -11,8 +11,8 @@ import pytest
 from helpers import has_ended, linear_model, until
 from packaged import RAW, altered, running
 
-from imageproof.base import inference
-from imageproof.serve.shadow import NICENESS, PAUSE_S, QUEUE_BYTES
+from imageproof.base import _inference
+from imageproof.serve._shadow import NICENESS, PAUSE_S, QUEUE_BYTES
 
 KERNEL = np.random.default_rng(1).normal(0, 0.01, (64, 10)).astype(np.float32)
 KERNEL[20, 0] = 1e38  # NaN for a bright pixel there
@@ -80,7 +80,7 @@ def test_challenger_is_asked_after_the_answer(challenged, package, log):
     assert challenger["at"].tolist() == champion["at"].tolist()
     assert {*challenger["model"]} == {"imageproof 8"}
     assert "image" not in challenger
-    expected = inference.load(challenged / "shadow.onnx", threads=1).predict(package.images)
+    expected = _inference.load(challenged / "shadow.onnx", threads=1).predict(package.images)
     expected = np.tile(expected, (4, 1))
     actual = challenger[[f"p{k}" for k in range(10)]].to_numpy()
     assert np.allclose(actual, expected, rtol=0, atol=1e-6, equal_nan=True)

@@ -9,7 +9,7 @@ from tempfile import TemporaryFile
 import pytest
 from helpers import has_ended, until
 
-from imageproof.system.commands import CommandFailedError, Commands
+from imageproof.system._commands import CommandFailedError, Commands
 
 SLEEPS = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
 
@@ -39,7 +39,7 @@ def test_stop_ends_running_and_refuses_new():
 def test_leader_ends_with_its_starter(tmp_path):
     module = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SLEEPS!r}])"
     (tmp_path / "sleeps.py").write_text(module)
-    leader = [sys.executable, "-m", "imageproof.system.commands", "sleeps"]
+    leader = [sys.executable, "-m", "imageproof.system._commands", "sleeps"]
     start = f"import subprocess; subprocess.run({leader!r}, start_new_session=True)"
     env = {**os.environ, "PYTHONPATH": str(tmp_path)}
     command = [sys.executable, "-c", start]

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from imageproof.base import files
-from imageproof.system import process
+from imageproof.system import _process
 
 def work():
     disk = Path({disk!r})
     {work}
 
-process.run_program(work)
+_process.run_program(work)
 """
 FULL = "No space left on device (IMAGEPROOF_DEBUG=1 shows more)\n"
 

@@ -8,8 +8,8 @@ from helpers import python
 
 EMIT = """
 import sys
-from imageproof.system import events
-events.emit("imageproof.promote", {"prefect.resource.id": "imageproof.champion"}, {"after": "2"})
+from imageproof.system import _events
+_events.emit("imageproof.promote", {"prefect.resource.id": "imageproof.champion"}, {"after": "2"})
 print("prefect" in sys.modules)
 """
 

@@ -11,13 +11,13 @@ import pytest
 from helpers import has_ended, python, until
 
 from imageproof.base import errors, text
-from imageproof.system import process
+from imageproof.system import _process
 
 
 def run(work, **environment):
-    """What `process.run_program` makes of a function with this body."""
-    start = "from imageproof.base import errors; from imageproof.system import process"
-    code = f"{start}\ndef work():\n    {work}\nprocess.run_program(work)"
+    """What `_process.run_program` makes of a function with this body."""
+    start = "from imageproof.base import errors; from imageproof.system import _process"
+    code = f"{start}\ndef work():\n    {work}\n_process.run_program(work)"
     return python("-c", code, env=os.environ | environment)
 
 
@@ -27,7 +27,7 @@ def test_each_kind_of_error_has_its_exit_code(capfd):
         *(errors.GateRefusedError, errors.BusyError, errors.IntegrityError),
     )
     for code, error in enumerate(kinds, start=1):
-        assert process.report_error(error("data/x.csv:5: first", "second")) == code
+        assert _process.report_error(error("data/x.csv:5: first", "second")) == code
         assert capfd.readouterr() == ("", "error: data/x.csv:5: first\nerror: second\n")
 
 
@@ -41,8 +41,8 @@ def test_each_kind_of_error_has_its_exit_code(capfd):
     ],
 )
 def test_names_are_escaped(name, shown, capfd):
-    process.report_error(errors.DataError(f"{name}: bad"))
-    process.report_error(FileNotFoundError(2, "No such file", name))
+    _process.report_error(errors.DataError(f"{name}: bad"))
+    _process.report_error(FileNotFoundError(2, "No such file", name))
     assert capfd.readouterr().err == (
         f"error: {shown}: bad\nerror: {shown}: No such file (IMAGEPROOF_DEBUG=1 shows more)\n"
     )
@@ -64,7 +64,7 @@ def test_names_are_escaped(name, shown, capfd):
             "error: /nowhere/file: No such file or directory (IMAGEPROOF_DEBUG=1 shows more)\n",
         ),
         (
-            "import os\n    with process.quiet_tensorflow(3):\n        os.write(2, b'noise')\n"
+            "import os\n    with _process.quiet_tensorflow(3):\n        os.write(2, b'noise')\n"
             "        threads = [os.environ[f'TF_NUM_{k}OP_THREADS'] for k in ('INTRA', 'INTER')]\n"
             "        assert threads == ['3', '3']",
             0,
@@ -84,7 +84,7 @@ def test_loop_and_long_name_exit_with_2(tmp_path, capsys):
     for read in (loop.read_bytes, lambda: loop.resolve(strict=True), Path("n" * 5000).read_bytes):
         with pytest.raises((OSError, RuntimeError)) as raised:
             read()
-        assert process.report_error(raised.value) == 2
+        assert _process.report_error(raised.value) == 2
         line = capsys.readouterr().err
         assert line.startswith("error: ")
         assert len(line) < 400
@@ -92,7 +92,7 @@ def test_loop_and_long_name_exit_with_2(tmp_path, capsys):
 
 @pytest.mark.parametrize(("count", "last"), [(20, "error: 19"), (21, "error: … and 1 more")])
 def test_20_findings_are_shown(count, last, capfd):
-    process.report_error(errors.DataError(*map(str, range(count))))
+    _process.report_error(errors.DataError(*map(str, range(count))))
     lines = capfd.readouterr().err.splitlines()
     assert lines[19] == "error: 19"
     assert lines[-1] == last
@@ -106,10 +106,10 @@ def test_quoted_text_is_one_line_of_80_characters():
 
 def test_environment_of_the_user_wins():
     code = (
-        "import os; from imageproof.system import process; process.set_environment();"
+        "import os; from imageproof.system import _process; _process.set_environment();"
         "print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT'])"
     )
-    environment = {k: v for k, v in os.environ.items() if k not in process.ENVIRONMENT}
+    environment = {k: v for k, v in os.environ.items() if k not in _process.ENVIRONMENT}
     done = python("-c", code, env=environment | {"MLFLOW_HTTP_REQUEST_TIMEOUT": "99"})
     assert done.stdout.split() == ["true", "99"]
 
@@ -123,7 +123,7 @@ def test_child_python_is_its_own():
 SLEEPER = """
 import time
 from pathlib import Path
-from imageproof.system import process
+from imageproof.system import _process
 def work():
     try:
         print("ready", flush=True)
@@ -131,7 +131,7 @@ def work():
     finally:
         time.sleep({cleanup})
         Path({mark!r}).touch()
-process.run_program(work)
+_process.run_program(work)
 """
 
 
@@ -183,5 +183,5 @@ def test_child_environment_has_no_context_of_ours(monkeypatch):
     context = "DVC_ROOT DVC_STAGE DVC_EXP_NAME DVC_EXP_BASELINE_REV MLFLOW_RUN_ID"
     for name in (*context.split(), "PREFECT__FLOW_RUN_ID"):
         monkeypatch.setenv(name, "/a")
-    assert process.project_root() == Path("/a")
-    assert process.child_environment() == before
+    assert _process.project_root() == Path("/a")
+    assert _process.child_environment() == before

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from imageproof.base.class_names import spelled
-from imageproof.base.dataset import Labels
+from imageproof.base._class_names import spelled
+from imageproof.base._dataset import Labels
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing
 from imageproof.base.text import one_line
-from imageproof.data.readers.table import read_table
+from imageproof.data.readers._table import read_table
 
 FILE = "corrections.csv"
 COLUMNS = ["part", "name", "label", "corrected"]  # part and name as in rows.parquet

@@ -13,9 +13,9 @@ from great_expectations.execution_engine import pandas_execution_engine
 from imageproof.base.errors import DataError
 from imageproof.base.files import MAX_YAML, parsing
 from imageproof.base.text import one_line
-from imageproof.data.findings import SHOWN_ROWS, Message, Unit, finding
+from imageproof.data._findings import SHOWN_ROWS, Message, Unit, finding
 from imageproof.data.packed import Packed
-from imageproof.data.validation.frames import class_frame, image_frame
+from imageproof.data.validation._frames import class_frame, image_frame
 from imageproof.data.validation.validate import ValidateParams
 
 # It hashes each smaller frame for a fingerprint that we do not read: 120 MB of 600,000 rows.

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from imageproof.base.files import StrictModel
-from imageproof.data.findings import ExpectedRange, Message
+from imageproof.data._findings import ExpectedRange, Message
 
 
 class ValidateParams(StrictModel):
@@ -28,7 +28,7 @@ class ValidateParams(StrictModel):
 
     @property
     def expected_ranges(self) -> list[ExpectedRange]:
-        """Of columns of `frames.image_frame`."""
+        """Of columns of `_frames.image_frame`."""
         low = self.min_mean_ink
         high = self.max_mean_ink
         hint = "is the contrast inverted, or the scale not 0…255?"

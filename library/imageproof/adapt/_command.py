@@ -1,0 +1,142 @@
+"""The command `adapt`: print which lines of params.yaml fit the data, and set them if asked."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
+
+from imageproof.adapt._facts import Facts, read_facts
+from imageproof.adapt._parts import empty_parts
+from imageproof.adapt._rules import Models, find_changes
+from imageproof.base._naming import project_name
+from imageproof.base.errors import DataError
+from imageproof.base.files import write_text
+from imageproof.base.text import printable
+from imageproof.dvc.params_yaml import PATH, get_by_path, read, set_keys
+
+DATA = Path("data")
+
+
+def adapt(
+    simple_models: Sequence[str],
+    general_models: Sequence[str],
+    check: Callable[[], object],
+    *,
+    write: bool,
+) -> None:
+    """Compare params.yaml with `data/`; for the models see `_rules.Models`.
+
+    `check` raises a UsageError if params.yaml is wrong in itself. Raises also as `read_facts`.
+    """
+    params = read()
+    facts = read_facts(DATA)
+    print(f"{DATA}: {describe(facts)}")
+    for line in facts.warnings:
+        print(f"warning: {printable(line)}")
+    try:
+        models = Models(simple_models, [], {})
+        if not facts.is_digit_like:
+            models = find_models(params, simple_models, general_models)
+        changes = find_changes(facts, params, models)
+    except (AttributeError, KeyError, TypeError):  # a block is missing, or none
+        check()
+        raise
+    values = {change.key: change.value for change in changes}
+    set_keys(params, values)
+    if parts := empty_parts(facts, params):
+        fault = f"has so few images that `split` may get none for {', '.join(parts)}"
+        print(f"warning: {DATA}: {fault}; add some")
+    if not changes:
+        print(f"{PATH} fits: nothing to change")
+        return
+    lines = {
+        f"{change.key}: {_text(change.today)} → {_text(change.value)}": change.reason
+        for change in changes
+    }
+    width = max(map(len, lines))
+    for line, reason in lines.items():
+        print(printable(f"  {line:<{width}}  {reason}"))
+    if write:
+        set_lines(PATH, values)
+        check()
+        print(f"{PATH}: {len(changes)} lines set; `git diff {PATH}` shows them")
+    else:
+        print(f"`{project_name()} adapt --write` sets these lines")
+
+
+def describe(facts: Facts) -> str:
+    """The data in one line."""
+    (height, width), _ = facts.sizes.most_common(1)[0]
+    size = f"{height}×{width}"
+    if len(facts.sizes) > 1:
+        size = f"{len(facts.sizes):,} sizes, most often {size}"
+    counts = facts.counts
+    classes = f"{len(counts)} classes of {min(counts):,} images or more"
+    colour = "colour" if facts.has_colour else "grey"
+    return f"{sum(counts):,} images, {classes}, {colour}, {size}"
+
+
+def find_models(
+    params: Mapping[str, Any],
+    simple: Sequence[str],
+    general: Sequence[str],
+) -> Models:
+    """The models that can be trained: with a block in params.yaml, and a backbone that is here.
+
+    Prints a warning for a backbone that is not.
+    """
+    blocks = {name: block for name, block in params["train"].items() if isinstance(block, dict)}
+    sides: dict[str, int] = {}
+    usable = []
+    for name in (name for name in general if name in blocks):
+        backbone = blocks[name].get("backbone")
+        if backbone:
+            from imageproof.features._backbone import load_backbone  # ONNX takes a second
+
+            try:
+                sides[name] = load_backbone(backbone, blocks[name]["backbone_sha256"]).side
+            except DataError as error:
+                print(f"warning: {name}: {error}")
+                continue
+        usable.append(name)
+    return Models(simple, usable, sides)
+
+
+def set_lines(path: Path, values: Mapping[str, Any]) -> None:
+    """Set dotted keys of a YAML file; comments, order and all other lines stay."""
+    yaml = YAML()
+    yaml.width = 4096
+    yaml.preserve_quotes = True
+    yaml.representer.add_representer(type(None), _represent_null)
+    content: Any = yaml.load(path.read_text("utf-8"))
+    set_keys(content, {key: _on_one_line(value) for key, value in values.items()})
+    for key in values:
+        block, _, name = key.rpartition(".")
+        comments = (get_by_path(content, block) if block else content).ca.items.get(name)
+        if comments and comments[2]:
+            comments[2].column = 0  # one space after the value, however long that is
+    text = StringIO()
+    yaml.dump(content, text)
+    write_text(path, text.getvalue())
+
+
+def _on_one_line(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    sequence = CommentedSeq(value)
+    sequence.fa.set_flow_style()
+    return sequence
+
+
+def _represent_null(representer: Any, _: None) -> Any:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(str, value))}]"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,176 @@
+"""What the rules need to know of the data; pictures are known by their headers alone."""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from imageproof.base._class_names import class_numbers
+from imageproof.base._dataset import Dataset, Images
+from imageproof.base.errors import DataError
+from imageproof.base.files import scratch
+from imageproof.base.text import first_names
+from imageproof.data._class_names import in_order
+from imageproof.data._sources import read_headers
+from imageproof.data.packed import META
+from imageproof.data.readers._folders import Listing, list_pictures
+from imageproof.data.readers._raw import read_parts
+from imageproof.data.splitting import ONLY_TRAIN, YES
+from imageproof.pictures._reading import read_pictures
+
+MAX_HEADERS = 20_000  # pictures, evenly spread over the folder
+MAX_PIXELS_READ = 200  # images whose pixels are looked at
+MAX_CLASSES = 10_000
+SMALL = 100  # pixels of the longer side
+DIGIT_SIDE = 64  # pixels, at most
+PLAIN = 16  # grey values between which the border of a drawing lies
+PLAIN_SHARE = 0.95  # of the images of handwriting that have such a border
+
+Size = tuple[int, int]  # height, width
+
+
+class Facts(NamedTuple):
+    """The data as a whole; `counts` and `test_counts` have the rows of each class.
+
+    `test_counts` are those of the data's own test part, empty without one; `only_train` those of
+    `counts` that are training rows whatever the split, empty if there are none.
+    """
+
+    class_names: Sequence[str]
+    counts: Sequence[int]
+    test_counts: Sequence[int]
+    sizes: Counter[Size]
+    has_colour: bool
+    is_transparent: bool
+    is_digit_like: bool  # small, grey, of one size, with a border that no stroke touches
+    columns: Mapping[str, Counter[str]] = {}  # further ones of labels.csv: images by value
+    only_train: Sequence[int] = ()
+    warnings: Sequence[str] = ()  # what is left out of the folder
+
+    @property
+    def divided(self) -> list[int]:
+        """The rows of each class that may be in any part."""
+        bound = self.only_train or [0] * len(self.counts)
+        return [count - own for count, own in zip(self.counts, bound, strict=True)]
+
+    def rows_per_group(self, column: str | None) -> float:
+        """The mean; 1 without groups."""
+        groups = self.columns.get(column or "")
+        return sum(self.counts) / len(groups) if groups else 1.0
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all images have one size, and a small one."""
+        return len(self.sizes) == 1 and max(max(self.sizes)) <= SMALL
+
+    @property
+    def short_side(self) -> int:
+        """Pixels that the shorter side of nine in ten images has at least."""
+        sides = sorted(min(size) for size in self.sizes.elements())
+        return sides[len(sides) // 10]
+
+    @property
+    def proportion(self) -> float:
+        """The median of the longer side over the shorter one."""
+        return median(max(size) / min(size) for size in self.sizes.elements())
+
+
+def read_facts(folder: Path) -> Facts:
+    """Look at a folder by the readers of `pack`.
+
+    A DataError as theirs, with one class only, or with a class that has no image in a part.
+    """
+    if listing := list_pictures(folder):
+        facts = _of_pictures(folder, listing)
+    else:
+        with scratch() as temporary:
+            facts = _of_arrays(*(part.data for part in read_parts(folder, temporary)))
+    if len(facts.counts) < 2:
+        raise DataError(f"{folder}: has one class, {facts.class_names[0]}; two are needed")
+    for part, counts in (("train", facts.counts), ("test", facts.test_counts)):
+        empty = [facts.class_names[label] for label, count in enumerate(counts) if not count]
+        if empty:
+            mend = "add some, or take the class out of the data"
+            raise DataError(f"{folder}: {part}: no images of {first_names(empty)}; {mend}")
+    return facts
+
+
+def _of_pictures(folder: Path, listing: Listing) -> Facts:
+    rows = listing.rows
+    names = in_order([*rows["label"].unique()])
+    step = -(-len(rows) // MAX_HEADERS)
+    paths = rows["path"][::step].tolist()
+    headers = read_headers(paths).assign(path=paths).dropna(subset="mode")
+    if headers.empty:
+        raise DataError(f"{folder}: none of {len(rows):,} pictures can be read")
+    sizes = Counter(zip(headers["height"].astype(int), headers["width"].astype(int), strict=True))
+    has_colour = bool((headers["mode"] == "colour").any())
+    is_test = rows["part"] == "test"
+    is_only_train = rows.get(ONLY_TRAIN, pd.Series("", rows.index)) == YES
+    return Facts(
+        class_names=names,
+        counts=_count(rows["label"][~is_test], names),
+        test_counts=_count(rows["label"][is_test], names) if is_test.any() else (),
+        sizes=sizes,
+        has_colour=has_colour,
+        is_transparent=bool(headers["transparent"].any()),
+        is_digit_like=not has_colour and _are_drawings(sizes, _pixels(headers["path"], sizes)),
+        columns={
+            name.removeprefix(META): Counter(rows[name][~is_test])
+            for name in map(str, rows)
+            if name.startswith(META)
+        },
+        warnings=(*listing.warnings,),
+        only_train=_count(rows["label"][is_only_train], names) if is_only_train.any() else (),
+    )
+
+
+def _of_arrays(train: Dataset, test: Dataset | None = None) -> Facts:
+    parts = [part for part in (train, test) if part]
+    labels = np.concatenate([part.labels for part in parts])
+    for label in (labels.min(), labels.max()):
+        if not 0 <= label < MAX_CLASSES:
+            raise DataError(
+                f"data: label {label}; whole numbers from 0 to {MAX_CLASSES - 1:,} are allowed"
+            )
+    classes = int(labels.max()) + 1
+    height, width, *channels = train.images.shape[1:]
+    sizes = Counter({(height, width): len(train)})
+    step = -(-len(train) // MAX_PIXELS_READ)
+    return Facts(
+        class_names=class_numbers(classes),
+        counts=np.bincount(train.labels, minlength=classes).tolist(),
+        test_counts=np.bincount(test.labels, minlength=classes).tolist() if test else (),
+        sizes=sizes,
+        has_colour=bool(channels),
+        is_transparent=False,
+        is_digit_like=not channels and _are_drawings(sizes, train.images[::step]),
+    )
+
+
+def _count(labels: "pd.Series[str]", names: Sequence[str]) -> list[int]:
+    counts: list[int] = labels.value_counts().reindex([*names], fill_value=0).tolist()
+    return counts
+
+
+def _pixels(paths: "pd.Series[Any]", sizes: Counter[Size]) -> Images:
+    """Some pictures as grey images of the first one's size."""
+    shape = next(iter(sizes))
+    step = -(-len(paths) // MAX_PIXELS_READ)
+    some = [Path(os.fsdecode(path)) for path in paths[::step]]
+    return np.stack([image for image, _ in read_pictures(some, shape=shape, fit="stretch")])
+
+
+def _are_drawings(sizes: Counter[Size], images: Images) -> bool:
+    """Whether small images of one size have a plain border, as drawn characters have."""
+    if len(sizes) > 1 or max(max(sizes)) > DIGIT_SIDE:
+        return False
+    rows = images[:, [0, -1], :].reshape(len(images), -1)
+    columns = images[:, :, [0, -1]].reshape(len(images), -1)
+    border = np.concatenate([rows, columns], axis=1)
+    return bool(np.mean(np.ptp(border, axis=1) <= PLAIN) >= PLAIN_SHARE)

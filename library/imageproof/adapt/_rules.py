@@ -1,0 +1,219 @@
+"""The rules: each looks at few facts, and yields the lines of params.yaml that fit them."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from functools import partial
+from math import ceil, floor, sqrt
+from typing import Any, NamedTuple
+
+from scipy.stats import binom
+
+from imageproof.adapt._facts import Facts
+from imageproof.adapt._parts import (
+    CHANCE,
+    Params,
+    official_has_all_classes,
+    part_rows,
+    whole_part,
+)
+from imageproof.data._hashing import MAX_SHARE
+from imageproof.dvc.params_yaml import get_by_path, set_keys, validated
+from imageproof.judge._groups import clopper_pearson
+from imageproof.judge.confidence import too_few_rows
+from imageproof.judge.few_rows import OF_ALL, rows_needed
+from imageproof.judge.limits import PromoteParams
+from imageproof.keras.costs import MIN_STEPS
+
+MIN_SIDE = 64  # pixels of a photograph's image
+SIDE_STEP = 32
+ELONGATED = 2.0  # a proportion; a square cut from the middle loses half of such a picture
+STEPS = 600
+MAX_EPOCHS = 100
+MIN_BATCH = 32
+STEPS_OF_EPOCH = 20  # for which a batch is made smaller
+COVERAGES = (0.99, 0.975, 0.95, 0.9, 0.8)
+# times the validation rows that a coverage needs: with just these, answer sets are wide
+SPARE = 3
+CONFIDENT = 0.9  # an accuracy that only easy data allows,
+SURE = 0.2  # and such a share of unsure answers
+
+
+class Models(NamedTuple):
+    """The project's models: for small grey images only, and for any that can be trained here.
+
+    `sides` are pixels of the images of a backbone, by the model that asks it.
+    """
+
+    simple: Sequence[str]
+    general: Sequence[str]
+    sides: Mapping[str, int]
+
+
+class Change(NamedTuple):
+    key: str
+    today: Any
+    value: Any
+    reason: str
+
+
+Lines = Iterator[tuple[str, Any, str]]  # key, value, reason
+
+
+def find_changes(
+    facts: Facts,
+    params: Params,
+    models: Models,
+) -> list[Change]:
+    """The lines of params.yaml that do not fit; keys that the file does not have are left out."""
+    params = deepcopy(params)
+    rules: list[Callable[[Facts, Params], Lines]] = [
+        fit_classes,
+        partial(fit_models, models=models),
+        partial(fit_image, models=models),
+        fit_split,
+        fit_rows,
+        fit_training,
+        fit_coverage,
+        fit_gate,
+    ]
+    changes = []
+    for rule in rules:
+        for key, value, reason in [*rule(facts, params)]:
+            block, _, name = key.rpartition(".")
+            siblings = get_by_path(params, block) if block else params
+            if name in (siblings or {}) and siblings[name] != value:
+                changes.append(Change(key, siblings[name], value, reason))
+                set_keys(params, {key: value})
+    return changes
+
+
+def fit_classes(facts: Facts, params: Params) -> Lines:
+    classes = len(facts.counts)
+    yield "data.classes", classes, f"the data has {classes}"
+    names = get_by_path(params, "data.class_names")
+    unknown = {*(names or ())} - {*facts.class_names}
+    if names and (len(names) != classes or 0 < len(unknown) < classes):
+        yield "data.class_names", None, "the names in the data"
+
+
+def fit_models(facts: Facts, params: Params, models: Models) -> Lines:
+    listed = params["models"]
+    own_models = [model for model in listed if model not in [*models.simple, *models.general]]
+    if not facts.is_digit_like and {*listed} & {*models.simple}:
+        reason = f"{', '.join(models.simple)} are for one light thing on black"
+        yield "models", [*models.general, *own_models], reason
+
+
+def fit_image(facts: Facts, params: Params, models: Models) -> Lines:
+    image = params["data"]["image"]
+    if image["channels"] == ("grey" if facts.has_colour else "rgb"):
+        yield "data.image.channels", "auto", "colour" if facts.has_colour else "no colour"
+    if image["fit"] == "digit" and not facts.is_digit_like:
+        if facts.is_transparent:
+            yield "data.image.fit", "pad", "transparent pictures: the whole of each counts"
+        elif facts.is_uniform or facts.proportion > ELONGATED:
+            yield "data.image.fit", "stretch", "the whole of each picture counts"
+        else:
+            yield "data.image.fit", "crop", "photographs: the middle counts"
+    if image["size"] == "auto" and not facts.is_uniform:
+        largest = max([MIN_SIDE, *(models.sides.get(model, 0) for model in params["models"])])
+        side = facts.short_side // SIDE_STEP * SIDE_STEP
+        side = min(largest, max(MIN_SIDE, side))
+        reason = f"{len(facts.sizes):,} sizes, of most {facts.short_side} pixels or more"
+        yield "data.image.size", [side, side], reason
+
+
+def fit_split(facts: Facts, params: Params) -> Lines:
+    split = params["split"]
+    group = split["group"]
+    if group and group not in facts.columns:
+        yield "split.group", None, "labels.csv has no such column"
+    method = split["method"]
+    is_drawn = split["copies"] == "together" or split["holdout_within_test"]  # never `official`
+    is_enough = bool(facts.test_counts) and official_has_all_classes(facts, params)
+    if is_enough and not is_drawn:
+        if method != "official":
+            yield "split.method", "official", "the data has a test part"
+        return
+    rows = sum(facts.counts)
+    [(name, size)] = facts.columns.get(group, Counter({"": 0})).most_common(1)
+    if size > MAX_SHARE * rows and method != "stratified":
+        finding = f"{group} {name} has {size:,} of {rows:,} images"
+        limit = f"`hashed` allows {floor(MAX_SHARE * rows):,} in a group"
+        yield "split.method", "stratified", f"{finding}; {limit}"
+    elif method == "official":
+        yield "split.method", "hashed", "no test part, or too few images of a class for it"
+
+
+def fit_rows(facts: Facts, params: Params) -> Lines:
+    rows = sum(facts.counts)
+    if rows < params["validate"]["min_rows"]:
+        yield "validate.min_rows", max(1, rows // 2), f"half of the {rows:,} that there are"
+
+
+def fit_training(facts: Facts, params: Params) -> Lines:
+    """More epochs, and smaller batches, where a training would have few steps."""
+    rows = max(1, whole_part(facts, params, "train"))
+    for model in params["models"]:
+        fit = get_by_path(params, f"train.{model}.fit") or {}
+        batch = fit.get("batch_size")
+        epochs = fit.get("epochs")
+        if not batch or not epochs or ceil(rows / batch) * epochs >= MIN_STEPS:
+            continue
+        while batch > MIN_BATCH and rows < STEPS_OF_EPOCH * batch:
+            batch //= 2
+        steps = ceil(rows / batch)
+        reason = f"{rows:,} images to train on, {steps} steps an epoch"
+        yield f"train.{model}.fit.batch_size", batch, reason
+        yield f"train.{model}.fit.epochs", min(MAX_EPOCHS, ceil(STEPS / steps)), reason
+
+
+def fit_coverage(facts: Facts, params: Params) -> Lines:
+    rows = whole_part(facts, params, "validation")
+    today = params["confidence"]["coverage"]
+    allowed = [value for value in COVERAGES if value <= today] or [today]
+    fitting = [value for value in allowed if not too_few_rows(rows // SPARE, value)]
+    yield "confidence.coverage", [*fitting, allowed[-1]][0], f"{rows:,} validation rows"
+
+
+def fit_gate(facts: Facts, params: Params) -> Lines:
+    """Turn off what so few hold-out rows cannot show, and what only easy data reaches."""
+    counts = part_rows(facts.divided, facts, params, "holdout")
+    total = whole_part(facts, params, "holdout")
+    smallest = min(counts)
+    promote = validated(PromoteParams, dict(params["promote"]), "promote")
+    for key, minimum in rows_needed(promote, counts).items():
+        rows, unit = (total, "") if key in OF_ALL else (smallest, " of each class")
+        if rows >= minimum:  # all classes together have more than the sum of what each has at least
+            continue
+        reason = f"needs {minimum:,} hold-out rows{unit}, there may be only {rows:,}"
+        # half of the rows may be unseen by both models, once there are more images
+        limit = max(1, rows // 2) if key == "min_unseen" else None
+        yield f"promote.{key}", limit, reason
+    units = floor(smallest / facts.rows_per_group(params["split"]["group"]))
+    if promote.min_sensitivity and not can_show(promote.min_sensitivity, units, len(counts)):
+        reason = f"the {smallest:,} hold-out rows that a class may have cannot show it"
+        yield "promote.min_sensitivity", None, reason
+    rows = whole_part(facts, params, "validation")
+    error = promote.max_calibration_error
+    # the share that is right is known from so many rows to ± 1/√n, its 95 % interval
+    error_of_rows = ceil(100 / sqrt(max(1, rows))) / 100
+    if error is not None and error < error_of_rows:
+        reason = f"{rows:,} validation rows calibrate no better"
+        yield "promote.max_calibration_error", error_of_rows, reason
+    if facts.is_digit_like:
+        return
+    if (promote.min_accuracy or 0) > CONFIDENT:
+        yield "promote.min_accuracy", None, "is for handwriting; set what yours must reach"
+    if promote.max_unsure is not None and promote.max_unsure <= SURE:
+        yield "promote.max_unsure", None, "is for handwriting; set what yours may leave open"
+
+
+def can_show(limit: float, rows: int, classes: int) -> bool:
+    """Whether classes of so many hold-out rows pass `min_sensitivity` if each is right for √limit.
+
+    With a chance of 95 % the lower end of each one's exact interval reaches the limit.
+    """
+    hits = max(0, binom.ppf(CHANCE / classes, rows, sqrt(limit)))
+    return rows > 0 and clopper_pearson(hits / rows, rows)[0] >= limit

@@ -1,0 +1,227 @@
+"""Drift of images from the data that a registered model was trained on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import mlflow
+import numpy as np
+import pandas as pd
+
+from imageproof.answer._predict import numbered_names
+from imageproof.artifacts import WORKSPACE
+from imageproof.base._dataset import Dataset, Images, Shape
+from imageproof.base._naming import project_name
+from imageproof.base.files import md5
+from imageproof.data._findings import SHOWN_ROWS, ExpectedRange, finding
+from imageproof.judge.confidence import is_unusable, too_few_rows
+from imageproof.judge.drift import (
+    Comparison,
+    Drift,
+    KnownFeatures,
+    compare_counts,
+    compare_values,
+    judge,
+)
+from imageproof.mlflow import _runs
+from imageproof.project import Project
+from imageproof.registry._version import Version
+from imageproof.system import _events
+
+SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
+KNOWN = 3000  # rows of a split whose features are compared with
+SAMPLE_BYTES = 100_000_000  # of large images fewer are compared
+ACCURACY = "accuracy"  # of the comparisons the one that is not of images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerSummary:
+    """The answers of a version to many images, and whether these drifted."""
+
+    model: str
+    rows: int
+    class_names: list[str]  # numbers without names
+    class_counts: list[int]
+    unsure: float  # share of rows whose answer set cannot be used
+    warnings: list[str]
+    drift: list[Drift]
+    drifted: list[str]  # names of what drifted
+
+
+class FeatureDrift(NamedTuple):
+    """How the features of a sample compare with known ones; see `KnownFeatures`."""
+
+    comparisons: list[Comparison]
+    far: float | None  # share farther from all known images than 95 % of those from each other
+    farthest: list[Images]
+
+
+def image_stats(images: Images) -> dict[str, np.ndarray]:
+    """Per image mean_ink float32 (mean of its values) and contrast uint8 (maximum - minimum)."""
+    axes = (*range(1, images.ndim),)
+    mean_ink = images.mean(axis=axes, dtype=np.float32)
+    return {"mean_ink": mean_ink, "contrast": np.ptp(images, axis=axes)}
+
+
+class Sample:
+    """A random sample of a stream of images: those with the smallest random keys."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.images: Images = np.empty((0, *shape), np.uint8)
+        self._keys = np.empty(0)
+        self._size = max(2, min(SAMPLE, SAMPLE_BYTES // prod(shape)))
+        self._random = np.random.default_rng(0)
+
+    def add(self, images: Images) -> None:
+        keys = np.concatenate([self._keys, self._random.random(len(images))])
+        rows = np.argsort(keys)[: self._size]
+        self.images = np.concatenate([self.images, images])[rows]
+        self._keys = keys[rows]
+
+
+def summarise(
+    answers: pd.DataFrame,
+    model: Version,
+    project: Project,
+    comparisons: Sequence[Comparison] = (),
+) -> dict[str, Any]:
+    """The fields of an `AnswerSummary`; the training split is compared, too, if it is here.
+
+    `answers` has `predicted`, `set_size` and the columns of `image_stats`, by the images' names.
+    """
+    classes = model.files.classes
+    counts = np.bincount(answers["predicted"], minlength=classes)
+    drift = judge(
+        [*_compare_with_train(answers, counts, model, project), *comparisons], project.drift.level
+    )
+    warnings = _out_of_range(answers, project.expected_ranges)
+    rows = len(model.files.calibration.truth_probabilities)
+    if too_few := too_few_rows(rows, project.confidence.coverage):
+        warnings.append(too_few)
+    return {
+        "model": model.origin.uri,
+        "rows": len(answers),
+        "class_names": numbered_names(model, project),
+        "class_counts": counts.tolist(),
+        "unsure": float(is_unusable(answers["set_size"].to_numpy(), classes).mean()),
+        "warnings": warnings,
+        "drift": drift,
+        "drifted": [comparison.name for comparison in drift if comparison.drifted],
+    }
+
+
+def _compare_with_train(
+    answers: pd.DataFrame,
+    counts: np.ndarray,
+    model: Version,
+    project: Project,
+) -> list[Comparison]:
+    train = split_of(model, "train")
+    if not train:
+        return []
+    min_effect = project.drift.min_effect
+    comparisons = [
+        compare_values(column, answers[column].to_numpy(), values, min_effect)
+        for column, values in image_stats(train.images).items()
+    ]
+    train_counts = np.bincount(train.labels, minlength=len(counts))
+    comparisons.append(compare_counts("class_shares", counts, train_counts, min_effect))
+    return comparisons
+
+
+def compare_with_known(
+    sample: Images,
+    model: Version,
+    min_effect: float,
+) -> FeatureDrift:
+    """Compare a sample with rows that the model was not fitted on.
+
+    There is nothing to compare of a model without features, or if these rows are not here.
+    """
+    splits = [split_of(model, name) for name in ("validation", "holdout")]
+    features = model.files.load_features(threads=model.threads) if all(splits) else None
+    if not features:
+        return FeatureDrift([], None, [])
+    random = np.random.default_rng(0)
+    parts = []
+    for split in filter(None, splits):
+        rows = random.permutation(len(split))[:KNOWN]
+        parts.append(features(split.images[rows]))
+    known_features = KnownFeatures(np.concatenate(parts))
+    distances = known_features.distances(features(sample))
+    order = np.argsort(-distances, kind="stable")
+    return FeatureDrift(
+        [known_features.compare(distances, min_effect)],
+        far=float(np.mean(distances > known_features.cuts[-1])),
+        farthest=[*sample[order[:24]]],
+    )
+
+
+def are_images_compared(comparisons: Sequence[Drift]) -> bool:
+    """Whether one is of images; the accuracy of labelled rows says nothing of these."""
+    return any(comparison.name != ACCURACY for comparison in comparisons)
+
+
+def drifted_names(comparisons: Sequence[Drift]) -> str:
+    """What drifted; `nothing`, or `not known` if no images were compared."""
+    names = [comparison.name for comparison in comparisons if comparison.drifted]
+    nothing = "nothing" if are_images_compared(comparisons) else "not known"
+    return ", ".join(names) or nothing
+
+
+def record(
+    result: AnswerSummary,
+    command: Literal["score", "monitor"],
+    project: Project,
+    *,
+    settings: Mapping[str, str],
+    metrics: Mapping[str, float],
+    files: Sequence[Path] = (),
+) -> None:
+    """Log a result as an MLflow run, and send `<project>.drift` to Prefect if there is any."""
+    drifted = drifted_names(result.drift)
+    figures = {
+        f"drift_{drift.name}_{figure}": getattr(drift, figure)
+        for drift in result.drift
+        for figure in ("effect", "p_value")
+    }
+    with _runs.active_run(
+        command,
+        description=f"Answers of {result.model}, by `{project_name()} {command}`.",
+        experiment=project.part("scoring" if command == "score" else "monitoring"),
+        params=settings,
+        tags={"answered_by": result.model, "drifted": drifted},
+    ):
+        mlflow.log_metrics({"rows": result.rows, "unsure": result.unsure, **metrics, **figures})
+        for file in files:
+            mlflow.log_artifact(str(file))
+    if result.drifted:
+        resource = {
+            "prefect.resource.id": f"{project.name}.{command}",
+            f"{project_name()}.drifted": drifted,
+        }
+        _events.emit(f"{project.name}.drift", resource, asdict(result))
+
+
+def _out_of_range(answers: pd.DataFrame, ranges: Sequence[ExpectedRange]) -> list[str]:
+    warnings = []
+    for column, low, high, message in ranges:
+        values = answers[column].astype(float).round(2)  # as when data are validated
+        outside = values[~values.between(low, high)]
+        if len(outside):
+            examples = [
+                (name if isinstance(name, str) else f"row {name}", value)
+                for name, value in outside.head(SHOWN_ROWS).items()
+            ]
+            warnings.append(finding("input", "row", message, len(outside), examples))
+    return warnings
+
+
+def split_of(model: Version, name: str) -> Dataset | None:
+    """A local split, if it is the one that the model was made with."""
+    path = WORKSPACE.split(name)
+    if path.exists() and md5(path) == model.origin.splits.get(name):
+        return WORKSPACE.read_split(name).data
+    return None

@@ -1,0 +1,207 @@
+"""What a served model logged, from a folder of Parquet files by day; labels that arrive later."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from math import prod
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from imageproof.answer._inputs import open_parquet
+from imageproof.base._dataset import Images, Shape
+from imageproof.base.errors import DataError, UsageError
+from imageproof.base.files import parsing
+from imageproof.registry._version import Version
+from imageproof.registry._versions import find
+
+MAX_LABELS = 10_000_000
+MAX_LABELS_BYTES = 200_000_000
+# limits of one file; a service writes 4 MB of images at a time
+MAX_ROWS = 1_000_000
+MAX_IMAGES = 50_000_000  # bytes
+COLUMNS = ["at", "image", "predicted", "set_size", "model"]
+RANDOM = "random"  # a column of labels
+SHADOW = "shadow"  # the folder of a challenger's answers, and the column of who was asked, too
+
+
+class Log(NamedTuple):
+    files: list[Path]
+    days: int
+    since: datetime
+    newest: datetime  # when the newest row was answered
+    row: str  # where that row is
+    model: str  # who answered it
+
+    def answered_by(self) -> str:
+        """The version that answered the newest row; DataError if there is no such version."""
+        try:
+            find(self.model)
+        except UsageError as error:
+            raise DataError(f"{self.row} column model: {error}; --model names another") from None
+        return self.model
+
+
+class Logged(NamedTuple):
+    """Rows that one version answered."""
+
+    images: Images
+    answers: pd.DataFrame  # `predicted`, `set_size`, `shadow`, by microseconds since 1970
+    other_keys: pd.Index  # microseconds of the rows of other versions
+
+
+def open_log(folder: Path, *, days: int) -> Log | None:
+    """The rows of the `days` × 24 hours before the newest row; None for other inputs."""
+    # the service writes to names that begin with a dot
+    paths = folder.rglob("[!.]*.parquet")
+    files = [path for path in paths if path.relative_to(folder).parts[0] != SHADOW]
+    files.sort(key=lambda path: (path.parent.name, path.name))  # servers may have folders each
+    if not files:
+        return None
+    with parsing("a service's log", files[-1]):
+        rows = _read(files[-1], ["at", "model"])
+        titles = rows["model"].astype(str)
+        right = titles.str.fullmatch(r"[^/@]{1,250} \d{1,18}")
+        _check(files[-1], "model", right, "the name and the number of a version are needed")
+        last = int(rows["at"].argmax())
+        newest = rows["at"].iloc[last].to_pydatetime()
+        since = newest - timedelta(days=days)
+        uri = _uri(titles.iloc[last])
+    # folders are called by day, which saves reading those before
+    recent = [path for path in files if path.parent.name >= f"{since:%Y-%m-%d}"]
+    return Log(recent, days, since, newest, f"{files[-1]} row {last}", uri)
+
+
+def read_log(log: Log, model: Version) -> Iterator[Logged]:
+    """The rows that a model answered, by file; DataError if it cannot have answered them."""
+    for path in log.files:
+        with parsing("a service's log", path):
+            rows = _read(path, COLUMNS)
+            recent = rows[rows["at"] > log.since]
+            is_answered = recent["model"].map(_uri) == model.origin.uri
+            answered = recent[is_answered]
+            images = _images(path, answered, model.files.shape)
+            answers = _answers(path, answered, model.files.classes)
+            others = _microseconds(recent.loc[~is_answered, "at"])
+            yield Logged(images, answers, pd.Index(others))
+
+
+def read_shadow(log: Log, classes: int) -> pd.DataFrame:
+    """What challengers `predicted`, by microseconds; their version is `model`; -1 is no answer."""
+    parts = []
+    for path in log.files:
+        with parsing("a challenger's log", path):
+            rows = _read(path, ["at", "predicted", "model"])
+            _check_numbers(path, rows, "predicted", -1, classes - 1)
+            rows["model"] = rows["model"].map(_uri)
+            parts.append(rows.set_index(_microseconds(rows["at"])))
+    table = pd.concat(parts)
+    return table[~table.index.duplicated()]
+
+
+def _uri(title: str) -> str:
+    name, _, version = title.rpartition(" ")
+    return f"models:/{name}/{version}"
+
+
+def _images(path: Path, rows: pd.DataFrame, shape: Shape) -> Images:
+    size = prod(shape)
+    lengths = rows["image"].map(len).astype(int)
+    _check(path, "image", lengths == size, f"no image of {'×'.join(map(str, shape))}")
+    if len(rows) * size > MAX_IMAGES:
+        raise DataError(f"{path}: over {MAX_IMAGES:,} bytes of images")
+    content = b"".join(rows["image"])
+    return np.frombuffer(content, np.uint8).reshape(-1, *shape)
+
+
+def _answers(
+    path: Path,
+    rows: pd.DataFrame,
+    classes: int,
+) -> pd.DataFrame:
+    _check_numbers(path, rows, "predicted", 0, classes - 1)
+    _check_numbers(path, rows, "set_size", 0, classes)
+    answers = rows[["predicted", "set_size"]].astype(np.int64)
+    answers[SHADOW] = rows[SHADOW].astype(bool) if SHADOW in rows else False
+    return answers.set_index(_microseconds(rows["at"]))
+
+
+def _check_numbers(
+    path: Path,
+    rows: pd.DataFrame,
+    column: str,
+    minimum: int,
+    maximum: int,
+) -> None:
+    values = rows[column]
+    right = values.between(minimum, maximum) & (values % 1 == 0)
+    _check(path, column, right, f"a whole number {minimum}…{maximum} is needed")
+
+
+def _microseconds(times: pd.Series) -> "pd.Series[int]":
+    microseconds: pd.Series[int] = times.dt.as_unit("us").astype(np.int64)
+    return microseconds
+
+
+def read_labels(
+    path: Path,
+    *,
+    key: str,
+    classes: int,
+) -> pd.DataFrame:
+    """Labels from a CSV or Parquet file with the columns `label` and `key`, which is the index.
+
+    The key is `at` (becomes microseconds since 1970), `row`, or `file`. The column `random`, if
+    there is one, says which rows were drawn at random.
+    """
+    if not path.is_file() or path.stat().st_size > MAX_LABELS_BYTES:
+        raise DataError(f"{path}: no CSV or Parquet file of at most {MAX_LABELS_BYTES:,} bytes")
+    with parsing("labels", path):
+        if path.suffix == ".parquet":
+            with open_parquet(path, most_rows=MAX_LABELS) as file:
+                frame: pd.DataFrame = file.read([key, "label", RANDOM]).to_pandas()
+        else:
+            frame = pd.read_csv(path, dtype={"file": str, "at": str})
+        frame = frame[[key, "label", *frame.columns.intersection([RANDOM])]]
+        for column, values in frame.items():
+            empty = f"an empty cell; each row needs {' and '.join(map(str, frame))}"
+            _check(path, column, values.notna(), empty)
+        if key == "at":
+            # a whole second is written without a fraction; 01/02/2025 could be either of two days
+            frame["at"] = _microseconds(pd.to_datetime(frame["at"], utc=True, format="ISO8601"))
+    labels = frame["label"]
+    allowed = f"whole numbers 0…{classes - 1} are needed"
+    if frame.empty or labels.dtype.kind not in "iu":
+        raise DataError(f"{path} column label: {allowed}")
+    _check(path, "label", labels.between(0, classes - 1), allowed)
+    _check(path, key, ~frame[key].duplicated(), "a value occurs twice")
+    if RANDOM in frame:
+        _check(path, RANDOM, frame[RANDOM].isin([0, 1]), "true, false, 1 or 0 is needed")
+        frame[RANDOM] = frame[RANDOM].astype(bool)
+    return frame.set_index(key)
+
+
+def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+    with open_parquet(path, most_rows=MAX_ROWS) as file:
+        names = {*file.schema_arrow.names}
+        if not names.issuperset(columns) or not file.metadata.num_rows:
+            raise DataError(f"{path}: no rows, or no columns {', '.join(columns)}, as a log has")
+    # equal texts are kept once, so that no repeated one fills the memory
+    with open_parquet(path, once=[*names & {"image", "model"}]) as file:
+        frame: pd.DataFrame = file.read([*columns, SHADOW]).to_pandas()
+    for column, values in frame.items():
+        _check(path, column, values.notna(), "an empty cell")
+    tomorrow = datetime.now(UTC) + timedelta(days=1)  # a service's clock may be ahead
+    _check(path, "at", frame["at"] <= tomorrow, f"a time after now ({tomorrow:%Y-%m-%d})")
+    return frame
+
+
+def _check(
+    path: Path,
+    column: object,
+    right: "pd.Series[bool]",
+    wrong: str,
+) -> None:
+    if not right.all():
+        raise DataError(f"{path} row {right.idxmin()} column {column}: {wrong}")

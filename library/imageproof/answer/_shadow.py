@@ -1,0 +1,118 @@
+"""What a challenger answered that was asked beside the champion, and who of the two was right."""
+
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from imageproof.answer._logged import RANDOM, SHADOW, Log, open_log, read_log, read_shadow
+from imageproof.base._dataset import Images
+from imageproof.judge._comparison import Candidate, compare_pair
+from imageproof.judge._verdicts import as_dict
+from imageproof.registry._shadow import ONLY_CHALLENGER, ONLY_CHAMPION, ROWS
+from imageproof.registry._version import Version
+
+SHOWN = 24  # images that are answered differently
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowResult:
+    model: str
+    rows: int  # that the challenger was asked for
+    failed: int  # of these, without probabilities: it died, or gave NaN; such an answer is wrong
+    different: int  # of these, with another class than the champion's, or failed
+    labelled: dict[str, Any] | None  # the `Pair` on the labelled rows
+    is_random: bool  # whether these were drawn at random
+
+
+def compare_shadow(
+    source: Path,
+    log: Log,
+    answers: pd.DataFrame,
+    labels: pd.DataFrame | None,
+    model: Version,
+) -> tuple[ShadowResult | None, list[Images]]:
+    """The result, and images with two answers; None if no challenger was asked in these days.
+
+    `answers` are those of `model` by key; of labels that say so, only random rows are compared.
+    """
+    shadow_log = open_log(source / SHADOW, days=log.days + 1) if answers[SHADOW].any() else None
+    if not shadow_log:
+        return None, []
+    rows = _asked(answers, read_shadow(shadow_log, model.files.classes), shadow_log.model)
+    if rows.empty:
+        return None, []
+    different = rows.index[rows["predicted"] != rows["challenger"]]
+    is_random = labels is not None and RANDOM in labels
+    pair = None
+    if labels is not None:
+        truth = labels.loc[labels[RANDOM], "label"] if is_random else labels["label"]
+        labelled = rows.assign(label=truth).dropna()
+        pair = _compare(labelled, model.origin.uri, shadow_log.model) if len(labelled) else None
+    result = ShadowResult(
+        model=shadow_log.model,
+        rows=len(rows),
+        failed=int((rows["challenger"] == -1).sum()),
+        different=len(different),
+        labelled=pair,
+        is_random=is_random,
+    )
+    batches = read_log(log, model) if len(different) else []
+    images = (
+        image for batch in batches for image in batch.images[batch.answers.index.isin(different)]
+    )
+    return result, [*islice(images, SHOWN)]
+
+
+def _asked(
+    answers: pd.DataFrame,
+    table: pd.DataFrame,
+    challenger: str,
+) -> pd.DataFrame:
+    """What the model `predicted` of rows that this challenger was asked for, and `challenger`."""
+    is_challengers = table["model"] == challenger
+    predicted = table.loc[is_challengers, "predicted"]
+    last_other = table.index[~is_challengers].to_numpy().max(initial=0)
+    # a row until then that has no answer may have been for another challenger
+    is_asked = answers.index.isin(predicted.index) | (answers.index > last_other)
+    rows: pd.DataFrame = answers.loc[answers[SHADOW] & is_asked, ["predicted"]]
+    return rows.assign(challenger=predicted.reindex(rows.index, fill_value=-1))
+
+
+def _compare(labelled: pd.DataFrame, champion: str, challenger: str) -> dict[str, Any]:
+    columns = labelled.astype(np.int64).to_dict("series")
+    a = Candidate(champion, columns["predicted"].to_numpy(), None)
+    b = Candidate(challenger, columns["challenger"].to_numpy(), None)
+    return as_dict(compare_pair(a, b, columns["label"].to_numpy()))
+
+
+def shadow_figures(result: ShadowResult) -> dict[str, float]:
+    """The metrics of a run; the gate takes those of random rows as evidence."""
+    figures: dict[str, float] = {
+        "shadow_rows": result.rows,
+        "shadow_different": result.different,
+        "shadow_failed": result.failed,
+    }
+    if result.labelled and result.is_random:
+        pair = result.labelled
+        is_better = pair["better"] == result.model
+        right = [len(pair[name]) for name in ("other_right", "better_right")]
+        figures[ROWS] = pair["rows"]
+        figures[ONLY_CHALLENGER] = right[is_better]
+        figures[ONLY_CHAMPION] = right[not is_better]
+    return figures
+
+
+def shadow_verdicts(result: ShadowResult) -> list[str]:
+    share = 100 * result.different / result.rows
+    line = f"{result.model} was asked for {result.rows:,} rows, too"
+    lines = [f"{line}, and answers {result.different:,} otherwise ({share:.2f} %)."]
+    if result.failed:
+        lines.append(f"It gave no answer to {result.failed:,} of them, which count as wrong.")
+    if result.labelled:
+        rows = f"{result.labelled['rows']:,}{' random' if result.is_random else ''}"
+        lines.append(f"On {rows} labelled rows: {result.labelled['verdict']}.")
+    return lines

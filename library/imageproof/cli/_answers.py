@@ -1,0 +1,195 @@
+"""The commands that answer with a registered model."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Context, Option
+
+from imageproof.base.errors import UsageError
+from imageproof.cli import _console
+from imageproof.cli._lazy import Lazy
+from imageproof.cli._results import AsJson, app, connected
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from imageproof.answer._logged import Log
+    from imageproof.project import Project
+    from imageproof.registry._version import Version
+
+IMAGES = "folder of pictures, CSV, npz or Parquet"
+SCORED = "predictions.parquet"
+OrChampion = Annotated[str | None, Option(help="models:/…; by default the champion.")]
+VersionOrChampion = Annotated[
+    str | None, Argument(metavar="models:/NAME/VERSION", help="By default the champion.")
+]
+Port = Annotated[int, Option(min=0, max=65535, help="0 is any that is free.")]
+
+artifacts = Lazy("artifacts")
+clusters = Lazy("serve._manifests")
+demonstrating = Lazy("answer._demo")
+guarding = Lazy("system.guard")
+logs = Lazy("answer._logged")
+monitoring = Lazy("answer._monitor")
+packaging = Lazy("serve._package")
+plots = Lazy("report.plots._images")
+predicting = Lazy("answer._predict")
+protocol = Lazy("serve._protocol")
+scoring = Lazy("answer._score")
+serving = Lazy("answer._serve")
+storage = Lazy("system._storage")
+theme = Lazy("report.plots._theme")
+versions = Lazy("registry._version")
+writing = Lazy("base.files")
+
+
+@app.command()
+def predict(
+    context: Context,
+    files: Annotated[list[Path], Argument(help="PNG, JPEG, WebP or BMP.")],
+    model: OrChampion = None,
+    explain: Annotated[Path | None, Option(help="A new PNG that shows why.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Classify pictures: one class, or two if the model is not sure, and the probabilities."""
+    if explain:
+        check_new("--explain", explain, ".png")
+    with served(context, model) as (project, version):
+        uri = version.origin.uri
+        coverage = project.confidence.coverage
+        answers = predicting.predict_pictures(files, version, coverage=coverage)
+        names = predicting.class_names(version, project)
+        if explain:
+            images, heat = predicting.explained(answers, version)
+            figure = plots.answers(images, heat, answers, names=names, title=uri)
+            theme.save(figure, explain)
+    _console.print_answers(uri, answers, names=names, coverage=coverage, as_json=as_json)
+    if explain and not as_json:
+        print(f"{explain}: what speaks for each answer")
+
+
+@app.command()
+def score(
+    context: Context,
+    source: Annotated[str, Argument(metavar="INPUT", help=f"{IMAGES}; a path or s3://…")],
+    out: Annotated[str, Option(help="FILE, or FOLDER/ for each table of INPUT.")] = SCORED,
+    model: OrChampion = None,
+    missing: Annotated[bool, Option("--missing", help="Keep tables that are there.")] = False,
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace such tables.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Predict images in batches to Parquet, warn of odd ones, and look for drift."""
+    with served(context, model) as (project, version):
+        result = scoring.score(
+            source, out, version, project=project, missing=missing, overwrite=overwrite
+        )
+    _console.print_scored(result, as_json=as_json)
+
+
+@app.command()
+def monitor(
+    context: Context,
+    source: Annotated[Path, Argument(help=f"Log of a service; {IMAGES}.")],
+    labels: Annotated[Path | None, Option(help="CSV, Parquet: label; at, row, file.")] = None,
+    days: Annotated[int, Option(min=1, max=36_500, help="Of a log, up to its last row.")] = 1,
+    model: Annotated[str | None, Option(help="Else the log's, or the champion.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a model still sees what it was trained on, and how sure and right it is."""
+    page = artifacts.WORKSPACE.monitor
+    log = logs.open_log(source, days=days)
+    with served(context, model, log) as (project, version):
+        monitored = monitoring.monitor(source, log, labels, version, project=project)
+        writing.write_text(page, monitoring.render(monitored))
+        monitoring.log_run(monitored.result, page, project)
+    _console.print_monitored(monitored.result, page, as_json=as_json)
+
+
+@app.command()
+def demo(
+    context: Context,
+    port: Port = 7860,
+    browser: Annotated[bool, Option("--browser", help="Open it in the browser.")] = False,
+) -> None:
+    """A page for a drawing or a picture, with the answers of champion and challenger."""
+    from webbrowser import open_new_tab
+
+    with connected(context) as project, guarding.listen(port) as listening:
+        players = demonstrating.players(project.name, threads=project.threads)
+        app = demonstrating.demo_app(players, project)
+        address = _address(listening)
+        print(f"{address}   Ctrl-C ends it", flush=True)
+        if browser:
+            open_new_tab(address)
+        protocol.serve(app, listening)
+
+
+@app.command()
+def serve(context: Context, model: VersionOrChampion = None, port: Port = 5001) -> None:
+    """Answer as `mlflow models serve` does, with files that are those that were logged."""
+    with connected(context) as project, guarding.listen(port) as listening:
+        uri, app = serving.mlflow_app(_uri(model, project))
+        print(f"{uri} at {_address(listening)}/invocations   Ctrl-C ends it", flush=True)
+        protocol.serve(app, listening)
+
+
+@app.command()
+def package(
+    context: Context,
+    model: VersionOrChampion = None,
+    out: Annotated[Path, Option(help="A new folder.")] = Path("package"),
+    shadow: Annotated[
+        str | None, Option(help="models:/… that the package asks, too, and logs.")
+    ] = None,
+    kubernetes: Annotated[
+        bool, Option("--kubernetes", help="Write OUT-kubernetes, for kustomize, too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
+    storage.check_out("--out", out)
+    folder = clusters.manifests_of(out)
+    if kubernetes:
+        storage.check_out("--kubernetes", folder)
+    with (
+        served(context, model) as (project, version),
+        (
+            versions.load_version(shadow, threads=project.threads) if shadow else nullcontext()
+        ) as challenger,
+    ):
+        written = packaging.write_package(version, out, project=project, challenger=challenger)
+    if kubernetes:
+        clusters.write_manifests(folder, version.origin.version)
+    _console.print_package(written, as_json=as_json)
+    if kubernetes and not as_json:
+        print(f"a cluster runs it by the files in {folder}")
+
+
+@contextmanager
+def served(
+    context: Context, model: str | None, log: "Log | None" = None
+) -> Iterator[tuple["Project", "Version"]]:
+    """The project, and a version to answer with; by default the log's, or the champion."""
+    with connected(context) as project:
+        if log and not model:
+            model = log.answered_by()
+        with versions.load_version(_uri(model, project), threads=project.threads) as version:
+            yield project, version
+
+
+def check_new(option: str, path: Path, *suffixes: str) -> None:
+    """Refuse to overwrite, as `--explain a.png b.png` would a picture, or a corrected table."""
+    if path.suffix != suffixes[0]:
+        raise UsageError(f"{option} {path}: is no {suffixes[0]}; choose another name")
+    for suffix in suffixes:
+        storage.check_out(option, path.with_suffix(suffix))
+
+
+def _uri(model: str | None, project: "Project") -> str:
+    return f"models:/{project.name}@champion" if model is None else model
+
+
+def _address(listening: "socket") -> str:
+    return f"http://127.0.0.1:{listening.getsockname()[1]}"

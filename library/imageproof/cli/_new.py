@@ -1,0 +1,194 @@
+"""The command `new`: a project of one's own, from the files that git tracks, under a new name.
+
+Its library/ is the same as here, to the byte, so that `update` can follow this one.
+"""
+
+import builtins
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from keyword import iskeyword
+from pathlib import Path
+
+from imageproof.base._naming import project_name
+from imageproof.base.errors import UsageError
+from imageproof.base.files import read_yaml, writing_to
+from imageproof.cli._update import LIBRARY, library_at, record_commit
+from imageproof.system._repository import git
+
+NAME = re.compile(r"[a-z][a-z0-9]{0,29}")  # package, command, database user, bucket and event
+YAML_WORDS = ("no", "null", "off", "on")  # read as another type where a name is meant
+# Our data, results, history and tests; git pathspecs.
+LEFT_OUT = (
+    *("data.dvc", "dvc.lock", "artifacts", ".dvc/config", "NOTICE", "README.md"),
+    *("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "docs/contributing.md", ".ci"),
+    *("benchmarks", "docs/benchmarks.*", "docs/pictures/*.png", "dvc-store", "library"),
+    "tests",
+    ".github/workflows/new-project.yml",
+)
+# The tests of what a new project edits.
+TESTS = (
+    *("tests/conftest.py", "tests/support.py", "tests/models/test_models.py"),
+    *("tests/test_contract.py", "tests/test_params.py"),
+)
+# In the other files, a line that names one of these.
+DROPPED_LINES = re.compile(
+    r"^.*(benchmarks|contributing\b|CONTRIBUTING|CHANGELOG|dvc-store|docs/pictures/\w+\.png).*\n"
+    r"|^!\[.*\]\(.*\.png\)\n\n?",
+    re.MULTILINE,
+)
+NOT_RENAMED = "load_digits"  # of scikit-learn
+STORE = "dvc-store"  # a DVC remote within the repository: of a new project, for its backbones
+DVC_CONFIG = f"""[core]
+    analytics = false
+    autostage = true
+    check_update = false
+['remote "bundled"']
+    url = ../{STORE}
+"""
+# those that a new project trains
+MODELS = ("compact", "features")  # of a new project
+BACKBONE = "backbones/${train.features.backbone}.onnx"
+
+
+def create(target: Path) -> str:
+    """Write the project into a new folder, whose name is its own, and commit it.
+
+    Returns what to do next; UsageError if name or folder cannot be taken, or run elsewhere. After
+    an error there is no folder.
+    """
+    root = Path(git(Path(), "rev-parse", "--show-toplevel"))
+    excluded = [f":!{path}" for path in LEFT_OUT]
+    tracked = _tracked(root, ".")
+    readme = Path("src", project_name(), "new.md")
+    if readme not in tracked:
+        command = f"`{project_name()} new`"
+        raise UsageError(f"{root}: is no repository of {project_name()}; run {command} in one")
+    path = target.resolve()
+    name = path.name
+    _check(name, tracked, (root / "requirements.lock").read_text("utf-8"))
+    if path.is_relative_to(root):
+        raise UsageError(f"{target}: is within this repository; choose another, such as ../{name}")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{target}: exists and is no empty folder; choose a new folder")
+    commit = git(root, "rev-parse", "HEAD")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _folder_beside(path) as folder:
+        git(folder.parent, "init", "--quiet", "--initial-branch", "main", name)
+        for file in [*_tracked(root, ".", *excluded), *_tracked(root, *TESTS)]:
+            if (root / file).is_file():
+                _copy(root / file, folder / renamed(str(file), name), name)
+        for file, content in library_at(root, commit).items():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_bytes(content)
+        (folder / ".dvc" / "config").write_text(DVC_CONFIG)
+        shutil.copy(folder / renamed(str(readme), name), folder / "README.md")
+        record_commit(folder / "pyproject.toml", commit)
+        _take_backbones(root, folder)
+        _choose_models(folder)
+        _tidy(folder)
+        git(folder, "add", ".")
+        git(folder, "commit", "--quiet", "--message", f"Start {name}")
+        folder.replace(path)
+    changed = git(root, "status", "--porcelain", "--", str(LIBRARY))
+    left_out = f"{LIBRARY}/ is that of the last commit, without your changes to it\n"
+    return left_out * bool(changed) + (
+        f"{target}: put images into data/, in a folder for each class\n"
+        f"then there: make install && . .venv/bin/activate && {name} adapt --write && "
+        "dvc add data && git commit --all --message 'Our data' && make run"
+    )
+
+
+@contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """A path of the same name in a hidden folder; what a killed process left there is gone."""
+    hidden = path.with_name(f".new-{path.name}")
+    shutil.rmtree(hidden, ignore_errors=True)
+    hidden.mkdir()
+    try:
+        with writing_to(path.parent):
+            yield hidden / path.name
+    finally:
+        shutil.rmtree(hidden)
+
+
+def _tracked(root: Path, *pathspecs: str) -> list[Path]:
+    paths = git(root, "ls-files", "-z", "--", *pathspecs).split("\0")
+    return [Path(path) for path in paths if path]
+
+
+def renamed(text: str, name: str) -> str:
+    """The text with our name replaced, as `name`, `Name` and `NAME`, in identifiers too."""
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1]:
+            return match[1]
+        if match[0].isupper():
+            return name.upper()
+        return name.title() if match[0].istitle() else name
+
+    return re.sub(rf"({NOT_RENAMED})|(?<![A-Za-z])(?i:{project_name()})(?![a-z])", replace, text)
+
+
+def _check(name: str, tracked: Sequence[Path], lock: str) -> None:
+    if not NAME.fullmatch(name) or iskeyword(name) or name in YAML_WORDS:
+        raise UsageError(
+            f"{name}: is no name for a project; 1 to 30 characters from a to z and 0 to 9 are"
+            " allowed, with a letter first"
+        )
+    modules = {path.stem for path in tracked if path.suffix == ".py"}
+    folders = {path.parts[0] for path in tracked if len(path.parts) > 1}
+    packages = {*re.findall(r"^(\w+)==", lock, re.MULTILINE)}  # Pillow's module is PIL
+    names = modules | folders | packages | sys.stdlib_module_names | {*dir(builtins)}
+    if name in names or find_spec(name):
+        raise UsageError(f"{name}: is a name that is used here; choose another")
+    if shutil.which(name):
+        raise UsageError(f"{name}: is a command of this machine; choose another")
+
+
+def _copy(source: Path, target: Path, name: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(source, target)
+    try:
+        text = source.read_text("utf-8")
+    except UnicodeDecodeError:  # a picture
+        return
+    target.write_text(renamed(DROPPED_LINES.sub("", text), name), "utf-8")
+
+
+def _take_backbones(root: Path, folder: Path) -> None:
+    """Copy the files that `backbones/*.dvc` name, and put them into the project's own remote."""
+    for pointer in folder.glob("backbones/*.dvc"):
+        [output] = read_yaml(pointer)["outs"]
+        stored = Path(STORE, "files", "md5", output["md5"][:2], output["md5"][2:])
+        (folder / stored).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(root / stored, folder / stored)
+        shutil.copy(root / stored, pointer.with_suffix(""))
+
+
+def _choose_models(folder: Path) -> None:
+    """Train what suits photographs, too."""
+    params = folder / "params.yaml"
+    line = f"models: [{', '.join(MODELS)}]"
+    params.write_text(re.sub(r"^models: \[.*\]", line, params.read_text("utf-8"), flags=re.M))
+    pipeline = folder / "dvc.yaml"
+    text = pipeline.read_text("utf-8")
+    entries = (
+        f"  {model}:\n    path: artifacts/train/{model}/model.onnx\n    type: model\n"
+        for model in MODELS
+    )
+    head, heading, _ = text.partition("\nartifacts:\n")
+    pipeline.write_text(head + heading + "".join(entries))
+
+
+def _tidy(folder: Path) -> None:
+    """Sort imports and wrap code, as another name sorts and wraps otherwise."""
+    if len(folder.name) > len(project_name()):  # what is not code may be too long now
+        path = folder / "pyproject.toml"
+        path.write_text(path.read_text("utf-8").replace("\nignore = [", '\nignore = ["E501", ', 1))
+    for command in (("check", "--select", "I", "--fix"), ("format",)):
+        subprocess.run([sys.executable, "-m", "ruff", *command, "--quiet"], cwd=folder, check=True)

@@ -1,0 +1,46 @@
+"""The names of classes in the data, beside those in params.yaml."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from imageproof.base._class_names import differ_in_case
+from imageproof.base._naming import adapt_hint
+from imageproof.base.errors import DataError
+from imageproof.base.text import first_names
+
+SHOWN = 5  # classes that an error names
+
+
+def in_order(names: Sequence[str]) -> list[str]:
+    """Names of classes, sorted; as numbers if they are such."""
+    return sorted(names, key=int if all(name.isdecimal() for name in names) else None)
+
+
+def check_names(
+    folder: Path,
+    names: list[str],
+    classes: int,
+    param: list[str] | None,
+) -> None:
+    """Raise a DataError if the names in the data contradict `data.classes` or `.class_names`."""
+    alike = differ_in_case({*names, *(param or [])})
+    if not {*alike} <= {*(param or [])}:
+        raise DataError(
+            f"{folder}: {first_names(alike, SHOWN)} differ only in case; "
+            "spell each in one way, or list both in data.class_names"
+        )
+
+    first = first_names(names, SHOWN)
+    if len(names) != classes:
+        mend = f"set it to {len(names)}" if len(names) > 1 else "at least two are needed"
+        raise DataError(
+            f"{folder}: {len(names)} classes ({first}), data.classes is {classes}; "
+            f"{mend}; {adapt_hint()}"
+        )
+
+    strangers = sorted({*(param or [])} - {*names})
+    if 0 < len(strangers) < len(names):
+        raise DataError(
+            f"{folder}: {first}; no {', '.join(strangers)} of data.class_names; "
+            f"name all classes as there, or none; {adapt_hint()}"
+        )

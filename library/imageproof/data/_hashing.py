@@ -1,0 +1,104 @@
+"""Parts by the hash of each image or group: none moves when others come or go."""
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageproof.base._connected import connected_rows
+from imageproof.base._dataset import Rows
+from imageproof.base.errors import DataError
+from imageproof.base.text import first_names
+from imageproof.data.grouping import TABLE, names_of
+from imageproof.data.packed import SOURCE_HASH
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from imageproof.data.split_params import SplitParams
+
+# a larger share moves rows of the parts after it
+PARTS = ("holdout", "test", "validation", "train")
+MAX_SHARE = 0.2  # of the rows, for a group: the parts could not get their shares
+
+
+def divide(
+    rows: "pd.DataFrame",
+    percent: float,
+    params: "SplitParams",
+    seed: int,
+) -> dict[str, Rows]:
+    """Divide `percent` of the rows into parts with about the shares of `split.hashed`.
+
+    `rows` has the SOURCE_HASH of each, and the columns of `params.group`. Rows with one hash, and
+    groups that have one of its rows each, are in one part: that of the group with most rows.
+    A DataError if a group has more than MAX_SHARE of the rows.
+    """
+    keys = rows[SOURCE_HASH]
+    is_drawn = _places(keys, f"{seed} percent") < percent / 100
+    if params.copies == "drop":
+        is_drawn &= ~keys.duplicated().to_numpy()
+    if params.group:
+        keys = _largest_groups(rows, params.group)
+        _check_size(keys)
+    homes = _homes(keys, params, seed)
+    return {part: np.flatnonzero(is_drawn & (homes == part)) for part in PARTS}
+
+
+def moved_groups(rows: "pd.DataFrame", params: "SplitParams", seed: int) -> list[str]:
+    """A line if groups are in another part than their name's, as a larger group has their image."""
+    if not params.group:
+        return []
+    groups = names_of(rows, params.group)
+    from pandas import DataFrame  # half a second, which all commands would wait
+
+    table = DataFrame({"group": groups, "largest": _largest_groups(rows, params.group)})
+    table = table.drop_duplicates()
+    table["home"] = _homes(table["group"], params, seed)
+    table["part"] = _homes(table["largest"], params, seed)
+    moves = [
+        f"{group} from {home} to {part}, where {largest} is"
+        for group, largest, home, part in table.itertuples(index=False)
+        if home != part
+    ]
+    reason = "groups move, as a larger one has one of their images"
+    return [f"{len(moves):,} {reason}: {first_names(moves)}"] if moves else []
+
+
+def _homes(keys: "pd.Series[str]", params: "SplitParams", seed: int) -> NDArray[np.str_]:
+    """For each key the part that it is at home in."""
+    shares = params.hashed.model_dump()
+    bounds = np.cumsum([shares[part] for part in PARTS[:-1]])
+    numbers = np.searchsorted(bounds, _places(keys, str(seed)), side="right")
+    return np.array(PARTS)[numbers]
+
+
+def _places(keys: "pd.Series[str]", salt: str) -> NDArray[np.float64]:
+    """A place in 0…1 for each key, as if drawn at random; equal keys, equal places."""
+    numbers, names = keys.factorize()
+    digests = [blake2b(f"{salt} {name}".encode(), digest_size=8).digest() for name in names]
+    places: NDArray[np.float64] = np.frombuffer(b"".join(digests), ">u8")[numbers] / 2**64
+    return places
+
+
+def _largest_groups(rows: "pd.DataFrame", column: str) -> "pd.Series[str]":
+    """For each row the largest of the groups that are connected by equal images."""
+    names = names_of(rows, column)
+    from pandas import DataFrame
+
+    table = DataFrame({"group": names, "component": connected_rows(names, rows[SOURCE_HASH])})
+    counts = table.value_counts().reset_index()
+    counts = counts.sort_values(["count", "group"], ascending=[False, True])
+    largest = counts.drop_duplicates("component").set_index("component")["group"]
+    return table["component"].map(largest)
+
+
+def _check_size(groups: "pd.Series[str]") -> None:
+    counts = groups.value_counts()
+    if counts.iloc[0] > MAX_SHARE * len(groups):
+        raise DataError(
+            f"{TABLE}: split.group: {counts.index[0]} has {counts.iloc[0]:,} of {len(groups):,} "
+            f"rows, with groups that have one of its images; at most {MAX_SHARE:.0%} are allowed: "
+            "choose a finer column, or split.method: stratified"
+        )

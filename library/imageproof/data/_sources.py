@@ -1,0 +1,117 @@
+"""The images of a folder, as they are found: pictures, arrays, or those of a project's reader."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from imageproof.base._dataset import RawData
+from imageproof.base.errors import DataError
+from imageproof.base.files import writing_to
+from imageproof.base.text import first_names
+from imageproof.data._class_names import check_names, in_order
+from imageproof.data._parallel import Items, in_chunks
+from imageproof.data.readers._contents import Part
+from imageproof.data.readers._folders import Listing, list_pictures
+from imageproof.data.readers._raw import read_parts
+from imageproof.pictures._reading import probe
+
+
+class Source(NamedTuple):
+    """Images as found, and what is known of them.
+
+    `rows` has part, label, file, height, width, mode and `transparent` (bool) of each, and of
+    pictures name and `meta_…`; `items`, paths of pictures or arrays, are together one for each row.
+    """
+
+    rows: pd.DataFrame
+    items: Sequence[Items]
+    class_names: list[str] | None = None
+    warnings: Sequence[str] = ()
+
+
+def find_images(
+    folder: Path,
+    scratch: Path,
+    classes: int,
+    class_names: list[str] | None,
+    read: Callable[[Path], RawData] | None,
+) -> Source:
+    """All images in a folder; packed files are unpacked into `scratch`."""
+    if read:
+        return _arrays([Part(folder, data) for data in read(folder) if data is not None])
+    listing = list_pictures(folder)
+    if listing:
+        return _pictures(folder, listing, classes, class_names)
+    with writing_to(scratch):
+        return _arrays(read_parts(folder, scratch))
+
+
+def describe_parts(folder: Path, source: Source) -> dict[str, dict[str, Any]]:
+    """The `file` (of pictures the folder) and the number of `rows` of each part."""
+    parts = {}
+    for part, files in source.rows.groupby("part", sort=False)["file"]:
+        parts[str(part)] = {"file": files.iloc[0], "rows": len(files)}
+        if source.class_names:
+            parts[str(part)] |= {"file": str(folder), "pictures": True}
+    return parts
+
+
+def _pictures(
+    folder: Path,
+    listing: Listing,
+    classes: int,
+    class_names: list[str] | None,
+) -> Source:
+    warnings = [*listing.warnings]
+    labels = in_order([*listing.rows["label"].unique()])
+    check_names(folder, labels, classes, class_names)
+    names = class_names or labels
+    if {*names} == {*labels}:
+        labels = names
+    else:
+        pairs = [f"{label} → {name}" for label, name in zip(labels, names, strict=True)]
+        warnings.append(
+            f"{folder}: data.class_names gives new names: {first_names(pairs, classes)}"
+        )
+
+    paths = listing.rows.pop("path")
+    headers = pd.concat(in_chunks(read_headers, [paths]), ignore_index=True)
+    rows = pd.concat([listing.rows, headers], axis=1).assign(name=listing.rows["file"])
+    rows["label"] = rows["label"].map({label: number for number, label in enumerate(labels)})
+    return Source(rows, [paths], names, warnings)
+
+
+def _arrays(parts: Sequence[Part]) -> Source:
+    tables = []
+    for name, (file, data) in zip(("train", "test"), parts, strict=False):
+        height, width, *channels = data.images.shape[1:]
+        columns = {
+            "part": name,
+            "label": data.labels,
+            "file": str(file),
+            "height": height,
+            "width": width,
+            "mode": "colour" if channels else "grey",
+            "transparent": False,
+        }
+        tables.append(pd.DataFrame(columns))
+    rows = pd.concat(tables, ignore_index=True)
+    return Source(rows, [part.data.images for part in parts])
+
+
+def read_headers(paths: Sequence[bytes]) -> pd.DataFrame:
+    """Height, width, mode and transparency of each picture; missing if it has no header."""
+    headers: list[tuple[float, float, str | None, bool]] = []
+    for path in paths:
+        try:
+            header = probe(Path(os.fsdecode(path)))
+            mode = "colour" if header.has_colour else "grey"
+            headers.append((header.height, header.width, mode, header.is_transparent))
+        except DataError:  # which the reading of its pixels reports
+            headers.append((np.nan, np.nan, None, False))
+    table = pd.DataFrame(headers, columns=["height", "width", "mode", "transparent"])
+    return table.astype({"height": float, "width": float, "mode": "str"})

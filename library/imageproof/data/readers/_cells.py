@@ -1,0 +1,82 @@
+"""A CSV of pixels: a column for each, `pixel0`, `pixel1`, …"""
+
+import re
+from collections.abc import Iterator, Sequence
+from math import isqrt
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from imageproof.base._dataset import Dataset
+from imageproof.base.errors import DataError
+from imageproof.base.text import one_line
+from imageproof.data.readers._contents import Content
+
+BLOCK_BYTES = 16 << 20  # that are read at once; the header must fit
+ALLOWED = "whole numbers 0..255 are allowed"
+
+Cells = NDArray[np.uint8]  # (rows, columns)
+
+
+def read_header(content: Content) -> list[str]:
+    """The names of all columns."""
+    return _first_line(content).decode("utf-8-sig", errors="replace").replace('"', "").split(",")
+
+
+def read_cells(path: Path, content: Content, columns: Sequence[str]) -> Iterator[Cells]:
+    """The values of these columns in the order of the file, block by block.
+
+    A DataError names the row of a value that is no whole number 0…255.
+    """
+    if len(columns) == len(read_header(content)):
+        _refuse_hexadecimal(path, content)
+    # a single thread counts rows, so that an error names its row
+    options = pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES)
+    conversion = pa.csv.ConvertOptions(
+        column_types=dict.fromkeys(columns, pa.uint8()),
+        include_columns=columns,
+        null_values=[],
+    )
+    try:
+        source = pa.BufferReader(pa.py_buffer(content))
+        for block in pa.csv.open_csv(source, options, convert_options=conversion):
+            yield block.to_tensor().to_numpy()
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{path}: {one_line(error, width=200)}; {ALLOWED}") from None
+
+
+def read_labelled(path: Path, content: Content) -> Dataset:
+    """The square images of a CSV `label,pixel0,pixel1,…`, as Kaggle's Digit Recognizer has it."""
+    names = read_header(content)
+    side = isqrt(len(names) - 1)
+    if not side or names != ["label", *pixel_names(side**2)]:
+        raise DataError(
+            f"{path}:1: {len(names)} columns {one_line(', '.join(names), width=40)!r} "
+            "in the header; label,pixel0,pixel1,… of a square image is allowed"
+        )
+
+    empty = np.empty((0, len(names)), np.uint8)
+    cells = np.concatenate([empty, *read_cells(path, content, names)])
+    images = np.ascontiguousarray(cells[:, 1:]).reshape(-1, side, side)
+    return Dataset(images, cells[:, 0].astype(np.int64))
+
+
+def pixel_names(count: int) -> list[str]:
+    return [f"pixel{number}" for number in range(count)]
+
+
+def _first_line(content: Content) -> bytes:
+    return re.split(rb"[\r\n]", content[:BLOCK_BYTES], maxsplit=1)[0]
+
+
+def _refuse_hexadecimal(path: Path, content: Content) -> None:
+    """Raise a DataError for a cell such as 0x10, which pyarrow would read as 16."""
+    start = len(_first_line(content))
+    for letter in (b"x", b"X"):
+        place = content.find(letter, start)
+        if place >= 0:
+            lines = content[: place + 1].splitlines()
+            raise DataError(f"{path}:{len(lines)}: a value has an x; {ALLOWED}")

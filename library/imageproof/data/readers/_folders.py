@@ -1,0 +1,175 @@
+"""Where pictures lie: in a folder per class, or as the table labels.csv says; not their pixels."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from shlex import quote
+from typing import NamedTuple
+
+import pandas as pd
+
+from imageproof.base._class_names import differ_in_case, spelled
+from imageproof.base.errors import DataError
+from imageproof.base.files import parsing
+from imageproof.base.text import first_names, printable
+from imageproof.data.packed import META
+from imageproof.data.readers._table import read_table
+from imageproof.data.readers._versioned import Files, is_hidden, list_files
+from imageproof.data.readers.corrections import FILE as CORRECTIONS
+from imageproof.pictures._reading import is_picture
+
+TABLE = "labels.csv"
+COLUMNS = ["file", "label"]  # of it; there may be more
+ARRAY = rb"\0\0|PK|\x1f\x8b|(\xef\xbb\xbf)?\"?label\"?,\"?pixel"  # as `read_parts` reads
+NO_PICTURE = "no picture of a class"
+MAX_TABLE = 200_000_000  # bytes
+BYTES = "binary[pyarrow]"  # of a million paths or hashes; objects take ten times the memory
+
+Names = Sequence[str]  # paths inside the data's folder
+
+
+class Listing(NamedTuple):
+    """Pictures in the order of their names, or of the table.
+
+    `rows` has the columns part (train or test), label (a name), path (bytes), file (the path inside
+    the data's folder, printable), and `meta_…` for each further column of the table.
+    """
+
+    rows: pd.DataFrame
+    warnings: list[str]
+
+
+def list_pictures(folder: Path) -> Listing | None:
+    """The pictures in `<class>/`, in `{train,test}/<class>/`, or in labels.csv; None without any.
+
+    Hidden files are ignored, and what DVC does not version; a warning counts what else is left out.
+    A DataError has a finding for each row of the table that is wrong, for each class whose pictures
+    lie in folders within its own, and for each of `list_files`.
+    """
+    files = list_files(folder)
+    path = folder / TABLE
+    if TABLE in files.versioned:
+        with parsing("a table of pictures", path), path.open("rb") as file:
+            if not re.match(ARRAY, file.read(100)):
+                return _in_table(folder, files)
+    return _in_folders(folder, [name for name in files.versioned if not is_hidden(name)])
+
+
+def left_out(folder: Path, names: Names, why: str) -> list[str]:
+    """A warning that counts files which are not read, if there are any."""
+    first = first_names([*map(_printable, sorted(names))])
+    return [f"{folder}: left out, as {why}: {len(names):,} ({first})"] if names else []
+
+
+def _in_folders(folder: Path, names: Names) -> Listing | None:
+    has_parts = any(re.match(r"train/.*/", name) and is_picture(name) for name in names)
+    pattern = r"((?:train|test)/[^/]+)/(.*/)?" if has_parts else r"([^/]+)/(.*/)?"
+    pictures: dict[str, list[str]] = {}  # by the folder of their class
+    deeper: dict[str, list[str]] = {}
+    unread: list[str] = []
+    for name in names:
+        place = re.match(pattern, name)
+        if place and is_picture(name):
+            homes = deeper if place[2] else pictures
+            homes.setdefault(place[1], []).append(name)
+        elif name != CORRECTIONS and not name.endswith(".dvc"):
+            unread.append(name)
+    _check_depth(folder, pictures, deeper)
+    if not pictures:
+        return None
+
+    tables = []
+    for home in sorted(pictures, key=lambda home: (home.startswith("test/"), home)):
+        part, _, label = home.rpartition("/")
+        columns = {"part": part or "train", "label": _printable(spelled(label))}
+        tables.append(_paths(folder, pictures[home]).assign(**columns))
+    return _listing(
+        folder, pd.concat(tables, ignore_index=True), [*unread, *chain(*deeper.values())]
+    )
+
+
+def _check_depth(folder: Path, pictures: Mapping[str, Names], deeper: Mapping[str, Names]) -> None:
+    """Raise a DataError for classes all of whose pictures lie in folders within their own."""
+    findings = []
+    for home in sorted(deeper.keys() - pictures.keys()):
+        path = folder / home
+        mend = "move them into it, or name each in labels.csv"
+        if not pictures and len(deeper) == 1:
+            mend = f"move these up: mv {quote(str(path))}/* {quote(str(path.parent))}"
+        findings.append(
+            f"{path}: has {len(deeper[home]):,} pictures, all in folders within it, "
+            f"as {_printable(deeper[home][0])}; {mend}"
+        )
+    if findings:
+        raise DataError(*findings)
+
+
+def _in_table(folder: Path, files: Files) -> Listing:
+    table = folder / TABLE
+    rows = read_table(table, COLUMNS, max_bytes=MAX_TABLE)
+    names = rows.pop("file").tolist()
+    rows = rows.apply(lambda values: values.map({v: spelled(v) for v in values.unique()}))
+    _check_case(table, rows)
+
+    versioned = {*files.versioned}
+    findings: list[str] = []
+    lines: dict[str, int] = {}  # by path without `./`, in the order of the table
+    for line, name, label in zip(rows.index, names, rows["label"], strict=True):
+        steps = [step for step in name.split("/") if step not in ("", ".")]
+        path = "/".join(steps)
+        fault = ""
+        if name.startswith("/") or ".." in steps:
+            fault = f"leads out of {folder}"
+        elif path in lines:
+            fault = f"stands in line {lines[path]}, too"
+        elif path not in versioned:
+            fault = "not found" + ", as .dvcignore leaves it out" * (path in files.ignored)
+        elif not label:
+            fault = "has no label"
+        if fault:
+            findings.append(f"{table}:{line}: {name}: {fault}")
+        lines[path] = line
+    if findings or rows.empty:
+        raise DataError(*findings or [f"{table}: names no picture"])
+
+    rows.columns = [name if name in COLUMNS else META + name for name in rows]
+    rows = rows.reset_index(drop=True).assign(part="train", **_paths(folder, [*lines]))
+    unread = versioned - lines.keys()
+    return _listing(
+        folder, rows, [name for name in unread if is_picture(name) and not is_hidden(name)]
+    )
+
+
+def _check_case(table: Path, rows: pd.DataFrame) -> None:
+    """Raise a DataError if values of a column differ only in case, unless each occurs once."""
+    for column in rows.columns.difference(COLUMNS):
+        counts = rows[column].value_counts()
+        alike = differ_in_case(counts.index)
+        if counts[alike].max() > 1:
+            raise DataError(
+                f"{table}: column {column}: {first_names(alike)} differ only in case; "
+                "spell each in one way"
+            )
+
+
+def _paths(folder: Path, names: Names) -> pd.DataFrame:
+    paths = pd.Series([os.fsencode(f"{folder}/{name}") for name in names], dtype=BYTES)
+    return pd.DataFrame({"path": paths, "file": [*map(_printable, names)]})
+
+
+def _listing(folder: Path, rows: pd.DataFrame, unread: Names) -> Listing:
+    warnings = left_out(folder, unread, NO_PICTURE)
+    alike = differ_in_case(rows["file"])
+    if alike:
+        warnings.append(
+            f"{folder}: {len(alike)} names differ only in case, and are one file on some systems: "
+            f"{first_names(alike)}"
+        )
+    return Listing(rows, warnings)
+
+
+def _printable(name: str) -> str:
+    # a name that is no UTF-8 cannot be written into Parquet
+    return printable(name.encode(errors="surrogateescape").decode(errors="backslashreplace"))

@@ -1,0 +1,59 @@
+"""A table that a person writes: CSV in UTF-8, whose first line names the columns."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+
+from imageproof.base._class_names import spelled
+from imageproof.base.errors import DataError
+from imageproof.base.files import parsing
+from imageproof.base.text import one_line
+
+AT_ONCE = 50_000  # rows: as Python's own texts they take three times the memory
+
+
+def read_table(path: Path, columns: Sequence[str], *, max_bytes: int) -> pd.DataFrame:
+    """The rows as texts, "" where a row is short; the index is the line that each begins in.
+
+    It has these columns, and others. A DataError has a finding for each row that is too long.
+    """
+    if (size := path.stat().st_size) > max_bytes:
+        raise DataError(f"{path}: has {size:,} bytes; at most {max_bytes:,} are allowed")
+    with parsing("a table", path), path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            return _read(path, file, columns)
+        except UnicodeError:
+            raise DataError(f"{path}: is not in UTF-8; save it as «CSV UTF-8»") from None
+
+
+def _read(path: Path, file: IO[str], columns: Sequence[str]) -> pd.DataFrame:
+    reader = csv.reader(file, strict=True)
+    header = [*map(spelled, next(reader, []))]
+    if not {*columns} <= {*header} or "" in header or len({*header}) < len(header):
+        columns_in_file = one_line(",".join(header)) or "nothing"
+        allowed = f"{','.join(columns)} and other names are needed, each once"
+        raise DataError(f"{path}:1: {columns_in_file}; {allowed}")
+    rows = _rows(path, reader, len(header))
+    tables = [pd.DataFrame(columns=header, dtype="str")]
+    while batch := dict(islice(rows, AT_ONCE)):
+        tables.append(pd.DataFrame([*batch.values()], [*batch], columns=header, dtype="str"))
+    return pd.concat(tables)
+
+
+def _rows(path: Path, reader: Any, columns: int) -> Iterator[tuple[int, list[str]]]:
+    """The line that each row begins in, and its values; blank lines are none."""
+    findings: list[str] = []
+    line = reader.line_num + 1
+    for row in reader:
+        if len(row) > columns:
+            mend = 'put a value that has a comma between "'
+            findings.append(f"{path}:{line}: {len(row)} values for {columns} columns; {mend}")
+        elif row:
+            yield line, row + [""] * (columns - len(row))
+        line = reader.line_num + 1
+    if findings:
+        raise DataError(*findings)

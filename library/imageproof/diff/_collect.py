@@ -1,0 +1,194 @@
+"""Read the recorded results at two revisions, without a checkout, and compare them by model."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from imageproof._outputs import ClassFigures
+from imageproof.artifacts import WORKSPACE, Artifacts
+from imageproof.base._dataset import EVALUATED, Metrics, Split
+from imageproof.base.errors import DataError
+from imageproof.base.files import flatten, read_json, scratch
+from imageproof.diff._difference import (
+    Change,
+    Difference,
+    Recorded,
+    changes,
+    compare_results,
+)
+from imageproof.dvc import provenance
+from imageproof.dvc._revision import Revision, open_revision
+from imageproof.dvc.params_yaml import PATH, read
+from imageproof.judge._timing import comparable_times
+from imageproof.judge.limits import PromoteParams
+
+
+@dataclass
+class Diff:
+    old: Revision
+    new: Revision
+    params: Mapping[str, Change]
+    models: dict[str, Difference | None] = field(default_factory=dict)  # None: the same outputs
+    notes: list[str] = field(default_factory=list)  # what cannot be compared or trusted, and why
+
+
+class Run(BaseModel):
+    """What is read of a `RunRecord`, which another version may have written."""
+
+    tags: dict[str, str] = {}
+
+
+class Side:
+    """The results recorded at a revision; files are copied to its `root` when they are read."""
+
+    def __init__(self, revision: Revision) -> None:
+        revision.fetch(provenance.OUTPUTS, PATH)
+        self.revision = revision
+        self.root = revision.root
+        self.artifacts = Artifacts(self.root)
+        self.outputs = provenance.recorded_outputs(self.root)
+        with revision.reading():
+            self.raw = read(self.root / PATH)
+        self.models = [
+            model
+            for model in _names(self.raw.get("models"))
+            if WORKSPACE.evaluated(model).metrics in self.outputs
+        ]
+
+    def outputs_of(self, model: str) -> dict[Path, str]:
+        folders = {
+            WORKSPACE.trained(model).folder,
+            WORKSPACE.evaluated(model).folder,
+        }
+        return {path: md5 for path, md5 in self.outputs.items() if path.parent in folders}
+
+    def rows(self, model: str) -> set[tuple[str, str]]:
+        """The splits that the model was evaluated on and that are still recorded, with md5."""
+        inputs = provenance.recorded(f"evaluate@{model}", self.root).inputs.items()
+        present = dict(inputs & self.outputs.items())
+        paths = {split: WORKSPACE.split(split) for split in EVALUATED}
+        return {(split, present[path]) for split, path in paths.items() if path in present}
+
+    def params(self) -> dict[str, Any]:
+        """All params by dotted key, as JSON has them; those that the stages ran with count."""
+        data_md5 = provenance.recorded("split", self.root).inputs.get(provenance.DATA, "")
+        values = {"data (md5)": data_md5, **flatten(self.raw)}
+        models = [f"{stage}@{model}" for model in self.models for stage in ("train", "evaluate")]
+        runs: dict[str, list[Any]] = {}
+        for stage in ("validate", "split", *models):
+            for key, value in flatten(provenance.recorded(stage, self.root).values).items():
+                runs.setdefault(key, []).append(value)
+        # models that were trained at different times may have run with different ones
+        values |= {key: run[-1] for key, run in runs.items() if values.get(key) not in run}
+        plain = json.dumps(values, default=str, skipkeys=True)
+        return dict(json.loads(plain, parse_constant=str))  # NaN as text
+
+
+def _differ(old: object, new: object) -> bool:
+    """False, which turns a check of the gate off, is not 0."""
+    return old != new or isinstance(old, bool) != isinstance(new, bool)
+
+
+def _names(values: object) -> list[str]:
+    """What can name a module, and so is neither a path nor Markdown."""
+    names = map(str, values) if isinstance(values, list) else ()
+    return [name for name in names if name.isidentifier() and len(name) <= 100]
+
+
+def collect_diff(old: str, new: str | None) -> Diff:
+    """Compare two revisions; None is the workspace."""
+    with (
+        scratch() as folder,
+        open_revision(old, folder / "old") as first,
+        open_revision(new, folder / "new") as second,
+    ):
+        sides = {"old": Side(first), "new": Side(second)}
+        params = changes(sides["old"].params(), sides["new"].params())
+        differing = {key: change for key, change in params.items() if _differ(*change)}
+        diff = Diff(first, second, differing)
+        gate = _gate_params(sides["new"], diff)
+        for model in dict.fromkeys([*sides["new"].models, *sides["old"].models]):
+            present = {name: side for name, side in sides.items() if model in side.models}
+            outputs = [side.outputs_of(model) for side in present.values()]
+            is_same = outputs[1:] == outputs[:1]
+            diff.models[model] = None if is_same else _compare(model, present, gate, diff)
+    return diff
+
+
+def _compare(
+    model: str, sides: Mapping[str, Side], gate: PromoteParams | None, diff: Diff
+) -> Difference:
+    rows = [side.rows(model) for side in sides.values()]
+    shared = dict(set.intersection(*rows))
+    for split, method in (("test", "paired test"), ("holdout", "the gate")):
+        if split not in shared:
+            diff.notes.append(f"{model}: evaluated on other {split} rows, so without {method}")
+    results = {name: _recorded(side, model) for name, side in sides.items()}
+    *_, newest = sides.values()
+    splits = {
+        split: _rows(split, newest, results.values()) for split in EVALUATED if split in shared
+    }
+    _, reasons = comparable_times({name: result.training for name, result in results.items()})
+    diff.notes += [f"{model}: {reason}" for reason in reasons]
+    return compare_results(results.get("old"), results.get("new"), splits, gate)
+
+
+def _recorded(side: Side, model: str) -> Recorded:
+    trained = WORKSPACE.trained(model)
+    paths = WORKSPACE.evaluated(model)
+    side.revision.fetch(trained.metrics, trained.run, paths.metrics, paths.statistics)
+    side.revision.fetch(paths.behaviour, paths.predictions)
+    with side.revision.reading():
+        metrics = _metrics(side, model)
+        evaluated = side.artifacts.evaluated(model)
+        statistics = read_json(evaluated.statistics, dict[str, ClassFigures], keys=("test",))
+        by_class = statistics["test"].by_class
+        sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
+        predictions = evaluated.read_predictions()
+        widths = {answers.shape[1] for answers in predictions.values()}
+        if widths != {len(by_class)}:
+            raise DataError(f"{model}: its predictions are not of the classes of its statistics")
+        run = read_json(side.artifacts.trained(model).run, Run)
+        return Recorded(metrics, sensitivity, predictions, run.tags.get("cpu", ""))
+
+
+def _metrics(side: Side, model: str) -> Metrics:
+    evaluated = side.artifacts.evaluated(model)
+    size = provenance.recorded_size(WORKSPACE.trained(model).model, side.root)
+    metrics: Metrics = {
+        **flatten(evaluated.read_metrics()),
+        **side.artifacts.trained(model).read_metrics(),
+        "size_mb": size / 1e6,
+        **flatten({"behaviour": evaluated.read_behaviour()}),
+    }
+    metrics = {name: value for name, value in metrics.items() if isfinite(value)}
+    if "test.accuracy" not in metrics or metrics.get("elapsed_s", 0) <= 0:
+        raise DataError(f"{model}: its test accuracy or training time is no number above 0")
+    return metrics
+
+
+def _rows(split: str, side: Side, results: Iterable[Recorded]) -> Split:
+    """The rows of a split, which the predictions of each side must fit."""
+    path = WORKSPACE.split(split)
+    side.revision.fetch(path)
+    with side.revision.reading():
+        content = side.artifacts.read_split(split)
+        labels = content.data.labels
+        for rows, classes in (result.probabilities[split].shape for result in results):
+            if rows != len(labels) or classes <= labels.max():
+                raise DataError(f"{path}: its rows are not those of the predictions")
+    return content
+
+
+def _gate_params(side: Side, diff: Diff) -> PromoteParams | None:
+    try:
+        return PromoteParams.model_validate(side.raw.get("promote"))
+    except ValidationError:
+        line = "params.yaml promote: not this version's keys, so without the gate"
+        diff.notes.append(f"{side.revision.name}: {line}")
+        return None

@@ -1,0 +1,132 @@
+"""What the command `diff` prints: tables for people, Markdown for a comment, JSON for scripts."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from imageproof.base._naming import project_name
+from imageproof.base.text import cut, printable
+from imageproof.diff._collect import Diff
+from imageproof.diff._difference import Change
+from imageproof.dvc._revision import Revision
+from imageproof.judge._verdicts import verdict
+from imageproof.judge.gate import Decision
+from imageproof.pages._templates import templates
+from imageproof.system._console import print_json, print_table
+
+MOST_ROWS = 30  # of a table; JSON has them all
+MOST_CHARACTERS = 60_000  # of Markdown: GitHub takes 65,536, with what others add to it
+COLUMNS = "", "old", "new", "change"
+
+Texts = Sequence[str]
+
+
+class Section(NamedTuple):
+    title: str
+    columns: Texts
+    rows: Sequence[Texts]
+    below: Texts = ()
+
+
+def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
+    if as_json:
+        print_json(_as_dict(diff))
+        return
+    if as_markdown:
+        print(markdown(diff), end="")
+        return
+    print(f"{_label(diff.old)} → {_label(diff.new)}")
+    for name, model in diff.models.items():
+        print(f"{name}: {model.verdict if model else 'unchanged'}")
+    for note in diff.notes:
+        print(printable(note))
+    for section in _sections(diff):
+        print(f"\n{section.title}")
+        print_table(section.columns, section.rows)
+        for line in section.below:
+            print(line)
+
+
+def markdown(diff: Diff) -> str:
+    """GitHub's Markdown; without the tables if they make it too long for a comment."""
+    template = templates("imageproof.diff").get_template("diff.md.j2")
+    texts: dict[str, Any] = {
+        "old": _label(diff.old),
+        "new": _label(diff.new),
+        "models": diff.models,
+        "notes": [cut(note, 400) for note in diff.notes[:MOST_ROWS]],
+    }
+    for sections in (_sections(diff), None):
+        text = template.render(**texts, sections=sections)
+        if len(text) <= MOST_CHARACTERS:
+            break
+    return text
+
+
+def _sections(diff: Diff) -> list[Section]:
+    """What differs, a table each; those that would be empty are left out."""
+    params = [(key, *map(_param, change)) for key, change in diff.params.items()]
+    sections = [_section("params", COLUMNS[:3], params)]
+    for name, model in diff.models.items():
+        if model is None:
+            continue
+        line = [verdict(model.pair)] if model.pair else []
+        sensitivity = _changes(model.sensitivity)
+        sections.append(_section(f"{name}: metrics", COLUMNS, _changes(model.metrics), line))
+        sections.append(_section(f"{name}: test sensitivity", COLUMNS, sensitivity))
+        if model.gate and (model.gate.failed or model.state != "same answers"):
+            sections.append(_gate(name, model.gate, model.skipped))
+    return [section for section in sections if section.rows]
+
+
+def _gate(name: str, gate: Decision, skipped: Texts) -> Section:
+    checks = []
+    for check in gate.checks:
+        finding = cut(check.found, 400)  # names of classes, which may be somebody else's
+        checks.append((check.name, "ok" if check.passed else "no", finding, check.allowed))
+    below = [
+        "on the hold-out rows; old stands for the champion",
+        f"not asked: {', '.join(skipped)}; {project_name()} promote asks them",
+    ]
+    return Section(f"{name}: gate", ("check", "", "found", "allowed"), checks, below)
+
+
+def _param(value: object) -> str:
+    return "–" if value is None else str(value)
+
+
+def _section(title: str, columns: Texts, rows: Iterable[Texts], below: Texts = ()) -> Section:
+    cells = [[cut(cell, 100) for cell in row] for row in rows]
+    if (more := len(cells) - MOST_ROWS) > 0:
+        below = [f"… and {more} more", *below]
+    return Section(title, columns, cells[:MOST_ROWS], below)
+
+
+def _changes(values: Mapping[str, Change]) -> list[tuple[str, ...]]:
+    return [
+        (name, _number(pair.old), _number(pair.new), _number(pair.diff, sign="+"))
+        for name, pair in values.items()
+        if pair.old != pair.new
+    ]
+
+
+def _number(value: float | None, *, sign: str = "") -> str:
+    if value is None:
+        return "–"
+    return f"{value:{sign}z,.{0 if abs(value) >= 1000 else 4}f}"
+
+
+def _label(revision: Revision) -> str:
+    name = cut(revision.name, 100)
+    if revision.commit.startswith(revision.name) or not revision.commit:
+        return name
+    return f"{name} ({revision.commit[:7]})"
+
+
+def _as_dict(diff: Diff) -> dict[str, Any]:
+    return {
+        "old": {"revision": diff.old.name, "commit": diff.old.commit},
+        "new": {"revision": diff.new.name, "commit": diff.new.commit},
+        "params": {key: pair._asdict() for key, pair in diff.params.items()},
+        "models": {n: m.as_dict() if m else {"state": "unchanged"} for n, m in diff.models.items()},
+        "notes": diff.notes,
+    }

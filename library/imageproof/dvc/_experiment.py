@@ -1,0 +1,57 @@
+"""What an experiment of DVC records: no figure of a model that it did not evaluate."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from imageproof.base.files import md5, write_text
+from imageproof.dvc._stage_inputs import listed
+from imageproof.dvc.provenance import (
+    OUTPUTS,
+    Recorded,
+    parse_lock,
+    read_lock,
+    recorded_outputs,
+)
+
+
+def take_out_stale(name: str) -> None:
+    """Take stages with metrics that are stale now out of dvc.lock, and delete what git keeps.
+
+    An experiment records all of dvc.lock, also stages after its target. Stale are the stages that
+    read an output of this one that changed, and those that read what a stale one with metrics
+    wrote; a stale stage that DVC runs is recorded again. dvc.lock must be as DVC writes it.
+    """
+    if not OUTPUTS.exists():
+        return
+    text = read_lock(OUTPUTS)
+    stages = parse_lock(text)
+    metrics = {stage: listed(stage)["metrics"] for stage in stages}
+    # a stage without them shows no figure, and `dvc exp apply` needs all other stages
+    for reader in filter(metrics.get, _stale_after(name, stages, metrics)):
+        text = re.sub(rf"^  {re.escape(reader)}:\n(?:    .*\n)*", "", text, flags=re.MULTILINE)
+        for file, settings in metrics[reader].items():
+            if settings.get("cache") is False:
+                Path(file).unlink(missing_ok=True)
+    write_text(OUTPUTS, text)
+
+
+def _stale_after(
+    name: str,
+    stages: Mapping[str, Recorded],
+    metrics: Mapping[str, object],
+) -> set[str]:
+    recorded = recorded_outputs()
+    sections = listed(name)
+    outs = [Path(path) for section in ("outs", "metrics", "plots") for path in sections[section]]
+    changed = [path for path in outs if not path.is_file() or md5(path) != recorded.get(path)]
+    stale: set[str] = set()
+    while changed:
+        path = changed.pop()
+        for reader in stages.keys() - stale - {name}:
+            deps = stages[reader].inputs
+            if any(path.is_relative_to(dep) or dep.is_relative_to(path) for dep in deps):
+                stale.add(reader)
+                if metrics[reader]:
+                    changed += stages[reader].outputs
+    return stale

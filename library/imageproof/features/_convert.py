@@ -1,0 +1,207 @@
+"""Brings an ONNX network of another library into the form of a backbone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto, ValueInfoProto, compose
+
+from imageproof.base._dataset import Shape
+from imageproof.base._inference import FEATURES, IMAGES
+from imageproof.base.errors import DataError, UsageError
+from imageproof.base.files import replacing
+from imageproof.base.text import one_line
+from imageproof.features._backbone import (
+    OPSET,
+    backbone_path,
+    check_form,
+    extractor,
+    read_network,
+)
+from imageproof.features._graph import joined, parsed
+
+PREFIX = "network/"
+IR_VERSION = 4  # of files, the first whose inputs need not list the weights
+CHANNELS_FIRST = (2, 3)  # the axes of height and width in (n, channels, height, width)
+CHANNELS_LAST = (1, 2)
+
+
+class Form(NamedTuple):
+    """What a network takes and gives: images of side × side pixels whose values, 0…1, are
+    `(value - mean) / std` per channel; its tensor `output`, or its only output, with `pool` the
+    mean over height and width.
+    """
+
+    side: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    output: str | None
+    pool: bool
+
+
+def per_channel(option: str, text: str) -> list[float]:
+    """One number for all channels, or one for each, as the option got them; else a UsageError."""
+    try:
+        numbers = [float(number) for number in text.split(",")]
+    except ValueError:
+        numbers = []
+    finite = [number for number in numbers if 0 <= number <= 1 and (number or option != "--std")]
+    if len(numbers) not in (1, 3) or finite != numbers:
+        raise UsageError(f"{option} {text}: one number of 0…1 is needed, or three as 0.5,0.4,0.4")
+    return numbers
+
+
+def write_backbone(path: Path, form: Form) -> Path:
+    """Write backbones/NAME.onnx of the network in this file; returns its path.
+
+    A DataError if the network is damaged, or has another form.
+    """
+    model = converted(path, form)
+    target = backbone_path(path.stem)
+    side = check_form(model, path)
+    if side != form.side:
+        raise DataError(f"{path}: takes images of {side} pixels, --side is {form.side}")
+    target.parent.mkdir(exist_ok=True)
+    with replacing(target) as temporary:
+        onnx.save(model, temporary)
+    return target
+
+
+def converted(path: Path, form: Form) -> ModelProto:
+    """The network between images uint8 (n, side, side, 3) and features float32 (n, k)."""
+    model = _with_opset(read_network(path), path)
+    image, axes = _image_input(model, path, form.side)
+    output = PREFIX + _chosen_output(model, path, form)
+    for node in model.graph.node:
+        node.ClearField("doc_string")  # PyTorch writes the path of its code into it
+    del model.graph.input[:], model.graph.output[:], model.graph.value_info[:]
+    model.graph.input.append(image)
+    model.ir_version = max(model.ir_version, IR_VERSION)
+    network = compose.add_prefix(model, PREFIX)  # it may name tensors as we do
+    scaling = parsed(_scaling(form, axes), like=network)
+    body = joined(scaling, network, "scaled", PREFIX + image.name)
+    whole = _ending(body, output, axes, "Identity(maps)")
+    shape = _feature_shape(whole, path, form.side)
+    if form.pool:
+        axes = _map_axes(shape, path)
+        whole = _ending(body, output, axes, "ReduceMean<keepdims = 0>(maps, axes)")
+        shape = _feature_shape(whole, path, form.side)
+    if len(shape) == 4:
+        hint = "--pool takes the mean over height and width"
+        raise DataError(f"{path}: gives {shape[1:]} per image; {hint}")
+    if len(shape) != 2:
+        raise DataError(f"{path}: gives features of the shape {shape}; (n, k) is needed")
+    dims = whole.graph.output[0].type.tensor_type.shape.dim
+    dims[1].dim_value = shape[1]
+    return whole
+
+
+def _with_opset(model: ModelProto, path: Path) -> ModelProto:
+    """The model in a version of ONNX's operators that can resize images for it."""
+    if model.opset_import[0].version >= OPSET:
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, OPSET)
+    except Exception as error:  # of its C++ part
+        reason = one_line(error, width=200)
+        raise DataError(
+            f"{path}: cannot be brought from opset {model.opset_import[0].version} to {OPSET} "
+            f"({reason}); export it with opset {OPSET}"
+        ) from None
+
+
+def _image_input(
+    model: ModelProto, path: Path, side: int
+) -> tuple[ValueInfoProto, tuple[int, int]]:
+    """The network's one input, and its axes of height and width; a DataError if it has another."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        raise DataError(f"{path}: has {len(inputs)} inputs; a backbone has one, the images")
+    tensor = inputs[0].type.tensor_type
+    dims = [dim.dim_value or None for dim in tensor.shape.dim]
+    if dims and dims[0]:
+        raise DataError(f"{path}: takes {dims[0]} images at a time; export it with a free batch")
+    sides = (None, side)
+    match dims:
+        case [None, 3, height, width] if height in sides and width in sides:
+            axes = CHANNELS_FIRST
+        case [None, height, width, 3] if height in sides and width in sides:
+            axes = CHANNELS_LAST
+        case _:
+            raise DataError(
+                f"{path}: takes {dims}; (n, 3, {side}, {side}) or (n, {side}, {side}, 3) of "
+                "float32 is needed, where --side says the pixels"
+            )
+    if tensor.elem_type != TensorProto.FLOAT:
+        kind = TensorProto.DataType.Name(tensor.elem_type).lower()
+        raise DataError(f"{path}: takes values of the type {kind}; float32 is needed")
+    return inputs[0], axes
+
+
+def _chosen_output(model: ModelProto, path: Path, form: Form) -> str:
+    outputs = [value.name for value in model.graph.output]
+    if form.output is None and len(outputs) != 1:
+        raise DataError(f"{path}: has the outputs {', '.join(outputs)}; choose one by --output")
+    name = form.output or outputs[0]
+    if not any(name in node.output for node in model.graph.node):
+        raise DataError(f"{path}: has no tensor {name!r}; its outputs are {', '.join(outputs)}")
+    return name
+
+
+def _scaling(form: Form, axes: tuple[int, int]) -> str:
+    """From bytes to the values that the network was trained on."""
+    order = [0, 1, 2, 3] if axes == CHANNELS_LAST else [0, 3, 1, 2]
+    return f"""
+        scaling (uint8[n, {form.side}, {form.side}, 3] {IMAGES}) => (float[n, y, x, c] scaled)
+        <{_bytes("mean", form.mean)}, {_bytes("std", form.std)}> {{
+            values = Cast<to = {TensorProto.FLOAT}>({IMAGES})
+            centred = Sub(values, mean)
+            divided = Div(centred, std)
+            scaled = Transpose<perm = {order}>(divided)
+        }}"""
+
+
+def _bytes(name: str, shares: Sequence[float]) -> str:
+    """A constant of 255 times these values, per channel or one for all."""
+    values = 255 * np.array(shares, np.float32)
+    return f"float[{len(values)}] {name} = {{{', '.join(map(str, values.tolist()))}}}"
+
+
+def _ending(body: ModelProto, output: str, axes: tuple[int, int], features: str) -> ModelProto:
+    """The network whose features are computed so of its tensor `output`, the `maps`."""
+    text = f"""
+        ending (float[n] maps) => (float[n, k] {FEATURES}) {{
+            axes = Constant<value_ints = {[*axes]}>()
+            {FEATURES} = {features}
+        }}"""
+    ending = parsed(text, like=body)
+    ending.graph.node[-1].input[0] = output
+    model = ModelProto()
+    model.CopyFrom(body)
+    model.graph.node.extend(ending.graph.node)
+    model.graph.output.extend(ending.graph.output)
+    return model
+
+
+def _feature_shape(model: ModelProto, path: Path, side: int) -> Shape:
+    """The shape of the features of one black image, (1, …)."""
+    return extractor(model, path)(np.zeros((1, side, side, 3), np.uint8)).shape
+
+
+def _map_axes(shape: Shape, path: Path) -> tuple[int, int]:
+    """Height and width of maps of this shape, its two equal axes: those of the input may be others.
+
+    A DataError if they cannot be told.
+    """
+    pairs = (CHANNELS_FIRST, CHANNELS_LAST) if len(shape) == 4 else ()
+    square = [(down, across) for down, across in pairs if shape[down] == shape[across]]
+    if len(square) != 1:
+        raise DataError(
+            f"{path}: gives {shape[1:]} per image; --pool is for (channels, height, width) or "
+            "(height, width, channels) with height equal to width, and no other two; let the "
+            "network average them, and leave out --pool"
+        )
+    return square[0]

@@ -1,0 +1,206 @@
+"""All figures of R's `caret::confusionMatrix`: rows are predictions, columns the reference.
+
+With two classes caret prints the figures of the first class only; here every class has its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from imageproof.base._class_names import class_numbers
+from imageproof.base._dataset import Matrix
+from imageproof.judge._groups import at_least, clopper_pearson
+
+OVERALL = {  # the figures, each with the label that caret prints
+    "accuracy": "Accuracy",
+    "accuracy_lower": "95% CI lower",
+    "accuracy_upper": "95% CI upper",
+    "no_information_rate": "No Information Rate",
+    "accuracy_p_value": "P-Value [Acc > NIR]",
+    "kappa": "Kappa",
+    "mcnemar_p_value": "McNemar's Test P-Value",
+}
+PLACES = 4
+SMALLEST_P = float(np.finfo(np.float64).eps)
+NOT_AVAILABLE = "n/a"
+
+Figures = dict[str, float | None]
+
+
+class Statistics(NamedTuple):
+    """The figures of OVERALL, and those of each class; None where undefined.
+
+    `undefined` lists each None: its `figure`, `class` (None for an overall figure) and `reason`.
+    """
+
+    overall: Figures
+    by_class: dict[str, Figures]
+    undefined: list[dict[str, Any]]
+
+
+class Tables(NamedTuple):
+    """The figures as caret prints them: a row of strings per figure; notes say why one is n/a."""
+
+    overall: pd.DataFrame
+    by_class: pd.DataFrame
+    notes: list[str]
+
+
+def statistics(
+    matrix: Matrix, *, classes: Sequence[str] | None = None, effective: float | None = None
+) -> Statistics:
+    """The statistics of a confusion matrix int64 (classes, classes), ROWS = PREDICTION, not all 0.
+
+    `classes` are names; by default numbers. Source: Kuhn 2008, doi:10.18637/jss.v028.i05. Where
+    rows come in groups, the accuracy is judged as that of `effective` rows; see `Intervals`.
+    """
+    names = list(classes or class_numbers(len(matrix)))
+    overall = _overall(matrix, effective)
+    table = _by_class(matrix)
+    rows: Any = table.astype(object).where(table.notna(), None).to_dict("records")
+    by_class = dict(zip(names, rows, strict=True))
+    undefined = [
+        {"figure": figure, "class": name, "reason": _why_undefined(figure, k, matrix, names)}
+        for k, (name, figures) in enumerate([(None, overall), *by_class.items()], -1)
+        for figure, value in figures.items()
+        if value is None
+    ]
+    return Statistics(overall, by_class, undefined)
+
+
+def weakest(by_class: Mapping[str, Figures]) -> tuple[str, float]:
+    """The class with the lowest sensitivity, and that; one class at least has rows."""
+    shares = [
+        (name, share)
+        for name, figures in by_class.items()
+        if (share := figures.get("sensitivity")) is not None
+    ]
+    return min(shares, key=lambda pair: pair[1])
+
+
+def label_of(figure: str) -> str:
+    return OVERALL.get(figure) or figure.replace("_", " ").title()
+
+
+def as_tables(statistics: Statistics) -> Tables:
+    """Overall figures to 4 decimals, figures of a class to 4 significant figures, as caret does."""
+    overall = {
+        label_of(figure): p_value_text(value)
+        if figure.endswith("p_value") and value is not None
+        else _text(value, PLACES)
+        for figure, value in statistics.overall.items()
+    }
+    by_class = {
+        f"Class: {name}": pd.Series(_column([*figures.values()]), [*map(label_of, figures)])
+        for name, figures in statistics.by_class.items()
+    }
+    labels: dict[str, dict[str, None]] = {}  # of each reason, without repetition
+    for note in statistics.undefined:
+        labels.setdefault(note["reason"], {})[label_of(note["figure"])] = None
+    notes = [f"{NOT_AVAILABLE}: {reason} ({', '.join(of)})" for reason, of in labels.items()]
+    return Tables(pd.DataFrame({"value": overall}), pd.DataFrame(by_class), notes)
+
+
+def p_value_text(value: float) -> str:
+    """A p-value as R's `format.pval` writes it: 4 significant figures, «<2.2e-16» below."""
+    return f"<{SMALLEST_P:.1e}" if value < SMALLEST_P else f"{value:.{PLACES}g}"
+
+
+def _overall(matrix: Matrix, effective: float | None) -> Figures:
+    total = int(matrix.sum())
+    present = matrix.sum(axis=0)
+    predicted = matrix.sum(axis=1)
+    accuracy = int(np.trace(matrix)) / total
+    no_information_rate = float(present.max() / total)
+    rows = total if effective is None else effective
+    lower, upper = clopper_pearson(accuracy, rows)
+    kappa = None
+    if np.count_nonzero(present + predicted) > 1:
+        by_chance = (present / total * (predicted / total)).sum()
+        kappa = float((accuracy - by_chance) / (1 - by_chance))
+    return {
+        "accuracy": accuracy,
+        "accuracy_lower": lower,
+        "accuracy_upper": upper,
+        "no_information_rate": no_information_rate,
+        "accuracy_p_value": at_least(accuracy, rows, no_information_rate),
+        "kappa": kappa,
+        "mcnemar_p_value": _mcnemar_p_value(matrix),
+    }
+
+
+def _mcnemar_p_value(matrix: Matrix) -> float | None:
+    """R's `mcnemar.test`; None if two classes are never confused, since their term is 0/0.
+
+    Two classes get the continuity correction, unless both errors are equally frequent; more
+    classes get Bowker's test of symmetry.
+    """
+    from scipy.stats import chi2
+
+    pairs = np.triu_indices(len(matrix), k=1)
+    above = matrix[pairs]
+    below = matrix.T[pairs]
+    if not (above + below).all():
+        return None
+    correction = (len(matrix) == 2) * (above != below)
+    statistic = (abs(above - below) - correction) ** 2 / (above + below)
+    return float(chi2.sf(statistic.sum(), df=len(statistic)))
+
+
+def _by_class(matrix: Matrix) -> pd.DataFrame:
+    total = matrix.sum()
+    hits = np.diag(matrix)
+    predicted = matrix.sum(axis=1)
+    present = matrix.sum(axis=0)
+    true_negative = total - predicted - present + hits
+    with np.errstate(invalid="ignore"):
+        sensitivity = hits / present
+        specificity = true_negative / (total - present)
+        balanced = (sensitivity + specificity) / 2
+        # caret derives the predictive values from these two, so they are NaN where either is
+        defined = np.where(np.isnan(balanced), np.nan, 1.0)
+        return pd.DataFrame(
+            {
+                "sensitivity": sensitivity,
+                "specificity": specificity,
+                "pos_pred_value": hits / predicted * defined,
+                "neg_pred_value": true_negative / (total - predicted) * defined,
+                "prevalence": present / total,
+                "detection_rate": hits / total,
+                "detection_prevalence": predicted / total,
+                "balanced_accuracy": balanced,
+            }
+        )
+
+
+def _why_undefined(figure: str, k: int, matrix: Matrix, names: Sequence[str]) -> str:
+    """The reason for a figure of class `k`, or for an overall one, where that is -1."""
+    if figure == "kappa":
+        return "a single class, in prediction and reference alike"
+    if k < 0:
+        first, second = np.argwhere(np.triu(matrix + matrix.T == 0, k=1))[0]
+        return f"class {names[first]} and class {names[second]} never confused"
+    present = matrix[:, k].sum()
+    if present == 0:
+        return f"class {names[k]} absent"
+    if present == matrix.sum():
+        return f"no class but {names[k]} present"
+    if figure == "pos_pred_value":
+        return f"class {names[k]} never predicted"
+    return f"no class but {names[k]} predicted"
+
+
+def _column(values: Sequence[float | None]) -> list[str]:
+    """All with the decimals that one value needs for 4 figures, as R prints a column."""
+    texts = [
+        np.format_float_positional(value, precision=PLACES, fractional=False, trim="-")
+        for value in filter(None, values)
+    ]
+    decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
+    return [_text(value, decimals) for value in values]
+
+
+def _text(value: float | None, decimals: int) -> str:
+    return NOT_AVAILABLE if value is None else f"{value:.{decimals}f}"

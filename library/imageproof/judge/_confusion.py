@@ -1,0 +1,166 @@
+"""Confusion matrices: what is read off them, and how they are written and read as CSV.
+
+Every confusion matrix of this project has caret's layout: ROWS ARE PREDICTIONS, COLUMNS ARE
+THE REFERENCE (the truth). scikit-learn and Keras use the transpose.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from imageproof.base._dataset import Labels, Matrix
+from imageproof.base.errors import DataError
+from imageproof.base.files import parsing, replacing
+
+if TYPE_CHECKING:  # half a second, which `diff` and flows would wait
+    import pandas as pd
+
+MANY_CLASSES = 20  # up to so many, a matrix is read cell by cell
+MAX_BYTES = 64 << 20  # some thousand classes
+MAX_COUNT = 10**12
+LAYOUT = (
+    "rows of counts, with the class names before each row and in the first line, or without names"
+)
+
+
+def confusion_matrix(
+    predicted: Labels,
+    reference: Labels,
+    *,
+    classes: int,
+) -> Matrix:
+    """Count predictions, class numbers 0…classes−1, against the truth; there may be none."""
+    cells = predicted * classes + reference
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+
+
+def balance(matrix: Matrix) -> dict[str, float]:
+    """`balanced_accuracy` and `macro_f1`: the means of sensitivity and of F1 over the classes.
+
+    F1 is the harmonic mean of sensitivity and positive predictive value. A class without rows has
+    no sensitivity and is left out of both; one with rows that is never predicted has an F1 of 0.
+    """
+    present = matrix.sum(axis=0)
+    counts = np.stack([matrix.diagonal(), present, matrix.sum(axis=1)])
+    hits, present, predicted = counts[:, present > 0]
+    return {
+        "balanced_accuracy": float(np.mean(hits / present)),
+        "macro_f1": float(np.mean(2 * hits / (present + predicted))),
+    }
+
+
+def most_confused(matrix: Matrix, *, names: list[str]) -> "pd.DataFrame":
+    """Each error that was made: `reference`, `prediction`, `rows`, and their `share` of the class.
+
+    The most frequent one comes first, of equally frequent ones the larger share.
+    """
+    from pandas import DataFrame
+
+    errors = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
+    predicted, reference = np.nonzero(errors)
+    rows = errors[predicted, reference]
+    classes = np.array(names, dtype=object)
+    table = {
+        "reference": classes[reference],
+        "prediction": classes[predicted],
+        "rows": rows,
+        "share": rows / matrix.sum(axis=0)[reference],
+    }
+    return DataFrame(table).sort_values(["rows", "share"], ascending=False, kind="stable")
+
+
+def clustered(matrix: Matrix) -> list[int]:
+    """An order of the classes in which those stand together that are taken for each other.
+
+    Leaves of a hierarchical clustering with average linkage, by the shares of both classes that
+    are taken for the other. Up to MANY_CLASSES keep their order.
+    """
+    from scipy.cluster.hierarchy import leaves_list, linkage  # half a second to import
+    from scipy.spatial.distance import squareform
+
+    if len(matrix) <= MANY_CLASSES:
+        return [*range(len(matrix))]
+    share = matrix / np.maximum(matrix.sum(axis=0), 1)
+    distance = 2 - (share + share.T)
+    np.fill_diagonal(distance, 0)
+    # the best order of the leaves takes 0.7 s of 500 classes, but 33 s of 2,000
+    tree = linkage(squareform(distance), "average", optimal_ordering=len(matrix) <= 500)
+    return [*map(int, leaves_list(tree))]
+
+
+def write_matrix(
+    path: Path,
+    matrix: Matrix,
+    *,
+    names: list[str],
+) -> None:
+    from pandas import DataFrame
+
+    with replacing(path) as temporary:
+        DataFrame(matrix, names, names).to_csv(temporary, index_label="prediction")
+
+
+def write_cells(
+    path: Path, matrices: Mapping[str, tuple[Matrix, list[str]]], *, order: Sequence[int]
+) -> None:
+    """Write the matrices of several models as rows `model prediction reference count`.
+
+    The correct cells are first, in this order of the classes: plots take it for their axes.
+    """
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["model", "prediction", "reference", "count"])
+        for model, (matrix, names) in matrices.items():
+            errors = (matrix > 0) & ~np.eye(len(names), dtype=bool)
+            for row, column in [*zip(order, order, strict=True), *np.argwhere(errors)]:
+                writer.writerow([model, names[row], names[column], matrix[row, column]])
+
+
+def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
+    """Read a confusion matrix int64 (classes, classes), and the names of its classes.
+
+    If the first cell is a number, there are no names, and the classes are numbered from 0.
+    DataError if there is no such file, or it is no square table of counts.
+    """
+    from pandas import read_csv
+
+    with parsing("confusion matrix", path):
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"over {MAX_BYTES >> 20} MB long")
+        texts = read_csv(
+            path,
+            header=None,
+            dtype=str,
+            keep_default_na=False,
+            skipinitialspace=True,
+            encoding="utf-8-sig",
+            compression=None,
+        )
+        cells = texts.to_numpy()
+        named = not cells[0, 0].isdecimal()
+        names = [*cells[0, 1:]] if named else [str(label) for label in range(len(cells))]
+        matrix = cells[named:, named:].astype(np.int64)
+    if fault := _fault(matrix, names, [*cells[1:, 0]] if named else names):
+        raise DataError(f"{path}: {fault}")
+    return matrix, names
+
+
+def _fault(
+    matrix: Matrix,
+    columns: list[str],
+    rows: list[str],
+) -> str:
+    """Why this is no confusion matrix, given the names of its columns and rows; empty if it is."""
+    classes = len({*columns})
+    if not 1 < classes == len(columns) or matrix.shape != (classes, classes) or rows != columns:
+        return f"is no square table of at least 2 classes; {LAYOUT}"
+    if not matrix.any() or not 0 <= matrix.min() <= matrix.max() <= MAX_COUNT:
+        return f"every count is 0, or one is below 0 or over {MAX_COUNT:,}"
+    inner = matrix[:-1, :-1]
+    totals = np.append(inner.sum(axis=0), inner.sum()), np.append(inner.sum(axis=1), inner.sum())
+    if classes > 2 and np.array_equal((matrix[-1], matrix[:, -1]), totals):
+        return "the last row and column are totals; leave them out"
+    return ""

@@ -1,0 +1,135 @@
+"""What is said against models in words, where chance does not explain it.
+
+Each doubt has the probability of a figure like this, or a worse one, if a model does not deserve
+it. All sentences together accuse wrongly with a chance of at most LEVEL: by Bonferroni's correction
+a p-value counts times the sentences that could be said, and within one times its classes or
+disturbances.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from imageproof.base._dataset import Labels, Probabilities
+from imageproof.judge._calibration import calibration_error, chance_of_error
+from imageproof.judge._groups import at_most
+from imageproof.judge.disturbances import COUNTS, in_words
+
+LEVEL = 0.01
+LEARNT = 0.9  # accuracy on the training rows
+SURPLUS = 0.1  # of what the most frequent class leaves
+WEAK = 0.5  # sensitivity
+MISCALIBRATED = 0.02  # expected calibration error
+FRAGILE = 0.1  # accuracy lost
+GAP = 0.1  # between the accuracies on training rows and on others
+
+
+class Doubt(NamedTuple):
+    """The sentence that it belongs to, its figures, and its p-value."""
+
+    sentence: str
+    figures: str
+    p_value: float
+
+
+def beyond_chance(doubts: Mapping[str, Sequence[Doubt]]) -> list[str]:
+    """The sentences on models that hold beyond chance, each once, of all doubts by model."""
+    sentences = {(model, doubt.sentence) for model in doubts for doubt in doubts[model]}
+    figures: dict[str, dict[str, list[str]]] = {}  # by sentence and model
+    for model in doubts:
+        for doubt in doubts[model]:
+            if doubt.p_value * len(sentences) <= LEVEL:
+                models = figures.setdefault(doubt.sentence, {})
+                models.setdefault(model, []).append(doubt.figures)
+    return [
+        f"{sentence}: " + "; ".join(f"{model} {', '.join(models[model])}" for model in models)
+        for sentence, models in figures.items()
+    ]
+
+
+def unlearnt(accuracy: float, rows: int) -> Doubt:
+    """That a model is right on less than LEARNT of its own training rows: binomial test."""
+    sentence = "right on few of the training rows, so more epochs may help"
+    return Doubt(sentence, f"on {100 * accuracy:.0f} %", at_most(accuracy, rows, LEARNT))
+
+
+def memorized(trained: float, train_rows: int, accuracy: float, rows: float) -> Doubt:
+    """That a model is right on over GAP more of its own training rows than of the test rows."""
+    sentence = "right on far more training rows than test rows, so more images may help"
+    figures = f"on {100 * trained:.0f} % against {100 * accuracy:.0f} %"
+    return Doubt(sentence, figures, _chance_of_gap(trained, train_rows, accuracy, rows, gap=GAP))
+
+
+def guessing(overall: Mapping[str, Any], rows: float) -> Doubt:
+    """That a model adds less than SURPLUS to the no-information rate: binomial test."""
+    accuracy = overall["accuracy"]
+    most_frequent = overall["no_information_rate"]
+    figures = f"is right on {100 * accuracy:.1f} % of the test images"
+    figures += f", of which that class has {100 * most_frequent:.1f} %"
+    chance = most_frequent + SURPLUS * (1 - most_frequent)
+    sentence = "hardly better than always naming the most frequent class"
+    return Doubt(sentence, figures, at_most(accuracy, rows, chance))
+
+
+def weak_class(by_class: Mapping[str, Mapping[str, Any]], rows: Sequence[float]) -> Doubt:
+    """That a model gets less than WEAK of a class right: binomial test; the surest such class.
+
+    `rows` are the independent ones of each class.
+    """
+    tests = [
+        (at_most(share, count, WEAK), share, name)
+        for count, (name, figures) in zip(rows, by_class.items(), strict=True)
+        if (share := figures["sensitivity"]) is not None
+    ]
+    p_value, share, name = min(tests)
+    figures = f"{100 * share:.1f} % of the test images of class {name}"
+    return Doubt("less than half of a class is right", figures, p_value * len(tests))
+
+
+def misleading(
+    probabilities: Probabilities,
+    reference: Labels,
+    share: float,
+    remark: str,
+) -> Doubt:
+    """That the calibration error is over MISCALIBRATED; `share` of the rows is independent.
+
+    The normal approximation has thin tails, for which this margin more than makes up, and the
+    error of one row beside it: among few rows that are sure, one is wrong more often than that.
+    """
+    error = calibration_error(probabilities, reference)
+    margin = MISCALIBRATED + 1 / max(share * len(reference), 1)
+    p_value = chance_of_error(probabilities, error - margin, share)
+    sentence = "probabilities mislead, as confidence and accuracy are apart on average"
+    return Doubt(sentence, f"by {100 * error:.1f} points{remark}", p_value)
+
+
+def fragile(accuracies: Mapping[str, float]) -> list[Doubt]:
+    """That a disturbance costs over FRAGILE, from what `disturbances.accuracies` takes.
+
+    The test is of independent shares. These are of the same images, so that their difference
+    varies less.
+    """
+    rows = accuracies.get("effective_images", accuracies["images"])
+    clean = accuracies["clean"]
+    disturbed = {k: v for k, v in accuracies.items() if k not in ("clean", *COUNTS)}
+    doubts = []
+    for name, share in disturbed.items():
+        p_value = _chance_of_gap(clean, rows, share, rows, gap=FRAGILE)
+        figures = f"by {100 * (clean - share):.0f} points on images {in_words(name)}"
+        doubts.append(Doubt("fragile, as accuracy falls", figures, p_value * len(disturbed)))
+    return sorted(doubts, key=lambda doubt: doubt.p_value)
+
+
+def _chance_of_gap(
+    larger: float, larger_rows: float, smaller: float, smaller_rows: float, *, gap: float
+) -> float:
+    """The p-value of two independent shares, each of so many rows, that differ by over `gap`.
+
+    The test is that of Agresti and Caffo (2000, doi:10.1080/00031305.2000.10474560).
+    """
+    from scipy.stats import norm
+
+    a = (larger * larger_rows + 1) / (larger_rows + 2)
+    b = (smaller * smaller_rows + 1) / (smaller_rows + 2)
+    variance = a * (1 - a) / (larger_rows + 2) + b * (1 - b) / (smaller_rows + 2)
+    return float(norm.sf((a - b - gap) / variance**0.5))

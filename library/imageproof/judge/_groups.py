@@ -1,0 +1,168 @@
+"""Tests and intervals where rows come in groups, such as a writer's images.
+
+Rows of one group are right or wrong together, so that many rows of few groups say little.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imageproof.base._dataset import Floats, Hits, Labels, Rows
+
+FEWEST = 6  # groups that differ: of fewer no two-sided p-value is below 0.05
+SIDE = 0.025  # of a 95 % interval
+MISSED = 0.2  # the share of the cases in which a test does not see a loss
+
+# SciPy takes a second to import: functions import it, so that params are read without it.
+
+Values = NDArray[np.int64] | Hits  # (n,)
+Alternative = Literal["two-sided", "less"]
+
+
+def sign_flips(
+    differences: Values, groups: Rows, *, alternative: Alternative = "two-sided"
+) -> tuple[float | None, int]:
+    """P-value of a paired test whose units are groups, and how many groups differ.
+
+    `differences` (n,) are 1 where only one model is right, -1 where only the other one is, else 0;
+    `less`: that there are more of the latter. If both are equally good, the sum of a group may as
+    well have the other sign (Fisher's randomization test). The distribution over all signs is
+    exact, by its characteristic function, the product of cosines (Pagano and Tritchler 1983,
+    doi:10.1080/01621459.1983.10477990). With each row in a group of its own, it is McNemar's test.
+    There is no p-value of fewer than FEWEST groups.
+    """
+    sums, _ = _sums(differences, groups)
+    sizes, counts = np.unique(np.abs(sums[sums != 0]), return_counts=True)
+    differing = int(counts.sum())
+    if differing < FEWEST:
+        return None, differing
+    total = int(sizes @ counts)
+    angles = 2 * np.pi * np.arange(2 * total + 1) / (2 * total + 1)
+    waves = np.prod(np.cos(np.outer(sizes, angles)) ** counts[:, None], axis=0)
+    chances = np.fft.fftshift(np.fft.fft(waves).real) / len(angles)  # of sums -total…total
+    observed = int(sums.sum())
+    if alternative == "less":
+        p_value = chances[: total + observed + 1].sum()
+    else:  # the distribution is symmetric
+        p_value = 2 * chances[: total - abs(observed) + 1].sum()
+    return float(np.clip(p_value, 0.5**differing, 1)), differing
+
+
+def missed_loss(differences: Values, groups: Rows | None, level: float) -> float:
+    """The loss of accuracy 0…1 that the paired test at this level misses in one of five cases.
+
+    By the normal approximation, where as many rows or groups differ as in these `differences`.
+    """
+    from scipy.stats import norm
+
+    sums = differences if groups is None else _sums(differences, groups)[0]
+    deviation = float(np.sqrt(np.square(sums, dtype=float).sum()))
+    return min(1.0, float((norm.isf(level) + norm.isf(MISSED)) * deviation / len(differences)))
+
+
+class Intervals:
+    """95 % intervals of the share of rows that are right, in all rows and in parts of them.
+
+    They are the exact ones of Clopper and Pearson (1934), with groups on `effective_rows`.
+    """
+
+    def __init__(
+        self,
+        hits: Values,
+        groups: Rows | None = None,
+    ) -> None:
+        self._hits = hits
+        self._groups = groups
+        self._correlation = 0.0 if groups is None else correlation(hits, groups)
+
+    def of(self, rows: Rows | slice = slice(None)) -> tuple[float, float]:
+        return clopper_pearson(float(self._hits[rows].mean()), self.effective(rows))
+
+    def effective(self, rows: Rows | slice = slice(None)) -> float:
+        """How many independent rows tell as much as these."""
+        if self._groups is None:
+            return float(len(self._hits[rows]))
+        return effective_rows(self._groups[rows], self._correlation)
+
+    def effective_by_class(self, labels: Labels, classes: int) -> list[float]:
+        """The same of the rows of each class, by their true classes int64 (n,)."""
+        return [self.effective(np.flatnonzero(labels == label)) for label in range(classes)]
+
+
+def independent(values: Values, groups: Rows | None) -> float:
+    """The share of the rows, 0…1, that would tell as much if they were independent."""
+    return Intervals(values, groups).effective() / len(values)
+
+
+def accuracy(hits: Hits, groups: Rows | None) -> dict[str, float]:
+    """`accuracy`, and `accuracy_lower` and `accuracy_upper`, its 95 % interval; see `Intervals`."""
+    lower, upper = Intervals(hits, groups).of()
+    return {"accuracy": float(hits.mean()), "accuracy_lower": lower, "accuracy_upper": upper}
+
+
+def clopper_pearson(share: float, rows: float) -> tuple[float, float]:
+    """The exact interval of a share 0…1 of so many rows, which need not be a whole number."""
+    from scipy.stats import beta
+
+    if not 0 <= share <= 1:
+        raise ValueError(f"{share} is no share")
+    hits = share * rows
+    misses = (1 - share) * rows
+    lower = beta.ppf(SIDE, hits, misses + 1) if hits else 0.0
+    upper = beta.ppf(1 - SIDE, hits + 1, misses) if misses else 1.0
+    return float(lower), float(upper)
+
+
+def at_least(share: float, rows: float, chance: float) -> float:
+    """The probability that so large a share of the rows is right, or a larger one, if `chance` is
+    that of each: the binomial distribution, which needs no whole numbers as a beta distribution."""
+    from scipy.stats import beta
+
+    hits = share * rows
+    return float(beta.cdf(chance, hits, rows - hits + 1)) if hits else 1.0
+
+
+def at_most(share: float, rows: float, chance: float) -> float:
+    """The same of so small a share, or a smaller one."""
+    return at_least(1 - share, rows, 1 - chance)
+
+
+def correlation(values: Values, groups: Rows) -> float:
+    """The correlation 0…1 of two rows of one group; 0 if nothing tells, as where all are right.
+
+    It makes the design effect of all rows (see `effective_rows`) that of Rao and Scott 1992,
+    doi:10.2307/2532311: the variance of the mean, estimated from the groups' sums, over that of
+    independent rows.
+    """
+    sums, sizes = _sums(values - values.mean(dtype=np.float64), groups)
+    spread = float(np.var(values)) * len(values)
+    pairs = sizes @ (sizes - 1)
+    if not spread or not pairs or len(sizes) < 2:
+        return 0.0
+    effect = len(sizes) / (len(sizes) - 1) * (sums @ sums) / spread
+    return float(np.clip((effect - 1) * len(values) / pairs, 0, 1))
+
+
+def effective_rows(groups: Rows, correlation: float) -> float:
+    """How many independent rows tell as much: n / deff, and 0 of one group.
+
+    deff = 1 + correlation · (mean size that a row meets - 1), at least 1 (Kish 1965, «Survey
+    Sampling»). That it is estimated from few groups costs rows by Student's t (Korn and Graubard
+    1998, «Confidence intervals for proportions with small expected number of positive counts»).
+    """
+    from scipy.stats import t
+
+    _, sizes = np.unique(groups, return_counts=True)
+    rows = len(groups)
+    if len(sizes) < 2:
+        return 0.0
+    effect = 1 + correlation * (sizes @ sizes / rows - 1)
+    cost = t.ppf(SIDE, rows - 1) / t.ppf(SIDE, len(sizes) - 1)
+    return float(rows / effect * cost**2)
+
+
+def _sums(values: Values, groups: Rows) -> tuple[Floats, Rows]:
+    """The sum of the values, and the number of rows, of each group."""
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    return np.asarray(np.bincount(group, weights=values), np.float64), np.asarray(sizes, np.int64)

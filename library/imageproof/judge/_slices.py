@@ -1,0 +1,136 @@
+"""Slices: the rows that share a value of a metadata column, and how well a model does in each."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from imageproof.base._dataset import Floats, Hits, Rows
+from imageproof.base.text import cut
+from imageproof.judge._comparison import paired_p_value
+from imageproof.judge._groups import Intervals
+
+if TYPE_CHECKING:  # half a second, which `diff` and flows would wait
+    import pandas as pd
+
+MIN_ROWS = 10  # of a slice
+MAX_SLICES = 1000
+SHOWN = 20  # in a page
+LEVEL = 0.05  # at most this chance that a model is refused that is worse in no slice
+COLUMNS = {"column": str, "value": str, "rows": int}
+COLUMNS |= dict.fromkeys(("accuracy", "lower", "upper"), float)
+
+Slices = Mapping[tuple[str, str], Rows]  # rows by column and value
+
+
+def find_slices(metadata: "pd.DataFrame") -> tuple[Slices, list[str]]:
+    """The slices of at least MIN_ROWS rows, and a line for each column that makes none.
+
+    `metadata` has a row of texts per image; an empty one is no value. A column whose slices hold
+    less than half of its values has numbers, times or names rather than categories.
+    """
+    slices: dict[tuple[str, str], Rows] = {}
+    left_out = []
+    for column in map(str, metadata):
+        groups = metadata.groupby(column).indices.items()
+        values = {(column, str(value)): np.asarray(rows) for value, rows in groups if value}
+        large = {name: rows for name, rows in values.items() if len(rows) >= MIN_ROWS}
+        reason = ""
+        if not large or 2 * sum(map(len, large.values())) < sum(map(len, values.values())):
+            reason = f"{len(large):,} of its {len(values):,} values have at least {MIN_ROWS} rows"
+        elif len(slices) + len(large) > MAX_SLICES:
+            reason = f"there would be over {MAX_SLICES:,}"
+        if reason:
+            left_out.append(f"column {_label(column)}: no slices, as {reason}")
+        else:
+            slices |= large
+    return slices, left_out
+
+
+def measure(
+    slices: Slices,
+    hits: Hits,
+    groups: Rows | None = None,
+) -> "pd.DataFrame":
+    """Per slice `column`, `value`, `rows`, `accuracy`, and its 95 % interval `lower` and `upper`
+    (see `Intervals`; nan of a single group); the surest to be weak first, by `upper`."""
+    from pandas import DataFrame
+
+    table = []
+    intervals = Intervals(hits, groups)
+    for name, rows in slices.items():
+        single = groups is not None and np.ptp(groups[rows]) == 0
+        interval = (np.nan, np.nan) if single else intervals.of(rows)
+        table.append((*name, len(rows), hits[rows].mean(), *interval))
+    return DataFrame(table, columns=[*COLUMNS]).sort_values(["upper", "column", "value"])
+
+
+def read_table(file: Path | IO[str]) -> "pd.DataFrame":
+    """What `measure` found, written as CSV, with the column `split`; a ValueError if it is not."""
+    from pandas import read_csv
+
+    columns = COLUMNS | {"split": str}
+    empty = {"lower": "", "upper": ""}
+    return read_csv(file, dtype=columns, usecols=[*columns], keep_default_na=False, na_values=empty)
+
+
+def weakest(table: "pd.DataFrame", split: str) -> tuple[list[list[str]], int]:
+    """The first SHOWN slices of a split as texts, and how many there are.
+
+    Each is the slice, its rows, the accuracy and its interval.
+    """
+    slices = table[table["split"] == split]
+    texts = []
+    for column, value, rows, *shares in slices[[*COLUMNS]].head(SHOWN).values.tolist():
+        accuracy, lower, upper = (f"{share:.4f}" for share in shares)
+        interval = "one group only" if lower == "nan" else f"{lower} to {upper}"
+        texts.append([_label(column, value), f"{rows:,}", accuracy, interval])
+    return texts, len(slices)
+
+
+def slice_loss(
+    slices: Slices, champion: Hits, challenger: Hits, limit: float, groups: Rows | None = None
+) -> tuple[bool, str, str, dict[str, float]]:
+    """Whether the challenger passes in all slices against the champion, as fields of `Check`.
+
+    It fails if it loses more than `limit` in a slice, and McNemar's exact test, one-sided, says
+    that this is no chance: p at most LEVEL / k. By Tarone (1990, doi:10.2307/2531456) k counts
+    only slices in which so many answers differ that p could be that small. So a model that is worse
+    in no slice fails with a chance of at most LEVEL, however many slices there are. With groups the
+    test is `sign_flips`, of slices in which enough groups differ.
+    """
+    change = challenger.astype(int) - champion
+    losses = np.array([-change[rows].mean() for rows in slices.values()])
+    p_values, tested = _tests(change, slices, groups)
+    refused = (losses > limit + 1e-9) & (p_values <= LEVEL / tested)
+    worst = int(np.lexsort((losses, refused))[-1])
+    name, rows = [*slices.items()][worst]
+    accuracy = challenger[rows].mean()
+    shares = f"{accuracy:.4f} against {champion[rows].mean():.4f} on {len(rows):,} rows"
+    finding = f"{_label(*name)}: {shares}; worse with p = {p_values[worst]:.3g}"
+    level = f"{LEVEL / tested:.3g} ({LEVEL:g} for {tested} of {len(slices):,} slices)"
+    allowed = f"a loss of at most {limit:g} in each slice, or p above {level}"
+    figures = {
+        "worst_slice_change": float(-losses[worst]),
+        "worst_slice_p_value": float(p_values[worst]),
+    }
+    return not refused.any(), finding, allowed, figures
+
+
+def _tests(change: Rows, slices: Slices, groups: Rows | None) -> tuple[Floats, int]:
+    """One-sided p-values of the slices, and how many of them a correction must count."""
+    tests: list[tuple[float, int]] = []
+    for rows in slices.values():
+        members = None if groups is None else groups[rows]
+        p_value, differing = paired_p_value(change[rows], members, alternative="less")
+        tests.append((1.0, 0) if p_value is None else (p_value, differing))
+    smallest = [0.5**differing for _, differing in tests]  # that a p-value could be
+    counts = range(1, len(tests) + 1)
+    tested = next(k for k in counts if sum(p <= LEVEL / k for p in smallest) <= k)
+    return np.array([p_value for p_value, _ in tests]), tested
+
+
+def _label(*texts: object) -> str:
+    """A slice by texts that a person wrote: on one line, and not long."""
+    return ": ".join(cut(text, 60) for text in texts)

@@ -1,0 +1,121 @@
+"""How fast a model answers, and which training times can be compared."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from time import thread_time
+from timeit import repeat, timeit
+from typing import NamedTuple
+
+import numpy as np
+
+from imageproof.base._dataset import Images, Predict
+from imageproof.base._inference import affordable
+from imageproof.base.errors import BusyError
+
+# A training time cannot be compared if other processes used this many of its cores or more.
+SHARED_CORES = 0.2
+
+REQUESTS = 50
+BATCH_IMAGES, FEW_IMAGES = 512, 64  # few of a slow network
+FEW_REQUESTS = 5
+# A latency says nothing if requests waited for a processor for more than this share of their time.
+MOST_WAITED = 0.1
+TRIES = 3  # to measure it
+WARM_UP_CALLS = 3  # the first call of each shape compiles the graph
+
+
+class Training(NamedTuple):
+    """Its time in s, the mean number of its cores that others used, and the processor's name."""
+
+    elapsed_s: float
+    shared_cores: float
+    cpu: str
+
+
+def comparable_times(
+    trainings: Mapping[str, Training],
+) -> tuple[dict[str, float | None], list[str]]:
+    """The time of each training, by its name, None if it cannot be compared; and the reasons."""
+    is_shared = {name: t.shared_cores >= SHARED_CORES for name, t in trainings.items()}
+    processors = {name: t.cpu or "an unknown one" for name, t in trainings.items()}
+    is_one_processor = len({*processors.values()}) == 1
+    times = {
+        name: training.elapsed_s if is_one_processor and not is_shared[name] else None
+        for name, training in trainings.items()
+    }
+    reasons = [
+        f"{name}'s training time cannot be compared: other processes used "
+        f"{training.shared_cores:.1f} of its cores meanwhile"
+        for name, training in trainings.items()
+        if is_shared[name]
+    ]
+    if not is_one_processor:
+        names = ", ".join(f"{name} on {processor}" for name, processor in processors.items())
+        reasons.append(f"training times cannot be compared, as processors differ: {names}")
+    return times, reasons
+
+
+def measure_latency(predict: Predict, images: Images) -> dict[str, float]:
+    """`p50_ms p95_ms` of one image (see `request_times`), and `images_per_s` in batches of 512.
+
+    Of a network that takes over 2 ms for an image, in batches of 64.
+    """
+    p50, p95, _ = request_times(predict, images)
+    count = affordable(predict, images, BATCH_IMAGES, FEW_IMAGES)
+    batch = np.resize(images[:count], (count, *images.shape[1:]))
+    predict(batch)
+    # other work on the machine can only slow it
+    fastest = min(repeat(partial(predict, batch), number=1, repeat=3))
+    return {"p50_ms": p50, "p95_ms": p95, "images_per_s": count / fastest}
+
+
+class RequestTimes(NamedTuple):
+    """Median and 95th percentile in ms; the share of the time, 0…1, without a processor."""
+
+    p50_ms: float
+    p95_ms: float
+    waited: float
+
+
+def request_times(
+    predict: Callable[[Images], object],
+    images: Images,
+    *,
+    size: int = 1,
+    requests: int = REQUESTS,
+) -> RequestTimes:
+    """The times of so many calls with `size` images each, after warming up.
+
+    `predict` must compute in the thread that calls it. `images` uint8 (n, height, width), n at
+    least 1, are repeated where they do not suffice.
+    """
+    first = images[: requests * size]  # `resize` would copy them all
+    batches = np.resize(first, (requests, size, *images.shape[1:]))
+    for batch in batches[:WARM_UP_CALLS]:
+        predict(batch)
+    start = thread_time()
+    seconds = [timeit(partial(predict, batch), number=1) for batch in batches]
+    worked = thread_time() - start
+    p50, p95 = 1000 * np.percentile(seconds, [50, 95])
+    return RequestTimes(float(p50), float(p95), 1 - min(1.0, worked / sum(seconds)))
+
+
+def latencies(
+    predict: Callable[[Images], object], images: Images, *, limit_ms: float
+) -> dict[int, float]:
+    """95th percentiles in ms, by the number of images in a request: 1 and 100.
+
+    Of a network that takes over 2 ms for an image, 5 requests of 100 are made. BusyError if that
+    of 1 is over the limit while others use the processors, three times.
+    """
+    for _ in range(TRIES):
+        single = request_times(predict, images)
+        if single.p95_ms <= limit_ms or single.waited <= MOST_WAITED:
+            count = affordable(predict, images, REQUESTS, FEW_REQUESTS)
+            hundred = request_times(predict, images, size=100, requests=count)
+            return {1: single.p95_ms, 100: hundred.p95_ms}
+    raise BusyError(
+        "promote.max_latency_ms: not measured, as this machine is busy: an image took "
+        f"{single.p95_ms:.1f} ms, {100 * single.waited:.0f} % of it without a processor; at most "
+        f"{limit_ms:g} ms is allowed; run it again when less runs here"
+    )

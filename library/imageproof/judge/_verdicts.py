@@ -1,0 +1,106 @@
+"""Comparisons of models in words, derived from their figures alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imageproof.judge._comparison import ERRORS_COUNTED_IN, SIGNIFICANCE, Pair
+
+SAME_TIME = 1.05  # a ratio of times below it is printed as 1.0
+LEAST_PRICE = 0.1  # s per error avoided; less is noise
+
+
+def choice(pairs: Sequence[Pair], seconds: Mapping[str, float | None]) -> str:
+    """Which of two or more models to take, and why.
+
+    `seconds` has the training time of each, None where it cannot be compared.
+    """
+    worse = {pair.other for pair in pairs if not pair.within_noise}
+    best = [name for name in seconds if name not in worse]
+    reason = "no model is more accurate beyond noise"
+    unproven = [p for p in pairs if p.p_value is None and p.gain and {p.better, p.other} <= {*best}]
+    if unproven:
+        better, other = unproven[0].better, unproven[0].other
+        return f"No choice: too few groups differ to tell whether {better} is better than {other}"
+    times = {name: time for name, time in seconds.items() if time is not None}
+    if len(times) < len(seconds):
+        if len(best) == 1:
+            return f"{best[0]} is the choice by accuracy alone: {reason}; times cannot be compared"
+        names = f"{', '.join(best[:-1])} and {best[-1]}"
+        return f"No choice: {names} differ by noise only, and training times cannot be compared"
+    fastest = min(times, key=times.__getitem__)
+    choice = min(best, key=times.__getitem__)
+    if times[choice] / times[fastest] < SAME_TIME:
+        return f"{choice} is the choice: {reason}, and none trains faster"
+    pair = min(
+        (pair for pair in pairs if pair.other == fastest and not pair.within_noise),
+        key=lambda pair: (pair.better in worse, times[pair.better]),
+    )
+    gain = f"{pair.better} is more accurate (+{_points(pair, pair.gain)} points)"
+    faster = _faster(fastest, times[pair.better] / times[fastest])
+    return f"No model is best in both: {gain}, {faster}"
+
+
+def verdict(pair: Pair) -> str:
+    """The comparison in one line of words, derived from the figures alone."""
+    names = f"{pair.better} and {pair.other}"
+    gain, lower, upper = (_points(pair, share) for share in (pair.gain, pair.lower, pair.upper))
+    evidence = f"(95 % interval {lower} to {upper}, {p_text(pair)})"
+    on_a_tie, time, price = _time_words(pair)
+    if pair.disagreements == 0:
+        return f"{names} give the same answer on all {pair.rows:,} images{on_a_tie}"
+    if pair.gain == 0:
+        return f"{names} are equally accurate {evidence}{on_a_tie}"
+    line = f"{pair.better} gains {gain} points over {pair.other} {evidence}{time}"
+    if pair.p_value is None:
+        return f"no verdict, as too few groups differ: {line}"
+    return f"no difference beyond noise: {line}" if pair.within_noise else line + price
+
+
+def _time_words(pair: Pair) -> tuple[str, str, str]:
+    """What is said of the times if the models are equal; of the gain's time, and of its price."""
+    ratio = pair.time_ratio
+    if not ratio:
+        return "", "", ""
+    if max(ratio, 1 / ratio) < SAME_TIME:
+        return "; both train equally long", " for the same training time", ""
+    if ratio < 1:
+        faster = _faster("", 1 / ratio)
+        return f"; {pair.better}{faster}", f" and{faster}", ": better in both"
+    price = f": {_price(pair)} s per error avoided in {ERRORS_COUNTED_IN:,}"
+    return "", f" for {ratio:,.1f} times the training time", price
+
+
+def _faster(name: str, ratio: float) -> str:
+    return f"{name} trains {ratio:,.1f} times faster"
+
+
+def _price(pair: Pair) -> str:
+    seconds = pair.seconds_per_error or 0.0
+    if seconds < LEAST_PRICE:
+        return f"under {LEAST_PRICE}"
+    two_figures = float(f"{seconds:.2g}")  # a training time has no more
+    return f"{two_figures:,.10g}"
+
+
+def p_text(pair: Pair) -> str:
+    if pair.p_value is None:
+        return "too few groups"
+    if pair.p_value < 0.001:
+        return "p < 0.001"
+    text = f"{pair.p_value:.2g}"
+    if pair.p_value < SIGNIFICANCE <= float(text):
+        text = f"{pair.p_value:.4g}"  # 0.05 would be noise
+    return f"p = {text}"
+
+
+def as_dict(pair: Pair) -> dict[str, Any]:
+    return {**pair._asdict(), "verdict": verdict(pair)}
+
+
+def _points(pair: Pair, share: float) -> str:
+    """Percentage points with one decimal, or more if one would print a figure as 0.0."""
+    smallest = min(abs(value) for value in (pair.gain or 1, pair.lower, pair.upper))
+    decimals = 1 if smallest >= 0.0005 else 2
+    if 0 < pair.gain < 0.00005:
+        decimals = 4  # a row in a million
+    return f"{100 * share:z.{decimals}f}"

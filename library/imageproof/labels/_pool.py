@@ -1,0 +1,96 @@
+"""The command `to-label`: a folder of pictures without labels, of which some become tasks."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from imageproof.answer._predict import numbered_names, set_threshold
+from imageproof.artifacts import WORKSPACE
+from imageproof.base._dataset import Probabilities
+from imageproof.base._inference import Features
+from imageproof.base.errors import DataError
+from imageproof.base.text import first_names
+from imageproof.data import packed
+from imageproof.data._parallel import in_chunks
+from imageproof.data.packing import convert
+from imageproof.data.readers._folders import BYTES
+from imageproof.data.readers._versioned import is_hidden, list_files
+from imageproof.data.splitting import YES
+from imageproof.features._descriptors import coarse_pixels
+from imageproof.labels._choosing import choose, uncertain_first
+from imageproof.labels._studio import Prediction, task, write_tasks
+from imageproof.pictures._reading import SUFFIXES, is_picture
+from imageproof.project import Project
+from imageproof.registry._version import Version
+
+
+class Pool(NamedTuple):
+    """Pictures that are not in the data, and what a model makes of them.
+
+    `pictures` has file (a path in the folder) and hash. `features` are the probabilities if the
+    model keeps none. `coarse` are pixels. All arrays are float32 (n, …).
+    """
+
+    pictures: pd.DataFrame
+    probabilities: Probabilities
+    features: Features
+    coarse: Features
+
+
+def write_chosen(
+    folder: Path, model: Version, project: Project, *, count: int, out: Path
+) -> list[str]:
+    """Choose `count` pictures of a folder, and write them as tasks; a sentence for each step.
+
+    A DataError if there is no picture to choose, or the model knows other classes than the data.
+    """
+    uri = model.origin.uri
+    names = numbered_names(model, project)
+    if names != project.data.class_names:
+        classes = first_names(project.data.class_names or [])
+        fault = f"knows the classes {first_names(names)}, the data has {classes}"
+        raise DataError(f"{uri}: {fault}; --model names another")
+    pool = _read(folder, model)
+    order = uncertain_first(pool.probabilities, set_threshold(model, project.confidence.coverage))
+    chosen, random = choose(order, pool.features, pool.coarse, count=count, seed=project.seed)
+
+    tasks = []
+    for row in sorted([*chosen, *random]):  # in the order of the names, which says nothing
+        probabilities = pool.probabilities[row]
+        prediction = Prediction(uri, names[probabilities.argmax()], float(probabilities.max()))
+        picture = pool.pictures.loc[row]
+        only_train = YES if row in chosen else ""
+        tasks.append(task(folder / picture["file"], prediction, only_train=only_train, **picture))
+    write_tasks(out, tasks, names)
+    means = "probabilities" if pool.features.shape == pool.probabilities.shape else "features"
+    return [
+        f"{folder}: {len(pool.pictures):,} pictures that can be read and are not in the data",
+        f"{len(chosen):,} of them that {uri} is least sure of, spread out by its {means}: "
+        "for training only",
+        f"{len(random):,} of them at random: for any part",
+    ]
+
+
+def _read(folder: Path, model: Version) -> Pool:
+    """The pictures in a folder and in those within it."""
+    files = [file for file in list_files(folder).versioned if is_picture(file)]
+    files = [file for file in files if file.isprintable() and not is_hidden(file)]
+    paths = pd.Series([os.fsencode(folder / file) for file in files], dtype=BYTES)
+    describe = model.files.load_features(threads=model.threads) or model.predict
+    hashes: list[str] = []
+    answers = []
+    for images, table in in_chunks(convert, [paths], model.files.shape, model.fit):
+        answers.append((model.predict(images), describe(images), coarse_pixels(images)))
+        sources = table[packed.SOURCE_HASH].astype(object)
+        hashes += packed.hex_hashes(sources).tolist()  # "" of what cannot be read
+    pictures = pd.DataFrame({"file": files, "hash": hashes})
+    is_old = pictures["hash"].isin(["", *packed.load_hashes(WORKSPACE.pack)])
+    pictures = pictures[~is_old & ~pictures["hash"].duplicated()]
+    if pictures.empty:
+        reason = f"{len(files):,} pictures, of which none can be read and is not in the data"
+        raise DataError(f"{folder}: {reason}; {', '.join(SUFFIXES)} are allowed")
+    arrays = [np.concatenate(parts)[pictures.index] for parts in zip(*answers, strict=True)]
+    return Pool(pictures.reset_index(drop=True), *arrays)

@@ -1,0 +1,155 @@
+"""The command `labels`: what people said in Label Studio becomes pictures and labels in data/."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from shutil import copyfile
+from typing import Any
+
+import pandas as pd
+
+from imageproof.artifacts import WORKSPACE
+from imageproof.base.errors import DataError
+from imageproof.base.files import replacing, scratch
+from imageproof.base.text import first_names
+from imageproof.data import packed
+from imageproof.data._class_names import in_order
+from imageproof.data.packed import META
+from imageproof.data.readers import corrections
+from imageproof.data.readers._folders import COLUMNS, TABLE, list_pictures
+from imageproof.data.splitting import YES
+from imageproof.labels._studio import Label, read_export
+from imageproof.pictures._reading import read_and_hash
+from imageproof.project import Project
+
+DATA = Path("data")
+FOLDER = "labelled"  # in data/, of the pictures that were taken in
+
+Row = dict[str, str]  # of labels.csv, by column
+
+
+def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
+    """Bring the labels of an export into data/; a sentence for each step.
+
+    Pictures come from the folder `pool`, by the path that a task names, if their fingerprint is the
+    task's; their labels become rows of labels.csv. Another label of a picture in data/ becomes a
+    row of corrections.csv. A DataError has a finding for each picture that is missing or has
+    changed; nothing is written then.
+    """
+    names = project.data.class_names or []
+    rows = packed.load(WORKSPACE.pack).rows.assign(hash=packed.load_hashes(WORKSPACE.pack))
+    labels = read_export(path, names)  # whose names are those of the packed data
+    class_of = _classes(rows, names)
+    corrected = []
+    new = []
+    agreed = [label for label in labels if len(label.classes) == 1]
+    for label in agreed:
+        picture = label.picture
+        key = (picture.part, picture.file, picture.hash)
+        current = class_of.get(key, class_of.get(picture.hash))
+        if current is None:
+            new.append(label)
+        elif [current] != label.classes:
+            corrected.append((picture.part, picture.file, current, *label.classes, picture.hash))
+    additions = _additions(new, pool)
+    table = _table(rows) if new else rows
+    with scratch(Path()) as folder:
+        if corrected:
+            source = folder / corrections.FILE
+            columns = [*corrections.COLUMNS, corrections.HASH]
+            pd.DataFrame(corrected, columns=columns).to_csv(source, index=False)
+            corrections.merge(source, DATA / corrections.FILE, rows, names)
+        if new:
+            _add(additions, table, names, folder)
+    only_train = sum(label.picture.only_train == YES for label in new)
+    return [
+        f"{len(new):,} pictures → {DATA / FOLDER}, {only_train:,} of them for training only",
+        f"{len(corrected):,} labels corrected → {DATA / corrections.FILE}",
+        f"{len(agreed) - len(new) - len(corrected):,} labels are those of the data",
+        f"{sum(not label.classes for label in labels):,} pictures have no label yet",
+        *(
+            f"left out, as annotators disagree: {label.picture.file} ({', '.join(label.classes)})"
+            for label in labels
+            if len(label.classes) > 1
+        ),
+    ]
+
+
+def _classes(rows: pd.DataFrame, names: Sequence[str]) -> dict[Any, str]:
+    """The class of each packed image, by its hash, and by part, name and hash.
+
+    A label that is no class stays a number.
+    """
+    named = dict(enumerate(names))
+    classes = [named.get(label, str(label)) for label in rows["label"]]
+    keys = rows[["part", "name", "hash"]].itertuples(index=False, name=None)
+    return dict(zip([*rows["hash"], *keys], 2 * classes, strict=True))
+
+
+def _additions(labels: Sequence[Label], pool: Path) -> dict[Path, Row]:
+    """A row of labels.csv for each picture, by its path in the pool."""
+    additions = {}
+    findings = []
+    for picture, [label], annotator, labelled_at in labels:
+        source = pool / picture.file
+        if picture.part:
+            findings.append(f"{picture.part} {picture.file}: no such image in the packed data")
+            continue
+        try:
+            _, digest = read_and_hash(source, shape=(8, 8), fit="stretch")
+        except (DataError, OSError) as error:  # a name may be too long
+            findings.append(f"{source}: {error}; --pool names the folder of the pictures")
+            continue
+        if digest.hex() != picture.hash:
+            findings.append(f"{source}: is not the picture of the task; put that one back")
+        additions[source] = {
+            "file": f"{FOLDER}/{picture.hash[:16]}-{source.name[-50:]}",  # 255 bytes are allowed
+            "label": label,
+            "only_train": picture.only_train,
+            "annotator": annotator,
+            "labelled_at": labelled_at,
+        }
+    if findings:
+        raise DataError(*findings)
+    return additions
+
+
+def _table(rows: pd.DataFrame) -> pd.DataFrame:
+    """labels.csv as it is, or as it says what the folders say; `rows` are those that are packed."""
+    listing = list_pictures(DATA)
+    if not listing or "test" in {*listing.rows["part"]}:
+        form = "a test part of its own" if listing else "arrays"
+        raise DataError(
+            f"{DATA}: has {form}, to which no picture can be added; "
+            f"folders of classes, or {TABLE}, are allowed"
+        )
+    if {*listing.rows["file"]} != {*rows["name"]}:
+        raise DataError(f"{DATA}: has changed since it was packed; type `dvc repro pack` before")
+    names = zip(listing.rows["file"], listing.rows["path"], strict=True)
+    escaped = [file for file, path in names if os.fsencode(DATA / file) != path]
+    if escaped:
+        fault = f"{TABLE} cannot hold such a name; rename the file"
+        raise DataError(f"{DATA}: {first_names(escaped)}: {fault}")
+    columns = [*COLUMNS, *(name for name in map(str, listing.rows) if name.startswith(META))]
+    return listing.rows[columns].rename(columns=lambda name: name.removeprefix(META))
+
+
+def _add(
+    additions: Mapping[Path, Row], table: pd.DataFrame, names: Sequence[str], folder: Path
+) -> None:
+    """Copy the pictures into data/, and write labels.csv; a full disk changes nothing there.
+
+    `folder` is a temporary one, on the disk of data/.
+    """
+    classes = in_order([*table["label"].unique()])
+    added = pd.DataFrame([*additions.values()])
+    if {*classes} != {*names}:  # params.yaml has other names
+        added["label"] = added["label"].map(dict(zip(names, classes, strict=True)))
+    with replacing(DATA / TABLE) as temporary:
+        pd.concat([table, added]).to_csv(temporary, index=False)
+        (folder / FOLDER).mkdir()
+        for source, row in additions.items():
+            copyfile(source, folder / row["file"])
+        (DATA / FOLDER).mkdir(exist_ok=True)
+        for file in added["file"]:
+            (folder / file).replace(DATA / file)

@@ -1,0 +1,201 @@
+"""Image files as a model's input: read, checked and converted to its size and channels.
+
+The same picture gives the same input in training, `predict`, `score`, demo, service and package;
+docs/how-to/serving.md has the rules.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from os import SEEK_END
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.ExifTags import Base
+from PIL.ImageFile import ImageFile
+
+from imageproof.base._dataset import Fit, Images, Shape, fingerprints
+from imageproof.base.errors import DataError
+from imageproof.base.text import one_line
+from imageproof.pictures import _digit
+from imageproof.pictures._conversion import Converted, convert_picture, eight_bits
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's names
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+MAX_PIXELS = 25_000_000  # decoded; more would only fill memory
+TOO_LARGE = f"over {MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG); scale it down"
+ANIMATED = ("PNG", "WEBP")  # formats of which an animation is refused
+REDUCIBLE = ("JPEG", "MPO")  # formats that can be decoded at a smaller size; MPO: of phones
+TAIL = 1 << 16  # bytes of a PNG that may hold its EXIF behind the pixels
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
+
+
+class Header(NamedTuple):
+    """What a picture's header says; height and width are upright."""
+
+    height: int
+    width: int
+    has_colour: bool
+    is_transparent: bool
+
+
+def is_picture(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def read_pictures(
+    paths: Sequence[Path],
+    *,
+    shape: Shape,
+    fit: Fit,
+) -> list[Converted]:
+    """Read image files as a model's input; DataError with a finding per bad picture."""
+    pictures = list[Converted]()
+    findings = list[str]()
+    for path in paths:
+        try:
+            picture = read_picture(path, shape=shape, fit=fit)
+            pictures.append(picture)
+        except DataError as error:
+            findings.append(f"{path}: {error}")
+    if findings:
+        raise DataError(*findings)
+    return pictures
+
+
+def probe(file: IO[bytes] | Path) -> Header:
+    """Read a picture's header, and no pixels.
+
+    RGB and CMYK are colour, and so is a palette with any; DataError as `read_picture`.
+    """
+    with _opened(file) as image:
+        is_late = image.format == "PNG" and "exif" not in image.info
+        if is_late and b"eXIf" in _tail(image):
+            image.load()  # what stands behind the pixels comes with them
+        # PNG's own `getexif` always decodes them
+        orientation = Image.Image.getexif(image).get(Base.Orientation)
+        sides = image.size if orientation in SIDEWAYS else image.size[::-1]
+        return Header(*sides, _has_colour(image), image.has_transparency_data)
+
+
+def read_picture(
+    file: IO[bytes] | Path,
+    *,
+    shape: Shape,
+    fit: Fit,
+) -> Converted:
+    """Read a picture as a model's input, see `convert_picture`.
+
+    DataError if it is damaged, animated, too large, or none of `FORMATS`.
+    """
+    side = max(_digit.LARGE) if fit == "digit" else 2 * max(shape)
+    image = _decoded(file, side)
+    return convert_picture(image, shape=shape, fit=fit)
+
+
+def read_and_hash(
+    file: Path,
+    *,
+    shape: Shape,
+    fit: Fit,
+) -> tuple[Images, bytes]:
+    """The pixels of `read_picture`, and the fingerprint of the whole picture at its own size.
+
+    The fingerprint depends neither on the file's format and metadata nor on `shape` and `fit`.
+    """
+    image = _decoded(file)
+    [fingerprint] = fingerprints(_plainest(image)[np.newaxis])
+    if image.format in REDUCIBLE:  # its pixels are those of a smaller decoding
+        converted, _ = read_picture(file, shape=shape, fit=fit)
+    else:
+        converted, _ = convert_picture(image, shape=shape, fit=fit)
+    return converted, fingerprint
+
+
+def _plainest(image: Image.Image) -> Images:
+    """The pixels in as many channels as they need: WebP, say, has three where PNG has one.
+
+    The colour of a pixel that cannot be seen is black.
+    """
+    image = eight_bits(image)
+    pixels = np.array(image)
+    if image.mode in ("LA", "RGBA"):
+        pixels[pixels[..., -1] == 0] = 0
+        if pixels[..., -1].min() == 255:
+            pixels = pixels[..., :-1]
+    if pixels.shape[2:] > (2,) and _is_grey(pixels):
+        pixels = pixels[..., ::3]  # one of the colours, and opacity
+    return pixels
+
+
+def _is_grey(colours: Images) -> bool:
+    red, green, blue, *_ = np.moveaxis(colours, -1, 0)
+    return np.array_equal(red, green) and np.array_equal(red, blue)
+
+
+@contextmanager
+def _opened(file: IO[bytes] | Path) -> Iterator[ImageFile]:
+    """A picture of which only the header is read; what goes wrong within is a DataError."""
+    if isinstance(file, Path) and file.exists() and not file.is_file():
+        raise DataError("is a folder, a pipe or a device; a picture is allowed")  # may never end
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
+            _check_header(image)
+            yield image
+    except DataError:
+        raise
+    except UnidentifiedImageError:
+        raise DataError("no PNG, JPEG, WebP or BMP, whatever its name says") from None
+    except Image.DecompressionBombError:
+        raise DataError(TOO_LARGE) from None
+    except Exception as error:  # Pillow raises many kinds on damaged files
+        reason = one_line(error) or type(error).__name__
+        raise DataError(f"cannot be read as an image: {reason}") from None
+
+
+def _check_header(image: Image.Image) -> None:
+    if getattr(image, "is_animated", False) and image.format in ANIMATED:
+        raise DataError("is animated; one picture in a file is allowed")
+    limit = 2 * MAX_PIXELS if image.format in REDUCIBLE else MAX_PIXELS
+    if image.width * image.height > limit:
+        raise DataError(TOO_LARGE)
+
+
+def _tail(image: ImageFile) -> bytes:
+    """The end of its file, which is read on from where it is."""
+    file = image.fp
+    assert file is not None  # as long as no pixels are read
+    place = file.tell()
+    size = file.seek(0, SEEK_END)
+    file.seek(max(0, size - TAIL))
+    tail = file.read()
+    file.seek(place)
+    return tail
+
+
+def _decoded(file: IO[bytes] | Path, side: int | None = None) -> Image.Image:
+    """A picture, upright; its sides may be reduced to `side` or more."""
+    with _opened(file) as image:
+        if side:
+            _decode_smaller(image, side)
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)  # else it is there twice
+    return image
+
+
+def _decode_smaller(image: Image.Image, side: int) -> None:
+    """Let a JPEG be decoded at 1/2, 1/4 or 1/8, which is faster, to sides of `side` or more."""
+    size = (side, side)
+    if image.width * image.height > MAX_PIXELS:  # at most twice as many, by `_check_header`
+        size = (min(side, image.width // 2), min(side, image.height // 2))
+    image.draft(None, size)  # does nothing to other formats
+
+
+def _has_colour(image: Image.Image) -> bool:
+    if image.palette:  # not decoded yet
+        order, entries = image.palette.getdata()
+        colours = np.frombuffer(entries, np.uint8).reshape(-1, len(order))
+        return bool(np.ptp(colours[:, :3], axis=1).any())
+    return image.mode in ("RGB", "RGBA", "CMYK")

@@ -1,0 +1,177 @@
+"""The gate's checks of the challenger alone and beside the baseline, named as in params.yaml."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+
+from imageproof.base._dataset import Hits, Labels
+from imageproof.judge._calibration import calibration_error, chance_calibration_error
+from imageproof.judge._comparison import paired_p_value
+from imageproof.judge._confusion import balance, confusion_matrix
+from imageproof.judge._groups import FEWEST, Intervals, independent
+from imageproof.judge.confidence import Sets, answer_sets, coverage_p_value, threshold, unsure
+from imageproof.judge.gate import Check, Evidence, Rule
+from imageproof.registry._shadow import shadow
+
+
+def share(figure: str, predicted: Labels, labels: Labels) -> float:
+    """`accuracy`, `balanced_accuracy` or `macro_f1`, 0…1."""
+    if figure == "accuracy":
+        return float(np.mean(predicted == labels))
+    classes = int(max(predicted.max(), labels.max())) + 1
+    return balance(confusion_matrix(predicted, labels, classes=classes))[figure]
+
+
+def min_share(figure: str, evidence: Evidence, limit: float) -> Check:
+    value = share(figure, evidence.challenger.predicted, evidence.labels)
+    rows = len(evidence.labels)
+    figures = {f"holdout_{figure}": value, "holdout_rows": rows}
+    text = f"{value:.4f} on {rows:,} hold-out rows"
+    return Check(f"min_{figure}", value >= limit, text, f"at least {limit:g}", figures)
+
+
+def min_sensitivity(evidence: Evidence, limit: float) -> Check:
+    """Each class counts by the lower end of its 95 % interval, 0 if it has no rows, or one group.
+
+    See `Intervals`.
+    """
+    intervals = Intervals(evidence.hits, evidence.groups)
+    members = [np.flatnonzero(evidence.labels == label) for label in range(len(evidence.names))]
+    ends = [intervals.of(rows)[0] if len(rows) else 0.0 for rows in members]
+    worst = int(np.argmin(ends))
+    end = float(ends[worst])
+    rows = members[worst]
+    right = evidence.hits[rows].sum()
+    counts = f"class {evidence.names[worst]}: {right:,} of {len(rows):,} rows right"
+    text = f"{counts}, so at least {end:.4f} (95 % interval)"
+    figures = {"least_class": worst, "least_class_sensitivity": end}
+    allowed = f"at least {limit:g} in each class"
+    return Check("min_sensitivity", end >= limit, text, allowed, figures)
+
+
+def beats_baseline(evidence: Evidence, level: float) -> Check:
+    """Refuses what is worse beyond chance, not what is as good."""
+    accuracy = evidence.hits.mean()
+    baseline_accuracy = evidence.baseline_hits.mean()
+    p_value, remark = worse(evidence.hits, evidence.baseline_hits, evidence)
+    shares = f"{accuracy:.4f} against {baseline_accuracy:.4f} of the {evidence.baseline}"
+    text = f"{shares}; worse with p = {p_value:.3g}{remark}"
+    figures = {
+        "baseline_accuracy": float(baseline_accuracy),
+        "baseline_worse_p_value": p_value,
+    }
+    return Check("beats_baseline", p_value >= level, text, f"p at least {level:g}", figures)
+
+
+def worse(hits: Hits, rival_hits: Hits, evidence: Evidence) -> tuple[float, str]:
+    """The p-value of the challenger being worse than its rival, and a remark on the groups."""
+    change = hits.astype(int) - rival_hits
+    p_value, differing = paired_p_value(change, evidence.groups, alternative="less")
+    remark = "" if evidence.groups is None else f" by {differing:,} groups that differ"
+    if p_value is None:
+        return 1.0, f"{remark}; too few groups to tell, {FEWEST} needed"
+    return p_value, remark
+
+
+def max_calibration_error(evidence: Evidence, limit: float) -> Check:
+    probabilities = evidence.challenger.probabilities
+    error = calibration_error(probabilities, evidence.labels)
+    effective = independent(evidence.hits, evidence.groups)
+    by_chance = chance_calibration_error(probabilities, effective)
+    rows = len(evidence.labels)
+    text = f"{error:.4f} between probabilities and accuracy on {rows:,} hold-out rows"
+    allowed = f"at most {limit:g}, and {by_chance:.4f} by chance"
+    figures = {"holdout_ece": error, "holdout_ece_by_chance": by_chance}
+    return Check("max_calibration_error", error <= limit + by_chance, text, allowed, figures)
+
+
+def coverage_test(evidence: Evidence, level: float) -> Check:
+    sets = _answer_sets(evidence)
+    held = sets[np.arange(len(sets)), evidence.labels]
+    coverage = float(held.mean())
+    rows = round(independent(held, evidence.groups) * len(sets))
+    promised = evidence.coverage
+    covered = round(coverage * rows)
+    validation_rows = len(evidence.truth_probabilities)
+    p_value = coverage_p_value(covered, rows, validation_rows=validation_rows, coverage=promised)
+    shares = f"{coverage:.4f} of the answer sets hold the class, {promised:g} promised"
+    figures = {"holdout_coverage": coverage, "coverage_p_value": p_value}
+    text = f"{shares}: p = {p_value:.3g}"
+    return Check("coverage_test", p_value >= level, text, f"p at least {level:g}", figures)
+
+
+def max_unsure(evidence: Evidence, limit: float) -> Check:
+    share_unsure = float(unsure(_answer_sets(evidence)).mean())
+    figures = {"holdout_unsure": share_unsure}
+    text = f"{share_unsure:.4f} of the answers"
+    return Check("max_unsure", share_unsure <= limit, text, f"at most {limit:g}", figures)
+
+
+def _answer_sets(evidence: Evidence) -> Sets:
+    limit = threshold(evidence.truth_probabilities, evidence.coverage)
+    return answer_sets(evidence.challenger.probabilities, limit)
+
+
+def holdout_test(evidence: Evidence, level: float) -> Check:
+    """Fisher's exact test: a model that was fitted to hold-out rows is better on them.
+
+    Where rows come in groups, it is that of as many independent rows.
+    """
+    from scipy.stats import fisher_exact
+
+    if not len(evidence.test_hits):
+        return Check("holdout_test", True, "no test rows beside the hold-out rows")
+    hits = evidence.hits, evidence.test_hits
+    table = []
+    for right, groups in zip(hits, (evidence.groups, evidence.test_groups), strict=True):
+        effective = independent(right, groups)
+        table.append([effective * right.sum(), effective * (~right).sum()])
+    p_value = float(fisher_exact(np.rint(table).astype(int), alternative="greater").pvalue)
+    holdout, test = (float(right.mean()) for right in hits)
+    text = f"{holdout:.4f} on the hold-out, {test:.4f} on test: p = {p_value:.3g}"
+    figures = {"test_accuracy": test, "holdout_p_value": p_value}
+    return Check("holdout_test", p_value >= level, text, f"p at least {level:g}", figures)
+
+
+def max_latency_ms(evidence: Evidence, limit: float) -> Check:
+    latency = evidence.latency_ms
+    times = " and ".join(f"{ms:.1f} ms for {count}" for count, ms in latency.items())
+    text = f"images a request: {times} (p95; {evidence.cpu})"
+    figures = {f"latency_{count}_p95_ms": ms for count, ms in latency.items()}
+    allowed = f"at most {limit:g} for 1"
+    return Check("max_latency_ms", latency[1] <= limit, text, allowed, figures)
+
+
+def max_size_mb(evidence: Evidence, limit: float) -> Check:
+    size = evidence.size_mb
+    allowed = f"at most {limit:g}"
+    return Check("max_size_mb", size <= limit, f"{size:.1f} MB", allowed, {"size_mb": size})
+
+
+def data_validated(evidence: Evidence, _: bool) -> Check:
+    return Check("data_validated", *evidence.data, "validation passed")
+
+
+def clean_commit(evidence: Evidence, _: bool) -> Check:
+    return Check("clean_commit", *evidence.commit, "a commit, no uncommitted code")
+
+
+ORIGIN_CHECKS: Mapping[str, Rule] = {
+    "data_validated": data_validated,
+    "clean_commit": clean_commit,
+    "shadow": shadow,
+}
+ABSOLUTE_CHECKS: Mapping[str, Rule] = {
+    "min_accuracy": partial(min_share, "accuracy"),
+    "min_balanced_accuracy": partial(min_share, "balanced_accuracy"),
+    "min_macro_f1": partial(min_share, "macro_f1"),
+    "min_sensitivity": min_sensitivity,
+    "beats_baseline": beats_baseline,
+    "max_calibration_error": max_calibration_error,
+    "coverage_test": coverage_test,
+    "max_unsure": max_unsure,
+    "holdout_test": holdout_test,
+    "max_latency_ms": max_latency_ms,
+    "max_size_mb": max_size_mb,
+}

@@ -1,0 +1,133 @@
+"""The gate's checks against the champion and all champions before it, named as in params.yaml."""
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+
+from imageproof.judge._groups import missed_loss
+from imageproof.judge._slices import find_slices, slice_loss
+from imageproof.judge.gate import Check, Contender, Evidence, Paired, Rule, unpaired
+from imageproof.registry._absolute_checks import share, worse
+
+ROUNDING = 1e-9  # of a difference of shares: one that is as large as the limit is allowed
+
+
+def max_share_loss(figure: str, evidence: Evidence, limit: float) -> Check:
+    key = f"max_{figure}_loss"
+    champion = evidence.champion
+    if champion is None or champion.finding:
+        return unpaired(key, champion)
+    former = share(figure, champion.predicted, evidence.labels)
+    value = share(figure, evidence.challenger.predicted, evidence.labels)
+    change = value - former
+    text = f"{value:.4f} against {former:.4f}: {change:+.4f}"
+    figures = {f"champion_{figure}": former, f"{figure}_change": change}
+    return Check(key, -change <= limit + ROUNDING, text, f"a loss of at most {limit:g}", figures)
+
+
+def same_signature(evidence: Evidence, _: bool) -> Check:
+    if not (champion := evidence.champion):
+        return unpaired("same_signature", None)
+    signature = evidence.challenger.signature
+    allowed = f"the champion's: {champion.signature}"
+    return Check("same_signature", signature == champion.signature, signature, allowed)
+
+
+def paired_test(evidence: Evidence, level: float) -> Check:
+    champion_hits = evidence.champion_hits
+    if champion_hits is None:
+        return unpaired("paired_test", evidence.champion)
+    hits = evidence.hits
+    only_challenger = int((hits & ~champion_hits).sum())
+    only_champion = int((champion_hits & ~hits).sum())
+    counts = f"right alone on {only_challenger} rows, champion on {only_champion}"
+    p_value, remark = worse(hits, champion_hits, evidence)
+    figures = {
+        "only_challenger": only_challenger,
+        "only_champion": only_champion,
+        "worse_p_value": p_value,
+    }
+    loss = missed_loss(hits.astype(int) - champion_hits, evidence.groups, level)
+    power = f"; a loss of {100 * loss:.1f} points is missed in one of five cases" if loss else ""
+    text = f"{counts}; worse with p = {p_value:.3g}{remark}{power}"
+    return Check("paired_test", p_value >= level, text, f"p at least {level:g}", figures)
+
+
+def max_slice_loss(evidence: Evidence, limit: float) -> Check:
+    slices = {} if evidence.metadata is None else find_slices(evidence.metadata)[0]
+    if not slices:
+        return Check("max_slice_loss", True, "no column of metadata that makes slices")
+    if evidence.champion_hits is None:
+        return unpaired("max_slice_loss", evidence.champion)
+    hits = evidence.champion_hits, evidence.hits
+    return Check("max_slice_loss", *slice_loss(slices, *hits, limit, evidence.groups))
+
+
+def max_sensitivity_loss(evidence: Evidence, limit: float) -> Check:
+    """Of each class against the champion that was best in it, the present one among them."""
+    pairs, left_out = _history(evidence)
+    if not pairs or (evidence.champion and evidence.champion.finding):
+        return unpaired("max_sensitivity_loss", evidence.champion, left_out)
+    with np.errstate(invalid="ignore"):  # a class without rows
+        losses = np.array([(p.former_hits - p.hits) / p.rows for p in pairs.values()])
+    worst, label = map(int, np.unravel_index(np.nanargmax(losses), losses.shape))
+    version, pair = [*pairs.items()][worst]
+    loss = float(losses[worst, label])
+    sensitivity = pair.hits[label] / pair.rows[label]
+    former = pair.former_hits[label] / pair.rows[label]
+    text = f"class {evidence.names[label]}: {sensitivity:.4f} against {former:.4f} of "
+    text += f"{Contender(version).title}{left_out}"
+    allowed = f"a loss of at most {limit:g} in any class, against the best so far in it"
+    figures = {"worst_class": label, "worst_class_sensitivity_change": -loss}
+    return Check("max_sensitivity_loss", loss <= limit, text, allowed, figures)
+
+
+def max_total_loss(evidence: Evidence, limit: float) -> Check:
+    """No worse than the best champion so far: small losses must not add up."""
+    pairs, left_out = _history(evidence)
+    if not pairs:
+        return unpaired("max_total_loss", None, left_out)
+    shares = {}
+    for version, pair in pairs.items():
+        rows = pair.rows.sum()
+        shares[version] = pair.hits.sum() / rows, pair.former_hits.sum() / rows
+    version = max(shares, key=lambda version: shares[version][1] - shares[version][0])
+    value, best = map(float, shares[version])
+    text = f"{value:.4f} against {best:.4f} of version {version}, the best so far{left_out}"
+    figures = {"holdout_accuracy": value, "best_accuracy": best}
+    passed = best - value <= limit + ROUNDING
+    return Check("max_total_loss", passed, text, f"a loss of at most {limit:g}", figures)
+
+
+def _history(evidence: Evidence) -> tuple[Mapping[str, Paired], str]:
+    """The answers of all champions that can answer, the present one last; which are left out."""
+    pairs = {}
+    versions: dict[str, list[str]] = {}
+    for version, answers in evidence.former.items():
+        if isinstance(answers, str):
+            versions.setdefault(answers, []).append(version)
+        else:
+            pairs[version] = answers
+    left_out = "".join(
+        f" (left out, as {reason}: version {', '.join(names)})"
+        for reason, names in versions.items()
+    )
+    if evidence.champion and evidence.champion_hits is not None:
+        rows = np.bincount(evidence.labels, minlength=len(evidence.names))
+        champion_hits = evidence.by_class(evidence.champion_hits)
+        hits = evidence.by_class(evidence.hits)
+        pairs[evidence.champion.name] = Paired(rows, champion_hits, hits)
+    return pairs, left_out
+
+
+CHAMPION_CHECKS: Mapping[str, Rule] = {
+    "paired_test": paired_test,
+    "max_accuracy_loss": partial(max_share_loss, "accuracy"),
+    "max_balanced_accuracy_loss": partial(max_share_loss, "balanced_accuracy"),
+    "max_macro_f1_loss": partial(max_share_loss, "macro_f1"),
+    "max_slice_loss": max_slice_loss,
+    "same_signature": same_signature,
+    "max_sensitivity_loss": max_sensitivity_loss,
+    "max_total_loss": max_total_loss,
+}

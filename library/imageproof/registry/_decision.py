@@ -1,0 +1,145 @@
+"""The decision of the promotion gate: every check that is turned on, on rows that nobody has seen.
+
+A model is better on rows that it was trained or chosen on. So the challenger is judged on hold-out
+rows that it has not seen, and compared on those that the champion has not seen either.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from imageproof.judge.few_rows import OF_ALL, fewest, rows_needed
+from imageproof.judge.gate import Check, Compared, Contender, Decision, Evidence, Rule
+from imageproof.judge.limits import PromoteParams
+from imageproof.registry._absolute_checks import ABSOLUTE_CHECKS, ORIGIN_CHECKS
+from imageproof.registry._champion_checks import CHAMPION_CHECKS
+
+
+def decide(
+    evidence: Evidence, params: PromoteParams, own: Sequence[tuple[Rule, Any]] = ()
+) -> Decision:
+    """Apply every check that is turned on.
+
+    Checks of the project's `own`, each with its limit, judge the rows that the challenger has not
+    seen; one whose limit is None is off. A challenger with unusable predictions fails the check
+    `answers`, whatever is on.
+    """
+    challenger = evidence.challenger
+    champion = evidence.champion
+    decision = Decision(challenger.name, champion.name if champion else None, ())
+    judged = [(ORIGIN_CHECKS, evidence)]
+    checks = [_answers(evidence)] if challenger.finding or evidence.asked else []
+    own_checks: list[Check] = []
+    if not challenger.finding:
+        alone = evidence.take(challenger.unseen)
+        pair = evidence.take(*(model.unseen for model in _models(evidence)))
+        minimum = params.min_unseen or 1
+        unseen = _min_unseen(pair, evidence, minimum)
+        if params.min_unseen or not unseen.passed:
+            checks.append(unseen)
+        if len(alone.labels) >= minimum:
+            judged.append((ABSOLUTE_CHECKS, alone))
+            own_checks = [rule(alone, limit) for rule, limit in own if limit is not None]
+        if unseen.passed:
+            judged.append((CHAMPION_CHECKS, pair))
+        decision = replace(
+            decision,
+            compared=(*_compared(alone, pair),),
+            right=(*alone.by_class(alone.hits).tolist(),),
+            note=_note(pair),
+        )
+    for key, limit in params:
+        for rules, view in judged:
+            if key in rules and limit is not None:
+                checks.append(_remarked(rules[key](view, limit), view, params))
+    checks += own_checks
+    if evidence.approval:
+        checks.append(evidence.approval)
+    return replace(decision, checks=(*checks,))
+
+
+def _answers(evidence: Evidence) -> Check:
+    finding = evidence.challenger.finding
+    allowed = "the same probabilities however it is asked"
+    return Check("answers", not finding, finding or evidence.asked, allowed)
+
+
+def _models(evidence: Evidence) -> list[Contender]:
+    """The challenger, and the champion if it can answer."""
+    models = (evidence.challenger, evidence.champion)
+    return [model for model in models if model and not model.finding]
+
+
+def _min_unseen(pair: Evidence, evidence: Evidence, minimum: int) -> Check:
+    """Too few rows tell nothing of a pair; those of an unknown past count as seen."""
+    models = _models(evidence)
+    rows = len(pair.labels)
+    names = " and ".join(model.title for model in models)
+    text = f"{rows:,} of {len(evidence.labels):,} hold-out rows are unseen by {names}"
+    unknown = [model.title for model in models if model.unseen is None]
+    if unknown:
+        text = f"the rows that {' and '.join(unknown)} has seen are unknown: none counts as unseen"
+    words, figures = _apart(pair)
+    figures["unseen_rows"] = rows
+    is_enough = rows >= minimum
+    allowed = f"at least {minimum:,}"
+    return Check("min_unseen", is_enough, text + words, allowed, figures, undecided=not is_enough)
+
+
+def _apart(pair: Evidence) -> tuple[str, dict[str, float]]:
+    """The results on rows of the champion's data, and on newer ones, if there are such rows."""
+    figures: dict[str, float] = {}
+    words = ""
+    older = pair.champion.older if pair.champion else None
+    if older is None or pair.champion_hits is None or older.all():
+        return words, figures
+    for age, rows in (("older", older), ("newer", ~older)):
+        if not rows.any():
+            continue
+        accuracy = float(pair.hits[rows].mean())
+        champion_accuracy = float(pair.champion_hits[rows].mean())
+        figures[f"{age}_rows"] = int(rows.sum())
+        figures[f"{age}_accuracy"] = accuracy
+        figures[f"{age}_champion_accuracy"] = champion_accuracy
+        shares = f"{accuracy:.4f} right against {champion_accuracy:.4f}"
+        words += f"; on {rows.sum():,} rows {age} than the champion: {shares}"
+    return words, figures
+
+
+def _compared(alone: Evidence, pair: Evidence) -> Iterator[Compared]:
+    challenger, *champion = (model.name for model in _models(pair))
+    yield Compared((challenger,), len(alone.labels), alone.hashes_md5)
+    if champion:
+        yield Compared((challenger, *champion), len(pair.labels), pair.hashes_md5)
+    for version, answers in pair.former.items():
+        if not isinstance(answers, str):
+            yield Compared((challenger, version), int(answers.rows.sum()), answers.md5)
+
+
+def _note(pair: Evidence) -> str:
+    if pair.champion is None or pair.champion_hits is None or not len(pair.labels):
+        return ""
+    notes = []
+    accuracy = pair.hits.mean()
+    champion_accuracy = pair.champion_hits.mean()
+    if accuracy <= champion_accuracy:
+        shares = f"right on {accuracy:.4f} of the hold-out rows against {champion_accuracy:.4f}"
+        notes.append(f"not better than the champion: {shares}")
+    fit, champion_fit = pair.challenger.fit, pair.champion.fit
+    if fit and champion_fit and fit != champion_fit:
+        finding = f"the champion was trained on pictures with fit: {champion_fit}"
+        notes.append(f"{finding}, and asked for those with fit: {fit}, so it may be better")
+    return "; ".join(notes)
+
+
+def _remarked(check: Check, evidence: Evidence, params: PromoteParams) -> Check:
+    """The check; one that judges by too few rows says so."""
+    counts = np.bincount(evidence.labels, minlength=len(evidence.names)).tolist()
+    minimum = rows_needed(params, counts).get(check.name)
+    if not minimum or not check.figures:
+        return check
+    rows = f"{sum(counts):,}" if check.name in OF_ALL else fewest(counts, evidence.names)
+    remark = f"; rows too few to tell: {rows}, {minimum:,} needed"
+    return replace(check, found=check.found + remark)

@@ -1,0 +1,87 @@
+"""Which rows a version has seen: their hashes lie sorted beside the gate's record of it."""
+
+from contextlib import suppress
+from typing import NamedTuple
+
+import numpy as np
+from mlflow import MlflowClient
+from numpy.typing import NDArray
+
+from imageproof.artifacts import Artifacts
+from imageproof.base._dataset import Hits
+from imageproof.base.files import parsing, scratch, sha256
+from imageproof.mlflow._runs import tag
+from imageproof.registry._downloads import GoneError, written_by_gate
+from imageproof.registry._version import Origin
+from imageproof.registry._versions import Registry
+
+HASH = np.dtype("S16")  # a fingerprint of `packed.load_hashes`
+
+Hashes = NDArray[np.bytes_]  # (n,)
+
+
+class DataRows(NamedTuple):
+    """The rows of a version's data by their hashes, sorted.
+
+    It was trained, stopped, calibrated or chosen on `seen`; it was only judged by `holdout`.
+    """
+
+    seen: Hashes
+    holdout: Hashes
+
+    def unseen(self, hashes: Hashes) -> Hits:
+        return ~np.isin(hashes, self.seen)
+
+    def past(self, hashes: Hashes) -> dict[str, Hits]:
+        """Which of these rows are unseen, and which were in the data, as fields of Contender."""
+        older = np.isin(hashes, np.concatenate(self))
+        return {"unseen": self.unseen(hashes), "older": older}
+
+
+def split_hashes(artifacts: Artifacts, part: str) -> Hashes:
+    """The hash of each row of a part, in the order of its rows."""
+    return np.frombuffer(bytes.fromhex("".join(artifacts.read_split_hashes(part))), HASH)
+
+
+def rows_of_split(artifacts: Artifacts) -> DataRows:
+    """The rows that a model of this split has seen, and its hold-out rows."""
+    holdout = artifacts.read_split("holdout").rows
+    test = artifacts.read_split("test").rows
+    # with `split.holdout_within_test` hold-out rows are test rows, too
+    chosen_on = split_hashes(artifacts, "test")[~np.isin(test, holdout)]
+    fitted_on = [split_hashes(artifacts, part) for part in ("train", "validation")]
+    seen = np.unique(np.concatenate([*fitted_on, chosen_on]))
+    return DataRows(seen, np.unique(split_hashes(artifacts, "holdout")))
+
+
+def write_rows(registry: Registry, version: str, run_id: str, rows: DataRows) -> None:
+    """Log both files to the run, and their SHA-256 as tags of the version."""
+    client = MlflowClient()
+    with scratch() as folder:
+        for part, hashes in rows._asdict().items():
+            path = folder / _file(registry.name, version, part)
+            np.save(path, hashes, allow_pickle=False)
+            client.log_artifact(run_id, str(path), "gate")
+            key = tag(_tag(part))
+            client.set_model_version_tag(registry.name, version, key, sha256(path))
+
+
+def read_rows(origin: Origin) -> DataRows | None:
+    """What `write_rows` wrote of a version, None if nothing; IntegrityError if it changed."""
+    with suppress(GoneError, KeyError):  # a version of before has no such tag
+        return DataRows(*(_read(origin, part) for part in DataRows._fields))
+    return None
+
+
+def _read(origin: Origin, part: str) -> Hashes:
+    uri = f"runs:/{origin.run_id}/gate/{_file(origin.model, origin.version, part)}"
+    with written_by_gate(uri, origin.gate[_tag(part)]) as path, parsing("hashes of rows", path):
+        return np.asarray(np.load(path, allow_pickle=False), HASH)
+
+
+def _file(model: str, version: str, part: str) -> str:
+    return f"{model}-{version}-{part}-rows.npy"
+
+
+def _tag(part: str) -> str:
+    return f"gate_{part}_sha256"

@@ -1,0 +1,60 @@
+"""The gate's evidence from service: a challenger that a package asked beside the champion."""
+
+from imageproof.judge._comparison import SIGNIFICANCE, mcnemar_exact
+from imageproof.judge.gate import Check, Evidence, unpaired
+from imageproof.judge.limits import ShadowParams
+from imageproof.project import Project
+
+# metrics of a run of `monitor`
+ROWS = "shadow_random_rows"
+ONLY_CHALLENGER = "shadow_only_challenger"
+ONLY_CHAMPION = "shadow_only_champion"
+RUN = "shadow_run"  # a param: the run that trained the challenger
+
+
+def shadow_counts(
+    run_id: str,
+    champion: str,
+    project: Project,
+) -> dict[str, int]:
+    """What `monitor` counted last of this run's model beside the champion; empty if it never did.
+
+    These are labelled rows that were drawn at random.
+    """
+    from mlflow import MlflowClient  # two seconds, which `diff` and flows would wait
+
+    from imageproof.mlflow._runs import tag
+
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name(project.part("monitoring"))
+    if not experiment:
+        return {}
+    uri = f"models:/{project.name}/{champion}"
+    text = f"params.{RUN} = '{run_id}' and tags.`{tag('answered_by')}` = '{uri}'"
+    text += f" and metrics.{ROWS} > 0"
+    runs = client.search_runs([experiment.experiment_id], text, max_results=1)
+    names = (ROWS, ONLY_CHALLENGER, ONLY_CHAMPION)
+    return {name: int(runs[0].data.metrics[name]) for name in names} if runs else {}
+
+
+def shadow(evidence: Evidence, limit: ShadowParams) -> Check:
+    if not evidence.champion:
+        return unpaired("shadow", None)
+    counts = evidence.shadow
+    rows = counts.get(ROWS, 0)
+    gained = counts.get(ONLY_CHALLENGER, 0)
+    lost = counts.get(ONLY_CHAMPION, 0)
+    p_value = mcnemar_exact(gained, lost, alternative="less")
+    is_worse = p_value < SIGNIFICANCE
+    is_enough = rows >= limit.min_rows
+    text = f"{rows:,} rows of service: right alone on {gained}, champion on {lost}"
+    allowed = f"at least {limit.min_rows:,} random labelled rows, p at least {SIGNIFICANCE:g}"
+    figures = {**counts, "shadow_worse_p_value": p_value}
+    return Check(
+        "shadow",
+        is_enough and not is_worse,
+        f"{text}; worse with p = {p_value:.3g}",
+        allowed,
+        figures,
+        undecided=not is_enough and not is_worse,
+    )

@@ -1,0 +1,173 @@
+"""Versions and aliases of one registered model, through MLflow's client."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from getpass import getuser
+from urllib.parse import urlsplit
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+from mlflow.utils.credentials import read_mlflow_creds
+
+from imageproof.base._naming import project_name
+from imageproof.base.errors import DataError, IntegrityError, UsageError
+from imageproof.mlflow import _runs, _store
+from imageproof.mlflow._logged_model import MODEL_SHA256
+from imageproof.mlflow._page import about_versions
+from imageproof.mlflow._runs import tag
+from imageproof.mlflow._store import ignoring
+from imageproof.registry import _history
+from imageproof.registry._history import Move
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+# The last one is what MLflow's basic-auth says of missing things to all but administrators.
+MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "PERMISSION_DENIED")
+_URI = re.compile(
+    r"models:/(?P<name>[^/@'\ud800-\udfff]+)(/(?P<version>\d{1,9})|@(?P<alias>[^/@]+))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    run_id: str
+    model_id: str
+    tags: Mapping[str, str]  # ours, by our names
+
+    @property
+    def uri(self) -> str:
+        return f"models:/{self.model_id}"
+
+    @property
+    def sha256(self) -> str:
+        """The recorded SHA-256 of the model's files; IntegrityError if none was recorded."""
+        if MODEL_SHA256 not in self.tags:
+            raise IntegrityError(f"run {self.run_id}: no tag {tag(MODEL_SHA256)}; train it again")
+        return self.tags[MODEL_SHA256]
+
+
+def find(uri: str) -> ModelVersion:
+    """The version at `models:/NAME/VERSION` or `models:/NAME@ALIAS`; UsageError if none."""
+    if not (parts := _URI.fullmatch(uri)):
+        raise UsageError(f"{uri}: models:/NAME/VERSION or models:/NAME@ALIAS is allowed")
+    client = MlflowClient()
+    name = parts["name"]
+    with ignoring(*MISSING):
+        if parts["alias"]:
+            return client.get_model_version_by_alias(name, parts["alias"])
+        return client.get_model_version(name, parts["version"])
+    versions = sorted(Registry(name).versions(), key=int)
+    present = f"there are {', '.join(versions)}" if versions else "there is none"
+    hint = f"{present}; `{project_name()} promote MODEL` makes a champion"
+    raise UsageError(f"{uri}: no such version that you may read, {hint}")
+
+
+def find_run(run_id: str) -> Run | None:
+    """A run; None if there is none that you may read."""
+    with ignoring(*MISSING):
+        return MlflowClient().get_run(run_id)
+    return None
+
+
+def trained_run(run_id: str) -> TrainedRun:
+    """A run and the last model that it logged; DataError if it is not finished, or has none."""
+    run = find_run(run_id)
+    if run is None or run.info.lifecycle_stage == "deleted":
+        raise UsageError(f"run {run_id}: unknown, deleted, or you may not read it")
+    model = _runs.model_id(run)
+    status = run.info.status
+    if not model or status != "FINISHED":
+        finding = f"{status.lower()}, {'with a' if model else 'without'} model"
+        raise DataError(f"run {run_id}: {finding}; a finished run with a model is needed")
+    return TrainedRun(run_id, model, _runs.own_tags(run.data.tags))
+
+
+class Registry:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._client = MlflowClient()
+
+    def uri(self, version: str) -> str:
+        return f"models:/{self.name}/{version}"
+
+    def champion(self) -> str | None:
+        return _alias(self._model(), CHAMPION)
+
+    def moves(self) -> list[Move]:
+        """Every move of the champion's alias, oldest first; the last one leads to the champion."""
+        model = self._model()
+        tags = model.tags if model else {}
+        return _history.read(tags, _alias(model, CHAMPION), self.versions() if model else {})
+
+    def versions(self) -> dict[str, Mapping[str, str]]:
+        """The tags of each version that exists."""
+        versions = self._client.search_model_versions(f"name = '{self.name}'")
+        return {str(version.version): version.tags for version in versions}
+
+    def register(self, run: TrainedRun) -> str:
+        """The version of this run's model; created if missing."""
+        with ignoring("RESOURCE_ALREADY_EXISTS"):
+            self._client.create_registered_model(self.name, description=about_versions())
+        same_run = f"name = '{self.name}' and run_id = '{run.run_id}'"
+        numbers = [
+            int(version.version)
+            for version in self._client.search_model_versions(same_run)
+            # a version registered by hand may hold another model of this run
+            if version.tags.get(tag(MODEL_SHA256)) == run.sha256
+        ]
+        if numbers:  # several, if an answer of the server was lost: we went on with the last
+            return str(max(numbers))
+        tags = {tag(MODEL_SHA256): run.sha256}
+        created = self._client.create_model_version(
+            self.name, run.uri, run.run_id, tags, model_id=run.model_id
+        )
+        return str(created.version)
+
+    def set_challenger(self, version: str) -> None:
+        self._client.set_registered_model_alias(self.name, CHALLENGER, version)
+
+    def move(self, move: Move) -> bool:
+        """Point the champion's alias from `move.before` at `move.after`, and record the move.
+
+        The version is challenger no more. False, and nothing done, if another moved the alias.
+        """
+        moves = self.moves()
+        if _history.champion_of(moves) != move.before:
+            return False
+        version = str(move.after)
+        text = move.to_json()
+        self._client.set_model_version_tag(self.name, version, move.key, text)
+        self._client.set_registered_model_alias(self.name, CHAMPION, version)
+        # the last move has no tag yet if it was made by other means
+        for link in (*moves[-1:], move):
+            self._client.set_registered_model_tag(self.name, link.key, link.to_tag())
+        # two persons at once may roll back to one version: both tags are then of one of them
+        record = self.versions().get(version, {}).get(move.key, text)
+        if record != text:
+            tag_of_record = Move.from_json(record).to_tag()
+            self._client.set_registered_model_tag(self.name, move.key, tag_of_record)
+        if _alias(self._model(), CHALLENGER) == version:
+            with ignoring("PERMISSION_DENIED"):  # EDIT allows the rest, and no deletion
+                self._client.delete_registered_model_alias(self.name, CHALLENGER)
+        return True
+
+    def _model(self) -> RegisteredModel | None:
+        models = self._client.search_registered_models(f"name = '{self.name}'")
+        return models[0] if models else None
+
+
+def account() -> str:
+    """Name of who decides: the user of MLflow's server if there is one, else the system account."""
+    uri = _store.tracking_uri()
+    user = urlsplit(uri).username or read_mlflow_creds().username
+    try:
+        return (uri.startswith("http") and user) or getuser()
+    except (KeyError, OSError):  # an account without a name, as in some containers
+        return "unknown"
+
+
+def _alias(model: RegisteredModel | None, alias: str) -> str | None:
+    version = model.aliases.get(alias) if model else None
+    return None if version is None else str(version)

@@ -1,0 +1,75 @@
+"""The command line of the service: its options, and its start and end."""
+
+import os
+import signal
+import sys
+from argparse import ArgumentParser, Namespace
+from contextlib import nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from imageproof.base.errors import ServiceError, UsageError
+from imageproof.base.text import printable
+from imageproof.serve import _protocol
+from imageproof.serve._app import Service
+from imageproof.serve._model import LOG, SHADOW_MODEL, load
+from imageproof.system import _process
+from imageproof.system.guard import listen, names_variable
+
+
+def serve(options: Namespace) -> None:
+    model = load(Path())
+    journal = shadow = None
+    if options.log:
+        try:
+            from imageproof.serve._journal import Journal
+            from imageproof.serve._shadow import Shadow
+        except ModuleNotFoundError:
+            how = "pip install --no-deps --require-hashes -r requirements-log.txt"
+            raise ServiceError(f"--log: pyarrow is not installed: {how}") from None
+        os.umask(0o077)  # the images may be private
+        journal = Journal(options.log, model.description)
+        if Path(SHADOW_MODEL).exists():
+            shadow = Shadow(options.log, model.description.shape)
+    with listen(options.port, options.host) as listening, journal or nullcontext():
+        host, port = listening.getsockname()[:2]
+        name = f"[{host}]" if ":" in host else host
+        title = printable(model.description.title)
+        print(f"{title} at http://{name}:{port}   Ctrl-C ends it", flush=True)
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(signum, _end)
+        service = Service(model, journal, shadow)
+        _protocol.serve(service.app(), listening, service.draining)
+
+
+def _end(signum: int, _frame: FrameType | None) -> NoReturn:
+    """End the process, for which uvicorn has drained before; SIGTERM is no failure."""
+    # another signal would interrupt the wait for the journal, which then loses its last rows
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(0 if signum == signal.SIGTERM else 128 + signum)
+
+
+def options() -> Namespace:
+    parser = ArgumentParser("python -m imageproof.serve", description="Serve this package.")
+    add = parser.add_argument
+    reached = f"{names_variable()} lists the names by which others reach it"
+    add("--host", default="127.0.0.1", help=f"address to listen on; {reached}")
+    add("--port", type=int, default=8000, metavar="PORT", help="0 is any free one")
+    add("--log", metavar="FOLDER", help="log images and answers there, as Parquet")
+    arguments = parser.parse_args()
+    if arguments.port not in range(65536):
+        raise UsageError(f"--port {arguments.port}: 0…65535 is allowed")
+    if arguments.log is not None:
+        package = Path().resolve()
+        log = Path(arguments.log).resolve()
+        if not arguments.log or (log.is_relative_to(package) and log != package / LOG):
+            allowed = f"in a package it is called {LOG}; or it is elsewhere"
+            raise UsageError(f"--log {arguments.log!r}: {allowed}")
+        arguments.log = log
+    return arguments
+
+
+def main() -> None:
+    _process.run_program(lambda: serve(options()))

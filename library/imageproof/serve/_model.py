@@ -1,0 +1,181 @@
+"""The model of a package: its description, its files verified, its answers, asked in batches."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from math import inf
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from imageproof.base import _inference
+from imageproof.base._dataset import Fit, Images, Predict, Probabilities, Shape
+from imageproof.base._inference import Network
+from imageproof.base.errors import DataError, IntegrityError
+from imageproof.base.files import REBUILD_HINT, StrictModel, parsing, read_json, sha256
+from imageproof.judge.confidence import answer_sets, unsure
+
+MODEL = "model.onnx"
+DESCRIPTION = "model.json"
+SHADOW_MODEL = "shadow.onnx"  # the challenger's, if there is one
+SHADOW_DESCRIPTION = "shadow.json"
+SUMS = "SHA256SUMS"
+LOG = "log"
+BATCH = _inference.BATCH  # images; a larger batch is not faster per image, and others wait for it
+QUICK_S = 0.002  # until then a prediction takes no longer than handing it to a thread and back
+
+
+class Confidence(StrictModel):
+    """`coverage` of the answer sets hold the true class; a class needs this probability."""
+
+    coverage: Annotated[float, Field(gt=0, lt=1)]
+    threshold: Annotated[float, Field(ge=0, le=1)]
+
+
+class Description(StrictModel):
+    """model.json; `shape` is that of an image, `model_sha256` the hash that was registered."""
+
+    name: str
+    version: str
+    model_sha256: str
+    shape: Shape
+    class_names: list[str]
+    fit: Fit
+    confidence: Confidence
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+class Answers(NamedTuple):
+    """The answers to the images of a request, a row each."""
+
+    description: Description
+    probabilities: Probabilities
+    sets: NDArray[np.bool]  # (n, classes), which classes are in the answer set
+    unsure: NDArray[np.bool]  # (n,)
+    predicted: list[str]
+
+    def predictions(self) -> list[dict[str, Any]]:
+        """Per image: `predicted` class, `probabilities`, `answers` (the set), and `unsure`."""
+        names = self.description.class_names
+        rows = zip(self.predicted, self.probabilities, self.sets, self.unsure.tolist(), strict=True)
+        return [
+            {
+                "predicted": name,
+                "probabilities": row,
+                "answers": [names[k] for k in np.argsort(-row, kind="stable")[: chosen.sum()]],
+                "unsure": is_unsure,
+            }
+            for name, row, chosen, is_unsure in rows
+        ]
+
+
+class Model(NamedTuple):
+    description: Description
+    network: Network
+
+    def answers(self, probabilities: Probabilities) -> Answers:
+        names = self.description.class_names
+        sets = answer_sets(probabilities, self.description.confidence.threshold)
+        predicted = [names[k] for k in probabilities.argmax(axis=1).tolist()]
+        return Answers(self.description, probabilities, sets, unsure(sets), predicted)
+
+
+class Batcher:
+    """Asks a model for many requests at once: those that come while a batch runs are the next."""
+
+    def __init__(
+        self,
+        predict: Predict,
+        *,
+        on_batch: Callable[[int], None],
+    ) -> None:
+        self._predict = predict
+        self._on_batch = on_batch
+        self._queue: asyncio.Queue[tuple[Images, asyncio.Future[Probabilities]]] = asyncio.Queue()
+        self._worker: asyncio.Task[None] | None = None
+        self._image_s = inf  # seconds per image of the last batch
+        self.waiting = 0  # images without an answer
+
+    async def predict(self, images: Images) -> Probabilities:
+        """Many images are asked for in parts, between those of others."""
+        self._worker = self._worker or asyncio.create_task(self._work())
+        parts = []
+        self.waiting += len(images)
+        try:
+            for start in range(0, len(images), BATCH):
+                answer: asyncio.Future[Probabilities] = asyncio.Future()
+                self._queue.put_nowait((images[start : start + BATCH], answer))
+                parts.append(await answer)
+        finally:
+            self.waiting -= len(images)
+        return np.concatenate(parts)
+
+    async def _work(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            while not self._queue.empty() and sum(len(part) for part, _ in batch) < BATCH:
+                batch.append(self._queue.get_nowait())
+            images = np.concatenate([part for part, _ in batch])
+            self._on_batch(len(images))
+            try:
+                if len(images) * self._image_s < QUICK_S:
+                    probabilities = self._timed(images)
+                else:
+                    probabilities = await asyncio.to_thread(self._timed, images)
+            except Exception as error:
+                for _, answer in batch:
+                    if not answer.done():
+                        answer.set_exception(error)
+                continue
+            ends = np.cumsum([len(part) for part, _ in batch])[:-1]
+            for (_, answer), rows in zip(batch, np.split(probabilities, ends), strict=True):
+                if not answer.done():  # who was cancelled meanwhile waits no more
+                    answer.set_result(rows)
+
+    def _timed(self, images: Images) -> Probabilities:
+        start = time.perf_counter()
+        probabilities = self._predict(images)
+        self._image_s = (time.perf_counter() - start) / len(images)
+        return probabilities
+
+
+def load(folder: Path) -> Model:
+    """Load the model of a package; IntegrityError if its files are not those in SHA256SUMS."""
+    _check_files(folder)
+    path = folder / MODEL
+    try:
+        description = read_json(folder / DESCRIPTION, Description)
+        network = _inference.load(path, threads=1)
+        with parsing("ONNX model", path):
+            network.predict(np.zeros((1, *description.shape), np.uint8))
+            if len(description.class_names) != network.classes:
+                named = len(description.class_names)
+                raise ValueError(f"{network.classes} classes, {DESCRIPTION} names {named}")
+    except DataError as error:
+        raise IntegrityError(str(error).removesuffix(f"; {REBUILD_HINT}")) from None
+    return Model(description, network)
+
+
+def _check_files(folder: Path) -> None:
+    # a file that is not listed may be code, which Python would run from the current folder
+    path = folder / SUMS
+    lines = path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    if not {MODEL, DESCRIPTION} <= sums.keys():
+        raise IntegrityError(f"{path}: does not list {MODEL}, so this is no package")
+    names = {path.name for path in folder.iterdir()}
+    unlisted = names - {SUMS, ".venv", LOG, *(name.partition("/")[0] for name in sums)}
+    findings = [f"{folder / name}: is not in {SUMS}; delete it" for name in sorted(unlisted)]
+    findings += [
+        f"{folder / name}: is not the file that was packaged (by {SUMS}); make the package again"
+        for name, digest in sums.items()
+        if not (folder / name).is_file() or sha256(folder / name) != digest
+    ]
+    if findings:
+        raise IntegrityError(*findings)

@@ -1,0 +1,177 @@
+"""Write a package: a folder that serves a registered model without this repository."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from imageproof.answer._predict import numbered_names, set_threshold
+from imageproof.artifacts import WORKSPACE
+from imageproof.base._dataset import Images
+from imageproof.base._naming import project_name
+from imageproof.base.errors import IntegrityError, ServiceError, UsageError
+from imageproof.base.files import folder_sha256, scratch, sha256, template_file, write_text
+from imageproof.base.text import one_line
+from imageproof.dvc.provenance import check_outputs
+from imageproof.project import Project
+from imageproof.registry._card import card
+from imageproof.registry._version import Version
+from imageproof.serve._model import (
+    DESCRIPTION,
+    MODEL,
+    SHADOW_DESCRIPTION,
+    SHADOW_MODEL,
+    SUMS,
+    Confidence,
+    Description,
+    load,
+)
+from imageproof.system.guard import names_variable
+
+LIBRARY = Path(__file__).parents[2]
+TOLERANCE = 1e-5  # of a probability
+
+
+class Package(NamedTuple):
+    folder: Path
+    model: str
+    rows: int
+    largest_difference: float
+    sha256: str
+
+
+class Challenger(NamedTuple):
+    """A challenger that a package asks, too."""
+
+    network: Path
+    description: Description
+
+
+def write_package(
+    model: Version,
+    out: Path,
+    *,
+    project: Project,
+    challenger: Version | None = None,
+) -> Package:
+    """Write the package of a version to the new folder `out`; it asks the challenger, too.
+
+    IntegrityError if hold-out rows have changed, or get other answers: from the package than from
+    the model, or from the model itself where they are asked otherwise. UsageError if the model
+    takes images of another size.
+    """
+    about = describe(model, project)
+    shadow = _shadow(challenger, about, project) if challenger else None
+    check_outputs([WORKSPACE.split("holdout")])
+    images = WORKSPACE.read_split("holdout").data.images
+    if (size := images.shape[1:]) != model.files.shape:
+        finding = f"takes images {model.files.shape}, the hold-out rows here are {size}"
+        commit = model.origin.git_commit[:12] or "COMMIT"
+        steps = f"git checkout {commit} && dvc checkout data.dvc && dvc repro split"
+        cure = f"`{steps}` makes rows of its size"
+        raise UsageError(f"{model.origin.uri}: {finding}; {cure}")
+    finding, _ = model.files.inconsistency(images)
+    if finding:
+        raise IntegrityError(f"{model.origin.uri}: {finding}; nothing was written")
+    text = card(model)
+    probabilities = model.predict(images)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with scratch(out.parent) as temporary:
+        folder = temporary / "package"
+        write_folder(folder, model.files.network, about, text, images[:1], shadow)
+        actual = load(folder).network.predict(images)
+        difference = float(np.abs(actual - probabilities).max())
+        same = np.array_equal(actual.argmax(axis=1), probabilities.argmax(axis=1))
+        if not (same and difference <= TOLERANCE):  # NaN is not
+            finding = f"differ from the model's by up to {difference:.1e}; nothing was written"
+            raise IntegrityError(f"package: answers to the hold-out rows {finding}")
+        folder.rename(out)
+    return Package(out, model.origin.uri, len(images), difference, folder_sha256(out))
+
+
+def describe(model: Version, project: Project) -> Description:
+    """What the package says of its model; the coverage is that of params.yaml."""
+    origin = model.origin
+    coverage = project.confidence.coverage
+    return Description(
+        name=origin.model,
+        version=origin.version,
+        model_sha256=origin.model_sha256,
+        shape=model.files.shape,
+        class_names=numbered_names(model, project),
+        fit=model.fit,
+        confidence=Confidence(coverage=coverage, threshold=set_threshold(model, coverage)),
+    )
+
+
+def _shadow(
+    challenger: Version,
+    about: Description,
+    project: Project,
+) -> Challenger:
+    """The challenger; UsageError if it takes other images than the model, or has other classes."""
+    description = describe(challenger, project)
+    for name in ("shape", "class_names"):
+        value = getattr(description, name)
+        if value != getattr(about, name):
+            finding = f"has the {name} {value}, {about.title} {getattr(about, name)}"
+            raise UsageError(f"--shadow {challenger.origin.uri}: {finding}")
+    return Challenger(challenger.files.network, description)
+
+
+def write_folder(
+    folder: Path,
+    network: Path,
+    about: Description,
+    card: str,
+    image: Images,
+    shadow: Challenger | None = None,
+) -> None:
+    """Write all files of a package into a new folder; `image` is that of the example request."""
+    folder.mkdir()
+    python = "{}.{}".format(*sys.version_info)
+    for file in Path(__file__).with_name("template").iterdir():
+        text = template_file(file).read_text("utf-8")
+        text = text.replace("PYTHON", python).replace("NAMES_VARIABLE", names_variable())
+        write_text(folder / file.name, text)
+    _copy_home(folder)
+    shutil.copyfile(network, folder / MODEL)
+    write_text(folder / DESCRIPTION, about.model_dump_json(indent=2) + "\n")
+    if shadow:
+        shutil.copyfile(shadow.network, folder / SHADOW_MODEL)
+        write_text(folder / SHADOW_DESCRIPTION, shadow.description.model_dump_json(indent=2) + "\n")
+    write_text(folder / "MODEL_CARD.md", card)
+    write_text(folder / "example.json", json.dumps({"inputs": image.tolist()}))
+    wheel = _build_wheel(folder)
+    lock = (LIBRARY / "requirements-serve.lock").read_text("utf-8")
+    lock += f"./{wheel.name} --hash=sha256:{sha256(wheel)}\n"
+    write_text(folder / "requirements.txt", lock)
+    log_lock = (LIBRARY / "requirements-serve-log.lock").read_text("utf-8")
+    write_text(folder / "requirements-log.txt", f"-r requirements.txt\n{log_lock}")
+    # its metrics and variables have the name of the project, too
+    write_text(folder / "pyproject.toml", f'[tool.imageproof]\nname = "{project_name()}"\n')
+    write_text(folder / ".gitignore", "*\n")  # in a git repository a package is no code of it
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    sums = [f"{sha256(file)}  {file.relative_to(folder)}\n" for file in files]
+    write_text(folder / SUMS, "".join(sums))
+
+
+def _copy_home(folder: Path) -> None:
+    """Take along the project's own page of the service, if it has one."""
+    own_page = Path("templates", "home.html")
+    if own_page.is_file():
+        (folder / "templates").mkdir()
+        shutil.copyfile(own_page, folder / own_page)
+
+
+def _build_wheel(folder: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory"]
+    command.append(str(folder.resolve()))
+    done = subprocess.run(command, cwd=LIBRARY, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ServiceError(f"no wheel of {LIBRARY} is built: {one_line(done.stderr, width=200)}")
+    return next(folder.glob("*.whl"))

@@ -1,0 +1,131 @@
+"""The challenger of a package: a process of its own answers what the champion has answered before.
+
+The server hands images over by a pipe and never waits for it. Whether it hands them over depends on
+how many bytes wait, not on what is in the images; so the challenger sees a fair sample. After each
+batch the challenger rests, so that it hardly slows the server; under load images are left out.
+"""
+
+import asyncio
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from imageproof.base import _inference
+from imageproof.base._dataset import Images, Probabilities, Shape
+from imageproof.base._inference import Network, not_probabilities
+from imageproof.base.files import read_json
+from imageproof.serve._journal import Journal, Times
+from imageproof.serve._model import SHADOW_DESCRIPTION, SHADOW_MODEL, Description
+
+FOLDER = "shadow"  # of its answers, in the folder of the log
+QUEUE_BYTES = 4_000_000  # beyond those in the pipe
+PAUSE_S = 0.05  # from an answer until its images are handed over, with those that came since
+# Rest after a batch, as a multiple of the batch's processor time: the challenger takes 2 % of one
+# core. More would slow the server on the core beside it.
+REST = 49
+NICENESS = 10  # the server goes first; at idle priority a busy machine left answers unwritten
+END_S = 10.0  # after SIGTERM, for what was handed over
+
+
+def _record(shape: Shape) -> np.dtype[np.void]:
+    return np.dtype([("at", "<M8[us]"), ("image", np.uint8, shape)])
+
+
+class Shadow:
+    def __init__(self, log: Path, shape: Shape) -> None:
+        self._record = _record(shape)
+        running, self._running = os.pipe()  # closed when the server ends
+        words = [sys.executable, "-P", "-m", "imageproof.serve._shadow", str(log), str(running)]
+        # Ctrl-C is for the server; a session of its own would have a share of the processors
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, process_group=0, pass_fds=[running]
+        )
+        os.close(running)
+        self._waiting = bytearray()
+        self._handing_over: asyncio.Task[None] | None = None
+        self._pipe: asyncio.WriteTransport | None = None
+
+    def takes(self, images: Images) -> bool:
+        """Whether it lives, and few enough bytes wait."""
+        if self._process.poll() is not None:
+            return False
+        waiting = len(self._waiting)
+        waiting += self._pipe.get_write_buffer_size() if self._pipe else 0
+        return waiting + len(images) * self._record.itemsize <= QUEUE_BYTES
+
+    def ask(self, at: Times, images: Images) -> None:
+        """Let it answer images, later; those of many requests are handed over together."""
+        rows = np.empty(len(images), self._record)
+        rows["at"] = at
+        rows["image"] = images
+        self._waiting += rows.tobytes()
+        if not self._handing_over or self._handing_over.done():
+            self._handing_over = asyncio.create_task(self._hand_over())
+
+    async def _hand_over(self) -> None:
+        await asyncio.sleep(PAUSE_S)  # the answers go out first
+        if not self._pipe:
+            loop = asyncio.get_running_loop()
+            stdin = self._process.stdin
+            self._pipe, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, stdin)
+        self._pipe.write(bytes(self._waiting))
+        self._waiting.clear()
+
+    async def end(self) -> None:
+        """Let it answer what was handed over, and end it."""
+        if self._handing_over:
+            await self._handing_over
+        os.close(self._running)
+        pipe = self._pipe or self._process.stdin
+        if pipe:
+            pipe.close()
+        try:
+            await asyncio.to_thread(self._process.wait, END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def answer_all(log: Path, running: int) -> None:
+    """Answer the images that come by standard input until it ends, into a log of its own.
+
+    `running` is the reading end of a pipe that the server closes when it ends; from then on there
+    is no rest.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server closes the pipe
+    server_end = select.poll()
+    server_end.register(running, 0)
+    description = read_json(Path(SHADOW_DESCRIPTION), Description)
+    network = _inference.load(Path(SHADOW_MODEL), threads=1)
+    os.nice(NICENESS)  # after loading: a busy machine must not keep it from its first answer
+    record = _record(description.shape)
+    content = b""
+    with Journal(log / FOLDER, description) as journal:
+        while more := os.read(0, _inference.BATCH * record.itemsize):
+            started = time.process_time()
+            content += more
+            rows = np.frombuffer(content, record, len(content) // record.itemsize)
+            content = content[rows.nbytes :]
+            if len(rows):
+                journal.keep(at=rows["at"], probabilities=_answer(network, rows["image"]))
+            server_end.poll(1000 * REST * (time.process_time() - started))
+
+
+def _answer(network: Network, images: Images) -> Probabilities:
+    """The answers; a row without probabilities is all NaN, which counts as a wrong answer."""
+    probabilities = np.array(network.predict(np.ascontiguousarray(images)))
+    if not_probabilities(probabilities):
+        for row in probabilities:
+            if not_probabilities(row[np.newaxis]):
+                row[:] = np.nan
+    return probabilities
+
+
+if __name__ == "__main__":
+    answer_all(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,87 @@
+"""Git commands on the project's repository, its clones, and its remote `origin`."""
+
+import os
+import subprocess
+import tarfile
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from imageproof.base._addresses import public, without_credentials
+from imageproof.base.errors import ImageproofError, ServiceError, UsageError
+from imageproof.base.text import one_line
+
+
+def git(folder: Path, *arguments: str, text: str = "", **variables: str) -> str:
+    """What git prints in a folder; UsageError without repository or commit, else ServiceError.
+
+    It reads `text`; `variables` are of its environment.
+    """
+    return (
+        _printed(folder, *arguments, text=text, **variables)
+        .decode(errors="surrogateescape")
+        .strip()
+    )
+
+
+def _printed(folder: Path, *arguments: str, text: str = "", **variables: str) -> bytes:
+    env = os.environ | {"LC_ALL": "C"} | variables  # the errors are told apart by their text
+    command = ["git", *arguments]
+    try:
+        return subprocess.run(
+            command, cwd=folder, env=env, input=text.encode(), capture_output=True, check=True
+        ).stdout
+    except FileNotFoundError:
+        raise ServiceError("git: not found") from None
+    except subprocess.CalledProcessError as error:
+        message = error.stderr.decode(errors="replace")
+        reason = one_line(without_credentials(message), width=500)
+        if "not a git repository" in reason or "Needed a single revision" in reason:
+            raise UsageError(f"{folder}: no git repository with this commit: {reason}") from None
+        raise ServiceError(f"git {arguments[0]}: {reason}") from None
+
+
+def try_git(*arguments: str, failed: str = "") -> str:
+    """What a git command prints in the current folder; `failed` if it fails."""
+    try:
+        return git(Path(), *arguments)
+    except ImageproofError:
+        return failed
+
+
+def files_at(
+    commit: str,
+    paths: Sequence[Path],
+    folder: Path = Path(),
+) -> dict[Path, bytes]:
+    """The content of these files, and of all files in these folders; empty if git lacks one."""
+    try:
+        content = _printed(folder, "archive", "--format=tar", commit, "--", *map(str, paths))
+    except ImageproofError:
+        return {}
+    with tarfile.open(fileobj=BytesIO(content)) as archive:
+        members = {Path(member.name): archive.extractfile(member) for member in archive}
+        return {path: file.read() for path, file in members.items() if file}
+
+
+def unshallow() -> str:
+    """What to do if this clone has not all commits; empty if it has."""
+    shallow = try_git("rev-parse", "--is-shallow-repository") == "true"
+    return "; this clone is shallow: `git fetch --unshallow` brings all commits" if shallow else ""
+
+
+def clone(root: Path, folder: Path, commit: str) -> None:
+    """Clone the repository at a commit into a new folder, which reads its objects; as `git`."""
+    commit = git(root, "rev-parse", "--verify", f"{commit}^{{commit}}")
+    git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
+    git(folder, "checkout", "--quiet", "--detach", commit)
+
+
+def origin() -> str:
+    """Git's remote `origin` without a password, of http without the user too; empty if none."""
+    address = try_git("remote", "get-url", "origin")
+    parts = urlsplit(address)
+    if parts.scheme in ("http", "https"):
+        return public(address)  # the user may be a token
+    return address.replace(f":{parts.password}@", "@", 1) if parts.password else address
