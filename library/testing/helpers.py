@@ -118,13 +118,21 @@ def as_packed(raw: RawData) -> Packed:
     tables = []
     for part, data in (("train", raw.train), ("test", raw.test)):
         if data is not None:
-            table = describe(data.images).assign(part=part, label=data.labels, fault=None)
-            table[SOURCE_HASH] = table["hash"]
+            table = describe(data.images)
             height, width = data.images.shape[1:3]
-            table = table.assign(height=height, width=width, mode="grey", file=f"data/{part}")
-            tables.append(
-                table.assign(row=range(len(table)), name=[f"row {n}" for n in table.index])
-            )
+            columns = {
+                "part": part,
+                "label": data.labels,
+                "fault": None,
+                SOURCE_HASH: table["hash"],
+                "height": height,
+                "width": width,
+                "mode": "grey",
+                "file": f"data/{part}",
+                "row": table.index,
+                "name": [f"row {number}" for number in table.index],
+            }
+            tables.append(table.assign(**columns))
     images = [data.images for data in raw if data is not None]
     pixels = np.nan_to_num(np.concatenate(images)).astype(np.uint8)
     return Packed(pixels, pd.concat(tables, ignore_index=True))
@@ -218,24 +226,28 @@ def put_pictures(folder: Path, *names: str) -> Path:
     return folder
 
 
-def pack_folder(
-    folder: Path, names: list[str] | None = None, *, classes: int = 2, **image: Any
-) -> Packed:
-    """Pack the folder's `data` into its `packed`; `packing.pack` has the arguments."""
+def pack_warnings(names: list[str] | None = None, *, classes: int = 2, **image: Any) -> list[str]:
+    """Pack `data` into `packed`, as `packing.pack`; what is warned of."""
     form = ImageParams(**{"size": "auto", "channels": "auto", "fit": "stretch", **image})
-    packing.pack(folder / "data", folder / "packed", form, classes, names)
-    return packed.load(folder / "packed")
+    *_, warnings = packing.pack(Path("data"), Path("packed"), form, classes, names)
+    return [*warnings]
 
 
-def read_raw(folder: Path, scratch: Path | None = None) -> RawData:
-    """The training part in a folder, and its test part if it has one."""
-    train, *tests = (part.data for part in read_parts(folder, scratch))
+def pack_data(names: list[str] | None = None, **options: Any) -> Packed:
+    """Pack `data` so; what later stages read."""
+    pack_warnings(names, **options)
+    return packed.load(Path("packed"))
+
+
+def read_raw(scratch: Path | None = None) -> RawData:
+    """The training part in `data`, and its test part if it has one."""
+    train, *tests = (part.data for part in read_parts(Path("data"), scratch))
     return RawData(train, tests[0] if tests else None)
 
 
-def refusal(folder: Path) -> str:
-    """The only finding with which the readers refuse the data in the folder."""
-    return finding(DataError, lambda: read_parts(folder))
+def refusal() -> str:
+    """The only finding with which the readers refuse what is in `data`."""
+    return finding(DataError, lambda: read_parts(Path("data")))
 
 
 def python(*arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":

@@ -83,8 +83,7 @@ def test_adapt_write_sets_lines_and_keeps_comments(capsys):
 def test_params_without_a_block_are_wrong_usage():
     text = Path("params.yaml").read_text("utf-8")
     Path("params.yaml").write_text(text.replace("\nsplit:\n", "\nparts:\n"), "utf-8")
-    lines = findings(UsageError, lambda: program.adapt(context()))
-    assert "params.yaml split: missing" in lines
+    assert "params.yaml split: missing" in findings(UsageError, lambda: program.adapt(context()))
 
 
 @pytest.mark.usefixtures("workspace")

@@ -201,8 +201,7 @@ def test_task_that_is_none_of_ours_is_refused(data, line):
 
 
 def test_each_unknown_class_is_a_finding():
-    lines = findings(DataError, lambda: take([annotation("cow")], CAT, [annotation("Cat")]))
-    assert lines == [
+    assert findings(DataError, lambda: take([annotation("cow")], CAT, [annotation("Cat")])) == [
         f"export.json: task {n}: {label}: no class; cat, dög are"
         for n, label in ((1, "cow"), (3, "Cat"))
     ]

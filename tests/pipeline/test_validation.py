@@ -8,7 +8,7 @@ import great_expectations.expectations as gxe
 import numpy as np
 import pytest
 from great_expectations.expectations.row_conditions import Column
-from helpers import as_packed, finding, pack_folder
+from helpers import as_packed, finding, pack_data
 from PIL import Image
 from pydantic import ValidationError
 from support import PIPELINE, SMALL, write_params
@@ -183,7 +183,7 @@ def test_a_damaged_suite_is_one_line(suite, raw, old, new, text):
     assert text in line
 
 
-def test_odd_pictures_are_named_by_their_files(tmp_path):
+def test_odd_pictures_are_named_by_their_files(suite):
     pixels = np.random.default_rng(0).integers(0, 256, (44, 40, 120, 3), np.uint8)
     pictures = {f"{'cat' if n < 24 else 'dog'}/{n}.png": pixels[n, :, :40] for n in range(43)}
     pictures |= {
@@ -193,12 +193,12 @@ def test_odd_pictures_are_named_by_their_files(tmp_path):
         "cat/wide.png": pixels[43],
     }
     for name, values in pictures.items():
-        path = tmp_path / "data" / name
+        path = Path("data", name)
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(values).save(path)
     for name in ("cat/0.png", "dog/42.png"):  # which is black where it is packed
-        (tmp_path / "data" / name).write_bytes(b"")
-    packed = pack_folder(tmp_path, size=[40, 40], channels="rgb")
+        Path("data", name).write_bytes(b"")
+    packed = pack_data(size=[40, 40], channels="rgb")
     params = ValidateParams(**VALUES | {"min_rows": 1})
     result = expectations.validate(packed, params=params, names=["cat", "dog"])
     lines = {check["column"]: check["message"] for check in result["findings"]}

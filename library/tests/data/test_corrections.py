@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import finding, findings, pack_folder, put_pictures
+from helpers import finding, findings, pack_data, put_pictures
 
 from imageproof.base.errors import DataError
 from imageproof.data import packed
@@ -33,7 +33,7 @@ def save(*numbers):
 
 
 def pack(**image):
-    return pack_folder(Path(), classes=3, **image).rows
+    return pack_data(classes=3, **image).rows
 
 
 def labels(**image):
@@ -62,7 +62,7 @@ def kept():
 def test_labels_of_pictures_are_corrected_by_the_names_in_params():
     put_pictures(Path("data"), "cat/1.png", "cat/2.png", "dog/1.png", "fox/1.png")
     write(FILE, "train,cat/2.png,Katze,Hund")
-    result = pack_folder(Path(), ["Katze", "Hund", "Fuchs"], classes=3)
+    result = pack_data(["Katze", "Hund", "Fuchs"], classes=3)
     assert result.rows["label"].tolist() == [0, 1, 1, 2]
 
 

@@ -31,6 +31,10 @@ def writers(rows, parts):
     return [{*rows["meta_writer"].iloc[part]} for part in parts.values()]
 
 
+def fault(rows, **changes):
+    return finding(DataError, partial(split, rows, **changes))
+
+
 def assert_apart(rows, parts):
     names = writers(rows, parts)
     assert sum(map(len, names)) == len(set.union(*names))
@@ -70,8 +74,8 @@ def test_groups_with_an_image_in_common_stay_together():
         homes = [np.isin(np.concatenate(pages), part).any() for part in parts]
         assert (sum(homes) == 1) == are_together
     rows["hash"] = "the same"
-    line = finding(DataError, lambda: split(rows, copies="together"))
-    assert line.startswith("data/labels.csv: split.group makes 1 groups that may be in different ")
+    start = "data/labels.csv: split.group makes 1 groups that may be in different "
+    assert fault(rows, copies="together").startswith(start)
 
 
 def test_official_test_part_stays_as_it_is():
@@ -81,20 +85,17 @@ def test_official_test_part_stays_as_it_is():
     assert parts["test"].tolist() == [*range(1500, 1540)]
     assert_apart(rows, parts)
     rows.loc[1500:1501, "meta_writer"] = "w1"
-    line = finding(DataError, lambda: split(rows, method="official"))
-    start = "data/labels.csv: split.group: w1 (1 of 22 groups) in "
-    assert line.startswith(start)
+    line = fault(rows, method="official")
+    assert line.startswith("data/labels.csv: split.group: w1 (1 of 22 groups) in ")
     assert " and test; no group may be in two parts: " in line
 
 
 def test_column_that_names_no_groups_is_refused():
     rows = packed(["a", "b", "", "c", ""]).assign(name=[*"12345"])
-    line = finding(DataError, lambda: split(rows))
-    gap = "column writer: empty for 2 pictures (3, 5)"
-    assert line == f"data/labels.csv: {gap}; fill it, or set split.group: null"
-    line = finding(DataError, lambda: split(rows, group="date"))
-    end = "split.group is 'date', and may be null"
-    assert line == f"data/labels.csv: has file, label, writer; {end}"
+    gap = "data/labels.csv: column writer: empty for 2 pictures (3, 5)"
+    assert fault(rows) == f"{gap}; fill it, or set split.group: null"
+    columns = "data/labels.csv: has file, label, writer"
+    assert fault(rows, group="date") == f"{columns}; split.group is 'date', and may be null"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,6 @@ def test_column_that_names_no_groups_is_refused():
 def test_too_few_groups_are_a_line(count, minimum, changes):
     rows = packed([f"w{n % count}" for n in range(300)] + ["x"] * 30)
     rows.loc[300:, "part"] = "test"
-    line = finding(DataError, lambda: split(rows, **changes))
-    start = f"split.group makes {count} groups that may be in different parts"
-    assert line == f"data/labels.csv: {start}; {minimum} are needed: add some, or set it to null"
+    start = f"data/labels.csv: split.group makes {count} groups that may be in different parts"
+    line = f"{start}; {minimum} are needed: add some, or set it to null"
+    assert fault(rows, **changes) == line

@@ -44,18 +44,15 @@ def test_no_row_moves_in_300_growths_by_a_tenth(group):
             assert homes(smaller, seed, group=group).items() < grown.items()
 
 
-def test_shares_are_met_by_many_rows():
-    shares = pd.Series(homes(packed(20_000))).value_counts(normalize=True)
+def test_shares_are_met_and_less_percent_is_a_subset_that_stays():
+    rows = packed(20_000)
+    everything = homes(rows)
+    shares = pd.Series(everything).value_counts(normalize=True)
     assert shares.to_dict() == pytest.approx(SHARES, abs=0.01)
-
-
-def test_less_percent_is_a_subset_that_stays():
-    rows = packed(4000)
-    everything = homes(rows).items()
     half = homes(rows, percent=50).items()
-    assert homes(rows, percent=25).items() < half < everything
-    assert len(half) == pytest.approx(2000, abs=150)
-    assert everything != homes(rows, seed=2).items()
+    assert homes(rows, percent=25).items() < half < everything.items()
+    assert len(half) == pytest.approx(10_000, abs=300)
+    assert everything != homes(rows, seed=2)
 
 
 @pytest.mark.parametrize(("copies", "count"), [("keep", 800), ("drop", 400), ("together", 800)])
@@ -93,21 +90,21 @@ def test_large_group_is_an_error():
     assert len(homes(rows, **GROUPED)) == 400
 
 
-@pytest.mark.parametrize("part", ["train", "test"])
-def test_class_that_only_one_part_has(part):
+def with_class_only_in(part):
     rows = packed(400)
     is_in_part = rows["source_hash"].map(homes(rows)) == part
-    rows["label"] = np.where(is_in_part & (rows.index % 3 == 0), 2, rows["label"] % 2)
-    if part == "train":
-        lines = part_warnings(split(rows), rows, split_params(method="hashed"), 1)
-        end = "has no row of class 2, and cannot judge it; add rows"
-        assert lines == [f"{name} {end}" for name in ("validation", "test", "holdout")]
-        return
-    for percent, share in ((100, "the shares of split.hashed"), (80, "data.percent")):
-        line = finding(DataError, partial(homes, rows, percent=percent))
-        assert line == f"data: train gets no row of class 2; add rows of it, or raise {share}"
+    return rows.assign(label=np.where(is_in_part & (rows.index % 3 == 0), 2, rows["label"] % 2))
 
 
-def test_part_without_rows_is_an_error():
-    line = finding(DataError, lambda: homes(rows_with([0] * 5)))
-    assert " gets no row of class 0; add rows of it, or raise the shares of split.hashed" in line
+def test_class_without_held_out_rows_is_a_warning():
+    rows = with_class_only_in("train")
+    lines = part_warnings(split(rows), rows, split_params(method="hashed"), 1)
+    end = "has no row of class 2, and cannot judge it; add rows"
+    assert lines == [f"{name} {end}" for name in ("validation", "test", "holdout")]
+
+
+def test_class_without_training_rows_and_empty_part_are_errors():
+    line = finding(DataError, lambda: split(with_class_only_in("test")))
+    reason = "gets no row of class 2; add rows of it, or raise the shares of split.hashed"
+    assert line == f"data: train {reason}"
+    assert reason.replace("2", "0") in finding(DataError, lambda: split(rows_with([0] * 5)))

@@ -1,8 +1,11 @@
 """Raw data packed: what forms images are brought to, what is known of each, and what is refused."""
 
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import pytest
-from helpers import finding, pack_folder
+from helpers import finding, pack_data, pack_warnings
 from PIL import Image
 
 from imageproof.base._dataset import ImageParams, RawData, fingerprints
@@ -14,42 +17,41 @@ BLUE = (0, 0, 255)
 GREY = (9, 9, 9)
 NOISE = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), np.uint8)
 
-
-def save_array(folder, images, labels, **arrays):
-    (folder / "data").mkdir()
-    np.savez(folder / "data/images.npz", x_train=images, y_train=labels, **arrays)
+pytestmark = pytest.mark.usefixtures("workspace")
 
 
-def save_picture(folder, name, image, **options):
-    path = folder / "data" / name
+def save_array(images, labels, **arrays):
+    Path("data").mkdir()
+    np.savez("data/images.npz", x_train=images, y_train=labels, **arrays)
+
+
+def save_picture(name, image, **options):
+    path = Path("data", name)
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, **options)
 
 
-def hashes(folder):
-    return packed.load_hashes(folder / "packed").tolist()
+def hashes():
+    return packed.load_hashes(Path("packed")).tolist()
+
+
+def fault(**options):
+    return finding(DataError, partial(pack_data, **options))
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def pictures(workspace):
     """A red cat of 4×6 pixels, and a blue one and a grey dog of 6×6, in folders."""
-    save_picture(tmp_path, "cat/1.png", Image.new("RGB", (6, 4), RED))
-    save_picture(tmp_path, "cat/2.png", Image.new("RGB", (6, 6), BLUE))
-    save_picture(tmp_path, "dog/1.png", Image.new("L", (6, 6), 9))
-    return tmp_path
+    save_picture("cat/1.png", Image.new("RGB", (6, 4), RED))
+    save_picture("cat/2.png", Image.new("RGB", (6, 6), BLUE))
+    save_picture("dog/1.png", Image.new("L", (6, 6), 9))
 
 
-def warnings_of(folder):
-    form = ImageParams(size=[6, 6], channels="auto", fit="pad")
-    _, _, warnings = packing.pack(folder / "data", folder / "packed", form, 2, None)
-    return warnings
-
-
-def test_arrays_stay_as_they_are(tmp_path, images_8x8):
+def test_arrays_stay_as_they_are(images_8x8):
     images = images_8x8.images[:100]
     labels = images_8x8.labels[:100]
-    save_array(tmp_path, images[:90], labels[:90], x_test=images[90:], y_test=labels[90:])
-    result = pack_folder(tmp_path, fit="digit")
+    save_array(images[:90], labels[:90], x_test=images[90:], y_test=labels[90:])
+    result = pack_data(fit="digit")
     np.testing.assert_array_equal(result.images, images)
     np.testing.assert_array_equal(result.train.labels, labels[:90])
     assert len(result.train.images) == 90
@@ -59,29 +61,30 @@ def test_arrays_stay_as_they_are(tmp_path, images_8x8):
     np.testing.assert_array_equal(result.rows["hash"], ranks)
 
 
-def test_full_disk_is_no_damaged_npz(tmp_path, disk):
-    save_array(tmp_path, np.zeros((100, 32, 32), np.uint8), np.arange(100) % 2)
-    (tmp_path / "packed").symlink_to(disk)
+def test_full_disk_is_no_damaged_npz(disk):
+    save_array(np.zeros((100, 32, 32), np.uint8), np.arange(100) % 2)
+    Path("packed").symlink_to(disk)
     with pytest.raises(OSError, match="No space left on device") as raised:
-        pack_folder(tmp_path)
-    assert raised.value.filename == str(tmp_path / "packed")
+        pack_data()
+    assert raised.value.filename == "packed"
 
 
-def test_arrays_of_colour_and_their_pictures_have_the_same_hashes(tmp_path):
-    save_array(tmp_path, NOISE[:2], [0, 1])
-    np.testing.assert_array_equal(pack_folder(tmp_path).images, NOISE[:2])
-    assert pack_folder(tmp_path, channels="grey", size=[2, 3]).images.shape == (2, 2, 3)
-    before = hashes(tmp_path)
-    (tmp_path / "data/images.npz").unlink()
+def test_arrays_of_colour_and_their_pictures_have_the_same_hashes():
+    save_array(NOISE[:2], [0, 1])
+    np.testing.assert_array_equal(pack_data().images, NOISE[:2])
+    assert pack_data(channels="grey", size=[2, 3]).images.shape == (2, 2, 3)
+    before = hashes()
+    Path("data/images.npz").unlink()
     for name, pixels in zip(("cat/1.png", "dog/1.png"), NOISE, strict=False):
-        save_picture(tmp_path, name, Image.fromarray(pixels))
-    pack_folder(tmp_path, size=[2, 2])
-    assert hashes(tmp_path) == before
+        save_picture(name, Image.fromarray(pixels))
+    pack_data(size=[2, 2])
+    assert hashes() == before
 
 
-def test_pictures_are_brought_to_one_form(pictures):
-    result = pack_folder(pictures, size=[4, 4])
-    before = hashes(pictures)
+@pytest.mark.usefixtures("pictures")
+def test_pictures_are_brought_to_one_form():
+    result = pack_data(size=[4, 4])
+    before = hashes()
     assert len({*before}) == 3
     assert result.images.tolist() == [[[[*colour]] * 4] * 4 for colour in (RED, BLUE, GREY)]
     rows = result.rows[["label", "name", "height", "width", "mode"]].to_numpy().tolist()
@@ -90,25 +93,23 @@ def test_pictures_are_brought_to_one_form(pictures):
         [0, "cat/2.png", 6, 6, "colour"],
         [1, "dog/1.png", 6, 6, "grey"],
     ]
-    red = Image.new("RGB", (6, 4), RED)
-    save_picture(pictures, "cat/1.png", red, optimize=True, dpi=(300, 300))
-    (pictures / "data/cat/2.png").rename(pictures / "data/cat/3.png")
-    grey = pack_folder(pictures, size=[3, 5], channels="grey", fit="crop")
-    assert grey.images.shape == (3, 3, 5)
-    assert hashes(pictures) == before
+    save_picture("cat/1.png", Image.new("RGB", (6, 4), RED), optimize=True, dpi=(300, 300))
+    Path("data/cat/2.png").rename("data/cat/3.png")
+    assert pack_data(size=[3, 5], channels="grey", fit="crop").images.shape == (3, 3, 5)
+    assert hashes() == before
 
 
-def test_the_size_of_all_pictures_is_taken_if_it_is_one(pictures):
+@pytest.mark.usefixtures("pictures")
+def test_the_size_of_all_pictures_is_taken_if_it_is_one():
     sizes = "pictures of 2 sizes (6×6: 2, 4×6: 1); set data.image.size: [height, width]"
-    line = finding(DataError, lambda: pack_folder(pictures))
-    assert line == f"{pictures}/data: {sizes}; `imageproof adapt` says what fits"
-    (pictures / "data/cat/1.png").unlink()
-    assert pack_folder(pictures).images.shape == (2, 6, 6, 3)
-    (pictures / "data/dog/1.png").unlink()
-    line = finding(DataError, lambda: pack_folder(pictures))
-    assert "1 classes (cat), data.classes is 2; at least two are needed; " in line
+    assert fault() == f"data: {sizes}; `imageproof adapt` says what fits"
+    Path("data/cat/1.png").unlink()
+    assert pack_data().images.shape == (2, 6, 6, 3)
+    Path("data/dog/1.png").unlink()
+    assert "1 classes (cat), data.classes is 2; at least two are needed; " in fault()
 
 
+@pytest.mark.usefixtures("pictures")
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -117,47 +118,49 @@ def test_the_size_of_all_pictures_is_taken_if_it_is_one(pictures):
         ({"fit": "digit"}, "has colour, data.image.fit is digit; set channels: grey, or another"),
     ],
 )
-def test_a_contradiction_to_params_is_one_line(pictures, changes, message):
-    line = finding(DataError, lambda: pack_folder(pictures, size=[4, 4], **changes))
-    assert line.startswith(f"{pictures}/data: {message}")
+def test_a_contradiction_to_params_is_one_line(changes, message):
+    assert fault(size=[4, 4], **changes).startswith(f"data: {message}")
 
 
-def test_a_picture_that_cannot_be_read_is_a_fault_of_its_row(pictures):
+@pytest.mark.usefixtures("pictures")
+def test_a_picture_that_cannot_be_read_is_a_fault_of_its_row():
     for name in ("cut", "text"):
-        (pictures / f"data/dog/{name}.png").write_bytes(b"\x89PNG\r\n"[: len(name) + 3])
-    images, rows = pack_folder(pictures, size=[4, 4])
+        Path(f"data/dog/{name}.png").write_bytes(b"\x89PNG\r\n"[: len(name) + 3])
+    images, rows = pack_data(size=[4, 4])
     for values in (rows["fault"].isna(), rows["mean_ink"].notna(), images.any(axis=(1, 2, 3))):
         assert values.tolist() == [True] * 3 + [False] * 2
-    assert hashes(pictures)[3:] == [""] * 2
-    for path in pictures.glob("data/*/*.png"):
+    assert hashes()[3:] == [""] * 2
+    for path in Path("data").glob("*/*.png"):
         path.write_bytes(b"")
-    line = finding(DataError, lambda: pack_folder(pictures))
-    assert line == f"{pictures}/data: none of 5 pictures can be read"
+    assert fault() == "data: none of 5 pictures can be read"
 
 
-def test_transparent_pictures_among_other_backgrounds_are_told(pictures):
-    assert warnings_of(pictures) == []
-    save_picture(pictures, "dog/2.png", Image.new("RGBA", (6, 6)))
-    assert warnings_of(pictures) == [
+@pytest.mark.usefixtures("pictures")
+def test_transparent_pictures_among_other_backgrounds_are_told():
+    padded = partial(pack_warnings, size=[6, 6], fit="pad")
+    assert padded() == []
+    save_picture("dog/2.png", Image.new("RGBA", (6, 6)))
+    assert padded() == [
         "data.image.fit: pad has white behind and around 1 transparent pictures, other colours "
         "around 1 opaque ones: a model may tell them apart by that"
     ]
-    (pictures / "data/cat/1.png").unlink()
-    assert warnings_of(pictures) == []
+    Path("data/cat/1.png").unlink()
+    assert padded() == []
 
 
-def test_many_pictures_are_read_by_several_processes_in_their_order(tmp_path, monkeypatch):
+def test_many_pictures_are_read_by_several_processes_in_their_order(monkeypatch):
     monkeypatch.setattr(_parallel, "FEW", 40)
     monkeypatch.setattr(_parallel, "CHUNK", 7)
     for number, pixels in enumerate(NOISE):
-        save_picture(tmp_path, f"{number % 2}/{number:05}.png", Image.fromarray(pixels))
+        save_picture(f"{number % 2}/{number:05}.png", Image.fromarray(pixels))
     expected = np.concatenate([NOISE[::2], NOISE[1::2]])
-    np.testing.assert_array_equal(pack_folder(tmp_path).images, expected)
+    np.testing.assert_array_equal(pack_data().images, expected)
 
 
-def test_rows_of_other_images_are_one_line(pictures):
-    pack_folder(pictures, size=[4, 4])
-    out = pictures / "packed"
+@pytest.mark.usefixtures("pictures")
+def test_rows_of_other_images_are_one_line():
+    pack_data(size=[4, 4])
+    out = Path("packed")
     np.save(out / packed.IMAGES, np.zeros((2, 4, 4, 3), np.uint8))
     line = finding(DataError, lambda: packed.load(out))
     assert line.endswith("images.npy is no uint8 (n, …) of the 3 rows in rows.parquet")
@@ -166,19 +169,19 @@ def test_rows_of_other_images_are_one_line(pictures):
     assert line.startswith(f"{out}: cannot be read as packed images: ")
 
 
-def test_reader_of_project_takes_the_place_of_ours(tmp_path, images_8x8):
+def test_reader_of_project_takes_the_place_of_ours(images_8x8):
     form = ImageParams(size="auto", channels="auto", fit="stretch")
-    out = tmp_path / "out"
-    packing.pack(tmp_path, out, form, 10, None, read=lambda _: RawData(images_8x8, None))
+    out = Path("out")
+    packing.pack(Path(), out, form, 10, None, read=lambda _: RawData(images_8x8, None))
     packed_data = packed.load(out).train
     np.testing.assert_array_equal(packed_data.images, images_8x8.images)
     np.testing.assert_array_equal(packed_data.labels, images_8x8.labels)
 
 
-def test_hash_of_photograph_is_of_its_own_size(tmp_path):
+def test_hash_of_photograph_is_of_its_own_size():
     pixels = np.kron(NOISE[0], np.ones((16, 16, 1), np.uint8))
     for name, value in (("cat/1.jpg", 90), ("dog/1.jpg", 99)):
         pixels[1, 1] = value  # lost where it is decoded at an eighth
-        save_picture(tmp_path, name, Image.fromarray(pixels), quality=100, subsampling=0)
-    assert pack_folder(tmp_path, size=[4, 4]).rows["hash"].nunique() == 1
-    assert len({*hashes(tmp_path)}) == 2
+        save_picture(name, Image.fromarray(pixels), quality=100, subsampling=0)
+    assert pack_data(size=[4, 4]).rows["hash"].nunique() == 1
+    assert len({*hashes()}) == 2

@@ -2,13 +2,14 @@
 
 import unicodedata
 from functools import partial
+from pathlib import Path
 
 import pytest
-from helpers import finding, put_pictures
+from helpers import finding, pack_warnings, put_pictures
 
-from imageproof.base._dataset import DataParams
+from imageproof.base import DataParams
 from imageproof.base.errors import DataError
-from imageproof.data import packed, packing
+from imageproof.data import packed
 
 CAFE = "café"
 NFD_CAFE = unicodedata.normalize("NFD", CAFE)
@@ -21,80 +22,75 @@ SPELLINGS = {
 BOTH_NAMES = "spell each in one way, or list both in data.class_names"
 
 
-@pytest.fixture
-def pack(tmp_path):
-    def pack(names=None):
-        """The label of each image, the names of the classes, and warnings."""
-        image = {"size": "auto", "channels": "auto", "fit": "stretch"}
-        data = DataParams(percent=100, classes=2, class_names=names, image=image)
-        out = tmp_path / "packed"
-        _, _, warnings = packing.pack(tmp_path / "data", out, data.image, 2, data.class_names)
-        labels = packed.load(out).rows["label"].tolist()
-        return labels, packed.load_summary(out)["class_names"], warnings
-
-    return pack
+pytestmark = pytest.mark.usefixtures("workspace")
 
 
-@pytest.fixture
-def pets(tmp_path):
-    return put_pictures(tmp_path / "data", "cat/1.png", "dog/1.png")
+def pack(names=None):
+    """The label of each image, the names of the classes, and warnings."""
+    image = {"size": "auto", "channels": "auto", "fit": "stretch"}
+    params = DataParams(percent=100, classes=2, class_names=names, image=image)
+    warnings = pack_warnings(params.class_names)
+    out = Path("packed")
+    labels = packed.load(out).rows["label"].tolist()
+    return labels, packed.load_summary(out)["class_names"], warnings
 
 
 @pytest.fixture
-def write_table(tmp_path):
-    def write(*rows):
-        """A table of these labels and writers, one picture each."""
-        folder = put_pictures(tmp_path / "data", *(f"{n}.png" for n in range(len(rows))))
-        lines = [f"{number}.png,{row}" for number, row in enumerate(rows)]
-        (folder / "labels.csv").write_text("\n".join(["file,label,writer", *lines]), "utf-8")
+def pets(workspace):
+    put_pictures(Path("data"), "cat/1.png", "dog/1.png")
 
-    return write
+
+def write_table(*rows):
+    """A table of these labels and writers, one picture each."""
+    folder = put_pictures(Path("data"), *(f"{n}.png" for n in range(len(rows))))
+    lines = [f"{number}.png,{row}" for number, row in enumerate(rows)]
+    (folder / "labels.csv").write_text("\n".join(["file,label,writer", *lines]), "utf-8")
 
 
 @pytest.mark.usefixtures("pets")
 @pytest.mark.parametrize(
     "names", [["dog", "cat"], ["dog ", " cat"], ["dog\u200b", "\ufeffcat"], ["dog\n", "cat\u2060"]]
 )
-def test_class_names_order_folders_however_spelt(pack, names):
+def test_class_names_order_folders_however_spelt(names):
     assert pack(names) == ([1, 0], ["dog", "cat"], [])
 
 
 @pytest.mark.parametrize(("folder", "name"), [(NFD_CAFE, CAFE), (f"{CAFE} ", NFD_CAFE)])
-def test_folder_of_a_mac_has_the_name_in_params(tmp_path, pack, folder, name):
-    put_pictures(tmp_path / "data", f"{folder}/1.png", "zoo/1.png")
+def test_folder_of_a_mac_has_the_name_in_params(folder, name):
+    put_pictures(Path("data"), f"{folder}/1.png", "zoo/1.png")
     assert pack(["zoo", name]) == ([1, 0], ["zoo", CAFE], [])
     assert pack()[1] == [CAFE, "zoo"]
 
 
-def test_names_that_differ_only_in_case_need_both_class_names(pets, pack, write_table):
+def test_names_that_differ_only_in_case_need_both_class_names(pets):
     for names, alike in ((["Dog", "Cat"], "Cat, cat, Dog, dog"), (["DOG ", "cat"], "DOG, dog")):
         line = finding(DataError, partial(pack, names))
-        assert line == f"{pets}: {alike} differ only in case; {BOTH_NAMES}"
+        assert line == f"data: {alike} differ only in case; {BOTH_NAMES}"
     write_table("a,Ann", "A,Ann")
-    assert finding(DataError, pack) == f"{pets}: A, a differ only in case; {BOTH_NAMES}"
+    assert finding(DataError, pack) == f"data: A, a differ only in case; {BOTH_NAMES}"
     assert pack(["a", "A"])[:2] == ([0, 1], ["a", "A"])
 
 
-def test_new_names_are_printed_beside_those_they_replace(pets, pack):
-    message = f"{pets}: data.class_names gives new names: cat → Katze, dog → Hund"
+def test_new_names_are_printed_beside_those_they_replace(pets):
+    message = "data: data.class_names gives new names: cat → Katze, dog → Hund"
     assert pack(["Katze", "Hund"]) == ([0, 1], ["Katze", "Hund"], [message])
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
-def test_label_and_writer_in_two_spellings_are_one(tmp_path, pack, write_table, spelling):
+def test_label_and_writer_in_two_spellings_are_one(spelling):
     write_table(f"{CAFE},{CAFE}", f"{spelling},{spelling}", "zoo,Ann")
     assert pack()[:2] == ([0, 0, 1], [CAFE, "zoo"])
-    assert packed.load(tmp_path / "packed").rows["meta_writer"].tolist() == [CAFE, CAFE, "Ann"]
+    assert packed.load(Path("packed")).rows["meta_writer"].tolist() == [CAFE, CAFE, "Ann"]
 
 
-def test_label_of_nothing_visible_is_none(pack, write_table):
+def test_label_of_nothing_visible_is_none():
     write_table("cat,Ann", "\u200b ,Ann")
     assert finding(DataError, pack).endswith("labels.csv:3: 1.png: has no label")
 
 
-def test_writers_may_differ_only_in_case_if_each_occurs_once(pack, write_table):
+def test_writers_may_differ_only_in_case_if_each_occurs_once():
     write_table("cat,3aB", "dog,3Ab")
     assert pack()[2] == []
     write_table("cat,Ann", "dog,ann ", "dog,Ann")
     message = "column writer: Ann, ann differ only in case; spell each in one way"
-    assert finding(DataError, pack).endswith(f"/data/labels.csv: {message}")
+    assert finding(DataError, pack) == f"data/labels.csv: {message}"
