@@ -8,9 +8,9 @@ import numpy as np
 
 from imageproof.base._dataset import Dataset, Probabilities, Split
 from imageproof.base.errors import AnswersError
-from imageproof.judge._comparison import Candidate, Pair, compare_pair
+from imageproof.judge._comparison import Candidate, Pair, compare_pair, p_text
 from imageproof.judge._timing import Training, comparable_times
-from imageproof.judge._verdicts import as_dict, p_text
+from imageproof.judge._verdicts import as_dict
 from imageproof.judge.gate import Contender, Decision, Evidence
 from imageproof.judge.limits import PromoteParams
 from imageproof.registry._decision import decide
@@ -87,7 +87,7 @@ class Difference:
         accuracies = [f"{100 * x:.2f}" for x in self.metrics["test.accuracy"] if x is not None]
         line = f"{self.state}: accuracy {' → '.join(dict.fromkeys(accuracies))} %"
         if self.pair and self.pair.disagreements:
-            line += f", {p_text(self.pair)}"
+            line += f", {p_text(self.pair.p_value)}"
         if self.gate:
             refusal = f"refuse: {', '.join(self.gate.failed)}"
             line += f"; the gate would {'accept' if self.gate.accepted else refusal}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from imageproof.base._dataset import Floats, Hits, Rows
 from imageproof.base.text import cut
-from imageproof.judge._comparison import paired_p_value
+from imageproof.judge._comparison import p_text, paired_p_value
 from imageproof.judge._groups import Intervals
 
 if TYPE_CHECKING:  # half a second, which `diff` and flows would wait
@@ -103,14 +103,15 @@ def slice_loss(
     change = challenger.astype(int) - champion
     losses = np.array([-change[rows].mean() for rows in slices.values()])
     p_values, tested = _tests(change, slices, groups)
-    refused = (losses > limit + 1e-9) & (p_values <= LEVEL / tested)
+    level = LEVEL / tested
+    refused = (losses > limit + 1e-9) & (p_values <= level)
     worst = int(np.lexsort((losses, refused))[-1])
     name, rows = [*slices.items()][worst]
     accuracy = challenger[rows].mean()
     shares = f"{accuracy:.4f} against {champion[rows].mean():.4f} on {len(rows):,} rows"
-    finding = f"{_label(*name)}: {shares}; worse with p = {p_values[worst]:.3g}"
-    level = f"{LEVEL / tested:.3g} ({LEVEL:g} for {tested} of {len(slices):,} slices)"
-    allowed = f"a loss of at most {limit:g} in each slice, or p above {level}"
+    finding = f"{_label(*name)}: {shares}; worse with {p_text(p_values[worst], level)}"
+    counted = f"({LEVEL:g} for {tested} of {len(slices):,} slices)"
+    allowed = f"a loss of at most {limit:g} in each slice, or p above {level:.3g} {counted}"
     figures = {
         "worst_slice_change": float(-losses[worst]),
         "worst_slice_p_value": float(p_values[worst]),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imageproof.judge._comparison import ERRORS_COUNTED_IN, SIGNIFICANCE, Pair
+from imageproof.judge._comparison import ERRORS_COUNTED_IN, Pair, p_text
 
 SAME_TIME = 1.05  # a ratio of times below it is printed as 1.0
 LEAST_PRICE = 0.1  # s per error avoided; less is noise
@@ -44,7 +44,7 @@ def verdict(pair: Pair) -> str:
     """The comparison in one line of words, derived from the figures alone."""
     names = f"{pair.better} and {pair.other}"
     gain, lower, upper = (_points(pair, share) for share in (pair.gain, pair.lower, pair.upper))
-    evidence = f"(95 % interval {lower} to {upper}, {p_text(pair)})"
+    evidence = f"(95 % interval {lower} to {upper}, {p_text(pair.p_value)})"
     on_a_tie, time, price = _time_words(pair)
     if pair.disagreements == 0:
         return f"{names} give the same answer on all {pair.rows:,} images{on_a_tie}"
@@ -80,17 +80,6 @@ def _price(pair: Pair) -> str:
         return f"under {LEAST_PRICE}"
     two_figures = float(f"{seconds:.2g}")  # a training time has no more
     return f"{two_figures:,.10g}"
-
-
-def p_text(pair: Pair) -> str:
-    if pair.p_value is None:
-        return "too few groups"
-    if pair.p_value < 0.001:
-        return "p < 0.001"
-    text = f"{pair.p_value:.2g}"
-    if pair.p_value < SIGNIFICANCE <= float(text):
-        text = f"{pair.p_value:.4g}"  # 0.05 would be noise
-    return f"p = {text}"
 
 
 def as_dict(pair: Pair) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from imageproof.base._dataset import Hits, Labels
 from imageproof.judge._calibration import calibration_error, chance_calibration_error
-from imageproof.judge._comparison import paired_p_value
+from imageproof.judge._comparison import p_text, paired_p_value
 from imageproof.judge._confusion import balance, confusion_matrix
 from imageproof.judge._groups import FEWEST, Intervals, independent
 from imageproof.judge.confidence import Sets, answer_sets, coverage_p_value, threshold, unsure
@@ -54,24 +54,26 @@ def beats_baseline(evidence: Evidence, level: float) -> Check:
     """Refuses what is worse beyond chance, not what is as good."""
     accuracy = evidence.hits.mean()
     baseline_accuracy = evidence.baseline_hits.mean()
-    p_value, remark = worse(evidence.hits, evidence.baseline_hits, evidence)
-    shares = f"{accuracy:.4f} against {baseline_accuracy:.4f} of the {evidence.baseline}"
-    text = f"{shares}; worse with p = {p_value:.3g}{remark}"
-    figures = {
-        "baseline_accuracy": float(baseline_accuracy),
-        "baseline_worse_p_value": p_value,
-    }
-    return Check("beats_baseline", p_value >= level, text, f"p at least {level:g}", figures)
+    p_value, words = worse(evidence, evidence.baseline_hits, level)
+    text = f"{accuracy:.4f} against {baseline_accuracy:.4f} of the {evidence.baseline}; {words}"
+    figures = {"baseline_accuracy": float(baseline_accuracy), "baseline_worse_p_value": p_value}
+    return tested("beats_baseline", p_value, level, text, figures)
 
 
-def worse(hits: Hits, rival_hits: Hits, evidence: Evidence) -> tuple[float, str]:
-    """The p-value of the challenger being worse than its rival, and a remark on the groups."""
-    change = hits.astype(int) - rival_hits
+def worse(evidence: Evidence, rival_hits: Hits, level: float) -> tuple[float, str]:
+    """The p-value of the challenger being worse than its rival, and that in words."""
+    change = evidence.hits.astype(int) - rival_hits
     p_value, differing = paired_p_value(change, evidence.groups, alternative="less")
     remark = "" if evidence.groups is None else f" by {differing:,} groups that differ"
     if p_value is None:
-        return 1.0, f"{remark}; too few groups to tell, {FEWEST} needed"
-    return p_value, remark
+        p_value = 1.0
+        remark += f"; too few groups to tell, {FEWEST} needed"
+    return p_value, f"worse with {p_text(p_value, level)}{remark}"
+
+
+def tested(name: str, p_value: float, level: float, text: str, figures: dict[str, float]) -> Check:
+    """A check that a test refuses at this level."""
+    return Check(name, p_value >= level, text, f"p at least {level:g}", figures)
 
 
 def max_calibration_error(evidence: Evidence, limit: float) -> Check:
@@ -97,8 +99,7 @@ def coverage_test(evidence: Evidence, level: float) -> Check:
     p_value = coverage_p_value(covered, rows, validation_rows=validation_rows, coverage=promised)
     shares = f"{coverage:.4f} of the answer sets hold the class, {promised:g} promised"
     figures = {"holdout_coverage": coverage, "coverage_p_value": p_value}
-    text = f"{shares}: p = {p_value:.3g}"
-    return Check("coverage_test", p_value >= level, text, f"p at least {level:g}", figures)
+    return tested("coverage_test", p_value, level, f"{shares}: {p_text(p_value, level)}", figures)
 
 
 def max_unsure(evidence: Evidence, limit: float) -> Check:
@@ -129,9 +130,9 @@ def holdout_test(evidence: Evidence, level: float) -> Check:
         table.append([effective * right.sum(), effective * (~right).sum()])
     p_value = float(fisher_exact(np.rint(table).astype(int), alternative="greater").pvalue)
     holdout, test = (float(right.mean()) for right in hits)
-    text = f"{holdout:.4f} on the hold-out, {test:.4f} on test: p = {p_value:.3g}"
+    shares = f"{holdout:.4f} on the hold-out, {test:.4f} on test"
     figures = {"test_accuracy": test, "holdout_p_value": p_value}
-    return Check("holdout_test", p_value >= level, text, f"p at least {level:g}", figures)
+    return tested("holdout_test", p_value, level, f"{shares}: {p_text(p_value, level)}", figures)
 
 
 def max_latency_ms(evidence: Evidence, limit: float) -> Check:

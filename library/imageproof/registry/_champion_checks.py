@@ -8,7 +8,7 @@ import numpy as np
 from imageproof.judge._groups import missed_loss
 from imageproof.judge._slices import find_slices, slice_loss
 from imageproof.judge.gate import Check, Contender, Evidence, Paired, Rule, unpaired
-from imageproof.registry._absolute_checks import share, worse
+from imageproof.registry._absolute_checks import share, tested, worse
 
 ROUNDING = 1e-9  # of a difference of shares: one that is as large as the limit is allowed
 
@@ -42,7 +42,7 @@ def paired_test(evidence: Evidence, level: float) -> Check:
     only_challenger = int((hits & ~champion_hits).sum())
     only_champion = int((champion_hits & ~hits).sum())
     counts = f"right alone on {only_challenger} rows, champion on {only_champion}"
-    p_value, remark = worse(hits, champion_hits, evidence)
+    p_value, words = worse(evidence, champion_hits, level)
     figures = {
         "only_challenger": only_challenger,
         "only_champion": only_champion,
@@ -50,8 +50,7 @@ def paired_test(evidence: Evidence, level: float) -> Check:
     }
     loss = missed_loss(hits.astype(int) - champion_hits, evidence.groups, level)
     power = f"; a loss of {100 * loss:.1f} points is missed in one of five cases" if loss else ""
-    text = f"{counts}; worse with p = {p_value:.3g}{remark}{power}"
-    return Check("paired_test", p_value >= level, text, f"p at least {level:g}", figures)
+    return tested("paired_test", p_value, level, f"{counts}; {words}{power}", figures)
 
 
 def max_slice_loss(evidence: Evidence, limit: float) -> Check:

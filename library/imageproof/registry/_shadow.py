@@ -1,6 +1,6 @@
 """The gate's evidence from service: a challenger that a package asked beside the champion."""
 
-from imageproof.judge._comparison import SIGNIFICANCE, mcnemar_exact
+from imageproof.judge._comparison import SIGNIFICANCE, mcnemar_exact, p_text
 from imageproof.judge.gate import Check, Evidence, unpaired
 from imageproof.judge.limits import ShadowParams
 from imageproof.project import Project
@@ -53,7 +53,7 @@ def shadow(evidence: Evidence, limit: ShadowParams) -> Check:
     return Check(
         "shadow",
         is_enough and not is_worse,
-        f"{text}; worse with p = {p_value:.3g}",
+        f"{text}; worse with {p_text(p_value)}",
         allowed,
         figures,
         undecided=not is_enough and not is_worse,

@@ -356,3 +356,11 @@ def test_only_worse_than_the_baseline_is_refused(wrong, refused):
     assert decision.failed == refused
     text = f"{1 - wrong / ROWS:.4f} against 0.9850 of the HOG; worse"
     assert check_of(decision, "beats_baseline").found.startswith(text)
+
+
+def test_p_value_is_printed_on_its_side_of_the_level():
+    """The challenger alone is right on 8 rows, the champion on 17: p is 0.0539."""
+    champion = wrong_on(range(100, 108))
+    for level, text in ((0.05, "p = 0.054"), (0.0535, "p = 0.054"), (0.0539, "p = 0.05388")):
+        decision = decided(wrong_on(range(17)), champion, **OFF | {"paired_test": level})
+        assert f"worse with {text};" in decision.checks[0].found

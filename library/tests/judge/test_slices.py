@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from imageproof.judge import _slices
-from imageproof.judge._comparison import mcnemar_exact
+from imageproof.judge._comparison import mcnemar_exact, p_text
 from imageproof.judge._slices import find_slices, measure, read_table, slice_loss, weakest
 
 
@@ -85,7 +85,7 @@ def test_loss_counts_beyond_the_limit_and_beyond_chance(lost, limit, passes):
     assert passed == passes
     p_value = mcnemar_exact(0, lost, alternative="less")
     shares = f"0.9{10 - lost}00 against 1.0000 on 100 rows"
-    assert text == f"writer: a: {shares}; worse with p = {p_value:.3g}"
+    assert text == f"writer: a: {shares}; worse with {p_text(p_value)}"
     assert "p above 0.05 (0.05 for 1 of 1 slices)" in allowed
     # slices in which no answer differs cost nothing, one in which as many do halves the level, so
     # that 5 are too few
