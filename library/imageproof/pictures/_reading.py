@@ -4,6 +4,8 @@ The same picture gives the same input in training, `predict`, `score`, demo, ser
 docs/how-to/serving.md has the rules.
 """
 
+import re
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +30,8 @@ MAX_PIXELS = 25_000_000  # decoded; more would only fill memory
 TOO_LARGE = f"over {MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG); scale it down"
 ANIMATED = ("PNG", "WEBP")  # formats of which an animation is refused
 REDUCIBLE = ("JPEG", "MPO")  # formats that can be decoded at a smaller size; MPO: of phones
+SCAN = re.compile(rb"\xff\xda\0(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
+MAX_SCANS = 100  # of a JPEG; a progressive one has about ten, and each goes through all pixels
 TAIL = 1 << 16  # bytes of a PNG that may hold its EXIF behind the pixels
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 
@@ -72,7 +76,7 @@ def probe(file: IO[bytes] | Path) -> Header:
     """
     with _opened(file) as image:
         is_late = image.format == "PNG" and "exif" not in image.info
-        if is_late and b"eXIf" in _tail(image):
+        if is_late and b"eXIf" in _tail(image, TAIL):
             image.load()  # what stands behind the pixels comes with them
         # PNG's own `getexif` always decodes them
         orientation = Image.Image.getexif(image).get(Base.Orientation)
@@ -163,13 +167,13 @@ def _check_header(image: Image.Image) -> None:
         raise DataError(TOO_LARGE)
 
 
-def _tail(image: ImageFile) -> bytes:
-    """The end of its file, which is read on from where it is."""
+def _tail(image: ImageFile, length: int) -> bytes:
+    """The last bytes of its file, which is read on from where it is."""
     file = image.fp
     assert file is not None  # as long as no pixels are read
     place = file.tell()
     size = file.seek(0, SEEK_END)
-    file.seek(max(0, size - TAIL))
+    file.seek(max(0, size - length))
     tail = file.read()
     file.seek(place)
     return tail
@@ -178,6 +182,9 @@ def _tail(image: ImageFile) -> bytes:
 def _decoded(file: IO[bytes] | Path, side: int | None = None) -> Image.Image:
     """A picture, upright; its sides may be reduced to `side` or more."""
     with _opened(file) as image:
+        is_jpeg = image.format in REDUCIBLE
+        if is_jpeg and len(SCAN.findall(_tail(image, sys.maxsize))) > MAX_SCANS:
+            raise DataError(f"over {MAX_SCANS} scans; save it anew")
         if side:
             _decode_smaller(image, side)
         image.load()

@@ -20,6 +20,7 @@ MAX_CONNECTIONS = 900  # each is an open file, of which most systems allow 1024
 MAX_HEAD = 32_000  # bytes of request line and headers, or of trailers; beyond the first piece
 DRAIN_S = 30  # after SIGTERM, until requests that are not answered yet are given up
 HEAD_S = 20  # from the connection, or the last answer, until the head of a request is complete
+READ_S = 20  # until a client has read some of the answers that wait for it
 
 
 class _Flow(FlowControl):
@@ -40,6 +41,7 @@ class _Flow(FlowControl):
 
 class Protocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle
+    _reading: asyncio.TimerHandle | None = None
     _running: RequestResponseCycle | None = None
     _data = b""  # that is parsed now
     _again = b""  # what of it is parsed once more
@@ -53,8 +55,20 @@ class Protocol(HttpToolsProtocol):
         wait_s = HEAD_S if len(self.connections) < MAX_CONNECTIONS else 1
         self._timer = self.loop.call_later(wait_s, transport.abort)
 
+    def pause_writing(self) -> None:
+        """Answers wait for the client to read: without a limit it could hold all connections."""
+        super().pause_writing()
+        self._reading = self.loop.call_later(READ_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._reading:
+            self._reading.cancel()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
+        if self._reading:
+            self._reading.cancel()
         if self._running:  # uvicorn tells only the last of a pipeline that the client has gone
             self._running.disconnected = True
         super().connection_lost(exc)

@@ -325,6 +325,15 @@ def test_huge_picture_is_not_decoded(save, suffix, side):
     assert {*refusals(path)} == {TOO_LARGE}
 
 
+def test_jpeg_of_many_scans_is_not_decoded(save):
+    """Each scan of 100 bytes goes through all pixels: 5 MB of them would take an hour."""
+    path = save(COLOUR, "a.jpg", progressive=True)
+    content = path.read_bytes()
+    last = content[content.rindex(b"\xff\xda") : -2]
+    path.write_bytes(content[:-2] + 100 * last + content[-2:])
+    assert finding(DataError, lambda: read(path)) == f"{path}: over 100 scans; save it anew"
+
+
 @fits
 def test_photo_decoded_smaller_looks_the_same(save, fit):
     photo = Image.fromarray(COLOUR[:9, :7]).resize((700, 500), Image.Resampling.BICUBIC)

@@ -1,11 +1,13 @@
 """Whatever is sent to a package's server: a sentence, no traceback, and the next is answered."""
 
 import json
+import select
 import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from errno import ECONNRESET
 
 import numpy as np
 import psutil
@@ -151,6 +153,18 @@ def test_too_many_connections(server):
         assert opened.enter_context(many).recv(1) == b""  # given up sooner than the others
 
 
+def wait_until_closed(server, content):
+    """Whether the server gives up a client that asks and reads no answer, within 40 s."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(content)
+        ended = select.poll()
+        ended.register(client, select.POLLHUP | select.POLLERR)
+        ended.poll(40_000)
+        return client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == ECONNRESET
+
+
 @pytest.mark.slow
 def test_slow_clients_are_given_up(server):
     body = HEAD + b"Content-Length: 100\r\n\r\n{"
@@ -159,6 +173,7 @@ def test_slow_clients_are_given_up(server):
         half_body = slow.submit(exchange, server, body)
         silent = slow.submit(exchange, server, b"")
         drips = slow.submit(exchange, server, HEAD, *[b"X: a\r\n"] * 60)
+        unread = slow.submit(wait_until_closed, server, raw(1000) * 60)
         for _ in range(50):
             with socket.create_connection(("127.0.0.1", server.port)) as cut:
                 cut.sendall(body)
@@ -168,6 +183,7 @@ def test_slow_clients_are_given_up(server):
         assert b"408 Request Timeout" in answer
         assert answer.endswith(b'{"error":"the body was not complete within 10 s"}')
         assert (half_head.result(), silent.result(), drips.result()) == (b"", b"", b"closed")
+        assert unread.result()
 
 
 def test_foreign_pages_are_refused(server):
