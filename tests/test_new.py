@@ -44,6 +44,7 @@ IMAGES = (PATTERNS[np.arange(1200) % 20] + NOISE).astype(np.uint8)
         ("make", "is a command of this machine"),
         ("full", "exists and is no empty folder"),
         ("full/shoes", "exists and is no empty folder"),
+        ("full/link", "exists and is no empty folder"),
         (
             REPOSITORY / "artifacts/boots",
             "within this repository; choose another, such as ../boots",
@@ -54,6 +55,7 @@ def test_new_refuses(path, message, tmp_path, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     (tmp_path / "full").mkdir()
     (tmp_path / "full/shoes").touch()
+    (tmp_path / "full/link").symlink_to("boots")
     assert message in finding(UsageError, lambda: create(tmp_path / path))
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
     assert not Path("artifacts/boots").exists()

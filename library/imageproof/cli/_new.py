@@ -73,7 +73,7 @@ def create(target: Path) -> str:
     _check(name, tracked, (root / "requirements.lock").read_text("utf-8"))
     if path.is_relative_to(root):
         raise UsageError(f"{target}: is within this repository; choose another, such as ../{name}")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if target.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
         raise UsageError(f"{target}: exists and is no empty folder; choose a new folder")
     commit = git(root, "rev-parse", "HEAD")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,6 @@ from mlflow import MlflowClient
 
 from imageproof.base.files import text_sha256
 from imageproof.judge.gate import Decision
-from imageproof.mlflow._runs import tag
 from imageproof.registry._history import Move
 from imageproof.registry._versions import Registry, TrainedRun
 
@@ -26,8 +25,7 @@ def record_decision(registry: Registry, run: TrainedRun, decision: Decision, mov
     }
     text = json.dumps(record, indent=2, allow_nan=False)
     path = f"gate/{registry.name}-{version}-{move.at.replace(':', '')}.json"
-    client = MlflowClient()
-    client.log_text(run.run_id, text, path)
+    MlflowClient().log_text(run.run_id, text, path)
     tags = {
         "gate_approval": decision.approval,
         "gate_failed": ", ".join(decision.failed),
@@ -38,5 +36,4 @@ def record_decision(registry: Registry, run: TrainedRun, decision: Decision, mov
         "gate_sha256": text_sha256(text),
         "gate": decision.verdict,  # last: a rollback trusts it
     }
-    for key, value in tags.items():
-        client.set_model_version_tag(registry.name, version, tag(key), value)
+    registry.tag(version, tags)

@@ -83,8 +83,10 @@ def read(tags: Tags, champion: str | None, version_tags: Mapping[str, Tags]) -> 
     """
     own_tags = {key: text for key, text in tags.items() if key.startswith(_prefix())}
     moves = [_move(key, text, version_tags) for key, text in own_tags.items()]
-    # two promotions at once may have one number: the one that the alias names comes last
-    moves.sort(key=lambda move: (move.number, move.after == champion))
+    # two promotions at once may have one number: the one that the next move begins at comes last
+    ends = {(move.number - 1, move.before) for move in moves}
+    ends.add((max((move.number for move in moves), default=0), champion))
+    moves.sort(key=lambda move: (move.number, (move.number, move.after) in ends))
     if champion_of(moves) != champion:
         move = next_move(moves, "elsewhere", champion, reason=ELSEWHERE)
         moves.append(replace(move, at=UNKNOWN))

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from dvc.repo import Repo
-from mlflow.artifacts import load_text
 from pydantic import PositiveInt
 
 from imageproof.artifacts import Artifacts
 from imageproof.base import _inference
 from imageproof.base.errors import IntegrityError, UsageError
-from imageproof.base.files import md5, scratch, write_text
+from imageproof.base.files import md5, scratch
 from imageproof.base.text import printable
 from imageproof.dvc import provenance, run_tags
 from imageproof.dvc._pipeline import data_sources
@@ -20,6 +19,7 @@ from imageproof.dvc.params_yaml import PATH
 from imageproof.features._backbone import backbone_path
 from imageproof.mlflow import _runs
 from imageproof.project import Project
+from imageproof.registry._downloads import download
 from imageproof.registry._version import Origin, find_origin, load_version
 from imageproof.system import _process, _repository
 from imageproof.system._commands import CommandFailedError, Commands
@@ -43,7 +43,7 @@ def reproduce_version(uri: str, project: Project, *, tolerance: float) -> str:
         _check_out(origin, folder)
         for line in environment_differences(origin, threads=project.threads):
             print(f"warning: {printable(line)}", flush=True)
-        write_text(folder / PATH, load_text(f"runs:/{origin.run_id}/{_runs.PARAMS_FILE}"))
+        download(f"runs:/{origin.run_id}/{_runs.PARAMS_FILE}", folder)
         stage = origin.dvc_stage or f"train@{name}"
         train_again(folder, stage, str(origin.params.get("backbone")))
         check_inputs(origin, folder)

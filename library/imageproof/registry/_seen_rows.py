@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from imageproof.artifacts import Artifacts
 from imageproof.base._dataset import Hits
 from imageproof.base.files import parsing, scratch, sha256
-from imageproof.mlflow._runs import tag
 from imageproof.registry._downloads import GoneError, written_by_gate
 from imageproof.registry._version import Origin
 from imageproof.registry._versions import Registry
@@ -55,33 +54,26 @@ def rows_of_split(artifacts: Artifacts) -> DataRows:
 
 
 def write_rows(registry: Registry, version: str, run_id: str, rows: DataRows) -> None:
-    """Log both files to the run, and their SHA-256 as tags of the version."""
+    """Log both files to the run; tags of the version name them, and their SHA-256."""
     client = MlflowClient()
     with scratch() as folder:
         for part, hashes in rows._asdict().items():
-            path = folder / _file(registry.name, version, part)
+            path = folder / f"{registry.name}-{version}-{part}-rows.npy"
             np.save(path, hashes, allow_pickle=False)
             client.log_artifact(run_id, str(path), "gate")
-            key = tag(_tag(part))
-            client.set_model_version_tag(registry.name, version, key, sha256(path))
+            uri = f"runs:/{run_id}/gate/{path.name}"
+            registry.tag(version, {f"gate_{part}": uri, f"gate_{part}_sha256": sha256(path)})
 
 
 def read_rows(origin: Origin) -> DataRows | None:
     """What `write_rows` wrote of a version, None if nothing; IntegrityError if it changed."""
-    with suppress(GoneError, KeyError):  # a version of before has no such tag
+    with suppress(GoneError, KeyError):  # a version registered by hand has no such tag
         return DataRows(*(_read(origin, part) for part in DataRows._fields))
     return None
 
 
 def _read(origin: Origin, part: str) -> Hashes:
-    uri = f"runs:/{origin.run_id}/gate/{_file(origin.model, origin.version, part)}"
-    with written_by_gate(uri, origin.gate[_tag(part)]) as path, parsing("hashes of rows", path):
+    uri = origin.gate[f"gate_{part}"]
+    recorded = origin.gate[f"gate_{part}_sha256"]
+    with written_by_gate(uri, recorded) as path, parsing("hashes of rows", path):
         return np.asarray(np.load(path, allow_pickle=False), HASH)
-
-
-def _file(model: str, version: str, part: str) -> str:
-    return f"{model}-{version}-{part}-rows.npy"
-
-
-def _tag(part: str) -> str:
-    return f"gate_{part}_sha256"

@@ -114,8 +114,7 @@ class Registry:
         numbers = [
             int(version.version)
             for version in self._client.search_model_versions(same_run)
-            # a version registered by hand may hold another model of this run
-            if version.tags.get(tag(MODEL_SHA256)) == run.sha256
+            if version.source == run.uri  # else, registered by hand, it is another model
         ]
         if numbers:  # several, if an answer of the server was lost: we went on with the last
             return str(max(numbers))
@@ -124,6 +123,11 @@ class Registry:
             self.name, run.uri, run.run_id, tags, model_id=run.model_id
         )
         return str(created.version)
+
+    def tag(self, version: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a version, in this order; `tags` are ours, by our names."""
+        for name, value in tags.items():
+            self._client.set_model_version_tag(self.name, version, tag(name), value)
 
     def set_challenger(self, version: str) -> None:
         self._client.set_registered_model_alias(self.name, CHALLENGER, version)

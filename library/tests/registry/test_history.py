@@ -74,6 +74,9 @@ def test_two_moves_at_once_both_stand_and_the_champion_is_last():
     tags = {move.key: move.to_tag() for move in moves}
     assert _history.read(tags, "2", {}) == [moves[0], moves[2], moves[1]]
     assert _history.read(tags, "3", {}) == moves
+    later = Move(3, "promote", "2", "4", "now")  # 3 was champion for a moment only
+    tags[later.key] = later.to_tag()
+    assert _history.read(tags, "4", {}) == [moves[0], moves[2], moves[1], later]
 
 
 @pytest.mark.parametrize("line", ["12", "1213"])

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import arena
 import numpy as np
@@ -183,13 +184,19 @@ class TestPromote:
         assert (again.champion, again.decision) == ("2", None)
         assert len(Registry(NAME).moves()) == 2
 
-    def test_version_registered_by_hand_is_another(self, ring):
+    def test_version_registered_by_hand_is_of_its_model(self, ring):
         run, client = fighter(), MlflowClient()
         client.create_registered_model(NAME)
         client.create_model_version(NAME, fighter(EVEN).uri, run_id=run.run_id)
         assert arena.promote(run, accept).version == "2"
         by_hand = find_origin(f"models:/{NAME}/1")
         assert "are not those" in finding(IntegrityError, by_hand.check_unchanged)
+        other = fighter()
+        client.create_model_version(NAME, other.uri, run_id=other.run_id)
+        assert arena.promote(other, accept).version == "3"
+        client.create_model_version(NAME, Path.cwd().as_uri())
+        line = finding(IntegrityError, lambda: find_origin(f"models:/{NAME}/4"))
+        assert line == f"models:/{NAME}/4: its run is gone, or unknown, or you may not read it"
 
     def test_max_total_loss_adds_up(self, ring):
         judge = gate({"promote.max_total_loss": 0.002})

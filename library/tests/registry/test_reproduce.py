@@ -75,13 +75,14 @@ def test_forged_param_is_a_line(ring):
         assert line.startswith(f"{URI}: the param {finding_text} in its run {run.run_id}; ")
 
 
-def test_what_no_commit_holds_is_not_reproducible(ring):
+def test_what_is_not_kept_is_not_reproducible(ring):
     for number, (tags, text) in enumerate(
         (
             ({"git_dirty": "true"}, "uncommitted changes"),
             ({"git_commit": ""}, "no commit; no commit holds its code"),
             ({"git_commit": "0" * 40}, "cannot be checked out"),
             ({"data_md5": "e" * 32}, f"trained on data {'e' * 32}, its commit has {'d' * 32}"),
+            ({}, "/params.yaml: its artifacts are gone ("),
         ),
         start=1,
     ):

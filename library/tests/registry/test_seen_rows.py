@@ -11,6 +11,7 @@ import pytest
 from arena import EVEN, accept, check_of, fighter
 from example import NAME, context, write_params
 from helpers import finding, record_outputs
+from mlflow import MlflowClient
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Dataset, Split, save_split
@@ -50,18 +51,20 @@ def origin_of(version):
 def test_version_carries_its_rows(gate):
     run = fighter()
     _promotion.promote(run, NAME, judge=accept, rows=gate.data_rows(run))
-    rows = read_rows(origin_of("1"))
+    MlflowClient().rename_registered_model(NAME, "renamed")
+    origin = find_origin("models:/renamed/1")
+    rows = read_rows(origin)
     assert [len(rows.seen), len(rows.holdout)] == [1000 + 500 + ROWS, ROWS]
     for hashes in rows:
         assert (np.sort(hashes) == hashes).all()
     assert gate.data_rows(fighter(holdout_md5="f" * 32)) is None  # of another split
     [path] = Path("mlartifacts").rglob(f"{NAME}-1-seen-rows.npy")
     np.save(path, np.zeros(1, "S16"))
-    line = finding(IntegrityError, lambda: read_rows(origin_of("1")))
+    line = finding(IntegrityError, lambda: read_rows(origin))
     uri = f"runs:/{run.run_id}/gate/{path.name}"
     assert line.startswith(f"{uri}: is not what the gate wrote (SHA-256 of it ")
     path.unlink()
-    assert read_rows(origin_of("1")) is None
+    assert read_rows(origin) is None
 
 
 def test_rows_that_the_champion_learned_are_left_out(gate):

@@ -90,6 +90,11 @@ def test_every_file_of_the_model_counts(chain):
         line = finding(IntegrityError, READERS["trace"])
         assert line.startswith(f"{CHAMPION}: {CHANGED}")
         path.write_bytes(content)
+    folder = files_of(run_of(CHAMPION))
+    folder.rename("away")
+    folder.symlink_to(folder)
+    line = finding(IntegrityError, READERS["trace"])
+    assert line.startswith(f"{CHAMPION}: its artifacts are gone (Symlink loop from ")
 
 
 def test_the_gates_record_is_what_the_gate_wrote(chain):
