@@ -6,6 +6,7 @@ record as a tag on the version.
 
 import re
 from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from json import dumps
@@ -88,8 +89,10 @@ def read(tags: Tags, champion: str | None, version_tags: Mapping[str, Tags]) -> 
     ends.add((max((move.number for move in moves), default=0), champion))
     moves.sort(key=lambda move: (move.number, (move.number, move.after) in ends))
     if champion_of(moves) != champion:
-        move = next_move(moves, "elsewhere", champion, reason=ELSEWHERE)
-        moves.append(replace(move, at=UNKNOWN))
+        move = replace(next_move(moves, "elsewhere", champion, reason=ELSEWHERE), at=UNKNOWN)
+        with suppress(KeyError, ValueError):  # a promotion that was killed left its record only
+            move = Move.from_json(version_tags[str(champion)][move.key])
+        moves.append(move)
     return moves
 
 

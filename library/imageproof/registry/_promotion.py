@@ -22,7 +22,6 @@ from imageproof.mlflow._store import SQLITE
 from imageproof.project import Project
 from imageproof.registry import _card
 from imageproof.registry._evidence import JUDGED_BY, Gate
-from imageproof.registry._gate_record import record_decision
 from imageproof.registry._history import Move, champion_of, next_move, previous_champion
 from imageproof.registry._model_files import ModelFiles, fetched
 from imageproof.registry._seen_rows import DataRows, write_rows
@@ -48,9 +47,8 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         verdict = self.decision.verdict if self.decision else "accepted"
-        is_accepted = verdict == "accepted"
         return asdict(self) | {
-            "accepted": is_accepted,
+            "accepted": verdict == "accepted",
             "verdict": verdict,
             "moved": bool(self.move),
         }
@@ -215,7 +213,7 @@ def _decide(
             figures=decision.figures,
             approval=decision.approval,
         )
-        record_decision(registry, run, decision, move)
+        registry.record(run, decision, move)
         if not decision.accepted:
             return Outcome(run.run_id, version, champion, decision)
         if registry.move(move):  # else another champion was made in the meantime

@@ -1,8 +1,9 @@
 """Versions and aliases of one registered model, through MLflow's client."""
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from getpass import getuser
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ from mlflow.utils.credentials import read_mlflow_creds
 
 from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError, IntegrityError, UsageError
+from imageproof.base.files import text_sha256
+from imageproof.judge.gate import Decision
 from imageproof.mlflow import _runs, _store
 from imageproof.mlflow._logged_model import MODEL_SHA256
 from imageproof.mlflow._page import about_versions
@@ -98,8 +101,7 @@ class Registry:
     def moves(self) -> list[Move]:
         """Every move of the champion's alias, oldest first; the last one leads to the champion."""
         model = self._model()
-        tags = model.tags if model else {}
-        return _history.read(tags, _alias(model, CHAMPION), self.versions() if model else {})
+        return _history.read(model.tags, _alias(model, CHAMPION), self.versions())
 
     def versions(self) -> dict[str, Mapping[str, str]]:
         """The tags of each version that exists."""
@@ -129,6 +131,33 @@ class Registry:
         for name, value in tags.items():
             self._client.set_model_version_tag(self.name, version, tag(name), value)
 
+    def record(self, run: TrainedRun, decision: Decision, move: Move) -> None:
+        """Log a decision of the gate to the run, and its gist as tags of the version."""
+        version = str(move.after)
+        record = {
+            "at": move.at,
+            "by": move.by,
+            "reason": move.reason,
+            "model": self.name,
+            "version": version,
+            "accepted": decision.accepted,
+            **asdict(decision),
+        }
+        text = json.dumps(record, indent=2, allow_nan=False)
+        path = f"gate/{self.name}-{version}-{move.at.replace(':', '')}.json"
+        self._client.log_text(run.run_id, text, path)
+        tags = {
+            "gate_approval": decision.approval,
+            "gate_failed": ", ".join(decision.failed),
+            "gate_rows": decision.compared[0].md5 if decision.compared else "",
+            "gate_right": json.dumps(decision.right),
+            "gate_figures": json.dumps(decision.figures, allow_nan=False),
+            "gate_record": f"runs:/{run.run_id}/{path}",
+            "gate_sha256": text_sha256(text),
+            "gate": decision.verdict,  # last: a rollback trusts it
+        }
+        self.tag(version, tags)
+
     def set_challenger(self, version: str) -> None:
         self._client.set_registered_model_alias(self.name, CHALLENGER, version)
 
@@ -157,9 +186,10 @@ class Registry:
                 self._client.delete_registered_model_alias(self.name, CHALLENGER)
         return True
 
-    def _model(self) -> RegisteredModel | None:
+    def _model(self) -> RegisteredModel:
+        """The registered model; one without tags and aliases if there is none."""
         models = self._client.search_registered_models(f"name = '{self.name}'")
-        return models[0] if models else None
+        return models[0] if models else RegisteredModel(self.name)
 
 
 def account() -> str:
@@ -172,6 +202,6 @@ def account() -> str:
         return "unknown"
 
 
-def _alias(model: RegisteredModel | None, alias: str) -> str | None:
-    version = model.aliases.get(alias) if model else None
-    return None if version is None else str(version)
+def _alias(model: RegisteredModel, alias: str) -> str | None:
+    version = model.aliases.get(alias)
+    return version and str(version)

@@ -338,7 +338,7 @@ def test_promote_is_busy_while_another_one_runs(chain, monkeypatch):
     assert arena.promote(fighter(), judge).move
 
 
-def test_killed_promotion_is_a_move_by_other_means(chain, monkeypatch):
+def test_move_without_a_tag_of_the_model_is_in_the_history(chain, monkeypatch):
     def killed(*_arguments):
         raise KeyboardInterrupt
 
@@ -346,11 +346,14 @@ def test_killed_promotion_is_a_move_by_other_means(chain, monkeypatch):
     with monkeypatch.context() as context:
         context.setattr(MlflowClient, "set_registered_model_tag", killed)
         with pytest.raises(KeyboardInterrupt):
-            arena.promote(run, accept)
+            arena.promote(run, accept, reason="killed")
     assert chain.champion() == "4"
     arena.promote(fighter(), accept)
-    *_, move, last = chain.moves()
-    assert (move.action, move.at, last.action) == ("elsewhere", "unknown", "promote")
+    MlflowClient().set_registered_model_alias(NAME, "champion", "1")
+    arena.promote(fighter(), accept)
+    *_, killed, _, by_hand, last = chain.moves()
+    assert (killed.action, killed.reason) == ("promote", "killed")
+    assert (by_hand.action, by_hand.at, last.action) == ("elsewhere", "unknown", "promote")
     assert_one_chain(chain.moves())
 
 
