@@ -1,5 +1,6 @@
 """Helpers of the project's tests that are no fixtures."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -70,6 +71,13 @@ def write_project(data):
     write_params(SMALL)
     params = check(changed(SMALL))
     write_splits(data, params.split, params.seed)
+
+
+def quoted(page, pattern):
+    """The only text of a page of docs/how-to/ that a pattern has as its group."""
+    text = (REPOSITORY / "docs/how-to" / page).read_text("utf-8")
+    [match] = re.findall(pattern, text, re.S | re.M)
+    return match
 
 
 # The files that environment.sh compares.

@@ -9,13 +9,12 @@ import pytest
 from helpers import finding, python
 from mlflow import MlflowClient
 from sklearn.neighbors import KNeighborsClassifier
-from support import NAME, REPOSITORY, SMALL, context, project_with, write_params
+from support import NAME, REPOSITORY, SMALL, project_with, write_params
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import SPLITS, Dataset, Split, fingerprints, save_split
-from imageproof.base.errors import DataError, UsageError
+from imageproof.base.errors import DataError
 from imageproof.base.files import sha256
-from imageproof.cli._labelling import crossval
 from imageproof.crossval._folds import QUARTERS, folds_of, would_more_help
 from imageproof.crossval._report import CrossValidation, read_sample
 from imageproof.mlflow import _runs, _store
@@ -81,8 +80,7 @@ def test_holdout_is_left_out_and_the_worst_come_first(capsys):
     holdout = rows.pop("holdout")
     assert {*sample.rows} == set.union(*rows.values()) - holdout
     validation_of(sample).run(curve=True)
-    experiment = _store.connect(f"{NAME}-crossval")
-    [run] = _runs.find("attributes.status = 'FINISHED'", experiment)
+    [run] = _runs.find("attributes.status = 'FINISHED'", _store.connect(f"{NAME}-crossval"))
     table = pd.read_csv(f"{run.info.artifact_uri}/predictions.csv")
     assert {*table["image"]} == {f"row {number}" for number in sample.rows}
     right = table["label"] == table["answer"]
@@ -91,16 +89,15 @@ def test_holdout_is_left_out_and_the_worst_come_first(capsys):
     assert run.data.metrics["accuracy"] == right.mean()
     curve = MlflowClient().get_metric_history(run.info.run_id, "curve_accuracy")
     assert [point.step for point in curve] == [25, 50, 75, 100]
-    lines = capsys.readouterr().out.splitlines()
-    share = f"near: {100 * right.mean():.1f} % of {len(table):,} images right; "
-    [line] = [line for line in lines if line.startswith(share)]
-    assert re.search(r"interval [5-8]\d\.\d to 100\.0 %", line)
-    worst = lines.index("near: the worst pictures (rows of data/train, counted from 0):")
+    printed = capsys.readouterr().out
+    share = rf"near: {100 * right.mean():.1f} % of {len(table):,} images right; "
+    assert re.search(rf"\n{share}.*interval [5-8]\d\.\d to 100\.0 %", printed)
     image, label, answer, _ = table.iloc[0]
-    assert lines[worst + 1] == f"  {image}: is {label}, called {answer}; {label} got 0.0000"
-    few = r"1?\d\.\d %"
-    assert re.search(rf"images: 25 %: {few}, 50 %: {few}, 75 %: {few}, 100 %: 9", lines[-2])
-    assert re.search(r"the last quarter of the images brought \+.*, which may be chance", lines[-1])
+    worst = "near: the worst pictures (rows of data/train, counted from 0):\n"
+    assert f"{worst}  {image}: is {label}, called {answer}; {label} got 0.0000\n" in printed
+    shares = ": 25 %: {0}, 50 %: {0}, 75 %: {0}, 100 %: 9.*\n.*".format(r"1?\d\.\d %")
+    brought = r"the last quarter of the images brought \+.*, which may be chance.*\n"
+    assert re.search(rf"images{shares}{brought}$", printed)
 
 
 def test_fewer_quarters_test_the_same_images(images_8x8):
@@ -121,14 +118,12 @@ def test_fewer_quarters_test_the_same_images(images_8x8):
 def test_more_images_help_only_beyond_chance():
     labels = np.zeros(200, np.int64)
     half = np.arange(200) % 2  # half of them right
-    assert would_more_help(half, half, labels, None) == (
-        "the last quarter of the images brought +0.0 points, which may be chance: "
-        "more of the kind may not help"
-    )
-    better = would_more_help(labels, half, labels, None)
-    assert better.endswith("+50.0 points: more images will probably help")
-    worse = would_more_help(half, labels, labels, None)
-    assert worse.endswith("-50.0 points: more images will hardly help")
+    for more, fewer, end in (
+        (half, half, "+0.0 points, which may be chance: more of the kind may not help"),
+        (labels, half, "+50.0 points: more images will probably help"),
+        (half, labels, "-50.0 points: more images will hardly help"),
+    ):
+        assert would_more_help(more, fewer, labels, None).endswith(end)
     # two writers are no evidence
     assert "may be chance" in would_more_help(labels, half, labels, np.arange(200) // 100)
 
@@ -136,31 +131,25 @@ def test_more_images_help_only_beyond_chance():
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_commands_of_the_page_rate_recipes_of_two_frameworks(project):
-    changes = {"backbone": "standin", "backbone_sha256": sha256(networks.write_standin())}
-    features = {f"train.features.{key}": value for key, value in changes.items()}
-    write_params(SMALL | features | {"train.compact.fit.epochs": 8})
+    digest = {"train.features.backbone_sha256": sha256(networks.write_standin())}
+    backbone = digest | {"train.features.backbone": "standin"}
+    write_params(SMALL | backbone | {"train.compact.fit.epochs": 8})
     page = (REPOSITORY / "docs/how-to/few-photos.md").read_text("utf-8")
-    commands = [text.split() for text in re.findall(r"```sh\n(.*?)```", page, re.S)]
-    assert [words[:2] for words in commands] == [["digits", "crossval"]] * 2
-    lines = []
-    for _, *arguments in commands:  # with fewer folds
+    printed = ""
+    for words in re.findall(r"```sh\ndigits (crossval .*?)```", page, re.S):  # with fewer folds
         code = "from digits.project import main; main()"
-        done = python("-c", code, *arguments, "--folds", 2, timeout=400)
+        done = python("-c", code, *words.split(), "--folds", 2, timeout=400)
         assert done.returncode == 0, done.stderr
-        lines += done.stdout.splitlines()
-    assert sum(" fold 2/2: " in line for line in lines) == 2 + QUARTERS
-    assert "the last quarter of the images brought" in lines[-1]
+        printed += done.stdout
+    assert printed.count(" fold 2/2: ") == 2 + QUARTERS
     hits = _runs.find("attributes.status = 'FINISHED'", _store.connect(f"{NAME}-crossval"), limit=9)
     assert sorted(run.info.run_name for run in hits) == ["compact", "features", "features"]
-    for run in hits:  # more than a guess at ten classes
-        figures = run.data.metrics
-        assert 0.1 < figures["accuracy_lower"] < figures["accuracy"] < figures["accuracy_upper"]
+    # more than a guess at ten classes
+    assert min(run.data.metrics["accuracy_lower"] for run in hits) > 0.1
 
 
 @pytest.mark.usefixtures("project")
 def test_what_cannot_be_rated_is_a_line_before_any_fold(capsys):
-    line = finding(UsageError, lambda: crossval(context(), ["nosuch"]))
-    assert line == "params.yaml models: 'nosuch' has no block train.nosuch"
     sample = read_sample(10)
     _, firsts = np.unique(sample.data.groups, return_index=True)
     five = [firsts[sample.data.labels[firsts] == label][:5] for label in range(10)]
@@ -170,13 +159,9 @@ def test_what_cannot_be_rated_is_a_line_before_any_fold(capsys):
     rating.run(curve=False)
     assert "near fold 5/5: " in capsys.readouterr().out
     line = finding(DataError, lambda: rating.run(curve=True))
-    assert line == (
-        "class 0 has too few images: of 25 % of them a fold learns nothing; "
-        "add images, or leave out --curve"
-    )
+    assert line.startswith("class 0 has too few images: of 25 % of them a fold learns nothing; ")
     line = finding(DataError, lambda: validation_of(few, folds=6).run(curve=False))
-    assert line.startswith("class 0 has 5")
-    assert line.endswith("--folds is 6; ask for fewer folds, or add images")
+    assert re.match("class 0 has 5.*--folds is 6; ask for fewer folds, or add images$", line)
     rows = pd.read_parquet(WORKSPACE.packed_rows)
     rows[1:].to_parquet(WORKSPACE.packed_rows)
     line = finding(DataError, lambda: rating.run(curve=False))

@@ -13,15 +13,12 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
-from support import REPOSITORY
+from support import REPOSITORY, STAMPED
 
 TOOLS = "awk cat cksum cp df dirname git grep id make mkdir paste rm sed sh tr uname"
-PROJECT = (
-    "Makefile",
-    "environment.sh",
-    "requirements.lock",
-    "pyproject.toml",
-    "library/pyproject.toml",
+COPIED = ("Makefile", "environment.sh", *STAMPED)
+PROJECT, LIBRARY = (
+    tomllib.loads((REPOSITORY / path).read_text("utf-8")) for path in STAMPED if "pyproject" in path
 )
 # Answers as the Python of this version does, and installs nothing.
 PYTHON = """#!/bin/sh
@@ -39,14 +36,11 @@ class Machine:
     def __init__(self, folder):
         self.project, self.bin = folder / "project", folder / "bin"
         self.bin.mkdir()
-        self.project.mkdir()
-        (self.project / "library").mkdir()
-        for name in PROJECT:
+        (self.project / "library").mkdir(parents=True)
+        for name in COPIED:
             shutil.copy(REPOSITORY / name, self.project / name)
         for name in TOOLS.split():
-            path = shutil.which(name)
-            assert path is not None, name
-            (self.bin / name).symlink_to(path)
+            (self.bin / name).symlink_to(shutil.which(name))
         subprocess.run(["git", "init", "--quiet"], cwd=self.project, check=True)
 
     def program(self, name, *lines):
@@ -120,104 +114,76 @@ class TestWhatIsMissing:
         machine.program("id", "echo 1000")
         assert machine.refusal() == "git: not found: sudo apt-get install git"
 
-    def test_no_repository(self, machine):
+    def test_no_repository_or_too_little_disk(self, machine):
         machine.python("python3.11", "3.11")
+        machine.program("df", "echo Filesystem 1024-blocks Used Free", "echo /dev/x 9 9 204800")
+        assert machine.refusal().startswith("disk: 200 MB are free here, the environment needs ")
         shutil.rmtree(machine.project / ".git")
         done = machine.make(GIT_CEILING_DIRECTORIES=str(machine.project.parent))
         assert "error: git: this folder is no repository, which DVC needs: git init" in done.stderr
 
-    def test_too_little_disk(self, machine):
-        machine.python("python3.11", "3.11")
-        machine.program("df", "echo Filesystem 1024-blocks Used Free", "echo /dev/x 9 9 204800")
-        assert machine.refusal() == (
-            "disk: 200 MB are free here, the environment needs 5000: see df -h ."
-        )
-
     @pytest.mark.slow
     def test_no_network(self, machine):
-        nobody = "http://127.0.0.1:9/simple"
-        assert machine.refusal(
-            f"PYTHON={sys.executable}", PIP_INDEX_URL=nobody, PIP_RETRIES="0"
-        ) == (
-            "PyPI: cannot be reached (.venv/install.log says why);"
-            " name a mirror with make PIP_INDEX_URL=https://…"
-        )
+        settings = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
+        line = machine.refusal(f"PYTHON={sys.executable}", **settings)
+        assert line.startswith("PyPI: cannot be reached (.venv/install.log says why);")
 
 
-class TestMadeAnew:
-    @pytest.fixture
-    def both(self, machine):
-        machine.python("python3.11", "3.11")
-        machine.python("python3.13", "3.13")
-        return machine
+def test_environment_is_made_anew_where_needed(machine):
+    for version in ("3.11", "3.13"):
+        machine.python(f"python{version}", version)
+    assert [machine.made(), machine.made(), machine.made("PYTHON=python3.11")] == ["3.11", "", ""]
+    assert [machine.made("PYTHON=python3.13"), machine.made()] == ["3.13", ""]
+    with (machine.project / "pyproject.toml").open("a") as file:
+        file.write("\n")
+    assert machine.made() == "3.13"
 
-    def test_only_once(self, both):
-        assert [both.made(), both.made(), both.made("PYTHON=python3.11")] == ["3.11", "", ""]
 
-    def test_with_the_python_that_is_named_and_kept_without_a_name(self, both):
-        assert both.made() == "3.11"
-        assert both.made("PYTHON=python3.13") == "3.13"
-        assert both.made() == ""
-        with (both.project / "pyproject.toml").open("a") as file:
-            file.write("\n")
-        assert both.made() == "3.13"
-
-    def test_after_an_installation_that_failed(self, both):
-        both.program("python3.11", "exit 1")
-        both.python("python3.12", "3.12")
-        both.program("awk", "exit 1")
-        assert both.make().returncode != 0
-        both.program("awk", "echo 9999999")
-        assert both.made() == "3.12"
+def test_environment_after_an_installation_that_failed(machine):
+    machine.program("python3.11", "exit 1")
+    machine.python("python3.12", "3.12")
+    machine.program("awk", "exit 1")
+    assert machine.make().returncode != 0
+    machine.program("awk", "echo 9999999")
+    assert machine.made() == "3.12"
 
 
 def test_report_without_results_is_one_line(machine):
     machine.python("python3.11", "3.11")
     assert machine.make("install").returncode == 0
-    done = machine.make("report")
-    assert done.stderr.splitlines()[0] == (
-        "error: report: no results yet: `make run` makes them, "
-        "`dvc pull && digits restore` fetches the published ones"
-    )
-    assert "Error 3" in done.stderr
+    first, *_, last = machine.make("report").stderr.splitlines()
+    assert first.startswith("error: report: no results yet: `make run` makes them, `dvc pull && ")
+    assert "Error 3" in last
 
 
 def test_every_file_names_the_same_pythons():
     script = (REPOSITORY / "environment.sh").read_text("utf-8")
     supported = script.partition('VERSIONS="')[2].partition('"')[0].split()
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))
-    required = SpecifierSet(project["project"]["requires-python"])
+    required = SpecifierSet(PROJECT["project"]["requires-python"])
     workflow = YAML(typ="safe").load(REPOSITORY / ".github/workflows/ci.yml")
     assert [v for minor in range(20) if (v := f"3.{minor}") in required] == supported
     assert workflow["jobs"]["linux"]["strategy"]["matrix"]["python"] == supported
     container = json.loads((REPOSITORY / ".devcontainer/devcontainer.json").read_text("utf-8"))
-    named = [line.rpartition(" :: ")[2] for line in project["project"]["classifiers"]]
-    assert [version for version in named if version.startswith("3.")] == supported
+    assert re.findall(r":: (3\.\d+)\b", "\n".join(PROJECT["project"]["classifiers"])) == supported
     assert container["image"].rpartition(":")[2] in supported
-    assert project["tool"]["mypy"]["python_version"] == supported[0]
-    assert project["tool"]["ruff"]["target-version"] == f"py{supported[0]}".replace(".", "")
+    assert PROJECT["tool"]["mypy"]["python_version"] == supported[0]
+    assert PROJECT["tool"]["ruff"]["target-version"] == f"py{supported[0]}".replace(".", "")
 
 
-def requirements(path, *groups):
-    """What a pyproject.toml asks for, with all extras and these groups, but for our own parts."""
-    table = tomllib.loads((REPOSITORY / path).read_text("utf-8"))
-    extras = table["project"]["optional-dependencies"].values()
-    in_groups = [table["dependency-groups"][group] for group in groups]
-    lines = chain(table["project"]["dependencies"], *extras, *in_groups)
-    return [r for r in map(Requirement, lines) if r.name != "imageproof"]
-
-
-def not_locked(lock, requirements):
-    """The requirements that the versions in a lock do not satisfy."""
+@pytest.mark.parametrize(
+    ("lock", "table", "groups"),
+    [
+        ("requirements.lock", PROJECT, ("dev", "docs")),
+        ("requirements.lock", LIBRARY, ("test",)),
+        *((f"library/requirements-{name}.lock", None, (name,)) for name in ("serve", "serve-log")),
+    ],
+)
+def test_lock_holds_what_pyproject_asks_for(lock, table, groups):
+    lines = [line for group in groups for line in (table or LIBRARY)["dependency-groups"][group]]
+    if table:
+        lines += table["project"]["dependencies"]
+        lines += chain(*table["project"]["optional-dependencies"].values())
     text = (REPOSITORY / lock).read_text("utf-8")
     versions = dict(re.findall(r"^([\w.-]+)(?:\[.+\])?==(\S+)", text, re.MULTILINE))
-    return [r for r in requirements if versions[canonicalize_name(r.name)] not in r.specifier]
-
-
-def test_locks_hold_what_pyproject_asks_for():
-    assert not_locked("requirements.lock", requirements("pyproject.toml", "dev", "docs")) == []
-    assert not_locked("requirements.lock", requirements("library/pyproject.toml", "test")) == []
-    groups = tomllib.loads((REPOSITORY / "library/pyproject.toml").read_text("utf-8"))
-    for group in ("serve", "serve-log"):
-        asked = [*map(Requirement, groups["dependency-groups"][group])]
-        assert not_locked(f"library/requirements-{group}.lock", asked) == []
+    asked = [r for r in map(Requirement, lines) if r.name != "imageproof"]
+    assert [r for r in asked if versions[canonicalize_name(r.name)] not in r.specifier] == []

@@ -6,22 +6,23 @@ import hmac
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
 
+import packaged
 import pytest
 import requests
 from cryptography.fernet import Fernet
 from forge import TOKEN, Message, github
 from helpers import answers, free_port, mlflow_serves, until
 from ruamel.yaml import YAML
-from support import NAME, REPOSITORY
+from support import NAME, REPOSITORY, quoted
 
 WORKFLOW = YAML(typ="safe").load(REPOSITORY / ".github/workflows/promoted.yaml")
 RECEIVER = REPOSITORY / "deploy/promoted.py"
-PAGE = REPOSITORY / "docs/how-to/promotion.md"
 SECRET = "s3cret-of-the-test"
 
 
@@ -69,13 +70,9 @@ def test_receiver_passes_on_what_is_signed():
             body = {"event_type": "promoted", "client_payload": {"model": f"models:/{NAME}/3"}}
             assert messages == [Message(path, f"Bearer {TOKEN}", body)]
             assert send(url, event()) == 409  # replayed
-            for forged in (
-                {"age": 301},
-                {"age": -301},
-                {"X-MLflow-Signature": "v1,AAAA"},
-                {"X-MLflow-Delivery-Id": "3"},
-                {"X-MLflow-Timestamp": "0"},
-            ):
+            headers = {"Signature": "v1,AAAA", "Delivery-Id": "3", "Timestamp": "0"}
+            forgeries = [{f"X-MLflow-{name}": value} for name, value in headers.items()]
+            for forged in ({"age": 301}, {"age": -301}, *forgeries):
                 assert send(url, event(), identity="2", **forged) == 401, forged
             assert requests.post(url, json=event(), timeout=20).status_code == 401  # missing
             assert requests.post(url, data=b" " * 100_001, timeout=20).status_code == 413
@@ -90,8 +87,8 @@ def test_receiver_passes_on_what_is_signed():
 def test_mlflow_and_the_receiver_agree(tracked):
     import mlflow
 
-    [block] = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
-    [variables] = re.findall(r"```sh\n((?:export [A-Z_]+=\S+\n)+)mlflow server", PAGE.read_text())
+    block = quoted("promotion.md", r"```python\n(.*?)```")
+    variables = quoted("promotion.md", r"```sh\n((?:export [A-Z_]+=\S+\n)+)mlflow server")
     lines = variables.replace("=KEY", f"={Fernet.generate_key().decode()}").splitlines()
     env = dict(line.removeprefix("export ").split("=", 1) for line in lines)
     with (
@@ -142,6 +139,23 @@ def test_each_job_has_the_rights_that_it_needs():
 )
 def test_workflow_takes_names_of_versions_only(model, code):
     [package] = [s for s in WORKFLOW["jobs"]["image"]["steps"] if s.get("name") == "Package"]
-    first, *_ = package["run"].splitlines()
-    done = subprocess.run(["bash", "-ec", first], env={"MODEL": model}, check=False)
-    assert done.returncode == code
+    check = package["run"].partition("\n")[0]
+    assert subprocess.call(["bash", "-ec", check], env={"MODEL": model}) == code
+
+
+@pytest.mark.slow
+def test_sbom_names_all_that_answers(images_8x8, tmp_path):
+    package = packaged.write(tmp_path / "champion", images_8x8)
+    arguments = quoted("promotion.md", r"^uvx ([^\n]*cyclonedx-py [^\n]*)$")
+    command = [sys.executable, "-m", "uv", "tool", "run", *shlex.split(arguments)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    if "Failed to fetch" in done.stderr:
+        pytest.skip(f"PyPI cannot be reached: {done.stderr[-200:]}")
+    assert done.returncode == 0, done.stderr
+    sbom = json.loads((tmp_path / "sbom.json").read_text("utf-8"))
+    requirements = (package.folder / "requirements.txt").read_text("utf-8")
+    pinned = dict(re.findall(r"^([\w.-]+)==([^\s;\\]+)", requirements, re.M))
+    components = {part["name"]: part for part in sbom["components"]}
+    assert sbom["bomFormat"] == "CycloneDX"
+    assert pinned.items() <= {(name, part.get("version")) for name, part in components.items()}
+    assert re.search("sha-?256", json.dumps(components["onnxruntime"]), re.I)
