@@ -38,7 +38,7 @@ IMAGES = (PATTERNS[np.arange(1200) % 20] + NOISE).astype(np.uint8)
         *((name, "is no name for a project") for name in ("lambda", "null")),
         *((name, "is used here") for name in ("numpy", "pillow", "retrain", "print")),
         ("make", "is a command of this machine"),
-        *((path, "exists and is no empty folder") for path in ("full", "full/shoes")),
+        *((path, "exists and is no empty folder") for path in ("full", "full/shoes", "full/link")),
         (REPOSITORY / "artifacts/boots", "within this repository; choose another, such as ../boot"),
     ],
 )
@@ -46,6 +46,7 @@ def test_new_refuses(path, message, tmp_path, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     (tmp_path / "full").mkdir()
     (tmp_path / "full/shoes").touch()
+    (tmp_path / "full/link").symlink_to("boots")
     assert message in finding(UsageError, lambda: create(tmp_path / path))
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
     assert not Path("artifacts/boots").exists()
