@@ -121,7 +121,12 @@ def new_values(facts, side=None, **values):
         (TESTED, HASHED | {"split.holdout_within_test": True}, {"split.method": KEPT}),
         (PHOTOGRAPHS._replace(counts=[100] * 3), {}, {"confidence.coverage": 0.9}),
         (PHOTOGRAPHS._replace(counts=[20] * 2), {}, {"confidence.coverage": 0.8}),
-        (MANY, {}, {"promote.min_sensitivity": KEPT}),
+        (MANY, {}, {"promote.min_sensitivity": KEPT, "promote.max_accuracy_loss": KEPT}),
+        (
+            written(dict.fromkeys(range(20), 450), MANY),  # two or three of them in the hold-out
+            WRITERS | {"split.method": "stratified"},
+            {"promote.max_accuracy_loss": None, "promote.min_unseen": KEPT},
+        ),
         (
             written(dict.fromkeys(range(90), 100), MANY),
             WRITERS,

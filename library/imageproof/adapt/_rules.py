@@ -21,7 +21,7 @@ from imageproof.data._hashing import MAX_SHARE
 from imageproof.dvc.params_yaml import get_by_path, set_keys, validated
 from imageproof.judge._groups import clopper_pearson
 from imageproof.judge.confidence import too_few_rows
-from imageproof.judge.few_rows import OF_ALL, rows_needed
+from imageproof.judge.few_rows import OF_ALL, counts_of, rows_needed
 from imageproof.judge.limits import PromoteParams
 from imageproof.keras.costs import MIN_STEPS
 
@@ -180,18 +180,11 @@ def fit_coverage(facts: Facts, params: Params) -> Lines:
 def fit_gate(facts: Facts, params: Params) -> Lines:
     """Turn off what so few hold-out rows cannot show, and what only easy data reaches."""
     counts = part_rows(facts.divided, facts, params, "holdout")
-    total = whole_part(facts, params, "holdout")
-    smallest = min(counts)
     promote = validated(PromoteParams, dict(params["promote"]), "promote")
-    for key, minimum in rows_needed(promote, counts).items():
-        rows, unit = (total, "") if key in OF_ALL else (smallest, " of each class")
-        if rows >= minimum:  # all classes together have more than the sum of what each has at least
-            continue
-        reason = f"needs {minimum:,} hold-out rows{unit}, there may be only {rows:,}"
-        # half of the rows may be unseen by both models, once there are more images
-        limit = max(1, rows // 2) if key == "min_unseen" else None
-        yield f"promote.{key}", limit, reason
-    units = floor(smallest / facts.rows_per_group(params["split"]["group"]))
+    size = facts.rows_per_group(params["split"]["group"])
+    yield from _fit_limits(promote, [*counts, whole_part(facts, params, "holdout")], size)
+    smallest = min(counts)
+    units = floor(smallest / size)
     if promote.min_sensitivity and not can_show(promote.min_sensitivity, units, len(counts)):
         reason = f"the {smallest:,} hold-out rows that a class may have cannot show it"
         yield "promote.min_sensitivity", None, reason
@@ -208,6 +201,17 @@ def fit_gate(facts: Facts, params: Params) -> Lines:
         yield "promote.min_accuracy", None, "is for handwriting; set what yours must reach"
     if promote.max_unsure is not None and promote.max_unsure <= SURE:
         yield "promote.max_unsure", None, "is for handwriting; set what yours may leave open"
+
+
+def _fit_limits(promote: PromoteParams, rows: Sequence[int], size: float) -> Lines:
+    """By the hold-out rows of each class, then of all, in groups of so many."""
+    counts = counts_of(rows, [count / size for count in rows] if size > 1 else None)
+    kind = "independent hold-out" if size > 1 else "hold-out"
+    for key, minimum in rows_needed(promote, counts).items():
+        unit = "" if key in OF_ALL else " of each class"
+        reason = f"needs {minimum:,} {kind} rows{unit}, there may be only {counts.judging(key):,}"
+        # half of the rows may be unseen by both models, once there are more images
+        yield f"promote.{key}", max(1, rows[-1] // 2) if key == "min_unseen" else None, reason
 
 
 def can_show(limit: float, rows: int, classes: int) -> bool:

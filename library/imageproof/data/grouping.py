@@ -137,3 +137,10 @@ def check(parts: Mapping[str, Rows], rows: "pd.DataFrame", params: SplitParams) 
 def count(parts: Mapping[str, Rows], rows: "pd.DataFrame", column: str) -> dict[str, int]:
     """How many groups are in each part."""
     return {part: rows[META + column].iloc[members].nunique() for part, members in parts.items()}
+
+
+def count_by_class(members: Rows, rows: "pd.DataFrame", column: str) -> dict[str, int]:
+    """How many groups have a row of each class among these."""
+    groups = rows[META + column].iloc[members]
+    counts = groups.groupby(rows["label"].iloc[members]).nunique()
+    return {str(label): int(count) for label, count in counts.items()}

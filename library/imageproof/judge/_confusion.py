@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # half a second, which `diff` and flows would wait
 MANY_CLASSES = 20  # up to so many, a matrix is read cell by cell
 MAX_BYTES = 64 << 20  # some thousand classes
 MAX_COUNT = 10**12
+TOTALS = "", "all", "sum", "total"  # without names, and as pandas, R and Excel call them
+BY_CHANCE = 10  # rows; of more no matrix looks as if it had totals
 LAYOUT = (
     "rows of counts, with the class names before each row and in the first line, or without names"
 )
@@ -145,6 +147,9 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
         matrix = cells[named:, named:].astype(np.int64)
     if fault := _fault(matrix, names, [*cells[1:, 0]] if named else names):
         raise DataError(f"{path}: {fault}")
+    if len(names) > 2 and _has_totals(matrix, names[-1] if named else ""):
+        mend = "leave them out" if named else "leave them out, or name the classes"
+        raise DataError(f"{path}: the last row and column are totals; {mend}")
     return matrix, names
 
 
@@ -159,8 +164,14 @@ def _fault(
         return f"is no square table of at least 2 classes; {LAYOUT}"
     if not matrix.any() or not 0 <= matrix.min() <= matrix.max() <= MAX_COUNT:
         return f"every count is 0, or one is below 0 or over {MAX_COUNT:,}"
-    inner = matrix[:-1, :-1]
-    totals = np.append(inner.sum(axis=0), inner.sum()), np.append(inner.sum(axis=1), inner.sum())
-    if classes > 2 and np.array_equal((matrix[-1], matrix[:, -1]), totals):
-        return "the last row and column are totals; leave them out"
     return ""
+
+
+def _has_totals(matrix: Matrix, last: str) -> bool:
+    """Whether the last class, of this name, is none: few counts may look so by chance."""
+    inner = matrix[:-1, :-1]
+    total = inner.sum()
+    totals = np.append(inner.sum(axis=0), total), np.append(inner.sum(axis=1), total)
+    if not np.array_equal((matrix[-1], matrix[:, -1]), totals):
+        return False
+    return bool(total > BY_CHANCE) or last.strip().casefold() in TOTALS

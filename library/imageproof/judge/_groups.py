@@ -148,18 +148,24 @@ def effective_rows(groups: Rows, correlation: float) -> float:
     """How many independent rows tell as much: n / deff, and 0 of one group.
 
     deff = 1 + correlation · (mean size that a row meets - 1), at least 1 (Kish 1965, «Survey
-    Sampling»). That it is estimated from few groups costs rows by Student's t (Korn and Graubard
-    1998, «Confidence intervals for proportions with small expected number of positive counts»).
+    Sampling»).
+    """
+    _, sizes = np.unique(groups, return_counts=True)
+    effect = 1 + correlation * (sizes @ sizes / max(1, len(groups)) - 1)
+    return most_independent(len(groups), len(sizes)) / effect
+
+
+def most_independent(rows: float, groups: float) -> float:
+    """How many independent rows tell as much as so many in groups, at most: 0 of one group.
+
+    That deff is estimated from few groups costs rows by Student's t (Korn and Graubard 1998,
+    «Confidence intervals for proportions with small expected number of positive counts»).
     """
     from scipy.stats import t
 
-    _, sizes = np.unique(groups, return_counts=True)
-    rows = len(groups)
-    if len(sizes) < 2:
+    if groups < 2:
         return 0.0
-    effect = 1 + correlation * (sizes @ sizes / rows - 1)
-    cost = t.ppf(SIDE, rows - 1) / t.ppf(SIDE, len(sizes) - 1)
-    return float(rows / effect * cost**2)
+    return float(rows * (t.ppf(SIDE, rows - 1) / t.ppf(SIDE, groups - 1)) ** 2)
 
 
 def _sums(values: Values, groups: Rows) -> tuple[Floats, Rows]:

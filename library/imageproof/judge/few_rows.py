@@ -1,29 +1,58 @@
 """Whether the rows that judge models are no copies, and so many that a limit means anything."""
 
 from collections.abc import Mapping, Sequence
-from math import ceil, log
-from typing import Any
+from math import ceil, floor, log
+from typing import Any, NamedTuple
 
+from imageproof.judge._groups import SIDE, most_independent
 from imageproof.judge.limits import PromoteParams
 
-SIDE = 0.025  # of the exact 95 % interval: that of n rows, all right, begins at SIDE^(1/n)
 OF_ALL = "min_unseen", "max_accuracy_loss", "max_total_loss"
 OF_CLASS = "max_sensitivity_loss", "min_sensitivity"
 OF_EACH = (  # a row counts for one of all rows only if its class has as many as the others
     *("min_balanced_accuracy", "max_balanced_accuracy_loss"),
     *("min_macro_f1", "max_macro_f1_loss"),
 )
+LIMITS = *OF_CLASS, *OF_ALL, *OF_EACH
 
 
-def rows_needed(params: PromoteParams, counts: Sequence[int]) -> dict[str, int]:
+class Counts(NamedTuple):
+    """Hold-out rows; of all and of each class as many as independent rows that tell as much."""
+
+    rows: int
+    independent: int
+    by_class: Sequence[int]
+
+    def judging(self, key: str) -> int:
+        """The rows by which this limit of the gate judges."""
+        if key == "min_unseen":
+            return self.rows
+        return self.independent if key in OF_ALL else min(self.by_class)
+
+    def fewest(self, names: Sequence[str]) -> str:
+        """The class that has fewest rows, and how many."""
+        rows, name = min(zip(self.by_class, names, strict=True), key=lambda pair: pair[0])
+        return f"{rows:,} of class {name}"
+
+
+def counts_of(rows: Sequence[float], groups: Sequence[float] | None = None) -> Counts:
+    """The counts from the rows of each class, then of all; they may come in so many groups.
+
+    What is not known yet, how alike the rows of a group are answered, is taken as not at all.
+    """
+    independent = [*map(floor, rows if groups is None else map(most_independent, rows, groups))]
+    return Counts(floor(rows[-1]), independent[-1], independent[:-1])
+
+
+def rows_needed(params: PromoteParams, counts: Counts) -> dict[str, int]:
     """For each limit of the gate that so few hold-out rows cannot prove: how many it needs.
 
-    `counts` are the rows of each class. With all rows right, the exact 95 % interval must reach a
-    minimum; a loss of one row must be allowed. For macro-F1, where a wrong row counts half in its
-    own class and half in another, that is so to first order.
+    With all rows right, the exact 95 % interval must reach a minimum, and that of n rows begins at
+    SIDE^(1/n); a loss of one row must be allowed. For macro-F1, where a wrong row counts half in
+    its own class and half in another, that is so to first order.
     """
     rows = {}
-    for key in (*OF_CLASS, *OF_ALL, *OF_EACH):
+    for key in LIMITS:
         if not (limit := getattr(params, key)):
             continue
         if key == "min_unseen":
@@ -31,17 +60,11 @@ def rows_needed(params: PromoteParams, counts: Sequence[int]) -> dict[str, int]:
         else:
             limit = min(limit, 0.9999)
             bound = log(SIDE, limit) if key.startswith("min_") else 1 / limit
-        classes = len(counts) if key in OF_EACH else 1
+        classes = len(counts.by_class) if key in OF_EACH else 1
         minimum = ceil(bound / classes - 1e-9)
-        if minimum > (sum(counts) if key in OF_ALL else min(counts)):
+        if minimum > counts.judging(key):
             rows[key] = minimum
     return rows
-
-
-def fewest(counts: Sequence[int], names: Sequence[str]) -> str:
-    """The class that has fewest rows, and how many."""
-    rows, name = min(zip(counts, names, strict=True), key=lambda pair: pair[0])
-    return f"{rows:,} of class {name}"
 
 
 def split_warnings(
@@ -62,14 +85,22 @@ def _few_holdout_rows(
     summary: Mapping[str, Any], params: PromoteParams, names: Sequence[str]
 ) -> list[str]:
     """A line if limits of the gate ask for more hold-out rows than there are."""
+    labels = [*map(str, range(len(names)))]
     by_class = summary["class_counts"]["holdout"]
-    counts = [by_class.get(str(label), 0) for label in range(len(names))]
+    rows = [by_class.get(label, 0) for label in labels]
+    counts = counts_of([*rows, sum(rows)])
+    in_groups = ""
+    if "groups" in summary:
+        total = summary["groups"]["holdout"]
+        groups = [summary["class_groups"].get(label, 0) for label in labels]
+        counts = counts_of([*rows, sum(rows)], [*groups, total])
+        in_groups = f"in {total:,} groups worth {counts.independent:,} at most, "
     limits = [
         f"promote.{key} ({rows:,}{' of each class' * (key not in OF_ALL)})"
         for key, rows in rows_needed(params, counts).items()
     ]
     if not limits:
         return []
-    finding = f"{sum(counts):,} hold-out rows, {fewest(counts, names)}, are too few for "
+    finding = f"{sum(rows):,} hold-out rows, {in_groups}{counts.fewest(names)}, are too few for "
     mend = "; raise `holdout` of split, add rows, or change these limits"
     return [finding + ", ".join(limits) + mend]

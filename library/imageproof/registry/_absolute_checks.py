@@ -44,7 +44,8 @@ def min_sensitivity(evidence: Evidence, limit: float) -> Check:
     rows = members[worst]
     right = evidence.hits[rows].sum()
     counts = f"class {evidence.names[worst]}: {right:,} of {len(rows):,} rows right"
-    text = f"{counts}, so at least {end:.4f} (95 % interval)"
+    remark = "; one group only" if intervals.effective(rows) == 0 < len(rows) else ""
+    text = f"{counts}, so at least {end:.4f} (95 % interval{remark})"
     figures = {"least_class": worst, "least_class_sensitivity": end}
     allowed = f"at least {limit:g} in each class"
     return Check("min_sensitivity", end >= limit, text, allowed, figures)

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from imageproof.judge.few_rows import OF_ALL, fewest, rows_needed
+from imageproof.judge._groups import Intervals
+from imageproof.judge.few_rows import LIMITS, OF_ALL, counts_of, rows_needed
 from imageproof.judge.gate import Check, Compared, Contender, Decision, Evidence, Rule
 from imageproof.judge.limits import PromoteParams
 from imageproof.registry._absolute_checks import ABSOLUTE_CHECKS, ORIGIN_CHECKS
@@ -136,10 +135,15 @@ def _note(pair: Evidence) -> str:
 
 def _remarked(check: Check, evidence: Evidence, params: PromoteParams) -> Check:
     """The check; one that judges by too few rows says so."""
-    counts = np.bincount(evidence.labels, minlength=len(evidence.names)).tolist()
-    minimum = rows_needed(params, counts).get(check.name)
-    if not minimum or not check.figures:
+    if check.name not in LIMITS or not check.figures:
         return check
-    rows = f"{sum(counts):,}" if check.name in OF_ALL else fewest(counts, evidence.names)
-    remark = f"; rows too few to tell: {rows}, {minimum:,} needed"
+    intervals = Intervals(evidence.hits, evidence.groups)
+    by_class = intervals.effective_by_class(evidence.labels, len(evidence.names))
+    counts = counts_of([*by_class, intervals.effective()])
+    minimum = rows_needed(params, counts).get(check.name)
+    if not minimum:
+        return check
+    rows = f"{counts.independent:,}" if check.name in OF_ALL else counts.fewest(evidence.names)
+    kind = "rows" if evidence.groups is None else "independent rows"
+    remark = f"; {kind} too few to tell: {rows}, {minimum:,} needed"
     return replace(check, found=check.found + remark)

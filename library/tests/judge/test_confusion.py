@@ -75,6 +75,18 @@ def test_counts_are_read_with_names_on_both_sides_or_on_none(tmp_path, content, 
     assert classes == [*names]
 
 
+@pytest.mark.parametrize(("rows", "last"), [(1, "dog"), (1, "Total"), (1, ""), (11, "dog")])
+def test_few_counts_that_look_like_totals_may_be_of_a_class(tmp_path, rows, last):
+    path = tmp_path / "m.csv"
+    text = f",bird,cat,{last}\nbird,{rows},0,{rows}\ncat,0,0,0\n{last},{rows},0,{rows}\n"
+    path.write_text(text, "utf-8")
+    if (rows, last) == (1, "dog"):
+        assert read_matrix(path)[1] == ["bird", "cat", "dog"]
+    else:
+        line = f"{path}: the last row and column are totals; leave them out"
+        assert finding(DataError, lambda: read_matrix(path)) == line
+
+
 def test_written_matrix_is_read(tmp_path):
     path = tmp_path / "new" / "m.csv"
     names = ["bag", "boot, left\n", "1"]
@@ -92,7 +104,7 @@ def test_written_matrix_is_read(tmp_path):
         ("0,0\n0,0\n", NO_COUNTS),
         ("5,1\n2,-1\n", NO_COUNTS),
         (f"5,1\n2,{'1' * 13}\n", NO_COUNTS),
-        ("5,1,6\n2,6,8\n7,7,14\n", "the last row and column are totals; leave them out"),
+        ("5,1,6\n2,6,8\n7,7,14\n", "the last row and column are totals; leave them out, or name"),
         ("", NOT_READ),
         ("5,1\n2,0.5\n", NOT_READ),
     ],

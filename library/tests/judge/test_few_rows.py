@@ -6,7 +6,8 @@ from example import PARAMS
 from scipy.stats import binomtest
 
 from imageproof.judge._confusion import balance, confusion_matrix
-from imageproof.judge.few_rows import rows_needed, split_warnings
+from imageproof.judge._groups import Intervals
+from imageproof.judge.few_rows import counts_of, rows_needed, split_warnings
 from imageproof.judge.limits import PromoteParams
 
 
@@ -14,10 +15,15 @@ def only(**limits):
     return PromoteParams(**dict.fromkeys(PromoteParams.model_fields) | limits)
 
 
-def warnings_of(*counts):
+def needed(limits, *rows):
+    """The rows that these limits need, of so many in each class."""
+    return rows_needed(only(**limits), counts_of([*rows, sum(rows)]))
+
+
+def warnings_of(*counts, **groups):
     """What is said of so many hold-out rows in each class, by the usual limits."""
     by_class = {str(label): count for label, count in enumerate(counts) if count}
-    summary = {"class_counts": {"holdout": by_class}, "rows": {}, "copies": {}}
+    summary = {"class_counts": {"holdout": by_class}, "rows": {}, "copies": {}, **groups}
     names = [f"boot {label}" for label in range(len(counts))]
     return split_warnings(summary, PromoteParams(**PARAMS["promote"]), names)
 
@@ -36,13 +42,13 @@ def test_holdout_too_small_for_the_gate_is_one_line():
 
 @pytest.mark.parametrize("limit", [0.1, 0.97])
 def test_minima_are_reached_by_the_exact_interval(limit):
-    [rows] = rows_needed(only(min_sensitivity=limit), [1]).values()
+    [rows] = needed({"min_sensitivity": limit}, 1).values()
     ends = [binomtest(n, n).proportion_ci(method="exact").low for n in (rows - 1, rows)]
     assert ends[0] < limit <= ends[1]
     for key in ("min_balanced_accuracy", "min_macro_f1"):  # two classes of half the rows
         half = (rows + 1) // 2
-        assert rows_needed(only(**{key: limit}), [half - 1, half]) == {key: half}
-        assert rows_needed(only(**{key: limit}), [half, half]) == {}
+        assert needed({key: limit}, half - 1, half) == {key: half}
+        assert needed({key: limit}, half, half) == {}
 
 
 @pytest.mark.parametrize("figure", ["balanced_accuracy", "macro_f1"])
@@ -52,5 +58,19 @@ def test_maximal_losses_allow_one_row(figure, rows):
     answer = truth.copy()
     answer[0] = 1
     loss = 1 - balance(confusion_matrix(answer, truth, classes=10))[figure]
-    params = only(**{f"max_{figure}_loss": 0.003})
-    assert (not rows_needed(params, [rows] * 10)) == (loss <= 0.003)
+    assert (not needed({f"max_{figure}_loss": 0.003}, *[rows] * 10)) == (loss <= 0.003)
+
+
+def test_rows_of_few_groups_are_fewer():
+    """Of two writers, even a model without mistakes has an interval from nearly 0."""
+    groups = {"groups": {"holdout": 2}, "class_groups": {"0": 2, "1": 2}}
+    [line] = warnings_of(300, 300, **groups)
+    start = "600 hold-out rows, in 2 groups worth 14 at most, 7 of class boot 0, are too few for"
+    assert line.startswith(f"{start} promote.max_sensitivity_loss (50 of each")
+    groups = {"groups": {"holdout": 600}, "class_groups": {"0": 300, "1": 300}}
+    assert warnings_of(300, 300, **groups) == warnings_of(300, 300) == []
+    writers = np.arange(30) % 2
+    assert Intervals(np.ones(30, bool), writers).of()[0] < 0.1
+    assert rows_needed(only(min_sensitivity=0.1), counts_of([30, 30], [2, 2])) == {
+        "min_sensitivity": 2
+    }

@@ -213,6 +213,14 @@ def test_checks_are_named_as_their_keys():
     assert decision.accepted
 
 
+def test_class_of_one_group_says_why_it_proves_nothing():
+    truth = np.repeat([0, 1], [990, 10])
+    data = {"truth": truth, "classes": 2, "groups": np.minimum(np.arange(ROWS // 2), 990)}
+    decision = decided(answering(truth, truth=truth, classes=2), **data)
+    text = "class c1: 10 of 10 rows right, so at least 0.0000 (95 % interval; one group only)"
+    assert check_of(decision, "min_sensitivity").found.startswith(text)
+
+
 @pytest.mark.parametrize(("right", "refused"), [(2, ["min_sensitivity"]), (5, [])])
 def test_dead_class_never_passes(right, refused):
     data = {"truth": np.repeat([0, 1], [990, 10]), "classes": 2}
@@ -265,6 +273,9 @@ def test_check_on_too_few_rows_says_so():
         decision = decided(perfect, perfect, truth=truth, max_balanced_accuracy_loss=limit)
         check = check_of(decision, "max_balanced_accuracy_loss")
         assert check.found == f"1.0000 against 1.0000: +0.0000{remark}"
+    decision = decided(perfect, perfect, truth=truth, groups=np.arange(184) % 2)
+    words = "; independent rows too few to tell: 4, 500 needed"
+    assert check_of(decision, "max_accuracy_loss").found.endswith(words)
 
 
 @pytest.mark.parametrize(("wrong", "refused"), [(0, ["holdout_test"]), (30, [])])

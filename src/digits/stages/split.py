@@ -24,6 +24,8 @@ def main() -> None:
     summary["sources"] = packed.load_summary(WORKSPACE.pack)["sources"]
     if params.split.group:
         summary["groups"] = grouping.count(parts, rows, params.split.group)
+        holdout = parts["holdout"]
+        summary["class_groups"] = grouping.count_by_class(holdout, rows, params.split.group)
         print(f"groups of {params.split.group}: {_listed(summary['groups'])}")
     files.write_json(WORKSPACE.split_summary, summary)
     print(_listed(summary["rows"]))
