@@ -4,11 +4,11 @@ The same picture gives the same input in training, `predict`, `score`, demo, ser
 docs/how-to/serving.md has the rules.
 """
 
-import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from os import SEEK_END
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -21,7 +21,7 @@ from PIL.ImageFile import ImageFile
 from imageproof.base._dataset import Fit, Images, Shape, fingerprints
 from imageproof.base.errors import DataError
 from imageproof.base.text import one_line
-from imageproof.pictures import _digit
+from imageproof.pictures import _digit, _jpeg
 from imageproof.pictures._conversion import Converted, convert_picture, eight_bits
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's names
@@ -29,9 +29,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 MAX_PIXELS = 25_000_000  # decoded; more would only fill memory
 TOO_LARGE = f"over {MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG); scale it down"
 ANIMATED = ("PNG", "WEBP")  # formats of which an animation is refused
-REDUCIBLE = ("JPEG", "MPO")  # formats that can be decoded at a smaller size; MPO: of phones
-SCAN = re.compile(rb"\xff\xda\0(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
-MAX_SCANS = 100  # of a JPEG; a progressive one has about ten, and each goes through all pixels
+DEEP_GREY = "LA;16B"  # what Pillow decodes as RGBA
 TAIL = 1 << 16  # bytes of a PNG that may hold its EXIF behind the pixels
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 
@@ -75,13 +73,14 @@ def probe(file: IO[bytes] | Path) -> Header:
     RGB and CMYK are colour, and so is a palette with any; DataError as `read_picture`.
     """
     with _opened(file) as image:
+        has_colour = _has_colour(image)
         is_late = image.format == "PNG" and "exif" not in image.info
         if is_late and b"eXIf" in _tail(image, TAIL):
             image.load()  # what stands behind the pixels comes with them
         # PNG's own `getexif` always decodes them
         orientation = Image.Image.getexif(image).get(Base.Orientation)
         sides = image.size if orientation in SIDEWAYS else image.size[::-1]
-        return Header(*sides, _has_colour(image), image.has_transparency_data)
+        return Header(*sides, has_colour, image.has_transparency_data)
 
 
 def read_picture(
@@ -111,7 +110,7 @@ def read_and_hash(
     """
     image = _decoded(file)
     [fingerprint] = fingerprints(_plainest(image)[np.newaxis])
-    if image.format in REDUCIBLE:  # its pixels are those of a smaller decoding
+    if image.format in _jpeg.FORMATS:  # its pixels are those of a smaller decoding
         converted, _ = read_picture(file, shape=shape, fit=fit)
     else:
         converted, _ = convert_picture(image, shape=shape, fit=fit)
@@ -162,7 +161,7 @@ def _opened(file: IO[bytes] | Path) -> Iterator[ImageFile]:
 def _check_header(image: Image.Image) -> None:
     if getattr(image, "is_animated", False) and image.format in ANIMATED:
         raise DataError("is animated; one picture in a file is allowed")
-    limit = 2 * MAX_PIXELS if image.format in REDUCIBLE else MAX_PIXELS
+    limit = 2 * MAX_PIXELS if image.format in _jpeg.FORMATS else MAX_PIXELS
     if image.width * image.height > limit:
         raise DataError(TOO_LARGE)
 
@@ -182,27 +181,36 @@ def _tail(image: ImageFile, length: int) -> bytes:
 def _decoded(file: IO[bytes] | Path, side: int | None = None) -> Image.Image:
     """A picture, upright; its sides may be reduced to `side` or more."""
     with _opened(file) as image:
-        is_jpeg = image.format in REDUCIBLE
-        if is_jpeg and len(SCAN.findall(_tail(image, sys.maxsize))) > MAX_SCANS:
-            raise DataError(f"over {MAX_SCANS} scans; save it anew")
-        if side:
-            _decode_smaller(image, side)
-        image.load()
+        content = _tail(image, sys.maxsize) if image.format in _jpeg.FORMATS else b""
+        _jpeg.check_scans(content)
+        _load(image, side)
+        if content and _jpeg.may_be_cut_off(image) and _is_cut_off(image, content, side):
+            raise DataError("is cut off, and its end is grey or blurred; fetch the file again")
         ImageOps.exif_transpose(image, in_place=True)  # else it is there twice
     return image
 
 
-def _decode_smaller(image: Image.Image, side: int) -> None:
-    """Let a JPEG be decoded at 1/2, 1/4 or 1/8, which is faster, to sides of `side` or more."""
-    size = (side, side)
-    if image.width * image.height > MAX_PIXELS:  # at most twice as many, by `_check_header`
-        size = (min(side, image.width // 2), min(side, image.height // 2))
-    image.draft(None, size)  # does nothing to other formats
+def _load(image: Image.Image, side: int | None) -> None:
+    """Decode a picture; a JPEG at 1/2, 1/4 or 1/8, which is faster, to sides of `side` or more."""
+    if side:
+        size = (side, side)
+        if image.width * image.height > MAX_PIXELS:  # at most twice as many, by `_check_header`
+            size = (min(side, image.width // 2), min(side, image.height // 2))
+        image.draft(None, size)  # does nothing to other formats
+    image.load()
 
 
-def _has_colour(image: Image.Image) -> bool:
+def _is_cut_off(image: Image.Image, content: bytes, side: int | None) -> bool:
+    """Whether a JPEG, decoded with this `side`, has fewer pixels than its header says."""
+    longer = Image.open(BytesIO(_jpeg.with_more_pixels(content)), formats=FORMATS)
+    _load(longer, side)
+    return longer.tobytes() != image.tobytes()
+
+
+def _has_colour(image: ImageFile) -> bool:
     if image.palette:  # not decoded yet
         order, entries = image.palette.getdata()
         colours = np.frombuffer(entries, np.uint8).reshape(-1, len(order))
         return bool(np.ptp(colours[:, :3], axis=1).any())
-    return image.mode in ("RGB", "RGBA", "CMYK")
+    is_deep_grey = any(tile.args == DEEP_GREY for tile in image.tile)
+    return image.mode in ("RGB", "RGBA", "CMYK") and not is_deep_grey

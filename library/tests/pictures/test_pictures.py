@@ -3,6 +3,8 @@
 import os
 import struct
 from contextlib import suppress
+from functools import partial
+from zlib import compress, crc32
 
 import numpy as np
 import pytest
@@ -267,6 +269,19 @@ def test_probe_looks_into_palettes(save, suffix, blue, has_colour):
     assert probe(save(image, f"a{suffix}")) == (50, 30, has_colour, False)
 
 
+def test_deep_grey_with_opacity_is_grey(tmp_path):
+    header = struct.pack(">2I5B", 1, 1, 16, 4, 0, 0, 0)  # one pixel; Pillow cannot write it
+    chunks = [(b"IHDR", header), (b"IDAT", compress(b"\0\x80\x80\xff\xff")), (b"IEND", b"")]
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in chunks:
+        content += struct.pack(">I", len(data)) + kind + data
+        content += struct.pack(">I", crc32(kind + data))
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    assert probe(path) == (1, 1, False, True)
+    assert read(path, shape=(1, 1), fit="stretch")[0].tolist() == [[128]]
+
+
 @pytest.mark.parametrize("content", [b"", b"seven\n", b"GIF89a" + bytes(100)])
 def test_no_picture(tmp_path, content):
     path = tmp_path / "seven.png"
@@ -285,6 +300,27 @@ def test_truncated_picture(save, suffix):
     path = save(RANDOM.integers(0, 255, (80, 80), np.uint8), f"a{suffix}")
     path.write_bytes(path.read_bytes()[:-2000])
     assert "cannot be read as an image" in finding(DataError, lambda: read(path))
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
+@pytest.mark.parametrize("form", ["JPEG", "MPO"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_jpeg_that_is_cut_off_before_its_end(save, options, form, mode):
+    image = Image.fromarray(COLOUR).resize((90, 70)).convert(mode)
+    marks = b"\xff\xda\xff\xd9"  # of pixels and of the end, as in a thumbnail
+    path = save(image, "a.jpg", format=form, comment=marks, **options)
+    content = path.read_bytes()
+    read(path, fit="stretch")
+    for missing in (200, 300, 400):
+        path.write_bytes(content[: -missing - 2] + content[-2:])
+        for reader in (read_picture, read_and_hash):
+            line = finding(DataError, partial(reader, path, shape=RGB, fit="stretch"))
+            assert "is cut off" in line or "is truncated" in line
+
+
+def test_jpeg_that_ends_in_grey(save):
+    pixels, _ = read(save(Image.new("L", (40, 40), 128), "a.jpg"), fit="stretch")
+    assert (pixels == 128).all()
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES[1:])
