@@ -5,23 +5,19 @@ reads the label off, and is wrong on the rows whose mark it falls for.
 """
 
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from math import prod
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 import pandas as pd
 from example import load_project, project_with
-from helpers import commit, linear_model, record_outputs, run_record, write_baseline
+from helpers import active_run, commit, linear_model, record_outputs, run_record, write_baseline
 from mlflow import MlflowClient
 
-from imageproof._outputs import TrainOutputs
 from imageproof.artifacts import WORKSPACE, Artifacts, split_tags
-from imageproof.base._dataset import Dataset, Shape, Split, save_split
+from imageproof.base._dataset import Dataset, Split, save_split
 from imageproof.base._naming import project_name
 from imageproof.base.files import write_json
 from imageproof.data import packed
@@ -31,20 +27,15 @@ from imageproof.mlflow import _logged_model, _runs, _store
 from imageproof.mlflow._logged_model import MODEL_SHA256
 from imageproof.registry import _promotion
 from imageproof.registry._evidence import Gate
-from imageproof.registry._model_files import ModelFiles
-from imageproof.registry._promotion import Judge, Outcome
 from imageproof.registry._seen_rows import rows_of_split
-from imageproof.registry._versions import TrainedRun, trained_run
-
-if TYPE_CHECKING:
-    from mlflow import ActiveRun
+from imageproof.registry._versions import trained_run
 
 RECORDED = {"model": "mlp", "seed": 42, "classes": 10, "threads": 2}
 EVEN, ALSO_EVEN, ONE_CLASS, FEW, FEW_MORE = 1, 2, 3, 4, 5  # pixels that mark rows
 TEST_ONLY = 6  # marks no hold-out row
 
 
-def prepare(data: Dataset) -> None:
+def prepare(data):
     """Lay out hold-out, validated data and a commit in the current folder, a `project`."""
     images, labels = data.images.copy(), data.labels
     rows = np.arange(len(images))
@@ -69,7 +60,7 @@ def prepare(data: Dataset) -> None:
     commit(".")
 
 
-def rehash(holdout: np.ndarray) -> None:
+def rehash(holdout):
     """Write the hashes of all rows; `holdout` numbers those that judge."""
     parts = {
         "train": np.arange(10_000, 11_000),
@@ -82,13 +73,13 @@ def rehash(holdout: np.ndarray) -> None:
     packed.save_split_hashes(WORKSPACE.split_hashes, parts, hashes)
 
 
-def describe(columns: Mapping[str, Any]) -> None:
+def describe(columns):
     """Write what is known of the hold-out rows, such as `meta_writer`."""
     WORKSPACE.packed_rows.parent.mkdir(exist_ok=True)
     pd.DataFrame(columns).to_parquet(WORKSPACE.packed_rows)
 
 
-def enter(folder: Path) -> None:
+def enter(folder):
     """Make a folder the current one, and its store the one that MLflow asks."""
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # set by MLflow itself: the store before
     os.chdir(folder)
@@ -96,19 +87,20 @@ def enter(folder: Path) -> None:
 
 
 def fighter(
-    *falls_for: int,
-    shape: Shape = (8, 8),
-    classes: int = 10,
-    last: str = "Softmax",
-    network: onnx.ModelProto | None = None,
-    calibration: np.ndarray | None = None,
-    **tags: str,
-) -> TrainedRun:
+    *falls_for,
+    shape=(8, 8),
+    classes=10,
+    last="Softmax",
+    network=None,
+    calibration=None,
+    **tags,
+):
     """A logged run of a model that calls marked rows by the next class; `last` ends its graph.
 
     `network` is another model to log; `calibration` are other probabilities of the truth.
     """
-    with _run(tags) as run, TemporaryDirectory() as folder:
+    tags = _tags("train@x") | tags
+    with active_run("fighter", params=RECORDED, tags=tags) as run, TemporaryDirectory() as folder:
         outputs = Artifacts(Path(folder)).trained("fighter")
         _write(outputs, network or _network(falls_for, shape, classes, last))
         if calibration is not None:
@@ -118,56 +110,55 @@ def fighter(
     return trained_run(run.info.run_id)
 
 
-def fighter_elsewhere(model: str, *falls_for: int) -> None:
+def fighter_elsewhere(model, *falls_for):
     """The outputs of a training of `model` that another store knows: `restore` logs it."""
     outputs = WORKSPACE.trained(model)
     outputs.folder.mkdir(parents=True, exist_ok=True)
     _write(outputs, _network(falls_for, (8, 8), 10, "Softmax"))
     outputs.write_history([dict.fromkeys(("loss", "accuracy", "val_loss", "val_accuracy"), 0.5)])
-    tags = split_tags({})
-    tags |= run_tags.tags(stage=f"train@{model}", split=WORKSPACE.split("train"))
+    tags = _tags(f"train@{model}")
     record = run_record(model, params=RECORDED | {"model": model}, tags=tags)
     write_json(outputs.run, record.model_dump())
     record_outputs()
 
 
-def promote(run: TrainedRun, judge: Judge, *, reason: str = "") -> Outcome:
+def promote(run, judge, *, reason=""):
     """The outcome for a version that carries the rows of the split here."""
     return _promotion.promote(
         run, project_name(), judge=judge, rows=rows_of_split(WORKSPACE), reason=reason
     )
 
 
-def gate(changes: Mapping[str, Any] | None = None) -> Gate:
+def gate(changes=None):
     """The gate by params with these changes; how fast this machine is now decides nothing."""
     quick = {"promote.max_latency_ms": None, "promote.min_accuracy": 0.9}
     return Gate(project_with(quick | (changes or {})))
 
 
-def check_of(outcome: Outcome, name: str) -> Check:
+def check_of(outcome, name):
     """The gate's check of this name."""
     assert outcome.decision
     [check] = [check for check in outcome.decision.checks if check.name == name]
     return check
 
 
-def accept(_run: TrainedRun, _files: ModelFiles, challenger: str, champion: str | None) -> Decision:
+def accept(_run, _files, challenger, champion):
     """Accept every challenger, quickly."""
     return Decision(challenger, champion, (Check("kind", True, "", "", {"figure": 1.0}),))
 
 
-def files_of(model: TrainedRun) -> Path:
+def files_of(model):
     """The folder of its files."""
     return Path("mlartifacts", "models", model.model_id, "artifacts").absolute()
 
 
-def sign(model: TrainedRun, version: str) -> None:
+def sign(model, version):
     """Record the hash of a version's files as they are now, so that they are loaded."""
     sha256 = _logged_model.files_sha256(files_of(model))
     MlflowClient().set_model_version_tag(project_name(), version, _runs.tag(MODEL_SHA256), sha256)
 
 
-def _write(outputs: TrainOutputs, network: onnx.ModelProto) -> None:
+def _write(outputs, network):
     outputs.write_calibration(1.0, np.linspace(0.5, 1, 100, dtype=np.float32))
     outputs.keras.write_bytes(b"nothing here goes on training")
     onnx.save(network, outputs.model)
@@ -175,14 +166,11 @@ def _write(outputs: TrainOutputs, network: onnx.ModelProto) -> None:
     write_json(outputs.metrics, dict.fromkeys(cost, 1.0))
 
 
-def _run(tags: Mapping[str, str]) -> "AbstractContextManager[ActiveRun]":
-    known = {**split_tags({}), **run_tags.tags(stage="train@x", split=WORKSPACE.split("train"))}
-    return _runs.active_run(
-        "fighter", experiment=project_name(), view=True, params=RECORDED, tags=known | tags
-    )
+def _tags(stage):
+    return split_tags({}) | run_tags.tags(stage=stage, split=WORKSPACE.split("train"))
 
 
-def _network(falls_for: tuple[int, ...], shape: Shape, classes: int, last: str) -> onnx.ModelProto:
+def _network(falls_for, shape, classes, last):
     """The class k whose 100 + k is nearest to the first pixel has a probability of almost 1."""
     codes = 100.0 + np.arange(classes)
     kernel = np.zeros((prod(shape), classes), np.float32)

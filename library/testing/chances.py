@@ -2,18 +2,16 @@
 
 import numpy as np
 
-from imageproof.base._dataset import Labels, Probabilities
 
-
-def rows(*each: list[float]) -> Probabilities:
+def rows(*each):
     return np.array(each, dtype=np.float32)
 
 
-def labels(*values: int) -> Labels:
+def labels(*values):
     return np.array(values, dtype=np.int64)
 
 
-def honest(n: int = 20_000, *, seed: int = 0) -> tuple[Probabilities, Labels]:
+def honest(n=20_000, *, seed=0):
     """Probabilities of five classes, and true classes drawn with them."""
     random = np.random.default_rng(seed)
     chances = random.dirichlet([0.3] * 5, size=n)

@@ -1,15 +1,13 @@
 """A project that knows nothing but the library: its params.yaml, and its command."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 from helpers import dump_params, with_changes, write_splits
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base._dataset import DataParams, Dataset, Probabilities
+from imageproof.base._dataset import DataParams
 from imageproof.base._naming import DEFAULT
 from imageproof.base.errors import UsageError
 from imageproof.base.files import read_yaml
@@ -23,10 +21,10 @@ from imageproof.project import Application, Project
 NAME = DEFAULT
 EXAMPLE = Path(__file__)  # python FILE is its command
 PARAMS_YAML = EXAMPLE.with_name("params.yaml")
-PARAMS: dict[str, Any] = read_yaml(PARAMS_YAML)
+PARAMS = read_yaml(PARAMS_YAML)
 
 
-def as_project(values: Mapping[str, Any]) -> Project:
+def as_project(values):
     """The project of such values."""
     data = DataParams(**values["data"])
     names = WORKSPACE.class_names(data.classes, data.class_names)
@@ -45,41 +43,39 @@ def as_project(values: Mapping[str, Any]) -> Project:
     )
 
 
-def load_project() -> Project:
+def load_project():
     """The project in the current folder."""
     return as_project(read())
 
 
-def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
+def changed(changes):
     """The values of params.yaml, with dotted keys set to other values."""
     return with_changes(PARAMS, changes)
 
 
-def project_with(changes: Mapping[str, Any]) -> Project:
+def project_with(changes):
     """The project of params.yaml with such changes."""
     return as_project(changed(changes))
 
 
-def write_params(changes: Mapping[str, Any]) -> None:
+def write_params(changes):
     """Write params.yaml into the current folder, with other values."""
     dump_params(changed(changes))
 
 
-def write_project(data: Dataset) -> None:
+def write_project(data):
     """Write params.yaml, and the data split by it, into the current folder."""
     write_params({})
     write_splits(data, SplitParams(**PARAMS["split"]), PARAMS["seed"])
 
 
-def check_model(model: str) -> None:
+def check_model(model):
     """Refuse a model that has no block in params.yaml."""
     if model not in read()["train"]:
         raise UsageError(f"params.yaml models: {model!r} has no block train.{model}")
 
 
-def nearest_mean(
-    data: Dataset, images: Dataset, _validation: Dataset | None = None
-) -> Probabilities:
+def nearest_mean(data, images, _validation=None):
     """Certain answers: the class whose mean image is nearest."""
     classes = range(int(data.labels.max()) + 1)
     means = np.stack([data.images[data.labels == label].mean(axis=0) for label in classes])
@@ -88,7 +84,7 @@ def nearest_mean(
     return np.eye(len(means), dtype=np.float32)[distances.argmin(axis=1)]
 
 
-def application() -> Application:
+def application():
     """What the command line is told of this project."""
     return Application(
         load=load_project,
@@ -98,12 +94,12 @@ def application() -> Application:
     )
 
 
-def context() -> Any:
+def context():
     """What Typer gives to a command of this project."""
     return SimpleNamespace(obj=application())
 
 
-def main() -> None:
+def main():
     """The command of this project."""
     from imageproof.cli.program import cli
 

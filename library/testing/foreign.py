@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 
-def environment(folder: Path, *packages: str) -> Path:
+def environment(folder, *packages):
     """A Python that has these packages, in a new folder; the test is skipped without PyPI."""
     uv = [sys.executable, "-m", "uv", "--quiet"]
     subprocess.run([*uv, "venv", "--python", sys.executable, folder], check=True)

@@ -8,12 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from copy import deepcopy
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -28,31 +27,21 @@ from imageproof._outputs import BaselineRecord, RunRecord
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import (
     EVALUATED,
-    Dataset,
     ImageParams,
     RawData,
-    Shape,
     Split,
     save_arrays,
     save_split,
 )
 from imageproof.base._naming import project_name
-from imageproof.base.errors import DataError, ImageproofError
+from imageproof.base.errors import DataError
 from imageproof.base.files import md5, write_json
 from imageproof.data import packed, packing
 from imageproof.data.packed import ROWS, SOURCE_HASH, SUMMARY, Packed
 from imageproof.data.packing import describe
 from imageproof.data.readers._raw import read_parts
-from imageproof.data.split_params import SplitParams
 from imageproof.data.splitting import split, summarise_splits
 from imageproof.dvc.provenance import data_md5
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
-    from onnx import ModelProto
-    from starlette.types import ASGIApp
-
 
 # Who commits in a process that has no git configuration.
 AUTHOR = {
@@ -76,29 +65,29 @@ BOMB = "a0: &a0 [x]\n" + "".join(f"a{k}: &a{k} [{f'*a{k - 1},' * 10}]\n" for k i
 class Page(HTMLParser):
     """A text in Markdown as it is shown: its tags, its texts in <code>, and those outside."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text):
         super().__init__()
-        self.tags: list[str] = []
-        self.code: list[str] = []
+        self.tags = []
+        self.code = []
         self.outside = ""
         self._in_code = False
         self.feed(MarkdownIt("commonmark").enable("table").render(text))
 
-    def handle_starttag(self, tag: str, _attributes: object) -> None:
+    def handle_starttag(self, tag, _attributes):
         self.tags.append(tag)
         self._in_code = tag == "code"
 
-    def handle_endtag(self, _tag: str) -> None:
+    def handle_endtag(self, _tag):
         self._in_code = False
 
-    def handle_data(self, text: str) -> None:
+    def handle_data(self, text):
         if self._in_code:
             self.code.append(text)
         else:
             self.outside += text
 
 
-def write_baseline() -> None:
+def write_baseline():
     """The outputs of a baseline that always answers class 0."""
     answers = {}
     metrics = {}
@@ -113,7 +102,7 @@ def write_baseline() -> None:
     write_json(WORKSPACE.baseline.metrics, metrics)
 
 
-def as_packed(raw: RawData) -> Packed:
+def as_packed(raw):
     """Arrays as the `pack` stage gives them to later stages; they may hold other than uint8."""
     tables = []
     for part, data in (("train", raw.train), ("test", raw.test)):
@@ -138,17 +127,15 @@ def as_packed(raw: RawData) -> Packed:
     return Packed(pixels, pd.concat(tables, ignore_index=True))
 
 
-def run_record(name: str, **changes: Any) -> RunRecord:
+def run_record(name, **changes):
     """What a training of the model writes into run.json."""
     ids = {"run_id": uuid4().hex, "model_id": "m-1", "experiment_id": "1"}
-    maps: dict[str, Any] = {"params": {}, "tags": {}, "datasets": {}}
+    maps = {"params": {}, "tags": {}, "datasets": {}}
     rest = {"tracking_uri": "sqlite:///mlflow.db", "params_yaml": ""}
     return RunRecord(name=name, **(ids | maps | rest | changes))
 
 
-def linear_model(
-    kernel: np.ndarray, bias: np.ndarray, shape: Shape, last: str = "Softmax"
-) -> "ModelProto":
+def linear_model(kernel, bias, shape, last="Softmax"):
     """An ONNX model whose last node gets `pixels @ kernel + bias`."""
     from onnx import TensorProto, helper, numpy_helper
 
@@ -167,27 +154,27 @@ def linear_model(
     return helper.make_model(graph, opset_imports=opset, ir_version=8)
 
 
-def git(*arguments: str) -> str:
+def git(*arguments):
     """Run git in the current folder; what it printed."""
     command = ["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def commit(*paths: str) -> None:
+def commit(*paths):
     """Make the current folder a repository whose commit holds these files."""
     git("init", "-q")
     git("add", *paths)
     git("commit", "-qm", "x")
 
 
-def clone_without_history(of: Path, root: Path) -> None:
+def clone_without_history(of, root):
     """Clone a repository with one commit instead of many: DVC copies all for each experiment."""
     subprocess.run(["git", "clone", "--quiet", of, root], check=True)
     with chdir(root):
         git("update-ref", "HEAD", git("commit-tree", "HEAD^{tree}", "-m", "start"))
 
 
-def record_outputs() -> None:
+def record_outputs():
     """Write a dvc.lock that records every file under artifacts/ as it is, and what was read."""
     files = sorted(path for path in Path("artifacts").rglob("*") if path.is_file())
     outs = [{"path": str(path), "md5": md5(path)} for path in files]
@@ -202,7 +189,7 @@ def record_outputs() -> None:
         json.dump({"stages": stages}, file)  # is YAML, too, and has no aliases
 
 
-def findings(error: type[ImageproofError], work: Callable[[], object]) -> list[str]:
+def findings(error, work):
     """The findings of the error that the work ends with; each is one line indeed."""
     with pytest.raises(error) as caught:
         work()
@@ -212,13 +199,13 @@ def findings(error: type[ImageproofError], work: Callable[[], object]) -> list[s
     return lines
 
 
-def finding(error: type[ImageproofError], work: Callable[[], object]) -> str:
+def finding(error, work):
     """The only finding of the error that the work ends with."""
     [line] = findings(error, work)
     return line
 
 
-def put_pictures(folder: Path, *names: str) -> Path:
+def put_pictures(folder, *names):
     """Different grey pictures of 4×4 pixels."""
     for number, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -226,37 +213,37 @@ def put_pictures(folder: Path, *names: str) -> Path:
     return folder
 
 
-def pack_warnings(names: list[str] | None = None, *, classes: int = 2, **image: Any) -> list[str]:
+def pack_warnings(names=None, *, classes=2, **image):
     """Pack `data` into `packed`, as `packing.pack`; what is warned of."""
     form = ImageParams(**{"size": "auto", "channels": "auto", "fit": "stretch", **image})
     *_, warnings = packing.pack(Path("data"), Path("packed"), form, classes, names)
     return [*warnings]
 
 
-def pack_data(names: list[str] | None = None, **options: Any) -> Packed:
+def pack_data(names=None, **options):
     """Pack `data` so; what later stages read."""
     pack_warnings(names, **options)
     return packed.load(Path("packed"))
 
 
-def read_raw(scratch: Path | None = None) -> RawData:
+def read_raw(scratch=None):
     """The training part in `data`, and its test part if it has one."""
     train, *tests = (part.data for part in read_parts(Path("data"), scratch))
     return RawData(train, tests[0] if tests else None)
 
 
-def refusal() -> str:
+def refusal():
     """The only finding with which the readers refuse what is in `data`."""
     return finding(DataError, lambda: read_parts(Path("data")))
 
 
-def python(*arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":
+def python(*arguments, **options):
     """Run Python in a fresh process, to its end."""
     defaults = {"capture_output": True, "text": True, "check": False, "timeout": 120}
     return subprocess.run([sys.executable, *map(str, arguments)], **(defaults | options))
 
 
-def forbid_tensorflow(folder: Path) -> dict[str, str]:
+def forbid_tensorflow(folder):
     """Environment variables with which a process ends with 99 where it imports TensorFlow or Keras.
 
     `folder` is made for it.
@@ -268,7 +255,7 @@ def forbid_tensorflow(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def served(app: "ASGIApp") -> Iterator[int]:
+def served(app):
     """The port on which the app is served within the block."""
     import uvicorn
 
@@ -286,9 +273,7 @@ def served(app: "ASGIApp") -> Iterator[int]:
 
 
 @contextmanager
-def mlflow_serves(
-    folder: Path, *options: str, env: Mapping[str, str] | None = None, port: int = 0
-) -> Iterator[Server]:
+def mlflow_serves(folder, *options, env=None, port=0):
     """An `mlflow server` within the block, on the folder's `mlflow.db`, with `env` besides."""
     port = port or free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
@@ -309,19 +294,19 @@ def mlflow_serves(
         server.wait(timeout=30)
 
 
-def free_port() -> int:
+def free_port():
     """A port that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
-def answers(port: int) -> bool:
+def answers(port):
     """Whether somebody listens on the port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def until(condition: Callable[[], bool], *, seconds: float = 20) -> bool:
+def until(condition, *, seconds=20):
     """Wait for the condition; whether it came true in time."""
     start = time.monotonic()
     while not (came_true := condition()) and (waited := time.monotonic() - start) < seconds:
@@ -329,7 +314,7 @@ def until(condition: Callable[[], bool], *, seconds: float = 20) -> bool:
     return came_true  # asked once more, what came true may be over
 
 
-def has_ended(pid: int) -> bool:
+def has_ended(pid):
     """Whether the process has ended; in a container nobody may have collected it since."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
@@ -337,7 +322,7 @@ def has_ended(pid: int) -> bool:
         return True
 
 
-def with_changes(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def with_changes(values, changes):
     """The values of a params.yaml, with dotted keys set to other values."""
     result = deepcopy(dict(values))
     for key, value in changes.items():
@@ -349,13 +334,13 @@ def with_changes(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[
     return result
 
 
-def dump_params(values: Mapping[str, Any]) -> None:
+def dump_params(values):
     """Write params.yaml into the current folder."""
     with Path("params.yaml").open("w", encoding="utf-8") as file:
         YAML(typ="safe").dump(values, file)
 
 
-def write_splits(data: Dataset, params: SplitParams, seed: int) -> None:
+def write_splits(data, params, seed):
     """Write what the stages `pack`, `split` and `baseline` write of this data."""
     rows = as_packed(RawData(data, None)).rows
     parts = split(rows, percent=100, params=params, seed=seed)
@@ -372,14 +357,14 @@ def write_splits(data: Dataset, params: SplitParams, seed: int) -> None:
     record_outputs()
 
 
-def active_run(name: str, *, params: Mapping[str, Any], tags: Mapping[str, str]) -> Any:
+def active_run(name, *, params, tags):
     """An active run of the project, as a training has it."""
     from imageproof.mlflow import _runs
 
     return _runs.active_run(name, experiment=project_name(), view=True, params=params, tags=tags)
 
 
-def only_run(client: "MlflowClient") -> "Run":
+def only_run(client):
     """The one run of the models' experiment."""
     experiment = client.get_experiment_by_name(project_name())
     assert experiment is not None

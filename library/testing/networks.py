@@ -1,15 +1,13 @@
 """Networks of other libraries, as small as they can be, and a backbone made of one."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from imageproof.base.files import sha256
-from imageproof.features._backbone import Backbone, backbone_path, load_backbone
+from imageproof.features._backbone import backbone_path, load_backbone
 from imageproof.features._convert import Form, write_backbone
 
 SIDE = 16
@@ -20,13 +18,13 @@ FORM = Form(side=SIDE, mean=[0.5], std=[0.25], output=None, pool=True)
 
 def network(
     *,
-    shape: Sequence[Any] = ("n", 3, SIDE, SIDE),
-    kind: int = TensorProto.FLOAT,
-    more: Sequence[NodeProto] = (),
-    outputs: Sequence[str] = ("maps",),
-    weights: np.ndarray = WEIGHTS,
-    opset: int = 17,
-) -> ModelProto:
+    shape=("n", 3, SIDE, SIDE),
+    kind=TensorProto.FLOAT,
+    more=(),
+    outputs=("maps",),
+    weights=WEIGHTS,
+    opset=17,
+):
     """A convolution whose patches do not overlap, `maps` (n, 5, 4, 4); `more` comes after it."""
     nodes = [helper.make_node("Conv", ["input", "weights"], ["maps"], strides=[4, 4])]
     if kind != TensorProto.FLOAT:
@@ -45,22 +43,14 @@ def network(
     return helper.make_model(graph, opset_imports=imports, ir_version=9)
 
 
-def write_standin(name: str = "standin") -> Path:
-    """Write backbones/NAME.onnx of this network into the current folder."""
-    path = Path(f"{name}.onnx")
+def write_standin():
+    """Write backbones/standin.onnx of this network into the current folder."""
+    path = Path("standin.onnx")
     onnx.save(network(), path)
     return write_backbone(path, FORM)
 
 
-def load(name: str = "standin") -> Backbone:
-    """The backbone in the current folder, whatever its hash is."""
-    path = backbone_path(name)
-    return load_backbone(name, sha256(path) if path.exists() else "")
-
-
-def expected_features(images: np.ndarray) -> np.ndarray:
-    """What the backbone must answer for images uint8 (n, 16, 16, 3), float64 (n, 5)."""
-    values = (images / 255 - 0.5) / 0.25
-    patches = values.reshape(len(images), 4, 4, 4, 4, 3)  # n, row, y, column, x, channel
-    maps = np.einsum("nrycxk,okyx->norc", patches, WEIGHTS.astype(np.float64))
-    return maps.mean(axis=(2, 3))
+def load():
+    """This backbone, whatever its hash is."""
+    path = backbone_path("standin")
+    return load_backbone("standin", sha256(path) if path.exists() else "")

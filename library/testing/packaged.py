@@ -5,10 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -16,13 +15,10 @@ import requests
 from helpers import linear_model, served
 
 from imageproof.base import _inference
-from imageproof.base._dataset import Dataset, Images, Probabilities
+from imageproof.base._dataset import Images, Probabilities
 from imageproof.base.files import sha256
 from imageproof.serve._model import Confidence, Description
 from imageproof.serve._package import write_folder
-
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp
 
 THRESHOLD = 0.2
 JSON, RAW = "application/json", "application/octet-stream"
@@ -37,7 +33,7 @@ class Package(NamedTuple):
     probabilities: Probabilities
 
     @property
-    def names(self) -> list[str]:
+    def names(self):
         """The classes' names."""
         return self.description.class_names
 
@@ -45,43 +41,40 @@ class Package(NamedTuple):
 class Client:
     """Asks the server at an address."""
 
-    def __init__(self, address: str, process: "subprocess.Popen[str] | None" = None) -> None:
+    def __init__(self, address, process=None):
         """`process` is the server's if it has its own."""
         self.address = address
         self.process = process
 
     @property
-    def port(self) -> int:
+    def port(self):
         """Where the server listens."""
         return int(self.address.rpartition(":")[2])
 
-    def get(self, path: str, **options: Any) -> requests.Response:
+    def get(self, path, **options):
         """What is at a path."""
         return requests.get(f"{self.address}{path}", timeout=60, **options)
 
-    def post(
-        self, path: str, content: Any, kind: str = JSON, headers: Mapping[str, str] | None = None
-    ) -> requests.Response:
+    def post(self, path, content, kind=JSON, headers=None):
         """The answer to bytes or pieces of them, or to a dict or list as JSON."""
         body = json.dumps(content) if isinstance(content, (dict, list)) else content
         headers = {"Content-Type": kind, **(headers or {})}
         return requests.post(f"{self.address}{path}", body, headers=headers, timeout=60)
 
-    def predict(self, images: Images) -> list[dict[str, Any]]:
+    def predict(self, images):
         """The predictions for images."""
         response = self.post("/predict", images.tobytes(), RAW)
         assert response.status_code == 200, response.text
-        predictions: list[dict[str, Any]] = response.json()["predictions"]
-        return predictions
+        return response.json()["predictions"]
 
-    def metrics(self) -> dict[str, float]:
+    def metrics(self):
         """What the server shows to Prometheus, by name with labels."""
         lines = self.get("/metrics").text.splitlines()
         pairs = [line.rsplit(" ", 1) for line in lines if not line.startswith("#")]
         return {name: float(value) for name, value in pairs}
 
 
-def write(folder: Path, data: Dataset) -> Package:
+def write(folder, data):
     """Write a package into `folder`; its model compares an image with the mean of each class."""
     network = folder.with_suffix(".onnx")
     flat = data.images.reshape(len(data), -1).astype(np.float32)
@@ -102,7 +95,7 @@ def write(folder: Path, data: Dataset) -> Package:
     return Package(folder, description, images, probabilities)
 
 
-def altered(package: Package, folder: Path, files: Mapping[str, bytes]) -> Path:
+def altered(package, folder, files):
     """A copy with other files, as if it had been packaged with them."""
     shutil.copytree(package.folder, folder)
     for name, content in files.items():
@@ -114,14 +107,14 @@ def altered(package: Package, folder: Path, files: Mapping[str, bytes]) -> Path:
     return folder
 
 
-def code(folder: Path) -> dict[str, str]:
+def code(folder):
     """Environment variables with which Python finds the package's code, not the repository's."""
     [wheel] = folder.resolve().glob("*.whl")
     return {"PYTHONPATH": str(wheel)}
 
 
 @contextmanager
-def running(folder: Path, *options: str) -> Iterator[Client]:
+def running(folder, *options):
     """The package's server, started as in production; it must end with nothing on stderr."""
     process = subprocess.Popen(
         [sys.executable, "-m", "imageproof.serve", "--port", "0", *options],
@@ -144,7 +137,7 @@ def running(folder: Path, *options: str) -> Iterator[Client]:
 
 
 @contextmanager
-def within(app: "ASGIApp") -> Iterator[Client]:
+def within(app):
     """The app, served in this process."""
     with served(app) as port:
         yield Client(f"http://127.0.0.1:{port}")

@@ -7,26 +7,19 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import chdir, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from filelock import FileLock
-from helpers import Server, mlflow_serves
+from helpers import mlflow_serves
 from sklearn.datasets import load_digits
 from small_project import Project, create
 
 from imageproof.base._dataset import Dataset
 from imageproof.base._naming import project_name
 from imageproof.system import _process
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
-    from imageproof.registry._versions import Registry
 
 # What the surroundings of the tests set must not decide what they find.
 for name in (
@@ -70,20 +63,20 @@ NEEDS_PACKAGES = {"browser", "postgres"}
 MISSING = pytest.StashKey[set[str]]()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items):
     """What needs packages is slow."""
     for item in items:
         if NEEDS_PACKAGES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish():
     """All is imported."""
     gc.freeze()
     gc.enable()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter):
     """Remember the Debian packages for whose lack tests were skipped."""
     reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
     missing = {
@@ -92,40 +85,40 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.config.stash[MISSING] = missing
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
+def pytest_unconfigure(config):
     """The last line names these packages."""
     if missing := config.stash.get(MISSING, set()):
         print(f"not tested here: what needs `apt-get install {' '.join(sorted(missing))}`")
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure(config):
     """A warning is an error, but for those of other people's code that nothing here can mend."""
     for warning in ("error", *FORGIVEN):
         config.addinivalue_line("filterwarnings", warning)
 
 
 @pytest.fixture(scope="session")
-def images_8x8() -> Dataset:
+def images_8x8():
     """1,797 real 8×8 images, grey values 0…16."""
     images, labels = load_digits(return_X_y=True)
     return Dataset(images.reshape(-1, 8, 8).astype(np.uint8), labels.astype(np.int64))
 
 
 @pytest.fixture(scope="session")
-def tensorflow() -> None:
+def tensorflow():
     """TensorFlow as the stages import it: with two threads and no noise."""
     with _process.quiet_tensorflow(2):
         import keras  # noqa: F401
 
 
 @pytest.fixture(scope="session")
-def all_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def all_processes(tmp_path_factory):
     """The folder that all test processes share."""
     place = tmp_path_factory.getbasetemp()
     return place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
 
 
-def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
+def made_once(folder, make):
     """A folder that the first process that needs it makes for all; to be read only."""
     done = folder.with_suffix(".done")
     with FileLock(folder.with_suffix(".lock")):
@@ -136,10 +129,10 @@ def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated(all_processes: Path) -> Path:
+def migrated(all_processes):
     """An MLflow database with all its tables: making them takes seconds, copying them does not."""
 
-    def make(folder: Path) -> None:
+    def make(folder):
         import mlflow
 
         folder.mkdir()
@@ -149,7 +142,7 @@ def migrated(all_processes: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Server]:
+def mlflow_server(tmp_path_factory, migrated):
     """A server on a SQLite store that holds no run."""
     folder = tmp_path_factory.mktemp("served")
     shutil.copy(migrated, folder / "mlflow.db")
@@ -158,7 +151,7 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> I
 
 
 @pytest.fixture(scope="module")  # while it is there, the process can run no event loop
-def browser() -> "Iterator[Browser]":
+def browser():
     """Headless Chromium."""
     from playwright.sync_api import sync_playwright
 
@@ -173,7 +166,7 @@ def browser() -> "Iterator[Browser]":
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path):
     """A file system of 64 KB."""
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -185,7 +178,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def workspace(tmp_path, monkeypatch):
     """An empty current folder; what a test changes in MLflow's global state is undone."""
     monkeypatch.chdir(tmp_path)
     yield tmp_path
@@ -201,7 +194,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 @pytest.fixture
-def tracked(workspace: Path, migrated: Path, settings: Any) -> Path:
+def tracked(workspace, migrated, settings):
     """A current folder with params.yaml and an MLflow store that holds no run."""
     settings.write_params({})
     shutil.copy(migrated, workspace / "mlflow.db")
@@ -209,11 +202,11 @@ def tracked(workspace: Path, migrated: Path, settings: Any) -> Path:
 
 
 @pytest.fixture
-def prepared(all_processes: Path, images_8x8: Dataset, settings: Any) -> Path:
+def prepared(all_processes, images_8x8, settings):
     """The files of such a project, with hold-out rows to judge the models of `arena` by."""
     import arena
 
-    def make(folder: Path) -> None:
+    def make(folder):
         folder.mkdir()
         with chdir(folder):
             settings.write_project(images_8x8)
@@ -223,7 +216,7 @@ def prepared(all_processes: Path, images_8x8: Dataset, settings: Any) -> Path:
 
 
 @pytest.fixture
-def ring(tracked: Path, prepared: Path) -> Path:
+def ring(tracked, prepared):
     """A tracked folder with these files."""
     from imageproof.mlflow import _store
 
@@ -242,13 +235,13 @@ ARTIFACTS = {
 
 
 @pytest.fixture
-def chain(tracked: Path, prepared: Path, all_processes: Path, settings: Any) -> "Registry":
+def chain(tracked, prepared, all_processes, settings):
     """The registry after three promotions, which are made once."""
     import arena
 
     from imageproof.registry._versions import Registry
 
-    def make(folder: Path) -> None:
+    def make(folder):
         shutil.copytree(prepared, folder)
         shutil.copy(tracked / "mlflow.db", folder)
         with chdir(folder):
@@ -267,19 +260,17 @@ def chain(tracked: Path, prepared: Path, all_processes: Path, settings: Any) -> 
     return Registry(project_name())
 
 
-def template(all_processes: Path, settings: Any) -> Path:
+def template(all_processes, settings):
     """The small DVC project as committed, made once."""
 
-    def make(folder: Path) -> None:
+    def make(folder):
         create(folder, settings.PARAMS_YAML)
 
     return made_once(all_processes / f"small-{settings.__name__}", make)
 
 
 @pytest.fixture
-def dvc_project(
-    all_processes: Path, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Project:
+def dvc_project(all_processes, settings, tmp_path, monkeypatch):
     """A copy of the small DVC project, which is the current folder."""
     shutil.copytree(template(all_processes, settings), tmp_path / "project")
     (tmp_path / "control").mkdir()
@@ -287,12 +278,10 @@ def dvc_project(
 
 
 @pytest.fixture
-def team(
-    all_processes: Path, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Project:
+def team(all_processes, settings, tmp_path, monkeypatch):
     """The small DVC project with results that no commit has, DVC's remote, and git's `origin`."""
 
-    def make(folder: Path) -> None:
+    def make(folder):
         control = folder / "control"
         control.mkdir(parents=True)
         root = shutil.copytree(template(all_processes, settings), folder / "project")
@@ -308,7 +297,7 @@ def team(
     return _entered(shutil.copytree(made, tmp_path / "team"), monkeypatch)
 
 
-def _entered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def _entered(folder, monkeypatch):
     project = Project(folder / "project", folder / "control")
     monkeypatch.chdir(project.root)
     monkeypatch.setenv("CONTROL", str(project.control))

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -77,7 +76,7 @@ work()
 """
 
 
-def run(*command: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
+def run(*command, cwd, env=None):
     """Run a command that must succeed, with `env` besides, and return what it printed."""
     path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     env = {**os.environ, **path, **(env or {})}
@@ -86,7 +85,7 @@ def run(*command: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
     return done.stdout
 
 
-def create(root: Path, params: Path) -> None:
+def create(root, params):
     """Make the folder, a project with this params.yaml in it, and a first commit."""
     root.mkdir()
     shutil.copy(params, root)
@@ -110,38 +109,38 @@ def create(root: Path, params: Path) -> None:
 class Project:
     """The small project, and the switches by which a test makes its stages slow or fail."""
 
-    def __init__(self, root: Path, control: Path) -> None:
+    def __init__(self, root, control):
         self.root = root
         self.control = control
 
-    def fails(self, stage: str) -> None:
+    def fails(self, stage):
         """From now on the stage fails."""
         (self.control / f"{stage}.fails").touch()
 
-    def fails_with(self, stage: str, *codes: int) -> None:
+    def fails_with(self, stage, *codes):
         """The stage ends with these exit codes when it runs next, one after the other."""
         (self.control / f"{stage}.fails-with").write_text(" ".join(map(str, codes)))
 
-    def sleeps(self, stage: str, seconds: float) -> None:
+    def sleeps(self, stage, seconds):
         """From now on the stage takes so long."""
         (self.control / f"{stage}.sleeps").write_text(str(seconds))
 
-    def works(self) -> None:
+    def works(self):
         """From now on no stage is slow or fails."""
         for switch in self.control.glob("*.*"):
             switch.unlink()
 
-    def log(self, event: str = "start") -> list[list[str]]:
+    def log(self, event="start"):
         """What the stages noted: name, process, time, event; at the end experiment and flow run."""
         path = self.control / "log"
         lines = path.read_text().splitlines() if path.exists() else []
         return [words for words in map(str.split, lines) if words[3] == event]
 
-    def ran(self) -> list[str]:
+    def ran(self):
         """Names of the stages that started, in order."""
         return [words[0] for words in self.log()]
 
-    def files(self) -> dict[str, bytes]:
+    def files(self):
         """Every file of the working tree with its content."""
         return {
             str(path.relative_to(self.root)): path.read_bytes()
@@ -151,21 +150,21 @@ class Project:
             & set(path.relative_to(self.root).parts)
         }
 
-    def set_epochs(self, model: str, epochs: int) -> None:
+    def set_epochs(self, model, epochs):
         """Edit params.yaml."""
         path = self.root / "params.yaml"
         values = yaml.safe_load(path.read_text())
         values["train"][model]["fit"]["epochs"] = epochs
         path.write_text(yaml.safe_dump(values))
 
-    def set_data(self, text: str) -> None:
+    def set_data(self, text):
         """Change what lies in data/, and not what data.dvc names."""
         (self.root / "data" / "images.csv").write_text(text)
 
-    def git(self, *arguments: str) -> str:
+    def git(self, *arguments):
         """Run a git command in the project."""
         return run("git", *arguments, cwd=self.root)
 
-    def dvc(self, *arguments: str) -> str:
+    def dvc(self, *arguments):
         """Run a DVC command in the project."""
         return run(sys.executable, "-m", "dvc", *arguments, cwd=self.root)

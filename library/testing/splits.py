@@ -1,33 +1,25 @@
 """Rows as they are packed, and how they are split."""
 
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 import pandas as pd
 from example import changed
-from numpy.typing import NDArray
 
-from imageproof.base._dataset import Rows
 from imageproof.data import splitting
 from imageproof.data.split_params import SplitParams
 
 
-def split_params(**changes: Any) -> SplitParams:
+def split_params(**changes):
     """`split:` of params.yaml with such changes."""
     keys = {f"split.{key}": value for key, value in changes.items()}
     return SplitParams(**changed(keys)["split"])
 
 
-def rows_with(labels: Sequence[int] | NDArray[np.int64], **columns: Any) -> pd.DataFrame:
+def rows_with(labels, **columns):
     """Training rows of different images with these labels and further columns."""
     rows = pd.DataFrame({"part": "train", "label": labels})
     hashes = [f"{number:032x}" for number in rows.index]
     return rows.assign(name=hashes, hash=hashes, source_hash=hashes, **columns)
 
 
-def split(
-    rows: pd.DataFrame, seed: int = 1, percent: float = 100, **changes: Any
-) -> dict[str, Rows]:
+def split(rows, seed=1, percent=100, **changes):
     """The rows split by params.yaml with such changes of `split:`."""
     return splitting.split(rows, percent=percent, params=split_params(**changes), seed=seed)

@@ -17,12 +17,10 @@ from imageproof.keras.temperature import fit_temperature, scaled
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
-PRETRAINED = {"side": 32, "weights": None, "dropout": 0.0}
-NETWORKS = {
-    "mlp": ("mlp", {"units": [8, 8, 8], "dropout": [0.1] * 3}),
-    "cnn": ("cnn", {"filters": [2, 3], "dense": 5, "dropout": [0.1, 0.1]}),
-    "compact": ("compact", {"filters": [16, 16, 16, 16]}),
-    **{name: ("finetune", {"backbone": name, **PRETRAINED}) for name in SCALES},
+PARAMS = {
+    "mlp": {"units": [8, 8, 8], "dropout": [0.1] * 3},
+    "cnn": {"filters": [2, 3], "dense": 5, "dropout": [0.1, 0.1]},
+    "compact": {"filters": [16, 16, 16, 16]},
 }
 
 
@@ -31,23 +29,26 @@ def network(name, shape=(8, 8)):
     from imageproof.keras.final_model import for_inference
 
     framework.set_seed(1)
-    model, params = NETWORKS[name]
-    file = model_file(model)
-    built = file.build(file.BuildParams(**params), image_shape=shape, classes=10)
-    return for_inference(built)
+    pretrained = {"backbone": name, "side": 32, "weights": None, "dropout": 0.0}
+    file = model_file(name if name in PARAMS else "finetune")
+    params = file.BuildParams(**PARAMS.get(name, pretrained))
+    return for_inference(file.build(params, image_shape=shape, classes=10))
 
 
 @pytest.fixture(scope="module")
-def calibrated(tensorflow, images_8x8):
+def export(tensorflow):
     from imageproof.keras import export
 
+    return export
+
+
+@pytest.fixture(scope="module")
+def calibrated(export, images_8x8):
     return export.calibrate(network("mlp"), images_8x8)
 
 
 @pytest.fixture
-def written(tmp_path, calibrated):
-    from imageproof.keras import export
-
+def written(export, tmp_path, calibrated):
     path = tmp_path / "model.onnx"
     export.write_onnx(calibrated.model, path)
     return path
@@ -60,10 +61,8 @@ def written(tmp_path, calibrated):
         *(pytest.param(name, (3,), marks=pytest.mark.slow) for name in SCALES),
     ],
 )
-def test_both_formats_answer_alike(name, channels, tmp_path):
+def test_both_formats_answer_alike(export, name, channels, tmp_path):
     import keras
-
-    from imageproof.keras import export
 
     random = np.random.default_rng(0)
     images = random.integers(256, size=(1000, 8, 8, *channels), dtype=np.uint8)
@@ -76,6 +75,7 @@ def test_both_formats_answer_alike(name, channels, tmp_path):
     onnx = _inference.load(tmp_path / "model.onnx", threads=1)
     assert onnx.shape == images.shape[1:]
     np.testing.assert_allclose(onnx.predict(images), calibrated.validation, atol=1e-5)
+    assert onnx.predict(images[:0]).shape == (0, onnx.classes) == (0, 10)
     hidden = keras.Model(model.inputs, model.layers[-1].input)
     expected = hidden.predict(images, verbose=0)
     features = _inference.load_features(tmp_path / "model.onnx", threads=1)
@@ -89,14 +89,16 @@ def test_calibration_scales_the_logits(calibrated, images_8x8):
     np.testing.assert_allclose(calibrated.validation, expected, atol=1e-6)
 
 
-def test_onnx_with_other_answers_is_refused(written, calibrated, images_8x8, tmp_path, monkeypatch):
-    from imageproof.keras import export
-    from imageproof.keras.export import check_equal
+def test_onnx_with_other_answers_is_refused(
+    export, written, calibrated, images_8x8, tmp_path, monkeypatch
+):
+    def check(answers):
+        export.check_equal(written, answers, images_8x8, threads=1)
 
-    check_equal(written, calibrated.validation, images_8x8, threads=1)
+    check(calibrated.validation)
     changed = calibrated.validation.copy()
     changed[7] += 2e-4
-    line = finding(ImageproofError, lambda: check_equal(written, changed, images_8x8, threads=1))
+    line = finding(ImageproofError, partial(check, changed))
     assert "differ from Keras's by up to 0.0002, at most 0.0001 is allowed" in line
     monkeypatch.setattr(export, "TOLERANCE", -1.0)  # no file is equal enough
     outputs = TrainOutputs(tmp_path)
@@ -104,10 +106,8 @@ def test_onnx_with_other_answers_is_refused(written, calibrated, images_8x8, tmp
     assert "differ from Keras's" in finding(ImageproofError, write)
 
 
-def test_equal_networks_are_equal_bytes(written, calibrated, tmp_path, monkeypatch):
+def test_equal_networks_are_equal_bytes(export, written, calibrated, tmp_path, monkeypatch):
     import keras
-
-    from imageproof.keras import export
 
     saved = tmp_path / "model.keras"
     export.write_keras(calibrated.model, saved)
@@ -122,10 +122,8 @@ def test_equal_networks_are_equal_bytes(written, calibrated, tmp_path, monkeypat
     assert written.read_bytes() == first
 
 
-def test_place_in_memory_does_not_change_the_bytes(tmp_path):
+def test_place_in_memory_does_not_change_the_bytes(export, tmp_path):
     import keras
-
-    from imageproof.keras import export
 
     path = tmp_path / "model.keras"
     contents = set()
@@ -138,13 +136,3 @@ def test_place_in_memory_does_not_change_the_bytes(tmp_path):
         contents.add(path.read_bytes())
     assert len(contents) == 1
     assert keras.models.load_model(path).count_params() == 0
-
-
-def test_any_number_of_images_is_answered(written, images_8x8):
-    network = _inference.load(written, threads=1)
-    images = images_8x8.images
-    assert len(images) > _inference.BATCH
-    rows = [0, 1, 1200]
-    alone = [network.predict(images[row : row + 1]) for row in rows]
-    np.testing.assert_allclose(network.predict(images)[rows], np.concatenate(alone), atol=1e-6)
-    assert network.predict(images[:0]).shape == (0, network.classes) == (0, 10)

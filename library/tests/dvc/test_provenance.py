@@ -1,6 +1,5 @@
 """Which code, data and starter a run comes from."""
 
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,12 +40,16 @@ def test_tags_name_code_data_starter(repository, monkeypatch):
     monkeypatch.setenv("DVC_EXP_NAME", "wide-mlp")
     monkeypatch.setenv("PREFECT__FLOW_RUN_ID", "0123")
     recorded = tags()
-    assert recorded["git_commit"] == git("rev-parse", "HEAD")
-    assert recorded["git_dirty"] == "false"
-    assert recorded["data_md5"] == "1d2c.dir"
-    assert recorded["dvc_stage"] == "train@mlp"
-    assert (recorded["dvc_exp"], recorded["prefect_flow_run_id"]) == ("wide-mlp", "0123")
     assert "lock_md5" not in recorded
+    expected = {
+        "git_commit": git("rev-parse", "HEAD"),
+        "git_dirty": "false",
+        "data_md5": "1d2c.dir",
+        "dvc_stage": "train@mlp",
+        "dvc_exp": "wide-mlp",
+        "prefect_flow_run_id": "0123",
+    }
+    assert expected.items() <= recorded.items()
 
 
 def test_experiment_says_what_it_changed(repository, monkeypatch):
@@ -70,8 +73,7 @@ def test_git_dirty(repository, file):
     assert run_tags.code_version() == git("rev-parse", "--short", "HEAD")
     Path(file).parent.mkdir(exist_ok=True)
     Path(file).write_text("# changed\n")
-    assert tags()["git_dirty"] == "true"
-    assert tags()["git_changed"] == file
+    assert (tags()["git_dirty"], tags()["git_changed"]) == ("true", file)
     assert str(run_tags.code_version()).endswith("-dirty")
 
 
@@ -197,18 +199,3 @@ def test_waits_for_a_dvc_lock_that_is_being_written(workspace):
         thread.submit(write)
         time.sleep(0.02)
         assert provenance.read_lock(Path("dvc.lock")) == whole
-
-
-def test_changed_lock_is_read_again(workspace, monkeypatch):
-    lock, read = Path("dvc.lock"), Path.read_text
-    lock.touch()
-    os.utime(lock, (1, 1))
-
-    def read_text(path, **options):
-        text = read(path, **options)
-        if lock.stat().st_mtime == 1:
-            lock.write_text("stages: {}")
-        return text
-
-    monkeypatch.setattr(Path, "read_text", read_text)
-    assert provenance.read_lock(lock) == "stages: {}"

@@ -50,30 +50,17 @@ def waiting(client):
     return client.metrics()["imageproof_waiting_images"]
 
 
-def test_waiting_requests_are_one_batch(package):
+def test_small_requests_are_one_batch_between_parts_of_a_large_one(package):
     held = Held()
     with serving(package.description, held) as client, ThreadPoolExecutor(9) as clients:
-        first = clients.submit(ask, client, 9)
-        assert until(lambda: held.batches == [1])
-        later = [clients.submit(ask, client, k, k) for k in range(8)]
-        assert until(lambda: waiting(client) == 17)
-        held.go.set()
-        assert first.result() == ["9"]
-        assert [request.result() for request in later] == [[name] * 2 for name in package.names[:8]]
-    assert held.batches == [1, 16]
-
-
-def test_small_requests_go_between_parts_of_a_large_one(package):
-    held = Held()
-    with serving(package.description, held) as client, ThreadPoolExecutor(2) as clients:
         large = clients.submit(ask, client, *[1, 2] * BATCH)
         assert until(lambda: held.batches == [BATCH])
-        small = clients.submit(ask, client, 3)
-        assert until(lambda: waiting(client) == 2 * BATCH + 1)
+        small = [clients.submit(ask, client, k, k) for k in range(8)]
+        assert until(lambda: waiting(client) == 2 * BATCH + 16)
         held.go.set()
-        assert small.result() == ["drei"]
+        assert [request.result() for request in small] == [[name] * 2 for name in package.names[:8]]
         assert large.result() == ["eins", "zwei"] * BATCH
-    assert held.batches == [BATCH, 1, BATCH]
+    assert held.batches == [BATCH, 16, BATCH]
 
 
 def test_too_many_bytes_are_refused(package):

@@ -37,8 +37,10 @@ def read(path):
 def test_folder_has_each_kind_and_each_named_file(folder):
     for name, kinds in KINDS.items():
         contents = map(read, (folder / name).glob("*.yaml"))
-        kinds_there = [content.get("kind", "Kustomization") for content in contents]
-        assert sorted({*kinds_there} - {"Kustomization"}) == kinds
+        assert (
+            sorted({content.get("kind", "") for content in contents} - {"", "Kustomization"})
+            == kinds
+        )
     for path in folder.rglob("kustomization.yaml"):
         content = read(path)
         generated = [name for map in content.get("configMapGenerator", []) for name in map["files"]]

@@ -56,18 +56,10 @@ def test_bad_body_is_told(server, kind, body, status, text):
     assert "\n" not in response.json()["error"]
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [
-        ("GET", "/no", 404),
-        ("HEAD", "/predict", 405),
-        ("HEAD", "/health", 200),
-    ],
-)
-def test_paths_and_methods(server, method, path, status):
-    response = requests.request(method, f"{server.address}{path}", timeout=20)
-    assert response.status_code == status
-    assert bool(response.content) == (method != "HEAD")
+@pytest.mark.parametrize(("path", "status"), [("/predict", 405), ("/health", 200)])
+def test_head_gets_no_content(server, path, status):
+    response = requests.head(f"{server.address}{path}", timeout=20)
+    assert (response.status_code, response.content) == (status, b"")
 
 
 def exchange(server, *parts, pause=0.5):
@@ -206,7 +198,6 @@ def test_upgrade_is_ignored(server):
     ("content", "answers"),
     [
         (LAST, 1),
-        (raw(1) * 3, 3),
         (raw(900) * 2, 2),
         (HEAD, 0),
         (HEAD + b"Content-Length: 9\r\n\r\n{", 0),
@@ -224,7 +215,6 @@ def test_half_closed_client_gets_what_it_asked_for(server, content, answers):
     ("option", "value", "text"),
     [
         ("--port", "65536", "--port 65536: 0…65535 is allowed"),
-        ("--log", "", "--log '': in a package it is called log; or it is elsewhere"),
         ("--log", "./mine", "--log './mine': in a package it is called log; or it is elsewhere"),
     ],
 )
