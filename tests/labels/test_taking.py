@@ -185,7 +185,6 @@ def test_two_tasks_of_a_picture_are_one_and_for_training_only():
         ({"file": "../x.png"}, "export.json: task 1: ../x.png: leads out of the folder of pict"),
         ({"file": "/etc/passwd"}, "export.json: task 1: /etc/passwd: leads out of the folder"),
         ({"file": "gone.png"}, "my pool/gone.png: cannot be read as an image: [Errno 2] No such"),
-        ({"file": "für später"}, "my pool/für später: is a folder"),
         ({"file": "x" * 300}, "my pool/xxx"),
         ({"file": "a\u202e.png"}, "export.json: task 1: has not the data of a picture; export"),
         ({"hash": "0" * 32}, "my pool/für später/Bild 1.png: is not the picture of the task"),
@@ -211,7 +210,6 @@ def test_each_unknown_class_is_a_finding():
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ('[{"id": 1, "annot', "export.json: Invalid JSON: EOF while parsing a string"),
         ("[" * 100_000, "export.json: Invalid JSON: recursion limit exceeded"),
         ('{"a": 1}', "export.json: Input should be a valid array; Label Studio's export in the"),
     ],
@@ -224,9 +222,9 @@ def test_file_that_is_no_export_is_one_line(text, line):
 def test_gigabyte_is_refused_unread():
     with EXPORT.open("wb") as file:
         file.truncate(1_000_000_000)
-    line = finding(DataError, lambda: take_labels(EXPORT, POOL, load_project()))
     allowed = f"at most {_studio.MAX_BYTES:,} are allowed"
-    assert line == f"export.json: has 1,000,000,000 bytes; {allowed}"
+    line = f"export.json: has 1,000,000,000 bytes; {allowed}"
+    refused(line, lambda: take_labels(EXPORT, POOL, load_project()))
 
 
 def test_data_that_was_not_packed_since_is_named():
@@ -246,11 +244,9 @@ def test_name_that_the_table_cannot_hold_is_refused(name, shown):
 
 
 def test_test_part_of_its_own_takes_no_picture():
-    for part in ("train", "test"):
-        for number, name in enumerate(("cat/0.png", "dög/1.png")):
-            put(DATA / part / name, number + 10 * (part == "test"))
-    for folder in ("cat", "dög"):
-        rmtree(DATA / folder)
+    rmtree(DATA)
+    for seed, name in enumerate(("train/cat/0", "train/dög/0", "test/cat/0", "test/dög/0")):
+        put(DATA / f"{name}.png", seed)
     pack.main()
     line = "data: has a test part of its own, to which no picture can be added; fol"
     refused(line, lambda: take(CAT, [], []))

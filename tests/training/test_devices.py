@@ -7,6 +7,8 @@ from helpers import finding, python
 
 from imageproof.base.errors import UsageError
 
+pytestmark = pytest.mark.usefixtures("tensorflow")
+
 # TensorFlow divides the CPU only before its first use: the training needs a process of its own.
 TRAIN = """
 import sys
@@ -46,7 +48,6 @@ def test_mirrored_trains_on_two_devices():
     assert float(accuracy) > 0.2
 
 
-@pytest.mark.usefixtures("tensorflow")
 def test_mirrored_on_one_device_is_as_none():
     from imageproof.keras import devices
 
@@ -54,7 +55,6 @@ def test_mirrored_on_one_device_is_as_none():
     assert devices.used("mirrored", mixed=False) == "CPU, float32"
 
 
-@pytest.mark.usefixtures("tensorflow")
 def test_precision_is_that_of_the_slowest_gpu(monkeypatch):
     from imageproof.keras import devices
 
@@ -65,7 +65,6 @@ def test_precision_is_that_of_the_slowest_gpu(monkeypatch):
     assert devices.used("none", mixed=True) == "NVIDIA A100, float32"
 
 
-@pytest.mark.usefixtures("tensorflow")
 def test_network_that_cannot_be_exported_is_refused():
     from keras import Input, Sequential, layers
 
@@ -80,7 +79,6 @@ def test_network_that_cannot_be_exported_is_refused():
         assert message in finding(UsageError, lambda model=model: check_exportable(model))
 
 
-@pytest.mark.usefixtures("tensorflow")
 def test_network_that_is_too_large_to_answer_is_refused(monkeypatch):
     import keras
 

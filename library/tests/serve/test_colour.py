@@ -57,26 +57,20 @@ def refusal(description, body):
     return caught.value.detail
 
 
-def with_part(*place, part):
-    """The images as lists, with another part at a place."""
+def with_pixel(pixel):
+    """The images as lists, one of whose pixels is another."""
     images = IMAGES.tolist()
-    parent = images
-    for number in place[:-1]:
-        parent = parent[number]
-    parent[place[-1]] = part
+    images[3][2][1] = pixel
     return images
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        with_part(3, 2, 1, part=[1, 2]),
-        with_part(3, 2, 1, part="rgb"),
-        with_part(3, 2, 1, part=[[1], [2], [3]]),
-        with_part(3, 2, 1, 0, part=0.5),
-        with_part(3, 2, 1, 0, part=True),
-        with_part(3, 2, 1, 0, part=-1),
-        with_part(3, 2, 1, 0, part=256),
+        with_pixel([1, 2]),
+        with_pixel("rgb"),
+        with_pixel([[1], [2], [3]]),
+        *(with_pixel([1, 2, value]) for value in (0.5, True, -1, 256)),
         [],
         IMAGES[0].tolist(),
         IMAGES[..., 0].tolist(),

@@ -58,12 +58,16 @@ def log(package, tmp_path):
     return _journal.Journal(tmp_path, package.description)
 
 
+def add(log, package, count=1):
+    return log.add(package.images[:count], package.probabilities[:count])
+
+
 def test_full_disk_is_a_warning(disk, package, capfd):
     rubbish = disk / "rubbish"
     rubbish.write_bytes(bytes(60_000))
     for expected in (0, 1):
         with _journal.Journal(disk / "log", package.description) as log:
-            log.add(package.images[:20], package.probabilities[:20])
+            add(log, package, 20)
         assert len(files(disk)) == expected
         rubbish.unlink(missing_ok=True)
     start = f"warning: {disk}/log: [Errno 28] No space left on device: "
@@ -74,8 +78,8 @@ def test_clock_that_is_put_back(log, package, tmp_path, monkeypatch):
     day = 86_400_000_000_000
     monkeypatch.setattr(_journal.time, "time_ns", iter([9 * day, 2 * day]).__next__)
     with log:
-        log.add(package.images[:1], package.probabilities[:1])
-        assert log.add(package.images[:1], package.probabilities[:1]).item().day == 10
+        add(log, package)
+        assert add(log, package).item().day == 10
     assert [path.parent.name for path in files(tmp_path)] == ["1970-01-10"]
 
 
@@ -87,7 +91,7 @@ def test_folder_that_goes_while_it_is_tidied(log, package, tmp_path, monkeypatch
     monkeypatch.setattr(_journal, "_forget", gone)
     with log:
         for number in (1, 2):
-            log.add(package.images[:1], package.probabilities[:1])
+            add(log, package)
             assert until(lambda number=number: len(files(tmp_path)) == number)
     assert capfd.readouterr().err.startswith(f"warning: {tmp_path}: ")
 
