@@ -94,9 +94,9 @@ def test_mlflow_and_the_receiver_agree(tracked):
     with (
         github() as (address, messages),
         receiver(address) as url,
-        mlflow_serves(tracked, env=env) as server,
+        mlflow_serves(tracked, env=env) as store,
     ):
-        mlflow.set_tracking_uri(server.uri)
+        mlflow.set_tracking_uri(store)
         exec(block.replace("http://127.0.0.1:8090", url).replace('"SECRET"', f'"{SECRET}"'))
         client = mlflow.MlflowClient()
         [hook] = client.list_webhooks()

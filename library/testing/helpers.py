@@ -12,7 +12,6 @@ from contextlib import chdir, contextmanager
 from copy import deepcopy
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 import numpy as np
@@ -41,6 +40,7 @@ from imageproof.data.packed import ROWS, SOURCE_HASH, SUMMARY, Packed
 from imageproof.data.packing import describe
 from imageproof.data.readers._raw import read_parts
 from imageproof.data.splitting import split, summarise_splits
+from imageproof.dvc.params_yaml import set_keys
 from imageproof.dvc.provenance import data_md5
 
 # Who commits in a process that has no git configuration.
@@ -49,13 +49,6 @@ AUTHOR = {
     for role in ("AUTHOR", "COMMITTER")
     for what, value in (("NAME", "test"), ("EMAIL", "test@localhost"))
 }
-
-
-class Server(NamedTuple):
-    """An `mlflow server`: its address, and the folder of its `mlflow.db`."""
-
-    uri: str
-    folder: Path
 
 
 # 1,000,000,000 values in 240 bytes
@@ -273,9 +266,9 @@ def served(app):
 
 
 @contextmanager
-def mlflow_serves(folder, *options, env=None, port=0):
-    """An `mlflow server` within the block, on the folder's `mlflow.db`, with `env` besides."""
-    port = port or free_port()
+def mlflow_serves(folder, *options, env=None):
+    """The address of an `mlflow server` on the folder's `mlflow.db`; `env` is beside ours."""
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(
@@ -288,7 +281,7 @@ def mlflow_serves(folder, *options, env=None, port=0):
         )
     try:
         assert until(lambda: answers(port), seconds=120), (folder / "server.log").read_text()
-        yield Server(f"http://127.0.0.1:{port}", folder)
+        yield f"http://127.0.0.1:{port}"
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(timeout=30)
@@ -325,12 +318,7 @@ def has_ended(pid):
 def with_changes(values, changes):
     """The values of a params.yaml, with dotted keys set to other values."""
     result = deepcopy(dict(values))
-    for key, value in changes.items():
-        *blocks, last = key.split(".")
-        block = result
-        for name in blocks:
-            block = block[name]
-        block[last] = deepcopy(value)
+    set_keys(result, deepcopy(changes))
     return result
 
 

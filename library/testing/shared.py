@@ -143,11 +143,11 @@ def migrated(all_processes):
 
 @pytest.fixture(scope="module")
 def mlflow_server(tmp_path_factory, migrated):
-    """A server on a SQLite store that holds no run."""
+    """The address of a server on a SQLite store that holds no run."""
     folder = tmp_path_factory.mktemp("served")
     shutil.copy(migrated, folder / "mlflow.db")
-    with mlflow_serves(folder) as server:
-        yield server
+    with mlflow_serves(folder) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")  # while it is there, the process can run no event loop

@@ -35,11 +35,11 @@ def become(tmp_path_factory, migrated, monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", user)
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password(user))
 
-    with mlflow_serves(folder, "--app-name", "basic-auth", env=env) as server:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    with mlflow_serves(folder, "--app-name", "basic-auth", env=env) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         become("admin")
         for user in ("ann", "bob"):
-            get_app_client("basic-auth", server.uri).create_user(user, password(user))
+            get_app_client("basic-auth", address).create_user(user, password(user))
         yield become
 
 

@@ -97,7 +97,7 @@ class Way:
 def way(project, mlflow_server, monkeypatch):
     """A way to a server, in a project of its own there, with quick retries."""
     use_project({})
-    way = Way(mlflow_server.uri)
+    way = Way(mlflow_server)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", way.address)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
