@@ -3,7 +3,6 @@
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 from helpers import dump_params, with_changes, write_splits
 
 from imageproof.artifacts import WORKSPACE
@@ -75,22 +74,13 @@ def check_model(model):
         raise UsageError(f"params.yaml models: {model!r} has no block train.{model}")
 
 
-def nearest_mean(data, images, _validation=None):
-    """Certain answers: the class whose mean image is nearest."""
-    classes = range(int(data.labels.max()) + 1)
-    means = np.stack([data.images[data.labels == label].mean(axis=0) for label in classes])
-    pixels = images.images[:, None].astype(np.float32)
-    distances = ((pixels - means) ** 2).reshape(len(pixels), len(means), -1).sum(axis=2)
-    return np.eye(len(means), dtype=np.float32)[distances.argmin(axis=1)]
-
-
 def application():
     """What the command line is told of this project."""
     return Application(
         load=load_project,
         networks=lambda: ["mlp", "cnn", "compact"],
         check_model=check_model,
-        trainer=lambda _model: nearest_mean,
+        trainer=check_model,  # nothing that the library's tests ask for is trained
     )
 
 
