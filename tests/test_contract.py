@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from itertools import chain
 from pathlib import Path
 
 import grimp
@@ -41,19 +42,9 @@ IMAGE = {f"data.image.{key}" for key in PARAMS["data"]["image"]}
 READS = {
     "project": set(),  # a name changes no output
     "tracking": set(),  # nor does what is recorded beside it
-    "seed": {"seed"},
-    "behaviour": {"behaviour"},
-    "models": {"models"},
-    "data.percent": {"data.percent"},
-    "data.classes": {"data.classes"},
-    "data.class_names": {"data.class_names"},
     "data.image": IMAGE,
     "validation": {"validate"},
-    "split": {"split"},
-    "train.threads": {"train.threads"},
-    "train.distribute": {"train.distribute"},
     "confidence.coverage": {"confidence"},
-    "promote": {"promote"},
     "recipe": {"train.${item.model}"},
     "common_settings": {"seed", "data.classes", "train.distribute"},
     "logged_params": {
@@ -61,6 +52,8 @@ READS = {
         *("data.classes", *IMAGE),
     },
 }
+THE_SAME = "seed behaviour models data.percent data.classes data.class_names split promote"
+READS |= {key: {key} for key in (*THE_SAME.split(), "train.threads", "train.distribute")}
 
 stages = pytest.mark.parametrize("stage", PIPELINE)
 # `train` of another framework is a stage of its own, with other outputs.
@@ -100,22 +93,16 @@ def of_model(paths, model):
     return {path.replace("${item.model}", model) for path in paths}
 
 
-def used(
-    module,
-    *,
-    left_out=LEFT_OUT,
-    uncalled=READ_BY_REPORT,
-):
+def used(module, *, left_out=LEFT_OUT, uncalled=READ_BY_REPORT):
     """Our modules by which the module computes, itself included; of packages only the modules."""
     modules, waiting = set[str](), {module}
+    prefixes = tuple(f"{name}." for name in left_out)
     while waiting:
         modules.add(importer := waiting.pop())
         imported = GRAPH.find_modules_directly_imported_by(importer) - modules
         imported -= uncalled.get(importer, set())
-        waiting |= {
-            m for m in imported if not any(f"{m}.".startswith(f"{out}.") for out in left_out)
-        }
-    return {m for m in modules if not path_of(m).endswith("__init__.py")}
+        waiting |= {name for name in imported if not f"{name}.".startswith(prefixes)}
+    return {name for name in modules if not path_of(name).endswith("__init__.py")}
 
 
 @stages
@@ -156,15 +143,11 @@ def params_read(module):
     """Keys of params.yaml that the module takes from the loaded params, which it calls `params`."""
     source = (REPOSITORY / path_of(module)).read_text("utf-8")
     assert not re.search(r"(?<!params = )load_params\(\)(?!\.)", source)
-    chains = re.findall(r"(?<![\w.])(?:params|load_params\(\))\.([\w.]+)", source)
-    unknown = {chain.split(".")[0] for chain in chains} - {short.split(".")[0] for short in READS}
+    chains = re.findall(r"(?<![\w.])(?:params|load_params\(\))(\.[\w.]+)", source)
+    unknown = {chain.split(".")[1] for chain in chains} - {short.split(".")[0] for short in READS}
     assert not unknown, f"add to READS what {unknown} stand for"
-    return {
-        key
-        for short, keys in READS.items()
-        if any(f"{chain}.".startswith(f"{short}.") for chain in chains)
-        for key in keys
-    }
+    names = [short for short in READS if any(f"{c}.".startswith(f".{short}.") for c in chains)]
+    return {*chain.from_iterable(READS[name] for name in names)}
 
 
 def test_each_stage_is_a_module_and_each_module_a_stage():

@@ -1,6 +1,5 @@
 """Models and splits at the edge, through all stages after the training."""
 
-import re
 from pathlib import Path
 
 import mlflow
@@ -41,7 +40,7 @@ def write_data(data):
     write_baseline()
 
 
-def write_model(name, weights, bias, *, train_accuracy):
+def write_model(name, weights, bias):
     """The outputs of a training that came to these weights (64, 2)."""
     outputs = WORKSPACE.trained(name)
     outputs.write_calibration(1.0, np.array([0.5], np.float32))
@@ -49,11 +48,9 @@ def write_model(name, weights, bias, *, train_accuracy):
     outputs.model.write_bytes(network.SerializeToString())
     outputs.keras.touch()  # it is not of Keras
     outputs.write_history([{"loss": 1, "accuracy": 1, "val_loss": 1, "val_accuracy": 0.5}])
-    cost = {"user_s": 1, "system_s": 0.1, "elapsed_s": 1, "epoch_s": 1, "samples_per_s": 9}
-    cost |= {"parameters": 130, "temperature": 1, "train_accuracy": train_accuracy}
-    write_json(outputs.metrics, cost)
-    recorded = {"params": {"model": name, "seed": 1}, "datasets": {"train": "0" * 32}}
-    record = run_record(name, tags={"model": name, "cpu": f"that of {name}"}, **recorded)
+    cost = "user_s system_s elapsed_s epoch_s parameters temperature train_accuracy"
+    write_json(outputs.metrics, dict.fromkeys(cost.split(), 1))
+    record = run_record(name, tags={"model": name}, datasets={"train": "0" * 32})
     write_json(outputs.run, record.model_dump())
 
 
@@ -63,11 +60,11 @@ def test_class_without_rows_and_rows_of_five_writers(images_8x8):
     images = (images_8x8.images[rows] * 15).astype(np.uint8)
     data = Dataset(images, images_8x8.labels[rows], np.arange(360) // 72)
     write_data(data)
-    pixels = images.reshape(len(data), -1) / 255
-    fit = LogisticRegression(C=1e6, max_iter=5000, tol=1e-3).fit(pixels, data.labels)
+    fit = LogisticRegression(C=1e6, max_iter=5000, tol=1e-3)
+    fit.fit(images.reshape(len(data), -1) / 255, data.labels)
     weights = np.hstack([-fit.coef_.T, fit.coef_.T]) / 255
-    write_model("cnn", weights, np.append(-fit.intercept_, fit.intercept_), train_accuracy=1)
-    write_model("mlp", 0 * weights, np.array([9, 0]), train_accuracy=0.8)
+    write_model("cnn", weights, np.append(-fit.intercept_, fit.intercept_))
+    write_model("mlp", 0 * weights, np.array([9, 0]))
     pack.main()
     for model in MODELS:
         evaluate.main(model)
@@ -78,18 +75,12 @@ def test_class_without_rows_and_rows_of_five_writers(images_8x8):
     assert (mlp["test_balanced_accuracy"], cnn["test_accuracy"]) == (0.5, 1)
     assert comparison["pairs"][0]["p_value"] is None
     *verdicts, limit = comparison["verdicts"]
-    text = "\n".join(verdicts)
-    assert "No choice: too few groups differ to tell whether cnn is better than mlp" in text
-    assert "so more images may help" not in text
-    assert "mlp by 51.1 points; its temperature stays 1" in text
-    assert "as processors differ: mlp on that of mlp, cnn on that of cnn" in text
-    assert "8 of 90 test rows are copies of training images: " in text
+    for part in ("No choice: too few groups differ to tell", "8 of 90 test rows are copies of tr"):
+        assert part in "\n".join(verdicts)
     assert "hold-out rows, 0 of class 1, are too few for promote.max_sens" in limit
     page = WORKSPACE.report.read_text("utf-8")
-    assert limit in page
-    assert {"test, 90 rows", "holdout, 46 rows"} <= {*re.findall(r"\w+, \d+ rows", page)}
-    for reason in ("class 1 never predicted", "class 1 absent", "no class but 0 present"):
-        assert f'title="{reason}">n/a</td>' in page
+    for part in (limit, "test, 90 rows", "holdout, 46 rows", 'title="class 1 never predicted">n/a'):
+        assert part in page
     runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
     assert len(runs) == len(MODELS)
     assert all(np.isfinite([*run.data.metrics.values()]).all() for run in runs)

@@ -90,21 +90,11 @@ def test_run_runs_every_stage(clone):
     results = clone.run("digits", "results").stdout.splitlines()
     assert results == clone.lines[-len(results) :]
     assert "550,346" in "".join(results)
-
-
-def test_each_model_is_one_finished_run(clone):
-    client = mlflow.MlflowClient(f"sqlite:///{clone.root}/mlflow.db")
-    experiment = client.get_experiment_by_name("digits")
-    runs = client.search_runs([experiment.experiment_id])
-    by_name = {run.info.run_name: run for run in reversed(runs)}
-    weights = {name: run.data.params["parameters"] for name, run in by_name.items()}
-    assert weights == {"mlp": "550346", "cnn": "1199882"}
     commit = clone.run("git", "rev-parse", "HEAD").stdout.strip()
-    measured = {"loss", "val_accuracy", "elapsed_s", "test_accuracy", "holdout_loss", "test_kappa"}
-    for run in by_name.values():
-        assert run.info.status == "FINISHED"
-        assert measured <= run.data.metrics.keys()
-        assert run.data.tags["mlflow.source.git.commit"] == commit
+    client = mlflow.MlflowClient(f"sqlite:///{clone.root}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED"] * len(MODELS)
+    assert {run.data.tags["mlflow.source.git.commit"] for run in runs} == {commit}
 
 
 def test_results_of_a_model_taken_out_are_deleted(clone):  # the last, as it changes the clone

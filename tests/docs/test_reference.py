@@ -2,6 +2,7 @@
 
 import ast
 import re
+from itertools import chain
 
 import pytest
 import yaml
@@ -79,34 +80,28 @@ def test_reference_says_what_is_set():
 
 
 def test_named_commands_exist():
-    named = [command.split() for path in pages() for command in named_commands(path)]
-    made = {words[1] for words in named if words[:1] == ["make"] and words[1:]}
-    ours = {words[1] for words in named if words[:1] == ["digits"] and words[1:]}
+    lines = "\n".join(line for path in pages() for line in named_commands(path))
     targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.M)
-    assert {word for word in made if "=" not in word} <= {*targets}
-    assert {word for word in ours if re.fullmatch("[a-z]+(-[a-z]+)*", word)} == {*commands()}
+    assert {*re.findall(r"^\s*make ([^\s=]+)(?!\S)", lines, re.M)} <= {*targets}
+    named = {*re.findall(r"^\s*digits ([a-z]+(?:-[a-z]+)*)(?!\S)", lines, re.M)}
+    shown = [command for command in app.registered_commands if not command.hidden]
+    names = {str(command.name or command.callback.__name__) for command in shown}
+    assert named == {name.replace("_", "-") for name in names}
 
 
 def test_named_deployments_take_parameters():
     registered = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text("utf-8"))["deployments"]
     texts = [block.text for path in pages() for block in blocks(path) if block.language == "yaml"]
-    to_copy = [yaml.safe_load(text) for text in texts if "entrypoint: " in text]
-    registered += [entry for entries in to_copy for entry in entries]
-    flows = {id(each): import_object(each["entrypoint"]) for each in registered}
-    takes = {
-        f"{flows[id(each)].name}/{each['name']}": flows[id(each)].parameters.properties
-        for each in registered
-    }
-    lines = [line for path in pages() for line in named_commands(path)]
-    named = [re.match(r"prefect deployment \w+ ([\w-]+/[\w-]+)", line) for line in lines]
-    uses = [
-        (match[1], re.findall(r"--param (\w+)=", line))
-        for line, match in zip(lines, named, strict=True)
-        if match
-    ]
+    registered += chain(*(yaml.safe_load(text) for text in texts if "entrypoint: " in text))
+    takes = {}
+    for deployment in registered:
+        flow = import_object(deployment["entrypoint"])
+        takes[f"{flow.name}/{deployment['name']}"] = flow.parameters.properties
+    lines = "\n".join(line for path in pages() for line in named_commands(path))
+    uses = re.findall(r"^\s*prefect deployment \w+ ([\w-]+/[\w-]+)(.*)", lines, re.M)
     assert len(uses) > 5
-    assert [name for name, _ in uses if name not in takes] == []
-    assert [(name, key) for name, keys in uses for key in keys if key not in takes[name]] == []
+    for name, options in uses:
+        assert {*re.findall(r"--param (\w+)=", options)} <= takes[name].keys()
 
 
 def test_readme_promotes_the_best_model():
@@ -117,12 +112,6 @@ def test_readme_promotes_the_best_model():
     )
     scores = {n: float(a) for n, a in zip(names, accuracies, strict=True) if n in PARAMS["models"]}
     assert re.findall(r"^digits promote (\w+)", text, re.M) == [max(scores, key=scores.__getitem__)]
-
-
-def commands():
-    """The commands of `digits`."""
-    shown = [each for each in app.registered_commands if not each.hidden]
-    return [str(each.name or each.callback.__name__).replace("_", "-") for each in shown]
 
 
 def quoted():

@@ -1,4 +1,4 @@
-"""The page «What you edit, what you leave» names files that exist, and what is in them."""
+"""Pages of files, «What you edit, what you leave» and «The path for a reader», name what exists."""
 
 import re
 
@@ -26,3 +26,12 @@ def test_each_wish_names_what_exists():
 def test_pushed_data_of_your_own_stay_out_of_git():
     pushed = "dvc-store/files/md5/00/of-your-own"
     assert run("git", "check-ignore", pushed, cwd=REPOSITORY).strip() == pushed
+
+
+def test_path_for_a_reader_is_short():
+    page = (REPOSITORY / "docs/reading.md").read_text("utf-8")
+    names = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
+    assert len(names) == len({*names}) == 12
+    assert sum(not name.startswith("library/") for name in names) >= 7
+    lines = sum((REPOSITORY / name).read_text("utf-8").count("\n") for name in names)
+    assert lines <= 1500

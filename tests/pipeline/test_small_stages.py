@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 from support import write_params
 
-from digits.stages import explore, pack, split
+from digits.stages import pack, split
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import SPLITS
 from imageproof.data import packed
@@ -49,16 +48,6 @@ def test_test_part_that_no_split_uses_is_told(images_8x8, capsys):
     split.main()
     warning = "the data's own test part, 897 images, is not used; split.method: official uses it"
     assert f"warning: {warning}\n" in capsys.readouterr().out
-
-
-def test_exploration_writes_table_and_pictures(images_8x8):
-    save_arrays(images_8x8)
-    write_params({})
-    pack.main()
-    explore.main()
-    assert pd.read_csv(WORKSPACE.explore / "classes.csv")["count"].sum() == 900
-    pictures = {path.stem for path in WORKSPACE.explore.glob("*.png")}
-    assert pictures == {"class_distribution", "mean", "median", "samples", "standard_deviation"}
 
 
 @pytest.mark.parametrize("method", ["stratified", "hashed"])
