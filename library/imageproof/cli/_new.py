@@ -50,9 +50,7 @@ DVC_CONFIG = f"""[core]
 ['remote "bundled"']
     url = ../{STORE}
 """
-# those that a new project trains
-MODELS = ("compact", "features")  # of a new project
-BACKBONE = "backbones/${train.features.backbone}.onnx"
+MODELS = ("compact", "features")  # those that a new project trains
 
 
 def create(target: Path) -> str:

@@ -34,7 +34,7 @@ def download(uri: str, folder: Path) -> Path:
         raise_if_full(error)
         if _store.is_away(error) or _is_listed(address):
             raise
-        reason = one_line(error, width=200)
+        reason = one_line(str(error).rpartition("\n")[2], width=200)  # MLflow lists files first
         raise GoneError(f"{uri}: its artifacts are gone ({reason}); {MEND}") from None
 
 

@@ -62,7 +62,7 @@ def write_rows(registry: Registry, version: str, run_id: str, rows: DataRows) ->
             np.save(path, hashes, allow_pickle=False)
             client.log_artifact(run_id, str(path), "gate")
             uri = f"runs:/{run_id}/gate/{path.name}"
-            registry.tag(version, {f"gate_{part}": uri, f"gate_{part}_sha256": sha256(path)})
+            registry.set_tags(version, {f"gate_{part}": uri, f"gate_{part}_sha256": sha256(path)})
 
 
 def read_rows(origin: Origin) -> DataRows | None:

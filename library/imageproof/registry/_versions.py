@@ -126,7 +126,7 @@ class Registry:
         )
         return str(created.version)
 
-    def tag(self, version: str, tags: Mapping[str, str]) -> None:
+    def set_tags(self, version: str, tags: Mapping[str, str]) -> None:
         """Set tags of a version, in this order; `tags` are ours, by our names."""
         for name, value in tags.items():
             self._client.set_model_version_tag(self.name, version, tag(name), value)
@@ -156,7 +156,7 @@ class Registry:
             "gate_sha256": text_sha256(text),
             "gate": decision.verdict,  # last: a rollback trusts it
         }
-        self.tag(version, tags)
+        self.set_tags(version, tags)
 
     def set_challenger(self, version: str) -> None:
         self._client.set_registered_model_alias(self.name, CHALLENGER, version)
@@ -164,7 +164,8 @@ class Registry:
     def move(self, move: Move) -> bool:
         """Point the champion's alias from `move.before` at `move.after`, and record the move.
 
-        The version is challenger no more. False, and nothing done, if another moved the alias.
+        The version is challenger no more. False if another moved the alias: nothing is done if it
+        was before, and the champion is the other one if it was after.
         """
         moves = self.moves()
         if _history.champion_of(moves) != move.before:
@@ -181,10 +182,11 @@ class Registry:
         if record != text:
             tag_of_record = Move.from_json(record).to_tag()
             self._client.set_registered_model_tag(self.name, move.key, tag_of_record)
-        if _alias(self._model(), CHALLENGER) == version:
+        model = self._model()
+        if _alias(model, CHALLENGER) == version:
             with ignoring("PERMISSION_DENIED"):  # EDIT allows the rest, and no deletion
                 self._client.delete_registered_model_alias(self.name, CHALLENGER)
-        return True
+        return _alias(model, CHAMPION) == version
 
     def _model(self) -> RegisteredModel:
         """The registered model; one without tags and aliases if there is none."""

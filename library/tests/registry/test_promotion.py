@@ -312,6 +312,25 @@ def test_promote_judges_again_if_another_champion_was_made(chain, monkeypatch):
     assert_one_chain(chain.moves())
 
 
+def test_promote_judges_again_if_another_one_overtook_it(chain, monkeypatch):
+    write, champions = MlflowClient.set_registered_model_alias, []
+
+    def overtaken(client, name, alias, version):
+        write(client, name, alias, version)
+        if alias == "champion":
+            monkeypatch.undo()
+            write(client, name, alias, "1")
+
+    def judge(*arguments):
+        champions.append(arguments[-1])
+        return accept(*arguments)
+
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", overtaken)
+    assert arena.promote(fighter(), judge).move.before == "1"
+    assert champions == ["3", "1"]
+    assert_one_chain(chain.moves())
+
+
 def test_two_rollbacks_to_one_version_at_once_are_one_move(chain, monkeypatch):
     moves = chain.moves()
     write = MlflowClient.set_registered_model_alias

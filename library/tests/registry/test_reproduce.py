@@ -82,7 +82,7 @@ def test_what_is_not_kept_is_not_reproducible(ring):
             ({"git_commit": ""}, "no commit; no commit holds its code"),
             ({"git_commit": "0" * 40}, "cannot be checked out"),
             ({"data_md5": "e" * 32}, f"trained on data {'e' * 32}, its commit has {'d' * 32}"),
-            ({}, "/params.yaml: its artifacts are gone ("),
+            ({}, "/params.yaml: its artifacts are gone (No such artifact: "),
         ),
         start=1,
     ):

@@ -94,7 +94,7 @@ def test_every_file_of_the_model_counts(chain):
     folder.rename("away")
     folder.symlink_to(folder)
     line = finding(IntegrityError, READERS["trace"])
-    assert line.startswith(f"{CHAMPION}: its artifacts are gone (Symlink loop from ")
+    assert line.startswith(f"{CHAMPION}: its artifacts are gone (")
 
 
 def test_the_gates_record_is_what_the_gate_wrote(chain):
