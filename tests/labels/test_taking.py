@@ -159,13 +159,16 @@ def test_labels_of_arrays_are_corrected_and_take_no_picture():
     refused(line, partial(taken, new))
 
 
-def test_annotators_who_disagree_are_named_and_left_out():
+def test_picture_of_several_classes_is_named_and_left_out():
     tasks = [imported(POOL, file) for file in (*NEW, NEW[0])]
     cat_and_dog = [annotation("cat", "dög")]
     skipped = [*CAT, annotation("dög", by=2, skipped=True)]
     lines = taken(exported(tasks, CAT, cat_and_dog, skipped, [annotation("dög", by=2)]))
     assert lines[0] == "1 pictures → data/labelled, 1 of them for training only"
-    assert lines[4:] == [f"left out, as annotators disagree: {name} (cat, dög)" for name in NEW[:2]]
+    assert lines[4:] == [
+        f"left out, as it has several classes: {name} (cat, dög; by {people})"
+        for people, name in zip(("1, 2", "1"), NEW, strict=False)
+    ]
     assert len(table()) == 7
 
 

@@ -7,15 +7,17 @@ from unicodedata import category, normalize
 
 from pydantic import AfterValidator, Field
 
+from imageproof.base.text import printable
+
 
 def spelled(name: str) -> str:
     """A name in its one spelling: Unicode's form NFC, no invisible characters of the category Cf,
-    no space around it.
+    no space around it, control characters escaped.
     """
     if not name.isascii():
         visible = (character for character in name if category(character) != "Cf")
         name = normalize("NFC", "".join(visible))
-    return name.strip()
+    return printable(name.strip())
 
 
 def differ_in_case(names: Collection[str]) -> list[str]:

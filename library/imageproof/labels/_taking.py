@@ -68,7 +68,8 @@ def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
         f"{len(agreed) - len(new) - len(corrected):,} labels are those of the data",
         f"{sum(not label.classes for label in labels):,} pictures have no label yet",
         *(
-            f"left out, as annotators disagree: {label.picture.file} ({', '.join(label.classes)})"
+            f"left out, as it has several classes: {label.picture.file} "
+            f"({', '.join(label.classes)}; by {label.annotator})"
             for label in labels
             if len(label.classes) > 1
         ),

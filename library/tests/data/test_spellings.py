@@ -83,6 +83,15 @@ def test_label_and_writer_in_two_spellings_are_one(spelling):
     assert packed.load(Path("packed")).rows["meta_writer"].tolist() == [CAFE, CAFE, "Ann"]
 
 
+def test_control_characters_are_escaped():
+    write_table("ca\x00t,Ann\x1b[2J", "dog,Bob")
+    cat = r"ca\u0000t"
+    assert pack(["dog", "ca\x00t"]) == ([1, 0], ["dog", cat], [])
+    assert pack()[1] == [cat, "dog"]
+    writers = packed.load(Path("packed")).rows["meta_writer"]
+    assert writers.tolist() == [r"Ann\u001b[2J", "Bob"]
+
+
 def test_label_of_nothing_visible_is_none():
     write_table("cat,Ann", "\u200b ,Ann")
     assert finding(DataError, pack).endswith("labels.csv:3: 1.png: has no label")

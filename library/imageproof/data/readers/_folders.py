@@ -83,7 +83,7 @@ def _in_folders(folder: Path, names: Names) -> Listing | None:
     tables = []
     for home in sorted(pictures, key=lambda home: (home.startswith("test/"), home)):
         part, _, label = home.rpartition("/")
-        columns = {"part": part or "train", "label": _printable(spelled(label))}
+        columns = {"part": part or "train", "label": spelled(_in_utf8(label))}
         tables.append(_paths(folder, pictures[home]).assign(**columns))
     return _listing(
         folder, pd.concat(tables, ignore_index=True), [*unread, *chain(*deeper.values())]
@@ -171,5 +171,9 @@ def _listing(folder: Path, rows: pd.DataFrame, unread: Names) -> Listing:
 
 
 def _printable(name: str) -> str:
+    return printable(_in_utf8(name))
+
+
+def _in_utf8(name: str) -> str:
     # a name that is no UTF-8 cannot be written into Parquet
-    return printable(name.encode(errors="surrogateescape").decode(errors="backslashreplace"))
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
