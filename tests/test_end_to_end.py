@@ -93,8 +93,9 @@ def test_run_runs_every_stage(clone):
     commit = clone.run("git", "rev-parse", "HEAD").stdout.strip()
     client = mlflow.MlflowClient(f"sqlite:///{clone.root}/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
-    assert [run.info.status for run in runs] == ["FINISHED"] * len(MODELS)
-    assert {run.data.tags["mlflow.source.git.commit"] for run in runs} == {commit}
+    tag = "mlflow.source.git.commit"
+    ends = {(run.info.run_name, run.info.status, run.data.tags[tag]) for run in runs}
+    assert ends == {(model, "FINISHED", commit) for model in MODELS}
 
 
 def test_results_of_a_model_taken_out_are_deleted(clone):  # the last, as it changes the clone
