@@ -10,12 +10,14 @@ from pydantic import Field
 from answer import ask_a_person
 from digits.project import load_project
 from imageproof.base import errors, text
+from imageproof.judge import gate
 from imageproof.prefect import commands, lifecycle
 
 # The names of its final states.
 PROMOTED = "Promoted"
 REFUSED = "Refused"
-UNDECIDED = "Undecided"
+UNDECIDED = "Undecided"  # another run may decide
+TOO_FEW_ROWS = "TooFewRows"  # the gate is undecided, until there are more rows
 ALREADY_CHAMPION = "AlreadyChampion"
 
 ANSWERED = (0, commands.REFUSAL)  # exit codes of the gate
@@ -48,8 +50,10 @@ def promote(
     if not outcome["accepted"]:
         checks = [check for check in outcome["decision"]["checks"] if not check["passed"]]
         failed = ", ".join(f"{check['name']} ({check['found']})" for check in checks)
-        message = f"{outcome['verdict']} by {failed}; nothing moved"
-        return Failed(name=REFUSED, message=message)
+        decided = outcome["verdict"] == "refused"
+        cure = "" if decided else f"; {outcome['decision']['note']}"
+        message = f"{outcome['verdict']} by {failed}{cure}; nothing moved"
+        return Failed(name=REFUSED if decided else TOO_FEW_ROWS, message=message)
     name = PROMOTED if outcome["moved"] else ALREADY_CHAMPION
     return Completed(name=name, message=f"version {outcome['version']} is champion")
 
@@ -60,14 +64,14 @@ def _decide(model: str, approval: str, timeout_s: int, reason: str) -> Any:
     options: dict[str, str] = {}
     note = ""
     if approval == "required":
-        gate = commands.run_command("promote", model, dry_run=True, allowed=ANSWERED)
-        _show(gate, f"gate-{model}")
+        judged = commands.run_command("promote", model, dry_run=True, allowed=ANSWERED)
+        _show(judged, f"gate-{model}")
         # what is promoted is what was approved, even if the model is trained again meanwhile
         candidate = []
-        options["run"] = gate["run_id"]
-        if not gate["accepted"]:  # a second run of the gate might accept it, and nobody approved
-            options["rejected_by"] = "the gate"
-        elif decision := gate["decision"]:
+        options["run"] = judged["run_id"]
+        if not judged["accepted"]:  # a second run of the gate might accept it, and nobody approved
+            options["rejected_by"] = gate.GATE
+        elif decision := judged["decision"]:
             answer, note = ask_a_person(_question(model, decision), timeout_s)
             options |= answer
     options["reason"] = " · ".join(filter(None, [reason, note]))

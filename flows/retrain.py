@@ -12,11 +12,16 @@ from prefect.variables import Variable
 from digits.project import load_project
 from imageproof.dvc import provenance
 from imageproof.prefect import branch, lifecycle, stages
-from promote import ALREADY_CHAMPION, PROMOTED, REFUSED, UNDECIDED, promote
+from promote import ALREADY_CHAMPION, PROMOTED, REFUSED, TOO_FEW_ROWS, UNDECIDED, promote
 from train import train
 
 # By the names of the states of promotions: the first of which there is one is that of a retraining.
-OUTCOMES = {PROMOTED: "promoted", UNDECIDED: "undecided", REFUSED: "refused"}
+OUTCOMES = {
+    PROMOTED: "promoted",
+    UNDECIDED: "undecided",
+    TOO_FEW_ROWS: "undecided",
+    REFUSED: "refused",
+}
 
 
 @flow(name="retrain", version=lifecycle.VERSION)
@@ -29,8 +34,8 @@ def retrain(
     """Pull, train and promote if data.dvc names other data than this flow last trained on.
 
     Emits the event `<project>.retrain` with the outcome: `unchanged`, `failed`, `promoted`,
-    `undecided` or `refused`. What failed or is undecided is tried again by the next run; the first
-    run takes what dvc.lock records for trained on.
+    `undecided` or `refused`. The next run tries again what failed, or was undecided because the
+    machine was busy; the first run takes what dvc.lock records for trained on.
 
     Args:
         models: To be promoted, one after the other; none: `models` of params.yaml.

@@ -4,6 +4,7 @@ Most tests replace `digits` by a small program, because the real one loads Tenso
 """
 
 import json
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -39,8 +40,9 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 NOBODY = "00000000-0000-0000-0000-000000000001"  # no flow run
 
-# Logs its arguments. Refuses what is rejected, and once if there is a file `refuse`; ends once with
-# the exit code in a file `break`; every model is champion if there is a file `champion`.
+# Logs its arguments. Refuses what is rejected, and once if there is a file `refuse`, which may have
+# another verdict; ends once with the exit code in a file `break`; every model is champion if there
+# is a file `champion`.
 DIGITS = """\
 #!{python}
 import json, sys
@@ -57,16 +59,18 @@ if (here / "break").exists():
 refuse = here / "refuse"
 rejected = [word for word in sys.argv if word.startswith("--rejected-by=")]
 accepted = not rejected and not refuse.exists()
-refuse.unlink(missing_ok=True)
+verdict = (refuse.exists() and refuse.read_text()) or "refused"
+if "--dry-run" not in sys.argv:
+    refuse.unlink(missing_ok=True)
 check = {{"name": "min_accuracy", "passed": accepted, "found": "0.9", "allowed": "0.8"}}
 if rejected:
     who = rejected[0].partition("=")[2]
     check |= {{"name": "approval", "found": f"rejected by {{who}}"}} if who != "the gate" else {{}}
-decision = {{"challenger": "version 2", "champion": "1", "checks": [check]}}
+decision = {{"challenger": "version 2", "champion": "1", "checks": [check], "note": ""}}
 champion = (here / "champion").exists()
 decision = None if champion else decision
 outcome = {{"run_id": "r", "version": "2", "accepted": accepted, "decision": decision}}
-outcome["verdict"] = "accepted" if accepted else "refused"
+outcome["verdict"] = "accepted" if accepted else verdict
 moved = accepted and not champion and "--dry-run" not in sys.argv
 print(json.dumps(outcome | {{"moved": moved}}))
 sys.exit(0 if accepted else 5)
@@ -104,6 +108,7 @@ def trained(tracked, tensorflow, images_8x8):
     off += ("holdout_test", "clean_commit", "data_validated")  # the last two need a repository
     changes = {f"promote.{check}": False for check in off} | {"promote.min_accuracy": 0.1}
     write_params(SMALL | changes)
+    return SMALL | changes
 
 
 @contextmanager
@@ -135,10 +140,15 @@ def told(since, *events):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("trained")
-def test_approval(prefect_server, monkeypatch):
+def test_approval(trained, prefect_server, monkeypatch):
     began = datetime.now(UTC)
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    write_params(trained | {"promote.min_unseen": 10_000})
+    state = promote("mlp", return_state=True)  # asks nobody
+    assert state.name == "TooFewRows"
+    message = str(state.message)
+    assert re.fullmatch(r"undecided by min_unseen \(.*\); add images .*; nothing moved", message)
+    write_params(trained)
     with somebody("approve") as answered:
         state = promote("mlp", timeout_s=300, return_state=True)
     question = answered.result()
@@ -277,6 +287,10 @@ def test_retrain_repeats_failure(digits):
     assert [words[-1] for words in digits.asked()][2:] == PARAMS["models"]
     names = ["failed", "undecided", "promoted", "unchanged"]
     assert outcomes(began, 4) == [(name, data) for name in names]
+    Variable.set("digits_retrained_data", "other", overwrite=True)
+    (digits.folder / "refuse").write_text("undecided")  # of more rows the next run has no more
+    states = [retrain(models=["mlp"], return_state=True).name for _ in range(2)]
+    assert states == ["Undecided", "Unchanged"]
 
 
 @pytest.mark.slow

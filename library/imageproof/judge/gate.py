@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 APPROVAL = "approval"  # check that holds a manual approval or rejection
+GATE = "the gate"  # who rejects what nobody was asked about, because of its other checks
 
 
 def md5_of_hashes(hashes: NDArray[np.bytes_]) -> str:
@@ -170,7 +171,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What a rule of the gate found. One that is `undecided` fails for too few rows alone."""
+    """What a rule of the gate found. One that is `undecided` fails for too few rows alone, or
+    because nobody was asked.
+    """
 
     name: str
     passed: bool
@@ -246,4 +249,5 @@ def approval(approved_by: str, rejected_by: str) -> Check | None:
     if not approved_by and not rejected_by:
         return None
     answer = f"rejected by {rejected_by}" if rejected_by else f"approved by {approved_by}"
-    return Check(APPROVAL, not rejected_by, answer, "a person's approval")
+    undecided = rejected_by == GATE
+    return Check(APPROVAL, not rejected_by, answer, "a person's approval", undecided=undecided)

@@ -54,8 +54,10 @@ def decide(
             if key in rules and limit is not None:
                 checks.append(_remarked(rules[key](view, limit), view, params))
     checks += own_checks
-    if evidence.approval:
-        checks.append(evidence.approval)
+    approval = evidence.approval
+    # where nobody was asked, the other checks are the reasons, if there are any
+    if approval and (not approval.undecided or all(check.passed for check in checks)):
+        checks.append(approval)
     return replace(decision, checks=(*checks,))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from imageproof.judge.gate import Check, Contender, Evidence, Paired, approval
+from imageproof.judge.gate import GATE, Check, Contender, Evidence, Paired, approval
 from imageproof.judge.limits import PromoteParams, ShadowParams
 from imageproof.registry._decision import decide
 
@@ -150,6 +150,8 @@ def test_champion_of_another_input_is_no_opponent():
         ({"commit": (False, "uncommitted changes")}, ["clean_commit"]),
         ({"approval": approval("ada", "")}, []),
         ({"approval": approval("", "ada")}, ["approval"]),
+        ({"approval": approval("", GATE)}, ["approval"]),
+        ({"approval": approval("", GATE), "size_mb": 50.1}, ["max_size_mb"]),
         ({"classes": 11}, ["min_sensitivity"]),  # one has no rows
     ],
 )
