@@ -74,6 +74,7 @@ def _run_trial() -> None:
     study = optuna.load_study(**settings["study"], sampler=sampler)
 
     def train_trial(trial: optuna.Trial) -> float:
+        trial.set_user_attr(running.SWEEP, settings[running.SWEEP])
         try:
             return _train(trial, settings)
         except SystemExit:  # of a signal; the sampler avoids settings of trials that still run

@@ -81,6 +81,12 @@ def trial_states():
     return Counter(trial.state.name for trial in study.trials)
 
 
+def statuses():
+    """How many runs of sweeps are in which status."""
+    runs = MlflowClient().search_runs([_store.connect("digits-sweeps")])
+    return Counter(run.info.status for run in runs)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_sweep_on_a_dask_worker_in_a_clone(scheduler):
@@ -92,8 +98,22 @@ def test_sweep_on_a_dask_worker_in_a_clone(scheduler):
     [child] = [run for run in runs if run.info is not parent]
     assert child.info.run_name == "trial 0"
     assert child.data.tags["mlflow.parentRunId"] == parent.run_id
-    assert Counter(run.info.status for run in runs) == {"FINISHED": 2}
+    assert statuses() == {"FINISHED": 2}
     assert not any(key.startswith("test") for run in runs for key in run.data.metrics)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_trial_has_failed(sweep_project):
+    write_params({**SMALL, "train.mlp.fit.epochs": 100})
+    command = (sys.executable, "flows/sweep.py", "mlp", "space.yaml", "2")
+    with running(*command, cwd=sweep_project) as program:
+        assert until(lambda: statuses()["RUNNING"] == 2, seconds=300)  # of all, and of a trial
+        trial, *_ = [p for p in program.children(recursive=True) if "flows/sweep.py" in p.cmdline()]
+        trial.kill()
+        assert program.wait(300) == 0
+    assert trial_states() == {"FAIL": 1, "COMPLETE": 1}
+    assert statuses() == {"KILLED": 1, "FINISHED": 2}
 
 
 @pytest.mark.slow

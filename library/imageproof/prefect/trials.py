@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import RunInfo
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import FITTED_ON, Dataset
@@ -23,6 +25,7 @@ from imageproof.project import Project
 from imageproof.system import _process
 
 SETTINGS = "TRIAL"  # the project's environment variable with what a trial needs to know
+SWEEP = "sweep"  # in the settings, and of a trial in Optuna: the run that is the parent of all
 
 
 def propose(trial: Any, space: Mapping[str, Any], params: dict[str, Any], block: str) -> Any:
@@ -80,6 +83,7 @@ def run_trials(
     """Run a script so many times, as child runs of one in MLflow; the command that trains the best.
 
     `settings` are plain values, which the script gets by `settings_of_trial`: `model`, `space`, …
+    A trial that was killed fails, and its run is KILLED.
     """
     model = settings["model"]
     with _runs.active_run(
@@ -89,13 +93,29 @@ def run_trials(
         params={"model": model} | {f"space.{k}": str(v) for k, v in settings["space"].items()},
         tags={},
     ) as run:
+        settings = {**settings, SWEEP: run.info.run_id}
         variables = {variable(SETTINGS): repr(settings), _process.PARENT_RUN: run.info.run_id}
         variables["MLFLOW_TRACKING_URI"] = _store.tracking_uri()
         at_once = max(1, processors() // project.threads)
-        failures = run_script(script, variables, times=times, scheduler=scheduler, at_once=at_once)
+        try:
+            failures = run_script(
+                script, variables, times=times, scheduler=scheduler, at_once=at_once
+            )
+        finally:
+            _end_killed(study, run.info)
         best = study.best_trial
         keys = [shlex.quote(f"++train.{model}.{key}={value}") for key, value in best.params.items()]
         message = f"trial {best.number}: val_accuracy {best.value:.4f}\n{failures}"
         message += f"dvc exp run -S {' -S '.join(keys)}"
         mlflow.log_text(f"{message}\n", "best.txt")
     return message
+
+
+def _end_killed(study: Any, sweep: RunInfo) -> None:
+    """End trials of a sweep whose processes are gone and did not say so, and their runs."""
+    for trial in study.get_trials(deepcopy=False):
+        if trial.user_attrs.get(SWEEP) == sweep.run_id and not trial.state.is_finished():
+            study.tell(trial.number, state=type(trial.state).FAIL)
+    unfinished = f"tags.mlflow.parentRunId = '{sweep.run_id}' and attributes.status = 'RUNNING'"
+    for run in _runs.find(unfinished, sweep.experiment_id, limit=1000):
+        MlflowClient().set_terminated(run.info.run_id, "KILLED")
