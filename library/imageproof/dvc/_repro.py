@@ -25,6 +25,7 @@ DVC_CHATTER = (  # how lines around each stage begin
     "To enable auto staging, run:",
     "\tdvc config core.autostage",
     "Use `dvc push` to send your updates",
+    "Data and pipelines are up to date.",
 )
 DVC_ERROR = 255  # its exit code for nearly everything
 
@@ -43,7 +44,11 @@ def reproduce(
     ImageproofError has its exit code, and its `error:` lines or else its last ones.
     """
 
+    ran: list[str] = []
+
     def show(line: str) -> None:
+        if line.startswith(RUNNING):
+            ran.append(line)
         if line and not line.startswith(DVC_CHATTER):
             on_line(line)
 
@@ -52,7 +57,7 @@ def reproduce(
         lines = commands.run(dvc, on_line=show, env=env)
     except CommandFailedError as error:
         raise _failure(name, error) from None
-    if any(line.startswith(RUNNING) for line in lines):  # of several stages, one ran
+    if ran:  # of several stages, one
         return "done"
     return next((NOT_RUN[words] for words in NOT_RUN if words in "\n".join(lines)), "done")
 
@@ -65,8 +70,9 @@ def _failure(name: str, failed: CommandFailedError) -> ImageproofError:
     if any(" is busy, it is being blocked by" in line for line in failed.lines):
         error.exit_code = BusyError.exit_code
         return error
-    # DVC tells the exit code of the stage's command in words, after all that the command printed
-    _, failed_to, words = "\n".join(["", *failed.lines]).rpartition(f"\n{FAILED}")
+    # DVC tells the exit code of the stage's command in words, after all that the command printed,
+    # which may have ended within a line
+    _, failed_to, words = "\n".join(failed.lines).rpartition(FAILED)
     codes = re.findall(r", exited with (-?\d+)$", words, re.MULTILINE) if failed_to else []
     code = ServiceError.exit_code if failed.code == DVC_ERROR else failed.code
     code = int(codes[-1]) if codes else code

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,11 @@ from imageproof.system import _process
 GRACE_S = 7.0
 # Where nobody waits for the end: on busy cores a training needs long to end its MLflow run.
 LONG_GRACE_S = 60.0
+
+
+# A command may print 100 MB; what is kept, and shown of a line, takes no memory to speak of.
+MOST_LINES = 10_000
+MOST_CHARACTERS = 10_000
 
 
 class CommandFailedError(ImageproofError):
@@ -59,7 +65,8 @@ class Commands:
         """Run a command to its end; a CommandFailedError if it fails, or is stopped.
 
         `on_line` gets each line of its output as it comes, without credentials and characters that
-        control a terminal; with a file for `stdout` only the lines of standard error. Returns them.
+        control a terminal, and cut if it is very long; with a file for `stdout` only the lines of
+        standard error. Returns the last ones.
         """
         with self._lock:
             if self._stopped:
@@ -99,13 +106,15 @@ class Commands:
 def _read_lines(child: "subprocess.Popen[str]", on_line: Callable[[str], None]) -> list[str]:
     output = child.stdout or child.stderr
     assert output is not None
-    lines = list[str]()
+    lines = deque[str](maxlen=MOST_LINES)
     with output:
-        for line in output:
+        while line := output.readline(MOST_CHARACTERS):
             text = printable(without_credentials(line.rstrip()))
             lines.append(text)
             on_line(text)
-    return lines
+            while line and line[-1] != "\n":
+                line = output.readline(MOST_CHARACTERS)
+    return [*lines]
 
 
 def _end(children: Sequence["subprocess.Popen[str]"], grace_s: float) -> None:

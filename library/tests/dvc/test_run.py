@@ -67,6 +67,10 @@ def test_run_makes_files_of_dvc_repro_once(dvc_project, tmp_path):
     assert files.keys() == serial_files.keys()
     assert [name for name in files if files[name] != serial_files[name]] == []
     assert imageproof_run().stdout == "ran:\n"
+    (dvc_project.root / "raw.txt").write_text("of this `prepare` makes the same")
+    again = imageproof_run().stdout
+    assert again.splitlines()[-1] == "ran: prepare"
+    assert "up to date" not in again
     assert dvc_project.dvc("status").strip() == "Data and pipelines are up to date."
 
 
@@ -119,6 +123,12 @@ def test_run_ends_as_failed_stage(dvc_project):
     ]
     assert dvc_project.ran() == ["prepare", "train-mlp"]
     assert "train@mlp: failed in " in done.stdout
+
+
+def test_exit_code_after_half_a_line(dvc_project):
+    text = "import sys\nprint('half a line', end='', flush=True)\nsys.exit(3)\n"
+    (dvc_project.root / "stage.py").write_text(text)
+    assert imageproof_run().returncode == 3
 
 
 def test_killed_stage_is_run_again(dvc_project):
