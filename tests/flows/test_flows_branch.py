@@ -3,12 +3,13 @@
 import json
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import AUTHOR, clone_without_history
+from helpers import AUTHOR, clone_without_history, until
 from prefect.client.orchestration import get_client
 from prefect.variables import Variable
 from shared import STARTUP
@@ -64,6 +65,22 @@ def test_uncommitted_code_is_not_pushed(team):
     line = "stage.py differ from the commit; commit them, or run without push"
     assert trained() == f"push: {line}"
     assert team.ran() == []
+
+
+def test_params_edited_meanwhile_are_not_pushed(team):
+    def edit():
+        assert until(lambda: "compare" in team.ran(), seconds=240)
+        team.set_epochs("cnn", 2)
+
+    team.set_epochs("mlp", 2)
+    team.sleeps("compare", 5)
+    with ThreadPoolExecutor(1) as pool:
+        edited = pool.submit(edit)
+        message = trained()
+        edited.result()
+    line = "push: train@cnn, compare changed while the flow ran; run it again (exit code 2)"
+    assert message == line
+    assert team.git("ls-remote", "origin", "refs/heads/retrain/*") == ""
 
 
 GATE = {

@@ -20,6 +20,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import ServiceError
 from imageproof.base.files import write_json
 from imageproof.dvc._pipeline import PROJECT_LOCK
+from imageproof.dvc._run import Schedule
 from imageproof.prefect import stages
 from imageproof.prefect.server import ensure_server
 from train import train
@@ -38,6 +39,19 @@ def test_train_runs_what_changed(team):
     state = train(targets=["train@cnn"], force=True, return_state=True)
     assert state.message == "2 ran, 0 cached"
     assert team.ran()[2:] == ["prepare", "train-cnn"]
+
+
+def test_timed_stage_runs_alone(project, monkeypatch):
+    monkeypatch.setattr(Schedule, "cores", 1)
+    stage = "  beside:\n    cmd: python stage.py train-beside\n    deps: [artifacts/prepare.txt]\n"
+    (project.root / "dvc.yaml").write_text((project.root / "dvc.yaml").read_text() + stage)
+    for name in ("train-mlp", "train-cnn", "train-beside"):
+        project.sleeps(name, 3)
+    assert train(return_state=True).is_completed()
+    log = (project.control / "log").read_text().splitlines()
+    events = [(line.split()[0], line.split()[3]) for line in log]
+    starts = [events.index((name, "start")) for name in ("train-mlp", "train-cnn")]
+    assert [events[start + 1][1] for start in starts] == ["end", "end"]
 
 
 def tables_of(state):
@@ -66,7 +80,7 @@ def test_failed_stage_fails_flow(project):
 
 
 def test_stage_is_retried_after_4_and_6(project, monkeypatch):
-    monkeypatch.setitem(stages.STEP, "retry_delay_seconds", [0.1, 0.1])
+    monkeypatch.setattr(stages.run_step, "retry_delay_seconds", [0.1, 0.1])
     project.fails_with("prepare", 4, 6, 4)
     state = train(targets=["prepare"], return_state=True)
     assert project.ran() == ["prepare"] * 3
@@ -170,7 +184,7 @@ def test_server_that_ends_is_told_in_a_line(project):
     assert program.returncode == 4
     [error] = [line for line in errors.splitlines() if line.startswith("error: ")]
     assert error.startswith("error: Prefect at http://127.0.0.1:")
-    assert "during execution: ConcurrencySlotAcquisitionError" not in errors
+    assert "exception during execution" not in errors
 
 
 @pytest.mark.slow

@@ -2,11 +2,12 @@
 
 import os
 import sys
-from collections.abc import Collection, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from threading import Condition
 
 import psutil
 from filelock import FileLock, Timeout
@@ -44,39 +45,38 @@ def run_pipeline(root: Path, names: Sequence[str] = (), *, threads: int) -> set[
             return set()
         board = Board([stage.name for stage in stages])
         with board.table:
-            _run_all(Schedule(stages, threads), board)
+            _run_all(stages, threads, board)
     return {name for name, state in board.states.items() if state == "done"}
 
 
-def _run_all(schedule: "Schedule", board: "Board") -> None:
+def _run_all(stages: Sequence[Stage], threads: int, board: "Board") -> None:
     """Run all stages. When one has failed no other starts; those that run come to their end."""
-    running: dict[str, Future[str]] = {}
-    done: set[str] = set()
+    schedule = Schedule(threads, stages)
     failures: list[ImageproofError] = []
     commands = Commands()
     env = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with ThreadPoolExecutor() as pool:
+
+    def run(stage: Stage) -> None:
+        with schedule.turn(stage):
+            if failures:
+                return
+            board.start(stage.name)
+            on_line = partial(board.line, stage.name)
+            try:
+                board.end(stage.name, reproduce(stage.name, commands, on_line, env=env))
+            except ImageproofError as error:
+                board.end(stage.name, "failed")
+                failures.append(error)
+
+    with ThreadPoolExecutor(len(stages)) as pool:
         try:
-            while True:
-                for name in [] if failures else schedule.startable(running, done):
-                    board.start(name)
-                    on_line = partial(board.line, name)
-                    running[name] = pool.submit(reproduce, name, commands, on_line, env=env)
-                if not running:
-                    break
-                wait(running.values(), return_when=FIRST_COMPLETED)
-                for name in [name for name, future in running.items() if future.done()]:
-                    try:
-                        board.end(name, running.pop(name).result())
-                        done.add(name)
-                    except ImageproofError as error:
-                        board.end(name, "failed")
-                        failures.append(error)
+            list(pool.map(run, stages))
         finally:
             commands.stop()
     if failures:
         findings = [finding for failure in failures for finding in failure.findings]
-        not_done = [stage.name for stage in schedule.stages if stage.name not in done]
+        states = [(stage.name, board.states.get(stage.name, "failed")) for stage in stages]
+        not_done = [name for name, state in states if state == "failed"]
         summary = ImageproofError(*findings, f"not done: {', '.join(not_done)}")
         summary.exit_code = failures[0].exit_code
         raise summary
@@ -91,32 +91,51 @@ def stale_stages(pipeline: Sequence[Stage]) -> list[Stage]:
     return list(stale.values())
 
 
-class Schedule(NamedTuple):
-    """The stages to run, upstream first, and the cores for them.
+class Schedule:
+    """Which stages run side by side, each in a thread of its own.
 
     A stage with `train.threads` threads needs `threads` cores, others one. A timed stage shares no
-    core: logical processors of one core would slow each other.
+    core: logical processors of one core would slow each other. Of `stages` it is known at the start
+    that they will want a turn, so each waits for those upstream.
     """
 
-    stages: Sequence[Stage]
-    threads: int
-    cores: int = min(psutil.cpu_count(logical=False) or 1, _machine.processors())
-    processors: int = _machine.processors()
+    cores = min(psutil.cpu_count(logical=False) or 1, _machine.processors())
+    processors = _machine.processors()
 
-    def startable(self, running: Collection[str], done: Collection[str]) -> list[str]:
-        """The stages that may start, by name, while some are running and some done; timed first."""
-        names = {stage.name for stage in self.stages}
-        together = [stage for stage in self.stages if stage.name in running]
-        for stage in sorted(self.stages, key=lambda stage: not stage.timed):
-            waits = stage.name not in {*running, *done}
-            ready = waits and names.intersection(stage.upstream) <= {*done}
-            if ready and self._fits([*together, stage]):
+    def __init__(self, threads: int, stages: Sequence[Stage] = ()) -> None:
+        self._threads = threads
+        self._waiting = [*stages]
+        self._running: list[Stage] = []
+        self._changed = Condition()
+
+    @contextmanager
+    def turn(self, stage: Stage) -> Iterator[None]:
+        """Wait until the stage may run; it does so within the block."""
+        with self._changed:
+            if stage not in self._waiting:
+                self._waiting.append(stage)
+            self._changed.wait_for(lambda: stage in self.startable(self._waiting, self._running))
+            self._waiting.remove(stage)
+            self._running.append(stage)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running.remove(stage)
+                self._changed.notify_all()
+
+    def startable(self, waiting: Sequence[Stage], running: Sequence[Stage]) -> list[Stage]:
+        """Those of the waiting stages that may start, the timed ones first."""
+        unfinished = {stage.name for stage in (*waiting, *running)}
+        together = [*running]
+        for stage in sorted(waiting, key=lambda stage: not stage.timed):
+            if unfinished.isdisjoint(stage.upstream) and self._fits([*together, stage]):
                 together.append(stage)
-        return [stage.name for stage in together if stage.name not in running]
+        return together[len(running) :]
 
     def _fits(self, together: Sequence[Stage]) -> bool:
         if any(stage.timed for stage in together) and len(together) > 1:
-            return sum(self.threads if stage.threaded else 1 for stage in together) <= self.cores
+            return sum(self._threads if stage.threaded else 1 for stage in together) <= self.cores
         return len(together) <= self.processors
 
 

@@ -23,13 +23,8 @@ class Dvc(Commands):
 
     def __init__(self) -> None:
         super().__init__()
-        env = _process.child_environment()
-        self._env = env | {
-            _process.FLOW_RUN: str(runtime.flow_run.id),
-            # the code of the folder in which a stage runs: of an experiment, a copy
-            "PYTHONPATH": _process.own_code(Path(), env.get("PYTHONPATH", "")),
-            "PYTHONUNBUFFERED": "1",
-        }
+        own = {_process.FLOW_RUN: str(runtime.flow_run.id), "PYTHONUNBUFFERED": "1"}
+        self._env = _process.child_environment() | own
 
     def command(self, *arguments: str) -> None:
         """Run a DVC command that runs no stage; raises ImageproofError with its last lines."""

@@ -82,8 +82,8 @@ def in_project(work: Work[P]) -> Work[P]:
 
 
 def _is_new(record: LogRecord) -> bool:
-    """A log filter: drop the traceback of a failed run, whose state's message has told why."""
-    return not (record.exc_info and isinstance(record.exc_info[1], FailedRun))
+    """A log filter: drop the traceback of what a message tells, of ours or of a run's state."""
+    return not (record.exc_info and isinstance(record.exc_info[1], (FailedRun, *SERVER_AWAY)))
 
 
 def show_table(

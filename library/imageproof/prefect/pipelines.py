@@ -1,25 +1,28 @@
 """The pipeline of dvc.yaml in a flow run: brought up to date here, or run as DVC's experiment."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from prefect import runtime, task
+from prefect import runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from imageproof.base._machine import processors
+from imageproof.base.errors import UsageError
+from imageproof.base.text import first_names
 from imageproof.dvc._pipeline import PROJECT_LOCK, check_sources, read_pipeline
+from imageproof.dvc._run import stale_stages
 from imageproof.prefect import branch
 from imageproof.prefect.commands import Dvc
 from imageproof.prefect.lifecycle import show_results
-from imageproof.prefect.stages import STEP, final_state, run_stages
+from imageproof.prefect.stages import run_stages, run_step
 from imageproof.project import Project
 
 States = dict[str, State[Any]]  # by the names of tasks
+run = partial(run_step, return_state=True)
 
 
 def run_pipeline(
@@ -37,15 +40,14 @@ def run_pipeline(
             branch.check_push()
         try:
             if pull:
-                states |= _task("pull", dvc.command, "pull", "--allow-missing")
+                states["pull"] = run("pull", dvc.command, "pull", "--allow-missing")
             if _completed(states):
-                trainings = max(1, processors() // project.threads)
                 stages = read_pipeline(root, targets)
-                options = _options(force, pull)
-                states |= run_stages(stages, dvc, options, trainings=trainings)
+                states |= run_stages(stages, dvc, _options(force, pull), threads=project.threads)
             if _completed(states):
                 show_results(project.name, states)
-                states |= _task("push", partial(_publish, dvc)) if push else {}
+                if push:
+                    states["push"] = run("push", partial(_publish, dvc, targets))
             return _result(states)
         finally:  # before the lock is released
             dvc.stop()
@@ -62,9 +64,9 @@ def run_experiment(
     name = f"{runtime.flow_run.name}-{runtime.flow_run.id[:8]}".lstrip("-")
     changed = [f"--set-param=++{key}={json.dumps(value)}" for key, value in overrides.items()]
     command = ["exp", "run", "--temp", "--name", name, *_options(force, pull), *changed]
-    states = _task("experiment", dvc.reproduce, name, *command)
+    states = {"experiment": run("experiment", dvc.reproduce, name, *command)}
     if push and _completed(states):
-        states |= _task("push", dvc.command, "exp", "push", "origin", name)
+        states["push"] = run("push", dvc.command, "exp", "push", "origin", name)
     return _result(states)
 
 
@@ -72,17 +74,12 @@ def _options(force: bool, pull: bool) -> list[str]:
     return ["--force"] * force + ["--pull"] * pull
 
 
-def _publish(dvc: Dvc) -> str:
+def _publish(dvc: Dvc, targets: Sequence[str]) -> str:
+    if stale := stale_stages(read_pipeline(Path(), targets)):
+        names = first_names([stage.name for stage in stale])
+        raise UsageError(f"push: {names} changed while the flow ran; run it again")
     dvc.command("push", "--run-cache")
     return branch.publish()
-
-
-def _task(name: str, run: Callable[..., str | None], *arguments: str) -> States:
-    @task(**STEP)
-    def run_dvc(name: str, arguments: Sequence[str]) -> State[None]:
-        return final_state(run, *arguments)
-
-    return {name: run_dvc(name, arguments, return_state=True)}
 
 
 def _completed(states: States) -> bool:

@@ -2,9 +2,8 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Semaphore
 from typing import Any
 
 from prefect import get_run_logger, runtime, task
@@ -16,19 +15,23 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from imageproof.base.errors import BusyError, ImageproofError, ServiceError
 from imageproof.dvc._pipeline import Stage
 from imageproof.dvc._repro import NOT_RUN
+from imageproof.dvc._run import Schedule, stale_stages
 from imageproof.prefect.commands import Dvc
 from imageproof.system import _process
 from imageproof.system._commands import LONG_GRACE_S, Commands
 
-# Options of a task that runs one command, such as a stage, and has a parameter `name`.
-STEP: dict[str, Any] = {
-    "task_run_name": "{name}",
-    "cache_policy": NO_CACHE,
-    "retries": 2,
-    "retry_delay_seconds": [10, 60],
+
+@task(
+    task_run_name="{name}",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=[10, 60],
     # another try may succeed where a service failed, or something was busy
-    "retry_condition_fn": lambda _, __, s: s.data in (ServiceError.exit_code, BusyError.exit_code),
-}
+    retry_condition_fn=lambda _, __, s: s.data in (ServiceError.exit_code, BusyError.exit_code),
+)
+def run_step(name: str, work: Callable[..., str | None], *arguments: str) -> State[None]:
+    """The task of one command, such as a stage; `name` is the task's."""
+    return final_state(work, *arguments)
 
 
 def final_state(work: Callable[..., str | None], *arguments: Any) -> State[None]:
@@ -45,35 +48,28 @@ def run_stages(
     dvc: Dvc,
     options: Sequence[str],
     *,
-    trainings: int,
+    threads: int,
 ) -> dict[str, State[Any]]:
-    """A task per stage, with `options` of `dvc repro`; at most so many `trainings` at a time.
+    """A task per stage, with `options` of `dvc repro`; a training has so many `threads`.
 
     Returns their final states, NotReady below a failed stage.
     """
     futures: dict[str, Any] = {}
-    changed = set[str]()
-    training = Semaphore(trainings)
-    stages = {stage.name: stage for stage in pipeline}
+    stale = pipeline if "--force" in options else stale_stages(pipeline)
+    stages = {stage.name: stage for stage in stale}
+    schedule = Schedule(threads)
 
     def bring_up_to_date(name: str) -> str:
-        stage = stages[name]
-        if not ("--force" in options or stage.changed or changed.intersection(stage.upstream)):
+        if name not in stages:
             return "unchanged"
-        with training if stage.threaded else nullcontext():
-            how = dvc.reproduce(name, "repro", "--single-item", *options, name)
-        if how != "unchanged":
-            changed.add(stage.name)
-        return how
-
-    @task(**STEP)
-    def run_stage(name: str) -> State[None]:
-        return final_state(bring_up_to_date, name)
+        with schedule.turn(stages[name]):
+            return dvc.reproduce(name, "repro", "--single-item", *options, name)
 
     for stage in pipeline:
         upstream = [futures[name] for name in stage.upstream if name in futures]
         order: Any = {"wait_for": upstream}
-        futures[stage.name] = run_stage.submit(stage.name, **order)
+        name = stage.name
+        futures[name] = run_step.submit(name, bring_up_to_date, name, **order)
     for future in futures.values():
         future.wait()  # else `state` asks the server, which learns of it a little later
     return {name: future.state for name, future in futures.items()}
