@@ -23,8 +23,8 @@ SERVERS = {
     "make ui": "MLFLOW_PORT",
     "make demo": "DEMO_PORT",
     "digits serve --port 5001": "5001",
-    "cd champion && python -m imageproof.serve --port 8000": "8000",
-    "cd champion && python -m imageproof.serve --port 8000 --log ../log": "8000",
+    "cd champion && python -P -m imageproof.serve --port 8000": "8000",
+    "cd champion && python -P -m imageproof.serve --port 8000 --log ../log": "8000",
 }
 # Commands that several pages have; they run where they are read first.
 AGAIN = ("dvc exp", "digits promote", "digits results", "digits run", "dvc metrics", "make demo")

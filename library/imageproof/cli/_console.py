@@ -133,7 +133,7 @@ def print_package(package: "Package", *, as_json: bool) -> None:
         f"{package.model} → {printable(str(package.folder))}: {package.rows:,} hold-out rows get"
         f" the model's classes, probabilities within {package.largest_difference:.1g}\n"
         f"SHA-256 of the folder: {package.sha256}\n"
-        "serve it there with: python -m imageproof.serve"
+        "serve it there with: python -P -m imageproof.serve"
     )
 
 

@@ -27,7 +27,9 @@ from imageproof.pictures._conversion import Converted, convert_picture, eight_bi
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's names
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 MAX_PIXELS = 25_000_000  # decoded; more would only fill memory
-TOO_LARGE = f"over {MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG); scale it down"
+MAX_SIDE = 65_535  # as in JPEG; Pillow needs memory for each row, however short it is
+LARGEST = f"{MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG)"
+TOO_LARGE = f"over {LARGEST}, or a side over {MAX_SIDE:,}; scale it down"
 ANIMATED = ("PNG", "WEBP")  # formats of which an animation is refused
 DEEP_GREY = "LA;16B"  # what Pillow decodes as RGBA
 TAIL = 1 << 16  # bytes of a PNG that may hold its EXIF behind the pixels
@@ -162,7 +164,7 @@ def _check_header(image: Image.Image) -> None:
     if getattr(image, "is_animated", False) and image.format in ANIMATED:
         raise DataError("is animated; one picture in a file is allowed")
     limit = 2 * MAX_PIXELS if image.format in _jpeg.FORMATS else MAX_PIXELS
-    if image.width * image.height > limit:
+    if image.width * image.height > limit or max(image.size) > MAX_SIDE:
         raise DataError(TOO_LARGE)
 
 

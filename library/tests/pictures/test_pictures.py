@@ -326,12 +326,20 @@ def test_second_picture_of_a_phones_jpeg_is_ignored(save):
     assert read(path)[0].min() == 255
 
 
-@pytest.mark.parametrize(("suffix", "side"), [(".bmp", 5001), (".bmp", 14000), (".jpg", 7072)])
-def test_huge_picture_is_not_decoded(save, suffix, side):
+@pytest.mark.parametrize(
+    ("suffix", "sides"),
+    [
+        (".bmp", (5001, 5001)),
+        (".bmp", (14000, 14000)),
+        (".bmp", (1, 65536)),
+        (".jpg", (7072, 7072)),
+    ],
+)
+def test_huge_picture_is_not_decoded(save, suffix, sides):
     path = save(ROW, f"huge{suffix}")
     content = bytearray(path.read_bytes())
     start, form = (18, "<2I") if suffix == ".bmp" else (content.index(b"\xff\xc0") + 5, ">2H")
-    struct.pack_into(form, content, start, side, side)
+    struct.pack_into(form, content, start, *sides)
     path.write_bytes(content)
     assert {*refusals(path)} == {TOO_LARGE}
 

@@ -2,6 +2,9 @@
 
 import json
 import subprocess
+from copy import deepcopy
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import foreign
@@ -13,18 +16,23 @@ from imageproof.serve._manifests import write_manifests
 
 pytestmark = pytest.mark.slow
 
-VALIDATE = """
-import json, sys
-import kubernetes_validate as checking
-for manifest in json.load(sys.stdin):
-    checking.validate(manifest, checking.latest_version(), strict=True)
-"""
+# Of each kind, a mapping below `spec` and a key in it.
+PLACES = {
+    "Deployment": (["template", "spec", "containers", 0, "securityContext"], "privileged"),
+    "HorizontalPodAutoscaler": (["metrics", 0, "resource", "target"], "averageUtilization"),
+    "InferenceService": (["predictor"], "minReplicas"),
+    "PodDisruptionBudget": (["selector"], "matchLabels"),
+    "PrometheusRule": (["groups", 0, "rules", 0], "for"),
+    "Service": (["ports", 0], "port"),
+    "ServiceMonitor": (["endpoints", 0], "interval"),
+}
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
     """A Python that has these tools."""
-    packages = ("tritonclient[http]", "openapi-spec-validator", "kubernetes-validate")
+    packages = ["tritonclient[http]", "openapi-spec-validator", "kubernetes-validate", "kserve"]
+    packages.append("cloudcoil-models-prometheus-operator")
     return foreign.environment(tmp_path_factory.mktemp("foreign") / "environment", *packages)
 
 
@@ -42,11 +50,25 @@ def test_openapi_validator(python, server, tmp_path):
     subprocess.run([python, "-m", "openapi_spec_validator", document], check=True, timeout=120)
 
 
-def test_core_kinds_fit_the_schemas_of_kubernetes(python, tmp_path):
+def faults(manifest):
+    """The manifest with an unknown key, and with a value of another type."""
+    path, key = PLACES[manifest["kind"]]
+    for name, value in (("wrong", 1), (key, ["wrong"])):
+        fault = deepcopy(manifest)
+        reduce(getitem, path, fault["spec"])[name] = value
+        yield fault
+
+
+def test_manifests_fit_the_schemas_of_their_kinds(python, tmp_path):
     write_manifests(tmp_path / "manifests", "7")
-    paths = (tmp_path / "manifests/base").glob("*.yaml")
+    paths = (tmp_path / "manifests").glob("*/*.yaml")
     contents = [yaml.safe_load(path.read_text("utf-8")) for path in paths]
-    core = [content for content in contents if content["kind"] != "Kustomization"]
-    assert len(core) == 4
-    command = [python, "-c", VALIDATE]
-    subprocess.run(command, input=json.dumps(core), text=True, check=True, timeout=120)
+    manifests = [content for content in contents if "metadata" in content]  # not kustomize's own
+    assert sorted(manifest["kind"] for manifest in manifests) == [*PLACES]
+    altered = [fault for manifest in manifests for fault in faults(manifest)]
+    command = [python, Path(__file__).with_name("kinds.py")]
+    text = json.dumps(manifests + altered)
+    findings = json.loads(subprocess.check_output(command, input=text, text=True, timeout=120))
+    assert findings[:7] == [""] * 7
+    assert len(findings) == 7 + 14
+    assert all(findings[7:])

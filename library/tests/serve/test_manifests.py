@@ -2,11 +2,13 @@
 
 import json
 import re
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 import yaml
 from packaged import within
+from PIL import Image
 
 from imageproof.serve._app import LINGER_S, Service
 from imageproof.serve._manifests import NO_DIGEST, write_manifests
@@ -95,6 +97,18 @@ def test_probes_and_names_answer(pod, package, monkeypatch):
             assert client.get(path, headers={"Host": "10.1.2.3:8000"}).status_code == 200
         for name in names.split(","):
             assert client.get("/model", headers={"Host": name}).status_code == 200
+
+
+@pytest.mark.slow
+def test_memory_of_pod_holds_largest_picture(folder, server):
+    picture = BytesIO()
+    Image.new("RGBA", (5000, 5000), (1, 2, 3, 4)).save(picture, "WEBP", lossless=True)
+    assert server.post("/predict", picture.getvalue(), "image/webp").status_code == 200
+    status = Path(f"/proc/{server.process.pid}/status").read_text("utf-8")
+    peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
+    [container] = read(folder / "base/deployment.yaml")["spec"]["template"]["spec"]["containers"]
+    limit = re.fullmatch(r"(\d+)Gi", container["resources"]["limits"]["memory"])
+    assert peak < 0.9 * int(limit[1]) * 1024**2
 
 
 def queries(folder):

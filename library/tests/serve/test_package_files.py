@@ -113,11 +113,13 @@ def test_other_description_is_not_served(package, tmp_path, change, text):
     assert text in refusal(altered(package, tmp_path / "package", files))
 
 
-def test_file_that_is_not_listed_never_runs(folder):
-    (folder / "orjson.py").write_text("print('this ran')")
-    done = python("-m", "imageproof.serve", cwd=folder, env=code(folder))
+@pytest.mark.parametrize("options", [["-m"], ["-P", "-m"]])
+def test_file_that_is_not_listed_never_runs(folder, options):
+    name = "imageproof.py" if "-P" in options else "orjson.py"  # without, Python begins with it
+    (folder / name).write_text("print('this ran')")
+    done = python(*options, "imageproof.serve", cwd=folder, env=code(folder))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (7, "", 1)
-    assert done.stderr.startswith("error: orjson.py: is not in SHA256SUMS; delete it")
+    assert done.stderr.startswith(f"error: {name}: is not in SHA256SUMS; delete it")
 
 
 def test_dockerfile_healthcheck(package, server):

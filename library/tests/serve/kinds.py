@@ -1,0 +1,68 @@
+"""Checks manifests by the schemas of their kinds, in an environment that has them.
+
+`python kinds.py <MANIFESTS`: a JSON list of manifests. It prints a list of what is wrong with each,
+in one text, which is empty for one that fits.
+"""
+
+import json
+import sys
+
+import kserve.models
+import kubernetes_validate
+from cloudcoil.models.prometheus_operator import v1 as monitoring
+from kubernetes import client
+
+TYPES = {"bool": bool, "int": int, "str": str}
+
+
+def by_kubernetes(manifest):
+    """Raise an error unless it fits the schema of Kubernetes."""
+    kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+
+
+def by_operator(manifest):
+    """Raise an error unless the models of the Prometheus operator's definitions keep all of it."""
+    model = getattr(monitoring, manifest["kind"]).model_validate(manifest, strict=True)
+    kept = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    assert kept == manifest, f"only this is known: {kept}"
+
+
+def by_kserve(manifest):
+    """Raise an error unless it fits KServe's client, which takes pods from that of Kubernetes."""
+    parsed(manifest, "V1beta1InferenceService")
+
+
+def parsed(value, kind):
+    """A value of a type such as `list[V1Container]`, by the client's models."""
+    if kind.startswith("list["):
+        assert isinstance(value, list), f"{value}: no list"
+        return [parsed(part, kind[5:-1]) for part in value]
+    if kind in TYPES:
+        assert type(value) is TYPES[kind], f"{value!r}: no {kind}"
+        return value
+    if not hasattr(kserve.models, kind):
+        return getattr(client, kind).model_validate(value)
+    model = getattr(kserve.models, kind)
+    names = {key: name for name, key in model.attribute_map.items()}
+    parts = {names[key]: part for key, part in value.items()}
+    return model(**{name: parsed(part, model.openapi_types[name]) for name, part in parts.items()})
+
+
+CHECKS = {
+    "InferenceService": by_kserve,
+    "PrometheusRule": by_operator,
+    "ServiceMonitor": by_operator,
+}
+
+
+def finding(manifest):
+    """What is wrong with it."""
+    check = CHECKS.get(manifest["kind"], by_kubernetes)
+    try:
+        check(manifest)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+json.dump([*map(finding, json.load(sys.stdin))], sys.stdout)
