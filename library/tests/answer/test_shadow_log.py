@@ -1,7 +1,7 @@
 """What `imageproof monitor` says of a challenger that a package also asks."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -16,7 +16,6 @@ from helpers import finding
 
 from imageproof.answer import _monitor as monitoring
 from imageproof.answer._logged import open_log
-from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli import _answers as cli
 from imageproof.judge._comparison import mcnemar_exact
@@ -44,11 +43,6 @@ def journal(folder, version):
         confidence=Confidence(coverage=0.99, threshold=0.5),
     )
     return Journal(folder, description)
-
-
-@pytest.fixture
-def holdout(champion):
-    return WORKSPACE.read_split("holdout").data
 
 
 @pytest.fixture
@@ -118,7 +112,6 @@ def test_differences_are_counted_and_shown(labels):
     # 0…4, 9: the champion errs alone; 5, 6: both err alike; 7, 8: no answer
     assert (result.failed, result.different) == (2, 8)
     assert len(monitored.different) == 8
-    assert (monitored.result.rows, monitored.result.other_rows) == (100, 0)
     # the challenger alone is right on 0…4 and 9, nobody on 5…8
     assert (result.labelled["better"], result.labelled["rows"]) == (CHALLENGER, 90)
     assert result.labelled["p_value"] == mcnemar_exact(6, 0)
@@ -137,16 +130,10 @@ def test_gate_takes_random_rows_as_evidence(labels):
     page.touch()
     monitoring.log_run(watch(labels()).result, page, project)
     assert shadow_counts(challenger.run_id, "1", project) == {}
-    result = watch(labels(random=np.arange(100) % 2 == 1)).result
-    assert (result.accuracy["rows"], result.shadow.is_random) == (100, True)
-    pair = result.shadow.labelled
-    assert (pair["rows"], pair["gain"]) == (45, 3 / 45)
-    json.dumps(asdict(result))
-    monitoring.log_run(result, page, project)
+    monitoring.log_run(watch(labels(random=np.arange(100) % 2 == 1)).result, page, project)
     counts = shadow_counts(challenger.run_id, "1", project)
     assert counts == {ROWS: 45, ONLY_CHALLENGER: 3, ONLY_CHAMPION: 0}
     assert shadow_counts(challenger.run_id, "3", project) == {}
-    assert shadow_counts("0" * 32, "1", project) == {}
     decision = arena.promote(challenger, arena.gate({"promote.shadow": {"min_rows": 46}})).decision
     # nobody recorded the champion's rows either
     assert (decision.verdict, decision.failed) == ("undecided", ["min_unseen", "shadow"])

@@ -45,13 +45,13 @@ def test_answer_of_no_class_or_over_two_is_unsure():
     assert unsure(sets).tolist() == [False, True]
 
 
-@pytest.mark.parametrize(("n", "coverage"), [(99, 0.99), (9, 0.9)])
-def test_too_few_rows_have_no_threshold(n, coverage):
-    ascending = np.full(n, 0.9, np.float32)
-    assert threshold(ascending, coverage) > 0
-    assert too_few_rows(n, coverage) == ""
-    assert threshold(ascending[1:], coverage) == 0  # every class is in the set
-    assert f"needs {n} validation rows, there are {n - 1}" in too_few_rows(n - 1, coverage)
+def test_too_few_rows_have_no_threshold():
+    for n, coverage in ((99, 0.99), (9, 0.9)):
+        ascending = np.full(n, 0.9, np.float32)
+        assert threshold(ascending, coverage) > 0
+        assert too_few_rows(n, coverage) == ""
+        assert threshold(ascending[1:], coverage) == 0  # every class is in the set
+        assert f"needs {n} validation rows, there are {n - 1}" in too_few_rows(n - 1, coverage)
 
 
 def test_coverage_worked_out_by_hand():
@@ -60,12 +60,12 @@ def test_coverage_worked_out_by_hand():
     assert measure(sets, labels(*[0] * 10)) == pytest.approx((0.9, *by_r, 1.2, 0.2, 0.1))
 
 
-@pytest.mark.parametrize("temperature", [0.3, 4])
-def test_temperature_undoes_wrong_confidence(temperature):
+def test_temperature_undoes_wrong_confidence():
     chances, truth = honest()
-    powers = chances**temperature
-    distorted = powers / powers.sum(axis=1, keepdims=True)
-    assert fit_temperature(distorted, truth) == pytest.approx(temperature, rel=0.03)
+    for temperature in (0.3, 4):
+        powers = chances**temperature
+        distorted = powers / powers.sum(axis=1, keepdims=True)
+        assert fit_temperature(distorted, truth) == pytest.approx(temperature, rel=0.03)
 
 
 def test_class_without_probability_changes_no_temperature():

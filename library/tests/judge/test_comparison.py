@@ -48,13 +48,10 @@ def test_interval_is_that_of_the_published_example():
     assert paired_interval(1, 7, 21) == pytest.approx((-0.508, -0.013), abs=5e-4)
 
 
-@pytest.mark.parametrize(
-    ("only_a", "only_b", "different", "worse"),
-    [(0, 0, 1, 1), (1, 7, 18 / 256, 9 / 256)],
-)
-def test_mcnemar_is_exact(only_a, only_b, different, worse):
-    assert mcnemar_exact(only_a, only_b) == pytest.approx(different)
-    assert mcnemar_exact(only_a, only_b, alternative="less") == pytest.approx(worse)
+def test_mcnemar_is_exact():
+    assert mcnemar_exact(1, 7) == pytest.approx(18 / 256)
+    assert mcnemar_exact(1, 7, alternative="less") == pytest.approx(9 / 256)
+    assert mcnemar_exact(0, 0) == 1
 
 
 def test_both_test_and_interval_must_be_beyond_noise():
@@ -65,15 +62,9 @@ def test_both_test_and_interval_must_be_beyond_noise():
     assert not pair_of(11, 2).within_noise
 
 
-@pytest.mark.parametrize(
-    ("points", "front"),
-    [
-        ({"c": (300, 0.99), "b": (200, 0.97), "a": (100, 0.98)}, ["a", "c"]),
-        ({"slow": (200, 0.98), "b": (100, 0.98), "a": (100, 0.98)}, ["a", "b"]),
-    ],
-)
-def test_pareto_front(points, front):
-    assert pareto_front(points) == front
+def test_pareto_front():
+    points = {"c": (300, 0.99), "slow": (200, 0.98), "b": (100, 0.98), "a": (100, 0.98)}
+    assert pareto_front(points) == ["a", "b", "c"]
 
 
 GAIN = "cnn gains 1.1 points over mlp (95 % interval 0.8 to 1.4, p < 0.001)"

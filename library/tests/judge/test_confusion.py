@@ -24,11 +24,6 @@ NOT_SQUARE = f"is no square table of at least 2 classes; {LAYOUT}"
 NOT_READ = "cannot be read as confusion matrix: "
 
 
-def test_rows_are_predictions_and_columns_the_reference():
-    matrix = confusion_matrix(predicted=labels(2, 2, 0), reference=labels(1, 1, 0), classes=3)
-    assert matrix.tolist() == [[1, 0, 0], [0, 0, 0], [0, 2, 0]]
-
-
 def test_balance_is_scikit_learns():
     """Of classes of which one has no rows, and one is never predicted."""
     reference = labels(0, 0, 0, 0, 1, 1, 2, 4)

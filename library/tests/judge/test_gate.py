@@ -13,8 +13,7 @@ from imageproof.registry._decision import decide
 ROWS = 2000
 TRUTH = np.arange(ROWS) % 10
 MEASURED = {
-    "latency_ms": {1: 5, 100: 60},
-    "cpu": "Abacus, 2 cores",
+    "latency_ms": {1: 5},
     "size_mb": 4,
     "truth_probabilities": np.full(1000, 0.05, np.float32),
     "coverage": 0.5,
@@ -104,6 +103,8 @@ def check_of(decision, name):
     [
         (range(200), None, {}, []),
         (range(201), None, {}, ["min_accuracy"]),
+        (CLASS_3[:165], None, {}, []),  # of 200 rows, at least 12 % are right
+        (CLASS_3[:175], None, {}, ["min_sensitivity"]),
         (range(4), (), {}, []),  # a loss of the margin
         (range(5), (), {}, ["paired_test", "max_accuracy_loss"]),
         (range(20), range(100, 115), {}, ["max_accuracy_loss"]),
@@ -118,16 +119,13 @@ def test_challenger_against_champion(challenger, champion, changes, refused):
     assert failed(wrong_on(challenger), opponent, **changes) == refused
 
 
-@pytest.mark.parametrize(
-    ("wrong", "former", "refused"),
-    [
+def test_losses_do_not_add_up_over_champions():
+    for wrong, former, refused in (
         (6, [PER_CLASS], []),
         (7, [PER_CLASS], ["max_total_loss"]),
         (6, [PER_CLASS, Paired(HALF, HALF - 1, HALF - 2)], ["max_total_loss"]),  # on other rows
-    ],
-)
-def test_losses_do_not_add_up_over_champions(wrong, former, refused):
-    assert failed(wrong_on(range(wrong)), wrong_on(range(4)), former=former) == refused
+    ):
+        assert failed(wrong_on(range(wrong)), wrong_on(range(4)), former=former) == refused
 
 
 def test_champion_of_another_input_is_no_opponent():
@@ -159,19 +157,6 @@ def test_evidence_is_refused_by_its_own_check(changes, refused):
     assert failed(PERFECT, **changes) == refused
 
 
-def test_overconfident_probabilities_are_refused():
-    boastful = np.eye(10, dtype=np.float32)[TRUTH]
-    boastful[:40] = np.roll(boastful[:40], 1, axis=1)  # 2 % are wrong
-    for probabilities, refused in (
-        (0.98 * boastful + 0.002, []),
-        (boastful, ["max_calibration_error"]),
-    ):
-        contender = replace(PERFECT, probabilities=probabilities)
-        decision = decided(contender, max_calibration_error=0.01)
-        assert decision.failed == refused
-    assert decision.figures["holdout_ece"] == pytest.approx(0.02)
-
-
 @pytest.mark.parametrize(
     ("key", "wrong", "limits", "fewer"),
     [
@@ -191,18 +176,12 @@ def test_fewer_independent_rows_prove_less(key, wrong, limits, fewer):
         assert failed(challenger, **OFF | limits | changes) == refused
 
 
-@pytest.mark.parametrize(("count", "refused"), [(5, []), (6, ["paired_test"])])
-def test_losses_in_few_groups_prove_nothing(count, refused):
+def test_losses_in_few_groups_prove_nothing():
     limits = OFF | {"paired_test": 0.05}
-    decision = decided(wrong_on(range(ROWS)), PERFECT, groups=np.arange(ROWS) % count, **limits)
-    assert decision.failed == refused
-    assert ("too few groups to tell, 6 needed" in decision.checks[0].found) != bool(refused)
-
-
-def test_latency_is_recorded_with_the_processor():
-    check = check_of(decided(PERFECT), "max_latency_ms")
-    assert "5.0 ms for 1 and 60.0 ms for 100 (p95; Abacus, 2 cores)" in check.found
-    assert check.figures == {"latency_1_p95_ms": 5, "latency_100_p95_ms": 60}
+    for count, refused in ((5, []), (6, ["paired_test"])):
+        decision = decided(wrong_on(range(ROWS)), PERFECT, groups=np.arange(ROWS) % count, **limits)
+        assert decision.failed == refused
+        assert ("too few groups to tell, 6 needed" in decision.checks[0].found) != bool(refused)
 
 
 def test_checks_are_named_as_their_keys():
@@ -223,16 +202,6 @@ def test_class_of_one_group_says_why_it_proves_nothing():
     assert check_of(decision, "min_sensitivity").found.startswith(text)
 
 
-@pytest.mark.parametrize(("right", "refused"), [(2, ["min_sensitivity"]), (5, [])])
-def test_dead_class_never_passes(right, refused):
-    data = {"truth": np.repeat([0, 1], [990, 10]), "classes": 2}
-    predicted = np.repeat([0, 1, 0], [990, right, 10 - right])
-    decision = decided(answering(predicted, **data), **data)
-    assert decision.failed == refused
-    check = check_of(decision, "min_sensitivity")
-    assert check.found.startswith(f"class c1: {right} of 10 rows right, so at least 0.")
-
-
 def test_class_must_not_decay_over_champions():
     champion = wrong_on(CLASS_5[:4])
     challenger = wrong_on(CLASS_5[:8])
@@ -246,23 +215,21 @@ def test_class_must_not_decay_over_champions():
 
 
 @pytest.mark.parametrize(
-    ("key", "limit", "text"),
+    ("key", "limit", "stricter", "text"),
     [
-        ("min_balanced_accuracy", 0.875, "0.8750 on 1,000 hold-out rows"),
-        ("min_macro_f1", 0.927, "0.9273 on 1,000 hold-out rows"),
-        ("max_balanced_accuracy_loss", 0.125, "0.8750 against 1.0000: -0.1250"),
-        ("max_macro_f1_loss", 0.073, "0.9273 against 1.0000: -0.0727"),
+        ("min_balanced_accuracy", 0.875, 0.876, "0.8750 on 1,000 hold-out rows"),
+        ("min_macro_f1", 0.927, 0.928, "0.9273 on 1,000 hold-out rows"),
+        ("max_balanced_accuracy_loss", 0.125, 0.124, "0.8750 against 1.0000: -0.1250"),
+        ("max_macro_f1_loss", 0.073, 0.072, "0.9273 against 1.0000: -0.0727"),
     ],
 )
-def test_balanced_limits_see_a_rare_class(key, limit, text):
+def test_balanced_limits_see_a_rare_class(key, limit, stricter, text):
     truth = np.repeat([0, 1], [980, 20])
-    predicted = truth.copy()
-    predicted[980:985] = 0  # a quarter of it is lost, 0.5 % of all rows
     data = {"truth": truth, "classes": 2}
-    perfect = answering(truth, **data)
-    stricter = 0.001 if key.startswith("min") else -0.001
-    for bound, refused in ((limit, []), (limit + stricter, [key])):
-        decision = decided(answering(predicted, **data), perfect, **data, **OFF | {key: bound})
+    # a quarter of it is lost, 0.5 % of all rows
+    model = answering(np.repeat([0, 1], [985, 15]), **data)
+    for bound, refused in ((limit, []), (stricter, [key])):
+        decision = decided(model, answering(truth, **data), **data, **OFF | {key: bound})
         assert decision.failed == refused
         assert decision.checks[0].found.startswith(text)
 
@@ -280,25 +247,14 @@ def test_check_on_too_few_rows_says_so():
     assert check_of(decision, "max_accuracy_loss").found.endswith(words)
 
 
-@pytest.mark.parametrize(("wrong", "refused"), [(0, ["holdout_test"]), (30, [])])
-def test_holdout_learned_by_heart_is_refused(wrong, refused):
-    changes = {"test_hits": np.arange(10_000) >= 170, "holdout_test": 0.001}
-    assert failed(wrong_on(range(wrong)), **changes) == refused
-
-
-@pytest.mark.parametrize(
-    ("wrong", "fit", "note"),
-    [
-        (9, "crop", ""),
-        (10, "", "not better than the champion: right on 0.9950 of the hold-out rows against "
-         "0.9950"),
-        (0, "pad", "the champion was trained on pictures with fit: crop, and asked for those with "
-         "fit: pad, so it may be better"),
-    ],
-)  # fmt: skip
-def test_note_says_what_to_know_of_the_champion(wrong, fit, note):
-    champion = wrong_on(range(10), fit="crop")
-    assert decided(wrong_on(range(wrong), fit=fit), champion).note == note
+def test_note_says_what_to_know_of_the_champion():
+    for wrong, fit, start in (
+        (10, "", "not better than the champion: right on 0.9950 of the hold-out rows against 0.9"),
+        (0, "pad", "the champion was trained on pictures with fit: crop, and asked for those"),
+    ):
+        decision = decided(wrong_on(range(wrong), fit=fit), wrong_on(range(10), fit="crop"))
+        assert decision.note.startswith(start)
+    assert decided(wrong_on(range(9), fit="crop"), wrong_on(range(10), fit="crop")).note == ""
 
 
 def test_pair_is_compared_on_rows_unseen_by_both():
@@ -308,7 +264,6 @@ def test_pair_is_compared_on_rows_unseen_by_both():
     own = [(lambda view, limit: Check("own", len(view.labels) == limit, ""), 1700)]
     decision = decided(challenger, champion, max_calibration_error=None, own=own)
     assert decision.failed == []
-    assert decision.figures["holdout_accuracy"] == 1
     assert decision.figures["only_challenger"] == 300
     check = check_of(decision, "min_unseen")
     assert check.found == "1,500 of 2,000 hold-out rows are unseen by version 4 and version 3"
@@ -318,16 +273,14 @@ def test_pair_is_compared_on_rows_unseen_by_both():
     assert text.endswith("; a loss of 2.9 points is missed in one of five cases")
 
 
-@pytest.mark.parametrize(("unseen", "verdict"), [(100, "accepted"), (99, "undecided")])
-def test_too_few_unseen_rows_decide_nothing(unseen, verdict):
-    rows = np.arange(ROWS) < unseen
-    champion = wrong_on(range(50), name="3", unseen=rows)
-    decision = decided(PERFECT, champion)
-    assert decision.verdict == verdict
-    assert ("champion_accuracy" in decision.figures) == decision.accepted
-    first = decided(wrong_on(unseen=rows), min_sensitivity=None)
-    assert first.verdict == verdict
-    assert ("holdout_accuracy" in first.figures) == first.accepted
+def test_too_few_unseen_rows_decide_nothing():
+    for count, verdict in ((100, "accepted"), (99, "undecided")):
+        rows = np.arange(ROWS) < count
+        decision = decided(PERFECT, wrong_on(range(50), unseen=rows))
+        first = decided(wrong_on(unseen=rows), min_sensitivity=None)
+        assert decision.verdict == first.verdict == verdict
+        assert ("champion_accuracy" in decision.figures) == decision.accepted
+        assert ("holdout_accuracy" in first.figures) == first.accepted
 
 
 def test_unknown_past_is_never_unseen():
@@ -348,7 +301,6 @@ def test_results_stand_apart_by_age_of_rows():
         "; on 1,500 rows older than the champion: 1.0000 right against 0.6667"
         "; on 500 rows newer than the champion: 0.8000 right against 1.0000"
     )
-    assert check.figures["newer_champion_accuracy"] == 1
 
 
 def test_former_champions_are_left_out_with_the_reason():
@@ -359,16 +311,15 @@ def test_former_champions_are_left_out_with_the_reason():
     )
 
 
-@pytest.mark.parametrize(("wrong", "refused"), [(60, ["beats_baseline"]), (32, [])])
-def test_only_worse_than_the_baseline_is_refused(wrong, refused):
+def test_only_worse_than_the_baseline_is_refused():
     """Where 32 are wrong instead of 30, the model is worse by chance, perhaps."""
     hits = np.arange(ROWS) < ROWS - 30
-    decision = decided(
-        wrong_on(range(wrong)), baseline="HOG", baseline_hits=hits, beats_baseline=0.05
-    )
-    assert decision.failed == refused
-    text = f"{1 - wrong / ROWS:.4f} against 0.9850 of the HOG; worse"
-    assert check_of(decision, "beats_baseline").found.startswith(text)
+    limits = OFF | {"beats_baseline": 0.05}
+    for wrong, text in ((60, "0.9700 against 0.9850 of the HOG; worse"), (32, "0.9840 against")):
+        model = wrong_on(range(wrong))
+        [check] = decided(model, baseline="HOG", baseline_hits=hits, **limits).checks
+        assert check.found.startswith(text)
+        assert check.passed == (wrong == 32)
 
 
 def test_p_value_is_printed_on_its_side_of_the_level():

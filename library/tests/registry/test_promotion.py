@@ -98,13 +98,8 @@ class TestPromote:
         promote(fighter(ALSO_EVEN))
         rows = np.arange(2000)
         arena.describe({"meta_writer": np.where((rows >= 600) & (rows < 660), "Ann", "Bob")})
-        line = finding(IntegrityError, lambda: promote(fighter(EVEN)))
-        assert line.startswith(f"{WORKSPACE.packed_rows}: md5 ")
         record_outputs()
-        outcome = promote(fighter(EVEN))
-        assert outcome.decision.failed == ["max_slice_loss"]
-        text = check_of(outcome, "max_slice_loss").found
-        assert text.startswith("writer: Ann: 0.5333 against 1.0000 on 60 rows; worse with p")
+        assert promote(fighter(EVEN)).decision.failed == ["max_slice_loss"]
 
     def test_few_writers_prove_nothing(self, promote):
         holdout = WORKSPACE.read_split("holdout")
@@ -113,12 +108,9 @@ class TestPromote:
         save_split(WORKSPACE.split("holdout"), Split(grouped, holdout.rows))
         record_outputs()
         promote(fighter(ALSO_EVEN))
-        outcome = promote(fighter(ALSO_EVEN, EVEN))
-        check = check_of(outcome, "paired_test")
+        check = check_of(promote(fighter(ALSO_EVEN, EVEN)), "paired_test")
         assert check.passed
         assert "by 1 groups that differ; too few groups to tell" in check.found
-        alone = 0.9797  # the lower end of a class that is all right, on independent rows
-        assert outcome.decision.figures["least_class_sensitivity"] < alone - 0.02
 
     def test_champion_of_other_images_is_no_opponent(self, promote):
         for champion, text in (
@@ -137,23 +129,15 @@ class TestPromote:
             "it calls its classes 0, 1, 2, …, params.yaml class a, class b, class c, …; "
             "`dvc repro -f -s train@mlp` trains it with these"
         )
-        for order, text in (
-            (LETTERS[::-1], "1.0000 against 0.0000"),  # the same names in another order
-            (["other", *LETTERS[1:]], "its classes are called otherwise"),
-            ([f"{name}!" for name in LETTERS], "1.0000 against 1.0000"),  # all called otherwise
-        ):
-            write_params({"data.class_names": order})
-            arena.promote(fighter(), accept)
-            write_params({"data.class_names": LETTERS})
-            outcome = arena.promote(fighter(), gate({"data.class_names": LETTERS}))
-            check = check_of(outcome, "max_accuracy_loss")
-            assert check.found.startswith(text)
-            assert check.passed == text.startswith("1")
+        write_params({"data.class_names": LETTERS[::-1]})
+        arena.promote(fighter(), accept)
+        write_params({"data.class_names": LETTERS})
+        outcome = arena.promote(fighter(), gate({"data.class_names": LETTERS}))
+        assert check_of(outcome, "max_accuracy_loss").found.startswith("1.0000 against 0.0000")
 
     def test_answers_that_tell_nothing_are_refused(self, promote):
         promote(fighter())
         for fields, text in (
-            ({"last": "Exp"}, "asked in one batch: 200 of 200 answers are no probabilities ("),
             ({"shape": (4, 5)}, "takes images (4, 5) and gives 10 classes; the hold-out rows are"),
             ({"classes": 12}, "takes images (8, 8) and gives 12 classes; the hold-out rows are"),
         ):
@@ -219,13 +203,6 @@ class TestPromote:
         MlflowClient().delete_model_version(NAME, "1")
         reason = "(left out, as they cannot answer: version 1)"
         assert text([]).endswith(f"version 2, the best so far {reason}")
-
-    def test_former_champion_answers_new_rows(self, promote):
-        arena.promote(fighter(), accept)
-        arena.promote(fighter(EVEN), accept)
-        outcome = promote(fighter(EVEN))
-        assert "max_total_loss" in outcome.decision.failed
-        assert outcome.decision.figures["best_accuracy"] == 1
 
 
 def test_run_without_finished_model_is_a_line(ring):

@@ -67,21 +67,6 @@ def test_version_carries_its_rows(gate):
     assert read_rows(origin) is None
 
 
-def test_rows_that_the_champion_learned_are_left_out(gate):
-    champion(learned(1000), EVEN)  # what it falls for are rows 600 to 630
-    outcome = arena.promote(fighter(), gate)
-    assert outcome.move
-    assert [pair.rows for pair in outcome.decision.compared] == [ROWS, ROWS - 1000]
-    assert outcome.decision.figures["champion_accuracy"] == 1
-
-
-def test_copies_of_training_rows_are_left_out(gate):
-    arena.rehash(np.concatenate([np.arange(10_000, 10_010), np.arange(ROWS - 10)]))
-    record_outputs()
-    text = check_of(arena.promote(fighter(), gate), "min_unseen").found
-    assert text == "1,787 of 1,797 hold-out rows are unseen by version 1"
-
-
 def test_holdout_within_the_test_rows_is_unseen(gate):
     test = WORKSPACE.read_split("test")
     holdout = WORKSPACE.read_split("holdout")
