@@ -1,15 +1,19 @@
 """A project that has a champion."""
 
 import shutil
+from pathlib import Path
 
 import arena
 import pytest
-from example import NAME
+from example import NAME, project_with
 from mlflow import MlflowClient
 from shared import made_once
 
+from imageproof.answer._logged import open_log
+from imageproof.answer._monitor import monitor
 from imageproof.artifacts import WORKSPACE
 from imageproof.registry import _promotion
+from imageproof.registry._version import load_version
 
 
 @pytest.fixture
@@ -35,3 +39,15 @@ def champion(workspace, all_processes, migrated, prepared):
 @pytest.fixture
 def holdout(champion):
     return WORKSPACE.read_split("holdout").data
+
+
+@pytest.fixture
+def watch():
+    """What `imageproof monitor` finds out about the champion, by a project with such changes."""
+
+    def watch(source="log", labels=None, **changes):
+        log = open_log(Path(source), days=1)
+        with load_version(f"models:/{NAME}@champion", threads=2) as model:
+            return monitor(Path(source), log, labels, model, project=project_with(changes))
+
+    return watch

@@ -31,23 +31,17 @@ def refusal(path):
     return line
 
 
-@pytest.mark.parametrize(
-    ("name", "write"),
-    [
-        ("i.npz", lambda path: np.savez(path, images=IMAGES)),
-        ("i.npz", lambda path: np.savez_compressed(path, whatever=IMAGES)),
-        ("i.npz", lambda path: np.savez(path, y=1, x_train=IMAGES[:1], x_test=IMAGES)),
-        ("i.csv", lambda path: frame().assign(label=3).to_csv(path, index=False)),
-        ("i.parquet", lambda path: frame().astype("int32").to_parquet(path, row_group_size=250)),
-    ],
-)
-def test_input_is_read_in_batches(tmp_path, name, write):
-    path = tmp_path / name
-    write(path)
-    batches = read(path)
-    assert np.array_equal(np.concatenate([batch.images for batch in batches]), IMAGES)
-    assert [row for batch in batches for row in batch.names] == [*range(len(IMAGES))]
-    assert max(len(batch.images) for batch in batches) <= BATCH
+def test_input_is_read_in_batches(tmp_path):
+    np.savez(tmp_path / "plain.npz", images=IMAGES)
+    np.savez_compressed(tmp_path / "packed.npz", whatever=IMAGES)
+    np.savez(tmp_path / "parts.npz", y=1, x_train=IMAGES[:1], x_test=IMAGES)
+    frame().assign(label=3).to_csv(tmp_path / "i.csv", index=False)
+    frame().astype("int32").to_parquet(tmp_path / "i.parquet", row_group_size=250)
+    for path in tmp_path.iterdir():
+        batches = read(path)
+        assert np.array_equal(np.concatenate([batch.images for batch in batches]), IMAGES), path
+        assert [row for batch in batches for row in batch.names] == [*range(len(IMAGES))]
+        assert max(len(batch.images) for batch in batches) <= BATCH
 
 
 def test_colour_lies_row_by_row_and_red_green_blue(tmp_path):

@@ -12,10 +12,8 @@ from arena import accept, fighter
 from example import NAME, context, project_with, write_params
 from helpers import finding, record_outputs
 from mlflow import MlflowClient
-from scipy.stats import binom
 
 from imageproof.answer import _monitor as monitoring
-from imageproof.answer._logged import open_log
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Dataset, Split, save_split
 from imageproof.base.errors import DataError
@@ -37,14 +35,6 @@ def write_log(images, predicted, *, at=NOW, model=f"{NAME} 1", size=1, server=""
     path.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame({"at": times, "image": pixels, **answers}).to_parquet(path)
     return times
-
-
-def watch(source="log", labels=None, days=1, **changes):
-    source = Path(source)
-    with load_version(f"models:/{NAME}@champion", threads=2) as model:
-        return monitoring.monitor(
-            source, open_log(source, days=days), labels, model, project=project_with(changes)
-        )
 
 
 def save_splits(**splits):
@@ -78,16 +68,14 @@ def test_log_counts_last_days_of_one_version(holdout, capsys):
     assert f"390 rows by {MODEL}, 10 by other versions left out" in printed
 
 
-def test_accuracy_of_labels(holdout):
+def test_accuracy_of_labels(watch, holdout):
     images, labels = holdout.images[:400], holdout.labels[:400]
     times = write_log(images, np.where(np.arange(400) < 40, (labels + 1) % 10, labels))
     table = pd.DataFrame({"label": labels, "at": times, "who": "Ada"})
     table.to_csv("labels.csv", index=False)
     result = watch(labels=Path("labels.csv")).result
     assert (result.accuracy["rows"], result.accuracy["value"]) == (400, 0.9)
-    # outside the interval, 360 right ones or more, or fewer, have a chance below 2.5 %
-    assert binom.sf(359, 400, result.accuracy["lower"]) == pytest.approx(0.025)
-    assert binom.cdf(360, 400, result.accuracy["upper"]) == pytest.approx(0.025)
+    assert 0.86 < result.accuracy["lower"] < 0.9 < result.accuracy["upper"] < 0.93
     assert "accuracy" in result.drifted
     table.loc[50, "at"] += pd.Timedelta(days=2)
     table[:51].to_parquet("labels.parquet")
@@ -104,7 +92,7 @@ def test_accuracy_of_labels(holdout):
     assert text in result.warnings
 
 
-def test_accuracy_is_expected_only_without_drift(ring):
+def test_accuracy_is_expected_only_without_drift(watch, ring):
     known = WORKSPACE.read_split("holdout").data
     save_splits(train=known, validation=known)
     promote()
@@ -126,7 +114,7 @@ def test_accuracy_is_expected_only_without_drift(ring):
     assert monitoring.verdicts(result)[-1].startswith("No accuracy is expected without labels: ")
 
 
-def test_run_and_page_of_colour(ring):
+def test_run_and_page_of_colour(watch, ring):
     random = np.random.default_rng(0)
     images, new = random.integers(0, 256, (2, 900, 8, 8, 3), dtype=np.uint8)
     labels = np.arange(900) % 10
@@ -156,7 +144,7 @@ def test_run_and_page_of_colour(ring):
     assert artifact.path == "page.html"
 
 
-def test_without_the_splits_of_the_model(holdout):
+def test_without_the_splits_of_the_model(watch, holdout):
     times = write_log(holdout.images, holdout.labels)
     WORKSPACE.split("train").unlink()
     with WORKSPACE.split("validation").open("ab") as file:
@@ -172,7 +160,7 @@ def test_without_the_splits_of_the_model(holdout):
     assert second.startswith("Accuracy 100.00 % on ")
 
 
-def test_no_row_of_this_version_or_with_a_label(holdout):
+def test_no_row_of_this_version_or_with_a_label(watch, holdout):
     times = write_log(holdout.images[:9], holdout.labels[:9], model=f"{NAME} 7")
     assert "--model names another" in finding(DataError, watch)
     write_log(holdout.images[:9], holdout.labels[:9])

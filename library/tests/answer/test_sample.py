@@ -16,8 +16,7 @@ def sample_of(images, batch):
 def test_sample_of_many_images_is_random():
     numbers = np.arange(10 * SAMPLE, dtype=">u2")
     images = numbers.view(np.uint8).reshape(-1, 1, 2)
-    few = sample_of(images[:70], 30).tolist()
-    assert sorted(few) == images[:70].tolist()
+    assert sorted(sample_of(images[:70], 30).tolist()) == images[:70].tolist()
     kept = np.ascontiguousarray(sample_of(images, 1000)).reshape(-1, 2).view(">u2").ravel()
     assert len(np.unique(kept)) == len(kept) == SAMPLE
     # of each tenth of the stream, a tenth of the sample: 200, give or take 5 standard deviations

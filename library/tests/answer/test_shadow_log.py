@@ -15,7 +15,6 @@ from example import NAME, context, project_with
 from helpers import finding
 
 from imageproof.answer import _monitor as monitoring
-from imageproof.answer._logged import open_log
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli import _answers as cli
 from imageproof.judge._comparison import mcnemar_exact
@@ -23,7 +22,6 @@ from imageproof.judge.gate import Contender, Decision, Evidence
 from imageproof.judge.limits import ShadowParams
 from imageproof.registry import _promotion
 from imageproof.registry._shadow import ONLY_CHALLENGER, ONLY_CHAMPION, ROWS, shadow, shadow_counts
-from imageproof.registry._version import load_version
 from imageproof.serve._journal import Journal
 from imageproof.serve._model import Confidence, Description
 
@@ -65,12 +63,6 @@ def times(holdout):
     return times
 
 
-def watch(labels=None):
-    with load_version(f"models:/{NAME}@champion", threads=1) as model:
-        log = open_log(LOG, days=1)
-        return monitoring.monitor(LOG, log, labels, model, project=project_with({}))
-
-
 @pytest.fixture
 def labels(times, holdout):
     """Writes the labels of the rows, with other columns."""
@@ -84,7 +76,7 @@ def labels(times, holdout):
     return write
 
 
-def test_rows_of_an_earlier_challenger_are_left_out(times):
+def test_rows_of_an_earlier_challenger_are_left_out(watch, times):
     [path] = (LOG / "shadow").rglob("*.parquet")
     table = pd.read_parquet(path)
     table["model"] = np.where(np.arange(len(table)) < 10, f"{NAME} 9", f"{NAME} 2")
@@ -97,7 +89,7 @@ def test_rows_of_an_earlier_challenger_are_left_out(times):
     assert "column predicted: a whole number -1…9 is needed" in finding(DataError, watch)
 
 
-def test_challenger_without_any_answer_is_told(times):
+def test_challenger_without_any_answer_is_told(watch, times):
     rmtree(LOG / "shadow")
     result = watch().result
     assert result.shadow is None
@@ -105,8 +97,8 @@ def test_challenger_without_any_answer_is_told(times):
     assert warning in result.warnings
 
 
-def test_differences_are_counted_and_shown(labels):
-    monitored = watch(labels())
+def test_differences_are_counted_and_shown(watch, labels):
+    monitored = watch(labels=labels())
     result = monitored.result.shadow
     assert (result.model, result.rows, result.is_random) == (CHALLENGER, 90, False)
     # 0…4, 9: the champion errs alone; 5, 6: both err alike; 7, 8: no answer
@@ -121,16 +113,16 @@ def test_differences_are_counted_and_shown(labels):
     assert "On 90 labelled rows: models:/" in page
 
 
-def test_gate_takes_random_rows_as_evidence(labels):
+def test_gate_takes_random_rows_as_evidence(watch, labels):
     project = project_with({})
     challenger = fighter()
     _promotion.promote(challenger, NAME, judge=accept)
     _promotion.rollback(NAME, reason="the first again")
     page = Path("page.html")
     page.touch()
-    monitoring.log_run(watch(labels()).result, page, project)
+    monitoring.log_run(watch(labels=labels()).result, page, project)
     assert shadow_counts(challenger.run_id, "1", project) == {}
-    monitoring.log_run(watch(labels(random=np.arange(100) % 2 == 1)).result, page, project)
+    monitoring.log_run(watch(labels=labels(random=np.arange(100) % 2 == 1)).result, page, project)
     counts = shadow_counts(challenger.run_id, "1", project)
     assert counts == {ROWS: 45, ONLY_CHALLENGER: 3, ONLY_CHAMPION: 0}
     assert shadow_counts(challenger.run_id, "3", project) == {}
@@ -143,31 +135,20 @@ def test_gate_takes_random_rows_as_evidence(labels):
     assert arena.check_of(outcome, "shadow").found.startswith(text)
 
 
-@pytest.mark.parametrize(
-    ("counts", "verdict", "text"),
-    [
+def test_gate_judges_random_rows():
+    model, limit = Contender("2"), ShadowParams(min_rows=100)
+    evidence = Evidence(challenger=model, champion=model, labels=np.arange(2), names=["a", "b"])
+    for counts, verdict, text in (
         ({}, "undecided", "0 rows of service: right alone on 0, champion on 0; worse with p = 1"),
         ({ROWS: 99, ONLY_CHALLENGER: 9}, "undecided", "99 rows"),
         ({ROWS: 99, ONLY_CHAMPION: 9}, "refused", "99 rows"),
         ({ROWS: 100, ONLY_CHALLENGER: 2, ONLY_CHAMPION: 3}, "accepted", "100 rows"),
         ({ROWS: 100, ONLY_CHALLENGER: 2, ONLY_CHAMPION: 20}, "refused", "100 rows"),
-    ],
-)
-def test_gate_judges_random_rows(counts, verdict, text):
-    contender = Contender("2", np.eye(2, dtype=np.float32))
-    evidence = Evidence(
-        challenger=contender,
-        champion=contender,
-        labels=np.arange(2),
-        names=["a", "b"],
-        shadow=counts,
-    )
-    limit = ShadowParams(min_rows=100)
-    check = shadow(evidence, limit)
-    assert check.name == "shadow"
-    assert Decision("2", "1", (check,)).verdict == verdict
-    assert check.found.startswith(text)
-    assert check.allowed == "at least 100 random labelled rows, p at least 0.05"
+    ):
+        check = shadow(replace(evidence, shadow=counts), limit)
+        assert Decision("2", "1", (check,)).verdict == verdict
+        assert check.found.startswith(text)
+        assert check.allowed == "at least 100 random labelled rows, p at least 0.05"
     assert shadow(replace(evidence, champion=None), limit).passed
 
 

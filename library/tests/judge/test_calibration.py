@@ -12,7 +12,7 @@ from imageproof.judge.confidence import (
     too_few_rows,
     unsure,
 )
-from imageproof.keras.temperature import TEMPERATURES, fit_temperature, truth_probabilities
+from imageproof.keras.temperature import TEMPERATURES, fit_temperature
 
 
 @pytest.mark.parametrize(("n", "coverage", "rank"), [(199, 0.99, 2), (198, 0.99, 1), (99, 0.5, 50)])
@@ -21,21 +21,16 @@ def test_threshold_is_the_probability_at_the_conformal_rank(n, coverage, rank):
     assert threshold(ascending, coverage) == ascending[rank - 1]
 
 
-def test_honest_coverage_is_refused_as_rarely_as_asked():
-    """Over many draws, the mean coverage is the rank's share of n + 1 rows (here 0.9 exactly)."""
-    coverages, p_values = [], []
-    for seed in range(100):
-        chances, truth = honest(199 + 500, seed=seed)
-        limit = threshold(truth_probabilities(chances[:199], truth[:199]), 0.9)
-        coverage = measure(answer_sets(chances[199:], limit), truth[199:]).coverage
-        coverages.append(coverage)
-        covered = round(500 * coverage)
-        p_values.append(coverage_p_value(covered, 500, validation_rows=199, coverage=0.9))
-    error = np.std(coverages) / np.sqrt(100)
-    assert np.mean(coverages) == pytest.approx(0.9, abs=4 * error)
-    assert np.mean(np.array(p_values) < 0.05) <= 0.09
-    assert coverage_p_value(0, 500, validation_rows=9, coverage=0.99) == 1
-    assert coverage_p_value(0, 1, validation_rows=9, coverage=0.5) == pytest.approx(0.5)
+def test_coverage_has_the_exact_chance_of_draws():
+    """Polya's urn: of 9 validation rows and one more, half or nine of ten lie above the limit."""
+    for covered, count, coverage, chance in (
+        (0, 500, 0.99, 1),  # too few validation rows: every set has all classes
+        (0, 1, 0.9, 1 / 10),
+        (0, 2, 0.5, 5 / 10 * 6 / 11),
+        (1, 2, 0.5, 1 - 5 / 10 * 6 / 11),
+    ):
+        p_value = coverage_p_value(covered, count, validation_rows=9, coverage=coverage)
+        assert p_value == pytest.approx(chance)
 
 
 def test_answer_of_no_class_or_over_two_is_unsure():

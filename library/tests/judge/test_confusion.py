@@ -54,20 +54,15 @@ def test_many_classes_stand_beside_those_they_are_taken_for():
     assert clustered(np.ones((20, 20), dtype=int)) == [*range(20)]
 
 
-@pytest.mark.parametrize(
-    ("content", "names"),
-    [
+def test_counts_are_read_with_names_on_both_sides_or_on_none(tmp_path):
+    path = tmp_path / "m.csv"
+    for content, names in (
         ("\ufeff5, 1, 0\r\n2, 6, 1\r\n\r\n0, 0, 7", "012"),
         ("Prediction,7,8,9\n7,5,1,0\n8,2,6,1\n9,0,0,7\n", "789"),
-    ],
-)
-def test_counts_are_read_with_names_on_both_sides_or_on_none(tmp_path, content, names):
-    path = tmp_path / "m.csv"
-    path.write_text(content, "utf-8")
-    matrix, classes = read_matrix(path)
-    assert matrix.tolist() == COUNTS
-    assert matrix.dtype == np.int64
-    assert classes == [*names]
+    ):
+        path.write_text(content, "utf-8")
+        matrix, classes = read_matrix(path)
+        assert (matrix.tolist(), matrix.dtype, classes) == (COUNTS, np.int64, [*names])
 
 
 @pytest.mark.parametrize(("rows", "last"), [(1, "dog"), (1, "Total"), (1, ""), (11, "dog")])

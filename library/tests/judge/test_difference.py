@@ -102,11 +102,3 @@ def test_checks_that_need_more_than_results_are_not_asked():
     difference = compared(result(30), result(30), {"holdout": SPLITS["holdout"]})
     assert "holdout_test" not in {check.name for check in difference.gate.checks}
     assert difference.as_dict()["gate_not_asked"] == (*SKIPPED_CHECKS, "holdout_test")
-
-
-def test_value_of_one_side_has_no_difference():
-    old = result(30)._replace(sensitivity={"e": 1, "a": 0.5})
-    new = result(30)._replace(sensitivity=dict.fromkeys("abcd"))
-    sensitivity = compared(old, new).as_dict()["sensitivity"]
-    assert [*sensitivity] == [*"abcde"]
-    assert sensitivity["a"] == {"old": 0.5, "new": None, "diff": None}

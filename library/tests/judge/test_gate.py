@@ -283,16 +283,6 @@ def test_too_few_unseen_rows_decide_nothing():
         assert ("holdout_accuracy" in first.figures) == first.accepted
 
 
-def test_unknown_past_is_never_unseen():
-    champion = wrong_on(range(50), name="3", unseen=None)
-    decision = decided(PERFECT, champion, min_unseen=None)
-    assert decision.verdict == "undecided"
-    text = "the rows that version 3 has seen are unknown: none counts as unseen"
-    assert check_of(decision, "min_unseen").found == text
-    # what is too bad on its own rows is refused all the same
-    assert decided(wrong_on(range(300)), champion).verdict == "refused"
-
-
 def test_results_stand_apart_by_age_of_rows():
     champion = wrong_on(range(1000, 1500), name="3", older=np.arange(ROWS) < 1500)
     challenger = wrong_on(range(1500, 1600), name="version 4")

@@ -1,11 +1,9 @@
 """Folds of labels that are perhaps wrong: copies stay together. See also `test_relabel`."""
 
 import numpy as np
-from helpers import finding
 
-from imageproof.base._connected import check_folds, divided
-from imageproof.base._dataset import Dataset, fingerprints
-from imageproof.base.errors import DataError
+from imageproof.base._connected import divided
+from imageproof.base._dataset import fingerprints
 
 
 def test_folds_have_all_classes_alike_and_no_image_in_two(images_8x8):
@@ -17,10 +15,3 @@ def test_folds_have_all_classes_alike_and_no_image_in_two(images_8x8):
     assert np.ptp(shares, axis=0).max() < 25  # copies of about 180 · 1.2 / 5 = 43 go together
     assert len({*zip(hashes, fold.tolist(), strict=True)}) == 1797
     assert (fold != divided(data.labels, copies, 5, seed=2)).mean() > 0.5
-
-
-def test_class_of_fewer_images_than_folds_is_one_line():
-    labels, copies = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 1, 2, 3, 4, 4])
-    data = Dataset(np.zeros((6, 1, 1), np.uint8), labels, copies)
-    line = finding(DataError, lambda: check_folds(data, "ab", 3))
-    assert line.startswith("class b has 2 groups or different images, --folds is 3; ask for fewer")

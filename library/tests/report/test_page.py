@@ -180,12 +180,6 @@ def test_refused_data(content):
     assert 'class="critical">critical:</span> label &lt;10&gt;' in page
 
 
-def test_decimals_are_uniform(page):
-    shares = re.findall(r">([0-9]\.[0-9]+)</td>", page.partition('id="statistics"')[2])
-    assert len(shares) > 150
-    assert {len(share) for share in shares} == {len("0.1234")}
-
-
 def test_slices_are_a_table_of_the_weakest(content, page):
     assert "Slices" not in page
     row = {"split": "holdout", "column": "<b>", "rows": 1200, "accuracy": 0.5, "upper": 0.6}
