@@ -8,7 +8,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from arena import accept, fighter
+from arena import accept, fighter, promote
 from example import NAME, context, project_with, write_params
 from helpers import finding, record_outputs
 from mlflow import MlflowClient
@@ -18,7 +18,6 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Dataset, Split, save_split
 from imageproof.base.errors import DataError
 from imageproof.cli import _answers as cli
-from imageproof.registry import _promotion
 from imageproof.registry._version import load_version
 
 NOW = datetime(2025, 11, 26, 12, tzinfo=UTC)
@@ -41,10 +40,6 @@ def save_splits(**splits):
     for name, data in splits.items():
         save_split(WORKSPACE.split(name), Split(data, np.arange(len(data))))
     record_outputs()
-
-
-def promote(**options):
-    _promotion.promote(fighter(**options), NAME, judge=accept)
 
 
 def test_log_counts_last_days_of_one_version(holdout, capsys):
@@ -95,7 +90,7 @@ def test_accuracy_of_labels(watch, holdout):
 def test_accuracy_is_expected_only_without_drift(watch, ring):
     known = WORKSPACE.read_split("holdout").data
     save_splits(train=known, validation=known)
-    promote()
+    promote(fighter(), accept)
     with load_version(MODEL, threads=2) as model:
         confidence = model.predict(known.images).max(axis=1).mean()
     np.savez("new.npz", images=known.images)
@@ -121,7 +116,7 @@ def test_run_and_page_of_colour(watch, ring):
     known = Dataset(images, labels)
     save_splits(train=known, validation=known, holdout=Dataset(new, labels))
     write_params({"data.class_names": NAMES})
-    promote(shape=(8, 8, 3))
+    promote(fighter(shape=(8, 8, 3)), accept)
     times = write_log(images[:300], labels[:300])
     pd.DataFrame({"label": labels[:300], "at": times}).to_csv("labels.csv", index=False)
     monitored = watch(labels=Path("labels.csv"), **{"data.class_names": NAMES[::-1]})

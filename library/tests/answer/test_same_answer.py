@@ -5,10 +5,10 @@ from math import prod
 from pathlib import Path
 from urllib.request import urlopen
 
+import arena
 import numpy as np
 import pandas as pd
 import pytest
-from arena import accept, fighter
 from example import NAME, project_with
 from helpers import linear_model, record_outputs
 from mlflow import MlflowClient
@@ -21,7 +21,6 @@ from imageproof.answer._predict import predict_pictures
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Dataset, Split, save_split
 from imageproof.pictures._reading import read_pictures
-from imageproof.registry import _promotion
 from imageproof.registry._version import load_version
 from imageproof.serve._app import Service
 from imageproof.serve._model import load
@@ -54,9 +53,9 @@ def promote(shape, fit):
     record_outputs()
     # sums of these have less than 24 bits, so no order of adding changes them
     kernel = RANDOM.integers(-20, 21, (prod(shape), 10)).astype(np.float32) / 2**13
-    run = fighter(shape=shape, network=linear_model(kernel, np.zeros(10, np.float32), shape))
+    run = arena.fighter(shape=shape, network=linear_model(kernel, np.zeros(10, np.float32), shape))
     MlflowClient().log_param(run.run_id, "image.fit", fit)
-    _promotion.promote(run, NAME, judge=accept)
+    arena.promote(run, arena.accept)
 
 
 def ask(client, path):

@@ -8,7 +8,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from arena import accept, fighter
+from arena import accept, fighter, promote
 from example import NAME, context, project_with
 from helpers import finding, findings, git
 from mlflow import MlflowClient
@@ -20,7 +20,6 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli import _answers as cli
 from imageproof.cli._console import print_scored
-from imageproof.registry import _promotion
 from imageproof.registry._version import load_version
 
 # of these `score` wrote none
@@ -164,7 +163,7 @@ def test_tables_are_scored_as_one_of_all_rows_but_bad_ones(tables):
 def test_missing_counts_one_version(tables):
     assert kept("in", "out/") == (3, 0)
     stamp = Path("out/a.parquet").stat().st_mtime_ns
-    _promotion.promote(fighter(1), NAME, judge=accept)
+    promote(fighter(1), accept)
     line = refusal(DataError, "in", "out/", missing=True)
     assert "models:/imageproof/2 answered no row of it" in line
     np.savez("in/deeper/f.npz", images=tables[:10])
@@ -199,7 +198,7 @@ def test_a_store_is_read_and_written(tables):
 def test_pictures_are_converted_as_recorded(ring, capsys):
     run = fighter()
     MlflowClient().log_param(run.run_id, "image.fit", "digit")
-    _promotion.promote(run, NAME, judge=accept)
+    promote(run, accept)
     Path("new").mkdir()
     for row, image in enumerate(WORKSPACE.read_split("holdout").data.images[:20]):
         Image.fromarray(image).save(f"new/{row:02}.png")

@@ -153,8 +153,8 @@ def test_gate_judges_random_rows():
 
 
 def test_package_takes_a_challenger_of_the_same_classes(holdout):
-    _promotion.promote(fighter(), NAME, judge=accept)
-    _promotion.promote(fighter(classes=9), NAME, judge=accept)
+    arena.promote(fighter(), accept)
+    arena.promote(fighter(classes=9), accept)
     package = partial(cli.package, context(), f"models:/{NAME}/1", out=Path("out"))
     line = finding(UsageError, partial(package, shadow=f"models:/{NAME}/3"))
     assert line.startswith(f"--shadow models:/{NAME}/3: has the class_names ['0', ")

@@ -18,7 +18,6 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import write_json
 from imageproof.features._backbone import backbone_path
-from imageproof.registry import _promotion
 from imageproof.registry._reproduce import (
     check_inputs,
     compare,
@@ -45,7 +44,7 @@ def test_other_predictions_are_counted_and_measured():
 def registered(**tags):
     """The run of version 1, with such tags."""
     run = fighter(**tags)
-    _promotion.promote(run, NAME, judge=accept)
+    arena.promote(run, accept)
     return run
 
 
