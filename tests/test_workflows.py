@@ -2,8 +2,11 @@
 
 import json
 import re
+import shutil
+import subprocess
 import tomllib
 
+import foreign
 import pytest
 import typer.main
 from ruamel.yaml import YAML
@@ -76,6 +79,25 @@ def test_an_action_is_one_commit_everywhere():
     used = {step["uses"] for job in JOBS.values() for step in job["steps"] if "uses" in step}
     names = [re.fullmatch("(.+)@[0-9a-f]{40}", name)[1] for name in used if name[0] != "."]
     assert len({*names}) == len(names)
+
+
+@pytest.mark.slow
+def test_checkers_of_workflows_find_only_a_fault(tmp_path):
+    packages = ("check-jsonschema==0.39.0", "zizmor==1.32.0")
+    programs = foreign.environment(tmp_path / "environment", *packages).parent
+    schema = [programs / "check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    rights = [programs / "zizmor", "--quiet", "--offline", "--min-severity", "medium"]
+
+    def statuses(github):
+        commands = ([*schema, *github.glob("workflows/*")], [*rights, github])
+        return [subprocess.run(command, check=False).returncode for command in commands]
+
+    assert statuses(GITHUB) == [0, 0]
+    shutil.copytree(GITHUB, tmp_path / ".github")
+    report = tmp_path / ".github/workflows/report.yml"
+    text = report.read_text("utf-8").replace("timeout-minutes: 20", "timeout_minutes: 20")
+    report.write_text(text.replace("@b7c566a772e6b6bfb58ed0dc250532a479d7789f", "@main"), "utf-8")
+    assert 0 not in statuses(tmp_path / ".github")
 
 
 def test_hooks_are_what_make_lint_runs():
