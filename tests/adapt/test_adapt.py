@@ -31,8 +31,7 @@ def photographs(workspace):
         Image.fromarray(random.integers(0, 256, (height, width, 3), np.uint8)).save(path)
 
 
-@pytest.mark.usefixtures("photographs")
-def test_adapt_prints_one_block(capsys):
+def test_adapt_prints_one_block(photographs, capsys):
     Path("data/scarf").mkdir()
     Path("data/scarf/1.heic").touch()
     old_text = Path("params.yaml").read_text("utf-8")
@@ -62,8 +61,7 @@ def test_adapt_says_which_parts_may_get_nothing(workspace, capsys, counts, parts
     assert [line for line in lines if "`split`" in line] == [warning] * bool(parts)
 
 
-@pytest.mark.usefixtures("photographs")
-def test_adapt_write_sets_lines_and_keeps_comments(capsys):
+def test_adapt_write_sets_lines_and_keeps_comments(photographs, capsys):
     old_lines = Path("params.yaml").read_text("utf-8").splitlines()
     program.adapt(context(), write=True)
     new_lines = Path("params.yaml").read_text("utf-8").splitlines()
@@ -79,15 +77,13 @@ def test_adapt_write_sets_lines_and_keeps_comments(capsys):
     assert capsys.readouterr().out.startswith("61 images of 64×64×3, ")
 
 
-@pytest.mark.usefixtures("photographs")
-def test_params_without_a_block_are_wrong_usage():
+def test_params_without_a_block_are_wrong_usage(photographs):
     text = Path("params.yaml").read_text("utf-8")
     Path("params.yaml").write_text(text.replace("\nsplit:\n", "\nparts:\n"), "utf-8")
     assert "params.yaml split: missing" in findings(UsageError, lambda: program.adapt(context()))
 
 
-@pytest.mark.usefixtures("workspace")
-def test_backbone_that_is_here_is_proposed():
+def test_backbone_that_is_here_is_proposed(workspace):
     path = networks.write_standin()
     block = {"backbone": path.stem, "backbone_sha256": sha256(path)}
     params = {"train": {"compact": {}, "features": block, "threads": 2}}

@@ -2,11 +2,21 @@
 
 import json
 
+import numpy as np
+from PIL import Image
+
 from imageproof.labels._studio import Prediction, task
 from imageproof.pictures._reading import read_and_hash
 
 AT = "2026-11-30T16:18:02.660930Z"
 PREDICTION = Prediction("models:/digits/3", "cat", 0.5)
+
+
+def put(path, seed, side=8):
+    """Save a grey picture of noise."""
+    pixels = np.random.default_rng(seed).integers(256, size=(side, side), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
 
 
 def digest(path):

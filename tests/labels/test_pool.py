@@ -12,7 +12,7 @@ import networks
 import numpy as np
 import pytest
 from arena import accept, fighter
-from exports import digest
+from exports import digest, put
 from helpers import finding, linear_model
 from PIL import Image
 from support import NAME, context, write_params
@@ -33,11 +33,6 @@ OUT = Path("tasks.json")
 URI = f"models:/{NAME}@champion"
 
 
-def put(path, rng):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(rng.integers(256, size=SHAPE, dtype=np.uint8)).save(path)
-
-
 def pictures():
     """120 pictures that are not in the data."""
     return [POOL / f"Bücher {number % 5}" / f"Bild {number}.png" for number in range(120)]
@@ -46,11 +41,9 @@ def pictures():
 @pytest.fixture(autouse=True)
 def data(tracked):
     """Packed pictures of three classes, and a pool of 120 others."""
-    rng = np.random.default_rng(0)
-    for number in range(9):
-        put(Path("data", CLASSES[number % 3], f"{number}.png"), rng)
-    for path in pictures():
-        put(path, rng)
+    names = [Path("data", CLASSES[number % 3], f"{number}.png") for number in range(9)]
+    for seed, path in enumerate([*names, *pictures()]):
+        put(path, seed, 16)
     write_params({"data.classes": 3, "data.image.fit": "stretch"})
     pack.main()
 

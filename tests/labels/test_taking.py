@@ -8,9 +8,8 @@ from shutil import rmtree
 import numpy as np
 import pandas as pd
 import pytest
-from exports import AT, annotation, digest, exported, imported, write
+from exports import AT, annotation, digest, exported, imported, put, write
 from helpers import finding, findings
-from PIL import Image
 from support import context, write_params
 
 from digits.project import load_project
@@ -28,12 +27,6 @@ NEW = ["für später/Bild 1.png", "für später/写真 (2).png", "three.png"]
 EXPORT = Path("export.json")
 PARAMS = {"data.classes": 2, "data.image.fit": "stretch", "data.percent": 100}
 CAT, DOG = [annotation("cat")], [annotation("dög")]
-
-
-def put(path, seed):
-    pixels = np.random.default_rng(seed).integers(256, size=(8, 8), dtype=np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
 
 
 @pytest.fixture(autouse=True)

@@ -17,6 +17,7 @@ from digits.models import model_file
 from digits.params import check
 from imageproof.base._dataset import Dataset
 from imageproof.base.errors import UsageError
+from imageproof.keras.costs import TrainingCost
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -41,8 +42,6 @@ def training(data, model="mlp", *, rows=TRAINED_ON, validation_rows=VALIDATED_ON
 
 def fit(data, model="mlp", *, on_epoch=lambda *_: None, checkpoint=None, **changes):
     """Run such a training; the network that it fitted, and its weights' print at each epoch."""
-    from imageproof.keras.costs import TrainingCost
-
     networks = []
     prints = {}
 
@@ -136,8 +135,6 @@ def test_epochs_and_cost_are_reported(images_8x8):
 
 
 def test_cores_that_others_use_are_counted(monkeypatch):
-    from imageproof.keras.costs import TrainingCost
-
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     cost = TrainingCost(lambda *_: None)
     start_s = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime

@@ -47,11 +47,10 @@ def write_table(*rows):
     (folder / "labels.csv").write_text("\n".join(["file,label,writer", *lines]), "utf-8")
 
 
-@pytest.mark.usefixtures("pets")
 @pytest.mark.parametrize(
     "names", [["dog", "cat"], ["dog ", " cat"], ["dog\u200b", "\ufeffcat"], ["dog\n", "cat\u2060"]]
 )
-def test_class_names_order_folders_however_spelt(names):
+def test_class_names_order_folders_however_spelt(pets, names):
     assert pack(names) == ([1, 0], ["dog", "cat"], [])
 
 
