@@ -28,15 +28,13 @@ from imageproof.base._dataset import (
     EVALUATED,
     ImageParams,
     RawData,
-    Split,
     save_arrays,
-    save_split,
 )
 from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError
 from imageproof.base.files import md5, write_json
 from imageproof.data import packed, packing
-from imageproof.data.packed import ROWS, SOURCE_HASH, SUMMARY, Packed
+from imageproof.data.packed import SOURCE_HASH, SUMMARY, Packed
 from imageproof.data.packing import describe
 from imageproof.data.readers._raw import read_parts
 from imageproof.data.splitting import split, summarise_splits
@@ -182,19 +180,19 @@ def record_outputs():
         json.dump({"stages": stages}, file)  # is YAML, too, and has no aliases
 
 
-def findings(error, work):
-    """The findings of the error that the work ends with; each is one line indeed."""
+def findings(error, work, /, *arguments, **options):
+    """The findings of the error with which the work ends so; each is one line indeed."""
     with pytest.raises(error) as caught:
-        work()
+        work(*arguments, **options)
     lines = list(caught.value.findings)
     assert lines
     assert not any("\n" in line for line in lines)
     return lines
 
 
-def finding(error, work):
-    """The only finding of the error that the work ends with."""
-    [line] = findings(error, work)
+def finding(error, work, /, *arguments, **options):
+    """The only finding of the error with which the work ends so."""
+    [line] = findings(error, work, *arguments, **options)
     return line
 
 
@@ -227,7 +225,7 @@ def read_raw(scratch=None):
 
 def refusal():
     """The only finding with which the readers refuse what is in `data`."""
-    return finding(DataError, lambda: read_parts(Path("data")))
+    return finding(DataError, read_parts, Path("data"))
 
 
 def python(*arguments, **options):
@@ -333,11 +331,9 @@ def write_splits(data, params, seed):
     rows = as_packed(RawData(data, None)).rows
     parts = split(rows, percent=100, params=params, seed=seed)
     WORKSPACE.split("train").parent.mkdir(parents=True)
-    for name, own in parts.items():
-        save_split(WORKSPACE.split(name), Split(data, own), picks=own)
     WORKSPACE.pack.mkdir()
-    rows.to_parquet(WORKSPACE.pack / ROWS)
-    packed.save_split_hashes(WORKSPACE.split_hashes, parts, packed.load_hashes(WORKSPACE.pack))
+    rows.to_parquet(WORKSPACE.packed_rows)
+    WORKSPACE.write_splits(parts, data, packed.load_hashes(WORKSPACE.pack))
     sources = {"train": {"file": "data/images.csv", "rows": len(data)}}
     write_json(WORKSPACE.pack / SUMMARY, {"class_names": None, "sources": sources})
     write_json(WORKSPACE.split_summary, summarise_splits(parts, rows) | {"sources": sources})

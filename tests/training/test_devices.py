@@ -76,7 +76,7 @@ def test_network_that_cannot_be_exported_is_refused():
     }
     for message, layer in faults.items():
         model = Sequential([Input((8, 8), dtype="uint8"), layer])
-        assert message in finding(UsageError, lambda model=model: check_exportable(model))
+        assert message in finding(UsageError, check_exportable, model)
 
 
 def test_network_that_is_too_large_to_answer_is_refused(monkeypatch):
@@ -87,7 +87,7 @@ def test_network_that_is_too_large_to_answer_is_refused(monkeypatch):
     monkeypatch.setattr(final_model, "MAX_WEIGHTS", 649)
     images = keras.Input((8, 8), dtype="uint8")
     model = keras.Sequential([images, keras.layers.Flatten(), keras.layers.Dense(10)])
-    line = finding(UsageError, lambda: final_model.check_exportable(model))
+    line = finding(UsageError, final_model.check_exportable, model)
     assert line == (
         "the network has 650 weights, as images are 8×8, and at most 649 are allowed; lower "
         "data.image.size, or take it out of models"

@@ -90,7 +90,7 @@ def test_other_files_are_refused(images_8x8, tmp_path, name, text, sha, error, m
     if text:
         path.write_text(text, "utf-8")
     params = recipe(path, sha or sha256(path))
-    line = finding(error, lambda: fit(images_8x8, "finetune", recipe=params))
+    line = finding(error, fit, images_8x8, "finetune", recipe=params)
     assert line.startswith(f"build.weights: {path}: ")
     assert message in line
 
@@ -106,5 +106,5 @@ def test_imagenet_without_network_is_one_line(images_8x8, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize(("weights", "sha"), [("a.keras", None), (None, "0" * 64)])
 def test_a_file_and_its_hash_go_together(weights, sha):
-    line = finding(UsageError, lambda: recipe(weights, sha))
+    line = finding(UsageError, recipe, weights, sha)
     assert "a file of weights needs weights_sha256, and only that has one" in line

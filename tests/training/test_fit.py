@@ -150,13 +150,13 @@ def test_cores_that_others_use_are_counted(monkeypatch):
 
 def test_grey_images_have_no_saturation(images_8x8):
     settings = recipe(augment={"saturation": 0.2})
-    message = finding(UsageError, lambda: fit(images_8x8, recipe=settings))
+    message = finding(UsageError, fit, images_8x8, recipe=settings)
     assert message == "augment.saturation: the images are grey, and have none; leave it out"
 
 
 def test_too_small_images_are_one_line(images_8x8):
     small = Dataset(images_8x8.images[:, :3, :5], images_8x8.labels)
-    message = finding(UsageError, lambda: fit(small, "cnn"))
+    message = finding(UsageError, fit, small, "cnn")
     assert message == (
         "data.image.size: images of 3×5 are too small for this model; set larger sides, or train "
         "another model"

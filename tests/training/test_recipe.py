@@ -147,7 +147,7 @@ def test_balanced_weights_are_those_of_scikit_learn():
 def test_weight_of_unknown_class_is_refused(images_8x8):
     # a search and DVC's -S give class numbers as text
     settings = recipe(fit__class_weights={"12": 2.0})
-    line = finding(UsageError, lambda: fit(images_8x8, recipe=settings))
+    line = finding(UsageError, fit, images_8x8, recipe=settings)
     assert line == "fit.class_weights: class 12 is not one of 0…9"
 
 
@@ -155,7 +155,7 @@ def test_weight_of_unknown_class_is_refused(images_8x8):
     "weights", ["equal", {1: 0.0}, {-1: 1.0}, {1: math.nan}, {1: 10**400}, {1: True}]
 )
 def test_other_than_weights_is_refused(weights):
-    line = finding(UsageError, lambda: recipe(fit__class_weights=weights))
+    line = finding(UsageError, recipe, fit__class_weights=weights)
     assert line == (
         "params.yaml train.mlp.fit.class_weights: `balanced`, or a mapping from class numbers "
         "to weights above 0, at most 1,000,000, is allowed"

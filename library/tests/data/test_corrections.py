@@ -102,12 +102,12 @@ def test_corrections_add_up_until_they_are_taken_back():
 
 def test_table_that_corrects_nothing_or_what_changed_is_one_line():
     pack()
-    line = finding(DataError, lambda: relabel("train,row 0,0,"))
+    line = finding(DataError, relabel, "train,row 0,0,")
     assert line == "suspects.csv: no class in the column corrected; nothing to do"
     relabel("train,row 0,0,1")
     pack()
     assert relabel("train,row 0,0,1", "test,row 1,1,2") == (2, 2)  # the same table, gone on with
-    line = finding(DataError, lambda: relabel("train,row 0,2,1"))
+    line = finding(DataError, relabel, "train,row 0,2,1")
     assert line.startswith("suspects.csv:2: train row 0: is 1 in the data, and not 2; ")
     assert kept() == ["train,row 0,0,1", "test,row 1,1,2"]
 

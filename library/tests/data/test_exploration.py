@@ -19,7 +19,7 @@ def test_every_class_is_counted():
 @pytest.mark.parametrize("label", [-1, 2])
 def test_a_label_that_is_no_class_is_refused(label):
     labels = np.array([0, 1, label])
-    line = finding(DataError, lambda: _exploration.class_distribution(labels, names=["a", "b"]))
+    line = finding(DataError, _exploration.class_distribution, labels, names=["a", "b"])
     assert line.startswith(f"labels: 1 are outside 0…1, the first is {label}; ")
 
 

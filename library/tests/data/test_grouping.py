@@ -32,7 +32,7 @@ def writers(rows, parts):
 
 
 def fault(rows, **changes):
-    return finding(DataError, partial(split, rows, **changes))
+    return finding(DataError, split, rows, **changes)
 
 
 def assert_apart(rows, parts):

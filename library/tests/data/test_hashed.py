@@ -84,7 +84,7 @@ def test_copy_that_joins_two_groups_moves_the_smaller_one():
 def test_large_group_is_an_error():
     rows = packed(400, groups=40)
     rows.loc[:80, "meta_writer"] = "Ann"
-    line = finding(DataError, lambda: homes(rows, **GROUPED))
+    line = finding(DataError, homes, rows, **GROUPED)
     assert line.startswith("data/labels.csv: split.group: Ann has 81 of 400 rows, ")
     rows.loc[80, "meta_writer"] = "Bob"
     assert len(homes(rows, **GROUPED)) == 400

@@ -36,7 +36,7 @@ def hashes():
 
 
 def fault(**options):
-    return finding(DataError, partial(pack_data, **options))
+    return finding(DataError, pack_data, **options)
 
 
 @pytest.fixture
@@ -152,10 +152,10 @@ def test_rows_of_other_images_are_one_line(pictures):
     pack_data(size=[4, 4])
     out = Path("packed")
     np.save(out / packed.IMAGES, np.zeros((2, 4, 4, 3), np.uint8))
-    line = finding(DataError, lambda: packed.load(out))
+    line = finding(DataError, packed.load, out)
     assert line.endswith("images.npy is no uint8 (n, …) of the 3 rows in rows.parquet")
     (out / packed.ROWS).write_bytes(b"PAR1")
-    line = finding(DataError, lambda: packed.load(out))
+    line = finding(DataError, packed.load, out)
     assert line.startswith(f"{out}: cannot be read as packed images: ")
 
 

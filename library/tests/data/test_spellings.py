@@ -1,7 +1,6 @@
 """One name in several spellings is one name, and names that differ only in case are refused."""
 
 import unicodedata
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -63,7 +62,7 @@ def test_folder_of_a_mac_has_the_name_in_params(folder, name):
 
 def test_names_that_differ_only_in_case_need_both_class_names(pets):
     for names, alike in ((["Dog", "Cat"], "Cat, cat, Dog, dog"), (["DOG ", "cat"], "DOG, dog")):
-        line = finding(DataError, partial(pack, names))
+        line = finding(DataError, pack, names)
         assert line == f"data: {alike} differ only in case; {BOTH_NAMES}"
     write_table("a,Ann", "A,Ann")
     assert finding(DataError, pack) == f"data: A, a differ only in case; {BOTH_NAMES}"

@@ -1,7 +1,5 @@
 """How rows are drawn and split: exact counts, seeded, disjoint, and honest about copies."""
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -41,7 +39,7 @@ def drawn(parts):
 
 
 def fault(*arguments, **changes):
-    return finding(DataError, partial(split, *arguments, **changes))
+    return finding(DataError, split, *arguments, **changes)
 
 
 def test_official_sizes_are_exact():

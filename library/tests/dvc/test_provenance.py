@@ -176,11 +176,11 @@ def test_a_changed_output_is_named(workspace):
     provenance.check_outputs([output, output.with_name("missing"), Path("dvc.lock")])
     assert provenance.recorded_size(output, workspace) == 0  # the entry has none
     output.write_text("[]")
-    line = finding(IntegrityError, lambda: provenance.check_outputs([output]))
+    line = finding(IntegrityError, provenance.check_outputs, [output])
     assert line.startswith(f"{output}: md5 d75171398898, dvc.lock records 99914b932bd3; ")
     for damaged in ("", "- x", "stages: {a: {outs: [1]}}", "[" * 3000, "stages: {a: 1}"):
         Path("dvc.lock").write_text(damaged)
-        line = finding(IntegrityError, lambda: provenance.check_outputs([output]))
+        line = finding(IntegrityError, provenance.check_outputs, [output])
         assert line.startswith("dvc.lock: damaged")
 
 

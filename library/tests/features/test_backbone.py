@@ -160,7 +160,7 @@ def test_network_of_another_form_is_refused(case):
 
 def test_weights_in_another_file_are_refused():
     onnx.save(network(), "net.onnx", save_as_external_data=True, size_threshold=0)
-    line = finding(DataError, lambda: write_backbone(Path("net.onnx"), FORM))
+    line = finding(DataError, write_backbone, Path("net.onnx"), FORM)
     assert line.startswith("net.onnx: has weights in other files; `onnx.save(")
 
 
@@ -185,7 +185,7 @@ def test_backbone_that_is_none_is_refused(content, message):
 
 def test_backbone_of_another_hash_is_refused():
     path = networks.write_standin()
-    line = finding(DataError, lambda: load_backbone("standin", "0" * 64))
+    line = finding(DataError, load_backbone, "standin", "0" * 64)
     hashes = f"has the SHA-256 {sha256(path)}, the params {'0' * 64}"
     assert line.startswith(f"{path}: {hashes}; `dvc checkout {path}` brings the recorded file, or ")
 
@@ -195,7 +195,7 @@ def test_backbone_of_another_hash_is_refused():
     [*(("--mean", text) for text in ("", "half", "0.5,0.5", "1.5", "nan", "-0.1")), ("--std", "0")],
 )
 def test_scale_that_is_none_is_refused(option, text):
-    line = finding(UsageError, lambda: per_channel(option, text))
+    line = finding(UsageError, per_channel, option, text)
     assert line.startswith(f"{option} {text}: one number of 0…1 is needed")
 
 

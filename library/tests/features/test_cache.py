@@ -66,6 +66,6 @@ def test_full_or_locked_disk_is_no_damage(cache, disk):
     features(cache, IMAGES[:5])
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
     assert features(cache, IMAGES[:5]).computed == 0
-    line = finding(ServiceError, lambda: features(cache, IMAGES[:6]))
+    line = finding(ServiceError, features, cache, IMAGES[:6])
     reason = "cannot be read or written (attempt to write a readonly database)"
     assert line == f"{cache.path}: {reason}; mend its rights, or end what holds it"

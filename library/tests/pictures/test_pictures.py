@@ -3,7 +3,6 @@
 import os
 import struct
 from contextlib import suppress
-from functools import partial
 from zlib import compress, crc32
 
 import numpy as np
@@ -63,8 +62,8 @@ def read(path, shape=GREY, fit="digit"):
 
 def refusals(path):
     """Why the header of a file is refused, and why its pixels are."""
-    header = finding(DataError, lambda: probe(path))
-    pixels = finding(DataError, lambda: read_picture(path, shape=GREY, fit="digit"))
+    header = finding(DataError, probe, path)
+    pixels = finding(DataError, read_picture, path, shape=GREY, fit="digit")
     return header, pixels
 
 
@@ -287,7 +286,7 @@ def test_jpeg_that_is_cut_off_before_its_end(save, options, form, mode):
     for missing in (200, 300, 400):
         path.write_bytes(content[: -missing - 2] + content[-2:])
         for reader in (read_picture, read_and_hash):
-            line = finding(DataError, partial(reader, path, shape=RGB, fit="stretch"))
+            line = finding(DataError, reader, path, shape=RGB, fit="stretch")
             assert "is cut off" in line or "is truncated" in line
 
 
@@ -301,7 +300,7 @@ def test_truncated_or_damaged_picture_is_a_picture_or_a_line(save, suffix):
     path = save(COLOUR, f"a{suffix}")
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    assert "cannot be read as an image" in finding(DataError, lambda: read(path))
+    assert "cannot be read as an image" in finding(DataError, read, path)
     for _ in range(100):
         damaged = bytearray(content)
         for place in RANDOM.integers(0, min(len(content), 600), 3):
@@ -350,7 +349,7 @@ def test_jpeg_of_many_scans_is_not_decoded(save):
     content = path.read_bytes()
     last = content[content.rindex(b"\xff\xda") : -2]
     path.write_bytes(content[:-2] + 100 * last + content[-2:])
-    assert finding(DataError, lambda: read(path)) == f"{path}: over 100 scans; save it anew"
+    assert finding(DataError, read, path) == f"{path}: over 100 scans; save it anew"
 
 
 @fits
@@ -375,6 +374,6 @@ def test_every_bad_picture_is_named(tmp_path, save):
     blank = save(np.full((50, 50), 200, np.uint8), "blank.png")
     nowhere = tmp_path / "nowhere"
     paths = [save(stroke()), blank, nowhere]
-    first, second = findings(DataError, lambda: read_pictures(paths, shape=GREY, fit="digit"))
+    first, second = findings(DataError, read_pictures, paths, shape=GREY, fit="digit")
     assert first == f"{blank}: blank, its contrast is below 16 of 255"
     assert second.startswith(f"{nowhere}: cannot be read as an image: [Errno 2] No such file")

@@ -65,18 +65,18 @@ def test_other_answers_or_rows_are_not_packaged(champion, monkeypatch):
         right = model.predict
         monkeypatch.setitem(model.__dict__, "predict", lambda x: right(x) + np.float32(1e-4))
         project = project_with({})
-        line = finding(IntegrityError, lambda: write_package(model, OUT, project=project))
+        line = finding(IntegrityError, write_package, model, OUT, project=project)
     assert "differ from the model's by up to 1.0e-04; nothing was written" in line
     assert [*OUT.parent.iterdir()] == []
     path = WORKSPACE.split("holdout")
     with path.open("ab") as file:
         file.write(b"0")
-    assert finding(IntegrityError, lambda: write(champion)).startswith(f"{path}: md5 ")
+    assert finding(IntegrityError, write, champion).startswith(f"{path}: md5 ")
 
 
 def test_champion_of_other_images_is_not_packaged(ring):
     _promotion.promote(fighter(EVEN, shape=(9, 9)), NAME, judge=accept)
-    line = finding(UsageError, lambda: write(f"models:/{NAME}/1"))
+    line = finding(UsageError, write, f"models:/{NAME}/1")
     text = "takes images (9, 9), the hold-out rows here are (8, 8); `git checkout "
     assert line.startswith(f"models:/{NAME}/1: {text}")
     assert not OUT.exists()

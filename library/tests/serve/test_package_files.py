@@ -81,7 +81,7 @@ def without_model(folder):
 
 
 def refusal(folder):
-    return finding(IntegrityError, lambda: _model.load(folder))
+    return finding(IntegrityError, _model.load, folder)
 
 
 @pytest.mark.parametrize(
