@@ -329,7 +329,8 @@ def dump_params(values):
 def write_splits(data, params, seed):
     """Write what the stages `pack`, `split` and `baseline` write of this data."""
     rows = as_packed(RawData(data, None)).rows
-    parts = split(rows, percent=100, params=params, seed=seed)
+    names = [*map(str, range(10))]
+    parts = split(rows, percent=100, params=params, seed=seed, names=names)
     WORKSPACE.split("train").parent.mkdir(parents=True)
     WORKSPACE.pack.mkdir()
     rows.to_parquet(WORKSPACE.packed_rows)

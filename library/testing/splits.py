@@ -6,6 +6,8 @@ from example import changed
 from imageproof.data import splitting
 from imageproof.data.split_params import SplitParams
 
+NAMES = [*"abcdefghij"]  # of the classes
+
 
 def split_params(**changes):
     """`split:` of params.yaml with such changes."""
@@ -22,4 +24,5 @@ def rows_with(labels, **columns):
 
 def split(rows, seed=1, percent=100, **changes):
     """The rows split by params.yaml with such changes of `split:`."""
-    return splitting.split(rows, percent=percent, params=split_params(**changes), seed=seed)
+    params = split_params(**changes)
+    return splitting.split(rows, percent=percent, params=params, seed=seed, names=NAMES)

@@ -11,7 +11,7 @@ from ruamel.yaml.comments import CommentedSeq
 
 from imageproof.adapt._facts import Facts, read_facts
 from imageproof.adapt._parts import empty_parts
-from imageproof.adapt._rules import Models, find_changes
+from imageproof.adapt._rules import Change, Models, find_changes
 from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError
 from imageproof.base.files import write_text
@@ -47,25 +47,28 @@ def adapt(
         raise
     values = {change.key: change.value for change in changes}
     set_keys(params, values)
+    _print_changes(changes)
+    if write and changes:
+        set_lines(PATH, values)
+        check()
+        print(f"{PATH}: {len(changes)} lines set; `git diff {PATH}` shows them")
+    elif changes:
+        print(f"`{project_name()} adapt --write` sets these lines")
+    else:
+        print(f"{PATH} fits: nothing to change")
     if parts := empty_parts(facts, params):
         fault = f"has so few images that `split` may get none for {', '.join(parts)}"
-        print(f"warning: {DATA}: {fault}; add some")
-    if not changes:
-        print(f"{PATH} fits: nothing to change")
-        return
+        print(f"warning: {DATA}: {fault}, and stops then; add some")
+
+
+def _print_changes(changes: Sequence[Change]) -> None:
     lines = {
         f"{change.key}: {_text(change.today)} → {_text(change.value)}": change.reason
         for change in changes
     }
-    width = max(map(len, lines))
+    width = max(map(len, lines), default=0)
     for line, reason in lines.items():
         print(printable(f"  {line:<{width}}  {reason}"))
-    if write:
-        set_lines(PATH, values)
-        check()
-        print(f"{PATH}: {len(changes)} lines set; `git diff {PATH}` shows them")
-    else:
-        print(f"`{project_name()} adapt --write` sets these lines")
 
 
 def describe(facts: Facts) -> str:

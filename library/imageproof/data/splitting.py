@@ -1,5 +1,6 @@
 """Split raw data into train, validation, test and hold-out, stratified; summarise the splits."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,10 +29,12 @@ def split(
     percent: float,
     params: SplitParams,
     seed: int,
+    names: Sequence[str],
 ) -> Parts:
     """Draw `percent` of each class, and split it into `train`, `validation`, `test`, `holdout`.
 
     `rows` has the part, label and hash of each image, as `packed.Packed`; the result numbers them.
+    `names` are those of the classes.
 
     `official`: the sizes are exact in total, and divided among the classes by largest
     remainder. `stratified`: within each class, the larger piece is rounded up, as R's
@@ -64,7 +67,7 @@ def split(
 
     if params.group:
         grouping.check(parts, rows, params)
-    _check_classes(parts, rows, params, percent)
+    _check_classes(_missing_classes(parts, rows, names), parts, params, percent)
     return parts
 
 
@@ -73,6 +76,7 @@ def part_warnings(
     rows: "pd.DataFrame",
     params: SplitParams,
     seed: int,
+    names: Sequence[str],
 ) -> list[str]:
     """A test part that is not used; parts of a `hashed` split without a class, groups that move."""
     lines = []
@@ -84,7 +88,7 @@ def part_warnings(
         return lines
     rows = rows[rows["part"] == "train"]
     lines += _hashing.moved_groups(rows[~_is_only_train(rows)], params, seed)
-    for name, classes in _missing_classes(parts, rows).items():
+    for name, classes in _missing_classes(parts, rows, names).items():
         lines.append(f"{name} has no row of class {classes}, and cannot judge it; add rows")
     return lines
 
@@ -170,7 +174,7 @@ def _first_copies(rows: "pd.DataFrame", params: SplitParams) -> Rows:
     return first[image]
 
 
-def _missing_classes(parts: Parts, rows: "pd.DataFrame") -> dict[str, str]:
+def _missing_classes(parts: Parts, rows: "pd.DataFrame", names: Sequence[str]) -> dict[str, str]:
     """The classes of the rows that a part lacks, by part."""
     labels = rows["label"].to_numpy()
     classes = np.unique(labels)
@@ -178,21 +182,24 @@ def _missing_classes(parts: Parts, rows: "pd.DataFrame") -> dict[str, str]:
     for name, part in parts.items():
         numbers = np.setdiff1d(classes, labels[part])
         if numbers.size:
-            missing[name] = first_names([*map(str, numbers)])
+            missing[name] = first_names([names[number] for number in numbers])
     return missing
 
 
 def _check_classes(
+    missing: Mapping[str, str],
     parts: Parts,
-    rows: "pd.DataFrame",
     params: SplitParams,
     percent: float,
 ) -> None:
     """Raise a DataError if a part lacks a class; where rows are hashed, only for training rows."""
-    for name, classes in _missing_classes(parts, rows).items():
+    for name, classes in missing.items():
         if params.method != "hashed" or name == "train" or not len(parts[name]):
             cure = "groups with rows" if params.group else "rows"
-            share = "data.percent" if percent < 100 else f"the shares of split.{params.method}"
+            change = "lower" if name == "train" else "raise"
+            change += f" the shares of split.{params.method}"
+            if percent < 100:
+                change = "raise data.percent"
             raise DataError(
-                f"data: {name} gets no row of class {classes}; add {cure} of it, or raise {share}"
+                f"data: {name} gets no row of class {classes}; add {cure} of it, or {change}"
             )

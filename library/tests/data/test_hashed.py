@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import splits
 from helpers import finding
-from splits import rows_with, split_params
+from splits import NAMES, rows_with, split_params
 
 from imageproof.base.errors import DataError
 from imageproof.data._hashing import moved_groups
@@ -98,13 +98,14 @@ def with_class_only_in(part):
 
 def test_class_without_held_out_rows_is_a_warning():
     rows = with_class_only_in("train")
-    lines = part_warnings(split(rows), rows, split_params(method="hashed"), 1)
-    end = "has no row of class 2, and cannot judge it; add rows"
+    lines = part_warnings(split(rows), rows, split_params(method="hashed"), 1, NAMES)
+    end = "has no row of class c, and cannot judge it; add rows"
     assert lines == [f"{name} {end}" for name in ("validation", "test", "holdout")]
 
 
 def test_class_without_training_rows_and_empty_part_are_errors():
     line = finding(DataError, lambda: split(with_class_only_in("test")))
-    reason = "gets no row of class 2; add rows of it, or raise the shares of split.hashed"
+    reason = "gets no row of class c; add rows of it, or lower the shares of split.hashed"
     assert line == f"data: train {reason}"
-    assert reason.replace("2", "0") in finding(DataError, lambda: split(rows_with([0] * 5)))
+    line = finding(DataError, lambda: split(rows_with([0] * 5)))
+    assert "gets no row of class a; add rows of it, or raise the shares of split.hashed" in line

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from helpers import finding
 from pydantic import ValidationError
-from splits import rows_with, split, split_params
+from splits import NAMES, rows_with, split, split_params
 
 from imageproof.base._dataset import SPLITS
 from imageproof.base.errors import DataError
@@ -48,7 +48,7 @@ def test_official_sizes_are_exact():
     assert sizes(parts) == [48_000, 6_000, 10_000, 6_000]
     assert parts["test"].tolist() == [*range(60_000, 70_000)]
     assert drawn(parts) == [*rows.index]
-    assert part_warnings(parts, rows, split_params(**OFFICIAL), 1) == []
+    assert part_warnings(parts, rows, split_params(**OFFICIAL), 1, NAMES) == []
     for name in ("validation", "holdout"):
         assert np.abs(counts(rows, parts[name]) - np.array(TRAIN_COUNTS) / 10).max() < 1
 
@@ -87,7 +87,7 @@ def test_percent_of_each_class_is_rounded_up():
 def test_class_too_small_for_every_part_is_named(method):
     rows = packed([200, 3, 200, 2], [50] * 4)
     line = fault(rows, method=method)
-    assert " gets no row of class 1, 3; " in line
+    assert " gets no row of class b, d; " in line
     assert line.endswith(f"add rows of it, or raise the shares of split.{method}")
     assert fault(rows, percent=50, method=method).endswith("or raise data.percent")
 
@@ -177,7 +177,7 @@ def test_chosen_copy_moves_no_group_and_none_is_named(rows):
     copies = rows.loc[parts["train"][:1].repeat(50)]
     copies = copies.assign(meta_only_train="yes", meta_writer=held_out)
     grown = pd.concat([rows, copies], ignore_index=True)
-    assert part_warnings(split(grown, **params), grown, split_params(**params), 1) == []
+    assert part_warnings(split(grown, **params), grown, split_params(**params), 1, NAMES) == []
 
 
 def test_other_value_is_refused(rows):

@@ -15,8 +15,14 @@ def main() -> None:
     images, rows = packed.load(WORKSPACE.pack, columns=columns)
     hashes = packed.load_hashes(WORKSPACE.pack)
     rows[packed.SOURCE_HASH] = hashes
+    project = as_project(params)
+    names = project.data.class_names or []
     parts = splitting.split(
-        rows, percent=params.data.percent, params=params.split, seed=params.seed
+        rows,
+        percent=params.data.percent,
+        params=params.split,
+        seed=params.seed,
+        names=names,
     )
     data = Dataset(images, rows["label"].to_numpy(), grouping.numbers(rows, params.split.group))
     WORKSPACE.write_splits(parts, data, hashes)
@@ -29,10 +35,9 @@ def main() -> None:
         print(f"groups of {params.split.group}: {_listed(summary['groups'])}")
     files.write_json(WORKSPACE.split_summary, summary)
     print(_listed(summary["rows"]))
-    project = as_project(params)
-    names = project.data.class_names or []
     warnings = few_rows.split_warnings(summary, project.promote, names)
-    for line in warnings + splitting.part_warnings(parts, rows, params.split, params.seed):
+    warnings += splitting.part_warnings(parts, rows, params.split, params.seed, names)
+    for line in warnings:
         print(f"warning: {line}")
 
 
