@@ -195,6 +195,11 @@ def load_split(path: Path) -> Split:
     return Split(data, numbers["rows.npy"])
 
 
+def write_header(file: IO[bytes], shape: Shape) -> None:
+    """Write what a .npy has before the bytes of its images (n, …)."""
+    npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
 def check_shape(shape: Sequence[Any]) -> None:
     """Raise a ValueError if this is not the shape of an image."""
     match [*shape]:
@@ -209,8 +214,7 @@ def _write_images(
     picks: Rows,
 ) -> None:
     """Write the picked images as an array of the format .npy."""
-    shape = (len(picks), *images.shape[1:])
-    npy.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    write_header(file, (len(picks), *images.shape[1:]))
     for start in range(0, len(picks), WRITTEN_AT_ONCE):
         rows = picks[start : start + WRITTEN_AT_ONCE]
         file.write(images[rows].tobytes())

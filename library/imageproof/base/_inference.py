@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from imageproof.base._dataset import Images, Predict, Probabilities, Shape
 from imageproof.base.errors import AnswersError, DataError
-from imageproof.base.files import parsing
+from imageproof.base.files import check_size, parsing
 from imageproof.base.text import one_line
 
 if TYPE_CHECKING:
@@ -204,8 +204,7 @@ def not_probabilities(answers: np.ndarray) -> str | None:
 def read_content(path: Path) -> bytes:
     """The bytes of a model's file; a DataError if it is missing or too large."""
     with parsing("ONNX model", path):
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise DataError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are allowed")
+        check_size(path, MAX_BYTES)
         return path.read_bytes()
 
 

@@ -97,12 +97,18 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def read_yaml(path: Path) -> Any:
     """Read a YAML file that a person wrote; a UsageError if it is none, or over MAX_YAML bytes."""
-    if (size := path.stat().st_size) > MAX_YAML:
-        raise UsageError(f"{path}: has {size:,} bytes; at most {MAX_YAML:,} are allowed")
+    check_size(path, MAX_YAML, UsageError)
     try:
         return parse_yaml(path.read_text(encoding="utf-8"))
     except Exception as error:  # the constructor of each value type raises its own errors
         raise UsageError(f"{path}: not YAML: {one_line(error, width=300)}") from None
+
+
+def check_size(path: Path, limit: int, kind: type[ImageproofError] = DataError) -> None:
+    """Raise an error of this kind if a file has more bytes."""
+    size = path.stat().st_size
+    if size > limit:
+        raise kind(f"{path}: has {size:,} bytes; at most {limit:,} are allowed")
 
 
 def write_text(path: Path, text: str) -> None:

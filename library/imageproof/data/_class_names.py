@@ -1,6 +1,6 @@
 """The names of classes in the data, beside those in params.yaml."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from imageproof.base._class_names import differ_in_case
@@ -14,6 +14,12 @@ SHOWN = 5  # classes that an error names
 def in_order(names: Sequence[str]) -> list[str]:
     """Names of classes, sorted; as numbers if they are such."""
     return sorted(names, key=int if all(name.isdecimal() for name in names) else None)
+
+
+def names_of_labels(labels: Iterable[int], names: Sequence[str]) -> list[str]:
+    """The class of each label by name; a label that is none stays a number."""
+    classes = dict(enumerate(names))
+    return [classes.get(label, str(label)) for label in labels]
 
 
 def check_names(

@@ -7,11 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.lib import format as npy
 from PIL import Image
 
 from imageproof.base._class_names import class_names as all_class_names
-from imageproof.base._dataset import Fit, ImageParams, Images, RawData, Shape, fingerprints
+from imageproof.base._dataset import (
+    Fit,
+    ImageParams,
+    Images,
+    RawData,
+    Shape,
+    fingerprints,
+    write_header,
+)
 from imageproof.base._naming import adapt_hint
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, write_json
@@ -165,8 +172,7 @@ def _write_images(path: Path, shape: Shape, chunks: Iterator[Described]) -> pd.D
     """Write the images as an array of this shape; what is known of them."""
     tables = []
     with path.open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        npy.write_array_header_1_0(file, header)
+        write_header(file, shape)
         for images, table in chunks:
             file.write(images.tobytes())
             tables.append(table)

@@ -13,7 +13,7 @@ from imageproof.base._class_names import spelled
 from imageproof.base._dataset import Images
 from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError
-from imageproof.base.files import first_fault, parsing, write_json, write_text
+from imageproof.base.files import check_size, first_fault, parsing, write_json, write_text
 from imageproof.base.text import first_names
 from imageproof.pages._templates import data_uri
 from imageproof.pictures._reading import read_picture
@@ -149,8 +149,7 @@ def read_export(path: Path, names: Sequence[str]) -> list[Label]:
 
 def _read_tasks(path: Path) -> list[_Task]:
     with parsing("an export of Label Studio", path):
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise DataError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are allowed")
+        check_size(path, MAX_BYTES)
         content = path.read_bytes()
     try:
         return TypeAdapter(list[_Task]).validate_json(content)

@@ -13,7 +13,7 @@ from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, scratch
 from imageproof.base.text import first_names
 from imageproof.data import packed
-from imageproof.data._class_names import in_order
+from imageproof.data._class_names import in_order, names_of_labels
 from imageproof.data.packed import META
 from imageproof.data.readers import corrections
 from imageproof.data.readers._folders import COLUMNS, TABLE, list_pictures
@@ -77,12 +77,8 @@ def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
 
 
 def _classes(rows: pd.DataFrame, names: Sequence[str]) -> dict[Any, str]:
-    """The class of each packed image, by its hash, and by part, name and hash.
-
-    A label that is no class stays a number.
-    """
-    named = dict(enumerate(names))
-    classes = [named.get(label, str(label)) for label in rows["label"]]
+    """The class of each packed image, by its hash, and by part, name and hash."""
+    classes = names_of_labels(rows["label"], names)
     keys = rows[["part", "name", "hash"]].itertuples(index=False, name=None)
     return dict(zip([*rows["hash"], *keys], 2 * classes, strict=True))
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from imageproof.base._class_names import spelled
 from imageproof.base.errors import DataError
-from imageproof.base.files import parsing
+from imageproof.base.files import check_size, parsing
 from imageproof.base.text import one_line
 
 AT_ONCE = 50_000  # rows: as Python's own texts they take three times the memory
@@ -21,8 +21,7 @@ def read_table(path: Path, columns: Sequence[str], *, max_bytes: int) -> pd.Data
 
     It has these columns, and others. A DataError has a finding for each row that is too long.
     """
-    if (size := path.stat().st_size) > max_bytes:
-        raise DataError(f"{path}: has {size:,} bytes; at most {max_bytes:,} are allowed")
+    check_size(path, max_bytes)
     with parsing("a table", path), path.open(encoding="utf-8-sig", newline="") as file:
         try:
             return _read(path, file, columns)

@@ -11,6 +11,7 @@ from imageproof.base._dataset import Labels
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing
 from imageproof.base.text import one_line
+from imageproof.data._class_names import names_of_labels
 from imageproof.data.readers._table import read_table
 
 FILE = "corrections.csv"
@@ -38,7 +39,7 @@ def apply(path: Path, rows: pd.DataFrame, names: list[str]) -> tuple[Labels, int
     label than the row has.
     """
     lines = _read(path, rows)
-    _check(path, lines, _class_of_each(rows, names), names)
+    _check(path, lines, _by_key(rows, names_of_labels(rows["label"], names)), names)
     numbers = _by_key(rows, range(len(rows)))
     labels = rows["label"].to_numpy(copy=True)
     for line in lines:
@@ -65,7 +66,7 @@ def merge(
         raise DataError(f"{source}: no class in the column corrected; nothing to do")
     merged = {line.key: line for line in _read(target, rows)} if target.exists() else {}
     originals = {key: line.label for key, line in merged.items()}
-    labels = _class_of_each(rows, names)
+    labels = _by_key(rows, names_of_labels(rows["label"], names))
     labels |= {line.key: line.label for line in lines if originals.get(line.key) == line.label}
     _check(source, lines, labels, names)
 
@@ -149,12 +150,6 @@ def _check(
 def _by_key(rows: pd.DataFrame, values: Iterable[Any]) -> dict[Key, Any]:
     keys = zip(rows["part"], rows["name"], strict=True)
     return dict(zip(keys, values, strict=True))
-
-
-def _class_of_each(rows: pd.DataFrame, names: list[str]) -> dict[Key, str]:
-    """The class of each image by name; a label that is none stays a number."""
-    classes = dict(enumerate(names))
-    return _by_key(rows, (classes.get(label, str(label)) for label in rows["label"].tolist()))
 
 
 def _place(path: Path, line: _Line) -> str:

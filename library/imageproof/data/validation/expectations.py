@@ -11,7 +11,7 @@ from great_expectations.core import expectationSuiteSchema
 from great_expectations.execution_engine import pandas_execution_engine
 
 from imageproof.base.errors import DataError
-from imageproof.base.files import MAX_YAML, parsing
+from imageproof.base.files import MAX_YAML, check_size, parsing
 from imageproof.base.text import one_line
 from imageproof.data._findings import SHOWN_ROWS, Message, Unit, finding
 from imageproof.data.packed import Packed
@@ -129,9 +129,7 @@ def _check(
 
 
 def _read_suite(path: Path, name: str) -> gx.ExpectationSuite:
-    size = path.stat().st_size
-    if size > MAX_YAML:
-        raise DataError(f"{path}: has {size:,} bytes; at most {MAX_YAML:,} are allowed")
+    check_size(path, MAX_YAML)
     expectations = expectationSuiteSchema.loads(path.read_text("utf-8"))["expectations"]
     for expectation in expectations:
         _refuse_code(path, expectation.kwargs)
