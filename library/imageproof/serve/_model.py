@@ -121,22 +121,25 @@ class Batcher:
             batch = [await self._queue.get()]
             while not self._queue.empty() and sum(len(part) for part, _ in batch) < BATCH:
                 batch.append(self._queue.get_nowait())
-            images = np.concatenate([part for part, _ in batch])
-            self._on_batch(len(images))
             try:
-                if len(images) * self._image_s < QUICK_S:
-                    probabilities = self._timed(images)
-                else:
-                    probabilities = await asyncio.to_thread(self._timed, images)
-            except Exception as error:
+                rows = await self._ask([part for part, _ in batch])
+            except Exception as error:  # whatever it is, the next batch is asked
                 for _, answer in batch:
                     if not answer.done():
                         answer.set_exception(error)
                 continue
-            ends = np.cumsum([len(part) for part, _ in batch])[:-1]
-            for (_, answer), rows in zip(batch, np.split(probabilities, ends), strict=True):
+            for (_, answer), probabilities in zip(batch, rows, strict=True):
                 if not answer.done():  # who was cancelled meanwhile waits no more
-                    answer.set_result(rows)
+                    answer.set_result(probabilities)
+
+    async def _ask(self, parts: list[Images]) -> list[Probabilities]:
+        images = np.concatenate(parts)
+        self._on_batch(len(images))
+        if len(images) * self._image_s < QUICK_S:
+            probabilities = self._timed(images)
+        else:
+            probabilities = await asyncio.to_thread(self._timed, images)
+        return np.split(probabilities, np.cumsum([len(part) for part in parts])[:-1])
 
     def _timed(self, images: Images) -> Probabilities:
         start = time.perf_counter()

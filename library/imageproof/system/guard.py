@@ -99,11 +99,12 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
         raise UsageError("--host: is empty; 127.0.0.1 is this machine, 0.0.0.0 all its networks")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        socket.getaddrinfo(host, port, family)  # create_server would leave its socket open
         return socket.create_server((host, port), family=family)
     except OSError as error:
         kind = BusyError if error.errno in (EADDRINUSE, EACCES) else UsageError
         raise kind(f"{host}:{port}: {error.strerror}; choose another") from None
-    except TypeError:  # as Python says of what IDNA cannot encode
+    except ValueError:  # IDNA cannot encode it
         raise UsageError(f"{host}: is no name of a machine") from None
 
 

@@ -225,6 +225,6 @@ def test_wrong_option_is_told(monkeypatch, option, value, text):
 
 def test_host_that_is_none_is_a_line(package):
     assert finding(UsageError, listen, 0, "").startswith("--host: is empty; ")
-    arguments = ("-m", "imageproof.serve", "--host", "é" * 70)
+    arguments = ("-W", "always::ResourceWarning", "-m", "imageproof.serve", "--host", "é" * 70)
     done = python(*arguments, cwd=package.folder, env=code(package.folder))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
