@@ -61,6 +61,8 @@ class Service:
         self._batcher = Batcher(model.network.predict, on_batch=self._metrics.batches.observe)
         self._held = 0  # bytes of bodies
         self._metrics.waiting.set_function(lambda: self._batcher.waiting)
+        if journal:
+            self._metrics.lost.set_function(lambda: journal.lost)
         self._is_ready = True  # the server listens after its model has answered
         self._is_probed = False
         self.paths = self._routes()

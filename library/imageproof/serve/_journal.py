@@ -30,6 +30,7 @@ from imageproof.serve._model import Description
 
 FLUSH_S = 60
 FLUSH_BYTES = 4_000_000
+MAX_HELD = 20_000_000  # bytes of rows in memory, while the disk takes none
 MAX_BYTES = 1_000_000_000  # of all files; the oldest go
 
 Times = NDArray[np.datetime64]  # (n,), microseconds UTC
@@ -48,6 +49,7 @@ class Journal:
         self._description = description
         self._rows: list[dict[str, np.ndarray]] = []
         self._held = 0  # bytes of them
+        self.lost = 0  # rows that were taken for no file
         self._next = 0  # the least `at` of the next row, in microseconds since 1970
         self._lock = Lock()
         self._wake = Event()
@@ -77,10 +79,17 @@ class Journal:
         return at
 
     def keep(self, **columns: np.ndarray) -> None:
-        """Take rows: `at`, `probabilities`, and more if all rows of this log have it."""
+        """Take rows: `at`, `probabilities`, and more if all rows of this log have it.
+
+        They are lost if the disk has taken none for so long that MAX_HELD bytes wait.
+        """
+        size = sum(column.nbytes for column in columns.values())
         with self._lock:
+            if self._held + size > MAX_HELD:
+                self.lost += len(columns["at"])
+                return
             self._rows.append(columns)
-            self._held += sum(column.nbytes for column in columns.values())
+            self._held += size
         if self._held >= FLUSH_BYTES:
             self._wake.set()
 
@@ -95,12 +104,20 @@ class Journal:
                 self._rows = []
                 self._held = 0
             if rows:
-                with _warning(self._folder):  # the rows are lost, but no request fails
+                with _warning(self._folder):  # no request fails
                     self._write(rows)
             with _warning(self._folder):  # others may delete folders meanwhile
                 _forget(self._folder)
 
     def _write(self, rows: list[dict[str, np.ndarray]]) -> None:
+        try:
+            self._write_file(rows)
+        except Exception:
+            with self._lock:
+                self.lost += sum(len(row["at"]) for row in rows)
+            raise
+
+    def _write_file(self, rows: list[dict[str, np.ndarray]]) -> None:
         columns = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
         probabilities = columns.pop("probabilities")
         sets = answer_sets(probabilities, self._description.confidence.threshold)

@@ -22,6 +22,7 @@ class Metrics:
         self.predicted = Counter("predictions", "By class", ["class"], **names)
         self.unsure = Counter("unsure", "Answer sets, empty or too big", **names)
         self.waiting = Gauge("waiting_images", "Not yet answered", **names)
+        self.lost = Gauge("log_lost_rows", "Of the log, since the start", **names)
         self.batches = Histogram("batch_images", "At once", buckets=IMAGES, **names)
         self.shadow = Counter(
             "shadow", "Images, by whether the challenger is asked", ["outcome"], **names

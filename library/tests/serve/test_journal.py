@@ -3,14 +3,17 @@
 import signal
 import time
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from helpers import until
-from packaged import THRESHOLD, running
+from packaged import THRESHOLD, running, within
 
 from imageproof.serve import _journal
+from imageproof.serve._app import Service
+from imageproof.serve._model import load
 
 DAY = "2001-01-02"
 FIRST, SECOND = "000000-00000000.parquet", "111111-00000000.parquet"
@@ -68,10 +71,30 @@ def test_full_disk_is_a_warning(disk, package, capfd):
     for expected in (0, 1):
         with _journal.Journal(disk / "log", package.description) as log:
             add(log, package, 20)
-        assert len(files(disk)) == expected
+        assert (len(files(disk)), log.lost) == (expected, 20 * (1 - expected))
         rubbish.unlink(missing_ok=True)
     start = f"warning: {disk}/log: [Errno 28] No space left on device: "
     assert capfd.readouterr().err.startswith(start)
+
+
+def test_disk_that_hangs_fills_no_memory(log, package, tmp_path, monkeypatch):
+    resumed = Event()
+    write = pq.write_table
+
+    def hanging(*arguments, **options):
+        assert resumed.wait(60)
+        write(*arguments, **options)
+
+    monkeypatch.setattr(_journal.pq, "write_table", hanging)
+    monkeypatch.setattr(_journal, "FLUSH_BYTES", 1)
+    monkeypatch.setattr(_journal, "MAX_HELD", 5_000)  # of two requests
+    with log, within(Service(load(package.folder), log).app()) as client:
+        for _ in range(10):
+            client.predict(package.images[:20])
+        lost = client.metrics()["imageproof_log_lost_rows"]
+        resumed.set()
+    assert 100 <= lost < 200
+    assert sum(pq.read_metadata(path).num_rows for path in files(tmp_path)) == 200 - lost
 
 
 def test_clock_that_is_put_back(log, package, tmp_path, monkeypatch):
