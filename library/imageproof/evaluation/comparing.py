@@ -111,6 +111,7 @@ def _model_doubts(result: Result, test: Dataset, train_rows: int) -> list[_doubt
     """What may be said against a model, by its outputs."""
     probabilities = result.probabilities
     overall = result.statistics["overall"]
+    by_class = result.statistics["by_class"]
     intervals = Intervals(probabilities.argmax(axis=1) == test.labels, test.groups)
     rows = intervals.effective()
     class_rows = intervals.effective_by_class(test.labels, probabilities.shape[1])
@@ -125,8 +126,8 @@ def _model_doubts(result: Result, test: Dataset, train_rows: int) -> list[_doubt
         ]
     return [
         *learning,
-        _doubts.guessing(overall, rows),
-        _doubts.weak_class(result.statistics["by_class"], class_rows),
+        _doubts.guessing(by_class, overall["accuracy"], rows),
+        _doubts.weak_class(by_class, class_rows),
         _doubts.misleading(probabilities, test.labels, rows / len(test), remark),
         *_doubts.fragile(result.behaviour),
     ]

@@ -5,7 +5,6 @@ import numpy as np
 from imageproof.base._dataset import Floats, Labels, Probabilities, Rows
 
 ECE_BINS = 15
-Z_95 = 1.645  # 95 % of a normal distribution lie below
 
 
 def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
@@ -22,30 +21,32 @@ def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
 
 def chance_calibration_error(probabilities: Probabilities, independent: float = 1.0) -> float:
     """The `calibration_error` that an honest model exceeds by chance once in 20 times."""
-    mean, deviation = _by_chance(probabilities, independent)
-    return mean + Z_95 * deviation
+    from scipy.stats import gamma
+
+    return float(gamma.ppf(0.95, **_by_chance(probabilities, independent)))
 
 
 def chance_of_error(probabilities: Probabilities, error: float, independent: float) -> float:
     """The chance that an honest model has such a `calibration_error`, or a larger one."""
-    from scipy.stats import norm
+    from scipy.stats import gamma
 
-    return float(norm.sf(error, *_by_chance(probabilities, independent)))
+    return float(gamma.sf(error, **_by_chance(probabilities, independent)))
 
 
-def _by_chance(probabilities: Probabilities, independent: float) -> tuple[float, float]:
-    """Mean and standard deviation of the `calibration_error` of an honest model.
+def _by_chance(probabilities: Probabilities, independent: float) -> dict[str, float]:
+    """The gamma distribution of the `calibration_error` of an honest model.
 
     Outcomes drawn from the model's own probabilities (Bröcker and Smith 2007, «Increasing the
-    Reliability of Reliability Diagrams»), approximated: the gap of each bin is half-normal.
+    Reliability of Reliability Diagrams»), approximated: the gap of each bin is half-normal, and
+    their sum is taken to be gamma distributed, with its mean and variance.
     Of the rows the share `independent` tells as much as all.
     """
     confidence = normalised(probabilities).max(axis=1)
     variance = np.bincount(bins_of(confidence), weights=confidence * (1 - confidence))
     gaps = np.sqrt(variance / max(independent, 1e-9)) / len(confidence)
-    deviation = np.sqrt((1 - 2 / np.pi) * (gaps**2).sum())
-    mean = np.sqrt(2 / np.pi) * gaps.sum()
-    return float(mean), float(max(deviation, 1e-12))
+    mean = max(np.sqrt(2 / np.pi) * gaps.sum(), 1e-9)
+    variance_of_sum = max((1 - 2 / np.pi) * (gaps**2).sum(), 1e-20)
+    return {"a": mean**2 / variance_of_sum, "scale": variance_of_sum / mean}
 
 
 def normalised(probabilities: Probabilities) -> Floats:

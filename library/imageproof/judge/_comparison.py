@@ -128,11 +128,17 @@ def paired_interval(only_a: float, only_b: float, rows: float) -> tuple[float, f
     """
     from scipy.stats import norm
 
+    centre, deviation = paired_gain(only_a, only_b, rows)
+    half = norm.ppf(0.975) * deviation
+    return max(-1.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def paired_gain(only_a: float, only_b: float, rows: float) -> tuple[float, float]:
+    """The gain with a row more that only a, and one that only b gets right; its deviation."""
     share_a = (only_a + 1) / (rows + 2)
     share_b = (only_b + 1) / (rows + 2)
-    centre = share_a - share_b
-    half = norm.ppf(0.975) * np.sqrt((share_a + share_b - centre**2) / (rows + 2))
-    return max(-1.0, float(centre - half)), min(1.0, float(centre + half))
+    gain = share_a - share_b
+    return gain, float(np.sqrt((share_a + share_b - gain**2) / (rows + 2)))
 
 
 def mcnemar_exact(only_a: int, only_b: int, *, alternative: Alternative = "two-sided") -> float:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from imageproof.base._dataset import Labels, Probabilities
 from imageproof.judge._calibration import calibration_error, chance_of_error
+from imageproof.judge._comparison import paired_gain
 from imageproof.judge._groups import at_most
 from imageproof.judge.disturbances import COUNTS, in_words
 
@@ -59,15 +60,23 @@ def memorized(trained: float, train_rows: int, accuracy: float, rows: float) -> 
     return Doubt(sentence, figures, _chance_of_gap(trained, train_rows, accuracy, rows, gap=GAP))
 
 
-def guessing(overall: Mapping[str, Any], rows: float) -> Doubt:
-    """That a model adds less than SURPLUS to the no-information rate: binomial test."""
-    accuracy = overall["accuracy"]
-    most_frequent = overall["no_information_rate"]
+def guessing(by_class: Mapping[str, Mapping[str, Any]], accuracy: float, rows: float) -> Doubt:
+    """That a model adds less than SURPLUS of what always naming the most frequent class leaves.
+
+    The test is that of `paired_interval`, on the same rows, times the classes: which of them is the
+    most frequent one, and how frequent it is, is by chance, too.
+    """
+    from scipy.stats import norm
+
+    constant = max(by_class.values(), key=lambda figures: figures["prevalence"])
+    share = constant["prevalence"]
+    both = constant["detection_rate"]
+    gain, deviation = paired_gain((accuracy - both) * rows, (share - both) * rows, rows)
     figures = f"is right on {100 * accuracy:.1f} % of the test images"
-    figures += f", of which that class has {100 * most_frequent:.1f} %"
-    chance = most_frequent + SURPLUS * (1 - most_frequent)
+    figures += f", of which that class has {100 * share:.1f} %"
+    p_value = float(norm.cdf((gain - SURPLUS * (1 - share)) / deviation))
     sentence = "hardly better than always naming the most frequent class"
-    return Doubt(sentence, figures, at_most(accuracy, rows, chance))
+    return Doubt(sentence, figures, p_value * len(by_class))
 
 
 def weak_class(by_class: Mapping[str, Mapping[str, Any]], rows: Sequence[float]) -> Doubt:
@@ -93,8 +102,8 @@ def misleading(
 ) -> Doubt:
     """That the calibration error is over MISCALIBRATED; `share` of the rows is independent.
 
-    The normal approximation has thin tails, for which this margin more than makes up, and the
-    error of one row beside it: among few rows that are sure, one is wrong more often than that.
+    The approximation has thin tails, for which this margin more than makes up, and the error of
+    one row beside it: among few rows that are sure, one is wrong more often than that.
     """
     error = calibration_error(probabilities, reference)
     margin = MISCALIBRATED + 1 / max(share * len(reference), 1)

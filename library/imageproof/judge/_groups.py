@@ -64,7 +64,9 @@ def missed_loss(differences: Values, groups: Rows | None, level: float) -> float
 class Intervals:
     """95 % intervals of the share of rows that are right, in all rows and in parts of them.
 
-    They are the exact ones of Clopper and Pearson (1934), with groups on `effective_rows`.
+    They are the exact ones of Clopper and Pearson (1934), with groups on `effective_rows`. Of the
+    correlations in all rows and in a part the larger one counts: the first alone does not see that
+    a writer has trouble with one class, the second is 0 where all of a small part are right.
     """
 
     def __init__(
@@ -81,9 +83,11 @@ class Intervals:
 
     def effective(self, rows: Rows | slice = slice(None)) -> float:
         """How many independent rows tell as much as these."""
-        if self._groups is None:
-            return float(len(self._hits[rows]))
-        return effective_rows(self._groups[rows], self._correlation)
+        hits = self._hits[rows]
+        if self._groups is None or not len(hits):
+            return float(len(hits))
+        groups = self._groups[rows]
+        return effective_rows(groups, max(self._correlation, correlation(hits, groups)))
 
     def effective_by_class(self, labels: Labels, classes: int) -> list[float]:
         """The same of the rows of each class, by their true classes int64 (n,)."""

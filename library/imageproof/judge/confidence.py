@@ -39,17 +39,20 @@ def coverage_p_value(
     *,
     validation_rows: int,
     coverage: float,
+    independent: float = 1.0,
 ) -> float:
     """The chance that so few of `rows` answer sets, or fewer, hold the true class: beta-binomial.
 
-    Vovk 2012, «Conditional validity of inductive conformal predictors».
+    Vovk 2012, «Conditional validity of inductive conformal predictors». Of the validation rows the
+    share `independent` tells as much as all.
     """
     from scipy.stats import betabinom
 
     missed = _missed(validation_rows, coverage)
-    if not missed:
-        return 1.0  # every set has all classes
-    return float(betabinom.cdf(covered, rows, validation_rows + 1 - missed, missed))
+    if not missed or not independent:
+        return 1.0  # every set has all classes, or all rows are of one group
+    held = validation_rows + 1 - missed
+    return float(betabinom.cdf(covered, rows, independent * held, independent * missed))
 
 
 def _missed(rows: int, coverage: float) -> int:

@@ -93,12 +93,16 @@ def coverage_test(evidence: Evidence, level: float) -> Check:
     sets = _answer_sets(evidence)
     held = sets[np.arange(len(sets)), evidence.labels]
     coverage = float(held.mean())
-    rows = round(independent(held, evidence.groups) * len(sets))
-    promised = evidence.coverage
-    covered = round(coverage * rows)
-    validation_rows = len(evidence.truth_probabilities)
-    p_value = coverage_p_value(covered, rows, validation_rows=validation_rows, coverage=promised)
-    shares = f"{coverage:.4f} of the answer sets hold the class, {promised:g} promised"
+    effective = independent(held, evidence.groups)
+    rows = round(effective * len(sets))
+    p_value = coverage_p_value(
+        round(coverage * rows),
+        rows,
+        validation_rows=len(evidence.truth_probabilities),
+        coverage=evidence.coverage,
+        independent=effective,  # of validation rows, whose groups come from the same source
+    )
+    shares = f"{coverage:.4f} of the answer sets hold the class, {evidence.coverage:g} promised"
     figures = {"holdout_coverage": coverage, "coverage_p_value": p_value}
     return tested("coverage_test", p_value, level, f"{shares}: {p_text(p_value, level)}", figures)
 

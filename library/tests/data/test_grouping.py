@@ -48,6 +48,9 @@ def test_no_group_is_in_two_parts_and_none_is_lost(count, seed):
         assert sorted(np.concatenate([*parts.values()])) == [*rows.index]
         assert_apart(rows, parts)
     counts = grouping.count(parts, rows, "writer")
+    by_class = grouping.count_by_class(parts["holdout"], rows, "writer")
+    names = rows.iloc[parts["holdout"]].query("label == 0")["meta_writer"]
+    assert by_class["0"] == len({*names})
     assert [*counts.values()] == [*map(len, writers(rows, parts))]
     within = split(rows, seed, percent=80, holdout_within_test=True)
     assert {*within.pop("holdout")} < {*within["test"]}

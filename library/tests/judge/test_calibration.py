@@ -12,7 +12,9 @@ from imageproof.judge.confidence import (
     too_few_rows,
     unsure,
 )
+from imageproof.judge.gate import Contender, Evidence
 from imageproof.keras.temperature import TEMPERATURES, fit_temperature
+from imageproof.registry._absolute_checks import coverage_test
 
 
 @pytest.mark.parametrize(("n", "coverage", "rank"), [(199, 0.99, 2), (198, 0.99, 1), (99, 0.5, 50)])
@@ -31,6 +33,28 @@ def test_coverage_has_the_exact_chance_of_draws():
     ):
         p_value = coverage_p_value(covered, count, validation_rows=9, coverage=coverage)
         assert p_value == pytest.approx(chance)
+
+
+def test_validation_rows_in_groups_are_fewer():
+    """Rows of 12 writers each; the coverage of each writer's answer sets is another one."""
+    random = np.random.default_rng(0)
+    writers = np.repeat(np.arange(12), 50)
+    p_values = []
+    for _ in range(300):
+        known, asked = np.clip(
+            random.beta(2, 1, (2, 12))[:, writers] + random.normal(0, 0.2, (2, 600)), 0, 1
+        ).astype(np.float32)
+        evidence = Evidence(
+            challenger=Contender("m", np.stack([asked, 1 - asked], axis=1)),
+            champion=None,
+            labels=np.zeros(600, int),
+            names=["a", "b"],
+            groups=writers,
+            truth_probabilities=np.sort(known),
+            coverage=0.8,
+        )
+        p_values.append(coverage_test(evidence, 0.05).figures["coverage_p_value"])
+    assert np.mean(np.array(p_values) < 0.05) <= 0.08
 
 
 def test_answer_of_no_class_or_over_two_is_unsure():

@@ -1,6 +1,7 @@
 """What is held against a model: never by chance, and where it is true, once for all models."""
 
 import numpy as np
+import pytest
 
 from imageproof.judge import _caret, _doubts
 from imageproof.judge._confusion import confusion_matrix
@@ -29,7 +30,7 @@ def is_accused(random, probabilities):
     doubts_of_model = [
         _doubts.unlearnt(learnt, 304),
         _doubts.memorized(trained, 304, random.binomial(ROWS, 0.8) / ROWS, ROWS),
-        _doubts.guessing(statistics.overall, ROWS),
+        _doubts.guessing(statistics.by_class, statistics.overall["accuracy"], ROWS),
         _doubts.weak_class(statistics.by_class, np.bincount(labels, minlength=CLASSES)),
         _doubts.misleading(probabilities, labels, 1.0, ""),
         *fragile(accuracies),
@@ -52,6 +53,30 @@ def test_one_mistake_of_few_rows_is_chance():
         answers = np.array([[sureness, 1 - sureness]] * rows, np.float32)
         labels = np.eye(1, rows, dtype=int)[0]
         assert beyond_chance({"m": [_doubts.misleading(answers, labels, 1.0, "")]}) == []
+
+
+def is_guessing(predicted, labels, classes):
+    figures = _caret.statistics(confusion_matrix(predicted, labels, classes=classes))
+    accuracy = figures.overall["accuracy"]
+    return beyond_chance({"m": [_doubts.guessing(figures.by_class, accuracy, len(labels))]}) != []
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_classes_that_are_frequent_by_chance_accuse_no_model(classes):
+    """Equally frequent ones; the model adds just a tenth of what one of them leaves."""
+    random = np.random.default_rng(0)
+    accused = 0
+    for _ in range(300):
+        labels = random.integers(classes, size=100)
+        hits = random.random(100) < 0.1 + 0.9 / classes
+        accused += is_guessing(np.where(hits, labels, (labels + 1) % classes), labels, classes)
+    assert accused <= 300 * 0.02
+
+
+def test_only_ever_naming_the_frequent_class_is_guessing():
+    labels = (np.arange(400) >= 320).astype(int)
+    assert is_guessing(np.zeros(400, int), labels, 2)
+    assert not is_guessing((np.arange(400) >= 350).astype(int), labels, 2)
 
 
 def test_rows_of_one_writer_accuse_in_no_class():
@@ -91,7 +116,7 @@ def test_each_accusation_is_made_where_it_is_true():
     doubts_of_model = [
         _doubts.unlearnt(0.52, 304),
         _doubts.memorized(1.0, 304, 0.62, 76),
-        _doubts.guessing(statistics.overall, 1000),
+        _doubts.guessing(statistics.by_class, statistics.overall["accuracy"], 1000),
         _doubts.weak_class(statistics.by_class, [200] * 5),
         _doubts.misleading(boastful, labels, 1.0, "; a remark"),
     ]

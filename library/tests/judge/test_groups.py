@@ -50,6 +50,18 @@ def test_paired_test_refuses_no_more_than_chance(is_few, correlation):
     assert covered >= 0.9  # on independent rows down to 0.34
 
 
+def test_writers_trouble_with_one_class_is_seen():
+    """Each of 30 writers is right or wrong in whole classes, and in others independently."""
+    random = np.random.default_rng(0)
+    above = 0
+    for _ in range(DRAWS):
+        labels, writers = random.integers(10, size=2000), random.integers(30, size=2000)
+        hits = clustered(random, np.ones(300, int), 0.9)[writers * 10 + labels]
+        rows = np.flatnonzero(labels == 0)
+        above += Intervals(hits, writers).of(rows)[0] > ACCURACY
+    assert above / DRAWS <= 0.05  # 0.025 is promised
+
+
 def test_sign_flips_count_every_sign():
     random = np.random.default_rng(1)
     groups = random.integers(10, size=60)
