@@ -105,47 +105,48 @@ ROOM = """
 ONE_ROW = (
     "all = Softmax(logits) probabilities = ReduceMean<axes: ints = [0], keepdims: int = 1>(all)"
 )
-TWO = "float[n,10] probabilities, float[n,10] {0}"
 GOOD = {
-    "linear": {"nodes": SOFTMAX},
-    "normalised": {"nodes": NORMALISED},
-    "half precision": {"nodes": HALF},
-    "dropout in training": {"nodes": DROPOUT},  # ONNX Runtime leaves it out
+    "linear": SOFTMAX,
+    "normalised": NORMALISED,
+    "half precision": HALF,
+    "dropout in training": DROPOUT,  # ONNX Runtime leaves it out
 }
 RENAMED = {  # in what is logged
-    "our names": {"nodes": f"{RESERVED} probabilities = Identity(class_names)"},
-    "own output class": {
-        "nodes": f"class = Identity(pixels) {SOFTMAX}",
-        "outputs": TWO.format("class"),
-    },
+    "our names": f"{RESERVED} probabilities = Identity(class_names)",
+    "own output class": f"class = Identity(pixels) {SOFTMAX}",
 }
 BAD = {
-    "normalised in training": {"nodes": IN_TRAINING},
-    "class 0 alone": {"nodes": COUNT.format(compare="Equal", limit=1)},
-    "class 0 in fives": {"nodes": COUNT.format(compare="Equal", limit=5)},
-    "class 0 in large batches": {"nodes": COUNT.format(compare="Greater", limit=100)},
-    "random": {"nodes": RANDOM},
-    "input of 50 images": {"nodes": SOFTMAX, "n": "50"},
-    "logits of 50 images": {"nodes": FIFTY},
-    "nan on black": {"nodes": MOST + ONCE.format("most")},
-    "nan on white": {"nodes": ROOM + ONCE.format("room")},
-    "fails on white": {"nodes": LOOKED_UP},
-    "one row for all": {"nodes": ONE_ROW},
-    "no sum of 1": {"nodes": "probabilities = Sigmoid(logits)"},
-    "wrong Gemm": {"nodes": f"other = Gemm(pixels, kernel, table) {SOFTMAX}"},
+    "normalised in training": IN_TRAINING,
+    "class 0 alone": COUNT.format(compare="Equal", limit=1),
+    "class 0 in fives": COUNT.format(compare="Equal", limit=5),
+    "class 0 in large batches": COUNT.format(compare="Greater", limit=100),
+    "random": RANDOM,
+    "input of 50 images": SOFTMAX,
+    "logits of 50 images": FIFTY,
+    "nan on black": MOST + ONCE.format("most"),
+    "nan on white": ROOM + ONCE.format("room"),
+    "fails on white": LOOKED_UP,
+    "one row for all": ONE_ROW,
+    "no sum of 1": "probabilities = Sigmoid(logits)",
+    "wrong Gemm": f"other = Gemm(pixels, kernel, table) {SOFTMAX}",
 }
 UNREADABLE = {
-    "two outputs": {"nodes": SOFTMAX, "outputs": TWO.format("logits")},
-    "double": {
-        "nodes": "soft = Softmax(logits) probabilities = Cast<to: int = 11>(soft)",
-        "outputs": "double[n,10] probabilities",
-    },
+    "two outputs": SOFTMAX,
+    "double": "soft = Softmax(logits) probabilities = Cast<to: int = 11>(soft)",
+}
+NODES = GOOD | RENAMED | BAD | UNREADABLE | {"slow": SLOW}
+OUTPUTS = {
+    "own output class": "float[n,10] probabilities, float[n,10] class",
+    "two outputs": "float[n,10] probabilities, float[n,10] logits",
+    "double": "double[n,10] probabilities",
 }
 
 
-def hand_made(nodes, *, outputs="float[n,10] probabilities", n="n"):
+def hand_made(name):
     """A model that reads the label off the first pixel, as those of `arena`."""
-    model = onnx.parser.parse_model(GRAPH.format(nodes=nodes, outputs=outputs, n=n))
+    outputs = OUTPUTS.get(name, "float[n,10] probabilities")
+    n = 50 if name == "input of 50 images" else "n"
+    model = onnx.parser.parse_model(GRAPH.format(nodes=NODES[name], outputs=outputs, n=n))
     codes = 100 + np.arange(10, dtype=np.float32)
     kernel = np.zeros((64, 10), np.float32)
     kernel[0] = 20 * codes
@@ -181,28 +182,28 @@ def busy():
 def test_unsound_models_are_told(ring):
     images = WORKSPACE.read_split("holdout").data.images
     path = Path("model.onnx")
-    for name, model in (GOOD | RENAMED | BAD).items():
-        onnx.save(hand_made(**model), path)
+    for name in GOOD | RENAMED | BAD:
+        onnx.save(hand_made(name), path)
         fault, _ = _inference.inconsistency(path, images)
         assert bool(fault) == (name in BAD), name
 
 
 def test_own_names_of_a_promoted_model_collide_with_none(ring):
     holdout = WORKSPACE.read_split("holdout").data
-    for model in RENAMED.values():
-        assert arena.promote(fighter(network=hand_made(**model)), gate()).move
+    for name in RENAMED:
+        assert arena.promote(fighter(network=hand_made(name)), gate()).move
         answers = mlflow.pyfunc.load_model(f"models:/{NAME}@champion").predict(holdout.images[:5])
         assert [*answers["class"]] == [str(label) for label in holdout.labels[:5]]
 
 
 def test_training_of_unreadable_model_fails(ring):
-    for model in UNREADABLE.values():
-        line = finding(DataError, partial(fighter, network=hand_made(**model)))
+    for name in UNREADABLE:
+        line = finding(DataError, partial(fighter, network=hand_made(name)))
         assert "a classifier has one input images uint8" in line
 
 
 def test_unsound_model_is_neither_promoted_nor_packaged(ring):
-    run = fighter(network=hand_made(**BAD["class 0 alone"]))
+    run = fighter(network=hand_made("class 0 alone"))
     text = "asked alone: 174 of 200 images get other answers than in one batch; "
     outcome = arena.promote(run, gate())
     assert outcome.decision.failed == ["answers"]
@@ -215,7 +216,7 @@ def test_unsound_model_is_neither_promoted_nor_packaged(ring):
 
 @pytest.mark.slow
 def test_latency_on_a_busy_machine_is_not_judged(ring, busy):
-    work = partial(arena.promote, fighter(network=hand_made(SLOW)))
+    work = partial(arena.promote, fighter(network=hand_made("slow")))
     line = finding(BusyError, partial(work, judge=gate({"promote.max_latency_ms": 0.001})))
     assert line.startswith("promote.max_latency_ms: not measured, as this machine is busy: ")
     assert Registry(NAME).champion() is None
