@@ -10,7 +10,7 @@ from imageproof.base._class_names import class_numbers
 from imageproof.base._dataset import Images
 from imageproof.base.errors import UsageError
 from imageproof.judge._explain import Heat, occlusion
-from imageproof.judge.confidence import answer_sets, threshold, unsure
+from imageproof.judge.confidence import answer_sets, members, threshold, unsure
 from imageproof.pictures._reading import read_pictures
 from imageproof.project import Project
 from imageproof.registry._version import Version
@@ -37,19 +37,17 @@ def predict_pictures(
     images, treatments = _read(paths, model)
     probabilities = model.predict(images)
     sets = answer_sets(probabilities, set_threshold(model, coverage))
-    orders = np.argsort(-probabilities, axis=1, kind="stable")
-    columns = (orders, probabilities, sets.sum(axis=1), unsure(sets))
-    rows = zip(paths, treatments, *(column.tolist() for column in columns), strict=True)
+    columns = (treatments, probabilities, members(probabilities, sets), unsure(sets).tolist())
     return [
         Answer(
             file=str(path),
-            predicted=order[0],
-            probabilities=row,
+            predicted=int(row.argmax()),
+            probabilities=row.tolist(),
             picture=treatment,
-            answer_set=order[:size],
+            answer_set=classes.tolist(),
             unsure=is_unsure,
         )
-        for path, treatment, order, row, size, is_unsure in rows
+        for path, treatment, row, classes, is_unsure in zip(paths, *columns, strict=True)
     ]
 
 

@@ -23,7 +23,7 @@ from imageproof.answer._predict import class_names, set_threshold
 from imageproof.base._dataset import Probabilities
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.text import printable
-from imageproof.judge.confidence import answer_sets
+from imageproof.judge.confidence import answer_sets, members
 from imageproof.mlflow import _store
 from imageproof.pictures._reading import is_picture
 from imageproof.project import Project
@@ -216,15 +216,14 @@ def _answers(
     predicted = probabilities.argmax(axis=1).astype(np.int16)
     sets = answer_sets(probabilities, limit)
     sizes = sets.sum(axis=1, dtype=np.int16)
-    order = np.argsort(-probabilities, axis=1, kind="stable").astype(np.int16)
-    members = order[np.take_along_axis(sets, order, axis=1)]
+    classes = np.concatenate(members(probabilities, sets)).astype(np.int16)
     starts = np.insert(sizes.cumsum(dtype=np.int32), 0, 0)
     columns: dict[str, Any] = {"predicted": predicted, "set_size": sizes}
-    columns["answer_set"] = pa.ListArray.from_arrays(starts, members)
+    columns["answer_set"] = pa.ListArray.from_arrays(starts, classes)
     if names:
         texts = pa.array(names)
         columns["predicted_name"] = texts.take(predicted)
-        columns["answer_names"] = pa.ListArray.from_arrays(starts, texts.take(members))
+        columns["answer_names"] = pa.ListArray.from_arrays(starts, texts.take(classes))
     return columns
 
 

@@ -64,6 +64,12 @@ def answer_sets(probabilities: Probabilities, threshold: float) -> Sets:
     return probabilities >= np.float32(threshold)
 
 
+def members(probabilities: Probabilities, sets: Sets) -> list[NDArray[np.intp]]:
+    """The classes of each row's answer set, the most probable first."""
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    return [row[:size] for row, size in zip(order, sets.sum(axis=1), strict=True)]
+
+
 def unsure(sets: Sets) -> NDArray[np.bool_]:
     """True where the set cannot be used, bool (n,): empty, more than two classes, or all."""
     return is_unusable(sets.sum(axis=1), sets.shape[1])

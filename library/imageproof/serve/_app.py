@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,7 +21,7 @@ from imageproof.base._dataset import Images, Probabilities
 from imageproof.base._inference import not_probabilities
 from imageproof.serve import _v2
 from imageproof.serve._bodies import MAX_BODY, MAX_IMAGES, PICTURES, read
-from imageproof.serve._documents import OPENAPI, home_page
+from imageproof.serve._documents import OPENAPI, answer, home_page
 from imageproof.serve._metrics import Metrics
 from imageproof.serve._model import Answers, Batcher, Model
 from imageproof.system.guard import Guard
@@ -37,7 +37,6 @@ Handler = Callable[[Request], Awaitable[Response]]
 BODY_S = 10.0  # from the head of a request until its body is there
 MAX_HELD = 32_000_000  # bytes of the bodies of all requests that are not answered yet
 QUICK = 50_000  # bytes of JSON or pixels; reading more takes longer than a prediction
-OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 PROBES = "/health", "/ready", "/metrics", "/v2/health/live", "/v2/health/ready"
 CODINGS = {"Content-Encoding": "identity", "Transfer-Encoding": "chunked"}  # nothing unpacks others
 LINGER_S = 5.0  # after SIGTERM, until those who ask whether it is ready send no more requests
@@ -241,12 +240,3 @@ class Service:
 
 async def _show(content: Any, _: Request) -> Response:
     return answer(content)
-
-
-def answer(
-    content: Any,
-    status: int = 200,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """JSON; NumPy's arrays become lists, each float32 as short as tells it from others."""
-    return Response(orjson.dumps(content, option=OPTIONS), status, headers, "application/json")

@@ -1,8 +1,13 @@
-"""What the server says of itself: its page, and the description of its paths."""
+"""What the server says: its page, the description of its paths, and values as JSON."""
 
+from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 from string import Template
+from typing import Any
+
+import orjson
+from starlette.responses import Response
 
 from imageproof.base.files import template_file
 from imageproof.serve._bodies import MAX_BODY
@@ -10,6 +15,7 @@ from imageproof.serve._model import Description
 
 FOLDER = files("imageproof.serve")  # a wheel may be run as it is, packed
 OPENAPI = FOLDER / "openapi.json"
+OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 
 
 def home_page(model: Description, server: str) -> str:
@@ -25,3 +31,12 @@ def home_page(model: Description, server: str) -> str:
     }
     page = Template(template_file(FOLDER / "home.html").read_text("utf-8"))
     return page.substitute({name: escape(value) for name, value in values.items()})
+
+
+def answer(
+    content: Any,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """JSON; NumPy's arrays become lists, each float32 as short as tells it from others."""
+    return Response(orjson.dumps(content, option=OPTIONS), status, headers, "application/json")

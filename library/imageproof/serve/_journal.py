@@ -104,20 +104,15 @@ class Journal:
                 self._rows = []
                 self._held = 0
             if rows:
-                with _warning(self._folder):  # no request fails
+                with _warning(self._folder):  # the rows are lost, but no request fails
                     self._write(rows)
+                    rows = []
+                with self._lock:
+                    self.lost += sum(len(row["at"]) for row in rows)
             with _warning(self._folder):  # others may delete folders meanwhile
                 _forget(self._folder)
 
     def _write(self, rows: list[dict[str, np.ndarray]]) -> None:
-        try:
-            self._write_file(rows)
-        except Exception:
-            with self._lock:
-                self.lost += sum(len(row["at"]) for row in rows)
-            raise
-
-    def _write_file(self, rows: list[dict[str, np.ndarray]]) -> None:
         columns = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
         probabilities = columns.pop("probabilities")
         sets = answer_sets(probabilities, self._description.confidence.threshold)

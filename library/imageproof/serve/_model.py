@@ -16,7 +16,7 @@ from imageproof.base._dataset import Fit, Images, Predict, Probabilities, Shape
 from imageproof.base._inference import Network
 from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import REBUILD_HINT, StrictModel, parsing, read_json, sha256
-from imageproof.judge.confidence import answer_sets, unsure
+from imageproof.judge.confidence import answer_sets, members, unsure
 
 MODEL = "model.onnx"
 DESCRIPTION = "model.json"
@@ -63,15 +63,17 @@ class Answers(NamedTuple):
     def predictions(self) -> list[dict[str, Any]]:
         """Per image: `predicted` class, `probabilities`, `answers` (the set), and `unsure`."""
         names = self.description.class_names
-        rows = zip(self.predicted, self.probabilities, self.sets, self.unsure.tolist(), strict=True)
+        columns = (members(self.probabilities, self.sets), self.unsure.tolist())
         return [
             {
                 "predicted": name,
                 "probabilities": row,
-                "answers": [names[k] for k in np.argsort(-row, kind="stable")[: chosen.sum()]],
+                "answers": [names[k] for k in classes],
                 "unsure": is_unsure,
             }
-            for name, row, chosen, is_unsure in rows
+            for name, row, classes, is_unsure in zip(
+                self.predicted, self.probabilities, *columns, strict=True
+            )
         ]
 
 

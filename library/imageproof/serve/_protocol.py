@@ -41,7 +41,7 @@ class _Flow(FlowControl):
 
 class Protocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle
-    _reading: asyncio.TimerHandle | None = None
+    _reading: asyncio.TimerHandle
     _running: RequestResponseCycle | None = None
     _data = b""  # that is parsed now
     _again = b""  # what of it is parsed once more
@@ -62,13 +62,10 @@ class Protocol(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._reading:
-            self._reading.cancel()
+        self._reading.cancel()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
-        if self._reading:
-            self._reading.cancel()
         if self._running:  # uvicorn tells only the last of a pipeline that the client has gone
             self._running.disconnected = True
         super().connection_lost(exc)
