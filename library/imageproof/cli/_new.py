@@ -17,7 +17,7 @@ from pathlib import Path
 from imageproof.base._naming import project_name
 from imageproof.base.errors import UsageError
 from imageproof.base.files import read_yaml, writing_to
-from imageproof.cli._update import LIBRARY, library_at, record_commit
+from imageproof.cli._update import LIBRARY, library_at, record_commit, write_file
 from imageproof.system._repository import git
 
 NAME = re.compile(r"[a-z][a-z0-9]{0,29}")  # package, command, database user, bucket and event
@@ -81,8 +81,7 @@ def create(target: Path) -> str:
             if (root / file).is_file():
                 _copy(root / file, folder / renamed(str(file), name), name)
         for file, content in library_at(root, commit).items():
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            (folder / file).write_bytes(content)
+            write_file(folder / file, content)
         (folder / ".dvc" / "config").write_text(DVC_CONFIG)
         shutil.copy(folder / renamed(str(readme), name), folder / "README.md")
         record_commit(folder / "pyproject.toml", commit)

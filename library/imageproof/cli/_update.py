@@ -60,7 +60,7 @@ def update(root: Path, source: Path, revision: str = "HEAD") -> Update:
         merged[path] = _merge(path, contents, result)
     with _uninterrupted():
         for name in result.changed:
-            _write(root / name, merged[Path(name)])
+            write_file(root / name, merged[Path(name)])
         record_commit(pyproject, commit)
     return result
 
@@ -135,7 +135,8 @@ def _uninterrupted() -> Iterator[None]:
         signal.raise_signal(signum)
 
 
-def _write(path: Path, content: bytes | None) -> None:
+def write_file(path: Path, content: bytes | None) -> None:
+    """Write a file, or delete it if it has no content."""
     if content is None:
         path.unlink(missing_ok=True)
     else:

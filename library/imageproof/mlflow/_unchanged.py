@@ -6,9 +6,8 @@ To ask it, MLflow takes two seconds, which a run with nothing to do would wait.
 import os
 from pathlib import Path
 
-from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import write_text
-from imageproof.dvc.provenance import OUTPUTS
+from imageproof.dvc.provenance import ARTIFACTS, OUTPUTS
 from imageproof.project import Project
 from imageproof.system._process import project_root
 
@@ -33,11 +32,8 @@ def _state(project: Project) -> str:
     if os.environ.get("MLFLOW_TRACKING_URI") or not database.is_file():
         return ""
     paths = [database, Path(f"{database}-wal"), OUTPUTS]
-    for model in project.models:
-        for outputs in (WORKSPACE.trained(model), WORKSPACE.evaluated(model)):
-            paths += sorted(outputs.folder.glob("*"))
-    lines = [project.name]
-    for path in paths:
+    lines = [project.name, *project.models]
+    for path in (*paths, *sorted(ARTIFACTS.glob("*/*/*"))):  # of trainings and evaluations
         if path.is_file():
             stat = path.stat()
             lines.append(f"{path} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns}")

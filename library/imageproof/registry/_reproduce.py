@@ -1,6 +1,7 @@
 """Reproducing a version: train it again from its commit and compare the predictions."""
 
 import sys
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -68,18 +69,12 @@ def _check_out(origin: Origin, folder: Path) -> None:
 
 
 def environment_differences(origin: Origin, *, threads: int) -> list[str]:
-    here = {**run_tags.environment(), "threads": str(threads)}
-    recorded = {
-        "threads": str(origin.params["threads"]),
-        "python": origin.python,
-        "cpu": origin.cpu,
-        "cpu_features": origin.cpu_features,
-        "lock_md5": origin.lock_md5,
-    }
+    here = {"threads": str(threads), **run_tags.environment()}
+    recorded = origin.params | asdict(origin)
     return [
-        f"{name}: {value or 'none'} recorded, {here.get(name, 'none')} here"
-        for name, value in recorded.items()
-        if value != here.get(name, "")
+        f"{name}: {recorded[name] or 'none'} recorded, {value or 'none'} here"
+        for name, value in here.items()
+        if str(recorded[name]) != value
     ]
 
 

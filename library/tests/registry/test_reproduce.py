@@ -93,14 +93,14 @@ def test_what_is_not_as_the_run_says_is_told(ring):
     registered(python="2.7.18", cpu="Abacus", cpu_features="abacus9", lock_md5="0123")
     origin = find_origin(URI)
     lines = environment_differences(origin, threads=1)
-    assert lines[:2] == [
+    assert lines[:3] == [
         "threads: 2 recorded, 1 here",
+        "lock_md5: 0123 recorded, none here",
         f"python: 2.7.18 recorded, {platform.python_version()} here",
     ]
-    assert [line.partition(" recorded, ")[0] for line in lines[2:]] == [
+    assert [line.partition(" recorded, ")[0] for line in lines[3:]] == [
         "cpu: Abacus",
         "cpu_features: abacus9",
-        "lock_md5: 0123",
     ]
     record = run_record("mlp", params=arena.RECORDED | {"seed": 7})
     write_json(WORKSPACE.trained("mlp").run, record.model_dump())
