@@ -3,17 +3,16 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from math import inf
 from typing import Any
 
 from markupsafe import Markup
 from mlflow import MlflowClient
-from mlflow.artifacts import load_text
-from pydantic import TypeAdapter
+from mlflow.exceptions import MlflowException
 
 from imageproof._outputs import ClassFigures
 from imageproof.base._dataset import EVALUATED
-from imageproof.base.files import text_sha256
+from imageproof.base.errors import ImageproofError
+from imageproof.base.files import read_json, scratch, text_sha256
 from imageproof.base.text import markdown
 from imageproof.dvc import provenance
 from imageproof.features._backbone import backbone_path
@@ -22,6 +21,7 @@ from imageproof.mlflow._page import HISTORY
 from imageproof.mlflow._runs import own_tags, tag
 from imageproof.pages._templates import templates
 from imageproof.pictures._conversion import TREATMENTS
+from imageproof.registry._downloads import download
 from imageproof.registry._version import Origin, Version
 from imageproof.registry._versions import Registry
 from imageproof.system import _repository
@@ -29,7 +29,6 @@ from imageproof.system import _repository
 DESCRIPTION_SHA256 = tag("description_sha256")  # tag of a version: what we wrote as its description
 MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more
 MAX_TEXT = 1_000_000  # bytes of a file of a run; statistics.json of 10 classes has 8,000
-DAMAGED = (ValueError, KeyError, OSError)  # a damaged file must not stop a promotion
 
 ELSEWHERE = ("classes", "data_md5", "model", "parameters", "split_md5")  # params named above
 
@@ -136,18 +135,12 @@ def _figures(metrics: Mapping[str, float]) -> list[list[str]]:
 
 def _by_class(run_id: str) -> dict[str, dict[str, float | None]]:
     """The figures of each class on the test rows; empty if the run has none that can be read."""
-    with suppress(*DAMAGED):
-        text = _read(run_id, "statistics.json")
-        return TypeAdapter(dict[str, ClassFigures]).validate_json(text)["test"].by_class
+    # a damaged file must not stop a promotion, nor one of which S3 says only that it failed
+    with suppress(ImageproofError, KeyError, MlflowException), scratch() as folder:
+        path = download(f"runs:/{run_id}/statistics.json", folder)
+        if path.stat().st_size < MAX_TEXT:
+            return read_json(path, dict[str, ClassFigures])["test"].by_class
     return {}
-
-
-def _read(run_id: str, path: str) -> str:
-    """A text that is logged to the run; a ValueError if there is none, or a large one."""
-    sizes = {file.path: file.file_size for file in MlflowClient().list_artifacts(run_id)}
-    if (sizes.get(path) or inf) > MAX_TEXT:
-        raise ValueError(path)
-    return str(load_text(f"runs:/{run_id}/{path}"))
 
 
 def _with_interval(metrics: Mapping[str, float], name: str) -> str:

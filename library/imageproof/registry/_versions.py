@@ -159,7 +159,13 @@ class Registry:
         self.set_tags(version, tags)
 
     def set_challenger(self, version: str) -> None:
-        self._client.set_registered_model_alias(self.name, CHALLENGER, version)
+        self._set_alias(CHALLENGER, version)
+
+    def _set_alias(self, alias: str, version: str) -> None:
+        with ignoring("BAD_REQUEST"):  # of a store in which another process has just made it
+            self._client.set_registered_model_alias(self.name, alias, version)
+            return
+        self._client.set_registered_model_alias(self.name, alias, version)
 
     def move(self, move: Move) -> bool:
         """Point the champion's alias from `move.before` at `move.after`, and record the move.
@@ -173,7 +179,7 @@ class Registry:
         version = str(move.after)
         text = move.to_json()
         self._client.set_model_version_tag(self.name, version, move.key, text)
-        self._client.set_registered_model_alias(self.name, CHAMPION, version)
+        self._set_alias(CHAMPION, version)
         # the last move has no tag yet if it was made by other means
         for link in (*moves[-1:], move):
             self._client.set_registered_model_tag(self.name, link.key, link.to_tag())

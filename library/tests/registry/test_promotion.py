@@ -24,6 +24,8 @@ from arena import (
 from example import NAME, write_params
 from helpers import active_run, finding, record_outputs
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import _machine
@@ -305,6 +307,18 @@ def test_promote_judges_again_if_another_one_overtook_it(chain, monkeypatch):
     assert arena.promote(fighter(), judge).move.before == "1"
     assert champions == ["3", "1"]
     assert_one_chain(chain.moves())
+
+
+def test_alias_that_another_process_has_just_made_is_set(ring, monkeypatch):
+    write = MlflowClient.set_registered_model_alias
+
+    def collided(*arguments):
+        monkeypatch.undo()
+        write(*arguments)
+        raise MlflowException("UNIQUE constraint failed", BAD_REQUEST)
+
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", collided)
+    assert arena.promote(fighter(), accept).move
 
 
 def test_two_rollbacks_to_one_version_at_once_are_one_move(chain, monkeypatch):
