@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from imageproof.base._dataset import Labels, Probabilities
-from imageproof.judge._calibration import calibration_error, chance_of_error
+from imageproof.judge._calibration import calibration_error, errors_by_chance
 from imageproof.judge._comparison import paired_gain
 from imageproof.judge._groups import at_most
 from imageproof.judge.disturbances import COUNTS, in_words
@@ -107,7 +107,7 @@ def misleading(
     """
     error = calibration_error(probabilities, reference)
     margin = MISCALIBRATED + 1 / max(share * len(reference), 1)
-    p_value = chance_of_error(probabilities, error - margin, share)
+    p_value = float(errors_by_chance(probabilities, share).sf(error - margin))
     sentence = "probabilities mislead, as confidence and accuracy are apart on average"
     return Doubt(sentence, f"by {100 * error:.1f} points{remark}", p_value)
 

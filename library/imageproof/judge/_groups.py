@@ -155,7 +155,7 @@ def effective_rows(groups: Rows, correlation: float) -> float:
     Sampling»).
     """
     _, sizes = np.unique(groups, return_counts=True)
-    effect = 1 + correlation * (sizes @ sizes / max(1, len(groups)) - 1)
+    effect = 1 + correlation * (float(sizes @ sizes) / max(1, len(groups)) - 1)
     return most_independent(len(groups), len(sizes)) / effect
 
 

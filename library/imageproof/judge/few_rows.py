@@ -87,13 +87,13 @@ def _few_holdout_rows(
     """A line if limits of the gate ask for more hold-out rows than there are."""
     labels = [*map(str, range(len(names)))]
     by_class = summary["class_counts"]["holdout"]
-    rows = [by_class.get(label, 0) for label in labels]
-    counts = counts_of([*rows, sum(rows)])
+    rows = [*(by_class.get(label, 0) for label in labels), summary["rows"]["holdout"]]
+    counts = counts_of(rows)
     in_groups = ""
     if "groups" in summary:
         total = summary["groups"]["holdout"]
         groups = [summary["class_groups"].get(label, 0) for label in labels]
-        counts = counts_of([*rows, sum(rows)], [*groups, total])
+        counts = counts_of(rows, [*groups, total])
         in_groups = f"in {total:,} groups worth {counts.independent:,} at most, "
     limits = [
         f"promote.{key} ({rows:,}{' of each class' * (key not in OF_ALL)})"
@@ -101,6 +101,6 @@ def _few_holdout_rows(
     ]
     if not limits:
         return []
-    finding = f"{sum(rows):,} hold-out rows, {in_groups}{counts.fewest(names)}, are too few for "
+    finding = f"{counts.rows:,} hold-out rows, {in_groups}{counts.fewest(names)}, are too few for "
     mend = "; raise `holdout` of split, add rows, or change these limits"
     return [finding + ", ".join(limits) + mend]

@@ -164,16 +164,14 @@ class Evidence:
             return None
         return np.equal(self.champion.predicted, self.labels)
 
-    def by_class(self, hits: Hits) -> Labels:
-        """How many rows of each class are right, int64 (classes,)."""
-        return np.bincount(self.labels[hits], minlength=len(self.names))
+    def by_class(self, rows: Hits | slice) -> Labels:
+        """How many of these rows are of each class, int64 (classes,)."""
+        return np.bincount(self.labels[rows], minlength=len(self.names))
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What a rule of the gate found. One that is `undecided` fails for too few rows alone, or
-    because nobody was asked.
-    """
+    """What a rule found. If `undecided`, it fails as rows are too few, or as nobody was asked."""
 
     name: str
     passed: bool
@@ -248,6 +246,5 @@ def approval(approved_by: str, rejected_by: str) -> Check | None:
     """A manual approval or rejection as a check; None if nobody was asked."""
     if not approved_by and not rejected_by:
         return None
-    answer = f"rejected by {rejected_by}" if rejected_by else f"approved by {approved_by}"
-    undecided = rejected_by == GATE
-    return Check(APPROVAL, not rejected_by, answer, "a person's approval", undecided=undecided)
+    who = f"rejected by {rejected_by}" if rejected_by else f"approved by {approved_by}"
+    return Check(APPROVAL, not rejected_by, who, "a person's approval", {}, rejected_by == GATE)

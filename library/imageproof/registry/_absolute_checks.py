@@ -5,26 +5,27 @@ from functools import partial
 
 import numpy as np
 
-from imageproof.base._dataset import Hits, Labels
-from imageproof.judge._calibration import calibration_error, chance_calibration_error
+from imageproof.base._dataset import Hits
+from imageproof.judge._calibration import calibration_error, errors_by_chance
 from imageproof.judge._comparison import p_text, paired_p_value
 from imageproof.judge._confusion import balance, confusion_matrix
-from imageproof.judge._groups import FEWEST, Intervals, independent
+from imageproof.judge._groups import FEWEST, Intervals, clopper_pearson, independent
 from imageproof.judge.confidence import Sets, answer_sets, coverage_p_value, threshold, unsure
-from imageproof.judge.gate import Check, Evidence, Rule
+from imageproof.judge.gate import Check, Contender, Evidence, Rule
 from imageproof.registry._shadow import shadow
 
 
-def share(figure: str, predicted: Labels, labels: Labels) -> float:
+def share(figure: str, model: Contender, evidence: Evidence) -> float:
     """`accuracy`, `balanced_accuracy` or `macro_f1`, 0…1."""
+    labels = evidence.labels
     if figure == "accuracy":
-        return float(np.mean(predicted == labels))
-    classes = int(max(predicted.max(), labels.max())) + 1
-    return balance(confusion_matrix(predicted, labels, classes=classes))[figure]
+        return float(np.mean(model.predicted == labels))
+    matrix = confusion_matrix(model.predicted, labels, classes=len(evidence.names))
+    return balance(matrix)[figure]
 
 
 def min_share(figure: str, evidence: Evidence, limit: float) -> Check:
-    value = share(figure, evidence.challenger.predicted, evidence.labels)
+    value = share(figure, evidence.challenger, evidence)
     rows = len(evidence.labels)
     figures = {f"holdout_{figure}": value, "holdout_rows": rows}
     text = f"{value:.4f} on {rows:,} hold-out rows"
@@ -36,15 +37,17 @@ def min_sensitivity(evidence: Evidence, limit: float) -> Check:
 
     See `Intervals`.
     """
-    intervals = Intervals(evidence.hits, evidence.groups)
-    members = [np.flatnonzero(evidence.labels == label) for label in range(len(evidence.names))]
-    ends = [intervals.of(rows)[0] if len(rows) else 0.0 for rows in members]
+    rows = evidence.by_class(slice(None))
+    right = evidence.by_class(evidence.hits)
+    effective = Intervals(evidence.hits, evidence.groups).effective_by_class(
+        evidence.labels, len(rows)
+    )
+    shares = right / np.maximum(rows, 1)
+    ends = [clopper_pearson(*pair)[0] for pair in zip(shares, effective, strict=True)]
     worst = int(np.argmin(ends))
-    end = float(ends[worst])
-    rows = members[worst]
-    right = evidence.hits[rows].sum()
-    counts = f"class {evidence.names[worst]}: {right:,} of {len(rows):,} rows right"
-    remark = "; one group only" if intervals.effective(rows) == 0 < len(rows) else ""
+    end = ends[worst]
+    counts = f"class {evidence.names[worst]}: {right[worst]:,} of {rows[worst]:,} rows right"
+    remark = "; one group only" if effective[worst] == 0 < rows[worst] else ""
     text = f"{counts}, so at least {end:.4f} (95 % interval{remark})"
     figures = {"least_class": worst, "least_class_sensitivity": end}
     allowed = f"at least {limit:g} in each class"
@@ -81,7 +84,7 @@ def max_calibration_error(evidence: Evidence, limit: float) -> Check:
     probabilities = evidence.challenger.probabilities
     error = calibration_error(probabilities, evidence.labels)
     effective = independent(evidence.hits, evidence.groups)
-    by_chance = chance_calibration_error(probabilities, effective)
+    by_chance = float(errors_by_chance(probabilities, effective).ppf(0.95))
     rows = len(evidence.labels)
     text = f"{error:.4f} between probabilities and accuracy on {rows:,} hold-out rows"
     allowed = f"at most {limit:g}, and {by_chance:.4f} by chance"
@@ -128,13 +131,10 @@ def holdout_test(evidence: Evidence, level: float) -> Check:
 
     if not len(evidence.test_hits):
         return Check("holdout_test", True, "no test rows beside the hold-out rows")
-    hits = evidence.hits, evidence.test_hits
-    table = []
-    for right, groups in zip(hits, (evidence.groups, evidence.test_groups), strict=True):
-        effective = independent(right, groups)
-        table.append([effective * right.sum(), effective * (~right).sum()])
+    parts = (evidence.hits, evidence.groups), (evidence.test_hits, evidence.test_groups)
+    table = [independent(*part) * np.bincount(~part[0], minlength=2) for part in parts]
     p_value = float(fisher_exact(np.rint(table).astype(int), alternative="greater").pvalue)
-    holdout, test = (float(right.mean()) for right in hits)
+    holdout, test = (float(hits.mean()) for hits, _ in parts)
     shares = f"{holdout:.4f} on the hold-out, {test:.4f} on test"
     figures = {"test_accuracy": test, "holdout_p_value": p_value}
     return tested("holdout_test", p_value, level, f"{shares}: {p_text(p_value, level)}", figures)

@@ -18,8 +18,8 @@ def max_share_loss(figure: str, evidence: Evidence, limit: float) -> Check:
     champion = evidence.champion
     if champion is None or champion.finding:
         return unpaired(key, champion)
-    former = share(figure, champion.predicted, evidence.labels)
-    value = share(figure, evidence.challenger.predicted, evidence.labels)
+    former = share(figure, champion, evidence)
+    value = share(figure, evidence.challenger, evidence)
     change = value - former
     text = f"{value:.4f} against {former:.4f}: {change:+.4f}"
     figures = {f"champion_{figure}": former, f"{figure}_change": change}
@@ -113,10 +113,8 @@ def _history(evidence: Evidence) -> tuple[Mapping[str, Paired], str]:
         for reason, names in versions.items()
     )
     if evidence.champion and evidence.champion_hits is not None:
-        rows = np.bincount(evidence.labels, minlength=len(evidence.names))
-        champion_hits = evidence.by_class(evidence.champion_hits)
-        hits = evidence.by_class(evidence.hits)
-        pairs[evidence.champion.name] = Paired(rows, champion_hits, hits)
+        answers = slice(None), evidence.champion_hits, evidence.hits
+        pairs[evidence.champion.name] = Paired(*map(evidence.by_class, answers))
     return pairs, left_out
 
 

@@ -23,7 +23,12 @@ def needed(limits, *rows):
 def warnings_of(*counts, **groups):
     """What is said of so many hold-out rows in each class, by the usual limits."""
     by_class = {str(label): count for label, count in enumerate(counts) if count}
-    summary = {"class_counts": {"holdout": by_class}, "rows": {}, "copies": {}, **groups}
+    summary = {
+        "class_counts": {"holdout": by_class},
+        "rows": {"holdout": sum(counts)},
+        "copies": {},
+        **groups,
+    }
     names = [f"boot {label}" for label in range(len(counts))]
     return split_warnings(summary, PromoteParams(**PARAMS["promote"]), names)
 

@@ -9,7 +9,7 @@ from chances import rows as probabilities
 
 from imageproof.base._dataset import Dataset
 from imageproof.base.errors import ImageproofError
-from imageproof.judge._calibration import calibration_error, chance_calibration_error
+from imageproof.judge._calibration import calibration_error, errors_by_chance
 from imageproof.judge.scores import most_confident_mistakes, reliability, score_probabilities
 
 
@@ -55,7 +55,7 @@ def test_honest_model_exceeds_chance_once_in_20_times():
     honest = random.dirichlet(np.full(4, 0.6), 2000)
     drawn = (honest.cumsum(axis=1) < random.random((500, 2000, 1))).sum(axis=2)
     errors = np.array([calibration_error(honest, truth) for truth in drawn])
-    exceeded = np.mean(errors > chance_calibration_error(honest))
+    exceeded = np.mean(errors > errors_by_chance(honest, 1.0).ppf(0.95))
     assert exceeded == pytest.approx(0.05, abs=0.02)
 
 
