@@ -29,15 +29,11 @@ def official_has_all_classes(facts: Facts, params: Params) -> bool:
 def empty_parts(facts: Facts, params: Params) -> list[str]:
     """The parts that may get nothing of the data, or of a class that they need."""
     split = validated(SplitParams, dict(params["split"]), "split")
-    parts: list[str] = []
     if split.method == "official":  # it has been tried
-        return parts
-    for part in ("train", "validation", "test", "holdout"):
-        is_whole = split.method == "hashed" and part != "train"
-        counts = [sum(facts.divided)] if is_whole else facts.divided
-        if not min(part_rows(counts, facts, params, part)):
-            parts.append(part)
-    return parts
+        return []
+    judging = [sum(facts.divided)] if split.method == "hashed" else facts.divided
+    counts = {"train": facts.divided, "validation": judging, "test": judging, "holdout": judging}
+    return [part for part in counts if not min(part_rows(counts[part], facts, params, part))]
 
 
 def whole_part(facts: Facts, params: Params, part: str) -> int:

@@ -136,8 +136,7 @@ def _plainest(image: Image.Image) -> Images:
 
 
 def _is_grey(colours: Images) -> bool:
-    red, green, blue, *_ = np.moveaxis(colours, -1, 0)
-    return np.array_equal(red, green) and np.array_equal(red, blue)
+    return all(np.array_equal(colours[..., 0], colours[..., channel]) for channel in (1, 2))
 
 
 @contextmanager
