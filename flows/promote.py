@@ -20,7 +20,7 @@ UNDECIDED = "Undecided"  # another run may decide
 TOO_FEW_ROWS = "TooFewRows"  # the gate is undecided, until there are more rows
 ALREADY_CHAMPION = "AlreadyChampion"
 
-ANSWERED = (0, commands.REFUSAL)  # exit codes of the gate
+ANSWERED = (0, errors.GateRefusedError.exit_code)
 
 
 @flow(name="promote", flow_run_name="promote {model}", version=lifecycle.VERSION)

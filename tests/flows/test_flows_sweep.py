@@ -106,14 +106,14 @@ def test_sweep_on_a_dask_worker_in_a_clone(scheduler):
 @pytest.mark.timeout(900)
 def test_killed_trial_has_failed(sweep_project):
     write_params({**SMALL, "train.mlp.fit.epochs": 100})
-    command = (sys.executable, "flows/sweep.py", "mlp", "space.yaml", "2")
+    command = (sys.executable, "flows/sweep.py", "mlp", "space.yaml", "1")
     with running(*command, cwd=sweep_project) as program:
-        assert until(lambda: statuses()["RUNNING"] == 2, seconds=300)  # of all, and of a trial
-        trial, *_ = [p for p in program.children(recursive=True) if "flows/sweep.py" in p.cmdline()]
+        assert until(lambda: statuses()["RUNNING"] == 2, seconds=300)  # the sweep, and its trial
+        [trial] = [p for p in program.children(recursive=True) if "flows/sweep.py" in p.cmdline()]
         trial.kill()
-        assert program.wait(300) == 0
-    assert trial_states() == {"FAIL": 1, "COMPLETE": 1}
-    assert statuses() == {"KILLED": 1, "FINISHED": 2}
+        assert program.wait(300) == 1
+    assert trial_states() == {"FAIL": 1}
+    assert statuses() == {"KILLED": 1, "FAILED": 1}
 
 
 @pytest.mark.slow

@@ -15,8 +15,6 @@ from imageproof.dvc._repro import DVC, reproduce
 from imageproof.system import _process
 from imageproof.system._commands import CommandFailedError, Commands
 
-REFUSAL = 5  # exit code of the gate
-
 
 class Dvc(Commands):
     """DVC in the project's folder during one flow run; its output is the log of the task."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import RunInfo
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import FITTED_ON, Dataset
@@ -111,7 +110,7 @@ def run_trials(
     return message
 
 
-def _end_killed(study: Any, sweep: RunInfo) -> None:
+def _end_killed(study: Any, sweep: Any) -> None:
     """End trials of a sweep whose processes are gone and did not say so, and their runs."""
     for trial in study.get_trials(deepcopy=False):
         if trial.user_attrs.get(SWEEP) == sweep.run_id and not trial.state.is_finished():
