@@ -113,8 +113,10 @@ def _history(evidence: Evidence) -> tuple[Mapping[str, Paired], str]:
         for reason, names in versions.items()
     )
     if evidence.champion and evidence.champion_hits is not None:
-        answers = slice(None), evidence.champion_hits, evidence.hits
-        pairs[evidence.champion.name] = Paired(*map(evidence.by_class, answers))
+        rows = evidence.by_class(slice(None))
+        champion_hits = evidence.by_class(evidence.champion_hits)
+        hits = evidence.by_class(evidence.hits)
+        pairs[evidence.champion.name] = Paired(rows, champion_hits, hits)
     return pairs, left_out
 
 
