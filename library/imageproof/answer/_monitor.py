@@ -158,12 +158,11 @@ def render(monitored: Monitored) -> str:
 
 
 def verdicts(result: MonitorResult) -> list[str]:
-    lines = []
+    is_compared = _drift.are_images_compared(result.drift)
+    lines = ["No drift."] if is_compared else []
     if result.drifted:
         lines = [f"Drift of {', '.join(TITLES[name] for name in result.drifted)}."]
-    elif _drift.are_images_compared(result.drift):
-        lines = ["No drift."]
-    if not _drift.are_images_compared(result.drift):
+    if not is_compared:
         reason = "artifacts/split is not what this version was made with"
         lines.append(f"Drift of images is not known: {reason}.")
     if result.far is not None:

@@ -19,8 +19,9 @@ Draining = Callable[[], AbstractAsyncContextManager[None]]
 MAX_CONNECTIONS = 900  # each is an open file, of which most systems allow 1024
 MAX_HEAD = 32_000  # bytes of request line and headers, or of trailers; beyond the first piece
 DRAIN_S = 30  # after SIGTERM, until requests that are not answered yet are given up
-HEAD_S = 20  # from the connection, or the last answer, until the head of a request is complete
-READ_S = 20  # until a client has read some of the answers that wait for it
+# From the connection, or the last answer, until the head of a request is complete; and until some
+# of the answers that wait are read.
+HEAD_S = 20
 
 
 class _Flow(FlowControl):
@@ -58,7 +59,7 @@ class Protocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Answers wait for the client to read: without a limit it could hold all connections."""
         super().pause_writing()
-        self._reading = self.loop.call_later(READ_S, self.transport.abort)
+        self._reading = self.loop.call_later(HEAD_S, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
