@@ -8,12 +8,11 @@ from imageproof.judge._groups import SIDE, most_independent
 from imageproof.judge.limits import PromoteParams
 
 OF_ALL = "min_unseen", "max_accuracy_loss", "max_total_loss"
-OF_CLASS = "max_sensitivity_loss", "min_sensitivity"
 OF_EACH = (  # a row counts for one of all rows only if its class has as many as the others
     *("min_balanced_accuracy", "max_balanced_accuracy_loss"),
     *("min_macro_f1", "max_macro_f1_loss"),
 )
-LIMITS = *OF_CLASS, *OF_ALL, *OF_EACH
+LIMITS = "max_sensitivity_loss", "min_sensitivity", *OF_ALL, *OF_EACH
 
 
 class Counts(NamedTuple):
@@ -88,19 +87,18 @@ def _few_holdout_rows(
     labels = [*map(str, range(len(names)))]
     by_class = summary["class_counts"]["holdout"]
     rows = [*(by_class.get(label, 0) for label in labels), summary["rows"]["holdout"]]
-    counts = counts_of(rows)
-    in_groups = ""
+    groups = None
     if "groups" in summary:
-        total = summary["groups"]["holdout"]
-        groups = [summary["class_groups"].get(label, 0) for label in labels]
-        counts = counts_of(rows, [*groups, total])
-        in_groups = f"in {total:,} groups worth {counts.independent:,} at most, "
+        by_class = summary["class_groups"]
+        groups = [*(by_class.get(label, 0) for label in labels), summary["groups"]["holdout"]]
+    counts = counts_of(rows, groups)
+    worth = f"in {groups[-1]:,} groups worth {counts.independent:,} at most, " if groups else ""
     limits = [
         f"promote.{key} ({rows:,}{' of each class' * (key not in OF_ALL)})"
         for key, rows in rows_needed(params, counts).items()
     ]
     if not limits:
         return []
-    finding = f"{counts.rows:,} hold-out rows, {in_groups}{counts.fewest(names)}, are too few for "
+    finding = f"{counts.rows:,} hold-out rows, {worth}{counts.fewest(names)}, are too few for "
     mend = "; raise `holdout` of split, add rows, or change these limits"
     return [finding + ", ".join(limits) + mend]
