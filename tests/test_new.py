@@ -19,6 +19,7 @@ from imageproof.cli._new import (
     LEFT_OUT,
     NOT_RENAMED,
     TESTS,
+    _tidy,
     _tracked,
     create,
     renamed,
@@ -92,6 +93,14 @@ def test_new_leaves_nothing_half_made(tmp_path, monkeypatch):
     assert line.startswith("git commit: ")
     assert "git config --global user.name" in line
     assert [*tmp_path.iterdir()] == []
+
+
+def test_what_ruff_cannot_do_is_a_line(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/broken.py").write_text("def", "utf-8")
+    line = finding(ServiceError, lambda: _tidy(tmp_path / "a"))
+    assert line.startswith("ruff check: ")
+    assert "broken.py" in line
 
 
 def test_renamed_keeps_case_and_images_of_tests():
