@@ -70,20 +70,6 @@ def split_warnings(
     summary: Mapping[str, Any], params: PromoteParams, names: Sequence[str]
 ) -> list[str]:
     """What split.json says against a split: copies of training rows, and too few hold-out rows."""
-    return _copies(summary) + _few_holdout_rows(summary, params, names)
-
-
-def _copies(summary: Mapping[str, Any]) -> list[str]:
-    rows = summary["rows"]
-    counts = [f"{n:,} of {rows[part]:,} {part}" for part, n in summary["copies"].items() if n]
-    mend = "accuracy on them is too high; set split.copies: drop (or together)"
-    return [f"{', '.join(counts)} rows are copies of training images: {mend}"] if counts else []
-
-
-def _few_holdout_rows(
-    summary: Mapping[str, Any], params: PromoteParams, names: Sequence[str]
-) -> list[str]:
-    """A line if limits of the gate ask for more hold-out rows than there are."""
     labels = [*map(str, range(len(names)))]
     by_class = summary["class_counts"]["holdout"]
     rows = [*(by_class.get(label, 0) for label in labels), summary["rows"]["holdout"]]
@@ -98,7 +84,14 @@ def _few_holdout_rows(
         for key, rows in rows_needed(params, counts).items()
     ]
     if not limits:
-        return []
+        return _copies(summary)
     finding = f"{counts.rows:,} hold-out rows, {worth}{counts.fewest(names)}, are too few for "
     mend = "; raise `holdout` of split, add rows, or change these limits"
-    return [finding + ", ".join(limits) + mend]
+    return [*_copies(summary), finding + ", ".join(limits) + mend]
+
+
+def _copies(summary: Mapping[str, Any]) -> list[str]:
+    rows = summary["rows"]
+    counts = [f"{n:,} of {rows[part]:,} {part}" for part, n in summary["copies"].items() if n]
+    mend = "accuracy on them is too high; set split.copies: drop (or together)"
+    return [f"{', '.join(counts)} rows are copies of training images: {mend}"] if counts else []
