@@ -69,7 +69,7 @@ def test_update_takes_a_tag_and_later_the_newest(digits, shoes):
     commit = write(digits, library | {DATA: changed(4, "second\n"), NEW: "new\n"})
     update(shoes, digits, "v1.1")
     assert (shoes / DATA).read_text("utf-8") == changed(4, "first\n")
-    write(shoes, {})
+    write(shoes, {"dvc.yaml": f"deps: [{DATA}, {OLD}]\n"})
     result = update(shoes, digits)
     assert (shoes / DATA).read_text("utf-8") == changed(4, "second\n")
     assert (shoes / NEW).read_text("utf-8") == "new\n"
@@ -78,6 +78,7 @@ def test_update_takes_a_tag_and_later_the_newest(digits, shoes):
     assert (result.requirements, result.kept, result.collided) == (["scipy"], [], [])
     assert f'commit = "{commit}"' in (shoes / "pyproject.toml").read_text("utf-8")
     assert any("`make lock`" in line for line in lines(result))
+    assert f"dvc.yaml: names {OLD}, which is gone; name what took its place" in lines(result)
     write(shoes, {})
     assert "nothing changed" in lines(update(shoes, digits))[0]
 
