@@ -164,6 +164,7 @@ def lines(result: Update) -> list[str]:
     pipeline = Path("dvc.yaml").read_text("utf-8")
     gone = [name for name in result.changed if name in pipeline and not Path(name).exists()]
     if gone:
-        report.append(f"dvc.yaml: names {first_names(gone)}, which is gone; name what took its place")
+        mend = "which is gone; name what took its place"
+        report.append(f"dvc.yaml: names {first_names(gone)}, {mend}")
     report.append("`dvc status` names the stages that depend on it; `git diff` shows the changes")
     return report
