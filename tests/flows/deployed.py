@@ -25,6 +25,13 @@ def submit(deployment="train/digits-train", /, **parameters):
     return flow_run.id
 
 
+def failure(flow, *arguments, **parameters):
+    """The message with which a flow fails."""
+    state = flow(*arguments, return_state=True, **parameters)
+    assert state.is_failed(), state
+    return str(state.message)
+
+
 def flow_runs(**only):
     """Flow runs by Prefect's filter, such as `state={"type": {"any_": ["PAUSED"]}}`."""
     with get_client(sync_client=True) as client:

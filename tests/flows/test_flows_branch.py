@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deployed import failure
 from helpers import AUTHOR, clone_without_history, until
 from prefect.client.orchestration import get_client
 from prefect.variables import Variable
@@ -40,11 +41,6 @@ def test_results_are_a_branch(team):
     assert team.git("status", "--porcelain") == status
     changed = team.git("diff", "--name-only", "HEAD", f"origin/{branch}").split()
     assert changed == ["artifacts/compare.txt", "dvc.lock"]
-    folder = team.control.parent
-    run("git", "clone", "-q", "-b", branch, "control/origin.git", "clone", cwd=folder)
-    clone = Project(folder / "clone", team.control)
-    clone.dvc("pull", "-q")
-    assert clone.dvc("status").strip() == "Data and pipelines are up to date."
     assert trained() == f"0 ran, 4 cached; branch {branch}"  # the same once more
 
 
@@ -55,7 +51,7 @@ def test_pull_brings_back_results(team):
     for folder in ("artifacts", "data", ".dvc/cache"):
         shutil.rmtree(team.root / folder)
     team.git("checkout", "-q", "artifacts")  # what DVC does not cache
-    assert str(train(return_state=True).message).startswith("data: not found; `dvc pull data")
+    assert failure(train).startswith("data: not found; `dvc pull data")
     assert train(pull=True, return_state=True).message == "0 ran, 4 cached"
     assert team.ran() == []
 
@@ -83,16 +79,10 @@ def test_params_edited_meanwhile_are_not_pushed(team):
     assert team.git("ls-remote", "origin", "refs/heads/retrain/*") == ""
 
 
-GATE = {
-    "promote.min_accuracy": 0.99,  # two epochs reach less
-    "promote.min_sensitivity": False,
-    "promote.beats_baseline": False,
-    "promote.max_calibration_error": False,
-    "promote.coverage_test": False,
-    "promote.max_unsure": False,
-    "promote.holdout_test": False,
-}
-LONGER = {"train.mlp.fit.epochs": 3}
+OFF = "min_sensitivity beats_baseline max_calibration_error coverage_test max_unsure holdout_test"
+GATE = SMALL | {f"promote.{check}": False for check in OFF.split()}
+GATE["promote.min_accuracy"] = 0.99  # two epochs reach less
+LONGER = GATE | {"train.mlp.fit.epochs": 3}
 
 
 @pytest.fixture
@@ -101,7 +91,7 @@ def origin(tmp_path, images_8x8):
     seed = tmp_path / "seed"
     clone_without_history(REPOSITORY, seed)
     with chdir(seed):
-        write_params(SMALL | GATE)
+        write_params(GATE)
         shutil.rmtree(seed / "dvc-store")
         for pointer in Path("backbones").glob("*.dvc"):  # no model here asks for them
             pointer.unlink()
@@ -114,7 +104,7 @@ def origin(tmp_path, images_8x8):
     run(*dvc, cwd=seed, env={"PYTHONPATH": own_code(seed, STARTUP)})
     project.dvc("push", "-q")
     with chdir(seed):
-        write_params(SMALL | GATE | LONGER)
+        write_params(LONGER)
     run("git", "commit", "-qam", "small", cwd=seed, env=AUTHOR)
     project.git("clone", "-q", "--bare", ".", str(tmp_path / "origin.git"))
 
@@ -132,24 +122,24 @@ def test_retraining_comes_home(tmp_path, monkeypatch):
     state = retrain(models=["mlp"], push=True, return_state=True)
     Variable.unset("digits_retrained_data")
     assert state.name == "Refused", state.message
-    assert "mlp Refused: refused by min_accuracy (0." in str(state.message)
     with get_client(sync_client=True) as client:  # what the pages of the runs show
         for key in ("digits-results", "digits-retrain"):
             table = client.request("GET", "/artifacts/{key}/latest", path_params={"key": key})
             assert "mlp" in table.json()["data"]
 
-    [ref] = run(
-        "git", "ls-remote", "origin", "refs/heads/retrain/*-????????????", cwd=worker
-    ).splitlines()
-    branch = ref.partition("refs/heads/")[2]
+    ref = run("git", "ls-remote", "origin", "refs/heads/retrain/*-????????????", cwd=worker)
+    branch = ref.strip().partition("refs/heads/")[2]
     run("git", "clone", "-q", "-b", branch, "origin.git", "other", cwd=tmp_path)
     monkeypatch.chdir(tmp_path)
     shutil.rmtree(worker)
     text = run("git", "log", "--format=%B", "origin/main..", cwd=other)
-    assert "mlp Refused: refused by min_accuracy (0." in text
-    assert "- `mlp`: **" in text  # the exact paired test's verdict
-    assert "<td><code>train.mlp.fit.epochs</code></td>" in text
-    assert "test_confusion_matrix.png?raw=true)" in text
+    for part in (
+        "mlp Refused: refused by min_accuracy (0.",
+        "- `mlp`: **",  # the exact paired test's verdict
+        "<td><code>train.mlp.fit.epochs</code></td>",
+        "test_confusion_matrix.png?raw=true)",
+    ):
+        assert part in text
     project = Project(other, tmp_path)
     env = {"PYTHONPATH": own_code(other, STARTUP)}
     project.dvc("pull", "-q")
@@ -157,6 +147,6 @@ def test_retraining_comes_home(tmp_path, monkeypatch):
     again = run(sys.executable, "-m", "dvc", "repro", "--dry", cwd=other, env=env)
     assert "Running stage" not in again, again
     with chdir(other):
-        write_params(SMALL | GATE | LONGER | {"promote.min_accuracy": 0.1})
+        write_params(LONGER | {"promote.min_accuracy": 0.1})
     outcome = json.loads(run(digits, "promote", "mlp", "--json", cwd=other, env=env))
     assert (outcome["accepted"], outcome["version"]) == (True, "1")

@@ -16,7 +16,7 @@ from uuid import uuid4
 import mlflow
 import numpy as np
 import pytest
-from deployed import flow_runs, log_of
+from deployed import failure, flow_runs, log_of
 from helpers import finding, python, until
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
@@ -38,13 +38,11 @@ from retrain import retrain
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-NOBODY = "00000000-0000-0000-0000-000000000001"  # no flow run
-
 # Logs its arguments. Refuses what is rejected, and once if there is a file `refuse`, which may have
 # another verdict; ends once with the exit code in a file `break`; every model is champion if there
 # is a file `champion`.
-DIGITS = """\
-#!{python}
+DIGITS = f"""\
+#!{sys.executable}
 import json, sys
 from pathlib import Path
 
@@ -77,27 +75,21 @@ sys.exit(0 if accepted else 5)
 """
 
 
-class Digits:
-    """The program that replaces `digits`, in its folder."""
-
-    def __init__(self, folder):
-        self.folder, self.program = folder, folder / "digits"
-        self.program.write_text(DIGITS.format(python=sys.executable))
-        self.program.chmod(0o755)
-
-    def asked(self):
-        """The arguments of each call."""
-        return [json.loads(line) for line in (self.folder / "asked").read_text().splitlines()]
-
-
 @pytest.fixture
 def digits(tmp_path, monkeypatch):
-    """A replacement for `digits`, which the flows run."""
+    """The folder of a replacement for `digits`, which the flows run."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    stand_in = Digits(folder)
-    monkeypatch.setattr(commands, "program", lambda: stand_in.program)
-    return stand_in
+    program = folder / "digits"
+    program.write_text(DIGITS)
+    program.chmod(0o755)
+    monkeypatch.setattr(commands, "program", lambda: program)
+    return folder
+
+
+def calls(folder):
+    """The arguments of each call of the replacement."""
+    return [json.loads(line) for line in (folder / "asked").read_text().splitlines()]
 
 
 @pytest.fixture
@@ -182,27 +174,22 @@ def test_rejected_is_refused(digits, capsys):
         state = promote("mlp", timeout_s=300, return_state=True)
     assert "reject by Ada; flow run " in capsys.readouterr().out
     run_id = state.state_details.flow_run_id
-    assert run_id
     *_, row, _, hint = answered.result().splitlines()
     assert row == "| min_accuracy | 0.9 | 0.8 |"
-    command = f"python flows/answer.py {run_id} approve --by NAME"
-    assert hint == f"Or type `{command}` (or `reject`) in the project's folder."
+    assert hint.startswith(f"Or type `python flows/answer.py {run_id} approve --by NAME` (or ")
     assert until(lambda: hint in log_of(run_id))
     assert "Make mlp (version 2) champion, in place of version 1?" in log_of(run_id)
-    assert "| min_accuracy |" not in log_of(run_id)
+    assert row not in log_of(run_id)
     message = "refused by approval (rejected by Ada); nothing moved"
     assert (state.type, state.name, state.message) == (StateType.FAILED, "Refused", message)
-    judged, second = digits.asked()
+    judged, second = calls(digits)
     assert "--dry-run" in judged
-    options = ["--run=r", "--rejected-by=Ada", "--reason=looked at it"]
-    assert second == ["promote", *options, "--json", "--"]
+    assert " ".join(second) == "promote --run=r --rejected-by=Ada --reason=looked at it --json --"
 
 
 def test_promote_unanswered_fails(digits):
-    state = promote("mlp", timeout_s=1, return_state=True)
-    assert state.is_failed()
-    assert "never resumed" in str(state.message)
-    assert len(digits.asked()) == 1
+    assert "never resumed" in failure(promote, "mlp", timeout_s=1)
+    assert len(calls(digits)) == 1
 
 
 def test_question_shows_names_in_the_data_as_text():
@@ -213,18 +200,16 @@ def test_question_shows_names_in_the_data_as_text():
 
 def test_answer_without_question(digits):
     state = promote("mlp", approval="none", return_state=True)
-    assert state.state_details.flow_run_id
-    for run in (state.state_details.flow_run_id, uuid4()):
-        line = finding(UsageError, partial(answer.main, run, "approve", by="Ada"))
-        assert line == f"flow run {run}: waits for no answer; Prefect's page lists what is Paused"
-
-
-def test_wrong_answer_is_a_line():
-    done = python(REPOSITORY / "flows/answer.py", NOBODY, "perhaps", "--by", "Ada")
+    run = state.state_details.flow_run_id
+    for flow_run, by, end in (
+        (run, "Ada", f"flow run {run}: waits for no answer; Prefect's page lists what is Paused"),
+        (uuid4(), "Ada", "waits for no answer; Prefect's page lists what is Paused"),
+        (run, " ", "--by: is empty; who answers is needed"),
+    ):
+        assert finding(UsageError, partial(answer.main, flow_run, "approve", by=by)).endswith(end)
+    done = python(REPOSITORY / "flows/answer.py", run, "perhaps", "--by", "Ada")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "answer.py: Invalid value for 'answer': " in done.stderr
-    line = finding(UsageError, partial(answer.main, NOBODY, "approve", by=" "))
-    assert line == "--by: is empty; who answers is needed"
 
 
 def test_states_of_promotions(digits):
@@ -232,20 +217,21 @@ def test_states_of_promotions(digits):
         ended = promote("mlp", return_state=True, **parameters)
         return ended.name, ended.message
 
-    (digits.folder / "refuse").touch()
+    (digits / "refuse").touch()
     assert state() == ("Refused", "refused by min_accuracy (0.9); nothing moved")
-    assert digits.asked()[-1][-3:] == ["--rejected-by=the gate", "--json", "--"]
+    assert calls(digits)[-1][-3:] == ["--rejected-by=the gate", "--json", "--"]
     assert state(approval="none") == ("Promoted", "version 2 is champion")
-    assert digits.asked()[-1] == ["promote", "--json", "--", "mlp"]
-    (digits.folder / "champion").touch()
+    assert calls(digits)[-1] == ["promote", "--json", "--", "mlp"]
+    (digits / "champion").touch()
     assert state() == ("AlreadyChampion", "version 2 is champion")
 
 
-def outcomes(since, count):
-    """What the latest retrainings told: outcome, and md5 of the data."""
-    assert until(lambda: len(told(since, "digits.retrain")) >= count)
+def outcomes(since, *names):
+    """Whether retrainings told these outcomes, and the md5 of the data."""
+    assert until(lambda: len(told(since, "digits.retrain")) >= len(names))
     payloads = [event["payload"] for event in told(since, "digits.retrain")]
-    return [(payload["outcome"], payload["data_md5"]) for payload in payloads]
+    pairs = [(payload["outcome"], payload["data_md5"]) for payload in payloads]
+    return pairs == [(name, data_md5()) for name in names]
 
 
 @pytest.fixture
@@ -266,8 +252,8 @@ def test_first_retrain_on_trained_data(project):
 
 @pytest.mark.usefixtures("team", "retrained")
 def test_retrain_repeats_failure(digits):
-    began, data = datetime.now(UTC), data_md5()
-    (digits.folder / "break").write_text("1")
+    began = datetime.now(UTC)
+    (digits / "break").write_text("1")
     with get_client(sync_client=True) as client:
         run = client.create_flow_run(retrain, parameters={"models": ["mlp"]}, tags=["shoes"])
     state = run_flow(retrain, flow_run=run, return_type="state")
@@ -276,7 +262,7 @@ def test_retrain_repeats_failure(digits):
     assert str(state.message).splitlines()[-1] == failed
     subflows = flow_runs(parent_flow_run_id={"any_": [run.id]})
     assert [subflow.tags for subflow in subflows] == [["shoes"]] * 2
-    (digits.folder / "break").write_text("6")  # a busy machine
+    (digits / "break").write_text("6")  # a busy machine
     undecided = retrain(models=["mlp"], return_state=True)
     assert (undecided.type, undecided.name) == (StateType.FAILED, "Undecided")
     reason = "undecided, nothing moved: digits promote (exit 6): no answer; `prefect deployment run"
@@ -284,11 +270,10 @@ def test_retrain_repeats_failure(digits):
     assert str(undecided.message).endswith(f"mlp Undecided: {reason} {command}")
     states = [retrain(return_state=True).name, retrain(return_state=True).name]
     assert states == ["Promoted", "Unchanged"]
-    assert [words[-1] for words in digits.asked()][2:] == PARAMS["models"]
-    names = ["failed", "undecided", "promoted", "unchanged"]
-    assert outcomes(began, 4) == [(name, data) for name in names]
+    assert [words[-1] for words in calls(digits)][2:] == PARAMS["models"]
+    assert outcomes(began, "failed", "undecided", "promoted", "unchanged")
     Variable.set("digits_retrained_data", "other", overwrite=True)
-    (digits.folder / "refuse").write_text("undecided")  # of more rows the next run has no more
+    (digits / "refuse").write_text("undecided")  # of more rows the next run has no more
     states = [retrain(models=["mlp"], return_state=True).name for _ in range(2)]
     assert states == ["Undecided", "Unchanged"]
 
@@ -301,8 +286,8 @@ def test_retrain_pulls_new_data(team, digits):
     team.dvc("add", "-q", "data")
     team.dvc("push", "-q")
     team.set_data("1")  # as after a `git pull` that changed data.dvc
-    (digits.folder / "refuse").touch()
+    (digits / "refuse").touch()
     state = retrain(models=["cnn"], return_state=True)
     assert (state.type, state.name) == (StateType.FAILED, "Refused")  # as of `promote`
     assert '"2"' in (team.root / "artifacts/train-cnn.txt").read_text()
-    assert outcomes(began, 1) == [("refused", data_md5())]
+    assert outcomes(began, "refused")

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from arena import accept, fighter
-from deployed import tasks_of
+from deployed import failure, tasks_of
 from services import dask
 from support import NAME
 
@@ -38,9 +38,8 @@ def test_score_on_a_dask_worker(tables, tmp_path):
         tasks = {f"score {Path(f'in/{n}.npz').resolve()}": True for n in range(4)}
         assert tasks_of(state.state_details.flow_run_id) == tasks
         Path("in/bad.npz").write_bytes(b"PK\x03\x04")
-        state = score("in", "out/", scheduler=scheduler, missing=True, return_state=True)
-    assert state.is_failed()
-    assert "in/bad.npz: cannot be read as npz" in str(state.message)
+        line = failure(score, "in", "out/", scheduler=scheduler, missing=True)
+    assert "in/bad.npz: cannot be read as npz" in line
 
 
 def test_score_on_this_machine(tables):
@@ -49,21 +48,16 @@ def test_score_on_this_machine(tables):
     assert state.message == f"{tables:,} rows; drifted: not known"
     [run] = mlflow.search_runs(experiment_names=[f"{NAME}-scoring"], output_format="list")
     assert run.data.tags[f"{NAME}.drifted"] == "not known"
-    state = score("in", "out/", return_state=True)
-    assert f"--out {Path('out/0.parquet').resolve()}: exists; " in str(state.message)
-    state = score("in", "out/", missing=True, overwrite=True, return_state=True)
-    assert str(state.message).startswith("--missing keeps the tables that are there, ")
-    state = score("--version", "out.parquet", return_state=True)
-    assert state.message == "digits score (exit 3): --version: not found"
+    assert f"--out {Path('out/0.parquet').resolve()}: exists; " in failure(score, "in", "out/")
+    line = failure(score, "--version", "out.parquet")
+    assert line == "digits score (exit 3): --version: not found"
     Path("in/0.npz").write_bytes(b"PK\x03\x04")  # whose old predictions stay
-    state = score("in", "out/", overwrite=True, return_state=True)
-    assert state.is_failed(), state.message
-    assert "in/0.npz: cannot be read as npz" in str(state.message)
+    assert "in/0.npz: cannot be read as npz" in failure(score, "in", "out/", overwrite=True)
 
 
 @pytest.mark.usefixtures("tables")
 def test_score_without_scheduler_or_folder(no_scheduler):
-    state = score("in", "out/", scheduler=no_scheduler, return_state=True)
-    assert state.message == f"scheduler: no Dask scheduler at {no_scheduler}"
-    state = score("in", "out.parquet", scheduler=no_scheduler, return_state=True)
-    assert state.message == "scheduler: needs an output FOLDER/, for one file of each table"
+    line = failure(score, "in", "out/", scheduler=no_scheduler)
+    assert line == f"scheduler: no Dask scheduler at {no_scheduler}"
+    line = failure(score, "in", "out.parquet", scheduler=no_scheduler)
+    assert line == "scheduler: needs an output FOLDER/, for one file of each table"

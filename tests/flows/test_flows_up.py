@@ -1,20 +1,19 @@
 """`make up` and `make down`, as a person types them in a clone."""
 
-import json
 import re
 import socket
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import psutil
 import pytest
+import requests
 from clones import Clone
 from helpers import free_port, until
+from intruder import foreign, statuses
 from mlflow import MlflowClient
-from support import PARAMS, REPOSITORY, link_environment
+from support import PARAMS, REPOSITORY, link_environment, quoted
 
 pytestmark = pytest.mark.slow
 
@@ -37,14 +36,8 @@ class Up(Clone):
 
     def prefect(self, path):
         """All that Prefect's server has at a path."""
-        return self.ask("PREFECT_PORT", f"/api/{path}/filter", data=b"{}")
-
-    def ask(self, name, path="/", *, data=None, **headers):
-        """The answer of a server."""
-        address = f"http://127.0.0.1:{self.ports[name]}{path}"
-        request = Request(address, data, {"Content-Type": "application/json", **headers})
-        with urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        address = f"http://127.0.0.1:{self.ports['PREFECT_PORT']}/api/{path}/filter"
+        return requests.post(address, json={}, timeout=30).json()
 
     def processes(self):
         """The commands that run in the clone."""
@@ -79,14 +72,11 @@ def test_up_and_down(clone):
     assert deployments == {f"digits-{name}" for name in flows}
     assert "prefect deployment run train/digits-train --watch" in lines
     assert until(lambda: len(clone.prefect("work_pools/digits/workers")) == 1, seconds=180)
-    for name in PORTS:  # a web page that the browser shows is not let in
-        for header in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
-            with pytest.raises(HTTPError, match="403"):
-                clone.ask(name, **header)
+    for port in clone.ports.values():  # a web page that the browser shows is not let in
+        for headers in foreign(port):
+            assert statuses(port, [("GET", "/")], **headers).keys() == {403}
 
-    page = (REPOSITORY / "docs/how-to/schedules.md").read_text("utf-8")
-    [notify] = re.findall(r"```sh\n(block=.*?)```", page, re.DOTALL)
-    clone.run("bash", "-euc", notify)
+    clone.run("bash", "-euc", quoted("schedules.md", r"```sh\n(block=.*?)```"))
     assert "digits-failed" in {automation["name"] for automation in clone.prefect("automations")}
 
     assert "error: already up; see make down" in clone.make("up", succeeds=False).stderr

@@ -29,11 +29,13 @@ from prefect.states import Cancelling, Failed
 from prefect.utilities.importtools import import_object
 from services import running
 from small_project import run
-from support import REPOSITORY
+from support import REPOSITORY, quoted
 
 from digits.project import load_project
+from imageproof.base.files import read_yaml
 
 DEPLOYMENTS = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text("utf-8"))["deployments"]
+LOST_RUN = REPOSITORY / "deploy/automations/lost-run.yaml"
 
 
 def test_prefect_yaml_fits_flows(monkeypatch):
@@ -47,11 +49,9 @@ def test_prefect_yaml_fits_flows(monkeypatch):
     at_once = {each["name"]: each.get("concurrency_limit", {}).get("limit") for each in DEPLOYMENTS}
     without = {"digits-promote", "digits-score"}  # promote pauses: see prefect.yaml
     assert {name for name, limit in at_once.items() if not limit} == without
-    notify = yaml.safe_load((REPOSITORY / "deploy/notify.yaml").read_text("utf-8"))
-    ends, pauses = notify["trigger"]["triggers"]
+    ends, pauses = read_yaml(REPOSITORY / "deploy/notify.yaml")["trigger"]["triggers"]
     assert sorted(ends["match_related"]["prefect.resource.name"]) == sorted(at_once)
-    lost = yaml.safe_load((REPOSITORY / "deploy/automations/lost-run.yaml").read_text("utf-8"))
-    for trigger in (pauses, lost["trigger"]):
+    for trigger in (pauses, read_yaml(LOST_RUN)["trigger"]):
         tag = trigger["match_related"]["prefect.resource.id"].removeprefix("prefect.tag.")
         assert all(tag in each["tags"] for each in DEPLOYMENTS)
 
@@ -60,9 +60,9 @@ def test_prefect_yaml_fits_flows(monkeypatch):
 def test_experiments_run_at_once(deployed):
     files = deployed.files()
     mlp = "train.mlp.fit"
-    overrides = [{f"{mlp}.epochs": 2}, {f"{mlp}.epochs": 3}, {f"{mlp}.epoch": 1}]
-    *runs, failed = [submit(overrides=changes) for changes in overrides]
-    assert all(list(map(completes, runs)))
+    changes = [{f"{mlp}.epochs": 2}, {f"{mlp}.epochs": 3}, {f"{mlp}.epoch": 1}]
+    *runs, failed = [submit(overrides=overrides) for overrides in changes]
+    assert all(map(completes, runs))
     assert deployed.files() == files
     assert len(deployed.dvc("exp", "list", "--name-only").split()) == 2
     ends = [words for words in deployed.log("end") if words[0] == "train-mlp"]
@@ -89,8 +89,7 @@ def test_rerun_after_kill(deployment, deployed):
 
 @pytest.mark.slow
 def test_deployment_runs_in_clones(project, deployed, prefect_server, tmp_path):
-    page = (REPOSITORY / "docs/how-to/workers.md").read_text("utf-8")
-    [entry] = re.findall(r"```yaml\n(  - name: digits-gpu\n.*?)```", page, re.S)
+    entry = quoted("workers.md", r"```yaml\n(  - name: digits-gpu\n.*?)```")
     entry = entry.replace("https://git.example/you/digits.git", f"file://{tmp_path}/origin.git")
     entry = entry.replace("name: gpu", "name: digits")  # the pool of our worker
     deployments = (REPOSITORY / "prefect.yaml").read_text("utf-8")
@@ -103,10 +102,12 @@ def test_deployment_runs_in_clones(project, deployed, prefect_server, tmp_path):
     project.git("clone", "-q", "--bare", ".", str(tmp_path / "origin.git"))
     commit = project.git("rev-parse", "HEAD").strip()
     env = {"PREFECT_API_URL": prefect_server, "PREFECT_HOME": str(tmp_path / "prefect")}
-    run(*PREFECT, "deploy", "--name", "digits-gpu", cwd=project.root, env=env)
-    at_commit = f'env={{"COMMIT": "{commit}"}}'
-    command = ("deployment", "run", "train/digits-gpu", "--watch", "--job-variable", at_commit)
-    run(*PREFECT, *command, cwd=project.root, env=env)
+    watch = "deployment run train/digits-gpu --watch --job-variable"
+    for command in (
+        ["deploy", "--name", "digits-gpu"],
+        [*watch.split(), f'env={{"COMMIT": "{commit}"}}'],
+    ):
+        run(*PREFECT, *command, cwd=project.root, env=env)
     assert sorted(deployed.ran()) == ["compare", "prepare", "train-cnn", "train-mlp"]
     assert not (project.root / "artifacts").exists()
     project.dvc("repro", "-q", "--pull")
@@ -144,7 +145,7 @@ with tags(sys.argv[1]):
 
 @pytest.mark.slow
 def test_run_of_a_lost_machine_has_crashed(tmp_path, prefect_server):
-    lost = yaml.safe_load((REPOSITORY / "deploy/automations/lost-run.yaml").read_text("utf-8"))
+    lost = read_yaml(LOST_RUN)
     lost["trigger"]["within"] = 40
     shutil.copy(REPOSITORY / "prefect.toml", tmp_path)  # heartbeats are 30 s apart
     env = {"PREFECT_API_URL": prefect_server}
@@ -204,13 +205,9 @@ def test_webhook_hears_of_a_paused_subflow():
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_new_champion_starts_a_workflow_of_github():
-    page = (REPOSITORY / "docs/how-to/promotion.md").read_text("utf-8")
-    [path] = re.findall(r'url="https://api\.github\.com(/repos/\S+)", headers', page)
-    resource = {
-        "prefect.resource.id": "digits.champion",
-        "digits.model": "digits",
-        "digits.version": "4",
-    }
+    path = quoted("promotion.md", r'url="https://api\.github\.com(/repos/\S+)", headers')
+    resource = {"prefect.resource.id": "digits.champion"}
+    resource |= {"digits.model": "digits", "digits.version": "4"}
     authorization = f"Bearer {TOKEN}"
     with automation("promoted.yaml", path, Authorization=authorization) as messages:
         emit_event("digits.drift", resource=resource)
@@ -227,8 +224,7 @@ def test_new_champion_starts_a_workflow_of_github():
 @pytest.mark.slow
 @pytest.mark.usefixtures("deployed")
 def test_documented_automation_is_accepted():  # those of deploy/: by `make up`
-    page = (REPOSITORY / "docs/how-to/serving.md").read_text()
-    [text] = re.findall(r"```yaml\n(name: score .*?)```", page, re.S)
+    text = quoted("serving.md", r"```yaml\n(name: score .*?)```")
     with get_client(sync_client=True) as client:
         score = client.read_deployment_by_name("score/digits-score").id
         values = yaml.safe_load(text.replace("ID", str(score)))
