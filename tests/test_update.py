@@ -1,6 +1,7 @@
 """`update`: library/ follows the project that it came from, and one's own changes stay."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -79,7 +80,10 @@ def test_update_takes_a_tag_and_later_the_newest(digits, shoes):
     assert f'commit = "{commit}"' in (shoes / "pyproject.toml").read_text("utf-8")
     assert any("`make lock`" in line for line in lines(result))
     assert f"dvc.yaml: names {OLD}, which is gone; name what took its place" in lines(result)
-    write(shoes, {})
+    [command] = re.findall(r"`(git add.*?)`", lines(result)[-1])
+    subprocess.run(command.split(), check=True)
+    git(shoes, "commit", "--quiet", "--all", "--message", "newer")
+    assert git(shoes, "status", "--porcelain") == ""
     assert "nothing changed" in lines(update(shoes, digits))[0]
 
 

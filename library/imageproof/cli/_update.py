@@ -166,5 +166,6 @@ def lines(result: Update) -> list[str]:
     if gone:
         mend = "which is gone; name what took its place"
         report.append(f"dvc.yaml: names {first_names(gone)}, {mend}")
-    report.append("`dvc status` names the stages that depend on it; `git diff` shows the changes")
+    report.append("`dvc status` names the stages that depend on it")
+    report.append(f"`git add {LIBRARY}` takes in new files; `git diff --staged` shows the changes")
     return report
