@@ -329,8 +329,7 @@ def dump_params(values):
 def write_splits(data, params, seed):
     """Write what the stages `pack`, `split` and `baseline` write of this data."""
     rows = as_packed(RawData(data, None)).rows
-    names = [*map(str, range(10))]
-    parts = split(rows, percent=100, params=params, seed=seed, names=names)
+    parts = split(rows, percent=100, params=params, seed=seed)
     WORKSPACE.split("train").parent.mkdir(parents=True)
     WORKSPACE.pack.mkdir()
     rows.to_parquet(WORKSPACE.packed_rows)

@@ -12,6 +12,7 @@ from imageproof.base._naming import adapt_hint
 from imageproof.base.errors import DataError
 from imageproof.base.text import first_names
 from imageproof.data import _drawing, _hashing, grouping
+from imageproof.data._class_names import names_of_labels
 from imageproof.data._drawing import Parts
 from imageproof.data.packed import META, SOURCE_HASH
 from imageproof.data.split_params import SplitParams
@@ -29,12 +30,12 @@ def split(
     percent: float,
     params: SplitParams,
     seed: int,
-    names: Sequence[str],
+    names: Sequence[str] = (),
 ) -> Parts:
     """Draw `percent` of each class, and split it into `train`, `validation`, `test`, `holdout`.
 
     `rows` has the part, label and hash of each image, as `packed.Packed`; the result numbers them.
-    `names` are those of the classes.
+    `names` are those of the classes, by default their numbers.
 
     `official`: the sizes are exact in total, and divided among the classes by largest
     remainder. `stratified`: within each class, the larger piece is rounded up, as R's
@@ -76,7 +77,7 @@ def part_warnings(
     rows: "pd.DataFrame",
     params: SplitParams,
     seed: int,
-    names: Sequence[str],
+    names: Sequence[str] = (),
 ) -> list[str]:
     """A test part that is not used; parts of a `hashed` split without a class, groups that move."""
     lines = []
@@ -182,7 +183,7 @@ def _missing_classes(parts: Parts, rows: "pd.DataFrame", names: Sequence[str]) -
     for name, part in parts.items():
         numbers = np.setdiff1d(classes, labels[part])
         if numbers.size:
-            missing[name] = first_names([names[number] for number in numbers])
+            missing[name] = first_names(names_of_labels(numbers.tolist(), names))
     return missing
 
 
