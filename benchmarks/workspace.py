@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 import psutil
 from ruamel.yaml import YAML
 
-from imageproof._outputs import TrainOutputs
 from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base._dataset import Images
 from imageproof.base.files import read_json
 from imageproof.dvc.params_yaml import set_keys
+from imageproof.outputs import TrainOutputs
 from imageproof.system._process import own_code
 
 REPOSITORY = Path(__file__).parents[1]

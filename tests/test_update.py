@@ -162,14 +162,9 @@ def test_interrupted_update_is_whole_or_made_again(digits, shoes, signum):
 
 
 def test_command_with_markers_in_its_code_is_a_line(tmp_path):
-    (tmp_path / "matrix.csv").write_text(",a,b\na,1,0\nb,0,1\n", "utf-8")
     shutil.copytree(REPOSITORY / "library/imageproof", tmp_path / "imageproof")
-    for name in ("cli/program.py", "base/errors.py", "judge/_caret.py"):
-        module = tmp_path / "imageproof" / name
-        text = module.read_text("utf-8")
-        module.write_text(f"\n<<<<<<< shoes\n{text}", "utf-8")
-        env = os.environ | {"PYTHONPATH": str(tmp_path)}
-        done = python("-c", COMMAND, "stats", tmp_path / "matrix.csv", env=env)
-        line = f"error: {module}:2: invalid syntax; mend it\n"
-        assert (done.returncode, done.stdout, done.stderr) == (1, "", line)
-        module.write_text(text, "utf-8")
+    program = tmp_path / "imageproof/cli/program.py"
+    program.write_text(f"\n<<<<<<< shoes\n{program.read_text('utf-8')}", "utf-8")
+    done = python("-c", COMMAND, "results", env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    line = f"error: {program}:2: invalid syntax; mend it\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", line)

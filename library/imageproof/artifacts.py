@@ -5,13 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from imageproof._outputs import (
-    SPLIT_TAGS,
-    BaselineOutputs,
-    EvaluateOutputs,
-    RunRecord,
-    TrainOutputs,
-)
 from imageproof.base._class_names import class_names
 from imageproof.base._dataset import FITTED_ON, SPLITS, Dataset, Rows, Split, load_split, save_split
 from imageproof.base._naming import project_name
@@ -19,6 +12,13 @@ from imageproof.base.errors import DataError
 from imageproof.base.files import REBUILD_HINT, read_json
 from imageproof.data import packed
 from imageproof.dvc.provenance import ARTIFACTS, recorded_outputs
+from imageproof.outputs import (
+    SPLIT_TAGS,
+    BaselineOutputs,
+    EvaluateOutputs,
+    RunRecord,
+    TrainOutputs,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,6 @@ from markdown_it import MarkdownIt
 from PIL import Image
 from ruamel.yaml import YAML
 
-from imageproof._outputs import BaselineRecord, RunRecord
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import (
     EVALUATED,
@@ -40,6 +39,7 @@ from imageproof.data.readers._raw import read_parts
 from imageproof.data.splitting import split, summarise_splits
 from imageproof.dvc.params_yaml import set_keys
 from imageproof.dvc.provenance import data_md5
+from imageproof.outputs import BaselineRecord, RunRecord
 
 # Who commits in a process that has no git configuration.
 AUTHOR = {

@@ -11,9 +11,9 @@ import pytest
 from ruamel.yaml import YAML
 from support import PARAMS, REPOSITORY
 
-from imageproof._outputs import read_calibration
 from imageproof.base import _inference
 from imageproof.judge.confidence import answer_sets, threshold
+from imageproof.outputs import read_calibration
 from imageproof.pictures._reading import read_pictures
 
 Arrows = set[tuple[str, str]]

@@ -8,12 +8,12 @@ from helpers import finding
 
 from digits.models import model_file
 from digits.models.finetune import SCALES
-from imageproof._outputs import TrainOutputs
 from imageproof.base import _inference
 from imageproof.base._dataset import Dataset
 from imageproof.base.errors import ImageproofError
 from imageproof.keras import framework
 from imageproof.keras.temperature import fit_temperature, scaled
+from imageproof.outputs import TrainOutputs
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 

@@ -9,7 +9,6 @@ from itertools import chain
 from pathlib import PurePath, PurePosixPath
 from typing import Any
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -24,11 +23,10 @@ from imageproof.base._dataset import Probabilities
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.text import printable
 from imageproof.judge.confidence import answer_sets, members
-from imageproof.mlflow import _store
 from imageproof.pictures._reading import is_picture
 from imageproof.project import Project
-from imageproof.registry._version import Version, load_version
-from imageproof.system import _process, _storage
+from imageproof.registry._version import Version
+from imageproof.system import _storage
 
 COUNTED = {"row", "file", "predicted", "set_size", "mean_ink", "contrast"}
 COLUMNS = "row|file|picture|predicted|predicted_name|set_size|answer_set|answer_names|p[0-9]+"
@@ -168,21 +166,6 @@ def write_predictions(
                 writer.write_table(table)
                 rows += len(table)
     return rows
-
-
-def write_on_worker(
-    source: str,
-    output: str,
-    *,
-    tracking_uri: str,
-    uri: str,
-    project: Project,
-) -> int:
-    """`write_predictions` by the version at `uri`, in another process such as a worker of Dask."""
-    _process.set_environment()
-    mlflow.set_tracking_uri(tracking_uri)
-    with _store.service_errors(), load_version(uri, threads=1) as model:
-        return write_predictions(source, output, model, project)
 
 
 def _table(

@@ -30,7 +30,7 @@ files = Lazy("base.files")
 figures = Lazy("judge._figures")
 leaderboard = Lazy("judge._leaderboard")
 monitoring = Lazy("answer._monitor")
-outputs = Lazy("_outputs")
+outputs = Lazy("outputs")
 pictures = Lazy("pictures._conversion")
 provenance = Lazy("dvc.provenance")
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from imageproof._outputs import ClassFigures
 from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base._dataset import EVALUATED, Metrics, Split
 from imageproof.base.errors import DataError
@@ -26,6 +25,7 @@ from imageproof.dvc._revision import Revision, open_revision
 from imageproof.dvc.params_yaml import PATH, read
 from imageproof.judge._timing import comparable_times
 from imageproof.judge.limits import PromoteParams
+from imageproof.outputs import ClassFigures
 
 
 @dataclass

@@ -8,9 +8,9 @@ import numpy as np
 
 from imageproof.base._dataset import Dataset, Probabilities, Split
 from imageproof.base.errors import AnswersError
-from imageproof.judge._comparison import Candidate, Pair, compare_pair, p_text
+from imageproof.judge._comparison import Candidate, Pair, compare_pair
 from imageproof.judge._timing import Training, comparable_times
-from imageproof.judge._verdicts import as_dict
+from imageproof.judge._verdicts import as_dict, p_text
 from imageproof.judge.gate import Contender, Decision, Evidence
 from imageproof.judge.limits import PromoteParams
 from imageproof.registry._decision import decide

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imageproof._outputs import EvaluateOutputs
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import _inference
 from imageproof.base._dataset import (
@@ -25,6 +24,7 @@ from imageproof.base.files import write_json
 from imageproof.features.predict import cached_predict
 from imageproof.judge._confusion import confusion_matrix
 from imageproof.judge.disturbances import Disturb, accuracy_under
+from imageproof.outputs import EvaluateOutputs
 
 FEW_DISTURBED = 250  # images of a slow network
 

@@ -1,12 +1,12 @@
 """The stage `baseline`: what a classical classifier of the same rows gets right."""
 
-from imageproof._outputs import BaselineRecord
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import EVALUATED, save_arrays
 from imageproof.base.files import write_json
 from imageproof.features._baseline import Baseline, fit_baseline
 from imageproof.judge._groups import accuracy
 from imageproof.judge.scores import score_probabilities
+from imageproof.outputs import BaselineRecord
 
 
 def write_baseline(*, classes: int, seed: int) -> None:

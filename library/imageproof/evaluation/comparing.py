@@ -7,7 +7,6 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from imageproof._outputs import TRAIN_SAMPLE, by_split, epoch_table
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Dataset
 from imageproof.base.files import replacing, write_json
@@ -26,6 +25,7 @@ from imageproof.judge._figures import column
 from imageproof.judge._groups import Intervals
 from imageproof.judge.confidence import TEMPERATURE_1
 from imageproof.judge.limits import PromoteParams
+from imageproof.outputs import TRAIN_SAMPLE, by_split, epoch_table
 from imageproof.report.plots._comparison import Point, pareto
 from imageproof.report.plots._model import learning_curves
 from imageproof.report.plots._theme import save

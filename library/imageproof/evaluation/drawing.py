@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from imageproof._outputs import write_by_split
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import _inference
 from imageproof.base._dataset import Metrics
@@ -13,6 +12,7 @@ from imageproof.evaluation.asking import Evaluated
 from imageproof.judge import scores
 from imageproof.judge._confusion import clustered
 from imageproof.judge._explain import occlusion
+from imageproof.outputs import write_by_split
 from imageproof.report.plots import _confusion as matrix_plots
 from imageproof.report.plots import _images, _model
 from imageproof.report.plots._theme import save

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from imageproof._outputs import read_calibration, write_by_split
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Metrics
 from imageproof.base.files import write_json
 from imageproof.evaluation.asking import Evaluated
 from imageproof.judge import _baseline, _caret, _confusion, _slices, confidence
 from imageproof.judge._groups import Intervals
+from imageproof.outputs import read_calibration, write_by_split
 
 
 def write_figures(

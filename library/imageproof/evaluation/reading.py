@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from imageproof._outputs import RunRecord, by_split
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import _inference
 from imageproof.base._dataset import Dataset, Matrix, Metrics, Probabilities
 from imageproof.judge import _caret, _confusion, _leaderboard, _timing
+from imageproof.outputs import RunRecord, by_split
 
 
 class Result(NamedTuple):

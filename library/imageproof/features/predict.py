@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imageproof._outputs import TRAIN_SAMPLE
 from imageproof.base._dataset import Dataset, Images, Predict, Probabilities
 from imageproof.base._inference import FEATURES, PROBABILITIES, load, open_session
 from imageproof.features._backbone import read_network
 from imageproof.features._cache import FeatureCache
 from imageproof.features._graph import parts
+from imageproof.outputs import TRAIN_SAMPLE
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -11,7 +11,6 @@ from imageproof.judge._groups import Alternative, Values, independent, sign_flip
 
 SIGNIFICANCE = 0.05
 ERRORS_COUNTED_IN = 10_000  # images
-SMALL_P = 0.001
 
 
 class Candidate(NamedTuple):
@@ -107,17 +106,6 @@ def paired_p_value(
         return sign_flips(change, groups, alternative=alternative)
     gained, lost = (int(np.count_nonzero(change == sign)) for sign in (1, -1))
     return mcnemar_exact(gained, lost, alternative=alternative), gained + lost
-
-
-def p_text(p_value: float | None, level: float = SIGNIFICANCE) -> str:
-    """A p-value with two figures, or with so many that it is on its side of the level."""
-    if p_value is None:
-        return "too few groups"
-    if p_value < SMALL_P <= level:
-        return f"p < {SMALL_P:g}"
-    texts = (f"{p_value:.{figures}g}" for figures in range(2, 18))
-    text = next(text for text in texts if (float(text) < level) == (p_value < level))
-    return f"p = {text}"
 
 
 def paired_interval(only_a: float, only_b: float, rows: float) -> tuple[float, float]:

@@ -8,8 +8,9 @@ import numpy as np
 
 from imageproof.base._dataset import Floats, Hits, Rows
 from imageproof.base.text import cut
-from imageproof.judge._comparison import p_text, paired_p_value
+from imageproof.judge._comparison import paired_p_value
 from imageproof.judge._groups import Intervals
+from imageproof.judge._verdicts import p_text
 
 if TYPE_CHECKING:  # half a second, which `diff` and flows would wait
     import pandas as pd

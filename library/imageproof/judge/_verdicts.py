@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imageproof.judge._comparison import ERRORS_COUNTED_IN, Pair, p_text
+from imageproof.judge._comparison import ERRORS_COUNTED_IN, SIGNIFICANCE, Pair
 
 SAME_TIME = 1.05  # a ratio of times below it is printed as 1.0
 LEAST_PRICE = 0.1  # s per error avoided; less is noise
+SMALL_P = 0.001
 
 
 def choice(pairs: Sequence[Pair], seconds: Mapping[str, float | None]) -> str:
@@ -80,6 +81,17 @@ def _price(pair: Pair) -> str:
         return f"under {LEAST_PRICE}"
     two_figures = float(f"{seconds:.2g}")  # a training time has no more
     return f"{two_figures:,.10g}"
+
+
+def p_text(p_value: float | None, level: float = SIGNIFICANCE) -> str:
+    """A p-value with two figures, or with so many that it is on its side of the level."""
+    if p_value is None:
+        return "too few groups"
+    if p_value < SMALL_P <= level:
+        return f"p < {SMALL_P:g}"
+    texts = (f"{p_value:.{figures}g}" for figures in range(2, 18))
+    text = next(text for text in texts if (float(text) < level) == (p_value < level))
+    return f"p = {text}"
 
 
 def as_dict(pair: Pair) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class Evidence:
     `metadata` (see `find_slices`) and `hashes` (bytes) are those of these rows, `names` those of
     the classes. `former` has the answers of each earlier champion by version, or why it is left
     out. `test_hits` says which of the test rows that are no hold-out rows are right.
-    `truth_probabilities` are those of `_outputs.Calibration`, `coverage` is what the answer sets
+    `truth_probabilities` are those of `outputs.Calibration`, `coverage` is what the answer sets
     promise. `latency_ms` is the 95th percentile of the time for a request, by its number of images.
     `data` and `commit` say whether they are fit, and what was found; `asked` says how the
     challenger was asked. `baseline` is what the baseline is called, `baseline_hits` bool (n,)

@@ -12,7 +12,6 @@ import keras
 import numpy as np
 import onnx
 
-from imageproof._outputs import TrainOutputs
 from imageproof.base import _inference
 from imageproof.base._dataset import Dataset, Probabilities
 from imageproof.base._inference import FEATURES, IMAGES, PROBABILITIES, TOLERANCE
@@ -20,6 +19,7 @@ from imageproof.base.errors import ImageproofError
 from imageproof.base.files import replacing
 from imageproof.keras.batching import in_order
 from imageproof.keras.temperature import check_answers, fit_temperature
+from imageproof.outputs import TrainOutputs
 
 
 class Calibrated(NamedTuple):

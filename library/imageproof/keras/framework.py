@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from imageproof._outputs import TrainOutputs
 from imageproof.base import _inference
 from imageproof.base._dataset import Dataset, Images, Probabilities
 from imageproof.base.files import scratch
+from imageproof.outputs import TrainOutputs
 from imageproof.system._process import quiet_tensorflow
 
 # `write(outputs, validation, threads=…)` calibrates and writes a fitted model: its temperature, and

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from imageproof._outputs import TrainOutputs
 from imageproof.base import _inference
 from imageproof.base._dataset import Dataset, Labels, Probabilities
 from imageproof.base.errors import ImageproofError
 from imageproof.base.files import replacing
+from imageproof.outputs import TrainOutputs
 
 TEMPERATURES = (0.05, 20.0)
 NO_KERAS = "This model is not one of Keras; model.onnx is the network.\n"

@@ -11,12 +11,12 @@ from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from imageproof._outputs import TrainOutputs, read_calibration
 from imageproof.base import _inference
 from imageproof.base._class_names import class_numbers
 from imageproof.base._dataset import Images
 from imageproof.base.files import folder_sha256, scratch
 from imageproof.mlflow import _runs
+from imageproof.outputs import TrainOutputs, read_calibration
 from imageproof.project import Project
 
 MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version

@@ -13,7 +13,6 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from imageproof._outputs import RunRecord, TrainOutputs
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Images, Metrics
 from imageproof.base._naming import project_name
@@ -22,6 +21,7 @@ from imageproof.base.files import write_json
 from imageproof.dvc._stage_inputs import check_inputs
 from imageproof.dvc.params_yaml import PATH
 from imageproof.mlflow import _logged_model, _runs, _store
+from imageproof.outputs import RunRecord, TrainOutputs
 from imageproof.pages._colours import colour_of
 from imageproof.project import Project
 

@@ -8,7 +8,6 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 
-from imageproof._outputs import EvaluateOutputs, RunRecord, TrainOutputs
 from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base._dataset import EVALUATED, Metrics
 from imageproof.base.errors import DataError, IntegrityError
@@ -17,6 +16,7 @@ from imageproof.dvc import provenance
 from imageproof.dvc._stage_inputs import check_inputs
 from imageproof.mlflow import _logged_model, _page, _runs, _store
 from imageproof.mlflow.live import BestEffort
+from imageproof.outputs import EvaluateOutputs, RunRecord, TrainOutputs
 from imageproof.pages._colours import colour_of
 from imageproof.project import Project
 from imageproof.system._process import SOURCES

@@ -9,7 +9,6 @@ from markupsafe import Markup
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from imageproof._outputs import ClassFigures
 from imageproof.base._dataset import EVALUATED
 from imageproof.base.errors import ImageproofError
 from imageproof.base.files import read_json, scratch, text_sha256
@@ -19,6 +18,7 @@ from imageproof.features._backbone import backbone_path
 from imageproof.judge._figures import column
 from imageproof.mlflow._page import HISTORY
 from imageproof.mlflow._runs import own_tags, tag
+from imageproof.outputs import ClassFigures
 from imageproof.pages._templates import templates
 from imageproof.pictures._conversion import TREATMENTS
 from imageproof.registry._downloads import download

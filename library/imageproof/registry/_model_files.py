@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import mlflow
 from mlflow.models import Model
 
-from imageproof._outputs import Calibration, read_calibration
 from imageproof.base import _inference
 from imageproof.base._dataset import Images, Shape, check_shape
 from imageproof.base._inference import Features, Network
@@ -17,6 +16,7 @@ from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import REBUILD_HINT, parsing, scratch
 from imageproof.base.text import one_line
 from imageproof.mlflow._logged_model import files_sha256
+from imageproof.outputs import Calibration, read_calibration
 from imageproof.registry._downloads import MEND, download
 
 NETWORK = "model.onnx"

@@ -231,10 +231,6 @@ def _describe(registry: Registry, version: str, files: ModelFiles) -> None:
 
 
 def _announce(name: str, move: Move) -> None:
-    project = project_name()
-    resource = {
-        "prefect.resource.id": f"{name}.champion",
-        f"{project}.model": name,
-        f"{project}.version": str(move.after),
-    }
+    resource = {"prefect.resource.id": f"{name}.champion", f"{project_name()}.model": name}
+    resource[f"{project_name()}.version"] = str(move.after)
     _events.emit(f"{name}.{move.action}", resource, asdict(move))

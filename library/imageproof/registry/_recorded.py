@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from imageproof._outputs import SPLIT_TAGS
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import read_json
 from imageproof.dvc import provenance
 from imageproof.dvc.params_yaml import get_by_path, read
+from imageproof.outputs import SPLIT_TAGS
 from imageproof.registry._versions import TrainedRun
 from imageproof.system import _repository
 

@@ -1,6 +1,7 @@
 """The gate's evidence from service: a challenger that a package asked beside the champion."""
 
-from imageproof.judge._comparison import SIGNIFICANCE, mcnemar_exact, p_text
+from imageproof.judge._comparison import SIGNIFICANCE, mcnemar_exact
+from imageproof.judge._verdicts import p_text
 from imageproof.judge.gate import Check, Evidence, unpaired
 from imageproof.judge.limits import ShadowParams
 from imageproof.project import Project

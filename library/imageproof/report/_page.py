@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from imageproof._outputs import RunRecord
 from imageproof.artifacts import run_page
 from imageproof.judge._caret import Figures, Statistics, as_tables, label_of
 from imageproof.judge._confusion import MANY_CLASSES
 from imageproof.judge._figures import column
 from imageproof.judge._slices import weakest
 from imageproof.judge.disturbances import accuracies, in_words
+from imageproof.outputs import RunRecord
 from imageproof.pages._templates import p_value, templates
 
 Png = bytes  # the content of a PNG file

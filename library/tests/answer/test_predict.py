@@ -9,7 +9,6 @@ from example import project_with
 from helpers import finding
 from PIL import Image
 
-from imageproof._outputs import Calibration
 from imageproof.answer._predict import (
     MAX_EXPLAINED,
     Answer,
@@ -19,6 +18,7 @@ from imageproof.answer._predict import (
 )
 from imageproof.base.errors import UsageError
 from imageproof.cli._console import print_answers
+from imageproof.outputs import Calibration
 
 ROWS = [[0.01, 0.01, 0.01, 0.97], [0, 0.375, 0.125, 0.5], [0.25, 0.25, 0.25, 0.25]]
 PROJECT = project_with({"data.classes": 4, "data.class_names": [*"abcd"]})

@@ -8,8 +8,9 @@ import pytest
 from scipy.stats import binomtest
 
 from imageproof.judge import _slices
-from imageproof.judge._comparison import mcnemar_exact, p_text
+from imageproof.judge._comparison import mcnemar_exact
 from imageproof.judge._slices import find_slices, measure, read_table, slice_loss, weakest
+from imageproof.judge._verdicts import p_text
 
 
 def test_slice_has_rows_enough_and_a_column_mostly_slices():

@@ -9,10 +9,10 @@ from dvc.repo import Repo
 from example import load_project, write_params
 from helpers import BOMB, finding, git, run_record
 
-from imageproof._outputs import SPLITS
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError, UsageError
 from imageproof.base.files import md5, write_json
+from imageproof.outputs import SPLITS
 from imageproof.registry._promotion import Candidate, promote_training
 
 # DVC 3.67 on pygtrie 2.5
