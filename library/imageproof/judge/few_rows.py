@@ -74,7 +74,7 @@ def split_warnings(
     by_class = summary["class_counts"]["holdout"]
     rows = [*(by_class.get(label, 0) for label in labels), summary["rows"]["holdout"]]
     groups = None
-    if "groups" in summary:
+    if "class_groups" in summary:  # a stage of the user's own may not count them
         by_class = summary["class_groups"]
         groups = [*(by_class.get(label, 0) for label in labels), summary["groups"]["holdout"]]
     counts = counts_of(rows, groups)

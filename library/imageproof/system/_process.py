@@ -106,8 +106,6 @@ def run_program(work: Callable[[], object]) -> NoReturn:
         signal.signal(signum, _exit_on_signal)
     try:
         work()
-    except SyntaxError:  # of a module; `imageproof/__init__.py` reports it
-        raise
     except Exception as error:
         if os.environ.get(variable("DEBUG")):
             address = os.environ.get("MLFLOW_TRACKING_URI", "")
