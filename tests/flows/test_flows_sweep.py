@@ -82,10 +82,14 @@ def trial_states():
     return Counter(trial.state.name for trial in study.trials)
 
 
+def sweep_runs():
+    experiment_id = _store.connect("digits-sweeps")
+    return MlflowClient().search_runs([experiment_id])
+
+
 def statuses():
     """How many runs of sweeps are in which status."""
-    runs = MlflowClient().search_runs([_store.connect("digits-sweeps")])
-    return Counter(run.info.status for run in runs)
+    return Counter(run.info.status for run in sweep_runs())
 
 
 @pytest.mark.slow
@@ -94,7 +98,7 @@ def test_sweep_on_a_dask_worker_in_a_clone(scheduler):
     state = sweep("mlp", "space.yaml", trials=1, scheduler=scheduler, return_state=True)
     assert state.is_completed(), state.message
     assert trial_states() == {"COMPLETE": 1}
-    runs = MlflowClient().search_runs([_store.connect("digits-sweeps")])
+    runs = sweep_runs()
     [parent] = [run.info for run in runs if run.info.run_name.startswith("digits/mlp-")]
     [child] = [run for run in runs if run.info is not parent]
     assert child.info.run_name == "trial 0"

@@ -199,7 +199,7 @@ def test_stage_runs_the_code_of_its_folder(project):
 
 
 def test_reproduce_runs_the_code_of_its_clone(project):
-    project.run("digits", "promote", "mlp")
+    project.run("digits", "promote", "mlp", succeeds=False)  # so small a model is refused
     done = project.run("digits", "reproduce", "models:/digits/1", AT_START=SHOW_CODE)
     assert code_of(done.stderr) != project.root
 

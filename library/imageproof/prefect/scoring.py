@@ -3,19 +3,18 @@
 from functools import partial
 from typing import Any
 
-import mlflow
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from imageproof.answer._score import plan, to_write, write_predictions
+from imageproof.answer._score import plan, to_write
+from imageproof.answer._worker import write_on_worker
 from imageproof.base._machine import processors
 from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.mlflow import _store
 from imageproof.prefect.commands import run_command
 from imageproof.prefect.stages import task_runner
 from imageproof.project import Project
-from imageproof.registry._version import find_origin, load_version
-from imageproof.system import _process
+from imageproof.registry._version import find_origin
 from imageproof.system._storage import is_folder
 
 
@@ -68,18 +67,3 @@ def _score_tables(
     if errors:
         raise ImageproofError(*map(str, errors))
     return uri
-
-
-def write_on_worker(
-    source: str,
-    output: str,
-    *,
-    tracking_uri: str,
-    uri: str,
-    project: Project,
-) -> int:
-    """`write_predictions` by the version at `uri`, in another process such as a worker of Dask."""
-    _process.set_environment()
-    mlflow.set_tracking_uri(tracking_uri)
-    with _store.service_errors(), load_version(uri, threads=1) as model:
-        return write_predictions(source, output, model, project)

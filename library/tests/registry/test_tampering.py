@@ -106,7 +106,8 @@ def test_every_file_of_the_model_counts(chain):
     folder.rename("away")
     folder.symlink_to(folder)
     line = finding(IntegrityError, READERS["trace"])
-    assert line.startswith(f"{CHAMPION}: its artifacts are gone (")
+    # a loop of links is an error of Python 3.11 and 3.12; in 3.13 it is no file
+    assert line.startswith((f"{CHAMPION}: its artifacts are gone (", f"{CHAMPION}: {CHANGED}"))
 
 
 def test_the_gates_record_is_what_the_gate_wrote(chain):
