@@ -79,6 +79,14 @@ def test_params_edited_meanwhile_are_not_pushed(team):
     assert team.git("ls-remote", "origin", "refs/heads/retrain/*") == ""
 
 
+def test_stage_that_always_runs_is_no_edit(team):
+    stage = "  ask:\n    cmd: echo asked\n    always_changed: true\n"
+    pipeline = team.root / "dvc.yaml"
+    pipeline.write_text(pipeline.read_text("utf-8").rstrip() + f"\n{stage}", "utf-8")
+    team.git("commit", "-qam", "ask")
+    assert trained().startswith("1 ran, 4 cached; branch ")
+
+
 OFF = "min_sensitivity beats_baseline max_calibration_error coverage_test max_unsure holdout_test"
 GATE = SMALL | {f"promote.{check}": False for check in OFF.split()}
 GATE["promote.min_accuracy"] = 0.99  # two epochs reach less

@@ -16,6 +16,7 @@ from imageproof.base.text import one_line
 
 # Held by whoever runs the pipeline in the project's own folder.
 PROJECT_LOCK = Path(".dvc/tmp/flow.lock")
+RUNS_ALWAYS = ["always changed"]  # what `dvc status` says of a stage with no other change
 
 
 class Stage(NamedTuple):
@@ -26,6 +27,7 @@ class Stage(NamedTuple):
     changed: bool  # `dvc status` lists it
     threaded: bool  # computes with `train.threads` threads
     timed: bool = False  # its seconds are compared (`meta:` in dvc.yaml), so it shares no core
+    runs_always: bool = False  # changed for no other reason, also after it ran
 
 
 def read_pipeline(root: Path, targets: Sequence[str] = ()) -> list[Stage]:
@@ -40,22 +42,23 @@ def read_pipeline(root: Path, targets: Sequence[str] = ()) -> list[Stage]:
         _check_sources(repo, targets)
         graph = repo.index.graph
         nodes = _with_upstream(repo, targets)
-        changed = repo.status()
+        status = repo.status()
         position = {node: number for number, node in enumerate(repo.index.stages)}
         return [
-            _stage(node, list(graph.successors(node)), node.addressing in changed)
+            _stage(node, list(graph.successors(node)), status.get(node.addressing))
             for node in nx.lexicographical_topological_sort(graph.reverse(), key=position.get)
             if node in nodes and not _never_runs(node)
         ]
 
 
-def _stage(node: Any, upstream: Sequence[Any], changed: bool) -> Stage:
+def _stage(node: Any, upstream: Sequence[Any], status: Any) -> Stage:
     return Stage(
         name=node.addressing,
         upstream=tuple(sorted(source.addressing for source in upstream)),
-        changed=changed,
+        changed=bool(status),
         threaded=any("train.threads" in getattr(dep, "params", ()) for dep in node.deps),
         timed=bool((node.meta or {}).get("timed")),
+        runs_always=status == RUNS_ALWAYS,
     )
 
 

@@ -75,7 +75,8 @@ def _options(force: bool, pull: bool) -> list[str]:
 
 
 def _publish(dvc: Dvc, targets: Sequence[str]) -> str:
-    if stale := stale_stages(read_pipeline(Path(), targets)):
+    pipeline = [stage for stage in read_pipeline(Path(), targets) if not stage.runs_always]
+    if stale := stale_stages(pipeline):
         names = first_names([stage.name for stage in stale])
         raise UsageError(f"push: {names} changed while the flow ran; run it again")
     dvc.command("push", "--run-cache")

@@ -29,9 +29,7 @@ from imageproof.system import _process
 GRACE_S = 7.0
 # Where nobody waits for the end: on busy cores a training needs long to end its MLflow run.
 LONG_GRACE_S = 60.0
-
-
-# A command may print 100 MB; what is kept, and shown of a line, takes no memory to speak of.
+# A command may print 100 MB: of its lines the last are kept, and of a line the beginning.
 MOST_LINES = 10_000
 MOST_CHARACTERS = 10_000
 
