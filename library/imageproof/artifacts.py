@@ -79,7 +79,7 @@ class Artifacts:
 
     def read_split_summary(self) -> dict[str, Any]:
         """`rows` per split, `copies` of training rows per split, `sources`: parts of the data."""
-        return read_json(self.split_summary, dict[str, Any], keys=("rows", "copies", "sources"))
+        return read_json(self.split_summary, dict[str, Any])
 
     def read_split_hashes(self, name: str) -> list[str]:
         """The fingerprint of each row of a split as it was read; see `packed.load_hashes`."""

@@ -90,8 +90,7 @@ class TrainOutputs:
 
     def read_metrics(self) -> Metrics:
         """What the training cost, `parameters`, and the `temperature` of its probabilities."""
-        keys = ("user_s", "system_s", "elapsed_s", "epoch_s", "parameters")
-        return read_json(self.metrics, Metrics, keys=keys)
+        return read_json(self.metrics, Metrics)
 
     def write_calibration(self, temperature: float, truth_probabilities: np.ndarray) -> None:
         arrays = {"temperature": np.array(temperature), "truth_probabilities": truth_probabilities}
@@ -125,7 +124,7 @@ class BaselineOutputs:
 
     def read_metrics(self) -> dict[str, Metrics]:
         """Per split its scores, and the interval of the accuracy."""
-        return read_json(self.metrics, dict[str, Metrics], keys=EVALUATED)
+        return read_json(self.metrics, dict[str, Metrics])
 
     def read_predictions(self) -> dict[str, np.ndarray]:
         return read_predictions(self.predictions)
@@ -157,11 +156,11 @@ class EvaluateOutputs:
         return self.folder / f"{split}_alluvial.png"
 
     def read_metrics(self) -> dict[str, Metrics]:
-        return read_json(self.metrics, dict[str, Metrics], keys=EVALUATED)
+        return read_json(self.metrics, dict[str, Metrics])
 
     def read_statistics(self) -> dict[str, dict[str, Any]]:
         """Per split `overall`, `by_class` and `undefined`; see `_caret.Statistics`."""
-        return read_json(self.statistics, dict[str, dict[str, Any]], keys=EVALUATED)
+        return read_json(self.statistics, dict[str, dict[str, Any]])
 
     def read_behaviour(self) -> Metrics:
         """Accuracy `clean` and under each disturbance, of so many test `images`."""
@@ -169,7 +168,7 @@ class EvaluateOutputs:
 
     def read_confidence(self) -> dict[str, Any]:
         """`asked` coverage, `threshold` probability of a set's classes, `Coverage` per split."""
-        return read_json(self.confidence, dict[str, Any], keys=("asked", "threshold", *EVALUATED))
+        return read_json(self.confidence, dict[str, Any])
 
     def read_slices(self) -> "pd.DataFrame":
         """Accuracy in the slices of each `split`; see `_slices.measure`."""
@@ -183,7 +182,7 @@ class EvaluateOutputs:
 
     def read_baseline(self) -> dict[str, Any]:
         """`name` of the baseline, and per split what `judge._baseline.compare` returns."""
-        return read_json(self.baseline, dict[str, Any], keys=("name", *EVALUATED))
+        return read_json(self.baseline, dict[str, Any])
 
 
 def by_split(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:

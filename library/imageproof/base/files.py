@@ -170,23 +170,15 @@ def folder_sha256(folder: Path, *, leave_out: Collection[str] = ()) -> str:
     return text_sha256("".join(lines))
 
 
-def read_json(
-    path: Path,
-    kind: type[T],
-    *,
-    keys: Collection[str] = (),
-) -> T:
-    """A JSON file of a stage, of type `kind` with at least these keys; a DataError if it is not."""
+def read_json(path: Path, kind: type[T]) -> T:
+    """A JSON file of a stage, of type `kind`; a DataError if it is not."""
     try:
-        value = TypeAdapter(kind).validate_json(path.read_bytes())
+        return TypeAdapter(kind).validate_json(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path}: not found; `dvc repro` makes it") from None
     except ValidationError as error:
         reason = first_fault(error)
         raise DataError(f"{path}: not as a stage writes it ({reason}); {REBUILD_HINT}") from None
-    if missing := [key for key in keys if key not in value]:  # type: ignore[operator]
-        raise DataError(f"{path}: holds no {', '.join(missing)}; {REBUILD_HINT}")
-    return value
 
 
 def first_fault(error: ValidationError) -> str:

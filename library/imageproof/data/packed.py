@@ -83,7 +83,7 @@ def load_metadata(out: Path, rows: Rows) -> "pd.DataFrame":
 
 def load_summary(out: Path) -> dict[str, Any]:
     """`class_names` (null without folders or labels.csv), and `sources`: the parts of the data."""
-    return read_json(out / SUMMARY, dict[str, Any], keys=("class_names", "sources"))
+    return read_json(out / SUMMARY, dict[str, Any])
 
 
 def save_split_hashes(path: Path, parts: Mapping[str, Rows], hashes: "pd.Series[str]") -> None:

@@ -146,7 +146,7 @@ def _recorded(side: Side, model: str) -> Recorded:
     with side.revision.reading():
         metrics = _metrics(side, model)
         evaluated = side.artifacts.evaluated(model)
-        statistics = read_json(evaluated.statistics, dict[str, ClassFigures], keys=("test",))
+        statistics = read_json(evaluated.statistics, dict[str, ClassFigures])
         by_class = statistics["test"].by_class
         sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
         predictions = evaluated.read_predictions()

@@ -62,12 +62,13 @@ def _stage(node: Any, upstream: Sequence[Any], status: Any) -> Stage:
     )
 
 
-def check_sources(root: Path, targets: Sequence[str] = ()) -> None:
-    """Raise a DataError if `targets` depend on an output of a `.dvc` file or frozen stage that is
-    missing or has another hash: `dvc repro` would accept whatever lies there and record its hash.
+def check_sources(root: Path) -> None:
+    """Raise a DataError if the pipeline depends on an output of a `.dvc` file or frozen stage that
+    is missing or has another hash: `dvc repro` would accept whatever lies there and record its
+    hash.
     """
     with _opened(root) as repo:
-        _check_sources(repo, targets)
+        _check_sources(repo, ())
 
 
 def data_sources(root: Path, stage: str) -> list[str]:

@@ -122,8 +122,8 @@ def open_revision(name: str | None, root: Path) -> Iterator[Revision]:
     from dvc.repo import Repo
     from dvc.scm import resolve_rev
 
-    if name is not None and (not name or name.startswith("-")):
-        raise UsageError(f"{name!r}: is no revision; give a commit, branch, tag or experiment")
+    if name == "":  # DVC takes it for HEAD
+        raise UsageError("'': is no revision; give a commit, branch, tag or experiment")
     commit = ""
     try:
         repo = Repo()

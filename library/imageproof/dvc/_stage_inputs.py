@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import accumulate, chain
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import flatten, md5, read_yaml
@@ -20,8 +20,6 @@ from imageproof.dvc.params_yaml import PATH, get_by_path, read
 PIPELINE = Path("dvc.yaml")
 MOST_BYTES = 128 << 20  # hashed at the start, in a quarter of a second
 BYTES_PER_FILE = 10_000  # that are hashed in the time in which a file is opened
-
-Key = TypeVar("Key")
 
 
 class _Inputs(NamedTuple):
@@ -128,5 +126,5 @@ def _md5s(stats: Mapping[Path, tuple[int, ...]]) -> dict[Path, str]:
     return {path: md5(path) for path, cost in zip(paths, costs, strict=True) if cost <= MOST_BYTES}
 
 
-def _differing(start: dict[Key, Any], end: dict[Key, Any]) -> list[Key]:
+def _differing(start: dict[Any, Any], end: dict[Any, Any]) -> list[Any]:
     return [key for key in start | end if start.get(key) != end.get(key)]

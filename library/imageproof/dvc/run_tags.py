@@ -2,7 +2,6 @@
 
 import os
 import platform
-from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from imageproof.dvc.provenance import (
     ARTIFACTS,
     DATA,
     OUTPUTS,
-    UNREADABLE,
     at_commit,
     data_md5,
     recorded,
@@ -67,13 +65,11 @@ def environment() -> dict[str, str]:
 
 def _changed_params() -> str:
     """The values in params.yaml that differ from the commit, such as `seed 1 → 2`."""
-    with suppress(AttributeError, OSError, *UNREADABLE):
-        texts = (at_commit("HEAD", PATH), PATH.read_text("utf-8"))
-        old, new = (flatten(parse_yaml(text) or {}) for text in texts)
-        keys = [key for key in old | new if old.get(key) != new.get(key)]
-        changes = (f"{key} {old.get(key, 'none')} → {new.get(key, 'none')}" for key in keys)
-        return printable(", ".join(changes))[:500]
-    return ""
+    texts = (at_commit("HEAD", PATH), PATH.read_text("utf-8"))
+    old, new = (flatten(parse_yaml(text) or {}) for text in texts)
+    keys = [key for key in old | new if old.get(key) != new.get(key)]
+    changes = (f"{key} {old.get(key, 'none')} → {new.get(key, 'none')}" for key in keys)
+    return printable(", ".join(changes))[:500]
 
 
 def code_version() -> str | None:

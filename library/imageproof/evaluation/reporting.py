@@ -12,7 +12,6 @@ from imageproof.judge import _leaderboard
 from imageproof.judge._caret import Statistics
 from imageproof.report._page import ModelResult, ReportContent, SplitResult, render
 
-VALIDATION_KEYS = ("success", "critical", "warnings", "summary", "findings", "expectations")
 RAW_DATA_PICTURES = {
     "class_distribution": "Images of each class, with their share",
     "samples": "Samples of each class",
@@ -35,7 +34,7 @@ def write_report(models: Sequence[str], *, pictures: Mapping[str, str]) -> None:
         table={cells.pop("model"): cells for cells in table},
         pairs=comparison.pairs,
         models=[_read_model(model, summary["rows"], pictures) for model in models],
-        validation=read_json(WORKSPACE.validation, dict[str, Any], keys=VALIDATION_KEYS),
+        validation=read_json(WORKSPACE.validation, dict[str, Any]),
         pareto=(WORKSPACE.compare / "pareto.png").read_bytes(),
         learning_curves=(WORKSPACE.compare / "learning_curves.png").read_bytes(),
         raw_data={

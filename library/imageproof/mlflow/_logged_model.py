@@ -12,7 +12,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from imageproof.base import _inference
-from imageproof.base._class_names import class_numbers
+from imageproof.base._class_names import class_names
 from imageproof.base._dataset import Images
 from imageproof.base.files import folder_sha256, scratch
 from imageproof.mlflow import _runs
@@ -74,9 +74,7 @@ def _save(
     network = _inference.load(outputs.model, threads=1)
     images = TensorSpec(np.dtype("uint8"), (-1, *network.shape), _inference.IMAGES)
     answers = TensorSpec(np.dtype("float32"), (-1, network.classes), _inference.PROBABILITIES)
-    names = project.data.class_names or []
-    if len(names) != network.classes:
-        names = class_numbers(network.classes)
+    names = class_names(network.classes, project.data.class_names)
     metadata = {
         "class_names": names,
         "fit": project.data.image.fit,

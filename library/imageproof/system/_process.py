@@ -140,8 +140,6 @@ def _expected(error: Exception) -> ImageproofError:
         return error
     if isinstance(error, OSError) and error.strerror:
         return _of_system(error)
-    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # of pathlib
-        return UsageError(str(error))
     if isinstance(error, ModuleNotFoundError):
         return ServiceError(
             f"{error.name} is not installed; pyproject.toml names the extra that brings it"
@@ -157,8 +155,6 @@ def _of_system(error: OSError) -> ImageproofError:
         path = error.filename2 or path or "standard output or a temporary file"
     where = f"{cut(path, 200)}: " if path else ""
     finding = f"{where}{error.strerror} ({variable('DEBUG')}=1 shows more)"
-    if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
-        return UsageError(finding)
     return ServiceError(finding)
 
 

@@ -8,7 +8,7 @@ Starlette's TrustedHostMiddleware knows neither `Origin` nor `[::1]`.
 import os
 import socket
 from collections.abc import Collection
-from errno import EACCES, EADDRINUSE
+from errno import EADDRINUSE
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -93,19 +93,16 @@ def _name_and_port(netloc: str) -> tuple[str | None, int | None]:
 def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
     """A socket that listens, by default for this machine only; port 0 takes any free one.
 
-    BusyError if another process listens there, or the port is the system's; else UsageError.
+    BusyError if another process listens there; else UsageError.
     """
     if not host:  # would be all networks
         raise UsageError("--host: is empty; 127.0.0.1 is this machine, 0.0.0.0 all its networks")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.getaddrinfo(host, port, family)  # create_server would leave its socket open
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        kind = BusyError if error.errno in (EADDRINUSE, EACCES) else UsageError
+        kind = BusyError if error.errno == EADDRINUSE else UsageError
         raise kind(f"{host}:{port}: {error.strerror}; choose another") from None
-    except ValueError:  # IDNA cannot encode it
-        raise UsageError(f"{host}: is no name of a machine") from None
 
 
 def pages() -> Guard:

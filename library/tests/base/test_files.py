@@ -62,12 +62,11 @@ def test_json_is_the_same_bytes_for_the_same_value_and_has_no_nan(tmp_path):
         (None, "not found; `dvc repro` makes it"),
         (b"[" * 3000 + b"]" * 3000, "not as a stage writes it ("),
         (b'{"loss": "x"}', "not as a stage writes it (loss: Input should be a valid number"),
-        (b'{"a": 1}', "holds no loss; `dvc repro -f` makes it anew"),
     ],
 )
 def test_a_damaged_output_is_one_line(tmp_path, content, reason):
     path = tmp_path / "metrics.json"
     if content is not None:
         path.write_bytes(content)
-    line = finding(DataError, lambda: read_json(path, dict[str, float], keys=["loss"]))
+    line = finding(DataError, lambda: read_json(path, dict[str, float]))
     assert line.startswith(f"{path}: {reason}")

@@ -13,9 +13,9 @@ import numpy as np
 import psutil
 import pytest
 import requests
-from helpers import finding, python
+from helpers import finding
 from intruder import statuses
-from packaged import JSON, RAW, code
+from packaged import JSON, RAW
 
 from imageproof.base.errors import UsageError
 from imageproof.serve import _command
@@ -223,8 +223,5 @@ def test_wrong_option_is_told(monkeypatch, option, value, text):
     assert finding(UsageError, _command.options) == text
 
 
-def test_host_that_is_none_is_a_line(package):
+def test_empty_host_is_refused():
     assert finding(UsageError, listen, 0, "").startswith("--host: is empty; ")
-    arguments = ("-W", "always::ResourceWarning", "-m", "imageproof.serve", "--host", "é" * 70)
-    done = python(*arguments, cwd=package.folder, env=code(package.folder))
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)

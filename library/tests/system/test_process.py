@@ -78,18 +78,6 @@ def test_exit_code_and_lines(work, code, stderr):
     assert (done.returncode, done.stdout, done.stderr) == (code, "", stderr)
 
 
-def test_loop_and_long_name_exit_with_2(tmp_path, capsys):
-    loop = tmp_path / "loop"
-    loop.symlink_to(loop)
-    for read in (loop.read_bytes, lambda: loop.resolve(strict=True), Path("n" * 5000).read_bytes):
-        with pytest.raises((OSError, RuntimeError)) as raised:
-            read()
-        assert _process.report_error(raised.value) == 2
-        line = capsys.readouterr().err
-        assert line.startswith("error: ")
-        assert len(line) < 400
-
-
 @pytest.mark.parametrize(("count", "last"), [(20, "error: 19"), (21, "error: … and 1 more")])
 def test_20_findings_are_shown(count, last, capfd):
     _process.report_error(errors.DataError(*map(str, range(count))))
