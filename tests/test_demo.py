@@ -138,10 +138,11 @@ def test_drawing_is_answered_by_each_model(client):
     ("body", "status", "text"),
     [
         (drawing(ink=0), 422, "blank"),
+        (b"", 422, "no PNG, JPEG, WebP or BMP"),
         (drawing() + bytes(MAX_PICTURE), 413, "over 5,000,000 bytes long"),
         ((bytes(100_000) for _ in range(51)), 413, "over 5,000,000 bytes long"),
     ],
-    ids=["blank", "large", "pieces"],
+    ids=["blank", "empty", "large", "pieces"],
 )
 def test_other_than_a_drawing_is_refused(client, body, status, text):
     response = client.post("/predict", body, "image/png")
