@@ -78,8 +78,6 @@ def service_errors() -> Iterator[None]:
             cause = earlier
         if isinstance(cause, _UNREACHABLE):
             reason = f"no answer, {cause.strerror or cause}; is the server up?"
-        elif isinstance(error.__cause__ or error.__context__ or error, RequestException):
-            reason = one_line(cause)  # which says less of us than of the request
         else:
             reason = without_address(error, address)
         raise _unusable(address, reason) from error

@@ -212,10 +212,9 @@ def _log_evaluation(run: Run, outputs: EvaluateOutputs, digests: Mapping[str, st
         if split in digests:
             owners |= {"dataset_name": split, "dataset_digest": digests[split]}
         metrics += [_runs.metric(key, value, **owners) for key, value in figures.items()]
-    tags = [RunTag(EVALUATION_SHA256, _evaluation_sha256(outputs))]
-    if outputs.baseline.exists():
-        tags.append(RunTag(_runs.tag("baseline"), outputs.read_baseline()["name"]))
-    client.log_batch(run_id, metrics, tags=tags)
+    baseline = RunTag(_runs.tag("baseline"), outputs.read_baseline()["name"])
+    whole = RunTag(EVALUATION_SHA256, _evaluation_sha256(outputs))
+    client.log_batch(run_id, metrics, tags=[baseline, whole])
 
 
 def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, Metrics]:
@@ -225,13 +224,13 @@ def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, Metrics]:
     rows = WORKSPACE.read_split_summary()["rows"]
     statistics = outputs.read_statistics()
     confidence = outputs.read_confidence()
-    baseline = outputs.read_baseline() if outputs.baseline.exists() else {}
+    baseline = outputs.read_baseline()
     figures: dict[str, dict[str, Any]] = {split: {"rows": count} for split, count in rows.items()}
     for split, scores in outputs.read_metrics().items():
         values = figures[split]
         values |= scores | statistics[split]["overall"] | {"coverage_asked": confidence["asked"]}
         values |= {name: confidence[split][key] for name, key in ANSWER_SETS.items()}
-        values |= {f"baseline_{name}": value for name, value in baseline.get(split, {}).items()}
+        values |= {f"baseline_{name}": value for name, value in baseline[split].items()}
         _, values["weakest_sensitivity"] = weakest(statistics[split]["by_class"])
     # MLflow's bars begin at 0 and show two decimals: accuracies would look alike
     figures["test"]["error_percent"] = 100 * (1 - figures["test"]["accuracy"])
