@@ -25,8 +25,6 @@ OPSET = 18  # the first whose Resize has `antialias`
 MAX_SIDE = 1024  # pixels
 STANDARD = {"", "ai.onnx"}  # both name the domain of ONNX's own operators
 
-Extract = Callable[[Images], Features]
-
 
 class Backbone(NamedTuple):
     """A backbone that was read and checked; it takes images of side × side pixels."""
@@ -56,15 +54,10 @@ def load_backbone(name: str, sha256: str) -> Backbone:
     return Backbone(name, model, check_form(model, path))
 
 
-def read_network(path: Path) -> ModelProto:
-    """An ONNX model with all its weights; a DataError if it is damaged, too large, or has
-    operators or weights from elsewhere.
-    """
-    return parse_network(read_content(path), path)
-
-
 def parse_network(content: bytes, path: Path) -> ModelProto:
-    """The same of the bytes of a file."""
+    """An ONNX model with all its weights; a DataError if it is damaged, or has operators or
+    weights from elsewhere.
+    """
     with parsing("ONNX model", path):
         model = onnx.load_model_from_string(content)
         tensors = model.graph.initializer
@@ -115,7 +108,7 @@ def check_answers(model: ModelProto, path: Path, side: int) -> None:
         raise DataError(f"{path}: an image gets other features alone than in a batch")
 
 
-def extractor(model: ModelProto, path: Path) -> Extract:
+def extractor(model: ModelProto, path: Path) -> Callable[[Images], Features]:
     """Asks a graph of `features`, uint8 (n, *shape) to float32 (n, k), all at once; a DataError
     if it fails.
     """

@@ -4,8 +4,6 @@ It is no output of DVC: whoever deletes it loses only time. A file belongs to wh
 computes on this processor: its name also has a hash of the features that a fixed image gets.
 """
 
-import errno
-import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +19,7 @@ from rich.progress import track
 
 from imageproof.base._dataset import Images, Shape, fingerprints
 from imageproof.base._inference import Features
-from imageproof.base.errors import DataError, ServiceError
+from imageproof.base.errors import ServiceError
 from imageproof.base.text import one_line
 from imageproof.features._backbone import extractor
 from imageproof.features._graph import graph_sha256
@@ -29,8 +27,6 @@ from imageproof.features._graph import graph_sha256
 FOLDER = Path(".state/features")  # of the current folder, a project
 CHUNK = 500  # images that are looked up, asked and written at once
 CHECKSUM_BYTES = 8
-PRIMARY = 0xFF  # bits of SQLite's error codes that tell the kind
-DAMAGES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 TABLE = "CREATE TABLE IF NOT EXISTS features (image BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID"
 
 
@@ -57,8 +53,8 @@ class FeatureCache:
     def features(self, images: Images, *, label: str) -> Cached:
         """float32 (n, k); each image is asked alone, so that no batch can change its bits.
 
-        `label` names the images beside the progress bar. A DataError if the file is damaged, a
-        ServiceError if it cannot be read or written, an OSError if the disk is full.
+        `label` names the images beside the progress bar. A ServiceError if the file is damaged, or
+        cannot be read or written.
         """
         values = np.empty((len(images), self.width), np.float32)
         computed = 0
@@ -80,16 +76,8 @@ class FeatureCache:
                 database.execute(TABLE)
                 yield database
         except sqlite3.DatabaseError as error:
-            raise self._refusal(error) from None
-
-    def _refusal(self, error: sqlite3.DatabaseError) -> Exception:
-        code = error.sqlite_errorcode & PRIMARY
-        if code in DAMAGES:
-            return DataError(_damaged(self.path, one_line(error)))
-        if code == sqlite3.SQLITE_FULL:
-            return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-        mend = "mend its rights, or end what holds it"
-        return ServiceError(f"{self.path}: cannot be read or written ({one_line(error)}); {mend}")
+            cure = "if it is damaged, delete it: that costs only time"
+            raise ServiceError(f"{self.path}: {one_line(error)}; {cure}") from None
 
     def _chunk(
         self, database: sqlite3.Connection, pool: ThreadPoolExecutor, images: Images
@@ -112,14 +100,10 @@ class FeatureCache:
     def _unsealed(self, value: bytes) -> Features:
         content = value[CHECKSUM_BYTES:]
         if _sealed(np.frombuffer(content, np.uint8)) != value or len(content) != 4 * self.width:
-            raise DataError(_damaged(self.path, "a checksum differs"))
+            raise sqlite3.DatabaseError("a checksum differs")
         return np.frombuffer(content, np.float32)
 
 
 def _sealed(value: np.ndarray) -> bytes:
     content = value.tobytes()
     return blake2b(content, digest_size=CHECKSUM_BYTES).digest() + content
-
-
-def _damaged(path: Path, reason: str) -> str:
-    return f"{path}: is damaged ({reason}); delete it: that costs only time"

@@ -9,16 +9,15 @@ import onnx
 from onnx import ModelProto, TensorProto, ValueInfoProto, compose
 
 from imageproof.base._dataset import Shape
-from imageproof.base._inference import FEATURES, IMAGES
+from imageproof.base._inference import FEATURES, IMAGES, read_content
 from imageproof.base.errors import DataError, UsageError
-from imageproof.base.files import replacing
-from imageproof.base.text import one_line
+from imageproof.base.files import parsing, replacing
 from imageproof.features._backbone import (
     OPSET,
     backbone_path,
     check_form,
     extractor,
-    read_network,
+    parse_network,
 )
 from imageproof.features._graph import joined, parsed
 
@@ -60,10 +59,7 @@ def write_backbone(path: Path, form: Form) -> Path:
     """
     model = converted(path, form)
     target = backbone_path(path.stem)
-    side = check_form(model, path)
-    if side != form.side:
-        raise DataError(f"{path}: takes images of {side} pixels, --side is {form.side}")
-    target.parent.mkdir(exist_ok=True)
+    check_form(model, path)
     with replacing(target) as temporary:
         onnx.save(model, temporary)
     return target
@@ -71,7 +67,7 @@ def write_backbone(path: Path, form: Form) -> Path:
 
 def converted(path: Path, form: Form) -> ModelProto:
     """The network between images uint8 (n, side, side, 3) and features float32 (n, k)."""
-    model = _with_opset(read_network(path), path)
+    model = _with_opset(parse_network(read_content(path), path), path)
     image, axes = _image_input(model, path, form.side)
     output = PREFIX + _chosen_output(model, path, form)
     for node in model.graph.node:
@@ -88,11 +84,9 @@ def converted(path: Path, form: Form) -> ModelProto:
         axes = _map_axes(shape, path)
         whole = _ending(body, output, axes, "ReduceMean<keepdims = 0>(maps, axes)")
         shape = _feature_shape(whole, path, form.side)
-    if len(shape) == 4:
-        hint = "--pool takes the mean over height and width"
-        raise DataError(f"{path}: gives {shape[1:]} per image; {hint}")
     if len(shape) != 2:
-        raise DataError(f"{path}: gives features of the shape {shape}; (n, k) is needed")
+        hint = "one vector is needed, the mean of maps with --pool"
+        raise DataError(f"{path}: gives {shape[1:]} per image; {hint}")
     dims = whole.graph.output[0].type.tensor_type.shape.dim
     dims[1].dim_value = shape[1]
     return whole
@@ -102,14 +96,8 @@ def _with_opset(model: ModelProto, path: Path) -> ModelProto:
     """The model in a version of ONNX's operators that can resize images for it."""
     if model.opset_import[0].version >= OPSET:
         return model
-    try:
+    with parsing(f"a network that opset {OPSET} can express", path):
         return onnx.version_converter.convert_version(model, OPSET)
-    except Exception as error:  # of its C++ part
-        reason = one_line(error, width=200)
-        raise DataError(
-            f"{path}: cannot be brought from opset {model.opset_import[0].version} to {OPSET} "
-            f"({reason}); export it with opset {OPSET}"
-        ) from None
 
 
 def _image_input(
@@ -118,37 +106,30 @@ def _image_input(
     """The network's one input, and its axes of height and width; a DataError if it has another."""
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
-    if len(inputs) != 1:
-        raise DataError(f"{path}: has {len(inputs)} inputs; a backbone has one, the images")
-    tensor = inputs[0].type.tensor_type
-    dims = [dim.dim_value or None for dim in tensor.shape.dim]
-    if dims and dims[0]:
-        raise DataError(f"{path}: takes {dims[0]} images at a time; export it with a free batch")
     sides = (None, side)
-    match dims:
-        case [None, 3, height, width] if height in sides and width in sides:
-            axes = CHANNELS_FIRST
-        case [None, height, width, 3] if height in sides and width in sides:
-            axes = CHANNELS_LAST
-        case _:
-            raise DataError(
-                f"{path}: takes {dims}; (n, 3, {side}, {side}) or (n, {side}, {side}, 3) of "
-                "float32 is needed, where --side says the pixels"
-            )
-    if tensor.elem_type != TensorProto.FLOAT:
-        kind = TensorProto.DataType.Name(tensor.elem_type).lower()
-        raise DataError(f"{path}: takes values of the type {kind}; float32 is needed")
-    return inputs[0], axes
+    match forms := [_form(value) for value in inputs]:
+        case [("FLOAT", [None, 3, height, width])] if height in sides and width in sides:
+            return inputs[0], CHANNELS_FIRST
+        case [("FLOAT", [None, height, width, 3])] if height in sides and width in sides:
+            return inputs[0], CHANNELS_LAST
+    raise DataError(
+        f"{path}: takes {forms}; one input (n, 3, {side}, {side}) or (n, {side}, {side}, 3) of "
+        "float32 is needed, with n free, where --side says the pixels"
+    )
+
+
+def _form(value: ValueInfoProto) -> tuple[str, list[int | None]]:
+    """Its type and its sides; None for a side that is free."""
+    tensor = value.type.tensor_type
+    kind = TensorProto.DataType.Name(tensor.elem_type)
+    return kind, [dim.dim_value or None for dim in tensor.shape.dim]
 
 
 def _chosen_output(model: ModelProto, path: Path, form: Form) -> str:
     outputs = [value.name for value in model.graph.output]
     if form.output is None and len(outputs) != 1:
         raise DataError(f"{path}: has the outputs {', '.join(outputs)}; choose one by --output")
-    name = form.output or outputs[0]
-    if not any(name in node.output for node in model.graph.node):
-        raise DataError(f"{path}: has no tensor {name!r}; its outputs are {', '.join(outputs)}")
-    return name
+    return form.output or outputs[0]
 
 
 def _scaling(form: Form, axes: tuple[int, int]) -> str:

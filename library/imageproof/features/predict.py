@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from imageproof.base._dataset import Dataset, Images, Predict, Probabilities
-from imageproof.base._inference import FEATURES, PROBABILITIES, load, open_session
-from imageproof.features._backbone import read_network
+from imageproof.base._inference import FEATURES, PROBABILITIES, load, open_session, read_content
+from imageproof.features._backbone import parse_network
 from imageproof.features._cache import FeatureCache
 from imageproof.features._graph import parts
 from imageproof.outputs import TRAIN_SAMPLE
@@ -25,7 +25,7 @@ def cached_predict(path: Path, *, threads: int) -> Predict:
     network = load(path, threads=threads)
     if not network.has_backbone:
         return network.predict
-    body, head = parts(read_network(path))
+    body, head = parts(parse_network(read_content(path), path))
     cache = FeatureCache(body, network.shape, threads=threads)
     return partial(_predict, cache, open_session(path, head.SerializeToString()))
 

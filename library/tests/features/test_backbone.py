@@ -109,41 +109,25 @@ def test_images_are_resized_as_by_pillow(side):
 
 
 NOT_A_NUMBER = np.full_like(WEIGHTS, np.nan)
+STATISTICS = [
+    NODE("ReduceMean", ["maps"], ["mean"], axes=[0], keepdims=1),
+    NODE("Sub", ["maps", "mean"], ["end"]),
+]
+VECTORS = [NODE("ReduceMean", ["maps"], ["end"], axes=[2, 3], keepdims=0)]
+FOREIGN = [NODE("Gelu", ["maps"], ["end"], domain="com.microsoft")]
+TWO = {"more": [NODE("Relu", ["maps"], ["positive"])], "outputs": ("maps", "positive")}
 WRONG = {
-    "bytes": ({"kind": TensorProto.UINT8}, {}, "takes values of the type uint8; float32 is needed"),
-    "fixed batch": ({"shape": (8, 3, SIDE, SIDE)}, {}, "takes 8 images at a time; export it with"),
-    "other side": ({}, {"side": 32}, "takes [None, 3, 16, 16]; (n, 3, 32, 32) or"),
-    "flat input": ({"shape": ("n", 768)}, {}, "takes [None, 768]; (n, 3, 16, 16) or"),
-    "two outputs": (
-        {"more": [NODE("Relu", ["maps"], ["positive"])], "outputs": ("maps", "positive")},
-        {},
-        "has the outputs maps, positive; choose one by --output",
-    ),
-    "no such tensor": ({}, {"output": "pooled"}, "has no tensor 'pooled'; its outputs are maps"),
-    "maps": ({}, {"pool": False}, "gives (5, 4, 4) per image; --pool takes the mean"),
-    "vectors": (
-        {"more": [NODE("ReduceMean", ["maps"], ["end"], axes=[2, 3], keepdims=0)], "outputs": END},
-        {},
-        "gives (5,) per image; --pool is for (channels, height, width) or (height, width, ",
-    ),
+    "bytes": ({"kind": TensorProto.UINT8}, {}, "takes [('UINT8', [None, 3, 16, 16])]; one input "),
+    "fixed batch": ({"shape": (8, 3, SIDE, SIDE)}, {}, "takes [('FLOAT', [8, 3, 16, 16])]; "),
+    "other side": ({}, {"side": 32}, "one input (n, 3, 32, 32) or (n, 32, 32, 3) of float32"),
+    "two outputs": (TWO, {}, "has the outputs maps, positive; choose one by --output"),
+    "no such tensor": ({}, {"output": "pooled"}, "cannot be read as ONNX model: "),
+    "maps": ({}, {"pool": False}, "gives (5, 4, 4) per image; one vector is needed"),
+    "vectors": ({"more": VECTORS, "outputs": END}, {}, "gives (5,) per image; --pool is for "),
     "cubes": ({"shape": ("n", 3, 20, 20)}, {"side": 20}, "gives (5, 5, 5) per image; --pool is"),
     "not finite": ({"weights": NOT_A_NUMBER}, {}, "black, white or random pixels are not finite"),
-    "foreign operator": (
-        {"more": [NODE("Gelu", ["maps"], ["end"], domain="com.microsoft")], "outputs": END},
-        {},
-        "has operators of com.microsoft; only ONNX's own are allowed",
-    ),
-    "batch statistics": (
-        {
-            "more": [
-                NODE("ReduceMean", ["maps"], ["mean"], axes=[0], keepdims=1),
-                NODE("Sub", ["maps", "mean"], ["end"]),
-            ],
-            "outputs": END,
-        },
-        {},
-        "an image gets other features alone than in a batch",
-    ),
+    "foreign operator": ({"more": FOREIGN, "outputs": END}, {}, "operators of com.microsoft; only"),
+    "batch statistics": ({"more": STATISTICS, "outputs": END}, {}, "other features alone than in"),
 }
 
 
