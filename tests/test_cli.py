@@ -110,7 +110,7 @@ from imageproof.cli.program import cli
 def hello(name: str) -> None:
     print("hello", name)
 
-cli(Application(load=None, networks=None, check_model=None, trainer=None, commands=[hello]))
+cli(Application(load=None, trainer=None, commands=[hello]))
 """
     done = python("-c", program, "hello", "you", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "hello you\n"), done.stderr

@@ -1,6 +1,6 @@
 """What a project tells the library of itself, and its command line."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,18 +45,15 @@ class Project:
 class Application:
     """A project as its command sees it. Each function is called when a command needs it.
 
-    `load` reads and checks params.yaml; a UsageError has a line per fault. `networks` names all
-    models that the project can build. `check_model` raises a UsageError for a model without a
-    block in params.yaml. `trainer` takes a model's name, and gives a function that trains it on
-    some images and asks it for others. `commands` are functions of the project, as Typer takes
-    them; each becomes a command of that name. `suspects` judges labels by the first of the
-    `doubting_models` that the project trains, otherwise by the last of them. `simple_models` suit
-    small images of one light thing on black, `general_models` any images.
+    `load` reads and checks params.yaml; a UsageError has a line per fault. `trainer` takes a
+    model's name, and gives a function that trains it on some images and asks it for others; a
+    UsageError if the model has no block in params.yaml. `commands` are functions of the project, as
+    Typer takes them; each becomes a command of that name. `suspects` judges labels by the first of
+    the `doubting_models` that the project trains, otherwise by the last of them. `simple_models`
+    suit small images of one light thing on black, `general_models` any images.
     """
 
     load: Callable[[], Project]
-    networks: Callable[[], Collection[str]]
-    check_model: Callable[[str], object]
     trainer: "Callable[[str], Ask]"
     commands: Sequence[Callable[..., None]] = ()
     doubting_models: Sequence[str] = ()

@@ -52,16 +52,11 @@ def crossval(
 ) -> None:
     """Say how good recipes are by all images but the hold-out, and whether more would help."""
     project = context.obj.load()
-    for model in models:
-        context.obj.check_model(model)
+    asks = {model: context.obj.trainer(model) for model in models}
     sample = crossvalidating.read_sample(project.data.classes)
-    for model in models:
+    for model, ask in asks.items():
         crossvalidating.CrossValidation(
-            model=model,
-            ask=context.obj.trainer(model),
-            sample=sample,
-            folds=folds,
-            project=project,
+            model=model, ask=ask, sample=sample, folds=folds, project=project
         ).run(curve=curve)
 
 

@@ -15,9 +15,8 @@ from keyword import iskeyword
 from pathlib import Path
 
 from imageproof.base._naming import project_name
-from imageproof.base.errors import ServiceError, UsageError
+from imageproof.base.errors import UsageError
 from imageproof.base.files import read_yaml, writing_to
-from imageproof.base.text import one_line
 from imageproof.cli._update import LIBRARY, library_at, record_commit, write_file
 from imageproof.system._repository import git
 
@@ -64,15 +63,12 @@ def create(target: Path) -> str:
     excluded = [f":!{path}" for path in LEFT_OUT]
     tracked = _tracked(root, ".")
     readme = Path("src", project_name(), "new.md")
-    if readme not in tracked:
-        command = f"`{project_name()} new`"
-        raise UsageError(f"{root}: is no repository of {project_name()}; run {command} in one")
     path = target.resolve()
     name = path.name
-    _check(name, tracked, (root / "requirements.lock").read_text("utf-8"))
+    _check(name, root, tracked)
     if path.is_relative_to(root):
         raise UsageError(f"{target}: is within this repository; choose another, such as ../{name}")
-    if target.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
+    if path.exists() and any(path.iterdir()):
         raise UsageError(f"{target}: exists and is no empty folder; choose a new folder")
     commit = git(root, "rev-parse", "HEAD")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +128,7 @@ def renamed(text: str, name: str) -> str:
     return re.sub(rf"({NOT_RENAMED})|(?<![A-Za-z])(?i:{project_name()})(?![a-z])", replace, text)
 
 
-def _check(name: str, tracked: Sequence[Path], lock: str) -> None:
+def _check(name: str, root: Path, tracked: Sequence[Path]) -> None:
     if not NAME.fullmatch(name) or iskeyword(name) or name in YAML_WORDS:
         raise UsageError(
             f"{name}: is no name for a project; 1 to 30 characters from a to z and 0 to 9 are"
@@ -140,6 +136,7 @@ def _check(name: str, tracked: Sequence[Path], lock: str) -> None:
         )
     modules = {path.stem for path in tracked if path.suffix == ".py"}
     folders = {path.parts[0] for path in tracked if len(path.parts) > 1}
+    lock = (root / "requirements.lock").read_text("utf-8")
     packages = {*re.findall(r"^(\w+)==", lock, re.MULTILINE)}  # Pillow's module is PIL
     names = modules | folders | packages | sys.stdlib_module_names | {*dir(builtins)}
     if name in names or find_spec(name):
@@ -185,12 +182,8 @@ def _choose_models(folder: Path) -> None:
 
 def _tidy(folder: Path) -> None:
     """Sort imports and wrap code, as another name sorts and wraps otherwise."""
-    if len(folder.name) > len(project_name()):  # what is not code may be too long now
-        path = folder / "pyproject.toml"
-        path.write_text(path.read_text("utf-8").replace("\nignore = [", '\nignore = ["E501", ', 1))
+    path = folder / "pyproject.toml"  # what is not code may be too long now
+    path.write_text(path.read_text("utf-8").replace("\nignore = [", '\nignore = ["E501", ', 1))
     for command in (("check", "--select", "I", "--fix"), ("format",)):
         ruff = [sys.executable, "-m", "ruff", *command, "--quiet"]
-        done = subprocess.run(ruff, cwd=folder, capture_output=True, text=True)
-        if done.returncode:
-            output = one_line(done.stdout + done.stderr, width=300)
-            raise ServiceError(f"ruff {command[0]}: {output}")
+        subprocess.run(ruff, cwd=folder, check=True)

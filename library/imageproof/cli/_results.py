@@ -76,9 +76,6 @@ def run(
     """Run with DVC what changed, showing how far it is; then print the results."""
     project = context.obj.load()
     names = names or []
-    networks = {*context.obj.networks()}
-    if unlisted := sorted({*names} & networks - {*project.models}):
-        raise UsageError(*(f"{name}: is not in `models:` of params.yaml" for name in unlisted))
     models = [model for model in project.models if not names or model in names]
     stages = pipeline.run_pipeline(Path.cwd(), names, threads=project.threads)
     if not stages.issuperset(f"evaluate@{model}" for model in models):
@@ -134,8 +131,6 @@ def diff(
     as_markdown: Annotated[bool, Option("--markdown", help="For a pull request.")] = False,
 ) -> None:
     """Say of each model whether its results are better than at another git revision."""
-    if as_json and as_markdown:
-        raise UsageError(f"{project_name()} diff: give either --json or --markdown")
     params_yaml.read()  # to fail first if there is no project
     difference = collecting.collect_diff(old, new)
     rendering.print_diff(difference, as_json=as_json, as_markdown=as_markdown)
@@ -165,10 +160,6 @@ def promote(
     """Register a model as challenger, and make it champion if it passes the gate (else exit 5)."""
     if bool(model or exp) == bool(run) or "" in (model, exp, run):
         raise UsageError(f"{project_name()} promote: give MODEL, --exp NAME MODEL, or --run ID")
-    if approved_by and rejected_by:
-        raise UsageError(f"{project_name()} promote: give either --approved-by or --rejected-by")
-    if model and not exp:
-        context.obj.check_model(model)  # an unknown one is a line
     approval = gate.approval(approved_by, rejected_by)
     with connected(context, patient=True) as project:
         candidate = promotion.Candidate(model or "", exp or "", run or "")
@@ -177,13 +168,11 @@ def promote(
         )
     _console.print_outcome(outcome, as_json=as_json)
     decision = outcome.decision
-    if not decision or decision.accepted:
-        return
-    name = decision.challenger
-    failed = ", ".join(decision.failed)
-    if decision.undecided:
-        raise GateRefusedError(f"{name}: undecided by {failed}; {decision.note}; nothing moved")
-    raise GateRefusedError(f"{name}: refused by {failed}; nothing moved")
+    if decision and not decision.accepted:
+        verdict = f"refused by {', '.join(decision.failed)}"
+        if decision.undecided:
+            verdict = f"undecided by {', '.join(decision.failed)}; {decision.note}"
+        raise GateRefusedError(f"{decision.challenger}: {verdict}; nothing moved")
 
 
 @app.command()

@@ -5,11 +5,8 @@ commit of the other project from which this library came.
 """
 
 import re
-import signal
 import subprocess
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,10 +55,9 @@ def update(root: Path, source: Path, revision: str = "HEAD") -> Update:
     for path in sorted({*base, *new, *files}):
         contents = [version.get(path) for version in (files, base, new)]
         merged[path] = _merge(path, contents, result)
-    with _uninterrupted():
-        for name in result.changed:
-            write_file(root / name, merged[Path(name)])
-        record_commit(pyproject, commit)
+    for name in result.changed:
+        write_file(root / name, merged[Path(name)])
+    record_commit(pyproject, commit)
     return result
 
 
@@ -116,23 +112,6 @@ def _merge_lines(path: Path, contents: list[bytes], result: Update) -> bytes:
     if merge.returncode:
         result.collided.append(str(path))
     return merge.stdout
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait: with half of its files new, this command may not even start again."""
-    waiting: list[int] = []
-    handlers = {
-        number: signal.signal(number, lambda number, _: waiting.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    for signum in waiting:
-        signal.raise_signal(signum)
 
 
 def write_file(path: Path, content: bytes | None) -> None:

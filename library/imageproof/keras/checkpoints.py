@@ -3,7 +3,6 @@
 Keras's BackupAndRestore leaves out the state of random layers: after it dropout drops others.
 """
 
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -15,7 +14,6 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from imageproof.base._dataset import Metrics, load_arrays
-from imageproof.base.errors import DataError
 from imageproof.base.files import parsing, replacing
 
 if TYPE_CHECKING:
@@ -38,7 +36,10 @@ class State(BaseModel):
 
 
 class Checkpoint:
-    """The saved state of a training, empty if there is none. Without a path nothing is saved."""
+    """The saved state of a training, empty if there is none. Without a path nothing is saved.
+
+    A DataError if the file is damaged.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
@@ -47,10 +48,7 @@ class Checkpoint:
         self._arrays: defaultdict[str, Arrays] = defaultdict(list)
         self._lock: FileLock | None = None
         if path and path.exists():
-            try:
-                self._read(path)
-            except DataError as error:
-                print(f"warning: {error}; the training starts anew", file=sys.stderr)
+            self._read(path)
 
     @classmethod
     def acquire(cls, path: Path) -> "Checkpoint":

@@ -6,7 +6,6 @@ import re
 import warnings
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -22,16 +21,10 @@ from imageproof.keras.temperature import check_answers, fit_temperature
 from imageproof.outputs import TrainOutputs
 
 
-class Calibrated(NamedTuple):
-    """A network scaled by its temperature, and its probabilities of the validation rows."""
-
-    model: keras.Model
-    temperature: float
-    validation: Probabilities
-
-
-def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
+def calibrate(model: keras.Model, validation: Dataset) -> tuple[keras.Model, float, Probabilities]:
     """Fold the temperature that fits the validation rows best into a copy of the network.
+
+    Returns the copy, the temperature, and its probabilities of the validation rows.
 
     softmax(log p / T) keeps the order of p; `log p` stands for the logits, which a mean of
     several networks does not have (they differ by one number per row, which softmax cancels).
@@ -44,18 +37,18 @@ def calibrate(model: keras.Model, validation: Dataset) -> Calibrated:
     logits = keras.ops.log(model.outputs[0])
     scaled = keras.Model(model.inputs, softmax(scale(logits)))
     answers = scaled.predict(batches, verbose=0)
-    return Calibrated(scaled, temperature, answers)
+    return scaled, temperature, answers
 
 
 def write(
     model: keras.Model, outputs: TrainOutputs, validation: Dataset, *, threads: int
 ) -> tuple[float, Probabilities]:
     """Calibrate it, write it in both formats, prove them equal; its temperature, its answers."""
-    calibrated = calibrate(model, validation)
-    write_keras(calibrated.model, outputs.keras)
-    write_onnx(calibrated.model, outputs.model)
-    check_equal(outputs.model, calibrated.validation, validation, threads=threads)
-    return calibrated.temperature, calibrated.validation
+    scaled, temperature, answers = calibrate(model, validation)
+    write_keras(scaled, outputs.keras)
+    write_onnx(scaled, outputs.model)
+    check_equal(outputs.model, answers, validation, threads=threads)
+    return temperature, answers
 
 
 def write_keras(model: keras.Model, path: Path) -> None:

@@ -13,8 +13,6 @@ MAX_WEIGHTS = _inference.MAX_BYTES // FLOAT32_BYTES
 
 def check_exportable(model: keras.Model) -> None:
     """Refuse before the fit a network that could not be written as ONNX, or read, after it."""
-    if not model.weights:
-        raise UsageError("the network has no weights: there is nothing to train")
     count = model.count_params()
     if count > MAX_WEIGHTS:
         size = "×".join(map(str, model.input_shape[1:]))

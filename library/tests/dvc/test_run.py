@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
-from example import EXAMPLE
 from filelock import FileLock
 from helpers import has_ended, python, until
 from small_project import Project
@@ -76,9 +75,6 @@ def test_run_makes_files_of_dvc_repro_once(dvc_project, tmp_path):
 
 def test_run_one_model(dvc_project):
     assert imageproof_run("mlp").stdout.splitlines()[-1] == "ran: prepare train@mlp"
-    done = python(EXAMPLE, "run", "compact")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: compact: is not in `models:` of params.yaml\n"
     done = imageproof_run("nosuch")
     known = "compare, prepare, train@cnn, train@mlp"
     assert done.stderr == f"error: targets: 'nosuch' is no stage; there are {known}\n"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from imageproof.base import Shape, StrictModel, errors, files, text
+from imageproof.base import Shape, StrictModel, errors, files
 from imageproof.keras import networks
 
 # Scale and offset from pixels of 0…1 to what each was trained on, as its own documentation says.
@@ -73,22 +73,12 @@ def _backbone(params: BuildParams, pixels: networks.Model) -> networks.Model:
 
     network = getattr(keras.applications, params.backbone)
     key = f"build.weights: {params.weights}"
-    if params.weights_sha256 and params.weights:
-        if not Path(params.weights).is_file():
-            raise errors.DataError(
-                f"{key}: not found; `dvc pull` fetches it if it is a dep of `train`"
-            )
-        if (digest := files.sha256(Path(params.weights))) != params.weights_sha256:
-            raise errors.IntegrityError(
-                f"{key}: has the SHA-256 {digest}, which is not weights_sha256"
-            )
-    try:
+    with files.parsing(f"weights of {params.backbone}", key):
+        if params.weights_sha256 and params.weights:
+            digest = files.sha256(Path(params.weights))
+            if digest != params.weights_sha256:
+                raise errors.IntegrityError(
+                    f"{key}: has the SHA-256 {digest}, which is not weights_sha256"
+                )
         with warnings.catch_warnings(action="ignore"):  # that another size than 224 is unusual
             return network(include_top=False, weights=params.weights, input_tensor=pixels)
-    except Exception as error:  # Keras raises bare ones
-        reason = text.one_line(error, width=200)
-    if params.weights == "imagenet":
-        raise errors.ServiceError(
-            f"{key}: cannot be fetched ({reason}); a file can be given instead"
-        )
-    raise errors.DataError(f"{key}: cannot be read as weights of {params.backbone}: {reason}")

@@ -54,10 +54,6 @@ class Training:
         diverges.
         """
         checkpoint = checkpoint or checkpoints.Checkpoint()
-        if self.recipe.augment.saturation and self.data.images.ndim == 3:
-            raise errors.UsageError(
-                "augment.saturation: the images are grey, and have none; leave it out"
-            )
         framework.set_seed(self.seed)
         done = len(checkpoint.state.history)
         batches = self._batches(skip=ITERATIONS * done)
@@ -111,9 +107,9 @@ class Training:
             if "output size would be" not in str(error):  # of Keras, where pooling leaves no pixel
                 raise
             sides = "×".join(map(str, shape[:2]))
-            finding = f"data.image.size: images of {sides} are too small for this model"
             raise errors.UsageError(
-                f"{finding}; set larger sides, or train another model"
+                f"data.image.size: images of {sides} are too small for this model; set larger "
+                "sides, or train another model"
             ) from None
         finally:
             keras.config.set_dtype_policy("float32")
