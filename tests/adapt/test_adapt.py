@@ -49,7 +49,7 @@ def test_adapt_prints_one_block(photographs, capsys):
 
 @pytest.mark.parametrize(
     ("counts", "parts"),
-    [((1, 40, 40), "train"), ((3, 2), "train, validation, test, holdout"), ((20, 20), "")],
+    [((1, 40, 40), "train"), ((3, 2), "train, holdout, test, validation"), ((20, 20), "")],
 )
 def test_adapt_says_which_parts_may_get_nothing(workspace, capsys, counts, parts):
     shutil.copy(REPOSITORY / "params.yaml", "params.yaml")

@@ -8,7 +8,6 @@ from helpers import with_changes
 from support import changed
 
 from imageproof.adapt._facts import Facts
-from imageproof.adapt._parts import empty_parts
 from imageproof.adapt._rules import Models, find_changes
 from imageproof.judge.gate import Contender, Evidence
 from imageproof.registry._absolute_checks import min_sensitivity
@@ -157,12 +156,6 @@ def test_size_is_that_of_the_backbone_or_of_the_pictures(sizes, side, size):
     values = new_values(of_sizes(sizes), side)
     assert values["data.image.size"] == size
     assert values["models"] == ["compact", "features"][: 1 + bool(side)]
-
-
-def test_parts_of_an_official_split_are_tried():
-    facts = TESTED._replace(counts=[60, 60, 9])  # the last class gets a row by its remainder
-    assert "split.method" not in find(facts)
-    assert empty_parts(facts, changed({})) == []
 
 
 def test_params_of_the_repository_fit_its_digits():

@@ -9,8 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
-from imageproof.adapt._facts import Facts, read_facts
-from imageproof.adapt._parts import empty_parts
+from imageproof.adapt._facts import Facts, empty_parts, read_facts
 from imageproof.adapt._rules import Change, Models, find_changes
 from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError
@@ -32,19 +31,16 @@ def adapt(
 
     `check` raises a UsageError if params.yaml is wrong in itself. Raises also as `read_facts`.
     """
+    check()
     params = read()
     facts = read_facts(DATA)
     print(f"{DATA}: {describe(facts)}")
     for line in facts.warnings:
         print(f"warning: {printable(line)}")
-    try:
-        models = Models(simple_models, [], {})
-        if not facts.is_digit_like:
-            models = find_models(params, simple_models, general_models)
-        changes = find_changes(facts, params, models)
-    except (AttributeError, KeyError, TypeError):  # a block is missing, or none
-        check()
-        raise
+    models = Models(simple_models, [], {})
+    if not facts.is_digit_like:
+        models = find_models(params, simple_models, general_models)
+    changes = find_changes(facts, params, models)
     values = {change.key: change.value for change in changes}
     set_keys(params, values)
     _print_changes(changes)
@@ -140,6 +136,4 @@ def _represent_null(representer: Any, _: None) -> Any:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(str, value))}]"
-    return value if isinstance(value, str) else json.dumps(value)
+    return json.dumps(value, ensure_ascii=False).replace('"', "")

@@ -1,26 +1,33 @@
-"""What the rules need to know of the data; pictures are known by their headers alone."""
+"""What the rules need to know of the data, and how many rows the parts of its split will have.
+
+Pictures are known by their headers alone.
+"""
 
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from math import ceil, floor
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binom
 
 from imageproof.base._class_names import class_numbers
 from imageproof.base._dataset import Dataset, Images
 from imageproof.base.errors import DataError
-from imageproof.base.files import scratch
 from imageproof.base.text import first_names
 from imageproof.data._class_names import in_order
 from imageproof.data._sources import read_headers
 from imageproof.data.packed import META
 from imageproof.data.readers._folders import Listing, list_pictures
 from imageproof.data.readers._raw import read_parts
+from imageproof.data.split_params import SplitParams
 from imageproof.data.splitting import ONLY_TRAIN, YES
+from imageproof.dvc.params_yaml import validated
+from imageproof.pictures._digit import border
 from imageproof.pictures._reading import read_pictures
 
 MAX_HEADERS = 20_000  # pictures, evenly spread over the folder
@@ -31,6 +38,9 @@ DIGIT_SIDE = 64  # pixels, at most
 PLAIN = 16  # grey values between which the border of a drawing lies
 PLAIN_SHARE = 0.95  # of the images of handwriting that have such a border
 
+CHANCE = 0.05  # that a hashed part has fewer rows of any class than it is taken to have
+
+Params = dict[str, Any]  # the content of params.yaml
 Size = tuple[int, int]  # height, width
 
 
@@ -88,8 +98,7 @@ def read_facts(folder: Path) -> Facts:
     if listing := list_pictures(folder):
         facts = _of_pictures(folder, listing)
     else:
-        with scratch() as temporary:
-            facts = _of_arrays(*(part.data for part in read_parts(folder, temporary)))
+        facts = _of_arrays(*(part.data for part in read_parts(folder)))
     if len(facts.counts) < 2:
         raise DataError(f"{folder}: has one class, {facts.class_names[0]}; two are needed")
     for part, counts in (("train", facts.counts), ("test", facts.test_counts)):
@@ -98,6 +107,39 @@ def read_facts(folder: Path) -> Facts:
             mend = "add some, or take the class out of the data"
             raise DataError(f"{folder}: {part}: no images of {first_names(empty)}; {mend}")
     return facts
+
+
+def empty_parts(facts: Facts, params: Params) -> list[str]:
+    """The parts that may get nothing of the data, or of a class that they need."""
+    split = validated(SplitParams, dict(params["split"]), "split")
+    judging = [sum(facts.divided)] if split.method == "hashed" else facts.divided
+    counts = {"train": facts.divided, **dict.fromkeys(split.shares(), judging)}
+    return [part for part in counts if not min(part_rows(counts[part], facts, params, part))]
+
+
+def whole_part(facts: Facts, params: Params, part: str) -> int:
+    """How many rows a part will have."""
+    divided = sum(facts.divided)
+    [rows] = part_rows([divided], facts, params, part)
+    if part == "train":
+        rows += floor((sum(facts.counts) - divided) * params["data"]["percent"] / 100)
+    return rows
+
+
+def part_rows(counts: Sequence[int], facts: Facts, params: Params, part: str) -> list[int]:
+    """How many of so many rows of each class a part will have.
+
+    Where rows or groups are hashed, all classes have as many with a chance of 95 %.
+    """
+    split = validated(SplitParams, dict(params["split"]), "split")
+    shares = split.shares()
+    share = 1 - sum(shares.values()) if part == "train" else shares[part]
+    share *= params["data"]["percent"] / 100
+    if split.method != "hashed":
+        return [floor(count * share) for count in counts]
+    size = facts.rows_per_group(split.group)
+    chance = CHANCE / len(counts)
+    return [int(size * binom.ppf(chance, ceil(count / size), share)) for count in counts]
 
 
 def _of_pictures(folder: Path, listing: Listing) -> Facts:
@@ -125,20 +167,19 @@ def _of_pictures(folder: Path, listing: Listing) -> Facts:
             for name in map(str, rows)
             if name.startswith(META)
         },
-        warnings=(*listing.warnings,),
+        warnings=listing.warnings,
         only_train=_count(rows["label"][is_only_train], names) if is_only_train.any() else (),
     )
 
 
 def _of_arrays(train: Dataset, test: Dataset | None = None) -> Facts:
-    parts = [part for part in (train, test) if part]
-    labels = np.concatenate([part.labels for part in parts])
-    for label in (labels.min(), labels.max()):
-        if not 0 <= label < MAX_CLASSES:
-            raise DataError(
-                f"data: label {label}; whole numbers from 0 to {MAX_CLASSES - 1:,} are allowed"
-            )
+    labels = np.concatenate([part.labels for part in (train, test) if part])
     classes = int(labels.max()) + 1
+    if labels.min() < 0 or classes > MAX_CLASSES:
+        raise DataError(
+            f"data: labels from {labels.min()} to {labels.max()}; whole numbers from 0 to "
+            f"{MAX_CLASSES - 1:,} are allowed"
+        )
     height, width, *channels = train.images.shape[1:]
     sizes = Counter({(height, width): len(train)})
     step = -(-len(train) // MAX_PIXELS_READ)
@@ -170,7 +211,5 @@ def _are_drawings(sizes: Counter[Size], images: Images) -> bool:
     """Whether small images of one size have a plain border, as drawn characters have."""
     if len(sizes) > 1 or max(max(sizes)) > DIGIT_SIDE:
         return False
-    rows = images[:, [0, -1], :].reshape(len(images), -1)
-    columns = images[:, :, [0, -1]].reshape(len(images), -1)
-    border = np.concatenate([rows, columns], axis=1)
-    return bool(np.mean(np.ptp(border, axis=1) <= PLAIN) >= PLAIN_SHARE)
+    contrasts = np.ptp(border(np.moveaxis(images, 0, -1)), axis=0)
+    return bool(np.mean(contrasts <= PLAIN) >= PLAIN_SHARE)

@@ -9,14 +9,8 @@ from typing import Any, NamedTuple
 
 from scipy.stats import binom
 
-from imageproof.adapt._facts import Facts
-from imageproof.adapt._parts import (
-    CHANCE,
-    Params,
-    official_has_all_classes,
-    part_rows,
-    whole_part,
-)
+from imageproof.adapt._facts import CHANCE, Facts, Params, empty_parts, part_rows, whole_part
+from imageproof.base.files import flatten
 from imageproof.data._hashing import MAX_SHARE
 from imageproof.dvc.params_yaml import get_by_path, set_keys, validated
 from imageproof.judge._groups import clopper_pearson
@@ -80,10 +74,9 @@ def find_changes(
     changes = []
     for rule in rules:
         for key, value, reason in [*rule(facts, params)]:
-            block, _, name = key.rpartition(".")
-            siblings = get_by_path(params, block) if block else params
-            if name in (siblings or {}) and siblings[name] != value:
-                changes.append(Change(key, siblings[name], value, reason))
+            values = flatten(params)
+            if values.get(key, value) != value:
+                changes.append(Change(key, values[key], value, reason))
                 set_keys(params, {key: value})
     return changes
 
@@ -131,8 +124,8 @@ def fit_split(facts: Facts, params: Params) -> Lines:
         yield "split.group", None, "labels.csv has no such column"
     method = split["method"]
     is_drawn = split["copies"] == "together" or split["holdout_within_test"]  # never `official`
-    is_enough = bool(facts.test_counts) and official_has_all_classes(facts, params)
-    if is_enough and not is_drawn:
+    official = {**params, "split": {**split, "method": "official"}}
+    if facts.test_counts and not is_drawn and not empty_parts(facts, official):
         if method != "official":
             yield "split.method", "official", "the data has a test part"
         return

@@ -15,7 +15,7 @@ ClassImages = NDArray[np.float64]  # (classes, *shape of an image), 0…255; NaN
 
 
 def class_distribution(labels: Labels, *, names: list[str]) -> pd.DataFrame:
-    """One row per class: label, name, count, percent of all images (0 if there are none)."""
+    """One row per class: label, name, count, percent of all images."""
     outside = labels[(labels < 0) | (labels >= len(names))]
     if outside.size:
         raise DataError(
@@ -24,7 +24,7 @@ def class_distribution(labels: Labels, *, names: list[str]) -> pd.DataFrame:
         )
     count = np.bincount(labels, minlength=len(names))
     table = pd.DataFrame({"label": range(len(names)), "name": names, "count": count})
-    table["percent"] = 100 * count / max(len(labels), 1)
+    table["percent"] = 100 * count / len(labels)
     return table
 
 

@@ -1,23 +1,31 @@
 """The images of a folder, as they are found: pictures, arrays, or those of a project's reader."""
 
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed  # type: ignore[import-untyped]
+from rich.console import Console
+from rich.progress import track
 
-from imageproof.base._dataset import RawData
+from imageproof.base._dataset import Images, RawData
 from imageproof.base.errors import DataError
 from imageproof.base.files import writing_to
 from imageproof.base.text import first_names
 from imageproof.data._class_names import check_names, in_order
-from imageproof.data._parallel import Items, in_chunks
 from imageproof.data.readers._contents import Part
 from imageproof.data.readers._folders import Listing, list_pictures
 from imageproof.data.readers._raw import read_parts
-from imageproof.pictures._reading import probe
+from imageproof.pictures._reading import Header, probe
+
+CHUNK = 250  # images that a process takes at a time
+FEW = 4  # chunks, for which processes take longer to start than they save
+
+Items = Images | pd.Series  # images, or paths of pictures
 
 
 class Source(NamedTuple):
@@ -48,6 +56,18 @@ def find_images(
         return _pictures(folder, listing, classes, class_names)
     with writing_to(scratch):
         return _arrays(read_parts(folder, scratch))
+
+
+def in_chunks(work: Callable[..., Any], items: Sequence[Items], *arguments: Any) -> Iterator[Any]:
+    """The result of the work on each chunk, in order; of many pictures on all cores, with a bar."""
+    chunks = [
+        values[start : start + CHUNK] for values in items for start in range(0, len(values), CHUNK)
+    ]
+    is_short = len(chunks) <= FEW or isinstance(items[0], np.ndarray)
+    pool = Parallel(n_jobs=1 if is_short else -1, return_as="generator")
+    results = pool(delayed(work)(chunk, *arguments) for chunk in chunks)
+    console = Console(stderr=True, quiet=is_short or not sys.stderr.isatty())
+    return iter(track(results, "images read", len(chunks), console=console))
 
 
 def describe_parts(folder: Path, source: Source) -> dict[str, dict[str, Any]]:
@@ -103,15 +123,13 @@ def _arrays(parts: Sequence[Part]) -> Source:
     return Source(rows, [part.data.images for part in parts])
 
 
-def read_headers(paths: Sequence[bytes]) -> pd.DataFrame:
+def read_headers(paths: Iterable[bytes]) -> pd.DataFrame:
     """Height, width, mode and transparency of each picture; missing if it has no header."""
     headers: list[tuple[float, float, str | None, bool]] = []
     for path in paths:
         try:
-            header = probe(Path(os.fsdecode(path)))
-            mode = "colour" if header.has_colour else "grey"
-            headers.append((header.height, header.width, mode, header.is_transparent))
+            headers.append(probe(Path(os.fsdecode(path))))
         except DataError:  # which the reading of its pixels reports
             headers.append((np.nan, np.nan, None, False))
-    table = pd.DataFrame(headers, columns=["height", "width", "mode", "transparent"])
+    table = pd.DataFrame(headers, columns=Header._fields)
     return table.astype({"height": float, "width": float, "mode": "str"})

@@ -57,18 +57,12 @@ def divide(
     """Divide whole groups into parts with about the shares of each class in `params`.
 
     `drawn` numbers the rows to divide. With copies together, groups that have one image are one
-    group. Each part gets a group at least, its rows ascend, and `train` gets what is left.
+    group. Each part gets a group at least, if there are so many. Its rows ascend; `train` gets what
+    is left.
     """
     images = rows["hash"] if params.copies == "together" else rows.index
     groups = connected_rows(names_of(rows, params.group), images)
     shares = params.shares()
-    count = len(np.unique(groups[drawn]))
-    if count <= len(shares):
-        raise DataError(
-            f"{TABLE}: split.group makes {count} groups that may be in different parts; "
-            f"{len(shares) + 1} are needed: add some, or set it to null"
-        )
-
     labels = rows["label"].to_numpy()
     sizes = np.bincount(labels[drawn])
     parts = dict[str, Rows]()
@@ -141,6 +135,5 @@ def count(parts: Mapping[str, Rows], rows: "pd.DataFrame", column: str) -> dict[
 
 def count_by_class(members: Rows, rows: "pd.DataFrame", column: str) -> dict[str, int]:
     """How many groups have a row of each class among these."""
-    groups = rows[META + column].iloc[members]
-    counts = groups.groupby(rows["label"].iloc[members]).nunique()
-    return {str(label): int(count) for label, count in counts.items()}
+    groups = rows.iloc[members].groupby("label")[META + column]
+    return {str(label): count for label, count in groups.nunique().items()}

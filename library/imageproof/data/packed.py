@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from imageproof.base._dataset import Dataset, Images, Rows, check_shape
+from imageproof.base._dataset import Dataset, Images, Rows
 from imageproof.base.errors import DataError
 from imageproof.base.files import parsing, read_json, replacing
 
@@ -57,9 +57,8 @@ def load(out: Path, *, columns: list[str] | None = None) -> Packed:
         # no second copy; its metadata would make bytes of the hash again
         rows = table.to_pandas(split_blocks=True, self_destruct=True, ignore_metadata=True)
         del table
-        check_shape(images.shape[1:])
-        if images.dtype != np.uint8 or len(images) != len(rows):
-            raise ValueError(f"{IMAGES} is no uint8 (n, …) of the {len(rows):,} rows in {ROWS}")
+        if len(images) != len(rows):
+            raise ValueError(f"{IMAGES} has {len(images):,} images, {ROWS} {len(rows):,} rows")
     return Packed(images, rows)
 
 

@@ -24,8 +24,7 @@ from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, write_json
 from imageproof.base.text import first_names
 from imageproof.data import packed
-from imageproof.data._parallel import in_chunks
-from imageproof.data._sources import describe_parts, find_images
+from imageproof.data._sources import Items, describe_parts, find_images, in_chunks
 from imageproof.data.packed import SOURCE_HASH
 from imageproof.data.readers import corrections
 from imageproof.data.readers._folders import BYTES, left_out
@@ -142,7 +141,7 @@ def _warn_of_fills(data: packed.Packed, transparent: np.ndarray) -> list[str]:
     return [warning] if coloured else []
 
 
-def convert(items: Sequence[bytes] | Images, shape: Shape, fit: Fit) -> Described:
+def convert(items: Items, shape: Shape, fit: Fit) -> Described:
     """Images in this shape, with what `describe` finds, their source's hash, and faults."""
     if isinstance(items, np.ndarray) and items.shape[1:] == shape:
         table = describe(items).assign(fault=pd.Series(dtype="str"))

@@ -63,10 +63,8 @@ class SplitParams(StrictModel):
 
     @model_validator(mode="after")
     def _official_test_is_as_it_is(self) -> "SplitParams":
-        if self.holdout_within_test and self.method == "official":
-            raise ValueError("holdout_within_test: true needs method: hashed or stratified")
-        if self.copies == "together" and self.method == "official":
-            raise ValueError("copies: together needs method: hashed or stratified; drop needs none")
+        if self.method == "official" and (self.holdout_within_test or self.copies == "together"):
+            raise ValueError("holdout_within_test and copies: together need hashed or stratified")
         return self
 
     def shares(self) -> dict[str, float]:

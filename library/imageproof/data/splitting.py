@@ -68,7 +68,7 @@ def split(
 
     if params.group:
         grouping.check(parts, rows, params)
-    _check_classes(_missing_classes(parts, rows, names), parts, params, percent)
+    _check_classes(_missing_classes(parts, rows, names), parts, params.method)
     return parts
 
 
@@ -187,20 +187,12 @@ def _missing_classes(parts: Parts, rows: "pd.DataFrame", names: Sequence[str]) -
     return missing
 
 
-def _check_classes(
-    missing: Mapping[str, str],
-    parts: Parts,
-    params: SplitParams,
-    percent: float,
-) -> None:
+def _check_classes(missing: Mapping[str, str], parts: Parts, method: str) -> None:
     """Raise a DataError if a part lacks a class; where rows are hashed, only for training rows."""
     for name, classes in missing.items():
-        if params.method != "hashed" or name == "train" or not len(parts[name]):
-            cure = "groups with rows" if params.group else "rows"
+        if method != "hashed" or name == "train" or not len(parts[name]):
             change = "lower" if name == "train" else "raise"
-            change += f" the shares of split.{params.method}"
-            if percent < 100:
-                change = "raise data.percent"
             raise DataError(
-                f"data: {name} gets no row of class {classes}; add {cure} of it, or {change}"
+                f"data: {name} gets no row of class {classes}; add rows of it, raise data.percent, "
+                f"or {change} the shares of split.{method}"
             )

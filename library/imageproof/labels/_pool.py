@@ -14,7 +14,7 @@ from imageproof.base._inference import Features
 from imageproof.base.errors import DataError
 from imageproof.base.text import first_names
 from imageproof.data import packed
-from imageproof.data._parallel import in_chunks
+from imageproof.data._sources import in_chunks
 from imageproof.data.packing import convert
 from imageproof.data.readers._folders import BYTES
 from imageproof.data.readers._versioned import is_hidden, list_files

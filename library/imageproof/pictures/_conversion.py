@@ -4,7 +4,6 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from imageproof.base._dataset import Fit, Images, Shape
-from imageproof.base.errors import DataError
 from imageproof.pictures import _digit
 
 EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")  # Pillow's modes that fit into 8 bits
@@ -31,11 +30,8 @@ def convert_picture(
     """Convert a decoded picture to a model's input.
 
     `shape` is (height, width) for grey and (height, width, 3) for colour. DataError if a `digit`
-    is blank, or `fit` is `digit` and the model sees colour.
+    is blank.
     """
-    is_grey = len(shape) == 2
-    if fit == "digit" and not is_grey:
-        raise DataError("fit: digit is for grey images; stretch, crop or pad is for colour")
     if (pixels := _as_is(image, shape)) is not None:
         return pixels, "as is"
     image = eight_bits(image)
@@ -43,7 +39,7 @@ def convert_picture(
         grey = _digit.grey_values(image)
         return _digit.normalise(grey, shape=shape), fit
     is_transparent = _is_transparent(image)
-    image = _opaque(image).convert("L" if is_grey else "RGB")
+    image = _opaque(image).convert("L" if len(shape) == 2 else "RGB")
     size = (shape[1], shape[0])
     bilinear = Image.Resampling.BILINEAR
     match fit:
@@ -63,10 +59,13 @@ def _as_is(image: Image.Image, shape: Shape) -> Images | None:
         return None
     pixels = np.asarray(image.convert("RGBA"))
     colours = pixels[..., :3]
-    has_colour = np.ptp(colours, axis=2).any()
-    if pixels[..., 3].min() < 255 or (has_colour and len(shape) == 2):
+    if pixels[..., 3].min() < 255 or (len(shape) == 2 and not is_grey(colours)):
         return None
     return np.ascontiguousarray(colours if len(shape) == 3 else colours[..., 0])
+
+
+def is_grey(colours: Images) -> bool:
+    return all(np.array_equal(colours[..., 0], colours[..., channel]) for channel in (1, 2))
 
 
 def eight_bits(image: Image.Image) -> Image.Image:

@@ -39,10 +39,12 @@ def normalise(grey: Grey, *, shape: Shape) -> Images:
     """
     if np.ptp(grey) < MIN_CONTRAST:
         raise DataError(f"blank, its contrast is below {MIN_CONTRAST} of 255")
-    cropped = _cropped(_ink(grey))
-    scale = BOX * min(shape) / max(cropped.shape)
-    height, width = (max(1, round(side * scale)) for side in cropped.shape)
-    digit = _resized(cropped, (width, height))
+    image = Image.fromarray(_ink(grey).astype(np.float32))
+    image = image.crop(image.getbbox())
+    scale = BOX * min(shape) / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    image = image.resize((width, height), Image.Resampling.BICUBIC)  # averages what shrinks
+    digit = np.asarray(image, np.float64)
     digit = np.clip(digit * (255 / digit.max()), 0, 255)
     top = _corner(digit.sum(axis=1), shape[0])
     left = _corner(digit.sum(axis=0), shape[1])
@@ -54,20 +56,6 @@ def normalise(grey: Grey, *, shape: Shape) -> Images:
 def border(image: np.ndarray) -> np.ndarray:
     """The pixels at the edges of an image (height, width, …), the corners twice: (n, …)."""
     return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-
-
-def _cropped(ink: Grey) -> Grey:
-    rows = np.flatnonzero(ink.any(axis=1))
-    columns = np.flatnonzero(ink.any(axis=0))
-    height = slice(rows[0], rows[-1] + 1)
-    width = slice(columns[0], columns[-1] + 1)
-    return ink[height, width]
-
-
-def _resized(ink: Grey, size: tuple[int, int]) -> Grey:
-    image = Image.fromarray(ink.astype(np.float32))
-    resized = image.resize(size, Image.Resampling.BICUBIC)  # averages what shrinks
-    return np.asarray(resized, np.float64)
 
 
 def _ink(grey: Grey) -> Grey:

@@ -4,7 +4,6 @@ The same picture gives the same input in training, `predict`, `score`, demo, ser
 docs/how-to/serving.md has the rules.
 """
 
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,14 +21,12 @@ from imageproof.base._dataset import Fit, Images, Shape, fingerprints
 from imageproof.base.errors import DataError
 from imageproof.base.text import one_line
 from imageproof.pictures import _digit, _jpeg
-from imageproof.pictures._conversion import Converted, convert_picture, eight_bits
+from imageproof.pictures._conversion import Converted, convert_picture, eight_bits, is_grey
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's names
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 MAX_PIXELS = 25_000_000  # decoded; more would only fill memory
 MAX_SIDE = 65_535  # as in JPEG; Pillow needs memory for each row, however short it is
-LARGEST = f"{MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG)"
-TOO_LARGE = f"over {LARGEST}, or a side over {MAX_SIDE:,}; scale it down"
 ANIMATED = ("PNG", "WEBP")  # formats of which an animation is refused
 DEEP_GREY = "LA;16B"  # what Pillow decodes as RGBA
 TAIL = 1 << 16  # bytes of a PNG that may hold its EXIF behind the pixels
@@ -41,8 +38,8 @@ class Header(NamedTuple):
 
     height: int
     width: int
-    has_colour: bool
-    is_transparent: bool
+    mode: str  # grey or colour
+    transparent: bool
 
 
 def is_picture(name: str) -> bool:
@@ -75,14 +72,14 @@ def probe(file: IO[bytes] | Path) -> Header:
     RGB and CMYK are colour, and so is a palette with any; DataError as `read_picture`.
     """
     with _opened(file) as image:
-        has_colour = _has_colour(image)
+        mode = "colour" if _has_colour(image) else "grey"
         is_late = image.format == "PNG" and "exif" not in image.info
-        if is_late and b"eXIf" in _tail(image, TAIL):
+        if is_late and b"eXIf" in _content(image, last=TAIL):
             image.load()  # what stands behind the pixels comes with them
         # PNG's own `getexif` always decodes them
         orientation = Image.Image.getexif(image).get(Base.Orientation)
         sides = image.size if orientation in SIDEWAYS else image.size[::-1]
-        return Header(*sides, has_colour, image.has_transparency_data)
+        return Header(*sides, mode, image.has_transparency_data)
 
 
 def read_picture(
@@ -95,8 +92,7 @@ def read_picture(
 
     DataError if it is damaged, animated, too large, or none of `FORMATS`.
     """
-    side = max(_digit.LARGE) if fit == "digit" else 2 * max(shape)
-    image = _decoded(file, side)
+    image = _decoded(file, max(_digit.LARGE) if fit == "digit" else 2 * max(shape))
     return convert_picture(image, shape=shape, fit=fit)
 
 
@@ -130,13 +126,9 @@ def _plainest(image: Image.Image) -> Images:
         pixels[pixels[..., -1] == 0] = 0
         if pixels[..., -1].min() == 255:
             pixels = pixels[..., :-1]
-    if pixels.shape[2:] > (2,) and _is_grey(pixels):
+    if pixels.shape[2:] > (2,) and is_grey(pixels):
         pixels = pixels[..., ::3]  # one of the colours, and opacity
     return pixels
-
-
-def _is_grey(colours: Images) -> bool:
-    return all(np.array_equal(colours[..., 0], colours[..., channel]) for channel in (1, 2))
 
 
 @contextmanager
@@ -152,8 +144,6 @@ def _opened(file: IO[bytes] | Path) -> Iterator[ImageFile]:
         raise
     except UnidentifiedImageError:
         raise DataError("no PNG, JPEG, WebP or BMP, whatever its name says") from None
-    except Image.DecompressionBombError:
-        raise DataError(TOO_LARGE) from None
     except Exception as error:  # Pillow raises many kinds on damaged files
         reason = one_line(error) or type(error).__name__
         raise DataError(f"cannot be read as an image: {reason}") from None
@@ -164,25 +154,23 @@ def _check_header(image: Image.Image) -> None:
         raise DataError("is animated; one picture in a file is allowed")
     limit = 2 * MAX_PIXELS if image.format in _jpeg.FORMATS else MAX_PIXELS
     if image.width * image.height > limit or max(image.size) > MAX_SIDE:
-        raise DataError(TOO_LARGE)
+        largest = f"{MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG)"
+        raise DataError(f"over {largest}, or a side over {MAX_SIDE:,}; scale it down")
 
 
-def _tail(image: ImageFile, length: int) -> bytes:
-    """The last bytes of its file, which is read on from where it is."""
+def _content(image: ImageFile, *, last: int | None = None) -> bytes:
+    """All or the last bytes of its file; decoding finds its own place there."""
     file = image.fp
     assert file is not None  # as long as no pixels are read
-    place = file.tell()
     size = file.seek(0, SEEK_END)
-    file.seek(max(0, size - length))
-    tail = file.read()
-    file.seek(place)
-    return tail
+    file.seek(max(0, size - last) if last else 0)
+    return file.read()
 
 
 def _decoded(file: IO[bytes] | Path, side: int | None = None) -> Image.Image:
     """A picture, upright; its sides may be reduced to `side` or more."""
     with _opened(file) as image:
-        content = _tail(image, sys.maxsize) if image.format in _jpeg.FORMATS else b""
+        content = _content(image) if image.format in _jpeg.FORMATS else b""
         _jpeg.check_scans(content)
         _load(image, side)
         if content and _jpeg.may_be_cut_off(image) and _is_cut_off(image, content, side):

@@ -36,16 +36,9 @@ def write_pictures(folder, images, mode=None):
 def test_grey_faces_of_one_size(tmp_path):
     write_pictures(tmp_path, noise(30, 25, 25))
     facts = read_facts(tmp_path)
-    assert facts == Facts(
-        class_names=["cat", "dog"],
-        counts=[15, 15],
-        test_counts=(),
-        sizes=Counter({(25, 25): 30}),
-        has_colour=False,
-        is_transparent=False,
-        is_digit_like=False,
-        columns={},
-    )
+    columns = {"columns": {}, "only_train": (), "warnings": []}
+    sizes = Counter({(25, 25): 30})
+    assert facts == Facts(["cat", "dog"], [15, 15], (), sizes, False, False, False, **columns)
     assert facts.is_uniform
 
 
@@ -102,8 +95,8 @@ def test_arrays_with_a_test_part(tmp_path):
         ([0, 0], [0], "has one class, 0; two are needed"),
         ([1, 2], [1, 2], "train: no images of 0; add some, or take the class out of the data"),
         ([0, 1, 2], [0, 2], "test: no images of 1; "),
-        ([0, -1], [0], "label -1; whole numbers from 0 to 9,999 are allowed"),
-        ([0, 1], [10**9], "label 1000000000; whole numbers from 0 to 9,999 are allowed"),
+        ([0, -1], [0], "labels from -1 to 0; whole numbers from 0 to 9,999 are allowed"),
+        ([0, 1], [10**9], "labels from 0 to 1000000000; whole"),
     ],
 )
 def test_labels_that_no_model_can_learn_are_refused(tmp_path, train, test, line):

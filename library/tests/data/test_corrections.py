@@ -1,6 +1,5 @@
 """Corrected labels beside the data: merged by `imageproof relabel`, applied by the stage `pack`."""
 
-import os
 import re
 from pathlib import Path
 
@@ -78,13 +77,6 @@ def test_each_wrong_line_is_one_finding():
         "data/corrections.csv:6: train row 2: stands in line 5, too; delete one",
     ]
     assert not [*Path("packed").iterdir()]
-
-
-def test_large_table_is_refused():
-    FILE.touch()
-    os.truncate(FILE, corrections.MAX_BYTES + 1)
-    line = finding(DataError, pack)
-    assert line == f"{FILE}: has 50,000,001 bytes; at most 50,000,000 are allowed"
 
 
 def test_corrections_add_up_until_they_are_taken_back():

@@ -27,7 +27,6 @@ IGNORED = [
     *("*.tmp", "!keep.tmp", "# a comment", "", " skip/ ", "/data/old", "/dog", "draft-*", "trash"),
     *("ü*", "data/cat/1.png", "b*.png", "!b2.png", "cat/deep/", r"\#*", "*9.png", "!old/9.png"),
 ]
-TABLE = "file,label\ncat/1.png,cat\ndog/1.png,dog\n"
 DATA = Path("data")
 HEADER = "file,label and other names are needed, each once"
 
@@ -68,10 +67,9 @@ def test_a_test_part_has_a_folder_of_its_own():
     assert [label for _, label, _ in listed(Path("classes"))[0]] == ["test", "train"]
 
 
-@pytest.mark.parametrize("header", ['writer, label ,"file"', "\ufeffwriter,label,file"])
-def test_a_table_names_pictures_and_keeps_its_columns(header):
+def test_a_table_names_pictures_and_keeps_its_columns():
     put("one.png", "in/two.png", "b.png")
-    table(header, ' Ann,b,"./in//two.png"', "", "Bob, a,one.png")
+    table('\ufeffwriter, label ,"file"', ' Ann,b,"./in//two.png"', "", "Bob, a,one.png")
     rows = [("train", "b", "in/two.png"), ("train", "a", "one.png")]
     assert listed() == (rows, left_out("1 (b.png)"))
     assert list_pictures(DATA).rows["meta_writer"].tolist() == ["Ann", "Bob"]
@@ -94,13 +92,11 @@ def test_each_wrong_line_of_a_table_is_one_finding():
     [
         (["file,label"], "names no picture"),
         (["file,class", "a.png,x"], f":1: file,class; {HEADER}"),
-        (["file,label,", "a.png,x,"], f":1: file,label,; {HEADER}"),
         (["file,label,label", "a.png,x,y"], f":1: file,label,label; {HEADER}"),
-        (["", "file,label", "a.png,x"], f":1: nothing; {HEADER}"),
         (["file,label", "a.png,x", "a.png,x,"], ":3: 3 values for 2 columns; put a value that"),
         (["file,label,by", 'a.png,x,"y', 'y"', "", "b.png,x"], ":5: b.png: not found"),
         (["file,label", '"b', '.png",x'], ":2: b\\n.png: not found"),
-        (["file,label", "a.png, "], ":2: a.png: has no label"),
+        (["file,label", "a.png, \u200b"], ":2: a.png: has no label"),
         (["file,label", '"a.png'], "cannot be read as a table: unexpected end of data"),
     ],
 )
@@ -110,10 +106,9 @@ def test_a_wrong_table_is_one_line(lines, message):
     assert message in fault()
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
-def test_table_in_another_encoding_is_refused(encoding):
+def test_table_in_another_encoding_is_refused():
     put("a.png", "cat/1.png")
-    (DATA / "labels.csv").write_text("file,label\na.png,é\n", encoding)
+    (DATA / "labels.csv").write_text("file,label\na.png,é\n", "utf-16")
     assert fault() == "data/labels.csv: is not in UTF-8; save it as «CSV UTF-8»"
 
 
@@ -131,12 +126,6 @@ def test_pictures_all_in_folders_within_a_class():
     assert fault() == f"{message}; move these up: mv 'data/my pets'/* data"
     put("train/cat/1.png", "train/dog/9/1.png", "test/dog/1.png")
     assert fault().startswith("data/train/dog: has 1 pictures, all in folders with")
-
-
-def test_names_that_differ_only_in_case():
-    put("cat/A.png", "cat/a.png", "dog/a.png")
-    message = "2 names differ only in case, and are one file on some systems"
-    assert listed()[1] == [f"data: {message}: cat/A.png, cat/a.png"]
 
 
 def test_odd_names_are_printable():
@@ -164,13 +153,10 @@ def test_files_are_those_of_dvc():
     assert list_files(DATA) == (versioned, sorted({*NAMES} - {*versioned}))
 
 
-@pytest.mark.parametrize("text", ["", TABLE], ids=["folders", "labels.csv"])
-def test_link_to_a_folder_is_refused(workspace, text):
+def test_link_to_a_folder_is_refused(workspace):
     put("cat/1.png")
     put_pictures(Path(), "my dogs/1.png")
     (DATA / "dog").symlink_to(workspace / "my dogs")
-    if text:
-        table(text)
     mend = f"delete it, or type: rm data/dog && cp -r '{workspace}/my dogs' data/dog"
     line = fault(pack_warnings)
     assert line == f"data/dog: is a link to a folder, whose files DVC does not version; {mend}"
@@ -181,8 +167,8 @@ def test_ignored_pictures_are_left_out_and_named():
     Path(".dvcignore").write_text("data/dog/2*")
     names = "2 (dog/2.png, dog/22.png)"
     assert pack_warnings() == [f"data: left out, as .dvcignore names them: {names}"]
-    table(f"{TABLE}dog/2.png,dog")
-    assert fault() == "data/labels.csv:4: dog/2.png: not found, as .dvcignore leaves it out"
+    table("file,label", "dog/2.png,dog")
+    assert fault() == "data/labels.csv:2: dog/2.png: not found, as .dvcignore leaves it out"
 
 
 def test_ignored_tables_and_arrays_are_not_read():
@@ -190,6 +176,5 @@ def test_ignored_tables_and_arrays_are_not_read():
     Path(".dvcignore").write_text("*.csv")
     names = "3 (corrections.csv, labels.csv, train.csv)"
     assert pack_warnings() == [f"data: left out, as .dvcignore names them: {names}"]
-    for name in ("cat", "dog"):
-        shutil.rmtree(DATA / name)
+    Path(".dvcignore").write_text("*")
     assert "no data files found" in fault(pack_warnings)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from imageproof.base._dataset import ImageParams, RawData, fingerprints
 from imageproof.base.errors import DataError
-from imageproof.data import _parallel, packed, packing
+from imageproof.data import _sources, packed, packing
 
 RED = (255, 0, 0)
 BLUE = (0, 0, 255)
@@ -140,8 +140,7 @@ def test_transparent_pictures_among_other_backgrounds_are_told(pictures):
 
 
 def test_many_pictures_are_read_by_several_processes_in_their_order(monkeypatch):
-    monkeypatch.setattr(_parallel, "FEW", 40)
-    monkeypatch.setattr(_parallel, "CHUNK", 7)
+    monkeypatch.setattr(_sources, "CHUNK", 7)
     for number, pixels in enumerate(NOISE):
         save_picture(f"{number % 2}/{number:05}.png", Image.fromarray(pixels))
     expected = np.concatenate([NOISE[::2], NOISE[1::2]])
@@ -153,7 +152,7 @@ def test_rows_of_other_images_are_one_line(pictures):
     out = Path("packed")
     np.save(out / packed.IMAGES, np.zeros((2, 4, 4, 3), np.uint8))
     line = finding(DataError, packed.load, out)
-    assert line.endswith("images.npy is no uint8 (n, …) of the 3 rows in rows.parquet")
+    assert line.endswith("images.npy has 2 images, rows.parquet 3 rows")
     (out / packed.ROWS).write_bytes(b"PAR1")
     line = finding(DataError, packed.load, out)
     assert line.startswith(f"{out}: cannot be read as packed images: ")

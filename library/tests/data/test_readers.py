@@ -2,7 +2,6 @@
 
 import gzip
 import struct
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +70,6 @@ def test_images_and_labels_are_told_by_content_not_by_name():
     [
         (idx(IMAGES)[:-1], "0x08 and 30×8×8"),
         (idx(IMAGES)[:4] + b"\xff" * 12, "0x08 and "),  # and no memory is taken
-        (idx(IMAGES)[:15], "0x08 and "),
         (struct.pack(">HBBI", 0, 0x0D, 1, 1) + bytes(4), "0x0d and 1"),
         (struct.pack(">HBB2I", 0, 8, 2, 1, 1) + bytes(1), "0x08 and 1×1"),
         (b"\0\0\x08", "0x08 and ;"),
@@ -86,10 +84,13 @@ def test_another_size_type_or_dimension_is_refused(content, form):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        (PAIR | {"train-labels": LABELS[:29]}, "part train has 30 images, 29 labels; one label"),
-        ({"train-images": IMAGES, "valid-labels": LABELS}, "part train has 30 images; one"),
+        (
+            PAIR | {"train-labels": LABELS[:29]},
+            "part train has train-images (30, 8, 8), train-labels (29,); one label",
+        ),
+        ({"train-images": IMAGES, "valid-labels": LABELS}, "part train has train-images (30, 8"),
         ({"t10k-images": IMAGES, "t10k-labels": LABELS}, "0 training and 1 test parts"),
-        (PAIR | {"train-images.2": IMAGES}, "part train has 30 images, 30 images, 30 labels; one"),
+        (PAIR | {"train-images.2": IMAGES}, "part train has train-images (30, 8, 8), train-im"),
         ({"train-images": IMAGES[:0], "train-labels": LABELS[:0]}, "images 0×8×8; no part may be"),
         (
             PAIR | {"test-images": IMAGES[:, :4], "test-labels": LABELS},
@@ -128,7 +129,7 @@ def test_objects_are_refused_and_never_unpickled():
     assert not Path("unpickled").exists()
 
 
-@pytest.mark.parametrize("names", [["x", "y"], ["x_train"], ["x_train", "y_train", "x_test"]])
+@pytest.mark.parametrize("names", [["x", "y"], ["x_train", "y_train", "x_test"]])
 def test_other_arrays_are_named(names):
     np.savez(NPZ, **dict.fromkeys(names, IMAGES))
     assert refusal().startswith(f"{NPZ}: holds {', '.join(names)}; x_train")
@@ -151,13 +152,9 @@ def test_other_types_and_shapes_are_refused(images, labels):
     assert refusal().startswith(f"{NPZ}: {forms}; uint8 (n, h")
 
 
-@pytest.mark.parametrize("has_folder", [True, False])
-def test_no_data_files_name_dvc_pull(has_folder):
-    if has_folder:
-        (DATA / "folder.csv").mkdir()
-        (DATA / ".gitignore").write_text("/train.csv\n")
-    else:
-        DATA.rmdir()
+def test_no_data_files_name_dvc_pull():
+    (DATA / "folder.csv").mkdir()
+    (DATA / ".gitignore").write_text("/train.csv\n")
     assert refusal() == "data: no data files found; `dvc pull` fetches the data"
 
 
@@ -166,12 +163,10 @@ def test_pictures_without_a_class_are_refused():
     assert refusal().startswith("data: has pictures without a class; put each ")
 
 
-@pytest.mark.parametrize("name", ["images.npz", "train-images-idx3-ubyte.gz"])
-def test_content_alone_tells_the_format(name):
-    (DATA / ".gitignore").write_text("/train.csv\n")
+def test_content_alone_tells_the_format():
     (DATA / "older").mkdir()
-    for path in ("older/train.csv", name):
-        (DATA / path).write_bytes(CSV)
+    for name in ("older/train.csv", ".hidden", "images.npz"):
+        (DATA / name).write_bytes(CSV)
     assert read_raw().train.images.tolist() == [[[0, 128], [255, 1]]]
 
 
@@ -179,11 +174,6 @@ def test_more_than_one_data_set_is_refused():
     for name in ("a.csv", "b.npz"):
         (DATA / name).write_bytes(CSV)
     assert refusal().startswith("data: has these data sets: a.csv, b.npz; one is")
-
-
-def test_a_link_to_nowhere_is_one_line():
-    (DATA / "train.csv").symlink_to("gone")
-    assert refusal() == "data/train.csv: not found"
 
 
 def test_a_damaged_gzip_is_one_line():
@@ -200,9 +190,3 @@ def test_gigabytes_in_a_small_file_are_not_unpacked(monkeypatch, name):
     else:
         (DATA / name).write_bytes(gzip.compress(zeros))
     assert "unpacks to over 0 MB and 50 times its size" in refusal()
-
-
-def test_a_zip_archive_of_others_is_refused():
-    with zipfile.ZipFile(DATA / "digit-recognizer.zip", "w") as archive:
-        archive.writestr("train.csv", CSV)
-    assert "zip: cannot be read as npz of numbers: holds other files" in refusal()

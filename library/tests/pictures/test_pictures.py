@@ -19,7 +19,6 @@ from imageproof.pictures._digit import normalise
 from imageproof.pictures._reading import (
     MAX_PIXELS,
     SUFFIXES,
-    TOO_LARGE,
     probe,
     read_and_hash,
     read_picture,
@@ -34,8 +33,7 @@ COLOUR = RANDOM.integers(0, 256, RGB, dtype=np.uint8)
 DEEP = np.uint16(257)  # times 8 bits is 16
 GREEN = (10, 200, 90)
 
-fits = pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
-either_shape = pytest.mark.parametrize("shape", [GREY, RGB])
+FITS = ("stretch", "crop", "pad")
 each_format = pytest.mark.parametrize("suffix", SUFFIXES)
 
 
@@ -117,12 +115,11 @@ def test_size_and_jpeg(save):
         assert np.abs(read(path)[0].astype(int) - DIGIT).mean() < 6
 
 
-@pytest.mark.parametrize(("side", "first"), [(28, 8), (8, 2)])
-def test_digit_with_a_heavy_end_stays_within_an_image_of_any_size(side, first):
+def test_digit_with_a_heavy_end_stays_within_an_image_of_any_size():
     nail = np.zeros((60, 60))
     nail[5:15, 5:55] = nail[5:55, 30] = 255
-    rows = np.flatnonzero(normalise(nail, shape=(side, side)).any(axis=1))
-    assert rows.tolist() == [*range(first, side)]
+    rows = np.flatnonzero(normalise(nail, shape=(8, 8)).any(axis=1))
+    assert rows.tolist() == [*range(2, 8)]
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "1"])
@@ -179,9 +176,7 @@ def test_others_of_the_models_size_are_converted():
 def test_fit_of_another_proportion():
     halves = np.array([[[200, 10, 30], [20, 180, 90]]], np.uint8)
     bars = Image.fromarray(np.kron(halves, np.ones((20, 20, 1), np.uint8)))  # 20×40
-    stretched, cropped, padded = (
-        convert(bars, shape=(20, 20, 3), fit=fit) for fit in ("stretch", "crop", "pad")
-    )
+    stretched, cropped, padded = (convert(bars, shape=(20, 20, 3), fit=fit) for fit in FITS)
     assert (cropped == np.repeat(halves, 10, axis=1)).all()
     assert (stretched[:, [0, -1]] == halves).all()
     assert np.array_equal(padded[5:15], stretched[5:15])
@@ -198,14 +193,13 @@ def test_pad_continues_the_background(background, fill):
     assert {*grey[0]} == {*convert(Image.new("RGB", (9, 9), fill), shape=GREY)[0]}
 
 
-@fits
-@either_shape
-def test_thinnest_pictures(fit, shape):
+@pytest.mark.parametrize("fit", FITS)
+def test_thinnest_pictures(fit):
     for size in ((1, 2052), (2052, 1), (1, 1)):
-        convert(Image.new("RGB", size), shape=shape, fit=fit)
+        convert(Image.new("RGB", size), fit=fit)
 
 
-@either_shape
+@pytest.mark.parametrize("shape", [GREY, RGB])
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
 def test_transparent_pixels_are_white(save, shape, mode):
     image = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
@@ -227,8 +221,6 @@ def test_colours_of_modes_and_depths(save):
 
 
 def test_colour_is_no_digit():
-    message = "fit: digit is for grey images; stretch, crop or pad is for colour"
-    assert finding(DataError, lambda: convert(Image.fromarray(COLOUR), fit="digit")) == message
     with pytest.raises(ValidationError, match="digit is for grey"):
         ImageParams(size="auto", channels="rgb", fit="digit")
 
@@ -240,15 +232,16 @@ def test_probe_reads_the_header(save, suffix, mode):
     if suffix != ".webp":
         path.write_bytes(path.read_bytes()[:-20])  # it reads no pixels
     sides = (50, 30) if suffix == ".bmp" else (30, 50)
-    assert probe(path) == (*sides, mode == "RGB" or suffix == ".webp", False)
+    kind = "colour" if mode == "RGB" or suffix == ".webp" else "grey"
+    assert probe(path) == (*sides, kind, False)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp"])
-@pytest.mark.parametrize(("blue", "has_colour"), [(9, False), (8, True)])
-def test_probe_looks_into_palettes(save, suffix, blue, has_colour):
+@pytest.mark.parametrize(("blue", "mode"), [(9, "grey"), (8, "colour")])
+def test_probe_looks_into_palettes(save, suffix, blue, mode):
     image = Image.new("P", (30, 50))
     image.putpalette([0, 0, 0, 9, 9, blue])
-    assert probe(save(image, f"a{suffix}")) == (50, 30, has_colour, False)
+    assert probe(save(image, f"a{suffix}")) == (50, 30, mode, False)
 
 
 def test_deep_grey_with_opacity_is_grey(tmp_path):
@@ -260,7 +253,7 @@ def test_deep_grey_with_opacity_is_grey(tmp_path):
         content += struct.pack(">I", crc32(kind + data))
     path = tmp_path / "a.png"
     path.write_bytes(content)
-    assert probe(path) == (1, 1, False, True)
+    assert probe(path) == (1, 1, "grey", True)
     assert read(path, shape=(1, 1), fit="stretch")[0].tolist() == [[128]]
 
 
@@ -326,13 +319,7 @@ def test_second_picture_of_a_phones_jpeg_is_ignored(save):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "sides"),
-    [
-        (".bmp", (5001, 5001)),
-        (".bmp", (14000, 14000)),
-        (".bmp", (1, 65536)),
-        (".jpg", (7072, 7072)),
-    ],
+    ("suffix", "sides"), [(".bmp", (5001, 5001)), (".bmp", (1, 65536)), (".jpg", (7072, 7072))]
 )
 def test_huge_picture_is_not_decoded(save, suffix, sides):
     path = save(ROW, f"huge{suffix}")
@@ -340,7 +327,8 @@ def test_huge_picture_is_not_decoded(save, suffix, sides):
     start, form = (18, "<2I") if suffix == ".bmp" else (content.index(b"\xff\xc0") + 5, ">2H")
     struct.pack_into(form, content, start, *sides)
     path.write_bytes(content)
-    assert {*refusals(path)} == {TOO_LARGE}
+    [line] = {*refusals(path)}
+    assert line.endswith(" over 65,535; scale it down")
 
 
 def test_jpeg_of_many_scans_is_not_decoded(save):
@@ -352,7 +340,7 @@ def test_jpeg_of_many_scans_is_not_decoded(save):
     assert finding(DataError, read, path) == f"{path}: over 100 scans; save it anew"
 
 
-@fits
+@pytest.mark.parametrize("fit", FITS)
 def test_photo_decoded_smaller_looks_the_same(save, fit):
     photo = Image.fromarray(COLOUR[:9, :7]).resize((700, 500), Image.Resampling.BICUBIC)
     path = save(photo, "a.jpg", quality=95, subsampling=0, exif=turned(8))

@@ -34,7 +34,7 @@ VALIDATION = {
     "critical": 0,
     "warnings": 1,
     "summary": {
-        "train": {"rows": 1797, "shapes": ["8x8"], "class_counts": {"0": 178}, "mean_ink": 73.3}
+        "train": {"rows": 1797, "shapes": ["8x8"], "mean_ink": 73.3}
     },
     "findings": [CHECK | {"message": "train: image seen before in 2 rows: row 5 (as row 1), …"}],
     "expectations": [CHECK | {"column": "duplicate_of", "success": False}],

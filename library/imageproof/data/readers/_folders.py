@@ -12,7 +12,6 @@ import pandas as pd
 
 from imageproof.base._class_names import differ_in_case, spelled
 from imageproof.base.errors import DataError
-from imageproof.base.files import parsing
 from imageproof.base.text import first_names, printable
 from imageproof.data.packed import META
 from imageproof.data.readers._table import read_table
@@ -22,7 +21,6 @@ from imageproof.pictures._reading import is_picture
 
 TABLE = "labels.csv"
 COLUMNS = ["file", "label"]  # of it; there may be more
-ARRAY = rb"\0\0|PK|\x1f\x8b|(\xef\xbb\xbf)?\"?label\"?,\"?pixel"  # as `read_parts` reads
 NO_PICTURE = "no picture of a class"
 MAX_TABLE = 200_000_000  # bytes
 BYTES = "binary[pyarrow]"  # of a million paths or hashes; objects take ten times the memory
@@ -49,11 +47,8 @@ def list_pictures(folder: Path) -> Listing | None:
     lie in folders within its own, and for each of `list_files`.
     """
     files = list_files(folder)
-    path = folder / TABLE
     if TABLE in files.versioned:
-        with parsing("a table of pictures", path), path.open("rb") as file:
-            if not re.match(ARRAY, file.read(100)):
-                return _in_table(folder, files)
+        return _in_table(folder, files)
     return _in_folders(folder, [name for name in files.versioned if not is_hidden(name)])
 
 
@@ -85,9 +80,8 @@ def _in_folders(folder: Path, names: Names) -> Listing | None:
         part, _, label = home.rpartition("/")
         columns = {"part": part or "train", "label": spelled(_in_utf8(label))}
         tables.append(_paths(folder, pictures[home]).assign(**columns))
-    return _listing(
-        folder, pd.concat(tables, ignore_index=True), [*unread, *chain(*deeper.values())]
-    )
+    unread += chain(*deeper.values())
+    return Listing(pd.concat(tables, ignore_index=True), left_out(folder, unread, NO_PICTURE))
 
 
 def _check_depth(folder: Path, pictures: Mapping[str, Names], deeper: Mapping[str, Names]) -> None:
@@ -137,9 +131,8 @@ def _in_table(folder: Path, files: Files) -> Listing:
     rows.columns = [name if name in COLUMNS else META + name for name in rows]
     rows = rows.reset_index(drop=True).assign(part="train", **_paths(folder, [*lines]))
     unread = versioned - lines.keys()
-    return _listing(
-        folder, rows, [name for name in unread if is_picture(name) and not is_hidden(name)]
-    )
+    pictures = [name for name in unread if is_picture(name) and not is_hidden(name)]
+    return Listing(rows, left_out(folder, pictures, NO_PICTURE))
 
 
 def _check_case(table: Path, rows: pd.DataFrame) -> None:
@@ -157,17 +150,6 @@ def _check_case(table: Path, rows: pd.DataFrame) -> None:
 def _paths(folder: Path, names: Names) -> pd.DataFrame:
     paths = pd.Series([os.fsencode(f"{folder}/{name}") for name in names], dtype=BYTES)
     return pd.DataFrame({"path": paths, "file": [*map(_printable, names)]})
-
-
-def _listing(folder: Path, rows: pd.DataFrame, unread: Names) -> Listing:
-    warnings = left_out(folder, unread, NO_PICTURE)
-    alike = differ_in_case(rows["file"])
-    if alike:
-        warnings.append(
-            f"{folder}: {len(alike)} names differ only in case, and are one file on some systems: "
-            f"{first_names(alike)}"
-        )
-    return Listing(rows, warnings)
 
 
 def _printable(name: str) -> str:

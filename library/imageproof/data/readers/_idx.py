@@ -60,9 +60,6 @@ def _paired(folder: Path, name: str, arrays: Arrays) -> Part:
     labels = [path for path, array in arrays.items() if array.ndim == LABELS]
     lengths = {len(array) for array in arrays.values()}
     if len(images) != 1 or len(labels) != 1 or len(lengths) > 1:
-        counts = [f"{len(arrays[path])} images" for path in images]
-        counts += [f"{len(arrays[path])} labels" for path in labels]
-        raise DataError(
-            f"{folder}: part {name} has {', '.join(counts)}; one label for each image is needed"
-        )
+        shapes = ", ".join(f"{path.name} {array.shape}" for path, array in arrays.items())
+        raise DataError(f"{folder}: part {name} has {shapes}; one label for each image is needed")
     return Part(images[0], Dataset(arrays[images[0]], arrays[labels[0]].astype(np.int64)))

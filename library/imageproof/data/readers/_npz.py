@@ -45,8 +45,6 @@ def map_arrays(path: Path, content: Content, scratch: Path | None = None) -> Arr
     ):
         members = archive.infolist()
         check_unpacked(sum(member.file_size for member in members), packed=len(content))
-        if not all(member.filename.endswith(".npy") for member in members):
-            raise ValueError("holds other files than arrays")
         return {member.filename[:-4]: _unpacked(archive, member, scratch) for member in members}
 
 

@@ -19,7 +19,7 @@ AT_ONCE = 50_000  # rows: as Python's own texts they take three times the memory
 def read_table(path: Path, columns: Sequence[str], *, max_bytes: int) -> pd.DataFrame:
     """The rows as texts, "" where a row is short; the index is the line that each begins in.
 
-    It has these columns, and others. A DataError has a finding for each row that is too long.
+    It has these columns, and others. A DataError if a row is too long.
     """
     check_size(path, max_bytes)
     with parsing("a table", path), path.open(encoding="utf-8-sig", newline="") as file:
@@ -45,14 +45,11 @@ def _read(path: Path, file: IO[str], columns: Sequence[str]) -> pd.DataFrame:
 
 def _rows(path: Path, reader: Any, columns: int) -> Iterator[tuple[int, list[str]]]:
     """The line that each row begins in, and its values; blank lines are none."""
-    findings: list[str] = []
     line = reader.line_num + 1
     for row in reader:
         if len(row) > columns:
             mend = 'put a value that has a comma between "'
-            findings.append(f"{path}:{line}: {len(row)} values for {columns} columns; {mend}")
-        elif row:
+            raise DataError(f"{path}:{line}: {len(row)} values for {columns} columns; {mend}")
+        if row:
             yield line, row + [""] * (columns - len(row))
         line = reader.line_num + 1
-    if findings:
-        raise DataError(*findings)

@@ -63,10 +63,10 @@ def validate(
         if rows.empty:
             continue
         part = rows["part"].iloc[0]
-        classes = class_frame(rows, names)
-        for suite, frame in (("images", rows), (part, rows), ("classes", classes)):
+        suites = {"images": rows, part: rows, "classes": class_frame(rows, names)}
+        for suite, frame in suites.items():
             checks += _check(context, suite, frame, parameters)
-        summary[part] = _summary(rows, classes)
+        summary[part] = _summary(rows)
     if docs:
         _write_docs(context, Path(docs))
 
@@ -82,14 +82,13 @@ def validate(
     }
 
 
-def _summary(rows: pd.DataFrame, classes: pd.DataFrame) -> Values:
+def _summary(rows: pd.DataFrame) -> Values:
     sizes = rows[["height", "width"]].value_counts().index
     shapes = [f"{height:.0f}x{width:.0f}" for height, width in sizes[:SHOWN_ROWS]]
     shapes += ["…"] * (len(sizes) > SHOWN_ROWS)
     return {
         "rows": len(rows),
         "shapes": shapes,
-        "class_counts": {str(label): count for label, count in enumerate(classes["rows"].tolist())},
         "mean_ink": round(float(rows["mean_ink"].mean()), 4),
         "blank_images": int((rows["contrast"] == 0).sum()),
         "duplicate_images": int(rows["duplicate_of"].count()),
