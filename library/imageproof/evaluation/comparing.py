@@ -66,14 +66,18 @@ def compare(
         for a, b in combinations(candidates, 2)
     ]
     choice = [_verdicts.choice(pairs, times)] if pairs else []
+    baselines = [(r.model, r.baseline["name"], r.baseline["test"]) for r in results]
     scores = _leaderboard.Scores(model="baseline", **by_split(WORKSPACE.baseline.read_metrics()))
     summary = WORKSPACE.read_split_summary()
+    train_rows = summary["rows"]["train"]
+    doubts = {result.model: _model_doubts(result, test, train_rows) for result in results}
     content = {
         "models": [row.model_dump() for row in rows],
         "pairs": [_verdicts.as_dict(pair) for pair in pairs],
         "verdicts": [
             *choice,
-            *_doubt_lines(results, test, summary["rows"]["train"]),
+            *(_baseline.verdict(*baseline) for baseline in baselines),
+            *_doubts.beyond_chance(doubts),
             *map(_verdicts.verdict, pairs),
             *uncomparable,
             *few_rows.split_warnings(summary, promote, [*results[0].statistics["by_class"]]),
@@ -84,7 +88,9 @@ def compare(
     write_json(WORKSPACE.compare / "metrics.json", _dvc_metrics(rows, scores))
     _draw_pareto(results, comparable=not uncomparable)
     _write_curves(results)
-    _write_matrices(results)
+    matrices = {result.model: result.matrix for result in results}
+    order = _confusion.clustered(np.sum([matrix for matrix, _ in matrices.values()], axis=0))
+    _confusion.write_cells(WORKSPACE.confusion, matrices, order=order)
 
 
 def _dvc_metrics(
@@ -96,15 +102,6 @@ def _dvc_metrics(
         figures["model"]: {key: figures[key] for key in keys if figures.get(key) is not None}
         for figures in [*_leaderboard.figures(rows), scores.model_dump()]
     }
-
-
-def _doubt_lines(results: Sequence[Result], test: Dataset, train_rows: int) -> list[str]:
-    """Each model beside the baseline, and what may be said against it."""
-    doubts_of_models = {result.model: _model_doubts(result, test, train_rows) for result in results}
-    return [
-        *[_baseline.verdict(r.model, r.baseline["name"], r.baseline["test"]) for r in results],
-        *_doubts.beyond_chance(doubts_of_models),
-    ]
 
 
 def _model_doubts(result: Result, test: Dataset, train_rows: int) -> list[_doubts.Doubt]:
@@ -153,9 +150,3 @@ def _write_curves(results: Sequence[Result]) -> None:
     frames = {model: epoch_table(history) for model, history in histories.items()}
     with replacing(WORKSPACE.learning_curves) as temporary:
         pd.concat(frames, names=["model", "epoch"]).to_csv(temporary)
-
-
-def _write_matrices(results: Sequence[Result]) -> None:
-    matrices = {result.model: result.matrix for result in results}
-    order = _confusion.clustered(np.sum([matrix for matrix, _ in matrices.values()], axis=0))
-    _confusion.write_cells(WORKSPACE.confusion, matrices, order=order)

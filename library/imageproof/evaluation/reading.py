@@ -7,7 +7,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base import _inference
 from imageproof.base._dataset import Dataset, Matrix, Metrics, Probabilities
 from imageproof.judge import _caret, _confusion, _leaderboard, _timing
-from imageproof.outputs import RunRecord, by_split
+from imageproof.outputs import by_split
 
 
 class Result(NamedTuple):
@@ -22,7 +22,6 @@ class Result(NamedTuple):
     history: list[Metrics]
     kept_epoch: int | None
     matrix: tuple[Matrix, list[str]]  # and the names of the classes
-    run: RunRecord
 
     @property
     def model(self) -> str:
@@ -65,5 +64,4 @@ def _read_result(model: str, test: Dataset, threads: int) -> Result:
         history=trained.read_history(),
         kept_epoch=int(cost["kept_epoch"]) if "kept_epoch" in cost else None,
         matrix=_confusion.read_matrix(evaluated.matrices["test"]),
-        run=run,
     )

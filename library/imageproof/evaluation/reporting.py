@@ -1,16 +1,25 @@
-"""The stage `report`: the outputs of the other stages as one page that needs no network."""
+"""The stage `report`: the outputs of the other stages as one page that needs no network.
 
+A table of it maps headings of columns to mappings from headings of rows to cells.
+"""
+
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from imageproof.artifacts import WORKSPACE
+from imageproof.artifacts import WORKSPACE, run_page
 from imageproof.base._dataset import EVALUATED
 from imageproof.base.files import read_json, write_text
+from imageproof.base.text import cut
 from imageproof.judge import _leaderboard
-from imageproof.judge._caret import Statistics
-from imageproof.report._page import ModelResult, ReportContent, SplitResult, render
+from imageproof.judge._caret import Figures, Statistics, as_tables, label_of
+from imageproof.judge._confusion import MANY_CLASSES
+from imageproof.judge._figures import column
+from imageproof.judge.disturbances import accuracies, in_words
+from imageproof.outputs import RunRecord
+from imageproof.pages._templates import p_value, templates
 
 RAW_DATA_PICTURES = {
     "class_distribution": "Images of each class, with their share",
@@ -19,6 +28,45 @@ RAW_DATA_PICTURES = {
     "median": "Pixel-wise median of each class",
     "standard_deviation": "Pixel-wise standard deviation of each class",
 }
+
+Png = bytes  # the content of a PNG file
+
+Cell = tuple[str, str]  # text and tooltip
+Table = Mapping[str, Mapping[str, str | Cell]]
+
+
+class SplitResult(NamedTuple):
+    name: str  # test or holdout
+    rows: int
+    statistics: Statistics
+    scores: Mapping[str, float]  # as `scores.score_probabilities` returns them
+    matrix: Png
+    alluvial: Png
+    confused: pd.DataFrame  # as `_confusion.most_confused` returns it
+
+
+class ModelResult(NamedTuple):
+    name: str
+    run: RunRecord
+    splits: Sequence[SplitResult]  # the same ones in the same order for every model
+    behaviour: Mapping[str, float]  # as `disturbances.accuracy_under` returns it
+    confidence: Mapping[str, Any]  # as `EvaluateOutputs.read_confidence` returns it
+    slices: pd.DataFrame  # as `EvaluateOutputs.read_slices` returns it
+    reliability: Png
+    mistakes: Png
+    pictures: Mapping[str, Png]  # of the project's own, by caption
+
+
+class ReportContent(NamedTuple):
+    verdicts: Sequence[str]  # the first one on the choice
+    table: Table  # of all models
+    pairs: Sequence[Mapping[str, Any]]  # as `_verdicts.as_dict` writes them
+    models: Sequence[ModelResult]  # at least one
+    validation: Mapping[str, Any]  # the JSON result of the `validate` stage
+    pareto: Png
+    learning_curves: Png
+    raw_data: Mapping[str, Png]  # caption to picture
+    sources: Mapping[str, Mapping[str, Any]]  # see `Artifacts.read_split_summary`
 
 
 def write_report(models: Sequence[str], *, pictures: Mapping[str, str]) -> None:
@@ -77,3 +125,74 @@ def _read_model(model: str, rows: Mapping[str, int], pictures: Mapping[str, str]
             caption: (evaluated.folder / name).read_bytes() for caption, name in pictures.items()
         },
     )
+
+
+def render(content: ReportContent) -> str:
+    """The page as HTML; the same content gives the same text, without times or random ids."""
+    template = templates("imageproof.report").get_template("index.html.j2")
+    in_short = {
+        heading: {model: cells[key] for model, cells in content.table.items()}
+        for key, heading in column("in_short", by="table").items()
+    }
+    return template.render(
+        content=content,
+        in_short=in_short,
+        meanings=defaultdict(str, column("meaning", by="table")),
+        many=len(content.models[0].splits[0].statistics.by_class) > MANY_CLASSES,
+        accuracies=accuracies,
+        as_tables=as_tables,
+        by_class=by_class,
+        cut=cut,
+        in_words=in_words,
+        overall=overall,
+        run_page=run_page,
+    )
+
+
+def overall(models: Sequence[ModelResult], split: int) -> Table:
+    return {model.name: _overall(model, model.splits[split]) for model in models}
+
+
+def _overall(model: ModelResult, part: SplitResult) -> dict[str, str | Cell]:
+    texts = _texts(part.statistics.overall, part.statistics, None)
+    headings = column("report")
+    for name, score in part.scores.items():
+        if heading := headings.get(f"test_{name}"):
+            texts[heading] = f"{score:.4f}"
+    sets = model.confidence[part.name]
+    # a threshold of 0 makes every answer unsure, see `confidence.threshold`
+    reason = "" if model.confidence["threshold"] else "too few validation rows"
+    return texts | {
+        f"Coverage, {model.confidence['asked']:g} asked": f"{sets['coverage']:.4f}",
+        "Coverage 95% CI lower": f"{sets['lower']:.4f}",
+        "Coverage 95% CI upper": f"{sets['upper']:.4f}",
+        "Classes in an answer set": f"{sets['mean_size']:.4f}",
+        "Unsure": (f"{sets['unsure']:.4f}", reason),
+    }
+
+
+def by_class(statistics: Statistics) -> Table:
+    """A column per class; a row per class if they are many."""
+    table = {
+        name: _texts(figures, statistics, name) for name, figures in statistics.by_class.items()
+    }
+    if len(table) <= MANY_CLASSES:
+        return table
+    labels = next(iter(table.values()))
+    return {label: {name: texts[label] for name, texts in table.items()} for label in labels}
+
+
+def _texts(
+    figures: Figures,
+    statistics: Statistics,
+    name: str | None,
+) -> dict[str, str | Cell]:
+    """The figures of a class, or the overall ones; the reason beside each that does not exist."""
+    reasons = {
+        note["figure"]: note["reason"] for note in statistics.undefined if note["class"] == name
+    }
+    texts: dict[str, str | Cell] = {}
+    for figure, value in figures.items():
+        write = p_value if figure.endswith("p_value") else "{:.4f}".format
+        texts[label_of(figure)] = ("n/a", reasons[figure]) if value is None else write(value)
+    return texts

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from imageproof.base._class_names import class_numbers
 from imageproof.base._dataset import Matrix
 from imageproof.judge._groups import at_least, clopper_pearson
 
@@ -49,20 +48,19 @@ class Tables(NamedTuple):
 
 
 def statistics(
-    matrix: Matrix, *, classes: Sequence[str] | None = None, effective: float | None = None
+    matrix: Matrix, *, classes: Sequence[str], effective: float | None = None
 ) -> Statistics:
     """The statistics of a confusion matrix int64 (classes, classes), ROWS = PREDICTION, not all 0.
 
-    `classes` are names; by default numbers. Source: Kuhn 2008, doi:10.18637/jss.v028.i05. Where
-    rows come in groups, the accuracy is judged as that of `effective` rows; see `Intervals`.
+    `classes` are their names. Source: Kuhn 2008, doi:10.18637/jss.v028.i05. Where rows come in
+    groups, the accuracy is judged as that of `effective` rows; see `Intervals`.
     """
-    names = list(classes or class_numbers(len(matrix)))
     overall = _overall(matrix, effective)
     table = _by_class(matrix)
     rows: Any = table.astype(object).where(table.notna(), None).to_dict("records")
-    by_class = dict(zip(names, rows, strict=True))
+    by_class = dict(zip(classes, rows, strict=True))
     undefined = [
-        {"figure": figure, "class": name, "reason": _why_undefined(figure, k, matrix, names)}
+        {"figure": figure, "class": name, "reason": _why_undefined(figure, k, matrix, classes)}
         for k, (name, figures) in enumerate([(None, overall), *by_class.items()], -1)
         for figure, value in figures.items()
         if value is None
@@ -72,12 +70,13 @@ def statistics(
 
 def weakest(by_class: Mapping[str, Figures]) -> tuple[str, float]:
     """The class with the lowest sensitivity, and that; one class at least has rows."""
-    shares = [
-        (name, share)
+    shares = {
+        name: share
         for name, figures in by_class.items()
-        if (share := figures.get("sensitivity")) is not None
-    ]
-    return min(shares, key=lambda pair: pair[1])
+        if (share := figures["sensitivity"]) is not None
+    }
+    name = min(shares, key=shares.__getitem__)
+    return name, shares[name]
 
 
 def label_of(figure: str) -> str:

@@ -143,10 +143,10 @@ def mcnemar_exact(only_a: int, only_b: int, *, alternative: Alternative = "two-s
 def pareto_front(points: Mapping[str, Sequence[float]]) -> list[str]:
     """The models that no other dominates in training time and accuracy, the first two values of
     their points, fastest first."""
-    front: list[str] = []
-    for name in sorted(points, key=lambda name: (points[name][0], -points[name][1], name)):
-        time, accuracy = points[name][:2]
-        best_time, best = points[front[-1]][:2] if front else (0.0, -1.0)
-        if accuracy > best or (time, accuracy) == (best_time, best):
-            front.append(name)
-    return front
+    pairs = {name: (time, accuracy) for name, (time, accuracy, *_) in points.items()}
+    front = [
+        (time, name)
+        for name, (time, accuracy) in pairs.items()
+        if not any(t <= time and a >= accuracy and (t, a) != pairs[name] for t, a in pairs.values())
+    ]
+    return [name for _, name in sorted(front)]

@@ -4,13 +4,13 @@ Every confusion matrix of this project has caret's layout: ROWS ARE PREDICTIONS,
 THE REFERENCE (the truth). scikit-learn and Keras use the transpose.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from imageproof.base._class_names import class_numbers
 from imageproof.base._dataset import Labels, Matrix
 from imageproof.base.errors import DataError
 from imageproof.base.files import parsing, replacing
@@ -21,8 +21,6 @@ if TYPE_CHECKING:  # half a second, which `diff` and flows would wait
 MANY_CLASSES = 20  # up to so many, a matrix is read cell by cell
 MAX_BYTES = 64 << 20  # some thousand classes
 MAX_COUNT = 10**12
-TOTALS = "", "all", "sum", "total"  # without names, and as pandas, R and Excel call them
-BY_CHANCE = 10  # rows; of more no matrix looks as if it had totals
 LAYOUT = (
     "rows of counts, with the class names before each row and in the first line, or without names"
 )
@@ -112,13 +110,16 @@ def write_cells(
 
     The correct cells are first, in this order of the classes: plots take it for their axes.
     """
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["model", "prediction", "reference", "count"])
-        for model, (matrix, names) in matrices.items():
-            errors = (matrix > 0) & ~np.eye(len(names), dtype=bool)
-            for row, column in [*zip(order, order, strict=True), *np.argwhere(errors)]:
-                writer.writerow([model, names[row], names[column], matrix[row, column]])
+    from pandas import DataFrame
+
+    cells = []
+    for model, (matrix, names) in matrices.items():
+        errors = (matrix > 0) & ~np.eye(len(names), dtype=bool)
+        for row, column in [*zip(order, order, strict=True), *np.argwhere(errors)]:
+            cells.append((model, names[row], names[column], matrix[row, column]))
+    columns = ["model", "prediction", "reference", "count"]
+    with replacing(path) as temporary:
+        DataFrame(cells, columns=columns).to_csv(temporary, index=False)
 
 
 def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
@@ -143,13 +144,12 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
         )
         cells = texts.to_numpy()
         named = not cells[0, 0].isdecimal()
-        names = [*cells[0, 1:]] if named else [str(label) for label in range(len(cells))]
+        names = [*cells[0, 1:]] if named else class_numbers(len(cells))
         matrix = cells[named:, named:].astype(np.int64)
     if fault := _fault(matrix, names, [*cells[1:, 0]] if named else names):
         raise DataError(f"{path}: {fault}")
-    if len(names) > 2 and _has_totals(matrix, names[-1] if named else ""):
-        mend = "leave them out" if named else "leave them out, or name the classes"
-        raise DataError(f"{path}: the last row and column are totals; {mend}")
+    if len(names) > 2 and _has_totals(matrix):
+        raise DataError(f"{path}: the last row and column are totals; leave them out")
     return matrix, names
 
 
@@ -167,11 +167,9 @@ def _fault(
     return ""
 
 
-def _has_totals(matrix: Matrix, last: str) -> bool:
-    """Whether the last class, of this name, is none: few counts may look so by chance."""
-    inner = matrix[:-1, :-1]
-    total = inner.sum()
-    totals = np.append(inner.sum(axis=0), total), np.append(inner.sum(axis=1), total)
-    if not np.array_equal((matrix[-1], matrix[:, -1]), totals):
-        return False
-    return bool(total > BY_CHANCE) or last.strip().casefold() in TOTALS
+def _has_totals(matrix: Matrix) -> bool:
+    """Whether the last row and column are the sums of the others."""
+    rows, columns = matrix[:-1], matrix[:, :-1]
+    return np.array_equal(rows.sum(axis=0), matrix[-1]) and np.array_equal(
+        columns.sum(axis=1), matrix[:, -1]
+    )

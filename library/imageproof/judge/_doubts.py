@@ -118,7 +118,7 @@ def fragile(accuracies: Mapping[str, float]) -> list[Doubt]:
     The test is of independent shares. These are of the same images, so that their difference
     varies less.
     """
-    rows = accuracies.get("effective_images", accuracies["images"])
+    rows = accuracies["effective_images"]
     clean = accuracies["clean"]
     disturbed = {k: v for k, v in accuracies.items() if k not in ("clean", *COUNTS)}
     doubts = []

@@ -175,4 +175,4 @@ def most_independent(rows: float, groups: float) -> float:
 def _sums(values: Values, groups: Rows) -> tuple[Floats, Rows]:
     """The sum of the values, and the number of rows, of each group."""
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    return np.asarray(np.bincount(group, weights=values), np.float64), np.asarray(sizes, np.int64)
+    return np.bincount(group, weights=values), sizes

@@ -17,7 +17,6 @@ class Scores(BaseModel, extra="allow"):
     test_accuracy: float
     test_accuracy_lower: float | None = None
     test_accuracy_upper: float | None = None
-    test_top5_accuracy: float | None = None
 
 
 class Row(Scores):

@@ -17,7 +17,6 @@ if TYPE_CHECKING:  # half a second, which `diff` and flows would wait
 
 MIN_ROWS = 10  # of a slice
 MAX_SLICES = 1000
-SHOWN = 20  # in a page
 LEVEL = 0.05  # at most this chance that a model is refused that is worse in no slice
 COLUMNS = {"column": str, "value": str, "rows": int}
 COLUMNS |= dict.fromkeys(("accuracy", "lower", "upper"), float)
@@ -74,20 +73,6 @@ def read_table(file: Path | IO[str]) -> "pd.DataFrame":
     columns = COLUMNS | {"split": str}
     empty = {"lower": "", "upper": ""}
     return read_csv(file, dtype=columns, usecols=[*columns], keep_default_na=False, na_values=empty)
-
-
-def weakest(table: "pd.DataFrame", split: str) -> tuple[list[list[str]], int]:
-    """The first SHOWN slices of a split as texts, and how many there are.
-
-    Each is the slice, its rows, the accuracy and its interval.
-    """
-    slices = table[table["split"] == split]
-    texts = []
-    for column, value, rows, *shares in slices[[*COLUMNS]].head(SHOWN).values.tolist():
-        accuracy, lower, upper = (f"{share:.4f}" for share in shares)
-        interval = "one group only" if lower == "nan" else f"{lower} to {upper}"
-        texts.append([_label(column, value), f"{rows:,}", accuracy, interval])
-    return texts, len(slices)
 
 
 def slice_loss(

@@ -6,7 +6,6 @@ from typing import Any
 from imageproof.judge._comparison import ERRORS_COUNTED_IN, SIGNIFICANCE, Pair
 
 SAME_TIME = 1.05  # a ratio of times below it is printed as 1.0
-LEAST_PRICE = 0.1  # s per error avoided; less is noise
 SMALL_P = 0.001
 
 
@@ -67,20 +66,13 @@ def _time_words(pair: Pair) -> tuple[str, str, str]:
     if ratio < 1:
         faster = _faster("", 1 / ratio)
         return f"; {pair.better}{faster}", f" and{faster}", ": better in both"
-    price = f": {_price(pair)} s per error avoided in {ERRORS_COUNTED_IN:,}"
+    seconds = float(f"{pair.seconds_per_error or 0:.2g}")  # a training time has no more figures
+    price = f": {seconds:,.10g} s per error avoided in {ERRORS_COUNTED_IN:,}"
     return "", f" for {ratio:,.1f} times the training time", price
 
 
 def _faster(name: str, ratio: float) -> str:
     return f"{name} trains {ratio:,.1f} times faster"
-
-
-def _price(pair: Pair) -> str:
-    seconds = pair.seconds_per_error or 0.0
-    if seconds < LEAST_PRICE:
-        return f"under {LEAST_PRICE}"
-    two_figures = float(f"{seconds:.2g}")  # a training time has no more
-    return f"{two_figures:,.10g}"
 
 
 def p_text(p_value: float | None, level: float = SIGNIFICANCE) -> str:
@@ -102,6 +94,4 @@ def _points(pair: Pair, share: float) -> str:
     """Percentage points with one decimal, or more if one would print a figure as 0.0."""
     smallest = min(abs(value) for value in (pair.gain or 1, pair.lower, pair.upper))
     decimals = 1 if smallest >= 0.0005 else 2
-    if 0 < pair.gain < 0.00005:
-        decimals = 4  # a row in a million
     return f"{100 * share:z.{decimals}f}"

@@ -91,14 +91,13 @@ def too_few_rows(rows: int, coverage: float) -> str:
 
 
 class Coverage(NamedTuple):
-    """Shares of answer sets: those with the true class (exact 95 % interval), unsure, empty."""
+    """Shares of answer sets: those with the true class (exact 95 % interval), and unsure ones."""
 
     coverage: float
     lower: float
     upper: float
     mean_size: float
     unsure: float
-    empty: float
 
 
 def measure(
@@ -108,11 +107,9 @@ def measure(
 ) -> Coverage:
     """Compare answer sets with the true classes int64 (n,), n at least 1; see `Intervals`."""
     hits = sets[np.arange(len(labels)), labels]
-    sizes = sets.sum(axis=1)
     return Coverage(
         float(hits.mean()),
         *Intervals(hits, groups).of(),
-        mean_size=float(sizes.mean()),
+        mean_size=float(sets.sum(axis=1).mean()),
         unsure=float(unsure(sets).mean()),
-        empty=float((sizes == 0).mean()),
     )

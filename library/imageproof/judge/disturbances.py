@@ -136,8 +136,8 @@ def accuracy_under(
     """{disturbance: accuracy 0…1} on a sample of so many rows; `images` is the sample's size.
 
     `disturb_by` gives images disturbed in chunks, as `disturbances`; `clean` is undisturbed. The
-    argument `clean` has the probabilities of all rows of `data`. Where they come in groups,
-    `effective_images` are the independent ones that tell as much of the most clustered accuracy.
+    argument `clean` has the probabilities of all rows of `data`. `effective_images` are as many
+    independent ones as tell as much of the most clustered accuracy: fewer, if rows come in groups.
     """
     count = min(images, len(data))
     rows = np.sort(np.random.default_rng(SEED).choice(len(data), count, replace=False))
@@ -146,21 +146,18 @@ def accuracy_under(
     for name, disturb in disturb_by.items():
         answers = [predict(chunk).argmax(axis=1) for chunk in disturb(sample.images)]
         hits[name] = np.concatenate(answers) == sample.labels
-    counts = {"images": float(count)}
-    if sample.groups is not None:
-        shares = [independent(right, sample.groups) for right in hits.values()]
-        counts["effective_images"] = min(shares) * count
+    shares = [independent(right, sample.groups) for right in hits.values()]
+    counts = {"images": float(count), "effective_images": min(shares) * count}
     return counts | {name: float(right.mean()) for name, right in hits.items()}
 
 
 def accuracies(behaviour: Mapping[str, float]) -> dict[str, tuple[float, float, float]]:
     """Each accuracy that `accuracy_under` measured, with its exact 95 % interval.
 
-    The interval is that of Clopper and Pearson (1934), with groups on `effective_images`.
+    The interval is that of Clopper and Pearson (1934) on `effective_images`.
     """
-    rows = behaviour.get("effective_images", behaviour["images"])
     return {
-        name: (share, *clopper_pearson(share, rows))
+        name: (share, *clopper_pearson(share, behaviour["effective_images"]))
         for name, share in behaviour.items()
         if name not in COUNTS
     }

@@ -70,16 +70,15 @@ def reliability(
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     hits = probabilities.argmax(axis=1) == reference
-    bins = _calibration.bins_of(confidence)
+    rows = pd.DataFrame({"confidence": confidence, "accuracy": hits})
+    bins = rows.groupby(_calibration.bins_of(confidence))
+    table = bins.mean()
+    table.insert(0, "above", table.index / _calibration.ECE_BINS)
+    table.insert(1, "up_to", (table.index + 1) / _calibration.ECE_BINS)
+    table.insert(2, "rows", bins.size())
     intervals = Intervals(hits, groups)
-    table = []
-    for number in np.unique(bins):
-        inside = bins == number
-        bounds = number / _calibration.ECE_BINS, (number + 1) / _calibration.ECE_BINS
-        means = confidence[inside].mean(), hits[inside].mean()
-        table.append((*bounds, int(inside.sum()), *means, *intervals.of(inside)))
-    columns = ["above", "up_to", "rows", "confidence", "accuracy", "lower", "upper"]
-    return pd.DataFrame(table, columns=columns)
+    table[["lower", "upper"]] = [intervals.of(inside) for inside in bins.indices.values()]
+    return table
 
 
 class Mistakes(NamedTuple):

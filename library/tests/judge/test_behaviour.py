@@ -93,7 +93,7 @@ def test_accuracies_of_a_sample_have_intervals():
     data = Dataset(images, np.zeros(400, np.int64))
     clean = predict(images)
     behaviour = accuracy_under(predict, data, DISTURBANCES, images=200, clean=clean)
-    assert [*behaviour] == ["images", "clean", *DISTURBANCES]
+    assert [*behaviour] == ["images", "effective_images", "clean", *DISTURBANCES]
     assert behaviour["invert"] == 1 - behaviour["clean"]
     assert 0.15 < behaviour["clean"] < 0.35  # of the drawn ones, not the first ones
     share, *interval = accuracies(behaviour)["clean"]

@@ -43,7 +43,6 @@ def test_most_frequent_error_comes_first():
         ["NA", "bag", 2, 0.25],
         ["NA", "boot", 2, 0.25],
     ]
-    assert most_confused(np.eye(2, dtype=int), names=["a", "b"]).empty
 
 
 def test_many_classes_stand_beside_those_they_are_taken_for():
@@ -65,24 +64,13 @@ def test_counts_are_read_with_names_on_both_sides_or_on_none(tmp_path):
         assert (matrix.tolist(), matrix.dtype, classes) == (COUNTS, np.int64, [*names])
 
 
-@pytest.mark.parametrize(("rows", "last"), [(1, "dog"), (1, "Total"), (1, ""), (11, "dog")])
-def test_few_counts_that_look_like_totals_may_be_of_a_class(tmp_path, rows, last):
-    path = tmp_path / "m.csv"
-    text = f",bird,cat,{last}\nbird,{rows},0,{rows}\ncat,0,0,0\n{last},{rows},0,{rows}\n"
-    path.write_text(text, "utf-8")
-    if (rows, last) == (1, "dog"):
-        assert read_matrix(path)[1] == ["bird", "cat", "dog"]
-    else:
-        line = f"{path}: the last row and column are totals; leave them out"
-        assert finding(DataError, lambda: read_matrix(path)) == line
-
-
 def test_written_matrix_is_read(tmp_path):
     path = tmp_path / "new" / "m.csv"
     names = ["bag", "boot, left\n", "1"]
-    write_matrix(path, np.array(COUNTS), names=names)
-    matrix, classes = read_matrix(path)
-    assert (matrix.tolist(), classes) == (COUNTS, names)
+    for counts in (COUNTS, [[5, 1, 6], [2, 6, 8], [7, 7, 15]], [[5, 1, 7], [2, 6, 8], [7, 7, 14]]):
+        write_matrix(path, np.array(counts), names=names)
+        matrix, classes = read_matrix(path)
+        assert (matrix.tolist(), classes) == (counts, names)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +82,7 @@ def test_written_matrix_is_read(tmp_path):
         ("0,0\n0,0\n", NO_COUNTS),
         ("5,1\n2,-1\n", NO_COUNTS),
         (f"5,1\n2,{'1' * 13}\n", NO_COUNTS),
-        ("5,1,6\n2,6,8\n7,7,14\n", "the last row and column are totals; leave them out, or name"),
+        ("5,1,6\n2,6,8\n7,7,14\n", "the last row and column are totals; leave them out"),
         ("", NOT_READ),
         ("5,1\n2,0.5\n", NOT_READ),
     ],
@@ -108,16 +96,10 @@ def test_no_confusion_matrix_is_refused(tmp_path, content, line):
 def test_cells_begin_with_the_classes_in_their_order(tmp_path):
     path = tmp_path / "cells.csv"
     names = ["zebra", "cat, small"]
-    matrices = {"b": (np.array([[6, 0], [1, 5]]), names), "a": (np.zeros((2, 2), int), names)}
-    write_cells(path, matrices, order=[1, 0])
-    assert (
-        path.read_text("utf-8")
-        == """\
-model,prediction,reference,count
-b,"cat, small","cat, small",5
-b,zebra,zebra,6
-b,"cat, small",zebra,1
-a,"cat, small","cat, small",0
-a,zebra,zebra,0
-"""
-    )
+    write_cells(path, {"b": (np.array([[6, 0], [1, 5]]), names)}, order=[1, 0])
+    assert path.read_text("utf-8").splitlines() == [
+        "model,prediction,reference,count",
+        'b,"cat, small","cat, small",5',
+        "b,zebra,zebra,6",
+        'b,"cat, small",zebra,1',
+    ]

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 
 from imageproof.judge import _slices
 from imageproof.judge._comparison import mcnemar_exact
-from imageproof.judge._slices import find_slices, measure, read_table, slice_loss, weakest
+from imageproof.judge._slices import find_slices, measure, read_table, slice_loss
 from imageproof.judge._verdicts import p_text
 
 
@@ -51,16 +51,11 @@ def test_table_survives_its_file_and_begins_with_the_weakest():
     assert table["value"].tolist() == ["NA", hostile, "NA"]
     interval = binomtest(40, 90).proportion_ci(method="exact")
     assert table.iloc[1].tolist()[3:] == [90, 40 / 90, *map(pytest.approx, interval)]
-    [first, second], count = weakest(table, "test")
-    assert count == 2
-    assert first == ["writer: NA", "10", "0.0000", f"0.0000 to {table['upper'].iloc[0]:.4f}"]
-    assert second[0] == ": ".join(['=1+1,"<b>|\\n\\u202e'] * 2)
+    assert table["split"].tolist() == ["test", "test", "holdout"]
 
 
 def test_table_without_slices_has_a_header():
-    text = as_csv(measure({}, np.ones(9, bool)))
-    assert text == "split,column,value,rows,accuracy,lower,upper\n"
-    assert weakest(read_table(StringIO(text)), "test") == ([], 0)
+    assert read_table(StringIO(as_csv(measure({}, np.ones(9, bool))))).empty
     with pytest.raises(ValueError, match="Usecols"):
         read_table(StringIO("split,column\n"))
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from imageproof.judge._comparison import pareto_front
@@ -15,17 +15,6 @@ from imageproof.report.plots import _theme
 
 # points from a model to its label, the nearest first
 HEIGHTS = (8, -34, 44, -70, 80, -106, 116, -142)
-
-
-class Shares(ScalarFormatter):
-    """Ticks with equally many decimals, and none above 1."""
-
-    def __call__(
-        self,
-        x: float,
-        pos: int | None = None,
-    ) -> str:
-        return str(super().__call__(x, pos)) if x < 1 + 1e-9 else ""
 
 
 class Point(NamedTuple):
@@ -66,18 +55,13 @@ def pareto(points: Mapping[str, Point], *, comparable: bool, title: str) -> Figu
         )
         labels.append(_label(axes, model, time, share, left=time > middle))
     _time_axis(axes, min(times), max(times))
-    axes.yaxis.set_major_formatter(Shares(useOffset=False))
-    axes.set_ylabel("accuracy, with 95 % interval", fontsize=12)
+    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.4f}" if share < 1.00001 else "")
+    axes.set_ylabel("accuracy, with 95 % interval")
     axes.margins(x=0.18, y=0.15)
     axes.set_xlim(left=max(axes.get_xlim()[0], 0))
     _theme.quiet_axes(axes)
     legend = "Pareto front" if front else "no Pareto front: training times cannot be compared"
-    figure.legend(
-        [legend],
-        loc="outside lower right",
-        frameon=False,
-        fontsize=11,
-    )
+    figure.legend([legend], loc="outside lower right", frameon=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # as in `_theme.save`
         figure.draw_without_rendering()  # the layout places the axes
@@ -93,7 +77,6 @@ def _label(axes: Axes, model: str, time: float, share: float, *, left: bool) -> 
         xytext=(-10 if left else 10, 8),
         textcoords="offset points",
         ha="right" if left else "left",
-        fontsize=11,
         parse_math=False,
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},  # over the front's line
     )
@@ -107,7 +90,7 @@ def _time_axis(axes: Axes, fastest: float, slowest: float) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:,g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(heading, fontsize=12)
+    axes.set_xlabel(heading)
 
 
 def _part(

@@ -14,7 +14,6 @@ from imageproof.report.plots import _theme
 
 CORRECT = LinearSegmentedColormap.from_list("correct", ["#F2F7FA", _theme.BLUE])
 WRONG = LinearSegmentedColormap.from_list("wrong", ["#FDEEE5", _theme.VERMILION])
-LUMINANCE = [0.299, 0.587, 0.114]
 
 
 def confusion_matrix(
@@ -46,14 +45,14 @@ def confusion_matrix(
     _name_cells(axes, names, cell)
     axes.grid(which="minor", color="#D9D9D9", linewidth=0.8)
     axes.tick_params(which="both", length=0, labelsize=9 if many else 13)
-    axes.spines[:].set_visible(False)
+    axes.set_frame_on(False)
     return figure
 
 
 def _write_counts(axes: Axes, matrix: Matrix, colours: Floats) -> None:
     totals = matrix.sum(axis=0)
     for (row, column), count in np.ndenumerate(matrix):
-        dark = colours[row, column, :3] @ LUMINANCE < 0.6
+        dark = colours[row, column, :3].mean() < 0.6
         axes.text(
             column,
             row,
@@ -112,15 +111,14 @@ def alluvial(
     axes = figure.add_subplot()
     _draw_ribbons(axes, widths, gap)
     axes.set(xlim=(0, 1), ylim=(1.5 * widths.sum(), -gap / 4))
+    axes.set(yticks=[], frame_on=False)
     axes.set_xticks([0, 1], ["Reference", "Prediction"])
     axes.xaxis.tick_top()
-    axes.set_yticks([])
     axes.tick_params(length=0, labelsize=12)
-    axes.spines[:].set_visible(False)
     _name_boxes(axes, "left", widths.T, gap, matrix.T, names)
     _name_boxes(axes, "right", widths, gap, matrix, names)
     narrowed = f", drawn {factor} times narrower than errors" if factor > 1 else ""
-    axes.set_title(f"grey: correct{narrowed} · red: errors", fontsize=10, pad=10)
+    axes.set_title(f"grey: correct{narrowed} · red: errors", fontsize=10)
     return figure
 
 
@@ -183,14 +181,9 @@ def _name_boxes(
         if total
     ]
     axis = axes.secondary_yaxis(side)
-    axis.set_yticks(
-        (begin + end) / 2,
-        labels,
-        parse_math=False,
-        fontsize=10,
-    )
+    axis.set_yticks((begin + end) / 2, labels, parse_math=False)
     axis.tick_params(length=0)
-    axis.spines[:].set_visible(False)
+    axis.set_frame_on(False)
     x = np.full(len(begin), 0 if side == "left" else 1)
     axes.vlines(
         x,

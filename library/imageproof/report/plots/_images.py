@@ -45,6 +45,8 @@ def mistakes(
         Panel(image, warmth, f"is {names[truth]}", _answer(names[answer], share, str(row)))
         for image, truth, answer, share, row, warmth in zip(*wrong, heat, strict=True)
     ]
+    if not panels:
+        return _theme.new_figure(5.2, 1, f"{title}\nno mistake")
     return _figure(panels, f"{title}\n{LEGEND}for the truth", colour=_theme.VERMILION)
 
 
@@ -66,10 +68,10 @@ def _figure(
     *,
     colour: str,
 ) -> Figure:
-    columns = min(COLUMNS, max(len(panels), 1))
-    rows = ceil(len(panels) / columns) or 1
-    height, width = panels[0].heat.shape if panels else (1, 1)
-    lines = max((panel.below.count("\n") for panel in panels), default=0)
+    columns = min(COLUMNS, len(panels))
+    rows = ceil(len(panels) / columns)
+    height, width = panels[0].heat.shape
+    lines = max(panel.below.count("\n") for panel in panels)
     panel_height = 3.5 * (1 + GAP) * height / width + 0.65 + 0.2 * lines
     title_height = 0.5 + 0.2 * title.count("\n")
     size = max(1.85 * columns, 5.2), panel_height * rows + title_height
@@ -78,25 +80,10 @@ def _figure(
     gap = np.ones((max(1, round(GAP * height)), width, 3))
     for axes, panel in zip(grid.flat, panels, strict=False):
         axes.set_axis_on()
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
+        axes.set(xticks=[], yticks=[], frame_on=False)
         axes.imshow(np.concatenate([_colours(panel.image), gap, _tinted(panel.image, panel.heat)]))
         axes.set_title(panel.above, fontsize=11, parse_math=False)
-        axes.set_xlabel(
-            panel.below,
-            fontsize=11,
-            color=colour,
-            parse_math=False,
-        )
-    if not panels:
-        grid[0, 0].text(
-            0.5,
-            0.5,
-            "no mistake",
-            ha="center",
-            va="center",
-            fontsize=12,
-        )
+        axes.set_xlabel(panel.below, fontsize=11, color=colour, parse_math=False)
     return figure
 
 

@@ -39,7 +39,7 @@ def reliability(tables: Mapping[str, pd.DataFrame], *, title: str) -> Figure:
             clip_on=False,
         )
         upper.set(xlim=(0, 1.02), ylim=(0, 1.02))
-        upper.set_ylabel("accuracy, with 95 % interval", fontsize=12)
+        upper.set_ylabel("accuracy, with 95 % interval")
         _theme.set_title(upper, heading)
         bars = lower.bar(
             table["above"],
@@ -49,16 +49,10 @@ def reliability(tables: Mapping[str, pd.DataFrame], *, title: str) -> Figure:
             color=_theme.PALE_GREY,
             ec="white",
         )
-        lower.bar_label(
-            bars,
-            fmt="{:,.0f}",
-            rotation=90,
-            padding=3,
-            fontsize=9,
-        )
+        lower.bar_label(bars, fmt="{:,.0f}", rotation=90, padding=3, fontsize=9)
         lower.set(yscale="log", ylim=(0.5, 300 * table["rows"].max()), yticks=[])
-        lower.set_xlabel("confidence: the highest probability", fontsize=12)
-        lower.set_ylabel("rows (log)", fontsize=12)
+        lower.set_xlabel("confidence: the highest probability")
+        lower.set_ylabel("rows (log)")
         _theme.quiet_axes(upper)
         _theme.quiet_axes(lower)
     return figure
@@ -81,7 +75,7 @@ def learning_curves(
         for (model, history), colour in zip(histories.items(), cycle(SERIES), strict=False):
             _draw_curves(axes, model, history, measure, colour, kept.get(model))
         _theme.quiet_axes(axes)
-        axes.set_xlabel("epoch", fontsize=12)
+        axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _theme.set_title(axes, measure)
     figure.legend(
@@ -89,7 +83,6 @@ def learning_curves(
         loc="outside lower center",
         ncols=min(2 * len(histories), 4),
         frameon=False,
-        fontsize=11,
     )
     return figure
 

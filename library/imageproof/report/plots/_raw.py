@@ -35,7 +35,6 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
             bars,
             texts,
             padding=6,
-            fontsize=11,
             bbox=legible,
         )
     axes.axvline(
@@ -48,10 +47,10 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     _theme.class_ticks(axes.yaxis, names, height)
     axes.invert_yaxis()
     axes.margins(x=0.22, y=0.02)
-    axes.set_xlabel("images", fontsize=12)
+    axes.set_xlabel("images")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     _theme.quiet_axes(axes, grid="x")
-    figure.legend(loc="outside lower right", frameon=False, fontsize=11)
+    figure.legend(loc="outside lower right", frameon=False)
     return figure
 
 
@@ -64,7 +63,7 @@ def class_images(
     """One panel per class in a common scale: of grey values, with a colour bar; or of colours.
 
     `images` are float64 (classes, height, width) or (classes, height, width, 3); a panel that is
-    NaN says `no image`.
+    NaN stays white.
     """
     title = _theme.title_with_limit(title, len(names))
     images = images[: _theme.MANY]
@@ -79,25 +78,10 @@ def class_images(
         pixels = np.nan_to_num(image, nan=brightest) / brightest if channels else image
         axes.imshow(pixels, cmap="cividis", vmin=0, vmax=brightest)
         axes.set_title(name, fontsize=12, parse_math=False)
-        if np.isnan(image).all():
-            axes.text(
-                0.5,
-                0.5,
-                "no image",
-                transform=axes.transAxes,
-                ha="center",
-                va="center",
-            )
     if channels:
-        figure.supxlabel(f"full brightness is {brightest:.0f} of 255", fontsize=11)
+        figure.supxlabel(f"full brightness is {brightest:.0f} of 255")
     else:
-        bar = figure.colorbar(
-            grid[0, 0].images[0],
-            ax=grid,
-            aspect=16 * rows,
-            pad=0.02,
-        )
-        bar.set_label("grey value", fontsize=11)
+        figure.colorbar(grid[0, 0].images[0], ax=grid, aspect=16 * rows, label="grey value")
     return figure
 
 
@@ -125,9 +109,8 @@ def samples(
     figure, axes = _theme.new_axes(*size, title)
     page = page.reshape(len(names) * (height + 1), columns * (width + 1), *channels)
     axes.imshow(page, cmap="gray_r", vmin=0, vmax=255)
-    axes.set_xticks([])
-    axes.spines[:].set_visible(False)
+    axes.set(xticks=[], frame_on=False)
     middles = (np.arange(len(names)) + 0.5) * (height + 1) - 0.5
     axes.set_yticks(middles, names, parse_math=False)
-    axes.tick_params(length=0, labelsize=12)
+    axes.tick_params(length=0)
     return figure

@@ -42,7 +42,7 @@ def new_figure(
     """An empty figure, size in inches, whose layout leaves room for all labels."""
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     if title:
-        figure.suptitle(title, fontsize=13, parse_math=False)
+        figure.suptitle(title, parse_math=False)
     return figure
 
 
@@ -98,13 +98,7 @@ def save(figure: Figure, path: Path) -> None:
 
 def set_title(axes: Axes, text: str) -> None:
     """A heading above the axes; `$` in a name is no formula."""
-    axes.set_title(
-        text,
-        fontsize=13,
-        pad=12,
-        wrap=True,
-        parse_math=False,
-    )
+    axes.set_title(text, pad=12, wrap=True, parse_math=False)
 
 
 def quiet_axes(axes: Axes, *, grid: str = "both") -> None:
@@ -113,7 +107,7 @@ def quiet_axes(axes: Axes, *, grid: str = "both") -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
-    axes.tick_params(labelsize=11, color=GREY)
+    axes.tick_params(color=GREY)
 
 
 def caption(name: str) -> str:
