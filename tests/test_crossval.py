@@ -15,8 +15,13 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import SPLITS, Dataset, Split, fingerprints, save_split
 from imageproof.base.errors import DataError
 from imageproof.base.files import sha256
-from imageproof.crossval._folds import QUARTERS, folds_of, would_more_help
-from imageproof.crossval._report import CrossValidation, read_sample
+from imageproof.crossval._report import (
+    QUARTERS,
+    CrossValidation,
+    Sample,
+    read_sample,
+    would_more_help,
+)
 from imageproof.mlflow import _runs, _store
 
 
@@ -62,7 +67,7 @@ def test_copies_and_groups_of_a_test_train_nothing(writers):
     assert sample.share == 120 / 720
     pictures = np.array(fingerprints(sample.data.images))
     tested = []
-    for fold in folds_of(sample.data, folds=5, share=sample.share, seed=0):
+    for fold in validation_of(sample, folds=5).folds_of(QUARTERS):
         assert sorted(np.concatenate(fold)) == [*range(780)]
         for values in (sample.groups, pictures):
             parts = [{*values[rows]} for rows in fold]
@@ -101,11 +106,10 @@ def test_holdout_is_left_out_and_the_worst_come_first(capsys):
 
 
 def test_fewer_quarters_test_the_same_images(images_8x8):
-    data = Dataset(images_8x8.images, images_8x8.labels, np.arange(len(images_8x8)))
-    folds = [
-        [*folds_of(data, folds=4, share=0.2, seed=1, quarters=quarters)]
-        for quarters in range(1, QUARTERS + 1)
-    ]
+    rows = np.arange(len(images_8x8))
+    sample = Sample(Dataset(images_8x8.images, images_8x8.labels, rows), rows, None, 0.2)
+    rating = validation_of(sample, folds=4)
+    folds = [[*rating.folds_of(quarters)] for quarters in range(1, QUARTERS + 1)]
     for *smaller, whole in zip(*folds, strict=True):
         learning = {*whole.train, *whole.validation}
         for quarters, fold in enumerate(smaller, 1):

@@ -1,1 +1,1 @@
-"""Cross-validation of recipes: folds (what learns and what tests), report (the command)."""
+"""Cross-validation of recipes: the command, and its folds."""

@@ -14,19 +14,20 @@ import numpy as np
 import pandas as pd
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base._connected import check_folds, together
-from imageproof.base._dataset import SPLITS, Dataset, Probabilities, Rows
+from imageproof.base._connected import check_folds, divided, together
+from imageproof.base._dataset import SPLITS, Dataset, Labels, Probabilities, Rows
 from imageproof.base.errors import DataError
 from imageproof.base.text import printable
-from imageproof.crossval._folds import QUARTERS, Fold, folds_of, would_more_help
 from imageproof.data import packed
 from imageproof.dvc import run_tags
 from imageproof.dvc.params_yaml import PATH
+from imageproof.judge._comparison import is_noise, paired_test
 from imageproof.judge._groups import accuracy
 from imageproof.judge.suspects import Ask
 from imageproof.mlflow import _runs
 from imageproof.project import Project
 
+QUARTERS = 4
 WORST = 10  # pictures that are printed; the table in MLflow has all
 
 
@@ -49,13 +50,39 @@ def read_sample(classes: int) -> Sample:
     parts = [split.data for split in splits.values()]
     images = np.concatenate([part.images for part in parts])[chosen]
     labels = np.concatenate([part.labels for part in parts])[chosen]
-    groups = None
-    if any(part.groups is not None for part in parts):
-        groups = np.concatenate([part.groups for part in parts if part.groups is not None])[chosen]
+    groups_of_parts = [part.groups for part in parts if part.groups is not None]
+    groups = np.concatenate(groups_of_parts)[chosen] if groups_of_parts else None
     validation = len(splits["validation"].rows)
     share = validation / (validation + len(splits["train"].rows))
     data = Dataset(images, labels, together(Dataset(images, labels, groups)))
     return Sample(data, numbers[chosen], groups, share)
+
+
+class Fold(NamedTuple):
+    """Numbers of rows: those that train, those by which the training chooses, and the tested."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+
+
+def _parts(labels: Labels, groups: Rows, count: int, seed: int) -> Rows:
+    """The part of each row, as `divided`; fewer parts if no class has so many groups."""
+    _, first = np.unique(groups, return_index=True)
+    count = min(count, int(np.bincount(labels[first]).max()))
+    return divided(labels, groups, count, seed=seed) if count > 1 else np.zeros_like(labels)
+
+
+def would_more_help(
+    all_images: Labels, three_quarters: Labels, labels: Labels, groups: Rows | None
+) -> str:
+    """What the last quarter of the images brought, in words, by the classes predicted with each."""
+    change = np.equal(all_images, labels).astype(int) - np.equal(three_quarters, labels)
+    points = 100 * change.mean()
+    sentence = f"the last quarter of the images brought {points:+.1f} points"
+    if is_noise(*paired_test(change, groups)):
+        return f"{sentence}, which may be chance: more of the kind may not help"
+    return f"{sentence}: more images will {'probably' if points > 0 else 'hardly'} help"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,19 +120,30 @@ class CrossValidation:
     def _names(self) -> list[str]:
         return self.project.data.class_names or []
 
-    def _folds(self, quarters: int) -> Iterator[Fold]:
-        return folds_of(
-            self.sample.data,
-            folds=self.folds,
-            share=self.sample.share,
-            seed=self.project.seed,
-            quarters=quarters,
-        )
+    def folds_of(self, quarters: int) -> Iterator[Fold]:
+        """The folds, with so many quarters of the images to learn from.
+
+        Rows of one of the data's groups are in one part. The tested rows do not depend on
+        `quarters`.
+        """
+        labels = self.sample.data.labels
+        groups = self.sample.data.groups
+        seed = self.project.seed
+        assert groups is not None
+        fold = divided(labels, groups, self.folds, seed=seed)
+        for number in range(self.folds):
+            learning = np.flatnonzero(fold != number)
+            if quarters < QUARTERS:
+                quarter = _parts(labels[learning], groups[learning], QUARTERS, seed)
+                learning = learning[quarter < quarters]
+            parts = max(2, round(1 / self.sample.share))
+            part = _parts(labels[learning], groups[learning], parts, seed)
+            yield Fold(learning[part > 0], learning[part == 0], np.flatnonzero(fold == number))
 
     def _check_classes(self, quarters: int) -> None:
         """A DataError if a fold has a class without an image to train on."""
         labels = self.sample.data.labels
-        for fold in self._folds(quarters):
+        for fold in self.folds_of(quarters):
             absent = np.setdiff1d(labels, labels[fold.train])
             if absent.size:
                 name = self._names[absent[0]]
@@ -126,7 +164,7 @@ class CrossValidation:
         """What is said of each image by a training without its fold, on so many quarters."""
         data = self.sample.data
         probabilities = np.empty((len(data), len(self._names)), np.float32)
-        for number, fold in enumerate(self._folds(quarters), 1):
+        for number, fold in enumerate(self.folds_of(quarters), 1):
             start = perf_counter()
             train, validation, test = (data.take(rows) for rows in fold)
             probabilities[fold.test] = self.ask(train, test, validation)

@@ -99,12 +99,7 @@ def measuring_behaviour(
     count = _inference.affordable(predict, test.data.images, images, few)
     with ThreadPoolExecutor(1) as executor:  # the network answers without Python's lock
         behaviour = executor.submit(
-            accuracy_under,
-            predict,
-            test.data,
-            disturbances,
-            images=count,
-            clean=test.probabilities,
+            accuracy_under, predict, test.data, disturbances, images=count, clean=test.probabilities
         )
         yield
     write_json(evaluated.outputs.behaviour, behaviour.result())

@@ -25,9 +25,7 @@ def write_baseline(*, classes: int, seed: int) -> None:
         metrics[split] = scores | accuracy(hits, rows.groups)
     save_arrays(outputs.predictions, answers)
     record = BaselineRecord(
-        name=baseline.name,
-        rows=baseline.rows,
-        accuracies=dict(baseline.accuracies),
+        name=baseline.name, rows=baseline.rows, accuracies=dict(baseline.accuracies)
     )
     write_json(outputs.record, record.model_dump())
     write_json(outputs.metrics, metrics)

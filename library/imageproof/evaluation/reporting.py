@@ -182,11 +182,7 @@ def by_class(statistics: Statistics) -> Table:
     return {label: {name: texts[label] for name, texts in table.items()} for label in labels}
 
 
-def _texts(
-    figures: Figures,
-    statistics: Statistics,
-    name: str | None,
-) -> dict[str, str | Cell]:
+def _texts(figures: Figures, statistics: Statistics, name: str | None) -> dict[str, str | Cell]:
     """The figures of a class, or the overall ones; the reason beside each that does not exist."""
     reasons = {
         note["figure"]: note["reason"] for note in statistics.undefined if note["class"] == name

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from imageproof.base._class_names import class_numbers
 from imageproof.base._dataset import Labels, Matrix
 from imageproof.base.errors import DataError
-from imageproof.base.files import parsing, replacing
+from imageproof.base.files import check_size, parsing, replacing
 
 if TYPE_CHECKING:  # half a second, which `diff` and flows would wait
     import pandas as pd
@@ -21,17 +20,9 @@ if TYPE_CHECKING:  # half a second, which `diff` and flows would wait
 MANY_CLASSES = 20  # up to so many, a matrix is read cell by cell
 MAX_BYTES = 64 << 20  # some thousand classes
 MAX_COUNT = 10**12
-LAYOUT = (
-    "rows of counts, with the class names before each row and in the first line, or without names"
-)
 
 
-def confusion_matrix(
-    predicted: Labels,
-    reference: Labels,
-    *,
-    classes: int,
-) -> Matrix:
+def confusion_matrix(predicted: Labels, reference: Labels, *, classes: int) -> Matrix:
     """Count predictions, class numbers 0…classes−1, against the truth; there may be none."""
     cells = predicted * classes + reference
     return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
@@ -91,12 +82,7 @@ def clustered(matrix: Matrix) -> list[int]:
     return [*map(int, leaves_list(tree))]
 
 
-def write_matrix(
-    path: Path,
-    matrix: Matrix,
-    *,
-    names: list[str],
-) -> None:
+def write_matrix(path: Path, matrix: Matrix, *, names: list[str]) -> None:
     from pandas import DataFrame
 
     with replacing(path) as temporary:
@@ -125,15 +111,13 @@ def write_cells(
 def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
     """Read a confusion matrix int64 (classes, classes), and the names of its classes.
 
-    If the first cell is a number, there are no names, and the classes are numbered from 0.
     DataError if there is no such file, or it is no square table of counts.
     """
     from pandas import read_csv
 
     with parsing("confusion matrix", path):
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"over {MAX_BYTES >> 20} MB long")
-        texts = read_csv(
+        check_size(path, MAX_BYTES)
+        table = read_csv(
             path,
             header=None,
             dtype=str,
@@ -142,29 +126,21 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
             encoding="utf-8-sig",
             compression=None,
         )
-        cells = texts.to_numpy()
-        named = not cells[0, 0].isdecimal()
-        names = [*cells[0, 1:]] if named else class_numbers(len(cells))
-        matrix = cells[named:, named:].astype(np.int64)
-    if fault := _fault(matrix, names, [*cells[1:, 0]] if named else names):
-        raise DataError(f"{path}: {fault}")
-    if len(names) > 2 and _has_totals(matrix):
+        cells = table.to_numpy()
+        names = [*cells[0, 1:]]
+        matrix = cells[1:, 1:].astype(np.int64)
+    classes = len({*names})
+    named = names == [*cells[1:, 0]] and not cells[0, 0].isdecimal()
+    if not named or not 1 < classes == len(names):
+        raise DataError(
+            f"{path}: is no square table of at least 2 classes; rows of counts, with the class "
+            "names before each row and in the first line"
+        )
+    if not matrix.any() or not 0 <= matrix.min() <= matrix.max() <= MAX_COUNT:
+        raise DataError(f"{path}: every count is 0, or one is below 0 or over {MAX_COUNT:,}")
+    if classes > 2 and _has_totals(matrix):
         raise DataError(f"{path}: the last row and column are totals; leave them out")
     return matrix, names
-
-
-def _fault(
-    matrix: Matrix,
-    columns: list[str],
-    rows: list[str],
-) -> str:
-    """Why this is no confusion matrix, given the names of its columns and rows; empty if it is."""
-    classes = len({*columns})
-    if not 1 < classes == len(columns) or matrix.shape != (classes, classes) or rows != columns:
-        return f"is no square table of at least 2 classes; {LAYOUT}"
-    if not matrix.any() or not 0 <= matrix.min() <= matrix.max() <= MAX_COUNT:
-        return f"every count is 0, or one is below 0 or over {MAX_COUNT:,}"
-    return ""
 
 
 def _has_totals(matrix: Matrix) -> bool:

@@ -94,12 +94,7 @@ def weak_class(by_class: Mapping[str, Mapping[str, Any]], rows: Sequence[float])
     return Doubt("less than half of a class is right", figures, p_value * len(tests))
 
 
-def misleading(
-    probabilities: Probabilities,
-    reference: Labels,
-    share: float,
-    remark: str,
-) -> Doubt:
+def misleading(probabilities: Probabilities, reference: Labels, share: float, remark: str) -> Doubt:
     """That the calibration error is over MISCALIBRATED; `share` of the rows is independent.
 
     The approximation has thin tails, for which this margin more than makes up, and the error of

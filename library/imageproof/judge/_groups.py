@@ -69,11 +69,7 @@ class Intervals:
     a writer has trouble with one class, the second is 0 where all of a small part are right.
     """
 
-    def __init__(
-        self,
-        hits: Values,
-        groups: Rows | None = None,
-    ) -> None:
+    def __init__(self, hits: Values, groups: Rows | None = None) -> None:
         self._hits = hits
         self._groups = groups
         self._correlation = 0.0 if groups is None else correlation(hits, groups)
@@ -109,8 +105,6 @@ def clopper_pearson(share: float, rows: float) -> tuple[float, float]:
     """The exact interval of a share 0…1 of so many rows, which need not be a whole number."""
     from scipy.stats import beta
 
-    if not 0 <= share <= 1:
-        raise ValueError(f"{share} is no share")
     hits = share * rows
     misses = (1 - share) * rows
     lower = beta.ppf(SIDE, hits, misses + 1) if hits else 0.0
@@ -175,4 +169,4 @@ def most_independent(rows: float, groups: float) -> float:
 def _sums(values: Values, groups: Rows) -> tuple[Floats, Rows]:
     """The sum of the values, and the number of rows, of each group."""
     _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    return np.bincount(group, weights=values), sizes
+    return np.asarray(np.bincount(group, weights=values), np.float64), np.asarray(sizes, np.int64)

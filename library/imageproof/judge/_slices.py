@@ -48,11 +48,7 @@ def find_slices(metadata: "pd.DataFrame") -> tuple[Slices, list[str]]:
     return slices, left_out
 
 
-def measure(
-    slices: Slices,
-    hits: Hits,
-    groups: Rows | None = None,
-) -> "pd.DataFrame":
+def measure(slices: Slices, hits: Hits, groups: Rows | None = None) -> "pd.DataFrame":
     """Per slice `column`, `value`, `rows`, `accuracy`, and its 95 % interval `lower` and `upper`
     (see `Intervals`; nan of a single group); the surest to be weak first, by `upper`."""
     from pandas import DataFrame

@@ -34,12 +34,7 @@ def threshold(truth_probabilities: NDArray[np.float32], coverage: float) -> floa
 
 
 def coverage_p_value(
-    covered: int,
-    rows: int,
-    *,
-    validation_rows: int,
-    coverage: float,
-    independent: float = 1.0,
+    covered: int, rows: int, *, validation_rows: int, coverage: float, independent: float = 1.0
 ) -> float:
     """The chance that so few of `rows` answer sets, or fewer, hold the true class: beta-binomial.
 
@@ -100,11 +95,7 @@ class Coverage(NamedTuple):
     unsure: float
 
 
-def measure(
-    sets: Sets,
-    labels: Labels,
-    groups: Rows | None = None,
-) -> Coverage:
+def measure(sets: Sets, labels: Labels, groups: Rows | None = None) -> Coverage:
     """Compare answer sets with the true classes int64 (n,), n at least 1; see `Intervals`."""
     hits = sets[np.arange(len(labels)), labels]
     return Coverage(

@@ -47,7 +47,7 @@ def shift(images: Images, amount: float) -> Iterator[Images]:
 
     down, right = (amount * side for side in images.shape[1:3])
     steps = [(0, 0, right, 0), (0, 0, -right, 0), (0, down, 0, 0), (0, -down, 0, 0)]
-    move = partial(ndimage.shift, order=1, prefilter=False)
+    move = partial(ndimage.shift, order=1)
     return _one_of(images, [partial(move, shift=step[: images.ndim]) for step in steps])
 
 
@@ -55,13 +55,7 @@ def rotate(images: Images, amount: float) -> Iterator[Images]:
     """Turn each image by so many degrees, either way."""
     from scipy import ndimage
 
-    turn = partial(
-        ndimage.rotate,
-        axes=(1, 2),
-        reshape=False,
-        order=1,
-        prefilter=False,
-    )
+    turn = partial(ndimage.rotate, axes=(1, 2), reshape=False, order=1)
     return _one_of(images, [partial(turn, angle=angle) for angle in (amount, -amount)])
 
 
@@ -72,20 +66,13 @@ def blur(images: Images, amount: float) -> Iterator[Images]:
     down, right = (amount * side for side in images.shape[1:3])
     sigma = (0, down, right, 0)[: images.ndim]
     for chunk in _chunks(images):
-        yield _pixels(
-            gaussian_filter(
-                chunk,
-                sigma,
-                output=np.float32,
-                mode="constant",
-            )
-        )
+        yield _pixels(gaussian_filter(chunk, sigma, output=np.float32, mode="constant"))
 
 
 def add_noise(images: Images, amount: float) -> Iterator[Images]:
     """Noise whose standard deviation is a share of the brightest value of all images."""
     random = np.random.default_rng(SEED)
-    deviation = amount * float(images.max(initial=0))
+    deviation = amount * float(images.max())
     for chunk in _chunks(images):
         noise = random.standard_normal(chunk.shape, dtype=np.float32)
         yield _pixels(chunk + noise * deviation)
@@ -93,7 +80,7 @@ def add_noise(images: Images, amount: float) -> Iterator[Images]:
 
 def invert(images: Images) -> Iterator[Images]:
     """Dark on bright instead of bright on dark: the brightest value of all minus each value."""
-    brightest = images.max(initial=0)
+    brightest = images.max()
     for chunk in _chunks(images):
         yield brightest - chunk
 
@@ -164,9 +151,9 @@ def accuracies(behaviour: Mapping[str, float]) -> dict[str, tuple[float, float, 
 
 
 def _chunks(images: Images) -> Iterator[Images]:
-    """The images in turn, at least once; in whole batches of a prediction, so that it is equal."""
+    """The images in turn, in whole batches of a prediction, so that it is equal."""
     rows = max(1, CHUNK // (BATCH * prod(images.shape[1:]))) * BATCH
-    for start in range(0, max(len(images), 1), rows):
+    for start in range(0, len(images), rows):
         yield images[start : start + rows]
 
 

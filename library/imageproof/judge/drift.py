@@ -67,12 +67,7 @@ def compare_values(
     return Comparison(name, float(test.statistic), float(test.pvalue), min_effect)
 
 
-def compare_counts(
-    name: str,
-    new: Labels,
-    reference: Labels,
-    min_effect: float,
-) -> Comparison:
+def compare_counts(name: str, new: Labels, reference: Labels, min_effect: float) -> Comparison:
     """Compare counts per class int64 (classes,) by Pearson's χ² test of homogeneity.
 
     The effect is the total variation distance: the share that would have to change class. Where an
@@ -91,11 +86,7 @@ def compare_counts(
     return Comparison(name, effect, float(test.pvalue), min_effect)
 
 
-def compare_accuracy(
-    correct: int,
-    rows: int,
-    holdout: tuple[int, int],
-) -> Comparison:
+def compare_accuracy(correct: int, rows: int, holdout: tuple[int, int]) -> Comparison:
     """Whether fewer are right than in `holdout` (right answers, rows): Fisher's exact test."""
     from scipy.stats import fisher_exact
 

@@ -50,11 +50,7 @@ def _loss(chances: Floats, reference: Labels) -> float:
     return float(np.mean(np.log(clipped.sum(axis=1, keepdims=True)) - np.log(truth)))
 
 
-def _top_accuracy(
-    chances: Floats,
-    reference: Labels,
-    k: int,
-) -> float:
+def _top_accuracy(chances: Floats, reference: Labels, k: int) -> float:
     """The share of the rows whose class is among the k most probable, of equal ones the first."""
     top = np.argsort(-chances, axis=1, kind="stable")[:, :k]
     return float(np.mean((top == reference[:, None]).any(axis=1)))
@@ -70,15 +66,16 @@ def reliability(
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     hits = probabilities.argmax(axis=1) == reference
-    rows = pd.DataFrame({"confidence": confidence, "accuracy": hits})
-    bins = rows.groupby(_calibration.bins_of(confidence))
-    table = bins.mean()
-    table.insert(0, "above", table.index / _calibration.ECE_BINS)
-    table.insert(1, "up_to", (table.index + 1) / _calibration.ECE_BINS)
-    table.insert(2, "rows", bins.size())
+    bins = _calibration.bins_of(confidence)
     intervals = Intervals(hits, groups)
-    table[["lower", "upper"]] = [intervals.of(inside) for inside in bins.indices.values()]
-    return table
+    table = []
+    for number in np.unique(bins):
+        inside = np.flatnonzero(bins == number)
+        bounds = number / _calibration.ECE_BINS, (number + 1) / _calibration.ECE_BINS
+        means = confidence[inside].mean(), hits[inside].mean()
+        table.append((*bounds, len(inside), *means, *intervals.of(inside)))
+    columns = ["above", "up_to", "rows", "confidence", "accuracy", "lower", "upper"]
+    return pd.DataFrame(table, columns=columns)
 
 
 class Mistakes(NamedTuple):
@@ -95,12 +92,7 @@ class Mistakes(NamedTuple):
     rows: Rows | NDArray[np.str_]
 
 
-def most_confident_mistakes(
-    data: Dataset,
-    probabilities: Probabilities,
-    *,
-    limit: int,
-) -> Mistakes:
+def most_confident_mistakes(data: Dataset, probabilities: Probabilities, *, limit: int) -> Mistakes:
     prediction = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
     wrong = np.flatnonzero(prediction != data.labels)

@@ -63,12 +63,7 @@ def model_result(name, answers, names, png):
         name=name,
         run=run_record(name, tracking_uri="sqlite:////home/someone/mlflow.db"),
         splits=splits,
-        behaviour={
-            "images": 100,
-            "effective_images": 100,
-            "clean": 0.9,
-            "rotate_15": 0.7,
-        },
+        behaviour={"images": 100, "effective_images": 100, "clean": 0.9, "rotate_15": 0.7},
         confidence=confidence,
         slices=pd.DataFrame(columns=["split", *COLUMNS]),
         reliability=png,

@@ -93,11 +93,7 @@ def _time_axis(axes: Axes, fastest: float, slowest: float) -> None:
     axes.set_xlabel(heading)
 
 
-def _part(
-    axes: Axes,
-    labels: Sequence[Annotation],
-    points: Sequence[tuple[float, float]],
-) -> None:
+def _part(axes: Axes, labels: Sequence[Annotation], points: Sequence[tuple[float, float]]) -> None:
     """Move labels up or down until none lies on a point or on another label."""
     boxes = [Bbox.from_extents(*(xy - 6), *(xy + 6)) for xy in axes.transData.transform(points)]
     for label in labels:

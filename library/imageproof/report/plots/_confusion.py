@@ -65,11 +65,7 @@ def _write_counts(axes: Axes, matrix: Matrix, colours: Floats) -> None:
         )
 
 
-def _name_cells(
-    axes: Axes,
-    names: list[str],
-    cell: float,
-) -> None:
+def _name_cells(axes: Axes, names: list[str], cell: float) -> None:
     """Name the classes along both axes of cells of so many inches, and part the cells."""
     classes = len(names)
     edges = np.arange(0 if classes > MANY_CLASSES else classes + 1) - 0.5
@@ -83,13 +79,7 @@ def _name_cells(
             tick.set(ha="right", rotation_mode="anchor")
 
 
-def alluvial(
-    matrix: Matrix,
-    *,
-    names: list[str],
-    title: str,
-    order: Sequence[int],
-) -> Figure:
+def alluvial(matrix: Matrix, *, names: list[str], title: str, order: Sequence[int]) -> Figure:
     """Ribbons from reference to prediction: correct predictions grey, errors red.
 
     Where errors are rare, correct predictions are drawn narrower by a whole factor, which is
@@ -122,11 +112,7 @@ def alluvial(
     return figure
 
 
-def _arranged(
-    matrix: Matrix,
-    names: list[str],
-    order: Sequence[int],
-) -> tuple[Matrix, list[str]]:
+def _arranged(matrix: Matrix, names: list[str], order: Sequence[int]) -> tuple[Matrix, list[str]]:
     return matrix[np.ix_(order, order)], [names[label] for label in order]
 
 
@@ -185,10 +171,4 @@ def _name_boxes(
     axis.tick_params(length=0)
     axis.set_frame_on(False)
     x = np.full(len(begin), 0 if side == "left" else 1)
-    axes.vlines(
-        x,
-        begin,
-        end,
-        color=_theme.INK,
-        linewidth=4,
-    )
+    axes.vlines(x, begin, end, color=_theme.INK, linewidth=4)

@@ -30,13 +30,7 @@ class Panel(NamedTuple):
     below: str
 
 
-def mistakes(
-    wrong: "Mistakes",
-    heat: Heat,
-    *,
-    names: list[str],
-    title: str,
-) -> Figure:
+def mistakes(wrong: "Mistakes", heat: Heat, *, names: list[str], title: str) -> Figure:
     """One panel per mistake, the most confident first; says so where there is none.
 
     `heat` (n, height, width) is what speaks for the answer, against the truth.
@@ -62,12 +56,7 @@ def answers(
     return _figure(panels, f"{title}\n{LEGEND}against it", colour=_theme.INK)
 
 
-def _figure(
-    panels: Sequence[Panel],
-    title: str,
-    *,
-    colour: str,
-) -> Figure:
+def _figure(panels: Sequence[Panel], title: str, *, colour: str) -> Figure:
     columns = min(COLUMNS, len(panels))
     rows = ceil(len(panels) / columns)
     height, width = panels[0].heat.shape
@@ -79,8 +68,6 @@ def _figure(
     grid = _theme.blank_grid(figure, rows, columns)
     gap = np.ones((max(1, round(GAP * height)), width, 3))
     for axes, panel in zip(grid.flat, panels, strict=False):
-        axes.set_axis_on()
-        axes.set(xticks=[], yticks=[], frame_on=False)
         axes.imshow(np.concatenate([_colours(panel.image), gap, _tinted(panel.image, panel.heat)]))
         axes.set_title(panel.above, fontsize=11, parse_math=False)
         axes.set_xlabel(panel.below, fontsize=11, color=colour, parse_math=False)
@@ -88,8 +75,9 @@ def _figure(
 
 
 def _answer(name: str, probability: float, image: str) -> str:
-    confidence = ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
-    return f"called {name}\n{confidence}{_theme.caption(image)}"
+    if len(image) > 20:  # the path of a file
+        image = f"…{image[-19:]}"
+    return f"called {name}\n{100 * probability:.1f} %\n{image}"
 
 
 def _colours(image: Images) -> Floats:

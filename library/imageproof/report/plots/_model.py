@@ -20,13 +20,7 @@ def reliability(tables: Mapping[str, pd.DataFrame], *, title: str) -> Figure:
     per bin, as `scores.reliability` returns them, by the heading of each panel.
     """
     figure = _theme.new_figure(5.5 * len(tables), 6.6, title)
-    panels = figure.subplots(
-        2,
-        len(tables),
-        squeeze=False,
-        sharex=True,
-        height_ratios=[3, 1],
-    )
+    panels = figure.subplots(2, len(tables), squeeze=False, sharex=True, height_ratios=[3, 1])
     for (heading, table), (upper, lower) in zip(tables.items(), panels.T, strict=True):
         distances = abs(table["accuracy"] - table[["lower", "upper"]].T).to_numpy()
         upper.plot([0, 1], [0, 1], "--", color=_theme.GREY)
@@ -38,8 +32,7 @@ def reliability(tables: Mapping[str, pd.DataFrame], *, title: str) -> Figure:
             color=_theme.BLUE,
             clip_on=False,
         )
-        upper.set(xlim=(0, 1.02), ylim=(0, 1.02))
-        upper.set_ylabel("accuracy, with 95 % interval")
+        upper.set(xlim=(0, 1.02), ylim=(0, 1.02), ylabel="accuracy, with 95 % interval")
         _theme.set_title(upper, heading)
         bars = lower.bar(
             table["above"],
@@ -51,18 +44,14 @@ def reliability(tables: Mapping[str, pd.DataFrame], *, title: str) -> Figure:
         )
         lower.bar_label(bars, fmt="{:,.0f}", rotation=90, padding=3, fontsize=9)
         lower.set(yscale="log", ylim=(0.5, 300 * table["rows"].max()), yticks=[])
-        lower.set_xlabel("confidence: the highest probability")
-        lower.set_ylabel("rows (log)")
+        lower.set(xlabel="confidence: the highest probability", ylabel="rows (log)")
         _theme.quiet_axes(upper)
         _theme.quiet_axes(lower)
     return figure
 
 
 def learning_curves(
-    histories: Mapping[str, Sequence[Mapping[str, float]]],
-    *,
-    title: str,
-    kept: Mapping[str, int],
+    histories: Mapping[str, Sequence[Mapping[str, float]]], *, title: str, kept: Mapping[str, int]
 ) -> Figure:
     """Loss and accuracy after each epoch: training dashed, validation solid, a colour per model.
 

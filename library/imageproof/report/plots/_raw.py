@@ -22,44 +22,22 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     total = sum(counts)
     height = min(0.36, 12 / classes)  # inches
     figure, axes = _theme.new_axes(9, 1.8 + height * classes, title)
-    bars = axes.barh(
-        range(classes),
-        counts,
-        color=_theme.BLUE,
-        height=0.72,
-    )
+    bars = axes.barh(range(classes), counts, color=_theme.BLUE)
     if classes <= _theme.MANY:
         texts = [f"{count:,}  ({_theme.percent(count, total)})" for count in counts]
-        legible = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        axes.bar_label(
-            bars,
-            texts,
-            padding=6,
-            bbox=legible,
-        )
-    axes.axvline(
-        total / classes,
-        color=_theme.GREY,
-        ls="--",
-        lw=1.2,
-        label="equal shares",
-    )
+        axes.bar_label(bars, texts, padding=6)
+    axes.axvline(total / classes, color=_theme.GREY, ls="--", label="equal shares")
     _theme.class_ticks(axes.yaxis, names, height)
     axes.invert_yaxis()
     axes.margins(x=0.22, y=0.02)
     axes.set_xlabel("images")
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    _theme.quiet_axes(axes, grid="x")
+    _theme.quiet_axes(axes)
     figure.legend(loc="outside lower right", frameon=False)
     return figure
 
 
-def class_images(
-    images: ClassImages,
-    *,
-    names: list[str],
-    title: str,
-) -> Figure:
+def class_images(images: ClassImages, *, names: list[str], title: str) -> Figure:
     """One panel per class in a common scale: of grey values, with a colour bar; or of colours.
 
     `images` are float64 (classes, height, width) or (classes, height, width, 3); a panel that is
@@ -85,12 +63,7 @@ def class_images(
     return figure
 
 
-def samples(
-    classes: list[Images],
-    *,
-    names: list[str],
-    title: str,
-) -> Figure:
+def samples(classes: list[Images], *, names: list[str], title: str) -> Figure:
     """One row of images per class: each uint8 (k, height, width) or (k, height, width, 3).
 
     They are as `_exploration.samples` draws them.

@@ -23,22 +23,11 @@ MANY = 30  # classes; what is said of each in words or a picture is said of no m
 
 
 def percent(count: int, total: int) -> str:
-    """`count` of `total` in per cent, `n/a` if the total is 0; never rounded to 0 or 100 %."""
-    if total == 0:
-        return "n/a"
-    if count in (0, total):
-        return f"{100 * count // total} %"
-    share = 100 * count / total
-    if share < 0.05:
-        return "<0.1 %"
-    return ">99.9 %" if share >= 99.95 else f"{share:.1f} %"
+    """`count` of `total` in per cent, `n/a` if the total is 0."""
+    return f"{100 * count / total:.1f} %" if total else "n/a"
 
 
-def new_figure(
-    width: float,
-    height: float,
-    title: str = "",
-) -> Figure:
+def new_figure(width: float, height: float, title: str = "") -> Figure:
     """An empty figure, size in inches, whose layout leaves room for all labels."""
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
     if title:
@@ -46,46 +35,28 @@ def new_figure(
     return figure
 
 
-def title_with_limit(
-    title: str,
-    classes: int,
-    which: str = "the first",
-) -> str:
+def title_with_limit(title: str, classes: int, which: str = "the first") -> str:
     """The title, which says so where only MANY of the classes are shown."""
     return title if classes <= MANY else f"{title}\n{which} {MANY} of {classes:,} classes"
 
 
-def class_ticks(
-    axis: Axis,
-    names: list[str],
-    inches: float,
-) -> None:
+def class_ticks(axis: Axis, names: list[str], inches: float) -> None:
     """Name classes that are so many inches apart; where that is narrow, every second, third …"""
     step = max(1, round(0.2 / inches))
     axis.set_ticks(range(0, len(names), step), names[::step], parse_math=False)
 
 
-def new_axes(
-    width: float,
-    height: float,
-    title: str,
-) -> tuple[Figure, Axes]:
+def new_axes(width: float, height: float, title: str) -> tuple[Figure, Axes]:
     figure = new_figure(width, height)
     axes = figure.add_subplot()
     set_title(axes, title)
     return figure, axes
 
 
-def blank_grid(
-    figure: Figure,
-    rows: int,
-    columns: int,
-) -> np.ndarray:
+def blank_grid(figure: Figure, rows: int, columns: int) -> np.ndarray:
     """Axes (rows, columns) for images, without frames."""
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    return grid
+    bare = {"frame_on": False, "xticks": [], "yticks": []}
+    return figure.subplots(rows, columns, squeeze=False, subplot_kw=bare)
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -101,17 +72,10 @@ def set_title(axes: Axes, text: str) -> None:
     axes.set_title(text, pad=12, wrap=True, parse_math=False)
 
 
-def quiet_axes(axes: Axes, *, grid: str = "both") -> None:
+def quiet_axes(axes: Axes) -> None:
     """Draw a light grid behind the data and no box around it."""
-    axes.grid(axis=grid, color="#E3E3E3", linewidth=0.8)  # type: ignore[arg-type]
+    axes.grid(color="#E3E3E3", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GREY)
     axes.tick_params(color=GREY)
-
-
-def caption(name: str) -> str:
-    """The name of an image; on a line of its own, and cut, where it is the path of a file."""
-    if len(name) <= 10:
-        return f", {name}"
-    return f"\n{name}" if len(name) <= 20 else f"\n…{name[-19:]}"
