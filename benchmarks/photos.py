@@ -19,7 +19,7 @@ from benchmarks.peers.measure import make_environment
 from benchmarks.workspace import REPOSITORY, THREADS, Workspace
 from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base._dataset import Labels
-from imageproof.features._backbone import extractor, read_network
+from imageproof.features._backbone import extractor, parse_network
 from imageproof.judge._groups import Intervals
 
 MODELS = ("compact", "features")
@@ -63,7 +63,7 @@ def _measure_backbone(workspace: Workspace) -> dict[str, float]:
     """Images a second of random pixels by all threads, and the p95 of one image by one thread."""
     name = workspace.params()["train"]["features"]["backbone"]
     path = workspace.root / "backbones" / f"{name}.onnx"
-    ask = extractor(read_network(path), path)
+    ask = extractor(parse_network(path.read_bytes(), path), path)
     random = np.random.default_rng(SEED)
     images = random.integers(256, size=(ASKED, 1, SIDE, SIDE, 3), dtype=np.uint8)
     ask(images[0])

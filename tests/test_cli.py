@@ -69,12 +69,6 @@ def test_wrong_argument_is_one_line(digits, arguments, message):
     assert digits(*arguments.split()) == (2, "", f"error: {message}\n")
 
 
-def test_long_name_is_shortened(digits):
-    code, _, line = digits("promote", "n" * 5000)
-    assert (code, line.count("\n")) == (2, 1)
-    assert len(line) < 1100
-
-
 def test_folder_without_project_is_one_line(digits):
     Path("params.yaml").unlink()
     line = "error: params.yaml: not found; run from the project's folder\n"

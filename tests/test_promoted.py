@@ -127,20 +127,13 @@ def test_each_job_has_the_rights_that_it_needs():
     assert names.index("anchore/scan-action") < names.index("sigstore/cosign-installer")
 
 
-@pytest.mark.parametrize(
-    ("model", "code"),
-    [
-        ("models:/digits@champion", 0),
-        ("models:/digits/12", 0),
-        ("models:/digits/1; id", 1),
-        ("--out=/tmp", 1),
-        ("models:/../1", 1),
-    ],
-)
-def test_workflow_takes_names_of_versions_only(model, code):
+def test_workflow_takes_names_of_versions_only():
     [package] = [s for s in WORKFLOW["jobs"]["image"]["steps"] if s.get("name") == "Package"]
     check = package["run"].partition("\n")[0]
-    assert subprocess.call(["bash", "-ec", check], env={"MODEL": model}) == code
+    names = "models:/digits@champion", "models:/digits/12"
+    for model in (*names, "models:/digits/1; id", "--out=/tmp", "models:/../1"):
+        status = subprocess.call(["bash", "-ec", check], env={"MODEL": model})
+        assert (status == 0) == (model in names), model
 
 
 @pytest.mark.slow

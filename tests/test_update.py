@@ -1,15 +1,10 @@
 """`update`: library/ follows the project that it came from, and one's own changes stay."""
 
-import os
 import re
-import shutil
-import signal
 import subprocess
-from functools import partial
 
 import pytest
-from helpers import AUTHOR, finding, python
-from support import REPOSITORY
+from helpers import AUTHOR, finding
 
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli._update import lines, update
@@ -19,7 +14,6 @@ DATA = "library/imageproof/data.py"
 NEW = "library/imageproof/new.py"
 OLD = "library/imageproof/old.py"
 LINES = [f"line {number}\n" for number in range(9)]
-COMMAND = "import sys; sys.argv[0] = 'digits'; from digits.project import main; main()"
 
 
 def git(folder, *arguments):
@@ -76,7 +70,7 @@ def test_update_takes_a_tag_and_later_the_newest(digits, shoes):
     assert (shoes / NEW).read_text("utf-8") == "new\n"
     assert not any((shoes / path).exists() for path in (OLD, "library/tests"))
     assert result.changed == [DATA, NEW, OLD, *library]
-    assert (result.requirements, result.kept, result.collided) == (["scipy"], [], [])
+    assert (result.kept, result.collided) == ([], [])
     assert f'commit = "{commit}"' in (shoes / "pyproject.toml").read_text("utf-8")
     assert any("`make lock`" in line for line in lines(result))
     assert f"dvc.yaml: names {OLD}, which is gone; name what took its place" in lines(result)
@@ -128,43 +122,3 @@ def test_update_refuses(digits, shoes):
     assert line(UsageError).startswith("library: has changes that are not committed; ")
     write(shoes, {"pyproject.toml": '[tool.imageproof]\nname = "shoes"\n'})
     assert line(UsageError) == "pyproject.toml: [tool.imageproof] has no commit of library/"
-
-
-INTERRUPTED = """
-import os, signal, sys
-from pathlib import Path
-from imageproof.cli._update import update
-
-def interrupt(event, arguments):
-    if event == "os.rename" and str(arguments[1]).endswith("new.py"):
-        os.kill(os.getpid(), int(sys.argv[1]))
-
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
-sys.addaudithook(interrupt)
-update(Path(), Path(sys.argv[2]))
-"""
-
-
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_interrupted_update_is_whole_or_made_again(digits, shoes, signum):
-    commit = write(digits, {DATA: changed(4, "mended\n"), NEW: "new\n"})
-    write(shoes, {DATA: changed(7, "ours\n")})
-    assert python("-c", INTERRUPTED, int(signum), digits).returncode == -signum
-    if signum == signal.SIGKILL:
-        again = partial(update, shoes, digits)
-        assert "commit them first" in finding(UsageError, again)
-        write(shoes, {})
-        assert again().collided == []
-    text = (shoes / DATA).read_text("utf-8")
-    assert text == changed(7, "ours\n").replace("line 4\n", "mended\n")
-    assert (shoes / NEW).read_text("utf-8") == "new\n"
-    assert commit in (shoes / "pyproject.toml").read_text("utf-8")
-
-
-def test_command_with_markers_in_its_code_is_a_line(tmp_path):
-    shutil.copytree(REPOSITORY / "library/imageproof", tmp_path / "imageproof")
-    program = tmp_path / "imageproof/cli/program.py"
-    program.write_text(f"\n<<<<<<< shoes\n{program.read_text('utf-8')}", "utf-8")
-    done = python("-c", COMMAND, "results", env=os.environ | {"PYTHONPATH": str(tmp_path)})
-    line = f"error: {program}:2: invalid syntax; mend it\n"
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", line)

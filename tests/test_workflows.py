@@ -1,10 +1,8 @@
 """What GitHub reads: what it runs exists here, and what can write runs no foreign code."""
 
-import json
 import re
 import shutil
 import subprocess
-import tomllib
 
 import foreign
 import pytest
@@ -75,12 +73,6 @@ def test_the_report_compares_with_the_base():
     assert [*calls("digits", scripts(JOBS["report.yml:report"]))] == [("diff", ["--markdown"])]
 
 
-def test_an_action_is_one_commit_everywhere():
-    used = {step["uses"] for job in JOBS.values() for step in job["steps"] if "uses" in step}
-    names = [re.fullmatch("(.+)@[0-9a-f]{40}", name)[1] for name in used if name[0] != "."]
-    assert len({*names}) == len(names)
-
-
 @pytest.mark.slow
 def test_checkers_of_workflows_find_only_a_fault(tmp_path):
     packages = ("check-jsonschema==0.39.0", "zizmor==1.32.0")
@@ -98,25 +90,3 @@ def test_checkers_of_workflows_find_only_a_fault(tmp_path):
     text = report.read_text("utf-8").replace("timeout-minutes: 20", "timeout_minutes: 20")
     report.write_text(text.replace("@b7c566a772e6b6bfb58ed0dc250532a479d7789f", "@main"), "utf-8")
     assert 0 not in statuses(tmp_path / ".github")
-
-
-def test_hooks_are_what_make_lint_runs():
-    config = YAML(typ="safe").load(REPOSITORY / ".pre-commit-config.yaml")
-    hooks = [hook["entry"] for repo in config["repos"] for hook in repo["hooks"]]
-    recipe = MAKEFILE.partition("\nlint:")[2].partition("\n\n")[0]
-    programs = re.findall(r"^\t@([^>|\n]*[^>|\s])", recipe, re.MULTILINE)
-    assert hooks == [f".venv/bin/{program}" for program in programs]
-
-
-def test_devcontainer_makes_what_exists():
-    container = json.loads((REPOSITORY / ".devcontainer/devcontainer.json").read_text("utf-8"))
-    assert {target for target, _ in calls("make", container["postCreateCommand"])} <= TARGETS
-
-
-def test_every_file_names_the_same_version():
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
-    cited = YAML(typ="safe").load(REPOSITORY / "CITATION.cff")
-    changes = (REPOSITORY / "CHANGELOG.md").read_text("utf-8")
-    newest = re.search(r"^## (\d\S+) - (\S+)$", changes, re.MULTILINE).groups()
-    assert newest == (cited["version"], str(cited["date-released"]))
-    assert cited["version"] == project["version"]

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from blocks import blocks, named_commands, pages
 from prefect.utilities.importtools import import_object
-from support import NAME, PARAMS, REPOSITORY
+from support import NAME, REPOSITORY
 
 from imageproof.cli.program import app
 from imageproof.system._process import ENVIRONMENT
@@ -102,16 +102,6 @@ def test_named_deployments_take_parameters():
     assert len(uses) > 5
     for name, options in uses:
         assert {*re.findall(r"--param (\w+)=", options)} <= takes[name].keys()
-
-
-def test_readme_promotes_the_best_model():
-    text = (REPOSITORY / "README.md").read_text("utf-8")
-    names, accuracies = (
-        [cell.strip() for cell in re.search(rf"^\|{row}\|(.*)\|$", text, re.M)[1].split("|")]
-        for row in (" two cores of an AMD EPYC, seed 42 ", " test accuracy, % ")
-    )
-    scores = {n: float(a) for n, a in zip(names, accuracies, strict=True) if n in PARAMS["models"]}
-    assert re.findall(r"^digits promote (\w+)", text, re.M) == [max(scores, key=scores.__getitem__)]
 
 
 def quoted():

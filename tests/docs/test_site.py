@@ -104,10 +104,3 @@ def test_top_page_has_no_dead_link(name):
     # a badge, whose address GitHub makes relative to the repository's page
     links = [re.sub(r"^../../actions/(.+\.yml)(/badge.svg)?$", r".github/\1", x) for x in links]
     assert [link for link in links if link and not (REPOSITORY / link).is_file()] == []
-
-
-def test_search_works_without_server(site, browser):
-    page = browser.new_page()
-    page.goto(f"file://{site}/search.html?q=rollback")
-    results = page.locator("#search-results li a")
-    results.get_by_text("Serving", exact=True).wait_for()  # they come one by one

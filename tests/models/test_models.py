@@ -44,22 +44,3 @@ def test_compact_averages_pixels_of_large_images():
     assert large.count_params() == build("compact", (56, 50, 3)).count_params()
     [pooling] = [layer for layer in large.layers if type(layer).__name__ == "AveragePooling2D"]
     assert pooling.output.shape == (None, 56, 50, 3)
-
-
-@pytest.mark.usefixtures("tensorflow")
-def test_the_layers_are_the_seeds():
-    dense = ["512 relu", "0.4", "256 relu", "0.3", "64 relu", "0.2", "10 softmax"]
-    assert described(build("mlp")) == ["Flatten", *dense]
-    convolutions = ["32 relu", "64 linear", "MaxPooling2D", "ReLU", "0.25"]
-    assert described(build("cnn")) == [*convolutions, "Flatten", "128 relu", "0.5", "10 softmax"]
-
-
-def described(model):
-    """Units, filters, rate and activation of the layers after the scaling."""
-    keys = ("units", "filters", "rate", "activation")
-    words = []
-    for layer in model.layers[2:]:
-        config = layer.get_config()
-        values = [str(config[key]) for key in keys if key in config]
-        words.append(" ".join(values) or type(layer).__name__)
-    return words

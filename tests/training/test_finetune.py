@@ -9,7 +9,6 @@ from test_fit import recipe as small_recipe
 from imageproof.base.errors import (
     DataError,
     IntegrityError,
-    ServiceError,
     UsageError,
 )
 from imageproof.base.files import sha256
@@ -66,42 +65,24 @@ def test_head_is_trained_first_then_the_last_layers(images_8x8, backbone, weight
             np.testing.assert_equal(read, layer.get_weights())
     head = network.layers[-1].name
     assert trained_layers(network) == [head]
+    whole = training(images_8x8, "finetune", recipe=recipe(None))._build()
+    assert [layer.name for layer in whole.layers if not layer.trainable] == []
     finetune.unfreeze(network, layers=2)
     assert trained_layers(network) == ["expanded_conv_10_project", "conv_1", head]
     answers = np.asarray(network(images_8x8.images[:50] * np.uint8(15)))
     assert np.ptp(answers, axis=0).min() > 0.001
 
 
-def test_without_weights_all_is_trained(images_8x8):
-    network = training(images_8x8, "finetune", recipe=recipe(None))._build()
-    assert [layer.name for layer in network.layers if not layer.trainable] == []
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "sha", "error", "message"),
-    [
-        ("other", None, "0" * 64, DataError, "not found; `dvc pull` fetches it if it is a dep"),
-        ("text", "weights", "0" * 64, IntegrityError, "which is not weights_sha256"),
-        ("text", "weights", None, DataError, "cannot be read as weights of MobileNetV3Small: "),
-    ],
-)
-def test_other_files_are_refused(images_8x8, tmp_path, name, text, sha, error, message):
-    path = tmp_path / f"{name}.weights.h5"
-    if text:
-        path.write_text(text, "utf-8")
-    params = recipe(path, sha or sha256(path))
-    line = finding(error, fit, images_8x8, "finetune", recipe=params)
-    assert line.startswith(f"build.weights: {path}: ")
-    assert message in line
-
-
-def test_imagenet_without_network_is_one_line(images_8x8, tmp_path, monkeypatch):
-    for scheme in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(scheme, "http://127.0.0.1:9")
-    monkeypatch.setattr("keras.src.utils.file_utils.config.keras_home", lambda: str(tmp_path))
-    line = finding(ServiceError, lambda: fit(images_8x8, "finetune", recipe=recipe("imagenet")))
-    assert line.startswith("build.weights: imagenet: cannot be fetched (")
-    assert line.endswith("); a file can be given instead")
+def test_other_files_are_refused(images_8x8, tmp_path):
+    path = tmp_path / "text.weights.h5"
+    path.write_text("weights", "utf-8")
+    for sha, error, message in (
+        ("0" * 64, IntegrityError, "which is not weights_sha256"),
+        (sha256(path), DataError, "cannot be read as weights of MobileNetV3Small: "),
+    ):
+        line = finding(error, fit, images_8x8, "finetune", recipe=recipe(path, sha))
+        assert line.startswith(f"build.weights: {path}: ")
+        assert message in line
 
 
 @pytest.mark.parametrize(("weights", "sha"), [("a.keras", None), (None, "0" * 64)])

@@ -144,9 +144,8 @@ def print_scored(result: "ScoreResult", *, as_json: bool) -> None:
     _print_drift(result.warnings, result.drift)
     speed = f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
     print(f"{speed} → {printable(result.output)}")
-    counts = [*zip(result.class_counts, result.class_names, strict=True)]
-    largest = sorted(counts, key=lambda pair: -pair[0])[:SHOWN]
-    classes = ", ".join(f"{name} {count:,}" for count, name in largest if count)
+    counts = sorted(zip(result.class_counts, result.class_names, strict=True), reverse=True)
+    classes = ", ".join(f"{name} {count:,}" for count, name in counts[:SHOWN] if count)
     print(printable(f"predicted: {classes}{', …' if len(counts) > SHOWN else ''}"))
     if result.files > 1:
         print(f"{result.files:,} files, {result.kept:,} of them kept from before")

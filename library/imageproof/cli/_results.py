@@ -168,11 +168,13 @@ def promote(
         )
     _console.print_outcome(outcome, as_json=as_json)
     decision = outcome.decision
-    if decision and not decision.accepted:
-        verdict = f"refused by {', '.join(decision.failed)}"
-        if decision.undecided:
-            verdict = f"undecided by {', '.join(decision.failed)}; {decision.note}"
-        raise GateRefusedError(f"{decision.challenger}: {verdict}; nothing moved")
+    if not decision or decision.accepted:
+        return
+    name = decision.challenger
+    failed = ", ".join(decision.failed)
+    if decision.undecided:
+        raise GateRefusedError(f"{name}: undecided by {failed}; {decision.note}; nothing moved")
+    raise GateRefusedError(f"{name}: refused by {failed}; nothing moved")
 
 
 @app.command()

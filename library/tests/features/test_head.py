@@ -54,16 +54,6 @@ def test_mirrored_rows_stay_with_their_original():
         assert losses[1.0][0] > 1.2  # of four classes that cannot be told apart, ln 4 is 1.39
 
 
-def test_groups_stay_in_one_fold():
-    """Rows of one writer are nearly equal; parted, the largest C would look best."""
-    groups = np.arange(40).repeat(6)
-    labels = random.integers(2, size=40)[groups]
-    features = random.normal(size=(40, 30))[groups] + 0.01 * random.normal(size=(240, 30))
-    data = Rowset(features[np.newaxis].astype(np.float32), labels, np.arange(240))
-    for rowset, c in ((data, 100.0), (data._replace(groups=groups), 1e-4)):
-        assert choose_c(rowset, [1e-4, 100.0], TWO, folds=5).c == c
-
-
 def test_smallest_c_within_one_standard_error_is_chosen():
     choice = choose_c(rows(3, noise=1.5), [10.0, 0.001, 0.1, 1.0], THREE, folds=5)
     best, error = min(choice.losses.values())
