@@ -2,10 +2,11 @@
 
 import pandas as pd
 from mlflow import MlflowClient
-from scipy.stats import binomtest
+from scipy.optimize import brentq
 
 from imageproof.answer._predict import numbered_names
 from imageproof.base._class_names import class_numbers
+from imageproof.judge._groups import clopper_pearson
 from imageproof.judge.drift import Comparison, compare_accuracy
 from imageproof.project import Project
 from imageproof.registry._version import Version
@@ -26,19 +27,21 @@ def accuracy(answers: pd.DataFrame, truth: "pd.Series[int]") -> dict[str, float]
     hits = (labels == answers["predicted"])[labels.notna()]
     if hits.empty:
         return {}
-    interval = binomtest(int(hits.sum()), len(hits)).proportion_ci()  # of Clopper and Pearson
+    value = float(hits.mean())
+    lower, upper = clopper_pearson(value, len(hits))
     return {
         "rows": len(hits),
-        "value": float(hits.mean()),
+        "value": value,
         "unmatched": len(truth) - len(hits),
-        "lower": float(interval.low),
-        "upper": float(interval.high),
+        "lower": lower,
+        "upper": upper,
     }
 
 
 def holdout_figures(model: Version) -> dict[str, float]:
     metrics = MlflowClient().get_run(model.origin.run_id).data.metrics
-    keys = {name: f"holdout_{name}" for name in ("accuracy", "rows", "unsure")}
+    names = ("accuracy", "accuracy_lower", "accuracy_upper", "rows", "unsure")
+    keys = {name: f"holdout_{name}" for name in names}
     return {name: metrics[key] for name, key in keys.items() if key in metrics}
 
 
@@ -46,12 +49,24 @@ def compare_with_holdout(
     labelled: dict[str, float] | None,
     holdout: dict[str, float],
 ) -> list[Comparison]:
-    if not labelled or not {"accuracy", "rows"} <= holdout.keys():
+    """The comparison, if the hold-out's interval is known and says anything."""
+    if not labelled or not {"accuracy_lower", "rows"} <= holdout.keys():
         return []
-    hits = round(labelled["value"] * labelled["rows"])
-    holdout_hits = round(holdout["accuracy"] * holdout["rows"])
-    counts = (holdout_hits, round(holdout["rows"]))
-    return [compare_accuracy(hits, round(labelled["rows"]), counts)]
+    rows = _independent_rows(holdout)
+    if rows < 1:  # of one group
+        return []
+    hits = labelled["value"] * labelled["rows"]
+    return [compare_accuracy(hits, labelled["rows"], (holdout["accuracy"] * rows, rows))]
+
+
+def _independent_rows(holdout: dict[str, float]) -> float:
+    """How many independent rows have the interval of the hold-out, whose rows may be in groups."""
+
+    def excess(rows: float) -> float:
+        lower, upper = clopper_pearson(holdout["accuracy"], rows)
+        return (upper - lower) - (holdout["accuracy_upper"] - holdout["accuracy_lower"])
+
+    return float(brentq(excess, 0, holdout["rows"] + 1))
 
 
 def other_names(model: Version, project: Project) -> str:

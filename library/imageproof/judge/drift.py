@@ -86,12 +86,15 @@ def compare_counts(name: str, new: Labels, reference: Labels, min_effect: float)
     return Comparison(name, effect, float(test.pvalue), min_effect)
 
 
-def compare_accuracy(correct: int, rows: int, holdout: tuple[int, int]) -> Comparison:
-    """Whether fewer are right than in `holdout` (right answers, rows): Fisher's exact test."""
+def compare_accuracy(correct: float, rows: float, holdout: tuple[float, float]) -> Comparison:
+    """Whether fewer are right than in `holdout` (right answers, rows): Fisher's exact test.
+
+    Rows that come in groups are counted as independent ones that tell as much.
+    """
     from scipy.stats import fisher_exact
 
     hits, holdout_rows = holdout
-    table = [[correct, rows - correct], [hits, holdout_rows - hits]]
+    table = np.rint([[correct, rows - correct], [hits, holdout_rows - hits]]).astype(int)
     p_value = float(fisher_exact(table, alternative="less").pvalue)
     return Comparison("accuracy", max(0.0, hits / holdout_rows - correct / rows), p_value, 0.0)
 

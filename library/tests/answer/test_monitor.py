@@ -18,7 +18,9 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Dataset, Split, save_split
 from imageproof.base.errors import DataError
 from imageproof.cli import _answers as cli
+from imageproof.judge._groups import accuracy
 from imageproof.registry._version import load_version
+from imageproof.registry._versions import find
 
 NOW = datetime(2025, 11, 26, 12, tzinfo=UTC)
 MODEL = f"models:/{NAME}/1"
@@ -85,6 +87,21 @@ def test_accuracy_of_labels(watch, holdout):
     warning = "30 rows have the same time as another row: "
     text = f"{warning}they get no label and no answer of the challenger"
     assert text in result.warnings
+
+
+def test_accuracy_of_holdout_rows_in_groups(watch, holdout):
+    labels = holdout.labels[:400]
+    times = write_log(holdout.images[:400], np.where(np.arange(400) < 20, (labels + 1) % 10, labels))
+    pd.DataFrame({"label": labels, "at": times}).to_csv("labels.csv", index=False)
+    assert "accuracy" in watch(labels=Path("labels.csv")).result.drifted
+    run_id = find(MODEL).run_id
+    for writers, names in ((25, {"accuracy"}), (1, set())):  # all errors are those of one
+        figures = accuracy(np.arange(500) > 4, np.arange(500) * writers // 500)
+        for name, value in figures.items():
+            MlflowClient().log_metric(run_id, f"holdout_{name}", value, step=100 - writers)
+        result = watch(labels=Path("labels.csv")).result
+        assert {drift.name for drift in result.drift if drift.name == "accuracy"} == names
+        assert "accuracy" not in result.drifted
 
 
 def test_accuracy_is_expected_only_without_drift(watch, ring):
