@@ -70,11 +70,7 @@ def demo_app(players: Sequence[Player], project: Project) -> Guard:
     return Guard(Limited(app, MAX_PICTURE))
 
 
-def _answer(
-    player: Player,
-    sent: bytes,
-    project: Project,
-) -> dict[str, Any]:
+def _answer(player: Player, sent: bytes, project: Project) -> dict[str, Any]:
     role, model = player
     image, treatment = read_picture(BytesIO(sent), shape=model.files.shape, fit=model.fit)
     probabilities = model.predict(image[np.newaxis])[0]

@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from math import inf, prod
+from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imageproof.base._dataset import Fit, Images, Shape, check_unpacked
@@ -45,20 +46,14 @@ def open_input(path: Path, *, shape: Shape, fit: Fit) -> Iterator[Batch]:
     return chain([first], batches)
 
 
-def open_parquet(path: Path, *, most_rows: float = inf, once: Sequence[str] = ()) -> pq.ParquetFile:
-    """Open a Parquet file; of the columns `once`, equal values are read once.
-
-    ValueError if it has more rows, or unpacks to far more bytes than it has.
-    """
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """Open a Parquet file; ValueError if it unpacks to far more bytes than it has."""
     file = pq.ParquetFile(
         path,
-        read_dictionary=list(once),
         thrift_string_size_limit=MAX_FOOTER,
         thrift_container_size_limit=MAX_FOOTER,
         page_checksum_verification=True,  # where a file has them
     )
-    if file.metadata.num_rows > most_rows:
-        raise ValueError(f"over {most_rows:,} rows")
     groups = map(file.metadata.row_group, range(file.num_row_groups))
     check_unpacked(sum(group.total_byte_size for group in groups), packed=path.stat().st_size)
     return file
@@ -116,11 +111,9 @@ def _csv(path: Path, content: Content, shape: Shape) -> Iterator[Images]:
 def _parquet(path: Path, content: Content, shape: Shape) -> Iterator[Images]:
     with open_parquet(path) as file:
         columns = _pixel_columns(path, file.schema_arrow.names, shape)
+        pixels = pa.schema(dict.fromkeys(columns, pa.uint8()))
         for batch in file.iter_batches(_batch_size(shape), columns=columns):
-            values = batch.to_tensor().to_numpy()
-            if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
-                raise DataError(f"{path}: a pixel is no whole number 0…255")
-            yield values.astype(np.uint8).reshape(-1, *shape)
+            yield batch.cast(pixels).to_tensor().to_numpy().reshape(-1, *shape)
 
 
 def _batch_size(shape: Shape) -> int:

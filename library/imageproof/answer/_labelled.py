@@ -46,8 +46,7 @@ def holdout_figures(model: Version) -> dict[str, float]:
 
 
 def compare_with_holdout(
-    labelled: dict[str, float] | None,
-    holdout: dict[str, float],
+    labelled: dict[str, float] | None, holdout: dict[str, float]
 ) -> list[Comparison]:
     """The comparison, if the hold-out's interval is known and says anything."""
     if not labelled or not {"accuracy_lower", "rows"} <= holdout.keys():

@@ -11,16 +11,11 @@ import pandas as pd
 
 from imageproof.answer._inputs import open_parquet
 from imageproof.base._dataset import Images, Shape
-from imageproof.base.errors import DataError, UsageError
+from imageproof.base.errors import DataError
 from imageproof.base.files import parsing
 from imageproof.registry._version import Version
-from imageproof.registry._versions import find
 
-MAX_LABELS = 10_000_000
-MAX_LABELS_BYTES = 200_000_000
-# limits of one file; a service writes 4 MB of images at a time
-MAX_ROWS = 1_000_000
-MAX_IMAGES = 50_000_000  # bytes
+MAX_ROWS = 1_000_000  # of one file; a service writes 4 MB of images at a time
 COLUMNS = ["at", "image", "predicted", "set_size", "model"]
 RANDOM = "random"  # a column of labels
 SHADOW = "shadow"  # the folder of a challenger's answers, and the column of who was asked, too
@@ -31,16 +26,7 @@ class Log(NamedTuple):
     days: int
     since: datetime
     newest: datetime  # when the newest row was answered
-    row: str  # where that row is
     model: str  # who answered it
-
-    def answered_by(self) -> str:
-        """The version that answered the newest row; DataError if there is no such version."""
-        try:
-            find(self.model)
-        except UsageError as error:
-            raise DataError(f"{self.row} column model: {error}; --model names another") from None
-        return self.model
 
 
 class Logged(NamedTuple):
@@ -61,16 +47,13 @@ def open_log(folder: Path, *, days: int) -> Log | None:
         return None
     with parsing("a service's log", files[-1]):
         rows = _read(files[-1], ["at", "model"])
-        titles = rows["model"].astype(str)
-        right = titles.str.fullmatch(r"[^/@]{1,250} \d{1,18}")
-        _check(files[-1], "model", right, "the name and the number of a version are needed")
-        last = int(rows["at"].argmax())
-        newest = rows["at"].iloc[last].to_pydatetime()
-        since = newest - timedelta(days=days)
-        uri = _uri(titles.iloc[last])
+        last = rows.loc[rows["at"].idxmax()]
+        uri = _uri(last["model"])
+    newest = last["at"].to_pydatetime()
+    since = newest - timedelta(days=days)
     # folders are called by day, which saves reading those before
     recent = [path for path in files if path.parent.name >= f"{since:%Y-%m-%d}"]
-    return Log(recent, days, since, newest, f"{files[-1]} row {last}", uri)
+    return Log(recent, days, since, newest, uri)
 
 
 def read_log(log: Log, model: Version) -> Iterator[Logged]:
@@ -93,7 +76,7 @@ def read_shadow(log: Log, classes: int) -> pd.DataFrame:
     for path in log.files:
         with parsing("a challenger's log", path):
             rows = _read(path, ["at", "predicted", "model"])
-            _check_numbers(path, rows, "predicted", -1, classes - 1)
+            _check_classes(path, rows, -1, classes - 1)
             rows["model"] = rows["model"].map(_uri)
             parts.append(rows.set_index(_microseconds(rows["at"])))
     table = pd.concat(parts)
@@ -106,37 +89,22 @@ def _uri(title: str) -> str:
 
 
 def _images(path: Path, rows: pd.DataFrame, shape: Shape) -> Images:
-    size = prod(shape)
-    lengths = rows["image"].map(len).astype(int)
-    _check(path, "image", lengths == size, f"no image of {'×'.join(map(str, shape))}")
-    if len(rows) * size > MAX_IMAGES:
-        raise DataError(f"{path}: over {MAX_IMAGES:,} bytes of images")
+    right = rows["image"].map(len) == prod(shape)
+    _check(path, "image", right, f"no image of {'×'.join(map(str, shape))}")
     content = b"".join(rows["image"])
     return np.frombuffer(content, np.uint8).reshape(-1, *shape)
 
 
-def _answers(
-    path: Path,
-    rows: pd.DataFrame,
-    classes: int,
-) -> pd.DataFrame:
-    _check_numbers(path, rows, "predicted", 0, classes - 1)
-    _check_numbers(path, rows, "set_size", 0, classes)
+def _answers(path: Path, rows: pd.DataFrame, classes: int) -> pd.DataFrame:
+    _check_classes(path, rows, 0, classes - 1)
     answers = rows[["predicted", "set_size"]].astype(np.int64)
     answers[SHADOW] = rows[SHADOW].astype(bool) if SHADOW in rows else False
     return answers.set_index(_microseconds(rows["at"]))
 
 
-def _check_numbers(
-    path: Path,
-    rows: pd.DataFrame,
-    column: str,
-    minimum: int,
-    maximum: int,
-) -> None:
-    values = rows[column]
-    right = values.between(minimum, maximum) & (values % 1 == 0)
-    _check(path, column, right, f"a whole number {minimum}…{maximum} is needed")
+def _check_classes(path: Path, rows: pd.DataFrame, minimum: int, maximum: int) -> None:
+    right = rows["predicted"].between(minimum, maximum)
+    _check(path, "predicted", right, f"a class {minimum}…{maximum} is needed")
 
 
 def _microseconds(times: pd.Series) -> "pd.Series[int]":
@@ -144,29 +112,20 @@ def _microseconds(times: pd.Series) -> "pd.Series[int]":
     return microseconds
 
 
-def read_labels(
-    path: Path,
-    *,
-    key: str,
-    classes: int,
-) -> pd.DataFrame:
+def read_labels(path: Path, *, key: str, classes: int) -> pd.DataFrame:
     """Labels from a CSV or Parquet file with the columns `label` and `key`, which is the index.
 
     The key is `at` (becomes microseconds since 1970), `row`, or `file`. The column `random`, if
     there is one, says which rows were drawn at random.
     """
-    if not path.is_file() or path.stat().st_size > MAX_LABELS_BYTES:
-        raise DataError(f"{path}: no CSV or Parquet file of at most {MAX_LABELS_BYTES:,} bytes")
     with parsing("labels", path):
         if path.suffix == ".parquet":
-            with open_parquet(path, most_rows=MAX_LABELS) as file:
+            with open_parquet(path) as file:
                 frame: pd.DataFrame = file.read([key, "label", RANDOM]).to_pandas()
         else:
             frame = pd.read_csv(path, dtype={"file": str, "at": str})
         frame = frame[[key, "label", *frame.columns.intersection([RANDOM])]]
-        for column, values in frame.items():
-            empty = f"an empty cell; each row needs {' and '.join(map(str, frame))}"
-            _check(path, column, values.notna(), empty)
+        _check(path, key, frame[key].notna(), "an empty cell")
         if key == "at":
             # a whole second is written without a fraction; 01/02/2025 could be either of two days
             frame["at"] = _microseconds(pd.to_datetime(frame["at"], utc=True, format="ISO8601"))
@@ -183,25 +142,15 @@ def read_labels(
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
-    with open_parquet(path, most_rows=MAX_ROWS) as file:
-        names = {*file.schema_arrow.names}
-        if not names.issuperset(columns) or not file.metadata.num_rows:
-            raise DataError(f"{path}: no rows, or no columns {', '.join(columns)}, as a log has")
-    # equal texts are kept once, so that no repeated one fills the memory
-    with open_parquet(path, once=[*names & {"image", "model"}]) as file:
+    with open_parquet(path) as file:
+        if not 0 < file.metadata.num_rows <= MAX_ROWS:
+            raise DataError(f"{path}: a log has 1…{MAX_ROWS:,} rows")
         frame: pd.DataFrame = file.read([*columns, SHADOW]).to_pandas()
-    for column, values in frame.items():
-        _check(path, column, values.notna(), "an empty cell")
     tomorrow = datetime.now(UTC) + timedelta(days=1)  # a service's clock may be ahead
     _check(path, "at", frame["at"] <= tomorrow, f"a time after now ({tomorrow:%Y-%m-%d})")
     return frame
 
 
-def _check(
-    path: Path,
-    column: object,
-    right: "pd.Series[bool]",
-    wrong: str,
-) -> None:
+def _check(path: Path, column: object, right: "pd.Series[bool]", wrong: str) -> None:
     if not right.all():
         raise DataError(f"{path} row {right.idxmin()} column {column}: {wrong}")

@@ -53,12 +53,7 @@ class Monitored(NamedTuple):
 
 
 def monitor(
-    source: Path,
-    log: Log | None,
-    labels: Path | None,
-    model: Version,
-    *,
-    project: Project,
+    source: Path, log: Log | None, labels: Path | None, model: Version, *, project: Project
 ) -> Monitored:
     """Compare what a model saw with what it was trained on, and its answers with the truth.
 
@@ -111,11 +106,7 @@ def monitor(
     return Monitored(result, features.farthest, different)
 
 
-def _answer(
-    source: Path,
-    model: Version,
-    coverage: float,
-) -> Iterator[Logged]:
+def _answer(source: Path, model: Version, coverage: float) -> Iterator[Logged]:
     limit = set_threshold(model, coverage)
     for batch in open_input(source, shape=model.files.shape, fit=model.fit):
         probabilities = model.predict(batch.images)
@@ -136,11 +127,7 @@ def _collect(batches: Iterator[Logged], model: Version) -> tuple[Images, pd.Data
     return sample.images, pd.concat(tables), other_keys
 
 
-def _expected_accuracy(
-    sample: Images,
-    model: Version,
-    summary: Mapping[str, Any],
-) -> float | None:
+def _expected_accuracy(sample: Images, model: Version, summary: Mapping[str, Any]) -> float | None:
     is_stable = _drift.are_images_compared(summary["drift"]) and not summary["drifted"]
     return float(model.predict(sample).max(axis=1).mean()) if is_stable else None
 
@@ -180,18 +167,12 @@ def verdicts(result: MonitorResult) -> list[str]:
         line = f"Accuracy {value:.2f} % on {accuracy['rows']:,} labelled rows"
         line += f", 95 % interval {lower:.2f} to {upper:.2f} %"
         if unmatched := accuracy["unmatched"]:
-            line += (
-                f"; {unmatched:,} label{'s name' if unmatched > 1 else ' names'} no answered row"
-            )
+            line += f"; labels of no answered row: {unmatched:,}"
         lines.append(f"{line}.")
     return lines + (shadow_verdicts(result.shadow) if result.shadow else [])
 
 
-def log_run(
-    result: MonitorResult,
-    page: Path,
-    project: Project,
-) -> None:
+def log_run(result: MonitorResult, page: Path, project: Project) -> None:
     settings = {"source": result.source, "since": result.since, "until": result.until}
     accuracy = result.accuracy or {}
     metrics = {

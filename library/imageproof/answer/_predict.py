@@ -8,14 +8,11 @@ import numpy as np
 
 from imageproof.base._class_names import class_numbers
 from imageproof.base._dataset import Images
-from imageproof.base.errors import UsageError
 from imageproof.judge._explain import Heat, occlusion
 from imageproof.judge.confidence import answer_sets, members, threshold, unsure
 from imageproof.pictures._reading import read_pictures
 from imageproof.project import Project
 from imageproof.registry._version import Version
-
-MAX_EXPLAINED = 60  # pictures at a time
 
 
 class Answer(NamedTuple):
@@ -27,12 +24,7 @@ class Answer(NamedTuple):
     unsure: bool
 
 
-def predict_pictures(
-    paths: Sequence[Path],
-    model: Version,
-    *,
-    coverage: float,
-) -> list[Answer]:
+def predict_pictures(paths: Sequence[Path], model: Version, *, coverage: float) -> list[Answer]:
     """Answer each picture; `coverage` of the answer sets hold the true class."""
     images, treatments = _read(paths, model)
     probabilities = model.predict(images)
@@ -52,13 +44,7 @@ def predict_pictures(
 
 
 def explained(answers: Sequence[Answer], model: Version) -> tuple[Images, Heat]:
-    """The model's input of each answer, and what speaks for the answer; see `occlusion`.
-
-    A UsageError if there are more than MAX_EXPLAINED answers.
-    """
-    if len(answers) > MAX_EXPLAINED:
-        allowed = f"at most {MAX_EXPLAINED} are allowed"
-        raise UsageError(f"--explain: {len(answers):,} pictures; {allowed}")
+    """The model's input of each answer, and what speaks for the answer; see `occlusion`."""
     images, _ = _read([Path(answer.file) for answer in answers], model)
     predicted = np.array([answer.predicted for answer in answers])
     return images, occlusion(model.predict, images, predicted)

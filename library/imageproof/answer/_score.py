@@ -97,10 +97,9 @@ def plan(source: str, out: str) -> dict[str, str]:
 
     UsageError if `out` names nothing, or an output would be that of two inputs.
     """
-    is_text = out == out.encode(errors="replace").decode()  # else pyarrow cannot write there
     name = out.rpartition("://")[2].strip("/")
-    if not name or "::" in out or not is_text:
-        raise UsageError(f"--out {out!r}: FILE, FOLDER/ or s3://BUCKET/FOLDER/ in UTF-8 is allowed")
+    if not name or "::" in out:
+        raise UsageError(f"--out {out!r}: FILE, FOLDER/ or s3://BUCKET/FOLDER/ is allowed")
     if not _storage.is_folder(out):
         return {source: out}
     folder = _storage.absolute(source)
@@ -121,12 +120,7 @@ def plan(source: str, out: str) -> dict[str, str]:
     return {table: output for output, table in tables.items()}
 
 
-def to_write(
-    outputs: Mapping[str, str],
-    *,
-    missing: bool,
-    overwrite: bool,
-) -> dict[str, str]:
+def to_write(outputs: Mapping[str, str], *, missing: bool, overwrite: bool) -> dict[str, str]:
     """The outputs of a plan that are written: all, or with `missing` those that are not there.
 
     UsageError for both options, or if one is there without any, or is no table of `score`.
@@ -143,12 +137,7 @@ def to_write(
     }
 
 
-def write_predictions(
-    source: str,
-    output: str,
-    model: Version,
-    project: Project,
-) -> int:
+def write_predictions(source: str, output: str, model: Version, project: Project) -> int:
     """Write the predictions of all images; the number of rows written.
 
     Columns: `row`, or `file` and `picture` (its treatment; see `pictures._conversion.TREATMENTS`) ·
@@ -168,13 +157,7 @@ def write_predictions(
     return rows
 
 
-def _table(
-    batch: Batch,
-    model: Version,
-    limit: float,
-    source: str,
-    project: Project,
-) -> pa.Table:
+def _table(batch: Batch, model: Version, limit: float, source: str, project: Project) -> pa.Table:
     probabilities = model.predict(batch.images)
     pictures = {"file": batch.names, "picture": batch.treatments}
     rows = len(batch.images)
@@ -190,11 +173,7 @@ def _table(
     )
 
 
-def _answers(
-    probabilities: Probabilities,
-    limit: float,
-    names: list[str] | None,
-) -> dict[str, Any]:
+def _answers(probabilities: Probabilities, limit: float, names: list[str] | None) -> dict[str, Any]:
     """`answer_set` has `set_size` classes, the most probable first; `names` add two columns."""
     predicted = probabilities.argmax(axis=1).astype(np.int16)
     sets = answer_sets(probabilities, limit)

@@ -29,11 +29,7 @@ class ShadowResult:
 
 
 def compare_shadow(
-    source: Path,
-    log: Log,
-    answers: pd.DataFrame,
-    labels: pd.DataFrame | None,
-    model: Version,
+    source: Path, log: Log, answers: pd.DataFrame, labels: pd.DataFrame | None, model: Version
 ) -> tuple[ShadowResult | None, list[Images]]:
     """The result, and images with two answers; None if no challenger was asked in these days.
 
@@ -67,11 +63,7 @@ def compare_shadow(
     return result, [*islice(images, SHOWN)]
 
 
-def _asked(
-    answers: pd.DataFrame,
-    table: pd.DataFrame,
-    challenger: str,
-) -> pd.DataFrame:
+def _asked(answers: pd.DataFrame, table: pd.DataFrame, challenger: str) -> pd.DataFrame:
     """What the model `predicted` of rows that this challenger was asked for, and `challenger`."""
     is_challengers = table["model"] == challenger
     predicted = table.loc[is_challengers, "predicted"]

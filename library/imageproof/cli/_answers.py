@@ -174,7 +174,7 @@ def served(
     """The project, and a version to answer with; by default the log's, or the champion."""
     with connected(context) as project:
         if log and not model:
-            model = log.answered_by()
+            model = log.model
         with versions.load_version(_uri(model, project), threads=project.threads) as version:
             yield project, version
 

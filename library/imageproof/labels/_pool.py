@@ -65,11 +65,9 @@ def write_chosen(
         only_train = YES if row in chosen else ""
         tasks.append(task(folder / picture["file"], prediction, only_train=only_train, **picture))
     write_tasks(out, tasks, names)
-    means = "probabilities" if pool.features.shape == pool.probabilities.shape else "features"
     return [
         f"{folder}: {len(pool.pictures):,} pictures that can be read and are not in the data",
-        f"{len(chosen):,} of them that {uri} is least sure of, spread out by its {means}: "
-        "for training only",
+        f"{len(chosen):,} of them that {uri} is least sure of, spread out: for training only",
         f"{len(random):,} of them at random: for any part",
     ]
 

@@ -44,10 +44,7 @@ LINGER_S = 5.0  # after SIGTERM, until those who ask whether it is ready send no
 
 class Service:
     def __init__(
-        self,
-        model: Model,
-        journal: "Journal | None" = None,
-        shadow: "Shadow | None" = None,
+        self, model: Model, journal: "Journal | None" = None, shadow: "Shadow | None" = None
     ) -> None:
         """A service with a shadow has a journal, too."""
         self._model = model
@@ -107,12 +104,7 @@ class Service:
             routes[f"{path}/infer"] = ("POST", self._infer)
         return routes | {path: ("GET", partial(_show, text)) for path, text in documents.items()}
 
-    async def _respond(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> None:
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         # without Starlette's routing and middleware, which take a sixth of the time of a request
         path = scope["path"] if scope["path"] in self.paths else "other"
         try:
@@ -148,12 +140,7 @@ class Service:
         parse = partial(read, kind, self._model.description)
         return await self._question(request, parse, self._predictions, is_slow=kind in PICTURES)
 
-    def _predictions(
-        self,
-        treatments: list[str],
-        answers: Answers,
-        times: "Times",
-    ) -> Response:
+    def _predictions(self, treatments: list[str], answers: Answers, times: "Times") -> Response:
         predictions = answers.predictions()
         for name, values in (("picture", treatments), ("at", times)):
             for prediction, value in zip(predictions, values, strict=False):
@@ -196,11 +183,7 @@ class Service:
         self._metrics.count(answers, time.perf_counter() - started)
         return respond(extra, answers, times)
 
-    def _log(
-        self,
-        images: Images,
-        probabilities: Probabilities,
-    ) -> "Times":
+    def _log(self, images: Images, probabilities: Probabilities) -> "Times":
         """The keys of the rows in the log; the challenger gets the images later."""
         if not self._journal:
             return np.empty(0, "M8[us]")
@@ -213,11 +196,7 @@ class Service:
             self._shadow.ask(times, images)
         return times
 
-    async def _receive(
-        self,
-        request: Request,
-        body: bytearray,
-    ) -> None:
+    async def _receive(self, request: Request, body: bytearray) -> None:
         for name, allowed in CODINGS.items():
             value = ", ".join(request.headers.getlist(name)) or allowed
             if value.lower() != allowed:  # compressed bytes would be read as pixels

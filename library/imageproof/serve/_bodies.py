@@ -23,11 +23,7 @@ RAW = "application/octet-stream"
 PICTURES = tuple(f"image/{name.lower()}" for name in FORMATS)
 
 
-def read(
-    kind: str,
-    model: Description,
-    body: bytes,
-) -> tuple[list[str], Images]:
+def read(kind: str, model: Description, body: bytes) -> tuple[list[str], Images]:
     """A picture's treatment, and the images in a body of this Content-Type; or HTTPException."""
     shape = model.shape
     if kind == JSON:
@@ -56,11 +52,7 @@ def _arrays(body: bytes, shape: Shape) -> Images:
     return images
 
 
-def parse(
-    body: bytes,
-    shape: Shape,
-    refusal: HTTPException,
-) -> Any:
+def parse(body: bytes, shape: Shape, refusal: HTTPException) -> Any:
     """The JSON in a body; the refusal if it has more lists and texts than images need."""
     # a million empty lists or texts would take 60 MB; a pixel and what follows it are two bytes
     images = min(2 * MAX_IMAGES, len(body) // (2 * prod(shape)) + 1)

@@ -57,17 +57,16 @@ def options() -> Namespace:
     reached = f"{names_variable()} lists the names by which others reach it"
     add("--host", default="127.0.0.1", help=f"address to listen on; {reached}")
     add("--port", type=int, default=8000, metavar="PORT", help="0 is any free one")
-    add("--log", metavar="FOLDER", help="log images and answers there, as Parquet")
+    add("--log", type=Path, metavar="FOLDER", help="log images and answers there, as Parquet")
     arguments = parser.parse_args()
     if arguments.port not in range(65536):
         raise UsageError(f"--port {arguments.port}: 0…65535 is allowed")
     if arguments.log is not None:
         package = Path().resolve()
-        log = Path(arguments.log).resolve()
-        if not arguments.log or (log.is_relative_to(package) and log != package / LOG):
+        log = arguments.log.resolve()
+        if log.is_relative_to(package) and log != package / LOG:
             allowed = f"in a package it is called {LOG}; or it is elsewhere"
-            raise UsageError(f"--log {arguments.log!r}: {allowed}")
-        arguments.log = log
+            raise UsageError(f"--log {arguments.log}: {allowed}")
     return arguments
 
 

@@ -39,11 +39,7 @@ Times = NDArray[np.datetime64]  # (n,), microseconds UTC
 class Journal:
     """Keeps what is added in memory, and writes it from a thread of its own."""
 
-    def __init__(
-        self,
-        folder: Path,
-        description: Description,
-    ) -> None:
+    def __init__(self, folder: Path, description: Description) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         self._description = description
@@ -65,12 +61,7 @@ class Journal:
         self._wake.set()
         self._thread.join()
 
-    def add(
-        self,
-        images: Images,
-        probabilities: Probabilities,
-        **columns: np.ndarray,
-    ) -> Times:
+    def add(self, images: Images, probabilities: Probabilities, **columns: np.ndarray) -> Times:
         """Take the answers to one request; returns the `at` of each, its key in the log."""
         first = max(time.time_ns() // 1000, self._next)
         self._next = first + len(images)
@@ -141,11 +132,10 @@ def _forget(folder: Path) -> None:
     files = [file for day in days for file in day.glob("??????-????????.parquet")]
     size = 0
     for file in sorted(files, reverse=True):
-        with _warning(file):
-            status = file.lstat()
-            size += status.st_size
-            if size > MAX_BYTES and S_ISREG(status.st_mode):
-                file.unlink()
+        status = file.lstat()
+        size += status.st_size
+        if size > MAX_BYTES and S_ISREG(status.st_mode):
+            file.unlink()
 
 
 @contextmanager

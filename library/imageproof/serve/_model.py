@@ -91,12 +91,7 @@ class Model(NamedTuple):
 class Batcher:
     """Asks a model for many requests at once: those that come while a batch runs are the next."""
 
-    def __init__(
-        self,
-        predict: Predict,
-        *,
-        on_batch: Callable[[int], None],
-    ) -> None:
+    def __init__(self, predict: Predict, *, on_batch: Callable[[int], None]) -> None:
         self._predict = predict
         self._on_batch = on_batch
         self._queue: asyncio.Queue[tuple[Images, asyncio.Future[Probabilities]]] = asyncio.Queue()
@@ -159,9 +154,6 @@ def load(folder: Path) -> Model:
         network = _inference.load(path, threads=1)
         with parsing("ONNX model", path):
             network.predict(np.zeros((1, *description.shape), np.uint8))
-            if len(description.class_names) != network.classes:
-                named = len(description.class_names)
-                raise ValueError(f"{network.classes} classes, {DESCRIPTION} names {named}")
     except DataError as error:
         raise IntegrityError(str(error).removesuffix(f"; {REBUILD_HINT}")) from None
     return Model(description, network)

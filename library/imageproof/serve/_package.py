@@ -32,6 +32,8 @@ from imageproof.serve._model import (
 )
 from imageproof.system.guard import names_variable
 
+Challenger = tuple[Path, Description]  # its network, and what is said of it
+
 LIBRARY = Path(__file__).parents[2]
 TOLERANCE = 1e-5  # of a probability
 
@@ -44,19 +46,8 @@ class Package(NamedTuple):
     sha256: str
 
 
-class Challenger(NamedTuple):
-    """A challenger that a package asks, too."""
-
-    network: Path
-    description: Description
-
-
 def write_package(
-    model: Version,
-    out: Path,
-    *,
-    project: Project,
-    challenger: Version | None = None,
+    model: Version, out: Path, *, project: Project, challenger: Version | None = None
 ) -> Package:
     """Write the package of a version to the new folder `out`; it asks the challenger, too.
 
@@ -70,23 +61,17 @@ def write_package(
     images = WORKSPACE.read_split("holdout").data.images
     if (size := images.shape[1:]) != model.files.shape:
         finding = f"takes images {model.files.shape}, the hold-out rows here are {size}"
-        commit = model.origin.git_commit[:12] or "COMMIT"
-        steps = f"git checkout {commit} && dvc checkout data.dvc && dvc repro split"
-        cure = f"`{steps}` makes rows of its size"
-        raise UsageError(f"{model.origin.uri}: {finding}; {cure}")
+        raise UsageError(f"{model.origin.uri}: {finding}")
     finding, _ = model.files.inconsistency(images)
     if finding:
         raise IntegrityError(f"{model.origin.uri}: {finding}; nothing was written")
-    text = card(model)
     probabilities = model.predict(images)
     out.parent.mkdir(parents=True, exist_ok=True)
     with scratch(out.parent) as temporary:
         folder = temporary / "package"
-        write_folder(folder, model.files.network, about, text, images[:1], shadow)
-        actual = load(folder).network.predict(images)
-        difference = float(np.abs(actual - probabilities).max())
-        same = np.array_equal(actual.argmax(axis=1), probabilities.argmax(axis=1))
-        if not (same and difference <= TOLERANCE):  # NaN is not
+        write_folder(folder, model.files.network, about, card(model), images[:1], shadow)
+        difference = float(np.abs(load(folder).network.predict(images) - probabilities).max())
+        if not difference <= TOLERANCE:  # NaN is not
             finding = f"differ from the model's by up to {difference:.1e}; nothing was written"
             raise IntegrityError(f"package: answers to the hold-out rows {finding}")
         folder.rename(out)
@@ -108,19 +93,18 @@ def describe(model: Version, project: Project) -> Description:
     )
 
 
-def _shadow(
-    challenger: Version,
-    about: Description,
-    project: Project,
-) -> Challenger:
-    """The challenger; UsageError if it takes other images than the model, or has other classes."""
+def _shadow(challenger: Version, about: Description, project: Project) -> Challenger:
+    """What a package needs of a challenger.
+
+    UsageError if it takes other images than the model, or has other classes.
+    """
     description = describe(challenger, project)
     for name in ("shape", "class_names"):
         value = getattr(description, name)
         if value != getattr(about, name):
             finding = f"has the {name} {value}, {about.title} {getattr(about, name)}"
             raise UsageError(f"--shadow {challenger.origin.uri}: {finding}")
-    return Challenger(challenger.files.network, description)
+    return challenger.files.network, description
 
 
 def write_folder(
@@ -142,8 +126,9 @@ def write_folder(
     shutil.copyfile(network, folder / MODEL)
     write_text(folder / DESCRIPTION, about.model_dump_json(indent=2) + "\n")
     if shadow:
-        shutil.copyfile(shadow.network, folder / SHADOW_MODEL)
-        write_text(folder / SHADOW_DESCRIPTION, shadow.description.model_dump_json(indent=2) + "\n")
+        challenger, description = shadow
+        shutil.copyfile(challenger, folder / SHADOW_MODEL)
+        write_text(folder / SHADOW_DESCRIPTION, description.model_dump_json(indent=2) + "\n")
     write_text(folder / "MODEL_CARD.md", card)
     write_text(folder / "example.json", json.dumps({"inputs": image.tolist()}))
     wheel = _build_wheel(folder)

@@ -27,11 +27,7 @@ HEAD_S = 20
 class _Flow(FlowControl):
     """Reads no more while requests are queued: a client that sends thousands fills the memory."""
 
-    def __init__(
-        self,
-        transport: asyncio.Transport,
-        pipeline: deque[Any],
-    ) -> None:
+    def __init__(self, transport: asyncio.Transport, pipeline: deque[Any]) -> None:
         super().__init__(transport)
         self._pipeline = pipeline
 
@@ -71,11 +67,7 @@ class Protocol(HttpToolsProtocol):
             self._running.disconnected = True
         super().connection_lost(exc)
 
-    def _start_asgi_task(
-        self,
-        cycle: RequestResponseCycle,
-        app: Any,
-    ) -> None:
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
@@ -147,11 +139,7 @@ class _Server(uvicorn.Server):
             await super().shutdown(sockets)
 
 
-def serve(
-    app: ASGIApp,
-    listening: socket.socket,
-    draining: Draining = nullcontext,
-) -> None:
+def serve(app: ASGIApp, listening: socket.socket, draining: Draining = nullcontext) -> None:
     """Serve until SIGTERM or SIGINT; then answer the requests under way, within `draining`."""
     config = uvicorn.Config(
         app,

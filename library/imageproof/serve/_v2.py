@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from imageproof.base._dataset import Images
 from imageproof.base._inference import IMAGES, PROBABILITIES
+from imageproof.base.files import first_fault
 from imageproof.base.text import one_line
 from imageproof.serve._bodies import JSON, MAX_IMAGES, RAW, parse, pixels
 from imageproof.serve._model import Answers, Description
@@ -102,9 +103,7 @@ class Tensors(NamedTuple):
         try:
             request = Inference.model_validate(content)
         except ValidationError as error:
-            details = error.errors(include_url=False)[0]
-            place = ".".join(map(str, details["loc"])) or "the body"
-            raise _refusal(place, details["input"], details["msg"]) from None
+            raise HTTPException(400, first_fault(error)) from None
         self._check(request)
         return request, _images(request.inputs[0], body[size:])
 
@@ -120,12 +119,7 @@ class Tensors(NamedTuple):
             if output.name not in names:
                 raise _refusal(f"outputs.{n}.name", output.name, f"there are {', '.join(names)}")
 
-    def answer(
-        self,
-        request: Inference,
-        answers: Answers,
-        times: np.ndarray,
-    ) -> Response:
+    def answer(self, request: Inference, answers: Answers, times: np.ndarray) -> Response:
         """The outputs that the request names, or all; `times` are the keys in the log, if any."""
         columns: dict[str, Column] = {
             PROBABILITIES: answers.probabilities,
@@ -163,11 +157,10 @@ def _images(tensor: _Input, tail: bytes) -> Images:
     """The images of a tensor whose shape is right; `tail` follows the JSON."""
     size = prod(tensor.shape)
     if "binary_data_size" in tensor.parameters:
-        if tensor.data:
-            raise _refusal("inputs.0.data", "beside binary data", "one of the two is needed")
-        if not tensor.parameters["binary_data_size"] == size == len(tail):
-            finding = f"{tensor.parameters['binary_data_size']} and {len(tail)} bytes of it"
-            raise _refusal("inputs.0.parameters.binary_data_size", finding, f"{size} is needed")
+        binary_size = tensor.parameters["binary_data_size"]
+        if tensor.data or not binary_size == size == len(tail):
+            allowed = f"{size}, so many bytes after the JSON, and no data is allowed"
+            raise _refusal("inputs.0.parameters.binary_data_size", binary_size, allowed)
         return np.frombuffer(tail, np.uint8).reshape(tensor.shape)
     data = tensor.data
     is_nested = data != [] and isinstance(data[0], list)
@@ -190,9 +183,5 @@ def _binary(column: Column) -> bytes:
     return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
 
 
-def _refusal(
-    place: str,
-    finding: object,
-    allowed: str,
-) -> HTTPException:
+def _refusal(place: str, finding: object, allowed: str) -> HTTPException:
     return HTTPException(400, one_line(f"{place}: {one_line(finding)}; {allowed}", width=300))

@@ -50,14 +50,10 @@ def read():
     ("column", "values", "text"),
     [
         ("image", [bytes(64), b"x"] * 4 + [b""], "row 1 column image: no image of 8×8"),
-        ("image", [*[bytes(64)] * 8, None], "row 8 column image: an empty cell"),
-        ("predicted", [*[9] * 8, 10], "row 8 column predicted: a whole number 0…9 is needed"),
-        ("predicted", [*[0] * 8, -1], "row 8 column predicted: a whole number 0…9 is needed"),
-        ("predicted", [1.5] * 9, "row 0 column predicted: a whole number 0…9 is needed"),
-        ("set_size", [0, 10, 11, *[1] * 6], "row 2 column set_size: a whole number 0…10 is"),
+        ("predicted", [*[9] * 8, 10], "row 8 column predicted: a class 0…9 is needed"),
+        ("predicted", [*[0] * 8, -1], "row 8 column predicted: a class 0…9 is needed"),
         ("at", pa.array([*[NOW] * 8, FAR], AT), "row 8 column at: a time after now"),
         ("at", ["now"] * 9, "cannot be read as a service's log: "),
-        ("at", pa.array([-(2**62)] * 9, AT), "cannot be read as a service's log: "),
     ],
 )
 def test_bad_values(column, values, text):
@@ -67,44 +63,13 @@ def test_bad_values(column, values, text):
     assert text in line
 
 
-def test_unknown_model_names_the_row(ring):
-    for model in ("evil", "../x 1", "x" * 5_000_000 + " 1", f"{NAME} 99"):
-        write(model=[*[f"{NAME} 1"] * 8, model])
-        line = finding(DataError, lambda: open_log(Path("log"), days=1).answered_by())
-        assert line.startswith(f"{FILE} row 8 column model: ")
-        assert len(line) < 300
-
-
-def test_table_that_is_no_log():
-    for table in (pa.table({"pixel0": [1]}), pa.table({"at": pa.array([], AT), "model": []})):
-        pq.write_table(table, FILE)
-        line = finding(DataError, lambda: open_log(Path("log"), days=1))
-        assert line == f"{FILE}: no rows, or no columns at, model, as a log has"
-
-
-def test_repeated_image_fills_no_memory():
-    rows = 800_000
-    pq.write_table(
-        pa.table(
-            {
-                "at": pa.repeat(pa.scalar(NOW, AT), rows),
-                "image": pa.repeat(pa.scalar(bytes(64)), rows).dictionary_encode(),
-                "predicted": pa.repeat(1, rows),
-                "set_size": pa.repeat(1, rows),
-                "model": pa.repeat(f"{NAME} 1", rows).dictionary_encode(),
-            }
-        ),
-        FILE,
-        store_schema=False,
-    )
-    assert "over 50,000,000 bytes of images" in finding(DataError, read)
-
-
-def test_log_that_unpacks_to_far_more(monkeypatch):
+def test_log_without_rows_or_that_unpacks_to_far_more(monkeypatch):
     monkeypatch.setattr("imageproof.base._dataset.MAX_UNPACKED", 1 << 20)
     table = pa.table({"at": pa.array([NOW], AT), "image": [bytes(2 << 20)], "model": ["x 1"]})
     pq.write_table(table, FILE, compression="zstd", use_dictionary=False)
     assert "unpacks to over 1 MB and 50 times its size" in finding(DataError, read)
+    pq.write_table(table[:0], FILE)
+    assert finding(DataError, read) == f"{FILE}: a log has 1…1,000,000 rows"
 
 
 def labels(path):
@@ -115,12 +80,10 @@ def labels(path):
     ("text", "message"),
     [
         ("at,label\n", "column label: whole numbers 0…9 are needed"),
-        ("row,label\n1,2\n", "cannot be read as labels: "),
         ("at,label\n11/12/2025,3\n", "cannot be read as labels: "),
-        ("at,label\n1764158400000000,3\n", "cannot be read as labels: "),
         ("at,label\n2025-11-26,3\n2025-11-26,4\n", "row 1 column at: a value occurs twice"),
         ("at,label\n2025-11-26,10\n", "row 0 column label: whole numbers 0…9 are needed"),
-        ("at,label\n2025-11-26,\n", "row 0 column label: an empty cell; each row needs at and la"),
+        ("at,label\n,1\n", "row 0 column at: an empty cell"),
         ("at,label,random\n2025-11-26,3,2\n", "row 0 column random: true, false, 1 or 0 is needed"),
     ],
 )
@@ -135,10 +98,3 @@ def test_times_of_labels():
     times = ["2025-11-26T12:00:00Z", "2025-11-26T12:00:00.000001Z"]  # as a service writes them
     pd.DataFrame({"at": times, "label": 3}).to_csv("labels.csv", index=False)
     assert labels("labels.csv").index.tolist() == [NOW.timestamp() * 1e6, NOW.timestamp() * 1e6 + 1]
-
-
-def test_too_many_labels():
-    table = pa.table(dict.fromkeys(("at", "label"), pa.repeat(1, 10_000_001)))
-    pq.write_table(table, "labels.parquet")
-    line = finding(DataError, lambda: labels("labels.parquet"))
-    assert line.endswith("over 10,000,000 rows")

@@ -6,17 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from example import project_with
-from helpers import finding
 from PIL import Image
 
-from imageproof.answer._predict import (
-    MAX_EXPLAINED,
-    Answer,
-    class_names,
-    explained,
-    predict_pictures,
-)
-from imageproof.base.errors import UsageError
+from imageproof.answer._predict import Answer, class_names, predict_pictures
 from imageproof.cli._console import print_answers
 from imageproof.outputs import Calibration
 
@@ -89,8 +81,3 @@ def test_of_many_classes_the_likeliest_ten_are_printed(capsys):
     line = printed(capsys, [answer]).splitlines()[1]
     assert "(999 0.800  998 0.200  0 0.000" in line
     assert line.count("0.000") == 8
-
-
-def test_too_many_pictures_to_explain_is_one_line(answers, model):
-    line = finding(UsageError, lambda: explained(answers * MAX_EXPLAINED, model))
-    assert line == "--explain: 180 pictures; at most 60 are allowed"
