@@ -78,15 +78,13 @@ def test_accuracy_of_labels(watch, holdout):
     table[:51].to_parquet("labels.parquet")
     result = watch(labels=Path("labels.parquet")).result
     assert (result.accuracy["rows"], result.accuracy["unmatched"]) == (50, 1)
-    assert monitoring.verdicts(result)[-1].endswith("; 1 label names no answered row.")
+    assert monitoring.verdicts(result)[-1].endswith("; labels of no answered row: 1.")
     # servers that answer at once: each has ten of these times
     write_log(images[:10], labels[:10], at=times[20].to_pydatetime(), server="b")
     write_log(images[:10], labels[:10], at=times[49].to_pydatetime(), model="x 9", server="c")
     result = watch(labels=Path("labels.parquet")).result
     assert (result.rows, result.accuracy["rows"], result.accuracy["unmatched"]) == (410, 39, 12)
-    warning = "30 rows have the same time as another row: "
-    text = f"{warning}they get no label and no answer of the challenger"
-    assert text in result.warnings
+    assert result.warnings[0].startswith("30 rows have the same time as another row: ")
 
 
 def test_accuracy_of_holdout_rows_in_groups(watch, holdout):
@@ -177,5 +175,5 @@ def test_no_row_of_this_version_or_with_a_label(watch, holdout):
     assert "--model names another" in finding(DataError, watch)
     write_log(holdout.images[:9], holdout.labels[:9])
     pd.DataFrame({"label": 1, "at": [times[0] - timedelta(days=9)]}).to_csv("labels.csv")
-    line = finding(DataError, lambda: watch(labels=Path("labels.csv")))
+    line = finding(DataError, watch, labels=Path("labels.csv"))
     assert line == "labels.csv column at: names no row of log that was answered"
