@@ -59,8 +59,6 @@ def options() -> Namespace:
     add("--port", type=int, default=8000, metavar="PORT", help="0 is any free one")
     add("--log", type=Path, metavar="FOLDER", help="log images and answers there, as Parquet")
     arguments = parser.parse_args()
-    if arguments.port not in range(65536):
-        raise UsageError(f"--port {arguments.port}: 0…65535 is allowed")
     if arguments.log is not None:
         package = Path().resolve()
         log = arguments.log.resolve()

@@ -2,7 +2,6 @@
 
 import signal
 import time
-from pathlib import Path
 from threading import Event
 
 import numpy as np
@@ -129,8 +128,7 @@ def test_oldest_files_go_but_no_links(log, package, tmp_path, monkeypatch):
     (tmp_path / "2001-01-04").symlink_to(foreign)
     (tmp_path / "2001-01-01" / SECOND).symlink_to(foreign / FIRST)
     (tmp_path / "2001-01-01" / "222222-00000000.parquet").mkdir()
-    for name in ("2001-01-01/notes.txt", "2001-01-01/mine.parquet", "mine.parquet"):
-        (tmp_path / name).touch()
+    (tmp_path / "2001-01-01" / "mine.parquet").touch()
     monkeypatch.setattr(_journal, "MAX_BYTES", 2500)
     with log:  # also without requests
         pass
@@ -140,25 +138,5 @@ def test_oldest_files_go_but_no_links(log, package, tmp_path, monkeypatch):
     with _journal.Journal(tmp_path, package.description) as again:
         again.add(package.images, package.probabilities)
     kept = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert kept == {"notes.txt", "mine.parquet", SECOND}
+    assert kept == {"mine.parquet", SECOND}
     assert (foreign / FIRST).exists()
-
-
-def test_fault_in_tidying_is_a_warning(log, tmp_path, monkeypatch, capfd):
-    day = tmp_path / DAY
-    day.mkdir()
-    (day / FIRST).touch()
-    (day / SECOND).write_bytes(b"xx")
-    unlink = Path.unlink
-
-    def failing(path):
-        if path.name == SECOND:
-            raise PermissionError(13, "Permission denied")
-        unlink(path)
-
-    monkeypatch.setattr(Path, "unlink", failing)
-    monkeypatch.setattr(_journal, "MAX_BYTES", 1)
-    with log:
-        pass
-    assert files(tmp_path) == [day / SECOND]
-    assert capfd.readouterr().err.startswith(f"warning: {day / SECOND}: ")

@@ -89,13 +89,6 @@ def test_challenger_is_asked_after_the_answer(challenged, package, log):
     assert challenger["predicted"].tolist() == np.where(has_none, -1, expected.argmax(1)).tolist()
 
 
-def test_without_a_log_it_is_not_asked(challenged, package):
-    with running(challenged) as server:
-        check(server, package)
-        assert children(server) == []
-        assert counted(server) == [0, 0]
-
-
 def test_challenger_that_hangs(challenged, package, log):
     rows = 5 * len(package.images)
     times = QUEUE_BYTES // (rows * 64) + 20
