@@ -2,7 +2,6 @@
 
 import gc
 import os
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -60,7 +59,6 @@ FORGIVEN = (
 
 # Fixtures that need Debian packages: CI runs their tests apart, like other slow ones.
 NEEDS_PACKAGES = {"browser", "postgres"}
-MISSING = pytest.StashKey[set[str]]()
 
 
 def pytest_collection_modifyitems(items):
@@ -74,21 +72,6 @@ def pytest_collection_finish():
     """All is imported."""
     gc.freeze()
     gc.enable()
-
-
-def pytest_terminal_summary(terminalreporter):
-    """Remember the Debian packages for whose lack tests were skipped."""
-    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
-    missing = {
-        name for reason in reasons for name in re.findall(r"apt-get install ([\w-]+)", reason)
-    }
-    terminalreporter.config.stash[MISSING] = missing
-
-
-def pytest_unconfigure(config):
-    """The last line names these packages."""
-    if missing := config.stash.get(MISSING, set()):
-        print(f"not tested here: what needs `apt-get install {' '.join(sorted(missing))}`")
 
 
 def pytest_configure(config):

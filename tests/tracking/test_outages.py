@@ -14,7 +14,7 @@ import arena
 import mlflow
 import pytest
 import requests
-from helpers import finding, record_outputs
+from helpers import record_outputs
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from support import SMALL, write_params
@@ -22,7 +22,6 @@ from support import SMALL, write_params
 from digits.project import load_project
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import SPLITS
-from imageproof.base.errors import ServiceError
 from imageproof.mlflow import _runs, _store, live
 from imageproof.mlflow.restore import restore_all
 from imageproof.registry._promotion import promote, rollback
@@ -133,6 +132,17 @@ def test_epochs_of_an_outage_arrive_once(way, again_s, loses, monkeypatch, capsy
     assert "warning" not in capsys.readouterr().err
 
 
+def test_signal_ends_a_run_without_a_server(way):
+    def train():
+        with live.training_run("mlp", load_project(), params={}, tags={}) as run:
+            way.is_open = False
+            run.log_epoch(0, {"loss": 1.0})
+            raise SystemExit(143)
+
+    with pytest.raises(SystemExit):
+        train()
+
+
 def test_run_that_lacks_something_is_not_finished(way, capsys):
     run_id = log_epochs(way, closed=(4, 5))
     assert capsys.readouterr().err.count("warning: MLflow at http") == 1
@@ -161,8 +171,8 @@ def test_training_without_a_server_is_logged_by_restore(project, monkeypatch, ca
     with monkeypatch.context() as context:
         context.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         context.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        for stage in (train, evaluate):
-            stage.main("mlp")
+        for module in (train, evaluate):
+            module.main("mlp")
             assert capsys.readouterr().err.count("warning: MLflow at http") == 1
     record_outputs()
     restore_all(load_project())
@@ -205,22 +215,6 @@ class TestDecisions:
             with pytest.raises(MlflowException, match="IncompleteRead"):  # which becomes a line
                 work()
 
-    def test_give_up_in_a_line(self, way, name):
-        run = arena.fighter()
-
-        def judge(*_):
-            way.is_open = False
-            return arena.accept(run, None, "", None)
-
-        def decide():
-            with _store.service_errors():
-                promote(run, name, judge=judge)
-
-        assert finding(ServiceError, decide).startswith("MLflow at http")
-        way.is_open = True
-        assert Registry(name).champion() is None
-        assert Registry(name).moves() == []
-
 
 def stage(name):
     command = [sys.executable, "-u", "-m", f"digits.stages.{name}", "mlp"]
@@ -256,16 +250,3 @@ def test_outage_while_training_loses_nothing(way):
     assert end_of(training) == ""
     assert end_of(stage("evaluate")) == ""
     assert_whole(the_run(), EPOCHS)
-
-
-@pytest.mark.slow
-def test_signal_ends_a_training_without_a_server(way):
-    use_project({"train.mlp.fit.epochs": 100_000})
-    training = stage("train")
-    with paused_after(2, training):
-        way.is_open = False
-    with paused_after(5, training):
-        pass
-    training.send_signal(signal.SIGTERM)
-    training.communicate(timeout=60)
-    assert training.returncode == 143

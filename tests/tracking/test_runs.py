@@ -152,7 +152,9 @@ def test_data_of_a_shared_run_comes_from_the_remote(dvc_project, migrated, monke
         ("s3://bucket", f"s3://bucket/files/md5/{digest[:2]}/{digest[2:]}"),
         ("/store", str(dvc_project.root / path)),  # of this machine only
     ):
-        dvc_project.dvc("remote", "add", "-fd", "team", remote)
+        Path(".dvc/config").write_text(
+            f"[core]\nremote = team\n['remote \"team\"']\nurl = {remote}"
+        )
         run_id = client.create_run(experiment).info.run_id
         _runs.log_datasets(run_id, {remote: digest}, lambda _: path)
         [data] = client.get_run(run_id).inputs.dataset_inputs

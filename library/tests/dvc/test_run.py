@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
+from dvc.repo import Repo, lock_repo
 from filelock import FileLock
 from helpers import has_ended, python, until
 from small_project import Project
@@ -61,15 +62,10 @@ def test_run_makes_files_of_dvc_repro_once(dvc_project, tmp_path):
     assert any(line.endswith("; 4 of 4 stages") for line in lines)
     assert "\x1b[2K" not in first.stdout
     assert "Running stage" not in first.stdout
-    files = dvc_project.files()
-    serial_files = serial.files()
-    assert files.keys() == serial_files.keys()
-    assert [name for name in files if files[name] != serial_files[name]] == []
+    assert dvc_project.files() == serial.files()
     assert imageproof_run().stdout == "ran:\n"
     (dvc_project.root / "raw.txt").write_text("of this `prepare` makes the same")
-    again = imageproof_run().stdout
-    assert again.splitlines()[-1] == "ran: prepare"
-    assert "up to date" not in again
+    assert imageproof_run().stdout.splitlines()[-1] == "ran: prepare"
     assert dvc_project.dvc("status").strip() == "Data and pipelines are up to date."
 
 
@@ -84,7 +80,8 @@ def test_terminal_shows_table(dvc_project):
     reader, terminal = pty.openpty()
     env = {**os.environ, "NO_COLOR": "1", "COLUMNS": "60", "LINES": "30", "TERM": "xterm"}
     parts = []
-    with subprocess.Popen([sys.executable, "-c", RUN], stdout=terminal, stderr=terminal, env=env):
+    command = [sys.executable, "-c", RUN, "mlp"]
+    with subprocess.Popen(command, stdout=terminal, stderr=terminal, env=env):
         os.close(terminal)
         with suppress(OSError):  # so Linux tells the end of a terminal
             while part := os.read(reader, 4096):
@@ -95,7 +92,7 @@ def test_terminal_shows_table(dvc_project):
     last = shown.rpartition("\x1b[2K")[2].partition("\x1b[?25h")[0].splitlines()
     rows = {line.split()[0]: line for line in last if line.strip()}
     assert rows["train@mlp"].split()[1] == "done"
-    assert rows["all"].rstrip().endswith("[####] 4 of 4 stages")
+    assert rows["all"].rstrip().endswith("[##] 2 of 2 stages")
     assert rows["train@mlp"].rstrip().endswith("epoch 2/2")
 
 
@@ -137,7 +134,6 @@ def test_killed_stage_is_run_again(dvc_project):
     assert recorded("train@mlp").outputs == {}
     dvc_project.works()
     assert imageproof_run().stdout.splitlines()[-1] == "ran: compare train@cnn train@mlp"
-    assert dvc_project.dvc("status").strip() == "Data and pipelines are up to date."
 
 
 @pytest.mark.slow
@@ -159,14 +155,8 @@ def test_busy_folder_is_refused(dvc_project):
         done = imageproof_run()
     assert done.returncode == 6
     assert done.stderr.endswith("works in this folder; try again when it has ended\n")
-    dvc_project.sleeps("prepare", 600)
-    command = [sys.executable, "-m", "imageproof.system._commands", "dvc", "repro", "-q"]
-    with subprocess.Popen(command, start_new_session=True) as repro:
-        try:
-            assert until(lambda: dvc_project.ran() == ["prepare"], seconds=180)
-            done = imageproof_run()
-        finally:
-            repro.terminate()
+    with Repo() as repo, lock_repo(repo):
+        done = imageproof_run()
     assert done.returncode == 6
     assert done.stderr.endswith("another DVC command runs in this folder; try again\n")
 

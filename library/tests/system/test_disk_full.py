@@ -10,7 +10,6 @@ PROGRAM = """
 import shutil, tempfile
 from pathlib import Path
 import numpy as np
-import pandas as pd
 from imageproof.base import files
 from imageproof.system import _process
 
@@ -31,12 +30,6 @@ FULL = "No space left on device (IMAGEPROOF_DEBUG=1 shows more)\n"
             "        np.savez(new, images=np.zeros(100_000))",
             "out.npz",
         ),
-        (
-            "with files.replacing(disk / 'rows.parquet') as new:\n"
-            "        noise = np.random.default_rng(1).random(100_000)\n"
-            "        pd.DataFrame({'p': noise}).to_parquet(new)",
-            "rows.parquet",
-        ),
         ("shutil.copyfile(np.random.mtrand.__file__, disk / 'copied')", "copied"),
         (
             "tempfile.tempdir = str(disk)\n"
@@ -45,7 +38,7 @@ FULL = "No space left on device (IMAGEPROOF_DEBUG=1 shows more)\n"
             "",
         ),
     ],
-    ids=["arrays", "table", "copy", "temporary file"],
+    ids=["arrays", "copy", "temporary file"],
 )
 def test_full_disk_names_the_path(disk, work, path):
     done = python("-c", PROGRAM.format(disk=str(disk), work=work))

@@ -78,13 +78,10 @@ def test_exit_code_and_lines(work, code, stderr):
     assert (done.returncode, done.stdout, done.stderr) == (code, "", stderr)
 
 
-@pytest.mark.parametrize(("count", "last"), [(20, "error: 19"), (21, "error: … and 1 more")])
-def test_20_findings_are_shown(count, last, capfd):
-    _process.report_error(errors.DataError(*map(str, range(count))))
-    lines = capfd.readouterr().err.splitlines()
-    assert lines[19] == "error: 19"
-    assert lines[-1] == last
-    assert len(lines) == min(count, 21)
+def test_20_findings_are_shown():
+    for count, last in ((20, ["19"]), (21, ["19", "… and 1 more"])):
+        lines = str(errors.DataError(*map(str, range(count)))).splitlines()
+        assert lines[19:] == last
 
 
 def test_quoted_text_is_one_line_of_80_characters():
