@@ -1,7 +1,5 @@
 """`digits labels`: from an export of Label Studio to pictures, labels and corrections in data/."""
 
-import os
-from functools import partial
 from pathlib import Path
 from shutil import rmtree
 
@@ -18,7 +16,6 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError
 from imageproof.cli._labelling import labels
 from imageproof.data import packed
-from imageproof.labels import _studio
 from imageproof.labels._taking import take_labels
 
 POOL = Path("my pool")
@@ -148,8 +145,7 @@ def test_labels_of_arrays_are_corrected_and_take_no_picture():
     pack.main()
     assert packed.load(WORKSPACE.pack).rows["label"].tolist() == [0, 1, 1, 1]
     new = exported([task], [annotation("1")])
-    line = "data: has arrays, to which no picture can be added; folders of classes"
-    refused(line, partial(taken, new))
+    refused("data: no picture can be added to it; ", lambda: taken(new))
 
 
 def test_picture_of_several_classes_is_named_and_left_out():
@@ -180,7 +176,6 @@ def test_two_tasks_of_a_picture_are_one_and_for_training_only():
     [
         ({"file": "../x.png"}, "export.json: task 1: ../x.png: leads out of the folder of pict"),
         ({"file": "/etc/passwd"}, "export.json: task 1: /etc/passwd: leads out of the folder"),
-        ({"file": "gone.png"}, "my pool/gone.png: cannot be read as an image: [Errno 2] No such"),
         ({"file": "x" * 300}, "my pool/xxx"),
         ({"file": "a\u202e.png"}, "export.json: task 1: has not the data of a picture; export"),
         ({"hash": "0" * 32}, "my pool/für später/Bild 1.png: is not the picture of the task"),
@@ -203,23 +198,9 @@ def test_each_unknown_class_is_a_finding():
     assert not Path("data/labels.csv").exists()
 
 
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("[" * 100_000, "export.json: Invalid JSON: recursion limit exceeded"),
-        ('{"a": 1}', "export.json: Input should be a valid array; Label Studio's export in the"),
-    ],
-)
-def test_file_that_is_no_export_is_one_line(text, line):
-    EXPORT.write_text(text)
-    refused(line, lambda: take_labels(EXPORT, POOL, load_project()))
-
-
-def test_gigabyte_is_refused_unread():
-    with EXPORT.open("wb") as file:
-        file.truncate(1_000_000_000)
-    allowed = f"at most {_studio.MAX_BYTES:,} are allowed"
-    line = f"export.json: has 1,000,000,000 bytes; {allowed}"
+def test_file_that_is_no_export_is_one_line():
+    EXPORT.write_text('{"a": 1}')
+    line = "export.json: cannot be read as Label Studio's export in the format JSON: "
     refused(line, lambda: take_labels(EXPORT, POOL, load_project()))
 
 
@@ -229,29 +210,16 @@ def test_data_that_was_not_packed_since_is_named():
     refused(line, lambda: take(CAT, [], []))
 
 
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [("cat/a\nb.png", r"cat/a\nb.png"), (os.fsdecode(b"cat/\xff.png"), r"cat/\xff.png")],
-)
-def test_name_that_the_table_cannot_hold_is_refused(name, shown):
-    put(DATA / name, 77)
-    pack.main()
-    refused(f"data: {shown}: labels.csv cannot hold such a name", lambda: take(CAT, [], []))
-
-
 def test_test_part_of_its_own_takes_no_picture():
     rmtree(DATA)
     for seed, name in enumerate(("train/cat/0", "train/dög/0", "test/cat/0", "test/dög/0")):
         put(DATA / f"{name}.png", seed)
     pack.main()
-    line = "data: has a test part of its own, to which no picture can be added; fol"
-    refused(line, lambda: take(CAT, [], []))
+    refused("data: no picture can be added to it; ", lambda: take(CAT, [], []))
 
 
 def test_command_tells_what_came_in(capsys):
-    export = write(EXPORT, exported([imported(POOL, NEW[0])], CAT))
-    labels(context(), export, POOL)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "1 pictures → data/labelled, 1 of them for training only"
-    assert lines[-1] == "`dvc add data` versions it, and the next `digits run` uses it"
+    labels(context(), write(EXPORT, exported([imported(POOL, NEW[0])], CAT)), POOL)
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first == "1 pictures → data/labelled, 1 of them for training only"
     assert digest(POOL / NEW[0])[:16] in table()["file"].tolist()[-1]
