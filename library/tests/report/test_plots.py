@@ -175,6 +175,15 @@ def test_mistakes():
     assert texts(none) == ["cnn, test\nrows\nno mistake"]
 
 
+def test_tinted_white_is_a_colour_matplotlib_can_draw(caplog):
+    wrong = mistakes_of(1)
+    wrong = wrong._replace(images=np.zeros_like(wrong.images))
+    heat = np.full((1, 8, 8), 1e-9, np.float32)  # so little that 1 - heat is 1
+    heat[0, 0, 0] = 1
+    legible(mistakes(wrong, heat, names=FASHION, title="cnn"))
+    assert caplog.messages == []
+
+
 def test_explained_answers_have_names_or_numbers():
     images = np.full((2, 8, 6, 3), (255, 51, 0), np.uint8)
     files = ["a/folder/and a long name 0.png", "a long name 1.png"]

@@ -91,4 +91,4 @@ def _tinted(image: Images, heat: Heat) -> Floats:
     pale = 0.75 + 0.25 * _colours(image).mean(axis=2, keepdims=True)
     strength = (abs(heat) / max(abs(heat).max(), 1e-9))[..., None]
     tint = np.where(heat[..., None] > 0, to_rgb(_theme.VERMILION), to_rgb(_theme.BLUE))
-    return np.asarray((1 - strength) * pale + strength * tint)
+    return np.asarray(pale + strength * (tint - pale))  # never above 1 by rounding
