@@ -122,7 +122,10 @@ def write_folder(
         text = template_file(file).read_text("utf-8")
         text = text.replace("PYTHON", python).replace("NAMES_VARIABLE", names_variable())
         write_text(folder / file.name, text)
-    _copy_home(folder)
+    own_page = Path("templates", "home.html")
+    if own_page.is_file():
+        (folder / "templates").mkdir()
+        shutil.copyfile(own_page, folder / own_page)
     shutil.copyfile(network, folder / MODEL)
     write_text(folder / DESCRIPTION, about.model_dump_json(indent=2) + "\n")
     if shadow:
@@ -143,14 +146,6 @@ def write_folder(
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     sums = [f"{sha256(file)}  {file.relative_to(folder)}\n" for file in files]
     write_text(folder / SUMS, "".join(sums))
-
-
-def _copy_home(folder: Path) -> None:
-    """Take along the project's own page of the service, if it has one."""
-    own_page = Path("templates", "home.html")
-    if own_page.is_file():
-        (folder / "templates").mkdir()
-        shutil.copyfile(own_page, folder / own_page)
 
 
 def _build_wheel(folder: Path) -> Path:

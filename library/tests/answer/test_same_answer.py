@@ -32,15 +32,13 @@ KINDS = [("png", "L"), ("png", "LA"), ("png", "P"), ("jpeg", "RGB"), ("webp", "R
 
 
 def write_pictures(folder):
-    """Pictures of several kinds and sizes, some of them turned; see `test_pictures` for more."""
+    """Pictures of several kinds and sizes; see `test_pictures` for more."""
     folder.mkdir()
     for number in range(COUNT):
         suffix, mode = KINDS[number % len(KINDS)]
         size = (8, 8) if number % 4 == 0 else RANDOM.integers(6, 60, 2)
         picture = Image.fromarray(RANDOM.integers(0, 256, (*size, 4), np.uint8)).convert(mode)
-        exif = Image.Exif()
-        exif[0x0112] = 1 + number % 8
-        picture.save(folder / f"{number:04}.{suffix}", exif=exif)
+        picture.save(folder / f"{number:04}.{suffix}")
     return sorted(folder.iterdir())
 
 

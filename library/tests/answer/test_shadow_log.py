@@ -1,8 +1,6 @@
 """What `imageproof monitor` says of a challenger that a package also asks."""
 
-import json
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from shutil import rmtree
 
@@ -11,12 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from arena import accept, fighter
-from example import NAME, context, project_with
+from example import NAME, project_with
 from helpers import finding
 
 from imageproof.answer import _monitor as monitoring
-from imageproof.base.errors import DataError, UsageError
-from imageproof.cli import _answers as cli
+from imageproof.base.errors import DataError
 from imageproof.judge._comparison import mcnemar_exact
 from imageproof.judge.gate import Contender, Decision, Evidence
 from imageproof.judge.limits import ShadowParams
@@ -87,9 +84,6 @@ def test_rows_of_an_earlier_challenger_are_left_out(watch, times):
     assert (result.failed, result.different) == (0, 0)
     table.assign(predicted=10).to_parquet(path)
     assert "column predicted: a class -1…9 is needed" in finding(DataError, watch)
-
-
-def test_challenger_without_any_answer_is_told(watch, times):
     rmtree(LOG / "shadow")
     result = watch().result
     assert result.shadow is None
@@ -128,7 +122,6 @@ def test_gate_takes_random_rows_as_evidence(watch, labels):
     decision = arena.promote(challenger, arena.gate({"promote.shadow": {"min_rows": 46}})).decision
     # nobody recorded the champion's rows either
     assert (decision.verdict, decision.failed) == ("undecided", ["min_unseen", "shadow"])
-    assert "records its rows; label random rows of a package that asks it as" in decision.note
     outcome = arena.promote(challenger, arena.gate({"promote.shadow": {"min_rows": 45}}))
     text = "45 rows of service: right alone on 3, champion on 0"
     assert arena.check_of(outcome, "shadow").found.startswith(text)
@@ -147,15 +140,3 @@ def test_gate_judges_random_rows():
         check = shadow(replace(evidence, shadow=counts), limit)
         assert Decision("2", "1", (check,)).verdict == verdict
     assert shadow(replace(evidence, champion=None), limit).passed
-
-
-def test_package_takes_a_challenger_of_the_same_classes(holdout):
-    arena.promote(fighter(), accept)
-    arena.promote(fighter(classes=9), accept)
-    package = partial(cli.package, context(), f"models:/{NAME}/1", out=Path("out"))
-    line = finding(UsageError, partial(package, shadow=f"models:/{NAME}/3"))
-    assert line.startswith(f"--shadow models:/{NAME}/3: has the class_names ['0', ")
-    assert not Path("out").exists()
-    package(shadow=CHALLENGER)
-    assert json.loads(Path("out/shadow.json").read_text("utf-8"))["version"] == "2"
-    assert "shadow.onnx" in Path("out/SHA256SUMS").read_text("utf-8")

@@ -21,24 +21,22 @@ from imageproof.registry._version import load_version
 from imageproof.serve._package import write_package
 
 OUT = Path("out/package")
+CHALLENGER = f"models:/{NAME}/1"
 
 
 @pytest.fixture
 def champion(ring):
-    """Of fewer classes than the hold-out has."""
-    _promotion.promote(fighter(EVEN, classes=9), NAME, judge=accept)
-    return f"models:/{NAME}/1"
-
-
-def write(uri):
-    with load_version(uri, threads=1) as model:
-        return write_package(model, OUT, project=project_with({}))
+    """Of fewer classes than the hold-out has, as the version before it."""
+    for pixels in ((), (EVEN,)):
+        _promotion.promote(fighter(*pixels, classes=9), NAME, judge=accept)
+    return f"models:/{NAME}/2"
 
 
 def test_package_command(champion, monkeypatch, capsys):
     Path("templates").mkdir()
     Path("templates/home.html").write_text("<h1>mine: $title</h1>", "utf-8")
-    monkeypatch.setattr(sys, "argv", ["imageproof", "package", "--out", str(OUT), "--json"])
+    command = ["imageproof", "package", "--shadow", CHALLENGER, "--out", str(OUT), "--json"]
+    monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 0
@@ -56,28 +54,38 @@ def test_package_command(champion, monkeypatch, capsys):
         assert description["model_sha256"] == model.origin.model_sha256
         # of 100 true classes with probabilities from 0.5 to 1, one may be missed
         assert description["confidence"] == {"coverage": 0.99, "threshold": pytest.approx(0.5)}
-        assert server.get("/").text == f"<h1>mine: {NAME} 1</h1>"
+        assert server.get("/").text == f"<h1>mine: {NAME} 2</h1>"
     assert champion in (OUT / "MODEL_CARD.md").read_text("utf-8")
+    assert json.loads((OUT / "shadow.json").read_text("utf-8"))["version"] == "1"
+    assert "shadow.onnx" in (OUT / "SHA256SUMS").read_text("utf-8")
 
 
 def test_other_answers_or_rows_are_not_packaged(champion, monkeypatch):
     with load_version(champion, threads=1) as model:
         right = model.predict
         monkeypatch.setitem(model.__dict__, "predict", lambda x: right(x) + np.float32(1e-4))
-        project = project_with({})
-        line = finding(IntegrityError, write_package, model, OUT, project=project)
-    assert "differ from the model's by up to 1.0e-04; nothing was written" in line
-    assert [*OUT.parent.iterdir()] == []
-    path = WORKSPACE.split("holdout")
-    with path.open("ab") as file:
-        file.write(b"0")
-    assert finding(IntegrityError, write, champion).startswith(f"{path}: md5 ")
+        package = partial(write_package, model, OUT, project=project_with({}))
+        line = finding(IntegrityError, package)
+        assert "differ from the model's by up to 1.0e-04; nothing was written" in line
+        assert [*OUT.parent.iterdir()] == []
+        path = WORKSPACE.split("holdout")
+        with path.open("ab") as file:
+            file.write(b"0")
+        assert finding(IntegrityError, package).startswith(f"{path}: md5 ")
 
 
-def test_champion_of_other_images_is_not_packaged(ring):
-    _promotion.promote(fighter(EVEN, shape=(9, 9)), NAME, judge=accept)
-    line = finding(UsageError, write, f"models:/{NAME}/1")
-    assert line == f"models:/{NAME}/1: takes images (9, 9), the hold-out rows here are (8, 8)"
+def test_model_of_other_images_is_no_champion_here_and_no_challenger(ring):
+    _promotion.promote(fighter(), NAME, judge=accept)
+    _promotion.promote(fighter(shape=(9, 9)), NAME, judge=accept)
+    project = project_with({})
+    with (
+        load_version(CHALLENGER, threads=1) as model,
+        load_version(f"models:/{NAME}/2", threads=1) as other,
+    ):
+        line = finding(UsageError, write_package, other, OUT, project=project)
+        assert line == f"models:/{NAME}/2: takes images (9, 9), the hold-out rows here are (8, 8)"
+        line = finding(UsageError, write_package, model, OUT, project=project, challenger=other)
+        assert line.startswith(f"--shadow models:/{NAME}/2: has the shape (9, 9), ")
 
 
 def test_folder_that_exists_is_refused_before_anything_is_read(tmp_path):
