@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,12 @@ from support import REPOSITORY, link_environment
 
 from imageproof.base.errors import ServiceError, UsageError
 from imageproof.cli._new import (
+    DROPPED_LINES,
+    LEFT_OUT,
     NOT_RENAMED,
+    TESTS,
+    _tidy,
+    _tracked,
     create,
     renamed,
 )
@@ -87,10 +93,46 @@ def test_new_leaves_nothing_half_made(tmp_path, monkeypatch):
     assert [*tmp_path.iterdir()] == []
 
 
+def test_what_ruff_cannot_do_is_a_line(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/pyproject.toml").touch()
+    (tmp_path / "a/broken.py").write_text("def", "utf-8")
+    line = finding(ServiceError, lambda: _tidy(tmp_path / "a"))
+    assert line.startswith("ruff check: ")
+    assert "broken.py" in line
+
+
 def test_renamed_keeps_case_and_images_of_tests():
     kept = "load_digits fewdigits digitstems"
     text = f"digits DigitsError DIGITS_DEBUG run_digits {kept}"
     assert renamed(text, "a1") == f"a1 A1Error A1_DEBUG run_a1 {kept}"
+
+
+@pytest.fixture(scope="module")
+def sources():
+    """The text of each file of ours that a new project gets, by its path."""
+    paths = _tracked(REPOSITORY, ".", *(f":!{path}" for path in LEFT_OUT))
+    texts = {}
+    for path in [*paths, *_tracked(REPOSITORY, *TESTS)]:
+        with suppress(UnicodeDecodeError, FileNotFoundError):
+            texts[path] = (REPOSITORY / path).read_text("utf-8")
+    return texts
+
+
+def test_common_word_is_not_renamed(sources):
+    before = r"letters and|significant|decimal|thousands of|two|[ x×]\d|real|scikit-learn's"
+    common = rf"(?i).*({before}) digits\b.*"
+    assert [(p, lines) for p, text in sources.items() if (lines := re.search(common, text))] == []
+
+
+def test_no_sentence_is_cut(sources):
+    """Where lines are left out, whole sentences are."""
+    for path in (path for path in sources if path.suffix == ".md"):
+        prose = re.sub(r"(?ms)^```.*?^```|^\|.*?\|$", "", sources[path])
+        for gone in DROPPED_LINES.finditer(prose):
+            before = prose[: gone.start()].rstrip("\n").rpartition("\n")[2]
+            for end in (before, gone[0].strip()):
+                assert re.search(r"[.:)]$|^$|^- |^\S+$", end), (path, gone[0])
 
 
 @pytest.fixture(scope="module")

@@ -31,13 +31,13 @@ def test_the_repositorys_own_file_is_valid():
 @pytest.mark.parametrize(
     ("key", "value", "line"),
     [
-        ("sed", 1, "sed: unknown key"),
+        ("sed", 1, "sed: unknown key; did you mean seed?"),
         ("seed", True, "seed: True: input should be a valid integer"),
         ("data.class_names", [*"abcdefghi", "a\u200b "], "data: class_names must be 10 different "
          "names"),
         ("split.official", {"validation": 0.5, "holdout": 0.6},
          "split.official: validation + holdout is 1.1; it must be below 1"),
-        ("train.mlp.build.unit", 3, "train.mlp.build.unit: unknown key"),
+        ("train.mlp.build.unit", 3, "train.mlp.build.unit: unknown key; did you mean units?"),
         ("train.mlp.optimizer.beta_1", 0.7, "train.mlp.optimizer: rmsprop has no beta_1; adam has"),
         ("train.mlp.schedule", {"name": "cosine", "decay_rate": 1.0},
          "train.mlp.schedule: decay_rate needs `name: exponential`"),

@@ -70,7 +70,7 @@ def test_update_takes_a_tag_and_later_the_newest(digits, shoes):
     assert (shoes / NEW).read_text("utf-8") == "new\n"
     assert not any((shoes / path).exists() for path in (OLD, "library/tests"))
     assert result.changed == [DATA, NEW, OLD, *library]
-    assert (result.kept, result.collided) == ([], [])
+    assert (result.requirements, result.kept, result.collided) == (["scipy"], [], [])
     assert f'commit = "{commit}"' in (shoes / "pyproject.toml").read_text("utf-8")
     assert any("`make lock`" in line for line in lines(result))
     assert f"dvc.yaml: names {OLD}, which is gone; name what took its place" in lines(result)

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from support import SMALL, write_params
 from test_fit import fingerprint, fit, recipe
 
-from imageproof.keras.checkpoints import Checkpoint
+from imageproof.keras.checkpoints import Checkpoint, State
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
@@ -95,6 +95,17 @@ def test_killed_training_ends_with_the_same_bits(tmp_path, images_8x8, model):
     for training in (last, again):
         assert fingerprint(training.model) == fingerprint(whole.model)
         assert training.history == whole.history
+
+
+@pytest.mark.parametrize("length", [9, None], ids=["cut", "object"])
+def test_damaged_state_is_a_warning(tmp_path, capsys, length):
+    path = tmp_path / "state.npz"
+    np.savez(path, state=np.array([{}], dtype=object))
+    path.write_bytes(path.read_bytes()[:length])
+    assert Checkpoint(path).state == State()
+    warning = capsys.readouterr().err
+    assert warning.startswith(f"warning: {path}: cannot be read as the state of a training: ")
+    assert warning.endswith("; the training starts anew\n")
 
 
 def test_state_has_one_process(tmp_path):

@@ -15,8 +15,9 @@ from keyword import iskeyword
 from pathlib import Path
 
 from imageproof.base._naming import project_name
-from imageproof.base.errors import UsageError
+from imageproof.base.errors import ServiceError, UsageError
 from imageproof.base.files import read_yaml, writing_to
+from imageproof.base.text import one_line
 from imageproof.cli._update import LIBRARY, library_at, record_commit, write_file
 from imageproof.system._repository import git
 
@@ -186,4 +187,7 @@ def _tidy(folder: Path) -> None:
     path.write_text(path.read_text("utf-8").replace("\nignore = [", '\nignore = ["E501", ', 1))
     for command in (("check", "--select", "I", "--fix"), ("format",)):
         ruff = [sys.executable, "-m", "ruff", *command, "--quiet"]
-        subprocess.run(ruff, cwd=folder, check=True)
+        done = subprocess.run(ruff, cwd=folder, capture_output=True, text=True)
+        if done.returncode:
+            output = one_line(done.stdout + done.stderr, width=300)
+            raise ServiceError(f"ruff {command[0]}: {output}")

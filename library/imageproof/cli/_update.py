@@ -6,8 +6,9 @@ commit of the other project from which this library came.
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError, UsageError
@@ -16,7 +17,6 @@ from imageproof.base.text import first_names
 from imageproof.system._repository import files_at, git
 
 LIBRARY = Path("library")
-PYPROJECT = LIBRARY / "pyproject.toml"
 TESTS = LIBRARY / "tests"  # a new project does not get them
 # in the table [tool.imageproof] of pyproject.toml
 COMMIT = re.compile(r'^commit = "([0-9a-f]{40})".*\n', re.MULTILINE)
@@ -31,6 +31,7 @@ class Update(NamedTuple):
     changed: list[str]
     kept: list[str]
     collided: list[str]
+    requirements: list[str]  # those that are new
 
 
 def update(root: Path, source: Path, revision: str = "HEAD") -> Update:
@@ -49,7 +50,7 @@ def update(root: Path, source: Path, revision: str = "HEAD") -> Update:
     commit = git(source, "rev-parse", "--verify", f"{revision}^{{commit}}")
     new = library_at(source, commit)
     files = files_at("HEAD", [LIBRARY], root)
-    result = Update(commit, [], [], [])
+    result = Update(commit, [], [], [], sorted(_requirements(new) - _requirements(files)))
     merged = {}
     for path in sorted({*base, *new, *files}):
         contents = [version.get(path) for version in (files, base, new)]
@@ -122,6 +123,13 @@ def write_file(path: Path, content: bytes | None) -> None:
             temporary.write_bytes(content)
 
 
+def _requirements(files: Files) -> set[str]:
+    text = files[LIBRARY / "pyproject.toml"].decode()
+    project: dict[str, Any] = tomllib.loads(text)["project"]
+    extras = project.get("optional-dependencies", {}).values()
+    return {*project["dependencies"], *(line for lines in extras for line in lines)}
+
+
 def lines(result: Update) -> list[str]:
     """What a person reads of an update, a line each."""
     library = f"{LIBRARY}/ is that of commit {result.commit[:12]}"
@@ -130,8 +138,8 @@ def lines(result: Update) -> list[str]:
     report = [f"{library} now:", *(f"  {path}" for path in result.changed)]
     if result.kept:
         report.append(f"your changes were kept in {first_names(result.kept)}")
-    if str(PYPROJECT) in result.changed:
-        report.append("`make lock` pins what it needs")
+    if result.requirements:
+        report.append(f"new requirements: {', '.join(result.requirements)}; `make lock` pins them")
     pipeline = Path("dvc.yaml").read_text("utf-8")
     gone = [name for name in result.changed if name in pipeline and not Path(name).exists()]
     if gone:

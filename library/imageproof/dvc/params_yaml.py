@@ -1,9 +1,10 @@
 """Reading params.yaml and checking it against pydantic models: a line per fault."""
 
 import reprlib
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -37,7 +38,7 @@ def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> 
         for name in blocks:
             block = block.setdefault(name, {})
             if not isinstance(block, MutableMapping):
-                raise UsageError(f"{PATH} {key}: unknown key")
+                raise UsageError(_unknown(key, ()))
         block[last] = value
 
 
@@ -54,16 +55,30 @@ def validated(kind: type[Block], raw: Any, prefix: str = "") -> Block:
         return kind.model_validate(raw)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise UsageError(*(_finding(detail, prefix) for detail in details)) from None
+        raise UsageError(*(_finding(detail, prefix, kind) for detail in details)) from None
 
 
-def _finding(error: ErrorDetails, prefix: str) -> str:
+def _finding(error: ErrorDetails, prefix: str, kind: type[BaseModel]) -> str:
     key = ".".join(filter(None, [prefix, *map(str, error["loc"])]))
     if error["type"] == "missing":
         return f"{PATH} {key}: missing"
     if error["type"] == "extra_forbidden":
-        return f"{PATH} {key}: unknown key"
+        return _unknown(key, _keys(kind, error["loc"][:-1]))
     message = error["msg"].removeprefix("Value error, ")
     # the message of a block that contradicts itself says all
     value = "" if error["type"] == "value_error" else f"{reprlib.repr(error['input'])}: "
     return f"{PATH} {key}: {value}{message[0].lower()}{message[1:]}"
+
+
+def _unknown(key: str, keys: Iterable[str]) -> str:
+    near = get_close_matches(key.split(".")[-1], keys, n=1)
+    return f"{PATH} {key}: unknown key{f'; did you mean {near[0]}?' if near else ''}"
+
+
+def _keys(kind: type[BaseModel], names: Sequence[int | str]) -> list[str]:
+    fields = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
+    if not names:
+        return [*fields]
+    inner = fields.get(str(names[0]))
+    blocks = [kind for kind in (inner, *get_args(inner)) if hasattr(kind, "model_fields")]
+    return _keys(blocks[0], names[1:]) if blocks else []

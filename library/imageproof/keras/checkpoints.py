@@ -3,6 +3,7 @@
 Keras's BackupAndRestore leaves out the state of random layers: after it dropout drops others.
 """
 
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
 from imageproof.base._dataset import Metrics, load_arrays
+from imageproof.base.errors import DataError
 from imageproof.base.files import parsing, replacing
 
 if TYPE_CHECKING:
@@ -36,10 +38,7 @@ class State(BaseModel):
 
 
 class Checkpoint:
-    """The saved state of a training, empty if there is none. Without a path nothing is saved.
-
-    A DataError if the file is damaged.
-    """
+    """The saved state of a training, empty if there is none. Without a path nothing is saved."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
@@ -48,7 +47,10 @@ class Checkpoint:
         self._arrays: defaultdict[str, Arrays] = defaultdict(list)
         self._lock: FileLock | None = None
         if path and path.exists():
-            self._read(path)
+            try:
+                self._read(path)
+            except DataError as error:
+                print(f"warning: {error}; the training starts anew", file=sys.stderr)
 
     @classmethod
     def acquire(cls, path: Path) -> "Checkpoint":

@@ -112,11 +112,11 @@ def test_confusion_matrix_cells():
     cells = [text.get_text() for text in axes.texts]
     assert cells[:6] == [
         "90\n90.0 %",
-        "1\n0.0 %",
+        "1\n<0.1 %",
         "0\n0.0 %",
         "0\nn/a",
         "10\n10.0 %",
-        "9,999\n100.0 %",
+        "9,999\n>99.9 %",
     ]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Reference", "Prediction")
 

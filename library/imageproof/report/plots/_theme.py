@@ -23,8 +23,15 @@ MANY = 30  # classes; what is said of each in words or a picture is said of no m
 
 
 def percent(count: int, total: int) -> str:
-    """`count` of `total` in per cent, `n/a` if the total is 0."""
-    return f"{100 * count / total:.1f} %" if total else "n/a"
+    """`count` of `total` in per cent, `n/a` if the total is 0; never rounded to 0 or 100 %."""
+    if total == 0:
+        return "n/a"
+    if count in (0, total):
+        return f"{100 * count // total} %"
+    share = 100 * count / total
+    if share < 0.05:
+        return "<0.1 %"
+    return ">99.9 %" if share >= 99.95 else f"{share:.1f} %"
 
 
 def new_figure(width: float, height: float, title: str = "") -> Figure:
