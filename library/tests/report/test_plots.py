@@ -113,7 +113,7 @@ def test_confusion_matrix_cells():
     assert cells[:6] == [
         "90\n90.0 %",
         "1\n<0.1 %",
-        "0\n0.0 %",
+        "0\n0 %",
         "0\nn/a",
         "10\n10.0 %",
         "9,999\n>99.9 %",
