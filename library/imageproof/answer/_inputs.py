@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from math import prod
+from math import inf, prod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,14 +46,20 @@ def open_input(path: Path, *, shape: Shape, fit: Fit) -> Iterator[Batch]:
     return chain([first], batches)
 
 
-def open_parquet(path: Path) -> pq.ParquetFile:
-    """Open a Parquet file; ValueError if it unpacks to far more bytes than it has."""
+def open_parquet(path: Path, *, most_rows: float = inf, once: Sequence[str] = ()) -> pq.ParquetFile:
+    """Open a Parquet file; of the columns `once`, equal values are read once.
+
+    ValueError if it has more rows, or unpacks to far more bytes than it has.
+    """
     file = pq.ParquetFile(
         path,
+        read_dictionary=list(once),
         thrift_string_size_limit=MAX_FOOTER,
         thrift_container_size_limit=MAX_FOOTER,
         page_checksum_verification=True,  # where a file has them
     )
+    if file.metadata.num_rows > most_rows:
+        raise ValueError(f"over {most_rows:,} rows")
     groups = map(file.metadata.row_group, range(file.num_row_groups))
     check_unpacked(sum(group.total_byte_size for group in groups), packed=path.stat().st_size)
     return file

@@ -12,10 +12,14 @@ import pandas as pd
 from imageproof.answer._inputs import open_parquet
 from imageproof.base._dataset import Images, Shape
 from imageproof.base.errors import DataError
-from imageproof.base.files import parsing
+from imageproof.base.files import check_size, parsing
 from imageproof.registry._version import Version
 
-MAX_ROWS = 1_000_000  # of one file; a service writes 4 MB of images at a time
+MAX_LABELS = 10_000_000
+MAX_LABELS_BYTES = 200_000_000
+# limits of one file; a service writes 4 MB of images at a time
+MAX_ROWS = 1_000_000
+MAX_IMAGES = 50_000_000  # bytes
 COLUMNS = ["at", "image", "predicted", "set_size", "model"]
 RANDOM = "random"  # a column of labels
 SHADOW = "shadow"  # the folder of a challenger's answers, and the column of who was asked, too
@@ -89,8 +93,11 @@ def _uri(title: str) -> str:
 
 
 def _images(path: Path, rows: pd.DataFrame, shape: Shape) -> Images:
-    right = rows["image"].map(len) == prod(shape)
+    size = prod(shape)
+    right = rows["image"].map(len) == size
     _check(path, "image", right, f"no image of {'×'.join(map(str, shape))}")
+    if len(rows) * size > MAX_IMAGES:
+        raise DataError(f"{path}: over {MAX_IMAGES:,} bytes of images")
     content = b"".join(rows["image"])
     return np.frombuffer(content, np.uint8).reshape(-1, *shape)
 
@@ -119,8 +126,9 @@ def read_labels(path: Path, *, key: str, classes: int) -> pd.DataFrame:
     there is one, says which rows were drawn at random.
     """
     with parsing("labels", path):
+        check_size(path, MAX_LABELS_BYTES)
         if path.suffix == ".parquet":
-            with open_parquet(path) as file:
+            with open_parquet(path, most_rows=MAX_LABELS) as file:
                 frame: pd.DataFrame = file.read([key, "label", RANDOM]).to_pandas()
         else:
             frame = pd.read_csv(path, dtype={"file": str, "at": str})
@@ -142,9 +150,11 @@ def read_labels(path: Path, *, key: str, classes: int) -> pd.DataFrame:
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
-    with open_parquet(path) as file:
-        if not 0 < file.metadata.num_rows <= MAX_ROWS:
-            raise DataError(f"{path}: a log has 1…{MAX_ROWS:,} rows")
+    # equal texts are kept once, so that no repeated one fills the memory
+    once = [name for name in ("image", "model") if name in columns]
+    with open_parquet(path, most_rows=MAX_ROWS, once=once) as file:
+        if not file.metadata.num_rows:
+            raise DataError(f"{path}: a log has rows")
         frame: pd.DataFrame = file.read([*columns, SHADOW]).to_pandas()
     tomorrow = datetime.now(UTC) + timedelta(days=1)  # a service's clock may be ahead
     _check(path, "at", frame["at"] <= tomorrow, f"a time after now ({tomorrow:%Y-%m-%d})")

@@ -13,13 +13,14 @@ from imageproof.base._class_names import spelled
 from imageproof.base._dataset import Images
 from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError
-from imageproof.base.files import parsing, write_json, write_text
+from imageproof.base.files import check_size, parsing, write_json, write_text
 from imageproof.base.text import first_names
 from imageproof.pages._templates import data_uri
 from imageproof.pictures._reading import read_picture
 
 CONTROL = "label"  # the name of the choices in the labelling interface
 SHOWN_SIDE = 512  # pixels of a picture that a task carries
+MAX_BYTES = 300_000_000  # of an export; Label Studio imports 250 MB
 # a number, or a user with an email
 ANNOTATOR = AliasChoices(AliasPath("completed_by", "email"), "completed_by")
 DIGEST = re.compile("[0-9a-f]{32}")
@@ -121,10 +122,11 @@ class _Task(BaseModel):
 def read_export(path: Path, names: Sequence[str]) -> list[Label]:
     """An export of tasks that `write_tasks` wrote, labelled with classes of these `names`.
 
-    A DataError if it is no such file. It has a finding for each task of
+    A DataError if it is no such file, or larger than MAX_BYTES. It has a finding for each task of
     another project, of a path that leads elsewhere, or with another label.
     """
     with parsing("Label Studio's export in the format JSON", path):
+        check_size(path, MAX_BYTES)
         tasks = TypeAdapter(list[_Task]).validate_json(path.read_bytes())
     faults = [(task.id, _fault(task, names)) for task in tasks]
     findings = [f"{path}: task {number}: {fault}" for number, fault in faults if fault]

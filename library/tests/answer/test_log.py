@@ -63,13 +63,31 @@ def test_bad_values(column, values, text):
     assert text in line
 
 
+def test_repeated_image_fills_no_memory():
+    rows = 800_000
+    pq.write_table(
+        pa.table(
+            {
+                "at": pa.repeat(pa.scalar(NOW, AT), rows),
+                "image": pa.repeat(pa.scalar(bytes(64)), rows).dictionary_encode(),
+                "predicted": pa.repeat(1, rows),
+                "set_size": pa.repeat(1, rows),
+                "model": pa.repeat(f"{NAME} 1", rows).dictionary_encode(),
+            }
+        ),
+        FILE,
+        store_schema=False,
+    )
+    assert "over 50,000,000 bytes of images" in finding(DataError, read)
+
+
 def test_log_without_rows_or_that_unpacks_to_far_more(monkeypatch):
     monkeypatch.setattr("imageproof.base._dataset.MAX_UNPACKED", 1 << 20)
     table = pa.table({"at": pa.array([NOW], AT), "image": [bytes(2 << 20)], "model": ["x 1"]})
     pq.write_table(table, FILE, compression="zstd", use_dictionary=False)
     assert "unpacks to over 1 MB and 50 times its size" in finding(DataError, read)
     pq.write_table(table[:0], FILE)
-    assert finding(DataError, read) == f"{FILE}: a log has 1…1,000,000 rows"
+    assert finding(DataError, read) == f"{FILE}: a log has rows"
 
 
 def labels(path):
@@ -98,3 +116,10 @@ def test_times_of_labels():
     times = ["2025-11-26T12:00:00Z", "2025-11-26T12:00:00.000001Z"]  # as a service writes them
     pd.DataFrame({"at": times, "label": 3}).to_csv("labels.csv", index=False)
     assert labels("labels.csv").index.tolist() == [NOW.timestamp() * 1e6, NOW.timestamp() * 1e6 + 1]
+
+
+def test_too_many_labels():
+    table = pa.table(dict.fromkeys(("at", "label"), pa.repeat(1, 10_000_001)))
+    pq.write_table(table, "labels.parquet")
+    line = finding(DataError, lambda: labels("labels.parquet"))
+    assert line.endswith("over 10,000,000 rows")
