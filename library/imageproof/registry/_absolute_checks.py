@@ -88,7 +88,7 @@ def max_calibration_error(evidence: Evidence, limit: float) -> Check:
     by_chance = float(errors_by_chance(probabilities, effective).ppf(0.95))
     rows = len(evidence.labels)
     text = f"{error:.4f} between probabilities and accuracy on {rows:,} hold-out rows"
-    allowed = f"at most {limit:g}, and {by_chance:.4f} by chance"
+    allowed = f"at most {limit:g} more than {by_chance:.4f} by chance"
     figures = {"holdout_ece": error, "holdout_ece_by_chance": by_chance}
     return Check("max_calibration_error", error <= limit + by_chance, text, allowed, figures)
 

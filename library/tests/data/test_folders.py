@@ -48,8 +48,8 @@ def table(*lines):
     (DATA / "labels.csv").write_text("\n".join(lines), "utf-8")
 
 
-def left_out(names):
-    return [f"data: left out, as no picture of a class: {names}"]
+def left_out(names, why="no picture of a class"):
+    return [f"data: left out, as {why}: {names}"]
 
 
 def test_a_folder_per_class():
@@ -71,7 +71,7 @@ def test_a_table_names_pictures_and_keeps_its_columns():
     put("one.png", "in/two.png", "b.png")
     table('\ufeffwriter, label ,"file"', ' Ann,b,"./in//two.png"', "", "Bob, a,one.png")
     rows = [("train", "b", "in/two.png"), ("train", "a", "one.png")]
-    assert listed() == (rows, left_out("1 (b.png)"))
+    assert listed() == (rows, left_out("1 (b.png)", "in no line of labels.csv"))
     assert list_pictures(DATA).rows["meta_writer"].tolist() == ["Ann", "Bob"]
 
 

@@ -21,7 +21,6 @@ from imageproof.pictures._reading import is_picture
 
 TABLE = "labels.csv"
 COLUMNS = ["file", "label"]  # of it; there may be more
-NO_PICTURE = "no picture of a class"
 MAX_TABLE = 200_000_000  # bytes
 BYTES = "binary[pyarrow]"  # of a million paths or hashes; objects take ten times the memory
 
@@ -81,7 +80,9 @@ def _in_folders(folder: Path, names: Names) -> Listing | None:
         columns = {"part": part or "train", "label": spelled(_in_utf8(label))}
         tables.append(_paths(folder, pictures[home]).assign(**columns))
     unread += chain(*deeper.values())
-    return Listing(pd.concat(tables, ignore_index=True), left_out(folder, unread, NO_PICTURE))
+    return Listing(
+        pd.concat(tables, ignore_index=True), left_out(folder, unread, "no picture of a class")
+    )
 
 
 def _check_depth(folder: Path, pictures: Mapping[str, Names], deeper: Mapping[str, Names]) -> None:
@@ -132,7 +133,7 @@ def _in_table(folder: Path, files: Files) -> Listing:
     rows = rows.reset_index(drop=True).assign(part="train", **_paths(folder, [*lines]))
     unread = versioned - lines.keys()
     pictures = [name for name in unread if is_picture(name) and not is_hidden(name)]
-    return Listing(rows, left_out(folder, pictures, NO_PICTURE))
+    return Listing(rows, left_out(folder, pictures, f"in no line of {TABLE}"))
 
 
 def _check_case(table: Path, rows: pd.DataFrame) -> None:
