@@ -19,14 +19,6 @@ PICTURES = {"data.classes": 2, "data.image.fit": "stretch"}
 pytestmark = pytest.mark.usefixtures("workspace")
 
 
-def save_arrays(images):
-    """Write them into data/, the last 897 as the data's own test part."""
-    Path("data").mkdir()
-    train = {"x_train": images.images[:900], "y_train": images.labels[:900]}
-    test = {"x_test": images.images[900:], "y_test": images.labels[900:]}
-    np.savez("data/images.npz", **train, **test)
-
-
 def save_picture(number, name):
     path = Path("data", name)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,11 +34,14 @@ def hashes_of_parts():
 
 
 def test_test_part_that_no_split_uses_is_told(images_8x8, capsys):
-    save_arrays(images_8x8)
+    images, labels = images_8x8.images, images_8x8.labels
+    Path("data").mkdir()
+    arrays = {"x_train": images[:900], "y_train": labels[:900], "x_test": images, "y_test": labels}
+    np.savez("data/images.npz", **arrays)
     write_params({"split.method": "stratified"})
     pack.main()
     split.main()
-    warning = "the data's own test part, 897 images, is not used; split.method: official uses it"
+    warning = "the data's own test part, 1,797 images, is not used; split.method: official uses it"
     assert f"warning: {warning}\n" in capsys.readouterr().out
 
 

@@ -104,7 +104,7 @@ def template(tmp_path_factory, images_8x8, migrated):
     for module, hook in HOOKS.items():
         with (root / module).open("a", encoding="utf-8") as file:
             file.write(hook)
-    pictures = zip(images_8x8.images, images_8x8.labels, strict=True)
+    pictures = zip(images_8x8.images[:900], images_8x8.labels, strict=False)
     for number, (image, label) in enumerate(pictures):
         path = root / f"data/{label}/{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,12 +136,12 @@ def test_every_stage_notices_an_edit():
     assert all(program.read_text("utf-8").endswith(end) for program in programs)
 
 
-@pytest.mark.parametrize("stage", EDITS)
-def test_edit_while_a_stage_runs_fails_it(stage, project):
-    edit, name = EDITS[stage]
+def test_edit_while_a_stage_runs_fails_it(project):
     before = project.recorded(), project.run_statuses()
-    [line] = errors(project.repro(stage, AT_START=edit, succeeds=False))
-    assert line.startswith(f"error: {name} changed while the stage ran, so nothing is recorded; ")
+    for stage, (edit, name) in EDITS.items():
+        [line] = errors(project.repro(stage, AT_START=edit, succeeds=False))
+        end = "changed while the stage ran, so nothing is recorded; "
+        assert line.startswith(f"error: {name} {end}")
     assert (project.recorded(), project.run_statuses()) == before
 
 

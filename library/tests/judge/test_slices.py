@@ -60,6 +60,13 @@ def test_table_without_slices_has_a_header():
         read_table(StringIO("split,column\n"))
 
 
+def test_p_value_is_printed_on_its_side_of_the_level():
+    levels = 0.05, 0.0535, 0.0539
+    texts = [p_text(0.053877, level) for level in levels]
+    assert texts == ["p = 0.054", "p = 0.054", "p = 0.05388"]
+    assert [*map(p_text, (0.0009, None))] == ["p < 0.001", "too few groups"]
+
+
 @pytest.mark.parametrize(
     ("lost", "limit", "passes"),
     [(5, 0.05, True), (6, 0.05, False), (4, 0.01, True), (5, 0.01, False)],
@@ -68,11 +75,11 @@ def test_loss_counts_beyond_the_limit_and_beyond_chance(lost, limit, passes):
     champion = np.ones(1000, dtype=bool)
     challenger = np.arange(1000) >= lost
     writer = {("writer", "a"): np.arange(100)}
-    passed, text, allowed, _ = slice_loss(writer, champion, challenger, limit)
+    passed, text, allowed, figures = slice_loss(writer, champion, challenger, limit)
     assert passed == passes
     p_value = mcnemar_exact(0, lost, alternative="less")
-    shares = f"0.9{10 - lost}00 against 1.0000 on 100 rows"
-    assert text == f"writer: a: {shares}; worse with {p_text(p_value)}"
+    assert figures == {"worst_slice_change": -lost / 100, "worst_slice_p_value": p_value}
+    assert text.startswith(f"writer: a: 0.9{10 - lost}00 against 1.0000 on 100 rows; worse with p")
     assert "p above 0.05 (0.05 for 1 of 1 slices)" in allowed
     # slices in which no answer differs cost nothing, one in which as many do halves the level, so
     # that 5 are too few
