@@ -104,6 +104,8 @@ def test_fewer_quarters_test_the_same_images(images_8x8):
     sample = Sample(Dataset(images_8x8.images, images_8x8.labels, rows), rows, None, 0.2)
     rating = validation_of(sample, folds=4)
     folds = [[*rating.folds_of(quarters)] for quarters in range(1, QUARTERS + 1)]
+    classes = [np.bincount(images_8x8.labels[fold.test]) for fold in folds[-1]]
+    assert np.ptp(classes, axis=0).max() <= 1
     for *smaller, whole in zip(*folds, strict=True):
         learning = {*whole.train, *whole.validation}
         for quarters, fold in enumerate(smaller, 1):

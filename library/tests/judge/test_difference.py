@@ -96,7 +96,5 @@ def test_checks_that_need_more_than_results_are_not_asked():
     difference = compared(result(30), result(30, size_mb=51))
     assert difference.gate.failed == ["max_size_mb"]
     assert {check.name for check in difference.gate.checks}.isdisjoint(SKIPPED_CHECKS)
-    assert difference.as_dict()["gate_not_asked"] == SKIPPED_CHECKS
     difference = compared(result(30), result(30), {"holdout": SPLITS["holdout"]})
-    assert "holdout_test" not in {check.name for check in difference.gate.checks}
     assert difference.as_dict()["gate_not_asked"] == (*SKIPPED_CHECKS, "holdout_test")

@@ -3,13 +3,12 @@
 from itertools import product
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
 from imageproof.judge._comparison import Candidate, compare_pair
 from imageproof.judge._groups import Intervals, missed_loss, sign_flips
-from imageproof.judge._slices import find_slices, measure, slice_loss
+from imageproof.judge._slices import measure
 from imageproof.judge._verdicts import choice, verdict
 
 DRAWS, ACCURACY, LEVEL = 300, 0.8, 0.05
@@ -107,18 +106,7 @@ def test_no_more_than_all_can_be_lost():
 
 
 def test_slice_of_one_group_has_no_interval():
-    groups = np.repeat(np.arange(8), 25)
-    metadata = pd.DataFrame({"writer": groups.astype(str), "pen": np.tile(["ink", "lead"], 100)})
-    slices, _ = find_slices(metadata)
-    hits = np.random.default_rng(0).random(200) < 0.8
-    table = measure(slices, hits, groups)
-    assert len(table) == 10
-    assert (table["lower"].isna() == (table["column"] == "writer")).all()
-
-
-def test_loss_in_a_slice_counts_groups():
-    groups = np.repeat(np.arange(20), 20)
-    slices = {("pen", "ink"): np.arange(400)}
-    champion = np.ones(400, bool)
-    challenger = np.arange(400) % 20 >= 2  # two rows of each group
-    assert not slice_loss(slices, champion, challenger, 0.05, groups)[0]
+    writers = np.repeat(np.arange(8), 25)
+    slices = {("writer", "0"): np.arange(25), ("pen", "ink"): np.arange(0, 200, 2)}
+    table = measure(slices, np.arange(200) % 5 > 0, writers).set_index("column")
+    assert table["lower"].isna().to_dict() == {"writer": True, "pen": False}

@@ -74,8 +74,7 @@ def test_row_of_no_probabilities_is_refused_by_number():
 
 
 def test_mistakes_begin_with_the_most_confident():
-    truth = labels(0, 0, 1, 1, 0)
-    data = Dataset(np.arange(5 * 6, dtype=np.uint8).reshape(5, 2, 3), truth)
+    data = Dataset(np.arange(30, dtype=np.uint8).reshape(5, 2, 3), labels(0, 0, 1, 1, 0))
     predicted = probabilities([0.9, 0.1], [0.3, 0.7], [0.9, 0.1], [0.2, 0.8], [0.1, 0.9])
     images, *columns = most_confident_mistakes(data, predicted, limit=2)
     np.testing.assert_array_equal(images, data.images[[2, 4]])

@@ -52,12 +52,7 @@ def test_table_survives_its_file_and_begins_with_the_weakest():
     interval = binomtest(40, 90).proportion_ci(method="exact")
     assert table.iloc[1].tolist()[3:] == [90, 40 / 90, *map(pytest.approx, interval)]
     assert table["split"].tolist() == ["test", "test", "holdout"]
-
-
-def test_table_without_slices_has_a_header():
     assert read_table(StringIO(as_csv(measure({}, np.ones(9, bool))))).empty
-    with pytest.raises(ValueError, match="Usecols"):
-        read_table(StringIO("split,column\n"))
 
 
 def test_p_value_is_printed_on_its_side_of_the_level():
