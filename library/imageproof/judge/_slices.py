@@ -25,7 +25,7 @@ Slices = Mapping[tuple[str, str], Rows]  # rows by column and value
 
 
 def find_slices(metadata: "pd.DataFrame") -> tuple[Slices, list[str]]:
-    """The slices of at least MIN_ROWS rows, and a line for each column that makes none.
+    """The slices of at least MIN_ROWS rows, and a line for each column whose values make none.
 
     `metadata` has a row of texts per image; an empty one is no value. A column whose slices hold
     less than half of its values has numbers, times or names rather than categories.
@@ -37,7 +37,7 @@ def find_slices(metadata: "pd.DataFrame") -> tuple[Slices, list[str]]:
         values = {(column, str(value)): np.asarray(rows) for value, rows in groups if value}
         large = {name: rows for name, rows in values.items() if len(rows) >= MIN_ROWS}
         reason = ""
-        if not large or 2 * sum(map(len, large.values())) < sum(map(len, values.values())):
+        if 2 * sum(map(len, large.values())) < sum(map(len, values.values())):
             reason = f"{len(large):,} of its {len(values):,} values have at least {MIN_ROWS} rows"
         elif len(slices) + len(large) > MAX_SLICES:
             reason = f"there would be over {MAX_SLICES:,}"
