@@ -25,7 +25,8 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     bars = axes.barh(range(classes), counts, color=_theme.BLUE)
     if classes <= _theme.MANY:
         texts = [f"{count:,}  ({_theme.percent(count, total)})" for count in counts]
-        axes.bar_label(bars, texts, padding=6)
+        legible = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # over the dashed line
+        axes.bar_label(bars, texts, padding=6, bbox=legible)
     axes.axvline(total / classes, color=_theme.GREY, ls="--", label="equal shares")
     _theme.class_ticks(axes.yaxis, names, height)
     axes.invert_yaxis()
