@@ -92,18 +92,14 @@ def test_page(opened, client):
 
 
 @pytest.mark.slow
-def test_photo_is_chosen_and_long_names_leave_room(opened, tmp_path):
+def test_photo_is_chosen(opened, tmp_path):
     Image.new("RGB", (90, 60), "red").save(tmp_path / "red.webp")
     (tmp_path / "none.png").write_bytes(b"none")
-    names = ["Amanita muscaria var. guessowii", *(f"Species inquirenda {k}" for k in range(9))]
-    project = project_with({"data.class_names": names})
-    app = demo_app([player("champion", 1, (32, 32, 3), "crop", reddish)], project)
+    app = demo_app([player("champion", 1, (32, 32, 3), "crop", reddish)], project_with({}))
     with within(app) as client:
         page = opened(client.address)
         page.set_input_files("#file", tmp_path / "red.webp")
-        predicted = page.locator("#champion .predicted", has_text=names[1])
-        predicted.wait_for()
-        assert predicted.evaluate("node => node.scrollWidth <= node.clientWidth")
+        page.locator("#champion .predicted", has_text="1").wait_for()
         page.set_input_files("#file", tmp_path / "none.png")
         page.locator("#message", has_text="no PNG, JPEG, WebP or BMP").wait_for()
         assert page.locator("section").count() == 0

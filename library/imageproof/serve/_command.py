@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from imageproof.base.errors import ServiceError, UsageError
+from imageproof.base.errors import UsageError
 from imageproof.base.text import printable
 from imageproof.serve import _protocol
 from imageproof.serve._app import Service
@@ -22,12 +22,9 @@ def serve(options: Namespace) -> None:
     model = load(Path())
     journal = shadow = None
     if options.log:
-        try:
-            from imageproof.serve._journal import Journal
-            from imageproof.serve._shadow import Shadow
-        except ModuleNotFoundError:
-            how = "pip install --no-deps --require-hashes -r requirements-log.txt"
-            raise ServiceError(f"--log: pyarrow is not installed: {how}") from None
+        from imageproof.serve._journal import Journal  # with pyarrow, which only a log needs
+        from imageproof.serve._shadow import Shadow
+
         os.umask(0o077)  # the images may be private
         journal = Journal(options.log, model.description)
         if Path(SHADOW_MODEL).exists():

@@ -60,9 +60,8 @@ def test_log_counts_last_days_of_one_version(holdout, capsys):
     names = {comparison["name"] for comparison in result["drift"]}
     assert names == {"mean_ink", "contrast", "class_shares", "features"}
     cli.monitor(context(), Path("log"), days=2)
-    printed = capsys.readouterr().out
-    assert "│ mean grey value" in printed
-    assert f"390 rows by {MODEL}, 10 by other versions left out" in printed
+    text = f"390 rows by {MODEL}, 10 by other versions left out"
+    assert text in capsys.readouterr().out
 
 
 def test_accuracy_of_labels(watch, holdout):
@@ -140,7 +139,6 @@ def test_run_and_page_of_colour(watch, ring):
     [run] = mlflow.search_runs(experiment_names=[f"{NAME}-monitoring"], output_format="list")
     metrics = run.data.metrics
     assert (metrics["rows"], metrics["far"], metrics["accuracy"]) == (300, result.far, 1)
-    assert "drift_features_p_value" in metrics
     assert run.data.tags["imageproof.drifted"] == "features"
     [artifact] = MlflowClient().list_artifacts(run.info.run_id)
     assert artifact.path == "page.html"

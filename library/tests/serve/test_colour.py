@@ -68,7 +68,6 @@ def with_pixel(pixel):
     "value",
     [
         with_pixel([1, 2]),
-        with_pixel("rgb"),
         with_pixel([1, 2, True]),
         with_pixel([1, 2, 256]),
         [],

@@ -122,12 +122,3 @@ def test_queries_name_what_the_service_counts(folder, server, package):
         matched = re.findall(r"(\w+)(?:=~|!~|!=|=)", query)
         allowed = set.union(TARGET, *(labels[name] for name in metrics))
         assert {*matched, *re.findall(r"\w+", grouped)} <= allowed, query
-
-
-def test_own_file_comes_first(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    own = Path("templates/kubernetes/base/service.yaml")
-    own.parent.mkdir(parents=True)
-    own.write_text("kind: Service # of <<name>> <<version>>\n", "utf-8")
-    write_manifests(Path("out"), "7")
-    assert Path("out/base/service.yaml").read_text("utf-8") == "kind: Service # of imageproof 7\n"
