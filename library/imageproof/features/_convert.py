@@ -22,7 +22,6 @@ from imageproof.features._backbone import (
 from imageproof.features._graph import joined, parsed
 
 PREFIX = "network/"
-IR_VERSION = 4  # of files, the first whose inputs need not list the weights
 CHANNELS_FIRST = (2, 3)  # the axes of height and width in (n, channels, height, width)
 CHANNELS_LAST = (1, 2)
 
@@ -74,7 +73,7 @@ def converted(path: Path, form: Form) -> ModelProto:
         node.ClearField("doc_string")  # PyTorch writes the path of its code into it
     del model.graph.input[:], model.graph.output[:], model.graph.value_info[:]
     model.graph.input.append(image)
-    model.ir_version = max(model.ir_version, IR_VERSION)
+    model.ir_version = max(model.ir_version, 4)  # the first whose inputs need not list the weights
     network = compose.add_prefix(model, PREFIX)  # it may name tensors as we do
     scaling = parsed(_scaling(form, axes), like=network)
     body = joined(scaling, network, "scaled", PREFIX + image.name)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
 
 ClassWeights = Mapping[int, float] | str | None  # as scikit-learn takes them
-MAX_ITERATIONS = 1000
 SMALLEST = 1e-7  # of a probability, in the log loss
 ABSENT = -1e4  # the logit of a class without rows: its probability is 0
 
@@ -142,7 +141,7 @@ def _fit_all(rows: Rowset, values: Sequence[float], settings: Settings) -> list[
     scaled = scaler.transform(features)
     model = LogisticRegression(
         class_weight=settings.class_weights,
-        max_iter=MAX_ITERATIONS,
+        max_iter=1000,
         warm_start=True,
     )
     heads = []

@@ -7,8 +7,7 @@ from imageproof.base import _inference
 from imageproof.base.errors import UsageError
 from imageproof.keras._normalization import FusedBatchNormalization
 
-FLOAT32_BYTES = 4
-MAX_WEIGHTS = _inference.MAX_BYTES // FLOAT32_BYTES
+MAX_WEIGHTS = _inference.MAX_BYTES // 4  # bytes of a float32
 
 
 def check_exportable(model: keras.Model) -> None:

@@ -31,11 +31,11 @@ class OptimizerParams(StrictModel):
 
     @model_validator(mode="after")
     def _only_some_have_betas_or_momentum(self) -> "OptimizerParams":
-        kinds = {"beta_1": "adam", "beta_2": "adam", "momentum": "sgd"}
-        names = {"adam": ("adam", "adamw"), "sgd": ("sgd", "rmsprop")}
-        for key, kind in kinds.items():
-            if key in self.model_fields_set and self.name not in names[kind]:
-                raise ValueError(f"{self.name} has no {key}; {kind} has")
+        adams = ("adam", "adamw")
+        owners = {"beta_1": adams, "beta_2": adams, "momentum": ("sgd", "rmsprop")}
+        for key, names in owners.items():
+            if key in self.model_fields_set and self.name not in names:
+                raise ValueError(f"{self.name} has no {key}; {names[0]} has")
         return self
 
 
@@ -57,8 +57,7 @@ class ScheduleParams(StrictModel):
     @model_validator(mode="after")
     def _keys_are_of_the_schedule(self) -> "ScheduleParams":
         if foreign := sorted(self.model_fields_set - {"name", *SCHEDULES[self.name]}):
-            [schedule] = [name for name, keys in SCHEDULES.items() if foreign[0] in keys]
-            raise ValueError(f"{foreign[0]} needs `name: {schedule}`")
+            raise ValueError(f"{self.name} has no {foreign[0]}")
         return self
 
     @property
