@@ -53,7 +53,7 @@ def sweep(
     settings["splits"] = running.split_digests()
     # the accuracies of a study have data, params and space in common
     name = f"{project.name}/{model}-{files.text_sha256(repr(settings))[:8]}"
-    storage = storage or running.local_storage(Path.cwd())
+    storage = storage or running.local_storage()
     settings["study"] = {"study_name": name, "storage": storage}
     study = optuna.create_study(**settings["study"], load_if_exists=True, direction="maximize")
     message = running.run_trials(

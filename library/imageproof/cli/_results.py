@@ -158,7 +158,7 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Register a model as challenger, and make it champion if it passes the gate (else exit 5)."""
-    if bool(model or exp) == bool(run) or "" in (model, exp, run):
+    if bool(model) == bool(run) or (exp and run) or "" in (model, exp, run):
         raise UsageError(f"{project_name()} promote: give MODEL, --exp NAME MODEL, or --run ID")
     approval = gate.approval(approved_by, rejected_by)
     with connected(context, patient=True) as project:

@@ -13,6 +13,7 @@ from imageproof.judge._timing import Training, comparable_times
 from imageproof.judge._verdicts import as_dict, p_text
 from imageproof.judge.gate import Contender, Decision, Evidence
 from imageproof.judge.limits import PromoteParams
+from imageproof.registry._champion_checks import column_of_each_class
 from imageproof.registry._decision import decide
 
 # These need the baseline, the registry, the run, metadata, or the model where it is promoted.
@@ -170,16 +171,9 @@ def _evidence(old: Recorded | None, new: Recorded, splits: Mapping[str, Split]) 
 
 def _champion(old: Recorded, names: list[str]) -> Contender:
     """The old model, its answers in the order of these classes, as the gate compares a champion."""
-    former_names = [*old.sensitivity]
     contender = old.contender("old")
-    if former_names == names:
-        return contender
-    from imageproof.registry._holdout import column_of_each_class  # MLflow takes two seconds
-
     try:
-        if len(former_names) != len(names):
-            raise AnswersError("different numbers of classes")
-        columns = column_of_each_class(former_names, names)
+        columns = column_of_each_class([*old.sensitivity], names)
     except AnswersError as error:
         return Contender("old", finding=str(error))
     return replace(contender, probabilities=contender.probabilities[:, columns])

@@ -1,8 +1,7 @@
 """The stages of a flow run as Prefect tasks, and where other tasks of a flow run."""
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,21 +74,13 @@ def run_stages(
     return {name: future.state for name, future in futures.items()}
 
 
-@contextmanager
-def task_runner(scheduler: str, at_once: int = 1) -> Iterator[Any]:
+def task_runner(scheduler: str, at_once: int) -> Any:
     """The workers of a Dask scheduler, or `at_once` threads of this process without an address."""
     if not scheduler:
-        with ThreadPoolTaskRunner[Any](max_workers=at_once) as threads:
-            yield threads
-        return
+        return ThreadPoolTaskRunner[Any](max_workers=at_once)
     from prefect_dask.task_runners import DaskTaskRunner  # not everybody installs Dask
 
-    with DaskTaskRunner(address=scheduler) as dask:
-        try:
-            dask.client.scheduler_info()
-        except OSError:
-            raise ServiceError(f"scheduler: no Dask scheduler at {scheduler}") from None
-        yield dask
+    return DaskTaskRunner(address=scheduler)
 
 
 def run_script(

@@ -46,10 +46,11 @@ def propose(trial: Any, space: Mapping[str, Any], params: dict[str, Any], block:
     return values
 
 
-def local_storage(folder: Path) -> str:
-    """The URL of the database of studies in a project's folder."""
-    (folder / ".state").mkdir(exist_ok=True)
-    return f"sqlite:///{folder}/.state/sweeps.db"
+def local_storage() -> str:
+    """The URL of the database of studies in the project's folder."""
+    folder = Path.cwd() / ".state"
+    folder.mkdir(exist_ok=True)
+    return f"sqlite:///{folder}/sweeps.db"
 
 
 def split_digests() -> dict[str, str]:

@@ -7,10 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from imageproof.base._dataset import EVALUATED
-from imageproof.base.errors import ImageproofError
 from imageproof.base.files import read_json, scratch, text_sha256
 from imageproof.base.text import markdown
 from imageproof.dvc import provenance
@@ -21,14 +19,13 @@ from imageproof.mlflow._runs import own_tags, tag
 from imageproof.outputs import ClassFigures
 from imageproof.pages._templates import templates
 from imageproof.pictures._conversion import TREATMENTS
-from imageproof.registry._downloads import download
+from imageproof.registry._model_files import GoneError, download
 from imageproof.registry._version import Origin, Version
 from imageproof.registry._versions import Registry
 from imageproof.system import _repository
 
 DESCRIPTION_SHA256 = tag("description_sha256")  # tag of a version: what we wrote as its description
 MAX_DESCRIPTION = 5000  # characters: MLflow's column has no room for more
-MAX_TEXT = 1_000_000  # bytes of a file of a run; statistics.json of 10 classes has 8,000
 
 ELSEWHERE = ("classes", "data_md5", "model", "parameters", "split_md5")  # params named above
 
@@ -94,7 +91,6 @@ def _facts(version: Version) -> dict[str, Any]:
         if (value := figures.get("sensitivity")) is not None
     }
     tags = own_tags(run.data.tags)
-    requirements = files.folder / "requirements.txt"
     return {
         "origin": origin,
         "files": files,
@@ -104,7 +100,6 @@ def _facts(version: Version) -> dict[str, Any]:
         "params": {k: v for k, v in origin.params.items() if k not in ELSEWHERE},
         "restored_from": tags.get("restored_from"),
         "baseline": tags.get("baseline"),
-        "names": [*by_class] or [*range(files.classes)],
         "by_class": by_class,
         "weakest": min(recognised, key=recognised.__getitem__, default=None),
         "figures": _figures(metrics),
@@ -112,7 +107,7 @@ def _facts(version: Version) -> dict[str, Any]:
         "data": provenance.described_data(origin.data_md5, origin.git_commit),
         "backbone": _backbone(origin),
         "code": _repository.origin(),
-        "libraries": requirements.read_text("utf-8").splitlines() if requirements.exists() else [],
+        "libraries": (files.folder / "requirements.txt").read_text("utf-8").splitlines(),
     }
 
 
@@ -134,12 +129,10 @@ def _figures(metrics: Mapping[str, float]) -> list[list[str]]:
 
 
 def _by_class(run_id: str) -> dict[str, dict[str, float | None]]:
-    """The figures of each class on the test rows; empty if the run has none that can be read."""
-    # a damaged file must not stop a promotion, nor one of which S3 says only that it failed
-    with suppress(ImageproofError, KeyError, MlflowException), scratch() as folder:
+    """The figures of each class on the test rows; empty if the run was not evaluated."""
+    with suppress(GoneError), scratch() as folder:
         path = download(f"runs:/{run_id}/statistics.json", folder)
-        if path.stat().st_size < MAX_TEXT:
-            return read_json(path, dict[str, ClassFigures])["test"].by_class
+        return read_json(path, dict[str, ClassFigures])["test"].by_class
     return {}
 
 

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from imageproof.base.errors import AnswersError
 from imageproof.judge._groups import missed_loss
 from imageproof.judge._slices import find_slices, slice_loss
 from imageproof.judge.gate import Check, Contender, Evidence, Paired, Rule, unpaired
@@ -118,6 +119,21 @@ def _history(evidence: Evidence) -> tuple[Mapping[str, Paired], str]:
         hits = evidence.by_class(evidence.hits)
         pairs[evidence.champion.name] = Paired(rows, champion_hits, hits)
     return pairs, left_out
+
+
+def column_of_each_class(champion_names: list[str], names: list[str]) -> list[int]:
+    """For each class of this project, its column in the other model's output.
+
+    Matched by name; by position if no name matches; AnswersError if only some names match, or one
+    has more classes.
+    """
+    if len(champion_names) != len(names):
+        raise AnswersError("different numbers of classes")
+    if {*champion_names} == {*names}:
+        return [champion_names.index(name) for name in names]
+    if {*champion_names} & {*names}:
+        raise AnswersError("its classes are called otherwise")
+    return [*range(len(names))]
 
 
 CHAMPION_CHECKS: Mapping[str, Rule] = {

@@ -129,7 +129,7 @@ def _note(pair: Evidence) -> str:
         shares = f"right on {accuracy:.4f} of the hold-out rows against {champion_accuracy:.4f}"
         notes.append(f"not better than the champion: {shares}")
     fit, champion_fit = pair.challenger.fit, pair.champion.fit
-    if fit and champion_fit and fit != champion_fit:
+    if fit != champion_fit:
         finding = f"the champion was trained on pictures with fit: {champion_fit}"
         notes.append(f"{finding}, and asked for those with fit: {fit}, so it may be better")
     return "; ".join(notes)

@@ -6,7 +6,6 @@ record as a tag on the version.
 
 import re
 from collections.abc import Container, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from json import dumps
@@ -21,7 +20,6 @@ from imageproof.base.text import printable
 KEY = re.compile(r"(\d{6,9})\.(\d{1,9})-(\d{1,9})")  # without the prefix
 VALUE = re.compile(r"(promote|rollback|elsewhere) (\S+)(?: by (.+))?", re.DOTALL)
 ELSEWHERE = "moved by other means"
-UNKNOWN = "unknown"  # MLflow keeps no time of an alias
 
 Tags = Mapping[str, str]
 Action = Literal["promote", "rollback", "elsewhere"]
@@ -80,7 +78,7 @@ def next_move(
 def read(tags: Tags, champion: str | None, version_tags: Mapping[str, Tags]) -> list[Move]:
     """The moves among a registered model's tags, oldest first; the last one leads to `champion`.
 
-    IntegrityError if a tag is not as this module writes it, or the two of a move differ.
+    IntegrityError if a tag is not as this module writes it.
     """
     own_tags = {key: text for key, text in tags.items() if key.startswith(_prefix())}
     moves = [_move(key, text, version_tags) for key, text in own_tags.items()]
@@ -89,10 +87,8 @@ def read(tags: Tags, champion: str | None, version_tags: Mapping[str, Tags]) -> 
     ends.add((max((move.number for move in moves), default=0), champion))
     moves.sort(key=lambda move: (move.number, (move.number, move.after) in ends))
     if champion_of(moves) != champion:
-        move = replace(next_move(moves, "elsewhere", champion, reason=ELSEWHERE), at=UNKNOWN)
-        with suppress(KeyError, ValueError):  # a promotion that was killed left its record only
-            move = Move.from_json(version_tags[str(champion)][move.key])
-        moves.append(move)
+        move = next_move(moves, "elsewhere", champion, reason=ELSEWHERE)
+        moves.append(replace(move, at="unknown"))  # MLflow keeps no time of an alias
     return moves
 
 
@@ -103,20 +99,19 @@ def _move(key: str, value: str, version_tags: Mapping[str, Tags]) -> Move:
         content = VALUE.fullmatch(value)
         if not ends or not content:
             raise ValueError(value)
-        old, new = (version if int(version) else None for version in ends.groups()[1:])
-        action: Any = content[1]
-        move = Move(int(ends[1]), action, old, new, content[2], content[3] or "")
-        if action == "elsewhere":
-            return replace(move, reason=ELSEWHERE)
-        if new and new in version_tags:
-            holder = f"version {new}"
-            move = Move.from_json(version_tags[new].get(key, ""))
-        if (move.key, move.to_tag()) != (key, value):
-            raise ValueError(value)
+        before, after = (version if int(version) else None for version in ends.groups()[1:])
+        if record := version_tags.get(str(after), {}).get(key):
+            holder = f"version {after}"
+            move = Move.from_json(record)
+            if move.key != key:
+                raise ValueError(record)
+            return move
     except ValueError:  # pydantic's is one, too
         finding = f"is no move as {project_name()} writes it; mend or delete it in MLflow"
         raise IntegrityError(f"tag {key} of {holder}: {finding}") from None
-    return move
+    action: Any = content[1]
+    reason = ELSEWHERE if action == "elsewhere" else ""
+    return Move(int(ends[1]), action, before, after, content[2], content[3] or "", reason)
 
 
 def previous_champion(moves: Sequence[Move], versions: Container[str]) -> str | None:

@@ -18,13 +18,12 @@ from imageproof.base.text import first_names
 from imageproof.judge._timing import latencies
 from imageproof.judge.gate import Contender, Paired, md5_of_hashes
 from imageproof.project import Project
-from imageproof.registry._model_files import ModelFiles
+from imageproof.registry._champion_checks import column_of_each_class
+from imageproof.registry._model_files import GoneError, ModelFiles
 from imageproof.registry._seen_rows import Hashes, read_rows, rows_of_split, split_hashes
 from imageproof.registry._version import Origin, find_origin, load_version
 from imageproof.registry._versions import Registry, TrainedRun
 
-# what a damaged tag raises
-DAMAGED = LookupError, ValueError, OverflowError, RecursionError
 # why a former champion is left out
 BLIND = "they cannot answer"
 UNKNOWN = "the rows that they have seen are unknown"
@@ -68,7 +67,7 @@ class Holdout:
     def challenger(self, run: TrainedRun, files: ModelFiles, name: str) -> dict[str, Any]:
         """The fields of Evidence on its answers; AnswersError if these are unusable."""
         images = self.split.data.images
-        self._check_classes(run, files)
+        self._check_class_names(run, files)
         network = files.load(threads=self.project.threads)
         finding, asked = files.inconsistency(images)
         if finding:
@@ -113,10 +112,8 @@ class Holdout:
         with load_version(uri, threads=self.project.threads) as champion:
             signature = champion.files.signature
             try:
-                if champion.files.shape != self.split.data.images.shape[1:]:
-                    raise AnswersError("images of different sizes")
                 if signature != challenger.signature:
-                    raise AnswersError("different numbers of classes")
+                    raise AnswersError("images of different sizes, or other numbers of classes")
                 columns = column_of_each_class(champion.files.class_names, self.names)
                 probabilities = champion.network.ask(self.split.data.images)
             except AnswersError as error:
@@ -140,17 +137,11 @@ class Holdout:
             v: self._paired(v, challenger) for v in versions if v and v not in (champion, number)
         }
 
-    def _check_classes(self, run: TrainedRun, files: ModelFiles) -> None:
-        """AnswersError if a model has other images or classes than the hold-out rows."""
-        size = self.split.data.images.shape[1:]
-        names = self.names
-        if (files.shape, files.classes) != (size, len(names)):
-            takes = f"takes images {files.shape} and gives {files.classes} classes"
-            raise AnswersError(f"{takes}; the hold-out rows are {size} and of {len(names)}")
-        if files.class_names != names:
+    def _check_class_names(self, run: TrainedRun, files: ModelFiles) -> None:
+        if files.class_names != self.names:
             cure = f"`dvc repro -f -s {run.tags.get('dvc_stage', 'train')}` trains it with these"
             calls = f"it calls its classes {first_names(files.class_names)}"
-            raise AnswersError(f"{calls}, params.yaml {first_names(names)}; {cure}")
+            raise AnswersError(f"{calls}, params.yaml {first_names(self.names)}; {cure}")
 
     def _test_hits(self, network: Network) -> dict[str, Any]:
         """The fields of Evidence on the test rows that are no hold-out rows."""
@@ -178,7 +169,7 @@ class Holdout:
         rows_md5 = md5_of_hashes(self.hashes[picks])
         former_hits = None
         if origin.splits.get("holdout") == self.md5:
-            former_hits = _recorded_hits(origin, rows_md5, counts)
+            former_hits = _recorded_hits(origin, rows_md5)
         if former_hits is None:
             former = self.champion(version, challenger)
             if former.finding:
@@ -195,23 +186,10 @@ class Holdout:
         return np.bincount(labels, minlength=len(self.names))
 
 
-def _recorded_hits(origin: Origin, rows_md5: str, counts: Labels) -> Labels | None:
+def _recorded_hits(origin: Origin, rows_md5: str) -> Labels | None:
     """By class, as the gate recorded it of the rows with this md5; None if it did not."""
-    if origin.gate.get("gate_rows") == rows_md5:
-        with suppress(*DAMAGED):
-            hits = np.array(json.loads(origin.gate["gate_right"]), dtype=np.int64)
-            if hits.shape == counts.shape and (hits >= 0).all() and (hits <= counts).all():
-                return hits
+    with suppress(GoneError):
+        record = json.loads(origin.check_gate_record() or "{}")
+        if [pair["md5"] for pair in record.get("compared", ())][:1] == [rows_md5]:
+            return np.array(record["right"])
     return None
-
-
-def column_of_each_class(champion_names: list[str], names: list[str]) -> list[int]:
-    """For each class of this project, its column in the other model's output.
-
-    Matched by name; by position if no name matches; AnswersError if only some names match.
-    """
-    if {*champion_names} == {*names}:
-        return [champion_names.index(name) for name in names]
-    if {*champion_names} & {*names}:
-        raise AnswersError("its classes are called otherwise")
-    return [*range(len(names))]

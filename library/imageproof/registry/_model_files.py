@@ -1,31 +1,37 @@
-"""The files of a registered or logged model, verified by their recorded hash."""
+"""Verified copies of what MLflow keeps: a model's files, and what the gate wrote of a version."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import mlflow
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts, list_artifacts
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model
+from requests import RequestException
 
 from imageproof.base import _inference
 from imageproof.base._dataset import Images, Shape, check_shape
 from imageproof.base._inference import Features, Network
 from imageproof.base.errors import DataError, IntegrityError
-from imageproof.base.files import REBUILD_HINT, parsing, scratch
+from imageproof.base.files import REBUILD_HINT, parsing, raise_if_full, scratch, sha256
 from imageproof.base.text import one_line
+from imageproof.mlflow import _store
 from imageproof.mlflow._logged_model import files_sha256
 from imageproof.outputs import Calibration, read_calibration
-from imageproof.registry._downloads import MEND, download
 
+RUNS = "runs:/"
+MEND = "delete the version, or put its artifacts back"
 NETWORK = "model.onnx"
 CALIBRATION = Path("extra_files", "calibration.npz")
 MAX_VALUES = 75_000_000  # of an image: those of the largest picture that is read
 
 
 class ModelFiles(NamedTuple):
-    """A copy of a model's files, and what its description says; IntegrityError if one is damaged.
+    """A copy of a model's files, and what its description says.
 
     `signature` is text (`uint8 (-1, 28, 28) → float32 (-1, 10)`), `shape` that of an image,
     `class_names` are numbers if it was logged without names.
@@ -44,46 +50,43 @@ class ModelFiles(NamedTuple):
 
     @property
     def calibration(self) -> Calibration:
-        with self._undamaged():
-            return read_calibration(self.folder / CALIBRATION)
+        return read_calibration(self.folder / CALIBRATION)
 
     def load(self, *, threads: int) -> Network:
-        with self._undamaged():
-            return _inference.load(self.network, threads=threads)
+        return _inference.load(self.network, threads=threads)
 
     def inconsistency(self, images: Images) -> tuple[str, int]:
-        with self._undamaged():
-            return _inference.inconsistency(self.network, images)
+        return _inference.inconsistency(self.network, images)
 
     def load_features(self, *, threads: int) -> Callable[[Images], Features] | None:
-        with self._undamaged():
-            return _inference.load_features(self.network, threads=threads)
+        return _inference.load_features(self.network, threads=threads)
 
     def load_as_served(self) -> Any:
         """MLflow's PyFuncModel."""
-        with self._undamaged(), parsing("MLflow model", self.network):
+        with parsing("MLflow model", self.network):
             return mlflow.pyfunc.load_model(str(self.folder))
-
-    @contextmanager
-    def _undamaged(self) -> Iterator[None]:
-        try:
-            yield
-        except DataError as error:
-            reason = str(error).replace(f"{self.folder}/", "").removesuffix(f"; {REBUILD_HINT}")
-            raise IntegrityError(f"{self.uri}: {reason}; {MEND}") from None
 
 
 @contextmanager
-def fetched(uri: str, sha256: str) -> Iterator[ModelFiles]:
-    """A copy of a model's files; IntegrityError if gone, changed, or of no image classifier."""
+def fetched(uri: str, recorded: str) -> Iterator[ModelFiles]:
+    """A copy of a model's files; IntegrityError if gone, changed, or of no image classifier.
+
+    So is what the block reads of them, if it is damaged.
+    """
     with scratch() as temporary:
         folder = download(uri, temporary)
-        if (actual := files_sha256(folder)) != sha256:
+        if (actual := files_sha256(folder)) != recorded:
             raise IntegrityError(
                 f"{uri}: its files are not those that were logged (SHA-256 of all {actual[:12]}, "
-                f"recorded {sha256[:12] or 'none'}); put those back, or delete the version"
+                f"recorded {recorded[:12] or 'none'}); put those back, or delete the version"
             )
-        yield _read_description(uri, folder)
+        try:
+            yield _read_description(uri, folder)
+        except DataError as error:
+            if str(folder) not in str(error):
+                raise
+            reason = str(error).replace(f"{folder}/", "").removesuffix(f"; {REBUILD_HINT}")
+            raise IntegrityError(f"{uri}: {reason}; {MEND}") from None
 
 
 def _read_description(uri: str, folder: Path) -> ModelFiles:
@@ -109,3 +112,46 @@ def _read_description(uri: str, folder: Path) -> ModelFiles:
         raise IntegrityError(f"{uri}: MLmodel does not describe it ({reason}); {MEND}") from None
     text = f"{images.type} {images.shape} → {answers.type} {answers.shape}"
     return ModelFiles(uri, folder, text, (*shape,), classes, names)
+
+
+class GoneError(IntegrityError):
+    """The store is there, and has no such artifacts."""
+
+
+def download(uri: str, folder: Path) -> Path:
+    """A copy of a file or folder in this folder."""
+    address = uri
+    try:
+        if uri.startswith(RUNS):  # of such an address MLflow does not say why it failed
+            run_id, _, path = uri.removeprefix(RUNS).partition("/")
+            address = f"{MlflowClient().get_run(run_id).info.artifact_uri}/{path}"
+        return Path(download_artifacts(address, dst_path=str(folder)))
+    except (MlflowException, RequestException, OSError, RuntimeError) as error:  # a loop of links
+        raise_if_full(error)
+        if _store.is_away(error) or _is_listed(address):
+            raise
+        reason = one_line(str(error).rpartition("\n")[2], width=200)  # MLflow lists files first
+        raise GoneError(f"{uri}: its artifacts are gone ({reason}); {MEND}") from None
+
+
+def _is_listed(address: str) -> bool:
+    """Whether a server lists what it did not send: then it is not gone."""
+    if _store.tracking_uri().startswith(_store.SQLITE):
+        return False
+    folder, _, name = address.rpartition("/")
+    with suppress(MlflowException):
+        if address.startswith("models:/"):
+            return bool(list_artifacts(address))
+        return name in [Path(file.path).name for file in list_artifacts(folder)]
+    return False
+
+
+@contextmanager
+def written_by_gate(uri: str, recorded: str) -> Iterator[Path]:
+    """A copy of a file with this SHA-256; IntegrityError if it has another one, or is gone."""
+    with scratch() as folder:
+        path = download(uri, folder)
+        if (actual := sha256(path)) != recorded:
+            hashes = f"SHA-256 of it {actual[:12]}, recorded {recorded[:12]}"
+            raise IntegrityError(f"{uri}: is not what the gate wrote ({hashes}); {MEND}")
+        yield path

@@ -20,7 +20,7 @@ from imageproof.dvc.params_yaml import PATH
 from imageproof.features._backbone import backbone_path
 from imageproof.mlflow import _runs
 from imageproof.project import Project
-from imageproof.registry._downloads import download
+from imageproof.registry._model_files import download
 from imageproof.registry._version import Origin, find_origin, load_version
 from imageproof.system import _process, _repository
 from imageproof.system._commands import CommandFailedError, Commands
@@ -45,8 +45,7 @@ def reproduce_version(uri: str, project: Project, *, tolerance: float) -> str:
         for line in environment_differences(origin, threads=project.threads):
             print(f"warning: {printable(line)}", flush=True)
         download(f"runs:/{origin.run_id}/{_runs.PARAMS_FILE}", folder)
-        stage = origin.dvc_stage or f"train@{name}"
-        train_again(folder, stage, str(origin.params.get("backbone")))
+        train_again(folder, origin.dvc_stage, str(origin.params.get("backbone")))
         check_inputs(origin, folder)
         artifacts = Artifacts(folder)
         images = artifacts.read_split("test").data.images

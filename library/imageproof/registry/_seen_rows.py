@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from imageproof.artifacts import Artifacts
 from imageproof.base._dataset import Hits
 from imageproof.base.files import parsing, scratch, sha256
-from imageproof.registry._downloads import GoneError, written_by_gate
+from imageproof.registry._model_files import GoneError, written_by_gate
 from imageproof.registry._version import Origin
 from imageproof.registry._versions import Registry
 

@@ -16,8 +16,7 @@ from imageproof.base.errors import AnswersError, IntegrityError
 from imageproof.mlflow._logged_model import MODEL_SHA256
 from imageproof.mlflow._runs import own_tags
 from imageproof.outputs import SPLIT_TAGS
-from imageproof.registry._downloads import written_by_gate
-from imageproof.registry._model_files import ModelFiles, fetched
+from imageproof.registry._model_files import ModelFiles, fetched, written_by_gate
 from imageproof.registry._versions import find, find_run
 
 

@@ -13,7 +13,7 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.utils.credentials import read_mlflow_creds
 
 from imageproof.base._naming import project_name
-from imageproof.base.errors import DataError, IntegrityError, UsageError
+from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import text_sha256
 from imageproof.judge.gate import Decision
 from imageproof.mlflow import _runs, _store
@@ -45,10 +45,8 @@ class TrainedRun:
 
     @property
     def sha256(self) -> str:
-        """The recorded SHA-256 of the model's files; IntegrityError if none was recorded."""
-        if MODEL_SHA256 not in self.tags:
-            raise IntegrityError(f"run {self.run_id}: no tag {tag(MODEL_SHA256)}; train it again")
-        return self.tags[MODEL_SHA256]
+        """The recorded SHA-256 of the model's files; empty if none was recorded."""
+        return self.tags.get(MODEL_SHA256, "")
 
 
 def find(uri: str) -> ModelVersion:
@@ -149,9 +147,6 @@ class Registry:
         tags = {
             "gate_approval": decision.approval,
             "gate_failed": ", ".join(decision.failed),
-            "gate_rows": decision.compared[0].md5 if decision.compared else "",
-            "gate_right": json.dumps(decision.right),
-            "gate_figures": json.dumps(decision.figures, allow_nan=False),
             "gate_record": f"runs:/{run.run_id}/{path}",
             "gate_sha256": text_sha256(text),
             "gate": decision.verdict,  # last: a rollback trusts it
@@ -159,13 +154,7 @@ class Registry:
         self.set_tags(version, tags)
 
     def set_challenger(self, version: str) -> None:
-        self._set_alias(CHALLENGER, version)
-
-    def _set_alias(self, alias: str, version: str) -> None:
-        with ignoring("BAD_REQUEST"):  # of a store in which another process has just made it
-            self._client.set_registered_model_alias(self.name, alias, version)
-            return
-        self._client.set_registered_model_alias(self.name, alias, version)
+        self._client.set_registered_model_alias(self.name, CHALLENGER, version)
 
     def move(self, move: Move) -> bool:
         """Point the champion's alias from `move.before` at `move.after`, and record the move.
@@ -177,17 +166,11 @@ class Registry:
         if _history.champion_of(moves) != move.before:
             return False
         version = str(move.after)
-        text = move.to_json()
-        self._client.set_model_version_tag(self.name, version, move.key, text)
-        self._set_alias(CHAMPION, version)
+        self._client.set_model_version_tag(self.name, version, move.key, move.to_json())
+        self._client.set_registered_model_alias(self.name, CHAMPION, version)
         # the last move has no tag yet if it was made by other means
         for link in (*moves[-1:], move):
             self._client.set_registered_model_tag(self.name, link.key, link.to_tag())
-        # two persons at once may roll back to one version: both tags are then of one of them
-        record = self.versions().get(version, {}).get(move.key, text)
-        if record != text:
-            tag_of_record = Move.from_json(record).to_tag()
-            self._client.set_registered_model_tag(self.name, move.key, tag_of_record)
         model = self._model()
         if _alias(model, CHALLENGER) == version:
             with ignoring("PERMISSION_DENIED"):  # EDIT allows the rest, and no deletion
