@@ -49,15 +49,6 @@ def deployment(all_processes, tmp_path_factory, prefect_server):
 
 
 @pytest.fixture
-def no_scheduler():
-    """An address where no Dask scheduler is, which Dask asks for a second instead of 30."""
-    import dask
-
-    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
-        yield "tcp://127.0.0.1:9"
-
-
-@pytest.fixture
 def deployed(deployment, monkeypatch):
     """The deployed project, with a worker and no slow stage; it is the current folder."""
     project, _worker = deployment

@@ -4,8 +4,7 @@ Most tests replace `digits` by a small program, because the real one loads Tenso
 """
 
 import json
-import re
-import subprocess
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,25 +12,27 @@ from datetime import UTC, datetime
 from functools import partial
 from uuid import uuid4
 
-import mlflow
 import numpy as np
 import pytest
 from deployed import failure, flow_runs, log_of
 from helpers import finding, python, until
+from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.flow_engine import run_flow
 from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
 from prefect.variables import Variable
-from support import PARAMS, REPOSITORY, SMALL, train_project, write_params
+from support import NAME, PARAMS, REPOSITORY, SMALL, context, write_params
 
 import answer
-from digits.stages import train as train_model
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import UsageError
+from imageproof.cli import _results
 from imageproof.dvc.provenance import data_md5
+from imageproof.mlflow import _store
 from imageproof.prefect import commands
+from imageproof.registry._versions import find
 from monitor import monitor
 from promote import _question, promote
 from retrain import retrain
@@ -64,7 +65,7 @@ check = {{"name": "min_accuracy", "passed": accepted, "found": "0.9", "allowed":
 if rejected:
     who = rejected[0].partition("=")[2]
     check |= {{"name": "approval", "found": f"rejected by {{who}}"}} if who != "the gate" else {{}}
-decision = {{"challenger": "version 2", "champion": "1", "checks": [check], "note": ""}}
+decision = {{"challenger": "version 2", "champion": "1", "checks": [check], "note": "add images"}}
 champion = (here / "champion").exists()
 decision = None if champion else decision
 outcome = {{"run_id": "r", "version": "2", "accepted": accepted, "decision": decision}}
@@ -93,14 +94,15 @@ def calls(folder):
 
 
 @pytest.fixture
-def trained(tracked, tensorflow, images_8x8):
-    """A trained model in the current folder, whose gate accepts an accuracy of 0.1."""
-    train_project(tracked, images_8x8, "mlp")
+def trained(tracked, trained_project):
+    """The results of a training in the current folder, whose gate accepts an accuracy of 0.1."""
+    shutil.copytree(trained_project / "artifacts", "artifacts")
+    shutil.copy(trained_project / "dvc.lock", ".")
     off = ("min_sensitivity", "max_calibration_error", "coverage_test", "max_unsure")
     off += ("holdout_test", "clean_commit", "data_validated")  # the last two need a repository
-    changes = {f"promote.{check}": False for check in off} | {"promote.min_accuracy": 0.1}
-    write_params(SMALL | changes)
-    return SMALL | changes
+    write_params(
+        SMALL | {f"promote.{check}": False for check in off} | {"promote.min_accuracy": 0.1}
+    )
 
 
 @contextmanager
@@ -132,15 +134,10 @@ def told(since, *events):
 
 
 @pytest.mark.slow
-def test_approval(trained, prefect_server, monkeypatch):
+@pytest.mark.usefixtures("trained")
+def test_approval(prefect_server, monkeypatch):
     began = datetime.now(UTC)
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
-    write_params(trained | {"promote.min_unseen": 10_000})
-    state = promote("mlp", return_state=True)  # asks nobody
-    assert state.name == "TooFewRows"
-    message = str(state.message)
-    assert re.fullmatch(r"undecided by min_unseen \(.*\); add images .*; nothing moved", message)
-    write_params(trained)
     with somebody("approve") as answered:
         state = promote("mlp", timeout_s=300, return_state=True)
     question = answered.result()
@@ -156,10 +153,10 @@ def test_approval(trained, prefect_server, monkeypatch):
     assert "rows; drifted: mean_ink, contrast" in str(state.message)
     assert "Drift of mean grey value, contrast" in WORKSPACE.monitor.read_text(encoding="utf-8")
 
-    train_model.main("mlp")  # once more, to the very same model, in another run
-    mlflow.set_tracking_uri("")
-    for command in ("promote mlp", "rollback"):
-        subprocess.run([commands.program(), *command.split()], check=True)
+    _store.connect(NAME)
+    MlflowClient().delete_run(find(f"models:/{NAME}/1").run_id)  # the next one is another run
+    _results.promote(context(), "mlp")
+    _results.rollback(context())
     assert until(lambda: bool(told(began, "digits.rollback")), seconds=180)
     moved = told(began, "digits.promote", "digits.rollback")
     whys = [(event["payload"]["approval"], event["payload"]["reason"]) for event in moved]
@@ -220,6 +217,9 @@ def test_states_of_promotions(digits):
     (digits / "refuse").touch()
     assert state() == ("Refused", "refused by min_accuracy (0.9); nothing moved")
     assert calls(digits)[-1][-3:] == ["--rejected-by=the gate", "--json", "--"]
+    (digits / "refuse").write_text("undecided")
+    message = "undecided by min_accuracy (0.9); add images; nothing moved"
+    assert state() == ("TooFewRows", message)
     assert state(approval="none") == ("Promoted", "version 2 is champion")
     assert calls(digits)[-1] == ["promote", "--json", "--", "mlp"]
     (digits / "champion").touch()

@@ -48,16 +48,10 @@ def test_score_on_this_machine(tables):
     assert state.message == f"{tables:,} rows; drifted: not known"
     [run] = mlflow.search_runs(experiment_names=[f"{NAME}-scoring"], output_format="list")
     assert run.data.tags[f"{NAME}.drifted"] == "not known"
+    line = failure(score, "in", "out.parquet", scheduler="tcp://127.0.0.1:9")
+    assert line == "scheduler: needs an output FOLDER/, for one file of each table"
     assert f"--out {Path('out/0.parquet').resolve()}: exists; " in failure(score, "in", "out/")
     line = failure(score, "--version", "out.parquet")
     assert line == "digits score (exit 3): --version: not found"
     Path("in/0.npz").write_bytes(b"PK\x03\x04")  # whose old predictions stay
     assert "in/0.npz: cannot be read as npz" in failure(score, "in", "out/", overwrite=True)
-
-
-@pytest.mark.usefixtures("tables")
-def test_score_without_scheduler_or_folder(no_scheduler):
-    line = failure(score, "in", "out/", scheduler=no_scheduler)
-    assert line == f"scheduler: no Dask scheduler at {no_scheduler}"
-    line = failure(score, "in", "out.parquet", scheduler=no_scheduler)
-    assert line == "scheduler: needs an output FOLDER/, for one file of each table"

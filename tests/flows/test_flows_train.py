@@ -130,42 +130,37 @@ with tags("digits"):
 """
 
 
-def start(project, **variables):
-    """A program that trains, with a server of its own."""
-    shutil.copy(REPOSITORY / "prefect.toml", project.root)
+def start(folder, **variables):
+    """A program that trains; with a server of its own, unless one is named."""
+    shutil.copy(REPOSITORY / "prefect.toml", folder)
     env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     command = [sys.executable, "-c", TAGGED, REPOSITORY / "flows/train.py"]
-    return psutil.Popen(command, env=env | variables, stderr=subprocess.PIPE, text=True)
+    return psutil.Popen(command, cwd=folder, env=env | variables, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.slow
-def test_server_that_ends_is_told_in_a_line(project):
-    with FileLock(project.root / PROJECT_LOCK):
-        patient = {"PREFECT_API_REQUEST_TIMEOUT": "300", "PREFECT_CLIENT_MAX_RETRIES": "1"}
-        program = start(project, **patient)
-        assert any(" code " in line for line in program.stderr)  # it waits for the lock
-        [server] = program.children()
-        server.kill()
-        assert until(lambda: has_ended(server.pid))
-    _, errors = program.communicate(timeout=180)
-    assert program.returncode == 4
-    [error] = [line for line in errors.splitlines() if line.startswith("error: ")]
-    assert error.startswith("error: Prefect at http://127.0.0.1:")
-    assert "exception during execution" not in errors
-
-
-@pytest.mark.slow
-def test_signal_ends_flow_and_server(project):
+def test_signal_ends_flow_and_server_which_another_flow_tells(project, tmp_path):
+    copy = shutil.copytree(project.root, tmp_path / "copy")
     project.sleeps("prepare", 600)
-    program = start(project)
+    program = start(project.root)
     assert until(lambda: project.ran() == ["prepare"], seconds=240)
     started = program.children(recursive=True)
     sockets = [socket for process in started for socket in process.net_connections()]
     [port] = {socket.laddr.port for socket in sockets if socket.status == "LISTEN"}
     for headers in foreign(port):
         assert statuses(port, [("POST", "/api/flows/")], **headers).keys() == {403}
-    program.send_signal(signal.SIGINT)
-    _, errors = program.communicate(timeout=180)
-    assert program.returncode == 130, errors
-    assert until(lambda: all(has_ended(process.pid) for process in started), seconds=180)
-    assert not answers(port)
+    address = f"http://127.0.0.1:{port}/api"
+    with FileLock(copy / PROJECT_LOCK):
+        patient = {"PREFECT_API_REQUEST_TIMEOUT": "300", "PREFECT_CLIENT_MAX_RETRIES": "1"}
+        other = start(copy, PREFECT_API_URL=address, **patient)
+        assert any(" code " in line for line in other.stderr)  # it waits for the lock
+        program.send_signal(signal.SIGINT)
+        _, errors = program.communicate(timeout=180)
+        assert program.returncode == 130, errors
+        assert until(lambda: all(has_ended(process.pid) for process in started), seconds=180)
+        assert not answers(port)
+    _, errors = other.communicate(timeout=180)
+    assert other.returncode == 4
+    [error] = [line for line in errors.splitlines() if line.startswith("error: ")]
+    assert error.startswith(f"error: Prefect at {address}: ")
+    assert "exception during execution" not in errors

@@ -6,12 +6,12 @@ from pathlib import Path
 import arena
 import pytest
 from helpers import finding, git
+from imageproof.registry._recorded import check_settings, check_splits, commit_origin, data_origin
 
 from imageproof.artifacts import WORKSPACE, split_tags
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import write_json
 from imageproof.outputs import SPLIT_TAGS
-from imageproof.registry._recorded import check_settings, check_splits, commit_origin, data_origin
 from imageproof.registry._versions import TrainedRun
 
 HERE = Path()
