@@ -126,7 +126,7 @@ def download(uri: str, folder: Path) -> Path:
             run_id, _, path = uri.removeprefix(RUNS).partition("/")
             address = f"{MlflowClient().get_run(run_id).info.artifact_uri}/{path}"
         return Path(download_artifacts(address, dst_path=str(folder)))
-    except (MlflowException, RequestException, OSError, RuntimeError) as error:  # a loop of links
+    except (MlflowException, RequestException, OSError) as error:
         raise_if_full(error)
         if _store.is_away(error) or _is_listed(address):
             raise

@@ -4,14 +4,15 @@ import json
 import shutil
 import socket
 from contextlib import chdir, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from dvc.repo import Repo
-from example import EXAMPLE, PARAMS, write_params
-from helpers import BOMB, Page, finding, git, python, run_record
+from example import PARAMS, write_params
+from helpers import BOMB, Page, finding, git, run_record
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import EVALUATED, Dataset, Split, save_arrays, save_split
@@ -161,6 +162,8 @@ def test_workspace_against_commit(capsys):
     assert ["min_accuracy", "ok", "0.9250 on 400 hold-out", "at least 0.8"] in table
     assert "parameters" not in {name for name, *_ in filter(None, table)}  # it is the same
     assert any(line.startswith("new gains 7.5 points over old (") for line in lines)
+    print_diff(diff, as_json=True, as_markdown=False)
+    assert json.loads(capsys.readouterr().out)["models"]["mlp"]["gate"]["accepted"] is True
     assert {"holdout.loss", "elapsed_s", "size_mb"} <= {*diff.models["mlp"].metrics}
     assert diff.models["mlp"].sensitivity["a"] == (0.85, 0.92)
 
@@ -207,9 +210,9 @@ def test_other_test_rows():
     ]
 
 
-@pytest.mark.parametrize("revision", ["--output=x", "", "HEAD~9", "HEAD:params.yaml"])
-def test_unknown_revision(revision):
-    finding(UsageError, lambda: collect_diff("HEAD", revision))
+def test_unknown_revision():
+    for revision in ("--output=x", "", "HEAD~9", "HEAD:params.yaml"):
+        finding(UsageError, partial(collect_diff, "HEAD", revision))
     assert not Path("x").exists()
 
 
@@ -258,7 +261,6 @@ def test_revision_does_not_choose_remote(way):
     ("file", "text", "kind", "line"),
     [
         ("params.yaml", BOMB, UsageError, "params.yaml: not YAML: an alias (*name) is"),
-        ("params.yaml", "#" * 2_000_000, DataError, "params.yaml has 2,000,000 bytes; at most"),
         ("dvc.lock", BOMB, IntegrityError, "dvc.lock: damaged"),
         ("dvc.lock", "#" * 2_000_000, DataError, "dvc.lock has 2,000,000 bytes; at most"),
     ],
@@ -319,9 +321,6 @@ def test_time_that_cannot_be_compared():
 
 
 def test_figures_that_cannot_be():
-    recorded_with(WORKSPACE.evaluated("mlp").statistics, test={"by_class": {"a": {}}})
-    line = finding(DataError, lambda: collect_diff("HEAD", "HEAD~1"))
-    assert line == "HEAD: mlp: its predictions are not of the classes of its statistics"
     recorded_with(WORKSPACE.trained("mlp").metrics, elapsed_s=0)
     line = finding(DataError, lambda: collect_diff("HEAD", "HEAD~1"))
     assert line == "HEAD: mlp: its test accuracy or training time is no number above 0"
@@ -358,14 +357,3 @@ def test_markdown_fits_a_comment():
     text = markdown(collect_diff("HEAD~1", "HEAD"))
     assert "… and 30 more" in text
     assert len(text) < 60_000
-
-
-@pytest.mark.slow
-def test_diff_command():
-    done = python(EXAMPLE, "diff", "HEAD~1", "HEAD", "--json")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert json.loads(done.stdout)["models"]["mlp"]["gate"]["accepted"] is True
-    shutil.rmtree(".dvc/cache")
-    lost = python(EXAMPLE, "diff", "HEAD~1", "--markdown")
-    assert (lost.returncode, lost.stdout) == (4, "")
-    assert lost.stderr.startswith("error: HEAD~1: artifacts/train/mlp/metrics.json is ")

@@ -10,7 +10,7 @@ from example import load_project, write_params
 from helpers import BOMB, finding, git, run_record
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.errors import IntegrityError, UsageError
+from imageproof.base.errors import DataError, IntegrityError, UsageError
 from imageproof.base.files import md5, write_json
 from imageproof.outputs import SPLITS
 from imageproof.registry._promotion import Candidate, promote_training
@@ -102,8 +102,8 @@ def test_an_experiment_is_promoted_by_what_it_recorded(experiments):
 def test_unknown_or_damaged_experiment_is_a_line(experiments):
     line = finding(UsageError, lambda: promote("mlp", "narrow"))
     assert line.startswith("narrow: unknown Git revision 'narrow'; ")
-    line = finding(UsageError, lambda: promote("gnn", "wide"))
-    assert line == "experiment wide: has no model 'gnn'; name one model: mlp, cnn"
+    line = finding(DataError, lambda: promote("gnn", "wide"))
+    assert line == "wide: artifacts/train/gnn/run.json: not found; `dvc repro` makes it"
     foreign_branch("damaged", "dvc.lock", "}")
     line = finding(IntegrityError, lambda: promote("mlp", "damaged"))
     assert line.startswith("damaged: dvc.lock: damaged")

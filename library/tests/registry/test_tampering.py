@@ -93,7 +93,7 @@ def test_replaced_model_is_refused_by_all_readers(chain):
     assert chain.champion() == "3"
 
 
-def test_every_file_of_the_model_counts(chain):
+def test_every_file_of_the_model_counts_and_the_gates_record(chain):
     for file in ("MLmodel", "extra_files/calibration.npz", "added.txt"):
         path = files_of(run_of(CHAMPION)) / file
         path.touch()
@@ -102,15 +102,6 @@ def test_every_file_of_the_model_counts(chain):
         line = finding(IntegrityError, READERS["trace"])
         assert line.startswith(f"{CHAMPION}: {CHANGED}")
         path.write_bytes(content)
-    folder = files_of(run_of(CHAMPION))
-    folder.rename("away")
-    folder.symlink_to(folder)
-    line = finding(IntegrityError, READERS["trace"])
-    # a loop of links is an error of Python 3.11 and 3.12; in 3.13 it is no file
-    assert line.startswith((f"{CHAMPION}: its artifacts are gone (", f"{CHAMPION}: {CHANGED}"))
-
-
-def test_the_gates_record_is_what_the_gate_wrote(chain):
     [record] = Path("mlartifacts").rglob(f"gate/{NAME}-3-*.json")
     record.write_text(record.read_text("utf-8").replace("accepted", "refused"), "utf-8")
     assert "is not what the gate wrote" in finding(IntegrityError, READERS["trace"])
@@ -219,9 +210,7 @@ def test_mlmodel_that_describes_no_classifier_runs_nothing(version):
     (version.folder / "code/evil.py").write_text("raise SystemExit('hacked')", "utf-8")
     flavors, answers = described["flavors"], TENSOR.format("float32", "[-1, 10]")
     contents = [
-        b"",
         b"flavors: !!python/object/apply:os.system [touch hacked]\n",
-        b"- x\n",
         b"x: " + b"y" * 10**6,
     ]
     changes = [
