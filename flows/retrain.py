@@ -11,7 +11,7 @@ from prefect.variables import Variable
 
 from digits.project import load_project
 from imageproof.dvc import provenance
-from imageproof.prefect import branch, lifecycle, stages
+from imageproof.prefect import branch, lifecycle, pipelines
 from promote import ALREADY_CHAMPION, PROMOTED, REFUSED, TOO_FEW_ROWS, UNDECIDED, promote
 from train import train
 
@@ -82,7 +82,7 @@ def _train_and_promote(models: Sequence[str], approval: Any, push: bool) -> dict
             states[model] = promote(model, approval=approval, reason="retrained", return_state=True)
         if pushed := states["train"].result():
             text = f"Promotion: {_outcome(states)}\n\n{_lines(states)}"
-            states["branch"] = stages.final_state(branch.append, pushed, text)
+            states["branch"] = pipelines.run("branch", branch.append, pushed, text)
     return states
 
 

@@ -218,5 +218,5 @@ def reproduce(
     tolerance: Annotated[float, Option(min=0, help="Of a probability.")] = 0.0,
 ) -> None:
     """Train a version again from its commit, data and params; exit 0 only if it answers alike."""
-    with connected(context) as project:
-        print(reproducing.reproduce_version(uri, project, tolerance=tolerance))
+    with connected(context):
+        print(reproducing.reproduce_version(uri, tolerance=tolerance))

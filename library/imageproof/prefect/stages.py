@@ -29,12 +29,10 @@ from imageproof.system._commands import LONG_GRACE_S, Commands
     retry_condition_fn=lambda _, __, s: s.data in (ServiceError.exit_code, BusyError.exit_code),
 )
 def run_step(name: str, work: Callable[..., str | None], *arguments: str) -> State[None]:
-    """The task of one command, such as a stage; `name` is the task's."""
-    return final_state(work, *arguments)
+    """The task of one command, such as a stage; how it ended, `work` returns or raises.
 
-
-def final_state(work: Callable[..., str | None], *arguments: Any) -> State[None]:
-    """How a command ended, which `work` returns or raises, as the state of its task."""
+    `name` is the task's.
+    """
     try:
         how = work(*arguments)
     except ImageproofError as error:

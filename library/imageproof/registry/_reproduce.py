@@ -1,7 +1,6 @@
 """Reproducing a version: train it again from its commit and compare the predictions."""
 
 import sys
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -13,20 +12,18 @@ from imageproof.artifacts import Artifacts
 from imageproof.base import _inference
 from imageproof.base.errors import IntegrityError, UsageError
 from imageproof.base.files import md5, scratch
-from imageproof.base.text import printable
-from imageproof.dvc import provenance, run_tags
+from imageproof.dvc import provenance
 from imageproof.dvc._pipeline import data_sources
 from imageproof.dvc.params_yaml import PATH
 from imageproof.features._backbone import backbone_path
 from imageproof.mlflow import _runs
-from imageproof.project import Project
 from imageproof.registry._model_files import download
 from imageproof.registry._version import Origin, find_origin, load_version
 from imageproof.system import _process, _repository
 from imageproof.system._commands import CommandFailedError, Commands
 
 
-def reproduce_version(uri: str, project: Project, *, tolerance: float) -> str:
+def reproduce_version(uri: str, *, tolerance: float) -> str:
     """Train a version again from its commit, data and params; say how far its answers differ.
 
     IntegrityError if no commit holds the code, or a hash differs, or an answer by over `tolerance`.
@@ -42,8 +39,6 @@ def reproduce_version(uri: str, project: Project, *, tolerance: float) -> str:
     with load_version(origin.uri, threads=threads) as version, scratch() as temporary:
         folder = temporary / "project"
         _check_out(origin, folder)
-        for line in environment_differences(origin, threads=project.threads):
-            print(f"warning: {printable(line)}", flush=True)
         download(f"runs:/{origin.run_id}/{_runs.PARAMS_FILE}", folder)
         train_again(folder, origin.dvc_stage, str(origin.params.get("backbone")))
         check_inputs(origin, folder)
@@ -67,19 +62,9 @@ def _check_out(origin: Origin, folder: Path) -> None:
         raise IntegrityError(f"{origin.uri}: {finding}")
 
 
-def environment_differences(origin: Origin, *, threads: int) -> list[str]:
-    here = {"threads": str(threads), **run_tags.environment()}
-    recorded = origin.params | asdict(origin)
-    return [
-        f"{name}: {recorded[name] or 'none'} recorded, {value or 'none'} here"
-        for name, value in here.items()
-        if str(recorded[name]) != value
-    ]
-
-
-def _share_dvc(root: Path, folder: Path) -> None:
+def _share_dvc(folder: Path) -> None:
     """Give a clone the DVC cache, the remotes and the local settings of the project."""
-    with Repo(str(root)) as project:
+    with Repo() as project:
         local = project.config.read("local")
         local.setdefault("cache", {})["dir"] = project.cache.local_cache_dir
         for remote, settings in project.config["remote"].items():
@@ -91,7 +76,7 @@ def _share_dvc(root: Path, folder: Path) -> None:
 
 def train_again(folder: Path, stage: str, backbone: str) -> None:
     """Fetch the data and train one model in the clone, which has the run's store, too."""
-    _share_dvc(Path.cwd(), folder)
+    _share_dvc(folder)
     sources = data_sources(folder, stage)
     pointer = f"{backbone_path(backbone)}.dvc"  # no stage depends on it, as few models read it
     if (folder / pointer).is_file():

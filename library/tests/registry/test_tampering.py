@@ -67,7 +67,7 @@ READERS = {
     "score": lambda: cli.score(context(), "new.npz", "scored.parquet"),
     "demo": lambda: players(NAME, threads=2),
     "trace": lambda: find_origin(CHAMPION).check_unchanged(),
-    "reproduce": lambda: reproduce_version(CHAMPION, load_project(), tolerance=0),
+    "reproduce": lambda: reproduce_version(CHAMPION, tolerance=0),
     "serve": lambda: cli.serve(context(), port=0),
     "package": lambda: cli.package(context(), out=Path("package")),
     "challenge": lambda: promote(fighter(), dry_run=True),
