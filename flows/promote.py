@@ -46,7 +46,7 @@ def promote(
         command += f" --param model={model} --param approval={approval}"
         message = f"undecided, nothing moved: {error}; `{command}` judges it again"
         return Failed(name=UNDECIDED, message=message)
-    _show(outcome, f"decision-{model}")
+    _show(outcome, model)
     if not outcome["accepted"]:
         checks = [check for check in outcome["decision"]["checks"] if not check["passed"]]
         failed = ", ".join(f"{check['name']} ({check['found']})" for check in checks)
@@ -65,7 +65,6 @@ def _decide(model: str, approval: str, timeout_s: int, reason: str) -> Any:
     note = ""
     if approval == "required":
         judged = commands.run_command("promote", model, dry_run=True, allowed=ANSWERED)
-        _show(judged, f"gate-{model}")
         # what is promoted is what was approved, even if the model is trained again meanwhile
         candidate = []
         options["run"] = judged["run_id"]
@@ -90,9 +89,9 @@ def _question(model: str, decision: dict[str, Any]) -> str:
     return "\n".join([question, hint, "", *table])  # Prefect's page renders Markdown
 
 
-def _show(outcome: dict[str, Any], name: str) -> None:
+def _show(outcome: dict[str, Any], model: str) -> None:
     """The gate's checks as an artifact; there are none if the model is champion already."""
     if decision := outcome["decision"]:
         against = f"version {decision['champion']}" if decision["champion"] else "no champion"
         title = f"{decision['challenger']} against {against}: **{outcome['verdict']}**"
-        lifecycle.show_table(load_project().name, decision["checks"], name, title)
+        lifecycle.show_table(load_project().name, decision["checks"], f"decision-{model}", title)

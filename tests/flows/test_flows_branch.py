@@ -95,8 +95,8 @@ LONGER = GATE | {"train.mlp.fit.epochs": 3}
 
 
 @pytest.fixture
-def origin(tmp_path, images_8x8):
-    """A bare repository of this project with small images, whose data DVC's remote has."""
+def origin(tmp_path, images_8x8, trained_project):
+    """A bare repository of this project with small images and a training, in DVC's remote too."""
     seed = tmp_path / "seed"
     clone_without_history(REPOSITORY, seed)
     with chdir(seed):
@@ -113,8 +113,11 @@ def origin(tmp_path, images_8x8):
     project = Project(seed, tmp_path)
     project.dvc("remote", "add", "-q", "-d", "team", str(tmp_path / "remote"))
     project.dvc("add", "-q", "data")
-    dvc = (sys.executable, "-m", "dvc", "repro", "-q", "evaluate@mlp")
+    dvc = (sys.executable, "-m", "dvc", "repro", "-q", "split", "baseline")
     run(*dvc, cwd=seed, env={"PYTHONPATH": own_code(seed, STARTUP)})
+    for stage in ("train", "evaluate"):  # by the same params, of the same images
+        shutil.copytree(trained_project / "artifacts" / stage, seed / "artifacts" / stage)
+    project.dvc("commit", "-q", "-f", "train@mlp", "evaluate@mlp")
     project.dvc("push", "-q")
     with chdir(seed):
         write_params(LONGER)

@@ -75,7 +75,7 @@ def promote_training(
     IntegrityError if outputs are not what dvc.lock records.
     """
     with scratch() as folder:
-        root = folder if candidate.experiment and not candidate.run_id else Path()
+        root = folder if candidate.experiment else Path()
         run = trained_run(candidate.run_id or _run_id(candidate, project, root))
         gate = Gate(project, root, approval)
         if dry_run:
