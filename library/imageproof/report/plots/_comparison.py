@@ -7,7 +7,7 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
 
 from imageproof.judge._comparison import pareto_front
@@ -54,11 +54,13 @@ def pareto(points: Mapping[str, Point], *, comparable: bool, title: str) -> Figu
             capsize=4,
         )
         labels.append(_label(axes, model, time, share, left=time > middle))
-    _time_axis(axes, min(times), max(times))
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.4f}" if share < 1.00001 else "")
     axes.set_ylabel("accuracy, with 95 % interval")
+    axes.set(xscale="log", xlabel="training time in seconds (logarithmic)")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.xaxis.set_minor_formatter("")
     axes.margins(x=0.18, y=0.15)
-    axes.set_xlim(left=max(axes.get_xlim()[0], 0))
     _theme.quiet_axes(axes)
     legend = "Pareto front" if front else "no Pareto front: training times cannot be compared"
     figure.legend([legend], loc="outside lower right", frameon=False)
@@ -80,17 +82,6 @@ def _label(axes: Axes, model: str, time: float, share: float, *, left: bool) -> 
         parse_math=False,
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},  # over the front's line
     )
-
-
-def _time_axis(axes: Axes, fastest: float, slowest: float) -> None:
-    heading = "training time in seconds"
-    if fastest > 0 and slowest / fastest >= 8:
-        heading += " (logarithmic)"
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter("{x:,g}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(heading)
 
 
 def _part(axes: Axes, labels: Sequence[Annotation], points: Sequence[tuple[float, float]]) -> None:
