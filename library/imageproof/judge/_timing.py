@@ -36,22 +36,20 @@ def comparable_times(
     trainings: Mapping[str, Training],
 ) -> tuple[dict[str, float | None], list[str]]:
     """The time of each training, by its name, None if it cannot be compared; and the reasons."""
-    is_shared = {name: t.shared_cores >= SHARED_CORES for name, t in trainings.items()}
+    times: dict[str, float | None] = dict.fromkeys(trainings)
     processors = {name: t.cpu or "an unknown one" for name, t in trainings.items()}
-    is_one_processor = len({*processors.values()}) == 1
-    times = {
-        name: training.elapsed_s if is_one_processor and not is_shared[name] else None
-        for name, training in trainings.items()
-    }
-    reasons = [
-        f"{name}'s training time cannot be compared: other processes used "
-        f"{training.shared_cores:.1f} of its cores meanwhile"
-        for name, training in trainings.items()
-        if is_shared[name]
-    ]
-    if not is_one_processor:
+    if len({*processors.values()}) > 1:
         names = ", ".join(f"{name} on {processor}" for name, processor in processors.items())
-        reasons.append(f"training times cannot be compared, as processors differ: {names}")
+        return times, [f"training times cannot be compared, as processors differ: {names}"]
+    reasons = []
+    for name, training in trainings.items():
+        if training.shared_cores < SHARED_CORES:
+            times[name] = training.elapsed_s
+        else:
+            reasons.append(
+                f"{name}'s training time cannot be compared: other processes used "
+                f"{training.shared_cores:.1f} of its cores meanwhile"
+            )
     return times, reasons
 
 

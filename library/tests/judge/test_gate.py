@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from example import PARAMS
 
 from imageproof.judge.gate import GATE, Check, Contender, Evidence, Paired, approval
 from imageproof.judge.limits import PromoteParams, ShadowParams
@@ -21,27 +22,11 @@ MEASURED = {
 }
 KEYS = [*PromoteParams.model_fields]
 OFF = dict.fromkeys(KEYS)
-LIMITS = OFF | {
-    "min_unseen": 100,
-    "min_accuracy": 0.9,
-    "min_sensitivity": 0.1,
-    "paired_test": 0.05,
-    "max_accuracy_loss": 0.002,
-    "max_sensitivity_loss": 0.02,
-    "max_total_loss": 0.003,
-    "max_slice_loss": 0.05,
-    "max_calibration_error": 0.02,
-    "coverage_test": 0.001,
-    "max_unsure": 0.2,
-    "max_latency_ms": 50,
-    "max_size_mb": 50,
-    "same_signature": True,
-    "data_validated": True,
-    "clean_commit": True,
-}
-WRITERS = pd.DataFrame({"writer": np.arange(ROWS) // 100}, dtype=str)
+UNUSED = "beats_baseline", "max_balanced_accuracy_loss", "max_macro_f1_loss", "holdout_test"
+LIMITS = PARAMS["promote"] | {"min_accuracy": 0.9} | dict.fromkeys(UNUSED)
 PER_CLASS = np.bincount(TRUTH)
 TWENTY_GROUPS = np.arange(ROWS) // 100
+WRITERS = pd.DataFrame({"writer": TWENTY_GROUPS}, dtype=str)
 HALF = PER_CLASS // 2
 CLASS_3 = np.flatnonzero(TRUTH == 3)
 CLASS_5 = np.flatnonzero(TRUTH == 5)
