@@ -80,9 +80,7 @@ def test_interval_is_that_of_fewer_rows():
     assert alone == pytest.approx(binomtest(360, 400).proportion_ci())
     in_tens = Intervals(np.repeat(hits[:40], 10), np.repeat(np.arange(40), 10)).of()
     assert in_tens == pytest.approx(binomtest(36, 40).proportion_ci(), abs=0.01)
-
-
-def test_all_right_in_few_groups_proves_little():
+    # that all are right in few groups proves little
     right = np.ones(600, bool)
     low, high = Intervals(right, np.arange(600) % 30).of()
     assert 0.99 < low < binomtest(600, 600).proportion_ci().low

@@ -41,7 +41,7 @@ def mistakes(wrong: "Mistakes", heat: Heat, *, names: list[str], title: str) -> 
     ]
     if not panels:
         return _theme.new_figure(5.2, 1, f"{title}\nno mistake")
-    return _figure(panels, f"{title}\n{LEGEND}for the truth", colour=_theme.VERMILION)
+    return _figure(panels, f"{title}\n{LEGEND}for the truth")
 
 
 def answers(
@@ -53,10 +53,10 @@ def answers(
         name = names[answer.predicted] if names else str(answer.predicted)
         below = _answer(name, max(answer.probabilities), answer.file)
         panels.append(Panel(image, warmth, "", below))
-    return _figure(panels, f"{title}\n{LEGEND}against it", colour=_theme.INK)
+    return _figure(panels, f"{title}\n{LEGEND}against it")
 
 
-def _figure(panels: Sequence[Panel], title: str, *, colour: str) -> Figure:
+def _figure(panels: Sequence[Panel], title: str) -> Figure:
     columns = min(COLUMNS, len(panels))
     rows = ceil(len(panels) / columns)
     height, width = panels[0].heat.shape
@@ -70,7 +70,7 @@ def _figure(panels: Sequence[Panel], title: str, *, colour: str) -> Figure:
     for axes, panel in zip(grid.flat, panels, strict=False):
         axes.imshow(np.concatenate([_colours(panel.image), gap, _tinted(panel.image, panel.heat)]))
         axes.set_title(panel.above, fontsize=11, parse_math=False)
-        axes.set_xlabel(panel.below, fontsize=11, color=colour, parse_math=False)
+        axes.set_xlabel(panel.below, fontsize=11, parse_math=False)
     return figure
 
 

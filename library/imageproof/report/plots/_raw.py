@@ -52,7 +52,7 @@ def class_images(images: ClassImages, *, names: list[str], title: str) -> Figure
     panel_height = 1.75 * height / width + 0.35
     figure = _theme.new_figure(1.75 * columns + 1.2, panel_height * rows + 0.5, title)
     grid = _theme.blank_grid(figure, rows, columns)
-    brightest = max(float(np.nanmax(images, initial=1)), 1)
+    brightest = float(np.nanmax(images, initial=1))
     for axes, image, name in zip(grid.flat, images, names, strict=False):
         pixels = np.nan_to_num(image, nan=brightest) / brightest if channels else image
         axes.imshow(pixels, cmap="cividis", vmin=0, vmax=brightest)
