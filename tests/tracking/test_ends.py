@@ -63,24 +63,17 @@ class TestARunEnds:
         assert until(lambda: all(has_ended(child.pid) for child in children))
 
 
-class TestUnderMlflowRun:
-    """`mlflow run` names its run in MLFLOW_RUN_ID."""
-
-    @pytest.fixture
-    def parent(self, tracked, monkeypatch):
-        _store.connect(NAME)
-        client = MlflowClient()
-        run = client.create_run(client.create_experiment("of the user"))
-        monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
-        return run
-
-    def test_runs_are_children_that_do_not_collide(self, parent):
-        for name in ("mlp", "cnn"):
-            with active_run(name, params={"model": name}, tags={}):
-                pass
-        *children, first = MlflowClient().search_runs([parent.info.experiment_id])
-        assert (first.info.run_id, first.info.status) == (parent.info.run_id, "RUNNING")
-        assert [run.data.params["model"] for run in children] == ["cnn", "mlp"]
-        parents = [run.data.tags["mlflow.parentRunId"] for run in children]
-        assert parents == [parent.info.run_id] * 2
-        assert "MLFLOW_RUN_ID" not in os.environ
+def test_runs_under_mlflow_run_are_its_children(tracked, monkeypatch):
+    _store.connect(NAME)
+    client = MlflowClient()
+    parent = client.create_run(client.create_experiment("of the user"))
+    monkeypatch.setenv("MLFLOW_RUN_ID", parent.info.run_id)
+    for name in ("mlp", "cnn"):
+        with active_run(name, params={"model": name}, tags={}):
+            pass
+    *children, first = client.search_runs([parent.info.experiment_id])
+    assert (first.info.run_id, first.info.status) == (parent.info.run_id, "RUNNING")
+    assert [run.data.params["model"] for run in children] == ["cnn", "mlp"]
+    parents = [run.data.tags["mlflow.parentRunId"] for run in children]
+    assert parents == [parent.info.run_id] * 2
+    assert "MLFLOW_RUN_ID" not in os.environ

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from helpers import free_port, until
@@ -37,16 +36,12 @@ def store(
     return folder
 
 
-class Ui(NamedTuple):
-    """`make ui`: the address that it opened, and that of its server."""
-
-    opened: str
-    server: str
-
-
 @pytest.fixture(scope="module")
 def ui(store):
-    """`make ui` in that folder, with a browser that notes the address; Ctrl-C ends it quietly."""
+    """The address that `make ui` opens in that folder, in a browser that notes it.
+
+    Ctrl-C ends it quietly.
+    """
     browser, opened, port = store / "browser", store / "opened", free_port()
     browser.write_text(f'#!/bin/sh\necho "$1" >{opened}.new && mv {opened}.new {opened}\n')
     browser.chmod(0o755)
@@ -65,7 +60,7 @@ def ui(store):
     came = until(lambda: opened.exists() or process.poll() is not None, seconds=PATIENCE)
     if came and process.poll() is None:
         address = opened.read_text().strip()
-        yield Ui(address, address.partition("/#")[0])
+        yield address
     os.killpg(process.pid, signal.SIGINT)
     printed = process.communicate(timeout=PATIENCE)[0]
     assert opened.exists(), printed
@@ -110,7 +105,7 @@ def rgb(colour):
 
 
 def test_first_page_compares_the_models(page, ui, store):
-    page.goto(ui.opened)
+    page.goto(ui)
     errors, seconds = card(page, "test_error_percent"), card(page, "elapsed_s")
     files = Artifacts(store)
     accuracies = [files.evaluated(m).read_metrics()["test"]["accuracy"] for m in MODELS]
@@ -130,10 +125,11 @@ def test_reports_links_lead_to_the_run(page, ui, store):
     run_id = read_json(store / "artifacts/train/cnn/run.json", dict)["run_id"]
     page.goto((store / f"artifacts/runs/{run_id}.html").as_uri())
     page.get_by_text(run_id, exact=True).first.wait_for()
-    assert page.url.startswith(ui.opened.partition("/#")[0])
+    server = ui.partition("/#")[0]
+    assert page.url.startswith(server)
     # as RunRecord.page names a run on a server
     hits = f"#/experiments/1/runs?searchFilter=tags.`digits.training` = '{run_id}'"
-    page.goto(f"{ui.server}/{hits}&workflowType=machine_learning")
+    page.goto(f"{server}/{hits}&workflowType=machine_learning")
     page.get_by_role("link", name="cnn", exact=True).first.wait_for()
     expect(page.get_by_role("link", name="mlp", exact=True)).to_have_count(0)
 
@@ -142,7 +138,7 @@ def test_confusion_matrices_stand_side_by_side(page, ui):
     page.set_viewport_size({"width": 2100, "height": 1000})
     # what a person chose who was here before: models instead of agents
     page.add_init_script("localStorage['mlflow.workflowType_v1'] = '\"machine_learning\"'")
-    page.goto(f"{ui.server}/#/experiments/1/runs")
+    page.goto(f"{ui.partition('/#')[0]}/#/experiments/1/runs")
     for model in MODELS:
         page.get_by_role("link", name=model, exact=True).first.wait_for()
     page.get_by_label("Select all runs").click()

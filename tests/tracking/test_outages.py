@@ -1,10 +1,5 @@
 """MLflow's server goes away: a training goes on, and nothing is lost or logged twice."""
 
-import os
-import signal
-import subprocess
-import sys
-from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -14,7 +9,7 @@ import arena
 import mlflow
 import pytest
 import requests
-from helpers import record_outputs
+from helpers import only_run, record_outputs
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from support import SMALL, write_params
@@ -29,28 +24,7 @@ from imageproof.registry._seen_rows import read_rows, rows_of_split
 from imageproof.registry._version import find_origin
 from imageproof.registry._versions import Registry
 
-EPOCHS = 20
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
-
-
-def the_run():
-    """The only finished run."""
-    experiment = _store.connect(load_project().name)
-    [run] = _runs.find("attributes.status = 'FINISHED'", experiment, limit=2)
-    return run
-
-
-def assert_whole(run, epochs):
-    """A training and its evaluation, nothing lost and nothing doubled."""
-    client, run_id = MlflowClient(), run.info.run_id
-    for name in {*CURVES, *run.data.metrics}:
-        steps = [point.step for point in client.get_metric_history(run_id, name)]
-        assert steps == ([*range(1, epochs + 1)] if name in CURVES else [0])
-    model = client.get_logged_model(_runs.model_id(run))
-    assert str(model.status) == "READY"
-    assert {metric.key for metric in model.metrics or []} >= {"elapsed_s", "test_accuracy"}
-    assert len(client.list_artifacts(run_id, "images")) == 4
-    assert {data.dataset.name for data in run.inputs.dataset_inputs} == {*SPLITS}
 
 
 class Way:
@@ -95,7 +69,9 @@ class Way:
 @pytest.fixture
 def way(project, mlflow_server, monkeypatch):
     """A way to a server, in a project of its own there, with quick retries."""
-    use_project({})
+    # under a name that no experiment of the server has
+    own = {"project.name": f"p-{uuid4().hex[:8]}", "promote.max_latency_ms": None}
+    write_params(SMALL | own)
     way = Way(mlflow_server)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", way.address)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
@@ -104,12 +80,6 @@ def way(project, mlflow_server, monkeypatch):
         Thread(target=way.server.serve_forever, kwargs={"poll_interval": 0.01}).start()
         yield way
         way.server.shutdown()
-
-
-def use_project(changes):
-    """Small models, under a name that no experiment of the server has."""
-    own = {"project.name": f"p-{uuid4().hex[:8]}", "promote.max_latency_ms": None}
-    write_params({**SMALL, **own, **changes})
 
 
 def log_epochs(way, closed):
@@ -156,14 +126,6 @@ def test_run_that_lacks_something_is_not_finished(way, capsys):
     assert MlflowClient().get_run(run.run_id).info.status == "FAILED"
 
 
-@pytest.mark.parametrize(("inherited", "times"), [("1", "6"), ("3", "3")], ids=["ours", "users"])
-def test_user_sets_how_often_a_request_is_repeated(inherited, times, monkeypatch):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", inherited)
-    with _store.with_retries():
-        assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == times
-    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == inherited
-
-
 @pytest.mark.usefixtures("tensorflow")
 def test_training_without_a_server_is_logged_by_restore(project, monkeypatch, capsys):
     from digits.stages import evaluate, train
@@ -175,12 +137,20 @@ def test_training_without_a_server_is_logged_by_restore(project, monkeypatch, ca
             module.main("mlp")
             assert capsys.readouterr().err.count("warning: MLflow at http") == 1
     record_outputs()
-    restore_all(load_project())
-    run = the_run()
-    assert run.data.tags["digits.restored_from"] == WORKSPACE.trained("mlp").read_run().run_id
-    assert_whole(run, len(WORKSPACE.trained("mlp").read_history()))
-    restore_all(load_project())
-    assert the_run().to_dictionary() == run.to_dictionary()
+    for _ in range(2):
+        restore_all(load_project())
+    client = MlflowClient()
+    run = only_run(client)
+    outputs = WORKSPACE.trained("mlp")
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["digits.restored_from"] == outputs.read_run().run_id
+    epochs = [*range(1, len(outputs.read_history()) + 1)]
+    for name in run.data.metrics:  # nothing is lost, and nothing doubled
+        steps = [point.step for point in client.get_metric_history(run.info.run_id, name)]
+        assert steps == (epochs if name in CURVES else [0])
+    assert run.data.metrics.keys() > {*CURVES, "elapsed_s", "test_accuracy"}
+    assert str(client.get_logged_model(_runs.model_id(run)).status) == "READY"
+    assert {data.dataset.name for data in run.inputs.dataset_inputs} == {*SPLITS}
 
 
 class TestDecisions:
@@ -214,39 +184,3 @@ class TestDecisions:
         for work in (origin.check_unchanged, partial(read_rows, origin)):
             with pytest.raises(MlflowException, match="IncompleteRead"):  # which becomes a line
                 work()
-
-
-def stage(name):
-    command = [sys.executable, "-u", "-m", f"digits.stages.{name}", "mlp"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-@contextmanager
-def paused_after(epoch, training):
-    """A training of few epochs that does not end while the way opens or closes."""
-    assert training.stdout is not None
-    lines = iter(training.stdout)
-    assert any(line.startswith(f"mlp epoch {epoch}/") for line in lines), training.stderr.read()
-    training.send_signal(signal.SIGSTOP)
-    yield
-    training.send_signal(signal.SIGCONT)
-
-
-def end_of(process):
-    """What a stage that succeeds wrote to stderr."""
-    _, stderr = process.communicate(timeout=300)
-    assert process.returncode == 0, stderr
-    return stderr
-
-
-@pytest.mark.slow
-def test_outage_while_training_loses_nothing(way):
-    use_project({"train.mlp.fit.epochs": EPOCHS})
-    training = stage("train")
-    with paused_after(2, training):
-        way.is_open = False
-    with paused_after(7, training):
-        way.is_open = True
-    assert end_of(training) == ""
-    assert end_of(stage("evaluate")) == ""
-    assert_whole(the_run(), EPOCHS)

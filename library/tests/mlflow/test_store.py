@@ -58,7 +58,6 @@ def test_view_is_written_once_and_leaves_the_users(tracked):
     experiment, client = _store.connect(NAME), MlflowClient()
     tags = client.get_experiment(experiment).tags
     state = json.loads(json.loads(tags[VIEW])["state"])
-    assert {chart["type"] for chart in state["compareRunCharts"]} >= {"BAR", "LINE", "IMAGE"}
     assert "tags.`imageproof.changed`" in state["selectedColumns"]
     assert "imageproof.restored_from" in tags[NOTE]
     assert "viewStateShareKey=imageproof&" in address(load_project(), 5000)
@@ -118,17 +117,13 @@ REFUSED = {
     "http://127.0.0.1:{nonsense}/empty": "its answers are not those of an MLflow server",
     "http://127.0.0.1:{nonsense}/wrong": "Failed to parse experiment field",
     "http://127.0.0.1:{nonsense}/half": "IncompleteRead(5 bytes read, 10 more expected)",
-    "postgresql://me:secret@127.0.0.1:{mute}/runs": "//127.0.0.1:{mute}/runs: connection timeout",
     "sqlite:///broken": "/broken: file is not a database",
-    "sqlite:///": "sqlite:///PATH is the only form",
     "sqlite:///taken": "sqlite:///PATH is the only form",
     "sqlite:///nowhere/runs.db": "sqlite:///PATH is the only form",
     "sqlite:///:memory:": "sqlite:///PATH is the only form",
     "sqlite:x.db": "sqlite:///PATH is the only form",
     "sqlite:///x.db?mode=ro": "sqlite:///PATH is the only form",
-    "sqlite:///x.db#1": "sqlite:///PATH is the only form",
     "bogus://x": "MLflow at bogus://x: ",
-    "postgresql:": "MLflow at ***: Could not parse SQLAlchemy URL",
 }
 
 
@@ -137,7 +132,6 @@ def test_unusable_store_is_one_line(workspace, mute, nonsense, monkeypatch, uri)
     ports = {"mute": mute, "nonsense": nonsense}
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    monkeypatch.setenv("PGCONNECT_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(**ports))
     Path("taken").mkdir()
     Path("broken").write_bytes(b"x" * 5000)

@@ -85,18 +85,15 @@ def test_20_findings_are_shown():
 
 
 def test_quoted_text_is_one_line_of_80_characters():
-    line = text.one_line("word\n" * 100)
-    assert (len(line), line[:9], line[-2:]) == (80, "word word", " …")
+    assert text.one_line("ten chars\n" * 100) == 7 * "ten chars " + "ten char …"
 
 
-def test_environment_of_the_user_wins():
-    code = (
-        "import os; from imageproof.system import _process; _process.set_environment();"
-        "print(os.environ['MLFLOW_DISABLE_TELEMETRY'], os.environ['MLFLOW_HTTP_REQUEST_TIMEOUT'])"
-    )
-    environment = {k: v for k, v in os.environ.items() if k not in _process.ENVIRONMENT}
-    done = python("-c", code, env=environment | {"MLFLOW_HTTP_REQUEST_TIMEOUT": "99"})
-    assert done.stdout.split() == ["true", "99"]
+def test_environment_of_the_user_wins(monkeypatch):
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "99")
+    _process.set_environment()
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "99"
 
 
 def test_child_python_is_its_own():
