@@ -15,7 +15,7 @@ from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError
 from imageproof.base.files import write_text
 from imageproof.base.text import printable
-from imageproof.dvc.params_yaml import PATH, get_by_path, read, set_keys
+from imageproof.dvc.params_yaml import PATH, read, set_keys
 
 DATA = Path("data")
 
@@ -113,11 +113,6 @@ def set_lines(path: Path, values: Mapping[str, Any]) -> None:
     yaml.representer.add_representer(type(None), _represent_null)
     content: Any = yaml.load(path.read_text("utf-8"))
     set_keys(content, {key: _on_one_line(value) for key, value in values.items()})
-    for key in values:
-        block, _, name = key.rpartition(".")
-        comments = (get_by_path(content, block) if block else content).ca.items.get(name)
-        if comments and comments[2]:
-            comments[2].column = 0  # one space after the value, however long that is
     text = StringIO()
     yaml.dump(content, text)
     write_text(path, text.getvalue())

@@ -16,16 +16,17 @@ import pandas as pd
 from scipy.stats import binom
 
 from imageproof.base._class_names import class_numbers
-from imageproof.base._dataset import Dataset, Images
+from imageproof.base._dataset import Images
 from imageproof.base.errors import DataError
 from imageproof.base.text import first_names
 from imageproof.data._class_names import in_order
-from imageproof.data._sources import read_headers
+from imageproof.data._sources import from_arrays, read_headers
 from imageproof.data.packed import META
+from imageproof.data.readers._contents import Part
 from imageproof.data.readers._folders import Listing, list_pictures
 from imageproof.data.readers._raw import read_parts
 from imageproof.data.split_params import SplitParams
-from imageproof.data.splitting import ONLY_TRAIN, YES
+from imageproof.data.splitting import is_only_train
 from imageproof.dvc.params_yaml import validated
 from imageproof.pictures._digit import border
 from imageproof.pictures._reading import read_pictures
@@ -95,10 +96,8 @@ def read_facts(folder: Path) -> Facts:
 
     A DataError as theirs, with one class only, or with a class that has no image in a part.
     """
-    if listing := list_pictures(folder):
-        facts = _of_pictures(folder, listing)
-    else:
-        facts = _of_arrays(*(part.data for part in read_parts(folder)))
+    listing = list_pictures(folder)
+    facts = _of_pictures(folder, listing) if listing else _of_arrays(read_parts(folder))
     if len(facts.counts) < 2:
         raise DataError(f"{folder}: has one class, {facts.class_names[0]}; two are needed")
     for part, counts in (("train", facts.counts), ("test", facts.test_counts)):
@@ -111,7 +110,7 @@ def read_facts(folder: Path) -> Facts:
 
 def empty_parts(facts: Facts, params: Params) -> list[str]:
     """The parts that may get nothing of the data, or of a class that they need."""
-    split = validated(SplitParams, dict(params["split"]), "split")
+    split = validated(SplitParams, params["split"], "split")
     judging = [sum(facts.divided)] if split.method == "hashed" else facts.divided
     counts = {"train": facts.divided, **dict.fromkeys(split.shares(), judging)}
     return [part for part in counts if not min(part_rows(counts[part], facts, params, part))]
@@ -131,7 +130,7 @@ def part_rows(counts: Sequence[int], facts: Facts, params: Params, part: str) ->
 
     Where rows or groups are hashed, all classes have as many with a chance of 95 %.
     """
-    split = validated(SplitParams, dict(params["split"]), "split")
+    split = validated(SplitParams, params["split"], "split")
     shares = split.shares()
     share = 1 - sum(shares.values()) if part == "train" else shares[part]
     share *= params["data"]["percent"] / 100
@@ -144,67 +143,62 @@ def part_rows(counts: Sequence[int], facts: Facts, params: Params, part: str) ->
 
 def _of_pictures(folder: Path, listing: Listing) -> Facts:
     rows = listing.rows
-    names = in_order([*rows["label"].unique()])
     step = -(-len(rows) // MAX_HEADERS)
     paths = rows["path"][::step].tolist()
     headers = read_headers(paths).assign(path=paths).dropna(subset="mode")
     if headers.empty:
         raise DataError(f"{folder}: none of {len(rows):,} pictures can be read")
-    sizes = Counter(zip(headers["height"].astype(int), headers["width"].astype(int), strict=True))
-    has_colour = bool((headers["mode"] == "colour").any())
-    is_test = rows["part"] == "test"
-    is_only_train = rows.get(ONLY_TRAIN, pd.Series("", rows.index)) == YES
-    return Facts(
-        class_names=names,
-        counts=_count(rows["label"][~is_test], names),
-        test_counts=_count(rows["label"][is_test], names) if is_test.any() else (),
-        sizes=sizes,
-        has_colour=has_colour,
-        is_transparent=bool(headers["transparent"].any()),
-        is_digit_like=not has_colour and _are_drawings(sizes, _pixels(headers["path"], sizes)),
-        columns={
-            name.removeprefix(META): Counter(rows[name][~is_test])
-            for name in map(str, rows)
-            if name.startswith(META)
-        },
-        warnings=listing.warnings,
-        only_train=_count(rows["label"][is_only_train], names) if is_only_train.any() else (),
-    )
+    # some pictures as grey images of the first one's size
+    shape = (int(headers["height"].iloc[0]), int(headers["width"].iloc[0]))
+    step = -(-len(headers) // MAX_PIXELS_READ)
+    some = [Path(os.fsdecode(path)) for path in headers["path"][::step]]
+    images = np.stack([image for image, _ in read_pictures(some, shape=shape, fit="stretch")])
+    names = in_order([*rows["label"].unique()])
+    return _facts(rows, headers, images, names)._replace(warnings=listing.warnings)
 
 
-def _of_arrays(train: Dataset, test: Dataset | None = None) -> Facts:
-    labels = np.concatenate([part.labels for part in (train, test) if part])
-    classes = int(labels.max()) + 1
-    if labels.min() < 0 or classes > MAX_CLASSES:
+def _of_arrays(parts: Sequence[Part]) -> Facts:
+    rows = from_arrays(parts).rows
+    labels = rows["label"]
+    if labels.min() < 0 or labels.max() >= MAX_CLASSES:
         raise DataError(
             f"data: labels from {labels.min()} to {labels.max()}; whole numbers from 0 to "
             f"{MAX_CLASSES - 1:,} are allowed"
         )
-    height, width, *channels = train.images.shape[1:]
-    sizes = Counter({(height, width): len(train)})
-    step = -(-len(train) // MAX_PIXELS_READ)
+    images = parts[0].data.images
+    step = -(-len(images) // MAX_PIXELS_READ)
+    names = class_numbers(labels.max() + 1)
+    return _facts(rows.assign(label=labels.astype(str)), rows, images[::step], names)
+
+
+def _facts(
+    rows: pd.DataFrame, headers: pd.DataFrame, images: Images, names: Sequence[str]
+) -> Facts:
+    """`images` are some of those that have these headers."""
+    sizes = Counter(zip(headers["height"].astype(int), headers["width"].astype(int), strict=True))
+    has_colour = bool((headers["mode"] == "colour").any())
+    is_test = rows["part"] == "test"
+    columns = {
+        name.removeprefix(META): Counter(rows[name][~is_test])
+        for name in map(str, rows)
+        if name.startswith(META)
+    }
     return Facts(
-        class_names=class_numbers(classes),
-        counts=np.bincount(train.labels, minlength=classes).tolist(),
-        test_counts=np.bincount(test.labels, minlength=classes).tolist() if test else (),
+        class_names=names,
+        counts=_count(rows[~is_test], names),
+        test_counts=_count(rows[is_test], names),
         sizes=sizes,
-        has_colour=bool(channels),
-        is_transparent=False,
-        is_digit_like=not channels and _are_drawings(sizes, train.images[::step]),
+        has_colour=has_colour,
+        is_transparent=bool(headers["transparent"].any()),
+        is_digit_like=not has_colour and _are_drawings(sizes, images),
+        columns=columns,
+        only_train=_count(rows[is_only_train(rows)], names),
     )
 
 
-def _count(labels: "pd.Series[str]", names: Sequence[str]) -> list[int]:
-    counts: list[int] = labels.value_counts().reindex([*names], fill_value=0).tolist()
-    return counts
-
-
-def _pixels(paths: "pd.Series[Any]", sizes: Counter[Size]) -> Images:
-    """Some pictures as grey images of the first one's size."""
-    shape = next(iter(sizes))
-    step = -(-len(paths) // MAX_PIXELS_READ)
-    some = [Path(os.fsdecode(path)) for path in paths[::step]]
-    return np.stack([image for image, _ in read_pictures(some, shape=shape, fit="stretch")])
+def _count(rows: pd.DataFrame, names: Sequence[str]) -> Sequence[int]:
+    counts = rows["label"].value_counts().reindex([*names], fill_value=0)
+    return counts.tolist() if len(rows) else ()
 
 
 def _are_drawings(sizes: Counter[Size], images: Images) -> bool:

@@ -173,7 +173,7 @@ def fit_coverage(facts: Facts, params: Params) -> Lines:
 def fit_gate(facts: Facts, params: Params) -> Lines:
     """Turn off what so few hold-out rows cannot show, and what only easy data reaches."""
     counts = part_rows(facts.divided, facts, params, "holdout")
-    promote = validated(PromoteParams, dict(params["promote"]), "promote")
+    promote = validated(PromoteParams, params["promote"], "promote")
     size = facts.rows_per_group(params["split"]["group"])
     yield from _fit_limits(promote, [*counts, whole_part(facts, params, "holdout")], size)
     smallest = min(counts)
@@ -199,10 +199,9 @@ def fit_gate(facts: Facts, params: Params) -> Lines:
 def _fit_limits(promote: PromoteParams, rows: Sequence[int], size: float) -> Lines:
     """By the hold-out rows of each class, then of all, in groups of so many."""
     counts = counts_of(rows, [count / size for count in rows] if size > 1 else None)
-    kind = "independent hold-out" if size > 1 else "hold-out"
     for key, minimum in rows_needed(promote, counts).items():
         unit = "" if key in OF_ALL else " of each class"
-        reason = f"needs {minimum:,} {kind} rows{unit}, there may be only {counts.judging(key):,}"
+        reason = f"needs {minimum:,} hold-out rows{unit}, there may be only {counts.judging(key):,}"
         # half of the rows may be unseen by both models, once there are more images
         yield f"promote.{key}", max(1, rows[-1] // 2) if key == "min_unseen" else None, reason
 
@@ -212,5 +211,5 @@ def can_show(limit: float, rows: int, classes: int) -> bool:
 
     With a chance of 95 % the lower end of each one's exact interval reaches the limit.
     """
-    hits = max(0, binom.ppf(CHANCE / classes, rows, sqrt(limit)))
+    hits = binom.ppf(CHANCE / classes, rows, sqrt(limit))
     return rows > 0 and clopper_pearson(hits / rows, rows)[0] >= limit

@@ -38,10 +38,8 @@ def check_names(
 
     first = first_names(names, SHOWN)
     if len(names) != classes:
-        mend = f"set it to {len(names)}" if len(names) > 1 else "at least two are needed"
         raise DataError(
-            f"{folder}: {len(names)} classes ({first}), data.classes is {classes}; "
-            f"{mend}; {adapt_hint()}"
+            f"{folder}: {len(names)} classes ({first}), data.classes is {classes}; {adapt_hint()}"
         )
 
     strangers = sorted({*(param or [])} - {*names})

@@ -1,9 +1,9 @@
 """Parts by the hash of each image or group: none moves when others come or go."""
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from imageproof.base._connected import connected_rows
@@ -12,11 +12,7 @@ from imageproof.base.errors import DataError
 from imageproof.base.text import first_names
 from imageproof.data.grouping import TABLE, names_of
 from imageproof.data.packed import SOURCE_HASH
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from imageproof.data.split_params import SplitParams
+from imageproof.data.split_params import SplitParams
 
 # a larger share moves rows of the parts after it
 PARTS = ("holdout", "test", "validation", "train")
@@ -24,9 +20,9 @@ MAX_SHARE = 0.2  # of the rows, for a group: the parts could not get their share
 
 
 def divide(
-    rows: "pd.DataFrame",
+    rows: pd.DataFrame,
     percent: float,
-    params: "SplitParams",
+    params: SplitParams,
     seed: int,
 ) -> dict[str, Rows]:
     """Divide `percent` of the rows into parts with about the shares of `split.hashed`.
@@ -46,14 +42,12 @@ def divide(
     return {part: np.flatnonzero(is_drawn & (homes == part)) for part in PARTS}
 
 
-def moved_groups(rows: "pd.DataFrame", params: "SplitParams", seed: int) -> list[str]:
+def moved_groups(rows: pd.DataFrame, params: SplitParams, seed: int) -> list[str]:
     """A line if groups are in another part than their name's, as a larger group has their image."""
     if not params.group:
         return []
     groups = names_of(rows, params.group)
-    from pandas import DataFrame  # half a second, which all commands would wait
-
-    table = DataFrame({"group": groups, "largest": _largest_groups(rows, params.group)})
+    table = pd.DataFrame({"group": groups, "largest": _largest_groups(rows, params.group)})
     table = table.drop_duplicates()
     table["home"] = _homes(table["group"], params, seed)
     table["part"] = _homes(table["largest"], params, seed)
@@ -66,7 +60,7 @@ def moved_groups(rows: "pd.DataFrame", params: "SplitParams", seed: int) -> list
     return [f"{len(moves):,} {reason}: {first_names(moves)}"] if moves else []
 
 
-def _homes(keys: "pd.Series[str]", params: "SplitParams", seed: int) -> NDArray[np.str_]:
+def _homes(keys: "pd.Series[str]", params: SplitParams, seed: int) -> NDArray[np.str_]:
     """For each key the part that it is at home in."""
     shares = params.hashed.model_dump()
     bounds = np.cumsum([shares[part] for part in PARTS[:-1]])
@@ -82,12 +76,10 @@ def _places(keys: "pd.Series[str]", salt: str) -> NDArray[np.float64]:
     return places
 
 
-def _largest_groups(rows: "pd.DataFrame", column: str) -> "pd.Series[str]":
+def _largest_groups(rows: pd.DataFrame, column: str) -> "pd.Series[str]":
     """For each row the largest of the groups that are connected by equal images."""
     names = names_of(rows, column)
-    from pandas import DataFrame
-
-    table = DataFrame({"group": names, "component": connected_rows(names, rows[SOURCE_HASH])})
+    table = pd.DataFrame({"group": names, "component": connected_rows(names, rows[SOURCE_HASH])})
     counts = table.value_counts().reset_index()
     counts = counts.sort_values(["count", "group"], ascending=[False, True])
     largest = counts.drop_duplicates("component").set_index("component")["group"]

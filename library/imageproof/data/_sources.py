@@ -1,7 +1,6 @@
 """The images of a folder, as they are found: pictures, arrays, or those of a project's reader."""
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,12 +49,12 @@ def find_images(
 ) -> Source:
     """All images in a folder; packed files are unpacked into `scratch`."""
     if read:
-        return _arrays([Part(folder, data) for data in read(folder) if data is not None])
+        return from_arrays([Part(folder, data) for data in read(folder) if data is not None])
     listing = list_pictures(folder)
     if listing:
         return _pictures(folder, listing, classes, class_names)
     with writing_to(scratch):
-        return _arrays(read_parts(folder, scratch))
+        return from_arrays(read_parts(folder, scratch))
 
 
 def in_chunks(work: Callable[..., Any], items: Sequence[Items], *arguments: Any) -> Iterator[Any]:
@@ -66,8 +65,28 @@ def in_chunks(work: Callable[..., Any], items: Sequence[Items], *arguments: Any)
     is_short = len(chunks) <= FEW or isinstance(items[0], np.ndarray)
     pool = Parallel(n_jobs=1 if is_short else -1, return_as="generator")
     results = pool(delayed(work)(chunk, *arguments) for chunk in chunks)
-    console = Console(stderr=True, quiet=is_short or not sys.stderr.isatty())
-    return iter(track(results, "images read", len(chunks), console=console))
+    console = Console(stderr=True)
+    is_quiet = is_short or not console.is_terminal
+    return iter(track(results, "images read", len(chunks), console=console, disable=is_quiet))
+
+
+def from_arrays(parts: Sequence[Part]) -> Source:
+    """The images of a training part and, if there is one, of a test part."""
+    tables = []
+    for name, (file, data) in zip(("train", "test"), parts, strict=False):
+        height, width, *channels = data.images.shape[1:]
+        columns = {
+            "part": name,
+            "label": data.labels,
+            "file": str(file),
+            "height": height,
+            "width": width,
+            "mode": "colour" if channels else "grey",
+            "transparent": False,
+        }
+        tables.append(pd.DataFrame(columns))
+    rows = pd.concat(tables, ignore_index=True)
+    return Source(rows, [part.data.images for part in parts])
 
 
 def describe_parts(folder: Path, source: Source) -> dict[str, dict[str, Any]]:
@@ -103,24 +122,6 @@ def _pictures(
     rows = pd.concat([listing.rows, headers], axis=1).assign(name=listing.rows["file"])
     rows["label"] = rows["label"].map({label: number for number, label in enumerate(labels)})
     return Source(rows, [paths], names, warnings)
-
-
-def _arrays(parts: Sequence[Part]) -> Source:
-    tables = []
-    for name, (file, data) in zip(("train", "test"), parts, strict=False):
-        height, width, *channels = data.images.shape[1:]
-        columns = {
-            "part": name,
-            "label": data.labels,
-            "file": str(file),
-            "height": height,
-            "width": width,
-            "mode": "colour" if channels else "grey",
-            "transparent": False,
-        }
-        tables.append(pd.DataFrame(columns))
-    rows = pd.concat(tables, ignore_index=True)
-    return Source(rows, [part.data.images for part in parts])
 
 
 def read_headers(paths: Iterable[bytes]) -> pd.DataFrame:

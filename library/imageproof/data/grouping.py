@@ -2,29 +2,24 @@
 
 from collections.abc import Mapping
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 from imageproof.base._connected import connected_rows
-from imageproof.base._dataset import Labels, Rows
+from imageproof.base._dataset import Floats, Labels, Rows
 from imageproof.base.errors import DataError
 from imageproof.base.text import first_names
 from imageproof.data.packed import META
 from imageproof.data.split_params import SplitParams
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 TABLE = "data/labels.csv"
 DRAWS = 200
 
-Counts = NDArray[np.floating]  # (classes,)
 
-
-def names_of(rows: "pd.DataFrame", column: str | None) -> "pd.Series[str]":
+def names_of(rows: pd.DataFrame, column: str | None) -> "pd.Series[str]":
     """The name of each row's group; a DataError if there is no such column, or an empty field."""
     key = f"{META}{column}"
     if key not in rows:
@@ -43,13 +38,13 @@ def names_of(rows: "pd.DataFrame", column: str | None) -> "pd.Series[str]":
     return names
 
 
-def numbers(rows: "pd.DataFrame", column: str | None) -> Rows | None:
+def numbers(rows: pd.DataFrame, column: str | None) -> Rows | None:
     """A number per row, int64 (n,), equal where rows are of one group; None without groups."""
     return np.unique(rows[META + column], return_inverse=True)[1] if column else None
 
 
 def divide(
-    rows: "pd.DataFrame",
+    rows: pd.DataFrame,
     drawn: Rows,
     params: SplitParams,
     rng: Generator,
@@ -79,7 +74,7 @@ def divide(
 def _draw(
     labels: Labels,
     groups: Rows,
-    targets: Counts,
+    targets: Floats,
     rng: Generator,
     *,
     spare: int,
@@ -111,7 +106,7 @@ def _draw(
     return np.isin(index, best)
 
 
-def check(parts: Mapping[str, Rows], rows: "pd.DataFrame", params: SplitParams) -> None:
+def check(parts: Mapping[str, Rows], rows: pd.DataFrame, params: SplitParams) -> None:
     """Raise a DataError if a group has rows in two parts."""
     names = names_of(rows, params.group)
     groups = {part: {*names.iloc[members]} for part, members in parts.items()}
@@ -128,12 +123,12 @@ def check(parts: Mapping[str, Rows], rows: "pd.DataFrame", params: SplitParams) 
             )
 
 
-def count(parts: Mapping[str, Rows], rows: "pd.DataFrame", column: str) -> dict[str, int]:
+def count(parts: Mapping[str, Rows], rows: pd.DataFrame, column: str) -> dict[str, int]:
     """How many groups are in each part."""
     return {part: rows[META + column].iloc[members].nunique() for part, members in parts.items()}
 
 
-def count_by_class(members: Rows, rows: "pd.DataFrame", column: str) -> dict[str, int]:
+def count_by_class(members: Rows, rows: pd.DataFrame, column: str) -> dict[str, int]:
     """How many groups have a row of each class among these."""
     groups = rows.iloc[members].groupby("label")[META + column]
     return {str(label): count for label, count in groups.nunique().items()}

@@ -46,19 +46,19 @@ def load(out: Path, *, columns: list[str] | None = None) -> Packed:
 
     A DataError if it is missing or damaged.
     """
-    with parsing("packed images", out):
-        table = _read_rows(out, columns)
+    table = _read_rows(out, columns)
+    with parsing("images", out / IMAGES):
         images = np.asarray(np.load(out / IMAGES, mmap_mode="r", allow_pickle=False))
-        if "hash" in table.column_names:
-            from pyarrow import compute
+    if "hash" in table.column_names:
+        from pyarrow import compute
 
-            ranks = compute.rank(table["hash"], tiebreaker="dense")
-            table = table.drop_columns("hash").append_column("hash", ranks)
-        # no second copy; its metadata would make bytes of the hash again
-        rows = table.to_pandas(split_blocks=True, self_destruct=True, ignore_metadata=True)
-        del table
-        if len(images) != len(rows):
-            raise ValueError(f"{IMAGES} has {len(images):,} images, {ROWS} {len(rows):,} rows")
+        ranks = compute.rank(table["hash"], tiebreaker="dense")
+        table = table.drop_columns("hash").append_column("hash", ranks)
+    # no second copy; its metadata would make bytes of the hash again
+    rows = table.to_pandas(split_blocks=True, self_destruct=True, ignore_metadata=True)
+    del table
+    if len(images) != len(rows):
+        raise DataError(f"{out}: {IMAGES} has {len(images):,} images, {ROWS} {len(rows):,} rows")
     return Packed(images, rows)
 
 
@@ -68,16 +68,13 @@ def load_hashes(out: Path) -> "pd.Series[str]":
     It is the BLAKE2b (16 bytes) of an array's row, or of a picture's decoded pixels at its own
     size: it stays when other images come or go, and when `data.image` changes.
     """
-    with parsing("rows of images", out / ROWS):
-        return hex_hashes(_read_rows(out, [SOURCE_HASH])[SOURCE_HASH].to_pandas())
+    return hex_hashes(_read_rows(out, [SOURCE_HASH])[SOURCE_HASH].to_pandas())
 
 
 def load_metadata(out: Path, rows: Rows) -> "pd.DataFrame":
     """What labels.csv says of these images beside file and label, as text; else no columns."""
-    with parsing("rows of images", out / ROWS):
-        table = _read_rows(out, [META])
-        metadata: pd.DataFrame = table.take(rows).to_pandas()
-        return metadata.rename(columns=lambda name: name.removeprefix(META))
+    metadata: pd.DataFrame = _read_rows(out, [META]).take(rows).to_pandas()
+    return metadata.rename(columns=lambda name: name.removeprefix(META))
 
 
 def load_summary(out: Path) -> dict[str, Any]:
@@ -113,13 +110,14 @@ def _read_rows(out: Path, columns: Sequence[str] | None) -> "Table":
         raise DataError(f"{path}: not found; `dvc repro pack` makes it")
     from pyarrow import parquet  # half a second, which all commands would wait
 
-    names = parquet.read_schema(path).names
-    if columns is None:
-        columns = [name for name in names if name != SOURCE_HASH]
-    elif META in columns:
-        columns = [name for name in names if name in columns or name.startswith(META)]
-    repeated = ["part", "mode", "fault"]  # few different values
-    return parquet.read_table(path, columns=columns, read_dictionary=repeated)
+    with parsing("rows of images", path):
+        names = parquet.read_schema(path).names
+        if columns is None:
+            columns = [name for name in names if name != SOURCE_HASH]
+        elif META in columns:
+            columns = [name for name in names if name in columns or name.startswith(META)]
+        repeated = ["part", "mode", "fault"]  # few different values
+        return parquet.read_table(path, columns=columns, read_dictionary=repeated)
 
 
 def hex_hashes(hashes: "pd.Series[bytes]") -> "pd.Series[str]":

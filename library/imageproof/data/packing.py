@@ -135,9 +135,11 @@ def _warn_of_fills(data: packed.Packed, transparent: np.ndarray) -> list[str]:
     corners = data.images[opaque, 0, 0]
     is_coloured = corners < ALMOST_WHITE
     coloured = np.count_nonzero(is_coloured if corners.ndim == 1 else is_coloured.any(axis=1))
-    fills = f"white behind and around {transparent.sum():,} transparent pictures, other colours"
-    mend = "a model may tell them apart by that"
-    warning = f"data.image.fit: pad has {fills} around {coloured:,} opaque ones: {mend}"
+    warning = (
+        "data.image.fit: pad has white behind and around "
+        f"{transparent.sum():,} transparent pictures, other colours around {coloured:,} opaque "
+        "ones: a model may tell them apart by that"
+    )
     return [warning] if coloured else []
 
 

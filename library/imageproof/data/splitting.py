@@ -1,9 +1,10 @@
 """Split raw data into train, validation, test and hold-out, stratified; summarise the splits."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.random import Generator
 from numpy.typing import NDArray
 
@@ -17,15 +18,12 @@ from imageproof.data._drawing import Parts
 from imageproof.data.packed import META, SOURCE_HASH
 from imageproof.data.split_params import SplitParams
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 ONLY_TRAIN = f"{META}only_train"  # of labels.csv: of pictures that somebody chose, not chance
 YES = "yes"
 
 
 def split(
-    rows: "pd.DataFrame",
+    rows: pd.DataFrame,
     *,
     percent: float,
     params: SplitParams,
@@ -51,15 +49,15 @@ def split(
     elif end == len(rows):
         raise DataError(f"data: no official test part for split.method: official; {adapt_hint()}")
     rng = np.random.default_rng(seed)
-    is_only_train = _is_only_train(rows)
-    divided = np.flatnonzero(~is_only_train)
+    is_chosen = is_only_train(rows)
+    divided = np.flatnonzero(~is_chosen)
     others = rows.iloc[divided].reset_index(drop=True)
     if params.method == "hashed":
         parts = _hashing.divide(others, percent, params, seed)
     else:
         parts = _draw_parts(others, percent, params, seed, rng)
     parts = {name: divided[part] for name, part in parts.items()}
-    extra = _drawing.sample(rows["label"].to_numpy(), np.flatnonzero(is_only_train), percent, seed)
+    extra = _drawing.sample(rows["label"].to_numpy(), np.flatnonzero(is_chosen), percent, seed)
     parts["train"] = _with_extra(parts, extra, rows, params)
     if params.holdout_within_test:
         parts["test"] = np.union1d(parts["test"], parts["holdout"])
@@ -74,7 +72,7 @@ def split(
 
 def part_warnings(
     parts: Parts,
-    rows: "pd.DataFrame",
+    rows: pd.DataFrame,
     params: SplitParams,
     seed: int,
     names: Sequence[str] = (),
@@ -88,13 +86,13 @@ def part_warnings(
     if params.method != "hashed":
         return lines
     rows = rows[rows["part"] == "train"]
-    lines += _hashing.moved_groups(rows[~_is_only_train(rows)], params, seed)
+    lines += _hashing.moved_groups(rows[~is_only_train(rows)], params, seed)
     for name, classes in _missing_classes(parts, rows, names).items():
         lines.append(f"{name} has no row of class {classes}, and cannot judge it; add rows")
     return lines
 
 
-def summarise_splits(parts: Parts, rows: "pd.DataFrame") -> dict[str, Any]:
+def summarise_splits(parts: Parts, rows: pd.DataFrame) -> dict[str, Any]:
     """Rows, rows per class and copies, ready for JSON.
 
     `copies` counts the rows of a part whose pixels are those of a training row.
@@ -115,7 +113,7 @@ def summarise_splits(parts: Parts, rows: "pd.DataFrame") -> dict[str, Any]:
 
 
 def _draw_parts(
-    rows: "pd.DataFrame",
+    rows: pd.DataFrame,
     percent: float,
     params: SplitParams,
     seed: int,
@@ -140,11 +138,9 @@ def _draw_parts(
     return parts
 
 
-def _is_only_train(rows: "pd.DataFrame") -> NDArray[np.bool_]:
+def is_only_train(rows: pd.DataFrame) -> NDArray[np.bool_]:
     """Whether labels.csv says of a row that nothing may be judged by it."""
-    if ONLY_TRAIN not in rows:
-        return np.zeros(len(rows), bool)
-    values = rows[ONLY_TRAIN]
+    values = rows.get(ONLY_TRAIN, pd.Series("", rows.index))
     if odd := sorted({*values} - {"", YES}):
         raise DataError(
             f"{grouping.TABLE}: column {ONLY_TRAIN.removeprefix(META)}: {first_names(odd)}; "
@@ -153,12 +149,14 @@ def _is_only_train(rows: "pd.DataFrame") -> NDArray[np.bool_]:
     return (values == YES).to_numpy()
 
 
-def _with_extra(parts: Parts, extra: Rows, rows: "pd.DataFrame", params: SplitParams) -> Rows:
+def _with_extra(parts: Parts, extra: Rows, rows: pd.DataFrame, params: SplitParams) -> Rows:
     """The training rows with the `extra` ones whose image and group are in no other part."""
     train = parts["train"]
     judging = np.concatenate([part for name, part in parts.items() if name != "train"])
-    columns = [column for column in ("hash", SOURCE_HASH) if column in rows]
-    for column in columns + [f"{META}{params.group}"] * bool(params.group):
+    columns = ["hash", SOURCE_HASH]
+    if params.group:
+        columns.append(META + params.group)
+    for column in columns:
         is_shared = rows[column].iloc[extra].isin(rows[column].iloc[judging])
         extra = extra[~is_shared.to_numpy()]
     if params.copies == "drop":
@@ -167,7 +165,7 @@ def _with_extra(parts: Parts, extra: Rows, rows: "pd.DataFrame", params: SplitPa
     return np.concatenate([train, extra])
 
 
-def _first_copies(rows: "pd.DataFrame", params: SplitParams) -> Rows:
+def _first_copies(rows: pd.DataFrame, params: SplitParams) -> Rows:
     """For each row the first one with equal pixels; the row itself if copies are kept."""
     if params.copies == "keep":
         return np.arange(len(rows))
@@ -175,7 +173,7 @@ def _first_copies(rows: "pd.DataFrame", params: SplitParams) -> Rows:
     return first[image]
 
 
-def _missing_classes(parts: Parts, rows: "pd.DataFrame", names: Sequence[str]) -> dict[str, str]:
+def _missing_classes(parts: Parts, rows: pd.DataFrame, names: Sequence[str]) -> dict[str, str]:
     """The classes of the rows that a part lacks, by part."""
     labels = rows["label"].to_numpy()
     classes = np.unique(labels)

@@ -38,8 +38,11 @@ def convert_picture(
     if fit == "digit":
         grey = _digit.grey_values(image)
         return _digit.normalise(grey, shape=shape), fit
-    is_transparent = _is_transparent(image)
-    image = _opaque(image).convert("L" if len(shape) == 2 else "RGB")
+    is_transparent = image.mode.endswith("A") and image.getchannel("A").getextrema()[0] != 255
+    if is_transparent:
+        white = Image.new("RGBA", image.size, WHITE)
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    image = image.convert("L" if len(shape) == 2 else "RGB")
     size = (shape[1], shape[0])
     bilinear = Image.Resampling.BILINEAR
     match fit:
@@ -81,19 +84,8 @@ def eight_bits(image: Image.Image) -> Image.Image:
     return image.convert(f"{mode}A" if image.has_transparency_data else mode)
 
 
-def _is_transparent(image: Image.Image) -> bool:
-    return image.mode.endswith("A") and image.getchannel("A").getextrema()[0] != 255
-
-
 def _border_colour(image: Image.Image) -> tuple[int, ...]:
     """The median of the pixels at the edges, in each channel."""
     pixels = _digit.border(np.asarray(image))
     median = np.median(pixels, axis=0)
     return tuple(np.atleast_1d(median).astype(int).tolist())
-
-
-def _opaque(image: Image.Image) -> Image.Image:
-    if not image.mode.endswith("A"):
-        return image
-    white = Image.new("RGBA", image.size, WHITE)
-    return Image.alpha_composite(white, image.convert("RGBA"))

@@ -84,7 +84,7 @@ def test_arrays_with_a_test_part(tmp_path):
     np.savez(tmp_path / "a.npz", **arrays)
     facts = read_facts(tmp_path)
     assert (facts.counts, facts.test_counts) == ([10] * 4, [2] * 4)
-    assert (facts.sizes, facts.is_digit_like) == (Counter({(28, 28): 40}), True)
+    assert (facts.sizes, facts.is_digit_like) == (Counter({(28, 28): 48}), True)
     np.savez(tmp_path / "a.npz", x_train=noise(40, 28, 28), y_train=labels)
     assert not read_facts(tmp_path).is_digit_like
 

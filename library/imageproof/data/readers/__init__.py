@@ -1,1 +1,1 @@
-"""Readers of raw data: raw (which format it is), idx, npz, cells (CSV), folders, corrections."""
+"""Readers of raw data: raw (and IDX), npz, cells (CSV), folders, corrections."""

@@ -18,15 +18,13 @@ from imageproof.data.readers._contents import Content
 BLOCK_BYTES = 16 << 20  # that are read at once; the header must fit
 ALLOWED = "whole numbers 0..255 are allowed"
 
-Cells = NDArray[np.uint8]  # (rows, columns)
-
 
 def read_header(content: Content) -> list[str]:
     """The names of all columns."""
     return _first_line(content).decode("utf-8-sig", errors="replace").replace('"', "").split(",")
 
 
-def read_cells(path: Path, content: Content, columns: Sequence[str]) -> Iterator[Cells]:
+def read_cells(path: Path, content: Content, columns: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
     """The values of these columns in the order of the file, block by block.
 
     A DataError names the row of a value that is no whole number 0…255.
@@ -74,9 +72,6 @@ def _first_line(content: Content) -> bytes:
 
 def _refuse_hexadecimal(path: Path, content: Content) -> None:
     """Raise a DataError for a cell such as 0x10, which pyarrow would read as 16."""
-    start = len(_first_line(content))
-    for letter in (b"x", b"X"):
-        place = content.find(letter, start)
-        if place >= 0:
-            lines = content[: place + 1].splitlines()
-            raise DataError(f"{path}:{len(lines)}: a value has an x; {ALLOWED}")
+    if cell := re.compile(b"[xX]").search(content, len(_first_line(content))):
+        lines = content[: cell.end()].splitlines()
+        raise DataError(f"{path}:{len(lines)}: a value has an x; {ALLOWED}")

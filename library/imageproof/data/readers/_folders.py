@@ -4,8 +4,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from pathlib import Path
-from shlex import quote
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import pandas as pd
@@ -21,7 +20,6 @@ from imageproof.pictures._reading import is_picture
 
 TABLE = "labels.csv"
 COLUMNS = ["file", "label"]  # of it; there may be more
-MAX_TABLE = 200_000_000  # bytes
 BYTES = "binary[pyarrow]"  # of a million paths or hashes; objects take ten times the memory
 
 Names = Sequence[str]  # paths inside the data's folder
@@ -68,7 +66,7 @@ def _in_folders(folder: Path, names: Names) -> Listing | None:
         if place and is_picture(name):
             homes = deeper if place[2] else pictures
             homes.setdefault(place[1], []).append(name)
-        elif name != CORRECTIONS and not name.endswith(".dvc"):
+        elif name != CORRECTIONS:
             unread.append(name)
     _check_depth(folder, pictures, deeper)
     if not pictures:
@@ -89,12 +87,11 @@ def _check_depth(folder: Path, pictures: Mapping[str, Names], deeper: Mapping[st
     """Raise a DataError for classes all of whose pictures lie in folders within their own."""
     findings = []
     for home in sorted(deeper.keys() - pictures.keys()):
-        path = folder / home
         mend = "move them into it, or name each in labels.csv"
         if not pictures and len(deeper) == 1:
-            mend = f"move these up: mv {quote(str(path))}/* {quote(str(path.parent))}"
+            mend = "move these folders up"
         findings.append(
-            f"{path}: has {len(deeper[home]):,} pictures, all in folders within it, "
+            f"{folder / home}: has {len(deeper[home]):,} pictures, all in folders within it, "
             f"as {_printable(deeper[home][0])}; {mend}"
         )
     if findings:
@@ -103,7 +100,7 @@ def _check_depth(folder: Path, pictures: Mapping[str, Names], deeper: Mapping[st
 
 def _in_table(folder: Path, files: Files) -> Listing:
     table = folder / TABLE
-    rows = read_table(table, COLUMNS, max_bytes=MAX_TABLE)
+    rows = read_table(table, COLUMNS)
     names = rows.pop("file").tolist()
     rows = rows.apply(lambda values: values.map({v: spelled(v) for v in values.unique()}))
     _check_case(table, rows)
@@ -112,12 +109,9 @@ def _in_table(folder: Path, files: Files) -> Listing:
     findings: list[str] = []
     lines: dict[str, int] = {}  # by path without `./`, in the order of the table
     for line, name, label in zip(rows.index, names, rows["label"], strict=True):
-        steps = [step for step in name.split("/") if step not in ("", ".")]
-        path = "/".join(steps)
+        path = str(PurePosixPath(name))
         fault = ""
-        if name.startswith("/") or ".." in steps:
-            fault = f"leads out of {folder}"
-        elif path in lines:
+        if path in lines:
             fault = f"stands in line {lines[path]}, too"
         elif path not in versioned:
             fault = "not found" + ", as .dvcignore leaves it out" * (path in files.ignored)

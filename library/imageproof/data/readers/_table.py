@@ -13,15 +13,16 @@ from imageproof.base.errors import DataError
 from imageproof.base.files import check_size, parsing
 from imageproof.base.text import one_line
 
+MAX_BYTES = 200_000_000
 AT_ONCE = 50_000  # rows: as Python's own texts they take three times the memory
 
 
-def read_table(path: Path, columns: Sequence[str], *, max_bytes: int) -> pd.DataFrame:
+def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """The rows as texts, "" where a row is short; the index is the line that each begins in.
 
     It has these columns, and others. A DataError if a row is too long.
     """
-    check_size(path, max_bytes)
+    check_size(path, MAX_BYTES)
     with parsing("a table", path), path.open(encoding="utf-8-sig", newline="") as file:
         try:
             return _read(path, file, columns)

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 from typing import Any, NamedTuple
 
 from pathspec import GitIgnoreSpec
@@ -33,15 +32,8 @@ def list_files(folder: Path) -> Files:
         root = folder.absolute()
         _walk(root, f"{root}/", _rules(root.parent), files, links)  # in itself DVC allows none
     if links:
-        findings = []
-        for name in sorted(links):
-            link = folder / name
-            path = quote(str(link))
-            findings.append(
-                f"{link}: is a link to a folder, whose files DVC does not version; "
-                f"delete it, or type: rm {path} && cp -r {quote(os.path.realpath(link))} {path}"
-            )
-        raise DataError(*findings)
+        fault = "is a link to a folder, whose files DVC does not version; put a copy in its place"
+        raise DataError(*(f"{folder / name}: {fault}" for name in sorted(links)))
     return Files(*map(sorted, files))
 
 

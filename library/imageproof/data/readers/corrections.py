@@ -1,5 +1,6 @@
 """Corrected labels: a table beside the data, which itself stays as it is."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,13 +18,12 @@ from imageproof.data.readers._table import read_table
 FILE = "corrections.csv"
 COLUMNS = ["part", "name", "label", "corrected"]  # part and name as in rows.parquet
 HASH = "hash"  # of the image, see `packed.load_hashes`; a table need not have it
-MAX_BYTES = 50_000_000
 
 Key = tuple[str, str]  # part and name of an image
 
 
 class _Line(NamedTuple):
-    number: int
+    place: str
     key: Key
     label: str  # the class in the data
     corrected: str
@@ -39,7 +39,7 @@ def apply(path: Path, rows: pd.DataFrame, names: list[str]) -> tuple[Labels, int
     label than the row has.
     """
     lines = _read(path, rows)
-    _check(path, lines, _by_key(rows, names_of_labels(rows["label"], names)), names)
+    _check(lines, _by_key(rows, names_of_labels(rows["label"], names)), names)
     numbers = _by_key(rows, range(len(rows)))
     labels = rows["label"].to_numpy(copy=True)
     for line in lines:
@@ -68,7 +68,7 @@ def merge(
     originals = {key: line.label for key, line in merged.items()}
     labels = _by_key(rows, names_of_labels(rows["label"], names))
     labels |= {line.key: line.label for line in lines if originals.get(line.key) == line.label}
-    _check(source, lines, labels, names)
+    _check(lines, labels, names)
 
     digests = _by_key(rows, rows[HASH])
     for line in lines:
@@ -86,52 +86,45 @@ def merge(
 
 def _read(path: Path, rows: pd.DataFrame) -> list[_Line]:
     """The lines of a file, each with part and name of the image that has its hash."""
-    table = read_table(path, COLUMNS, max_bytes=MAX_BYTES)
+    table = read_table(path, COLUMNS)
     if HASH not in table:
         table[HASH] = ""
     digests = _by_key(rows, rows[HASH])
-    keys: dict[str, list[Key]] = {}
-    for key, digest in digests.items():
-        keys.setdefault(digest, []).append(key)
-
+    keys = {digest: key for key, digest in digests.items()}
+    copies = Counter(digests.values())
     lines: list[_Line] = []
     findings: list[str] = []
     cells = table[[*COLUMNS, HASH]].itertuples(name=None)
     for number, part, name, label, corrected, digest in cells:
-        line = _Line(number, (part, name), spelled(label), spelled(corrected), digest)
-        if digest and digests.get(line.key) != digest:
-            images = keys.get(digest, [])
-            if len(images) != 1:
+        place = f"{path}:{number}: {part} {name}"
+        key = (part, name)
+        if digest and digests.get(key) != digest:
+            if copies[digest] != 1:
                 findings.append(
-                    f"{_place(path, line)}: is another image now, and the corrected one "
-                    f"is in the data {len(images)} times; delete the line"
+                    f"{place}: is another image now, and the corrected one "
+                    f"is in the data {copies[digest]} times; delete the line"
                 )
                 continue
-            line = line._replace(key=images[0])
-        lines.append(line)
+            key = keys[digest]
+        lines.append(_Line(place, key, spelled(label), spelled(corrected), digest))
     if findings:
         raise DataError(*findings)
     return lines
 
 
-def _check(
-    path: Path,
-    lines: Sequence[_Line],
-    classes: Mapping[Key, str],
-    names: list[str],
-) -> None:
+def _check(lines: Sequence[_Line], classes: Mapping[Key, str], names: list[str]) -> None:
     """Raise a DataError unless each line names a class, and a row of its label for the first time.
 
     `classes` has the class of each image.
     """
     findings: list[str] = []
-    numbers: dict[Key, int] = {}
+    keys = set[Key]()
     for line in lines:
-        place = _place(path, line)
+        place = line.place
         if line.key not in classes:
             findings.append(f"{place}: no such image in the data; delete the line")
-        elif line.key in numbers:
-            findings.append(f"{place}: stands in line {numbers[line.key]}, too; delete one")
+        elif line.key in keys:
+            findings.append(f"{place}: stands in a line before, too; delete one")
         elif line.corrected not in names:
             findings.append(
                 f"{place}: {line.corrected!r} is no class, one of {one_line(', '.join(names))} is; "
@@ -142,7 +135,7 @@ def _check(
                 f"{place}: is {classes[line.key]} in the data, and not {line.label}; "
                 "the data has changed since; delete the line"
             )
-        numbers[line.key] = line.number
+        keys.add(line.key)
     if findings:
         raise DataError(*findings)
 
@@ -150,7 +143,3 @@ def _check(
 def _by_key(rows: pd.DataFrame, values: Iterable[Any]) -> dict[Key, Any]:
     keys = zip(rows["part"], rows["name"], strict=True)
     return dict(zip(keys, values, strict=True))
-
-
-def _place(path: Path, line: _Line) -> str:
-    return f"{path}:{line.number}: {' '.join(line.key)}"
