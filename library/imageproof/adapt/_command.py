@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,12 @@ from imageproof.adapt._facts import Facts, empty_parts, read_facts
 from imageproof.adapt._rules import Change, Models, find_changes
 from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError
-from imageproof.base.files import write_text
+from imageproof.base.files import replacing
 from imageproof.base.text import printable
 from imageproof.dvc.params_yaml import PATH, read, set_keys
 
 DATA = Path("data")
+NULL = "tag:yaml.org,2002:null"
 
 
 def adapt(
@@ -110,12 +110,13 @@ def set_lines(path: Path, values: Mapping[str, Any]) -> None:
     yaml = YAML()
     yaml.width = 4096
     yaml.preserve_quotes = True
-    yaml.representer.add_representer(type(None), _represent_null)
-    content: Any = yaml.load(path.read_text("utf-8"))
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar(NULL, "null")
+    )
+    content: Any = yaml.load(path)
     set_keys(content, {key: _on_one_line(value) for key, value in values.items()})
-    text = StringIO()
-    yaml.dump(content, text)
-    write_text(path, text.getvalue())
+    with replacing(path) as temporary:
+        yaml.dump(content, temporary)
 
 
 def _on_one_line(value: Any) -> Any:
@@ -124,10 +125,6 @@ def _on_one_line(value: Any) -> Any:
     sequence = CommentedSeq(value)
     sequence.fa.set_flow_style()
     return sequence
-
-
-def _represent_null(representer: Any, _: None) -> Any:
-    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def _text(value: Any) -> str:

@@ -37,7 +37,13 @@ def divide(
         is_drawn &= ~keys.duplicated().to_numpy()
     if params.group:
         keys = _largest_groups(rows, params.group)
-        _check_size(keys)
+        counts = keys.value_counts()
+        if counts.iloc[0] > MAX_SHARE * len(keys):
+            raise DataError(
+                f"{TABLE}: split.group: {counts.index[0]} has {counts.iloc[0]:,} of {len(keys):,} "
+                "rows, with groups that have one of its images; at most "
+                f"{MAX_SHARE:.0%} are allowed: choose a finer column, or split.method: stratified"
+            )
     homes = _homes(keys, params, seed)
     return {part: np.flatnonzero(is_drawn & (homes == part)) for part in PARTS}
 
@@ -84,13 +90,3 @@ def _largest_groups(rows: pd.DataFrame, column: str) -> "pd.Series[str]":
     counts = counts.sort_values(["count", "group"], ascending=[False, True])
     largest = counts.drop_duplicates("component").set_index("component")["group"]
     return table["component"].map(largest)
-
-
-def _check_size(groups: "pd.Series[str]") -> None:
-    counts = groups.value_counts()
-    if counts.iloc[0] > MAX_SHARE * len(groups):
-        raise DataError(
-            f"{TABLE}: split.group: {counts.index[0]} has {counts.iloc[0]:,} of {len(groups):,} "
-            f"rows, with groups that have one of its images; at most {MAX_SHARE:.0%} are allowed: "
-            "choose a finer column, or split.method: stratified"
-        )

@@ -23,11 +23,7 @@ def names_of(rows: pd.DataFrame, column: str | None) -> "pd.Series[str]":
     """The name of each row's group; a DataError if there is no such column, or an empty field."""
     key = f"{META}{column}"
     if key not in rows:
-        columns = [name.removeprefix(META) for name in map(str, rows) if name.startswith(META)]
-        raise DataError(
-            f"{TABLE}: has {first_names(['file', 'label', *columns], 5)}; "
-            f"split.group is {column!r}, and may be null"
-        )
+        raise DataError(f"{TABLE}: no such column; split.group is {column!r}, and may be null")
     names = rows[key]
     empty = rows["name"][names == ""].tolist()
     if empty:

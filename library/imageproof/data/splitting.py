@@ -99,16 +99,16 @@ def summarise_splits(parts: Parts, rows: pd.DataFrame) -> dict[str, Any]:
     """
     hashes = rows["hash"].to_numpy()
     labels = rows["label"].to_numpy()
-    counts = {}
-    copies = {}
-    for name, part in parts.items():
-        counts[name] = {str(k): n for k, n in enumerate(np.bincount(labels[part]).tolist())}
-        copies[name] = int(np.isin(hashes[part], hashes[parts["train"]]).sum())
-    del copies["train"]
+    is_as_train = np.isin(hashes, hashes[parts["train"]])
     return {
         "rows": {name: len(part) for name, part in parts.items()},
-        "class_counts": counts,
-        "copies": copies,
+        "class_counts": {
+            name: {str(label): n for label, n in enumerate(np.bincount(labels[part]).tolist())}
+            for name, part in parts.items()
+        },
+        "copies": {
+            name: int(is_as_train[part].sum()) for name, part in parts.items() if name != "train"
+        },
     }
 
 

@@ -27,6 +27,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's names
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 MAX_PIXELS = 25_000_000  # decoded; more would only fill memory
 MAX_SIDE = 65_535  # as in JPEG; Pillow needs memory for each row, however short it is
+LARGEST = f"{MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG)"
+TOO_LARGE = f"over {LARGEST}, or a side over {MAX_SIDE:,}; scale it down"
 ANIMATED = ("PNG", "WEBP")  # formats of which an animation is refused
 DEEP_GREY = "LA;16B"  # what Pillow decodes as RGBA
 TAIL = 1 << 16  # bytes of a PNG that may hold its EXIF behind the pixels
@@ -138,7 +140,11 @@ def _opened(file: IO[bytes] | Path) -> Iterator[ImageFile]:
         raise DataError("is a folder, a pipe or a device; a picture is allowed")  # may never end
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
-            _check_header(image)
+            if getattr(image, "is_animated", False) and image.format in ANIMATED:
+                raise DataError("is animated; one picture in a file is allowed")
+            limit = 2 * MAX_PIXELS if image.format in _jpeg.FORMATS else MAX_PIXELS
+            if image.width * image.height > limit or max(image.size) > MAX_SIDE:
+                raise DataError(TOO_LARGE)
             yield image
     except DataError:
         raise
@@ -147,15 +153,6 @@ def _opened(file: IO[bytes] | Path) -> Iterator[ImageFile]:
     except Exception as error:  # Pillow raises many kinds on damaged files
         reason = one_line(error) or type(error).__name__
         raise DataError(f"cannot be read as an image: {reason}") from None
-
-
-def _check_header(image: Image.Image) -> None:
-    if getattr(image, "is_animated", False) and image.format in ANIMATED:
-        raise DataError("is animated; one picture in a file is allowed")
-    limit = 2 * MAX_PIXELS if image.format in _jpeg.FORMATS else MAX_PIXELS
-    if image.width * image.height > limit or max(image.size) > MAX_SIDE:
-        largest = f"{MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG)"
-        raise DataError(f"over {largest}, or a side over {MAX_SIDE:,}; scale it down")
 
 
 def _content(image: ImageFile, *, last: int | None = None) -> bytes:
@@ -183,7 +180,7 @@ def _load(image: Image.Image, side: int | None) -> None:
     """Decode a picture; a JPEG at 1/2, 1/4 or 1/8, which is faster, to sides of `side` or more."""
     if side:
         size = (side, side)
-        if image.width * image.height > MAX_PIXELS:  # at most twice as many, by `_check_header`
+        if image.width * image.height > MAX_PIXELS:  # at most twice as many, by `_opened`
             size = (min(side, image.width // 2), min(side, image.height // 2))
         image.draft(None, size)  # does nothing to other formats
     image.load()

@@ -94,8 +94,7 @@ def test_column_that_names_no_groups_is_refused():
     rows = packed(["a", "b", "", "c", ""]).assign(name=[*"12345"])
     gap = "data/labels.csv: column writer: empty for 2 pictures (3, 5)"
     assert fault(rows) == f"{gap}; fill it, or set split.group: null"
-    columns = "data/labels.csv: has file, label, writer"
-    assert fault(rows, group="date") == f"{columns}; split.group is 'date', and may be null"
+    assert fault(rows, group="date").endswith("; split.group is 'date', and may be null")
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

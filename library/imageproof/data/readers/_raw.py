@@ -115,10 +115,11 @@ def _array(path: Path, content: Content) -> NDArray[np.uint8]:
 
 
 def _paired(folder: Path, name: str, arrays: Arrays) -> Part:
-    images = [path for path, array in arrays.items() if array.ndim == IMAGES]
-    labels = [path for path, array in arrays.items() if array.ndim == LABELS]
-    lengths = {len(array) for array in arrays.values()}
-    if len(images) != 1 or len(labels) != 1 or len(lengths) > 1:
+    pair = sorted(arrays.items(), key=lambda item: item[1].ndim)
+    dimensions = [array.ndim for _, array in pair]
+    lengths = {len(array) for _, array in pair}
+    if dimensions != [LABELS, IMAGES] or len(lengths) > 1:
         shapes = ", ".join(f"{path.name} {array.shape}" for path, array in arrays.items())
         raise DataError(f"{folder}: part {name} has {shapes}; one label for each image is needed")
-    return Part(images[0], Dataset(arrays[images[0]], arrays[labels[0]].astype(np.int64)))
+    (_, labels), (path, images) = pair
+    return Part(path, Dataset(images, labels.astype(np.int64)))
