@@ -48,18 +48,15 @@ def test_adapt_prints_one_block(photographs, capsys):
 
 
 @pytest.mark.parametrize(
-    ("counts", "parts"),
-    [((1, 40, 40), "train"), ((3, 2), "train, holdout, test, validation"), ((20, 20), "")],
+    ("counts", "parts"), [((1, 40, 40), "train"), ((3, 2), "train, holdout, test, validation")]
 )
 def test_adapt_says_which_parts_may_get_nothing(workspace, capsys, counts, parts):
     shutil.copy(REPOSITORY / "params.yaml", "params.yaml")
     for name, count in zip("abc", counts, strict=False):
         put_pictures(Path("data"), *(f"{name}/{number}.png" for number in range(count)))
     program.adapt(context(), write=True)
-    lines = capsys.readouterr().out.splitlines()
     warning = f"warning: data: has so few images that `split` may get none for {parts}"
-    last = [f"{warning}, and stops then; add some"] if parts else []
-    assert [line for line in lines if "`split`" in line] == last == lines[-1:] * bool(parts)
+    assert capsys.readouterr().out.endswith(f"\n{warning}, and stops then; add some\n")
 
 
 def test_adapt_write_sets_lines_and_keeps_comments(photographs, capsys):

@@ -114,7 +114,6 @@ def test_lines_of_photographs():
         (FACES._replace(is_digit_like=True), {}, FIT, KEPT),
         (PHOTOGRAPHS._replace(is_transparent=True), {}, FIT, "pad"),
         (of_sizes({(100, 500): 5, (100, 400): 4}), {}, FIT, "stretch"),
-        (of_sizes({(100, 500): 4, (300, 400): 5}), {}, FIT, "crop"),
         (of_sizes({(100, 72): 9}), {}, SIZE, KEPT),
         (PHOTOGRAPHS, {SIZE: [32, 32]}, SIZE, KEPT),
         (PHOTOGRAPHS, WRITERS, "split.group", None),
@@ -123,14 +122,11 @@ def test_lines_of_photographs():
         (written(ONE_LARGE), HASHED, METHOD, KEPT),
         (TESTED, {}, METHOD, KEPT),
         (TESTED._replace(counts=[300, 300, 4]), {}, METHOD, "hashed"),
-        (TESTED, {"data.percent": 1}, METHOD, "hashed"),
         (TESTED, {METHOD: "stratified"}, METHOD, "official"),
         (TESTED, HASHED | {"split.copies": "together"}, METHOD, KEPT),
         (TESTED, HASHED | {"split.holdout_within_test": True}, METHOD, KEPT),
         (PHOTOGRAPHS._replace(counts=[100] * 3), {}, COVERAGE, 0.9),
         (PHOTOGRAPHS._replace(counts=[20] * 2), {}, COVERAGE, 0.8),
-        (MANY, {}, "promote.min_sensitivity", KEPT),
-        (MANY, {}, ACCURACY_LOSS, KEPT),
         # two or three writers in the hold-out
         (written(dict.fromkeys(range(20), 450), MANY), STRATIFIED, ACCURACY_LOSS, None),
         (written(dict.fromkeys(range(20), 450), MANY), STRATIFIED, "promote.min_unseen", KEPT),
@@ -149,7 +145,6 @@ def test_line(facts, params, key, value):
         ({(300, 400): 9}, 224, [224, 224]),
         ({(300, 400): 9}, 32, [64, 64]),
         ({(150, 180): 5, (140, 170): 4}, 224, [128, 128]),
-        ({(20, 30): 5, (22, 30): 4}, 224, [64, 64]),
     ],
 )
 def test_size_is_that_of_the_backbone_or_of_the_pictures(sizes, side, size):
@@ -171,7 +166,7 @@ def test_large_group_is_named_and_split_by_shares(method):
 
 @pytest.mark.parametrize(
     ("rows", "batch_size", "epochs"),
-    [(51_000, 256, 4), (12_000, 256, 24), (900, 32, 40), (150, 32, 100), (3, 32, 100)],
+    [(51_000, 256, 4), (12_000, 256, 24), (900, 32, 40), (3, 32, 100)],
 )
 def test_training_has_some_hundred_steps(rows, batch_size, epochs):
     values = new_values(PHOTOGRAPHS._replace(counts=[rows // 3] * 3))
@@ -183,7 +178,6 @@ def test_gate_asks_nothing_that_few_rows_cannot_show():
     values = new_values(FACES._replace(counts=[40, 40]))  # about 3 hold-out rows of each class
     losses = ("accuracy", "balanced_accuracy", "macro_f1", "sensitivity", "total")
     assert all(values[f"promote.max_{loss}_loss"] is None for loss in losses)
-    assert values["promote.min_sensitivity"] is None
     assert values["promote.min_unseen"] == 3  # half of them
     assert values["promote.max_calibration_error"] == 0.38  # 1 / √7 of as many validation rows
     assert "promote.paired_test" not in values
@@ -227,7 +221,7 @@ def sensitivity_passes(counts, limit, random):
     return min_sensitivity(evidence, limit).passed
 
 
-@pytest.mark.parametrize("counts", [[100] * 9, [300] * 3, [90, 4000]], ids=str)
+@pytest.mark.parametrize("counts", [[100] * 9, [90, 4000]], ids=str)
 @pytest.mark.parametrize("limit", [0.1, 0.5])
 def test_sensitivity_limit_is_one_that_these_rows_show(counts, limit):
     facts = PHOTOGRAPHS._replace(counts=counts, class_names=[*map(str, range(len(counts)))])
@@ -237,14 +231,13 @@ def test_sensitivity_limit_is_one_that_these_rows_show(counts, limit):
     assert passed < 0.999 if is_off else passed >= 0.9
 
 
-@pytest.mark.parametrize("rows", [300, 900, 3000, 100_000])
+@pytest.mark.parametrize("rows", [300, 100_000])
 def test_calibration_limit_follows_the_validation_rows(rows):
     facts = HUNDREDS._replace(counts=[rows // 9] * 9)
     values = new_values(facts, **{"split.hashed.validation": 0.3})
     limit = values.get("promote.max_calibration_error", 0.02)
     chance = 1 / np.sqrt(0.3 * rows)
-    assert limit >= chance
-    assert limit == 0.02 or limit < 1.5 * chance
+    assert chance <= limit <= max(0.02, 1.5 * chance)
 
 
 def test_lines_that_the_file_lacks_are_not_proposed():

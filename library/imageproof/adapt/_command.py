@@ -88,16 +88,17 @@ def find_models(
 
     Prints a warning for a backbone that is not.
     """
-    blocks = {name: block for name, block in params["train"].items() if isinstance(block, dict)}
     sides: dict[str, int] = {}
     usable = []
-    for name in (name for name in general if name in blocks):
-        backbone = blocks[name].get("backbone")
-        if backbone:
+    for name in general:
+        block = params["train"].get(name)
+        if block is None:
+            continue
+        if "backbone" in block:
             from imageproof.features._backbone import load_backbone  # ONNX takes a second
 
             try:
-                sides[name] = load_backbone(backbone, blocks[name]["backbone_sha256"]).side
+                sides[name] = load_backbone(block["backbone"], block["backbone_sha256"]).side
             except DataError as error:
                 print(f"warning: {name}: {error}")
                 continue

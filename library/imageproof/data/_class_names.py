@@ -8,8 +8,6 @@ from imageproof.base._naming import adapt_hint
 from imageproof.base.errors import DataError
 from imageproof.base.text import first_names
 
-SHOWN = 5  # classes that an error names
-
 
 def in_order(names: Sequence[str]) -> list[str]:
     """Names of classes, sorted; as numbers if they are such."""
@@ -29,20 +27,21 @@ def check_names(
     param: list[str] | None,
 ) -> None:
     """Raise a DataError if the names in the data contradict `data.classes` or `.class_names`."""
-    alike = differ_in_case({*names, *(param or [])})
-    if not {*alike} <= {*(param or [])}:
+    listed = {*(param or [])}
+    alike = differ_in_case(listed | {*names})
+    if not {*alike} <= listed:
         raise DataError(
-            f"{folder}: {first_names(alike, SHOWN)} differ only in case; "
+            f"{folder}: {first_names(alike)} differ only in case; "
             "spell each in one way, or list both in data.class_names"
         )
 
-    first = first_names(names, SHOWN)
+    first = first_names(names)
     if len(names) != classes:
         raise DataError(
             f"{folder}: {len(names)} classes ({first}), data.classes is {classes}; {adapt_hint()}"
         )
 
-    strangers = sorted({*(param or [])} - {*names})
+    strangers = sorted(listed - {*names})
     if 0 < len(strangers) < len(names):
         raise DataError(
             f"{folder}: {first}; no {', '.join(strangers)} of data.class_names; "

@@ -93,9 +93,8 @@ def describe_parts(folder: Path, source: Source) -> dict[str, dict[str, Any]]:
     """The `file` (of pictures the folder) and the number of `rows` of each part."""
     parts = {}
     for part, files in source.rows.groupby("part", sort=False)["file"]:
-        parts[str(part)] = {"file": files.iloc[0], "rows": len(files)}
-        if source.class_names:
-            parts[str(part)] |= {"file": str(folder), "pictures": True}
+        pictures = {"file": str(folder), "pictures": True} if source.class_names else {}
+        parts[str(part)] = {"file": files.iloc[0], "rows": len(files), **pictures}
     return parts
 
 

@@ -112,8 +112,7 @@ def check(parts: Mapping[str, Rows], rows: pd.DataFrame, params: SplitParams) ->
         shared = sorted(groups[first] & groups[second])
         if shared:
             raise DataError(
-                f"{TABLE}: split.group: {first_names(shared)} "
-                f"({len(shared):,} of {names.nunique():,} groups) in {first} and {second}; "
+                f"{TABLE}: split.group: {first_names(shared)} in {first} and {second}; "
                 "no group may be in two parts: "
                 "if the official test part shares groups, use split.method: stratified"
             )

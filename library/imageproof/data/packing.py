@@ -33,7 +33,6 @@ from imageproof.pictures._conversion import convert_picture
 from imageproof.pictures._reading import read_and_hash
 
 ROW_GROUP = 50_000  # rows that are encoded at once
-SHOWN = 5  # sizes that an error names
 ALMOST_WHITE = 250  # of 255: what JPEG makes of white
 
 Described = tuple[Images, pd.DataFrame]  # images, and what is known of each
@@ -119,7 +118,7 @@ def _common_shape(folder: Path, rows: pd.DataFrame, image: ImageParams) -> Shape
         if len(sizes) > 1:
             texts = [f"{h:.0f}×{w:.0f}: {count}" for (h, w), count in sizes.most_common()]
             raise DataError(
-                f"{folder}: pictures of {len(sizes)} sizes ({first_names(texts, SHOWN)}); "
+                f"{folder}: pictures of {len(sizes)} sizes ({first_names(texts)}); "
                 f"set data.image.size: [height, width]; {adapt_hint()}"
             )
         [size] = sizes

@@ -51,8 +51,7 @@ def test_four_files_are_two_parts(pack, train, test):
         arrays = {f"{name}-images-idx3": IMAGES[:count], f"{name}-labels-idx1": LABELS[:count]}
         write(arrays, pack)
     for (file, data), name, count in zip(read_parts(DATA), (train, test), (30, 9), strict=True):
-        assert file.name == f"{name}-images-idx3"
-        assert (data.images.dtype, data.labels.dtype) == (np.uint8, np.int64)
+        assert (file.name, data.labels.dtype) == (f"{name}-images-idx3", np.int64)
         np.testing.assert_array_equal(data.images, IMAGES[:count])
         np.testing.assert_array_equal(data.labels, LABELS[:count])
 
@@ -60,19 +59,16 @@ def test_four_files_are_two_parts(pack, train, test):
 def test_images_and_labels_are_told_by_content_not_by_name():
     images = IMAGES[:, :3]  # need not be square
     write({"train.labels": images, "train.images": LABELS})
-    train, test = read_raw()
-    np.testing.assert_array_equal(train.images, images)
-    assert test is None
+    np.testing.assert_array_equal(read_raw().train.images, images)
 
 
 @pytest.mark.parametrize(
     ("content", "form"),
     [
-        (idx(IMAGES)[:-1], "0x08 and 30×8×8"),
+        (idx(IMAGES)[:-1], "0x08 and (30, 8, 8)"),
         (idx(IMAGES)[:4] + b"\xff" * 12, "0x08 and "),  # and no memory is taken
-        (struct.pack(">HBBI", 0, 0x0D, 1, 1) + bytes(4), "0x0d and 1"),
-        (struct.pack(">HBB2I", 0, 8, 2, 1, 1) + bytes(1), "0x08 and 1×1"),
-        (b"\0\0\x08", "0x08 and ;"),
+        (struct.pack(">HBBI", 0, 0x0D, 1, 1) + bytes(4), "0x0d and (1,)"),
+        (b"\0\0\x08", "0x08 and ();"),
     ],
 )
 def test_another_size_type_or_dimension_is_refused(content, form):
@@ -88,13 +84,15 @@ def test_another_size_type_or_dimension_is_refused(content, form):
             PAIR | {"train-labels": LABELS[:29]},
             "part train has train-images (30, 8, 8), train-labels (29,); one label",
         ),
-        ({"train-images": IMAGES, "valid-labels": LABELS}, "part train has train-images (30, 8"),
         ({"t10k-images": IMAGES, "t10k-labels": LABELS}, "0 training and 1 test parts"),
         (PAIR | {"train-images.2": IMAGES}, "part train has train-images (30, 8, 8), train-im"),
-        ({"train-images": IMAGES[:0], "train-labels": LABELS[:0]}, "images 0×8×8; no part may be"),
+        (
+            {"train-images": IMAGES[:0], "train-labels": LABELS[:0]},
+            "images [(0, 8, 8)]; no part may",
+        ),
         (
             PAIR | {"test-images": IMAGES[:, :4], "test-labels": LABELS},
-            "images 30×8×8 and 30×4×8; no part may be empty, and all have one size",
+            "images [(30, 8, 8), (30, 4, 8)]; no part may be empty, and all have one size",
         ),
     ],
 )
@@ -106,21 +104,13 @@ def test_files_that_are_no_pairs_are_refused(files, message):
 def test_images_are_mapped_from_files_that_are_deleted():
     scratch = Path("scratch")
     scratch.mkdir()
-    np.savez_compressed(NPZ, x_train=IMAGES, y_train=LABELS)
-    images = read_raw(scratch).train.images
-    assert isinstance(images, np.memmap)
+    arrays = {"x_test": IMAGES[:9], "y_test": LABELS[:9].astype(">i8")}
+    np.savez_compressed(NPZ, x_train=IMAGES, y_train=LABELS, **arrays)
+    train, test = read_raw(scratch)
+    assert isinstance(train.images, np.memmap)
     assert not [*scratch.iterdir()]
-    np.testing.assert_array_equal(images, IMAGES)
-
-
-@pytest.mark.parametrize("dtype", ["u1", ">i8"])
-def test_labels_become_int64(dtype):
-    arrays = {"x_test": IMAGES, "y_test": LABELS.astype(dtype)}
-    np.savez_compressed(NPZ, x_train=IMAGES[:20], y_train=LABELS[:20], **arrays)
-    train, test = read_raw()
-    assert (len(train), test.labels.dtype) == (20, np.int64)
-    np.testing.assert_array_equal(test.images, IMAGES)
-    np.testing.assert_array_equal(test.labels, LABELS)
+    np.testing.assert_array_equal(train.images, IMAGES)
+    assert (test.labels.tolist(), test.labels.dtype) == ([*range(9)], np.int64)
 
 
 def test_objects_are_refused_and_never_unpickled():
@@ -129,10 +119,9 @@ def test_objects_are_refused_and_never_unpickled():
     assert not Path("unpickled").exists()
 
 
-@pytest.mark.parametrize("names", [["x", "y"], ["x_train", "y_train", "x_test"]])
-def test_other_arrays_are_named(names):
-    np.savez(NPZ, **dict.fromkeys(names, IMAGES))
-    assert refusal().startswith(f"{NPZ}: holds {', '.join(names)}; x_train")
+def test_other_arrays_are_named():
+    np.savez(NPZ, **dict.fromkeys(["x_train", "y_train", "x_test"], IMAGES))
+    assert refusal().startswith(f"{NPZ}: holds x_train, y_train, x_test; x_train")
 
 
 @pytest.mark.parametrize(
@@ -150,12 +139,6 @@ def test_other_types_and_shapes_are_refused(images, labels):
     np.savez(NPZ, x_train=images, y_train=labels)
     forms = f"x_train {images.dtype} {images.shape}, y_train {labels.dtype} {labels.shape}"
     assert refusal().startswith(f"{NPZ}: {forms}; uint8 (n, h")
-
-
-def test_no_data_files_name_dvc_pull():
-    (DATA / "folder.csv").mkdir()
-    (DATA / ".gitignore").write_text("/train.csv\n")
-    assert refusal() == "data: no data files found; `dvc pull` fetches the data"
 
 
 def test_pictures_without_a_class_are_refused():

