@@ -22,7 +22,7 @@ def loaded(code):
 
 
 def test_starting_loads_nothing_expensive():
-    modules = "digits.project digits.models.cnn digits.stages.split digits.stages.train"
+    modules = "digits.project digits.models.cnn digits.stages.train"
     modules += " imageproof.base imageproof.artifacts imageproof.cli.program"
     modules += " imageproof.diff._collect imageproof.diff._render"
     assert loaded(f"import {', '.join(modules.split())}") & EXPENSIVE == set()

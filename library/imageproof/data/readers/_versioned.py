@@ -32,8 +32,12 @@ def list_files(folder: Path) -> Files:
         root = folder.absolute()
         _walk(root, f"{root}/", _rules(root.parent), files, links)  # in itself DVC allows none
     if links:
-        fault = "is a link to a folder, whose files DVC does not version; put a copy in its place"
-        raise DataError(*(f"{folder / name}: {fault}" for name in sorted(links)))
+        findings = [
+            f"{folder / name}: is a link to a folder, whose files DVC does not version; "
+            "put a copy in its place"
+            for name in sorted(links)
+        ]
+        raise DataError(*findings)
     return Files(*map(sorted, files))
 
 
