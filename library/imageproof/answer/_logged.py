@@ -51,7 +51,7 @@ def open_log(folder: Path, *, days: int) -> Log | None:
         return None
     with parsing("a service's log", files[-1]):
         rows = _read(files[-1], ["at", "model"])
-        last = rows.loc[rows["at"].idxmax()]
+        last = rows.iloc[int(rows["at"].argmax())]
         uri = _uri(last["model"])
     newest = last["at"].to_pydatetime()
     since = newest - timedelta(days=days)
