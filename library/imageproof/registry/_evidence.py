@@ -151,22 +151,18 @@ def check_settings(root: Path) -> None:
 def data_origin(run: TrainedRun, root: Path) -> tuple[bool, str]:
     """Whether the run's data are those here, and passed validation; what is wrong otherwise."""
     data_md5 = run.tags.get("data_md5", "")
-    finding = _data_finding(data_md5, root)
-    return not finding, finding or f"data {data_md5[:12]} passed"
-
-
-def _data_finding(data_md5: str, root: Path) -> str:
     validation = WORKSPACE.validation
     present = provenance.data_md5(root / provenance.DATA_POINTER)
     if present != data_md5:
-        return f"trained on data {data_md5 or 'unknown'}, data.dvc has {present}"
+        return False, f"trained on data {data_md5 or 'unknown'}, data.dvc has {present}"
     validated = provenance.recorded("validate", root).inputs.get(provenance.DATA)
     if validation not in provenance.recorded_outputs(root) or validated != data_md5:
-        return f"dvc.lock has no validation of data {data_md5}; `dvc repro validate` makes it"
+        cure = "`dvc repro validate` makes it"
+        return False, f"dvc.lock has no validation of data {data_md5}; {cure}"
     result = read_json(root / validation, dict[str, Any])
     if result["success"] is True:
-        return ""
-    return f"{result['critical']} critical findings in {validation}"
+        return True, f"data {data_md5[:12]} passed"
+    return False, f"{result['critical']} critical findings in {validation}"
 
 
 def commit_origin(tags: Mapping[str, str]) -> tuple[bool, str]:

@@ -52,10 +52,6 @@ class Move:
         """Value of the version's tag."""
         return dumps(asdict(self), ensure_ascii=False)
 
-    @classmethod
-    def from_json(cls, text: str) -> "Move":
-        return TypeAdapter(Move).validate_json(text)
-
 
 def _prefix() -> str:
     return f"{project_name()}.champion."
@@ -102,7 +98,7 @@ def _move(key: str, value: str, version_tags: Mapping[str, Tags]) -> Move:
         before, after = (version if int(version) else None for version in ends.groups()[1:])
         if record := version_tags.get(str(after), {}).get(key):
             holder = f"version {after}"
-            move = Move.from_json(record)
+            move = TypeAdapter(Move).validate_json(record)
             if move.key != key:
                 raise ValueError(record)
             return move

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from imageproof.artifacts import Artifacts
+from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base._class_names import class_numbers
 from imageproof.base._dataset import Hits, Labels, Rows, Split
 from imageproof.base._inference import Network
 from imageproof.base.errors import AnswersError, IntegrityError, UsageError
 from imageproof.base.files import md5
 from imageproof.base.text import first_names
+from imageproof.dvc import provenance
 from imageproof.judge._timing import latencies
 from imageproof.judge.gate import Contender, Paired, md5_of_hashes
 from imageproof.project import Project
@@ -67,7 +68,10 @@ class Holdout:
     def challenger(self, run: TrainedRun, files: ModelFiles, name: str) -> dict[str, Any]:
         """The fields of Evidence on its answers; AnswersError if these are unusable."""
         images = self.split.data.images
-        self._check_class_names(run, files)
+        if files.class_names != self.names:
+            cure = f"`dvc repro -f -s {run.tags.get('dvc_stage', 'train')}` trains it with these"
+            calls = f"it calls its classes {first_names(files.class_names)}"
+            raise AnswersError(f"{calls}, params.yaml {first_names(self.names)}; {cure}")
         network = files.load(threads=self.project.threads)
         finding, asked = files.inconsistency(images)
         if finding:
@@ -98,13 +102,13 @@ class Holdout:
         if self.project.promote.beats_baseline is None:
             return {}
         outputs = self.artifacts.baseline
-        name = outputs.read_record().name
-        labels = self.split.data.labels
+        rows = provenance.recorded("baseline", self.artifacts.folder.parent).inputs
+        if rows.get(WORKSPACE.split("holdout"), self.md5) != self.md5:
+            finding = "answers to other hold-out rows; `dvc repro baseline` makes it anew"
+            raise IntegrityError(f"{outputs.predictions}: {finding}")
         predicted = outputs.read_predictions()["holdout"].argmax(axis=1)
-        if len(predicted) != len(labels):
-            answers = f"has answers to {len(predicted):,} hold-out rows, there are {len(labels):,}"
-            raise IntegrityError(f"{outputs.predictions}: {answers}; `dvc repro` makes it anew")
-        return {"baseline": name, "baseline_hits": predicted == labels}
+        hits = predicted == self.split.data.labels
+        return {"baseline": outputs.read_record().name, "baseline_hits": hits}
 
     def champion(self, version: str, challenger: Contender) -> Contender:
         """A version's answers, with a finding if it cannot be compared to the challenger."""
@@ -136,12 +140,6 @@ class Holdout:
         return {
             v: self._paired(v, challenger) for v in versions if v and v not in (champion, number)
         }
-
-    def _check_class_names(self, run: TrainedRun, files: ModelFiles) -> None:
-        if files.class_names != self.names:
-            cure = f"`dvc repro -f -s {run.tags.get('dvc_stage', 'train')}` trains it with these"
-            calls = f"it calls its classes {first_names(files.class_names)}"
-            raise AnswersError(f"{calls}, params.yaml {first_names(self.names)}; {cure}")
 
     def _test_hits(self, network: Network) -> dict[str, Any]:
         """The fields of Evidence on the test rows that are no hold-out rows."""

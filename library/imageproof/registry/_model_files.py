@@ -26,7 +26,6 @@ from imageproof.outputs import Calibration, read_calibration
 RUNS = "runs:/"
 MEND = "delete the version, or put its artifacts back"
 NETWORK = "model.onnx"
-CALIBRATION = Path("extra_files", "calibration.npz")
 MAX_VALUES = 75_000_000  # of an image: those of the largest picture that is read
 
 
@@ -50,7 +49,7 @@ class ModelFiles(NamedTuple):
 
     @property
     def calibration(self) -> Calibration:
-        return read_calibration(self.folder / CALIBRATION)
+        return read_calibration(self.folder / "extra_files" / "calibration.npz")
 
     def load(self, *, threads: int) -> Network:
         return _inference.load(self.network, threads=threads)
