@@ -83,7 +83,7 @@ def test_class_without_rows_and_rows_of_five_writers(images_8x8):
     assert (overall["accuracy"], overall["accuracy_upper"]) == (1, 1)
     coverage = evaluated.read_confidence()["test"]
     bins = pd.read_csv(evaluated.reliability)
-    lower_ends = overall["accuracy_lower"], coverage["lower"], bins["lower"].max()
+    lower_ends = overall["accuracy_lower"], coverage["coverage_lower"], bins["lower"].max()
     assert max(lower_ends) < 0.95  # of 90 independent rows 0.96
     gain = evaluated.read_baseline()["test"]
     assert (gain["p_value"], gain["gain"]) == (None, 1 - gain["accuracy"])

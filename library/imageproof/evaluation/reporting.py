@@ -150,25 +150,19 @@ def render(content: ReportContent) -> str:
 
 
 def overall(models: Sequence[ModelResult], split: int) -> Table:
-    return {model.name: _overall(model, model.splits[split]) for model in models}
-
-
-def _overall(model: ModelResult, part: SplitResult) -> dict[str, str | Cell]:
-    texts = _texts(part.statistics.overall, part.statistics, None)
+    """The overall figures of each model on a split, its scores, and its answer sets."""
     headings = column("report")
-    for name, score in part.scores.items():
-        if heading := headings.get(f"test_{name}"):
-            texts[heading] = f"{score:.4f}"
-    sets = model.confidence[part.name]
-    # a threshold of 0 makes every answer unsure, see `confidence.threshold`
-    reason = "" if model.confidence["threshold"] else "too few validation rows"
-    return texts | {
-        f"Coverage, {model.confidence['asked']:g} asked": f"{sets['coverage']:.4f}",
-        "Coverage 95% CI lower": f"{sets['lower']:.4f}",
-        "Coverage 95% CI upper": f"{sets['upper']:.4f}",
-        "Classes in an answer set": f"{sets['mean_size']:.4f}",
-        "Unsure": (f"{sets['unsure']:.4f}", reason),
-    }
+    table = {}
+    for model in models:
+        part = model.splits[split]
+        scores = {**part.scores, **model.confidence[part.name]}
+        scores["coverage_asked"] = model.confidence["asked"]
+        table[model.name] = _texts(part.statistics.overall, part.statistics, None) | {
+            headings[key]: f"{score:.4f}"
+            for name, score in scores.items()
+            if (key := f"test_{name}") in headings
+        }
+    return table
 
 
 def by_class(statistics: Statistics) -> Table:

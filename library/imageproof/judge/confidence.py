@@ -89,9 +89,9 @@ class Coverage(NamedTuple):
     """Shares of answer sets: those with the true class (exact 95 % interval), and unsure ones."""
 
     coverage: float
-    lower: float
-    upper: float
-    mean_size: float
+    coverage_lower: float
+    coverage_upper: float
+    mean_set_size: float
     unsure: float
 
 
@@ -101,6 +101,6 @@ def measure(sets: Sets, labels: Labels, groups: Rows | None = None) -> Coverage:
     return Coverage(
         float(hits.mean()),
         *Intervals(hits, groups).of(),
-        mean_size=float(sets.sum(axis=1).mean()),
+        mean_set_size=float(sets.sum(axis=1).mean()),
         unsure=float(unsure(sets).mean()),
     )

@@ -21,13 +21,6 @@ from imageproof.pages._colours import colour_of
 from imageproof.project import Project
 from imageproof.system._process import SOURCES
 
-ANSWER_SETS = {  # names in MLflow, and in confidence.json
-    "coverage": "coverage",
-    "coverage_lower": "lower",
-    "coverage_upper": "upper",
-    "mean_set_size": "mean_size",
-    "unsure": "unsure",
-}
 UNCOMMITTED = "from the run cache, or of a training without a server: no commit records them"
 RESTORED_FROM = _runs.tag("restored_from")
 EVALUATION_SHA256 = _runs.tag("evaluation_sha256")  # tag of a run that has all of an evaluation
@@ -229,7 +222,7 @@ def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, Metrics]:
     for split, scores in outputs.read_metrics().items():
         values = figures[split]
         values |= scores | statistics[split]["overall"] | {"coverage_asked": confidence["asked"]}
-        values |= {name: confidence[split][key] for name, key in ANSWER_SETS.items()}
+        values |= confidence[split]
         values |= {f"baseline_{name}": value for name, value in baseline[split].items()}
         _, values["weakest_sensitivity"] = weakest(statistics[split]["by_class"])
     # MLflow's bars begin at 0 and show two decimals: accuracies would look alike

@@ -55,7 +55,7 @@ def model_result(name, answers, names, png):
             confused=most_confused(matrix, names=names),
         )
         splits.append(result)
-        confidence[split] = dict.fromkeys(("coverage", "lower", "upper", "mean_size", "unsure"), 1)
+        confidence[split] = {"coverage": 0.9512, "unsure": 0.25}
     return ModelResult(
         name=name,
         run=run_record(name, tracking_uri="sqlite:////home/someone/mlflow.db"),
@@ -155,6 +155,8 @@ def test_undefined_figure_has_a_reason(page):
     absent = "Ankle boot $ &amp; more"
     assert f'title="class {absent} absent">n/a</td>' in page
     assert f"mlp: n/a: class {absent} absent" in page
+    for row in ("Coverage of answer sets, asked</th><td>0.9500", "Unsure</th><td>0.2500"):
+        assert row in page
 
 
 def test_page_of_a_slow_model_weak_slices_and_refused_data(content, page):
