@@ -6,6 +6,7 @@ record as a tag on the version.
 
 import re
 from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from json import dumps
@@ -84,7 +85,10 @@ def read(tags: Tags, champion: str | None, version_tags: Mapping[str, Tags]) -> 
     moves.sort(key=lambda move: (move.number, (move.number, move.after) in ends))
     if champion_of(moves) != champion:
         move = next_move(moves, "elsewhere", champion, reason=ELSEWHERE)
-        moves.append(replace(move, at="unknown"))  # MLflow keeps no time of an alias
+        move = replace(move, at="unknown")  # MLflow keeps no time of an alias
+        with suppress(KeyError, ValueError):  # a promotion that was killed left its record only
+            move = Move.from_json(version_tags[str(champion)][move.key])
+        moves.append(move)
     return moves
 
 

@@ -154,7 +154,13 @@ class Registry:
         self.set_tags(version, tags)
 
     def set_challenger(self, version: str) -> None:
-        self._client.set_registered_model_alias(self.name, CHALLENGER, version)
+        self._set_alias(CHALLENGER, version)
+
+    def _set_alias(self, alias: str, version: str) -> None:
+        with ignoring("BAD_REQUEST"):  # of a store in which another process has just made it
+            self._client.set_registered_model_alias(self.name, alias, version)
+            return
+        self._client.set_registered_model_alias(self.name, alias, version)
 
     def move(self, move: Move) -> bool:
         """Point the champion's alias from `move.before` at `move.after`, and record the move.
@@ -167,7 +173,7 @@ class Registry:
             return False
         version = str(move.after)
         self._client.set_model_version_tag(self.name, version, move.key, move.to_json())
-        self._client.set_registered_model_alias(self.name, CHAMPION, version)
+        self._set_alias(CHAMPION, version)
         # the last move has no tag yet if it was made by other means
         for link in (*moves[-1:], move):
             self._client.set_registered_model_tag(self.name, link.key, link.to_tag())

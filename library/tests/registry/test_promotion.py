@@ -25,6 +25,8 @@ from arena import (
 from example import NAME, write_params
 from helpers import active_run, finding, record_outputs
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import _machine
@@ -322,10 +324,33 @@ def test_promote_is_busy_while_another_one_runs(chain, monkeypatch):
     assert arena.promote(fighter(), judge).move
 
 
-def test_move_by_other_means_is_in_the_history(chain):
+def test_alias_that_another_process_has_just_made_is_set(ring, monkeypatch):
+    write = MlflowClient.set_registered_model_alias
+
+    def collided(*arguments):
+        monkeypatch.undo()
+        write(*arguments)
+        raise MlflowException("UNIQUE constraint failed", BAD_REQUEST)
+
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", collided)
+    assert arena.promote(fighter(), accept).move
+
+
+def test_move_without_a_tag_of_the_model_is_in_the_history(chain, monkeypatch):
+    def killed(*_arguments):
+        raise KeyboardInterrupt
+
+    run = fighter()
+    with monkeypatch.context() as context:
+        context.setattr(MlflowClient, "set_registered_model_tag", killed)
+        with pytest.raises(KeyboardInterrupt):
+            arena.promote(run, accept, reason="killed")
+    assert chain.champion() == "4"
+    arena.promote(fighter(), accept)
     MlflowClient().set_registered_model_alias(NAME, "champion", "1")
     arena.promote(fighter(), accept)
-    *_, by_hand, last = chain.moves()
+    *_, killed, _, by_hand, last = chain.moves()
+    assert (killed.action, killed.reason) == ("promote", "killed")
     assert (by_hand.action, by_hand.at, last.action) == ("elsewhere", "unknown", "promote")
     assert_one_chain(chain.moves())
 
