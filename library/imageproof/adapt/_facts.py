@@ -177,6 +177,9 @@ def _facts(
     """`images` are some of those that have these headers."""
     sizes = Counter(zip(headers["height"].astype(int), headers["width"].astype(int), strict=True))
     has_colour = bool((headers["mode"] == "colour").any())
+    is_small = len(sizes) == 1 and max(max(sizes)) <= DIGIT_SIDE
+    contrasts = np.ptp(border(np.moveaxis(images, 0, -1)), axis=0)
+    is_plain = np.mean(contrasts <= PLAIN) >= PLAIN_SHARE  # as drawn characters are
     is_test = rows["part"] == "test"
     columns = {
         name.removeprefix(META): Counter(rows[name][~is_test])
@@ -190,7 +193,7 @@ def _facts(
         sizes=sizes,
         has_colour=has_colour,
         is_transparent=bool(headers["transparent"].any()),
-        is_digit_like=not has_colour and _are_drawings(sizes, images),
+        is_digit_like=bool(is_small and is_plain and not has_colour),
         columns=columns,
         only_train=_count(rows[is_only_train(rows)], names),
     )
@@ -199,11 +202,3 @@ def _facts(
 def _count(rows: pd.DataFrame, names: Sequence[str]) -> Sequence[int]:
     counts = rows["label"].value_counts().reindex([*names], fill_value=0)
     return counts.tolist() if len(rows) else ()
-
-
-def _are_drawings(sizes: Counter[Size], images: Images) -> bool:
-    """Whether small images of one size have a plain border, as drawn characters have."""
-    if len(sizes) > 1 or max(max(sizes)) > DIGIT_SIDE:
-        return False
-    contrasts = np.ptp(border(np.moveaxis(images, 0, -1)), axis=0)
-    return bool(np.mean(contrasts <= PLAIN) >= PLAIN_SHARE)

@@ -19,8 +19,7 @@ def class_distribution(labels: Labels, *, names: list[str]) -> pd.DataFrame:
     outside = labels[(labels < 0) | (labels >= len(names))]
     if outside.size:
         raise DataError(
-            f"labels: {outside.size} are outside 0…{len(names) - 1}, the first is {outside[0]}; "
-            "mend them, or set data.classes"
+            f"label {outside[0]} is outside 0…{len(names) - 1}; mend it, or set data.classes"
         )
     count = np.bincount(labels, minlength=len(names))
     table = pd.DataFrame({"label": range(len(names)), "name": names, "count": count})

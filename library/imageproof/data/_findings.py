@@ -1,10 +1,9 @@
 """How a finding about rows or classes is said."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 SHOWN_ROWS = 5
-Unit = Literal["row", "class"]
 
 
 class Message(NamedTuple):
@@ -21,7 +20,7 @@ ExpectedRange = tuple[str, float, float, Message]
 
 def finding(
     part: str,
-    unit: Unit,
+    unit: str,
     message: Message,
     count: int,
     examples: Sequence[tuple[str, Any]],

@@ -7,7 +7,7 @@ from PIL import Image
 from imageproof.base._dataset import Images, Shape
 from imageproof.base.errors import DataError
 
-LARGE = (2000, 2000)  # what is larger is scaled down: conversion takes 40 bytes a pixel
+LARGE = 2000  # pixels of a side; more is scaled down: conversion takes 40 bytes a pixel
 MIN_CONTRAST = 16  # grey levels between paper and ink; less is noise
 FAINT = 0.1  # of the darkest ink; fainter values are paper grain and JPEG artefacts
 BOX = 20 / 28  # share of the image's side that the digit fills
@@ -18,7 +18,7 @@ Grey = NDArray[np.float64]  # (height, width), 0…255
 def grey_values(image: Image.Image) -> Grey:
     """Grey values of an 8-bit picture; transparent pixels get the opposite of the ink."""
     image = image.convert("LA" if image.has_transparency_data else "L")
-    image.thumbnail(LARGE, Image.Resampling.BOX)
+    image.thumbnail((LARGE, LARGE), Image.Resampling.BOX)
     values: Grey = np.asarray(image, np.float64)
     if image.mode == "L":
         return values

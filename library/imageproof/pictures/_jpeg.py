@@ -10,8 +10,6 @@ import re
 import numpy as np
 from PIL import Image
 
-from imageproof.base.errors import DataError
-
 FORMATS = ("JPEG", "MPO")  # MPO: of phones
 SCAN = re.compile(rb"\xff\xda\0(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 MAX_SCANS = 100  # a progressive file has about ten, and each goes through all pixels
@@ -19,11 +17,6 @@ GREY = 128
 START = b"\xff\xda"  # of the pixels
 END = b"\xff\xd9"
 MORE = bytes(range(1, 255))  # no marker begins in it
-
-
-def check_scans(content: bytes) -> None:
-    if len(SCAN.findall(content)) > MAX_SCANS:
-        raise DataError(f"over {MAX_SCANS} scans; save it anew")
 
 
 def may_be_cut_off(image: Image.Image) -> bool:

@@ -94,7 +94,7 @@ def read_picture(
 
     DataError if it is damaged, animated, too large, or none of `FORMATS`.
     """
-    image = _decoded(file, max(_digit.LARGE) if fit == "digit" else 2 * max(shape))
+    image = _decoded(file, _digit.LARGE if fit == "digit" else 2 * max(shape))
     return convert_picture(image, shape=shape, fit=fit)
 
 
@@ -168,7 +168,8 @@ def _decoded(file: IO[bytes] | Path, side: int | None = None) -> Image.Image:
     """A picture, upright; its sides may be reduced to `side` or more."""
     with _opened(file) as image:
         content = _content(image) if image.format in _jpeg.FORMATS else b""
-        _jpeg.check_scans(content)
+        if len(_jpeg.SCAN.findall(content)) > _jpeg.MAX_SCANS:
+            raise DataError(f"over {_jpeg.MAX_SCANS} scans; save it anew")
         _load(image, side)
         if content and _jpeg.may_be_cut_off(image) and _is_cut_off(image, content, side):
             raise DataError("is cut off, and its end is grey or blurred; fetch the file again")

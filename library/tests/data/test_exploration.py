@@ -19,7 +19,7 @@ def test_every_class_is_counted():
 def test_a_label_that_is_no_class_is_refused(label):
     labels = np.array([0, 1, label])
     line = finding(DataError, _exploration.class_distribution, labels, names=["a", "b"])
-    assert line.startswith(f"labels: 1 are outside 0…1, the first is {label}; ")
+    assert line.startswith(f"label {label} is outside 0…1; ")
 
 
 def test_each_pixel_is_summarised_over_images_spread_over_its_class(monkeypatch):

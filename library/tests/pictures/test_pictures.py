@@ -191,11 +191,10 @@ def test_pad_continues_the_background(background, fill):
     assert (convert(grey, shape=GREY, fit="pad") == 7).all()
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
-def test_transparent_pixels_are_white(save, mode):
+def test_transparent_pixels_of_a_palette_are_white(save):
     image = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
     image.paste((90, 90, 90, 255), (0, 0, 40, 20))
-    pixels, _ = read(save(image.convert(mode)), fit="stretch")
+    pixels, _ = read(save(image.convert("P")), fit="stretch")
     assert np.abs(pixels[:13].astype(int) - 90).max() <= 2  # a palette rounds
     assert pixels[15:].min() == 255
 
@@ -329,13 +328,12 @@ def test_jpeg_of_many_scans_is_not_decoded(save):
     assert finding(DataError, read, path) == f"{path}: over 100 scans; save it anew"
 
 
-@pytest.mark.parametrize("fit", FITS)
-def test_photo_decoded_smaller_looks_the_same(save, fit):
+def test_photo_decoded_smaller_looks_the_same(save):
     photo = Image.fromarray(COLOUR[:9, :7]).resize((700, 500), Image.Resampling.BICUBIC)
     path = save(photo, "a.jpg", quality=95, subsampling=0, exif=turned(8))
     shape = (40, 30, 3)
-    whole = convert(photo.rotate(90, expand=True), shape=shape, fit=fit)
-    assert np.abs(read(path, shape=shape, fit=fit)[0] - whole).mean() < 1.5
+    whole = convert(photo.rotate(90, expand=True), shape=shape)
+    assert np.abs(read(path, shape=shape, fit="stretch")[0] - whole).mean() < 1.5
 
 
 def test_40_megapixels_of_a_phone(save):

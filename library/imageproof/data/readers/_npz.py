@@ -30,8 +30,8 @@ def read_npz(path: Path, content: Content, scratch: Path | None) -> list[Part]:
             f"{path}: holds {one_line(', '.join(arrays))}; "
             "x_train, y_train and, for a test part, x_test, y_test are allowed"
         )
-    names = [name for name in ("train", "test") if f"x_{name}" in arrays]
-    return [Part(path, _dataset(path, arrays, name)) for name in names]
+    parts = ("train", "test")
+    return [Part(path, _dataset(path, arrays, part)) for part in parts if f"x_{part}" in arrays]
 
 
 def map_arrays(path: Path, content: Content, scratch: Path | None = None) -> Arrays:

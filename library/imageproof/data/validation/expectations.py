@@ -13,7 +13,7 @@ from great_expectations.execution_engine import pandas_execution_engine
 from imageproof.base.errors import DataError
 from imageproof.base.files import MAX_YAML, check_size, parsing
 from imageproof.base.text import one_line
-from imageproof.data._findings import SHOWN_ROWS, Message, Unit, finding
+from imageproof.data._findings import SHOWN_ROWS, Message, finding
 from imageproof.data.packed import Packed
 from imageproof.data.validation._frames import class_frame, image_frame
 from imageproof.data.validation.validate import ValidateParams
@@ -105,7 +105,7 @@ def _check(
     """Check a frame by a suite with the values of its parameters."""
     part = frame["part"].iloc[0]
     path = SUITES / f"{name}.json"
-    unit: Unit = "class" if name == "classes" else "row"
+    unit = "class" if name == "classes" else "row"
     source = context.data_sources.add_or_update_pandas("data")
     data = source.add_dataframe_asset(f"{part}-{name}").add_batch_definition_whole_dataframe(part)
     with parsing("an expectation suite", path):
@@ -152,7 +152,7 @@ def _refuse_code(path: Path, kwargs: Values) -> None:
 
 def _as_check(
     part: str,
-    unit: Unit,
+    unit: str,
     path: Path,
     parameters: Values,
     result: Values,
