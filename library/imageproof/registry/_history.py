@@ -87,7 +87,7 @@ def read(tags: Tags, champion: str | None, version_tags: Mapping[str, Tags]) -> 
         move = next_move(moves, "elsewhere", champion, reason=ELSEWHERE)
         move = replace(move, at="unknown")  # MLflow keeps no time of an alias
         with suppress(KeyError, ValueError):  # a promotion that was killed left its record only
-            move = Move.from_json(version_tags[str(champion)][move.key])
+            move = TypeAdapter(Move).validate_json(version_tags[str(champion)][move.key])
         moves.append(move)
     return moves
 
