@@ -1,7 +1,5 @@
 """Commands in process groups: their lines, their end, and what ends with them."""
 
-import os
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from tempfile import TemporaryFile
@@ -47,17 +45,3 @@ def test_stop_ends_running_and_refuses_new():
     assert has_ended(int(pids[0]))
     with pytest.raises(CommandFailedError, match="was not started"):
         commands.run(["true"], on_line=print)
-
-
-def test_leader_ends_with_its_starter(tmp_path):
-    module = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SLEEPS!r}])"
-    (tmp_path / "sleeps.py").write_text(module)
-    leader = [sys.executable, "-m", "imageproof.system._commands", "sleeps"]
-    start = f"import subprocess; subprocess.run({leader!r}, start_new_session=True)"
-    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    command = [sys.executable, "-c", start]
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
-        parent.kill()
-    assert until(lambda: has_ended(pid))
