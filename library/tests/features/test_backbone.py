@@ -99,7 +99,7 @@ def test_images_are_resized_as_by_pillow():
     for height, width in ((10, 10), (64, 40)):
         noise = np.random.default_rng(4).integers(256, size=(height, width, 3), dtype=np.uint8)
         resized = Image.fromarray(noise).resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-        assert np.allclose(ask(noise[None]), ask(np.asarray(resized)[None]), atol=0.1)
+        assert np.allclose(ask(noise[None]), ask(np.asarray(resized)[None]), atol=0.2)
 
 
 NOT_A_NUMBER = np.full_like(WEIGHTS, np.nan)
