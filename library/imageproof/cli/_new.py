@@ -135,11 +135,10 @@ def _check(name: str, root: Path, tracked: Sequence[Path]) -> None:
             f"{name}: is no name for a project; 1 to 30 characters from a to z and 0 to 9 are"
             " allowed, with a letter first"
         )
-    modules = {path.stem for path in tracked if path.suffix == ".py"}
-    folders = {path.parts[0] for path in tracked if len(path.parts) > 1}
+    paths = {part for path in tracked for part in path.with_suffix("").parts}
     lock = (root / "requirements.lock").read_text("utf-8")
     packages = {*re.findall(r"^(\w+)==", lock, re.MULTILINE)}  # Pillow's module is PIL
-    names = modules | folders | packages | sys.stdlib_module_names | {*dir(builtins)}
+    names = paths | packages | sys.stdlib_module_names | {*dir(builtins)}
     if name in names or find_spec(name):
         raise UsageError(f"{name}: is a name that is used here; choose another")
     if shutil.which(name):
