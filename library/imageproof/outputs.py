@@ -167,7 +167,7 @@ class EvaluateOutputs:
         return read_json(self.behaviour, Metrics)
 
     def read_confidence(self) -> dict[str, Any]:
-        """`asked` coverage, `threshold` probability of a set's classes, `Coverage` per split."""
+        """`asked` coverage, `threshold` of a set's classes; see `confidence.measure` for splits."""
         return read_json(self.confidence, dict[str, Any])
 
     def read_slices(self) -> "pd.DataFrame":

@@ -53,7 +53,7 @@ def _write_answer_sets(evaluated: Evaluated, coverage: float) -> None:
     for split, answers in evaluated.splits.items():
         sets = confidence.answer_sets(answers.probabilities, threshold)
         data = answers.data
-        content[split] = confidence.measure(sets, data.labels, data.groups)._asdict()
+        content[split] = confidence.measure(sets, data.labels, data.groups)
     write_json(evaluated.outputs.confidence, content)
 
 

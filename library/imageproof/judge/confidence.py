@@ -1,7 +1,7 @@
 """Answer sets: the classes that may be the true one, with the share of sets that hold it."""
 
 from math import ceil, floor
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,22 +85,18 @@ def too_few_rows(rows: int, coverage: float) -> str:
     )
 
 
-class Coverage(NamedTuple):
-    """Shares of answer sets: those with the true class (exact 95 % interval), and unsure ones."""
+def measure(sets: Sets, labels: Labels, groups: Rows | None = None) -> dict[str, float]:
+    """Compare answer sets with the true classes int64 (n,), n at least 1; see `Intervals`.
 
-    coverage: float
-    coverage_lower: float
-    coverage_upper: float
-    mean_set_size: float
-    unsure: float
-
-
-def measure(sets: Sets, labels: Labels, groups: Rows | None = None) -> Coverage:
-    """Compare answer sets with the true classes int64 (n,), n at least 1; see `Intervals`."""
+    `coverage` is the share of the sets that hold the true class, with its exact 95 % interval
+    `coverage_lower`…`coverage_upper`; `unsure` that of those that cannot be used.
+    """
     hits = sets[np.arange(len(labels)), labels]
-    return Coverage(
-        float(hits.mean()),
-        *Intervals(hits, groups).of(),
-        mean_set_size=float(sets.sum(axis=1).mean()),
-        unsure=float(unsure(sets).mean()),
-    )
+    lower, upper = Intervals(hits, groups).of()
+    return {
+        "coverage": float(hits.mean()),
+        "coverage_lower": lower,
+        "coverage_upper": upper,
+        "mean_set_size": float(sets.sum(axis=1).mean()),
+        "unsure": float(unsure(sets).mean()),
+    }
