@@ -78,6 +78,8 @@ def monitor(
     holdout = _labelled.holdout_figures(model)
     shadow, different = compare_shadow(source, log, distinct, table, model) if log else (None, [])
     comparisons = features.comparisons + _labelled.compare_with_holdout(accuracy, holdout)
+    if log:  # microseconds tell nobody which rows the warnings name
+        answers.index = pd.to_datetime(answers.index, unit="us", utc=True)
     summary = _drift.summarise(answers, model, project, comparisons)
     if len(distinct) < len(answers):
         summary["warnings"].append(

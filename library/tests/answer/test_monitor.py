@@ -145,7 +145,9 @@ def test_run_and_page_of_colour(watch, ring):
 
 
 def test_without_the_splits_of_the_model(watch, holdout):
-    times = write_log(holdout.images, holdout.labels)
+    images = holdout.images.copy()
+    images[7] = 255
+    times = write_log(images, holdout.labels)
     WORKSPACE.split("train").unlink()
     with WORKSPACE.split("validation").open("ab") as file:
         file.write(b"0")
@@ -155,6 +157,7 @@ def test_without_the_splits_of_the_model(watch, holdout):
     assert [comparison.name for comparison in result.drift] == ["accuracy"]
     assert (result.expected, result.far, monitored.farthest) == (None, None, [])
     assert result.drifted == []
+    assert f"in 1 row: row {times[7]} (255.0)" in result.warnings[0]
     first, second = monitoring.verdicts(result)
     assert first.startswith("Drift of images is not known: ")
     assert second.startswith("Accuracy 100.00 % on ")
