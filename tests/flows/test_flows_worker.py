@@ -3,7 +3,6 @@
 import re
 import shutil
 import sys
-import time
 from contextlib import ExitStack, suppress
 
 import pytest
@@ -129,7 +128,7 @@ def test_cancelled_run_ends_its_stage(deployed):
     assert until(lambda: state_of(cancelled).name == "Cancelled", seconds=180)
 
 
-# A run of a flow `train` of the project that the argument names, as a worker starts it.
+# A run of a flow `train` with the tags that the arguments name, as a worker starts it.
 RUN = """
 import sys, time
 from prefect import flow, tags
@@ -138,7 +137,7 @@ from prefect import flow, tags
 def train():
     time.sleep(600)
 
-with tags(sys.argv[1]):
+with tags(*sys.argv[1:]):
     train()
 """
 
@@ -153,24 +152,20 @@ def test_run_of_a_lost_machine_has_crashed(tmp_path, prefect_server):
         client = stack.enter_context(get_client(sync_client=True))
         automation = client.create_automation(AutomationCore.model_validate(lost))
         stack.callback(client.delete_automation, automation)  # it would end runs of other tests
-        processes = [
-            stack.enter_context(running(sys.executable, "-c", RUN, name, cwd=tmp_path, env=env))
-            for name in (load_project().name, "shoes")
-        ]
-
-        def runs():
-            hits = flow_runs(state={"type": {"any_": ["RUNNING"]}})
-            return {run.tags[0]: run for run in hits if run.tags}
-
-        assert until(lambda: runs().keys() >= {load_project().name, "shoes"}, seconds=240)
-        own, foreign = runs()[load_project().name], runs()["shoes"]
-        time.sleep(50)
-        assert state_of(own.id).is_running()
-        for process in processes:
+        runs = {}
+        processes = []
+        for name, project in (("alive", "digits"), ("lost", "digits"), ("foreign", "shoes")):
+            command = (sys.executable, "-c", RUN, project, name)
+            processes.append(stack.enter_context(running(*command, cwd=tmp_path, env=env)))
+            only = {"tags": {"all_": [name]}, "state": {"type": {"any_": ["RUNNING"]}}}
+            assert until(lambda only=only: bool(flow_runs(**only)), seconds=240)
+            [runs[name]] = flow_runs(**only)
+        for process in processes[1:]:
             process.kill()
-        assert until(lambda: state_of(own.id).is_crashed(), seconds=120)
-        assert state_of(own.id).message == "its machine sent no heartbeat for 90 s"
-        assert state_of(foreign.id).is_running()
+        assert until(lambda: state_of(runs["lost"].id).is_crashed(), seconds=120)
+        assert state_of(runs["lost"].id).message == "its machine sent no heartbeat for 90 s"
+        for name in ("alive", "foreign"):
+            assert state_of(runs[name].id).is_running()
 
 
 def ask():

@@ -219,7 +219,6 @@ def test_mlmodel_that_describes_no_classifier_runs_nothing(version):
     ]
     signatures = (
         None,
-        {"inputs": '[{"type": "double", "name": "ink", "required": true}]'},
         {"inputs": TENSOR.format("uint8", "[-1, 64]"), "outputs": TENSOR.format("int64", "[]")},
         {"inputs": TENSOR.format("uint8", "[-1, 99999, 99999]"), "outputs": answers},
         {"inputs": TENSOR.format("uint8", "[-1, -8, -8]"), "outputs": answers},
