@@ -101,6 +101,7 @@ def labels(path):
         ("at,label\n11/12/2025,3\n", "cannot be read as labels: "),
         ("at,label\n2025-11-26,3\n2025-11-26,4\n", "row 1 column at: a value occurs twice"),
         ("at,label\n2025-11-26,10\n", "row 0 column label: whole numbers 0…9 are needed"),
+        ("at,label\n2025-11-26,1.5\n", "labels.csv column label: whole numbers 0…9 are needed"),
         ("at,label\n,1\n", "row 0 column at: an empty cell"),
         ("at,label,random\n2025-11-26,3,2\n", "row 0 column random: true, false, 1 or 0 is needed"),
     ],
