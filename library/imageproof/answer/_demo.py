@@ -24,8 +24,6 @@ from imageproof.system.guard import Guard
 
 MAX_PICTURE = 5_000_000  # bytes
 
-DRAWING = " data-drawing"  # the attribute of the page that lets one draw
-
 Player = tuple[str, Version]  # its role, and the model
 
 
@@ -53,7 +51,9 @@ def demo_app(players: Sequence[Player], project: Project) -> Guard:
     page = template_file(Path(__file__).with_name("demo.html")).read_text("utf-8")
     page = page.replace("<title>NAME", f"<title>{escape(project.name)}")
     if all(len(model.files.shape) == 3 for _, model in players):
-        page = page.replace(DRAWING, "")  # who knows photos is not asked about strokes of a pen
+        page = page.replace(
+            " data-drawing", ""
+        )  # who knows photos is not asked about strokes of a pen
 
     @app.get("/")
     def home() -> HTMLResponse:

@@ -133,13 +133,14 @@ class Tensors(NamedTuple):
         outputs: list[dict[str, Any]] = []
         tail = b""
         for name in parameters or self.names():
+            column = columns[name]
             output = {"name": name, **self._form(name, len(answers.predicted))}
             if parameters.get(name, {}).get("binary_data", default) is True:
-                content = _binary(columns[name])
+                content = _binary(column)
                 output["parameters"] = {"binary_data_size": len(content)}
                 tail += content
             else:
-                output["data"] = _flat(columns[name])
+                output["data"] = column.ravel() if isinstance(column, np.ndarray) else column
             outputs.append(output)
         head = {
             "model_name": self.description.name,
@@ -169,10 +170,6 @@ def _images(tensor: _Input, tail: bytes) -> Images:
         content = f"{size} whole numbers 0…255, flat or in lists as the shape says, are needed"
         raise _refusal("inputs.0.data", "other content", content)
     return images.reshape(tensor.shape)
-
-
-def _flat(column: Column) -> Column:
-    return column.ravel() if isinstance(column, np.ndarray) else column
 
 
 def _binary(column: Column) -> bytes:
