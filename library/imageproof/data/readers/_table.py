@@ -10,10 +10,9 @@ import pandas as pd
 
 from imageproof.base._class_names import spelled
 from imageproof.base.errors import DataError
-from imageproof.base.files import check_size, parsing
+from imageproof.base.files import parsing
 from imageproof.base.text import one_line
 
-MAX_BYTES = 200_000_000
 AT_ONCE = 50_000  # rows: as Python's own texts they take three times the memory
 
 
@@ -22,7 +21,6 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
     It has these columns, and others. A DataError if a row is too long.
     """
-    check_size(path, MAX_BYTES)
     with parsing("a table", path), path.open(encoding="utf-8-sig", newline="") as file:
         try:
             return _read(path, file, columns)
