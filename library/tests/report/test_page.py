@@ -187,12 +187,12 @@ def test_page_of_a_slow_model_weak_slices_and_refused_data(content, page):
 def test_browser_draws_everything(page, browser, tmp_path):
     path = tmp_path / "index.html"
     path.write_text(page, encoding="utf-8")
+    problems = []
     for width, height in ((1440, 900), (360, 800)):
-        problems = []
         context = browser.new_context(viewport={"width": width, "height": height}, offline=True)
         tab = context.new_page()
         for event in ("request", "pageerror", "console", "dialog"):
-            tab.on(event, problems.append)
+            tab.on(event, lambda problem: problems.append(problem))
         tab.goto(path.as_uri())
         # the first screen holds the first verdict, the table and the figure; the rest is folded
         for selector in (".verdict", ".first table", ".first img"):
@@ -211,4 +211,4 @@ def test_browser_draws_everything(page, browser, tmp_path):
         assert max(ends) <= width
         # wide tables scroll inside the page, never the page itself
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
-        assert [getattr(problem, "url", problem) for problem in problems] == [path.as_uri()]
+    assert [getattr(problem, "url", problem) for problem in problems] == [path.as_uri()] * 2
