@@ -42,7 +42,7 @@ def test_timed_stage_runs_alone(project, monkeypatch):
     monkeypatch.setattr(Schedule, "cores", 1)
     stage = "  beside:\n    cmd: python stage.py train-beside\n    deps: [artifacts/prepare.txt]\n"
     (project.root / "dvc.yaml").write_text((project.root / "dvc.yaml").read_text() + stage)
-    for name in ("train-mlp", "train-cnn", "train-beside"):
+    for name in ("train-mlp", "train-cnn"):
         project.sleeps(name, 3)
     assert train(return_state=True).is_completed()
     log = (project.control / "log").read_text().splitlines()

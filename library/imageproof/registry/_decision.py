@@ -29,7 +29,10 @@ def decide(
     champion = evidence.champion
     decision = Decision(challenger.name, champion.name if champion else None, ())
     judged = [(ORIGIN_CHECKS, evidence)]
-    checks = [_answers(evidence)] if challenger.finding or evidence.asked else []
+    checks: list[Check] = []
+    if answers := challenger.finding or evidence.asked:
+        allowed = "the same probabilities however it is asked"
+        checks = [Check("answers", not challenger.finding, answers, allowed)]
     own_checks: list[Check] = []
     if not challenger.finding:
         alone = evidence.take(challenger.unseen)
@@ -59,12 +62,6 @@ def decide(
     if approval and (not approval.undecided or all(check.passed for check in checks)):
         checks.append(approval)
     return replace(decision, checks=(*checks,))
-
-
-def _answers(evidence: Evidence) -> Check:
-    finding = evidence.challenger.finding
-    allowed = "the same probabilities however it is asked"
-    return Check("answers", not finding, finding or evidence.asked, allowed)
 
 
 def _models(evidence: Evidence) -> list[Contender]:

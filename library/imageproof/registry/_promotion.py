@@ -1,7 +1,7 @@
 """Promotion and rollback: the only two operations that move the champion's alias."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from imageproof.base.errors import BusyError, GateRefusedError, ImageproofError,
 from imageproof.base.files import scratch
 from imageproof.base.text import one_line
 from imageproof.dvc import provenance
-from imageproof.dvc._revision import Revision, open_revision
+from imageproof.dvc._revision import open_revision
 from imageproof.judge.gate import Check, Decision
 from imageproof.mlflow import _store, restore
 from imageproof.mlflow._store import SQLITE
@@ -25,7 +25,7 @@ from imageproof.registry._evidence import JUDGED_BY, Gate
 from imageproof.registry._history import Move, champion_of, next_move, previous_champion
 from imageproof.registry._model_files import ModelFiles, fetched
 from imageproof.registry._seen_rows import DataRows, write_rows
-from imageproof.registry._version import Origin, Version, find_origin
+from imageproof.registry._version import Version, find_origin
 from imageproof.registry._versions import Registry, TrainedRun, account, find, trained_run
 from imageproof.system import _events
 
@@ -85,25 +85,23 @@ def promote_training(
 
 
 def _run_id(candidate: Candidate, project: Project, root: Path) -> str:
-    """The run of the training in `root`, which is logged if the store lacks it."""
+    """The run of the training in `root`, which is logged if the store lacks it.
+
+    Of an experiment, the model's outputs and all that it is judged by are fetched first.
+    """
     model = candidate.model
     with ExitStack() as stack:
         if candidate.experiment:
             revision = stack.enter_context(open_revision(candidate.experiment, root))
-            _fetch(revision, model)
+            revision.fetch(provenance.OUTPUTS, provenance.DATA_POINTER)
+            outputs = provenance.recorded_outputs(root)
+            folder = WORKSPACE.trained(model).folder
+            paths = [path for path in outputs if path.parent == folder]
+            revision.fetch(*JUDGED_BY, WORKSPACE.split("validation"), *paths)
             stack.enter_context(revision.reading())
         trained = Artifacts(root).trained(model)
         run = restore.known(trained, project) or restore.restore(model, project, root)
     return str(run.info.run_id)
-
-
-def _fetch(revision: Revision, model: str) -> None:
-    """A model's outputs, the rows that it is judged by and the result of `validate`."""
-    revision.fetch(provenance.OUTPUTS, provenance.DATA_POINTER)
-    recorded = provenance.recorded_outputs(revision.root)
-    folder = WORKSPACE.trained(model).folder
-    paths = [path for path in recorded if path.parent == folder]
-    revision.fetch(*JUDGED_BY, WORKSPACE.split("validation"), *paths)
 
 
 def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
@@ -152,11 +150,12 @@ def rollback(name: str, *, to: str | None = None, reason: str = "", force: bool 
         origin = find_origin(registry.uri(version))
         if version == champion_of(moves):
             raise UsageError(f"{origin.uri}: is the champion already")
-        if finding := _gate_finding(origin, moves):
+        promoted = {move.after for move in moves if move.action == "promote"}
+        if version not in promoted and origin.verdict != "accepted":
             if not force:
                 mend = "`--force --reason TEXT` makes it champion all the same"
-                raise GateRefusedError(f"{origin.uri}: {finding}; {mend}")
-            reason = f"forced, {finding}: {reason}"
+                raise GateRefusedError(f"{origin.uri}: {origin.verdict}; {mend}")
+            reason = f"forced, {origin.verdict}: {reason}"
         with fetched(origin.uri, origin.model_sha256) as files:
             move = next_move(moves, "rollback", version, by=account(), reason=reason)
             if not registry.move(move):
@@ -164,13 +163,6 @@ def rollback(name: str, *, to: str | None = None, reason: str = "", force: bool 
             _describe(registry, version, files)
     _announce(name, move)
     return move
-
-
-def _gate_finding(origin: Origin, moves: Sequence[Move]) -> str:
-    """Why a version is no champion for the gate; empty if it was one, or has been accepted."""
-    promoted = {move.after for move in moves if move.action == "promote"}
-    accepted = origin.version in promoted or origin.verdict == "accepted"
-    return "" if accepted else origin.verdict
 
 
 @contextmanager
