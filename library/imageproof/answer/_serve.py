@@ -1,7 +1,10 @@
 """Answer as `mlflow models serve` does; what the apps of this machine share."""
 
-from fastapi import FastAPI, HTTPException
-from starlette.types import Message, Receive, Scope, Send
+from contextlib import suppress
+
+from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from imageproof.registry._model_files import fetched
 from imageproof.registry._version import find_origin
@@ -11,24 +14,29 @@ MAX_ARRAYS = 20_000_000  # bytes of a request to MLflow's app
 
 
 class Limited:
-    """ASGI middleware: FastAPI answers 413 to a body of over `max_bytes`, before it is parsed."""
+    """ASGI middleware: answer 413 to a body of more than `max_bytes`, before it is parsed."""
 
-    def __init__(self, app: FastAPI, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        size = 0
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        body = bytearray()
+        with suppress(ClientDisconnect):
+            async for chunk in Request(scope, receive).stream():
+                body += chunk
+                if len(body) > self._max_bytes:
+                    refusal = {"detail": f"over {self._max_bytes:,} bytes long"}
+                    response = JSONResponse(refusal, 413)
+                    return await response(scope, receive, send)
+        messages: list[Message] = [{"type": "http.request", "body": bytes(body)}]
 
-        async def limited() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > self._max_bytes:
-                raise HTTPException(413, f"over {self._max_bytes:,} bytes long")
-            return message
+        async def received() -> Message:
+            return messages.pop() if messages else await receive()
 
-        await self._app(scope, limited, send)
+        return await self._app(scope, received, send)
 
 
 def mlflow_app(uri: str) -> tuple[str, Guard]:

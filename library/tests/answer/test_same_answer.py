@@ -18,6 +18,7 @@ from PIL import Image
 from imageproof.answer import _score as scoring
 from imageproof.answer._demo import demo_app
 from imageproof.answer._predict import predict_pictures
+from imageproof.answer._serve import MAX_ARRAYS, mlflow_app
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Dataset, Split, save_split
 from imageproof.pictures._reading import read_pictures
@@ -104,3 +105,9 @@ def test_same_picture_same_answer(ring, shape, fit):
     for way, probabilities in answers.items():
         assert np.array_equal(np.float32(probabilities), expected), way
     assert len(np.unique(expected, axis=0)) == COUNT
+
+
+def test_body_that_is_too_large_for_mlflow_is_refused(champion):
+    _, app = mlflow_app(champion)
+    with within(app) as client:
+        assert client.post("/invocations", bytes(MAX_ARRAYS + 1)).status_code == 413

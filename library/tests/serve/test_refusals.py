@@ -25,7 +25,6 @@ from imageproof.system.guard import listen
 ZERO = np.zeros((1, 8, 8), np.uint8)
 HEAD = b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 LAST = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-ARRAYS = '{"inputs": [image, …]} is allowed, each image 8 lists of 8 whole numbers from 0 to 255'
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +38,6 @@ def _answers_after_each_test(server):
     [
         ("text/plain", b"x", 415, "Content-Type: 'text/plain'; allowed are application/json, "),
         (JSON, b"{", 400, "not JSON: "),
-        (JSON, b"[" * 100_000, 422, ARRAYS),
         (JSON, json.dumps({"inputs": ZERO.tolist() * 1001}), 413, "1,001 images; at most 1,000 "),
         (RAW, b"", 422, "0 bytes; 64 are needed for each image"),
         (RAW, b"x" * 65, 422, "65 bytes; 64 are needed for each image"),
