@@ -55,13 +55,7 @@ def written(export, tmp_path, calibrated):
     return path
 
 
-@pytest.mark.parametrize(
-    ("name", "channels"),
-    [
-        *(("mlp", ()), ("cnn", ()), ("compact", (3,))),
-        *(pytest.param(name, (3,), marks=pytest.mark.slow) for name in SCALES),
-    ],
-)
+@pytest.mark.parametrize(("name", "channels"), [("mlp", ()), ("cnn", ()), ("compact", (3,))])
 def test_both_formats_answer_alike(export, name, channels, tmp_path):
     import keras
 
@@ -81,6 +75,16 @@ def test_both_formats_answer_alike(export, name, channels, tmp_path):
     expected = keras.Model(model.inputs, model.layers[-1].input).predict(images, verbose=0)
     features = _inference.load_features(tmp_path / "model.onnx", threads=1)
     np.testing.assert_allclose(features(images), expected, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCALES)
+def test_backbone_is_exported(export, name, tmp_path):
+    images = np.random.default_rng(0).integers(256, size=(20, 8, 8, 3), dtype=np.uint8)
+    model = network(name, images.shape[1:])
+    export.write_onnx(model, tmp_path / "model.onnx")
+    answers = _inference.load(tmp_path / "model.onnx", threads=1).predict(images)
+    np.testing.assert_allclose(answers, model.predict(images, verbose=0), atol=1e-5)
 
 
 def test_calibration_scales_the_logits(calibrated, images_8x8):
