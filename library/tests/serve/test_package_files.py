@@ -78,17 +78,11 @@ def refusal(folder):
     return finding(IntegrityError, _model.load, folder)
 
 
-@pytest.mark.parametrize(
-    ("damage", "text"),
-    [
-        (lambda folder: (folder / "model.onnx").write_bytes(b""), "model.onnx: is not the file"),
-        (lambda folder: (folder / "more").mkdir(), "more: is not in SHA256SUMS; delete it"),
-        (lambda folder: (folder / "SHA256SUMS").unlink(), "SHA256SUMS: does not list model.onnx"),
-    ],
-)
-def test_other_files_are_not_served(folder, damage, text):
-    damage(folder)
-    assert refusal(folder).startswith(f"{folder}/{text}")
+def test_other_files_are_not_served(folder):
+    (folder / "model.onnx").write_bytes(b"")
+    assert refusal(folder).startswith(f"{folder}/model.onnx: is not the file")
+    (folder / "SHA256SUMS").unlink()
+    assert refusal(folder).startswith(f"{folder}/SHA256SUMS: does not list model.onnx")
 
 
 def test_description_of_another_model_is_not_served(package, tmp_path):
