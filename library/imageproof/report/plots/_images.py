@@ -69,8 +69,8 @@ def _figure(panels: Sequence[Panel], title: str) -> Figure:
     gap = np.ones((max(1, round(GAP * height)), width, 3))
     for axes, panel in zip(grid.flat, panels, strict=False):
         axes.imshow(np.concatenate([_colours(panel.image), gap, _tinted(panel.image, panel.heat)]))
-        axes.set_title(panel.above, fontsize=11, parse_math=False)
-        axes.set_xlabel(panel.below, fontsize=11, parse_math=False)
+        axes.set_title(panel.above, parse_math=False)
+        axes.set_xlabel(panel.below, parse_math=False)
     return figure
 
 

@@ -56,7 +56,7 @@ def class_images(images: ClassImages, *, names: list[str], title: str) -> Figure
     for axes, image, name in zip(grid.flat, images, names, strict=False):
         pixels = np.nan_to_num(image, nan=brightest) / brightest if channels else image
         axes.imshow(pixels, cmap="cividis", vmin=0, vmax=brightest)
-        axes.set_title(name, fontsize=12, parse_math=False)
+        axes.set_title(name, parse_math=False)
     if channels:
         figure.supxlabel(f"full brightness is {brightest:.0f} of 255")
     else:
