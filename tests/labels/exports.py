@@ -1,4 +1,4 @@
-"""What Label Studio 1.23 exports as JSON of the tasks that it has imported."""
+"""What is read of an export of Label Studio: JSON of the tasks that it has imported."""
 
 import json
 
@@ -31,23 +31,19 @@ def imported(folder, file, **data):
 
 def annotation(*labels, by=1, at=AT, skipped=False):
     """What a person says of a picture: one class, none, or several."""
-    ends = {"from_name": "label", "to_name": "image", "type": "choices", "origin": "manual"}
-    result = {"id": "x1", "value": {"choices": [*labels]}} | ends
+    result = {"type": "choices", "value": {"choices": [*labels]}}
     return {
-        "id": 7,
         "completed_by": by,
         "result": [result] if labels else [],
         "was_cancelled": skipped,
-        "created_at": at,
         "updated_at": at,
-        "lead_time": 1.5,
     }
 
 
 def exported(tasks, *annotations):
     """The tasks with the annotations of each."""
     return [
-        {"id": number, "annotations": votes, "predictions": [number], "data": entry["data"]}
+        {"id": number, "annotations": votes, "data": entry["data"]}
         for number, (entry, votes) in enumerate(zip(tasks, annotations, strict=True), 1)
     ]
 
