@@ -165,7 +165,7 @@ def test_mistakes():
     heat = np.linspace(-1, 0.5, 64 * 8).reshape(8, 8, 8)
     first, *_, last = legible(mistakes(wrong, heat, names=FASHION, title="cnn")).axes
     assert first.get_title() == "is T-shirt/top"
-    assert first.get_xlabel() == "called Trouser\n100.0 %\nrow 0"
+    assert first.get_xlabel() == "called Trouser\n>99.9 %\nrow 0"
     pixels = first.images[0].get_array()
     np.testing.assert_allclose(pixels[:8, :, 1], 1 - wrong.images[0] / 255)
     np.testing.assert_allclose(pixels[9, 0], to_rgb(BLUE))  # the strongest of all, against

@@ -77,7 +77,8 @@ def _figure(panels: Sequence[Panel], title: str) -> Figure:
 def _answer(name: str, probability: float, image: str) -> str:
     if len(image) > 20:  # the path of a file
         image = f"…{image[-19:]}"
-    return f"called {name}\n{100 * probability:.1f} %\n{image}"
+    confidence = ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
+    return f"called {name}\n{confidence}\n{image}"
 
 
 def _colours(image: Images) -> Floats:
