@@ -58,20 +58,16 @@ def test_a_missing_damaged_or_empty_split_is_one_line(tmp_path, part):
 @pytest.mark.parametrize(
     ("key", "change", "reason"),
     [
-        ("images", lambda images: images / 255, "images.npy is float64; uint8 is needed"),
         ("images", lambda images: images.astype(object), "images.npy is object; uint8"),
         ("images", lambda images: images[0], "(8,) is no image"),
         ("labels", lambda labels: labels[:2], "images (n, …) have labels"),
         ("labels", lambda labels: labels - 10, "label or row number below 0"),
-        ("rows", None, "'rows.npy'"),
     ],
 )
 def test_a_split_of_other_arrays_is_one_line(tmp_path, part, key, change, reason):
     path = tmp_path / "train.npz"
     arrays = {"images": part.data.images, "labels": part.data.labels, "rows": part.rows}
-    values = arrays.pop(key)
-    if change:
-        arrays[key] = change(values)
+    arrays[key] = change(arrays[key])
     np.savez(path, **arrays)
     line = finding(DataError, lambda: load_split(path))
     assert line.startswith(f"{path}: cannot be read as a split: ")

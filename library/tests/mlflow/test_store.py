@@ -83,7 +83,7 @@ def mute():
         yield listening.getsockname()[1]
 
 
-ANSWERS = {"page": b"<html>", "empty": b"", "wrong": b'{"experiment": 5}', "half": b'{"exp'}
+ANSWERS = {"empty": b"", "wrong": b'{"experiment": 5}', "half": b'{"exp'}
 
 
 class Nonsense(BaseHTTPRequestHandler):
@@ -113,7 +113,6 @@ REFUSED = {
     "http://me:secret@127.0.0.1:9": "MLflow at http://127.0.0.1:9: no answer, Connection refused; "
     "is the server up? (MLFLOW_TRACKING_URI says which store is asked)",
     "http://127.0.0.1:{mute}": "no answer, timed out",
-    "http://127.0.0.1:{nonsense}/page": "not in a valid JSON format. Response body: '<html>'",
     "http://127.0.0.1:{nonsense}/empty": "its answers are not those of an MLflow server",
     "http://127.0.0.1:{nonsense}/wrong": "Failed to parse experiment field",
     "http://127.0.0.1:{nonsense}/half": "IncompleteRead(5 bytes read, 10 more expected)",
