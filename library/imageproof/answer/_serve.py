@@ -1,6 +1,6 @@
 """Answer as `mlflow models serve` does; what the apps of this machine share."""
 
-from contextlib import suppress
+import asyncio
 
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect, Request
@@ -11,10 +11,11 @@ from imageproof.registry._version import find_origin
 from imageproof.system.guard import Guard
 
 MAX_ARRAYS = 20_000_000  # bytes of a request to MLflow's app
+BODY_S = 10.0  # from the head of a request until its body is there
 
 
 class Limited:
-    """ASGI middleware: answer 413 to a body of more than `max_bytes`, before it is parsed."""
+    """ASGI middleware: refuse a body of more than `max_bytes`, or that takes more than BODY_S."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -24,13 +25,21 @@ class Limited:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         body = bytearray()
-        with suppress(ClientDisconnect):
-            async for chunk in Request(scope, receive).stream():
-                body += chunk
-                if len(body) > self._max_bytes:
-                    refusal = {"detail": f"over {self._max_bytes:,} bytes long"}
-                    response = JSONResponse(refusal, 413)
-                    return await response(scope, receive, send)
+        status = 200
+        try:
+            async with asyncio.timeout(BODY_S):
+                async for chunk in Request(scope, receive).stream():
+                    body += chunk
+                    if len(body) > self._max_bytes:
+                        status = 413
+                        break
+        except TimeoutError:
+            status = 408
+        except ClientDisconnect:
+            return None
+        if status != 200:
+            limits = f"at most {self._max_bytes:,} bytes within {BODY_S:g} s are allowed"
+            return await JSONResponse({"detail": limits}, status)(scope, receive, send)
         messages: list[Message] = [{"type": "http.request", "body": bytes(body)}]
 
         async def received() -> Message:
