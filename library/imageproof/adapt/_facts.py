@@ -5,7 +5,7 @@ Pictures are known by their headers alone.
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil, floor
 from pathlib import Path
 from statistics import median
@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.stats import binom
 
 from imageproof.base._class_names import class_numbers
-from imageproof.base._dataset import Images
+from imageproof.base._dataset import Images, Shape
 from imageproof.base.errors import DataError
 from imageproof.base.text import first_names
 from imageproof.data._class_names import in_order
@@ -148,13 +148,14 @@ def _of_pictures(folder: Path, listing: Listing) -> Facts:
     headers = read_headers(paths).assign(path=paths).dropna(subset="mode")
     if headers.empty:
         raise DataError(f"{folder}: none of {len(rows):,} pictures can be read")
-    # some pictures as grey images of the first one's size
-    shape = (int(headers["height"].iloc[0]), int(headers["width"].iloc[0]))
-    step = -(-len(headers) // MAX_PIXELS_READ)
-    some = [Path(os.fsdecode(path)) for path in headers["path"][::step]]
-    images = np.stack([image for image, _ in read_pictures(some, shape=shape, fit="stretch")])
+
+    def read(shape: Shape) -> Images:
+        step = -(-len(headers) // MAX_PIXELS_READ)
+        some = [Path(os.fsdecode(path)) for path in headers["path"][::step]]
+        return np.stack([image for image, _ in read_pictures(some, shape=shape, fit="stretch")])
+
     names = in_order([*rows["label"].unique()])
-    return _facts(rows, headers, images, names)._replace(warnings=listing.warnings)
+    return _facts(rows, headers, read, names)._replace(warnings=listing.warnings)
 
 
 def _of_arrays(parts: Sequence[Part]) -> Facts:
@@ -168,18 +169,22 @@ def _of_arrays(parts: Sequence[Part]) -> Facts:
     images = parts[0].data.images
     step = -(-len(images) // MAX_PIXELS_READ)
     names = class_numbers(labels.max() + 1)
-    return _facts(rows.assign(label=labels.astype(str)), rows, images[::step], names)
+    return _facts(rows.assign(label=labels.astype(str)), rows, lambda _: images[::step], names)
 
 
 def _facts(
-    rows: pd.DataFrame, headers: pd.DataFrame, images: Images, names: Sequence[str]
+    rows: pd.DataFrame,
+    headers: pd.DataFrame,
+    read: Callable[[Shape], Images],
+    names: Sequence[str],
 ) -> Facts:
-    """`images` are some of those that have these headers."""
+    """`read` gives some images of a shape, which is asked only of small grey ones."""
     sizes = Counter(zip(headers["height"].astype(int), headers["width"].astype(int), strict=True))
     has_colour = bool((headers["mode"] == "colour").any())
-    is_small = len(sizes) == 1 and max(max(sizes)) <= DIGIT_SIDE
-    contrasts = np.ptp(border(np.moveaxis(images, 0, -1)), axis=0)
-    is_plain = np.mean(contrasts <= PLAIN) >= PLAIN_SHARE  # as drawn characters are
+    is_digit_like = len(sizes) == 1 and max(max(sizes)) <= DIGIT_SIDE and not has_colour
+    if is_digit_like:
+        contrasts = np.ptp(border(np.moveaxis(read(*sizes), 0, -1)), axis=0)
+        is_digit_like = bool(np.mean(contrasts <= PLAIN) >= PLAIN_SHARE)
     is_test = rows["part"] == "test"
     columns = {
         name.removeprefix(META): Counter(rows[name][~is_test])
@@ -193,7 +198,7 @@ def _facts(
         sizes=sizes,
         has_colour=has_colour,
         is_transparent=bool(headers["transparent"].any()),
-        is_digit_like=bool(is_small and is_plain and not has_colour),
+        is_digit_like=is_digit_like,
         columns=columns,
         only_train=_count(rows[is_only_train(rows)], names),
     )
