@@ -155,7 +155,11 @@ def test_undefined_figure_has_a_reason(page):
     absent = "Ankle boot $ &amp; more"
     assert f'title="class {absent} absent">n/a</td>' in page
     assert f"mlp: n/a: class {absent} absent" in page
-    for row in ("Coverage of answer sets, asked</th><td>0.9500", "Unsure</th><td>0.2500"):
+    for row in (
+        "P-Value [Acc &gt; NIR]</th><td>&lt;0.0001",
+        "Coverage of answer sets, asked</th><td>0.9500",
+        "Unsure</th><td>0.2500",
+    ):
         assert row in page
 
 
