@@ -42,6 +42,7 @@ def test_results_are_a_branch(team):
     assert team.git("status", "--porcelain") == status
     changed = team.git("diff", "--name-only", "HEAD", f"origin/{branch}").split()
     assert changed == ["artifacts/compare.txt", "dvc.lock"]
+    assert "in sync" in team.dvc("status", "--cloud")
     assert trained() == f"0 ran, 4 cached; branch {branch}"  # the same once more
 
 
