@@ -35,12 +35,14 @@ class Way:
 
     def __init__(self, address):
         self.is_open, self.loses, self.cuts = True, False, False
+        self.closed_to = 0  # requests that came while it was not open
         requested, way = set(), self
 
         class Handler(BaseHTTPRequestHandler):
             def forward(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 if not way.is_open:
+                    way.closed_to += 1
                     return
                 headers = {k: v for k, v in self.headers.items() if k not in ("Host", "Connection")}
                 answer = requests.request(
@@ -91,11 +93,14 @@ def log_epochs(way, closed):
     return run.run_id
 
 
-@pytest.mark.parametrize(("again_s", "loses"), [(0, False), (20, False), (0, True)])
-def test_epochs_of_an_outage_arrive_once(way, again_s, loses, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("again_s", "loses", "tries"), [(0, False, 2), (20, False, 1), (0, True, 0)]
+)
+def test_epochs_of_an_outage_arrive_once(way, again_s, loses, tries, monkeypatch, capsys):
     monkeypatch.setattr(live, "RETRY_AFTER_S", again_s)
     way.loses = loses
     run_id = log_epochs(way, closed=() if loses else (2, 3))
+    assert way.closed_to == tries
     points = MlflowClient().get_metric_history(run_id, "loss")
     assert [(p.step, p.value) for p in points] == [(epoch, 1 / (epoch + 1)) for epoch in range(6)]
     assert MlflowClient().get_run(run_id).info.status == "FINISHED"
