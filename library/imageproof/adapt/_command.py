@@ -31,16 +31,19 @@ def adapt(
 
     `check` raises a UsageError if params.yaml is wrong in itself. Raises also as `read_facts`.
     """
-    check()
     params = read()
     facts = read_facts(DATA)
     print(f"{DATA}: {describe(facts)}")
     for line in facts.warnings:
         print(f"warning: {printable(line)}")
-    models = Models(simple_models, [], {})
-    if not facts.is_digit_like:
-        models = find_models(params, simple_models, general_models)
-    changes = find_changes(facts, params, models)
+    try:
+        models = Models(simple_models, [], {})
+        if not facts.is_digit_like:
+            models = find_models(params, simple_models, general_models)
+        changes = find_changes(facts, params, models)
+    except (AttributeError, KeyError, TypeError):  # a block is missing, or none
+        check()
+        raise
     values = {change.key: change.value for change in changes}
     set_keys(params, values)
     _print_changes(changes)

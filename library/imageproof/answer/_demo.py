@@ -51,9 +51,8 @@ def demo_app(players: Sequence[Player], project: Project) -> Guard:
     page = template_file(Path(__file__).with_name("demo.html")).read_text("utf-8")
     page = page.replace("<title>NAME", f"<title>{escape(project.name)}")
     if all(len(model.files.shape) == 3 for _, model in players):
-        page = page.replace(
-            " data-drawing", ""
-        )  # who knows photos is not asked about strokes of a pen
+        # who knows photos is not asked about strokes of a pen
+        page = page.replace(" data-drawing", "")
 
     @app.get("/")
     def home() -> HTMLResponse:

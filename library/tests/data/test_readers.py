@@ -104,12 +104,13 @@ def test_files_that_are_no_pairs_are_refused(files, message):
 def test_images_are_mapped_from_files_that_are_deleted():
     scratch = Path("scratch")
     scratch.mkdir()
-    arrays = {"x_test": IMAGES[:9], "y_test": LABELS[:9].astype(">i8")}
+    arrays = {"x_test": IMAGES[:9, ..., None], "y_test": LABELS[:9].astype(">i8")}
     np.savez_compressed(NPZ, x_train=IMAGES, y_train=LABELS, **arrays)
     train, test = read_raw(scratch)
     assert isinstance(train.images, np.memmap)
     assert not [*scratch.iterdir()]
     np.testing.assert_array_equal(train.images, IMAGES)
+    np.testing.assert_array_equal(test.images, IMAGES[:9])  # one channel is none
     assert (test.labels.tolist(), test.labels.dtype) == ([*range(9)], np.int64)
 
 

@@ -62,6 +62,8 @@ def _unpacked(
 def _dataset(path: Path, arrays: Arrays, part: str) -> Dataset:
     images = arrays[f"x_{part}"]
     labels = arrays[f"y_{part}"]
+    if images.shape[3:] == (1,):
+        images = images[..., 0]
     is_images = images.dtype == np.uint8 and (images.ndim == 3 or images.shape[3:] == (3,))
     is_numbers = labels.dtype.kind in "iu" and labels.dtype != np.uint64
     if not is_images or not is_numbers or labels.shape != (len(images),):
