@@ -25,7 +25,7 @@ class Limited:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         body = bytearray()
-        status = 200
+        status = 0
         try:
             async with asyncio.timeout(BODY_S):
                 async for chunk in Request(scope, receive).stream():
@@ -37,7 +37,7 @@ class Limited:
             status = 408
         except ClientDisconnect:
             return None
-        if status != 200:
+        if status:
             limits = f"at most {self._max_bytes:,} bytes within {BODY_S:g} s are allowed"
             return await JSONResponse({"detail": limits}, status)(scope, receive, send)
         messages: list[Message] = [{"type": "http.request", "body": bytes(body)}]
