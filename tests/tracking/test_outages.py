@@ -1,5 +1,6 @@
 """MLflow's server goes away: a training goes on, and nothing is lost or logged twice."""
 
+import os
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -129,6 +130,15 @@ def test_run_that_lacks_something_is_not_finished(way, capsys):
         way.is_open = True
         assert run.attempt(lambda: "skipped") is None
     assert MlflowClient().get_run(run.run_id).info.status == "FAILED"
+
+
+def test_user_sets_how_often_a_request_is_repeated(monkeypatch):
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    for inherited, times in (("1", "6"), ("3", "3")):  # 1 is ours
+        monkeypatch.setenv(name, inherited)
+        with _store.with_retries():
+            assert os.environ[name] == times
+        assert os.environ[name] == inherited
 
 
 @pytest.mark.usefixtures("tensorflow")
