@@ -148,6 +148,12 @@ def test_cores_that_others_use_are_counted(monkeypatch):
     assert cost.timing(images=1, threads=2)["epoch_s"] == 2  # the median
 
 
+def test_grey_images_have_no_saturation(images_8x8):
+    settings = recipe(augment={"saturation": 0.2})
+    message = finding(UsageError, fit, images_8x8, recipe=settings)
+    assert message == "augment.saturation: the images are grey, and have none; leave it out"
+
+
 def test_too_small_images_are_one_line(images_8x8):
     small = Dataset(images_8x8.images[:, :3, :5], images_8x8.labels)
     message = finding(UsageError, fit, small, "cnn")

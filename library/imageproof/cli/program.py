@@ -95,6 +95,8 @@ def _run(application: Application) -> None:
     _check_values(commands, arguments)
     names = {"prog_name": project_name(), "obj": application}
     _process.run_command(commands, arguments or ["--help"], **names)
+    if not arguments:
+        raise UsageError(f"{project_name()}: a command is needed, one of those above")
 
 
 def _check_values(commands: Any, arguments: list[str]) -> None:

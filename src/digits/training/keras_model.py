@@ -54,6 +54,10 @@ class Training:
         diverges.
         """
         checkpoint = checkpoint or checkpoints.Checkpoint()
+        if self.recipe.augment.saturation and self.data.images.ndim == 3:
+            raise errors.UsageError(
+                "augment.saturation: the images are grey, and have none; leave it out"
+            )
         framework.set_seed(self.seed)
         done = len(checkpoint.state.history)
         batches = self._batches(skip=ITERATIONS * done)
