@@ -23,7 +23,7 @@ import sweep as module
 from imageproof.base.files import read_yaml
 from imageproof.dvc.params_yaml import get_by_path, read
 from imageproof.mlflow import _store
-from imageproof.prefect.stages import run_script
+from imageproof.prefect._stages import run_script
 from sweep import sweep
 
 PIPELINE = """\

@@ -18,7 +18,7 @@ from support import REPOSITORY
 from imageproof.base.errors import ServiceError
 from imageproof.dvc._pipeline import PROJECT_LOCK
 from imageproof.dvc._run import Schedule
-from imageproof.prefect import stages
+from imageproof.prefect import _stages
 from imageproof.prefect.server import ensure_server
 from train import train
 
@@ -59,7 +59,7 @@ def test_failed_stage_fails_flow(project):
 
 
 def test_stage_is_retried_after_4_and_6(project, monkeypatch):
-    monkeypatch.setattr(stages.run_step, "retry_delay_seconds", [0.1, 0.1])
+    monkeypatch.setattr(_stages.run_step, "retry_delay_seconds", [0.1, 0.1])
     project.fails_with("prepare", 4, 6, 4)
     assert failure(train, targets=["prepare"]).endswith("(exit code 4)")
     assert project.ran() == ["prepare"] * 3

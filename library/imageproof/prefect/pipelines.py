@@ -16,9 +16,9 @@ from imageproof.base.text import first_names
 from imageproof.dvc._pipeline import PROJECT_LOCK, check_sources, read_pipeline
 from imageproof.dvc._run import stale_stages
 from imageproof.prefect import branch
+from imageproof.prefect._stages import run_stages, run_step
 from imageproof.prefect.commands import Dvc
 from imageproof.prefect.lifecycle import show_results
-from imageproof.prefect.stages import run_stages, run_step
 from imageproof.project import Project
 
 States = dict[str, State[Any]]  # by the names of tasks

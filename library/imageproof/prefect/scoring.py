@@ -11,8 +11,8 @@ from imageproof.answer._worker import write_on_worker
 from imageproof.base._machine import processors
 from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.mlflow import _store
+from imageproof.prefect._stages import task_runner
 from imageproof.prefect.commands import run_command
-from imageproof.prefect.stages import task_runner
 from imageproof.project import Project
 from imageproof.registry._version import find_origin
 from imageproof.system._storage import is_folder

@@ -19,7 +19,7 @@ from imageproof.base.errors import IntegrityError
 from imageproof.base.files import md5
 from imageproof.dvc.params_yaml import set_keys
 from imageproof.mlflow import _runs, _store
-from imageproof.prefect.stages import run_script
+from imageproof.prefect._stages import run_script
 from imageproof.project import Project
 from imageproof.system import _process
 
