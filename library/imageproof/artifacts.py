@@ -70,7 +70,10 @@ class Artifacts:
         return [self.read_split(name, classes=classes).data for name in FITTED_ON]
 
     def write_splits(
-        self, parts: Mapping[str, Rows], data: Dataset, hashes: "pd.Series[str]"
+        self,
+        parts: Mapping[str, Rows],
+        data: Dataset,
+        hashes: "pd.Series[str]",
     ) -> None:
         """Write the rows of `data` that belong to each part, and their `packed.load_hashes`."""
         for name, picks in parts.items():

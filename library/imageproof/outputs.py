@@ -92,7 +92,11 @@ class TrainOutputs:
         """What the training cost, `parameters`, and the `temperature` of its probabilities."""
         return read_json(self.metrics, Metrics)
 
-    def write_calibration(self, temperature: float, truth_probabilities: np.ndarray) -> None:
+    def write_calibration(
+        self,
+        temperature: float,
+        truth_probabilities: np.ndarray,
+    ) -> None:
         arrays = {"temperature": np.array(temperature), "truth_probabilities": truth_probabilities}
         save_arrays(self.calibration, arrays)
 

@@ -125,7 +125,12 @@ def whole_part(facts: Facts, params: Params, part: str) -> int:
     return rows
 
 
-def part_rows(counts: Sequence[int], facts: Facts, params: Params, part: str) -> list[int]:
+def part_rows(
+    counts: Sequence[int],
+    facts: Facts,
+    params: Params,
+    part: str,
+) -> list[int]:
     """How many of so many rows of each class a part will have.
 
     Where rows or groups are hashed, all classes have as many with a chance of 95 %.

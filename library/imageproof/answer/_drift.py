@@ -82,7 +82,10 @@ class Sample:
 
 
 def summarise(
-    answers: pd.DataFrame, model: Version, project: Project, comparisons: Sequence[Comparison] = ()
+    answers: pd.DataFrame,
+    model: Version,
+    project: Project,
+    comparisons: Sequence[Comparison] = (),
 ) -> dict[str, Any]:
     """The fields of an `AnswerSummary`; the training split is compared, too, if it is here.
 
@@ -110,7 +113,10 @@ def summarise(
 
 
 def _compare_with_train(
-    answers: pd.DataFrame, counts: np.ndarray, model: Version, project: Project
+    answers: pd.DataFrame,
+    counts: np.ndarray,
+    model: Version,
+    project: Project,
 ) -> list[Comparison]:
     train = split_of(model, "train")
     if not train:
@@ -125,7 +131,11 @@ def _compare_with_train(
     return comparisons
 
 
-def compare_with_known(sample: Images, model: Version, min_effect: float) -> FeatureDrift:
+def compare_with_known(
+    sample: Images,
+    model: Version,
+    min_effect: float,
+) -> FeatureDrift:
     """Compare a sample with rows that the model was not fitted on.
 
     There is nothing to compare of a model without features, or if these rows are not here.

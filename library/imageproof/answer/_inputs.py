@@ -46,7 +46,12 @@ def open_input(path: Path, *, shape: Shape, fit: Fit) -> Iterator[Batch]:
     return chain([first], batches)
 
 
-def open_parquet(path: Path, *, most_rows: float = inf, once: Sequence[str] = ()) -> pq.ParquetFile:
+def open_parquet(
+    path: Path,
+    *,
+    most_rows: float = inf,
+    once: Sequence[str] = (),
+) -> pq.ParquetFile:
     """Open a Parquet file; of the columns `once`, equal values are read once.
 
     ValueError if it has more rows, or unpacks to far more bytes than it has.

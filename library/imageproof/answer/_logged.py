@@ -109,7 +109,12 @@ def _answers(path: Path, rows: pd.DataFrame, classes: int) -> pd.DataFrame:
     return answers.set_index(_microseconds(rows["at"]))
 
 
-def _check_classes(path: Path, rows: pd.DataFrame, minimum: int, maximum: int) -> None:
+def _check_classes(
+    path: Path,
+    rows: pd.DataFrame,
+    minimum: int,
+    maximum: int,
+) -> None:
     right = rows["predicted"].between(minimum, maximum)
     _check(path, "predicted", right, f"a class {minimum}…{maximum} is needed")
 
@@ -161,6 +166,11 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     return frame
 
 
-def _check(path: Path, column: object, right: "pd.Series[bool]", wrong: str) -> None:
+def _check(
+    path: Path,
+    column: object,
+    right: "pd.Series[bool]",
+    wrong: str,
+) -> None:
     if not right.all():
         raise DataError(f"{path} row {right.idxmin()} column {column}: {wrong}")

@@ -53,7 +53,12 @@ class Monitored(NamedTuple):
 
 
 def monitor(
-    source: Path, log: Log | None, labels: Path | None, model: Version, *, project: Project
+    source: Path,
+    log: Log | None,
+    labels: Path | None,
+    model: Version,
+    *,
+    project: Project,
 ) -> Monitored:
     """Compare what a model saw with what it was trained on, and its answers with the truth.
 
@@ -129,7 +134,11 @@ def _collect(batches: Iterator[Logged], model: Version) -> tuple[Images, pd.Data
     return sample.images, pd.concat(tables), other_keys
 
 
-def _expected_accuracy(sample: Images, model: Version, summary: Mapping[str, Any]) -> float | None:
+def _expected_accuracy(
+    sample: Images,
+    model: Version,
+    summary: Mapping[str, Any],
+) -> float | None:
     is_stable = _drift.are_images_compared(summary["drift"]) and not summary["drifted"]
     return float(model.predict(sample).max(axis=1).mean()) if is_stable else None
 

@@ -24,7 +24,12 @@ class Answer(NamedTuple):
     unsure: bool
 
 
-def predict_pictures(paths: Sequence[Path], model: Version, *, coverage: float) -> list[Answer]:
+def predict_pictures(
+    paths: Sequence[Path],
+    model: Version,
+    *,
+    coverage: float,
+) -> list[Answer]:
     """Answer each picture; `coverage` of the answer sets hold the true class."""
     images, treatments = _read(paths, model)
     probabilities = model.predict(images)

@@ -120,7 +120,12 @@ def plan(source: str, out: str) -> dict[str, str]:
     return {table: output for output, table in tables.items()}
 
 
-def to_write(outputs: Mapping[str, str], *, missing: bool, overwrite: bool) -> dict[str, str]:
+def to_write(
+    outputs: Mapping[str, str],
+    *,
+    missing: bool,
+    overwrite: bool,
+) -> dict[str, str]:
     """The outputs of a plan that are written: all, or with `missing` those that are not there.
 
     UsageError for both options, or if one is there without any, or is no table of `score`.
@@ -137,7 +142,12 @@ def to_write(outputs: Mapping[str, str], *, missing: bool, overwrite: bool) -> d
     }
 
 
-def write_predictions(source: str, output: str, model: Version, project: Project) -> int:
+def write_predictions(
+    source: str,
+    output: str,
+    model: Version,
+    project: Project,
+) -> int:
     """Write the predictions of all images; the number of rows written.
 
     Columns: `row`, or `file` and `picture` (its treatment; see `pictures._conversion.TREATMENTS`) ·
@@ -157,7 +167,13 @@ def write_predictions(source: str, output: str, model: Version, project: Project
     return rows
 
 
-def _table(batch: Batch, model: Version, limit: float, source: str, project: Project) -> pa.Table:
+def _table(
+    batch: Batch,
+    model: Version,
+    limit: float,
+    source: str,
+    project: Project,
+) -> pa.Table:
     probabilities = model.predict(batch.images)
     pictures = {"file": batch.names, "picture": batch.treatments}
     rows = len(batch.images)
@@ -173,7 +189,11 @@ def _table(batch: Batch, model: Version, limit: float, source: str, project: Pro
     )
 
 
-def _answers(probabilities: Probabilities, limit: float, names: list[str] | None) -> dict[str, Any]:
+def _answers(
+    probabilities: Probabilities,
+    limit: float,
+    names: list[str] | None,
+) -> dict[str, Any]:
     """`answer_set` has `set_size` classes, the most probable first; `names` add two columns."""
     predicted = probabilities.argmax(axis=1).astype(np.int16)
     sets = answer_sets(probabilities, limit)

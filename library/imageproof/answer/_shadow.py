@@ -29,7 +29,11 @@ class ShadowResult:
 
 
 def compare_shadow(
-    source: Path, log: Log, answers: pd.DataFrame, labels: pd.DataFrame | None, model: Version
+    source: Path,
+    log: Log,
+    answers: pd.DataFrame,
+    labels: pd.DataFrame | None,
+    model: Version,
 ) -> tuple[ShadowResult | None, list[Images]]:
     """The result, and images with two answers; None if no challenger was asked in these days.
 
@@ -63,7 +67,11 @@ def compare_shadow(
     return result, [*islice(images, SHOWN)]
 
 
-def _asked(answers: pd.DataFrame, table: pd.DataFrame, challenger: str) -> pd.DataFrame:
+def _asked(
+    answers: pd.DataFrame,
+    table: pd.DataFrame,
+    challenger: str,
+) -> pd.DataFrame:
     """What the model `predicted` of rows that this challenger was asked for, and `challenger`."""
     is_challengers = table["model"] == challenger
     predicted = table.loc[is_challengers, "predicted"]
@@ -74,7 +82,11 @@ def _asked(answers: pd.DataFrame, table: pd.DataFrame, challenger: str) -> pd.Da
     return rows.assign(challenger=predicted.reindex(rows.index, fill_value=-1))
 
 
-def _compare(labelled: pd.DataFrame, champion: str, challenger: str) -> dict[str, Any]:
+def _compare(
+    labelled: pd.DataFrame,
+    champion: str,
+    challenger: str,
+) -> dict[str, Any]:
     columns = labelled.astype(np.int64).to_dict("series")
     a = Candidate(champion, columns["predicted"].to_numpy(), None)
     b = Candidate(challenger, columns["challenger"].to_numpy(), None)

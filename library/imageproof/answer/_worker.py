@@ -10,7 +10,12 @@ from imageproof.system import _process
 
 
 def write_on_worker(
-    source: str, output: str, *, tracking_uri: str, uri: str, project: Project
+    source: str,
+    output: str,
+    *,
+    tracking_uri: str,
+    uri: str,
+    project: Project,
 ) -> int:
     """`write_predictions` by the version at `uri`, in a process without MLflow's settings."""
     _process.set_environment()

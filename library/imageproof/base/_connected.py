@@ -41,7 +41,13 @@ def connected_rows(names: "Column", images: "Column") -> Rows:
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-def divided(labels: Labels, groups: Rows, folds: int, *, seed: int) -> Rows:
+def divided(
+    labels: Labels,
+    groups: Rows,
+    folds: int,
+    *,
+    seed: int,
+) -> Rows:
     """The fold of each row, 0…folds - 1: stratified by class, rows of one group in one fold."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 

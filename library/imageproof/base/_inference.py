@@ -231,7 +231,11 @@ def _has_backbone(session: "InferenceSession") -> bool:
 
 
 def _in_batches(
-    session: "InferenceSession", output: str, threads: int, batch: int, images: Images
+    session: "InferenceSession",
+    output: str,
+    threads: int,
+    batch: int,
+    images: Images,
 ) -> NDArray[np.float32]:
     def answer(start: int) -> NDArray[np.float32]:
         values: NDArray[np.float32]

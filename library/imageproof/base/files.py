@@ -104,7 +104,11 @@ def read_yaml(path: Path) -> Any:
         raise UsageError(f"{path}: not YAML: {one_line(error, width=300)}") from None
 
 
-def check_size(path: Path, limit: int, kind: type[ImageproofError] = DataError) -> None:
+def check_size(
+    path: Path,
+    limit: int,
+    kind: type[ImageproofError] = DataError,
+) -> None:
     """Raise an error of this kind if a file has more bytes."""
     size = path.stat().st_size
     if size > limit:

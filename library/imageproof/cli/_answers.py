@@ -127,7 +127,11 @@ def demo(
 
 
 @app.command()
-def serve(context: Context, model: VersionOrChampion = None, port: Port = 5001) -> None:
+def serve(
+    context: Context,
+    model: VersionOrChampion = None,
+    port: Port = 5001,
+) -> None:
     """Answer as `mlflow models serve` does, with files that are those that were logged."""
     with connected(context) as project, guarding.listen(port) as listening:
         uri, app = serving.mlflow_app(_uri(model, project))

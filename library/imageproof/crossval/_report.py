@@ -66,7 +66,12 @@ class Fold(NamedTuple):
     test: Rows
 
 
-def _parts(labels: Labels, groups: Rows, count: int, seed: int) -> Rows:
+def _parts(
+    labels: Labels,
+    groups: Rows,
+    count: int,
+    seed: int,
+) -> Rows:
     """The part of each row, as `divided`; fewer parts if no class has so many groups."""
     _, first = np.unique(groups, return_index=True)
     count = min(count, int(np.bincount(labels[first]).max()))
@@ -74,7 +79,10 @@ def _parts(labels: Labels, groups: Rows, count: int, seed: int) -> Rows:
 
 
 def would_more_help(
-    all_images: Labels, three_quarters: Labels, labels: Labels, groups: Rows | None
+    all_images: Labels,
+    three_quarters: Labels,
+    labels: Labels,
+    groups: Rows | None,
 ) -> str:
     """What the last quarter of the images brought, in words, by the classes predicted with each."""
     change = np.equal(all_images, labels).astype(int) - np.equal(three_quarters, labels)

@@ -66,7 +66,11 @@ def moved_groups(rows: pd.DataFrame, params: SplitParams, seed: int) -> list[str
     return [f"{len(moves):,} {reason}: {first_names(moves)}"] if moves else []
 
 
-def _homes(keys: "pd.Series[str]", params: SplitParams, seed: int) -> NDArray[np.str_]:
+def _homes(
+    keys: "pd.Series[str]",
+    params: SplitParams,
+    seed: int,
+) -> NDArray[np.str_]:
     """For each key the part that it is at home in."""
     shares = params.hashed.model_dump()
     bounds = np.cumsum([shares[part] for part in PARTS[:-1]])

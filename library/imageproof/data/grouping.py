@@ -118,7 +118,11 @@ def check(parts: Mapping[str, Rows], rows: pd.DataFrame, params: SplitParams) ->
             )
 
 
-def count(parts: Mapping[str, Rows], rows: pd.DataFrame, column: str) -> dict[str, int]:
+def count(
+    parts: Mapping[str, Rows],
+    rows: pd.DataFrame,
+    column: str,
+) -> dict[str, int]:
     """How many groups are in each part."""
     return {part: rows[META + column].iloc[members].nunique() for part, members in parts.items()}
 

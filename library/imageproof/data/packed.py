@@ -82,7 +82,11 @@ def load_summary(out: Path) -> dict[str, Any]:
     return read_json(out / SUMMARY, dict[str, Any])
 
 
-def save_split_hashes(path: Path, parts: Mapping[str, Rows], hashes: "pd.Series[str]") -> None:
+def save_split_hashes(
+    path: Path,
+    parts: Mapping[str, Rows],
+    hashes: "pd.Series[str]",
+) -> None:
     """Write the hash of `load_hashes` of each row of each part, in the order of the part's rows."""
     import pandas as pd
 

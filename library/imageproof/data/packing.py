@@ -168,7 +168,11 @@ def convert(items: Items, shape: Shape, fit: Fit) -> Described:
     return images, table
 
 
-def _write_images(path: Path, shape: Shape, chunks: Iterator[Described]) -> pd.DataFrame:
+def _write_images(
+    path: Path,
+    shape: Shape,
+    chunks: Iterator[Described],
+) -> pd.DataFrame:
     """Write the images as an array of this shape; what is known of them."""
     tables = []
     with path.open("wb") as file:

@@ -149,7 +149,12 @@ def is_only_train(rows: pd.DataFrame) -> NDArray[np.bool_]:
     return (values == YES).to_numpy()
 
 
-def _with_extra(parts: Parts, extra: Rows, rows: pd.DataFrame, params: SplitParams) -> Rows:
+def _with_extra(
+    parts: Parts,
+    extra: Rows,
+    rows: pd.DataFrame,
+    params: SplitParams,
+) -> Rows:
     """The training rows with the `extra` ones whose image and group are in no other part."""
     train = parts["train"]
     judging = np.concatenate([part for name, part in parts.items() if name != "train"])
@@ -173,7 +178,11 @@ def _first_copies(rows: pd.DataFrame, params: SplitParams) -> Rows:
     return first[image]
 
 
-def _missing_classes(parts: Parts, rows: pd.DataFrame, names: Sequence[str]) -> dict[str, str]:
+def _missing_classes(
+    parts: Parts,
+    rows: pd.DataFrame,
+    names: Sequence[str],
+) -> dict[str, str]:
     """The classes of the rows that a part lacks, by part."""
     labels = rows["label"].to_numpy()
     classes = np.unique(labels)

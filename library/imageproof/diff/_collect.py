@@ -117,7 +117,10 @@ def collect_diff(old: str, new: str | None) -> Diff:
 
 
 def _compare(
-    model: str, sides: Mapping[str, Side], gate: PromoteParams | None, diff: Diff
+    model: str,
+    sides: Mapping[str, Side],
+    gate: PromoteParams | None,
+    diff: Diff,
 ) -> Difference:
     rows = [side.rows(model) for side in sides.values()]
     shared = dict(set.intersection(*rows))

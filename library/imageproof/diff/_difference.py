@@ -149,7 +149,11 @@ def _state(pair: Pair) -> str:
     return "better" if pair.better == "new" else "worse"
 
 
-def _evidence(old: Recorded | None, new: Recorded, splits: Mapping[str, Split]) -> Evidence:
+def _evidence(
+    old: Recorded | None,
+    new: Recorded,
+    splits: Mapping[str, Split],
+) -> Evidence:
     holdout = splits["holdout"].data
     fields: dict[str, Any] = {}
     if "test" in splits:

@@ -94,7 +94,12 @@ def _param(value: object) -> str:
     return "–" if value is None else str(value)
 
 
-def _section(title: str, columns: Texts, rows: Iterable[Texts], below: Texts = ()) -> Section:
+def _section(
+    title: str,
+    columns: Texts,
+    rows: Iterable[Texts],
+    below: Texts = (),
+) -> Section:
     cells = [[cut(cell, 100) for cell in row] for row in rows]
     if (more := len(cells) - MOST_ROWS) > 0:
         below = [f"… and {more} more", *below]

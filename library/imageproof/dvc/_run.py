@@ -124,7 +124,11 @@ class Schedule:
                 self._running.remove(stage)
                 self._changed.notify_all()
 
-    def startable(self, waiting: Sequence[Stage], running: Sequence[Stage]) -> list[Stage]:
+    def startable(
+        self,
+        waiting: Sequence[Stage],
+        running: Sequence[Stage],
+    ) -> list[Stage]:
         """Those of the waiting stages that may start, the timed ones first."""
         unfinished = {stage.name for stage in (*waiting, *running)}
         together = [*running]

@@ -104,7 +104,11 @@ def _dvc_metrics(
     }
 
 
-def _model_doubts(result: Result, test: Dataset, train_rows: int) -> list[_doubts.Doubt]:
+def _model_doubts(
+    result: Result,
+    test: Dataset,
+    train_rows: int,
+) -> list[_doubts.Doubt]:
     """What may be said against a model, by its outputs."""
     probabilities = result.probabilities
     overall = result.statistics["overall"]

@@ -12,7 +12,12 @@ from imageproof.judge._groups import Intervals
 from imageproof.outputs import read_calibration, write_by_split
 
 
-def write_figures(evaluated: Evaluated, metrics: Mapping[str, Metrics], *, coverage: float) -> None:
+def write_figures(
+    evaluated: Evaluated,
+    metrics: Mapping[str, Metrics],
+    *,
+    coverage: float,
+) -> None:
     """Write the scores by split, and all that follows from the answers.
 
     `coverage` 0…1 is the share of answer sets that shall hold the true class.

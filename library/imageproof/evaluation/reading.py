@@ -28,7 +28,12 @@ class Result(NamedTuple):
         return self.row.model
 
 
-def read_results(models: Sequence[str], test: Dataset, *, threads: int) -> list[Result]:
+def read_results(
+    models: Sequence[str],
+    test: Dataset,
+    *,
+    threads: int,
+) -> list[Result]:
     """Read the outputs of each model, and measure how fast it answers test images."""
     return [_read_result(model, test, threads) for model in models]
 

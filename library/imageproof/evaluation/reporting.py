@@ -94,7 +94,11 @@ def write_report(models: Sequence[str], *, pictures: Mapping[str, str]) -> None:
     write_text(WORKSPACE.report, render(content))
 
 
-def _read_model(model: str, rows: Mapping[str, int], pictures: Mapping[str, str]) -> ModelResult:
+def _read_model(
+    model: str,
+    rows: Mapping[str, int],
+    pictures: Mapping[str, str],
+) -> ModelResult:
     """One model's part of the page, from the outputs of `train` and `evaluate`."""
     evaluated = WORKSPACE.evaluated(model)
     scores = evaluated.read_metrics()
@@ -176,7 +180,11 @@ def by_class(statistics: Statistics) -> Table:
     return {label: {name: texts[label] for name, texts in table.items()} for label in labels}
 
 
-def _texts(figures: Figures, statistics: Statistics, name: str | None) -> dict[str, str | Cell]:
+def _texts(
+    figures: Figures,
+    statistics: Statistics,
+    name: str | None,
+) -> dict[str, str | Cell]:
     """The figures of a class, or the overall ones; the reason beside each that does not exist."""
     reasons = {
         note["figure"]: note["reason"] for note in statistics.undefined if note["class"] == name

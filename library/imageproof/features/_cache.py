@@ -40,7 +40,13 @@ class Cached(NamedTuple):
 class FeatureCache:
     """Features by a graph of images uint8 (n, *shape); it is asked with `threads` threads."""
 
-    def __init__(self, graph: ModelProto, shape: Shape, *, threads: int) -> None:
+    def __init__(
+        self,
+        graph: ModelProto,
+        shape: Shape,
+        *,
+        threads: int,
+    ) -> None:
         self._ask = extractor(graph, FOLDER)
         self._threads = threads
         probe = np.random.default_rng(0).integers(256, size=(1, *shape), dtype=np.uint8)
@@ -80,7 +86,10 @@ class FeatureCache:
             raise ServiceError(f"{self.path}: {one_line(error)}; {cure}") from None
 
     def _chunk(
-        self, database: sqlite3.Connection, pool: ThreadPoolExecutor, images: Images
+        self,
+        database: sqlite3.Connection,
+        pool: ThreadPoolExecutor,
+        images: Images,
     ) -> tuple[Features, int]:
         keys = fingerprints(images)
         values = self._stored(database, keys)
@@ -92,7 +101,11 @@ class FeatureCache:
             database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?)", records)
         return np.stack([values[key] for key in keys]), len(missing)
 
-    def _stored(self, database: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Features]:
+    def _stored(
+        self,
+        database: sqlite3.Connection,
+        keys: Sequence[bytes],
+    ) -> dict[bytes, Features]:
         marks = ", ".join("?" * len(keys))
         query = f"SELECT image, value FROM features WHERE image IN ({marks})"
         return {key: self._unsealed(value) for key, value in database.execute(query, keys)}

@@ -150,7 +150,12 @@ def _bytes(name: str, shares: Sequence[float]) -> str:
     return f"float[{len(values)}] {name} = {{{', '.join(map(str, values.tolist()))}}}"
 
 
-def _ending(body: ModelProto, output: str, axes: tuple[int, int], features: str) -> ModelProto:
+def _ending(
+    body: ModelProto,
+    output: str,
+    axes: tuple[int, int],
+    features: str,
+) -> ModelProto:
     """The network whose features are computed so of its tensor `output`, the `maps`."""
     text = f"""
         ending (float[n] maps) => (float[n, k] {FEATURES}) {{

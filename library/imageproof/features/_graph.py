@@ -32,7 +32,13 @@ def feature_graph(backbone: Backbone, shape: Shape) -> ModelProto:
     return joined(resize, network, "resized", f"backbone/{IMAGES}")
 
 
-def classifier(features: ModelProto, head: Head, *, temperature: float, name: str) -> ModelProto:
+def classifier(
+    features: ModelProto,
+    head: Head,
+    *,
+    temperature: float,
+    name: str,
+) -> ModelProto:
     """The whole model: `features` of `feature_graph`, with the head of their backbone `name`."""
     width, classes = head.weights.shape
     text = f"""
@@ -60,7 +66,12 @@ def parsed(text: str, *, like: ModelProto) -> ModelProto:
     return parser.parse_model(f'<ir_version: {like.ir_version}, opset_import: ["": {opset}]>{text}')
 
 
-def joined(first: ModelProto, second: ModelProto, output: str, end: str) -> ModelProto:
+def joined(
+    first: ModelProto,
+    second: ModelProto,
+    output: str,
+    end: str,
+) -> ModelProto:
     """Both graphs as one, where `output` of the first is the input `end` of the second."""
     model = compose.merge_models(first, second, io_map=[(output, end)])
     del model.opset_import[1:]  # both have the same

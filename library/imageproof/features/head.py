@@ -70,7 +70,12 @@ class Choice(NamedTuple):
 
 
 def choose_c(
-    rows: Rowset, values: Sequence[float], settings: Settings, *, folds: int, threads: int = 1
+    rows: Rowset,
+    values: Sequence[float],
+    settings: Settings,
+    *,
+    folds: int,
+    threads: int = 1,
 ) -> Choice:
     """The smallest C whose log loss is within one standard error of the best (Breiman 1984).
 
@@ -97,7 +102,11 @@ def choose_c(
 
 
 def _fold_losses(
-    rows: Rowset, values: Sequence[float], settings: Settings, train: Rows, held_out: Rows
+    rows: Rowset,
+    values: Sequence[float],
+    settings: Settings,
+    train: Rows,
+    held_out: Rows,
 ) -> list[float]:
     heads = _fit_all(rows.take(train), values, settings)
     features = rows.views[0][held_out]
@@ -152,7 +161,11 @@ def _fit_all(rows: Rowset, values: Sequence[float], settings: Settings) -> list[
     return heads
 
 
-def _folded(model: "LogisticRegression", scaler: "StandardScaler", classes: int) -> Head:
+def _folded(
+    model: "LogisticRegression",
+    scaler: "StandardScaler",
+    classes: int,
+) -> Head:
     """The classifier with the scaler within its weights; a class without rows gets no chance."""
     weights = np.zeros((len(scaler.scale_), classes))
     bias = np.full(classes, ABSENT)

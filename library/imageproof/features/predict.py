@@ -30,7 +30,13 @@ def cached_predict(path: Path, *, threads: int) -> Predict:
     return partial(_predict, cache, open_session(path, head.SerializeToString()))
 
 
-def sample_accuracy(path: Path, data: Dataset, *, seed: int, threads: int) -> float:
+def sample_accuracy(
+    path: Path,
+    data: Dataset,
+    *,
+    seed: int,
+    threads: int,
+) -> float:
     """The accuracy 0…1 of a model on its training rows, or on TRAIN_SAMPLE of them."""
     rows = np.random.default_rng(seed).permutation(len(data))[:TRAIN_SAMPLE]
     sample = data.take(np.sort(rows))
@@ -38,7 +44,11 @@ def sample_accuracy(path: Path, data: Dataset, *, seed: int, threads: int) -> fl
     return float((probabilities.argmax(axis=1) == sample.labels).mean())
 
 
-def _predict(cache: FeatureCache, head: "InferenceSession", images: Images) -> Probabilities:
+def _predict(
+    cache: FeatureCache,
+    head: "InferenceSession",
+    images: Images,
+) -> Probabilities:
     features = cache.features(images, label="features").features
     # each row alone, as the whole graph is asked: a batch may sum in another order
     rows = (features[row : row + 1] for row in range(len(features)))

@@ -64,7 +64,12 @@ class Options(NamedTuple):
 
 
 def fit_features(
-    options: Options, data: Dataset, validation: Dataset, *, settings: Settings, threads: int
+    options: Options,
+    data: Dataset,
+    validation: Dataset,
+    *,
+    settings: Settings,
+    threads: int,
 ) -> Fitted:
     """Ask the backbone for the features of all images, and fit a head to them.
 
@@ -94,7 +99,10 @@ def fit_features(
 
 
 def _features(
-    cache: FeatureCache, options: Options, data: Dataset, validation: Dataset
+    cache: FeatureCache,
+    options: Options,
+    data: Dataset,
+    validation: Dataset,
 ) -> dict[str, Features]:
     """The features of `train`, `validation` and `mirrored` images, if these are asked for."""
     images = {"train": data.images, "validation": validation.images}
@@ -129,7 +137,11 @@ def check_classes(labels: Labels, classes: int) -> None:
         )
 
 
-def _measured(prefix: str, probabilities: Probabilities, labels: Labels) -> dict[str, float]:
+def _measured(
+    prefix: str,
+    probabilities: Probabilities,
+    labels: Labels,
+) -> dict[str, float]:
     hits = probabilities.argmax(axis=1) == labels
     return {
         f"{prefix}loss": log_loss(probabilities, labels),

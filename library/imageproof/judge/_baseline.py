@@ -8,7 +8,11 @@ from imageproof.judge._comparison import is_noise, paired_test
 from imageproof.judge._groups import accuracy
 
 
-def compare(hits: Hits, baseline_hits: Hits, groups: Rows | None) -> dict[str, float | None]:
+def compare(
+    hits: Hits,
+    baseline_hits: Hits,
+    groups: Rows | None,
+) -> dict[str, float | None]:
     """The baseline's `accuracy`, and the model's `gain` over it, each with its 95 % interval.
 
     The hits bool (n,) are those of the same rows. `p_value` is that of the paired test, None if too

@@ -174,7 +174,12 @@ def _by_class(matrix: Matrix) -> pd.DataFrame:
         )
 
 
-def _why_undefined(figure: str, k: int, matrix: Matrix, names: Sequence[str]) -> str:
+def _why_undefined(
+    figure: str,
+    k: int,
+    matrix: Matrix,
+    names: Sequence[str],
+) -> str:
     """The reason for a figure of class `k`, or for an overall one, where that is -1."""
     if figure == "kappa":
         return "a single class, in prediction and reference alike"

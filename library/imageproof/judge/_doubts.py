@@ -53,14 +53,23 @@ def unlearnt(accuracy: float, rows: int) -> Doubt:
     return Doubt(sentence, f"on {100 * accuracy:.0f} %", at_most(accuracy, rows, LEARNT))
 
 
-def memorized(trained: float, train_rows: int, accuracy: float, rows: float) -> Doubt:
+def memorized(
+    trained: float,
+    train_rows: int,
+    accuracy: float,
+    rows: float,
+) -> Doubt:
     """That a model is right on over GAP more of its own training rows than of the test rows."""
     sentence = "right on far more training rows than test rows, so more images may help"
     figures = f"on {100 * trained:.0f} % against {100 * accuracy:.0f} %"
     return Doubt(sentence, figures, _chance_of_gap(trained, train_rows, accuracy, rows, gap=GAP))
 
 
-def guessing(by_class: Mapping[str, Mapping[str, Any]], accuracy: float, rows: float) -> Doubt:
+def guessing(
+    by_class: Mapping[str, Mapping[str, Any]],
+    accuracy: float,
+    rows: float,
+) -> Doubt:
     """That a model adds less than SURPLUS of what always naming the most frequent class leaves.
 
     The test is that of `paired_interval`, on the same rows, times the classes: which of them is the
@@ -94,7 +103,12 @@ def weak_class(by_class: Mapping[str, Mapping[str, Any]], rows: Sequence[float])
     return Doubt("less than half of a class is right", figures, p_value * len(tests))
 
 
-def misleading(probabilities: Probabilities, reference: Labels, share: float, remark: str) -> Doubt:
+def misleading(
+    probabilities: Probabilities,
+    reference: Labels,
+    share: float,
+    remark: str,
+) -> Doubt:
     """That the calibration error is over MISCALIBRATED; `share` of the rows is independent.
 
     The approximation has thin tails, for which this margin more than makes up, and the error of
@@ -125,7 +139,12 @@ def fragile(accuracies: Mapping[str, float]) -> list[Doubt]:
 
 
 def _chance_of_gap(
-    larger: float, larger_rows: float, smaller: float, smaller_rows: float, *, gap: float
+    larger: float,
+    larger_rows: float,
+    smaller: float,
+    smaller_rows: float,
+    *,
+    gap: float,
 ) -> float:
     """The p-value of two independent shares, each of so many rows, that differ by over `gap`.
 

@@ -14,7 +14,10 @@ Heat = NDArray[np.float32]  # (n, height, width)
 
 
 def occlusion(
-    predict: Predict, images: Images, chosen: Labels, against: Labels | None = None
+    predict: Predict,
+    images: Images,
+    chosen: Labels,
+    against: Labels | None = None,
 ) -> Heat:
     """How much each pixel speaks for the class `chosen` (n,), and against the class `against`, or
     all others.
@@ -49,7 +52,11 @@ def _slices(length: int) -> list[slice]:
     return [slice(start, start + side) for start in (*range(0, last, max(1, side // 2)), last)]
 
 
-def _log_odds(probabilities: Probabilities, chosen: int, rival: int | None) -> NDArray[np.float32]:
+def _log_odds(
+    probabilities: Probabilities,
+    chosen: int,
+    rival: int | None,
+) -> NDArray[np.float32]:
     chance = probabilities[:, chosen]
     if rival is None:
         alternative = np.delete(probabilities, chosen, axis=1).sum(axis=1)

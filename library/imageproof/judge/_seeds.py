@@ -83,7 +83,11 @@ def _recipe(run: Any) -> Recipe:
     return tuple(sorted(recipe.items()))
 
 
-def _group(recipe: dict[str, str], seeds: Mapping[str, Any], varying: set[str]) -> Group:
+def _group(
+    recipe: dict[str, str],
+    seeds: Mapping[str, Any],
+    varying: set[str],
+) -> Group:
     differences = [f"{key}={value}" for key, value in recipe.items() if key in varying]
     runs = list(seeds.values())
     timed = [run for run in runs if run.metrics.get("shared_cores", 0.0) < SHARED_CORES]

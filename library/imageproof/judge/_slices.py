@@ -72,7 +72,11 @@ def read_table(file: Path | IO[str]) -> "pd.DataFrame":
 
 
 def slice_loss(
-    slices: Slices, champion: Hits, challenger: Hits, limit: float, groups: Rows | None = None
+    slices: Slices,
+    champion: Hits,
+    challenger: Hits,
+    limit: float,
+    groups: Rows | None = None,
 ) -> tuple[bool, str, str, dict[str, float]]:
     """Whether the challenger passes in all slices against the champion, as fields of `Check`.
 

@@ -76,7 +76,11 @@ class RequestTimes(NamedTuple):
 
 
 def request_times(
-    predict: Callable[[Images], object], images: Images, *, size: int = 1, requests: int = REQUESTS
+    predict: Callable[[Images], object],
+    images: Images,
+    *,
+    size: int = 1,
+    requests: int = REQUESTS,
 ) -> RequestTimes:
     """The times of so many calls with `size` images each, after warming up.
 

@@ -34,7 +34,12 @@ def threshold(truth_probabilities: NDArray[np.float32], coverage: float) -> floa
 
 
 def coverage_p_value(
-    covered: int, rows: int, *, validation_rows: int, coverage: float, independent: float = 1.0
+    covered: int,
+    rows: int,
+    *,
+    validation_rows: int,
+    coverage: float,
+    independent: float = 1.0,
 ) -> float:
     """The chance that so few of `rows` answer sets, or fewer, hold the true class: beta-binomial.
 
@@ -85,7 +90,11 @@ def too_few_rows(rows: int, coverage: float) -> str:
     )
 
 
-def measure(sets: Sets, labels: Labels, groups: Rows | None = None) -> dict[str, float]:
+def measure(
+    sets: Sets,
+    labels: Labels,
+    groups: Rows | None = None,
+) -> dict[str, float]:
     """Compare answer sets with the true classes int64 (n,), n at least 1; see `Intervals`.
 
     `coverage` is the share of the sets that hold the true class, with its exact 95 % interval

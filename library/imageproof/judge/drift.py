@@ -58,7 +58,10 @@ def judge(comparisons: Sequence[Comparison], level: float) -> list[Drift]:
 
 
 def compare_values(
-    name: str, new: np.ndarray, reference: np.ndarray, min_effect: float
+    name: str,
+    new: np.ndarray,
+    reference: np.ndarray,
+    min_effect: float,
 ) -> Comparison:
     """Compare a value per image by the two-sample Kolmogorov-Smirnov test."""
     from scipy.stats import ks_2samp
@@ -67,7 +70,12 @@ def compare_values(
     return Comparison(name, float(test.statistic), float(test.pvalue), min_effect)
 
 
-def compare_counts(name: str, new: Labels, reference: Labels, min_effect: float) -> Comparison:
+def compare_counts(
+    name: str,
+    new: Labels,
+    reference: Labels,
+    min_effect: float,
+) -> Comparison:
     """Compare counts per class int64 (classes,) by Pearson's χ² test of homogeneity.
 
     The effect is the total variation distance: the share that would have to change class. Where an
@@ -86,7 +94,11 @@ def compare_counts(name: str, new: Labels, reference: Labels, min_effect: float)
     return Comparison(name, effect, float(test.pvalue), min_effect)
 
 
-def compare_accuracy(correct: float, rows: float, holdout: tuple[float, float]) -> Comparison:
+def compare_accuracy(
+    correct: float,
+    rows: float,
+    holdout: tuple[float, float],
+) -> Comparison:
     """Whether fewer are right than in `holdout` (right answers, rows): Fisher's exact test.
 
     Rows that come in groups are counted as independent ones that tell as much.

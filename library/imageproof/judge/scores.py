@@ -92,7 +92,12 @@ class Mistakes(NamedTuple):
     rows: Rows | NDArray[np.str_]
 
 
-def most_confident_mistakes(data: Dataset, probabilities: Probabilities, *, limit: int) -> Mistakes:
+def most_confident_mistakes(
+    data: Dataset,
+    probabilities: Probabilities,
+    *,
+    limit: int,
+) -> Mistakes:
     prediction = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
     wrong = np.flatnonzero(prediction != data.labels)

@@ -27,12 +27,19 @@ class Ask(Protocol):
     """
 
     def __call__(
-        self, data: Dataset, images: Dataset, validation: Dataset | None = None
+        self,
+        data: Dataset,
+        images: Dataset,
+        validation: Dataset | None = None,
     ) -> Probabilities: ...
 
 
 def out_of_fold(
-    data: Dataset, fold: Rows, ask: Ask, *, folder: Path
+    data: Dataset,
+    fold: Rows,
+    ask: Ask,
+    *,
+    folder: Path,
 ) -> Iterator[tuple[Rows, Probabilities]]:
     """For each fold its rows, and what a model says of them that was trained on the others.
 

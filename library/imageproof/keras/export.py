@@ -41,7 +41,11 @@ def calibrate(model: keras.Model, validation: Dataset) -> tuple[keras.Model, flo
 
 
 def write(
-    model: keras.Model, outputs: TrainOutputs, validation: Dataset, *, threads: int
+    model: keras.Model,
+    outputs: TrainOutputs,
+    validation: Dataset,
+    *,
+    threads: int,
 ) -> tuple[float, Probabilities]:
     """Calibrate it, write it in both formats, prove them equal; its temperature, its answers."""
     scaled, temperature, answers = calibrate(model, validation)

@@ -18,7 +18,10 @@ class RMSprop(keras.optimizers.RMSprop):  # type: ignore[misc]
             self._momentums = self.add_optimizer_variables(variables, "momentum")
 
     def update_step(
-        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
+        self,
+        gradient: tf.Tensor,
+        variable: tf.Variable,
+        learning_rate: tf.Tensor,
     ) -> None:
         if self.centered:
             super().update_step(gradient, variable, learning_rate)
@@ -41,7 +44,10 @@ class Adadelta(keras.optimizers.Adadelta):  # type: ignore[misc]
     """Keras's Adadelta, in the same way."""
 
     def update_step(
-        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor
+        self,
+        gradient: tf.Tensor,
+        variable: tf.Variable,
+        learning_rate: tf.Tensor,
     ) -> None:
         at = self._get_variable_index(variable)
         tf.raw_ops.ResourceApplyAdadelta(

@@ -61,7 +61,11 @@ def scaled(probabilities: Probabilities, temperature: float) -> Probabilities:
 
 
 def write_calibrated(
-    network: Callable[..., Any], outputs: TrainOutputs, validation: Dataset, *, threads: int
+    network: Callable[..., Any],
+    outputs: TrainOutputs,
+    validation: Dataset,
+    *,
+    threads: int,
 ) -> tuple[float, Probabilities]:
     """Write the ONNX model `network(temperature=…)`, calibrated; its temperature, its answers.
 

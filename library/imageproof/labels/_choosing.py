@@ -27,7 +27,12 @@ def uncertain_first(probabilities: Probabilities, threshold: float) -> Rows:
 
 
 def choose(
-    order: Rows, features: Features, coarse: Features, *, count: int, seed: int
+    order: Rows,
+    features: Features,
+    coarse: Features,
+    *,
+    count: int,
+    seed: int,
 ) -> tuple[Rows, Rows]:
     """Choose `count` rows of those in `order`, the most uncertain first: chosen, and random ones.
 
@@ -61,7 +66,12 @@ def _first_of_clusters(features: Features, clusters: int, seed: int) -> Rows:
     return np.sort(np.unique(numbers, return_index=True)[1])
 
 
-def _apart(rows: Iterable[int], coarse: Features, picks: Rows, count: int) -> Rows:
+def _apart(
+    rows: Iterable[int],
+    coarse: Features,
+    picks: Rows,
+    count: int,
+) -> Rows:
     """The first `count` rows that are near copies neither of each other nor of `picks`.
 
     A row that comes twice is a copy of itself.

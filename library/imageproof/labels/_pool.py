@@ -41,7 +41,12 @@ class Pool(NamedTuple):
 
 
 def write_chosen(
-    folder: Path, model: Version, project: Project, *, count: int, out: Path
+    folder: Path,
+    model: Version,
+    project: Project,
+    *,
+    count: int,
+    out: Path,
 ) -> list[str]:
     """Choose `count` pictures of a folder, and write them as tasks; a sentence for each step.
 

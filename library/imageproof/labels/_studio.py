@@ -72,7 +72,11 @@ def task(picture: Path | Images, prediction: Prediction, **data: str) -> dict[st
     return {"data": {"image": _shown(picture), "project": project, **data}, "predictions": [answer]}
 
 
-def write_tasks(path: Path, tasks: Sequence[dict[str, Any]], names: Sequence[str]) -> None:
+def write_tasks(
+    path: Path,
+    tasks: Sequence[dict[str, Any]],
+    names: Sequence[str],
+) -> None:
     """Write the tasks, and beside them the labelling interface that offers these classes."""
     choices = "".join(f"    <Choice value={quoteattr(name)}/>\n" for name in names)
     interface = f"""<View>

@@ -25,7 +25,14 @@ LEAST = 50.0  # % of the labels that a model must agree with, to doubt others
 TRUSTED = 80.0  # the same, to say how many are wrong: below, most that it doubts are right
 
 
-def find_suspects(ask: Ask, model: str, project: Project, *, folds: int, out: Path) -> str:
+def find_suspects(
+    ask: Ask,
+    model: str,
+    project: Project,
+    *,
+    folds: int,
+    out: Path,
+) -> str:
     """Train the model `folds` times by `ask`; write suspicious rows as CSV, and beside it a page,
     and the first TASKS as tasks of Label Studio.
 
@@ -87,7 +94,11 @@ def _agreement(probabilities: Probabilities, labels: Labels) -> float:
 
 
 def _out_of_fold(
-    data: Dataset, folds: int, ask: Ask, model: str, project: Project
+    data: Dataset,
+    folds: int,
+    ask: Ask,
+    model: str,
+    project: Project,
 ) -> Probabilities:
     """What a model says of each row that it was not trained on, nor on one of its group."""
     assert data.groups is not None
@@ -106,7 +117,13 @@ def _out_of_fold(
     return probabilities
 
 
-def render(sentence: str, table: pd.DataFrame, images: Images, *, source: str) -> str:
+def render(
+    sentence: str,
+    table: pd.DataFrame,
+    images: Images,
+    *,
+    source: str,
+) -> str:
     """The page with the images (n, …) of the first rows of the table, which is in `source`."""
     suspects = [*zip(table.itertuples(index=False), images, strict=False)]
     template = templates("imageproof.labels").get_template("suspects.html.j2")

@@ -122,7 +122,10 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _add(
-    additions: Mapping[Path, Row], table: pd.DataFrame, names: Sequence[str], folder: Path
+    additions: Mapping[Path, Row],
+    table: pd.DataFrame,
+    names: Sequence[str],
+    folder: Path,
 ) -> None:
     """Copy the pictures into data/, and write labels.csv; a full disk changes nothing there.
 

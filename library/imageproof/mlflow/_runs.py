@@ -150,7 +150,11 @@ def send(run_id: str, metrics: list[Metric]) -> None:
     metrics.clear()
 
 
-def log_datasets(run_id: str, digests: Mapping[str, str], path: Callable[[str], Path]) -> None:
+def log_datasets(
+    run_id: str,
+    digests: Mapping[str, str],
+    path: Callable[[str], Path],
+) -> None:
     """Log splits as input datasets of a run; `digests` maps each to its md5."""
     inputs = [_dataset(split, digest, path(split)) for split, digest in digests.items()]
     try:

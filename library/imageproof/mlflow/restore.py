@@ -190,7 +190,11 @@ def _evaluation_sha256(outputs: EvaluateOutputs) -> str:
     return folder_sha256(outputs.folder) if outputs.metrics.exists() else ""
 
 
-def _log_evaluation(run: Run, outputs: EvaluateOutputs, digests: Mapping[str, str]) -> None:
+def _log_evaluation(
+    run: Run,
+    outputs: EvaluateOutputs,
+    digests: Mapping[str, str],
+) -> None:
     """Upload what `evaluate` wrote to a finished run, the tag EVALUATION_SHA256 at last."""
     client = MlflowClient()
     run_id = run.info.run_id

@@ -26,7 +26,12 @@ run = partial(run_step, return_state=True)
 
 
 def run_pipeline(
-    project: Project, targets: Sequence[str], *, force: bool, pull: bool, push: bool
+    project: Project,
+    targets: Sequence[str],
+    *,
+    force: bool,
+    pull: bool,
+    push: bool,
 ) -> State[None]:
     """Run what changed of the stages `targets`, or of all; a task for each stage.
 
@@ -54,7 +59,11 @@ def run_pipeline(
 
 
 def run_experiment(
-    overrides: Mapping[str, Any], *, force: bool, pull: bool, push: bool
+    overrides: Mapping[str, Any],
+    *,
+    force: bool,
+    pull: bool,
+    push: bool,
 ) -> State[None]:
     """Run the pipeline with other params, as one task: DVC does so in a copy of the project."""
     dvc = Dvc()

@@ -27,7 +27,12 @@ SETTINGS = "TRIAL"  # the project's environment variable with what a trial needs
 SWEEP = "sweep"  # in the settings, and of a trial in Optuna: the run that is the parent of all
 
 
-def propose(trial: Any, space: Mapping[str, Any], params: dict[str, Any], block: str) -> Any:
+def propose(
+    trial: Any,
+    space: Mapping[str, Any],
+    params: dict[str, Any],
+    block: str,
+) -> Any:
     """The values of params.yaml with those that the trial proposes in a block.
 
     `space` has a list of choices, or a range as Optuna's `suggest_int` and `suggest_float` take it,

@@ -76,7 +76,13 @@ def worse(evidence: Evidence, rival_hits: Hits, level: float) -> tuple[float, st
     return p_value, f"worse with {p_text(p_value, level)}{remark}"
 
 
-def tested(name: str, p_value: float, level: float, text: str, figures: dict[str, float]) -> Check:
+def tested(
+    name: str,
+    p_value: float,
+    level: float,
+    text: str,
+    figures: dict[str, float],
+) -> Check:
     """A check that a test refuses at this level."""
     return Check(name, p_value >= level, text, f"p at least {level:g}", figures)
 

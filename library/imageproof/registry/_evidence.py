@@ -48,7 +48,11 @@ class Gate:
     approval: Check | None = None
 
     def __call__(
-        self, run: TrainedRun, files: ModelFiles, name: str, champion: str | None
+        self,
+        run: TrainedRun,
+        files: ModelFiles,
+        name: str,
+        champion: str | None,
     ) -> Decision:
         """Let challenger and champions answer the same hold-out rows, and apply the checks.
 
@@ -74,7 +78,11 @@ class Gate:
         return None
 
     def _collect(
-        self, run: TrainedRun, files: ModelFiles, name: str, champion: str | None
+        self,
+        run: TrainedRun,
+        files: ModelFiles,
+        name: str,
+        champion: str | None,
     ) -> Evidence:
         holdout = Holdout(self.project, Artifacts(self.root))
         data = holdout.split.data

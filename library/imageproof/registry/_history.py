@@ -72,7 +72,11 @@ def next_move(
     return Move(number, action, champion_of(moves), version, time, reason=text, **fields)
 
 
-def read(tags: Tags, champion: str | None, version_tags: Mapping[str, Tags]) -> list[Move]:
+def read(
+    tags: Tags,
+    champion: str | None,
+    version_tags: Mapping[str, Tags],
+) -> list[Move]:
     """The moves among a registered model's tags, oldest first; the last one leads to `champion`.
 
     IntegrityError if a tag is not as this module writes it.

@@ -65,7 +65,12 @@ class Holdout:
     def registry(self) -> Registry:
         return Registry(self.project.name)
 
-    def challenger(self, run: TrainedRun, files: ModelFiles, name: str) -> dict[str, Any]:
+    def challenger(
+        self,
+        run: TrainedRun,
+        files: ModelFiles,
+        name: str,
+    ) -> dict[str, Any]:
         """The fields of Evidence on its answers; AnswersError if these are unusable."""
         images = self.split.data.images
         if files.class_names != self.names:
@@ -128,7 +133,11 @@ class Holdout:
                 version, probabilities[:, columns], signature, fit=champion.fit, **past
             )
 
-    def former(self, champion: str | None, challenger: Contender) -> dict[str, Paired | str]:
+    def former(
+        self,
+        champion: str | None,
+        challenger: Contender,
+    ) -> dict[str, Paired | str]:
         """The answers of earlier champions, if a check needs them, or why they are left out."""
         promote = self.project.promote
         limits = promote.max_total_loss, promote.max_sensitivity_loss

@@ -110,7 +110,13 @@ def check_inputs(origin: Origin, folder: Path) -> None:
             raise IntegrityError(f"{origin.uri}: its run says {key} = {value}, {finding}")
 
 
-def compare(uri: str, recorded: np.ndarray, again: np.ndarray, *, tolerance: float) -> str:
+def compare(
+    uri: str,
+    recorded: np.ndarray,
+    again: np.ndarray,
+    *,
+    tolerance: float,
+) -> str:
     """Say how far class probabilities float32 (n, classes) of the same rows differ.
 
     IntegrityError if one differs by more than `tolerance`, or is NaN.

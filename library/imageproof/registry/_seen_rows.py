@@ -53,7 +53,12 @@ def rows_of_split(artifacts: Artifacts) -> DataRows:
     return DataRows(seen, np.unique(split_hashes(artifacts, "holdout")))
 
 
-def write_rows(registry: Registry, version: str, run_id: str, rows: DataRows) -> None:
+def write_rows(
+    registry: Registry,
+    version: str,
+    run_id: str,
+    rows: DataRows,
+) -> None:
     """Log both files to the run; tags of the version name them, and their SHA-256."""
     client = MlflowClient()
     with scratch() as folder:

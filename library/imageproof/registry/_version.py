@@ -63,7 +63,12 @@ class Origin:
         verdict = self.gate.get("gate", "judged by no gate")
         return f"{verdict} by {failed}" if failed else verdict
 
-    def param(self, key: str, kind: Any, default: Any = None) -> Any:
+    def param(
+        self,
+        key: str,
+        kind: Any,
+        default: Any = None,
+    ) -> Any:
         """A param of the training; IntegrityError if it is not of this kind.
 
         Whoever can write into MLflow's database can forge it.

@@ -129,7 +129,12 @@ class Registry:
         for name, value in tags.items():
             self._client.set_model_version_tag(self.name, version, tag(name), value)
 
-    def record(self, run: TrainedRun, decision: Decision, move: Move) -> None:
+    def record(
+        self,
+        run: TrainedRun,
+        decision: Decision,
+        move: Move,
+    ) -> None:
         """Log a decision of the gate to the run, and its gist as tags of the version."""
         version = str(move.after)
         record = {

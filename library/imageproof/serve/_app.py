@@ -44,7 +44,10 @@ LINGER_S = 5.0  # after SIGTERM, until those who ask whether it is ready send no
 
 class Service:
     def __init__(
-        self, model: Model, journal: "Journal | None" = None, shadow: "Shadow | None" = None
+        self,
+        model: Model,
+        journal: "Journal | None" = None,
+        shadow: "Shadow | None" = None,
     ) -> None:
         """A service with a shadow has a journal, too."""
         self._model = model
@@ -104,7 +107,12 @@ class Service:
             routes[f"{path}/infer"] = ("POST", self._infer)
         return routes | {path: ("GET", partial(_show, text)) for path, text in documents.items()}
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _respond(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         # without Starlette's routing and middleware, which take a sixth of the time of a request
         path = scope["path"] if scope["path"] in self.paths else "other"
         try:
@@ -140,7 +148,12 @@ class Service:
         parse = partial(read, kind, self._model.description)
         return await self._question(request, parse, self._predictions, is_slow=kind in PICTURES)
 
-    def _predictions(self, treatments: list[str], answers: Answers, times: "Times") -> Response:
+    def _predictions(
+        self,
+        treatments: list[str],
+        answers: Answers,
+        times: "Times",
+    ) -> Response:
         predictions = answers.predictions()
         for name, values in (("picture", treatments), ("at", times)):
             for prediction, value in zip(predictions, values, strict=False):

@@ -33,6 +33,10 @@ def home_page(model: Description, server: str) -> str:
     return page.substitute({name: escape(value) for name, value in values.items()})
 
 
-def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def answer(
+    content: Any,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
     """JSON; NumPy's arrays become lists, each float32 as short as tells it from others."""
     return Response(orjson.dumps(content, option=OPTIONS), status, headers, "application/json")

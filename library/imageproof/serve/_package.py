@@ -47,7 +47,11 @@ class Package(NamedTuple):
 
 
 def write_package(
-    model: Version, out: Path, *, project: Project, challenger: Version | None = None
+    model: Version,
+    out: Path,
+    *,
+    project: Project,
+    challenger: Version | None = None,
 ) -> Package:
     """Write the package of a version to the new folder `out`; it asks the challenger, too.
 

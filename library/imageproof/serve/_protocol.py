@@ -139,7 +139,11 @@ class _Server(uvicorn.Server):
             await super().shutdown(sockets)
 
 
-def serve(app: ASGIApp, listening: socket.socket, draining: Draining = nullcontext) -> None:
+def serve(
+    app: ASGIApp,
+    listening: socket.socket,
+    draining: Draining = nullcontext,
+) -> None:
     """Serve until SIGTERM or SIGINT; then answer the requests under way, within `draining`."""
     config = uvicorn.Config(
         app,

@@ -119,7 +119,12 @@ class Tensors(NamedTuple):
             if output.name not in names:
                 raise _refusal(f"outputs.{n}.name", output.name, f"there are {', '.join(names)}")
 
-    def answer(self, request: Inference, answers: Answers, times: np.ndarray) -> Response:
+    def answer(
+        self,
+        request: Inference,
+        answers: Answers,
+        times: np.ndarray,
+    ) -> Response:
         """The outputs that the request names, or all; `times` are the keys in the log, if any."""
         columns: dict[str, Column] = {
             PROBABILITIES: answers.probabilities,

@@ -37,7 +37,13 @@ MOST_CHARACTERS = 10_000
 class CommandFailedError(ImageproofError):
     """A command exited with a `code` other than 0, or was ended; `lines` is what it printed."""
 
-    def __init__(self, finding: str, *, code: int = 1, lines: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        finding: str,
+        *,
+        code: int = 1,
+        lines: Sequence[str] = (),
+    ) -> None:
         super().__init__(finding)
         self.code = code
         self.lines = lines

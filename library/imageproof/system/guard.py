@@ -45,7 +45,12 @@ class Guard:
         self._names = _names()
         self._probes = probes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         async def send_unframed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["X-Frame-Options"] = "SAMEORIGIN"

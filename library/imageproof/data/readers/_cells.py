@@ -24,7 +24,11 @@ def read_header(content: Content) -> list[str]:
     return _first_line(content).decode("utf-8-sig", errors="replace").replace('"', "").split(",")
 
 
-def read_cells(path: Path, content: Content, columns: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
+def read_cells(
+    path: Path,
+    content: Content,
+    columns: Sequence[str],
+) -> Iterator[NDArray[np.uint8]]:
     """The values of these columns in the order of the file, block by block.
 
     A DataError names the row of a value that is no whole number 0…255.

@@ -83,7 +83,11 @@ def _in_folders(folder: Path, names: Names) -> Listing | None:
     )
 
 
-def _check_depth(folder: Path, pictures: Mapping[str, Names], deeper: Mapping[str, Names]) -> None:
+def _check_depth(
+    folder: Path,
+    pictures: Mapping[str, Names],
+    deeper: Mapping[str, Names],
+) -> None:
     """Raise a DataError for classes all of whose pictures lie in folders within their own."""
     findings = []
     for home in sorted(deeper.keys() - pictures.keys()):

@@ -57,7 +57,11 @@ def _data_files(folder: Path) -> list[Path]:
     return paths
 
 
-def _read(folder: Path, contents: dict[Path, Content], scratch: Path | None) -> list[Part]:
+def _read(
+    folder: Path,
+    contents: dict[Path, Content],
+    scratch: Path | None,
+) -> list[Part]:
     formats = {format_of(content) for content in contents.values()}
     if formats == {"IDX"}:
         return _read_idx(folder, contents)

@@ -112,7 +112,11 @@ def _read(path: Path, rows: pd.DataFrame) -> list[_Line]:
     return lines
 
 
-def _check(lines: Sequence[_Line], classes: Mapping[Key, str], names: list[str]) -> None:
+def _check(
+    lines: Sequence[_Line],
+    classes: Mapping[Key, str],
+    names: list[str],
+) -> None:
     """Raise a DataError unless each line names a class, and a row of its label for the first time.
 
     `classes` has the class of each image.

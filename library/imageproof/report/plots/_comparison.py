@@ -71,7 +71,14 @@ def pareto(points: Mapping[str, Point], *, comparable: bool, title: str) -> Figu
     return figure
 
 
-def _label(axes: Axes, model: str, time: float, share: float, *, left: bool) -> Annotation:
+def _label(
+    axes: Axes,
+    model: str,
+    time: float,
+    share: float,
+    *,
+    left: bool,
+) -> Annotation:
     duration = f"{time:.0f} s" if time >= 10 else f"{time:.2g} s"
     return axes.annotate(
         f"{model}\n{share:.4f}, {duration}",
@@ -84,7 +91,11 @@ def _label(axes: Axes, model: str, time: float, share: float, *, left: bool) -> 
     )
 
 
-def _part(axes: Axes, labels: Sequence[Annotation], points: Sequence[tuple[float, float]]) -> None:
+def _part(
+    axes: Axes,
+    labels: Sequence[Annotation],
+    points: Sequence[tuple[float, float]],
+) -> None:
     """Move labels up or down until none lies on a point or on another label."""
     boxes = [Bbox.from_extents(*(xy - 6), *(xy + 6)) for xy in axes.transData.transform(points)]
     for label in labels:

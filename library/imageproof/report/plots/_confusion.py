@@ -17,7 +17,11 @@ WRONG = LinearSegmentedColormap.from_list("wrong", ["#FDEEE5", _theme.VERMILION]
 
 
 def confusion_matrix(
-    matrix: Matrix, *, names: list[str], title: str, order: Sequence[int]
+    matrix: Matrix,
+    *,
+    names: list[str],
+    title: str,
+    order: Sequence[int],
 ) -> Figure:
     """Count and per cent of the reference class in each cell; colour alone if classes are many.
 
@@ -79,7 +83,13 @@ def _name_cells(axes: Axes, names: list[str], cell: float) -> None:
             tick.set(ha="right", rotation_mode="anchor")
 
 
-def alluvial(matrix: Matrix, *, names: list[str], title: str, order: Sequence[int]) -> Figure:
+def alluvial(
+    matrix: Matrix,
+    *,
+    names: list[str],
+    title: str,
+    order: Sequence[int],
+) -> Figure:
     """Ribbons from reference to prediction: correct predictions grey, errors red.
 
     Where errors are rare, correct predictions are drawn narrower by a whole factor, which is
@@ -112,7 +122,11 @@ def alluvial(matrix: Matrix, *, names: list[str], title: str, order: Sequence[in
     return figure
 
 
-def _arranged(matrix: Matrix, names: list[str], order: Sequence[int]) -> tuple[Matrix, list[str]]:
+def _arranged(
+    matrix: Matrix,
+    names: list[str],
+    order: Sequence[int],
+) -> tuple[Matrix, list[str]]:
     return matrix[np.ix_(order, order)], [names[label] for label in order]
 
 

@@ -30,7 +30,13 @@ class Panel(NamedTuple):
     below: str
 
 
-def mistakes(wrong: "Mistakes", heat: Heat, *, names: list[str], title: str) -> Figure:
+def mistakes(
+    wrong: "Mistakes",
+    heat: Heat,
+    *,
+    names: list[str],
+    title: str,
+) -> Figure:
     """One panel per mistake, the most confident first; says so where there is none.
 
     `heat` (n, height, width) is what speaks for the answer, against the truth.
@@ -45,7 +51,12 @@ def mistakes(wrong: "Mistakes", heat: Heat, *, names: list[str], title: str) -> 
 
 
 def answers(
-    images: Images, heat: Heat, answers: "Sequence[Answer]", *, names: list[str] | None, title: str
+    images: Images,
+    heat: Heat,
+    answers: "Sequence[Answer]",
+    *,
+    names: list[str] | None,
+    title: str,
 ) -> Figure:
     """One panel per answer: the model's input (n, …), and what speaks for the answer in it."""
     panels = []
