@@ -164,7 +164,7 @@ def test_failed_trials_are_counted():
 @pytest.mark.usefixtures("sweep_project")
 def test_sweep_refuses_an_unknown_key():
     Path("typo.yaml").write_text("fit.epoch: [1, 2]\n")
-    line = "params.yaml train.mlp.fit.epoch: unknown key"
+    line = "params.yaml train.mlp.fit.epoch: unknown key; did you mean epochs?"
     assert failure(sweep, "mlp", "typo.yaml") == line
 
 

@@ -46,12 +46,7 @@ class Pair(NamedTuple):
     within_noise: bool
 
 
-def compare_pair(
-    a: Candidate,
-    b: Candidate,
-    reference: Labels,
-    groups: Rows | None = None,
-) -> Pair:
+def compare_pair(a: Candidate, b: Candidate, reference: Labels, groups: Rows | None = None) -> Pair:
     """Compare two models on the same rows; `reference` int64 (n,) is the truth, n at least 1.
 
     Where rows come in `groups`, the test is `sign_flips`, and the interval that of the effective
@@ -134,12 +129,7 @@ def paired_gain(only_a: float, only_b: float, rows: float) -> tuple[float, float
     return gain, float(np.sqrt((share_a + share_b - gain**2) / (rows + 2)))
 
 
-def mcnemar_exact(
-    only_a: int,
-    only_b: int,
-    *,
-    alternative: Alternative = "two-sided",
-) -> float:
+def mcnemar_exact(only_a: int, only_b: int, *, alternative: Alternative = "two-sided") -> float:
     """P-value of McNemar's exact test (1947, doi:10.1007/BF02295996); `less`: that a is worse.
 
     `only_a` and `only_b` count the rows that only this model gets right.

@@ -115,12 +115,7 @@ def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
 
 
 def promote(
-    run: TrainedRun,
-    name: str,
-    *,
-    judge: Judge,
-    rows: DataRows | None = None,
-    reason: str = "",
+    run: TrainedRun, name: str, *, judge: Judge, rows: DataRows | None = None, reason: str = ""
 ) -> Outcome:
     """Register a run's model as challenger, judge it, and make it champion if accepted.
 
@@ -139,13 +134,7 @@ def promote(
     return outcome
 
 
-def rollback(
-    name: str,
-    *,
-    to: str | None = None,
-    reason: str = "",
-    force: bool = False,
-) -> Move:
+def rollback(name: str, *, to: str | None = None, reason: str = "", force: bool = False) -> Move:
     """Make the previous champion, or version `to`, champion again; return the move.
 
     GateRefusedError if no gate has accepted it, unless `force` and a reason are given.
@@ -193,12 +182,7 @@ def _exclusive(name: str) -> Iterator[None]:
 
 
 def _decide(
-    registry: Registry,
-    run: TrainedRun,
-    version: str,
-    files: ModelFiles,
-    judge: Judge,
-    reason: str,
+    registry: Registry, run: TrainedRun, version: str, files: ModelFiles, judge: Judge, reason: str
 ) -> Outcome:
     while True:
         moves = registry.moves()
