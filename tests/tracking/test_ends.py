@@ -33,6 +33,17 @@ class TestARunEnds:
             ask()
         assert only_run(MlflowClient()).info.status == "KILLED"
 
+    def test_killed_by_a_signal_that_another_error_hides(self, tracked):
+        def train():
+            try:
+                raise SystemExit(143)
+            finally:
+                raise RuntimeError("scope")  # as TensorFlow does
+
+        with pytest.raises(RuntimeError), active_run("mlp", params={}, tags={}):
+            train()
+        assert only_run(MlflowClient()).info.status == "KILLED"
+
     def test_failed_with_a_line_when_mlflow_refuses_params(self, tracked):
         def log():
             with active_run("mlp", params={"../x": 1}, tags={}):

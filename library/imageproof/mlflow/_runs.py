@@ -23,7 +23,7 @@ from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError
 from imageproof.dvc._revision import remote_address
 from imageproof.mlflow import _store
-from imageproof.system._process import project_root
+from imageproof.system._process import exit_by_signal, project_root
 
 PARAMS_FILE = "params.yaml"
 # where it has one; its pages read the colour, `#RRGGBB`, which is documented nowhere
@@ -88,8 +88,9 @@ def ending(end_as: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
         status = "FINISHED"
-    except Exception:
-        status = "FAILED"
+    except Exception as error:
+        if not exit_by_signal(error):
+            status = "FAILED"
         raise
     except BaseException as signalled:
         # a query that was interrupted keeps SQLite locked until its frames are freed

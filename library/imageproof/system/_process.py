@@ -107,11 +107,22 @@ def run_program(work: Callable[[], object]) -> NoReturn:
     try:
         work()
     except Exception as error:
+        if signalled := exit_by_signal(error):
+            raise signalled from None
         if os.environ.get(variable("DEBUG")):
             address = os.environ.get("MLFLOW_TRACKING_URI", "")
             print(without_credentials(traceback.format_exc(), address), file=sys.stderr, end="")
         sys.exit(report_error(error))
     sys.exit(0)
+
+
+def exit_by_signal(error: BaseException | None) -> SystemExit | None:
+    """The exit of which this error came: TensorFlow raises its own if a signal parts its scopes."""
+    while error:
+        if isinstance(error, SystemExit):
+            return error
+        error = error.__context__
+    return None
 
 
 def die_with_parent() -> None:

@@ -52,6 +52,11 @@ def test_names_are_escaped(name, shown, capfd):
     ("work", "code", "stderr"),
     [
         ("pass", 0, ""),
+        (  # as TensorFlow raises its own error where a signal comes between two of its scopes
+            "import os\n    try: os.kill(os.getpid(), 15)\n    finally: raise KeyError('scope')",
+            143,
+            "",
+        ),
         ("raise KeyError('k')", 1, "error: KeyError: 'k' (IMAGEPROOF_DEBUG=1 shows where)\n"),
         (
             "import sys; sys.modules['optuna'] = None; import optuna",
@@ -71,7 +76,7 @@ def test_names_are_escaped(name, shown, capfd):
             "",
         ),
     ],
-    ids=["success", "bug", "missing extra", "file system", "TensorFlow"],
+    ids=["success", "signal", "bug", "missing extra", "file system", "TensorFlow"],
 )
 def test_exit_code_and_lines(work, code, stderr):
     done = run(work)
