@@ -1,5 +1,6 @@
 """`digits labels`: from an export of Label Studio to pictures, labels and corrections in data/."""
 
+import os
 from pathlib import Path
 from shutil import rmtree
 
@@ -216,6 +217,16 @@ def test_data_that_was_not_packed_since_is_named():
     put(DATA / "cat/more.png", 77)
     line = "data: has changed since it was packed; type `dvc repro pack` before"
     refused(line, lambda: take(CAT, [], []))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("cat/a\nb.png", r"cat/a\nb.png"), (os.fsdecode(b"cat/\xff.png"), r"cat/\xff.png")],
+)
+def test_name_that_the_table_cannot_hold_is_refused(name, shown):
+    put(DATA / name, 77)
+    pack.main()
+    refused(f"data: {shown}: labels.csv cannot hold such a name", lambda: take(CAT, [], []))
 
 
 def test_test_part_of_its_own_takes_no_picture():

@@ -1,5 +1,6 @@
 """The command `labels`: what people said in Label Studio becomes pictures and labels in data/."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shutil import copyfile
@@ -10,6 +11,7 @@ import pandas as pd
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, scratch
+from imageproof.base.text import first_names
 from imageproof.data import packed
 from imageproof.data._class_names import in_order, names_of_labels
 from imageproof.data.packed import META
@@ -117,6 +119,11 @@ def _table(rows: pd.DataFrame) -> pd.DataFrame:
         raise DataError(f"{DATA}: no picture can be added to it; {allowed}")
     if {*listing.rows["file"]} != {*rows["name"]}:
         raise DataError(f"{DATA}: has changed since it was packed; type `dvc repro pack` before")
+    names = zip(listing.rows["file"], listing.rows["path"], strict=True)
+    escaped = [file for file, path in names if os.fsencode(DATA / file) != path]
+    if escaped:
+        fault = f"{TABLE} cannot hold such a name; rename the file"
+        raise DataError(f"{DATA}: {first_names(escaped)}: {fault}")
     columns = [*COLUMNS, *(name for name in map(str, listing.rows) if name.startswith(META))]
     return listing.rows[columns].rename(columns=lambda name: name.removeprefix(META))
 
