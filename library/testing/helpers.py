@@ -174,6 +174,7 @@ def record_outputs():
     stages = {
         "all": {"outs": outs},
         "validate": {"deps": [{"path": "data", "md5": data_md5()}]},
+        "baseline": {"deps": splits},
         **{f"evaluate@{model}": {"deps": splits} for model in evaluated},
     }
     with Path("dvc.lock").open("w", encoding="utf-8") as file:

@@ -107,8 +107,8 @@ class Holdout:
         if self.project.promote.beats_baseline is None:
             return {}
         outputs = self.artifacts.baseline
-        rows = provenance.recorded("baseline", self.artifacts.folder.parent).inputs
-        if rows.get(WORKSPACE.split("holdout"), self.md5) != self.md5:
+        inputs = provenance.recorded("baseline", self.artifacts.folder.parent).inputs
+        if inputs.get(WORKSPACE.split("holdout")) != self.md5:
             finding = "answers to other hold-out rows; `dvc repro baseline` makes it anew"
             raise IntegrityError(f"{outputs.predictions}: {finding}")
         predicted = outputs.read_predictions()["holdout"].argmax(axis=1)

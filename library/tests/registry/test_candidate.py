@@ -34,6 +34,7 @@ stages:
     outs: [SPLITS]
   baseline:
     cmd: "true"
+    deps: [artifacts/split/holdout.npz]
     outs: [artifacts/baseline/baseline.json, artifacts/baseline/predictions.npz]
   train:
     matrix:
