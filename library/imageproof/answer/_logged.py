@@ -159,7 +159,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     once = [name for name in ("image", "model") if name in columns]
     with open_parquet(path, most_rows=MAX_ROWS, once=once) as file:
         if not file.metadata.num_rows:
-            raise DataError(f"{path}: a log has rows")
+            raise DataError(f"{path}: is a log without rows")
         frame: pd.DataFrame = file.read([*columns, SHADOW]).to_pandas()
     tomorrow = datetime.now(UTC) + timedelta(days=1)  # a service's clock may be ahead
     _check(path, "at", frame["at"] <= tomorrow, f"a time after now ({tomorrow:%Y-%m-%d})")

@@ -117,7 +117,10 @@ def run_program(work: Callable[[], object]) -> NoReturn:
 
 
 def exit_by_signal(error: BaseException | None) -> SystemExit | None:
-    """The exit of which this error came: TensorFlow raises its own if a signal parts its scopes."""
+    """The exit by a signal that was under way when this error was raised; None if there was none.
+
+    TensorFlow raises its own error if a signal comes while it enters or leaves a device scope.
+    """
     while error:
         if isinstance(error, SystemExit):
             return error

@@ -87,7 +87,7 @@ def test_log_without_rows_or_that_unpacks_to_far_more(monkeypatch):
     pq.write_table(table, FILE, compression="zstd", use_dictionary=False)
     assert "unpacks to over 1 MB and 50 times its size" in finding(DataError, read)
     pq.write_table(table[:0], FILE)
-    assert finding(DataError, read) == f"{FILE}: a log has rows"
+    assert finding(DataError, read) == f"{FILE}: is a log without rows"
 
 
 def labels(path):
