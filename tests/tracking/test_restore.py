@@ -124,6 +124,13 @@ def test_unfinished_run_does_not_count(clone, original):
     assert sorted(run.info.status for run in restore_all()) == ["FINISHED", "RUNNING"]
 
 
+def test_data_of_another_split_is_not_described(clone):
+    shutil.copy(WORKSPACE.split("test"), WORKSPACE.split("train"))  # as a later `split` left it
+    [run] = restore_all()
+    profiles = {data.dataset.name: data.dataset.profile for data in run.inputs.dataset_inputs}
+    assert [name for name, profile in profiles.items() if not profile] == ["train"]
+
+
 def test_missing_evaluation_is_added_to_its_run(clone):
     shutil.move("artifacts/evaluate", "later")
     [run] = restore_all()

@@ -20,7 +20,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_GIT_COMMIT
 
 from imageproof.base._dataset import load_split
 from imageproof.base._naming import project_name
-from imageproof.base.errors import DataError
+from imageproof.base.files import md5
 from imageproof.dvc._revision import remote_address
 from imageproof.mlflow import _store
 from imageproof.system._process import exit_by_signal, project_root
@@ -170,7 +170,7 @@ def log_datasets(
 def _dataset(split: str, digest: str, path: Path) -> DatasetInput:
     facts: dict[str, Any] = {"source": _source(path), "name": split, "digest": digest}
     described = MetaDataset(**facts).to_dict()  # type: ignore[abstract]
-    with suppress(DataError):  # it is not here
+    if path.is_file() and md5(path) == digest:  # else it is not here, or another
         data = load_split(path).data
         described = from_numpy(data.images, targets=data.labels, **facts).to_dict()
     return DatasetInput(Dataset(**described), [InputTag(MLFLOW_DATASET_CONTEXT, split)])
