@@ -1,21 +1,22 @@
 """The page on which one draws, and its server."""
 
+from contextlib import ExitStack
 from io import BytesIO
 from socket import create_connection
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import finding
+from helpers import finding, until
 from intruder import statuses
 from mlflow import MlflowClient
 from packaged import within
 from PIL import Image
 from support import NAME, project_with
 
-from imageproof.answer import _serve
 from imageproof.answer._demo import MAX_PICTURE, demo_app, players
 from imageproof.base.errors import BusyError, UsageError
+from imageproof.system import _bodies
 from imageproof.system.guard import listen
 
 
@@ -130,7 +131,7 @@ def test_drawing_is_answered_by_each_model(client):
     [
         (drawing(ink=0), 422, "blank"),
         (b"", 422, "no PNG, JPEG, WebP or BMP"),
-        ((bytes(100_000) for _ in range(51)), 413, "at most 5,000,000 bytes within 10 s "),
+        ((bytes(100_000) for _ in range(51)), 413, "over 5,000,000 bytes long"),
     ],
     ids=["blank", "empty", "pieces"],
 )
@@ -140,13 +141,22 @@ def test_other_than_a_drawing_is_refused(client, body, status, text):
 
 
 def test_body_that_does_not_come_holds_no_connection(client, monkeypatch):
-    monkeypatch.setattr(_serve, "BODY_S", 0.1)
+    monkeypatch.setattr(_bodies, "BODY_S", 0.1)
     with create_connection(("127.0.0.1", client.port), timeout=20) as connection:
         head = (
             f"POST /predict HTTP/1.1\r\nHost: localhost:{client.port}\r\nContent-Length: 9\r\n\r\n"
         )
         connection.sendall(head.encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_bodies_that_wait_fill_no_memory(client):
+    with ExitStack() as opened:
+        for _ in range(_bodies.MAX_WAITING):
+            slow = opened.enter_context(create_connection(("127.0.0.1", client.port)))
+            head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n"
+            slow.sendall(head.encode() + bytes(MAX_PICTURE - 1))
+        assert until(lambda: client.post("/predict", bytes(100), "image/png").status_code == 503)
 
 
 def test_foreign_pages_are_refused(client):

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from html import escape
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from fastapi import Body, FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
 from imageproof.answer._predict import numbered_names
-from imageproof.answer._serve import Limited
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import template_file
 from imageproof.pages._templates import data_uri
@@ -20,6 +19,7 @@ from imageproof.pictures._reading import read_picture
 from imageproof.project import Project
 from imageproof.registry._version import Version, load_version
 from imageproof.registry._versions import CHALLENGER, CHAMPION, Registry
+from imageproof.system._bodies import Bodies
 from imageproof.system.guard import Guard
 
 MAX_PICTURE = 5_000_000  # bytes
@@ -48,6 +48,7 @@ def players(name: str, *, threads: int) -> list[Player]:
 def demo_app(players: Sequence[Player], project: Project) -> Guard:
     """The app with the page at `/`, and `/predict`, which takes a picture."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    bodies = Bodies(MAX_PICTURE)
     page = template_file(Path(__file__).with_name("demo.html")).read_text("utf-8")
     page = page.replace("<title>NAME", f"<title>{escape(project.name)}")
     if all(len(model.files.shape) == 3 for _, model in players):
@@ -59,19 +60,20 @@ def demo_app(players: Sequence[Player], project: Project) -> Guard:
         return HTMLResponse(page)
 
     @app.post("/predict")
-    async def predict(sent: Annotated[bytes, Body()] = b"") -> list[dict[str, Any]]:
+    async def predict(request: Request) -> list[dict[str, Any]]:
         # one picture at a time, in one thread: each thread would keep the memory of a large one
-        try:
-            return [_answer(player, sent, project) for player in players]
-        except DataError as error:
-            raise HTTPException(422, str(error)) from None
+        async with bodies.read(request) as picture:
+            try:
+                return [_answer(player, picture, project) for player in players]
+            except DataError as error:
+                raise HTTPException(422, str(error)) from None
 
-    return Guard(Limited(app, MAX_PICTURE))
+    return Guard(app)
 
 
-def _answer(player: Player, sent: bytes, project: Project) -> dict[str, Any]:
+def _answer(player: Player, picture: bytes, project: Project) -> dict[str, Any]:
     role, model = player
-    image, treatment = read_picture(BytesIO(sent), shape=model.files.shape, fit=model.fit)
+    image, treatment = read_picture(BytesIO(picture), shape=model.files.shape, fit=model.fit)
     probabilities = model.predict(image[np.newaxis])[0]
     predicted = int(probabilities.argmax())
     names = numbered_names(model, project)

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -24,6 +24,7 @@ from imageproof.serve._bodies import MAX_BODY, MAX_IMAGES, PICTURES, read
 from imageproof.serve._documents import OPENAPI, answer, home_page
 from imageproof.serve._metrics import Metrics
 from imageproof.serve._model import Answers, Batcher, Model
+from imageproof.system._bodies import Bodies
 from imageproof.system.guard import Guard
 
 if TYPE_CHECKING:
@@ -34,11 +35,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 
-BODY_S = 10.0  # from the head of a request until its body is there
-MAX_HELD = 32_000_000  # bytes of the bodies of all requests that are not answered yet
 QUICK = 50_000  # bytes of JSON or pixels; reading more takes longer than a prediction
 PROBES = "/health", "/ready", "/metrics", "/v2/health/live", "/v2/health/ready"
-CODINGS = {"Content-Encoding": "identity", "Transfer-Encoding": "chunked"}  # nothing unpacks others
 LINGER_S = 5.0  # after SIGTERM, until those who ask whether it is ready send no more requests
 
 
@@ -58,7 +56,7 @@ class Service:
         self._thread = ThreadPoolExecutor(1, "read")  # one at a time, for the memory it needs
         self._metrics = Metrics(self._title)
         self._batcher = Batcher(model.network.predict, on_batch=self._metrics.batches.observe)
-        self._held = 0  # bytes of bodies
+        self._bodies = Bodies(MAX_BODY)
         self._metrics.waiting.set_function(lambda: self._batcher.waiting)
         if journal:
             self._metrics.lost.set_function(lambda: journal.lost)
@@ -174,21 +172,16 @@ class Service:
     ) -> Response:
         """The response to what `parse` reads in the body, beside its images, and their answers."""
         started = time.perf_counter()
-        body = bytearray()
-        try:
-            await self._receive(request, body)
-            content = bytes(body)
+        async with self._bodies.read(request) as body:
             if is_slow or len(body) > QUICK:
                 loop = asyncio.get_running_loop()
-                extra, images = await loop.run_in_executor(self._thread, parse, content)
+                extra, images = await loop.run_in_executor(self._thread, parse, body)
             else:
-                extra, images = parse(content)
+                extra, images = parse(body)
             if len(images) > MAX_IMAGES:
                 allowed = f"at most {MAX_IMAGES:,} are allowed"
                 raise HTTPException(413, f"{len(images):,} images; {allowed}")
             probabilities = await self._batcher.predict(images)
-        finally:
-            self._held -= len(body)
         if finding := not_probabilities(probabilities):
             raise HTTPException(500, f"the model gives no probabilities: {finding}")
         answers = self._model.answers(probabilities)
@@ -208,26 +201,6 @@ class Service:
         if takes:
             self._shadow.ask(times, images)
         return times
-
-    async def _receive(self, request: Request, body: bytearray) -> None:
-        for name, allowed in CODINGS.items():
-            value = ", ".join(request.headers.getlist(name)) or allowed
-            if value.lower() != allowed:  # compressed bytes would be read as pixels
-                raise HTTPException(415, f"{name}: {value[:80]!r}; {allowed} is allowed")
-        try:
-            async with asyncio.timeout(BODY_S):
-                async for chunk in request.stream():
-                    if len(body) + len(chunk) > MAX_BODY:
-                        raise HTTPException(413, f"over {MAX_BODY:,} bytes long")
-                    if self._held + len(chunk) > MAX_HELD:
-                        raise HTTPException(503, "too many requests wait", {"Retry-After": "1"})
-                    self._held += len(chunk)
-                    body += chunk
-        except TimeoutError:
-            sentence = f"the body was not complete within {BODY_S:.0f} s"
-            raise HTTPException(408, sentence, {"Connection": "close"}) from None
-        except ClientDisconnect:
-            raise HTTPException(400, "the request was cut off") from None
 
 
 async def _show(content: Any, _: Request) -> Response:

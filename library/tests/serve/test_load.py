@@ -11,9 +11,10 @@ from helpers import answers, until
 from packaged import RAW, running, within
 
 from imageproof.base._inference import BATCH, Network
-from imageproof.serve._app import MAX_HELD, Service
+from imageproof.serve._app import Service
 from imageproof.serve._bodies import MAX_BODY
 from imageproof.serve._model import Model
+from imageproof.system._bodies import MAX_WAITING
 
 
 class Held:
@@ -65,17 +66,16 @@ def test_small_requests_are_one_batch_between_parts_of_a_large_one(package):
 
 def test_too_many_bytes_are_refused(package):
     held = Held()
-    fit = MAX_HELD // MAX_BODY
     request = ("/predict", bytes(MAX_BODY), RAW)
     description = package.description.model_copy(update={"shape": (500, 500)})
-    with serving(description, held) as client, ThreadPoolExecutor(fit) as clients:
-        requests = [clients.submit(client.post, *request) for _ in range(fit)]
-        assert until(lambda: waiting(client) == fit * MAX_BODY // 500**2)
+    with serving(description, held) as client, ThreadPoolExecutor(MAX_WAITING) as clients:
+        requests = [clients.submit(client.post, *request) for _ in range(MAX_WAITING)]
+        assert until(lambda: waiting(client) == MAX_WAITING * MAX_BODY // 500**2)
         refusal = client.post(*request)
         assert (refusal.status_code, refusal.headers["Retry-After"]) == (503, "1")
         assert client.get("/health").status_code == 200
         held.go.set()
-        assert [request.result().status_code for request in requests] == [200] * fit
+        assert [request.result().status_code for request in requests] == [200] * MAX_WAITING
         assert client.post(*request).status_code == 200
 
 
