@@ -17,7 +17,7 @@ from helpers import linear_model, served
 from imageproof.base import _inference
 from imageproof.base._dataset import Images, Probabilities
 from imageproof.base.files import sha256
-from imageproof.serve._model import Confidence, Description
+from imageproof.serve._model import MODEL, Confidence, Description
 from imageproof.serve._package import write_folder
 
 THRESHOLD = 0.2
@@ -91,7 +91,7 @@ def write(folder, data):
     )
     images = data.images[:200]
     probabilities = _inference.load(network, threads=1).predict(images)
-    write_folder(folder, network, description, "# Card\n", images[:1])
+    write_folder(folder, {MODEL: (network, description)}, "# Card\n", images[:1])
     return Package(folder, description, images, probabilities)
 
 

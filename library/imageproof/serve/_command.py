@@ -13,7 +13,7 @@ from imageproof.base.errors import UsageError
 from imageproof.base.text import printable
 from imageproof.serve import _protocol
 from imageproof.serve._app import Service
-from imageproof.serve._model import LOG, SHADOW_MODEL, load
+from imageproof.serve._model import LOG, SHADOW, load
 from imageproof.system import _process
 from imageproof.system.guard import listen, names_variable
 
@@ -27,7 +27,7 @@ def serve(options: Namespace) -> None:
 
         os.umask(0o077)  # the images may be private
         journal = Journal(options.log, model.description)
-        if Path(SHADOW_MODEL).exists():
+        if Path(SHADOW).exists():
             shadow = Shadow(options.log, model.description.shape)
     with listen(options.port, options.host) as listening, journal or nullcontext():
         host, port = listening.getsockname()[:2]

@@ -18,10 +18,8 @@ from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import REBUILD_HINT, StrictModel, parsing, read_json, sha256
 from imageproof.judge.confidence import answer_sets, members, unsure
 
-MODEL = "model.onnx"
-DESCRIPTION = "model.json"
-SHADOW_MODEL = "shadow.onnx"  # the challenger's, if there is one
-SHADOW_DESCRIPTION = "shadow.json"
+MODEL = "model.onnx"  # beside each model lies its description, as JSON
+SHADOW = "shadow.onnx"  # the challenger, if there is one
 SUMS = "SHA256SUMS"
 LOG = "log"
 BATCH = _inference.BATCH  # images; a larger batch is not faster per image, and others wait for it
@@ -36,7 +34,7 @@ class Confidence(StrictModel):
 
 
 class Description(StrictModel):
-    """model.json; `shape` is that of an image, `model_sha256` the hash that was registered."""
+    """What a package says of a model; `shape` is that of an image, `model_sha256` the hash that was registered."""
 
     name: str
     version: str
@@ -150,13 +148,17 @@ def load(folder: Path) -> Model:
     _check_files(folder)
     path = folder / MODEL
     try:
-        description = read_json(folder / DESCRIPTION, Description)
-        network = _inference.load(path, threads=1)
+        model = read_model(path)
         with parsing("ONNX model", path):
-            network.predict(np.zeros((1, *description.shape), np.uint8))
+            model.network.predict(np.zeros((1, *model.description.shape), np.uint8))
     except DataError as error:
         raise IntegrityError(str(error).removesuffix(f"; {REBUILD_HINT}")) from None
-    return Model(description, network)
+    return model
+
+
+def read_model(path: Path) -> Model:
+    description = read_json(path.with_suffix(".json"), Description)
+    return Model(description, _inference.load(path, threads=1))
 
 
 def _check_files(folder: Path) -> None:
@@ -164,7 +166,7 @@ def _check_files(folder: Path) -> None:
     path = folder / SUMS
     lines = path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    if not {MODEL, DESCRIPTION} <= sums.keys():
+    if MODEL not in sums:
         raise IntegrityError(f"{path}: does not list {MODEL}, so this is no package")
     names = {path.name for path in folder.iterdir()}
     unlisted = names - {SUMS, ".venv", LOG, *(name.partition("/")[0] for name in sums)}

@@ -21,10 +21,8 @@ from imageproof.project import Project
 from imageproof.registry._card import card
 from imageproof.registry._version import Version
 from imageproof.serve._model import (
-    DESCRIPTION,
     MODEL,
-    SHADOW_DESCRIPTION,
-    SHADOW_MODEL,
+    SHADOW,
     SUMS,
     Confidence,
     Description,
@@ -32,7 +30,7 @@ from imageproof.serve._model import (
 )
 from imageproof.system.guard import names_variable
 
-Challenger = tuple[Path, Description]  # its network, and what is said of it
+Models = dict[str, tuple[Path, Description]]  # networks and what is said of them, by file name
 
 LIBRARY = Path(__file__).parents[2]
 TOLERANCE = 1e-5  # of a probability
@@ -59,8 +57,10 @@ def write_package(
     the model, or from the model itself where they are asked otherwise. UsageError if the model
     takes images of another size.
     """
-    about = describe(model, project)
-    shadow = _shadow(challenger, about, project) if challenger else None
+    about = _describe(model, project)
+    models = {MODEL: (model.files.network, about)}
+    if challenger:
+        models[SHADOW] = (challenger.files.network, _describe_shadow(challenger, about, project))
     check_outputs([WORKSPACE.split("holdout")])
     images = WORKSPACE.read_split("holdout").data.images
     if (size := images.shape[1:]) != model.files.shape:
@@ -73,7 +73,7 @@ def write_package(
     out.parent.mkdir(parents=True, exist_ok=True)
     with scratch(out.parent) as temporary:
         folder = temporary / "package"
-        write_folder(folder, model.files.network, about, card(model), images[:1], shadow)
+        write_folder(folder, models, card(model), images[:1])
         difference = float(np.abs(load(folder).network.predict(images) - probabilities).max())
         if not difference <= TOLERANCE:  # NaN is not
             finding = f"differ from the model's by up to {difference:.1e}; nothing was written"
@@ -82,7 +82,7 @@ def write_package(
     return Package(out, model.origin.uri, len(images), difference, folder_sha256(out))
 
 
-def describe(model: Version, project: Project) -> Description:
+def _describe(model: Version, project: Project) -> Description:
     """What the package says of its model; the coverage is that of params.yaml."""
     origin = model.origin
     coverage = project.confidence.coverage
@@ -97,27 +97,22 @@ def describe(model: Version, project: Project) -> Description:
     )
 
 
-def _shadow(challenger: Version, about: Description, project: Project) -> Challenger:
-    """What a package needs of a challenger.
-
-    UsageError if it takes other images than the model, or has other classes.
-    """
-    description = describe(challenger, project)
+def _describe_shadow(challenger: Version, about: Description, project: Project) -> Description:
+    """UsageError if it takes other images than the model, or has other classes."""
+    description = _describe(challenger, project)
     for name in ("shape", "class_names"):
         value = getattr(description, name)
         if value != getattr(about, name):
             finding = f"has the {name} {value}, {about.title} {getattr(about, name)}"
             raise UsageError(f"--shadow {challenger.origin.uri}: {finding}")
-    return challenger.files.network, description
+    return description
 
 
 def write_folder(
     folder: Path,
-    network: Path,
-    about: Description,
+    models: Models,
     card: str,
     image: Images,
-    shadow: Challenger | None = None,
 ) -> None:
     """Write all files of a package into a new folder; `image` is that of the example request."""
     folder.mkdir()
@@ -130,12 +125,10 @@ def write_folder(
     if own_page.is_file():
         (folder / "templates").mkdir()
         shutil.copyfile(own_page, folder / own_page)
-    shutil.copyfile(network, folder / MODEL)
-    write_text(folder / DESCRIPTION, about.model_dump_json(indent=2) + "\n")
-    if shadow:
-        challenger, description = shadow
-        shutil.copyfile(challenger, folder / SHADOW_MODEL)
-        write_text(folder / SHADOW_DESCRIPTION, description.model_dump_json(indent=2) + "\n")
+    for name, (network, description) in models.items():
+        path = folder / name
+        shutil.copyfile(network, path)
+        write_text(path.with_suffix(".json"), description.model_dump_json(indent=2) + "\n")
     write_text(folder / "MODEL_CARD.md", card)
     write_text(folder / "example.json", json.dumps({"inputs": image.tolist()}))
     wheel = _build_wheel(folder)

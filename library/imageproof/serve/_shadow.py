@@ -19,9 +19,8 @@ import numpy as np
 from imageproof.base import _inference
 from imageproof.base._dataset import Images, Probabilities, Shape
 from imageproof.base._inference import Network, not_probabilities
-from imageproof.base.files import read_json
 from imageproof.serve._journal import Journal, Times
-from imageproof.serve._model import SHADOW_DESCRIPTION, SHADOW_MODEL, Description
+from imageproof.serve._model import SHADOW, read_model
 
 FOLDER = "shadow"  # of its answers, in the folder of the log
 QUEUE_BYTES = 4_000_000  # beyond those in the pipe
@@ -101,8 +100,7 @@ def answer_all(log: Path, running: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server closes the pipe
     server_end = select.poll()
     server_end.register(running, 0)
-    description = read_json(Path(SHADOW_DESCRIPTION), Description)
-    network = _inference.load(Path(SHADOW_MODEL), threads=1)
+    description, network = read_model(Path(SHADOW))
     os.nice(NICENESS)  # after loading: a busy machine must not keep it from its first answer
     record = _record(description.shape)
     content = b""
