@@ -10,7 +10,7 @@ import numpy as np
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
-from imageproof.answer._predict import numbered_names
+from imageproof.answer._predict import class_names
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import template_file
 from imageproof.pages._templates import data_uri
@@ -76,7 +76,7 @@ def _answer(player: Player, picture: bytes, project: Project) -> dict[str, Any]:
     image, treatment = read_picture(BytesIO(picture), shape=model.files.shape, fit=model.fit)
     probabilities = model.predict(image[np.newaxis])[0]
     predicted = int(probabilities.argmax())
-    names = numbered_names(model, project)
+    names = class_names(model, project)
     return {
         "role": role,
         "name": f"{model.origin.uri} {model.origin.params.get('model', '')}".strip(),

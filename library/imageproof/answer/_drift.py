@@ -10,7 +10,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-from imageproof.answer._predict import numbered_names
+from imageproof.answer._predict import class_names
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Dataset, Images, Shape
 from imageproof.base._naming import project_name
@@ -103,7 +103,7 @@ def summarise(
     return {
         "model": model.origin.uri,
         "rows": len(answers),
-        "class_names": numbered_names(model, project),
+        "class_names": class_names(model, project),
         "class_counts": counts.tolist(),
         "unsure": float(is_unusable(answers["set_size"].to_numpy(), classes).mean()),
         "warnings": warnings,

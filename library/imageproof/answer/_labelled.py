@@ -4,7 +4,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from scipy.optimize import brentq
 
-from imageproof.answer._predict import numbered_names
+from imageproof.answer._predict import class_names
 from imageproof.base._class_names import class_numbers
 from imageproof.judge._groups import clopper_pearson
 from imageproof.judge.drift import Comparison, compare_accuracy
@@ -70,7 +70,7 @@ def _independent_rows(holdout: dict[str, float]) -> float:
 
 def other_names(model: Version, project: Project) -> str:
     """What is wrong if labels may be numbers of this project's classes, not of the model's."""
-    names = numbered_names(model, project)
+    names = class_names(model, project)
     own_names = project.data.class_names or []
     if own_names in (names, class_numbers(len(own_names))):
         return ""

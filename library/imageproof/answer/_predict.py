@@ -22,20 +22,23 @@ class Answer(NamedTuple):
     picture: str  # key of `pictures.TREATMENTS`
     answer_set: list[int]  # the most probable class first; see `judge.confidence`
     unsure: bool
+    predicted_name: str
+    answer_names: list[str]
 
 
 def predict_pictures(
     paths: Sequence[Path],
     model: Version,
-    *,
-    coverage: float,
-) -> list[Answer]:
-    """Answer each picture; `coverage` of the answer sets hold the true class."""
-    images, treatments = _read(paths, model)
+    project: Project,
+) -> tuple[list[Answer], Images]:
+    """Answer each picture; also what the model sees of each."""
+    pictures = read_pictures(paths, shape=model.files.shape, fit=model.fit)
+    images = np.stack([image for image, _ in pictures])
     probabilities = model.predict(images)
-    sets = answer_sets(probabilities, set_threshold(model, coverage))
-    columns = (treatments, probabilities, members(probabilities, sets), unsure(sets).tolist())
-    return [
+    sets = answer_sets(probabilities, set_threshold(model, project.confidence.coverage))
+    columns = (pictures, probabilities, members(probabilities, sets), unsure(sets).tolist())
+    names = class_names(model, project)
+    answers = [
         Answer(
             file=str(path),
             predicted=int(row.argmax()),
@@ -43,32 +46,22 @@ def predict_pictures(
             picture=treatment,
             answer_set=classes.tolist(),
             unsure=is_unsure,
+            predicted_name=names[row.argmax()],
+            answer_names=[names[label] for label in classes],
         )
-        for path, treatment, row, classes, is_unsure in zip(paths, *columns, strict=True)
+        for path, (_, treatment), row, classes, is_unsure in zip(paths, *columns, strict=True)
     ]
+    return answers, images
 
 
-def explained(answers: Sequence[Answer], model: Version) -> tuple[Images, Heat]:
-    """The model's input of each answer, and what speaks for the answer; see `occlusion`."""
-    images, _ = _read([Path(answer.file) for answer in answers], model)
+def explain(answers: Sequence[Answer], images: Images, model: Version) -> Heat:
+    """What speaks for the answer in each image; see `occlusion`."""
     predicted = np.array([answer.predicted for answer in answers])
-    return images, occlusion(model.predict, images, predicted)
+    return occlusion(model.predict, images, predicted)
 
 
-def _read(paths: Sequence[Path], model: Version) -> tuple[Images, list[str]]:
-    pictures = read_pictures(paths, shape=model.files.shape, fit=model.fit)
-    images = np.stack([image for image, _ in pictures])
-    return images, [treatment for _, treatment in pictures]
-
-
-def class_names(model: Version, project: Project) -> list[str] | None:
-    """The names that a model was logged with; if it had none, those in params.yaml if they fit."""
-    names = numbered_names(model, project)
-    return None if names == class_numbers(model.files.classes) else names
-
-
-def numbered_names(model: Version, project: Project) -> list[str]:
-    """The classes' names; their numbers if they have none."""
+def class_names(model: Version, project: Project) -> list[str]:
+    """What the classes are called: as the model was logged, as in params.yaml, or by number."""
     numbers = class_numbers(model.files.classes)
     candidates = (model.files.class_names, project.data.class_names or [])
     fitting = (names for names in candidates if len(names) == len(numbers) and names != numbers)

@@ -192,21 +192,22 @@ def _table(
 def _answers(
     probabilities: Probabilities,
     limit: float,
-    names: list[str] | None,
+    names: list[str],
 ) -> dict[str, Any]:
-    """`answer_set` has `set_size` classes, the most probable first; `names` add two columns."""
+    """`answer_set` has `set_size` classes, the most probable first."""
     predicted = probabilities.argmax(axis=1).astype(np.int16)
     sets = answer_sets(probabilities, limit)
     sizes = sets.sum(axis=1, dtype=np.int16)
     classes = np.concatenate(members(probabilities, sets)).astype(np.int16)
     starts = np.insert(sizes.cumsum(dtype=np.int32), 0, 0)
-    columns: dict[str, Any] = {"predicted": predicted, "set_size": sizes}
-    columns["answer_set"] = pa.ListArray.from_arrays(starts, classes)
-    if names:
-        texts = pa.array(names)
-        columns["predicted_name"] = texts.take(predicted)
-        columns["answer_names"] = pa.ListArray.from_arrays(starts, texts.take(classes))
-    return columns
+    texts = pa.array(names)
+    return {
+        "predicted": predicted,
+        "set_size": sizes,
+        "answer_set": pa.ListArray.from_arrays(starts, classes),
+        "predicted_name": texts.take(predicted),
+        "answer_names": pa.ListArray.from_arrays(starts, texts.take(classes)),
+    }
 
 
 def _is_scored(output: str) -> bool:

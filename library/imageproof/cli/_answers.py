@@ -13,9 +13,6 @@ from imageproof.cli._lazy import Lazy
 from imageproof.cli._results import AsJson, app, connected
 
 if TYPE_CHECKING:
-    from socket import socket
-
-    from imageproof.answer._logged import Log
     from imageproof.project import Project
     from imageproof.registry._version import Version
 
@@ -58,13 +55,12 @@ def predict(
         check_new("--explain", explain, ".png")
     with served(context, model) as (project, version):
         uri = version.origin.uri
-        coverage = project.confidence.coverage
-        answers = predicting.predict_pictures(files, version, coverage=coverage)
+        answers, images = predicting.predict_pictures(files, version, project)
         names = predicting.class_names(version, project)
         if explain:
-            images, heat = predicting.explained(answers, version)
-            figure = plots.answers(images, heat, answers, names=names, title=uri)
-            theme.save(figure, explain)
+            heat = predicting.explain(answers, images, version)
+            theme.save(plots.answers(images, heat, answers, title=uri), explain)
+    coverage = project.confidence.coverage
     _console.print_answers(uri, answers, names=names, coverage=coverage, as_json=as_json)
     if explain and not as_json:
         print(f"{explain}: what speaks for each answer")
@@ -100,7 +96,9 @@ def monitor(
     """Say whether a model still sees what it was trained on, and how sure and right it is."""
     page = artifacts.WORKSPACE.monitor
     log = logs.open_log(source, days=days)
-    with served(context, model, log) as (project, version):
+    if log and not model:
+        model = log.model
+    with served(context, model) as (project, version):
         monitored = monitoring.monitor(source, log, labels, version, project=project)
         writing.write_text(page, monitoring.render(monitored))
         monitoring.log_run(monitored.result, page, project)
@@ -119,7 +117,7 @@ def demo(
     with connected(context) as project, guarding.listen(port) as listening:
         players = demonstrating.players(project.name, threads=project.threads)
         app = demonstrating.demo_app(players, project)
-        address = _address(listening)
+        address = guarding.address(listening)
         print(f"{address}   Ctrl-C ends it", flush=True)
         if browser:
             open_new_tab(address)
@@ -135,7 +133,7 @@ def serve(
     """Answer as `mlflow models serve` does, with files that are those that were logged."""
     with connected(context) as project, guarding.listen(port) as listening:
         uri, app = serving.mlflow_app(_uri(model, project))
-        print(f"{uri} at {_address(listening)}/invocations   Ctrl-C ends it", flush=True)
+        print(f"{uri} at {guarding.address(listening)}/invocations   Ctrl-C ends it", flush=True)
         protocol.serve(app, listening)
 
 
@@ -172,15 +170,13 @@ def package(
 
 
 @contextmanager
-def served(
-    context: Context, model: str | None, log: "Log | None" = None
-) -> Iterator[tuple["Project", "Version"]]:
-    """The project, and a version to answer with; by default the log's, or the champion."""
-    with connected(context) as project:
-        if log and not model:
-            model = log.model
-        with versions.load_version(_uri(model, project), threads=project.threads) as version:
-            yield project, version
+def served(context: Context, model: str | None) -> Iterator[tuple["Project", "Version"]]:
+    """The project, and a version to answer with; by default the champion."""
+    with (
+        connected(context) as project,
+        versions.load_version(_uri(model, project), threads=project.threads) as version,
+    ):
+        yield project, version
 
 
 def check_new(option: str, path: Path, *suffixes: str) -> None:
@@ -193,7 +189,3 @@ def check_new(option: str, path: Path, *suffixes: str) -> None:
 
 def _uri(model: str | None, project: "Project") -> str:
     return f"models:/{project.name}@champion" if model is None else model
-
-
-def _address(listening: "socket") -> str:
-    return f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from imageproof.base._class_names import class_numbers
 from imageproof.base._naming import project_name
 from imageproof.base.text import printable, printable_lines
 from imageproof.cli._lazy import Lazy
@@ -94,16 +93,12 @@ def print_answers(
     model: str,
     answers: Sequence["Answer"],
     *,
-    names: list[str] | None,
+    names: Sequence[str],
     coverage: float,
     as_json: bool,
 ) -> None:
     if as_json:
         records = [answer._asdict() for answer in answers]
-        if names:
-            for record in records:
-                record["predicted_name"] = names[record["predicted"]]
-                record["answer_names"] = [names[label] for label in record["answer_set"]]
         print_json({"model": model, "coverage": coverage, "answers": records})
         return
     print(f"{model}, answers with {100 * coverage:g} % coverage")
@@ -113,11 +108,10 @@ def print_answers(
         print(f"{treatment}: {pictures.TREATMENTS[treatment]}")
 
 
-def _answer_line(answer: "Answer", class_names: list[str] | None) -> str:
-    names = class_names or class_numbers(len(answer.probabilities))
-    verdict = " or ".join(names[label] for label in answer.answer_set)
+def _answer_line(answer: "Answer", names: Sequence[str]) -> str:
+    verdict = " or ".join(answer.answer_names)
     if answer.unsure:
-        verdict = f"unsure, most probably {names[answer.predicted]}"
+        verdict = f"unsure, most probably {answer.predicted_name}"
     pairs = [*zip(names, answer.probabilities, strict=True)]
     if len(pairs) > SHOWN:
         pairs = sorted(pairs, key=lambda pair: -pair[1])[:SHOWN]

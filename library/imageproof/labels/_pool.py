@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from imageproof.answer._predict import numbered_names, set_threshold
+from imageproof.answer._predict import class_names, set_threshold
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Probabilities
 from imageproof.base._inference import Features
@@ -53,7 +53,7 @@ def write_chosen(
     A DataError if there is no picture to choose, or the model knows other classes than the data.
     """
     uri = model.origin.uri
-    names = numbered_names(model, project)
+    names = class_names(model, project)
     if names != project.data.class_names:
         classes = first_names(project.data.class_names or [])
         fault = f"knows the classes {first_names(names)}, the data has {classes}"

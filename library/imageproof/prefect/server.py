@@ -2,7 +2,6 @@
 
 import atexit
 import os
-import socket
 import subprocess
 import sys
 
@@ -12,7 +11,7 @@ from prefect.settings import get_current_settings
 
 from imageproof.base.errors import ServiceError
 from imageproof.base.text import one_line
-from imageproof.system.guard import Guard
+from imageproof.system.guard import Guard, address, listen
 
 # a process that ends with this one, however it ends
 UVICORN = (sys.executable, "-m", "imageproof.system._commands", "uvicorn", "--log-level", "error")
@@ -28,9 +27,9 @@ def app() -> Guard:
 def ensure_server() -> None:
     """Start a Prefect server that ends with this process, unless one is configured."""
     if not get_current_settings().api.url:
-        with socket.create_server(("127.0.0.1", 0)) as listening:
+        with listen(0) as listening:
             number = listening.fileno()
-            address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            url = f"{address(listening)}/api"
             server = subprocess.Popen(
                 [*UVICORN, "--factory", "imageproof.prefect.server:app", "--fd", str(number)],
                 env=os.environ | {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"},
@@ -40,7 +39,7 @@ def ensure_server() -> None:
         # before Prefect's own exit handlers, so they run after Prefect's
         atexit.register(server.wait)
         atexit.register(server.terminate)
-        os.environ["PREFECT_API_URL"] = f"{address}/api"
+        os.environ["PREFECT_API_URL"] = url
         os.environ.setdefault("PREFECT_UI_URL", "")  # it has no pages, so the log must not name any
         refresh_global_settings_context()
     with get_client(sync_client=True) as client:

@@ -15,7 +15,7 @@ from imageproof.serve import _protocol
 from imageproof.serve._app import Service
 from imageproof.serve._model import LOG, SHADOW, load
 from imageproof.system import _process
-from imageproof.system.guard import listen, names_variable
+from imageproof.system.guard import address, listen, names_variable
 
 
 def serve(options: Namespace) -> None:
@@ -30,10 +30,8 @@ def serve(options: Namespace) -> None:
         if Path(SHADOW).exists():
             shadow = Shadow(options.log, model.description.shape)
     with listen(options.port, options.host) as listening, journal or nullcontext():
-        host, port = listening.getsockname()[:2]
-        name = f"[{host}]" if ":" in host else host
         title = printable(model.description.title)
-        print(f"{title} at http://{name}:{port}   Ctrl-C ends it", flush=True)
+        print(f"{title} at {address(listening)}   Ctrl-C ends it", flush=True)
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, _end)
         service = Service(model, journal, shadow)

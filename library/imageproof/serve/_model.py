@@ -34,7 +34,10 @@ class Confidence(StrictModel):
 
 
 class Description(StrictModel):
-    """What a package says of a model; `shape` is that of an image, `model_sha256` the hash that was registered."""
+    """What a package says of a model.
+
+    `shape` is that of an image, `model_sha256` the hash that was registered.
+    """
 
     name: str
     version: str

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imageproof.answer._predict import numbered_names, set_threshold
+from imageproof.answer._predict import class_names, set_threshold
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Images
 from imageproof.base._naming import project_name
@@ -91,7 +91,7 @@ def _describe(model: Version, project: Project) -> Description:
         version=origin.version,
         model_sha256=origin.model_sha256,
         shape=model.files.shape,
-        class_names=numbered_names(model, project),
+        class_names=class_names(model, project),
         fit=model.fit,
         confidence=Confidence(coverage=coverage, threshold=set_threshold(model, coverage)),
     )

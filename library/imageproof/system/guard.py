@@ -110,6 +110,13 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
         raise kind(f"{host}:{port}: {error.strerror}; choose another") from None
 
 
+def address(listening: socket.socket) -> str:
+    """Where a browser finds what listens there."""
+    host, port = listening.getsockname()[:2]
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}"
+
+
 def pages() -> Guard:
     """Serve the files below `artifacts/`; no folder listings, no links that lead out of it."""
     return Guard(ExceptionMiddleware(StaticFiles(directory="artifacts")))

@@ -87,7 +87,8 @@ def test_same_picture_same_answer(ring, shape, fit):
         answers["MLflow"] = model.files.load_as_served().predict(images)["probabilities"]
         answers["score arrays"] = score("arrays.npz", model, project)
         answers["score files"] = score("pictures", model, project)
-        predictions = predict_pictures(paths, model, coverage=0.99)
+        predictions, inputs = predict_pictures(paths, model, project)
+        assert np.array_equal(inputs, images)
         answers["predict"] = [answer.probabilities for answer in predictions]
         write_package(model, Path("package"), project=project)
         with within(demo_app([("champion", model)], project)) as client:

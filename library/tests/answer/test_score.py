@@ -105,7 +105,7 @@ def test_overwrite_replaces_only_what_score_wrote(holdout):
     assert "give one" in refusal(UsageError, missing=True, overwrite=True)
     assert score(overwrite=True).rows == len(holdout)
     table = pd.read_parquet("scored.parquet")
-    assert "predicted_name" not in table
+    assert table["predicted_name"].tolist() == [*map(str, table["predicted"])]
     table.assign(checked_by="me").to_parquet("mine.parquet")
     assert EXISTS in refusal(UsageError, out="mine.parquet", overwrite=True)
     git("add", "scored.parquet")

@@ -183,15 +183,14 @@ def test_tinted_white_is_a_colour_matplotlib_can_draw(caplog):
     assert caplog.messages == []
 
 
-def test_explained_answers_have_names_or_numbers():
+def test_explained_answers_have_names():
     images = np.full((2, 8, 6, 3), (255, 51, 0), np.uint8)
     files = ["a/folder/and a long name 0.png", "a long name 1.png"]
-    results = [Answer(file, 1, [0.1, 0.9], "pad", [1], False) for file in files]
-    for names, name in ((["no", "yes"], "yes"), (None, "1")):
-        figure = answers(images, np.zeros((2, 8, 6)), results, names=names, title="champion")
-        captions = [axes.get_xlabel() for axes in legible(figure).axes]
-        start = f"called {name}\n90.0 %\n"
-        assert captions == [f"{start}…d a long name 0.png", f"{start}a long name 1.png"]
+    results = [Answer(file, 1, [0.1, 0.9], "pad", [1], False, "yes", ["yes"]) for file in files]
+    figure = answers(images, np.zeros((2, 8, 6)), results, title="champion")
+    captions = [axes.get_xlabel() for axes in legible(figure).axes]
+    start = "called yes\n90.0 %\n"
+    assert captions == [f"{start}…d a long name 0.png", f"{start}a long name 1.png"]
     np.testing.assert_allclose(figure.axes[0].images[0].get_array()[:8], images[0] / 255)
 
 

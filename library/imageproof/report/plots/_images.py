@@ -55,14 +55,12 @@ def answers(
     heat: Heat,
     answers: "Sequence[Answer]",
     *,
-    names: list[str] | None,
     title: str,
 ) -> Figure:
     """One panel per answer: the model's input (n, …), and what speaks for the answer in it."""
     panels = []
     for image, warmth, answer in zip(images, heat, answers, strict=True):
-        name = names[answer.predicted] if names else str(answer.predicted)
-        below = _answer(name, max(answer.probabilities), answer.file)
+        below = _answer(answer.predicted_name, max(answer.probabilities), answer.file)
         panels.append(Panel(image, warmth, "", below))
     return _figure(panels, f"{title}\n{LEGEND}against it")
 
