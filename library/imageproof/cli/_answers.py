@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from imageproof.base.errors import UsageError
 from imageproof.cli import _console
 from imageproof.cli._lazy import Lazy
 from imageproof.cli._results import AsJson, app, connected
+from imageproof.system._console import show
 
 if TYPE_CHECKING:
     from imageproof.project import Project
@@ -61,7 +63,9 @@ def predict(
             heat = predicting.explain(answers, images, version)
             theme.save(plots.answers(images, heat, answers, title=uri), explain)
     coverage = project.confidence.coverage
-    _console.print_answers(uri, answers, names=names, coverage=coverage, as_json=as_json)
+    records = [answer._asdict() for answer in answers]
+    record = {"model": uri, "coverage": coverage, "answers": records}
+    show(_console.answer_lines(uri, answers, names, coverage), record, as_json=as_json)
     if explain and not as_json:
         print(f"{explain}: what speaks for each answer")
 
@@ -81,7 +85,7 @@ def score(
         result = scoring.score(
             source, out, version, project=project, missing=missing, overwrite=overwrite
         )
-    _console.print_scored(result, as_json=as_json)
+    show(_console.score_lines(result), asdict(result), as_json=as_json)
 
 
 @app.command()
@@ -102,7 +106,10 @@ def monitor(
         monitored = monitoring.monitor(source, log, labels, version, project=project)
         writing.write_text(page, monitoring.render(monitored))
         monitoring.log_run(monitored.result, page, project)
-    _console.print_monitored(monitored.result, page, as_json=as_json)
+    result = monitored.result
+    verdicts = monitoring.verdicts(result)
+    record = {**asdict(result), "verdicts": verdicts}
+    show(_console.monitor_lines(result, verdicts, page), record, as_json=as_json)
 
 
 @app.command()
@@ -164,7 +171,8 @@ def package(
         written = packaging.write_package(version, out, project=project, challenger=challenger)
     if kubernetes:
         clusters.write_manifests(folder, version.origin.version)
-    _console.print_package(written, as_json=as_json)
+    record = {**written._asdict(), "folder": str(written.folder)}
+    show(_console.package_lines(written), record, as_json=as_json)
     if kubernetes and not as_json:
         print(f"a cluster runs it by the files in {folder}")
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from imageproof.base._naming import project_name, variable
 from imageproof.base.errors import DataError, GateRefusedError, UsageError
 from imageproof.cli import _console
 from imageproof.cli._lazy import Lazy
+from imageproof.system._console import show
 
 if TYPE_CHECKING:
     from imageproof.project import Project
@@ -81,7 +83,7 @@ def run(
     if not stages.issuperset(f"evaluate@{model}" for model in models):
         unchanged.restore_changed(project)
     if not names:
-        _console.print_results()
+        show(_console.result_lines())
         return
     for model in models:
         accuracy = artifacts.WORKSPACE.evaluated(model).read_metrics()["test"]["accuracy"]
@@ -93,7 +95,7 @@ def run(
 def results() -> None:
     """Print the table of results of the last `dvc repro`."""
     params_yaml.read()  # to fail first if there is no project
-    _console.print_results()
+    show(_console.result_lines())
 
 
 @app.command()
@@ -106,7 +108,8 @@ def restore(context: Context) -> None:
 def stats(matrix: Annotated[Path, Argument(metavar="MATRIX.csv")], as_json: AsJson = False) -> None:
     """Print caret's statistics of a confusion matrix: rows prediction, columns reference."""
     counts, classes = matrices.read_matrix(matrix)
-    _console.print_statistics(caret.statistics(counts, classes=classes), as_json=as_json)
+    statistics = caret.statistics(counts, classes=classes)
+    show(_console.statistics_lines(statistics), statistics._asdict(), as_json=as_json)
 
 
 @app.command()
@@ -120,7 +123,7 @@ def summary(
     if not groups:
         hint = f"`dvc repro` makes them, `{project_name()} restore` logs those of DVC"
         raise DataError(f"MLflow: no finished run with an evaluation yet; {hint}")
-    _console.print_summary(groups, as_json=as_json)
+    show(_console.summary_lines(groups), [group.as_dict() for group in groups], as_json=as_json)
 
 
 @app.command()
@@ -166,7 +169,7 @@ def promote(
         outcome = promotion.promote_training(
             candidate, project=project, reason=reason, dry_run=dry_run, approval=approval
         )
-    _console.print_outcome(outcome, as_json=as_json)
+    show(_console.outcome_lines(outcome), outcome.as_dict(), as_json=as_json)
     decision = outcome.decision
     if not decision or decision.accepted:
         return
@@ -191,7 +194,7 @@ def rollback(
     version = str(to) if to else None
     with connected(context, patient=True) as project:
         move = promotion.rollback(project.name, to=version, reason=reason, force=force)
-    _console.print_moves([move], as_json=as_json)
+    show(_console.move_lines([move]), [asdict(move)], as_json=as_json)
 
 
 @app.command()
@@ -199,7 +202,7 @@ def history(context: Context, as_json: AsJson = False) -> None:
     """Who replaced whom as champion: when, why, and on what figures."""
     with connected(context) as project:
         moves = versions.Registry(project.name).moves()
-    _console.print_moves(moves, as_json=as_json)
+    show(_console.move_lines(moves), [asdict(move) for move in moves], as_json=as_json)
 
 
 @app.command()
@@ -207,7 +210,7 @@ def trace(context: Context, uri: ModelUri, as_json: AsJson = False) -> None:
     """What a version was made from; ends with 7 if its files are not those that were logged."""
     with connected(context):
         origin = tracing.find_origin(uri)
-        _console.print_origin(origin, as_json=as_json)
+        show(_console.origin_lines(origin), asdict(origin), as_json=as_json)
         origin.check_unchanged()  # last: if it fails, one wants to see the origin
 
 

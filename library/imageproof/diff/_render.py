@@ -1,17 +1,19 @@
 """What the command `diff` prints: tables for people, Markdown for a comment, JSON for scripts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from rich.table import Table
+
 from imageproof.base._naming import project_name
-from imageproof.base.text import cut, printable
+from imageproof.base.text import cut
 from imageproof.diff._collect import Diff
 from imageproof.diff._difference import Change
 from imageproof.dvc._revision import Revision
 from imageproof.judge._verdicts import verdict
 from imageproof.judge.gate import Decision
 from imageproof.pages._templates import templates
-from imageproof.system._console import print_json, print_table
+from imageproof.system._console import show, table
 
 MOST_ROWS = 30  # of a table; JSON has them all
 MOST_CHARACTERS = 60_000  # of Markdown: GitHub takes 65,536, with what others add to it
@@ -28,22 +30,22 @@ class Section(NamedTuple):
 
 
 def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
-    if as_json:
-        print_json(_as_dict(diff))
-        return
-    if as_markdown:
+    if as_markdown and not as_json:
         print(markdown(diff), end="")
-        return
-    print(f"{_label(diff.old)} → {_label(diff.new)}")
+    else:
+        show(_lines(diff), _as_dict(diff), as_json=as_json)
+
+
+def _lines(diff: Diff) -> Iterator[str | Table]:
+    yield f"{_label(diff.old)} → {_label(diff.new)}"
     for name, model in diff.models.items():
-        print(f"{name}: {model.verdict if model else 'unchanged'}")
-    for note in diff.notes:
-        print(printable(note))
+        yield f"{name}: {model.verdict if model else 'unchanged'}"
+    yield from diff.notes
     for section in _sections(diff):
-        print(f"\n{section.title}")
-        print_table(section.columns, section.rows)
-        for line in section.below:
-            print(line)
+        yield ""
+        yield section.title
+        yield table(section.columns, section.rows)
+        yield from section.below
 
 
 def markdown(diff: Diff) -> str:

@@ -45,6 +45,10 @@ class Group(NamedTuple):
     commits: Sequence[str]
     measures: Mapping[str, Spread]
 
+    def as_dict(self) -> dict[str, Any]:
+        measures = {name: spread._asdict() for name, spread in self.measures.items()}
+        return self._asdict() | {"measures": measures}
+
 
 def groups(runs: Sequence[Any]) -> list[Group]:
     """Group logged runs, given newest first, that differ only in the seed, or the commit.

@@ -1,4 +1,4 @@
-"""Tables for people, JSON for scripts, on standard output."""
+"""Lines and tables for people, JSON for scripts, on standard output."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -8,20 +8,34 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from imageproof.base.text import printable_lines
+from imageproof.base.text import printable, printable_lines
 
 
-def print_json(value: object) -> None:
-    print(printable_lines(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)))
+def show(
+    lines: Iterable[str | Table],
+    record: object = None,
+    *,
+    as_json: bool = False,
+) -> None:
+    """Print the lines and tables of a result, or its record as JSON."""
+    if as_json:
+        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+        lines = text.split("\n")
+    console = Console(markup=False, highlight=False, emoji=False)
+    for line in lines:
+        if isinstance(line, str):
+            print(printable(line))
+        else:
+            console.print(line)
 
 
-def print_table(
+def table(
     headings: Sequence[str],
     rows: Iterable[Sequence[str | Text]],
     *,
     justify: Literal["left", "right"] = "left",
-) -> None:
-    """Print a table; `justify` is that of all columns but the first."""
+) -> Table:
+    """A table; `justify` is that of all columns but the first."""
     columns = [Column(heading, overflow="fold", justify=justify) for heading in headings]
     columns[0].justify = "left"
     table = Table(*columns)
@@ -29,4 +43,4 @@ def print_table(
         table.add_row(
             *(Text(printable_lines(cell)) if isinstance(cell, str) else cell for cell in row)
         )
-    Console(markup=False, highlight=False, emoji=False).print(table)
+    return table

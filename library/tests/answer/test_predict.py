@@ -1,6 +1,5 @@
 """Single pictures: answer sets, and how they are printed."""
 
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +8,7 @@ from example import project_with
 from PIL import Image
 
 from imageproof.answer._predict import class_names, predict_pictures
-from imageproof.cli._console import print_answers
+from imageproof.cli._console import answer_lines
 from imageproof.outputs import Calibration
 
 ROWS = [[0.01, 0.01, 0.01, 0.97], [0, 0.375, 0.125, 0.5], [0.25, 0.25, 0.25, 0.25]]
@@ -35,24 +34,17 @@ def answers(tmp_path, model):
     return answers
 
 
-def printed(capsys, answers, **options):
-    """What is printed of answers."""
-    print_answers("models:/imageproof/3", answers, names=[*"abcd"], coverage=0.99, **options)
-    return capsys.readouterr().out
-
-
 def test_answer_is_one_class_two_or_unsure(answers):
     assert [answer.answer_set for answer in answers] == [[3], [3, 1], [0, 1, 2, 3]]
     assert [answer.unsure for answer in answers] == [False, False, True]
     assert [answer.predicted for answer in answers] == [3, 3, 0]
 
 
-def test_answers_have_names_of_classes(answers, capsys):
-    _, *lines = printed(capsys, answers, as_json=False).splitlines()
+def test_answers_have_names_of_classes(answers):
+    _, *lines = answer_lines("models:/imageproof/3", answers, [*"abcd"], 0.99)
     for line, text in zip(lines, ("d", "d or b", "unsure, most probably a"), strict=False):
         assert f": {text}  (a " in line
-    _, second, _ = json.loads(printed(capsys, answers, as_json=True))["answers"]
-    assert (second["predicted_name"], second["answer_names"]) == ("d", ["d", "b"])
+    assert (answers[1].predicted_name, answers[1].answer_names) == ("d", ["d", "b"])
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from helpers import run_record
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import write_json
-from imageproof.cli._console import print_results
+from imageproof.cli._console import result_lines
 from imageproof.judge._leaderboard import Row, Scores, cells, training_times
+from imageproof.system._console import show
 
 SHARES = [
     *("test_balanced_accuracy", "test_macro_f1", "test_loss", "test_ece", "holdout_accuracy"),
@@ -73,7 +74,7 @@ def test_comparison_is_printed_in_80_columns(workspace, capsys, monkeypatch):
     write_json(WORKSPACE.comparison, {"models": rows, "pairs": [], "verdicts": ["mlp [best], 3×."]})
     write_json(WORKSPACE.trained("cnn").run, run_record("cnn").model_dump())
     monkeypatch.setenv("COLUMNS", "80")
-    print_results()
+    show(result_lines())
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     for texts in cells([MLP, CNN]):

@@ -12,7 +12,7 @@ from helpers import finding
 from mlflow import MlflowClient
 
 from imageproof.base.errors import IntegrityError, UsageError
-from imageproof.cli._console import print_moves
+from imageproof.cli._console import move_lines
 from imageproof.judge.gate import Check, approval
 from imageproof.mlflow import _page
 from imageproof.registry import _card, _history
@@ -20,6 +20,7 @@ from imageproof.registry._history import Move
 from imageproof.registry._promotion import rollback
 from imageproof.registry._version import find_origin
 from imageproof.registry._versions import Registry, account, find
+from imageproof.system._console import show
 
 MOVE = Move(1, "promote", None, "1", "now", "Ada", "why – é", {"p": 1}, "yes")
 KEY = "imageproof.champion.000001.0-1"
@@ -38,7 +39,7 @@ def test_table_names_approver_and_figures(ring, capsys, monkeypatch):
         return replace(accept(*arguments), checks=checks)
 
     arena.promote(fighter(), approved, reason="why [/b] \x1b[31m")
-    print_moves(Registry(NAME).moves(), as_json=False)
+    show(move_lines(Registry(NAME).moves()))
     table = capsys.readouterr().out
     assert "\x1b" not in table
     for text in ("[/b]", "approved", "Ada", "accuracy 0.9965", "champion's 0.9905", "p 0.03"):

@@ -38,13 +38,14 @@ from imageproof.base.errors import (
     IntegrityError,
     UsageError,
 )
-from imageproof.cli._console import print_outcome
+from imageproof.cli._console import outcome_lines
 from imageproof.judge.gate import Check
 from imageproof.registry import _promotion
 from imageproof.registry._history import next_move
 from imageproof.registry._promotion import rollback
 from imageproof.registry._version import find_origin
 from imageproof.registry._versions import Registry, find, trained_run
+from imageproof.system._console import show
 
 LETTERS = [f"class {letter}" for letter in "abcdefghij"]
 
@@ -65,7 +66,7 @@ class TestPromote:
             outcome = promote(fighter(*falls_for))
             assert outcome.move
             assert Registry(NAME).champion() == outcome.version == version
-        print_outcome(outcome, as_json=False)
+        show(outcome_lines(outcome))
         line = "not better than the champion: right on 0.9989 of the hold-out rows against 1.0000"
         assert line in capsys.readouterr().out
 
