@@ -24,7 +24,8 @@ FASHION = [
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 ]
-NAMES = {10: FASHION, 40: [f"Class number {n}" for n in range(40)]}
+LONG = [f"Troglodytes troglodytes islandicus (female, winter plumage) {n}" for n in range(12)]
+NAMES = {5: LONG[:5], 10: FASHION, 12: LONG, 40: [f"Class number {n}" for n in range(40)]}
 
 
 def matrix_of(classes, errors=40):
@@ -102,7 +103,8 @@ def test_pictures_of_any_number_of_classes_are_legible(classes):
         assert max(legible(figure).get_size_inches()) < 32
     assert len(cells.axes[0].texts) == (classes**2 if classes <= 20 else 0)
     assert any(text.startswith(f"{names[-1]}: 50") for text in texts(ribbons))
-    assert {*texts(averages)} & {*names} == {*texts(sheet)} & {*names} == {*names[:30]}
+    assert {text.replace("\n", " ") for text in texts(averages)} >= {*names[:30]}
+    assert {*texts(sheet)} & {*names} == {*names[:30]}
 
 
 def test_confusion_matrix_cells():
@@ -170,6 +172,7 @@ def test_mistakes():
     np.testing.assert_allclose(pixels[:8, :, 1], 1 - wrong.images[0] / 255)
     np.testing.assert_allclose(pixels[9, 0], to_rgb(BLUE))  # the strongest of all, against
     np.testing.assert_allclose(last.images[0].get_array()[-1, -1], to_rgb(VERMILION))
+    legible(mistakes(mistakes_of(11), np.ones((11, 8, 8)), names=LONG, title="cnn"))
     none = legible(mistakes(mistakes_of(0), heat[:0], names=[], title="cnn, test\nrows"))
     assert texts(none) == ["cnn, test\nrows\nno mistake"]
 

@@ -39,7 +39,9 @@ def confusion_matrix(
         cell = min(0.3, 16 / classes)
         title += "\nclasses that are taken for each other stand together\n"
         title += f"orange: errors; the darkest are {100 * errors.max():.1f} % of their class"
-    figure, axes = _theme.new_axes(cell * classes + 1.6, cell * classes + 1.6, title)
+    font = 9 if many else 13
+    room = 1.6 + 0.008 * font * max(0, max(map(len, names)) - 10)  # for the names
+    figure, axes = _theme.new_axes(cell * classes + room, cell * classes + room, title)
     strength = np.sqrt(errors / max(errors.max(), 1e-12))
     colours = np.where(correct[..., None], CORRECT(share), WRONG(strength))  # RGBA
     colours[~correct & (matrix == 0)] = 1
@@ -48,7 +50,7 @@ def confusion_matrix(
         _write_counts(axes, matrix, colours)
     _name_cells(axes, names, cell)
     axes.grid(which="minor", color="#D9D9D9", linewidth=0.8)
-    axes.tick_params(which="both", length=0, labelsize=9 if many else 13)
+    axes.tick_params(which="both", length=0, labelsize=font)
     axes.set_frame_on(False)
     return figure
 

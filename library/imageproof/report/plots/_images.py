@@ -42,7 +42,12 @@ def mistakes(
     `heat` (n, height, width) is what speaks for the answer, against the truth.
     """
     panels = [
-        Panel(image, warmth, f"is {names[truth]}", _answer(names[answer], share, str(row)))
+        Panel(
+            image,
+            warmth,
+            _theme.in_panel(f"is {names[truth]}"),
+            _answer(names[answer], share, str(row)),
+        )
         for image, truth, answer, share, row, warmth in zip(*wrong, heat, strict=True)
     ]
     if not panels:
@@ -69,7 +74,7 @@ def _figure(panels: Sequence[Panel], title: str) -> Figure:
     columns = min(COLUMNS, len(panels))
     rows = ceil(len(panels) / columns)
     height, width = panels[0].heat.shape
-    lines = max(panel.below.count("\n") for panel in panels)
+    lines = max((panel.above + panel.below).count("\n") for panel in panels)
     panel_height = 3.5 * (1 + GAP) * height / width + 0.65 + 0.2 * lines
     title_height = 0.5 + 0.2 * title.count("\n")
     size = max(1.85 * columns, 5.2), panel_height * rows + title_height
@@ -87,7 +92,8 @@ def _answer(name: str, probability: float, image: str) -> str:
     if len(image) > 20:  # the path of a file
         image = f"…{image[-19:]}"
     confidence = ">99.9 %" if probability >= 0.9995 else f"{100 * probability:.1f} %"
-    return f"called {name}\n{confidence}\n{image}"
+    called = _theme.in_panel(f"called {name}")
+    return f"{called}\n{confidence}\n{image}"
 
 
 def _colours(image: Images) -> Floats:

@@ -47,16 +47,18 @@ def class_images(images: ClassImages, *, names: list[str], title: str) -> Figure
     title = _theme.title_with_limit(title, len(names))
     images = images[: _theme.MANY]
     columns = min(5, len(names))
+    captions = [*map(_theme.in_panel, names[: _theme.MANY])]
+    lines = max(caption.count("\n") for caption in captions)
     rows = ceil(len(images) / columns)
     height, width, *channels = images.shape[1:]
-    panel_height = 1.75 * height / width + 0.35
+    panel_height = 1.75 * height / width + 0.35 + 0.25 * lines
     figure = _theme.new_figure(1.75 * columns + 1.2, panel_height * rows + 0.5, title)
     grid = _theme.blank_grid(figure, rows, columns)
     brightest = float(np.nanmax(images, initial=1))
-    for axes, image, name in zip(grid.flat, images, names, strict=False):
+    for axes, image, caption in zip(grid.flat, images, captions, strict=False):
         pixels = np.nan_to_num(image, nan=brightest) / brightest if channels else image
         axes.imshow(pixels, cmap="cividis", vmin=0, vmax=brightest)
-        axes.set_title(name, parse_math=False)
+        axes.set_title(caption, parse_math=False)
     if channels:
         figure.supxlabel(f"full brightness is {brightest:.0f} of 255")
     else:

@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -45,6 +46,11 @@ def new_figure(width: float, height: float, title: str = "") -> Figure:
 def title_with_limit(title: str, classes: int, which: str = "the first") -> str:
     """The title, which says so where only MANY of the classes are shown."""
     return title if classes <= MANY else f"{title}\n{which} {MANY} of {classes:,} classes"
+
+
+def in_panel(text: str) -> str:
+    """The text in lines that are no wider than a panel of a grid."""
+    return fill(text, 18)
 
 
 def class_ticks(axis: Axis, names: list[str], inches: float) -> None:
