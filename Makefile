@@ -40,7 +40,7 @@ lint: .venv/.done ## ruff, mypy and import-linter
 
 docs: .venv/.done ## the documentation as a site
 	@python -m sphinx --quiet --fresh-env --write-all --fail-on-warning --keep-going docs docs/_build
-	@echo $(CURDIR)/docs/_build/index.html
+	@echo "$(CURDIR)/docs/_build/index.html"
 
 ui: export MLFLOW_TRACKING_URI := # the page shows the file below, wherever else runs may be logged
 ui: export MLFLOW_DISABLE_TELEMETRY := true
@@ -55,24 +55,24 @@ ui: .venv/.done ## MLflow in the browser: errors, time and curves of all models
 		( until (exec 3<>/dev/tcp/127.0.0.1/$(MLFLOW_PORT)); do kill -0 $$$$ && sleep 0.5 || exit; done; \
 			echo "$$address   Ctrl-C ends it" >&3; python -m webbrowser "$$address" ) 3>&1 >/dev/null 2>&1 & \
 		mlflow ui --app-name imageproof --port $(MLFLOW_PORT) --workers 1 \
-			--backend-store-uri sqlite:///$(CURDIR)/mlflow.db \
-			--default-artifact-root file://$(CURDIR)/mlartifacts >.state/ui.log 2>&1 & \
+			--backend-store-uri "sqlite:///$(CURDIR)/mlflow.db" \
+			--default-artifact-root "file://$(CURDIR)/mlartifacts" >.state/ui.log 2>&1 & \
 		server=$$!; trap 'kill $$server; wait $$server; exit 0' INT TERM; \
 		wait $$server || { echo "error: MLflow ended; see .state/ui.log" >&2; exit 4; }
 
 report: .venv/.done ## the page with all results, in the browser
 	@[ -d data ] || { echo 'error: report: no results yet: `make run` makes them, `dvc pull && digits restore` fetches the published ones' >&2; exit 3; }
 	@digits run report
-	@python -m webbrowser file://$(CURDIR)/artifacts/report/index.html >/dev/null 2>&1 || true
-	@echo $(CURDIR)/artifacts/report/index.html
+	@python -m webbrowser "file://$(CURDIR)/artifacts/report/index.html" >/dev/null 2>&1 || true
+	@echo "$(CURDIR)/artifacts/report/index.html"
 
 DATA_DOCS := artifacts/validate/data_docs
 data-docs: .venv/.done ## the checks of the data as Great Expectations' Data Docs, in the browser
 	@rm -rf $(DATA_DOCS)
 	@dvc repro --quiet pack
 	@python -m digits.stages.validate --docs || [ -f $(DATA_DOCS)/index.html ]
-	@python -m webbrowser file://$(CURDIR)/$(DATA_DOCS)/index.html >/dev/null 2>&1 || true
-	@echo $(CURDIR)/$(DATA_DOCS)/index.html
+	@python -m webbrowser "file://$(CURDIR)/$(DATA_DOCS)/index.html" >/dev/null 2>&1 || true
+	@echo "$(CURDIR)/$(DATA_DOCS)/index.html"
 
 demo: .venv/.done ## draw or drop a picture; champion and challenger say what they see
 	@digits demo --browser --port $(DEMO_PORT) || [ $$? -eq 130 ]

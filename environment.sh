@@ -94,6 +94,8 @@ echo "environment: .venv with Python $(version "$python") (once; 1 GB to downloa
 export VIRTUAL_ENV="$HERE/.venv" UV_COMPILE_BYTECODE="${UV_COMPILE_BYTECODE:-1}"
 sed -n '/^uv==/,/^    # via/p' requirements.lock >.venv/uv.txt
 download .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.txt
-download .venv/bin/uv pip install --quiet --require-hashes -r requirements.lock
-download .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable library --editable .
+# without --python, UV_SYSTEM_PYTHON or UV_PYTHON would name another environment
+uv_install=".venv/bin/uv pip install --python .venv/bin/python --quiet"
+download $uv_install --require-hashes -r requirements.lock
+download $uv_install --no-deps --no-build-isolation --editable library --editable .
 echo "$STAMP" >.venv/.done

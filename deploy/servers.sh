@@ -115,7 +115,8 @@ make_passwords() {
 target=$1
 case $target in *team*) folder=.team stop=team-down ;; *) folder=.state stop=down ;; esac
 log=$folder/servers.log
-export DO_NOT_TRACK=true MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PROJECT
+no_proxy=${no_proxy:-${NO_PROXY:-127.0.0.1,localhost}} # a proxy of the network reaches no server here
+export no_proxy DO_NOT_TRACK=true MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PROJECT
 if [ "$target" = $stop ]; then
     is_up || echo 'nothing is up'
     end

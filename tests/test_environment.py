@@ -22,6 +22,7 @@ PYTHON = """#!/bin/sh
 case "$2" in
     *version_info*) echo {version} ;;
     *ensurepip*) exit {lacks} ;;
+    install) [ "$3 $4" = "--python .venv/bin/python" ] ;;
     venv) mkdir -p .venv/bin && cp "$0" .venv/bin/python && cp "$0" .venv/bin/uv ;;
 esac
 """

@@ -24,7 +24,7 @@ RECIPES = [REPOSITORY / name for name in ("Makefile", "environment.sh")]
 RECIPES += [REPOSITORY / "deploy" / name for name in DEPLOY]
 RECIPES += REPOSITORY.glob("gx/expectations/*.json")
 VARIABLE = re.compile(
-    r"(ARROW_|AWS_|CUDA_|DEMO_|DIGITS_|DO_NOT_|DVC_|GIT_|GX_|IMAGEPROOF_|LC_|MLFLOW_|MPL|ORT_|PAGES_|PG|PREFECT_|PYTHON|TEAM_|TF_)[A-Z0-9_]+"
+    r"(ARROW_|AWS_|CUDA_|DEMO_|DIGITS_|DO_NOT_|DVC_|GIT_|GX_|IMAGEPROOF_|KERAS_|LC_|MLFLOW_|MPL|ORT_|PAGES_|PG|PREFECT_|PYTHON|TEAM_|TF_)[A-Z0-9_]+|no_proxy"
 )
 """The prefixes of the variables of everything that the project uses."""
 

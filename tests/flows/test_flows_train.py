@@ -10,7 +10,7 @@ import psutil
 import pytest
 from deployed import failure, tasks_of
 from filelock import FileLock
-from helpers import answers, finding, has_ended, until
+from helpers import answers, finding, free_port, has_ended, until
 from intruder import foreign, statuses
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from support import REPOSITORY
@@ -135,7 +135,7 @@ def start(folder, **variables):
 def test_signal_ends_flow_and_server_which_another_flow_tells(project, tmp_path):
     copy = shutil.copytree(project.root, tmp_path / "copy")
     project.sleeps("prepare", 600)
-    program = start(project.root)
+    program = start(project.root, http_proxy=f"http://127.0.0.1:{free_port()}")
     assert until(lambda: project.ran() == ["prepare"], seconds=240)
     started = program.children(recursive=True)
     sockets = [socket for process in started for socket in process.net_connections()]

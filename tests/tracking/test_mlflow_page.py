@@ -30,7 +30,7 @@ def store(
     tensorflow,
 ):
     """A folder whose MLflow store holds a run of each model."""
-    folder = tmp_path_factory.mktemp("models")
+    folder = tmp_path_factory.mktemp("Ödön's models")
     shutil.copy(migrated, folder / "mlflow.db")
     train_project(folder, images_8x8, *MODELS)
     return folder
@@ -43,7 +43,7 @@ def ui(store):
     Ctrl-C ends it quietly.
     """
     browser, opened, port = store / "browser", store / "opened", free_port()
-    browser.write_text(f'#!/bin/sh\necho "$1" >{opened}.new && mv {opened}.new {opened}\n')
+    browser.write_text(f'#!/bin/sh\necho "$1" >"{opened}.new" && mv "{opened}.new" "{opened}"\n')
     browser.chmod(0o755)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     # below `make test`, make would say in which folder it is

@@ -17,6 +17,7 @@ from digits.models import model_file
 from digits.params import check
 from imageproof.base._dataset import Dataset
 from imageproof.base.errors import UsageError
+from imageproof.base.files import write_json
 from imageproof.keras.costs import TrainingCost
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -90,8 +91,12 @@ for model in {models!r}:
 
 
 @pytest.mark.slow
-def test_second_process_gives_the_same_bits(images_8x8):
-    done = python("-c", SECOND_PROCESS.format(folders=sys.path, models=REPEATED))
+def test_second_process_gives_the_same_bits(images_8x8, tmp_path):
+    settings = {"floatx": "float64", "epsilon": 0.1, "image_data_format": "channels_first"}
+    write_json(tmp_path / "keras.json", settings)
+    own = {"HOME": str(tmp_path), "BACKEND": "torch", "MAX_EPOCHS": "1"}
+    env = os.environ | {f"KERAS_{name}": text for name, text in own.items()}
+    done = python("-c", SECOND_PROCESS.format(folders=sys.path, models=REPEATED), env=env)
     here = [fingerprint(fit(images_8x8, model).model) for model in REPEATED]
     assert done.stdout.split() == ["set()", *here]
 

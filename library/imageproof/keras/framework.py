@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -24,8 +25,17 @@ UNUSED = ("matplotlib", "sklearn")
 
 def load_tensorflow(threads: int, distribute: str, *, mixed: bool) -> str:
     """Load it without its lines; the devices that it trains on, see `devices.used`."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     with quiet_tensorflow(threads), _lean_import():
+        from keras import config
+
         from imageproof.keras import devices
+    # a file or a variable of the user's may say otherwise, and no run would tell
+    config.set_floatx("float32")
+    config.set_epsilon(1e-7)
+    config.set_image_data_format("channels_last")
+    config.set_max_epochs(None)
+    config.set_max_steps_per_epoch(None)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of each training's graph
     return devices.used(distribute, mixed=mixed)
 

@@ -56,6 +56,7 @@ def connect(experiment: str, *, view: bool = True) -> str:
     _parent = os.environ.pop(PARENT_RUN, _parent)  # so that no child resumes it
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
+    mlflow.clear_active_model()  # MLFLOW_ACTIVE_MODEL_ID would give our metrics to another model
     with service_errors(), _opening(uri) if uri.startswith("sqlite") else nullcontext():
         return _experiment_id(experiment, uri, view=view)
 
@@ -138,7 +139,8 @@ def _opening(uri: str) -> Iterator[None]:
     path = Path(name)
     is_file = path.parent.is_dir() and not path.is_dir() and not name.endswith(":memory:")
     if not is_file or name == uri or "?" in name or "#" in name:
-        raise _unusable(uri, f"{SQLITE}PATH is the only form for SQLite, PATH a file in a folder")
+        form = f"{SQLITE}PATH is the only form for SQLite, PATH a file in a folder, without ? and #"
+        raise _unusable(uri, form)
     with FileLock(f"{path}.lock"):  # two processes that create it at once spoil it
         if path.exists():
             with closing(sqlite3.connect(path)) as database:  # MLflow would try again for 100 s

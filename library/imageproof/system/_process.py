@@ -39,6 +39,7 @@ ENVIRONMENT = {
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # else TensorFlow takes all of a GPU's memory at once
     "MPLBACKEND": "agg",
     "ARROW_DEFAULT_MEMORY_POOL": "system",  # its own keeps what it no longer needs: half a table
+    "no_proxy": "127.0.0.1,localhost",  # a proxy of the network reaches no server of this machine
 }
 
 MOST_CHARACTERS = 1000  # of an error, which may quote a name of any length
@@ -57,7 +58,8 @@ _CONTEXT = (ROOT, STAGE, "DVC_EXP", FLOW_RUN, PARENT_RUN)
 
 def set_environment() -> None:
     """Set what the user has not set, and make `python`, as DVC starts the stages, this Python."""
-    os.environ.update(ENVIRONMENT | os.environ)
+    exempt = os.environ.get("NO_PROXY", ENVIRONMENT["no_proxy"])  # which it would overrule
+    os.environ.update(ENVIRONMENT | {"no_proxy": exempt} | os.environ)
     programs = str(Path(sys.executable).parent)
     path = os.environ.get("PATH", os.defpath)
     if path.split(os.pathsep)[0] != programs:

@@ -2,10 +2,12 @@
 
 import json
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import mlflow
 import pytest
 from example import NAME, load_project
 from helpers import active_run, finding, only_run
@@ -43,6 +45,18 @@ def test_store_is_shared_with_a_copy(tracked, monkeypatch):
         pass
     assert only_run(MlflowClient(f"sqlite:///{tracked}/mlflow.db"))
     assert list(Path().iterdir()) == []
+
+
+def test_metric_is_not_given_to_the_users_model(tracked, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ACTIVE_MODEL_ID", "m-1")  # which each thread reads at its start
+
+    def log():
+        with active_run("mlp", params={}, tags={}):
+            mlflow.log_metric("loss", 1.0)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(log).result()
+    assert only_run(MlflowClient()).data.metrics == {"loss": 1.0}
 
 
 def test_deleted_experiment_is_taken_back(tracked):

@@ -99,6 +99,13 @@ def test_what_is_not_as_the_run_says_is_told(ring):
     assert line.startswith(f"{URI}: its holdout split had md5 {'f' * 32}, now it is ")
 
 
+def test_clone_in_a_hook_of_git(dvc_project, tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", str(dvc_project.root / ".git"))
+    clone(Path(), tmp_path / "clone", "HEAD")
+    assert (tmp_path / "clone/dvc.yaml").exists()
+    assert dvc_project.git("symbolic-ref", "HEAD")  # no branch, if it were checked out here
+
+
 def test_clone_gets_every_file_that_a_training_reads(dvc_project, tmp_path):
     Path("weights.bin").write_text("1", "utf-8")
     backbone = backbone_path("tiny")

@@ -107,4 +107,5 @@ def test_dockerfile_healthcheck(package, server):
     health = re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", dockerfile, re.MULTILINE)
     _, option, script = json.loads(health[1])
     for port, status in ((server.port, 0), (free_port(), 1)):
-        assert python(option, script.replace("8000", str(port))).returncode == status
+        env = os.environ | {"http_proxy": f"http://127.0.0.1:{free_port()}", "no_proxy": ""}
+        assert python(option, script.replace("8000", str(port)), env=env).returncode == status

@@ -96,7 +96,10 @@ def test_quoted_text_is_one_line_of_80_characters():
 def test_environment_of_the_user_wins(monkeypatch):
     monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "99")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", ".example.org")
     _process.set_environment()
+    assert os.environ["no_proxy"] == ".example.org"
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "99"
 
