@@ -75,13 +75,17 @@ def read_log(log: Log, model: Version) -> Iterator[Logged]:
 
 
 def read_shadow(log: Log, classes: int) -> pd.DataFrame:
-    """What challengers `predicted`, by microseconds; their version is `model`; -1 is no answer."""
+    """What challengers `predicted`, by microseconds; their version is `model`; -1 is no answer.
+
+    `shadow` is false of rows that waited when their service ended.
+    """
     parts = []
     for path in log.files:
         with parsing("a challenger's log", path):
             rows = _read(path, ["at", "predicted", "model"])
             _check_classes(path, rows, -1, classes - 1)
             rows["model"] = rows["model"].map(_uri)
+            rows[SHADOW] = rows.get(SHADOW, True)
             parts.append(rows.set_index(_microseconds(rows["at"])))
     table = pd.concat(parts)
     return table[~table.index.duplicated()]

@@ -21,7 +21,8 @@ SHOWN = 24  # images that are answered differently
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowResult:
     model: str
-    rows: int  # that the challenger was asked for
+    rows: int  # that the challenger was asked for, but for those that wait
+    waiting: int  # without an answer yet, or left out when their service ended
     failed: int  # of these, without probabilities: it died, or gave NaN; such an answer is wrong
     different: int  # of these, with another class than the champion's, or failed
     labelled: dict[str, Any] | None  # the `Pair` on the labelled rows
@@ -42,7 +43,11 @@ def compare_shadow(
     shadow_log = open_log(source / SHADOW, days=log.days + 1) if answers[SHADOW].any() else None
     if not shadow_log:
         return None, []
-    rows = _asked(answers, read_shadow(shadow_log, model.files.classes), shadow_log.model)
+    table = read_shadow(shadow_log, model.files.classes)
+    asked = _asked(answers, table, shadow_log.model)
+    # it answers in order, and may be slow: later rows have no answer yet
+    is_left_out = asked.index.isin(table.index[~table[SHADOW]])
+    rows = asked[(asked.index <= table.index.max()) & ~is_left_out]
     if rows.empty:
         return None, []
     different = rows.index[rows["predicted"] != rows["challenger"]]
@@ -55,6 +60,7 @@ def compare_shadow(
     result = ShadowResult(
         model=shadow_log.model,
         rows=len(rows),
+        waiting=len(asked) - len(rows),
         failed=int((rows["challenger"] == -1).sum()),
         different=len(different),
         labelled=pair,
@@ -116,6 +122,8 @@ def shadow_verdicts(result: ShadowResult) -> list[str]:
     lines = [f"{line}, and answers {result.different:,} otherwise ({share:.2f} %)."]
     if result.failed:
         lines.append(f"It gave no answer to {result.failed:,} of them, which count as wrong.")
+    if result.waiting:
+        lines.append(f"{result.waiting:,} rows more wait for it, or were left out: none counts.")
     if result.labelled:
         rows = f"{result.labelled['rows']:,}{' random' if result.is_random else ''}"
         lines.append(f"On {rows} labelled rows: {result.labelled['verdict']}.")

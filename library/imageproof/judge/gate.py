@@ -232,7 +232,11 @@ class Decision:
 
     @property
     def figures(self) -> dict[str, float]:
-        return {name: value for check in self.checks for name, value in check.figures.items()}
+        """Those of all checks, and the accuracy, whether or not a check limits it."""
+        figures = {name: value for check in self.checks for name, value in check.figures.items()}
+        if any(self.right):
+            figures["holdout_accuracy"] = sum(self.right) / self.compared[0].rows
+        return figures
 
 
 def unpaired(name: str, champion: Contender | None, left_out: str = "") -> Check:

@@ -27,9 +27,8 @@ def share(figure: str, model: Contender, evidence: Evidence) -> float:
 
 def min_share(figure: str, evidence: Evidence, limit: float) -> Check:
     value = share(figure, evidence.challenger, evidence)
-    rows = len(evidence.labels)
-    figures = {f"holdout_{figure}": value, "holdout_rows": rows}
-    text = f"{value:.4f} on {rows:,} hold-out rows"
+    text = f"{value:.4f} on {len(evidence.labels):,} hold-out rows"
+    figures = {f"holdout_{figure}": value}
     return Check(f"min_{figure}", value >= limit, text, f"at least {limit:g}", figures)
 
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ PAUSE_S = 0.05  # from an answer until its images are handed over, with those th
 REST = 49
 NICENESS = 10  # the server goes first; at idle priority a busy machine left answers unwritten
 END_S = 10.0  # after SIGTERM, for what was handed over
+ANSWER_S = 3.0  # of these; what waits then is left out, and no wrong answer
 
 
 def _record(shape: Shape) -> np.dtype[np.void]:
@@ -95,7 +97,7 @@ def answer_all(log: Path, running: int) -> None:
     """Answer the images that come by standard input until it ends, into a log of its own.
 
     `running` is the reading end of a pipe that the server closes when it ends; from then on there
-    is no rest.
+    is no rest, and after ANSWER_S no answer. The log's column `shadow` says who got one.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server closes the pipe
     server_end = select.poll()
@@ -104,6 +106,7 @@ def answer_all(log: Path, running: int) -> None:
     os.nice(NICENESS)  # after loading: a busy machine must not keep it from its first answer
     record = _record(description.shape)
     content = b""
+    last = inf
     with Journal(log / FOLDER, description) as journal:
         while more := os.read(0, _inference.BATCH * record.itemsize):
             started = time.process_time()
@@ -111,8 +114,15 @@ def answer_all(log: Path, running: int) -> None:
             rows = np.frombuffer(content, record, len(content) // record.itemsize)
             content = content[rows.nbytes :]
             if len(rows):
-                journal.keep(at=rows["at"], probabilities=_answer(network, rows["image"]))
-            server_end.poll(1000 * REST * (time.process_time() - started))
+                is_asked = time.monotonic() < last
+                missing = np.full((len(rows), len(description.class_names)), np.nan)
+                journal.keep(
+                    at=rows["at"],
+                    probabilities=_answer(network, rows["image"]) if is_asked else missing,
+                    shadow=np.full(len(rows), is_asked),
+                )
+            if server_end.poll(1000 * REST * (time.process_time() - started)):
+                last = min(last, time.monotonic() + ANSWER_S)
 
 
 def _answer(network: Network, images: Images) -> Probabilities:

@@ -90,6 +90,23 @@ def test_rows_of_an_earlier_challenger_are_left_out(watch, times):
     assert result.warnings[0].startswith("a challenger was asked for 90 rows, too; ")
 
 
+def test_rows_that_wait_are_no_wrong_answers(watch, times):
+    """The service goes on after the row 50, or ended after the row 40 and began again."""
+    [path] = (LOG / "shadow").rglob("*.parquet")
+    table = pd.read_parquet(path)
+    is_late = table["at"] > pd.Timestamp(times[50], tz="UTC")
+    waits = table["at"].between(*pd.to_datetime(times[[41, 45]], utc=True))
+    table.assign(predicted=table["predicted"].mask(waits, -1), shadow=~waits)[~is_late].to_parquet(
+        path
+    )
+    monitored = watch()
+    result = monitored.result.shadow
+    assert (result.rows, result.waiting, result.failed) == (46, 44, 2)
+    assert "44 rows more wait for it, or were left out: none counts." in monitoring.render(
+        monitored
+    )
+
+
 def test_differences_are_counted_and_shown(watch, labels):
     monitored = watch(labels=labels())
     result = monitored.result.shadow

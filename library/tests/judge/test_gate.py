@@ -258,7 +258,12 @@ def test_too_few_unseen_rows_decide_nothing():
         first = decided(wrong_on(unseen=rows), min_sensitivity=None)
         assert decision.verdict == first.verdict == verdict
         assert ("champion_accuracy" in decision.figures) == decision.accepted
-        assert ("holdout_accuracy" in first.figures) == first.accepted
+        assert ("holdout_ece" in first.figures) == first.accepted
+
+
+def test_accuracy_is_a_figure_without_a_limit():
+    decision = decided(wrong_on(range(100)), min_accuracy=None)
+    assert decision.figures["holdout_accuracy"] == 0.95
 
 
 def test_results_stand_apart_by_age_of_rows():
