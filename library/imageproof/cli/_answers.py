@@ -85,7 +85,7 @@ def score(
         result = scoring.score(
             source, out, version, project=project, missing=missing, overwrite=overwrite
         )
-    show(_console.score_lines(result), asdict(result), as_json=as_json)
+    show(_console.score_lines(result), result, as_json=as_json)
 
 
 @app.command()

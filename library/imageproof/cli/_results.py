@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -194,7 +193,7 @@ def rollback(
     version = str(to) if to else None
     with connected(context, patient=True) as project:
         move = promotion.rollback(project.name, to=version, reason=reason, force=force)
-    show(_console.move_lines([move]), [asdict(move)], as_json=as_json)
+    show(_console.move_lines([move]), [move], as_json=as_json)
 
 
 @app.command()
@@ -202,7 +201,7 @@ def history(context: Context, as_json: AsJson = False) -> None:
     """Who replaced whom as champion: when, why, and on what figures."""
     with connected(context) as project:
         moves = versions.Registry(project.name).moves()
-    show(_console.move_lines(moves), [asdict(move) for move in moves], as_json=as_json)
+    show(_console.move_lines(moves), moves, as_json=as_json)
 
 
 @app.command()
@@ -210,7 +209,7 @@ def trace(context: Context, uri: ModelUri, as_json: AsJson = False) -> None:
     """What a version was made from; ends with 7 if its files are not those that were logged."""
     with connected(context):
         origin = tracing.find_origin(uri)
-        show(_console.origin_lines(origin), asdict(origin), as_json=as_json)
+        show(_console.origin_lines(origin), origin, as_json=as_json)
         origin.check_unchanged()  # last: if it fails, one wants to see the origin
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Literal
 
 from rich.console import Console
@@ -17,9 +18,9 @@ def show(
     *,
     as_json: bool = False,
 ) -> None:
-    """Print the lines and tables of a result, or its record as JSON."""
+    """Print the lines and tables of a result, or its record (dicts, dataclasses, lists) as JSON."""
     if as_json:
-        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(record, default=asdict, indent=2, ensure_ascii=False, allow_nan=False)
         lines = text.split("\n")
     console = Console(markup=False, highlight=False, emoji=False)
     for line in lines:
