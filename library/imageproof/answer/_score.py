@@ -40,7 +40,7 @@ class ScoreResult(AnswerSummary):
 
     input: str
     output: str
-    rows_per_s: float
+    rows_per_s: float | None  # if all were kept, nothing was timed
     coverage: float
     files: int
     kept: int
@@ -72,7 +72,7 @@ def score(
             findings += error.findings
     if findings:
         raise DataError(*findings)
-    rate = rows / (time.perf_counter() - started)
+    rate = rows / (time.perf_counter() - started) if writable else None
     # the features are left to the monitor: they ask the network for 8,000 images more
     counted, other_rows = _read_counted([*outputs.values()], model.origin.uri)
     summary = summarise(counted, model, project)
@@ -88,7 +88,8 @@ def score(
         **summary,
     )
     settings = {"input": result.input, "output": result.output}
-    record(result, "score", project, settings=settings, metrics={"rows_per_s": rate})
+    metrics = {"rows_per_s": rate} if rate else {}
+    record(result, "score", project, settings=settings, metrics=metrics)
     return result
 
 

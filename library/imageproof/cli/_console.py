@@ -117,8 +117,8 @@ def package_lines(package: "Package") -> Lines:
 
 def score_lines(result: "ScoreResult") -> Lines:
     yield from _drift_lines(result)
-    speed = f"{result.rows:,} rows by {result.model} at {result.rows_per_s:,.0f} rows/s"
-    yield f"{speed} → {result.output}"
+    speed = f" at {result.rows_per_s:,.0f} rows/s" if result.rows_per_s else ""
+    yield f"{result.rows:,} rows by {result.model}{speed} → {result.output}"
     counts = sorted(zip(result.class_counts, result.class_names, strict=True), reverse=True)
     classes = ", ".join(f"{name} {count:,}" for count, name in counts[:SHOWN] if count)
     yield f"predicted: {classes}{', …' if len(counts) > SHOWN else ''}"

@@ -19,6 +19,7 @@ from imageproof.answer._drift import image_stats
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli import _answers as cli
+from imageproof.cli._console import score_lines
 from imageproof.registry._version import load_version
 
 # of these `score` wrote none
@@ -138,7 +139,10 @@ def test_tables_are_scored_as_one_of_all_rows_but_bad_ones(tables):
     for path in bad:
         path.unlink()
     parts = score("in", "out/", missing=True)
-    assert (parts.files, parts.kept) == (3, 3)
+    assert (parts.files, parts.kept, parts.rows_per_s) == (3, 3, None)
+    runs = mlflow.search_runs(experiment_names=["imageproof-scoring"], output_format="list")
+    assert "rows_per_s" not in runs[0].data.metrics
+    assert not any(" rows/s" in str(line) for line in score_lines(parts))
     np.savez("all.npz", images=tables)
     one = score("all.npz")
     for name in ("rows", "class_counts", "unsure", "drift", "model"):
