@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -74,10 +74,11 @@ def score(
         raise DataError(*findings)
     rate = rows / (time.perf_counter() - started) if writable else None
     # the features are left to the monitor: they ask the network for 8,000 images more
-    counted, other_rows = _read_counted([*outputs.values()], model.origin.uri)
+    counted, other_rows = _read_counted(outputs, model.origin.uri)
     summary = summarise(counted, model, project)
     if other_rows:
-        summary["warnings"].append(f"{other_rows:,} rows of kept tables by other versions left out")
+        kept = "kept tables by other versions, or of other inputs"
+        summary["warnings"].append(f"{other_rows:,} rows of {kept} left out")
     result = ScoreResult(
         input=printable(source),
         output=printable(out),
@@ -222,14 +223,19 @@ def _is_scored(output: str) -> bool:
     return False
 
 
-def _read_counted(outputs: Sequence[str], uri: str) -> tuple[pd.DataFrame, int]:
-    """What is counted of the rows that the version at `uri` answered; how many it did not."""
-    with _storage.filesystem_of(outputs[0]) as (filesystem, _):
-        names = [strip_protocol(_storage.absolute(output)) for output in outputs]
+def _read_counted(outputs: Mapping[str, str], uri: str) -> tuple[pd.DataFrame, int]:
+    """What is counted of the rows that the version at `uri` answered for these inputs; how many of
+    the outputs are no such rows.
+    """
+    paths = [*outputs.values()]
+    is_counted = (ds.field("model") == uri) & ds.field("input").isin([*map(printable, outputs)])
+    with _storage.filesystem_of(paths[0]) as (filesystem, _):
+        names = [strip_protocol(_storage.absolute(path)) for path in paths]
         dataset = ds.dataset(names, format="parquet", filesystem=filesystem)
         columns = [name for name in dataset.schema.names if name in COUNTED]
-        frame: pd.DataFrame = dataset.to_table(columns, ds.field("model") == uri).to_pandas()
+        frame: pd.DataFrame = dataset.to_table(columns, is_counted).to_pandas()
         other_rows = dataset.count_rows() - len(frame)
     if frame.empty:
-        raise DataError(f"{outputs[0]}: {uri} answered no row of it; --overwrite scores it anew")
+        finding = f"{uri} answered no row of it for this input"
+        raise DataError(f"{paths[0]}: {finding}; --overwrite scores it anew")
     return frame.set_index(columns[0]), other_rows

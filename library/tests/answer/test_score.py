@@ -163,8 +163,16 @@ def test_missing_counts_one_version(tables):
     result = score("in", "out/", missing=True)
     assert (result.files, result.kept, result.rows) == (4, 3, 10)
     assert result.model == "models:/imageproof/2"
-    assert f"{len(tables):,} rows of kept tables by other versions left out" in result.warnings
+    assert result.warnings[0].startswith(f"{len(tables):,} rows of kept tables by other versions, ")
     assert Path("out/a.parquet").stat().st_mtime_ns == stamp
+
+
+def test_kept_table_of_another_input_is_refused(holdout):
+    score()
+    np.savez("tuesday.npz", images=holdout.images[:10])
+    line = refusal(DataError, "tuesday.npz", missing=True)
+    assert line.startswith("scored.parquet: models:/imageproof/1 answered no row of it for ")
+    assert score(missing=True).rows == len(holdout)
 
 
 def test_output_among_inputs(tables):
