@@ -57,6 +57,17 @@ def test_new_is_made_from_a_repository(tmp_path, monkeypatch):
     assert [*tmp_path.iterdir()] == []
 
 
+def test_new_from_a_folder_of_a_larger_repository(tmp_path, monkeypatch):
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "fetch", "--quiet", str(REPOSITORY), "HEAD")
+    git(tmp_path, "read-tree", "--prefix=teams/digits/", "FETCH_HEAD")
+    git(tmp_path, "checkout-index", "--all")
+    git(tmp_path, "commit", "--quiet", "--message", "all")
+    monkeypatch.chdir(tmp_path / "teams/digits")
+    create(tmp_path / "boots")
+    assert (tmp_path / "boots/src/boots/project.py").exists()
+
+
 @pytest.fixture
 def without_author(monkeypatch):
     """Git that knows no name of who commits, and does not guess one."""

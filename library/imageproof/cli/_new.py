@@ -60,7 +60,7 @@ def create(target: Path) -> str:
     Returns what to do next; UsageError if name or folder cannot be taken, or run elsewhere. After
     an error there is no folder.
     """
-    root = Path(git(Path(), "rev-parse", "--show-toplevel"))
+    root = Path.cwd()
     excluded = [f":!{path}" for path in LEFT_OUT]
     tracked = _tracked(root, ".")
     readme = Path("src", project_name(), "new.md")

@@ -37,8 +37,7 @@ def reproduce_version(uri: str, *, tolerance: float) -> str:
     name = origin.param("model", str)
     threads = origin.param("threads", PositiveInt)
     with load_version(origin.uri, threads=threads) as version, scratch() as temporary:
-        folder = temporary / "project"
-        _check_out(origin, folder)
+        folder = _check_out(origin, temporary / "project")
         download(f"runs:/{origin.run_id}/{_runs.PARAMS_FILE}", folder)
         train_again(folder, origin.dvc_stage, str(origin.params.get("backbone")))
         check_inputs(origin, folder)
@@ -49,10 +48,13 @@ def reproduce_version(uri: str, *, tolerance: float) -> str:
         return compare(origin.uri, *answers, tolerance=tolerance)
 
 
-def _check_out(origin: Origin, folder: Path) -> None:
-    """Clone the version's commit; IntegrityError if it is not there, or names other data."""
+def _check_out(origin: Origin, clone: Path) -> Path:
+    """The project in a new clone at the version's commit.
+
+    IntegrityError if the commit is not there, or names other data.
+    """
     try:
-        _repository.clone(Path.cwd(), folder, origin.git_commit)
+        folder = _repository.clone(Path.cwd(), clone, origin.git_commit)
     except UsageError as error:
         reason = f"{error}{_repository.unshallow()}"
         raise IntegrityError(f"{origin.uri}: cannot be checked out: {reason}") from None
@@ -60,6 +62,7 @@ def _check_out(origin: Origin, folder: Path) -> None:
     if data_md5 != origin.data_md5:
         finding = f"trained on data {origin.data_md5}, its commit has {data_md5 or 'none'}"
         raise IntegrityError(f"{origin.uri}: {finding}")
+    return folder
 
 
 def _share_dvc(folder: Path) -> None:

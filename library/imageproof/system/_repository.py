@@ -75,11 +75,16 @@ def unshallow() -> str:
     return "; this clone is shallow: `git fetch --unshallow` brings all commits" if shallow else ""
 
 
-def clone(root: Path, folder: Path, commit: str) -> None:
-    """Clone the repository at a commit into a new folder, which reads its objects; as `git`."""
+def clone(root: Path, folder: Path, commit: str) -> Path:
+    """Clone the repository at a commit into a new folder, which reads its objects; as `git`.
+
+    Returns where the folder `root` of the repository is in the clone.
+    """
     commit = git(root, "rev-parse", "--verify", f"{commit}^{{commit}}")
-    git(root, "clone", "--quiet", "--shared", "--no-checkout", str(root), str(folder))
+    top = git(root, "rev-parse", "--show-toplevel")
+    git(root, "clone", "--quiet", "--shared", "--no-checkout", top, str(folder))
     git(folder, "checkout", "--quiet", "--detach", commit)
+    return folder / git(root, "rev-parse", "--show-prefix")
 
 
 def origin() -> str:

@@ -106,6 +106,15 @@ def test_clone_in_a_hook_of_git(dvc_project, tmp_path, monkeypatch):
     assert dvc_project.git("symbolic-ref", "HEAD")  # no branch, if it were checked out here
 
 
+def test_clone_of_a_larger_repository(tmp_path):
+    git(tmp_path, "init", "--quiet")
+    (tmp_path / "shoes").mkdir()
+    (tmp_path / "shoes/dvc.yaml").touch()
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message", "all")
+    assert (clone(tmp_path / "shoes", tmp_path / "clone", "HEAD") / "dvc.yaml").exists()
+
+
 def test_clone_gets_every_file_that_a_training_reads(dvc_project, tmp_path):
     Path("weights.bin").write_text("1", "utf-8")
     backbone = backbone_path("tiny")
