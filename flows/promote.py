@@ -50,10 +50,14 @@ def promote(
     if not outcome["accepted"]:
         checks = [check for check in outcome["decision"]["checks"] if not check["passed"]]
         failed = ", ".join(f"{check['name']} ({check['found']})" for check in checks)
-        decided = outcome["verdict"] == "refused"
-        cure = "" if decided else f"; {outcome['decision']['note']}"
+        name = REFUSED
+        cure = ""
+        if outcome["verdict"] != "refused":
+            # that the gate refused when it was asked first is no lack of rows
+            name = UNDECIDED if checks[-1]["name"] == gate.APPROVAL else TOO_FEW_ROWS
+            cure = f"; {outcome['decision']['note']}"
         message = f"{outcome['verdict']} by {failed}{cure}; nothing moved"
-        return Failed(name=REFUSED if decided else TOO_FEW_ROWS, message=message)
+        return Failed(name=name, message=message)
     name = PROMOTED if outcome["moved"] else ALREADY_CHAMPION
     return Completed(name=name, message=f"version {outcome['version']} is champion")
 

@@ -39,9 +39,9 @@ from retrain import retrain
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-# Logs its arguments. Refuses what is rejected, and once if there is a file `refuse`, which may have
-# another verdict; ends once with the exit code in a file `break`; every model is champion if there
-# is a file `champion`.
+# Logs its arguments. Refuses what is rejected, and once if there is a file `refuse`, which may
+# have another verdict, or «wavers»: then only the dry run refuses. Ends once with the exit code in
+# a file `break`; every model is champion if there is a file `champion`.
 DIGITS = f"""\
 #!{sys.executable}
 import json, sys
@@ -59,12 +59,15 @@ refuse = here / "refuse"
 rejected = [word for word in sys.argv if word.startswith("--rejected-by=")]
 accepted = not rejected and not refuse.exists()
 verdict = (refuse.exists() and refuse.read_text()) or "refused"
+wavers = verdict == "wavers"
+if wavers:
+    verdict = "undecided" if rejected else "refused"
 if "--dry-run" not in sys.argv:
     refuse.unlink(missing_ok=True)
 check = {{"name": "min_accuracy", "passed": accepted, "found": "0.9", "allowed": "0.8"}}
-if rejected:
-    who = rejected[0].partition("=")[2]
-    check |= {{"name": "approval", "found": f"rejected by {{who}}"}} if who != "the gate" else {{}}
+who = rejected[0].partition("=")[2] if rejected else "the gate"
+if rejected and (wavers or who != "the gate"):
+    check |= {{"name": "approval", "found": f"rejected by {{who}}"}}
 decision = {{"challenger": "version 2", "champion": "1", "checks": [check], "note": "add images"}}
 champion = (here / "champion").exists()
 decision = None if champion else decision
@@ -220,6 +223,9 @@ def test_states_of_promotions(digits):
     (digits / "refuse").write_text("undecided")
     message = "undecided by min_accuracy (0.9); add images; nothing moved"
     assert state() == ("TooFewRows", message)
+    (digits / "refuse").write_text("wavers")
+    message = "undecided by approval (rejected by the gate); add images; nothing moved"
+    assert state() == ("Undecided", message)
     assert state(approval="none") == ("Promoted", "version 2 is champion")
     assert calls(digits)[-1] == ["promote", "--json", "--", "mlp"]
     (digits / "champion").touch()
