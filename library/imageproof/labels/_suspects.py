@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._connected import check_folds, divided
@@ -41,20 +40,19 @@ def find_suspects(
     """
     images, rows = packed.load(WORKSPACE.pack)
     labels = rows["label"].to_numpy()
-    classes = project.data.classes
-    if rows["fault"].notna().any() or not 0 <= labels.min() <= labels.max() < classes:
+    names = np.array(project.data.class_names)
+    if rows["fault"].notna().any() or not 0 <= labels.min() <= labels.max() < len(names):
         raise DataError(
             f"{WORKSPACE.pack}: has pictures that cannot be read, or labels outside "
-            f"0…{classes - 1}; `{project_name()} run validate` names them"
+            f"0…{len(names) - 1}; `{project_name()} run validate` names them"
         )
     data = Dataset(images, labels, groups=rows["hash"].to_numpy(np.int64))
     check_folds(data, project.data.class_names or [], folds)
     probabilities = _out_of_fold(data, folds, ask, model, project)
     doubtful, count = suspects(labels, probabilities)
     agreement = _agreement(probabilities, labels)
-    sentence = f"{model} agrees with {agreement:.1f} % of {len(labels):,} labels"
-    sentence += f": {estimate(agreement, count)}; {len(doubtful):,} are doubtful"
-    names = np.array(project.data.class_names)
+    sentence = f"{model} agrees with {agreement:.1f} % of {len(labels):,} labels: "
+    sentence += f"{estimate(agreement, count)}; {len(doubtful):,} are doubtful"
     chosen = doubtful["row"]
     table = rows.iloc[chosen][["file", "name", "part"]].assign(
         label=names[labels[chosen]],
@@ -65,11 +63,13 @@ def find_suspects(
     )
     with replacing(out) as temporary:
         table.to_csv(temporary, index=False)
+    pairs = [*zip(table.itertuples(), images[chosen[:TASKS]], strict=False)]
+    page = templates("imageproof.labels").get_template("suspects.html.j2")
     write_text(
-        out.with_suffix(".html"), render(sentence, table, images[chosen[:SHOWN]], source=out.name)
+        out.with_suffix(".html"),
+        page.render(sentence=sentence, suspects=pairs[:SHOWN], count=len(table), source=out.name),
     )
-    records = zip(table.itertuples(), images[chosen[:TASKS]], strict=False)
-    tasks = [_task(record, image, model) for record, image in records]
+    tasks = [_task(row, image, model) for row, image in pairs]
     write_tasks(out.with_suffix(".json"), tasks, names.tolist())
     return sentence
 
@@ -115,16 +115,3 @@ def _out_of_fold(
                 mend = f"raise the epochs of train.{model} in params.yaml, or --model names another"
                 raise DataError(f"{fault}: {mend}")
     return probabilities
-
-
-def render(
-    sentence: str,
-    table: pd.DataFrame,
-    images: Images,
-    *,
-    source: str,
-) -> str:
-    """The page with the images (n, …) of the first rows of the table, which is in `source`."""
-    suspects = [*zip(table.itertuples(index=False), images, strict=False)]
-    template = templates("imageproof.labels").get_template("suspects.html.j2")
-    return template.render(sentence=sentence, suspects=suspects, count=len(table), source=source)
