@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 DEMO_PORT ?= 7860
 ui: MLFLOW_PORT ?= 5000
 
-.PHONY: install run test test-all test-library lint docs ui report data-docs demo up down team team-down bench lock help
+.PHONY: install run test test-all lint docs ui report data-docs demo up down team team-down lock help
 .DEFAULT_GOAL := help
 
 help: ## this list

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
@@ -146,6 +147,11 @@ def test_no_sentence_is_cut(sources):
                 assert re.search(r"[.:)]$|^$|^- |^\S+$", end), (path, gone[0])
 
 
+def test_make_runs_no_script_that_stays_here(sources):
+    makefile = DROPPED_LINES.sub("", sources[Path("Makefile")])
+    assert {*map(Path, re.findall(r"[\w/]+\.sh", makefile))} <= sources.keys()
+
+
 @pytest.fixture(scope="module")
 def boots(tmp_path_factory):
     """Runs a command in a new project with data, which one environment has beside ours."""
@@ -195,7 +201,10 @@ def test_new_project_from_data_to_answer(boots, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_new_project_passes_its_tests(boots):
-    boots("make", "test", "TESTS=--numprocesses 0")
+    workflow = boots("git", "show", "HEAD:.github/workflows/ci.yml")
+    steps = [step for step in re.findall(r"run: (make test.*)", workflow) if "--cov" not in step]
+    for step in steps:
+        boots(*shlex.split(step))
 
 
 @pytest.mark.slow

@@ -39,6 +39,7 @@ TESTS = (
 # In the other files, a line that names one of these.
 DROPPED_LINES = re.compile(
     r"^.*(benchmarks|contributing\b|CONTRIBUTING|CHANGELOG|dvc-store|docs/pictures/\w+\.png).*\n"
+    r"|^test-library:.*\n.*\n"
     r"|^!\[.*\]\(.*\.png\)\n\n?",
     re.MULTILINE,
 )
