@@ -73,7 +73,7 @@ class Recorded(NamedTuple):
 class Difference:
     """`pair` is None without the same test rows at both revisions, `gate` without hold-out rows.
 
-    `skipped` are the checks that the gate was not asked.
+    `skipped` are the checks that are on, and that the gate was not asked.
     """
 
     metrics: dict[str, Change]
@@ -81,7 +81,7 @@ class Difference:
     pair: Pair | None
     gate: Decision | None
     state: str
-    skipped: tuple[str, ...] = SKIPPED_CHECKS
+    skipped: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -123,7 +123,8 @@ def compare_results(
         pair = _pair({"old": old, "new": new}, splits["test"].data)
         state = _state(pair)
     gate = None
-    skipped = SKIPPED_CHECKS if "test" in splits else (*SKIPPED_CHECKS, "holdout_test")
+    names = SKIPPED_CHECKS if "test" in splits else (*SKIPPED_CHECKS, "holdout_test")
+    skipped = tuple(name for name in names if getattr(params, name, None) is not None)
     if new and params and "holdout" in splits:
         evidence = _evidence(old, new, splits)
         gate = decide(evidence, params.model_copy(update=dict.fromkeys(skipped)))
