@@ -176,7 +176,7 @@ def test_opponent(chain):
 
     first, second, third = (f"models:/digits/{number}" for number in (1, 2, 3))
     assert roles() == {"champion": third, "former champion": second}
-    chain.set_challenger("1")
+    chain.set_alias("challenger", "1")
     assert roles() == {"champion": third, "challenger": first, "former champion": second}
     client = MlflowClient()
     client.delete_model_version(NAME, "2")

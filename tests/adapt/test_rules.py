@@ -215,7 +215,7 @@ def sensitivity_passes(counts, limit, random):
     labels = np.arange(classes).repeat(random.binomial(counts, 0.15))
     is_right = random.random(len(labels)) < np.sqrt(limit)
     predicted = np.where(is_right, labels, (labels + 1) % classes)
-    challenger = Contender.answering("new", np.eye(classes, dtype=np.float32)[predicted])
+    challenger = Contender("new", np.eye(classes, dtype=np.float32)[predicted])
     names = [*map(str, range(classes))]
     evidence = Evidence(challenger=challenger, champion=None, labels=labels, names=names)
     return min_sensitivity(evidence, limit).passed

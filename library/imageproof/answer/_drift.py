@@ -13,6 +13,7 @@ import pandas as pd
 from imageproof.answer._predict import class_names
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Dataset, Images, Shape
+from imageproof.base._inference import load_features
 from imageproof.base._naming import project_name
 from imageproof.base.files import md5
 from imageproof.data._findings import SHOWN_ROWS, ExpectedRange, finding
@@ -141,7 +142,7 @@ def compare_with_known(
     There is nothing to compare of a model without features, or if these rows are not here.
     """
     splits = [split_of(model, name) for name in ("validation", "holdout")]
-    features = model.files.load_features(threads=model.threads) if all(splits) else None
+    features = load_features(model.files.network, threads=model.threads) if all(splits) else None
     if not features:
         return FeatureDrift([], None, [])
     random = np.random.default_rng(0)

@@ -23,7 +23,7 @@ from imageproof.diff._difference import (
 from imageproof.dvc import provenance
 from imageproof.dvc._revision import Revision, open_revision
 from imageproof.dvc.params_yaml import PATH, read
-from imageproof.judge._timing import comparable_times
+from imageproof.judge._timing import Training, comparable_times
 from imageproof.judge.limits import PromoteParams
 from imageproof.outputs import ClassFigures
 
@@ -130,16 +130,16 @@ def _compare(
     results = {name: _recorded(side, model) for name, side in sides.items()}
     *_, newest = sides.values()
     splits = {split: _rows(split, newest) for split in EVALUATED if split in shared}
-    _, reasons = comparable_times({name: result.training for name, result in results.items()})
+    times, reasons = comparable_times({name: result.training for name, result in results.items()})
     diff.notes += [f"{model}: {reason}" for reason in reasons]
-    return compare_results(results.get("old"), results.get("new"), splits, gate)
+    return compare_results(results, times, splits, gate)
 
 
 def _recorded(side: Side, model: str) -> Recorded:
     trained = WORKSPACE.trained(model)
     paths = WORKSPACE.evaluated(model)
-    side.revision.fetch(trained.metrics, trained.run, paths.metrics, paths.statistics)
-    side.revision.fetch(paths.behaviour, paths.predictions)
+    texts = paths.metrics, paths.statistics, paths.behaviour
+    side.revision.fetch(trained.metrics, trained.run, paths.predictions, *texts)
     with side.revision.reading():
         metrics = _metrics(side, model)
         evaluated = side.artifacts.evaluated(model)
@@ -147,8 +147,9 @@ def _recorded(side: Side, model: str) -> Recorded:
         by_class = statistics["test"].by_class
         sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
         predictions = evaluated.read_predictions()
-        run = read_json(side.artifacts.trained(model).run, Run)
-        return Recorded(metrics, sensitivity, predictions, run.tags.get("cpu", ""))
+        cpu = read_json(side.artifacts.trained(model).run, Run).tags.get("cpu", "")
+        training = Training(metrics["elapsed_s"], metrics.get("shared_cores", 0.0), cpu)
+        return Recorded(metrics, sensitivity, predictions, training)
 
 
 def _metrics(side: Side, model: str) -> Metrics:

@@ -1,15 +1,16 @@
 """One model's results at two revisions: whether the new ones are better, and what the gate says."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from imageproof.base._dataset import Dataset, Probabilities, Split
+from imageproof.base._inference import not_probabilities
 from imageproof.base.errors import AnswersError
 from imageproof.judge._comparison import Candidate, Pair, compare_pair
-from imageproof.judge._timing import Training, comparable_times
+from imageproof.judge._timing import Training
 from imageproof.judge._verdicts import as_dict, p_text
 from imageproof.judge.gate import Contender, Decision, Evidence
 from imageproof.judge.limits import PromoteParams
@@ -56,17 +57,7 @@ class Recorded(NamedTuple):
     metrics: Mapping[str, float]
     sensitivity: Mapping[str, float | None]
     probabilities: Mapping[str, Probabilities]
-    cpu: str = ""
-
-    @property
-    def training(self) -> Training:
-        shared_cores = self.metrics.get("shared_cores", 0.0)
-        return Training(self.metrics["elapsed_s"], shared_cores, self.cpu)
-
-    def contender(self, name: str) -> Contender:
-        probabilities = self.probabilities["holdout"]
-        unseen = np.ones(len(probabilities), bool)  # as the gate finds out
-        return Contender.answering(name, probabilities, unseen=unseen)
+    training: Training
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -108,19 +99,22 @@ class Difference:
 
 
 def compare_results(
-    old: Recorded | None,
-    new: Recorded | None,
+    results: Mapping[str, Recorded],
+    times: Mapping[str, float | None],
     splits: Mapping[str, Split],
     params: PromoteParams | None,
 ) -> Difference:
-    """Compare a model's results, None at a revision without it; `old` is the gate's champion.
+    """Compare a model's results `old` and `new`, if it has both; `old` is the gate's champion.
 
-    `splits` has `test` and `holdout`, where both revisions have the same rows.
+    `times` are those of the trainings. `splits` has `test` and `holdout`, where both revisions have
+    the same rows.
     """
+    old = results.get("old")
+    new = results.get("new")
     pair = None
     state = "not comparable" if old and new else "gone" if old else "new"
     if old and new and "test" in splits:
-        pair = _pair({"old": old, "new": new}, splits["test"].data)
+        pair = _pair(results, times, splits["test"].data)
         state = _state(pair)
     gate = None
     names = SKIPPED_CHECKS if "test" in splits else (*SKIPPED_CHECKS, "holdout_test")
@@ -133,8 +127,11 @@ def compare_results(
     return Difference(metrics, sensitivity, pair, gate, state, skipped)
 
 
-def _pair(results: Mapping[str, Recorded], test: Dataset) -> Pair:
-    times, _ = comparable_times({name: result.training for name, result in results.items()})
+def _pair(
+    results: Mapping[str, Recorded],
+    times: Mapping[str, float | None],
+    test: Dataset,
+) -> Pair:
     old, new = (
         Candidate(name, result.probabilities["test"].argmax(axis=1), times[name])
         for name, result in results.items()
@@ -163,25 +160,28 @@ def _evidence(
         hits = new.probabilities["test"].argmax(axis=1) == test.labels
         groups = None if test.groups is None else test.groups[others]
         fields = {"test_hits": hits[others], "test_groups": groups}
+    names = [*new.sensitivity]
     return Evidence(
-        challenger=new.contender("new"),
-        champion=old and _champion(old, [*new.sensitivity]),
+        challenger=_contender("new", new, names),
+        champion=old and _contender("old", old, names),
         labels=holdout.labels,
-        names=[*new.sensitivity],
+        names=names,
         groups=holdout.groups,
         size_mb=new.metrics["size_mb"],
         **fields,
     )
 
 
-def _champion(old: Recorded, names: list[str]) -> Contender:
-    """The old model, its answers in the order of these classes, as the gate compares a champion."""
-    contender = old.contender("old")
+def _contender(name: str, result: Recorded, names: list[str]) -> Contender:
+    """The model, its answers in the order of these classes, as the gate compares a champion."""
+    probabilities = result.probabilities["holdout"]
     try:
-        columns = column_of_each_class([*old.sensitivity], names)
+        columns = column_of_each_class([*result.sensitivity], names)
     except AnswersError as error:
-        return Contender("old", finding=str(error))
-    return replace(contender, probabilities=contender.probabilities[:, columns])
+        return Contender(name, finding=str(error))
+    finding = not_probabilities(probabilities) or ""
+    unseen = np.ones(len(probabilities), bool)  # as the gate finds out
+    return Contender(name, probabilities[:, columns], finding=finding, unseen=unseen)
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Change]:

@@ -11,17 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imageproof.base._dataset import Hits, Labels, Probabilities, Rows
-from imageproof.base._inference import not_probabilities
 
 if TYPE_CHECKING:
     import pandas as pd
 
 APPROVAL = "approval"  # check that holds a manual approval or rejection
 GATE = "the gate"  # who rejects what nobody was asked about, because of its other checks
-
-
-def md5_of_hashes(hashes: NDArray[np.bytes_]) -> str:
-    return md5(np.sort(hashes).tobytes(), usedforsecurity=False).hexdigest()
 
 
 def _pick(values: NDArray[Any] | None, rows: Rows) -> NDArray[Any] | None:
@@ -49,13 +44,6 @@ class Contender:
     unseen: Hits | None = None
     older: Hits | None = None
     fit: str = ""
-
-    @classmethod
-    def answering(
-        cls, name: str, probabilities: Probabilities, signature: str = "", **others: Any
-    ) -> "Contender":
-        finding = not_probabilities(probabilities) or ""
-        return cls(name, probabilities, signature, finding, **others)
 
     @cached_property
     def predicted(self) -> Labels:
@@ -98,14 +86,13 @@ class Evidence:
 
     `labels` int64 (n,), n at least 1, are the true classes of the hold-out rows; `groups`,
     `metadata` (see `find_slices`) and `hashes` (bytes) are those of these rows, `names` those of
-    the classes. `former` has the answers of each earlier champion by version, or why it is left
-    out. `test_hits` says which of the test rows that are no hold-out rows are right.
+    the classes. `former` has the answers of earlier champions by version, `left_out` says which
+    have none, and why. `facts` are checks that no answer decides, by name. `test_hits` says which
+    of the test rows that are no hold-out rows are right.
     `truth_probabilities` are those of `outputs.Calibration`, `coverage` is what the answer sets
     promise. `latency_ms` is the 95th percentile of the time for a request, by its number of images.
-    `data` and `commit` say whether they are fit, and what was found; `asked` says how the
-    challenger was asked. `baseline` is what the baseline is called, `baseline_hits` bool (n,)
-    which of the hold-out rows it gets right. `shadow` has, of the labelled rows that both models
-    answered in service, how many there are (`rows`), and how many only one gets right.
+    `asked` says how the challenger was asked. `baseline` is what the baseline is called,
+    `baseline_hits` bool (n,) which of the hold-out rows it gets right.
     """
 
     challenger: Contender
@@ -115,7 +102,9 @@ class Evidence:
     groups: Rows | None = None
     metadata: "pd.DataFrame | None" = None
     hashes: NDArray[np.bytes_] | None = None
-    former: Mapping[str, Paired | str] = field(default_factory=dict)
+    former: Mapping[str, Paired] = field(default_factory=dict)
+    left_out: str = ""
+    facts: Mapping[str, "Check"] = field(default_factory=dict)
     asked: str = ""
     baseline: str = ""
     baseline_hits: Hits = field(default_factory=_nothing)
@@ -126,10 +115,6 @@ class Evidence:
     latency_ms: Mapping[int, float] = field(default_factory=dict)
     cpu: str = ""
     size_mb: float = nan
-    shadow: Mapping[str, int] = field(default_factory=dict)
-    data: tuple[bool, str] = (True, "")
-    commit: tuple[bool, str] = (True, "")
-    approval: "Check | None" = None
 
     def take(self, *unseen: Hits | None) -> "Evidence":
         """The evidence on the rows that none of these has seen."""
@@ -151,7 +136,9 @@ class Evidence:
 
     @property
     def hashes_md5(self) -> str:
-        return "" if self.hashes is None else md5_of_hashes(self.hashes)
+        if self.hashes is None:
+            return ""
+        return md5(np.sort(self.hashes).tobytes(), usedforsecurity=False).hexdigest()
 
     @cached_property
     def hits(self) -> Hits:
@@ -164,9 +151,13 @@ class Evidence:
             return None
         return np.equal(self.champion.predicted, self.labels)
 
-    def by_class(self, rows: Hits | slice) -> Labels:
+    def by_class(self, rows: Hits | slice = slice(None)) -> Labels:
         """How many of these rows are of each class, int64 (classes,)."""
         return np.bincount(self.labels[rows], minlength=len(self.names))
+
+    def paired(self, former_hits: Labels) -> Paired:
+        """The challenger beside a champion that gets so many of these rows right, by class."""
+        return Paired(self.by_class(), former_hits, self.by_class(self.hits), self.hashes_md5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import pandas as pd
 from imageproof.answer._predict import class_names, set_threshold
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Probabilities
-from imageproof.base._inference import Features
+from imageproof.base._inference import Features, load_features
 from imageproof.base.errors import DataError
 from imageproof.base.text import first_names
 from imageproof.data import packed
@@ -82,7 +82,7 @@ def _read(folder: Path, model: Version) -> Pool:
     files = [file for file in list_files(folder).versioned if is_picture(file)]
     files = [file for file in files if file.isprintable() and not is_hidden(file)]
     paths = pd.Series([os.fsencode(folder / file) for file in files], dtype=BYTES)
-    describe = model.files.load_features(threads=model.threads) or model.predict
+    describe = load_features(model.files.network, threads=model.threads) or model.predict
     hashes: list[str] = []
     answers = []
     for images, table in in_chunks(convert, [paths], model.files.shape, model.fit):

@@ -13,7 +13,6 @@ from imageproof.judge._groups import FEWEST, Intervals, clopper_pearson, indepen
 from imageproof.judge._verdicts import p_text
 from imageproof.judge.confidence import Sets, answer_sets, coverage_p_value, threshold, unsure
 from imageproof.judge.gate import Check, Contender, Evidence, Rule
-from imageproof.registry._shadow import shadow
 
 
 def share(figure: str, model: Contender, evidence: Evidence) -> float:
@@ -37,7 +36,7 @@ def min_sensitivity(evidence: Evidence, limit: float) -> Check:
 
     See `Intervals`.
     """
-    rows = evidence.by_class(slice(None))
+    rows = evidence.by_class()
     right = evidence.by_class(evidence.hits)
     effective = Intervals(evidence.hits, evidence.groups).effective_by_class(
         evidence.labels, len(rows)
@@ -161,19 +160,6 @@ def max_size_mb(evidence: Evidence, limit: float) -> Check:
     return Check("max_size_mb", size <= limit, f"{size:.1f} MB", allowed, {"size_mb": size})
 
 
-def data_validated(evidence: Evidence, _: bool) -> Check:
-    return Check("data_validated", *evidence.data, "validation passed")
-
-
-def clean_commit(evidence: Evidence, _: bool) -> Check:
-    return Check("clean_commit", *evidence.commit, "a commit, no uncommitted code")
-
-
-ORIGIN_CHECKS: Mapping[str, Rule] = {
-    "data_validated": data_validated,
-    "clean_commit": clean_commit,
-    "shadow": shadow,
-}
 ABSOLUTE_CHECKS: Mapping[str, Rule] = {
     "min_accuracy": partial(min_share, "accuracy"),
     "min_balanced_accuracy": partial(min_share, "balanced_accuracy"),

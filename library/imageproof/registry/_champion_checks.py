@@ -1,6 +1,6 @@
 """The gate's checks against the champion and all champions before it, named as in params.yaml."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -66,9 +66,9 @@ def max_slice_loss(evidence: Evidence, limit: float) -> Check:
 
 def max_sensitivity_loss(evidence: Evidence, limit: float) -> Check:
     """Of each class against the champion that was best in it, the present one among them."""
-    pairs, left_out = _history(evidence)
+    pairs = _history(evidence)
     if not pairs or (evidence.champion and evidence.champion.finding):
-        return unpaired("max_sensitivity_loss", evidence.champion, left_out)
+        return unpaired("max_sensitivity_loss", evidence.champion, evidence.left_out)
     with np.errstate(invalid="ignore"):  # a class without rows
         losses = np.array([(p.former_hits - p.hits) / p.rows for p in pairs.values()])
     worst, label = map(int, np.unravel_index(np.nanargmax(losses), losses.shape))
@@ -77,7 +77,7 @@ def max_sensitivity_loss(evidence: Evidence, limit: float) -> Check:
     sensitivity = pair.hits[label] / pair.rows[label]
     former = pair.former_hits[label] / pair.rows[label]
     text = f"class {evidence.names[label]}: {sensitivity:.4f} against {former:.4f} of "
-    text += f"{Contender(version).title}{left_out}"
+    text += f"{Contender(version).title}{evidence.left_out}"
     allowed = f"a loss of at most {limit:g} in any class, against the best so far in it"
     figures = {"worst_class": label, "worst_class_sensitivity_change": -loss}
     return Check("max_sensitivity_loss", loss <= limit, text, allowed, figures)
@@ -85,43 +85,32 @@ def max_sensitivity_loss(evidence: Evidence, limit: float) -> Check:
 
 def max_total_loss(evidence: Evidence, limit: float) -> Check:
     """No worse than the best champion so far: small losses must not add up."""
-    pairs, left_out = _history(evidence)
+    pairs = _history(evidence)
     if not pairs:
-        return unpaired("max_total_loss", None, left_out)
+        return unpaired("max_total_loss", None, evidence.left_out)
     shares = {}
     for version, pair in pairs.items():
         rows = pair.rows.sum()
         shares[version] = pair.hits.sum() / rows, pair.former_hits.sum() / rows
     version = max(shares, key=lambda version: shares[version][1] - shares[version][0])
     value, best = map(float, shares[version])
-    text = f"{value:.4f} against {best:.4f} of version {version}, the best so far{left_out}"
+    text = f"{value:.4f} against {best:.4f} of version {version}, the best so far"
     figures = {"holdout_accuracy": value, "best_accuracy": best}
     passed = best - value <= limit + ROUNDING
-    return Check("max_total_loss", passed, text, f"a loss of at most {limit:g}", figures)
+    allowed = f"a loss of at most {limit:g}"
+    return Check("max_total_loss", passed, text + evidence.left_out, allowed, figures)
 
 
-def _history(evidence: Evidence) -> tuple[Mapping[str, Paired], str]:
-    """The answers of all champions that can answer, the present one last; which are left out."""
-    pairs = {}
-    versions: dict[str, list[str]] = {}
-    for version, answers in evidence.former.items():
-        if isinstance(answers, str):
-            versions.setdefault(answers, []).append(version)
-        else:
-            pairs[version] = answers
-    left_out = "".join(
-        f" (left out, as {reason}: version {', '.join(names)})"
-        for reason, names in versions.items()
-    )
+def _history(evidence: Evidence) -> Mapping[str, Paired]:
+    """The answers of all champions that can answer, the present one last."""
+    pairs = dict(evidence.former)
     if evidence.champion and evidence.champion_hits is not None:
-        rows = evidence.by_class(slice(None))
         champion_hits = evidence.by_class(evidence.champion_hits)
-        hits = evidence.by_class(evidence.hits)
-        pairs[evidence.champion.name] = Paired(rows, champion_hits, hits)
-    return pairs, left_out
+        pairs[evidence.champion.name] = evidence.paired(champion_hits)
+    return pairs
 
 
-def column_of_each_class(champion_names: list[str], names: list[str]) -> list[int]:
+def column_of_each_class(champion_names: list[str], names: Sequence[str]) -> list[int]:
     """For each class of this project, its column in the other model's output.
 
     Matched by name; by position if no name matches; AnswersError if only some names match, or one

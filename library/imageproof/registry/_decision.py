@@ -4,15 +4,15 @@ A model is better on rows that it was trained or chosen on. So the challenger is
 rows that it has not seen, and compared on those that the champion has not seen either.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from imageproof.judge._groups import Intervals
-from imageproof.judge.few_rows import LIMITS, OF_ALL, counts_of, rows_needed
-from imageproof.judge.gate import Check, Compared, Contender, Decision, Evidence, Rule
+from imageproof.judge.few_rows import OF_ALL, counts_of, rows_needed
+from imageproof.judge.gate import APPROVAL, Check, Compared, Contender, Decision, Evidence, Rule
 from imageproof.judge.limits import PromoteParams
-from imageproof.registry._absolute_checks import ABSOLUTE_CHECKS, ORIGIN_CHECKS
+from imageproof.registry._absolute_checks import ABSOLUTE_CHECKS
 from imageproof.registry._champion_checks import CHAMPION_CHECKS
 
 
@@ -26,9 +26,9 @@ def decide(
     `answers`, whatever is on.
     """
     challenger = evidence.challenger
-    champion = evidence.champion
-    decision = Decision(challenger.name, champion.name if champion else None, ())
-    judged = [(ORIGIN_CHECKS, evidence)]
+    champion = evidence.champion.name if evidence.champion else None
+    decision = Decision(challenger.title, champion, ())
+    by_key = dict(evidence.facts)
     checks: list[Check] = []
     if answers := challenger.finding or evidence.asked:
         allowed = "the same probabilities however it is asked"
@@ -40,28 +40,42 @@ def decide(
         minimum = params.min_unseen or 1
         unseen = _min_unseen(pair, evidence, minimum)
         if params.min_unseen or not unseen.passed:
-            checks.append(unseen)
+            by_key["min_unseen"] = unseen
         if len(alone.labels) >= minimum:
-            judged.append((ABSOLUTE_CHECKS, alone))
+            by_key |= _judge(ABSOLUTE_CHECKS, alone, params)
             own_checks = [rule(alone, limit) for rule, limit in own if limit is not None]
         if unseen.passed:
-            judged.append((CHAMPION_CHECKS, pair))
+            by_key |= _judge(CHAMPION_CHECKS, pair, params)
         decision = replace(
             decision,
             compared=(*_compared(alone, pair),),
             right=(*alone.by_class(alone.hits).tolist(),),
             note=_note(pair),
         )
-    for key, limit in params:
-        for rules, view in judged:
-            if key in rules and limit is not None:
-                checks.append(_remarked(rules[key](view, limit), view, params))
+    checks += [by_key[key] for key, _ in params if key in by_key]
     checks += own_checks
-    approval = evidence.approval
+    approval = evidence.facts.get(APPROVAL)
     # where nobody was asked, the other checks are the reasons, if there are any
     if approval and (not approval.undecided or all(check.passed for check in checks)):
         checks.append(approval)
     return replace(decision, checks=(*checks,))
+
+
+def _judge(
+    rules: Mapping[str, Rule],
+    view: Evidence,
+    params: PromoteParams,
+) -> dict[str, Check]:
+    """The checks whose limit is on, by key; one that judges by too few rows says so."""
+    remarks = _remarks(view, params)
+    checks = {}
+    for key, limit in params:
+        if key in rules and limit is not None:
+            check = rules[key](view, limit)
+            if check.figures and key in remarks:
+                check = replace(check, found=check.found + remarks[key])
+            checks[key] = check
+    return checks
 
 
 def _models(evidence: Evidence) -> list[Contender]:
@@ -107,13 +121,12 @@ def _apart(pair: Evidence) -> tuple[str, dict[str, float]]:
 
 
 def _compared(alone: Evidence, pair: Evidence) -> Iterator[Compared]:
-    challenger, *champion = (model.name for model in _models(pair))
+    challenger = alone.challenger.title
     yield Compared((challenger,), len(alone.labels), alone.hashes_md5)
-    if champion:
-        yield Compared((challenger, *champion), len(pair.labels), pair.hashes_md5)
+    for champion in _models(pair)[1:]:
+        yield Compared((challenger, champion.name), len(pair.labels), pair.hashes_md5)
     for version, answers in pair.former.items():
-        if not isinstance(answers, str):
-            yield Compared((challenger, version), int(answers.rows.sum()), answers.md5)
+        yield Compared((challenger, version), int(answers.rows.sum()), answers.md5)
 
 
 def _note(pair: Evidence) -> str:
@@ -132,17 +145,14 @@ def _note(pair: Evidence) -> str:
     return "; ".join(notes)
 
 
-def _remarked(check: Check, evidence: Evidence, params: PromoteParams) -> Check:
-    """The check; one that judges by too few rows says so."""
-    if check.name not in LIMITS or not check.figures:
-        return check
-    intervals = Intervals(evidence.hits, evidence.groups)
-    by_class = intervals.effective_by_class(evidence.labels, len(evidence.names))
+def _remarks(view: Evidence, params: PromoteParams) -> dict[str, str]:
+    """What is said of each limit that asks for more rows than these."""
+    intervals = Intervals(view.hits, view.groups)
+    by_class = intervals.effective_by_class(view.labels, len(view.names))
     counts = counts_of([*by_class, intervals.effective()])
-    minimum = rows_needed(params, counts).get(check.name)
-    if not minimum:
-        return check
-    rows = f"{counts.independent:,}" if check.name in OF_ALL else counts.fewest(evidence.names)
-    kind = "rows" if evidence.groups is None else "independent rows"
-    remark = f"; {kind} too few to tell: {rows}, {minimum:,} needed"
-    return replace(check, found=check.found + remark)
+    kind = "rows" if view.groups is None else "independent rows"
+    remarks = {}
+    for key, minimum in rows_needed(params, counts).items():
+        rows = f"{counts.independent:,}" if key in OF_ALL else counts.fewest(view.names)
+        remarks[key] = f"; {kind} too few to tell: {rows}, {minimum:,} needed"
+    return remarks

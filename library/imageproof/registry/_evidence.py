@@ -3,21 +3,20 @@
 First it checks that the run, its data and its code are what is recorded of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base import _machine
 from imageproof.base._dataset import EVALUATED
 from imageproof.base._naming import project_name
-from imageproof.base.errors import AnswersError, ImageproofError, IntegrityError
+from imageproof.base.errors import ImageproofError, IntegrityError
 from imageproof.base.files import read_json
 from imageproof.dvc import provenance
 from imageproof.dvc.params_yaml import get_by_path, read
-from imageproof.judge.gate import Check, Contender, Decision, Evidence
+from imageproof.judge.gate import APPROVAL, Check, Decision, Evidence, unpaired
 from imageproof.mlflow.restore import check_training
 from imageproof.outputs import SPLIT_TAGS
 from imageproof.project import Project
@@ -25,7 +24,7 @@ from imageproof.registry._decision import decide
 from imageproof.registry._holdout import Holdout
 from imageproof.registry._model_files import ModelFiles
 from imageproof.registry._seen_rows import DataRows, rows_of_split
-from imageproof.registry._shadow import shadow_counts
+from imageproof.registry._shadow import shadow, shadow_counts
 from imageproof.registry._versions import Registry, TrainedRun, find
 from imageproof.system import _repository
 
@@ -63,7 +62,9 @@ class Gate:
         check_splits(run, self.root)
         check_settings(self.root)
         check_training(run.run_id, run.tags, self.project, self.root)
-        evidence = self._collect(run, files, name, champion)
+        holdout = Holdout(self.project, Artifacts(self.root))
+        evidence = holdout.evidence(run, files, name, champion)
+        evidence = replace(evidence, facts={fact.name: fact for fact in self._facts(run, champion)})
         decision = decide(evidence, self.project.promote, self.project.checks)
         if decision.undecided:
             decision = replace(decision, note=self._cure(evidence, decision.failed))
@@ -77,47 +78,31 @@ class Gate:
             return rows_of_split(Artifacts(self.root))
         return None
 
-    def _collect(
-        self,
-        run: TrainedRun,
-        files: ModelFiles,
-        name: str,
-        champion: str | None,
-    ) -> Evidence:
-        holdout = Holdout(self.project, Artifacts(self.root))
-        data = holdout.split.data
-        try:
-            fields = holdout.challenger(run, files, name)
-        except AnswersError as error:
-            fields = {"challenger": Contender(name, finding=str(error))}
-        fields["champion"] = None
-        if champion:
-            fields["champion"] = holdout.champion(champion, fields["challenger"])
-            fields["shadow"] = shadow_counts(run.run_id, champion, self.project)
-        return Evidence(
-            labels=data.labels,
-            names=holdout.names,
-            groups=data.groups,
-            metadata=holdout.artifacts.metadata(holdout.split.rows),
-            hashes=holdout.hashes,
-            former=holdout.former(champion, fields["challenger"]),
-            cpu=_machine.cpu(),
-            size_mb=files.network.stat().st_size / 1e6,
-            data=data_origin(run, self.root),
-            commit=commit_origin(run.tags),
-            approval=self.approval,
-            **holdout.baseline(),
-            **fields,
-        )
+    def _facts(self, run: TrainedRun, champion: str | None) -> Iterator[Check]:
+        """Those checks that are on and that no answer decides."""
+        promote = self.project.promote
+        if promote.data_validated:
+            yield Check("data_validated", *data_origin(run, self.root), "validation passed")
+        if promote.clean_commit:
+            yield Check("clean_commit", *commit_origin(run.tags), "a commit, no uncommitted code")
+        if promote.shadow and champion:
+            counts = shadow_counts(run.run_id, champion, self.project)
+            yield shadow(counts, promote.shadow)
+        elif promote.shadow:
+            yield unpaired("shadow", None)
+        if self.approval:
+            yield self.approval
 
     def _cure(self, evidence: Evidence, failed: Sequence[str]) -> str:
-        """What helps where too few rows are unseen, or were labelled in service."""
+        """What helps where rows are too few, or nobody was asked."""
         command = project_name()
-        version = evidence.challenger.name.removeprefix("version ")
-        version = version if version.isdecimal() else "VERSION"
+        name = evidence.challenger.name
+        version = name if name.isdecimal() else "VERSION"
         cures = []
         champion = evidence.champion
-        if "min_unseen" in failed and champion and champion.unseen is None:
+        if champion and (champion.finding or champion.unseen is not None):
+            champion = None  # its rows are no reason
+        if "min_unseen" in failed and champion:
             run_id = find(Registry(self.project.name).uri(champion.name)).run_id
             cures = [f"`{command} promote --run {run_id}`, where its split is, records its rows"]
         elif "min_unseen" in failed:
@@ -125,6 +110,8 @@ class Gate:
         if "shadow" in failed:
             rows = "random rows of a package that asks it as --shadow"
             cures.append(f"label {rows}, and `{command} monitor` them")
+        if APPROVAL in failed:  # the gate refused it, and now does not
+            cures.append(f"`{command} promote` judges it again")
         return (
             f"{'; '.join(cures)}; or a person decides: "
             f"`{command} rollback --to {version} --force --reason TEXT`"
@@ -180,7 +167,7 @@ def commit_origin(tags: Mapping[str, str]) -> tuple[bool, str]:
         return False, "no commit recorded"
     short = commit[:12]
     if tags.get("git_dirty") != "false":
-        names = f" ({tags['git_changed']})" if "git_changed" in tags else ""
+        names = f" ({tags['git_changed']})" if tags.get("git_changed") else ""
         return False, f"{short} with uncommitted changes{names}; commit them, then train again"
     if not _repository.try_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"):
         return False, f"{short} is unknown here{_repository.unshallow()}"

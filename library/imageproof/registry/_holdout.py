@@ -2,22 +2,23 @@
 
 import json
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from imageproof.artifacts import WORKSPACE, Artifacts
+from imageproof.base import _machine
 from imageproof.base._class_names import class_numbers
-from imageproof.base._dataset import Hits, Labels, Rows, Split
+from imageproof.base._dataset import Labels, Split
 from imageproof.base._inference import Network
 from imageproof.base.errors import AnswersError, IntegrityError, UsageError
 from imageproof.base.files import md5
 from imageproof.base.text import first_names
 from imageproof.dvc import provenance
 from imageproof.judge._timing import latencies
-from imageproof.judge.gate import Contender, Paired, md5_of_hashes
+from imageproof.judge.gate import Contender, Evidence, Paired
 from imageproof.project import Project
 from imageproof.registry._champion_checks import column_of_each_class
 from imageproof.registry._model_files import GoneError, ModelFiles
@@ -25,10 +26,7 @@ from imageproof.registry._seen_rows import Hashes, read_rows, rows_of_split, spl
 from imageproof.registry._version import Origin, find_origin, load_version
 from imageproof.registry._versions import Registry, TrainedRun
 
-# why a former champion is left out
-BLIND = "they cannot answer"
-UNKNOWN = "the rows that they have seen are unknown"
-FEW = "too few rows are unseen"
+BLIND = "they cannot answer"  # why earlier champions are left out
 
 
 @dataclass(frozen=True)
@@ -52,44 +50,63 @@ class Holdout:
         return split_hashes(self.artifacts, "holdout")
 
     @cached_property
-    def unseen(self) -> Hits:
-        """Which rows the challenger has not seen: all but copies of its rows."""
-        return rows_of_split(self.artifacts).unseen(self.hashes)
-
-    @cached_property
-    def names(self) -> list[str]:
-        data = self.project.data
-        return data.class_names or class_numbers(data.classes)
-
-    @cached_property
     def registry(self) -> Registry:
         return Registry(self.project.name)
 
-    def challenger(
+    def evidence(
         self,
         run: TrainedRun,
         files: ModelFiles,
         name: str,
+        champion: str | None,
+    ) -> Evidence:
+        """What challenger, champions and baseline answer.
+
+        IntegrityError if the baseline answered other rows.
+        """
+        data = self.split.data
+        classes = self.project.data
+        unseen = rows_of_split(self.artifacts).unseen(self.hashes)  # all but copies of its rows
+        evidence = Evidence(
+            challenger=Contender(name, unseen=unseen, fit=classes.image.fit),
+            champion=Contender(champion) if champion else None,
+            labels=data.labels,
+            names=classes.class_names or class_numbers(classes.classes),
+            groups=data.groups,
+            metadata=self.artifacts.metadata(self.split.rows),
+            hashes=self.hashes,
+            cpu=_machine.cpu(),
+            size_mb=files.network.stat().st_size / 1e6,
+            **self._baseline(),
+        )
+        try:
+            evidence = replace(evidence, **self._challenger(run, files, evidence))
+        except AnswersError as error:
+            return replace(evidence, challenger=Contender(name, finding=str(error)))
+        if champion:
+            evidence = replace(evidence, champion=self._champion(champion, evidence))
+        return replace(evidence, **self._former(evidence))
+
+    def _challenger(
+        self,
+        run: TrainedRun,
+        files: ModelFiles,
+        evidence: Evidence,
     ) -> dict[str, Any]:
         """The fields of Evidence on its answers; AnswersError if these are unusable."""
         images = self.split.data.images
-        if files.class_names != self.names:
+        if files.class_names != evidence.names:
             cure = f"`dvc repro -f -s {run.tags.get('dvc_stage', 'train')}` trains it with these"
             calls = f"it calls its classes {first_names(files.class_names)}"
-            raise AnswersError(f"{calls}, params.yaml {first_names(self.names)}; {cure}")
+            raise AnswersError(f"{calls}, params.yaml {first_names(evidence.names)}; {cure}")
         network = files.load(threads=self.project.threads)
         finding, asked = files.inconsistency(images)
         if finding:
             raise AnswersError(finding)
-        challenger = Contender.answering(
-            name,
-            network.ask(images),
-            files.signature,
-            unseen=self.unseen,
-            fit=self.project.data.image.fit,
-        )
+        probabilities = network.ask(images)
+        challenger = replace(evidence.challenger, probabilities=probabilities)
         fields: dict[str, Any] = {
-            "challenger": challenger,
+            "challenger": replace(challenger, signature=files.signature),
             "asked": f"{asked:,} rows alone, in fives and in one batch",
             "truth_probabilities": files.calibration.truth_probabilities,
             "coverage": self.project.confidence.coverage,
@@ -99,11 +116,8 @@ class Holdout:
             fields["latency_ms"] = latencies(pyfunc, images, limit_ms=limit)
         return fields | self._test_hits(network)
 
-    def baseline(self) -> dict[str, Any]:
-        """The fields of Evidence on the baseline, if a check needs it.
-
-        IntegrityError if it answered other rows.
-        """
+    def _baseline(self) -> dict[str, Any]:
+        """The fields of Evidence on the baseline, if a check needs it."""
         if self.project.promote.beats_baseline is None:
             return {}
         outputs = self.artifacts.baseline
@@ -115,40 +129,70 @@ class Holdout:
         hits = predicted == self.split.data.labels
         return {"baseline": outputs.read_record().name, "baseline_hits": hits}
 
-    def champion(self, version: str, challenger: Contender) -> Contender:
+    def _champion(self, version: str, evidence: Evidence) -> Contender:
         """A version's answers, with a finding if it cannot be compared to the challenger."""
         uri = self.registry.uri(version)
         with load_version(uri, threads=self.project.threads) as champion:
             signature = champion.files.signature
             try:
-                if signature != challenger.signature:
+                if signature != evidence.challenger.signature:
                     raise AnswersError("images of different sizes, or other numbers of classes")
-                columns = column_of_each_class(champion.files.class_names, self.names)
+                columns = column_of_each_class(champion.files.class_names, evidence.names)
                 probabilities = champion.network.ask(self.split.data.images)
             except AnswersError as error:
                 return Contender(version, signature=signature, finding=str(error))
             rows = read_rows(champion.origin)
             past = rows.past(self.hashes) if rows else {}
-            return Contender.answering(
+            return Contender(
                 version, probabilities[:, columns], signature, fit=champion.fit, **past
             )
 
-    def former(
-        self,
-        champion: str | None,
-        challenger: Contender,
-    ) -> dict[str, Paired | str]:
-        """The answers of earlier champions, if a check needs them, or why they are left out."""
+    def _former(self, evidence: Evidence) -> dict[str, Any]:
+        """The fields of Evidence on earlier champions, if a check needs them."""
         promote = self.project.promote
         limits = promote.max_total_loss, promote.max_sensitivity_loss
-        if limits == (None, None) or challenger.finding:
+        if limits == (None, None):
             return {}
         # judged once more, a version is no champion before itself
-        number = challenger.name.removeprefix("version ")
-        versions = dict.fromkeys(move.after for move in self.registry.moves())
-        return {
-            v: self._paired(v, challenger) for v in versions if v and v not in (champion, number)
-        }
+        own = [model.name for model in (evidence.challenger, evidence.champion) if model]
+        former = {}
+        reasons: dict[str, list[str]] = {}
+        for version in dict.fromkeys(move.after for move in self.registry.moves()):
+            if not version or version in own:
+                continue
+            try:
+                former[version] = self._paired(version, evidence)
+            except AnswersError as error:
+                reasons.setdefault(str(error), []).append(version)
+        left_out = "".join(
+            f" (left out, as {reason}: version {', '.join(versions)})"
+            for reason, versions in reasons.items()
+        )
+        return {"former": former, "left_out": left_out}
+
+    def _paired(self, version: str, evidence: Evidence) -> Paired:
+        """The challenger beside an earlier champion; AnswersError says why it is left out."""
+        try:
+            origin = find_origin(self.registry.uri(version))
+        except (UsageError, IntegrityError):  # the version was deleted, or its run
+            raise AnswersError(BLIND) from None
+        rows = read_rows(origin)
+        if rows is None:
+            raise AnswersError("the rows that they have seen are unknown")
+        unseen = evidence.challenger.unseen, rows.unseen(self.hashes)
+        view = evidence.take(*unseen)
+        if len(view.labels) < (self.project.promote.min_unseen or 1):
+            raise AnswersError("too few rows are unseen")
+        hits = None
+        if origin.splits.get("holdout") == self.md5:
+            hits = _recorded_hits(origin, view.hashes_md5)
+        if hits is None:
+            former = self._champion(version, evidence)
+            view = replace(evidence, champion=former).take(*unseen)
+            if view.champion_hits is None:
+                raise AnswersError(BLIND)
+            hits = view.by_class(view.champion_hits)
+        return view.paired(hits)
 
     def _test_hits(self, network: Network) -> dict[str, Any]:
         """The fields of Evidence on the test rows that are no hold-out rows."""
@@ -160,37 +204,6 @@ class Holdout:
             return {}
         hits = network.ask(data.images).argmax(axis=1) == data.labels
         return {"test_hits": hits, "test_groups": data.groups}
-
-    def _paired(self, version: str, challenger: Contender) -> Paired | str:
-        try:
-            origin = find_origin(self.registry.uri(version))
-        except (UsageError, IntegrityError):  # the version was deleted, or its run
-            return BLIND
-        rows = read_rows(origin)
-        if rows is None:
-            return UNKNOWN
-        picks = np.flatnonzero(self.unseen & rows.unseen(self.hashes))
-        if len(picks) < (self.project.promote.min_unseen or 1):
-            return FEW
-        counts = self._by_class(self.split.data.labels[picks])
-        rows_md5 = md5_of_hashes(self.hashes[picks])
-        former_hits = None
-        if origin.splits.get("holdout") == self.md5:
-            former_hits = _recorded_hits(origin, rows_md5)
-        if former_hits is None:
-            former = self.champion(version, challenger)
-            if former.finding:
-                return BLIND
-            former_hits = self._hits(former, picks)
-        return Paired(counts, former_hits, self._hits(challenger, picks), rows_md5)
-
-    def _hits(self, model: Contender, picks: Rows) -> Labels:
-        """How many of these rows it gets right, by class."""
-        labels = self.split.data.labels[picks]
-        return self._by_class(labels[model.predicted[picks] == labels])
-
-    def _by_class(self, labels: Labels) -> Labels:
-        return np.bincount(labels, minlength=len(self.names))
 
 
 def _recorded_hits(origin: Origin, rows_md5: str) -> Labels | None:

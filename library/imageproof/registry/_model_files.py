@@ -1,6 +1,6 @@
 """Verified copies of what MLflow keeps: a model's files, and what the gate wrote of a version."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from math import prod
 from pathlib import Path
@@ -15,7 +15,7 @@ from requests import RequestException
 
 from imageproof.base import _inference
 from imageproof.base._dataset import Images, Shape, check_shape
-from imageproof.base._inference import Features, Network
+from imageproof.base._inference import Network
 from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import REBUILD_HINT, parsing, raise_if_full, scratch, sha256
 from imageproof.base.text import one_line
@@ -56,9 +56,6 @@ class ModelFiles(NamedTuple):
 
     def inconsistency(self, images: Images) -> tuple[str, int]:
         return _inference.inconsistency(self.network, images)
-
-    def load_features(self, *, threads: int) -> Callable[[Images], Features] | None:
-        return _inference.load_features(self.network, threads=threads)
 
     def load_as_served(self) -> Any:
         """MLflow's PyFuncModel."""
@@ -145,12 +142,11 @@ def _is_listed(address: str) -> bool:
     return False
 
 
-@contextmanager
-def written_by_gate(uri: str, recorded: str) -> Iterator[Path]:
-    """A copy of a file with this SHA-256; IntegrityError if it has another one, or is gone."""
+def written_by_gate(uri: str, recorded: str) -> bytes:
+    """A file with this SHA-256; IntegrityError if it has another one, or is gone."""
     with scratch() as folder:
         path = download(uri, folder)
         if (actual := sha256(path)) != recorded:
             hashes = f"SHA-256 of it {actual[:12]}, recorded {recorded[:12]}"
             raise IntegrityError(f"{uri}: is not what the gate wrote ({hashes}); {MEND}")
-        yield path
+        return path.read_bytes()

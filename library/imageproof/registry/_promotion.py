@@ -26,7 +26,14 @@ from imageproof.registry._history import Move, champion_of, next_move, previous_
 from imageproof.registry._model_files import ModelFiles, fetched
 from imageproof.registry._seen_rows import DataRows, write_rows
 from imageproof.registry._version import Version, find_origin
-from imageproof.registry._versions import Registry, TrainedRun, account, find, trained_run
+from imageproof.registry._versions import (
+    CHALLENGER,
+    Registry,
+    TrainedRun,
+    account,
+    find,
+    trained_run,
+)
 from imageproof.system import _events
 
 # of the challenger: run, files, name; of the champion: version, None if there is none
@@ -42,7 +49,7 @@ class Outcome:
     run_id: str
     version: str | None
     champion: str | None
-    decision: Decision | None
+    decision: Decision | None = None
     move: Move | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -109,7 +116,7 @@ def preview(run: TrainedRun, name: str, *, judge: Judge) -> Outcome:
     with fetched(run.uri, run.sha256) as files:
         champion = Registry(name).champion()
         if champion and find(f"models:/{name}/{champion}").run_id == run.run_id:
-            return Outcome(run.run_id, champion, champion, None)
+            return Outcome(run.run_id, champion, champion)
         decision = judge(run, files, f"run {run.run_id[:8]}", champion)
         return Outcome(run.run_id, None, champion, decision)
 
@@ -188,9 +195,9 @@ def _decide(
         moves = registry.moves()
         champion = champion_of(moves)
         if champion == version:
-            return Outcome(run.run_id, version, champion, None)
-        registry.set_challenger(version)
-        decision = judge(run, files, f"version {version}", champion)
+            return Outcome(run.run_id, version, champion)
+        registry.set_alias(CHALLENGER, version)
+        decision = judge(run, files, version, champion)
         move = next_move(
             moves,
             "promote",

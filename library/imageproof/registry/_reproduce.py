@@ -1,6 +1,7 @@
 """Reproducing a version: train it again from its commit and compare the predictions."""
 
 import sys
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from pydantic import PositiveInt
 
 from imageproof.artifacts import Artifacts
 from imageproof.base import _inference
-from imageproof.base.errors import IntegrityError, UsageError
+from imageproof.base.errors import IntegrityError
 from imageproof.base.files import md5, scratch
 from imageproof.dvc import provenance
 from imageproof.dvc._pipeline import data_sources
 from imageproof.dvc.params_yaml import PATH
 from imageproof.features._backbone import backbone_path
 from imageproof.mlflow import _runs
+from imageproof.registry._evidence import commit_origin
 from imageproof.registry._model_files import download
 from imageproof.registry._version import Origin, find_origin, load_version
 from imageproof.system import _process, _repository
@@ -29,10 +31,9 @@ def reproduce_version(uri: str, *, tolerance: float) -> str:
     IntegrityError if no commit holds the code, or a hash differs, or an answer by over `tolerance`.
     """
     origin = find_origin(uri)
-    if not origin.git_commit or origin.git_dirty != "false":
-        commit = origin.git_commit[:12] or "no commit"
-        finding = f"trained with uncommitted changes on {commit}"
-        raise IntegrityError(f"{origin.uri}: {finding}; no commit holds its code")
+    is_kept, finding = commit_origin(asdict(origin))
+    if not is_kept:
+        raise IntegrityError(f"{origin.uri}: {finding}")
     origin.check_gate_record()
     name = origin.param("model", str)
     threads = origin.param("threads", PositiveInt)
@@ -49,15 +50,8 @@ def reproduce_version(uri: str, *, tolerance: float) -> str:
 
 
 def _check_out(origin: Origin, clone: Path) -> Path:
-    """The project in a new clone at the version's commit.
-
-    IntegrityError if the commit is not there, or names other data.
-    """
-    try:
-        folder = _repository.clone(Path.cwd(), clone, origin.git_commit)
-    except UsageError as error:
-        reason = f"{error}{_repository.unshallow()}"
-        raise IntegrityError(f"{origin.uri}: cannot be checked out: {reason}") from None
+    """The project in a new clone at the version's commit; IntegrityError if it names other data."""
+    folder = _repository.clone(Path.cwd(), clone, origin.git_commit)
     data_md5 = provenance.data_md5(folder / provenance.DATA_POINTER)
     if data_md5 != origin.data_md5:
         finding = f"trained on data {origin.data_md5}, its commit has {data_md5 or 'none'}"

@@ -1,7 +1,8 @@
 """Which rows a version has seen: their hashes lie sorted beside the gate's record of it."""
 
 from contextlib import suppress
-from typing import NamedTuple
+from io import BytesIO
+from typing import Any, NamedTuple
 
 import numpy as np
 from mlflow import MlflowClient
@@ -31,7 +32,7 @@ class DataRows(NamedTuple):
     def unseen(self, hashes: Hashes) -> Hits:
         return ~np.isin(hashes, self.seen)
 
-    def past(self, hashes: Hashes) -> dict[str, Hits]:
+    def past(self, hashes: Hashes) -> dict[str, Any]:
         """Which of these rows are unseen, and which were in the data, as fields of Contender."""
         older = np.isin(hashes, np.concatenate(self))
         return {"unseen": self.unseen(hashes), "older": older}
@@ -80,5 +81,6 @@ def read_rows(origin: Origin) -> DataRows | None:
 def _read(origin: Origin, part: str) -> Hashes:
     uri = origin.gate[f"gate_{part}"]
     recorded = origin.gate[f"gate_{part}_sha256"]
-    with written_by_gate(uri, recorded) as path, parsing("hashes of rows", path):
-        return np.asarray(np.load(path, allow_pickle=False), HASH)
+    with parsing("hashes of rows", uri):
+        content = BytesIO(written_by_gate(uri, recorded))
+        return np.asarray(np.load(content, allow_pickle=False), HASH)

@@ -1,9 +1,14 @@
 """The gate's evidence from service: a challenger that a package asked beside the champion."""
 
+from collections.abc import Mapping
+
+from mlflow import MlflowClient
+
 from imageproof.judge._comparison import SIGNIFICANCE, mcnemar_exact
 from imageproof.judge._verdicts import p_text
-from imageproof.judge.gate import Check, Evidence, unpaired
+from imageproof.judge.gate import Check
 from imageproof.judge.limits import ShadowParams
+from imageproof.mlflow._runs import find, tag
 from imageproof.project import Project
 
 # metrics of a run of `monitor`
@@ -22,26 +27,19 @@ def shadow_counts(
 
     These are labelled rows that were drawn at random.
     """
-    from mlflow import MlflowClient  # two seconds, which `diff` and flows would wait
-
-    from imageproof.mlflow._runs import tag
-
-    client = MlflowClient()
-    experiment = client.get_experiment_by_name(project.part("monitoring"))
+    experiment = MlflowClient().get_experiment_by_name(project.part("monitoring"))
     if not experiment:
         return {}
     uri = f"models:/{project.name}/{champion}"
     text = f"params.{RUN} = '{run_id}' and tags.`{tag('answered_by')}` = '{uri}'"
     text += f" and metrics.{ROWS} > 0"
-    runs = client.search_runs([experiment.experiment_id], text, max_results=1)
+    runs = find(text, experiment.experiment_id)
     names = (ROWS, ONLY_CHALLENGER, ONLY_CHAMPION)
     return {name: int(runs[0].data.metrics[name]) for name in names} if runs else {}
 
 
-def shadow(evidence: Evidence, limit: ShadowParams) -> Check:
-    if not evidence.champion:
-        return unpaired("shadow", None)
-    counts = evidence.shadow
+def shadow(counts: Mapping[str, int], limit: ShadowParams) -> Check:
+    """Judge by what `shadow_counts` returns."""
     rows = counts.get(ROWS, 0)
     gained = counts.get(ONLY_CHALLENGER, 0)
     lost = counts.get(ONLY_CHAMPION, 0)

@@ -87,8 +87,7 @@ class Origin:
         if "gate_sha256" not in self.gate:
             return ""
         record = self.gate.get("gate_record", "the gate's record")
-        with written_by_gate(record, self.gate["gate_sha256"]) as path:
-            return path.read_text("utf-8")
+        return written_by_gate(record, self.gate["gate_sha256"]).decode()
 
     def check_unchanged(self) -> None:
         """Raise IntegrityError if the version's files or the gate's record are not as recorded."""

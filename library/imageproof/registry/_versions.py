@@ -158,10 +158,7 @@ class Registry:
         }
         self.set_tags(version, tags)
 
-    def set_challenger(self, version: str) -> None:
-        self._set_alias(CHALLENGER, version)
-
-    def _set_alias(self, alias: str, version: str) -> None:
+    def set_alias(self, alias: str, version: str) -> None:
         with ignoring("BAD_REQUEST"):  # of a store in which another process has just made it
             self._client.set_registered_model_alias(self.name, alias, version)
             return
@@ -178,7 +175,7 @@ class Registry:
             return False
         version = str(move.after)
         self._client.set_model_version_tag(self.name, version, move.key, move.to_json())
-        self._set_alias(CHAMPION, version)
+        self.set_alias(CHAMPION, version)
         # the last move has no tag yet if it was made by other means
         for link in (*moves[-1:], move):
             self._client.set_registered_model_tag(self.name, link.key, link.to_tag())

@@ -8,7 +8,7 @@ import pytest
 from example import PARAMS
 
 from imageproof.judge.gate import GATE, Check, Contender, Evidence, Paired, approval
-from imageproof.judge.limits import PromoteParams, ShadowParams
+from imageproof.judge.limits import PromoteParams
 from imageproof.registry._decision import decide
 
 ROWS = 2000
@@ -52,15 +52,13 @@ PERFECT = wrong_on()
 
 
 def decided(challenger, champion=None, *, former=(), truth=TRUTH, classes=10, **changes):
-    """`former` has the hits of earlier champions by class, a pair, or why one is left out.
+    """`former` has the hits of earlier champions by class, or a pair.
 
     Keys of `changes` are limits, fields of the evidence, or `own` checks.
     """
     rows = np.bincount(truth, minlength=classes)
     hits = np.bincount(truth[challenger.predicted == truth], minlength=classes)
-    pairs = [
-        Paired(rows, right, hits) if isinstance(right, np.ndarray) else right for right in former
-    ]
+    pairs = [p if isinstance(p, Paired) else Paired(rows, p, hits) for p in former]
     limits = LIMITS | {key: changes.pop(key) for key in KEYS if key in changes}
     own = changes.pop("own", ())
     evidence = Evidence(
@@ -76,6 +74,11 @@ def decided(challenger, champion=None, *, former=(), truth=TRUTH, classes=10, **
 
 def failed(*contenders, **changes):
     return decided(*contenders, **changes).failed
+
+
+def fact(check):
+    """The evidence that no answer decides."""
+    return {"facts": {check.name: check}}
 
 
 def check_of(decision, name):
@@ -129,12 +132,11 @@ def test_champion_of_another_input_is_no_opponent():
         ({"size_mb": 50.1}, ["max_size_mb"]),
         ({"truth_probabilities": np.ones(1000, np.float32)}, ["coverage_test", "max_unsure"]),
         ({"truth_probabilities": np.full(1000, 1e-9, np.float32)}, ["max_unsure"]),
-        ({"data": (False, "2 critical findings")}, ["data_validated"]),
-        ({"commit": (False, "uncommitted changes")}, ["clean_commit"]),
-        ({"approval": approval("ada", "")}, []),
-        ({"approval": approval("", "ada")}, ["approval"]),
-        ({"approval": approval("", GATE)}, ["approval"]),
-        ({"approval": approval("", GATE), "size_mb": 50.1}, ["max_size_mb"]),
+        (fact(Check("data_validated", False, "2 critical findings")), ["data_validated"]),
+        (fact(approval("ada", "")), []),
+        (fact(approval("", "ada")), ["approval"]),
+        (fact(approval("", GATE)), ["approval"]),
+        (fact(approval("", GATE)) | {"size_mb": 50.1}, ["max_size_mb"]),
         ({"classes": 11}, ["min_sensitivity"]),  # one has no rows
     ],
 )
@@ -169,9 +171,10 @@ def test_losses_in_few_groups_prove_nothing():
 
 
 def test_checks_are_named_as_their_keys():
-    limits = {key: LIMITS[key] or 0.5 for key in KEYS} | {"shadow": ShadowParams(min_rows=1)}
+    facts = {key: Check(key, True, "") for key in ("shadow", "data_validated", "clean_commit")}
+    limits = {key: LIMITS[key] or 0.5 for key in KEYS if key not in facts}
     baseline = {"baseline": "HOG", "baseline_hits": np.ones(ROWS, bool)}
-    decision = decided(PERFECT, PERFECT, **limits, **baseline)
+    decision = decided(PERFECT, PERFECT, facts=facts, **limits, **baseline)
     assert [check.name for check in decision.checks] == KEYS
     decision = decided(wrong_on(range(ROWS)), PERFECT, **dict.fromkeys(KEYS, False))
     assert decision.checks == ()
@@ -277,11 +280,10 @@ def test_results_stand_apart_by_age_of_rows():
 
 
 def test_former_champions_are_left_out_with_the_reason():
-    decision = decided(PERFECT, former=["they cannot answer", "few", "few"])
-    assert check_of(decision, "max_total_loss").found == (
-        "no champion to compare with (left out, as they cannot answer: version 1)"
-        " (left out, as few: version 2, 3)"
-    )
+    decision = decided(PERFECT, left_out=" (left out, as few: version 2, 3)")
+    for name in ("max_total_loss", "max_sensitivity_loss"):
+        found = check_of(decision, name).found
+        assert found == "no champion to compare with (left out, as few: version 2, 3)"
 
 
 def test_only_worse_than_the_baseline_is_refused():

@@ -39,7 +39,7 @@ from imageproof.base.errors import (
     UsageError,
 )
 from imageproof.cli._console import outcome_lines
-from imageproof.judge.gate import Check
+from imageproof.judge.gate import GATE, Check, approval
 from imageproof.registry import _promotion
 from imageproof.registry._history import next_move
 from imageproof.registry._promotion import rollback
@@ -135,10 +135,20 @@ class TestPromote:
         write_params({"data.class_names": LETTERS})
         outcome = arena.promote(fighter(), gate({"data.class_names": LETTERS}))
         assert check_of(outcome, "max_accuracy_loss").found.startswith("1.0000 against 0.0000")
+        decision = arena.promote(fighter(), gate({"data.class_names": LETTERS[::-1]})).decision
+        assert (decision.failed, decision.champion) == (["answers"], Registry(NAME).champion())
+
+    def test_who_was_not_asked_may_be_asked(self, ring):
+        wavering = replace(gate(), approval=approval("", GATE))
+        decision = arena.promote(fighter(), wavering).decision
+        assert (decision.verdict, decision.failed) == ("undecided", ["approval"])
+        assert decision.note.startswith("`imageproof promote` judges it again; or a person decides")
 
     def test_latency_is_of_mlflows_pyfunc(self, ring):
         run = fighter()
-        outcome = arena.promote(run, gate({"promote.max_latency_ms": 10_000}))
+        limits = {"promote.max_latency_ms": 10_000, "promote.shadow": {"min_rows": 1}}
+        outcome = arena.promote(run, gate(limits))
+        assert check_of(outcome, "shadow").found == "no champion to compare with"
         size = (arena.files_of(run) / "model.onnx").stat().st_size
         assert outcome.decision.figures["size_mb"] == size / 1e6
         check = check_of(outcome, "max_latency_ms")

@@ -76,8 +76,8 @@ def test_what_is_not_kept_is_not_reproducible(ring):
     for number, (tags, text) in enumerate(
         (
             ({"git_dirty": "true"}, "uncommitted changes"),
-            ({"git_commit": ""}, "no commit; no commit holds its code"),
-            ({"git_commit": "0" * 40}, "cannot be checked out"),
+            ({"git_commit": ""}, "no commit recorded"),
+            ({"git_commit": "0" * 40}, "000000000000 is unknown here"),
             ({"data_md5": "e" * 32}, f"trained on data {'e' * 32}, its commit has {'d' * 32}"),
             ({}, "/params.yaml: its artifacts are gone (No such artifact: "),
         ),

@@ -92,6 +92,13 @@ def test_unknown_rows_are_never_unseen(gate):
     assert arena.promote(fighter(), gate).move
 
 
+def test_rows_of_a_champion_that_cannot_answer_help_nothing(ring):
+    _promotion.promote(fighter(shape=(9, 9)), NAME, judge=accept)
+    decision = arena.promote(fighter(), arena.gate({"promote.min_unseen": ROWS + 1})).decision
+    assert decision.undecided
+    assert decision.note.startswith("add images ")
+
+
 def test_too_few_unseen_rows_are_undecided(ring):
     write_params({"promote.max_latency_ms": None, "promote.min_unseen": 50})
     champion(learned(ROWS - 49))
@@ -145,7 +152,7 @@ def test_decision_is_the_same_when_judged_again(gate):
     assert record["right"] == [*decision.right]
     assert (decision.figures["older_rows"], decision.figures["newer_rows"]) == (1000, ROWS - 1010)
     with fetched(run.uri, run.sha256) as files:
-        again = gate(run, files, record["challenger"], record["champion"])
+        again = gate(run, files, record["version"], record["champion"])
     assert json.loads(json.dumps(asdict(again))) == {key: record[key] for key in asdict(again)}
     assert [(*pair["models"], pair["rows"]) for pair in record["compared"]] == [
         ("version 3", ROWS - 10),
