@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Project:
     """Blocks of params.yaml.
 
-    `checks` are the project's own of the gate, each with its limit: see `registry._decision.decide`.
+    `checks` are the project's own of the gate, with their limits: see `registry._decision.decide`.
     `logged_as` gives the keys in params.yaml of a run's params that no block of a model has.
     """
 
