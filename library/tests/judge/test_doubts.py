@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from imageproof.judge import _caret, _doubts
 from imageproof.judge._confusion import confusion_matrix
@@ -108,8 +109,10 @@ def test_fragile_model_is_named_with_its_figures():
         "fragile, as accuracy falls: mlp by 88 points on images with inverted contrast, "
         "by 28 points on images shifted by 20 % of their size"
     ]
-    few = {"effective_images": 5, "invert": 0.7}
-    assert beyond_chance({"mlp": fragile(accuracies | few)}) == []
+    few = {"effective_images": 8, "images": 8, "clean": 1.0, "invert": 0.5}
+    [doubt] = fragile(few)
+    assert doubt.p_value == pytest.approx(norm.sf((0.9 - 0.5 - 0.1) / np.sqrt(0.009 + 0.025)))
+    assert beyond_chance({"mlp": [doubt]}) == []
 
 
 def test_ten_sentences_need_a_tenth_of_the_level_each():
