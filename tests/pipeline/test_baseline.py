@@ -85,16 +85,16 @@ def test_stage_writes_answers_and_scores_and_prints_a_line(capsys):
         (four, np.ones(4, np.int64), right),
         (equal, np.arange(20) % 2, "warning: baseline: 20 of 20 training rows have fewer than two"),
     ):
-        for name in ("train", "test", "holdout"):
-            rows = np.arange(len(labels))
-            save_split(WORKSPACE.split(name), Split(Dataset(images, labels), rows))
+        rows = np.arange(len(labels))
+        for name, groups in (("train", None), ("test", rows), ("holdout", 0 * rows)):
+            save_split(WORKSPACE.split(name), Split(Dataset(images, labels, groups), rows))
         stage.main()
         [printed] = capsys.readouterr().out.splitlines()
         assert printed.startswith(line)
         answers = WORKSPACE.baseline.read_predictions()["test"]
-        metrics = WORKSPACE.baseline.read_metrics()["holdout"]
-        assert metrics["accuracy"] == np.mean(answers.argmax(axis=1) == labels)
-        assert metrics["accuracy_lower"] <= metrics["accuracy"] <= metrics["accuracy_upper"]
+        metrics = WORKSPACE.baseline.read_metrics()
+        assert metrics["test"]["accuracy"] == np.mean(answers.argmax(axis=1) == labels)
+        assert metrics["test"]["accuracy_lower"] > metrics["holdout"]["accuracy_lower"] == 0
 
 
 def test_verdict_is_that_of_the_paired_test():

@@ -64,6 +64,8 @@ def test_rows_of_one_group_prove_nothing():
     difference = compared(result(60), result(30), splits)
     assert difference.pair.p_value is None
     assert difference.verdict.startswith("no verdict: accuracy 94.00 → 97.00 %, too few groups; ")
+    checks = {check.name: check.found for check in difference.gate.checks}
+    assert "too few groups to tell" in checks["paired_test"]
     assert compared(result(30), result(30), splits).state == "same answers"
 
 
@@ -71,10 +73,11 @@ def test_holdout_within_test_is_no_test_of_it():
     """A model that was fitted to the hold-out rows, which are the last 500 of the test rows."""
     new = result(12)
     new.probabilities["holdout"] = new.probabilities["test"][500:]
-    test = split(0, 1000, groups=np.arange(1000))
     holdout = split(500, 1000, groups=np.arange(500))
-    difference = compared(None, new, {"test": test, "holdout": holdout})
-    assert difference.gate.failed == ["holdout_test"]
+    for size, failed in ((1, ["holdout_test"]), (250, [])):  # rows of a group
+        test = split(0, 1000, groups=np.arange(1000) // size)
+        difference = compared(None, new, {"test": test, "holdout": holdout})
+        assert difference.gate.failed == failed
 
 
 @pytest.mark.parametrize(
