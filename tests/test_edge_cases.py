@@ -65,6 +65,8 @@ def test_class_without_rows_and_rows_of_five_writers(images_8x8):
     write_model("cnn", weights, np.append(-fit.intercept_, fit.intercept_))
     write_model("mlp", 0 * weights, np.array([9, 0]))
     pack.main()
+    table = pd.read_parquet(WORKSPACE.packed_rows)
+    table.assign(meta_writer=data.groups.astype(str)).to_parquet(WORKSPACE.packed_rows)
     for model in MODELS:
         evaluate.main(model)
     compare.main()
@@ -82,6 +84,8 @@ def test_class_without_rows_and_rows_of_five_writers(images_8x8):
     overall = evaluated.read_statistics()["test"]["overall"]
     assert (overall["accuracy"], overall["accuracy_upper"]) == (1, 1)
     coverage = evaluated.read_confidence()["test"]
+    slices = pd.read_csv(evaluated.slices)
+    assert slices["lower"].isna().sum() == 5  # of a writer each
     bins = pd.read_csv(evaluated.reliability)
     lower_ends = overall["accuracy_lower"], coverage["coverage_lower"], bins["lower"].max()
     assert max(lower_ends) < 0.95  # of 90 independent rows 0.96

@@ -12,6 +12,7 @@ from example import NAME, project_with
 from helpers import finding
 
 from imageproof.answer import _monitor as monitoring
+from imageproof.answer._shadow import shadow_figures
 from imageproof.base.errors import DataError
 from imageproof.judge._comparison import mcnemar_exact
 from imageproof.judge.gate import Decision
@@ -76,7 +77,7 @@ def test_rows_of_an_earlier_challenger_are_left_out(watch, times):
     [path] = (LOG / "shadow").rglob("*.parquet")
     table = pd.read_parquet(path)
     table["model"] = np.where(np.arange(len(table)) < 10, f"{NAME} 9", f"{NAME} 2")
-    table.to_parquet(path)
+    pd.concat([table, table[-1:]]).to_parquet(path)  # written twice
     result = watch().result.shadow
     # it answered 0…7, 9 and 10; that nobody answered 8 is no fault of the last one
     assert (result.model, result.rows) == (CHALLENGER, 79)
@@ -120,6 +121,12 @@ def test_differences_are_counted_and_shown(watch, labels):
     assert page.count("with two answers") == 8
     assert f"{CHALLENGER} was asked for 90 rows, too, and answers 8 otherwise (8.89 %)." in page
     assert "On 90 labelled rows: models:/" in page
+
+
+def test_champion_alone_is_right_where_the_challenger_is_worse(watch, labels, holdout):
+    other = labels(label=(holdout.labels[:100] + 1) % 10, random=1)
+    figures = shadow_figures(watch(labels=other).result.shadow)
+    assert (figures[ONLY_CHALLENGER], figures[ONLY_CHAMPION]) == (0, 8)
 
 
 def test_gate_takes_random_rows_as_evidence(watch, labels):
