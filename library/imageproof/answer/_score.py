@@ -30,7 +30,7 @@ from imageproof.system import _storage
 
 COUNTED = {"row", "file", "predicted", "set_size", "mean_ink", "contrast"}
 COLUMNS = "row|file|picture|predicted|predicted_name|set_size|answer_set|answer_names|p[0-9]+"
-COLUMNS += "|mean_ink|contrast|model|input"
+COLUMNS += "|mean_ink|contrast|coverage|model|input"
 HINT = "choose another name, or --overwrite (--missing keeps it) a table of the command `score`"
 
 
@@ -74,16 +74,17 @@ def score(
         raise DataError(*findings)
     rate = rows / (time.perf_counter() - started) if writable else None
     # the features are left to the monitor: they ask the network for 8,000 images more
-    counted, other_rows = _read_counted(outputs, model.origin.uri)
+    coverage = project.confidence.coverage
+    counted, other_rows = _read_counted(outputs, model.origin.uri, coverage)
     summary = summarise(counted, model, project)
     if other_rows:
-        kept = "kept tables by other versions, or of other inputs"
+        kept = "kept tables by other versions, of other inputs or with another coverage"
         summary["warnings"].append(f"{other_rows:,} rows of {kept} left out")
     result = ScoreResult(
         input=printable(source),
         output=printable(out),
         rows_per_s=rate,
-        coverage=project.confidence.coverage,
+        coverage=coverage,
         files=len(outputs),
         kept=len(outputs) - len(writable),
         **summary,
@@ -154,7 +155,8 @@ def write_predictions(
 
     Columns: `row`, or `file` and `picture` (its treatment; see `pictures._conversion.TREATMENTS`) ·
     those of `_answers` · `p0`, `p1`, … (probabilities) · `mean_ink`, `contrast` (see
-    `_drift.image_stats`) · `model` · `input`. A bad input is a DataError; nothing is written.
+    `_drift.image_stats`) · `coverage` · `model` · `input`. A bad input is a DataError; then nothing
+    is written.
     """
     with _storage.local_copy(source) as path, _storage.writing(output) as temporary:
         batches = open_input(path, shape=model.files.shape, fit=model.fit)
@@ -185,6 +187,7 @@ def _table(
             **_answers(probabilities, limit, class_names(model, project)),
             **{f"p{k}": column for k, column in enumerate(probabilities.T)},
             **image_stats(batch.images),
+            "coverage": pa.repeat(project.confidence.coverage, rows),
             "model": pa.repeat(model.origin.uri, rows).dictionary_encode(),
             "input": pa.repeat(printable(source), rows).dictionary_encode(),
         }
@@ -223,12 +226,17 @@ def _is_scored(output: str) -> bool:
     return False
 
 
-def _read_counted(outputs: Mapping[str, str], uri: str) -> tuple[pd.DataFrame, int]:
-    """What is counted of the rows that the version at `uri` answered for these inputs; how many of
-    the outputs are no such rows.
+def _read_counted(
+    outputs: Mapping[str, str],
+    uri: str,
+    coverage: float,
+) -> tuple[pd.DataFrame, int]:
+    """What is counted of the rows that the version at `uri` answered for these inputs, with this
+    coverage; how many of the outputs are no such rows.
     """
     paths = [*outputs.values()]
-    is_counted = (ds.field("model") == uri) & ds.field("input").isin([*map(printable, outputs)])
+    is_counted = (ds.field("model") == uri) & (ds.field("coverage") == coverage)
+    is_counted &= ds.field("input").isin([*map(printable, outputs)])
     with _storage.filesystem_of(paths[0]) as (filesystem, _):
         names = [strip_protocol(_storage.absolute(path)) for path in paths]
         dataset = ds.dataset(names, format="parquet", filesystem=filesystem)
@@ -236,6 +244,6 @@ def _read_counted(outputs: Mapping[str, str], uri: str) -> tuple[pd.DataFrame, i
         frame: pd.DataFrame = dataset.to_table(columns, is_counted).to_pandas()
         other_rows = dataset.count_rows() - len(frame)
     if frame.empty:
-        finding = f"{uri} answered no row of it for this input"
+        finding = f"{uri} answered no row of it for this input and coverage"
         raise DataError(f"{paths[0]}: {finding}; --overwrite scores it anew")
     return frame.set_index(columns[0]), other_rows

@@ -167,8 +167,10 @@ def test_missing_counts_one_version(tables):
     assert Path("out/a.parquet").stat().st_mtime_ns == stamp
 
 
-def test_kept_table_of_another_input_is_refused(holdout):
+def test_kept_table_of_another_input_or_coverage_is_refused(holdout):
     score()
+    options = {"missing": True, "changes": {"confidence.coverage": 0.9}}
+    assert "answered no row of it for this " in refusal(DataError, **options)
     np.savez("tuesday.npz", images=holdout.images[:10])
     line = refusal(DataError, "tuesday.npz", missing=True)
     assert line.startswith("scored.parquet: models:/imageproof/1 answered no row of it for ")
