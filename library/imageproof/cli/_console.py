@@ -102,6 +102,7 @@ def _answer_line(answer: "Answer", names: Sequence[str]) -> str:
     pairs = [*zip(names, answer.probabilities, strict=True)]
     if len(pairs) > SHOWN:
         pairs = sorted(pairs, key=lambda pair: -pair[1])[:SHOWN]
+        pairs = [pair for pair in pairs if pair[1] >= 0.0005]  # not 0.000
     probabilities = "  ".join(f"{name} {value:.3f}" for name, value in pairs)
     return f"{answer.file}: {verdict}  ({probabilities})  {answer.picture}"
 
@@ -120,7 +121,8 @@ def score_lines(result: "ScoreResult") -> Lines:
     speed = f" at {result.rows_per_s:,.0f} rows/s" if result.rows_per_s else ""
     yield f"{result.rows:,} rows by {result.model}{speed} → {result.output}"
     counts = sorted(zip(result.class_counts, result.class_names, strict=True), reverse=True)
-    classes = ", ".join(f"{name} {count:,}" for count, name in counts[:SHOWN] if count)
+    counts = [pair for pair in counts if pair[0]]
+    classes = ", ".join(f"{name} {count:,}" for count, name in counts[:SHOWN])
     yield f"predicted: {classes}{', …' if len(counts) > SHOWN else ''}"
     if result.files > 1:
         yield f"{result.files:,} files, {result.kept:,} of them kept from before"

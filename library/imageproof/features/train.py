@@ -124,6 +124,8 @@ def describe(choice: Choice) -> str:
     """The chosen C, and the log loss of each in folds."""
     losses = [f"{c:g}: {mean:.4f} ± {error:.4f}" for c, (mean, error) in choice.losses.items()]
     in_folds = f"; log loss in folds {', '.join(losses)}" if losses else ""
+    if losses and choice.c == max(choice.losses):
+        in_folds += "; a larger one may be better"
     return f"C is {choice.c:g}{in_folds}"
 
 

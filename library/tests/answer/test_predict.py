@@ -7,7 +7,7 @@ import pytest
 from example import project_with
 from PIL import Image
 
-from imageproof.answer._predict import class_names, predict_pictures
+from imageproof.answer._predict import Answer, class_names, predict_pictures
 from imageproof.cli._console import answer_lines
 from imageproof.outputs import Calibration
 
@@ -45,6 +45,13 @@ def test_answers_have_names_of_classes(answers):
     for line, text in zip(lines, ("d", "d or b", "unsure, most probably a"), strict=False):
         assert f": {text}  (a " in line
     assert (answers[1].predicted_name, answers[1].answer_names) == ("d", ["d", "b"])
+
+
+def test_of_many_classes_no_probability_near_0_is_printed():
+    shares = [0.9, 0.1 - 8e-5, *[1e-5] * 8, 0.0]
+    answer = Answer("a.png", 0, shares, "as is", [0], False, "class 0", ["class 0"])
+    _, line, _ = answer_lines("models:/m/1", [answer], [f"class {n}" for n in range(11)], 0.99)
+    assert line == "a.png: class 0  (class 0 0.900  class 1 0.100)  as is"
 
 
 @pytest.mark.parametrize(

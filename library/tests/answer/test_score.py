@@ -1,6 +1,7 @@
 """Scoring files and folders with the versions of a real registry."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
@@ -62,6 +63,12 @@ def test_predictions_and_run(holdout):
     assert run.data.metrics["rows"] == len(holdout)
     assert run.data.tags["imageproof.answered_by"] == "models:/imageproof/1"
     assert "drift_class_shares_effect" in run.data.metrics
+
+
+@pytest.mark.usefixtures("holdout")
+def test_only_classes_that_were_predicted_are_printed():
+    counts = {"class_names": [*map(str, range(12))], "class_counts": [2, *[0] * 10, 1]}
+    assert "predicted: 0 2, 11 1" in score_lines(replace(score(), **counts))
 
 
 def test_unsure_answers_and_names_of_classes(holdout):

@@ -14,8 +14,8 @@ from imageproof.base.errors import DataError
 from imageproof.base.files import sha256
 from imageproof.features._baseline import fit_baseline
 from imageproof.features._cache import FOLDER
-from imageproof.features.head import Settings
-from imageproof.features.train import Options, check_classes, fit_features
+from imageproof.features.head import Choice, Settings
+from imageproof.features.train import Options, check_classes, describe, fit_features
 
 RANDOM = np.random.default_rng(0)
 
@@ -58,6 +58,9 @@ def test_choice_of_c_does_not_part_copies_and_asks_for_an_image_once(workspace, 
     assert first == again == fit() != fit(mirror=True)
     printed = capsys.readouterr().out
     assert "standin: C is 1e-05; log loss in folds 1e-05: 0." in printed
+    assert "a larger one" not in printed
+    largest = Choice(0.1, {0.01: (2, 0.1), 0.1: (1, 0.1)})
+    assert describe(largest).endswith("; a larger one may be better")
     numbers = re.findall(r"standin: asked for (\d+) of (\d+) images", printed)
     assert numbers == [("60", "240"), ("60", "240"), ("0", "240"), ("60", "360")]
 

@@ -184,6 +184,12 @@ def test_a_description_leaves_out_what_it_has_no_room_for():
     assert "| class 199 | " in whole
 
 
+def test_a_description_has_room_for_more_than_names_of_classes():
+    description = described(fighter(classes=1200))
+    assert "each of 1200 classes: 0, 1, 2," in description
+    assert "## Intended use" in description
+
+
 def test_a_description_of_a_persons_stays_and_ours_is_renewed():
     run = fighter()
     version = promoted(run, judge=refuse)

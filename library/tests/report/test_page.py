@@ -144,6 +144,13 @@ def test_many_classes_have_rows_and_most_confused_pairs(png):
     assert '<tr><th scope="row">Top-5 accuracy</th>' in page
 
 
+def test_page_counts_the_notes_that_it_leaves_out(png):
+    names = [f"class {number}" for number in range(25)]
+    labels = np.arange(20)
+    answers = {"one": {"test": (np.eye(25, dtype=np.float32)[labels], labels)}}
+    assert "one: 3 more; see the tables of its classes." in render(content_of(answers, names, png))
+
+
 def test_fragile_model_is_marked(page):
     assert "when 100 test images, drawn at random" in page
     row = re.search(r'<tr><th scope="row">rotated by ±15°</th>(.*?)</tr>', page)
