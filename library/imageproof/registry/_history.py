@@ -81,8 +81,8 @@ def read(
 
     IntegrityError if a tag is not as this module writes it.
     """
-    own_tags = {key: text for key, text in tags.items() if key.startswith(_prefix())}
-    moves = [_move(key, text, version_tags) for key, text in own_tags.items()]
+    keys = [key for key in tags if key.startswith(_prefix())]
+    moves = [_move(key, tags[key], version_tags) for key in keys]
     # two promotions at once may have one number: the one that the next move begins at comes last
     ends = {(move.number - 1, move.before) for move in moves}
     ends.add((max((move.number for move in moves), default=0), champion))

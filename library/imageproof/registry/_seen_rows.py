@@ -81,6 +81,6 @@ def read_rows(origin: Origin) -> DataRows | None:
 def _read(origin: Origin, part: str) -> Hashes:
     uri = origin.gate[f"gate_{part}"]
     recorded = origin.gate[f"gate_{part}_sha256"]
+    content = BytesIO(written_by_gate(uri, recorded))
     with parsing("hashes of rows", uri):
-        content = BytesIO(written_by_gate(uri, recorded))
         return np.asarray(np.load(content, allow_pickle=False), HASH)
