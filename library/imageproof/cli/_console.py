@@ -124,8 +124,8 @@ def score_lines(result: "ScoreResult") -> Lines:
     counts = [pair for pair in counts if pair[0]]
     classes = ", ".join(f"{name} {count:,}" for count, name in counts[:SHOWN])
     yield f"predicted: {classes}{', …' if len(counts) > SHOWN else ''}"
-    if result.files > 1:
-        yield f"{result.files:,} files, {result.kept:,} of them kept from before"
+    if result.files > 1 or result.kept:
+        yield f"kept from before: {result.kept:,} of {result.files:,} files"
     sets = f"answer sets with {100 * result.coverage:g} % coverage"
     yield f"{100 * result.unsure:.2f} % unsure, by {sets}"
 

@@ -181,7 +181,9 @@ def test_kept_table_of_another_input_or_coverage_is_refused(holdout):
     np.savez("tuesday.npz", images=holdout.images[:10])
     line = refusal(DataError, "tuesday.npz", missing=True)
     assert line.startswith("scored.parquet: models:/imageproof/1 answered no row of it for ")
-    assert score(missing=True).rows == len(holdout)
+    kept = score(missing=True)
+    assert kept.rows == len(holdout)
+    assert "kept from before: 1 of 1 files" in score_lines(kept)
 
 
 def test_output_among_inputs(tables):
