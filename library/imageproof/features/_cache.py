@@ -23,8 +23,9 @@ from imageproof.base.errors import ServiceError
 from imageproof.base.text import one_line
 from imageproof.features._backbone import extractor
 from imageproof.features._graph import graph_sha256
+from imageproof.system._process import project_root
 
-FOLDER = Path(".state/features")  # of the current folder, a project
+FOLDER = Path(".state/features")  # of the project, which its experiments share
 CHUNK = 500  # images that are looked up, asked and written at once
 CHECKSUM_BYTES = 8
 TABLE = "CREATE TABLE IF NOT EXISTS features (image BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID"
@@ -54,7 +55,7 @@ class FeatureCache:
         self.width = features.shape[1]
         kernel = sha256(features.tobytes()).hexdigest()
         name = f"{graph_sha256(graph)[:32]}-{kernel[:16]}.sqlite"
-        self.path = FOLDER / name
+        self.path = project_root() / FOLDER / name
 
     def features(self, images: Images, *, label: str) -> Cached:
         """float32 (n, k); each image is asked alone, so that no batch can change its bits.

@@ -1,6 +1,7 @@
 """Features are asked for once, whatever comes beside an image."""
 
 import sqlite3
+from pathlib import Path
 
 import networks
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from helpers import finding
 
 from imageproof.base.errors import ServiceError
-from imageproof.features._cache import FOLDER, FeatureCache
+from imageproof.features._cache import FeatureCache
 from imageproof.features._graph import feature_graph
 
 SHAPE = (20, 20, 3)
@@ -34,11 +35,19 @@ def test_an_image_is_asked_for_once_and_gets_the_same_bits(cache):
     again = features(opened(), IMAGES[::-1])
     assert (whole.computed, again.computed) == (len(IMAGES) - 1, 1)
     assert np.array_equal(again.features[:0:-1], whole.features)
-    assert [*FOLDER.iterdir()] == [cache.path]
+    assert [*cache.path.parent.iterdir()] == [cache.path]
     cache.path.unlink()  # costs only time
     copies = features(cache, np.repeat(IMAGES[:3], 300, axis=0))
     assert copies.computed == 3
     assert np.array_equal(copies.features, np.repeat(whole.features[:3], 300, axis=0))
+
+
+def test_an_experiment_asks_for_no_image_again(cache, tmp_path_factory, monkeypatch):
+    features(cache, IMAGES[:5])
+    graph = feature_graph(networks.load(), SHAPE)
+    monkeypatch.setenv("DVC_ROOT", str(Path.cwd()))
+    monkeypatch.chdir(tmp_path_factory.mktemp("copy"))
+    assert features(FeatureCache(graph, SHAPE, threads=1), IMAGES[:5]).computed == 0
 
 
 @pytest.mark.parametrize("value", ["zeroblob(28)", "x'00'", None], ids=str)
