@@ -147,6 +147,11 @@ def test_no_sentence_is_cut(sources):
                 assert re.search(r"[.:)]$|^$|^- |^\S+$", end), (path, gone[0])
 
 
+def test_new_notebook_has_no_results_of_ours(sources):
+    notebook = json.loads(DROPPED_LINES.sub("", sources[Path("docs/tour.ipynb")]))
+    assert [cell["outputs"] for cell in notebook["cells"] if cell.get("outputs")] == []
+
+
 def test_make_runs_no_script_that_stays_here(sources):
     makefile = DROPPED_LINES.sub("", sources[Path("Makefile")])
     assert {*map(Path, re.findall(r"[\w/]+\.sh", makefile))} <= sources.keys()
