@@ -28,13 +28,13 @@ NAMES = [f"<{label}>" for label in range(10)]
 
 
 def write_log(images, predicted, *, at=NOW, model=f"{NAME} 1", size=1, server=""):
-    """One file, as a service writes it: a row per image, a microsecond apart; returns the times."""
+    """One file of a service: a row per image, a microsecond apart, newest first; returns times."""
     times = pd.date_range(at, periods=len(images), freq="us")
     pixels = [image.tobytes() for image in images]
     answers = {"predicted": predicted, "set_size": size, "model": model}
     path = Path("log", server, f"{at:%Y-%m-%d}/{at:%H%M%S}-1-0.parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame({"at": times, "image": pixels, **answers}).to_parquet(path)
+    pd.DataFrame({"at": times, "image": pixels, **answers})[::-1].to_parquet(path, index=False)
     return times
 
 

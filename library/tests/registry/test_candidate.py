@@ -81,10 +81,8 @@ def promote(model, experiment=""):
 
 
 def test_an_experiment_is_promoted_by_what_it_recorded(experiments):
-    for path in (WORKSPACE.split("holdout"), WORKSPACE.validation):
-        path.write_bytes(b"not its own")
-    for path in map(Path, ("data.dvc", "dvc.lock")):
-        path.write_text(path.read_text("utf-8").replace("md5: ", "md5: 0000"), "utf-8")
+    for path in ("data.dvc", "dvc.lock", WORKSPACE.split("holdout"), WORKSPACE.validation):
+        Path(path).unlink()  # the workspace judges nothing of it
     outcome = promote("mlp", "wide")
     assert outcome.move, outcome.decision
     assert check_of(outcome, "clean_commit").passed
