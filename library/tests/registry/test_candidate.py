@@ -31,6 +31,7 @@ stages:
   split:
     cmd: "true"
     deps: [data]
+    params: [split.copies]
     outs: [SPLITS]
   baseline:
     cmd: "true"
@@ -102,6 +103,9 @@ def test_unknown_experiment_or_model_is_a_line(experiments):
 
 
 def test_what_is_not_as_dvc_recorded_it_is_refused(experiments):
+    write_params({"split.copies": "drop"})
+    line = finding(IntegrityError, lambda: promote("mlp", "wide"))
+    assert line.startswith("split: made with split.copies keep, params.yaml has drop; ")
     path = WORKSPACE.trained("mlp").run
     revision = experiments.scm.get_rev()
     for output, experiment in ((path, revision), (WORKSPACE.split("holdout"), "wide")):
