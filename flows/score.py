@@ -28,8 +28,6 @@ def score(
         overwrite: Replace the predictions that are there; no other file is replaced.
     """
     project = load_project()
-    options = {"missing": missing, "overwrite": overwrite}
-    scored = scoring.score_source(
-        project, source, output, model=model, scheduler=scheduler, **options
-    )
+    options = {"model": model, "missing": missing, "overwrite": overwrite}
+    scored = scoring.score_source(project, source, output, scheduler=scheduler, **options)
     return lifecycle.show_drift(project.name, scored, "drift", source)

@@ -74,7 +74,7 @@ def read_log(log: Log, model: Version) -> Iterator[Logged]:
             yield Logged(images, answers, pd.Index(others))
 
 
-def read_shadow(log: Log, classes: int) -> pd.DataFrame:
+def read_shadow(log: Log) -> pd.DataFrame:
     """What challengers `predicted`, by microseconds; their version is `model`; -1 is no answer.
 
     `shadow` is false of rows that waited when their service ended.
@@ -83,7 +83,6 @@ def read_shadow(log: Log, classes: int) -> pd.DataFrame:
     for path in log.files:
         with parsing("a challenger's log", path):
             rows = _read(path, ["at", "predicted", "model"])
-            _check_classes(path, rows, -1, classes - 1)
             rows["model"] = rows["model"].map(_uri)
             rows[SHADOW] = rows.get(SHADOW, True)
             parts.append(rows.set_index(_microseconds(rows["at"])))
@@ -107,20 +106,11 @@ def _images(path: Path, rows: pd.DataFrame, shape: Shape) -> Images:
 
 
 def _answers(path: Path, rows: pd.DataFrame, classes: int) -> pd.DataFrame:
-    _check_classes(path, rows, 0, classes - 1)
+    right = rows["predicted"].between(0, classes - 1)
+    _check(path, "predicted", right, f"a class 0…{classes - 1} is needed")
     answers = rows[["predicted", "set_size"]].astype(np.int64)
-    answers[SHADOW] = rows[SHADOW].astype(bool) if SHADOW in rows else False
+    answers[SHADOW] = rows.get(SHADOW, False)
     return answers.set_index(_microseconds(rows["at"]))
-
-
-def _check_classes(
-    path: Path,
-    rows: pd.DataFrame,
-    minimum: int,
-    maximum: int,
-) -> None:
-    right = rows["predicted"].between(minimum, maximum)
-    _check(path, "predicted", right, f"a class {minimum}…{maximum} is needed")
 
 
 def _microseconds(times: pd.Series) -> "pd.Series[int]":

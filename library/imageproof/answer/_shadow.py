@@ -43,7 +43,7 @@ def compare_shadow(
     shadow_log = open_log(source / SHADOW, days=log.days + 1) if answers[SHADOW].any() else None
     if not shadow_log:
         return None, []
-    table = read_shadow(shadow_log, model.files.classes)
+    table = read_shadow(shadow_log)
     asked = _asked(answers, table, shadow_log.model)
     # it answers in order, and may be slow: later rows have no answer yet
     is_left_out = asked.index.isin(table.index[~table[SHADOW]])

@@ -93,31 +93,25 @@ def _min_unseen(pair: Evidence, evidence: Evidence, minimum: int) -> Check:
     unknown = [model.title for model in models if model.unseen is None]
     if unknown:
         text = f"the rows that {' and '.join(unknown)} has seen are unknown: none counts as unseen"
-    words, figures = _apart(pair)
-    figures["unseen_rows"] = rows
+    text += _apart(pair)
     is_enough = rows >= minimum
     allowed = f"at least {minimum:,}"
-    return Check("min_unseen", is_enough, text + words, allowed, figures, undecided=not is_enough)
+    figures = {"unseen_rows": rows}
+    return Check("min_unseen", is_enough, text, allowed, figures, undecided=not is_enough)
 
 
-def _apart(pair: Evidence) -> tuple[str, dict[str, float]]:
+def _apart(pair: Evidence) -> str:
     """The results on rows of the champion's data, and on newer ones, if there are such rows."""
-    figures: dict[str, float] = {}
     words = ""
     older = pair.champion.older if pair.champion else None
     if older is None or pair.champion_hits is None or older.all():
-        return words, figures
+        return words
     for age, rows in (("older", older), ("newer", ~older)):
-        if not rows.any():
-            continue
-        accuracy = float(pair.hits[rows].mean())
-        champion_accuracy = float(pair.champion_hits[rows].mean())
-        figures[f"{age}_rows"] = int(rows.sum())
-        figures[f"{age}_accuracy"] = accuracy
-        figures[f"{age}_champion_accuracy"] = champion_accuracy
-        shares = f"{accuracy:.4f} right against {champion_accuracy:.4f}"
-        words += f"; on {rows.sum():,} rows {age} than the champion: {shares}"
-    return words, figures
+        if rows.any():
+            shares = f"{pair.hits[rows].mean():.4f} right against"
+            shares += f" {pair.champion_hits[rows].mean():.4f}"
+            words += f"; on {rows.sum():,} rows {age} than the champion: {shares}"
+    return words
 
 
 def _compared(alone: Evidence, pair: Evidence) -> Iterator[Compared]:
