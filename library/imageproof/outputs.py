@@ -114,37 +114,44 @@ class BaselineRecord(StrictModel):
     accuracies: dict[str, float]  # of each description, in folds of these rows
 
 
-class BaselineOutputs:
-    """The files of the baseline in a folder."""
+class ScoredOutputs:
+    """The files in a folder that say how the rows of each split were answered."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.record = folder / "baseline.json"
         self.metrics = folder / "metrics.json"
         self.predictions = folder / "predictions.npz"
+
+    def read_metrics(self) -> dict[str, Metrics]:
+        """Per split its scores; of the baseline also the interval of the accuracy."""
+        return read_json(self.metrics, dict[str, Metrics])
+
+    def read_predictions(self) -> dict[str, np.ndarray]:
+        """Class probabilities float32 (n, classes) per split."""
+        with parsing("predictions", self.predictions), self.predictions.open("rb") as file:
+            return load_arrays(file)
+
+
+class BaselineOutputs(ScoredOutputs):
+    """The files of the baseline in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.record = folder / "baseline.json"
 
     def read_record(self) -> BaselineRecord:
         return read_json(self.record, BaselineRecord)
 
-    def read_metrics(self) -> dict[str, Metrics]:
-        """Per split its scores, and the interval of the accuracy."""
-        return read_json(self.metrics, dict[str, Metrics])
 
-    def read_predictions(self) -> dict[str, np.ndarray]:
-        return read_predictions(self.predictions)
-
-
-class EvaluateOutputs:
+class EvaluateOutputs(ScoredOutputs):
     """The files of an evaluation in a folder: all that is known of a model."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.metrics = folder / "metrics.json"
+        super().__init__(folder)
         self.statistics = folder / "statistics.json"
         self.behaviour = folder / "behaviour.json"
         self.confidence = folder / "confidence.json"
         self.baseline = folder / "baseline.json"  # how much better the model is
-        self.predictions = folder / "predictions.npz"
         self.slices = folder / "slices.csv"
         self.reliability = folder / "reliability.csv"
         self.confused = folder / "most_confused.csv"
@@ -158,9 +165,6 @@ class EvaluateOutputs:
     def alluvial(self, split: str) -> Path:
         """Picture of a split's flow from reference to prediction."""
         return self.folder / f"{split}_alluvial.png"
-
-    def read_metrics(self) -> dict[str, Metrics]:
-        return read_json(self.metrics, dict[str, Metrics])
 
     def read_statistics(self) -> dict[str, dict[str, Any]]:
         """Per split `overall`, `by_class` and `undefined`; see `_caret.Statistics`."""
@@ -180,9 +184,6 @@ class EvaluateOutputs:
 
         with parsing("slices", self.slices):
             return read_table(self.slices)
-
-    def read_predictions(self) -> dict[str, np.ndarray]:
-        return read_predictions(self.predictions)
 
     def read_baseline(self) -> dict[str, Any]:
         """`name` of the baseline, and per split what `judge._baseline.compare` returns."""
@@ -204,9 +205,3 @@ def write_by_split(path: Path, tables: "Mapping[str, pd.DataFrame]") -> None:
 
     with replacing(path) as temporary:
         pd.concat(tables, names=["split"]).droplevel(1).to_csv(temporary)
-
-
-def read_predictions(path: Path) -> dict[str, np.ndarray]:
-    """Class probabilities float32 (n, classes) per split."""
-    with parsing("predictions", path), path.open("rb") as file:
-        return load_arrays(file)

@@ -96,6 +96,7 @@ def test_second_process_gives_the_same_bits(images_8x8, tmp_path):
     write_json(tmp_path / "keras.json", settings)
     own = {"HOME": str(tmp_path), "BACKEND": "torch", "MAX_EPOCHS": "1"}
     env = os.environ | {f"KERAS_{name}": text for name, text in own.items()}
+    env["TF_ENABLE_ONEDNN_OPTS"] = "0"
     done = python("-c", SECOND_PROCESS.format(folders=sys.path, models=REPEATED), env=env)
     here = [fingerprint(fit(images_8x8, model).model) for model in REPEATED]
     assert done.stdout.split() == ["set()", *here]

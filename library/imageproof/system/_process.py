@@ -178,6 +178,7 @@ def _of_system(error: OSError) -> ImageproofError:
 def quiet_tensorflow(threads: int) -> Iterator[None]:
     """Import TensorFlow in this block, with `threads` threads and without its start-up lines."""
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
+    os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)  # off it gives other weights, and is slower
     sys.stderr.flush()
     stderr = os.dup(2)  # to which the C++ part writes before any log level
     with Path(os.devnull).open("wb") as null:
