@@ -77,6 +77,8 @@ SECOND_PROCESS = """
 import sys
 sys.path[:0] = {folders!r}
 from imageproof.keras import framework
+from imageproof.system import _process
+_process.set_environment()
 framework.load_tensorflow(2, "none", mixed=False)
 print({{*framework.UNUSED}} & {{*sys.modules}})
 import test_fit

@@ -30,12 +30,10 @@ def load_tensorflow(threads: int, distribute: str, *, mixed: bool) -> str:
         from keras import config
 
         from imageproof.keras import devices
-    # a file or a variable of the user's may say otherwise, and no run would tell
+    # ~/.keras/keras.json may say otherwise, and no run would tell
     config.set_floatx("float32")
     config.set_epsilon(1e-7)
     config.set_image_data_format("channels_last")
-    config.set_max_epochs(None)
-    config.set_max_steps_per_epoch(None)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of each training's graph
     return devices.used(distribute, mixed=mixed)
 

@@ -56,7 +56,6 @@ def connect(experiment: str, *, view: bool = True) -> str:
     _parent = os.environ.pop(PARENT_RUN, _parent)  # so that no child resumes it
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
-    mlflow.clear_active_model()  # MLFLOW_ACTIVE_MODEL_ID would give our metrics to another model
     with service_errors(), _opening(uri) if uri.startswith("sqlite") else nullcontext():
         return _experiment_id(experiment, uri, view=view)
 

@@ -42,6 +42,14 @@ ENVIRONMENT = {
     "no_proxy": "127.0.0.1,localhost",  # a proxy of the network reaches no server of this machine
 }
 
+# What a user may have set for other work: it would change results, which no run would tell.
+MISLEADING = (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"),  # of the repository in whose hook this runs
+    *("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"),
+    "MLFLOW_ACTIVE_MODEL_ID",  # it would get the metrics of ours
+    "TF_ENABLE_ONEDNN_OPTS",  # off, which TensorFlow's first line offers, it gives other weights
+)
+
 MOST_CHARACTERS = 1000  # of an error, which may quote a name of any length
 
 # Where a project and its library lie, from the project's folder.
@@ -57,13 +65,16 @@ _CONTEXT = (ROOT, STAGE, "DVC_EXP", FLOW_RUN, PARENT_RUN)
 
 
 def set_environment() -> None:
-    """Set what the user has not set, and make `python`, as DVC starts the stages, this Python."""
+    """Set what the user has not set, take out MISLEADING, and make `python` this Python.
+
+    By this name DVC starts the stages.
+    """
     exempt = os.environ.get("NO_PROXY", ENVIRONMENT["no_proxy"])  # which it would overrule
     os.environ.update(ENVIRONMENT | {"no_proxy": exempt} | os.environ)
-    programs = str(Path(sys.executable).parent)
-    path = os.environ.get("PATH", os.defpath)
-    if path.split(os.pathsep)[0] != programs:
-        os.environ["PATH"] = f"{programs}{os.pathsep}{path}"
+    for name in MISLEADING:
+        os.environ.pop(name, None)
+    programs = f"{Path(sys.executable).parent}{os.pathsep}"
+    os.environ["PATH"] = programs + os.environ.get("PATH", os.defpath).removeprefix(programs)
 
 
 def project_root() -> Path:
@@ -178,7 +189,6 @@ def _of_system(error: OSError) -> ImageproofError:
 def quiet_tensorflow(threads: int) -> Iterator[None]:
     """Import TensorFlow in this block, with `threads` threads and without its start-up lines."""
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
-    os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)  # off it gives other weights, and is slower
     sys.stderr.flush()
     stderr = os.dup(2)  # to which the C++ part writes before any log level
     with Path(os.devnull).open("wb") as null:

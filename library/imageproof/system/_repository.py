@@ -12,8 +12,6 @@ from imageproof.base._addresses import public, without_credentials
 from imageproof.base.errors import ImageproofError, ServiceError, UsageError
 from imageproof.base.text import one_line
 
-_PLACES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
-
 
 def git(folder: Path, *arguments: str, text: str = "", **variables: str) -> str:
     """What git prints in a folder; UsageError without repository or commit, else ServiceError.
@@ -28,9 +26,7 @@ def git(folder: Path, *arguments: str, text: str = "", **variables: str) -> str:
 
 
 def _printed(folder: Path, *arguments: str, text: str = "", **variables: str) -> bytes:
-    # the errors are told apart by their text; a hook of git names the repository it runs in
-    env = os.environ | {"LC_ALL": "C"}
-    env = {name: value for name, value in env.items() if name not in _PLACES} | variables
+    env = os.environ | {"LC_ALL": "C"} | variables  # the errors are told apart by their text
     command = ["git", *arguments]
     try:
         return subprocess.run(

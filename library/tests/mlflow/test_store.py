@@ -17,6 +17,7 @@ from imageproof.base.errors import ServiceError
 from imageproof.cli._ui import address
 from imageproof.mlflow import _store
 from imageproof.mlflow._page import NOTE
+from imageproof.system import _process
 
 VIEW = "mlflow.sharedViewState.imageproof"
 
@@ -49,6 +50,7 @@ def test_store_is_shared_with_a_copy(tracked, monkeypatch):
 
 def test_metric_is_not_given_to_the_users_model(tracked, monkeypatch):
     monkeypatch.setenv("MLFLOW_ACTIVE_MODEL_ID", "m-1")  # which each thread reads at its start
+    _process.set_environment()
 
     def log():
         with active_run("mlp", params={}, tags={}):

@@ -24,6 +24,7 @@ from imageproof.registry._reproduce import (
     train_again,
 )
 from imageproof.registry._version import find_origin, load_version
+from imageproof.system import _process
 from imageproof.system._repository import clone, git
 
 URI = f"models:/{NAME}/1"
@@ -101,6 +102,7 @@ def test_what_is_not_as_the_run_says_is_told(ring):
 
 def test_clone_in_a_hook_of_git(dvc_project, tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_DIR", str(dvc_project.root / ".git"))
+    _process.set_environment()
     clone(Path(), tmp_path / "clone", "HEAD")
     assert (tmp_path / "clone/dvc.yaml").exists()
     assert dvc_project.git("symbolic-ref", "HEAD")  # no branch, if it were checked out here
