@@ -66,7 +66,7 @@ def test_new_from_a_folder_of_a_larger_repository(tmp_path, monkeypatch):
     git(tmp_path, "commit", "--quiet", "--message", "all")
     monkeypatch.chdir(tmp_path / "teams/digits")
     create(tmp_path / "boots")
-    assert (tmp_path / "boots/src/boots/project.py").exists()
+    assert (tmp_path / "boots/README.md").read_text("utf-8").startswith("# boots\n")
 
 
 @pytest.fixture

@@ -65,7 +65,6 @@ def create(target: Path) -> str:
     root = Path.cwd()
     excluded = [f":!{path}" for path in LEFT_OUT]
     tracked = _tracked(root, ".")
-    readme = Path("src", project_name(), "new.md")
     path = target.resolve()
     name = path.name
     _check(name, root, tracked)
@@ -83,7 +82,7 @@ def create(target: Path) -> str:
         for file, content in library_at(root, commit).items():
             write_file(folder / file, content)
         (folder / ".dvc" / "config").write_text(DVC_CONFIG)
-        shutil.copy(folder / renamed(str(readme), name), folder / "README.md")
+        shutil.copy(folder / "src" / name / "new.md", folder / "README.md")
         record_commit(folder / "pyproject.toml", commit)
         _take_backbones(root, folder)
         _choose_models(folder)

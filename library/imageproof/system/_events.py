@@ -1,12 +1,11 @@
 """Events for Prefect's automations, if a Prefect server is configured."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 
-def emit(event: str, resource: Mapping[str, str], payload: Mapping[str, Any]) -> None:
+def emit(event: str, resource: dict[str, str], payload: dict[str, Any]) -> None:
     """Send an event about `resource` (its id and labels) to the Prefect server, if one answers."""
     profiles = Path(".prefect/profiles.toml")  # where prefect.toml puts this project's
     if not os.environ.get("PREFECT_API_URL") and not profiles.exists():
@@ -15,4 +14,4 @@ def emit(event: str, resource: Mapping[str, str], payload: Mapping[str, Any]) ->
     from prefect.settings import PREFECT_API_URL
 
     if PREFECT_API_URL.value():
-        emit_event(event, dict(resource), payload=dict(payload))
+        emit_event(event, resource, payload=payload)

@@ -171,9 +171,8 @@ def _expected(error: Exception) -> ImageproofError:
         return ServiceError(
             f"{error.name} is not installed; pyproject.toml names the extra that brings it"
         )
-    first_line = str(error).partition("\n")[0]
     cure = f"{variable('DEBUG')}=1 shows where"
-    return ImageproofError(f"{type(error).__name__}: {first_line} ({cure})")
+    return ImageproofError(f"{type(error).__name__}: {one_line(error, width=300)} ({cure})")
 
 
 def _of_system(error: OSError) -> ImageproofError:
