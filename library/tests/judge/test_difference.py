@@ -6,6 +6,7 @@ from example import PARAMS
 
 from imageproof.base._dataset import Dataset, Split
 from imageproof.diff._difference import SKIPPED_CHECKS, Recorded, compare_results
+from imageproof.judge._timing import Training
 from imageproof.judge.limits import PromoteParams
 
 TRUTH = np.arange(1000) % 4
@@ -19,10 +20,9 @@ def result(wrong, *, size_mb=1):
     predicted = TRUTH.copy()
     predicted[:wrong] += 1
     probabilities = np.eye(4, dtype=np.float32)[predicted % 4]
-    metrics = {"test.accuracy": 1 - wrong / 1000, "elapsed_s": 2.0, "size_mb": size_mb}
-    return Recorded(
-        metrics, dict.fromkeys("abcd", 0.5), {"test": probabilities, "holdout": probabilities}
-    )
+    metrics = {"test.accuracy": 1 - wrong / 1000, "size_mb": size_mb}
+    answers = {"test": probabilities, "holdout": probabilities}
+    return Recorded(metrics, dict.fromkeys("abcd", 0.5), answers, Training(2, 0, ""))
 
 
 def split(*ends, groups=None):
@@ -35,7 +35,8 @@ SPLITS = {"test": split(0, 1000), "holdout": split(1000, 2000)}
 
 
 def compared(old, new, splits=SPLITS):
-    return compare_results(old, new, splits, GATE)
+    results = {"old": old, "new": new} if old else {"new": new}
+    return compare_results(results, dict.fromkeys(results, 2.0), splits, GATE)
 
 
 @pytest.mark.parametrize(
