@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from imageproof.base._class_names import class_numbers
 from imageproof.base.errors import AnswersError
 from imageproof.judge._groups import missed_loss
 from imageproof.judge._slices import find_slices, slice_loss
@@ -113,14 +114,14 @@ def _history(evidence: Evidence) -> Mapping[str, Paired]:
 def column_of_each_class(champion_names: list[str], names: Sequence[str]) -> list[int]:
     """For each class of this project, its column in the other model's output.
 
-    Matched by name; by position if no name matches; AnswersError if only some names match, or one
-    has more classes.
+    Matched by name; by position if either has numbers for names. AnswersError for other names, whose
+    order nobody knows, or if one has more classes.
     """
     if len(champion_names) != len(names):
         raise AnswersError("different numbers of classes")
     if {*champion_names} == {*names}:
         return [champion_names.index(name) for name in names]
-    if {*champion_names} & {*names}:
+    if class_numbers(len(names)) not in (champion_names, names):
         raise AnswersError("its classes are called otherwise")
     return [*range(len(names))]
 
