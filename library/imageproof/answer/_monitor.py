@@ -126,12 +126,12 @@ def _collect(batches: Iterator[Logged], model: Version) -> tuple[Images, pd.Data
     """A sample of the images, all answers with the statistics of their images, and other keys."""
     sample = _drift.Sample(model.files.shape)
     tables: list[pd.DataFrame] = []
-    other_keys = pd.Index([])
+    other_keys = []
     for batch in batches:
         sample.add(batch.images)
         tables.append(batch.answers.assign(**_drift.image_stats(batch.images)))
-        other_keys = other_keys.append(batch.other_keys)
-    return sample.images, pd.concat(tables), other_keys
+        other_keys.append(batch.other_keys)
+    return sample.images, pd.concat(tables), other_keys[0].append(other_keys[1:])
 
 
 def _expected_accuracy(

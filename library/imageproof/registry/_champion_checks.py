@@ -114,8 +114,8 @@ def _history(evidence: Evidence) -> Mapping[str, Paired]:
 def column_of_each_class(champion_names: list[str], names: Sequence[str]) -> list[int]:
     """For each class of this project, its column in the other model's output.
 
-    Matched by name; by position if either has numbers for names. AnswersError for other names, whose
-    order nobody knows, or if one has more classes.
+    Matched by name; by position if either has numbers for names. AnswersError for other names,
+    whose order nobody knows, or if one has more classes.
     """
     if len(champion_names) != len(names):
         raise AnswersError("different numbers of classes")
