@@ -12,7 +12,7 @@ from imageproof.project import Project
 from imageproof.registry._version import Version
 
 
-def distinct_rows(answers: pd.DataFrame, other_keys: pd.Index) -> pd.DataFrame:
+def distinct_rows(answers: pd.DataFrame, other_keys: "pd.Series[int]") -> pd.DataFrame:
     """The rows whose key no other row has, of this version or of others.
 
     Servers that write into one folder may answer in the same microsecond.

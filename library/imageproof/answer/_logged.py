@@ -38,7 +38,7 @@ class Logged(NamedTuple):
 
     images: Images
     answers: pd.DataFrame  # `predicted`, `set_size`, `shadow`, by microseconds since 1970
-    other_keys: pd.Index  # microseconds of the rows of other versions
+    other_keys: "pd.Series[int]"  # microseconds of the rows of other versions
 
 
 def open_log(folder: Path, *, days: int) -> Log | None:
@@ -71,7 +71,7 @@ def read_log(log: Log, model: Version) -> Iterator[Logged]:
             images = _images(path, answered, model.files.shape)
             answers = _answers(path, answered, model.files.classes)
             others = _microseconds(recent.loc[~is_answered, "at"])
-            yield Logged(images, answers, pd.Index(others))
+            yield Logged(images, answers, others)
 
 
 def read_shadow(log: Log) -> pd.DataFrame:

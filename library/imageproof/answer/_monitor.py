@@ -119,10 +119,12 @@ def _answer(source: Path, model: Version, coverage: float) -> Iterator[Logged]:
         probabilities = model.predict(batch.images)
         sizes = answer_sets(probabilities, limit).sum(axis=1)
         columns = {"predicted": probabilities.argmax(axis=1), "set_size": sizes}
-        yield Logged(batch.images, pd.DataFrame(columns, index=[*batch.names]), pd.Index([]))
+        yield Logged(batch.images, pd.DataFrame(columns, index=[*batch.names]), pd.Series([]))
 
 
-def _collect(batches: Iterator[Logged], model: Version) -> tuple[Images, pd.DataFrame, pd.Index]:
+def _collect(
+    batches: Iterator[Logged], model: Version
+) -> tuple[Images, pd.DataFrame, "pd.Series[int]"]:
     """A sample of the images, all answers with the statistics of their images, and other keys."""
     sample = _drift.Sample(model.files.shape)
     tables: list[pd.DataFrame] = []
@@ -131,7 +133,7 @@ def _collect(batches: Iterator[Logged], model: Version) -> tuple[Images, pd.Data
         sample.add(batch.images)
         tables.append(batch.answers.assign(**_drift.image_stats(batch.images)))
         other_keys.append(batch.other_keys)
-    return sample.images, pd.concat(tables), other_keys[0].append(other_keys[1:])
+    return sample.images, pd.concat(tables), pd.concat(other_keys)
 
 
 def _expected_accuracy(
