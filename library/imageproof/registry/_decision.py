@@ -96,7 +96,7 @@ def _min_unseen(pair: Evidence, evidence: Evidence, minimum: int) -> Check:
     text += _apart(pair)
     is_enough = rows >= minimum
     allowed = f"at least {minimum:,}"
-    figures = {"unseen_rows": rows}
+    figures: dict[str, float] = {"unseen_rows": rows}
     return Check("min_unseen", is_enough, text, allowed, figures, undecided=not is_enough)
 
 
