@@ -28,6 +28,8 @@ def score(
         overwrite: Replace the predictions that are there; no other file is replaced.
     """
     project = load_project()
-    options = {"model": model, "missing": missing, "overwrite": overwrite}
-    scored = scoring.score_source(project, source, output, scheduler=scheduler, **options)
+    options = {"missing": missing, "overwrite": overwrite}
+    scored = scoring.score_source(
+        project, source, output, model=model, scheduler=scheduler, **options
+    )
     return lifecycle.show_drift(project.name, scored, "drift", source)
