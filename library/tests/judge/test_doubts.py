@@ -112,7 +112,6 @@ def test_fragile_model_is_named_with_its_figures():
     few = {"effective_images": 8, "images": 8, "clean": 1.0, "invert": 0.5}
     [doubt] = fragile(few)
     assert doubt.p_value == pytest.approx(norm.sf((0.9 - 0.5 - 0.1) / np.sqrt(0.009 + 0.025)))
-    assert beyond_chance({"mlp": [doubt]}) == []
 
 
 def test_ten_sentences_need_a_tenth_of_the_level_each():
