@@ -132,6 +132,15 @@ def test_another_label_of_a_packed_image_is_a_correction():
     assert corrected() == ["cat/2.png"]
 
 
+def test_export_takes_back_a_correction_that_is_not_packed_yet():
+    task = imported(DATA, "cat/0.png", part="train", only_train="")
+    for label, count in ((DOG, 1), (DOG, 0), (CAT, 1)):
+        line = taken(exported([task], label))[1]
+        assert line == f"{count} labels corrected → data/corrections.csv"
+    assert corrected() == []
+    pack.main()
+
+
 def test_labels_of_arrays_are_corrected_and_take_no_picture():
     images = np.random.default_rng(0).integers(256, size=(4, 8, 8), dtype=np.uint8)
     rmtree("data")

@@ -13,7 +13,7 @@ from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, scratch
 from imageproof.base.text import first_names
 from imageproof.data import packed
-from imageproof.data._class_names import in_order, names_of_labels
+from imageproof.data._class_names import in_order
 from imageproof.data.packed import META
 from imageproof.data.readers import corrections
 from imageproof.data.readers._folders import COLUMNS, TABLE, list_pictures
@@ -39,7 +39,7 @@ def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
     names = project.data.class_names or []
     rows = packed.load(WORKSPACE.pack).rows.assign(hash=packed.load_hashes(WORKSPACE.pack))
     labels = read_export(path, names)  # whose names are those of the packed data
-    class_of = _classes(rows, names)
+    class_of = _by_hash(rows, corrections.classes(DATA / corrections.FILE, rows, names))
     corrected = []
     new = []
     agreed = [label for label in labels if len(label.classes) == 1]
@@ -76,11 +76,10 @@ def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
     ]
 
 
-def _classes(rows: pd.DataFrame, names: Sequence[str]) -> dict[Any, str]:
+def _by_hash(rows: pd.DataFrame, classes: Mapping[corrections.Key, str]) -> dict[Any, str]:
     """The class of each packed image, by its hash, and by part, name and hash."""
-    classes = names_of_labels(rows["label"], names)
     keys = rows[["part", "name", "hash"]].itertuples(index=False, name=None)
-    return dict(zip([*rows["hash"], *keys], 2 * classes, strict=True))
+    return dict(zip([*rows["hash"], *keys], 2 * [*classes.values()], strict=True))
 
 
 def _additions(labels: Sequence[Label], pool: Path) -> dict[Path, Row]:

@@ -47,6 +47,13 @@ def apply(path: Path, rows: pd.DataFrame, names: list[str]) -> tuple[Labels, int
     return labels, len(lines)
 
 
+def classes(path: Path, rows: pd.DataFrame, names: list[str]) -> dict[Key, str]:
+    """The class of each packed row, also by the corrections of a file that were not packed yet."""
+    by_key = _by_key(rows, names_of_labels(rows["label"], names))
+    lines = _read(path, rows) if path.exists() else []
+    return by_key | {line.key: line.corrected for line in lines if line.key in by_key}
+
+
 def merge(
     source: Path,
     target: Path,
@@ -56,8 +63,8 @@ def merge(
     """Add what a person corrected in `source` to the corrections in `target`.
 
     `source` has the columns of `target`, and others; it counts where `corrected` is not empty.
-    `rows` are those that were packed, as for `apply`; a label may be theirs, or the one before its
-    correction.
+    `rows` are those that were packed, as for `apply`; a label may be that of `classes`, or the one
+    before its correction.
     Returns how many rows were corrected, and how many there are now in `target`: correcting a row
     back takes it out. A DataError as of `apply`.
     """
@@ -66,7 +73,7 @@ def merge(
         raise DataError(f"{source}: no class in the column corrected; nothing to do")
     merged = {line.key: line for line in _read(target, rows)} if target.exists() else {}
     originals = {key: line.label for key, line in merged.items()}
-    labels = _by_key(rows, names_of_labels(rows["label"], names))
+    labels = classes(target, rows, names)
     labels |= {line.key: line.label for line in lines if originals.get(line.key) == line.label}
     _check(lines, labels, names)
 
