@@ -81,7 +81,7 @@ def create(target: Path) -> str:
                 _copy(root / file, folder / renamed(str(file), name), name)
         for file, content in library_at(root, commit).items():
             write_file(folder / file, content)
-        (folder / ".dvc" / "config").write_text(DVC_CONFIG)
+        (folder / ".dvc/config").write_text(DVC_CONFIG)
         shutil.copy(folder / "src" / name / "new.md", folder / "README.md")
         record_commit(folder / "pyproject.toml", commit)
         _take_backbones(root, folder)

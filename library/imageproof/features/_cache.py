@@ -68,8 +68,7 @@ class FeatureCache:
         chunks = [slice(start, start + CHUNK) for start in range(0, len(images), CHUNK)]
         console = Console(stderr=True)
         with self._opened() as database, ThreadPoolExecutor(self._threads) as pool:
-            bar = track(chunks, label, console=console, disable=not console.is_terminal)
-            for chunk in bar:
+            for chunk in track(chunks, label, console=console, disable=not console.is_terminal):
                 rows, count = self._chunk(database, pool, images[chunk])
                 values[chunk] = rows
                 computed += count
