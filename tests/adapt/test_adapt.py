@@ -52,7 +52,7 @@ def test_adapt_says_which_parts_may_get_nothing(workspace, capsys, counts, parts
     for name, count in zip("abc", counts, strict=False):
         put_pictures(Path("data"), *(f"{name}/{number}.png" for number in range(count)))
     program.adapt(context(), write=True)
-    warning = f"warning: data: has so few images that `split` may get none for {parts}"
+    warning = f"warning: data: has so few images or groups that `split` may get none for {parts}"
     assert capsys.readouterr().out.endswith(f"\n{warning}, and stops then; add some\n")
 
 

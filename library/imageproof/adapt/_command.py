@@ -56,7 +56,7 @@ def adapt(
     else:
         print(f"{PATH} fits: nothing to change")
     if parts := empty_parts(facts, params):
-        fault = f"has so few images that `split` may get none for {', '.join(parts)}"
+        fault = f"has so few images or groups that `split` may get none for {', '.join(parts)}"
         print(f"warning: {DATA}: {fault}, and stops then; add some")
 
 
