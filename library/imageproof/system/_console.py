@@ -1,6 +1,7 @@
 """Lines and tables for people, JSON for scripts, on standard output."""
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Literal
@@ -20,7 +21,8 @@ def show(
 ) -> None:
     """Print the lines and tables of a result, or its record (dicts, dataclasses, lists) as JSON."""
     if as_json:
-        text = json.dumps(record, default=asdict, indent=2, ensure_ascii=False, allow_nan=False)
+        escaped = sys.stdout.encoding != "utf-8"  # what is escaped for another one is no JSON
+        text = json.dumps(record, default=asdict, indent=2, ensure_ascii=escaped, allow_nan=False)
         lines = text.split("\n")
     console = Console(markup=False, highlight=False, emoji=False)
     for line in lines:

@@ -171,8 +171,9 @@ def _expected(error: Exception) -> ImageproofError:
         return ServiceError(
             f"{error.name} is not installed; pyproject.toml names the extra that brings it"
         )
-    cure = f"{variable('DEBUG')}=1 shows where"
-    return ImageproofError(f"{type(error).__name__}: {one_line(error, width=300)} ({cure})")
+    return ImageproofError(
+        f"{type(error).__name__}: {one_line(error, width=300)} ({variable('DEBUG')}=1 shows where)"
+    )
 
 
 def _of_system(error: OSError) -> ImageproofError:
@@ -180,8 +181,7 @@ def _of_system(error: OSError) -> ImageproofError:
     if error.errno == errno.ENOSPC:  # a copy names its source first
         path = error.filename2 or path or "standard output or a temporary file"
     where = f"{cut(path, 200)}: " if path else ""
-    finding = f"{where}{error.strerror} ({variable('DEBUG')}=1 shows more)"
-    return ServiceError(finding)
+    return ServiceError(f"{where}{error.strerror} ({variable('DEBUG')}=1 shows more)")
 
 
 @contextmanager

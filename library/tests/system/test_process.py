@@ -1,5 +1,6 @@
 """How a process of ours ends: one line per finding, its exit code, and no child left behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -102,6 +103,11 @@ def test_environment_of_the_user_wins(monkeypatch):
     assert os.environ["no_proxy"] == ".example.org"
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "99"
+
+
+def test_json_is_valid_in_another_encoding():
+    work = "from imageproof.system._console import show; show([], ['ö→'], as_json=True)"
+    assert json.loads(run(work, PYTHONIOENCODING="ascii").stdout) == ["ö→"]
 
 
 def test_child_python_is_its_own():
