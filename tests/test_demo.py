@@ -174,8 +174,12 @@ def test_opponent(chain):
     def roles():
         return {role: model.origin.uri for role, model in players(NAME, threads=2)}
 
-    assert roles() == {"champion": "models:/digits/3"}
+    first, second, third = (f"models:/digits/{number}" for number in (1, 2, 3))
+    assert roles() == {"champion": third, "former champion": second}
     chain.set_alias("challenger", "1")
-    assert roles() == {"champion": "models:/digits/3", "challenger": "models:/digits/1"}
-    MlflowClient().delete_registered_model_alias(NAME, "champion")
+    assert roles() == {"champion": third, "challenger": first, "former champion": second}
+    client = MlflowClient()
+    client.delete_model_version(NAME, "2")
+    assert roles() == {"champion": third, "challenger": first}
+    client.delete_registered_model_alias(NAME, "champion")
     finding(UsageError, roles)

@@ -18,7 +18,7 @@ from imageproof.pictures._conversion import TREATMENTS
 from imageproof.pictures._reading import read_picture
 from imageproof.project import Project
 from imageproof.registry._version import Version, load_version
-from imageproof.registry._versions import CHALLENGER, CHAMPION
+from imageproof.registry._versions import CHALLENGER, CHAMPION, Registry
 from imageproof.system._bodies import Bodies
 from imageproof.system.guard import Guard
 
@@ -28,11 +28,16 @@ Player = tuple[str, Version]  # its role, and the model
 
 
 def players(name: str, *, threads: int) -> list[Player]:
-    """The champion, and the challenger if there is one; a UsageError without a champion."""
+    """The champion, and challenger and former champion if there are any; else a UsageError."""
+    registry = Registry(name)
+    uris = {role: f"models:/{name}@{role}" for role in (CHAMPION, CHALLENGER)}
+    moves = registry.moves()
+    if moves and moves[-1].before:
+        uris["former champion"] = registry.uri(moves[-1].before)
     loaded: list[Player] = []
-    for role in (CHAMPION, CHALLENGER):
+    for role, uri in uris.items():
         try:
-            with load_version(f"models:/{name}@{role}", threads=threads) as model:
+            with load_version(uri, threads=threads) as model:
                 loaded.append((role, model))
         except UsageError:
             if role == CHAMPION:

@@ -225,7 +225,7 @@ class Decision:
     def figures(self) -> dict[str, float]:
         """Those of all checks, and the accuracy, whether or not a check limits it."""
         figures = {name: value for check in self.checks for name, value in check.figures.items()}
-        if any(self.right):
+        if self.compared and self.compared[0].rows:
             figures["holdout_accuracy"] = sum(self.right) / self.compared[0].rows
         return figures
 
