@@ -109,8 +109,7 @@ def test_fragile_model_is_named_with_its_figures():
         "fragile, as accuracy falls: mlp by 88 points on images with inverted contrast, "
         "by 28 points on images shifted by 20 % of their size"
     ]
-    few = {"effective_images": 8, "images": 8, "clean": 1.0, "invert": 0.5}
-    [doubt] = fragile(few)
+    [doubt] = fragile({"effective_images": 8, "clean": 1.0, "invert": 0.5})
     assert doubt.p_value == pytest.approx(norm.sf((0.9 - 0.5 - 0.1) / np.sqrt(0.009 + 0.025)))
 
 

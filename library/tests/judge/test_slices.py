@@ -49,9 +49,10 @@ def test_table_survives_its_file_and_begins_with_the_weakest():
     interval = binomtest(40, 90).proportion_ci(method="exact")
     assert table.iloc[1].tolist()[3:] == [90, 40 / 90, *map(pytest.approx, interval)]
     assert table["split"].tolist() == ["test", "test", "holdout"]
-    single = measure(rows, np.ones(100, bool), np.zeros(100, int))
-    assert read_table(StringIO(as_csv(single)))["lower"].isna().all()
-    assert read_table(StringIO(as_csv(measure({}, np.ones(9, bool))))).empty
+    hits = np.ones(100, bool)
+    single = read_table(StringIO(as_csv(measure(rows, hits, 0 * hits))))
+    assert single["lower"].isna().all()
+    assert read_table(StringIO(as_csv(measure({}, hits)))).empty
 
 
 def test_p_value_is_printed_on_its_side_of_the_level():

@@ -86,7 +86,7 @@ def test_an_experiment_is_promoted_by_what_it_recorded(experiments):
         Path(path).unlink()  # the workspace judges nothing of it
     write_params({"split.copies": "drop"})
     line = finding(IntegrityError, lambda: promote("mlp", "wide"))
-    assert line.startswith("split: made with split.copies keep, params.yaml has drop; ")
+    assert line.startswith("split: made with split.copies keep, ")
     write_params({"promote.max_latency_ms": None})
     outcome = promote("mlp", "wide")
     assert outcome.move, outcome.decision
