@@ -34,7 +34,7 @@ def confusion_matrix(
     share = matrix / np.maximum(matrix.sum(axis=0), 1)
     correct = np.eye(classes, dtype=bool)
     errors = np.where(correct, 0, share)
-    cell = max(4 / classes, 0.8) if classes <= 15 else 0.64  # inches
+    cell = max(4 / classes, 0.8)  # inches
     if many:
         cell = min(0.3, 16 / classes)
         title += "\nclasses that are taken for each other stand together\n"
@@ -67,7 +67,7 @@ def _write_counts(axes: Axes, matrix: Matrix, colours: Floats) -> None:
             fontweight="bold" if count and row != column else "normal",
             ha="center",
             va="center",
-            fontsize=12 if len(matrix) <= 15 else 9,
+            fontsize=12,
         )
 
 
