@@ -72,9 +72,9 @@ def _sections(diff: Diff) -> list[Section]:
         if model is None:
             continue
         line = [verdict(model.pair)] if model.pair else []
-        sensitivity = _changes(model.sensitivity)
+        classes = sorted(model.sensitivity.items(), key=lambda pair: -abs(pair[1].diff or 0))
         sections.append(_section(f"{name}: metrics", COLUMNS, _changes(model.metrics), line))
-        sections.append(_section(f"{name}: test sensitivity", COLUMNS, sensitivity))
+        sections.append(_section(f"{name}: test sensitivity", COLUMNS, _changes(dict(classes))))
         if model.gate and (model.gate.failed or model.state != "same answers"):
             sections.append(_gate(name, model.gate, model.skipped))
     return [section for section in sections if section.rows]

@@ -19,6 +19,7 @@ from imageproof.base._dataset import EVALUATED, Dataset, Split, save_arrays, sav
 from imageproof.base.errors import DataError, IntegrityError, ServiceError, UsageError
 from imageproof.base.files import md5, write_json
 from imageproof.diff._collect import collect_diff
+from imageproof.diff._difference import Change
 from imageproof.diff._render import markdown, print_diff
 from imageproof.judge.scores import score_probabilities
 
@@ -166,6 +167,16 @@ def test_workspace_against_commit(capsys):
     assert json.loads(capsys.readouterr().out)["models"]["mlp"]["gate"]["accepted"] is True
     assert {"holdout.loss", "elapsed_s", "size_mb"} <= {*diff.models["mlp"].metrics}
     assert diff.models["mlp"].sensitivity["a"] == (0.85, 0.92)
+
+
+def test_largest_changes_of_classes_come_first(capsys):
+    diff = collect_diff("HEAD~1", None)
+    changes = {f"class {n}.": Change(0.5, 0.5 - n / 100) for n in range(40)}
+    diff.models["mlp"].sensitivity.update(changes)
+    print_diff(diff, as_json=False, as_markdown=False)
+    output = capsys.readouterr().out
+    assert output.index("class 39.") < output.index("class 38.")
+    assert "class 1." not in output
 
 
 def test_params_of_one_model_and_switches_are_seen():
