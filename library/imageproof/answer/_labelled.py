@@ -6,6 +6,7 @@ from scipy.optimize import brentq
 
 from imageproof.answer._predict import class_names
 from imageproof.base._class_names import class_numbers
+from imageproof.base.text import first_names
 from imageproof.judge._groups import clopper_pearson
 from imageproof.judge.drift import Comparison, compare_accuracy
 from imageproof.project import Project
@@ -74,4 +75,5 @@ def other_names(model: Version, project: Project) -> str:
     own_names = project.data.class_names or []
     if own_names in (names, class_numbers(len(own_names))):
         return ""
-    return f"read as numbers of the model's classes {', '.join(names)}; the project has others"
+    classes = first_names(names)
+    return f"numbers in it are those of the model's classes {classes}; the project has others"

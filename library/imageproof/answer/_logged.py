@@ -1,6 +1,6 @@
 """What a served model logged, from a folder of Parquet files by day; labels that arrive later."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from math import prod
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from imageproof.answer._inputs import open_parquet
+from imageproof.base._class_names import class_numbers
 from imageproof.base._dataset import Images, Shape
 from imageproof.base.errors import DataError
 from imageproof.base.files import check_size, parsing
@@ -118,11 +119,12 @@ def _microseconds(times: pd.Series) -> "pd.Series[int]":
     return microseconds
 
 
-def read_labels(path: Path, *, key: str, classes: int) -> pd.DataFrame:
+def read_labels(path: Path, *, key: str, names: Sequence[str]) -> pd.DataFrame:
     """Labels from a CSV or Parquet file with the columns `label` and `key`, which is the index.
 
-    The key is `at` (becomes microseconds since 1970), `row`, or `file`. The column `random`, if
-    there is one, says which rows were drawn at random.
+    A label is one of the `names` of the model's classes, or else a number of one; it becomes the
+    number. The key is `at` (becomes microseconds since 1970), `row`, or `file`. The column
+    `random`, if there is one, says which rows were drawn at random.
     """
     with parsing("labels", path):
         check_size(path, MAX_LABELS_BYTES)
@@ -136,11 +138,13 @@ def read_labels(path: Path, *, key: str, classes: int) -> pd.DataFrame:
         if key == "at":
             # a whole second is written without a fraction; 01/02/2025 could be either of two days
             frame["at"] = _microseconds(pd.to_datetime(frame["at"], utc=True, format="ISO8601"))
-    labels = frame["label"]
-    allowed = f"whole numbers 0…{classes - 1} are needed"
-    if frame.empty or labels.dtype.kind not in "iu":
-        raise DataError(f"{path} column label: {allowed}")
-    _check(path, "label", labels.between(0, classes - 1), allowed)
+    if frame.empty:
+        raise DataError(f"{path}: has no row")
+    numbers = {name: number for number, name in enumerate(class_numbers(len(names)))}
+    numbers |= {name: number for number, name in enumerate(names)}
+    frame["label"] = frame["label"].astype(str).map(numbers)
+    allowed = f"whole numbers 0…{len(names) - 1}, or names of the model's classes, are needed"
+    _check(path, "label", frame["label"].notna(), allowed)
     _check(path, key, ~frame[key].duplicated(), "a value occurs twice")
     if RANDOM in frame:
         _check(path, RANDOM, frame[RANDOM].isin([0, 1]), "true, false, 1 or 0 is needed")

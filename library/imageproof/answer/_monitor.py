@@ -10,7 +10,7 @@ import pandas as pd
 from imageproof.answer import _drift, _labelled
 from imageproof.answer._inputs import open_input
 from imageproof.answer._logged import SHADOW, Log, Logged, read_labels, read_log
-from imageproof.answer._predict import set_threshold
+from imageproof.answer._predict import class_names, set_threshold
 from imageproof.answer._shadow import ShadowResult, compare_shadow, shadow_figures, shadow_verdicts
 from imageproof.base._dataset import Images
 from imageproof.base.errors import DataError
@@ -70,7 +70,7 @@ def monitor(
     1). It is calibrated on the validation rows, so there is none where images drift from them.
     """
     key = "at" if log else "file" if source.is_dir() else "row"
-    table = read_labels(labels, key=key, classes=model.files.classes) if labels else None
+    table = read_labels(labels, key=key, names=class_names(model, project)) if labels else None
     batches = read_log(log, model) if log else _answer(source, model, project.confidence.coverage)
     sample, answers, other_keys = _collect(batches, model)
     if not len(answers):

@@ -90,18 +90,19 @@ def test_log_without_rows_or_that_unpacks_to_far_more(monkeypatch):
     assert finding(DataError, read) == f"{FILE}: is a log without rows"
 
 
-def labels(path):
-    return read_labels(Path(path), key="at", classes=10)
+def labels(path, names="abcdefghij"):
+    return read_labels(Path(path), key="at", names=[*names])
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("at,label\n", "column label: whole numbers 0…9 are needed"),
+        ("at,label\n", "labels.csv: has no row"),
         ("at,label\n11/12/2025,3\n", "cannot be read as labels: "),
         ("at,label\n2025-11-26,3\n2025-11-26,4\n", "row 1 column at: a value occurs twice"),
-        ("at,label\n2025-11-26,10\n", "row 0 column label: whole numbers 0…9 are needed"),
-        ("at,label\n2025-11-26,1.5\n", "labels.csv column label: whole numbers 0…9 are needed"),
+        ("at,label\n2025-11-26,10\n", "row 0 column label: whole numbers 0…9, or names "),
+        ("at,label\n2025-11-26,1.5\n", "row 0 column label: whole numbers 0…9, or names "),
+        ("at,label\n2025-11-26,k\n", "row 0 column label: whole numbers 0…9, or names "),
         ("at,label\n,1\n", "row 0 column at: an empty cell"),
         ("at,label,random\n2025-11-26,3,2\n", "row 0 column random: true, false, 1 or 0 is needed"),
     ],
@@ -111,6 +112,12 @@ def test_bad_labels(text, message):
     line = finding(DataError, lambda: labels("labels.csv"))
     assert line.startswith("labels.csv")
     assert message in line
+
+
+def test_labels_are_numbers_or_names():
+    for label, names in (("3", "abcd"), ("d", "abcd"), ("1", "2341")):
+        Path("labels.csv").write_text(f"at,label\n2025-11-26,{label}\n", "utf-8")
+        assert labels("labels.csv", names)["label"].tolist() == [3]
 
 
 def test_times_of_labels():

@@ -128,7 +128,9 @@ def test_run_and_page_of_colour(watch, ring):
     monitored = watch(labels=Path("labels.csv"), **{"data.class_names": NAMES[::-1]})
     result = monitored.result
     [warning] = result.warnings
-    assert warning.startswith("labels.csv: read as numbers of the model's classes <0>, <1>, ")
+    assert warning.startswith(
+        "labels.csv: numbers in it are those of the model's classes <0>, <1>, "
+    )
     assert result.drifted == ["features"]  # nearer than any, as it knows these images
     assert np.shape(monitored.farthest) == (24, 8, 8, 3)
     page = monitoring.render(monitored)
