@@ -9,6 +9,7 @@ from onnx import ModelProto
 from imageproof.base._connected import together
 from imageproof.base._dataset import Dataset, Images, Labels, Probabilities
 from imageproof.base._inference import Features
+from imageproof.base.errors import DataError
 from imageproof.features import _graph
 from imageproof.features._backbone import load_backbone
 from imageproof.features._cache import FeatureCache
@@ -73,10 +74,11 @@ def fit_features(
     """Ask the backbone for the features of all images, and fit a head to them.
 
     C is chosen by folds within the training rows, the `validation` rows are only measured. Raises
-    as `load_backbone`.
+    as `load_backbone`, and a DataError if a class has no training row.
     """
     from threadpoolctl import threadpool_limits
 
+    check_classes(data.labels, settings.classes)
     shape = data.images.shape[1:]
     backbone = load_backbone(options.backbone, options.backbone_sha256)
     body = _graph.feature_graph(backbone, shape)
@@ -125,6 +127,16 @@ def describe(choice: Choice) -> str:
     if losses and choice.c == max(choice.losses):
         in_folds += "; a larger one may be better"
     return f"C is {choice.c:g}{in_folds}"
+
+
+def check_classes(labels: Labels, classes: int) -> None:
+    """A DataError if a class has no row to train on."""
+    absent = np.setdiff1d(np.arange(classes), labels)
+    if absent.size:
+        raise DataError(
+            f"artifacts/split/train.npz: class {absent[0]} has no training row; add pictures of "
+            "it, or lower data.classes"
+        )
 
 
 def _measured(

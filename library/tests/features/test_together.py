@@ -6,14 +6,16 @@ import shutil
 import networks
 import numpy as np
 import pytest
+from helpers import finding
 
 from imageproof.base._connected import together
 from imageproof.base._dataset import Dataset
+from imageproof.base.errors import DataError
 from imageproof.base.files import sha256
 from imageproof.features._baseline import fit_baseline
 from imageproof.features._cache import FOLDER
 from imageproof.features.head import Choice, Settings
-from imageproof.features.train import Options, describe, fit_features
+from imageproof.features.train import Options, check_classes, describe, fit_features
 
 RANDOM = np.random.default_rng(0)
 
@@ -61,3 +63,8 @@ def test_choice_of_c_does_not_part_copies_and_asks_for_an_image_once(workspace, 
     assert describe(largest).endswith("; a larger one may be better")
     numbers = re.findall(r"standin: asked for (\d+) of (\d+) images", printed)
     assert numbers == [("60", "240"), ("60", "240"), ("0", "240"), ("60", "360")]
+
+
+def test_class_without_training_row_is_named():
+    line = finding(DataError, lambda: check_classes(np.array([0, 2]), 3))
+    assert line.startswith("artifacts/split/train.npz: class 1 has no training row; add pictures")
