@@ -13,7 +13,7 @@ from imageproof.system._process import own_code
 # what the tests' own surroundings must not decide; compiled modules are written, as for a user
 UNWANTED = (
     *("DIGITS_", "DVC_", "IMAGEPROOF_", "MLFLOW_", "PREFECT_"),
-    *("MAKE", "PYTEST_", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV"),
+    *("MAKE", "PYTEST_", "PYTHONDONTWRITEBYTECODE", "TESTS", "VIRTUAL_ENV"),
 )
 
 
