@@ -3,8 +3,10 @@
 import math
 from importlib import import_module
 from pathlib import Path
+from threading import Timer
 
 import pytest
+import yaml
 from helpers import BOMB, finding, findings
 from support import PARAMS, PIPELINE, REPOSITORY, changed, write_params
 
@@ -110,6 +112,16 @@ def test_unreadable_file_is_one_line(workspace):
     assert "not found; run from the project's folder" in finding(UsageError, params.load)
     path.write_bytes("seed: 1 # für".encode("latin-1"))
     assert finding(UsageError, params.load).startswith("params.yaml: not YAML: 'utf-8' codec")
+
+
+def test_file_that_an_experiment_stashes_is_waited_for(workspace):
+    Path(".dvc").mkdir()
+    stashed = Path("stashed.yaml").absolute()
+    stashed.write_text(yaml.safe_dump(PARAMS), "utf-8")
+    timer = Timer(0.3, stashed.rename, [stashed.with_name("params.yaml")])
+    timer.start()
+    assert params.load().seed == PARAMS["seed"]
+    timer.join()
 
 
 def test_number_is_that_of_dvc(workspace):

@@ -1,6 +1,7 @@
 """Reading params.yaml and checking it against pydantic models: a line per fault."""
 
 import reprlib
+import time
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,11 +14,19 @@ from imageproof.base.errors import UsageError
 from imageproof.base.files import read_yaml
 
 PATH = Path("params.yaml")
+AWAY_S = 2.0  # for which an experiment that starts may take the file away
+POLL_S = 0.05
 Block = TypeVar("Block", bound=BaseModel)
 
 
 def read(path: Path = PATH) -> dict[str, Any]:
-    """Read the file as plain values, unchecked; a UsageError if it is no YAML mapping."""
+    """Read the file as plain values, unchecked; a UsageError if it is no YAML mapping.
+
+    `dvc exp run --temp` stashes the workspace at its start: for a moment the file is not there.
+    """
+    end = time.monotonic() + AWAY_S
+    while not path.is_file() and Path(".dvc").is_dir() and time.monotonic() < end:
+        time.sleep(POLL_S)
     try:
         raw = read_yaml(path)
     except FileNotFoundError:
