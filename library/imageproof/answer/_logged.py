@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from imageproof.answer._inputs import open_parquet
-from imageproof.base._class_names import class_numbers
+from imageproof.base._class_names import class_numbers, spelled
 from imageproof.base._dataset import Images, Shape
 from imageproof.base.errors import DataError
 from imageproof.base.files import check_size, parsing
@@ -132,7 +132,8 @@ def read_labels(path: Path, *, key: str, names: Sequence[str]) -> pd.DataFrame:
             with open_parquet(path, most_rows=MAX_LABELS) as file:
                 frame: pd.DataFrame = file.read([key, "label", RANDOM]).to_pandas()
         else:
-            frame = pd.read_csv(path, dtype={"file": str, "at": str})
+            texts = dict.fromkeys(("file", "at", "label"), str)  # 01 and None may be classes
+            frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
         frame = frame[[key, "label", *frame.columns.intersection([RANDOM])]]
         _check(path, key, frame[key].notna(), "an empty cell")
         if key == "at":
@@ -142,7 +143,8 @@ def read_labels(path: Path, *, key: str, names: Sequence[str]) -> pd.DataFrame:
         raise DataError(f"{path}: has no row")
     numbers = {name: number for number, name in enumerate(class_numbers(len(names)))}
     numbers |= {name: number for number, name in enumerate(names)}
-    frame["label"] = frame["label"].astype(str).map(numbers)
+    labels = frame["label"].astype(str).fillna("")
+    frame["label"] = labels.map({text: numbers.get(spelled(text)) for text in labels.unique()})
     allowed = f"whole numbers 0…{len(names) - 1}, or names of the model's classes, are needed"
     _check(path, "label", frame["label"].notna(), allowed)
     _check(path, key, ~frame[key].duplicated(), "a value occurs twice")

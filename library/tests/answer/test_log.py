@@ -103,6 +103,7 @@ def labels(path, names="abcdefghij"):
         ("at,label\n2025-11-26,10\n", "row 0 column label: whole numbers 0…9, or names "),
         ("at,label\n2025-11-26,1.5\n", "row 0 column label: whole numbers 0…9, or names "),
         ("at,label\n2025-11-26,k\n", "row 0 column label: whole numbers 0…9, or names "),
+        ("at,label\n2025-11-26,3\n2025-11-27,\n", "row 1 column label: whole numbers 0…9, "),
         ("at,label\n,1\n", "row 0 column at: an empty cell"),
         ("at,label,random\n2025-11-26,3,2\n", "row 0 column random: true, false, 1 or 0 is needed"),
     ],
@@ -114,10 +115,20 @@ def test_bad_labels(text, message):
     assert message in line
 
 
-def test_labels_are_numbers_or_names():
-    for label, names in (("3", "abcd"), ("d", "abcd"), ("1", "2341")):
-        Path("labels.csv").write_text(f"at,label\n2025-11-26,{label}\n", "utf-8")
-        assert labels("labels.csv", names)["label"].tolist() == [3]
+@pytest.mark.parametrize(
+    ("label", "names"),
+    [
+        ("1", ["a", "b"]),
+        (" b", ["a", "b"]),
+        ("00", ["01", "00"]),
+        ("1", ["2", "1"]),
+        ("None", ["a", "None"]),
+        ("u\u0308", ["a", "ü"]),
+    ],
+)
+def test_labels_are_names_or_else_numbers(label, names):
+    Path("labels.csv").write_text(f"at,label\n2025-11-26,{label}\n", "utf-8")
+    assert labels("labels.csv", names)["label"].tolist() == [1]
 
 
 def test_times_of_labels():
