@@ -152,9 +152,10 @@ def fit_training(facts: Facts, params: Params) -> Lines:
     rows = max(1, whole_part(facts, params, "train"))
     classes = len(facts.counts)
     for model in params["models"]:
-        strengths = get_by_path(params, f"train.{model}.c") or ()
-        if classes > MANY_CLASSES and 1 not in strengths:
-            yield f"train.{model}.c", MANY_STRENGTHS, f"{classes} classes have few images each"
+        strengths = get_by_path(params, f"train.{model}.c")
+        if classes > MANY_CLASSES and isinstance(strengths, list) and 1 not in strengths:
+            reason = f"{classes} classes: weaker regularization is often better"
+            yield f"train.{model}.c", MANY_STRENGTHS, reason
         fit = get_by_path(params, f"train.{model}.fit") or {}
         batch = fit.get("batch_size")
         epochs = fit.get("epochs")

@@ -22,9 +22,9 @@ SHOWN = 24  # images that are answered differently
 class ShadowResult:
     model: str
     rows: int  # that the challenger was asked for, but for those that wait
-    waiting: int  # without an answer yet, or left out when their service ended
     failed: int  # of these, without probabilities: it died, or gave NaN; such an answer is wrong
     different: int  # of these, with another class than the champion's, or failed
+    waiting: int  # further rows, without an answer yet, or left out when their service ended
     labelled: dict[str, Any] | None  # the `Pair` on the labelled rows
     is_random: bool  # whether these were drawn at random
 

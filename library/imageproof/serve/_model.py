@@ -160,6 +160,7 @@ def load(folder: Path) -> Model:
 
 
 def read_model(path: Path) -> Model:
+    """A network and the description that lies beside it; a DataError if one cannot be read."""
     description = read_json(path.with_suffix(".json"), Description)
     return Model(description, _inference.load(path, threads=1))
 

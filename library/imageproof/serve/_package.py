@@ -98,7 +98,7 @@ def _describe(model: Version, project: Project) -> Description:
 
 
 def _describe_shadow(challenger: Version, about: Description, project: Project) -> Description:
-    """UsageError if it takes other images than the model, or has other classes."""
+    """The same of a challenger; UsageError if it has another shape or other classes."""
     description = _describe(challenger, project)
     for name in ("shape", "class_names"):
         value = getattr(description, name)
