@@ -99,6 +99,7 @@ def test_second_process_gives_the_same_bits(images_8x8, tmp_path):
     own = {"HOME": str(tmp_path), "BACKEND": "torch", "MAX_EPOCHS": "1"}
     env = os.environ | {f"KERAS_{name}": text for name, text in own.items()}
     env["TF_ENABLE_ONEDNN_OPTS"] = "0"
+    env["TF_XLA_FLAGS"] = "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"
     done = python("-c", SECOND_PROCESS.format(folders=sys.path, models=REPEATED), env=env)
     here = [fingerprint(fit(images_8x8, model).model) for model in REPEATED]
     assert done.stdout.split() == ["set()", *here]

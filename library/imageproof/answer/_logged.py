@@ -23,6 +23,7 @@ MAX_ROWS = 1_000_000
 MAX_IMAGES = 50_000_000  # bytes
 COLUMNS = ["at", "image", "predicted", "set_size", "model"]
 RANDOM = "random"  # a column of labels
+SERVER = "server"  # a column: which service answered
 SHADOW = "shadow"  # the folder of a challenger's answers, and the column of who was asked, too
 
 
@@ -35,10 +36,10 @@ class Log(NamedTuple):
 
 
 class Logged(NamedTuple):
-    """Rows that one version answered."""
+    """Rows that one version answered: `predicted`, `set_size`, `shadow` and `server` of each."""
 
     images: Images
-    answers: pd.DataFrame  # `predicted`, `set_size`, `shadow`, by microseconds since 1970
+    answers: pd.DataFrame  # by microseconds since 1970
     other_keys: "pd.Series[int]"  # microseconds of the rows of other versions
 
 
@@ -76,7 +77,7 @@ def read_log(log: Log, model: Version) -> Iterator[Logged]:
 
 
 def read_shadow(log: Log) -> pd.DataFrame:
-    """What challengers `predicted`, by microseconds; their version is `model`; -1 is no answer.
+    """What challengers `predicted`, by microseconds, and `model` and `server`; -1 is no answer.
 
     `shadow` is false of rows that waited when their service ended.
     """
@@ -86,6 +87,7 @@ def read_shadow(log: Log) -> pd.DataFrame:
             rows = _read(path, ["at", "predicted", "model"])
             rows["model"] = rows["model"].map(_uri)
             rows[SHADOW] = rows.get(SHADOW, True)
+            rows[SERVER] = _servers(rows)
             parts.append(rows.set_index(_microseconds(rows["at"])))
     table = pd.concat(parts)
     return table[~table.index.duplicated()]
@@ -111,7 +113,12 @@ def _answers(path: Path, rows: pd.DataFrame, classes: int) -> pd.DataFrame:
     _check(path, "predicted", right, f"a class 0…{classes - 1} is needed")
     answers = rows[["predicted", "set_size"]].astype(np.int64)
     answers[SHADOW] = rows.get(SHADOW, False)
+    answers[SERVER] = _servers(rows)
     return answers.set_index(_microseconds(rows["at"]))
+
+
+def _servers(rows: pd.DataFrame) -> "pd.Series[str]":
+    return rows[SERVER].astype(object) if SERVER in rows else pd.Series("", rows.index)
 
 
 def _microseconds(times: pd.Series) -> "pd.Series[int]":
@@ -160,7 +167,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     with open_parquet(path, most_rows=MAX_ROWS, once=once) as file:
         if not file.metadata.num_rows:
             raise DataError(f"{path}: is a log without rows")
-        frame: pd.DataFrame = file.read([*columns, SHADOW]).to_pandas()
+        frame: pd.DataFrame = file.read([*columns, SHADOW, SERVER]).to_pandas()
     tomorrow = datetime.now(UTC) + timedelta(days=1)  # a service's clock may be ahead
     _check(path, "at", frame["at"] <= tomorrow, f"a time after now ({tomorrow:%Y-%m-%d})")
     return frame

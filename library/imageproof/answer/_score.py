@@ -29,6 +29,7 @@ from imageproof.registry._version import Version
 from imageproof.system import _storage
 
 COUNTED = {"row", "file", "predicted", "set_size", "mean_ink", "contrast"}
+KEY_COLUMNS = {"answer_set", "coverage", "model", "input"}
 COLUMNS = "row|file|picture|predicted|predicted_name|set_size|answer_set|answer_names|p[0-9]+"
 COLUMNS += "|mean_ink|contrast|coverage|model|input"
 HINT = "choose another name, or --overwrite (--missing keeps it) a table of the command `score`"
@@ -222,7 +223,7 @@ def _is_scored(output: str) -> bool:
             return False
         with suppress(pa.ArrowException, OSError), filesystem.open(name) as file:
             columns = pq.read_schema(file).names
-            return "answer_set" in columns and all(map(re.compile(COLUMNS).fullmatch, columns))
+            return {*columns} >= KEY_COLUMNS and all(map(re.compile(COLUMNS).fullmatch, columns))
     return False
 
 

@@ -160,7 +160,8 @@ def outcome_lines(outcome: "_promotion.Outcome") -> Lines:
 def move_lines(moves: Sequence["_history.Move"]) -> Lines:
     headings = figures.column("history")
     for move in moves:
-        change = f"{move.at[:16]}  {move.action} {move.before or '-'} → {move.after or '-'}"
+        time = move.at.replace("+00:00", "Z")
+        change = f"{time}  {move.action} {move.before or '-'} → {move.after or '-'}"
         values = [
             f"{headings[key]} {value:.4g}" for key, value in move.figures.items() if key in headings
         ]

@@ -40,6 +40,7 @@ TESTS = (
 DROPPED_LINES = re.compile(
     r"^.*(benchmarks|contributing\b|CONTRIBUTING|CHANGELOG|dvc-store|docs/pictures/\w+\.png).*\n"
     r"|^test-library:.*\n.*\n"
+    r"|^library/tests.*\n"
     r"|(?<=\"outputs\": \[)\n(?:    .*\n)+   "
     r"|^!\[.*\]\(.*\.png\)\n\n?",
     re.MULTILINE,

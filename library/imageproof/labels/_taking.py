@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
 
 import pandas as pd
 
@@ -39,32 +39,23 @@ def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
     names = project.data.class_names or []
     rows = packed.load(WORKSPACE.pack).rows.assign(hash=packed.load_hashes(WORKSPACE.pack))
     labels = read_export(path, names)  # whose names are those of the packed data
-    class_of = _by_hash(rows, corrections.classes(DATA / corrections.FILE, rows, names))
-    corrected = []
-    new = []
+    classes = corrections.classes(DATA / corrections.FILE, rows, names)
     agreed = [label for label in labels if len(label.classes) == 1]
-    for label in agreed:
-        picture = label.picture
-        key = (picture.part, picture.file, picture.hash)
-        current = class_of.get(key, class_of.get(picture.hash))
-        if current is None:
-            new.append(label)
-        elif [current] != label.classes:
-            corrected.append((picture.part, picture.file, current, *label.classes, picture.hash))
+    new, corrected = _compare(agreed, rows, classes)
     additions = _additions(new, pool)
     table = _table(rows) if new else rows
     with scratch(Path()) as folder:
         if corrected:
             source = folder / corrections.FILE
             columns = [*corrections.COLUMNS, corrections.HASH]
-            pd.DataFrame(corrected, columns=columns).to_csv(source, index=False)
+            pd.DataFrame(chain(*corrected), columns=columns).to_csv(source, index=False)
             corrections.merge(source, DATA / corrections.FILE, rows, names)
         if new:
             _add(additions, table, names, folder)
     only_train = sum(label.picture.only_train == YES for label in new)
     return [
         f"{len(new):,} pictures → {DATA / FOLDER}, {only_train:,} of them for training only",
-        f"{len(corrected):,} labels corrected → {DATA / corrections.FILE}",
+        f"{len(corrected):,} labels corrected" + f" → {DATA / corrections.FILE}" * bool(corrected),
         f"{len(agreed) - len(new) - len(corrected):,} labels are those of the data",
         f"{sum(not label.classes for label in labels):,} pictures have no label yet",
         *(
@@ -76,10 +67,29 @@ def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
     ]
 
 
-def _by_hash(rows: pd.DataFrame, classes: Mapping[corrections.Key, str]) -> dict[Any, str]:
-    """The class of each packed image, by its hash, and by part, name and hash."""
-    keys = rows[["part", "name", "hash"]].itertuples(index=False, name=None)
-    return dict(zip([*rows["hash"], *keys], 2 * [*classes.values()], strict=True))
+def _compare(
+    labels: Sequence[Label],
+    rows: pd.DataFrame,
+    classes: Mapping[corrections.Key, str],
+) -> tuple[list[Label], list[list[tuple[str, ...]]]]:
+    """Labels of pictures that are not packed; for each other label, what it corrects.
+
+    A picture of the pool may be packed several times, with different labels.
+    """
+    copies = rows.set_index(["part", "name"]).groupby(corrections.HASH).groups
+    new = []
+    corrected = []
+    for label in labels:
+        picture = label.picture
+        keys = [*copies.get(picture.hash, [])]
+        if (picture.part, picture.file) in keys:
+            keys = [(picture.part, picture.file)]
+        wrong = [key for key in keys if [classes[key]] != label.classes]
+        if not keys:
+            new.append(label)
+        elif wrong:
+            corrected.append([(*key, classes[key], *label.classes, picture.hash) for key in wrong])
+    return new, corrected
 
 
 def _additions(labels: Sequence[Label], pool: Path) -> dict[Path, Row]:

@@ -6,6 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
 from pathlib import Path
+from socket import gethostname
 from types import FrameType
 from typing import NoReturn
 
@@ -26,9 +27,10 @@ def serve(options: Namespace) -> None:
         from imageproof.serve._shadow import Shadow
 
         os.umask(0o077)  # the images may be private
-        journal = Journal(options.log, model.description)
+        server = f"{gethostname()}:{options.port}"  # the same one when it starts again
+        journal = Journal(options.log, model.description, server)
         if Path(SHADOW).exists():
-            shadow = Shadow(options.log, model.description.shape)
+            shadow = Shadow(options.log, model.description.shape, server)
     with listen(options.port, options.host) as listening, journal or nullcontext():
         title = printable(model.description.title)
         print(f"{title} at {address(listening)}   Ctrl-C ends it", flush=True)

@@ -48,6 +48,7 @@ MISLEADING = (
     *("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"),
     "MLFLOW_ACTIVE_MODEL_ID",  # it would get the metrics of ours
     "TF_ENABLE_ONEDNN_OPTS",  # off, which TensorFlow's first line offers, it gives other weights
+    "TF_XLA_FLAGS",  # compiled layers give other weights, too
 )
 
 MOST_CHARACTERS = 1000  # of an error, which may quote a name of any length

@@ -116,6 +116,8 @@ def test_overwrite_replaces_only_what_score_wrote(holdout):
     assert table["predicted_name"].tolist() == [*map(str, table["predicted"])]
     table.assign(checked_by="me").to_parquet("mine.parquet")
     assert EXISTS in refusal(UsageError, out="mine.parquet", overwrite=True)
+    table.drop(columns="input").to_parquet("older.parquet")
+    assert EXISTS in refusal(UsageError, out="older.parquet", missing=True)
     git("add", "scored.parquet")
     Path("link.parquet").symlink_to("scored.parquet")
     for out in ("scored.parquet", "link.parquet"):

@@ -1,5 +1,6 @@
 """What `imageproof monitor` says of a challenger that a package also asks."""
 
+import os
 from pathlib import Path
 from shutil import rmtree
 
@@ -24,7 +25,7 @@ LOG = Path("log")
 CHALLENGER = f"models:/{NAME}/2"
 
 
-def journal(folder, version):
+def journal(folder, version, server="a"):
     """That of a service of this version, as a package has it."""
     description = Description(
         name=NAME,
@@ -35,7 +36,7 @@ def journal(folder, version):
         fit="stretch",
         confidence=Confidence(coverage=0.99, threshold=0.5),
     )
-    return Journal(folder, description)
+    return Journal(folder, description, server)
 
 
 @pytest.fixture
@@ -104,6 +105,22 @@ def test_rows_that_wait_are_no_wrong_answers(watch, times):
     assert "44 rows more wait for it, or were left out: none counts." in monitoring.render(
         monitored
     )
+
+
+def test_servers_of_one_folder_wait_for_their_own_challenger(watch, times, holdout):
+    answers = np.eye(10, dtype=np.float32)[holdout.labels[:5]]
+    with journal(LOG, "1", "b") as log:
+        later = log.add(holdout.images[:5], answers, shadow=np.full(5, True))
+    assert (watch().result.shadow.failed, watch().result.shadow.waiting) == (2, 5)
+    with journal(LOG / "shadow", "2", "b") as log:
+        log.keep(at=later[3:], probabilities=answers[3:])
+    result = watch().result.shadow
+    assert (result.rows, result.failed, result.waiting) == (95, 5, 0)
+    [path, _] = sorted((LOG / "shadow").rglob("*.parquet"), key=os.path.getmtime)
+    table = pd.read_parquet(path)
+    table[table["at"] <= pd.Timestamp(times[50], tz="UTC")].to_parquet(path)  # the slow one
+    result = watch().result.shadow
+    assert (result.rows, result.failed, result.waiting) == (56, 5, 39)
 
 
 def test_differences_are_counted_and_shown(watch, labels):

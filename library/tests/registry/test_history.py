@@ -1,5 +1,6 @@
 """The history of the champion: how moves are kept, read and shown; the origin of a version."""
 
+import re
 from dataclasses import replace
 from functools import partial
 from getpass import getuser
@@ -42,6 +43,7 @@ def test_table_names_approver_and_figures(ring, capsys, monkeypatch):
     show(move_lines(Registry(NAME).moves()))
     table = capsys.readouterr().out
     assert "\x1b" not in table
+    assert re.match(r"1  \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  promote - → 1", table)
     for text in ("[/b]", "approved", "Ada", "accuracy 0.9965", "champion's 0.9905", "p 0.03"):
         assert text in table
     assert f"| {getuser()}, approved by Ada | " in description()
