@@ -90,6 +90,9 @@ def test_page(opened, client):
     draw(page, (0.5, 0.15), (0.5, 0.85))
     page.locator("#champion .predicted", has_text="eins").wait_for()
     assert page.locator("#challenger .class").count() == 10
+    spoken = page.locator("#spoken").inner_text()
+    assert spoken == "champion: eins, 100.0 %; challenger: null, 10.0 %"
+    assert page.evaluate("percent(0.9999)") == ">99.9 %"
     page.get_by_role("button", name="Clear").click()
     assert page.locator("section").count() == 0
 

@@ -102,7 +102,7 @@ def test_pictures_of_any_number_of_classes_are_legible(classes):
     for figure in figures:
         assert max(legible(figure).get_size_inches()) < 32
     assert len(cells.axes[0].texts) == (classes**2 if classes <= 20 else 0)
-    assert any(text.startswith(f"{names[-1]}: 50") for text in texts(ribbons))
+    assert any(text.startswith(f"\u2068{names[-1]}\u2069: 50") for text in texts(ribbons))
     assert {text.replace("\n", " ") for text in texts(averages)} >= {*names[:30]}
     assert {*texts(sheet)} & {*names} == {*names[:30]}
 
@@ -242,3 +242,8 @@ def test_saved_picture_is_the_same_whatever_the_font_lacks(tmp_path):
     first, second = (path.read_bytes() for path in paths)
     assert first == second
     assert first.startswith(b"\x89PNG")
+
+
+def test_bars_beside_a_long_name_are_not_cut():
+    frame = _exploration.class_distribution(np.array([0, 1]), names=["cat", "a word " * 14])
+    legible(class_distribution(frame, title="2 images by class"))

@@ -177,8 +177,8 @@ def _name_boxes(
     present = totals > 0
     begin = _ribbon_tops(widths, gap).min(axis=1)[present]
     end = begin + widths.sum(axis=1)[present]
-    labels = [
-        f"{name}: {total - correct:,} of {total:,} wrong"
+    labels = [  # isolated, so that the counts do not change places beside a name in Hebrew
+        f"\u2068{name}\u2069: {total - correct:,} of {total:,} wrong"
         for name, total, correct in zip(names, totals, counts.diagonal(), strict=True)
         if total
     ]

@@ -21,7 +21,8 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     classes = len(names)
     total = sum(counts)
     height = min(0.36, 12 / classes)  # inches
-    figure, axes = _theme.new_axes(9, 1.8 + height * classes, title)
+    width = max(9, 4 + 0.085 * max(map(len, names)))
+    figure, axes = _theme.new_axes(width, 1.8 + height * classes, title)
     bars = axes.barh(range(classes), counts, color=_theme.BLUE)
     if classes <= _theme.MANY:
         texts = [f"{count:,}  ({_theme.percent(count, total)})" for count in counts]
