@@ -8,6 +8,7 @@ import support
 from shared import made_once
 from support import NAME, train_project, write_project
 
+from digits import models
 from imageproof.base._naming import VARIABLE
 
 os.environ.pop("DIGITS_DEBUG", None)
@@ -62,6 +63,20 @@ def project(tracked, images_8x8):
     """A tracked folder with small models in params.yaml and the 8×8 images already split."""
     write_project(images_8x8)
     return tracked
+
+
+@pytest.fixture
+def add_models(tmp_path, monkeypatch):
+    """Puts files of models, text by name, among those of the project until the end of the test."""
+
+    def add(texts):
+        folder = tmp_path / "models"
+        folder.mkdir()
+        for name, text in texts.items():
+            (folder / f"{name}.py").write_text(text, "utf-8")
+        monkeypatch.setattr(models, "__path__", [*models.__path__, str(folder)])
+
+    return add
 
 
 @pytest.fixture(scope="session")

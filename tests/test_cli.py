@@ -32,15 +32,10 @@ def digits(workspace, monkeypatch, capsys):
         signal.signal(signum, handler)
 
 
-def process(*arguments, **environment):
-    code = "import sys; from digits.project import main; sys.argv[0] = 'digits'; main()"
-    return python("-c", code, *arguments, env=os.environ | environment)
-
-
-def test_help_names_the_commands():
-    done = process("-h")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert " promote " in done.stdout
+def test_help_names_the_commands(digits):
+    code, text, errors = digits("-h")
+    assert (code, errors) == (0, "")
+    assert " promote " in text
 
 
 def test_version_is_that_of_the_project(digits):
@@ -81,7 +76,9 @@ def test_names_from_a_file_are_shown_and_never_obeyed(digits):
     Path("m.csv").write_text(
         'p,"a\x1b[31m","é\nerror: [/b]"\n"a\x1b[31m",5,1\n"é\nerror: [/b]",2,6\n'
     )
-    done = process("stats", "m.csv", PYTHONIOENCODING="ascii")
+    code = "from digits.project import main; main()"
+    env = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = python("-c", code, "stats", "m.csv", env=env)
     assert (done.returncode, done.stderr) == (0, "")
     code, record, errors = digits("stats", "m.csv", "--json")
     assert (code, record[:2], errors) == (0, "{\n", "")

@@ -72,13 +72,13 @@ def path_of(module):
     return str(file / "__init__.py" if (REPOSITORY / file).is_dir() else f"{file}.py")
 
 
-def covers(dep, module):
-    """Whether the listed file is the module, or the listed folder holds it."""
-    return Path(path_of(module)).is_relative_to(dep)
-
-
 def uncovered(modules, deps):
-    return {module for module in modules if not any(covers(dep, module) for dep in deps)}
+    """The modules that are neither a listed file nor in a listed folder."""
+    return {
+        module
+        for module in modules
+        if not any(Path(path_of(module)).is_relative_to(dep) for dep in deps)
+    }
 
 
 def outs(stage):

@@ -14,7 +14,7 @@ import yaml
 from helpers import finding
 from mlflow import MlflowClient
 
-from digits import models, params
+from digits import params
 from digits.project import load_project
 from digits.stages import compare, evaluate, train
 from imageproof.answer._monitor import monitor
@@ -46,11 +46,8 @@ CHANGES |= {"train.torch_mlp": TORCH_BLOCK} if "torch_mlp" in OWN else {}
 
 
 @pytest.fixture
-def own(project, monkeypatch):  # with the models of the page, and a small backbone
-    (project / "models").mkdir()
-    for name, text in OWN.items():
-        (project / f"models/{name}.py").write_text(text, "utf-8")
-    monkeypatch.setattr(models, "__path__", [*models.__path__, str(project / "models")])
+def own(project, add_models):  # with the models of the page, and a small backbone
+    add_models(OWN)
     path = networks.write_standin()
     described = {"outs": [{"path": path.name, "md5": md5(path), "desc": "three colours"}]}
     described |= {"meta": {"describes": md5(path), "license": "CC0", "source": "a test"}}

@@ -2,12 +2,14 @@
 
 import re
 import subprocess
+from functools import partial
 
 import pytest
 from helpers import AUTHOR, finding
 
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli._update import lines, update
+from imageproof.system import _repository
 
 PYPROJECT = '[project]\nname = "imageproof"\ndependencies = [{}]\n'
 DATA = "library/imageproof/data.py"
@@ -15,12 +17,7 @@ NEW = "library/imageproof/new.py"
 OLD = "library/imageproof/old.py"
 LINES = [f"line {number}\n" for number in range(9)]
 
-
-def git(folder, *arguments):
-    done = subprocess.run(
-        ["git", *arguments], cwd=folder, env=AUTHOR, capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+git = partial(_repository.git, **AUTHOR)
 
 
 def write(folder, files):

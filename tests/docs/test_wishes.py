@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from support import REPOSITORY, quoted, write_params
 
-from digits import models
 from digits import project as told
 from digits.stages import compare, evaluate, report, train
 from digits.training import recipe
@@ -47,12 +46,9 @@ def insert(monkeypatch, module, name, lines, *, before):
 
 
 @pytest.fixture
-def means(project, monkeypatch):
+def means(project, add_models):
     """The name of a model that trains without TensorFlow, from the page on other frameworks."""
-    folder = project / "models"
-    folder.mkdir()
-    (folder / "means.py").write_text(MEANS, "utf-8")
-    monkeypatch.setattr(models, "__path__", [*models.__path__, str(folder)])
+    add_models({"means": MEANS})
     write_params({"models": ["means"], "train.means": {"scale": 6500}})
     return "means"
 
