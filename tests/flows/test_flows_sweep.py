@@ -161,7 +161,7 @@ def test_failed_trials_are_counted():
     assert work() == "once.py: 2 of 3 failed, at last: again\n"
 
 
-@pytest.mark.usefixtures("sweep_project")
+@pytest.mark.usefixtures("prefect_server", "tracked")
 def test_sweep_refuses_an_unknown_key():
     Path("typo.yaml").write_text("fit.epoch: [1, 2]\n")
     line = "params.yaml train.mlp.fit.epoch: unknown key; did you mean epochs?"
