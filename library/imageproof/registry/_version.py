@@ -136,7 +136,7 @@ def find_origin(uri: str) -> Origin:
     version = find(uri)
     run = find_run(version.run_id or "")
     if run is None:
-        raise IntegrityError(f"{uri}: its run is gone, or you may not read it; delete the version")
+        raise IntegrityError(f"{uri}: its run is gone (delete the version), or you may not read it")
     tags = own_tags(run.data.tags)
     version_tags = own_tags(version.tags)
     values: dict[str, Any] = {

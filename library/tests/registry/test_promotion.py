@@ -181,7 +181,7 @@ class TestPromote:
         client.create_model_version(NAME, Path.cwd().as_uri())
         line = finding(IntegrityError, lambda: find_origin(f"models:/{NAME}/4"))
         assert (
-            line == f"models:/{NAME}/4: its run is gone, or you may not read it; delete the version"
+            line == f"models:/{NAME}/4: its run is gone (delete the version), or you may not read it"
         )
 
     def test_max_total_loss_adds_up(self, ring):
