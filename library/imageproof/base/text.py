@@ -9,7 +9,7 @@ _INVISIBLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 _ALLOWED = "\t\u200c\u200d"  # tab, and the joiners that some scripts and emoji need
 
 _ESCAPED = {character: f"\\{character}" for character in "\\`*_[]~"}
-_ENTITIES = {character: f"&#{ord(character)};" for character in "&<>|"}
+_ENTITIES = {character: f"&#{ord(character)};" for character in "&<>|$"}
 _MARKUP = str.maketrans(_ESCAPED | _ENTITIES)
 
 

@@ -1,4 +1,4 @@
-"""The stage `explore`: table and pictures of the raw training data."""
+"""The stage `explore`: table and pictures of the images that `split` divides."""
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import replacing
@@ -17,7 +17,7 @@ def write_exploration(names: list[str], *, seed: int) -> None:
     with replacing(folder / "classes.csv") as temporary:
         distribution.to_csv(temporary, index=False, float_format="%.4f")
 
-    title = f"{len(data):,} training images by class"
+    title = f"{len(data):,} images by class, before they are split"
     pictures = {"class_distribution": plots.class_distribution(distribution, title=title)}
     for statistic, pixels in _exploration.pixel_statistics(data, classes=len(names)).items():
         title = f"Pixel-wise {statistic.replace('_', ' ')} of each class"

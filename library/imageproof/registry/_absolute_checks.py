@@ -89,7 +89,7 @@ def max_calibration_error(evidence: Evidence, limit: float) -> Check:
     probabilities = evidence.challenger.probabilities
     error = calibration_error(probabilities, evidence.labels)
     effective = independent(evidence.hits, evidence.groups)
-    by_chance = float(errors_by_chance(probabilities, effective).ppf(0.95))
+    by_chance = min(1.0, float(errors_by_chance(probabilities, effective).ppf(0.95)))
     rows = len(evidence.labels)
     text = f"{error:.4f} between probabilities and accuracy on {rows:,} hold-out rows"
     allowed = f"at most {limit:g} more than {by_chance:.4f} by chance"

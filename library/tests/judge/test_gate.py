@@ -163,6 +163,12 @@ def test_fewer_independent_rows_prove_less(key, wrong, limits, fewer):
         assert failed(challenger, **OFF | limits | changes) == refused
 
 
+def test_calibration_error_of_one_group_is_a_share():
+    limits = OFF | {"max_calibration_error": 0.01}
+    decision = decided(wrong_on(range(80)), groups=np.zeros(ROWS, int), **limits)
+    assert decision.figures["holdout_ece_by_chance"] == 1
+
+
 def test_losses_in_few_groups_prove_nothing():
     limits = OFF | {"paired_test": 0.05}
     for count, refused in ((5, []), (6, ["paired_test"])):

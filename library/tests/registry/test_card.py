@@ -40,7 +40,7 @@ METRICS = {
 }
 HOSTILE = [
     *("<script>alert(1)</script>", "a | b", "# c\n\n# d", "[e](javascript:alert)"),
-    *("![f](http://x)", "`g` **h** <!-- i", "\\", "&lt;b&gt;", "\u202ej"),
+    *("![f](http://x)", "`g` **h** <!-- i", "\\", "&lt;b&gt;", "\u202ej", "$x^2$"),
 ]
 
 
@@ -170,7 +170,8 @@ def test_texts_of_others_stay_texts():
     assert len(tables) == 3
     assert [len({row.count("|") for row in table.splitlines()}) for table in tables] == [1] * 3
     assert "\u202e" not in text
-    for word in ("<script>alert(1)</script>", "# c\\n\\n# d", "&lt;b&gt;"):
+    assert "$" not in text  # GitHub takes what stands between two for a formula
+    for word in ("<script>alert(1)</script>", "# c\\n\\n# d", "&lt;b&gt;", "$x^2$"):
         assert word in page.outside
 
 
