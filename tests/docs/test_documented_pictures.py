@@ -1,4 +1,4 @@
-"""The picture of the pipeline shows the stages of dvc.yaml; the one to predict is a clear digit."""
+"""The picture of the pipeline shows the stages of dvc.yaml."""
 
 import re
 import subprocess
@@ -8,8 +8,6 @@ from pathlib import Path
 
 import networkx as nx
 from support import REPOSITORY
-
-Arrows = set[tuple[str, str]]
 
 
 def any_model(stage):

@@ -156,7 +156,6 @@ def test_restored_run_is_found_in_mlflow_run(clone, monkeypatch):
 def test_second_project_gets_runs_of_its_own(clone):
     restore_all()
     write_params({"project.name": "second"})
-    restore_all()
     assert len({run.info.experiment_id for run in restore_all()}) == 2
 
 
