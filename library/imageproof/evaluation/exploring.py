@@ -17,8 +17,7 @@ def write_exploration(names: list[str], *, seed: int) -> None:
     with replacing(folder / "classes.csv") as temporary:
         distribution.to_csv(temporary, index=False, float_format="%.4f")
 
-    title = f"{len(data):,} images by class, before they are split"
-    pictures = {"class_distribution": plots.class_distribution(distribution, title=title)}
+    pictures = {"class_distribution": plots.class_distribution(distribution)}
     for statistic, pixels in _exploration.pixel_statistics(data, classes=len(names)).items():
         title = f"Pixel-wise {statistic.replace('_', ' ')} of each class"
         pictures[statistic] = plots.class_images(pixels, names=names, title=title)

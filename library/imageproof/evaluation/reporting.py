@@ -3,7 +3,6 @@
 A table of it maps headings of columns to mappings from headings of rows to cells.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -141,7 +140,7 @@ def render(content: ReportContent) -> str:
     return template.render(
         content=content,
         in_short=in_short,
-        meanings=defaultdict(str, column("meaning", by="table")),
+        meanings=column("meaning", by="table"),
         many=len(content.models[0].splits[0].statistics.by_class) > MANY_CLASSES,
         accuracies=accuracies,
         as_tables=as_tables,

@@ -64,8 +64,8 @@ def pareto(points: Mapping[str, Point], *, comparable: bool, title: str) -> Figu
     _theme.quiet_axes(axes)
     legend = "Pareto front" if front else "no Pareto front: training times cannot be compared"
     figure.legend([legend], loc="outside lower right", frameon=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # as in `_theme.save`
+    # as in `_theme.save`
+    with warnings.catch_warnings(action="ignore", category=UserWarning):
         figure.draw_without_rendering()  # the layout places the axes
         _part(axes, labels, [point[:2] for point in points.values()])
     return figure

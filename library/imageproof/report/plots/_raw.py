@@ -11,9 +11,10 @@ from imageproof.data._exploration import ClassImages
 from imageproof.report.plots import _theme
 
 
-def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
+def class_distribution(distribution: pd.DataFrame) -> Figure:
     """One bar per class with its count and per cent, if they are not many; a line at equal shares.
 
+    All images that `split` divides are counted, so these are more than the training rows.
     `distribution` is as `_exploration.class_distribution` returns it.
     """
     names = distribution["name"].tolist()
@@ -21,7 +22,8 @@ def class_distribution(distribution: pd.DataFrame, *, title: str) -> Figure:
     classes = len(names)
     total = sum(counts)
     height = min(0.36, 12 / classes)  # inches
-    width = max(9, 4 + 0.085 * max(map(len, names)))
+    title = f"{total:,} images by class, before they are split"
+    width = 3.9 + 0.085 * max(60, *map(len, names))
     figure, axes = _theme.new_axes(width, 1.8 + height * classes, title)
     bars = axes.barh(range(classes), counts, color=_theme.BLUE)
     if classes <= _theme.MANY:

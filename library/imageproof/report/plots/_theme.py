@@ -74,9 +74,9 @@ def blank_grid(figure: Figure, rows: int, columns: int) -> np.ndarray:
 
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as PNG, atomically; the same figure gives the same bytes."""
-    with replacing(path) as temporary, warnings.catch_warnings():
-        # that the font lacks a letter of a name, or a name is too long: no user can act on it
-        warnings.simplefilter("ignore", UserWarning)
+    # that the font lacks a letter of a name (own-data.md names another), or a name is too long
+    quiet = warnings.catch_warnings(action="ignore", category=UserWarning)
+    with replacing(path) as temporary, quiet:
         figure.savefig(temporary, format="png")
 
 
