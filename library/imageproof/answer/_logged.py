@@ -87,7 +87,7 @@ def read_shadow(log: Log) -> pd.DataFrame:
             rows = _read(path, ["at", "predicted", "model"])
             rows["model"] = rows["model"].map(_uri)
             rows[SHADOW] = rows.get(SHADOW, True)
-            rows[SERVER] = _servers(rows)
+            rows[SERVER] = rows.get(SERVER, 0)
             parts.append(rows.set_index(_microseconds(rows["at"])))
     table = pd.concat(parts)
     return table[~table.index.duplicated()]
@@ -113,12 +113,8 @@ def _answers(path: Path, rows: pd.DataFrame, classes: int) -> pd.DataFrame:
     _check(path, "predicted", right, f"a class 0…{classes - 1} is needed")
     answers = rows[["predicted", "set_size"]].astype(np.int64)
     answers[SHADOW] = rows.get(SHADOW, False)
-    answers[SERVER] = _servers(rows)
+    answers[SERVER] = rows.get(SERVER, 0)
     return answers.set_index(_microseconds(rows["at"]))
-
-
-def _servers(rows: pd.DataFrame) -> "pd.Series[str]":
-    return rows[SERVER].astype(object) if SERVER in rows else pd.Series("", rows.index)
 
 
 def _microseconds(times: pd.Series) -> "pd.Series[int]":

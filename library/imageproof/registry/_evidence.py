@@ -171,4 +171,6 @@ def commit_origin(tags: Mapping[str, str]) -> tuple[bool, str]:
         return False, f"{short} with uncommitted changes{names}; commit them, then train again"
     if not _repository.try_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"):
         return False, f"{short} is unknown here{_repository.unshallow()}"
+    if not _repository.try_git("branch", "--all", "--contains", commit):  # amended, or rebased
+        return True, f"{short}, but no branch has it: `git branch NAME {short}` keeps it"
     return True, short

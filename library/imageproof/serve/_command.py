@@ -9,6 +9,7 @@ from pathlib import Path
 from socket import gethostname
 from types import FrameType
 from typing import NoReturn
+from zlib import crc32
 
 from imageproof.base.errors import UsageError
 from imageproof.base.text import printable
@@ -27,7 +28,8 @@ def serve(options: Namespace) -> None:
         from imageproof.serve._shadow import Shadow
 
         os.umask(0o077)  # the images may be private
-        server = f"{gethostname()}:{options.port}"  # the same one when it starts again
+        # of several that write into the folder; the same number when it starts again
+        server = crc32(f"{gethostname()}:{options.port}".encode())
         journal = Journal(options.log, model.description, server)
         if Path(SHADOW).exists():
             shadow = Shadow(options.log, model.description.shape, server)

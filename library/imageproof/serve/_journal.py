@@ -2,9 +2,10 @@
 
 FOLDER/YYYY-MM-DD/HHMMSS-….parquet (UTC) with the columns `at` (when it was answered; no two rows of
 a server have the same), `image` (its uint8 values as bytes), `predicted`, `p0`, `p1`, …
-(probabilities), `set_size` (classes in the answer set), `model` and `server`. Where a challenger is
-asked, too, `shadow` says whether it was asked for this row. Its log, in FOLDER/shadow, has no
-`image`; `predicted` is -1 where it gave no probabilities.
+(probabilities), `set_size` (classes in the answer set), `model` and `server` (a
+number of each service). Where a challenger is asked, too, `shadow` says whether it was asked for
+this row. Its log, in FOLDER/shadow, has no `image`; `predicted` is -1 where it gave no
+probabilities.
 """
 
 import sys
@@ -39,8 +40,7 @@ Times = NDArray[np.datetime64]  # (n,), microseconds UTC
 class Journal:
     """Keeps what is added in memory, and writes it from a thread of its own."""
 
-    def __init__(self, folder: Path, description: Description, server: str) -> None:
-        """`server` names the service among those that write into the folder."""
+    def __init__(self, folder: Path, description: Description, server: int) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         self._description = description
@@ -118,7 +118,7 @@ class Journal:
             **{f"p{k}": column for k, column in enumerate(probabilities.T)},
             "set_size": sets.sum(axis=1, dtype=np.int16),
             "model": pa.repeat(self._description.title, len(predicted)).dictionary_encode(),
-            "server": pa.repeat(self._server, len(predicted)).dictionary_encode(),
+            "server": np.full(len(predicted), self._server),
         }
         if "image" in columns:
             values["image"] = [image.tobytes() for image in columns["image"]]

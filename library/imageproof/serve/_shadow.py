@@ -39,11 +39,11 @@ def _record(shape: Shape) -> np.dtype[np.void]:
 
 
 class Shadow:
-    def __init__(self, log: Path, shape: Shape, server: str) -> None:
+    def __init__(self, log: Path, shape: Shape, server: int) -> None:
         self._record = _record(shape)
         running, self._running = os.pipe()  # closed when the server ends
         words = [sys.executable, "-P", "-m", "imageproof.serve._shadow"]
-        words += [str(log), str(running), server]
+        words += [str(log), str(running), str(server)]
         # Ctrl-C is for the server; a session of its own would have a share of the processors
         self._process = subprocess.Popen(
             words, stdin=subprocess.PIPE, process_group=0, pass_fds=[running]
@@ -94,7 +94,7 @@ class Shadow:
             self._process.wait()
 
 
-def answer_all(log: Path, running: int, server: str) -> None:
+def answer_all(log: Path, running: int, server: int) -> None:
     """Answer the images that come by standard input until it ends, into a log of its own.
 
     `running` is the reading end of a pipe that the server closes when it ends; from then on there
@@ -137,4 +137,4 @@ def _answer(network: Network, images: Images) -> Probabilities:
 
 
 if __name__ == "__main__":
-    answer_all(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+    answer_all(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -25,7 +25,7 @@ LOG = Path("log")
 CHALLENGER = f"models:/{NAME}/2"
 
 
-def journal(folder, version, server="a"):
+def journal(folder, version, server=1):
     """That of a service of this version, as a package has it."""
     description = Description(
         name=NAME,
@@ -109,10 +109,10 @@ def test_rows_that_wait_are_no_wrong_answers(watch, times):
 
 def test_servers_of_one_folder_wait_for_their_own_challenger(watch, times, holdout):
     answers = np.eye(10, dtype=np.float32)[holdout.labels[:5]]
-    with journal(LOG, "1", "b") as log:
+    with journal(LOG, "1", 2) as log:
         later = log.add(holdout.images[:5], answers, shadow=np.full(5, True))
     assert (watch().result.shadow.failed, watch().result.shadow.waiting) == (2, 5)
-    with journal(LOG / "shadow", "2", "b") as log:
+    with journal(LOG / "shadow", "2", 2) as log:
         log.keep(at=later[3:], probabilities=answers[3:])
     result = watch().result.shadow
     assert (result.rows, result.failed, result.waiting) == (95, 5, 0)

@@ -56,7 +56,7 @@ def test_log_holds_every_answer_after_repeated_sigterm(package, tmp_path):
 
 @pytest.fixture
 def log(package, tmp_path):
-    return _journal.Journal(tmp_path, package.description, "")
+    return _journal.Journal(tmp_path, package.description, 1)
 
 
 def add(log, package, count=1):
@@ -67,7 +67,7 @@ def test_full_disk_is_a_warning(disk, package, capfd):
     rubbish = disk / "rubbish"
     rubbish.write_bytes(bytes(60_000))
     for expected in (0, 1):
-        with _journal.Journal(disk / "log", package.description, "") as log:
+        with _journal.Journal(disk / "log", package.description, 1) as log:
             add(log, package, 20)
         assert (len(files(disk)), log.lost) == (expected, 20 * (1 - expected))
         rubbish.unlink(missing_ok=True)
@@ -134,7 +134,7 @@ def test_oldest_files_go_but_no_links(log, package, tmp_path, monkeypatch):
     left = sorted(path.parent.name for path in tmp_path.rglob(FIRST) if not path.is_symlink())
     assert left == [DAY, "2001-01-03"]
     monkeypatch.setattr(_journal, "MAX_BYTES", 0)
-    with _journal.Journal(tmp_path, package.description, "") as again:
+    with _journal.Journal(tmp_path, package.description, 1) as again:
         again.add(package.images, package.probabilities)
     kept = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert kept == {"mine.parquet", SECOND}
