@@ -126,23 +126,32 @@ def run_record(name, **changes):
     return RunRecord(name=name, **(ids | maps | rest | changes))
 
 
+def onnx_model(text, **weights):
+    """The ONNX model of this text, in ONNX's own notation, with these weights."""
+    from onnx import numpy_helper, parser
+
+    model = parser.parse_model(text)
+    for name, values in weights.items():
+        model.graph.initializer.append(numpy_helper.from_array(values, name))
+    return model
+
+
+LINEAR = """
+<ir_version: 8, opset_import: ["" : 17]>
+linear (uint8[n,{shape}] images) => (float[n,{classes}] probabilities) {{
+  values = Cast<to: int = 1>(images)
+  features = Flatten(values)
+  logits = Gemm(features, kernel, bias)
+  probabilities = {last}(logits)
+}}
+"""
+
+
 def linear_model(kernel, bias, shape, last="Softmax"):
     """An ONNX model whose last node gets `pixels @ kernel + bias`."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    weights = [numpy_helper.from_array(kernel, "k"), numpy_helper.from_array(bias, "b")]
-    nodes = [
-        helper.make_node("Cast", ["images"], ["values"], to=TensorProto.FLOAT),
-        helper.make_node("Flatten", ["values"], ["features"]),
-        helper.make_node("Gemm", ["features", "k", "b"], ["logits"]),
-        helper.make_node(last, ["logits"], ["probabilities"]),
-    ]
-    answers = ["n", len(bias)]
-    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", *shape])
-    probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, answers)
-    graph = helper.make_graph(nodes, "linear", [images], [probabilities], weights)
-    opset = [helper.make_opsetid("", 17)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=8)
+    sides = ",".join(map(str, shape))
+    text = LINEAR.format(shape=sides, classes=len(bias), last=last)
+    return onnx_model(text, kernel=kernel, bias=bias)
 
 
 def git(*arguments):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from helpers import onnx_model
 
 from imageproof.base.files import sha256
 from imageproof.features._backbone import backbone_path, load_backbone
@@ -16,31 +16,17 @@ WEIGHTS = np.random.default_rng(3).normal(size=(CHANNELS, 3, 4, 4)).astype(np.fl
 FORM = Form(side=SIDE, mean=[0.5], std=[0.25], output=None, pool=True)
 
 
-def network(
-    *,
-    shape=("n", 3, SIDE, SIDE),
-    kind=TensorProto.FLOAT,
-    more=(),
-    outputs=("maps",),
-    weights=WEIGHTS,
-    opset=17,
-):
+CONVOLUTION = "maps = Conv<strides: ints = [4, 4]>(input, weights)"
+IMAGES = f"float[n,3,{SIDE},{SIDE}]"
+MAPS = "float[n,k,y,x] maps"
+VECTOR = "float[n,k] end"
+
+
+def network(more="", *, nodes=CONVOLUTION, images=IMAGES, outputs=MAPS, weights=WEIGHTS, opset=17):
     """A convolution whose patches do not overlap, `maps` (n, 5, 4, 4); `more` comes after it."""
-    nodes = [helper.make_node("Conv", ["input", "weights"], ["maps"], strides=[4, 4])]
-    if kind != TensorProto.FLOAT:
-        nodes[0].input[0] = "float"
-        nodes.insert(0, helper.make_node("Cast", ["input"], ["float"], to=TensorProto.FLOAT))
-    dims = ["n", "k", *"yx"[: 2 * (outputs != ("end",))]]
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name in outputs]
-    graph = helper.make_graph(
-        [*nodes, *more],
-        "network",
-        [helper.make_tensor_value_info("input", kind, list(shape))],
-        ends,
-        [numpy_helper.from_array(weights, "weights")],
-    )
-    imports = [helper.make_opsetid("", opset)]
-    return helper.make_model(graph, opset_imports=imports, ir_version=9)
+    head = f'<ir_version: 9, opset_import: ["" : {opset}]>'
+    text = f"{head} network ({images} input) => ({outputs}) {{ {nodes} {more} }}"
+    return onnx_model(text, weights=weights)
 
 
 def write_standin():

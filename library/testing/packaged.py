@@ -22,6 +22,15 @@ from imageproof.serve._package import write_folder
 
 THRESHOLD = 0.2
 JSON, RAW = "application/json", "application/octet-stream"
+DESCRIPTION = Description(
+    name="imageproof",
+    version="7",
+    model_sha256="5" * 64,
+    shape=(8, 8),
+    class_names=["null", "eins", "zwei", "drei", *"456789"],
+    fit="stretch",
+    confidence=Confidence(coverage=0.99, threshold=THRESHOLD),
+)
 
 
 class Package(NamedTuple):
@@ -80,19 +89,10 @@ def write(folder, data):
     flat = data.images.reshape(len(data), -1).astype(np.float32)
     means = np.stack([flat[data.labels == label].mean(axis=0) for label in range(10)])
     onnx.save(linear_model(means.T / 100, -(means**2).sum(axis=1) / 200, (8, 8)), network)
-    description = Description(
-        name="imageproof",
-        version="7",
-        model_sha256="5" * 64,
-        shape=(8, 8),
-        class_names=["null", "eins", "zwei", "drei", *"456789"],
-        fit="stretch",
-        confidence=Confidence(coverage=0.99, threshold=THRESHOLD),
-    )
     images = data.images[:200]
     probabilities = _inference.load(network, threads=1).predict(images)
-    write_folder(folder, {MODEL: (network, description)}, "# Card\n", images[:1])
-    return Package(folder, description, images, probabilities)
+    write_folder(folder, {MODEL: (network, DESCRIPTION)}, "# Card\n", images[:1])
+    return Package(folder, DESCRIPTION, images, probabilities)
 
 
 def altered(package, folder, files):

@@ -10,7 +10,6 @@ import onnx
 import pandas as pd
 import pytest
 from helpers import finding
-from onnx import helper
 from support import SMALL, context, project_with, write_params
 
 from digits.stages import pack
@@ -54,8 +53,8 @@ def wrong(workspace, images_8x8):
 @pytest.fixture
 def features(wrong):
     """The model features on a backbone that gives patches; the packed labels."""
-    flatten = [helper.make_node("Flatten", ["maps"], ["end"])]
-    onnx.save(networks.network(more=flatten, outputs=["end"]), "patches.onnx")
+    network = networks.network("end = Flatten(maps)", outputs=networks.VECTOR)
+    onnx.save(network, "patches.onnx")
     write_backbone(Path("patches.onnx"), networks.FORM._replace(pool=False))
     digest = sha256(Path("backbones/patches.onnx"))
     backbone = {"train.features.backbone": "patches", "train.features.backbone_sha256": digest}

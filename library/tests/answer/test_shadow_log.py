@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from arena import accept, fighter
 from example import NAME, project_with
+from packaged import DESCRIPTION
 
 from imageproof.answer import _monitor as monitoring
 from imageproof.answer._shadow import shadow_figures
@@ -19,7 +20,6 @@ from imageproof.judge.limits import ShadowParams
 from imageproof.registry import _promotion
 from imageproof.registry._shadow import ONLY_CHALLENGER, ONLY_CHAMPION, ROWS, shadow, shadow_counts
 from imageproof.serve._journal import Journal
-from imageproof.serve._model import Confidence, Description
 
 LOG = Path("log")
 CHALLENGER = f"models:/{NAME}/2"
@@ -27,16 +27,7 @@ CHALLENGER = f"models:/{NAME}/2"
 
 def journal(folder, version, server=1):
     """That of a service of this version, as a package has it."""
-    description = Description(
-        name=NAME,
-        version=version,
-        model_sha256="",
-        shape=(8, 8),
-        class_names=[*"0123456789"],
-        fit="stretch",
-        confidence=Confidence(coverage=0.99, threshold=0.5),
-    )
-    return Journal(folder, description, server)
+    return Journal(folder, DESCRIPTION.model_copy(update={"version": version}), server)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from helpers import finding
-from networks import FORM, SIDE, WEIGHTS, network
+from networks import FORM, MAPS, SIDE, VECTOR, WEIGHTS, network
 from onnx import TensorProto, helper
 from PIL import Image
 
@@ -17,8 +17,6 @@ from imageproof.features._backbone import extractor, load_backbone
 from imageproof.features._convert import per_channel, write_backbone
 from imageproof.features._graph import feature_graph
 
-NODE = helper.make_node
-END = ("end",)
 IMAGES = np.random.default_rng(0).integers(256, size=(6, SIDE, SIDE, 3), dtype=np.uint8)
 
 
@@ -64,31 +62,26 @@ def test_network_of_old_onnx_lists_weights_as_inputs_and_operators_without_use()
 
 
 def test_intermediate_tensor_is_taken():
-    pooled = [
-        NODE("GlobalAveragePool", ["maps"], ["mean"]),
-        NODE("Flatten", ["mean"], ["vector"]),
-        NODE("Relu", ["vector"], ["end"]),
-    ]
+    pooled = "mean = GlobalAveragePool(maps) vector = Flatten(mean) end = Relu(vector)"
     form = FORM._replace(output="vector", pool=False)
-    expect_standin(network(more=pooled, outputs=END), form)
+    expect_standin(network(pooled, outputs=VECTOR), form)
 
 
 @pytest.mark.parametrize(
-    ("shape", "start", "end"),
+    ("images", "start", "end"),
     [
-        (("n", 3, SIDE, SIDE), [0, 1, 2, 3], [0, 2, 3, 1]),
-        (("n", SIDE, SIDE, 3), [0, 3, 1, 2], [0, 1, 2, 3]),
+        (networks.IMAGES, [0, 1, 2, 3], [0, 2, 3, 1]),
+        ("float[n,16,16,3]", [0, 3, 1, 2], [0, 1, 2, 3]),
     ],
     ids=["maps have channels last", "images have channels last"],
 )
-def test_maps_are_averaged_over_their_sides_whatever_order_images_have(shape, start, end):
-    model = network(shape=shape)
-    [convolution] = model.graph.node
-    convolution.input[0] = "planes"
-    convolution.output[0] = "planar"
-    model.graph.node.insert(0, NODE("Transpose", ["input"], ["planes"], perm=start))
-    model.graph.node.append(NODE("Transpose", ["planar"], ["maps"], perm=end))
-    expect_standin(model)
+def test_maps_are_averaged_over_their_sides_whatever_order_images_have(images, start, end):
+    nodes = f"""
+      planes = Transpose<perm: ints = {start}>(input)
+      planar = Conv<strides: ints = [4, 4]>(planes, weights)
+      maps = Transpose<perm: ints = {end}>(planar)
+    """
+    expect_standin(network(nodes=nodes, images=images))
 
 
 def test_images_are_resized_as_by_pillow():
@@ -103,25 +96,32 @@ def test_images_are_resized_as_by_pillow():
 
 
 NOT_A_NUMBER = np.full_like(WEIGHTS, np.nan)
-STATISTICS = [
-    NODE("ReduceMean", ["maps"], ["mean"], axes=[0], keepdims=1),
-    NODE("Sub", ["maps", "mean"], ["end"]),
-]
-VECTORS = [NODE("ReduceMean", ["maps"], ["end"], axes=[2, 3], keepdims=0)]
-FOREIGN = [NODE("Gelu", ["maps"], ["end"], domain="com.microsoft")]
-TWO = {"more": [NODE("Relu", ["maps"], ["positive"])], "outputs": ("maps", "positive")}
+BYTES = {
+    "nodes": "float = Cast<to: int = 1>(input) maps = Conv<strides: ints = [4, 4]>(float, weights)",
+    "images": "uint8[n,3,16,16]",
+}
+STATISTICS = {
+    "more": "m = ReduceMean<axes: ints = [0], keepdims: int = 1>(maps) end = Sub(maps, m)",
+    "outputs": VECTOR,
+}
+VECTORS = {
+    "more": "end = ReduceMean<axes: ints = [2, 3], keepdims: int = 0>(maps)",
+    "outputs": VECTOR,
+}
+FOREIGN = {"more": "end = com.microsoft.Gelu(maps)", "outputs": VECTOR}
+TWO = {"more": "positive = Relu(maps)", "outputs": f"{MAPS}, float[n,k,y,x] positive"}
 WRONG = {
-    "bytes": ({"kind": TensorProto.UINT8}, {}, "takes [('UINT8', [None, 3, 16, 16])]; one input "),
-    "fixed batch": ({"shape": (8, 3, SIDE, SIDE)}, {}, "takes [('FLOAT', [8, 3, 16, 16])]; "),
+    "bytes": (BYTES, {}, "takes [('UINT8', [None, 3, 16, 16])]; one input "),
+    "fixed batch": ({"images": "float[8,3,16,16]"}, {}, "takes [('FLOAT', [8, 3, 16, 16])]; "),
     "other side": ({}, {"side": 32}, "one input (n, 3, 32, 32) or (n, 32, 32, 3) of float32"),
     "two outputs": (TWO, {}, "has the outputs maps, positive; choose one by --output"),
     "no such tensor": ({}, {"output": "pooled"}, "cannot be read as ONNX model: "),
     "maps": ({}, {"pool": False}, "gives (5, 4, 4) per image; one vector is needed"),
-    "vectors": ({"more": VECTORS, "outputs": END}, {}, "gives (5,) per image; --pool is for "),
-    "cubes": ({"shape": ("n", 3, 20, 20)}, {"side": 20}, "gives (5, 5, 5) per image; --pool is"),
+    "vectors": (VECTORS, {}, "gives (5,) per image; --pool is for "),
+    "cubes": ({"images": "float[n,3,20,20]"}, {"side": 20}, "gives (5, 5, 5) per image; --pool is"),
     "not finite": ({"weights": NOT_A_NUMBER}, {}, "black, white or random pixels are not finite"),
-    "foreign operator": ({"more": FOREIGN, "outputs": END}, {}, "operators of com.microsoft; only"),
-    "batch statistics": ({"more": STATISTICS, "outputs": END}, {}, "other features alone than in"),
+    "foreign operator": (FOREIGN, {}, "operators of com.microsoft; only"),
+    "batch statistics": (STATISTICS, {}, "other features alone than in"),
 }
 
 
@@ -130,7 +130,7 @@ def test_network_of_another_form_is_refused(case):
     changes, options, message = WRONG[case]
     path = Path("net.onnx")
     onnx.save(network(**changes), path)
-    line = finding(DataError, lambda: write_backbone(path, FORM._replace(**options)))
+    line = finding(DataError, write_backbone, path, FORM._replace(**options))
     assert line.startswith("net.onnx: ")
     assert message in line
     assert not Path("backbones/net.onnx").exists()

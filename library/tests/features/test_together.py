@@ -66,5 +66,5 @@ def test_choice_of_c_does_not_part_copies_and_asks_for_an_image_once(workspace, 
 
 
 def test_class_without_training_row_is_named():
-    line = finding(DataError, lambda: check_classes(np.array([0, 2]), 3))
+    line = finding(DataError, check_classes, np.array([0, 2]), 3)
     assert line.startswith("artifacts/split/train.npz: class 1 has no training row; add pictures")

@@ -13,7 +13,7 @@ import onnx
 import pytest
 from arena import fighter, gate
 from example import NAME, load_project
-from helpers import finding
+from helpers import finding, onnx_model
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import _inference
@@ -142,26 +142,24 @@ OUTPUTS = {
 }
 
 
+CODES = 100 + np.arange(10, dtype=np.float32)
+WEIGHTS = {
+    "kernel": np.outer(np.eye(64, dtype=np.float32)[0], 20 * CODES),
+    "bias": -10 * CODES**2,
+    "first": np.float32(1e6) * np.eye(10, dtype=np.float32)[0],
+    "zeros": np.zeros(10, np.float32),
+    "ones": np.ones(10, np.float32),
+    "table": np.zeros(200, np.float32),
+}
+
+
 def hand_made(name):
     """A model that reads the label off the first pixel, as those of `arena`."""
     outputs = OUTPUTS.get(name, "float[n,10] probabilities")
     n = 50 if name == "input of 50 images" else "n"
-    model = onnx.parser.parse_model(GRAPH.format(nodes=NODES[name], outputs=outputs, n=n))
-    codes = 100 + np.arange(10, dtype=np.float32)
-    kernel = np.zeros((64, 10), np.float32)
-    kernel[0] = 20 * codes
-    constants = {
-        "kernel": kernel,
-        "bias": -10 * codes**2,
-        "first": np.float32(1e6) * np.eye(10, dtype=np.float32)[0],
-        "zeros": np.zeros(10, np.float32),
-        "ones": np.ones(10, np.float32),
-        "table": np.zeros(200, np.float32),
-    }
-    used = {name for node in model.graph.node for name in node.input}
-    for name in used & constants.keys():
-        model.graph.initializer.append(onnx.numpy_helper.from_array(constants[name], name))
-    return model
+    text = GRAPH.format(nodes=NODES[name], outputs=outputs, n=n)
+    weights = {key: values for key, values in WEIGHTS.items() if key in text}
+    return onnx_model(text, **weights)
 
 
 @pytest.fixture
@@ -198,7 +196,7 @@ def test_own_names_of_a_promoted_model_collide_with_none(ring):
 
 def test_training_of_unreadable_model_fails(ring):
     for name in UNREADABLE:
-        line = finding(DataError, partial(fighter, network=hand_made(name)))
+        line = finding(DataError, fighter, network=hand_made(name))
         assert "a classifier has one input images uint8" in line
 
 
@@ -217,7 +215,7 @@ def test_unsound_model_is_neither_promoted_nor_packaged(ring):
 @pytest.mark.slow
 def test_latency_on_a_busy_machine_is_not_judged(ring, busy):
     work = partial(arena.promote, fighter(network=hand_made("slow")))
-    line = finding(BusyError, partial(work, judge=gate({"promote.max_latency_ms": 0.001})))
+    line = finding(BusyError, work, judge=gate({"promote.max_latency_ms": 0.001}))
     assert line.startswith("promote.max_latency_ms: not measured, as this machine is busy: ")
     assert Registry(NAME).champion() is None
     assert "imageproof.gate" not in find(f"models:/{NAME}/1").tags
