@@ -100,11 +100,11 @@ def test_arrays_with_a_test_part(tmp_path):
 def test_labels_that_no_model_can_learn_are_refused(tmp_path, train, test, line):
     images = {f"x_{part}": noise(len(y), 5, 5) for part, y in (("train", train), ("test", test))}
     np.savez(tmp_path / "a.npz", y_train=np.array(train), y_test=np.array(test), **images)
-    assert line in finding(DataError, lambda: read_facts(tmp_path))
+    assert line in finding(DataError, read_facts, tmp_path)
 
 
 def test_unreadable_pictures_are_refused(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.png").touch()
-    assert "none of 2 pictures can be read" in finding(DataError, lambda: read_facts(tmp_path))
+    assert "none of 2 pictures can be read" in finding(DataError, read_facts, tmp_path)

@@ -26,7 +26,7 @@ def read(path, shape=SHAPE):
 
 
 def refusal(path):
-    line = finding(DataError, lambda: read(path))
+    line = finding(DataError, read, path)
     assert line.startswith(str(path))
     return line
 

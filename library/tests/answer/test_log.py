@@ -110,7 +110,7 @@ def labels(path, names="abcdefghij"):
 )
 def test_bad_labels(text, message):
     Path("labels.csv").write_text(text, "utf-8")
-    line = finding(DataError, lambda: labels("labels.csv"))
+    line = finding(DataError, labels, "labels.csv")
     assert line.startswith("labels.csv")
     assert message in line
 
@@ -140,5 +140,4 @@ def test_times_of_labels():
 def test_too_many_labels():
     table = pa.table(dict.fromkeys(("at", "label"), pa.repeat(1, 10_000_001)))
     pq.write_table(table, "labels.parquet")
-    line = finding(DataError, lambda: labels("labels.parquet"))
-    assert line.endswith("over 10,000,000 rows")
+    assert finding(DataError, labels, "labels.parquet").endswith("over 10,000,000 rows")

@@ -60,8 +60,7 @@ def test_log_counts_last_days_of_one_version(holdout, capsys):
     names = {comparison["name"] for comparison in result["drift"]}
     assert names == {"mean_ink", "contrast", "class_shares", "features"}
     cli.monitor(context(), Path("log"), days=2)
-    text = f"390 rows by {MODEL}, 10 by other versions left out"
-    assert text in capsys.readouterr().out
+    assert f"390 rows by {MODEL}, 10 by other versions left out" in capsys.readouterr().out
 
 
 def test_accuracy_of_labels(watch, holdout):
@@ -107,8 +106,7 @@ def test_accuracy_is_expected_only_without_drift(watch, ring):
     assert (result.rows, result.unsure, result.drifted) == (len(known), 0, [])
     assert (result.accuracy["rows"], result.accuracy["value"]) == (50, 1)
     assert result.expected == pytest.approx(confidence)
-    line = f"expect an accuracy of {100 * confidence:.1f} %"
-    assert line in monitoring.render(monitored)
+    assert f"expect an accuracy of {100 * confidence:.1f} %" in monitoring.render(monitored)
     np.savez("new.npz", images=255 - known.images)
     result = watch("new.npz").result
     assert (bool(result.drifted), result.expected) == (True, None)

@@ -27,7 +27,7 @@ from imageproof.serve._app import Service
 from imageproof.serve._model import load
 from imageproof.serve._package import write_package
 
-COUNT = 100
+COUNT = 40  # twice each kind of picture in the size of the model, and in others
 RANDOM = np.random.default_rng(3)
 KINDS = [("png", "L"), ("png", "LA"), ("png", "P"), ("jpeg", "RGB"), ("webp", "RGBA")]
 

@@ -45,14 +45,14 @@ def test_equal_splits_are_equal_bytes(tmp_path, part, images_8x8, monkeypatch):
 
 def test_a_missing_damaged_or_empty_split_is_one_line(tmp_path, part):
     path = tmp_path / "train.npz"
-    assert "`dvc repro split` makes it" in finding(DataError, lambda: load_split(path))
+    assert "`dvc repro split` makes it" in finding(DataError, load_split, path)
     save_split(path, part)
     content = path.read_bytes()
     for damaged in (content[:-100], content[:60] + bytes(10) + content[70:]):
         path.write_bytes(damaged)
-        assert finding(DataError, lambda: load_split(path)).startswith(f"{path}: cannot be ")
+        assert finding(DataError, load_split, path).startswith(f"{path}: cannot be ")
     save_split(path, part, picks=np.arange(0))
-    assert "no images" in finding(DataError, lambda: load_split(path))
+    assert "no images" in finding(DataError, load_split, path)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_split_of_other_arrays_is_one_line(tmp_path, part, key, change, reason
     arrays = {"images": part.data.images, "labels": part.data.labels, "rows": part.rows}
     arrays[key] = change(arrays[key])
     np.savez(path, **arrays)
-    line = finding(DataError, lambda: load_split(path))
+    line = finding(DataError, load_split, path)
     assert line.startswith(f"{path}: cannot be read as a split: ")
     assert reason in line
 
@@ -79,7 +79,7 @@ def test_labels_of_a_split_are_classes(workspace, part):
     save_split(WORKSPACE.split("train"), part)
     assert len(WORKSPACE.read_split("train", classes=10).rows) == 3
     highest = part.data.labels.max()
-    line = finding(DataError, lambda: WORKSPACE.read_split("train", classes=highest))
+    line = finding(DataError, WORKSPACE.read_split, "train", classes=highest)
     assert f"has label {highest}, params.yaml {highest} classes" in line
 
 

@@ -67,5 +67,4 @@ def test_a_damaged_output_is_one_line(tmp_path, content, reason):
     path = tmp_path / "metrics.json"
     if content is not None:
         path.write_bytes(content)
-    line = finding(DataError, lambda: read_json(path, dict[str, float]))
-    assert line.startswith(f"{path}: {reason}")
+    assert finding(DataError, read_json, path, dict[str, float]).startswith(f"{path}: {reason}")

@@ -83,8 +83,7 @@ def test_official_test_part_stays_as_it_is():
     assert parts["test"].tolist() == [*range(1500, 1540)]
     assert_apart(rows, parts)
     rows.loc[1500:1501, "meta_writer"] = "w1"
-    line = fault(rows, method="official")
-    assert line.startswith("data/labels.csv: split.group: w1 in ")
+    assert fault(rows, method="official").startswith("data/labels.csv: split.group: w1 in ")
 
 
 def test_column_that_names_no_groups_is_refused():

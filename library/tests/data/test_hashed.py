@@ -35,12 +35,12 @@ def homes(rows, seed=1, **changes):
 @pytest.mark.slow
 @pytest.mark.parametrize("group", [None, "writer"])
 def test_no_row_moves_in_300_growths_by_a_tenth(group):
-    rows = packed(440)
+    rows = packed(220)
     for seed in range(5):
         grown = homes(rows, seed, group=group)
-        assert len(grown) == 440
+        assert len(grown) == 220
         for growth in range(30):  # with groups and without: 300
-            smaller = rows.sample(400, random_state=growth, ignore_index=True)
+            smaller = rows.sample(200, random_state=growth, ignore_index=True)
             assert homes(smaller, seed, group=group).items() < grown.items()
 
 
@@ -104,8 +104,8 @@ def test_class_without_held_out_rows_is_a_warning():
 
 
 def test_class_without_training_rows_and_empty_part_are_errors():
-    line = finding(DataError, lambda: split(with_class_only_in("test")))
+    line = finding(DataError, split, with_class_only_in("test"))
     reason = "gets no row of class c; add rows of it, raise data.percent, or lower the shares of "
     assert line == f"data: train {reason}split.hashed"
-    line = finding(DataError, lambda: split(rows_with([0] * 5)))
+    line = finding(DataError, split, rows_with([0] * 5))
     assert line.endswith(", or raise the shares of split.hashed")

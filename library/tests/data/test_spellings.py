@@ -59,8 +59,7 @@ def test_folder_of_a_mac_has_the_name_in_params():
 
 def test_names_that_differ_only_in_case_need_both_class_names(pets):
     for names, alike in ((["Dog", "Cat"], "Cat, cat, Dog, …"), (["DOG ", "cat"], "DOG, dog")):
-        line = finding(DataError, pack, names)
-        assert line == f"data: {alike} differ only in case; {BOTH_NAMES}"
+        assert finding(DataError, pack, names) == f"data: {alike} differ only in case; {BOTH_NAMES}"
     write_table("a,Ann", "A,Ann")
     assert finding(DataError, pack) == f"data: A, a differ only in case; {BOTH_NAMES}"
     assert pack(["a", "A"])[:2] == ([0, 1], ["a", "A"])

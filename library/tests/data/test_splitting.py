@@ -77,8 +77,7 @@ def test_percent_of_each_class_is_rounded_up():
     seventh = sample(labels, train, 7, seed=1)
     assert counts(rows, seventh) == [7, 22, 5]
     assert {*seventh} < {*sample(labels, train, 40, seed=1)}
-    parts = split(rows, percent=50, **OFFICIAL)
-    assert counts(rows, parts["test"]) == [50, 100, 5]
+    assert counts(rows, split(rows, percent=50, **OFFICIAL)["test"]) == [50, 100, 5]
 
 
 @pytest.mark.parametrize("method", ["official", "stratified"])
@@ -163,5 +162,4 @@ def test_chosen_copies_count_once_where_copies_are_dropped(rows):
 
 def test_other_value_is_refused(rows):
     rows.loc[0, "meta_only_train"] = "perhaps"
-    line = "data/labels.csv: column only_train: perhaps; yes or nothing is allowed"
-    assert fault(rows) == line
+    assert fault(rows) == "data/labels.csv: column only_train: perhaps; yes or nothing is allowed"

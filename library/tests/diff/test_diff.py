@@ -4,7 +4,6 @@ import json
 import shutil
 import socket
 from contextlib import chdir, contextmanager
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -223,7 +222,7 @@ def test_other_test_rows():
 
 def test_unknown_revision():
     for revision in ("--output=x", "", "HEAD~9", "HEAD:params.yaml"):
-        finding(UsageError, partial(collect_diff, "HEAD", revision))
+        finding(UsageError, collect_diff, "HEAD", revision)
     assert not Path("x").exists()
 
 
@@ -261,7 +260,7 @@ def test_revision_does_not_choose_remote(way):
                 pointer = metrics.with_name("metrics.json.dvc")
                 pointer.write_text(IMPORT.format(url=url), "utf-8")
         shutil.rmtree(".dvc/cache")
-        line = finding(ServiceError, lambda: collect_diff("foreign", None))
+        line = finding(ServiceError, collect_diff, "foreign", None)
         server.setblocking(False)
         with pytest.raises(BlockingIOError):  # nobody asked it
             server.accept()
@@ -279,7 +278,7 @@ def test_revision_does_not_choose_remote(way):
 def test_branch_with_bomb_is_refused(file, text, kind, line):
     with foreign_branch():
         Path(file).write_text(text, "utf-8")
-    assert finding(kind, lambda: collect_diff("foreign", None)).startswith(f"foreign: {line}")
+    assert finding(kind, collect_diff, "foreign", None).startswith(f"foreign: {line}")
 
 
 def test_dvc_reads_nothing_of_a_branch():
@@ -295,7 +294,7 @@ def test_link_of_a_branch_leads_nowhere(tmp_path):
     with foreign_branch():
         Path("params.yaml").unlink()
         Path("params.yaml").symlink_to(secret)
-    line = finding(UsageError, lambda: collect_diff("foreign", "HEAD~1"))
+    line = finding(UsageError, collect_diff, "foreign", "HEAD~1")
     assert line == "foreign: params.yaml: is a str, not a mapping of blocks"
 
 
@@ -304,13 +303,12 @@ def test_md5_of_a_branch_leads_nowhere():
     digest = md5(WORKSPACE.trained("mlp").metrics)
     with foreign_branch():
         Path("dvc.lock").write_text(lock.replace(digest, "../../../../../secret"), "utf-8")
-    line = finding(ServiceError, lambda: collect_diff("foreign", "HEAD~1"))
-    assert "(dvc.lock has no md5 of it)" in line
+    assert "(dvc.lock has no md5 of it)" in finding(ServiceError, collect_diff, "foreign", "HEAD~1")
 
 
 def test_files_not_as_recorded():
     WORKSPACE.evaluated("mlp").metrics.write_text("{}", "utf-8")
-    line = finding(IntegrityError, lambda: collect_diff("HEAD~1", None))
+    line = finding(IntegrityError, collect_diff, "HEAD~1", None)
     assert line.startswith("workspace: artifacts/evaluate/mlp/metrics.json: md5 ")
 
 
@@ -334,7 +332,7 @@ def test_time_that_cannot_be_compared():
 
 def test_figures_that_cannot_be():
     recorded_with(WORKSPACE.trained("mlp").metrics, elapsed_s=0)
-    line = finding(DataError, lambda: collect_diff("HEAD", "HEAD~1"))
+    line = finding(DataError, collect_diff, "HEAD", "HEAD~1")
     assert line == "HEAD: mlp: its test accuracy or training time is no number above 0"
 
 

@@ -160,8 +160,7 @@ def test_busy_folder_is_refused(dvc_project):
 
 def test_missing_or_wrong_data_is_refused_first(dvc_project):
     dvc_project.set_data("2")
-    line = refusal(DataError)
-    assert line.startswith("data: is not what data.dvc names; `dvc commit ")
+    assert refusal(DataError).startswith("data: is not what data.dvc names; `dvc commit ")
     shutil.rmtree("data")
     assert refusal(DataError) == "data: not found; `dvc pull data.dvc` fetches it"
     assert dvc_project.ran() == []

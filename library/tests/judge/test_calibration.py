@@ -76,8 +76,7 @@ def test_too_few_rows_have_no_threshold():
 def test_coverage_worked_out_by_hand():
     sets = np.array([[1, 0, 0]] * 7 + [[1, 1, 0], [1, 1, 1], [0, 0, 0]], dtype=bool)
     by_r = 0.5549839, 0.9974714  # binom.test(9, 10)
-    figures = measure(sets, labels(*[0] * 10))
-    assert [*figures.values()] == pytest.approx([0.9, *by_r, 1.2, 0.2])
+    assert [*measure(sets, labels(*[0] * 10)).values()] == pytest.approx([0.9, *by_r, 1.2, 0.2])
 
 
 def test_temperature_undoes_wrong_confidence():

@@ -19,7 +19,6 @@ from imageproof.judge._confusion import (
 
 NO_COUNTS = "every count is 0, or one is below 0 or over 1,000,000,000,000"
 NOT_SQUARE = "is no square table of at least 2 classes; rows of counts, with the class names before"
-NOT_READ = "cannot be read as confusion matrix: "
 
 
 def test_balance_is_scikit_learns():
@@ -60,7 +59,7 @@ def test_few_counts_that_look_like_totals_may_be_of_a_class(tmp_path, rows, last
         assert read_matrix(path)[1] == ["bird", "cat", "dog"]
     else:
         line = f"{path}: the last row and column are totals; leave them out"
-        assert finding(DataError, lambda: read_matrix(path)) == line
+        assert finding(DataError, read_matrix, path) == line
 
 
 def test_matrix_is_read_as_it_was_written(tmp_path):
@@ -78,22 +77,19 @@ def test_matrix_is_read_as_it_was_written(tmp_path):
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (",a,b\na,5,1\n", NOT_SQUARE),
         (",a,b\nb,5,1\na,2,6\n", NOT_SQUARE),
         (",a,a\na,5,1\na,2,6\n", NOT_SQUARE),
         ("5,1,2\n1,6,3\n2,3,7\n", NOT_SQUARE),  # without names
         (",a,b\na,0,0\nb,0,0\n", NO_COUNTS),
         (",a,b\na,5,1\nb,2,-1\n", NO_COUNTS),
         (f",a,b\na,5,1\nb,2,{'1' * 13}\n", NO_COUNTS),
-        (",a,b,all\na,5,1,6\nb,2,6,8\nall,7,7,14\n", "the last row and column are totals; leave"),
-        ("", NOT_READ),
-        (",a,b\na,5,1\nb,2,0.5\n", NOT_READ),
+        (",a,b\na,5,1\nb,2,0.5\n", "cannot be read as confusion matrix: "),
     ],
 )
 def test_no_confusion_matrix_is_refused(tmp_path, content, line):
     path = tmp_path / "m.csv"
     path.write_text(content, "utf-8")
-    assert finding(DataError, lambda: read_matrix(path)).startswith(f"{path}: {line}")
+    assert finding(DataError, read_matrix, path).startswith(f"{path}: {line}")
 
 
 def test_cells_begin_with_the_classes_in_their_order(tmp_path):

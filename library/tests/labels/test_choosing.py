@@ -18,8 +18,7 @@ def test_larger_or_empty_answer_sets_come_first_then_small_margins():
     answers.append([0.48, 0.26, 0.26])  # a larger margin than row 0, though less sure
     answers.append([0.41, 0.38, 0.21])
     # from 0.4 on a class is in the set: rows 1 (empty) and 3 (two classes) are not sure
-    order = uncertain_first(np.array(answers, np.float32), 0.4)
-    assert order.tolist() == [1, 3, 5, 0, 4, 2]
+    assert uncertain_first(np.array(answers, np.float32), 0.4).tolist() == [1, 3, 5, 0, 4, 2]
 
 
 def test_chosen_are_uncertain_and_spread_and_a_fifth_is_random(rng):

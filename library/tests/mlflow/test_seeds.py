@@ -89,5 +89,5 @@ def test_summary_prints_a_table_and_json(tracked, capsys):
 
 
 def test_summary_without_a_run_is_one_line(tracked):
-    line = finding(DataError, lambda: summary(context()))
+    line = finding(DataError, summary, context())
     assert line.startswith("MLflow: no finished run with an evaluation yet; `dvc repro` makes them")

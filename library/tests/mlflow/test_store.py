@@ -150,7 +150,7 @@ def test_unusable_store_is_one_line(workspace, mute, nonsense, monkeypatch, uri)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(**ports))
     Path("taken").mkdir()
     Path("broken").write_bytes(b"x" * 5000)
-    line = finding(ServiceError, lambda: _store.connect("imageproof"))
+    line = finding(ServiceError, _store.connect, "imageproof")
     assert REFUSED[uri].format(**ports) in line
     assert len(line) < 400
     assert {path.name for path in workspace.rglob("*")} <= {"taken", "broken", "broken.lock"}

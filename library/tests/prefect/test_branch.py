@@ -79,7 +79,7 @@ def test_text_is_appended(team):
     assert team.git("rev-parse", f"{tip(team, branch)}^{{tree}}") == tree
     team.git("push", "-q", "origin", f":{branch}")
     line = f"origin: its branch {branch} is gone, and was not told: promoted"
-    assert finding(UsageError, lambda: append(branch, "promoted")) == line
+    assert finding(UsageError, append, branch, "promoted") == line
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Promoting a DVC experiment: the gate judges the outputs that the experiment recorded."""
 
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -85,7 +84,7 @@ def test_an_experiment_is_promoted_by_what_it_recorded(experiments):
     for path in ("data.dvc", "dvc.lock", WORKSPACE.split("holdout"), WORKSPACE.validation):
         Path(path).unlink()  # the workspace judges nothing of it
     write_params({"split.copies": "drop"})
-    line = finding(IntegrityError, lambda: promote("mlp", "wide"))
+    line = finding(IntegrityError, promote, "mlp", "wide")
     assert line.startswith("split: made with split.copies keep, ")
     write_params({"promote.max_latency_ms": None})
     outcome = promote("mlp", "wide")
@@ -100,9 +99,9 @@ def test_an_experiment_is_promoted_by_what_it_recorded(experiments):
 
 
 def test_unknown_experiment_or_model_is_a_line(experiments):
-    line = finding(UsageError, lambda: promote("mlp", "narrow"))
+    line = finding(UsageError, promote, "mlp", "narrow")
     assert line.startswith("narrow: unknown Git revision 'narrow'; ")
-    line = finding(DataError, lambda: promote("gnn", "wide"))
+    line = finding(DataError, promote, "gnn", "wide")
     assert line == "wide: artifacts/train/gnn/run.json: not found; `dvc repro` makes it"
 
 
@@ -113,9 +112,9 @@ def test_what_is_not_as_dvc_recorded_it_is_refused(experiments):
         cached = Path(experiments.cache.local.oid_to_path(md5(output)))
         cached.chmod(0o644)
         cached.write_bytes(b"hand-picked")
-        line = finding(IntegrityError, partial(promote, "mlp", experiment))
+        line = finding(IntegrityError, promote, "mlp", experiment)
         assert line.startswith(f"{experiment}: {output}: md5 ")
     path.unlink()
     path.write_bytes(WORKSPACE.trained("cnn").run.read_bytes())
-    line = finding(IntegrityError, lambda: promote("mlp"))
+    line = finding(IntegrityError, promote, "mlp")
     assert line.startswith("artifacts/train/mlp/run.json: md5 ")

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from functools import partial
 from getpass import getuser
 
 import arena
@@ -65,7 +64,7 @@ def test_trace_leads_back_to_code_data_params_and_environment(chain):
         (f"models:/imageproof/{'9' * 50}", "models:/NAME/VERSION"),
         ("models:/\udcff/1", "models:/NAME/VERSION"),  # a byte that is no UTF-8
     ):
-        assert text in finding(UsageError, partial(find, uri))
+        assert text in finding(UsageError, find, uri)
 
 
 def test_two_moves_at_once_both_stand_and_the_champion_is_last():
@@ -98,9 +97,9 @@ def test_move_is_read_as_written_and_a_damaged_one_is_a_line():
     assert _history.read(tags | {"other": "x"}, "1", {"1": {KEY: MOVE.to_json()}}) == [MOVE]
     assert _history.read(tags, "1", {}) == [replace(MOVE, reason="", figures={}, approval="")]
     for text in ("[" * 3000, replace(MOVE, number=2).to_json()):
-        line = finding(IntegrityError, partial(_history.read, tags, "1", {"1": {KEY: text}}))
+        line = finding(IntegrityError, _history.read, tags, "1", {"1": {KEY: text}})
         assert line.startswith(f"tag {KEY} of version 1: is no move as imageproof writes it")
-    line = finding(IntegrityError, partial(_history.read, {KEY: "demote now by Ada"}, None, {}))
+    line = finding(IntegrityError, _history.read, {KEY: "demote now by Ada"}, None, {})
     assert line.startswith(f"tag {KEY} of the registered model: is no move")
 
 

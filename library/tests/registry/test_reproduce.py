@@ -3,7 +3,6 @@
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import arena
@@ -35,8 +34,8 @@ def test_other_predictions_are_counted_and_measured():
     repeated = np.array([[0.25, 0.75], [0.25, 0.75]], np.float32)
     text = "1 of 2 predictions identical, largest probability difference 0.25"
     assert compare("m", recorded, repeated, tolerance=0.25) == text
-    finding(IntegrityError, lambda: compare("m", recorded, repeated * np.nan, tolerance=0.2))
-    line = finding(IntegrityError, lambda: compare("m", recorded, repeated, tolerance=0.2))
+    finding(IntegrityError, compare, "m", recorded, repeated * np.nan, tolerance=0.2)
+    line = finding(IntegrityError, compare, "m", recorded, repeated, tolerance=0.2)
     assert line == f"m: {text}; at most 0.2 is allowed (--tolerance)"
 
 
@@ -85,7 +84,7 @@ def test_what_is_not_kept_is_not_reproducible(ring):
         start=1,
     ):
         registered(**tags)
-        assert text in finding(IntegrityError, partial(reproduced, f"models:/{NAME}/{number}"))
+        assert text in finding(IntegrityError, reproduced, f"models:/{NAME}/{number}")
 
 
 def test_what_is_not_as_the_run_says_is_told(ring):
@@ -93,10 +92,10 @@ def test_what_is_not_as_the_run_says_is_told(ring):
     origin = find_origin(URI)
     record = run_record("mlp", params=arena.RECORDED | {"seed": 7})
     write_json(WORKSPACE.trained("mlp").run, record.model_dump())
-    line = finding(IntegrityError, lambda: check_inputs(origin, Path()))
+    line = finding(IntegrityError, check_inputs, origin, Path())
     assert line.endswith("its run says seed = 42, the params.yaml that it recorded gives 7")
     origin = replace(origin, splits=origin.splits | {"holdout": "f" * 32})
-    line = finding(IntegrityError, lambda: check_inputs(origin, Path()))
+    line = finding(IntegrityError, check_inputs, origin, Path())
     assert line.startswith(f"{URI}: its holdout split had md5 {'f' * 32}, now it is ")
 
 

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import arena
@@ -62,7 +61,7 @@ def test_version_carries_its_rows(gate):
     assert gate.data_rows(run) is None  # dvc.lock records other hashes
     [path] = Path("mlartifacts").rglob(f"{NAME}-1-seen-rows.npy")
     np.save(path, np.zeros(1, "S16"))
-    line = finding(IntegrityError, lambda: read_rows(origin))
+    line = finding(IntegrityError, read_rows, origin)
     uri = f"runs:/{run.run_id}/gate/{path.name}"
     assert line.startswith(f"{uri}: is not what the gate wrote (SHA-256 of it ")
     path.unlink()
@@ -88,7 +87,7 @@ def test_unknown_rows_are_never_unseen(gate):
     assert decision.note.startswith(
         f"{cure}; or a person decides: `imageproof rollback --to 2 --force"
     )
-    line = finding(GateRefusedError, partial(_promotion.rollback, NAME, to="2"))
+    line = finding(GateRefusedError, _promotion.rollback, NAME, to="2")
     assert line.startswith(f"models:/{NAME}/2: undecided by min_unseen; ")
     assert arena.promote(trained_run(run_id), gate).decision is None
     assert arena.promote(fighter(), gate).move

@@ -86,9 +86,9 @@ def test_replaced_model_is_refused_by_all_readers(chain):
         assert CHANGED in line, reader
     for run in (run_of(FORMER), new):
         another_model(files_of(run))
-    line = finding(IntegrityError, lambda: _promotion.rollback(NAME))
+    line = finding(IntegrityError, _promotion.rollback, NAME)
     assert line.startswith(f"{FORMER}: {CHANGED}")
-    assert CHANGED in finding(IntegrityError, lambda: promote(new))
+    assert CHANGED in finding(IntegrityError, promote, new)
     assert not MlflowClient().search_model_versions(f"run_id = '{new.run_id}'")
     assert chain.champion() == "3"
 
@@ -102,8 +102,7 @@ def test_every_file_of_the_model_counts_and_the_gates_record(chain):
         path.touch()
         content = path.read_bytes()
         path.write_bytes(content + b"\n")
-        line = finding(IntegrityError, READERS["trace"])
-        assert line.startswith(f"{CHAMPION}: {CHANGED}")
+        assert finding(IntegrityError, READERS["trace"]).startswith(f"{CHAMPION}: {CHANGED}")
         path.write_bytes(content)
 
 
@@ -197,7 +196,7 @@ def test_what_is_no_sound_onnx_model_is_a_line(version, monkeypatch):
         assert line.startswith(f"{DAMAGED} ONNX model: ")
     (version.folder / "params.yaml").unlink()
     sign(version.run, "1")
-    assert finding(IntegrityError, lambda: mlflow_app(URI)).startswith(f"{DAMAGED} MLflow model: ")
+    assert finding(IntegrityError, mlflow_app, URI).startswith(f"{DAMAGED} MLflow model: ")
     line = version.refused("model.onnx", b"\x0a\xff\xff\xff\xff\x0f")
     assert line.startswith(f"{DAMAGED} ONNX model: ")
     monkeypatch.setattr(_inference, "MAX_BYTES", 5)
@@ -233,5 +232,4 @@ def test_mlmodel_that_describes_no_classifier_runs_nothing(version):
 
 def test_answers_that_are_no_probabilities_are_named(ring):
     arena.promote(fighter(last="Identity"), accept)
-    start = f"{URI}: 1797 of 1797 answers are no probabilities ("
-    assert Version().refused().startswith(start)
+    assert Version().refused().startswith(f"{URI}: 1797 of 1797 answers are no probabilities (")

@@ -113,7 +113,7 @@ def test_what_waits_when_the_service_ends_is_left_out(challenged, package, log):
 
 def test_challenger_that_hangs(challenged, package, log):
     rows = 5 * len(package.images)
-    times = QUEUE_BYTES // (rows * 64) + 20
+    times = QUEUE_BYTES // (rows * 64)  # 72 bytes of an image wait
     with running(challenged, "--log", str(log)) as server:
         [process] = children(server)
         process.send_signal(signal.SIGSTOP)
