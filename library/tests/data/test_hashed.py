@@ -35,12 +35,12 @@ def homes(rows, seed=1, **changes):
 @pytest.mark.slow
 @pytest.mark.parametrize("group", [None, "writer"])
 def test_no_row_moves_in_300_growths_by_a_tenth(group):
-    rows = packed(220)
+    rows = packed(440)
     for seed in range(5):
         grown = homes(rows, seed, group=group)
-        assert len(grown) == 220
+        assert len(grown) == 440
         for growth in range(30):  # with groups and without: 300
-            smaller = rows.sample(200, random_state=growth, ignore_index=True)
+            smaller = rows.sample(400, random_state=growth, ignore_index=True)
             assert homes(smaller, seed, group=group).items() < grown.items()
 
 

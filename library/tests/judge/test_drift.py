@@ -28,7 +28,7 @@ def drifted(*comparisons, level=LEVEL):
 
 
 def test_clean_samples_of_few_images_do_not_drift(random):
-    inks, contrasts = random.normal(size=1500), random.integers(200, 256, 1500)
+    inks, contrasts = random.normal(size=6000), random.integers(200, 256, 6000)
     classes, distances = random.multinomial(6000, UNEVEN), random.multinomial(6000, NEAR)
     alarms = 0
     for rows in [25, 100] * 200:

@@ -18,7 +18,7 @@ from imageproof.registry._seen_rows import DataRows
 GROWTHS = 300
 PICTURES = 3000
 GROWN = 3300  # 10 % more
-HASHES = np.array([f"{n:04d}".encode() for n in range(GROWN)], "S4")
+HASHES = np.array([f"{n:016d}".encode() for n in range(GROWN)], "S16")
 SHARE = 0.15  # of the pictures in the hold-out
 CLASSES = 5
 MEMORY = 0.9  # of the rows that a model is trained on, it learns so many by heart
