@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, compose, helper, numpy_helper, parser, utils
 
 from imageproof.base._dataset import Shape
-from imageproof.base._inference import BACKBONE, FEATURES, IMAGES, PROBABILITIES
+from imageproof.base._inference import BACKBONE, FEATURES, IMAGES, PROBABILITIES, Features
 from imageproof.features._backbone import Backbone
 
 
 class Head(NamedTuple):
-    """A linear classifier of features: probabilities = softmax(features · weights + bias)."""
+    """A linear classifier: probabilities = softmax(inputs · weights + bias)."""
 
     weights: NDArray[np.float64]  # (k, classes)
     bias: NDArray[np.float64]  # (classes,)
@@ -39,11 +39,18 @@ def classifier(
     temperature: float,
     name: str,
 ) -> ModelProto:
-    """The whole model: `features` of `feature_graph`, with the head of their backbone `name`."""
+    """The whole model: `features` of `feature_graph`, with a head of their roots.
+
+    `name` is that of the backbone.
+    """
     width, classes = head.weights.shape
     text = f"""
         head (float[n, {width}] head_in) => (float[n, {classes}] {PROBABILITIES}) {{
-            head_logits = Gemm(head_in, head_weights, head_bias)
+            head_sizes = Abs(head_in)
+            head_roots = Sqrt(head_sizes)
+            head_signs = Sign(head_in)
+            head_rooted = Mul(head_signs, head_roots)
+            head_logits = Gemm(head_rooted, head_weights, head_bias)
             head_scaled = Div(head_logits, head_temperature)
             {PROBABILITIES} = Softmax<axis = 1>(head_scaled)
         }}"""
@@ -58,6 +65,12 @@ def classifier(
     model.graph.value_info.append(layer)
     helper.set_model_props(model, {BACKBONE: name})
     return model
+
+
+def rooted(features: Features) -> Features:
+    """The square roots, with the sign kept: few large features would decide alone."""
+    roots: Features = np.sign(features) * np.sqrt(np.abs(features))
+    return roots
 
 
 def parsed(text: str, *, like: ModelProto) -> ModelProto:

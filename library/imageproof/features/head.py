@@ -63,10 +63,10 @@ def predict(head: Head, features: Features) -> Probabilities:
 
 
 class Choice(NamedTuple):
-    """The chosen C, and of each C the mean and the standard error of the folds' log loss."""
+    """The chosen C, and of each C the mean of the folds' log loss."""
 
     c: float
-    losses: dict[float, tuple[float, float]]
+    losses: dict[float, float]
 
 
 def choose_c(
@@ -77,13 +77,11 @@ def choose_c(
     folds: int,
     threads: int = 1,
 ) -> Choice:
-    """The smallest C whose log loss is within one standard error of the best (Breiman 1984).
+    """The C with the least log loss.
 
     Rows of one group are in one fold; so many `threads` fit a fold each. With one value there is
     nothing to choose.
     """
-    from scipy.stats import sem
-
     values = sorted(values)
     parts = divide(rows, folds, seed=settings.seed)
     if len(values) == 1 or not parts:
@@ -93,12 +91,8 @@ def choose_c(
     ignored = warnings.catch_warnings(category=UserWarning, action="ignore")
     with ignored, ThreadPoolExecutor(threads) as pool:
         losses = [*pool.map(fold_losses, *zip(*parts, strict=True))]
-    means = np.mean(losses, axis=0)
-    errors = sem(losses)
-    best = np.argmin(means)
-    within = means <= means[best] + errors[best]
-    pairs = zip(means.tolist(), errors.tolist(), strict=True)
-    return Choice(values[int(np.argmax(within))], dict(zip(values, pairs, strict=True)))
+    means = dict(zip(values, np.mean(losses, axis=0).tolist(), strict=True))
+    return Choice(min(means, key=means.__getitem__), means)
 
 
 def _fold_losses(

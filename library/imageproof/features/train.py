@@ -44,7 +44,8 @@ class Fitted(NamedTuple):
     def predict(self, images: Images, *, threads: int) -> Probabilities:
         """The probabilities of images, not calibrated; by features in the cache."""
         cache = FeatureCache(self.features, images.shape[1:], threads=threads)
-        return predict_head(self.head, cache.features(images, label="features").features)
+        features = cache.features(images, label="features").features
+        return predict_head(self.head, _graph.rooted(features))
 
     @property
     def parameters(self) -> int:
@@ -104,7 +105,7 @@ def _features(
     data: Dataset,
     validation: Dataset,
 ) -> dict[str, Features]:
-    """The features of `train`, `validation` and `mirrored` images, if these are asked for."""
+    """The roots of the features of `train`, `validation` and, if asked for, `mirrored` images."""
     images = {"train": data.images, "validation": validation.images}
     if options.mirror:
         images["mirrored"] = data.images[:, :, ::-1]
@@ -112,7 +113,7 @@ def _features(
     computed = 0
     for part, rows in images.items():
         cached = cache.features(rows, label=f"features of {part} images")
-        features[part] = cached.features
+        features[part] = _graph.rooted(cached.features)
         computed += cached.computed
     total = sum(map(len, images.values()))
     name = options.backbone
@@ -122,7 +123,7 @@ def _features(
 
 def describe(choice: Choice) -> str:
     """The chosen C, and the log loss of each in folds."""
-    losses = [f"{c:g}: {mean:.4f} ± {error:.4f}" for c, (mean, error) in choice.losses.items()]
+    losses = [f"{c:g}: {loss:.4f}" for c, loss in choice.losses.items()]
     in_folds = f"; log loss in folds {', '.join(losses)}" if losses else ""
     if losses and choice.c == max(choice.losses):
         in_folds += "; a larger one may be better"

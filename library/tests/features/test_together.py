@@ -59,7 +59,7 @@ def test_choice_of_c_does_not_part_copies_and_asks_for_an_image_once(workspace, 
     printed = capsys.readouterr().out
     assert "standin: C is 1e-05; log loss in folds 1e-05: 0." in printed
     assert "a larger one" not in printed
-    largest = Choice(0.1, {0.01: (2, 0.1), 0.1: (1, 0.1)})
+    largest = Choice(0.1, {0.01: 2, 0.1: 1})
     assert describe(largest).endswith("; a larger one may be better")
     numbers = re.findall(r"standin: asked for (\d+) of (\d+) images", printed)
     assert numbers == [("60", "240"), ("60", "240"), ("0", "240"), ("60", "360")]
