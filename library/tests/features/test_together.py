@@ -2,12 +2,15 @@
 
 import re
 import shutil
+from pathlib import Path
 
 import networks
 import numpy as np
+import onnx
 import pytest
 from helpers import finding
 
+from imageproof.base import _inference
 from imageproof.base._connected import together
 from imageproof.base._dataset import Dataset
 from imageproof.base.errors import DataError
@@ -63,6 +66,15 @@ def test_choice_of_c_does_not_part_copies_and_asks_for_an_image_once(workspace, 
     assert describe(largest).endswith("; a larger one may be better")
     numbers = re.findall(r"standin: asked for (\d+) of (\d+) images", printed)
     assert numbers == [("60", "240"), ("60", "240"), ("0", "240"), ("60", "360")]
+
+
+def test_fitted_classifier_and_its_file_answer_alike(workspace, copied):
+    options = Options("standin", sha256(networks.write_standin()), [1.0], mirror=False)
+    fitted = fit_features(options, copied, copied, settings=Settings(2, None, 0), threads=1)
+    onnx.save(fitted.network(temperature=1.0), "model.onnx")
+    answers = _inference.load(Path("model.onnx"), threads=1).predict(copied.images)
+    assert np.allclose(fitted.validation, answers, atol=1e-5)
+    assert np.allclose(fitted.predict(copied.images, threads=1), answers, atol=1e-5)
 
 
 def test_class_without_training_row_is_named():
