@@ -123,6 +123,17 @@ def test_confusion_matrix_cells():
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Reference", "Prediction")
 
 
+def test_counts_stand_out_from_their_cells():
+    matrix = np.arange(400).reshape(20, 20) + np.diag(np.arange(20) * 500)
+    [axes] = drawn(matrix, names=[*"abcdefghijklmnopqrst"]).axes
+    cells = axes.images[0].get_array()[..., :3].reshape(-1, 3)
+    inks = np.array([to_rgb(text.get_color()) for text in axes.texts])
+    luminances = np.sort(
+        [np.power(x, 2.2) @ (0.2126, 0.7152, 0.0722) + 0.05 for x in (cells, inks)], 0
+    )
+    assert min(luminances[1] / luminances[0]) > 3.9  # WCAG's contrast ratio
+
+
 def test_matrix_of_many_classes_puts_confused_ones_side_by_side():
     matrix, names = matrix_of(25, errors=0), [f"class {number}" for number in range(25)]
     matrix[3, 21] = 130

@@ -58,12 +58,13 @@ def confusion_matrix(
 def _write_counts(axes: Axes, matrix: Matrix, colours: Floats) -> None:
     totals = matrix.sum(axis=0)
     for (row, column), count in np.ndenumerate(matrix):
-        dark = colours[row, column, :3].mean() < 0.6
+        # relative luminance: below this, white has more contrast than ink
+        dark = colours[row, column, :3] ** 2.2 @ (0.2126, 0.7152, 0.0722) < 0.2
         axes.text(
             column,
             row,
             f"{count:,}\n{_theme.percent(int(count), int(totals[column]))}",
-            color="white" if dark else _theme.INK if count else "#B0B0B0",
+            color="white" if dark else _theme.INK if count else "#757575",
             fontweight="bold" if count and row != column else "normal",
             ha="center",
             va="center",

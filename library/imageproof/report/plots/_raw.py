@@ -22,9 +22,10 @@ def class_distribution(distribution: pd.DataFrame) -> Figure:
     classes = len(names)
     total = sum(counts)
     height = min(0.36, 12 / classes)  # inches
-    title = f"{total:,} images by class, before they are split"
     width = 3.9 + 0.085 * max(60, *map(len, names))
-    figure, axes = _theme.new_axes(width, 1.8 + height * classes, title)
+    figure, axes = _theme.new_axes(
+        width, 1.8 + height * classes, f"{total:,} images by class, before they are split"
+    )
     bars = axes.barh(range(classes), counts, color=_theme.BLUE)
     if classes <= _theme.MANY:
         texts = [f"{count:,}  ({_theme.percent(count, total)})" for count in counts]
