@@ -99,16 +99,13 @@ def test_the_size_of_all_pictures_is_taken_if_it_is_one(pictures):
     assert "1 classes (cat), data.classes is 2; " in fault()
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
+def test_a_contradiction_to_params_is_one_line(pictures):
+    for changes, message in (
         ({"classes": 3}, "2 classes (cat, dog), data.classes is 3; `imageproof adapt` says what"),
         ({"names": ["cat", "bird"]}, "cat, dog; no bird of data.class_names; "),
         ({"fit": "digit"}, "has colour, data.image.fit is digit; "),
-    ],
-)
-def test_a_contradiction_to_params_is_one_line(pictures, changes, message):
-    assert fault(size=[4, 4], **changes).startswith(f"data: {message}")
+    ):
+        assert fault(size=[4, 4], **changes).startswith(f"data: {message}")
 
 
 def test_a_picture_that_cannot_be_read_is_a_fault_of_its_row(pictures):
