@@ -60,218 +60,231 @@ def refuse(*arguments):
     return replace(accept(*arguments), checks=checks)
 
 
-class TestPromote:
-    def test_a_first_a_better_and_an_equal_model_become_champion(self, promote, capsys):
-        for version, falls_for in (("1", [EVEN]), ("2", []), ("3", [FEW])):
-            outcome = promote(fighter(*falls_for))
-            assert outcome.move
-            assert Registry(NAME).champion() == outcome.version == version
-        show(outcome_lines(outcome))
-        line = "not better than the champion: right on 0.9989 of the hold-out rows against 1.0000"
-        assert line in capsys.readouterr().out
+def test_a_first_a_better_and_an_equal_model_become_champion(promote, capsys):
+    for version, falls_for in (("1", [EVEN]), ("2", []), ("3", [FEW])):
+        outcome = promote(fighter(*falls_for))
+        assert outcome.move
+        assert Registry(NAME).champion() == outcome.version == version
+    show(outcome_lines(outcome))
+    line = "not better than the champion: right on 0.9989 of the hold-out rows against 1.0000"
+    assert line in capsys.readouterr().out
 
-    def test_what_one_check_refuses_is_no_champion(self, promote):
-        promote(fighter(EVEN))
-        forged = np.full(100, 1e-9, np.float32)  # neighbouring classes are in all answer sets
-        for run, failed in (
-            (fighter(ONE_CLASS), ["max_sensitivity_loss"]),
-            (fighter(TEST_ONLY), ["holdout_test"]),  # it has memorised the hold-out rows
-            (fighter(calibration=forged), ["max_unsure"]),
-            (fighter(git_dirty="true", data_md5="e" * 32), ["data_validated", "clean_commit"]),
-        ):
-            outcome = promote(run)
-            assert outcome.decision.failed == failed
-            assert str(find(f"models:/{NAME}@challenger").version) == outcome.version
-        assert Registry(NAME).champion() == "1"
 
-    def test_baseline_is_asked_for_the_same_rows(self, promote):
-        answers = WORKSPACE.baseline.read_predictions()
-        answers["holdout"] = np.eye(10)[WORKSPACE.read_split("holdout").data.labels]
-        save_arrays(WORKSPACE.baseline.predictions, answers)
-        record_outputs()
-        assert promote(fighter(EVEN)).decision.failed == ["beats_baseline"]
-        lock = json.loads(Path("dvc.lock").read_text())
-        deps = [{"path": str(WORKSPACE.split("holdout")), "md5": "f" * 32}]
-        lock["stages"]["baseline"] = {"deps": deps}
-        Path("dvc.lock").write_text(json.dumps(lock))
-        line = finding(IntegrityError, lambda: promote(fighter()))
-        assert "answers to other hold-out rows; `dvc repro baseline` makes it anew" in line
+def test_what_one_check_refuses_is_no_champion(promote):
+    promote(fighter(EVEN))
+    forged = np.full(100, 1e-9, np.float32)  # neighbouring classes are in all answer sets
+    for run, failed in (
+        (fighter(ONE_CLASS), ["max_sensitivity_loss"]),
+        (fighter(TEST_ONLY), ["holdout_test"]),  # it has memorised the hold-out rows
+        (fighter(calibration=forged), ["max_unsure"]),
+        (fighter(git_dirty="true", data_md5="e" * 32), ["data_validated", "clean_commit"]),
+    ):
+        outcome = promote(run)
+        assert outcome.decision.failed == failed
+        assert str(find(f"models:/{NAME}@challenger").version) == outcome.version
+    assert Registry(NAME).champion() == "1"
 
-    def test_model_worse_on_one_writer_is_refused(self, promote):
-        promote(fighter(ALSO_EVEN))
-        rows = np.arange(2000)
-        arena.describe({"meta_writer": np.where((rows >= 600) & (rows < 660), "Ann", "Bob")})
-        record_outputs()
-        assert promote(fighter(EVEN)).decision.failed == ["max_slice_loss"]
 
-    def test_few_writers_prove_nothing(self, promote):
-        holdout = WORKSPACE.read_split("holdout")
-        writers = np.arange(len(holdout.rows)) // 400  # five, of whom one loses rows
-        grouped = replace(holdout.data, groups=writers)
-        save_split(WORKSPACE.split("holdout"), Split(grouped, holdout.rows))
-        record_outputs()
-        promote(fighter(ALSO_EVEN))
-        check = check_of(promote(fighter(ALSO_EVEN, EVEN)), "paired_test")
-        assert check.passed
-        assert "by 1 groups that differ; too few groups to tell" in check.found
+def test_baseline_is_asked_for_the_same_rows(promote):
+    answers = WORKSPACE.baseline.read_predictions()
+    answers["holdout"] = np.eye(10)[WORKSPACE.read_split("holdout").data.labels]
+    save_arrays(WORKSPACE.baseline.predictions, answers)
+    record_outputs()
+    assert promote(fighter(EVEN)).decision.failed == ["beats_baseline"]
+    lock = json.loads(Path("dvc.lock").read_text())
+    deps = [{"path": str(WORKSPACE.split("holdout")), "md5": "f" * 32}]
+    lock["stages"]["baseline"] = {"deps": deps}
+    Path("dvc.lock").write_text(json.dumps(lock))
+    line = finding(IntegrityError, promote, fighter())
+    assert "answers to other hold-out rows; `dvc repro baseline` makes it anew" in line
 
-    def test_champion_of_other_images_is_no_opponent(self, promote):
-        for champion in (fighter(classes=12), fighter(shape=(9, 9))):
-            arena.promote(champion, accept)
-            outcome = promote(fighter())
-            assert "same_signature" in outcome.decision.failed
-            text = "images of different sizes, or other numbers of classes"
-            assert check_of(outcome, "paired_test").found == text
 
-    def test_models_are_judged_by_the_names_of_their_classes(self, ring):
-        outcome = arena.promote(fighter(dvc_stage="train@mlp"), gate({"data.class_names": LETTERS}))
-        assert outcome.decision.failed == ["answers"]
-        assert check_of(outcome, "answers").found == (
-            "it calls its classes 0, 1, 2, …, params.yaml class a, class b, class c, …; "
-            "`dvc repro -f -s train@mlp` trains it with these"
-        )
-        write_params({"data.class_names": LETTERS[::-1]})
-        arena.promote(fighter(), accept)
-        write_params({"data.class_names": LETTERS})
-        outcome = arena.promote(fighter(), gate({"data.class_names": LETTERS}))
-        assert check_of(outcome, "max_accuracy_loss").found.startswith("1.0000 against 0.0000")
-        decision = arena.promote(fighter(), gate({"data.class_names": LETTERS[::-1]})).decision
-        assert (decision.failed, decision.champion) == (["answers"], Registry(NAME).champion())
+def test_model_worse_on_one_writer_is_refused(promote):
+    promote(fighter(ALSO_EVEN))
+    rows = np.arange(2000)
+    arena.describe({"meta_writer": np.where((rows >= 600) & (rows < 660), "Ann", "Bob")})
+    record_outputs()
+    assert promote(fighter(EVEN)).decision.failed == ["max_slice_loss"]
 
-    def test_who_was_not_asked_may_be_asked(self, ring):
-        wavering = replace(gate(), approval=approval("", GATE))
-        decision = arena.promote(fighter(), wavering).decision
-        assert (decision.verdict, decision.failed) == ("undecided", ["approval"])
-        assert decision.note.startswith("`imageproof promote` judges it again; or a person decides")
 
-    def test_latency_is_of_mlflows_pyfunc(self, ring):
-        run = fighter()
-        limits = {"promote.max_latency_ms": 10_000, "promote.shadow": {"min_rows": 1}}
-        outcome = arena.promote(run, gate(limits))
-        assert check_of(outcome, "shadow").found == "no champion to compare with"
-        size = (arena.files_of(run) / "model.onnx").stat().st_size
-        assert outcome.decision.figures["size_mb"] == size / 1e6
-        check = check_of(outcome, "max_latency_ms")
-        assert check.figures["latency_1_p95_ms"] > 0
-        assert check.figures["latency_100_p95_ms"] > 0
-        assert _machine.cpu() in check.found
+def test_few_writers_prove_nothing(promote):
+    holdout = WORKSPACE.read_split("holdout")
+    writers = np.arange(len(holdout.rows)) // 400  # five, of whom one loses rows
+    grouped = replace(holdout.data, groups=writers)
+    save_split(WORKSPACE.split("holdout"), Split(grouped, holdout.rows))
+    record_outputs()
+    promote(fighter(ALSO_EVEN))
+    check = check_of(promote(fighter(ALSO_EVEN, EVEN)), "paired_test")
+    assert check.passed
+    assert "by 1 groups that differ; too few groups to tell" in check.found
 
-    def test_a_run_is_registered_once(self, promote):
-        model = fighter()
-        assert _promotion.preview(model, NAME, judge=gate()).decision.accepted
-        assert "there is none" in finding(UsageError, lambda: find(f"models:/{NAME}/1"))
-        promote(fighter(EVEN))
-        assert promote(model).version == "2"
-        again = promote(model)
-        assert (again.version, again.decision, again.move) == ("2", None, None)
-        again = _promotion.preview(model, NAME, judge=gate())
-        assert (again.champion, again.decision) == ("2", None)
-        assert len(Registry(NAME).moves()) == 2
 
-    def test_version_registered_by_hand_is_of_its_model(self, ring):
-        run, client = fighter(), MlflowClient()
-        client.create_registered_model(NAME)
-        client.create_model_version(NAME, fighter(EVEN).uri, run_id=run.run_id)
-        assert arena.promote(run, accept).version == "2"
-        by_hand = find_origin(f"models:/{NAME}/1")
-        assert "are not those" in finding(IntegrityError, by_hand.check_unchanged)
-        other = fighter()
-        client.create_model_version(NAME, other.uri, run_id=other.run_id)
-        assert arena.promote(other, accept).version == "3"
-        client.create_model_version(NAME, Path.cwd().as_uri())
-        line = finding(IntegrityError, lambda: find_origin(f"models:/{NAME}/4"))
-        assert line.startswith(f"models:/{NAME}/4: its run is gone (delete the version), or you")
+def test_champion_of_other_images_is_no_opponent(promote):
+    for champion in (fighter(classes=12), fighter(shape=(9, 9))):
+        arena.promote(champion, accept)
+        outcome = promote(fighter())
+        assert "same_signature" in outcome.decision.failed
+        text = "images of different sizes, or other numbers of classes"
+        assert check_of(outcome, "paired_test").found == text
 
-    def test_max_total_loss_adds_up(self, ring):
-        judge = gate({"promote.max_total_loss": 0.002})
-        for falls_for in ([], [FEW]):
-            assert arena.promote(fighter(*falls_for), judge).move
-        worse = fighter(FEW, FEW_MORE)
 
-        def text(failed):
-            outcome = arena.promote(worse, judge)
-            assert outcome.decision.failed == failed
-            return check_of(outcome, "max_total_loss").found
+def test_models_are_judged_by_the_names_of_their_classes(ring):
+    outcome = arena.promote(fighter(dvc_stage="train@mlp"), gate({"data.class_names": LETTERS}))
+    assert outcome.decision.failed == ["answers"]
+    assert check_of(outcome, "answers").found == (
+        "it calls its classes 0, 1, 2, …, params.yaml class a, class b, class c, …; "
+        "`dvc repro -f -s train@mlp` trains it with these"
+    )
+    write_params({"data.class_names": LETTERS[::-1]})
+    arena.promote(fighter(), accept)
+    write_params({"data.class_names": LETTERS})
+    outcome = arena.promote(fighter(), gate({"data.class_names": LETTERS}))
+    assert check_of(outcome, "max_accuracy_loss").found.startswith("1.0000 against 0.0000")
+    decision = arena.promote(fighter(), gate({"data.class_names": LETTERS[::-1]})).decision
+    assert (decision.failed, decision.champion) == (["answers"], Registry(NAME).champion())
 
-        assert "against 1.0000 of version 1, the best so far" in text(["max_total_loss"])
-        first = trained_run(find(f"models:/{NAME}/1").run_id)
-        shutil.rmtree(arena.files_of(first))  # what it was found to answer is recorded
-        assert "version 1" in text(["max_total_loss"])
-        [record] = Path("mlartifacts").rglob(f"gate/{NAME}-1-*.json")
-        record.unlink()
-        line = finding(IntegrityError, lambda: text([]))
-        assert "models:/imageproof/1: its files are not those" in line
-        MlflowClient().delete_model_version(NAME, "1")
-        reason = "(left out, as they cannot answer: version 1)"
-        assert text([]).endswith(f"version 2, the best so far {reason}")
+
+def test_who_was_not_asked_may_be_asked(ring):
+    wavering = replace(gate(), approval=approval("", GATE))
+    decision = arena.promote(fighter(), wavering).decision
+    assert (decision.verdict, decision.failed) == ("undecided", ["approval"])
+    assert decision.note.startswith("`imageproof promote` judges it again; or a person decides")
+
+
+def test_latency_is_of_mlflows_pyfunc(ring):
+    run = fighter()
+    limits = {"promote.max_latency_ms": 10_000, "promote.shadow": {"min_rows": 1}}
+    outcome = arena.promote(run, gate(limits))
+    assert check_of(outcome, "shadow").found == "no champion to compare with"
+    size = (arena.files_of(run) / "model.onnx").stat().st_size
+    assert outcome.decision.figures["size_mb"] == size / 1e6
+    check = check_of(outcome, "max_latency_ms")
+    assert check.figures["latency_1_p95_ms"] > 0
+    assert check.figures["latency_100_p95_ms"] > 0
+    assert _machine.cpu() in check.found
+
+
+def test_a_run_is_registered_once(promote):
+    model = fighter()
+    assert _promotion.preview(model, NAME, judge=gate()).decision.accepted
+    assert "there is none" in finding(UsageError, find, f"models:/{NAME}/1")
+    promote(fighter(EVEN))
+    assert promote(model).version == "2"
+    again = promote(model)
+    assert (again.version, again.decision, again.move) == ("2", None, None)
+    again = _promotion.preview(model, NAME, judge=gate())
+    assert (again.champion, again.decision) == ("2", None)
+    assert len(Registry(NAME).moves()) == 2
+
+
+def test_version_registered_by_hand_is_of_its_model(ring):
+    run, client = fighter(), MlflowClient()
+    client.create_registered_model(NAME)
+    client.create_model_version(NAME, fighter(EVEN).uri, run_id=run.run_id)
+    assert arena.promote(run, accept).version == "2"
+    by_hand = find_origin(f"models:/{NAME}/1")
+    assert "are not those" in finding(IntegrityError, by_hand.check_unchanged)
+    other = fighter()
+    client.create_model_version(NAME, other.uri, run_id=other.run_id)
+    assert arena.promote(other, accept).version == "3"
+    client.create_model_version(NAME, Path.cwd().as_uri())
+    line = finding(IntegrityError, find_origin, f"models:/{NAME}/4")
+    assert line.startswith(f"models:/{NAME}/4: its run is gone (delete the version), or you")
+
+
+def test_max_total_loss_adds_up(ring):
+    judge = gate({"promote.max_total_loss": 0.002})
+    for falls_for in ([], [FEW]):
+        assert arena.promote(fighter(*falls_for), judge).move
+    worse = fighter(FEW, FEW_MORE)
+
+    def text(failed):
+        outcome = arena.promote(worse, judge)
+        assert outcome.decision.failed == failed
+        return check_of(outcome, "max_total_loss").found
+
+    assert "against 1.0000 of version 1, the best so far" in text(["max_total_loss"])
+    first = trained_run(find(f"models:/{NAME}/1").run_id)
+    shutil.rmtree(arena.files_of(first))  # what it was found to answer is recorded
+    assert "version 1" in text(["max_total_loss"])
+    [record] = Path("mlartifacts").rglob(f"gate/{NAME}-1-*.json")
+    record.unlink()
+    line = finding(IntegrityError, text, [])
+    assert "models:/imageproof/1: its files are not those" in line
+    MlflowClient().delete_model_version(NAME, "1")
+    reason = "(left out, as they cannot answer: version 1)"
+    assert text([]).endswith(f"version 2, the best so far {reason}")
 
 
 def test_run_without_finished_model_is_a_line(ring):
-    assert "unknown" in finding(UsageError, lambda: trained_run("f" * 32))
+    assert "unknown" in finding(UsageError, trained_run, "f" * 32)
     with active_run("empty", params={}, tags={}) as run:
         pass
-    line = finding(DataError, lambda: trained_run(run.info.run_id))
+    line = finding(DataError, trained_run, run.info.run_id)
     assert "finished, without model" in line
     client = MlflowClient()
     killed = fighter().run_id
     client.update_run(killed, "KILLED")
-    assert "killed, with a model" in finding(DataError, lambda: trained_run(killed))
+    assert "killed, with a model" in finding(DataError, trained_run, killed)
     client.delete_run(killed)
-    assert "deleted" in finding(UsageError, lambda: trained_run(killed))
+    assert "deleted" in finding(UsageError, trained_run, killed)
 
 
-class TestRollback:
-    def test_goes_to_the_previous_champion_and_then_further_back(self, chain):
-        assert rollback(NAME).after == "2"
-        assert rollback(NAME).after == "1"
-        assert "no previous champion" in finding(UsageError, lambda: rollback(NAME))
-        assert chain.champion() == "1"
+def test_rollback_goes_to_the_champion_before_and_further_back(chain):
+    assert rollback(NAME).after == "2"
+    assert rollback(NAME).after == "1"
+    assert "no previous champion" in finding(UsageError, rollback, NAME)
+    assert chain.champion() == "1"
 
-    def test_deleted_version_is_left_out(self, chain):
-        for version in "23":
-            MlflowClient().delete_model_version(NAME, version)
-        assert rollback(NAME).after == "1"
-        assert (chain.champion(), chain.moves()[-1].before) == ("1", None)
 
-    def test_goes_to_a_named_version_and_says_why(self, chain):
-        for to, text in (("9", "there are 1, 2, 3"), ("3", "already")):
-            assert text in finding(UsageError, partial(rollback, NAME, to=to))
-        move = rollback(NAME, to="1", reason="3 is slow")
-        assert (move.before, move.after, move.reason) == ("3", "1", "3 is slow")
-        moves = chain.moves()
-        assert [move.action for move in moves] == ["promote"] * 3 + ["rollback"]
-        assert_one_chain(moves)
-        assert moves[0].figures == {"figure": 1.0}
+def test_rollback_leaves_out_a_deleted_version(chain):
+    for version in "23":
+        MlflowClient().delete_model_version(NAME, version)
+    assert rollback(NAME).after == "1"
+    assert (chain.champion(), chain.moves()[-1].before) == ("1", None)
 
-    def test_version_that_no_gate_accepted_needs_force(self, chain):
-        by_hand = fighter()
-        for run in (fighter(), trained_run(find(f"models:/{NAME}/1").run_id)):
-            arena.promote(run, refuse)
-        MlflowClient().create_model_version(NAME, by_hand.uri, by_hand.run_id)
-        for version, text in (
-            ("4", "refused by min_accuracy, paired_test"),
-            ("5", "judged by no gate"),
-        ):
-            back = partial(rollback, NAME, to=version)
-            line = finding(GateRefusedError, back)
-            assert line.startswith(f"models:/{NAME}/{version}: {text}; ")
-            line = finding(UsageError, partial(back, force=True))
-            assert line == "--force: needs a reason, too: --reason TEXT"
-            assert chain.champion() == "3"
-            move = back(force=True, reason="3 is slow")
-            assert move.reason == chain.moves()[-1].reason == f"forced, {text}: 3 is slow"
-            assert rollback(NAME, to="1").reason == ""  # it was champion, though refused since
-            assert rollback(NAME, to="3", force=True, reason="again").reason == "again"
-            finding(GateRefusedError, back)  # a forced rollback is no verdict of the gate
 
-    def test_is_busy_if_another_champion_was_made(self, chain, monkeypatch):
-        def move_by_hand(uri):
-            MlflowClient().set_registered_model_alias(NAME, "champion", "1")
-            return find_origin(uri)
+def test_rollback_goes_to_a_named_version_and_says_why(chain):
+    for to, text in (("9", "there are 1, 2, 3"), ("3", "already")):
+        assert text in finding(UsageError, rollback, NAME, to=to)
+    move = rollback(NAME, to="1", reason="3 is slow")
+    assert (move.before, move.after, move.reason) == ("3", "1", "3 is slow")
+    moves = chain.moves()
+    assert [move.action for move in moves] == ["promote"] * 3 + ["rollback"]
+    assert_one_chain(moves)
+    assert moves[0].figures == {"figure": 1.0}
 
-        monkeypatch.setattr(_promotion, "find_origin", move_by_hand)
-        assert "another champion was made" in finding(BusyError, lambda: rollback(NAME))
-        assert chain.champion() == "1"
+
+def test_rollback_to_what_no_gate_accepted_needs_force(chain):
+    by_hand = fighter()
+    for run in (fighter(), trained_run(find(f"models:/{NAME}/1").run_id)):
+        arena.promote(run, refuse)
+    MlflowClient().create_model_version(NAME, by_hand.uri, by_hand.run_id)
+    for version, text in (
+        ("4", "refused by min_accuracy, paired_test"),
+        ("5", "judged by no gate"),
+    ):
+        back = partial(rollback, NAME, to=version)
+        line = finding(GateRefusedError, back)
+        assert line.startswith(f"models:/{NAME}/{version}: {text}; ")
+        line = finding(UsageError, back, force=True)
+        assert line == "--force: needs a reason, too: --reason TEXT"
+        assert chain.champion() == "3"
+        move = back(force=True, reason="3 is slow")
+        assert move.reason == chain.moves()[-1].reason == f"forced, {text}: 3 is slow"
+        assert rollback(NAME, to="1").reason == ""  # it was champion, though refused since
+        assert rollback(NAME, to="3", force=True, reason="again").reason == "again"
+        finding(GateRefusedError, back)  # a forced rollback is no verdict of the gate
+
+
+def test_rollback_is_busy_if_another_champion_was_made(chain, monkeypatch):
+    def move_by_hand(uri):
+        MlflowClient().set_registered_model_alias(NAME, "champion", "1")
+        return find_origin(uri)
+
+    monkeypatch.setattr(_promotion, "find_origin", move_by_hand)
+    assert "another champion was made" in finding(BusyError, rollback, NAME)
+    assert chain.champion() == "1"
 
 
 def test_promote_judges_again_if_another_champion_was_made(chain, monkeypatch):
@@ -328,7 +341,7 @@ def test_promote_is_busy_while_another_one_runs(chain, monkeypatch):
     monkeypatch.setattr(_promotion, "WAIT_S", 0.1)
 
     def judge(*arguments):
-        line = finding(BusyError, lambda: rollback(NAME))
+        line = finding(BusyError, rollback, NAME)
         assert "another promotion or rollback holds it" in line
         return accept(*arguments)
 
@@ -378,7 +391,7 @@ def test_half_a_verdict_is_none(chain, monkeypatch):
         context.setattr(MlflowClient, "set_model_version_tag", killed)
         with pytest.raises(KeyboardInterrupt):
             arena.promote(fighter(), accept)
-    assert "judged by no gate" in finding(GateRefusedError, lambda: rollback(NAME, to="4"))
+    assert "judged by no gate" in finding(GateRefusedError, rollback, NAME, to="4")
 
 
 def assert_one_chain(moves):
