@@ -52,6 +52,7 @@ def compared(old, new, splits=SPLITS):
             result(29),
             "no difference beyond noise: accuracy 97.00 → 97.10 %, p = 1; the gate would accept",
         ),
+        (None, result(200), "new: accuracy 80.00 %; the gate would refuse: min_accuracy"),
     ],
 )
 def test_verdict_is_one_line(old, new, verdict):

@@ -230,6 +230,8 @@ def test_check_on_too_few_rows_says_so():
         limits = OFF | {key: 0.01}
         [check] = decided(perfect, perfect, truth=truth, groups=groups, **limits).checks
         assert check.found == f"1.0000 against 1.0000: +0.0000{remark}"
+    check = check_of(decided(PERFECT, groups=np.zeros(ROWS, int)), "min_sensitivity")
+    assert "so at least 0.0000 (95 % interval; one group only)" in check.found
 
 
 def test_note_says_what_to_know_of_the_champion():
