@@ -1,6 +1,7 @@
 """Drift of images from the data that a registered model was trained on."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -12,11 +13,12 @@ import pandas as pd
 
 from imageproof.answer._predict import class_names
 from imageproof.artifacts import WORKSPACE
-from imageproof.base._dataset import Dataset, Images, Shape
+from imageproof.base._dataset import Dataset, Images, Labels, Shape
 from imageproof.base._inference import load_features
 from imageproof.base._naming import project_name
-from imageproof.base.files import md5
+from imageproof.base.files import md5, scratch
 from imageproof.data._findings import SHOWN_ROWS, ExpectedRange, finding
+from imageproof.judge._confusion import read_matrix
 from imageproof.judge.confidence import is_unusable, too_few_rows
 from imageproof.judge.drift import (
     Comparison,
@@ -28,6 +30,7 @@ from imageproof.judge.drift import (
 )
 from imageproof.mlflow import _runs
 from imageproof.project import Project
+from imageproof.registry._model_files import GoneError, download
 from imageproof.registry._version import Version
 from imageproof.system import _events
 
@@ -127,9 +130,21 @@ def _compare_with_train(
         compare_values(column, answers[column].to_numpy(), values, min_effect)
         for column, values in image_stats(train.images).items()
     ]
-    train_counts = np.bincount(train.labels, minlength=len(counts))
-    comparisons.append(compare_counts("class_shares", counts, train_counts, min_effect))
+    if (holdout_counts := _holdout_counts(model)) is not None:
+        comparisons.append(compare_counts("class_shares", counts, holdout_counts, min_effect))
     return comparisons
+
+
+def _holdout_counts(model: Version) -> Labels | None:
+    """How many hold-out rows the model called by each class; None if its run does not say.
+
+    Labels are no measure: a model that is often wrong calls some classes too often.
+    """
+    name = WORKSPACE.evaluated("any").matrices["holdout"].name
+    with scratch() as folder, suppress(GoneError):
+        matrix, _ = read_matrix(download(f"runs:/{model.origin.run_id}/{name}", folder))
+        return np.asarray(matrix.sum(axis=1))
+    return None
 
 
 def compare_with_known(
@@ -146,11 +161,12 @@ def compare_with_known(
     if not features:
         return FeatureDrift([], None, [])
     random = np.random.default_rng(0)
-    parts = []
-    for split in filter(None, splits):
-        rows = random.permutation(len(split))[:KNOWN]
-        parts.append(features(split.images[rows]))
-    known_features = KnownFeatures(np.concatenate(parts))
+    known = [split.take(random.permutation(len(split))[:KNOWN]) for split in filter(None, splits)]
+    groups = [part.groups for part in known if part.groups is not None]
+    known_features = KnownFeatures(
+        np.concatenate([features(part.images) for part in known]),
+        np.concatenate(groups) if groups else None,
+    )
     distances = known_features.distances(features(sample))
     order = np.argsort(-distances, kind="stable")
     return FeatureDrift(

@@ -126,8 +126,8 @@ def read_labels(path: Path, *, key: str, names: Sequence[str]) -> pd.DataFrame:
     """Labels from a CSV or Parquet file with the columns `label` and `key`, which is the index.
 
     A label is one of the `names` of the model's classes, or else a number of one; it becomes the
-    number. The key is `at` (becomes microseconds since 1970), `row`, or `file`. The column
-    `random`, if there is one, says which rows were drawn at random.
+    number. The key is `at` (becomes microseconds since 1970), `row`, or `file`. Of a table
+    with a column `random` only rows that were drawn at random count.
     """
     with parsing("labels", path):
         check_size(path, MAX_LABELS_BYTES)
@@ -142,8 +142,11 @@ def read_labels(path: Path, *, key: str, names: Sequence[str]) -> pd.DataFrame:
         if key == "at":
             # a whole second is written without a fraction; 01/02/2025 could be either of two days
             frame["at"] = _microseconds(pd.to_datetime(frame["at"], utc=True, format="ISO8601"))
+    if RANDOM in frame:
+        _check(path, RANDOM, frame[RANDOM].isin([0, 1]), "true, false, 1 or 0 is needed")
+        frame = frame[frame[RANDOM].astype(bool)]
     if frame.empty:
-        raise DataError(f"{path}: has no row")
+        raise DataError(f"{path}: has no row{', or no random one' * (RANDOM in frame)}")
     numbers = {name: number for number, name in enumerate(class_numbers(len(names)))}
     numbers |= {name: number for number, name in enumerate(names)}
     labels = frame["label"].astype(str).fillna("")
@@ -151,9 +154,6 @@ def read_labels(path: Path, *, key: str, names: Sequence[str]) -> pd.DataFrame:
     allowed = f"whole numbers 0…{len(names) - 1}, or names of the model's classes, are needed"
     _check(path, "label", frame["label"].notna(), allowed)
     _check(path, key, ~frame[key].duplicated(), "a value occurs twice")
-    if RANDOM in frame:
-        _check(path, RANDOM, frame[RANDOM].isin([0, 1]), "true, false, 1 or 0 is needed")
-        frame[RANDOM] = frame[RANDOM].astype(bool)
     return frame.set_index(key)
 
 

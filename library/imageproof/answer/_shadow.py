@@ -38,7 +38,7 @@ def compare_shadow(
 ) -> tuple[ShadowResult | None, list[Images]]:
     """The result, and images with two answers; None if no challenger was asked in these days.
 
-    `answers` are those of `model` by key; of labels that say so, only random rows are compared.
+    `answers` are those of `model` by key; `labels` with a column RANDOM are of random rows only.
     """
     shadow_log = open_log(source / SHADOW, days=log.days + 1) if answers[SHADOW].any() else None
     if not shadow_log:
@@ -55,8 +55,7 @@ def compare_shadow(
     is_random = labels is not None and RANDOM in labels
     pair = None
     if labels is not None:
-        truth = labels.loc[labels[RANDOM], "label"] if is_random else labels["label"]
-        labelled = rows.assign(label=truth).dropna()
+        labelled = rows.assign(label=labels["label"]).dropna()
         pair = _compare(labelled, model.origin.uri, shadow_log.model) if len(labelled) else None
     result = ShadowResult(
         model=shadow_log.model,

@@ -48,10 +48,16 @@ def divided(
     *,
     seed: int,
 ) -> Rows:
-    """The fold of each row, 0…folds - 1: stratified by class, rows of one group in one fold."""
+    """The fold of each row, 0…folds - 1: stratified by class, rows of one group in one fold.
+
+    There are fewer if no class has so many groups, one if none has two.
+    """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    folds = min(folds, int(np.bincount(labels[first]).max()))
+    if folds < 2:
+        return np.zeros_like(labels)
     splitter: Any = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     has_few_copies = 2 * len(first) > len(labels)
     if has_few_copies:  # this is many times faster, and as good

@@ -66,18 +66,6 @@ class Fold(NamedTuple):
     test: Rows
 
 
-def _parts(
-    labels: Labels,
-    groups: Rows,
-    count: int,
-    seed: int,
-) -> Rows:
-    """The part of each row, as `divided`; fewer parts if no class has so many groups."""
-    _, first = np.unique(groups, return_index=True)
-    count = min(count, int(np.bincount(labels[first]).max()))
-    return divided(labels, groups, count, seed=seed) if count > 1 else np.zeros_like(labels)
-
-
 def would_more_help(
     all_images: Labels,
     three_quarters: Labels,
@@ -142,10 +130,10 @@ class CrossValidation:
         for number in range(self.folds):
             learning = np.flatnonzero(fold != number)
             if quarters < QUARTERS:
-                quarter = _parts(labels[learning], groups[learning], QUARTERS, seed)
+                quarter = divided(labels[learning], groups[learning], QUARTERS, seed=seed)
                 learning = learning[quarter < quarters]
             parts = max(2, round(1 / self.sample.share))
-            part = _parts(labels[learning], groups[learning], parts, seed)
+            part = divided(labels[learning], groups[learning], parts, seed=seed)
             yield Fold(learning[part > 0], learning[part == 0], np.flatnonzero(fold == number))
 
     def _check_classes(self, quarters: int) -> None:

@@ -109,18 +109,10 @@ def _fold_losses(
 
 
 def divide(rows: Rowset, folds: int, *, seed: int) -> list[tuple[Rows, Rows]]:
-    """For each fold the rows to train on and those held out; fewer folds if there are few rows.
-
-    Rows of one group are in one fold. There is no fold of a single group, or if no class has two
-    rows.
-    """
-    _, first = np.unique(rows.groups, return_index=True)
-    largest_class = int(np.bincount(rows.labels[first]).max())
-    count = min(folds, len(first), largest_class)
-    if count < 2:
-        return []
-    fold = divided(rows.labels, rows.groups, count, seed=seed)
-    return [(np.flatnonzero(fold != n), np.flatnonzero(fold == n)) for n in range(count)]
+    """For each fold of `divided` the rows to train on, and those held out; none of a single one."""
+    fold = divided(rows.labels, rows.groups, folds, seed=seed)
+    pairs = [(np.flatnonzero(fold != n), np.flatnonzero(fold == n)) for n in range(fold.max() + 1)]
+    return pairs if len(pairs) > 1 else []
 
 
 def log_loss(probabilities: Probabilities, labels: Labels) -> float:

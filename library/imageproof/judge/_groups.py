@@ -52,13 +52,16 @@ def sign_flips(
 def missed_loss(differences: Values, groups: Rows | None, level: float) -> float:
     """The loss of accuracy 0…1 that the paired test at this level misses in one of five cases.
 
-    By the normal approximation, where as many rows or groups differ as in these `differences`.
+    By the normal approximation, where as many rows or groups differ as in these `differences`, or
+    as many as such a loss needs.
     """
     from scipy.stats import norm
 
     sums = differences if groups is None else _sums(differences, groups)[0]
-    deviation = float(np.sqrt(np.square(sums, dtype=float).sum()))
-    return min(1.0, float((norm.isf(level) + norm.isf(MISSED)) * deviation / len(differences)))
+    quantile = float(norm.isf(level) + norm.isf(MISSED))
+    differing = max(1, np.count_nonzero(sums))
+    size = float(np.sqrt(np.square(sums, dtype=float).sum() / differing))
+    return min(1.0, quantile * max(quantile, differing**0.5) * size / len(differences))
 
 
 class Intervals:
@@ -146,11 +149,13 @@ def effective_rows(groups: Rows, correlation: float) -> float:
     """How many independent rows tell as much: n / deff, and 0 of one group.
 
     deff = 1 + correlation · (mean size that a row meets - 1), at least 1 (Kish 1965, «Survey
-    Sampling»).
+    Sampling»). Beside a group that is far larger than the others these count as fewer: n / that
+    size.
     """
     _, sizes = np.unique(groups, return_counts=True)
-    effect = 1 + correlation * (float(sizes @ sizes) / max(1, len(groups)) - 1)
-    return most_independent(len(groups), len(sizes)) / effect
+    size = float(sizes @ sizes) / max(1, len(groups))
+    effect = 1 + correlation * (size - 1)
+    return most_independent(len(groups), len(groups) / max(1, size)) / effect
 
 
 def most_independent(rows: float, groups: float) -> float:
@@ -161,7 +166,7 @@ def most_independent(rows: float, groups: float) -> float:
     """
     from scipy.stats import t
 
-    if groups < 2:
+    if groups <= 1:
         return 0.0
     return float(rows * (t.ppf(SIDE, rows - 1) / t.ppf(SIDE, groups - 1)) ** 2)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from imageproof.base._dataset import Floats, Labels
+from imageproof.base._dataset import Floats, Labels, Rows
 from imageproof.base.files import StrictModel
 
 Features = NDArray[np.float32]  # (n, k), a network's last hidden layer
@@ -16,6 +16,7 @@ Distances = NDArray[np.float32]  # (n,), 0…2
 
 FEW = 20  # in a cell
 DRAWS = 4_999
+CHUNK = 1_000  # rows whose distances from all known ones are in memory
 CUTS = (0.5, 0.95)  # the quantiles of known distances between nearer, usual and far ones
 
 
@@ -116,20 +117,27 @@ class KnownFeatures:
 
     An image is as foreign as its features are far, by cosine distance, from the nearest known
     ones (Sun et al. 2022, «Out-of-Distribution Detection with Deep Nearest Neighbors»). `known`
-    are the distances of the known images to their nearest other one.
+    are the distances of the known images to their nearest other one, with `groups` int64 (n,) to
+    that of another group: new images are of new writers.
     """
 
-    def __init__(self, features: Features) -> None:
-        from sklearn import set_config
-        from sklearn.neighbors import NearestNeighbors
-
-        set_config(working_memory=64)  # MB, for distances: all at once would take 400
-        self._nearest = NearestNeighbors(n_neighbors=1, metric="cosine").fit(features)
-        self.known: Distances = self._nearest.kneighbors()[0][:, 0]
+    def __init__(self, features: Features, groups: Rows | None = None) -> None:
+        self._directions = directions(features)
+        own = np.arange(len(features)) if groups is None else groups
+        self.known: Distances = self._distances(self._directions, own)
         self.cuts: Floats = np.quantile(self.known, CUTS)
 
     def distances(self, features: Features) -> Distances:
-        distances: Distances = self._nearest.kneighbors(features)[0][:, 0]
+        return self._distances(directions(features))
+
+    def _distances(self, directions: Features, own: Rows | None = None) -> Distances:
+        distances = np.empty(len(directions), np.float32)
+        for start in range(0, len(directions), CHUNK):
+            rows = slice(start, start + CHUNK)
+            cosines = directions[rows] @ self._directions.T
+            if own is not None:
+                cosines[own[rows, None] == own] = -1
+            distances[rows] = 1 - cosines.max(axis=1)
         return distances
 
     def compare(self, distances: Distances, min_effect: float) -> Comparison:
@@ -140,3 +148,9 @@ class KnownFeatures:
 
     def _count(self, distances: Distances) -> Labels:
         return np.bincount(np.searchsorted(self.cuts, distances, side="right"), minlength=3)
+
+
+def directions(features: Features) -> Features:
+    """The features with the length 1, float32 (n, k)."""
+    unit: Features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
+    return unit

@@ -30,6 +30,8 @@ def champion(workspace, all_processes, migrated, prepared):
         figures = accuracy(np.arange(500) > 4, None) | {"rows": 500, "unsure": 0.01}
         for name, value in figures.items():
             MlflowClient().log_metric(run.run_id, f"holdout_{name}", value, step=-99)
+        labels = WORKSPACE.read_split("holdout").data.labels
+        arena.log_matrix(run.run_id, labels, labels)
         _promotion.promote(run, NAME, judge=arena.accept)
 
     made = made_once(all_processes / "champion", make)

@@ -8,7 +8,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from arena import accept, fighter, promote
+from arena import accept, fighter, log_matrix, promote
 from example import NAME, context, project_with, write_params
 from helpers import finding, record_outputs
 from mlflow import MlflowClient
@@ -90,6 +90,30 @@ def test_accuracy_of_labels(watch, holdout):
     result = watch(labels=Path("labels.parquet")).result
     assert (result.rows, result.accuracy["rows"], result.accuracy["unmatched"]) == (410, 39, 12)
     assert result.warnings[0].startswith("30 rows have the same time as another row: ")
+
+
+def test_accuracy_is_that_of_random_rows(watch, holdout):
+    """The others were chosen, as the model finds them hard: it errs on all of them."""
+    images, labels = holdout.images[:200], holdout.labels[:200]
+    is_random = np.arange(200) >= 100
+    times = write_log(images, np.where(is_random, labels, (labels + 1) % 10))
+    table = {"at": times, "label": labels, "random": is_random}
+    pd.DataFrame(table).to_csv("labels.csv", index=False)
+    result = watch(labels=Path("labels.csv")).result
+    assert (result.accuracy["rows"], result.accuracy["value"]) == (100, 1)
+    assert "accuracy" not in result.drifted
+
+
+def test_model_that_is_often_wrong_is_no_drift(watch, holdout):
+    """It calls half of the classes 0, on the hold-out and in service."""
+    labels = holdout.labels
+    predicted = np.where(labels < 5, 0, labels)
+    run = fighter()
+    promote(run, accept)
+    write_log(holdout.images, predicted, model=f"{NAME} 2")
+    for answers, is_drift in ((labels, True), (predicted, False)):
+        log_matrix(run.run_id, answers, labels)
+        assert ("class_shares" in watch().result.drifted) == is_drift
 
 
 def test_accuracy_is_expected_only_without_drift(watch, ring):

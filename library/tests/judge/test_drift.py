@@ -92,6 +92,21 @@ def test_features_drift_if_a_tenth_is_foreign(random):
     assert has_drifted(np.concatenate([features(random, 450), foreign]))
 
 
+def test_new_writers_like_the_known_ones_do_not_drift(random):
+    """Images of one writer are near each other."""
+    writers = np.repeat(np.arange(30), 20)
+
+    def written():
+        styles = random.normal(0, 0.4, (30, WIDTH))
+        return (features(random, len(writers)) + styles[writers]).astype(np.float32)
+
+    alarms = 0
+    for _ in range(20):
+        reference = KnownFeatures(written(), writers)
+        alarms += drifted(reference.compare(reference.distances(written()), 0.03))
+    assert alarms <= 2
+
+
 def test_known_features_are_not_far_whatever_their_length(random):
     rows = features(random, 1200)
     reference = KnownFeatures(rows)

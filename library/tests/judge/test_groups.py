@@ -4,10 +4,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, poisson
 
 from imageproof.judge._comparison import Candidate, compare_pair
-from imageproof.judge._groups import Intervals, missed_loss, sign_flips
+from imageproof.judge._groups import MISSED, Intervals, missed_loss, sign_flips
 from imageproof.judge._slices import measure
 from imageproof.judge._verdicts import choice, verdict
 
@@ -47,6 +47,18 @@ def test_paired_test_refuses_no_more_than_chance(is_few, correlation):
     assert 0.02 <= differing <= 0.08
     assert 0.02 <= worse <= 0.08
     assert covered >= 0.9  # on independent rows down to 0.34
+
+
+def test_writer_with_half_of_the_rows_is_not_outweighed():
+    """Beside 200 rows of one writer are 200 writers of a row each."""
+    random = np.random.default_rng(0)
+    sizes = np.r_[200, np.ones(200, int)]
+    groups = np.repeat(np.arange(201), sizes)
+    covered = 0
+    for _ in range(DRAWS):
+        low, high = Intervals(clustered(random, sizes, 0.3), groups).of()
+        covered += low <= ACCURACY <= high
+    assert covered / DRAWS >= 0.93  # 0.95 is promised
 
 
 def test_writers_trouble_with_one_class_is_seen():
@@ -102,6 +114,14 @@ def test_fewer_than_six_groups_give_no_verdict():
 def test_no_more_than_all_can_be_lost():
     assert missed_loss(np.array([1, -1]), None, 0.05) == 1
     assert missed_loss(np.repeat([1, -1, 0], [8, 8, 984]), None, 0.05) == pytest.approx(0.01, 0.01)
+
+
+def test_loss_that_is_missed_once_in_five_needs_rows_to_differ():
+    """One that differs now tells nothing: of fewer than five no p-value is below this level."""
+    rows = np.arange(1000)
+    loss = missed_loss(rows == 0, None, LEVEL)
+    assert poisson.cdf(4, 1000 * loss) == pytest.approx(MISSED, abs=0.1)
+    assert missed_loss(rows < 4, rows // 4, LEVEL) == pytest.approx(4 * loss)
 
 
 def test_slice_of_one_group_has_no_interval():
