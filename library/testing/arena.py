@@ -22,7 +22,7 @@ from imageproof.base._naming import project_name
 from imageproof.base.files import write_json
 from imageproof.data import packed
 from imageproof.dvc import run_tags
-from imageproof.judge._confusion import confusion_matrix, write_matrix
+from imageproof.judge._confusion import confusion_matrix
 from imageproof.judge.gate import Check, Decision
 from imageproof.mlflow import _logged_model, _runs, _store
 from imageproof.mlflow._logged_model import MODEL_SHA256
@@ -125,12 +125,8 @@ def fighter_elsewhere(model, *falls_for):
 
 def log_matrix(run_id, predicted, labels):
     """Log the confusion matrix of the hold-out, as after an evaluation."""
-    with TemporaryDirectory() as folder:
-        path = Artifacts(Path(folder)).evaluated("fighter").matrices["holdout"]
-        path.parent.mkdir(parents=True)
-        matrix = confusion_matrix(predicted, labels, classes=10)
-        write_matrix(path, matrix, names=[*map(str, range(10))])
-        MlflowClient().log_artifact(run_id, str(path))
+    matrix = pd.DataFrame(confusion_matrix(predicted, labels, classes=10))
+    MlflowClient().log_text(run_id, matrix.to_csv(), "holdout_confusion_matrix.csv")
 
 
 def promote(run, judge, *, reason=""):

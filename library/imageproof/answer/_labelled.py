@@ -41,9 +41,11 @@ def accuracy(answers: pd.DataFrame, truth: "pd.Series[int]") -> dict[str, float]
 
 def holdout_figures(model: Version) -> dict[str, float]:
     metrics = MlflowClient().get_run(model.origin.run_id).data.metrics
-    names = ("accuracy", "accuracy_lower", "accuracy_upper", "rows", "unsure")
-    keys = {name: f"holdout_{name}" for name in names}
-    return {name: metrics[key] for name, key in keys.items() if key in metrics}
+    return {
+        name: metrics[key]
+        for name in ("accuracy", "accuracy_lower", "accuracy_upper", "rows", "unsure")
+        if (key := f"holdout_{name}") in metrics
+    }
 
 
 def compare_with_holdout(

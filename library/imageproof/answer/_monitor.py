@@ -86,11 +86,6 @@ def monitor(
     if log:  # microseconds tell nobody which rows the warnings name
         answers.index = pd.to_datetime(answers.index, unit="us", utc=True)
     summary = _drift.summarise(answers, model, project, comparisons)
-    if len(distinct) < len(answers):
-        summary["warnings"].append(
-            f"{len(answers) - len(distinct):,} rows have the same time as another row: "
-            "they get no label and no answer of the challenger"
-        )
     if labels and (finding := _labelled.other_names(model, project)):
         summary["warnings"].append(f"{labels}: {finding}")
     if log and not shadow and answers[SHADOW].any():

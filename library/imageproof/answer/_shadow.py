@@ -96,10 +96,10 @@ def _compare(
     champion: str,
     challenger: str,
 ) -> dict[str, Any]:
-    columns = labelled.astype(np.int64).to_dict("series")
-    a = Candidate(champion, columns["predicted"].to_numpy(), None)
-    b = Candidate(challenger, columns["challenger"].to_numpy(), None)
-    return as_dict(compare_pair(a, b, columns["label"].to_numpy()))
+    *answers, truth = labelled[["predicted", "challenger", "label"]].to_numpy(np.int64).T
+    models = zip((champion, challenger), answers, strict=True)
+    pair = [Candidate(name, classes, None) for name, classes in models]
+    return as_dict(compare_pair(*pair, truth))
 
 
 def shadow_figures(result: ShadowResult) -> dict[str, float]:

@@ -102,7 +102,6 @@ def _answer_line(answer: "Answer", names: Sequence[str]) -> str:
     pairs = [*zip(names, answer.probabilities, strict=True)]
     if len(pairs) > SHOWN:
         pairs = sorted(pairs, key=lambda pair: -pair[1])[:SHOWN]
-        pairs = [pair for pair in pairs if pair[1] >= 0.0005]  # not 0.000
     probabilities = "  ".join(f"{name} {value:.3f}" for name, value in pairs)
     return f"{answer.file}: {verdict}  ({probabilities})  {answer.picture}"
 
@@ -120,8 +119,8 @@ def score_lines(result: "ScoreResult") -> Lines:
     yield from _drift_lines(result)
     speed = f" at {result.rows_per_s:,.0f} rows/s" if result.rows_per_s else ""
     yield f"{result.rows:,} rows by {result.model}{speed} → {result.output}"
-    counts = sorted(zip(result.class_counts, result.class_names, strict=True), reverse=True)
-    counts = [pair for pair in counts if pair[0]]
+    pairs = zip(result.class_counts, result.class_names, strict=True)
+    counts = sorted((pair for pair in pairs if pair[0]), reverse=True)
     classes = ", ".join(f"{name} {count:,}" for count, name in counts[:SHOWN])
     yield f"predicted: {classes}{', …' if len(counts) > SHOWN else ''}"
     if result.files > 1 or result.kept:

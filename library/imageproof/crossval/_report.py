@@ -45,17 +45,19 @@ def read_sample(classes: int) -> Sample:
     splits = {name: WORKSPACE.read_split(name, classes=classes) for name in SPLITS}
     holdout = splits.pop("holdout").rows
     numbers = np.concatenate([split.rows for split in splits.values()])
-    rows, first = np.unique(numbers, return_index=True)
-    chosen = first[~np.isin(rows, holdout)]  # which may lie within the test part
+    order = np.argsort(numbers)
+    chosen = order[~np.isin(numbers[order], holdout)]  # which may lie within the test part
     parts = [split.data for split in splits.values()]
-    images = np.concatenate([part.images for part in parts])[chosen]
-    labels = np.concatenate([part.labels for part in parts])[chosen]
-    groups_of_parts = [part.groups for part in parts if part.groups is not None]
-    groups = np.concatenate(groups_of_parts)[chosen] if groups_of_parts else None
+    groups = [part.groups for part in parts if part.groups is not None]
+    data = Dataset(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        np.concatenate(groups) if groups else None,
+    ).take(chosen)
     validation = len(splits["validation"].rows)
     share = validation / (validation + len(splits["train"].rows))
-    data = Dataset(images, labels, together(Dataset(images, labels, groups)))
-    return Sample(data, numbers[chosen], groups, share)
+    stratified = Dataset(data.images, data.labels, together(data))
+    return Sample(stratified, numbers[chosen], data.groups, share)
 
 
 class Fold(NamedTuple):
@@ -129,9 +131,8 @@ class CrossValidation:
         fold = divided(labels, groups, self.folds, seed=seed)
         for number in range(self.folds):
             learning = np.flatnonzero(fold != number)
-            if quarters < QUARTERS:
-                quarter = divided(labels[learning], groups[learning], QUARTERS, seed=seed)
-                learning = learning[quarter < quarters]
+            quarter = divided(labels[learning], groups[learning], QUARTERS, seed=seed)
+            learning = learning[quarter < quarters]
             parts = max(2, round(1 / self.sample.share))
             part = divided(labels[learning], groups[learning], parts, seed=seed)
             yield Fold(learning[part > 0], learning[part == 0], np.flatnonzero(fold == number))

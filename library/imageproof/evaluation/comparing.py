@@ -66,7 +66,6 @@ def compare(
         for a, b in combinations(candidates, 2)
     ]
     choice = [_verdicts.choice(pairs, times)] if pairs else []
-    baselines = [(r.model, r.baseline["name"], r.baseline["test"]) for r in results]
     scores = _leaderboard.Scores(model="baseline", **by_split(WORKSPACE.baseline.read_metrics()))
     summary = WORKSPACE.read_split_summary()
     train_rows = summary["rows"]["train"]
@@ -76,7 +75,7 @@ def compare(
         "pairs": [_verdicts.as_dict(pair) for pair in pairs],
         "verdicts": [
             *choice,
-            *(_baseline.verdict(*baseline) for baseline in baselines),
+            *(_baseline.verdict(r.model, r.baseline["name"], r.baseline["test"]) for r in results),
             *_doubts.beyond_chance(doubts),
             *map(_verdicts.verdict, pairs),
             *uncomparable,

@@ -59,9 +59,9 @@ def missed_loss(differences: Values, groups: Rows | None, level: float) -> float
 
     sums = differences if groups is None else _sums(differences, groups)[0]
     quantile = float(norm.isf(level) + norm.isf(MISSED))
-    differing = max(1, np.count_nonzero(sums))
+    differing = int(np.count_nonzero(sums)) or 1
     size = float(np.sqrt(np.square(sums, dtype=float).sum() / differing))
-    return min(1.0, quantile * max(quantile, differing**0.5) * size / len(differences))
+    return min(1.0, quantile * max(quantile, float(np.sqrt(differing))) * size / len(differences))
 
 
 class Intervals:
@@ -153,9 +153,9 @@ def effective_rows(groups: Rows, correlation: float) -> float:
     size.
     """
     _, sizes = np.unique(groups, return_counts=True)
-    size = float(sizes @ sizes) / max(1, len(groups))
+    size = float(sizes @ sizes) / len(groups)
     effect = 1 + correlation * (size - 1)
-    return most_independent(len(groups), len(groups) / max(1, size)) / effect
+    return most_independent(len(groups), len(groups) / size) / effect
 
 
 def most_independent(rows: float, groups: float) -> float:

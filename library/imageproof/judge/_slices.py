@@ -16,7 +16,6 @@ if TYPE_CHECKING:  # half a second, which `diff` and flows would wait
     import pandas as pd
 
 MIN_ROWS = 10  # of a slice
-MAX_SLICES = 1000
 LEVEL = 0.05  # at most this chance that a model is refused that is worse in no slice
 COLUMNS = {"column": str, "value": str, "rows": int}
 COLUMNS |= dict.fromkeys(("accuracy", "lower", "upper"), float)
@@ -36,12 +35,8 @@ def find_slices(metadata: "pd.DataFrame") -> tuple[Slices, list[str]]:
         groups = metadata.groupby(column).indices.items()
         values = {(column, str(value)): np.asarray(rows) for value, rows in groups if value}
         large = {name: rows for name, rows in values.items() if len(rows) >= MIN_ROWS}
-        reason = ""
         if 2 * sum(map(len, large.values())) < sum(map(len, values.values())):
             reason = f"{len(large):,} of its {len(values):,} values have at least {MIN_ROWS} rows"
-        elif len(slices) + len(large) > MAX_SLICES:
-            reason = f"there would be over {MAX_SLICES:,}"
-        if reason:
             left_out.append(f"column {_label(column)}: no slices, as {reason}")
         else:
             slices |= large
@@ -93,8 +88,8 @@ def slice_loss(
     refused = (losses > limit + 1e-9) & (p_values <= level)
     worst = int(np.lexsort((losses, refused))[-1])
     name, rows = [*slices.items()][worst]
-    accuracy = challenger[rows].mean()
-    shares = f"{accuracy:.4f} against {champion[rows].mean():.4f} on {len(rows):,} rows"
+    shares = f"{challenger[rows].mean():.4f} against {champion[rows].mean():.4f}"
+    shares += f" on {len(rows):,} rows"
     finding = f"{_label(*name)}: {shares}; worse with {p_text(p_values[worst], level)}"
     counted = f"({LEVEL:g} for {tested} of {len(slices):,} slices)"
     allowed = f"a loss of at most {limit:g} in each slice, or p above {level:.3g} {counted}"

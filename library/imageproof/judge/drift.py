@@ -16,7 +16,7 @@ Distances = NDArray[np.float32]  # (n,), 0…2
 
 FEW = 20  # in a cell
 DRAWS = 4_999
-CHUNK = 1_000  # rows whose distances from all known ones are in memory
+FARTHEST = 2  # of cosine distances
 CUTS = (0.5, 0.95)  # the quantiles of known distances between nearer, usual and far ones
 
 
@@ -122,23 +122,24 @@ class KnownFeatures:
     """
 
     def __init__(self, features: Features, groups: Rows | None = None) -> None:
-        self._directions = directions(features)
+        self._features = features
         own = np.arange(len(features)) if groups is None else groups
-        self.known: Distances = self._distances(self._directions, own)
+        self.known = self.distances(features, own)
         self.cuts: Floats = np.quantile(self.known, CUTS)
 
-    def distances(self, features: Features) -> Distances:
-        return self._distances(directions(features))
+    def distances(self, features: Features, own: Rows | None = None) -> Distances:
+        """From the nearest known image, of another group than the `own` int64 (n,)."""
+        from sklearn.metrics import pairwise_distances_chunked
 
-    def _distances(self, directions: Features, own: Rows | None = None) -> Distances:
-        distances = np.empty(len(directions), np.float32)
-        for start in range(0, len(directions), CHUNK):
-            rows = slice(start, start + CHUNK)
-            cosines = directions[rows] @ self._directions.T
+        def nearest(distances: Distances, start: int) -> Distances:
             if own is not None:
-                cosines[own[rows, None] == own] = -1
-            distances[rows] = 1 - cosines.max(axis=1)
-        return distances
+                distances[own[start : start + len(distances), None] == own] = FARTHEST
+            return np.asarray(distances.min(axis=1))
+
+        chunks = pairwise_distances_chunked(
+            features, self._features, nearest, metric="cosine", working_memory=64
+        )  # MB, for distances: all at once would take 400
+        return np.concatenate([*chunks])
 
     def compare(self, distances: Distances, min_effect: float) -> Comparison:
         """Compare how many are near, usual, and farther than 95 % of the known; see `CUTS`."""
@@ -148,9 +149,3 @@ class KnownFeatures:
 
     def _count(self, distances: Distances) -> Labels:
         return np.bincount(np.searchsorted(self.cuts, distances, side="right"), minlength=3)
-
-
-def directions(features: Features) -> Features:
-    """The features with the length 1, float32 (n, k)."""
-    unit: Features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
-    return unit

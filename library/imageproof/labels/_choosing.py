@@ -9,7 +9,6 @@ from threadpoolctl import threadpool_limits
 from imageproof.base._dataset import Probabilities, Rows
 from imageproof.base._inference import Features
 from imageproof.judge.confidence import answer_sets
-from imageproof.judge.drift import directions
 
 RANDOM_SHARE = 0.2  # of the pictures, drawn at random: a model is judged by them, too
 CANDIDATES = 3  # of which one is chosen
@@ -58,11 +57,12 @@ def _first_of_clusters(features: Features, clusters: int, seed: int) -> Rows:
 
     if clusters == 0:
         return np.arange(0)
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
     means = KMeans(clusters, n_init=1, max_iter=20, random_state=seed)
     # of fewer different features than clusters
     ignored = warnings.catch_warnings(category=UserWarning, action="ignore")
     with threadpool_limits(1), ignored:
-        numbers = means.fit_predict(directions(features))
+        numbers = means.fit_predict(features / np.maximum(lengths, 1e-9))
     return np.sort(np.unique(numbers, return_index=True)[1])
 
 

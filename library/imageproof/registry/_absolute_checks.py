@@ -116,10 +116,10 @@ def coverage_test(evidence: Evidence, level: float) -> Check:
 
 
 def max_unsure(evidence: Evidence, limit: float) -> Check:
-    share_unsure = float(unsure(_answer_sets(evidence)).mean())
-    figures = {"holdout_unsure": share_unsure}
-    text = f"{share_unsure:.4f} of the answers"
-    return Check("max_unsure", share_unsure <= limit, text, f"at most {limit:g}", figures)
+    value = float(unsure(_answer_sets(evidence)).mean())
+    text = f"{value:.4f} of the answers"
+    allowed = f"at most {limit:g}"
+    return Check("max_unsure", value <= limit, text, allowed, {"holdout_unsure": value})
 
 
 def _answer_sets(evidence: Evidence) -> Sets:
@@ -156,8 +156,8 @@ def max_latency_ms(evidence: Evidence, limit: float) -> Check:
 
 def max_size_mb(evidence: Evidence, limit: float) -> Check:
     size = evidence.size_mb
-    allowed = f"at most {limit:g}"
-    return Check("max_size_mb", size <= limit, f"{size:.1f} MB", allowed, {"size_mb": size})
+    text = f"{size:.1f} MB"
+    return Check("max_size_mb", size <= limit, text, f"at most {limit:g}", {"size_mb": size})
 
 
 ABSOLUTE_CHECKS: Mapping[str, Rule] = {

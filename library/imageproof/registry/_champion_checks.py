@@ -97,9 +97,9 @@ def max_total_loss(evidence: Evidence, limit: float) -> Check:
     value, best = map(float, shares[version])
     text = f"{value:.4f} against {best:.4f} of version {version}, the best so far"
     figures = {"best_accuracy": best}
-    passed = best - value <= limit + ROUNDING
+    text += evidence.left_out
     allowed = f"a loss of at most {limit:g}"
-    return Check("max_total_loss", passed, text + evidence.left_out, allowed, figures)
+    return Check("max_total_loss", best - value <= limit + ROUNDING, text, allowed, figures)
 
 
 def _history(evidence: Evidence) -> Mapping[str, Paired]:

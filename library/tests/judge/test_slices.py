@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from imageproof.judge import _slices
 from imageproof.judge._comparison import mcnemar_exact
 from imageproof.judge._slices import find_slices, measure, read_table, slice_loss
 from imageproof.judge._verdicts import p_text
@@ -26,14 +25,6 @@ def test_slice_has_rows_enough_and_a_column_mostly_slices():
     assert [*rows] == [("camera", "a")]
     assert rows["camera", "a"].tolist() == [*range(10)]
     assert left_out == ["column date: no slices, as 0 of its 60 values have at least 10 rows"]
-
-
-def test_slices_are_limited_in_number(monkeypatch):
-    monkeypatch.setattr(_slices, "MAX_SLICES", 3)
-    metadata = pd.DataFrame({"one": ["a", "b"] * 20, "two": ["a", "b"] * 20, "three": ["c"] * 40})
-    rows, left_out = find_slices(metadata)
-    assert [*rows] == [("one", "a"), ("one", "b"), ("three", "c")]
-    assert left_out == ["column two: no slices, as there would be over 3"]
 
 
 def as_csv(table):
