@@ -96,10 +96,10 @@ def _compare(
     champion: str,
     challenger: str,
 ) -> dict[str, Any]:
-    *answers, truth = labelled[["predicted", "challenger", "label"]].to_numpy(np.int64).T
-    models = zip((champion, challenger), answers, strict=True)
-    pair = [Candidate(name, classes, None) for name, classes in models]
-    return as_dict(compare_pair(*pair, truth))
+    predicted, challenged, truth = labelled.to_numpy(np.int64).T
+    a = Candidate(champion, predicted, None)
+    b = Candidate(challenger, challenged, None)
+    return as_dict(compare_pair(a, b, truth))
 
 
 def shadow_figures(result: ShadowResult) -> dict[str, float]:

@@ -49,8 +49,10 @@ def _write_answer_sets(evaluated: Evaluated, coverage: float) -> None:
     model = evaluated.model
     temperature, truth = read_calibration(WORKSPACE.trained(model).calibration)
     if temperature == 1:
-        doubt = "its probabilities may be too high or too low"
-        print(f"warning: {model}: {confidence.TEMPERATURE_1}; {doubt}")
+        print(
+            f"warning: {model}: {confidence.TEMPERATURE_1}; "
+            "its probabilities may be too high or too low"
+        )
     if finding := confidence.too_few_rows(len(truth), coverage):
         print(f"warning: {finding}")
     threshold = confidence.threshold(truth, coverage)

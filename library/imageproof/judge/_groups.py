@@ -59,9 +59,8 @@ def missed_loss(differences: Values, groups: Rows | None, level: float) -> float
 
     sums = differences if groups is None else _sums(differences, groups)[0]
     quantile = float(norm.isf(level) + norm.isf(MISSED))
-    differing = int(np.count_nonzero(sums)) or 1
-    size = float(np.sqrt(np.square(sums, dtype=float).sum() / differing))
-    return min(1.0, quantile * max(quantile, float(np.sqrt(differing))) * size / len(differences))
+    more = max(1.0, quantile / float(np.sqrt(np.count_nonzero(sums) or 1)))
+    return min(1.0, quantile * more * float(np.linalg.norm(sums)) / len(differences))
 
 
 class Intervals:

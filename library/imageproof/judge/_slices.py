@@ -88,9 +88,8 @@ def slice_loss(
     refused = (losses > limit + 1e-9) & (p_values <= level)
     worst = int(np.lexsort((losses, refused))[-1])
     name, rows = [*slices.items()][worst]
-    shares = f"{challenger[rows].mean():.4f} against {champion[rows].mean():.4f}"
-    shares += f" on {len(rows):,} rows"
-    finding = f"{_label(*name)}: {shares}; worse with {p_text(p_values[worst], level)}"
+    finding = f"{_label(*name)}: {challenger[rows].mean():.4f} against {champion[rows].mean():.4f}"
+    finding += f" on {len(rows):,} rows; worse with {p_text(p_values[worst], level)}"
     counted = f"({LEVEL:g} for {tested} of {len(slices):,} slices)"
     allowed = f"a loss of at most {limit:g} in each slice, or p above {level:.3g} {counted}"
     figures = {

@@ -136,9 +136,10 @@ class KnownFeatures:
                 distances[own[start : start + len(distances), None] == own] = FARTHEST
             return np.asarray(distances.min(axis=1))
 
+        # 64 MB of distances at a time: all would take 400
         chunks = pairwise_distances_chunked(
-            features, self._features, nearest, metric="cosine", working_memory=64
-        )  # MB, for distances: all at once would take 400
+            features, self._features, reduce_func=nearest, metric="cosine", working_memory=64
+        )
         return np.concatenate([*chunks])
 
     def compare(self, distances: Distances, min_effect: float) -> Comparison:
