@@ -45,7 +45,8 @@ def min_sensitivity(evidence: Evidence, limit: float) -> Check:
     ends = [clopper_pearson(*pair)[0] for pair in zip(shares, effective, strict=True)]
     worst = int(np.argmin(ends))
     end = ends[worst]
-    counts = f"class {evidence.names[worst]}: {right[worst]:,} of {rows[worst]:,} rows right"
+    # the name after its figures: behind one in Hebrew, a page would put them in another order
+    counts = f"{right[worst]:,} of {rows[worst]:,} rows of class {evidence.names[worst]} are right"
     remark = "; one group only" if effective[worst] == 0 < rows[worst] else ""
     text = f"{counts}, so at least {end:.4f} (95 % interval{remark})"
     figures = {"least_class": worst, "least_class_sensitivity": end}

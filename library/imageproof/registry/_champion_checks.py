@@ -77,8 +77,8 @@ def max_sensitivity_loss(evidence: Evidence, limit: float) -> Check:
     loss = float(losses[worst, label])
     sensitivity = pair.hits[label] / pair.rows[label]
     former = pair.former_hits[label] / pair.rows[label]
-    text = f"class {evidence.names[label]}: {sensitivity:.4f} against {former:.4f} of "
-    text += f"{Contender(version).title}{evidence.left_out}"
+    text = f"{sensitivity:.4f} against {former:.4f} of {Contender(version).title}"
+    text += f" in class {evidence.names[label]}{evidence.left_out}"
     allowed = f"a loss of at most {limit:g} in any class, against the best so far in it"
     figures = {"worst_class": label, "worst_class_sensitivity_change": -loss}
     return Check("max_sensitivity_loss", loss <= limit, text, allowed, figures)

@@ -1,5 +1,6 @@
 """The gate: what it lets through, what it refuses, and by which check."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -161,6 +162,15 @@ def test_fewer_independent_rows_prove_less(key, wrong, limits, fewer):
     rows = {"groups": ROWS, "test_groups": 5000}[fewer]
     for changes, refused in (({}, [key]), ({fewer: np.arange(rows) // 100}, [])):
         assert failed(challenger, **OFF | limits | changes) == refused
+
+
+def test_figures_stand_before_the_name_of_a_class():
+    # behind a name in Hebrew, a page would put them in another order
+    decision = decided(wrong_on(CLASS_5[:8]), PERFECT, former=[PER_CLASS])
+    texts = {check.name: check.found for check in decision.checks}
+    total = PER_CLASS[5]
+    assert f"{total - 8} of {total} rows of class c5 are right" in texts["min_sensitivity"]
+    assert re.match("0[.].{4} against 1.0000 of .* in class c5", texts["max_sensitivity_loss"])
 
 
 def test_calibration_error_of_one_group_is_a_share():
