@@ -1,12 +1,13 @@
 """The page on which one draws, and its server."""
 
+from contextlib import ExitStack
 from io import BytesIO
 from socket import create_connection
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import finding
+from helpers import finding, until
 from intruder import statuses
 from mlflow import MlflowClient
 from packaged import within
@@ -150,6 +151,15 @@ def test_body_that_does_not_come_holds_no_connection(client, monkeypatch):
         )
         connection.sendall(head.encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_bodies_that_wait_fill_no_memory(client):
+    with ExitStack() as opened:
+        for _ in range(_bodies.MAX_WAITING):
+            slow = opened.enter_context(create_connection(("127.0.0.1", client.port)))
+            head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n"
+            slow.sendall(head.encode() + bytes(MAX_PICTURE - 1))
+        assert until(lambda: client.post("/predict", bytes(100), "image/png").status_code == 503)
 
 
 def test_foreign_pages_are_refused(client):
