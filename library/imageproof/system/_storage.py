@@ -80,7 +80,8 @@ def stored_files(address: str) -> list[str]:
     with filesystem_of(address) as (filesystem, name):
         filesystem.invalidate_cache()
         paths = sorted(ds.dataset(name, pa.schema([]), "csv", filesystem).files)
-        return [*map(filesystem.unstrip_protocol, paths)] if "://" in address else paths
+        # fsspec would write s3:// where the address has s3a://
+        return [address + path[len(name) :] for path in paths]
 
 
 @contextmanager
