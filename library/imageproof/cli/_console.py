@@ -159,8 +159,7 @@ def outcome_lines(outcome: "_promotion.Outcome") -> Lines:
 def move_lines(moves: Sequence["_history.Move"]) -> Lines:
     headings = figures.column("history")
     for move in moves:
-        time = move.at.replace("+00:00", "Z")
-        change = f"{time}  {move.action} {move.before or '-'} → {move.after or '-'}"
+        change = f"{move.at}  {move.action} {move.before or '-'} → {move.after or '-'}"
         values = [
             f"{headings[key]} {value:.4g}" for key, value in move.figures.items() if key in headings
         ]

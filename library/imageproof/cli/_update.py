@@ -140,11 +140,6 @@ def lines(result: Update) -> list[str]:
         report.append(f"your changes were kept in {first_names(result.kept)}")
     if result.requirements:
         report.append(f"new requirements: {', '.join(result.requirements)}; `make lock` pins them")
-    pipeline = Path("dvc.yaml").read_text("utf-8")
-    gone = [name for name in result.changed if name in pipeline and not Path(name).exists()]
-    if gone:
-        mend = "which is gone; name what took its place"
-        report.append(f"dvc.yaml: names {first_names(gone)}, {mend}")
     report.append("`dvc status` names the stages that depend on it")
     report.append(f"`git add {LIBRARY}` takes in new files; `git diff --staged` shows the changes")
     return report

@@ -55,8 +55,6 @@ def _first_of_clusters(features: Features, clusters: int, seed: int) -> Rows:
     """The number of the first row of each cluster by direction, ascending."""
     from sklearn.cluster import KMeans  # a second, which all commands would wait
 
-    if clusters == 0:
-        return np.arange(0)
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     means = KMeans(clusters, n_init=1, max_iter=20, random_state=seed)
     # of fewer different features than clusters

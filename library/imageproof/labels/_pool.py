@@ -79,8 +79,11 @@ def write_chosen(
 
 def _read(folder: Path, model: Version) -> Pool:
     """The pictures in a folder and in those within it."""
-    files = [file for file in list_files(folder).versioned if is_picture(file)]
-    files = [file for file in files if file.isprintable() and not is_hidden(file)]
+    files = [
+        file
+        for file in list_files(folder).versioned
+        if is_picture(file) and file.isprintable() and not is_hidden(file)
+    ]
     paths = pd.Series([os.fsencode(folder / file) for file in files], dtype=BYTES)
     describe = load_features(model.files.network, threads=model.threads) or model.predict
     hashes: list[str] = []

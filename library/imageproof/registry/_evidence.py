@@ -167,10 +167,11 @@ def commit_origin(tags: Mapping[str, str]) -> tuple[bool, str]:
         return False, "no commit recorded"
     short = commit[:12]
     if tags.get("git_dirty") != "false":
-        names = f" ({tags['git_changed']})" if tags.get("git_changed") else ""
-        return False, f"{short} with uncommitted changes{names}; commit them, then train again"
-    if not _repository.try_git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"):
+        finding = f"{short} with uncommitted changes ({tags.get('git_changed')})"
+        return False, f"{finding}; commit them, then train again"
+    branches = _repository.try_git("branch", "--all", "--contains", commit, failed="unknown")
+    if branches == "unknown":
         return False, f"{short} is unknown here{_repository.unshallow()}"
-    if not _repository.try_git("branch", "--all", "--contains", commit):  # amended, or rebased
+    if not branches:  # amended, or rebased
         return True, f"{short}, but no branch has it: `git branch NAME {short}` keeps it"
     return True, short

@@ -13,16 +13,12 @@ from imageproof.base.errors import ImageproofError, ServiceError, UsageError
 from imageproof.base.text import one_line
 
 
-def git(folder: Path, *arguments: str, text: str = "", **variables: str) -> str:
+def git(folder: Path, *arguments: str, **options: str) -> str:
     """What git prints in a folder; UsageError without repository or commit, else ServiceError.
 
-    It reads `text`; `variables` are of its environment.
+    It reads the option `text`; others are variables of its environment.
     """
-    return (
-        _printed(folder, *arguments, text=text, **variables)
-        .decode(errors="surrogateescape")
-        .strip()
-    )
+    return _printed(folder, *arguments, **options).decode(errors="surrogateescape").strip()
 
 
 def _printed(folder: Path, *arguments: str, text: str = "", **variables: str) -> bytes:

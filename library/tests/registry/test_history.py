@@ -42,7 +42,7 @@ def test_table_names_approver_and_figures(ring, capsys, monkeypatch):
     show(move_lines(Registry(NAME).moves()))
     table = capsys.readouterr().out
     assert "\x1b" not in table
-    assert re.match(r"1  \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  promote - → 1", table)
+    assert re.match(r"1  \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00  promote - → 1", table)
     for text in ("[/b]", "approved", "Ada", "accuracy 0.9965", "champion's 0.9905", "p 0.03"):
         assert text in table
     assert f"| {getuser()}, approved by Ada | " in description()
@@ -58,9 +58,9 @@ def test_trace_leads_back_to_code_data_params_and_environment(chain):
     assert origin.gate["gate"] == "accepted"
     for uri, text in (
         ("imageproof", "models:/NAME/VERSION"),
-        ("models:/imageproof/7", "there are 1, 2, 3"),
+        ("models:/imageproof/7", "no such version that you may read; `imageproof promote"),
         ("models:/imageproof@nobody", "no such version"),
-        ("models:/letters/1", "there is none"),
+        ("models:/letters/1", "no such version"),
         (f"models:/imageproof/{'9' * 50}", "models:/NAME/VERSION"),
         ("models:/\udcff/1", "models:/NAME/VERSION"),  # a byte that is no UTF-8
     ):

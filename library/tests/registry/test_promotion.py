@@ -167,7 +167,7 @@ def test_latency_is_of_mlflows_pyfunc(ring):
 def test_a_run_is_registered_once(promote):
     model = fighter()
     assert _promotion.preview(model, NAME, judge=gate()).decision.accepted
-    assert "there is none" in finding(UsageError, find, f"models:/{NAME}/1")
+    assert "no such version" in finding(UsageError, find, f"models:/{NAME}/1")
     promote(fighter(EVEN))
     assert promote(model).version == "2"
     again = promote(model)
@@ -245,7 +245,7 @@ def test_rollback_leaves_out_a_deleted_version(chain):
 
 
 def test_rollback_goes_to_a_named_version_and_says_why(chain):
-    for to, text in (("9", "there are 1, 2, 3"), ("3", "already")):
+    for to, text in (("9", "no such version"), ("3", "already")):
         assert text in finding(UsageError, rollback, NAME, to=to)
     move = rollback(NAME, to="1", reason="3 is slow")
     assert (move.before, move.after, move.reason) == ("3", "1", "3 is slow")
