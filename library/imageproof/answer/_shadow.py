@@ -121,8 +121,10 @@ def shadow_figures(result: ShadowResult) -> dict[str, float]:
 
 def shadow_verdicts(result: ShadowResult) -> list[str]:
     share = 100 * result.different / result.rows
-    line = f"{result.model} was asked for {result.rows:,} rows, too"
-    lines = [f"{line}, and answers {result.different:,} otherwise ({share:.2f} %)."]
+    lines = [
+        f"{result.model} was asked for {result.rows:,} rows, too, "
+        f"and answers {result.different:,} otherwise ({share:.2f} %)."
+    ]
     if result.failed:
         lines.append(f"It gave no answer to {result.failed:,} of them, which count as wrong.")
     if result.waiting:

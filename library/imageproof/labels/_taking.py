@@ -81,9 +81,10 @@ def _compare(
     corrected = []
     for label in labels:
         picture = label.picture
+        key = (picture.part, picture.file)
         keys = [*copies.get(picture.hash, [])]
-        if (picture.part, picture.file) in keys:
-            keys = [(picture.part, picture.file)]
+        if key in keys:
+            keys = [key]
         wrong = [key for key in keys if [classes[key]] != label.classes]
         if not keys:
             new.append(label)

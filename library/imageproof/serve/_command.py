@@ -6,7 +6,6 @@ import sys
 from argparse import ArgumentParser, Namespace
 from contextlib import nullcontext
 from pathlib import Path
-from socket import gethostname
 from types import FrameType
 from typing import NoReturn
 from zlib import crc32
@@ -29,7 +28,7 @@ def serve(options: Namespace) -> None:
 
         os.umask(0o077)  # the images may be private
         # of several that write into the folder; the same number when it starts again
-        server = crc32(f"{gethostname()}:{options.port}".encode())
+        server = crc32(f"{os.uname().nodename}:{options.port}".encode())
         journal = Journal(options.log, model.description, server)
         if Path(SHADOW).exists():
             shadow = Shadow(options.log, model.description.shape, server)

@@ -42,8 +42,8 @@ class Shadow:
     def __init__(self, log: Path, shape: Shape, server: int) -> None:
         self._record = _record(shape)
         running, self._running = os.pipe()  # closed when the server ends
-        arguments = map(str, (log, running, server))
-        words = [sys.executable, "-P", "-m", "imageproof.serve._shadow", *arguments]
+        words = [sys.executable, "-P", "-m", "imageproof.serve._shadow"]
+        words += map(str, (log, running, server))
         # Ctrl-C is for the server; a session of its own would have a share of the processors
         self._process = subprocess.Popen(
             words, stdin=subprocess.PIPE, process_group=0, pass_fds=[running]
