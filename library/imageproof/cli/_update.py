@@ -140,6 +140,8 @@ def lines(result: Update) -> list[str]:
         report.append(f"your changes were kept in {first_names(result.kept)}")
     if result.requirements:
         report.append(f"new requirements: {', '.join(result.requirements)}; `make lock` pins them")
-    report.append("`dvc status` names the stages that depend on it")
-    report.append(f"`git add {LIBRARY}` takes in new files; `git diff --staged` shows the changes")
-    return report
+    return [
+        *report,
+        "`dvc status` names the stages that depend on it",
+        f"`git add {LIBRARY}` takes in new files; `git diff --staged` shows the changes",
+    ]
