@@ -102,6 +102,7 @@ def _answer_line(answer: "Answer", names: Sequence[str]) -> str:
     pairs = [*zip(names, answer.probabilities, strict=True)]
     if len(pairs) > SHOWN:
         pairs = sorted(pairs, key=lambda pair: -pair[1])[:SHOWN]
+        pairs = [pair for pair in pairs if pair[1] >= 0.0005]  # not 0.000
     probabilities = "  ".join(f"{name} {value:.3f}" for name, value in pairs)
     return f"{answer.file}: {verdict}  ({probabilities})  {answer.picture}"
 
