@@ -16,7 +16,7 @@ from imageproof.base.files import sha256
 from imageproof.features._backbone import backbone_path, load_backbone
 from imageproof.features._cache import FeatureCache
 from imageproof.features._descriptors import coarse_pixels
-from imageproof.features._graph import Head, feature_graph
+from imageproof.features._graph import Head, feature_graph, rooted
 from imageproof.features.head import Rowset, Settings, fit_head, predict
 from imageproof.judge.confidence import threshold
 from imageproof.labels._choosing import choose, uncertain_first
@@ -85,7 +85,7 @@ def _accuracies(pictures: Pictures, seed: int) -> dict[str, float]:
     pool = rows[LABELLED : LABELLED + POOL]
     head = _fit(pictures, labelled[LABELLED // 5 :], seed)
     order = uncertain_first(
-        predict(head, pictures.features[pool]),
+        predict(head, rooted(pictures.features[pool])),
         _threshold(head, pictures, labelled[: LABELLED // 5]),
     )
     parts = choose(order, pictures.features[pool], pictures.coarse[pool], count=CHOSEN, seed=seed)
@@ -97,20 +97,21 @@ def _accuracies(pictures: Pictures, seed: int) -> dict[str, float]:
     accuracies = {}
     for name, extra in more.items():
         fitted = _fit(pictures, np.concatenate([labelled, extra]), seed)
-        answers = predict(fitted, pictures.features[is_test]).argmax(axis=1)
+        answers = predict(fitted, rooted(pictures.features[is_test])).argmax(axis=1)
         accuracies[name] = float(np.mean(answers == pictures.labels[is_test]))
     print(seed, accuracies, flush=True)
     return accuracies
 
 
 def _fit(pictures: Pictures, rows: Rows, seed: int) -> Head:
-    rowset = Rowset(pictures.features[None, rows], pictures.labels[rows], pictures.groups[rows])
+    views = rooted(pictures.features[None, rows])
+    rowset = Rowset(views, pictures.labels[rows], pictures.groups[rows])
     settings = Settings(int(pictures.labels.max()) + 1, None, seed)
     return fit_head(rowset, C, settings)
 
 
 def _threshold(head: Head, pictures: Pictures, rows: Rows) -> float:
-    answers = predict(head, pictures.features[rows])
+    answers = predict(head, rooted(pictures.features[rows]))
     truths = answers[np.arange(len(rows)), pictures.labels[rows]]
     return threshold(np.sort(truths), COVERAGE)
 
