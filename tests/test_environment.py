@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from itertools import chain
 
+import grimp
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -154,6 +156,32 @@ def test_report_without_results_is_one_line(machine):
     assert "Error 3" in last
 
 
+def required(table):
+    """What a pyproject.toml asks for, with its extras."""
+    extras = table["project"]["optional-dependencies"].values()
+    return [*chain(table["project"]["dependencies"], *extras)]
+
+
+@pytest.mark.parametrize(("name", "table"), [("imageproof", LIBRARY), ("digits", PROJECT)])
+def test_imported_packages_are_declared(name, table):
+    graph = grimp.build_graph(name, include_external_packages=True, cache_dir=None)
+    providers = packages_distributions()
+    imported = [module for module in graph.modules if module in providers]
+    declared = {canonicalize_name(Requirement(line).name) for line in required(table)}
+    undeclared = [
+        module
+        for module in imported
+        if declared.isdisjoint(map(canonicalize_name, providers[module]))
+    ]
+    assert undeclared == []
+    assert "pydantic" in imported
+
+
+def test_each_range_of_the_library_has_a_lower_end():
+    lines = [*required(LIBRARY), *LIBRARY["dependency-groups"]["serve"]]
+    assert [line for line in lines if ">=" not in line] == []
+
+
 @pytest.mark.parametrize(
     ("lock", "table", "groups"),
     [
@@ -165,8 +193,7 @@ def test_report_without_results_is_one_line(machine):
 def test_lock_holds_what_pyproject_asks_for(lock, table, groups):
     lines = [line for group in groups for line in (table or LIBRARY)["dependency-groups"][group]]
     if table:
-        lines += table["project"]["dependencies"]
-        lines += chain(*table["project"]["optional-dependencies"].values())
+        lines += required(table)
     text = (REPOSITORY / lock).read_text("utf-8")
     versions = dict(re.findall(r"^([\w.-]+)(?:\[.+\])?==(\S+)", text, re.MULTILINE))
     asked = [r for r in map(Requirement, lines) if r.name != "imageproof"]
