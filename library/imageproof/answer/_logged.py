@@ -23,7 +23,6 @@ MAX_ROWS = 1_000_000
 MAX_IMAGES = 50_000_000  # bytes
 COLUMNS = ["at", "image", "predicted", "set_size", "model"]
 RANDOM = "random"  # a column of labels
-SERVER = "server"  # a column: which service answered
 SHADOW = "shadow"  # the folder of a challenger's answers, and the column of who was asked, too
 
 
@@ -87,7 +86,7 @@ def read_shadow(log: Log) -> pd.DataFrame:
             rows = _read(path, ["at", "predicted", "model"])
             rows["model"] = rows["model"].map(_uri)
             rows[SHADOW] = rows.get(SHADOW, True)
-            rows[SERVER] = rows.get(SERVER, 0)
+            rows["server"] = rows.get("server", 0)
             parts.append(rows.set_index(_microseconds(rows["at"])))
     table = pd.concat(parts)
     return table[~table.index.duplicated()]
@@ -113,7 +112,7 @@ def _answers(path: Path, rows: pd.DataFrame, classes: int) -> pd.DataFrame:
     _check(path, "predicted", right, f"a class 0…{classes - 1} is needed")
     answers = rows[["predicted", "set_size"]].astype(np.int64)
     answers[SHADOW] = rows.get(SHADOW, False)
-    answers[SERVER] = rows.get(SERVER, 0)
+    answers["server"] = rows.get("server", 0)
     return answers.set_index(_microseconds(rows["at"]))
 
 
@@ -163,7 +162,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     with open_parquet(path, most_rows=MAX_ROWS, once=once) as file:
         if not file.metadata.num_rows:
             raise DataError(f"{path}: is a log without rows")
-        frame: pd.DataFrame = file.read([*columns, SHADOW, SERVER]).to_pandas()
+        frame: pd.DataFrame = file.read([*columns, SHADOW, "server"]).to_pandas()
     tomorrow = datetime.now(UTC) + timedelta(days=1)  # a service's clock may be ahead
     _check(path, "at", frame["at"] <= tomorrow, f"a time after now ({tomorrow:%Y-%m-%d})")
     return frame

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from imageproof.answer._logged import RANDOM, SERVER, SHADOW, Log, open_log, read_log, read_shadow
+from imageproof.answer._logged import RANDOM, SHADOW, Log, open_log, read_log, read_shadow
 from imageproof.base._dataset import Images
 from imageproof.judge._comparison import Candidate, compare_pair
 from imageproof.judge._verdicts import as_dict
@@ -46,9 +46,9 @@ def compare_shadow(
     table = read_shadow(shadow_log)
     asked = _asked(answers, table, shadow_log.model)
     # that of a service answers in order, and may be slow: later rows have no answer yet
-    last = table.index.to_series().groupby(table[SERVER]).max()
+    last = table.index.to_series().groupby(table["server"]).max()
     is_left_out = asked.index.isin(table.index[~table[SHADOW]])
-    rows = asked[(asked.index <= asked.pop(SERVER).map(last)) & ~is_left_out]
+    rows = asked[(asked.index <= asked.pop("server").map(last)) & ~is_left_out]
     if rows.empty:
         return None, []
     different = rows.index[rows["predicted"] != rows["challenger"]]
@@ -87,7 +87,7 @@ def _asked(
     last_other = table.index[~is_challengers].to_numpy().max(initial=0)
     # a row until then that has no answer may have been for another challenger
     is_asked = answers.index.isin(predicted.index) | (answers.index > last_other)
-    rows: pd.DataFrame = answers.loc[answers[SHADOW] & is_asked, ["predicted", SERVER]]
+    rows: pd.DataFrame = answers.loc[answers[SHADOW] & is_asked, ["predicted", "server"]]
     return rows.assign(challenger=predicted.reindex(rows.index, fill_value=-1))
 
 
