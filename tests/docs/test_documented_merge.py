@@ -34,4 +34,3 @@ def test_merged_branches_have_the_data_of_both(tmp_path):
         ann.run("bash", "-euc", command)
     assert (ann.root / "artifacts/names").read_text() == "2\n3\n4\n"
     assert "up to date" in ann.run("dvc", "status").stdout
-    assert ann.run("git", "status", "--porcelain").stdout == ""

@@ -83,6 +83,7 @@ def test_challenger_is_asked_after_the_answer(challenged, package, log):
     assert champion["shadow"].all()
     assert challenger["shadow"].all()
     assert challenger["at"].tolist() == champion["at"].tolist()
+    assert {*challenger["server"]} == {*champion["server"]}
     assert {*challenger["model"]} == {"imageproof 8"}
     assert "image" not in challenger
     expected = _inference.load(challenged / "shadow.onnx", threads=1).predict(package.images)
@@ -102,7 +103,7 @@ def test_what_waits_when_the_service_ends_is_left_out(challenged, package, log):
     # as of a challenger whose first batch took all the time that there is
     code = "_shadow.ANSWER_S = 0\n_shadow.answer_all(*eval(sys.argv[1]))"
     code = f"import sys\nfrom pathlib import *\nfrom imageproof.serve import _shadow\n{code}"
-    words = [sys.executable, "-c", code, repr((log, running))]
+    words = [sys.executable, "-c", code, repr((log, running, 1))]
     subprocess.run(words, input=rows.tobytes(), cwd=challenged, pass_fds=[running], check=True)
     answers = table(log / "shadow")
     assert len(answers) == len(rows)
