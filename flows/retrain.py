@@ -24,7 +24,7 @@ OUTCOMES = {
 }
 
 
-@flow(name="retrain")
+@flow(name="retrain", version=lifecycle.VERSION)
 @lifecycle.in_project
 def retrain(
     models: Sequence[str] = (),

@@ -13,7 +13,7 @@ from imageproof.dvc import params_yaml
 from imageproof.prefect import lifecycle, pipelines
 
 
-@flow(name="train")
+@flow(name="train", version=lifecycle.VERSION)
 @lifecycle.in_project
 def train(
     targets: Sequence[str] = (),

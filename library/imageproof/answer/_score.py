@@ -1,5 +1,6 @@
 """Score images with a registered model: files of predictions, what is odd, an MLflow run."""
 
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,6 +29,9 @@ from imageproof.registry._version import Version
 from imageproof.system import _storage
 
 COUNTED = {"row", "file", "predicted", "set_size", "mean_ink", "contrast"}
+KEY_COLUMNS = {"answer_set", "coverage", "model", "input"}
+COLUMNS = "row|file|picture|predicted|predicted_name|set_size|answer_set|answer_names|p[0-9]+"
+COLUMNS += "|mean_ink|contrast|coverage|model|input"
 HINT = "choose another name, or --overwrite (--missing keeps it) a table of the command `score`"
 
 
@@ -213,13 +217,13 @@ def _answers(
 
 
 def _is_scored(output: str) -> bool:
-    """Whether it is a table of `write_predictions`: who adds columns adds them after the last."""
+    """Whether it is a table with the columns of `write_predictions`, and no others."""
     with _storage.filesystem_of(output) as (filesystem, name):
         if not filesystem.isfile(name):
             return False
         with suppress(pa.ArrowException, OSError), filesystem.open(name) as file:
             columns = pq.read_schema(file).names
-            return "answer_set" in columns and columns[-1] == "input"
+            return {*columns} >= KEY_COLUMNS and all(map(re.compile(COLUMNS).fullmatch, columns))
     return False
 
 

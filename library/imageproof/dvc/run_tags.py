@@ -72,9 +72,9 @@ def _changed_params() -> str:
     return printable(", ".join(changes))[:500]
 
 
-def code_version() -> str:
-    """The commit, with `-dirty` if the code differs from it as in `tags`; empty without one."""
-    commit = try_git("rev-parse", "--short", "HEAD")
+def code_version() -> str | None:
+    """The commit, with `-dirty` if the code differs from it as in `tags`; None without one."""
+    commit = try_git("rev-parse", "--short", "HEAD") or None
     return f"{commit}-dirty" if commit and changed_code() else commit
 
 

@@ -167,8 +167,8 @@ def commit_origin(tags: Mapping[str, str]) -> tuple[bool, str]:
         return False, "no commit recorded"
     short = commit[:12]
     if tags.get("git_dirty") != "false":
-        names = tags.get("git_changed")
-        return False, f"{short} with uncommitted changes ({names}); commit them, then train again"
+        names = f" ({tags['git_changed']})" if tags.get("git_changed") else ""
+        return False, f"{short} with uncommitted changes{names}; commit them, then train again"
     branches = _repository.try_git("branch", "--all", "--contains", commit, failed="unknown")
     if branches == "unknown":
         return False, f"{short} is unknown here{_repository.unshallow()}"

@@ -59,10 +59,10 @@ def find(uri: str) -> ModelVersion:
         if parts["alias"]:
             return client.get_model_version_by_alias(name, parts["alias"])
         return client.get_model_version(name, parts["version"])
-    raise UsageError(
-        f"{uri}: no such version that you may read; "
-        f"`{project_name()} promote MODEL` makes a champion"
-    )
+    versions = sorted(Registry(name).versions(), key=int)
+    present = f"there are {', '.join(versions)}" if versions else "there is none"
+    hint = f"{present}; `{project_name()} promote MODEL` makes a champion"
+    raise UsageError(f"{uri}: no such version that you may read, {hint}")
 
 
 def find_run(run_id: str) -> Run | None:

@@ -58,9 +58,9 @@ def test_trace_leads_back_to_code_data_params_and_environment(chain):
     assert origin.gate["gate"] == "accepted"
     for uri, text in (
         ("imageproof", "models:/NAME/VERSION"),
-        ("models:/imageproof/7", "no such version that you may read; `imageproof promote"),
+        ("models:/imageproof/7", "there are 1, 2, 3"),
         ("models:/imageproof@nobody", "no such version"),
-        ("models:/letters/1", "no such version"),
+        ("models:/letters/1", "there is none"),
         (f"models:/imageproof/{'9' * 50}", "models:/NAME/VERSION"),
         ("models:/\udcff/1", "models:/NAME/VERSION"),  # a byte that is no UTF-8
     ):
