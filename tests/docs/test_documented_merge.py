@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from blocks import blocks
 from clones import Clone
 from support import REPOSITORY
@@ -22,6 +23,7 @@ dvc push -q && git clone -q . ../ann && git switch -qc bob"""
 CHANGE = "dvc add -q data && dvc repro -q && git commit -qam changed && dvc push -q"
 
 
+@pytest.mark.slow
 def test_merged_branches_have_the_data_of_both(tmp_path):
     bob = Clone(tmp_path / "bob")
     bob.root.mkdir()
