@@ -128,11 +128,15 @@ class CrossValidation:
         groups = self.sample.data.groups
         seed = self.project.seed
         assert groups is not None
-        fold = divided(labels, groups, self.folds, seed=seed)
+        order = np.argsort(labels, kind="stable")
+        fold = np.empty_like(order)
+        # `divided` counts a group in the class of its first row: here the first class that it has
+        fold[order] = divided(labels[order], groups[order], self.folds, seed=seed)
         for number in range(self.folds):
             learning = np.flatnonzero(fold != number)
-            quarter = divided(labels[learning], groups[learning], QUARTERS, seed=seed)
-            learning = learning[quarter < quarters]
+            if quarters < QUARTERS:
+                quarter = divided(labels[learning], groups[learning], QUARTERS, seed=seed)
+                learning = learning[quarter < quarters]
             parts = max(2, round(1 / self.sample.share))
             part = divided(labels[learning], groups[learning], parts, seed=seed)
             yield Fold(learning[part > 0], learning[part == 0], np.flatnonzero(fold == number))
