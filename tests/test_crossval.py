@@ -99,15 +99,6 @@ def test_holdout_is_left_out_and_the_worst_come_first(capsys):
         assert re.search(pattern, printed)
 
 
-def test_writers_of_all_classes_make_as_many_folds_as_asked():
-    rows = np.arange(400)
-    writers = rows % 10
-    labels = (rows + rows // 10) % 10  # the first image of each writer is of another class
-    data = Dataset(np.zeros((400, 8, 8), np.uint8), labels, writers)
-    rating = validation_of(Sample(data, rows, writers, 0.2), folds=5)
-    assert [len({*writers[fold.test]}) for fold in rating.folds_of(QUARTERS)] == 5 * [2]
-
-
 def test_fewer_quarters_test_the_same_images(images_8x8):
     rows = np.arange(len(images_8x8))
     sample = Sample(Dataset(images_8x8.images, images_8x8.labels, rows), rows, None, 0.2)

@@ -168,14 +168,6 @@ def test_training_has_some_hundred_steps(rows, batch_size, epochs):
     assert values.get("train.compact.fit.epochs", 4) == epochs
 
 
-def test_many_classes_get_less_regularization():
-    line = "train.features.c"
-    assert new_values(PHOTOGRAPHS._replace(counts=[12] * 300), side=224)[line] == [0.01, 0.1, 1]
-    assert line not in new_values(PHOTOGRAPHS, side=224)
-    number = new_values(PHOTOGRAPHS._replace(counts=[12] * 300), side=224, **{line: 0.5})
-    assert line not in number  # of a model of the user's own
-
-
 def test_gate_asks_nothing_that_few_rows_cannot_show():
     values = new_values(FACES._replace(counts=[40, 40]))  # about 3 hold-out rows of each class
     losses = ("accuracy", "balanced_accuracy", "macro_f1", "sensitivity", "total")

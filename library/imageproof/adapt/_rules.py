@@ -13,7 +13,6 @@ from imageproof.adapt._facts import CHANCE, Facts, Params, empty_parts, part_row
 from imageproof.base.files import flatten
 from imageproof.data._hashing import MAX_SHARE
 from imageproof.dvc.params_yaml import get_by_path, set_keys, validated
-from imageproof.judge._confusion import MANY_CLASSES
 from imageproof.judge._groups import clopper_pearson
 from imageproof.judge.confidence import too_few_rows
 from imageproof.judge.few_rows import OF_ALL, counts_of, rows_needed
@@ -23,7 +22,6 @@ from imageproof.keras.costs import MIN_STEPS
 MIN_SIDE = 64  # pixels of a photograph's image
 SIDE_STEP = 32
 ELONGATED = 2.0  # a proportion; a square cut from the middle loses half of such a picture
-MANY_STRENGTHS = [0.01, 0.1, 1]  # scikit-learn's C
 STEPS = 600
 MAX_EPOCHS = 100
 MIN_BATCH = 32
@@ -148,14 +146,9 @@ def fit_rows(facts: Facts, params: Params) -> Lines:
 
 
 def fit_training(facts: Facts, params: Params) -> Lines:
-    """Less regularization for many classes; more epochs and smaller batches for few steps."""
+    """More epochs and smaller batches for few steps."""
     rows = max(1, whole_part(facts, params, "train"))
-    classes = len(facts.counts)
     for model in params["models"]:
-        strengths = get_by_path(params, f"train.{model}.c")
-        if classes > MANY_CLASSES and isinstance(strengths, list) and 1 not in strengths:
-            reason = f"{classes} classes: weaker regularization is often better"
-            yield f"train.{model}.c", MANY_STRENGTHS, reason
         fit = get_by_path(params, f"train.{model}.fit") or {}
         batch = fit.get("batch_size")
         epochs = fit.get("epochs")

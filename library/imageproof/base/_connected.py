@@ -55,12 +55,14 @@ def divided(
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     _, first, group = np.unique(groups, return_index=True, return_inverse=True)
-    folds = min(folds, int(np.bincount(labels[first]).max()))
+    classes, _ = np.unique([labels, group], axis=1)  # of each group each class once
+    folds = min(folds, int(np.bincount(classes).max()))
     if folds < 2:
         return np.zeros_like(labels)
     splitter: Any = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     has_few_copies = 2 * len(first) > len(labels)
-    if has_few_copies:  # this is many times faster, and as good
+    if has_few_copies and np.bincount(labels[first]).max() >= folds:
+        # a group counts in the class of its first row: many times faster, and as good
         splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     else:
         first = group = np.arange(len(labels))

@@ -128,10 +128,7 @@ class CrossValidation:
         groups = self.sample.data.groups
         seed = self.project.seed
         assert groups is not None
-        order = np.argsort(labels, kind="stable")
-        fold = np.empty_like(order)
-        # `divided` counts a group in the class of its first row: here the first class that it has
-        fold[order] = divided(labels[order], groups[order], self.folds, seed=seed)
+        fold = divided(labels, groups, self.folds, seed=seed)
         for number in range(self.folds):
             learning = np.flatnonzero(fold != number)
             if quarters < QUARTERS:

@@ -77,11 +77,12 @@ def converted(path: Path, form: Form) -> ModelProto:
     network = compose.add_prefix(model, PREFIX)  # it may name tensors as we do
     scaling = parsed(_scaling(form, axes), like=network)
     body = joined(scaling, network, "scaled", PREFIX + image.name)
-    whole = _ending(body, output, axes, "Identity(maps)")
+    whole = _ending(body, output, f"{FEATURES} = Identity(maps)")
     shape = _feature_shape(whole, path, form.side)
     if form.pool:
         axes = _map_axes(shape, path)
-        whole = _ending(body, output, axes, "ReduceMean<keepdims = 0>(maps, axes)")
+        mean = f"{FEATURES} = ReduceMean<keepdims = 0>(maps, axes)"
+        whole = _ending(body, output, f"axes = Constant<value_ints = {[*axes]}>() {mean}")
         shape = _feature_shape(whole, path, form.side)
     if len(shape) != 2:
         hint = "one vector is needed, the mean of maps with --pool"
@@ -150,18 +151,9 @@ def _bytes(name: str, shares: Sequence[float]) -> str:
     return f"float[{len(values)}] {name} = {{{', '.join(map(str, values.tolist()))}}}"
 
 
-def _ending(
-    body: ModelProto,
-    output: str,
-    axes: tuple[int, int],
-    features: str,
-) -> ModelProto:
-    """The network whose features are computed so of its tensor `output`, the `maps`."""
-    text = f"""
-        ending (float[n] maps) => (float[n, k] {FEATURES}) {{
-            axes = Constant<value_ints = {[*axes]}>()
-            {FEATURES} = {features}
-        }}"""
+def _ending(body: ModelProto, output: str, nodes: str) -> ModelProto:
+    """The network that ends in these nodes, of which the last one takes its tensor `output`."""
+    text = f"ending (float[n] maps) => (float[n, k] {FEATURES}) {{ {nodes} }}"
     ending = parsed(text, like=body)
     ending.graph.node[-1].input[0] = output
     model = ModelProto()

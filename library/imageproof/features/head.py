@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ClassWeights = Mapping[int, float] | str | None  # as scikit-learn takes them
 SMALLEST = 1e-7  # of a probability, in the log loss
 ABSENT = -1e4  # the logit of a class without rows: its probability is 0
+TOLERANCE = 1e-4  # of the gradient, where a fit ends: scikit-learn's own
+IN_FOLDS = 1e-3  # the same where a C is chosen: half the time, and the same choice
 
 
 class Rowset(NamedTuple):
@@ -49,7 +51,7 @@ class Settings(NamedTuple):
 def fit_head(rows: Rowset, c: float, settings: Settings) -> Head:
     """The head for this inverse strength of regularization, as scikit-learn counts it."""
     with warnings.catch_warnings(category=UserWarning, action="ignore"):  # of a stopped fit
-        [head] = _fit_all(rows, [c], settings)
+        [head] = _fit_all(rows, [c], settings, TOLERANCE)
     return head
 
 
@@ -102,14 +104,16 @@ def _fold_losses(
     train: Rows,
     held_out: Rows,
 ) -> list[float]:
-    heads = _fit_all(rows.take(train), values, settings)
+    heads = _fit_all(rows.take(train), values, settings, IN_FOLDS)
     features = rows.views[0][held_out]
     labels = rows.labels[held_out]
     return [log_loss(predict(head, features), labels) for head in heads]
 
 
 def divide(rows: Rowset, folds: int, *, seed: int) -> list[tuple[Rows, Rows]]:
-    """For each fold of `divided` the rows to train on, and those held out; none of a single one."""
+    """Of each fold the rows to train on and those held out, see `_connected.divided`; no pair at
+    all where the rows cannot be divided.
+    """
     fold = divided(rows.labels, rows.groups, folds, seed=seed)
     pairs = [(np.flatnonzero(fold != n), np.flatnonzero(fold == n)) for n in range(fold.max() + 1)]
     return pairs if len(pairs) > 1 else []
@@ -120,7 +124,12 @@ def log_loss(probabilities: Probabilities, labels: Labels) -> float:
     return float(-np.mean(np.log(np.maximum(truth, SMALLEST))))
 
 
-def _fit_all(rows: Rowset, values: Sequence[float], settings: Settings) -> list[Head]:
+def _fit_all(
+    rows: Rowset,
+    values: Sequence[float],
+    settings: Settings,
+    tolerance: float,
+) -> list[Head]:
     """One head for each C, ascending; each begins where the one before it ended."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
@@ -136,6 +145,7 @@ def _fit_all(rows: Rowset, values: Sequence[float], settings: Settings) -> list[
     scaled = scaler.transform(features)
     model = LogisticRegression(
         class_weight=settings.class_weights,
+        tol=tolerance,
         max_iter=1000,
         warm_start=True,
     )

@@ -11,7 +11,7 @@ import pytest
 from helpers import finding
 
 from imageproof.base import _inference
-from imageproof.base._connected import together
+from imageproof.base._connected import divided, together
 from imageproof.base._dataset import Dataset
 from imageproof.base.errors import DataError
 from imageproof.base.files import sha256
@@ -38,6 +38,16 @@ def test_groups_that_share_an_image_are_one():
     assert len({*together(Dataset(images, labels))}) == 4
     first, *others, last = together(Dataset(images, labels, np.array([0, 0, 1, 1, 2])))
     assert {*others} == {first} != {last}
+
+
+@pytest.mark.parametrize("count", [11, 400])
+def test_folds_are_as_many_as_a_class_has_writers(count):
+    rows = np.arange(count)
+    writers = rows % 6
+    labels = np.where(rows < 6, rows, 5)  # the first image of each writer is of another class
+    fold = divided(labels, writers, 5, seed=0)
+    assert all(len({*fold[writers == writer]}) == 1 for writer in range(6))
+    assert {*fold.tolist()} == {*range(5)}
 
 
 def test_baseline_does_not_part_copies_in_groups(copied):
