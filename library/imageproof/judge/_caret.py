@@ -60,8 +60,8 @@ def statistics(
     rows: Any = table.astype(object).where(table.notna(), None).to_dict("records")
     by_class = dict(zip(classes, rows, strict=True))
     undefined = [
-        {"figure": figure, "class": name, "reason": _why_undefined(figure, k, matrix, classes)}
-        for k, (name, figures) in enumerate([(None, overall), *by_class.items()], -1)
+        {"figure": figure, "class": name, "reason": _why_undefined(figure, name, matrix, classes)}
+        for name, figures in [(None, overall), *by_class.items()]
         for figure, value in figures.items()
         if value is None
     ]
@@ -69,7 +69,7 @@ def statistics(
 
 
 def weakest(by_class: Mapping[str, Figures]) -> tuple[str, float]:
-    """The class with the lowest sensitivity, and that; one class at least has rows."""
+    """The class with the lowest sensitivity, and that sensitivity; at least one class has rows."""
     shares = {
         name: share
         for name, figures in by_class.items()
@@ -95,7 +95,8 @@ def as_tables(statistics: Statistics) -> Tables:
         f"Class: {name}": pd.Series(_column([*figures.values()]), [*map(label_of, figures)])
         for name, figures in statistics.by_class.items()
     }
-    labels: dict[str, dict[str, None]] = {}  # of each reason, without repetition
+    # by reason, the labels of its figures: keys of a dict, as several classes may have one reason
+    labels: dict[str, dict[str, None]] = {}
     for note in statistics.undefined:
         labels.setdefault(note["reason"], {})[label_of(note["figure"])] = None
     notes = [f"{NOT_AVAILABLE}: {reason} ({', '.join(of)})" for reason, of in labels.items()]
@@ -176,28 +177,28 @@ def _by_class(matrix: Matrix) -> pd.DataFrame:
 
 def _why_undefined(
     figure: str,
-    k: int,
+    name: str | None,
     matrix: Matrix,
-    names: Sequence[str],
+    classes: Sequence[str],
 ) -> str:
-    """The reason for a figure of class `k`, or for an overall one, where that is -1."""
+    """Why a figure of the class of this name does not exist; an overall one if that is None."""
     if figure == "kappa":
         return "a single class, in prediction and reference alike"
-    if k < 0:
+    if name is None:
         first, second = np.argwhere(np.triu(matrix + matrix.T == 0, k=1))[0]
-        return f"class {names[first]} and class {names[second]} never confused"
-    present = matrix[:, k].sum()
+        return f"class {classes[first]} and class {classes[second]} never confused"
+    present = matrix[:, classes.index(name)].sum()
     if present == 0:
-        return f"class {names[k]} absent"
+        return f"class {name} absent"
     if present == matrix.sum():
-        return f"no class but {names[k]} present"
+        return f"no class but {name} present"
     if figure == "pos_pred_value":
-        return f"class {names[k]} never predicted"
-    return f"no class but {names[k]} predicted"
+        return f"class {name} never predicted"
+    return f"no class but {name} predicted"
 
 
 def _column(values: Sequence[float | None]) -> list[str]:
-    """All with the decimals that one value needs for 4 figures, as R prints a column."""
+    """The values as R prints a column: all with the decimals that give each one 4 figures."""
     texts = [
         np.format_float_positional(value, precision=PLACES, fractional=False, trim="-")
         for value in filter(None, values)

@@ -1,6 +1,6 @@
 """Models on the same rows: the gain in accuracy, and its price in time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import inf
 from typing import NamedTuple
 
@@ -25,10 +25,11 @@ class Pair(NamedTuple):
     """Two models compared on the same rows; `better` is the more accurate, on a tie the faster.
 
     `gain` in accuracy has the 95 % interval `lower`…`upper`. `p_value` is None if so few groups
-    differ that no test can tell. `better_right` and `other_right` are
-    the rows that only this model gets right; `disagreements` counts different answers, right or
-    wrong. `time_ratio` is better / other. `seconds_per_error` is the additional training time per
-    error avoided in 10,000 images, None if `within_noise`.
+    differ that no test can tell. `better_right` and `other_right` are the rows that only this model
+    gets right; `disagreements` counts different answers, right or wrong. `time_ratio` is that of
+    the training times, better / other. `seconds_per_error` is the additional training time in s per
+    error avoided in 10,000 images. Both are None if times cannot be compared, the latter also if
+    the gain is `within_noise`.
     """
 
     better: str
@@ -122,7 +123,8 @@ def paired_interval(only_a: float, only_b: float, rows: float) -> tuple[float, f
 
 
 def paired_gain(only_a: float, only_b: float, rows: float) -> tuple[float, float]:
-    """The gain with a row more that only a, and one that only b gets right; its deviation."""
+    """The gain and its standard deviation, after one more row that only a, and one that only b
+    gets right."""
     share_a = (only_a + 1) / (rows + 2)
     share_b = (only_b + 1) / (rows + 2)
     gain = share_a - share_b
@@ -140,13 +142,13 @@ def mcnemar_exact(only_a: int, only_b: int, *, alternative: Alternative = "two-s
     return float(binomtest(only_a, rows, alternative=alternative).pvalue) if rows else 1.0
 
 
-def pareto_front(points: Mapping[str, Sequence[float]]) -> list[str]:
-    """The models that no other dominates in training time and accuracy, the first two values of
-    their points, fastest first."""
-    pairs = {name: (time, accuracy) for name, (time, accuracy, *_) in points.items()}
+def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
+    """The models that no other dominates in training time and accuracy, fastest first."""
     front = [
-        (time, name)
-        for name, (time, accuracy) in pairs.items()
-        if not any(t <= time and a >= accuracy and (t, a) != pairs[name] for t, a in pairs.values())
+        name
+        for name, (time, accuracy) in points.items()
+        if not any(
+            t <= time and a >= accuracy and (t, a) != (time, accuracy) for t, a in points.values()
+        )
     ]
-    return [name for _, name in sorted(front)]
+    return sorted(front, key=lambda name: (points[name], name))

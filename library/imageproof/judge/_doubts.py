@@ -1,9 +1,9 @@
 """What is said against models in words, where chance does not explain it.
 
-Each doubt has the probability of a figure like this, or a worse one, if a model does not deserve
-it. All sentences together accuse wrongly with a chance of at most LEVEL: by Bonferroni's correction
-a p-value counts times the sentences that could be said, and within one times its classes or
-disturbances.
+The p-value of a doubt is the chance that a model which does not deserve it has such a figure, or a
+worse one. All sentences together accuse wrongly with a chance of at most LEVEL, by Bonferroni's
+correction: a p-value is multiplied by the number of sentences that could be said, and before by the
+number of classes or disturbances of which the worst is named.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,15 +17,14 @@ from imageproof.judge.disturbances import COUNTS, in_words
 
 LEVEL = 0.01
 LEARNT = 0.9  # accuracy on the training rows
-SURPLUS = 0.1  # of what the most frequent class leaves
+SURPLUS = 0.1  # of the rows that are not of the most frequent class
 WEAK = 0.5  # sensitivity
 MISCALIBRATED = 0.02  # expected calibration error
-FRAGILE = 0.1  # accuracy lost
-GAP = 0.1  # between the accuracies on training rows and on others
+GAP = 0.1  # of accuracies: on training and test rows, or without and with a disturbance
 
 
 class Doubt(NamedTuple):
-    """The sentence that it belongs to, its figures, and its p-value."""
+    """What may be said of a model: the sentence, the figures that follow it, and the p-value."""
 
     sentence: str
     figures: str
@@ -33,7 +32,8 @@ class Doubt(NamedTuple):
 
 
 def beyond_chance(doubts: Mapping[str, Sequence[Doubt]]) -> list[str]:
-    """The sentences on models that hold beyond chance, each once, of all doubts by model."""
+    """The sentences that hold beyond chance, each once with its models; `doubts` are by model."""
+    # several doubts of a model may share a sentence; their p-values count them already
     sentences = {(model, doubt.sentence) for model in doubts for doubt in doubts[model]}
     figures: dict[str, dict[str, list[str]]] = {}  # by sentence and model
     for model in doubts:
@@ -62,7 +62,7 @@ def memorized(
     """That a model is right on over GAP more of its own training rows than of the test rows."""
     sentence = "right on far more training rows than test rows, so more images may help"
     figures = f"on {100 * trained:.0f} % against {100 * accuracy:.0f} %"
-    return Doubt(sentence, figures, _chance_of_gap(trained, train_rows, accuracy, rows, gap=GAP))
+    return Doubt(sentence, figures, _chance_of_gap(trained, train_rows, accuracy, rows))
 
 
 def guessing(
@@ -70,10 +70,11 @@ def guessing(
     accuracy: float,
     rows: float,
 ) -> Doubt:
-    """That a model adds less than SURPLUS of what always naming the most frequent class leaves.
+    """That a model is hardly better than always naming the most frequent class.
 
-    The test is that of `paired_interval`, on the same rows, times the classes: which of them is the
-    most frequent one, and how frequent it is, is by chance, too.
+    Hardly: its gain is below SURPLUS of the rows that this class does not have. The test is that of
+    `paired_interval`, on the same rows. Its p-value is multiplied by the number of classes: which
+    of them is the most frequent one is by chance, too.
     """
     from scipy.stats import norm
 
@@ -89,9 +90,9 @@ def guessing(
 
 
 def weak_class(by_class: Mapping[str, Mapping[str, Any]], rows: Sequence[float]) -> Doubt:
-    """That a model gets less than WEAK of a class right: binomial test; the surest such class.
+    """That a model gets less than WEAK of a class right, for the class with the lowest p-value.
 
-    `rows` are the independent ones of each class.
+    The test is binomial; `rows` counts the independent rows of each class.
     """
     tests = [
         (at_most(share, count, WEAK), share, name)
@@ -111,8 +112,8 @@ def misleading(
 ) -> Doubt:
     """That the calibration error is over MISCALIBRATED; `share` of the rows is independent.
 
-    The approximation has thin tails, for which this margin more than makes up, and the error of
-    one row beside it: among few rows that are sure, one is wrong more often than that.
+    The approximated distribution has too thin tails. The margin more than makes up for them, with
+    the error of one row in it: among few sure rows, one is wrong more often than the tail says.
     """
     error = calibration_error(probabilities, reference)
     margin = MISCALIBRATED + 1 / max(share * len(reference), 1)
@@ -122,17 +123,17 @@ def misleading(
 
 
 def fragile(accuracies: Mapping[str, float]) -> list[Doubt]:
-    """That a disturbance costs over FRAGILE, from what `disturbances.accuracies` takes.
+    """That a disturbance costs over GAP, for each one; `accuracies` is of `accuracy_under`.
 
-    The test is of independent shares. These are of the same images, so that their difference
-    varies less.
+    The test takes the shares for independent. They are of the same images, so their difference
+    varies less, and the test accuses less often than it could.
     """
     rows = accuracies["effective_images"]
     clean = accuracies["clean"]
     disturbed = {k: v for k, v in accuracies.items() if k not in ("clean", *COUNTS)}
     doubts = []
     for name, share in disturbed.items():
-        p_value = _chance_of_gap(clean, rows, share, rows, gap=FRAGILE)
+        p_value = _chance_of_gap(clean, rows, share, rows)
         figures = f"by {100 * (clean - share):.0f} points on images {in_words(name)}"
         doubts.append(Doubt("fragile, as accuracy falls", figures, p_value * len(disturbed)))
     return sorted(doubts, key=lambda doubt: doubt.p_value)
@@ -143,10 +144,8 @@ def _chance_of_gap(
     larger_rows: float,
     smaller: float,
     smaller_rows: float,
-    *,
-    gap: float,
 ) -> float:
-    """The p-value of two independent shares, each of so many rows, that differ by over `gap`.
+    """The p-value of two independent shares, each of so many rows, that differ by over GAP.
 
     The test is that of Agresti and Caffo (2000, doi:10.1080/00031305.2000.10474560).
     """
@@ -155,4 +154,4 @@ def _chance_of_gap(
     a = (larger * larger_rows + 1) / (larger_rows + 2)
     b = (smaller * smaller_rows + 1) / (smaller_rows + 2)
     variance = a * (1 - a) / (larger_rows + 2) + b * (1 - b) / (smaller_rows + 2)
-    return float(norm.sf((a - b - gap) / variance**0.5))
+    return float(norm.sf((a - b - GAP) / variance**0.5))

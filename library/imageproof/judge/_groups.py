@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from imageproof.base._dataset import Floats, Hits, Labels, Rows
 
 FEWEST = 6  # groups that differ: of fewer no two-sided p-value is below 0.05
-SIDE = 0.025  # of a 95 % interval
+TAIL = 0.025  # the probability beyond each end of a 95 % interval
 MISSED = 0.2  # the share of the cases in which a test does not see a loss
 
 # SciPy takes a second to import: functions import it, so that params are read without it.
@@ -50,25 +50,26 @@ def sign_flips(
 
 
 def missed_loss(differences: Values, groups: Rows | None, level: float) -> float:
-    """The loss of accuracy 0…1 that the paired test at this level misses in one of five cases.
+    """The loss of accuracy 0…1 that the one-sided paired test at this level misses with MISSED.
 
-    By the normal approximation, where as many rows or groups differ as in these `differences`, or
-    as many as such a loss needs.
+    `differences` are as in `sign_flips`. By the normal approximation the loss is `quantile`
+    standard deviations, which follow from how many rows or groups differ. So large a loss needs
+    quantile² of them; where fewer differ, the deviation is scaled up to that number.
     """
     from scipy.stats import norm
 
     sums = differences if groups is None else _sums(differences, groups)[0]
     quantile = float(norm.isf(level) + norm.isf(MISSED))
-    more = max(1.0, quantile / float(np.sqrt(np.count_nonzero(sums) or 1)))
-    return min(1.0, quantile * more * float(np.linalg.norm(sums)) / len(differences))
+    scale = max(1.0, quantile / float(np.sqrt(np.count_nonzero(sums) or 1)))
+    return min(1.0, quantile * scale * float(np.linalg.norm(sums)) / len(differences))
 
 
 class Intervals:
     """95 % intervals of the share of rows that are right, in all rows and in parts of them.
 
-    They are the exact ones of Clopper and Pearson (1934), with groups on `effective_rows`. Of the
-    correlations in all rows and in a part the larger one counts: the first alone does not see that
-    a writer has trouble with one class, the second is 0 where all of a small part are right.
+    They are the exact ones of Clopper and Pearson (1934), with groups on `effective_rows`. The
+    correlation of a part is its own or that of all rows, whichever is larger: that of all rows does
+    not show that a writer has trouble with one class; its own is 0 where a small part is all right.
     """
 
     def __init__(self, hits: Values, groups: Rows | None = None) -> None:
@@ -88,7 +89,7 @@ class Intervals:
         return effective_rows(groups, max(self._correlation, correlation(hits, groups)))
 
     def effective_by_class(self, labels: Labels, classes: int) -> list[float]:
-        """The same of the rows of each class, by their true classes int64 (n,)."""
+        """How many independent rows tell as much as those of each true class int64 (n,)."""
         return [self.effective(np.flatnonzero(labels == label)) for label in range(classes)]
 
 
@@ -109,14 +110,17 @@ def clopper_pearson(share: float, rows: float) -> tuple[float, float]:
 
     hits = share * rows
     misses = (1 - share) * rows
-    lower = beta.ppf(SIDE, hits, misses + 1) if hits else 0.0
-    upper = beta.ppf(1 - SIDE, hits + 1, misses) if misses else 1.0
+    lower = beta.ppf(TAIL, hits, misses + 1) if hits else 0.0
+    upper = beta.ppf(1 - TAIL, hits + 1, misses) if misses else 1.0
     return float(lower), float(upper)
 
 
 def at_least(share: float, rows: float, chance: float) -> float:
-    """The probability that so large a share of the rows is right, or a larger one, if `chance` is
-    that of each: the binomial distribution, which needs no whole numbers as a beta distribution."""
+    """The binomial probability that at least this share of so many rows is right.
+
+    Each is right with the probability `chance`. By the beta distribution, as `rows` need not be a
+    whole number.
+    """
     from scipy.stats import beta
 
     hits = share * rows
@@ -124,16 +128,16 @@ def at_least(share: float, rows: float, chance: float) -> float:
 
 
 def at_most(share: float, rows: float, chance: float) -> float:
-    """The same of so small a share, or a smaller one."""
+    """The binomial probability that at most this share of so many rows is right."""
     return at_least(1 - share, rows, 1 - chance)
 
 
 def correlation(values: Values, groups: Rows) -> float:
-    """The correlation 0…1 of two rows of one group; 0 if nothing tells, as where all are right.
+    """The correlation 0…1 of two rows of one group; 0 if it cannot be told, as of equal values.
 
-    It makes the design effect of all rows (see `effective_rows`) that of Rao and Scott 1992,
-    doi:10.2307/2532311: the variance of the mean, estimated from the groups' sums, over that of
-    independent rows.
+    The design effect of Rao and Scott 1992, doi:10.2307/2532311, is the variance of the mean,
+    estimated from the groups' sums, over that of independent rows. This correlation gives the same
+    effect by the formula of `effective_rows`.
     """
     sums, sizes = _sums(values - values.mean(dtype=np.float64), groups)
     spread = float(np.var(values)) * len(values)
@@ -145,29 +149,31 @@ def correlation(values: Values, groups: Rows) -> float:
 
 
 def effective_rows(groups: Rows, correlation: float) -> float:
-    """How many independent rows tell as much: n / deff, and 0 of one group.
+    """How many independent rows tell as much as these rows: n / deff, and 0 of one group.
 
-    deff = 1 + correlation · (mean size that a row meets - 1), at least 1 (Kish 1965, «Survey
-    Sampling»). Beside a group that is far larger than the others these count as fewer: n / that
-    size.
+    deff = 1 + correlation · (m - 1), by Kish 1965, «Survey Sampling». m = Σ size² / n is the mean
+    size of a row's group. `most_independent` corrects for few groups. It takes their number to be
+    n / m: fewer than there are, if one is far larger than the others.
     """
     _, sizes = np.unique(groups, return_counts=True)
-    size = float(sizes @ sizes) / len(groups)
-    effect = 1 + correlation * (size - 1)
-    return most_independent(len(groups), len(groups) / size) / effect
+    rows = len(groups)
+    mean_size = float(sizes @ sizes) / rows
+    effect = 1 + correlation * (mean_size - 1)
+    return most_independent(rows, rows / mean_size) / effect
 
 
 def most_independent(rows: float, groups: float) -> float:
-    """How many independent rows tell as much as so many in groups, at most: 0 of one group.
+    """How many independent rows so many rows in groups are worth at most; 0 of one group.
 
-    That deff is estimated from few groups costs rows by Student's t (Korn and Graubard 1998,
-    «Confidence intervals for proportions with small expected number of positive counts»).
+    An interval whose deff is estimated from groups has `groups` - 1 degrees of freedom. The wider
+    quantile of Student's t counts as fewer rows: Korn and Graubard 1998, «Confidence intervals for
+    proportions with small expected number of positive counts».
     """
     from scipy.stats import t
 
     if groups <= 1:
         return 0.0
-    return float(rows * (t.ppf(SIDE, rows - 1) / t.ppf(SIDE, groups - 1)) ** 2)
+    return float(rows * (t.ppf(TAIL, rows - 1) / t.ppf(TAIL, groups - 1)) ** 2)
 
 
 def _sums(values: Values, groups: Rows) -> tuple[Floats, Rows]:

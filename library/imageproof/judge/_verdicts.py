@@ -36,8 +36,8 @@ def choice(pairs: Sequence[Pair], seconds: Mapping[str, float | None]) -> str:
         key=lambda pair: (pair.better in worse, times[pair.better]),
     )
     gain = f"{pair.better} is more accurate (+{_points(pair, pair.gain)} points)"
-    faster = _faster(fastest, times[pair.better] / times[fastest])
-    return f"No model is best in both: {gain}, {faster}"
+    faster = _faster(times[pair.better] / times[fastest])
+    return f"No model is best in both: {gain}, {fastest} {faster}"
 
 
 def verdict(pair: Pair) -> str:
@@ -57,26 +57,26 @@ def verdict(pair: Pair) -> str:
 
 
 def _time_words(pair: Pair) -> tuple[str, str, str]:
-    """What is said of the times if the models are equal; of the gain's time, and of its price."""
+    """Three ends of a verdict: for equal models; for any gain; for a gain beyond noise as well."""
     ratio = pair.time_ratio
     if not ratio:
         return "", "", ""
     if max(ratio, 1 / ratio) < SAME_TIME:
         return "; both train equally long", " for the same training time", ""
     if ratio < 1:
-        faster = _faster("", 1 / ratio)
-        return f"; {pair.better}{faster}", f" and{faster}", ": better in both"
+        faster = _faster(1 / ratio)
+        return f"; {pair.better} {faster}", f" and {faster}", ": better in both"
     seconds = float(f"{pair.seconds_per_error or 0:.2g}")  # a training time has no more figures
     price = f": {seconds:,.10g} s per error avoided in {ERRORS_COUNTED_IN:,}"
     return "", f" for {ratio:,.1f} times the training time", price
 
 
-def _faster(name: str, ratio: float) -> str:
-    return f"{name} trains {ratio:,.1f} times faster"
+def _faster(ratio: float) -> str:
+    return f"trains {ratio:,.1f} times faster"
 
 
 def p_text(p_value: float | None, level: float = SIGNIFICANCE) -> str:
-    """A p-value with two figures, or with so many that it is on its side of the level."""
+    """A p-value with two figures, or with as many as keep it on its side of the level."""
     if p_value is None:
         return "too few groups"
     if p_value < SMALL_P <= level:

@@ -26,8 +26,9 @@ class ConfidenceParams(StrictModel):
 def threshold(truth_probabilities: NDArray[np.float32], coverage: float) -> float:
     """The probability from which a class belongs to a set; 0 if there are too few rows.
 
-    Split conformal prediction: rank ⌈(n + 1) · coverage⌉ of n (Sadinle, Lei and Wasserman 2019,
-    doi:10.1080/01621459.2017.1395341). `truth_probabilities` float32 (n,), ascending.
+    `truth_probabilities` float32 (n,), ascending: what each validation row's true class got. The
+    threshold is the ⌈(n + 1) · coverage⌉-th largest: split conformal prediction (Sadinle, Lei and
+    Wasserman 2019, doi:10.1080/01621459.2017.1395341).
     """
     rank = _missed(len(truth_probabilities), coverage)
     return float(truth_probabilities[rank - 1]) if rank else 0.0
@@ -43,8 +44,8 @@ def coverage_p_value(
 ) -> float:
     """The chance that so few of `rows` answer sets, or fewer, hold the true class: beta-binomial.
 
-    Vovk 2012, «Conditional validity of inductive conformal predictors». Of the validation rows the
-    share `independent` tells as much as all.
+    Vovk 2012, «Conditional validity of inductive conformal predictors». The validation rows count
+    as the share `independent` of them, 0…1; see `_groups.independent`.
     """
     from scipy.stats import betabinom
 
@@ -56,8 +57,8 @@ def coverage_p_value(
 
 
 def _missed(rows: int, coverage: float) -> int:
-    """So many of the rows, and one more, may lie below the threshold."""
-    return floor(round((rows + 1) * (1 - coverage), 6))  # 10 rows at 0.9 give 0.9999999999999998
+    """How many of these rows and one more may be missed by their sets: the threshold's rank."""
+    return floor(round((rows + 1) * (1 - coverage), 6))  # 9 rows at 0.9 give 0.9999999999999998
 
 
 def answer_sets(probabilities: Probabilities, threshold: float) -> Sets:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil, floor, log
 from typing import Any, NamedTuple
 
-from imageproof.judge._groups import SIDE, most_independent
+from imageproof.judge._groups import TAIL, most_independent
 from imageproof.judge.limits import PromoteParams
 
 OF_ALL = "min_unseen", "max_accuracy_loss", "max_total_loss"
@@ -16,7 +16,7 @@ LIMITS = "max_sensitivity_loss", "min_sensitivity", *OF_ALL, *OF_EACH
 
 
 class Counts(NamedTuple):
-    """Hold-out rows; of all and of each class as many as independent rows that tell as much."""
+    """Hold-out rows, and how many independent ones they are worth: all, and those of each class."""
 
     rows: int
     independent: int
@@ -35,9 +35,9 @@ class Counts(NamedTuple):
 
 
 def counts_of(rows: Sequence[float], groups: Sequence[float] | None = None) -> Counts:
-    """The counts from the rows of each class, then of all; they may come in so many groups.
+    """The counts from the numbers of rows: of each class, and last of all; `groups` likewise.
 
-    What is not known yet, how alike the rows of a group are answered, is taken as not at all.
+    How alike the rows of a group are answered is not known yet, so it is taken for not at all.
     """
     independent = [*map(floor, rows if groups is None else map(most_independent, rows, groups))]
     return Counts(floor(rows[-1]), independent[-1], independent[:-1])
@@ -47,7 +47,7 @@ def rows_needed(params: PromoteParams, counts: Counts) -> dict[str, int]:
     """For each limit of the gate that so few hold-out rows cannot prove: how many it needs.
 
     With all rows right, the exact 95 % interval must reach a minimum, and that of n rows begins at
-    SIDE^(1/n); a loss of one row must be allowed. For macro-F1, where a wrong row counts half in
+    TAIL^(1/n); a loss of one row must be allowed. For macro-F1, where a wrong row counts half in
     its own class and half in another, that is so to first order.
     """
     rows = {}
@@ -58,7 +58,7 @@ def rows_needed(params: PromoteParams, counts: Counts) -> dict[str, int]:
             bound = limit
         else:
             limit = min(limit, 0.9999)
-            bound = log(SIDE, limit) if key.startswith("min_") else 1 / limit
+            bound = log(TAIL, limit) if key.startswith("min_") else 1 / limit
         classes = len(counts.by_class) if key in OF_EACH else 1
         minimum = ceil(bound / classes - 1e-9)
         if minimum > counts.judging(key):
@@ -70,13 +70,11 @@ def split_warnings(
     summary: Mapping[str, Any], params: PromoteParams, names: Sequence[str]
 ) -> list[str]:
     """What split.json says against a split: copies of training rows, and too few hold-out rows."""
-    labels = [*map(str, range(len(names)))]
-    by_class = summary["class_counts"]["holdout"]
-    rows = [*(by_class.get(label, 0) for label in labels), summary["rows"]["holdout"]]
+    classes = len(names)
+    rows = _numbers(summary["class_counts"]["holdout"], classes, summary["rows"])
     groups = None
     if "class_groups" in summary:  # a stage of the user's own may not count them
-        by_class = summary["class_groups"]
-        groups = [*(by_class.get(label, 0) for label in labels), summary["groups"]["holdout"]]
+        groups = _numbers(summary["class_groups"], classes, summary["groups"])
     counts = counts_of(rows, groups)
     worth = f"in {groups[-1]:,} groups worth {counts.independent:,} at most, " if groups else ""
     limits = [
@@ -88,6 +86,11 @@ def split_warnings(
     finding = f"{counts.rows:,} hold-out rows, {worth}{counts.fewest(names)}, are too few for "
     mend = "; raise `holdout` of split, add rows, or change these limits"
     return [*_copies(summary), finding + ", ".join(limits) + mend]
+
+
+def _numbers(by_class: Mapping[str, int], classes: int, by_part: Mapping[str, int]) -> list[int]:
+    """As `counts_of` takes them; split.json leaves out a class that has none."""
+    return [*(by_class.get(str(label), 0) for label in range(classes)), by_part["holdout"]]
 
 
 def _copies(summary: Mapping[str, Any]) -> list[str]:

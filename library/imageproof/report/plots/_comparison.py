@@ -32,7 +32,8 @@ def pareto(points: Mapping[str, Point], *, comparable: bool, title: str) -> Figu
     There is no front if times are not `comparable`, which the picture then says.
     """
     figure, axes = _theme.new_axes(6.6, 4.4, title)
-    front = pareto_front(points) if comparable else []
+    places = {model: (point.seconds, point.accuracy) for model, point in points.items()}
+    front = pareto_front(places) if comparable else []
     axes.step(
         [points[model].seconds for model in front],
         [points[model].accuracy for model in front],
@@ -67,7 +68,7 @@ def pareto(points: Mapping[str, Point], *, comparable: bool, title: str) -> Figu
     # as in `_theme.save`
     with warnings.catch_warnings(action="ignore", category=UserWarning):
         figure.draw_without_rendering()  # the layout places the axes
-        _part(axes, labels, [point[:2] for point in points.values()])
+        _part(axes, labels, [*places.values()])
     return figure
 
 
