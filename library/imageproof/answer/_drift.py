@@ -37,7 +37,7 @@ from imageproof.system import _events
 SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
 KNOWN = 3000  # rows of a split whose features are compared with
 SAMPLE_BYTES = 100_000_000  # of large images fewer are compared
-ACCURACY = "accuracy"  # of the comparisons the one that is not of images
+ACCURACY = "accuracy"  # the only comparison that is not of images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +152,9 @@ def compare_with_known(
     model: Version,
     min_effect: float,
 ) -> FeatureDrift:
-    """Compare a sample with rows that the model was not fitted on.
+    """Compare a sample with the validation and hold-out rows, which the model was not fitted on.
 
-    There is nothing to compare of a model without features, or if these rows are not here.
+    Nothing is compared if the model has no features, or these rows are not here.
     """
     splits = [split_of(model, name) for name in ("validation", "holdout")]
     features = load_features(model.files.network, threads=model.threads) if all(splits) else None
@@ -177,7 +177,7 @@ def compare_with_known(
 
 
 def are_images_compared(comparisons: Sequence[Drift]) -> bool:
-    """Whether one is of images; the accuracy of labelled rows says nothing of these."""
+    """Whether any comparison is of images: the accuracy of labelled rows is not."""
     return any(comparison.name != ACCURACY for comparison in comparisons)
 
 

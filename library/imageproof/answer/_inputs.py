@@ -36,7 +36,10 @@ class Batch(NamedTuple):
 
 
 def open_input(path: Path, *, shape: Shape, fit: Fit) -> Iterator[Batch]:
-    """The images at a path, as a model takes them that sees images of this shape."""
+    """The images at a path in batches, for a model whose input has this shape.
+
+    A DataError if there are none, or they do not fit.
+    """
     batches = _pictures(path, shape, fit) if path.is_dir() else _rows(path, shape)
     first = next(batches, None)  # here, so that a wrong file is told at once
     if first is None:
@@ -52,9 +55,9 @@ def open_parquet(
     most_rows: float = inf,
     once: Sequence[str] = (),
 ) -> pq.ParquetFile:
-    """Open a Parquet file; of the columns `once`, equal values are read once.
+    """Open a Parquet file; equal values of the columns `once` are kept in memory only once.
 
-    ValueError if it has more rows, or unpacks to far more bytes than it has.
+    ValueError if it has over `most_rows` rows, or unpacks to far more bytes than it has.
     """
     file = pq.ParquetFile(
         path,
@@ -101,10 +104,11 @@ def _rows(path: Path, shape: Shape) -> Iterator[Batch]:
 
 def _npz(path: Path, content: Content, shape: Shape) -> Iterator[Images]:
     arrays = map_arrays(path, content)
-    names = [name for name in ("images", "x_test", "x_train", *arrays) if name in arrays]
-    if names == [*arrays] and len(names) > 1:
+    preferred = [name for name in ("images", "x_test", "x_train") if name in arrays]
+    if len(arrays) > 1 and not preferred:
         raise DataError(f"{path}: holds {len(arrays)} arrays; one, or one named images is allowed")
-    images = arrays[names[0]]
+    name = [*preferred, *arrays][0]
+    images = arrays[name]
     if images.dtype != np.uint8 or images.shape[1:] != shape:
         sides = ", ".join(map(str, shape))
         raise DataError(

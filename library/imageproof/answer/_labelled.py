@@ -14,7 +14,7 @@ from imageproof.registry._version import Version
 
 
 def distinct_rows(answers: pd.DataFrame, other_keys: "pd.Series[int]") -> pd.DataFrame:
-    """The rows whose key no other row has, of this version or of others.
+    """The answers whose key no other row has, of this version or of others (`other_keys`).
 
     Servers that write into one folder may answer in the same microsecond.
     """
@@ -51,7 +51,10 @@ def holdout_figures(model: Version) -> dict[str, float]:
 def compare_with_holdout(
     labelled: dict[str, float] | None, holdout: dict[str, float]
 ) -> list[Comparison]:
-    """The comparison, if the hold-out's interval is known and says anything."""
+    """Whether fewer labelled than hold-out rows are right.
+
+    Empty without labels, or if the interval of the hold-out is unknown or of a single group.
+    """
     if not labelled or not {"accuracy_lower", "rows"} <= holdout.keys():
         return []
     rows = _independent_rows(holdout)
@@ -62,7 +65,7 @@ def compare_with_holdout(
 
 
 def _independent_rows(holdout: dict[str, float]) -> float:
-    """How many independent rows have the interval of the hold-out, whose rows may be in groups."""
+    """How many independent rows would have the recorded interval: fewer, if they are in groups."""
 
     def excess(rows: float) -> float:
         lower, upper = clopper_pearson(holdout["accuracy"], rows)

@@ -27,6 +27,8 @@ SHADOW = "shadow"  # the folder of a challenger's answers, and the column of who
 
 
 class Log(NamedTuple):
+    """The files of a service's log that may have rows of the last `days` × 24 hours."""
+
     files: list[Path]
     days: int
     since: datetime
@@ -42,12 +44,15 @@ class Logged(NamedTuple):
     other_keys: "pd.Series[int]"  # microseconds of the rows of other versions
 
 
-def open_log(folder: Path, *, days: int) -> Log | None:
-    """The rows of the `days` × 24 hours before the newest row; None for other inputs."""
-    # the service writes to names that begin with a dot
+def open_log(folder: Path, *, days: int, shadow: bool = False) -> Log | None:
+    """The rows of the `days` × 24 hours before the newest row, or those of challengers (`shadow`).
+
+    None for other inputs.
+    """
+    # servers may have folders each; they write to names that begin with a dot
     paths = folder.rglob("[!.]*.parquet")
-    files = [path for path in paths if path.relative_to(folder).parts[0] != SHADOW]
-    files.sort(key=lambda path: (path.parent.name, path.name))  # servers may have folders each
+    files = [path for path in paths if (SHADOW in path.relative_to(folder).parts) == shadow]
+    files.sort(key=lambda path: (path.parent.name, path.name))
     if not files:
         return None
     with parsing("a service's log", files[-1]):

@@ -1,4 +1,4 @@
-"""Watch a model at work: drift, unsure answers, its accuracy: expected, and of labelled rows."""
+"""Watch a model at work: drift, unsure answers, and accuracy, expected or on labelled rows."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -37,7 +37,7 @@ HINT = "choose another name, or --overwrite (--missing keeps it) a table of the 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreResult(AnswerSummary):
-    """`kept` of the `files` of predictions were there before."""
+    """The summary of all answers; `kept` of the `files` of predictions were there before."""
 
     input: str
     output: str
@@ -232,8 +232,9 @@ def _read_counted(
     uri: str,
     coverage: float,
 ) -> tuple[pd.DataFrame, int]:
-    """What is counted of the rows that the version at `uri` answered for these inputs, with this
-    coverage; how many of the outputs are no such rows.
+    """The columns COUNTED of all rows that this version answered for these inputs and coverage.
+
+    Also how many rows of the outputs are left out.
     """
     paths = [*outputs.values()]
     is_counted = (ds.field("model") == uri) & (ds.field("coverage") == coverage)

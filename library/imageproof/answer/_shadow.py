@@ -21,12 +21,12 @@ SHOWN = 24  # images that are answered differently
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowResult:
     model: str
-    rows: int  # that the challenger was asked for, but for those that wait
-    failed: int  # of these, without probabilities: it died, or gave NaN; such an answer is wrong
-    different: int  # of these, with another class than the champion's, or failed
+    rows: int  # that the challenger was asked for, without those that wait
+    failed: int  # of `rows`, without probabilities: it died, or gave NaN; such an answer is wrong
+    different: int  # of `rows`, failed or with another class than the champion's
     waiting: int  # further rows, without an answer yet, or left out when their service ended
     labelled: dict[str, Any] | None  # the `Pair` on the labelled rows
-    is_random: bool  # whether these were drawn at random
+    is_random: bool  # whether the labelled rows were drawn at random
 
 
 def compare_shadow(
@@ -38,17 +38,21 @@ def compare_shadow(
 ) -> tuple[ShadowResult | None, list[Images]]:
     """The result, and images with two answers; None if no challenger was asked in these days.
 
-    `answers` are those of `model` by key; `labels` with a column RANDOM are of random rows only.
+    `answers` of `model` and `labels` have microseconds as index. Labels with a column RANDOM are
+    of rows that were drawn at random.
     """
-    shadow_log = open_log(source / SHADOW, days=log.days + 1) if answers[SHADOW].any() else None
+    shadow_log = None
+    if answers[SHADOW].any():
+        shadow_log = open_log(source, days=log.days + 1, shadow=True)
     if not shadow_log:
         return None, []
     table = read_shadow(shadow_log)
     asked = _asked(answers, table, shadow_log.model)
-    # that of a service answers in order, and may be slow: later rows have no answer yet
-    last = table.index.to_series().groupby(table["server"]).max()
+    # the challenger of a server answers in order, and may be slow: later rows have no answer yet
+    newest = table.index.to_series().groupby(table["server"]).max()
+    is_due = asked.index <= asked["server"].map(newest)
     is_left_out = asked.index.isin(table.index[~table[SHADOW]])
-    rows = asked[(asked.index <= asked.pop("server").map(last)) & ~is_left_out]
+    rows = asked.loc[is_due & ~is_left_out, ["predicted", "challenger"]]
     if rows.empty:
         return None, []
     different = rows.index[rows["predicted"] != rows["challenger"]]
@@ -78,16 +82,16 @@ def _asked(
     table: pd.DataFrame,
     challenger: str,
 ) -> pd.DataFrame:
-    """What the model `predicted` of rows that this challenger was asked for, and `challenger`.
+    """The `answers` to rows that this challenger was asked for, with its own as `challenger`.
 
-    `server` says which service asked it.
+    `table` is of `read_shadow`; a row without an answer in it gets -1.
     """
     is_challengers = table["model"] == challenger
     predicted = table.loc[is_challengers, "predicted"]
     last_other = table.index[~is_challengers].to_numpy().max(initial=0)
     # a row until then that has no answer may have been for another challenger
     is_asked = answers.index.isin(predicted.index) | (answers.index > last_other)
-    rows: pd.DataFrame = answers.loc[answers[SHADOW] & is_asked, ["predicted", "server"]]
+    rows: pd.DataFrame = answers[answers[SHADOW] & is_asked]
     return rows.assign(challenger=predicted.reindex(rows.index, fill_value=-1))
 
 
@@ -111,11 +115,11 @@ def shadow_figures(result: ShadowResult) -> dict[str, float]:
     }
     if result.labelled and result.is_random:
         pair = result.labelled
-        is_better = pair["better"] == result.model
-        right = [len(pair[name]) for name in ("other_right", "better_right")]
+        keys = ["other_right", "better_right"]
+        if pair["other"] == result.model:
+            keys.reverse()
         figures[ROWS] = pair["rows"]
-        figures[ONLY_CHALLENGER] = right[is_better]
-        figures[ONLY_CHAMPION] = right[not is_better]
+        figures[ONLY_CHAMPION], figures[ONLY_CHALLENGER] = (len(pair[key]) for key in keys)
     return figures
 
 

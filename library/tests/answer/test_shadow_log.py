@@ -161,3 +161,12 @@ def test_gate_judges_random_rows():
         ({ROWS: 100, ONLY_CHALLENGER: 2, ONLY_CHAMPION: 20}, "refused"),
     ):
         assert Decision("2", "1", (shadow(counts, limit),)).verdict == verdict
+
+
+def test_each_server_may_have_a_folder(watch, times):
+    LOG.rename("first")
+    LOG.mkdir()
+    Path("first").rename(LOG / "first")
+    result = watch().result
+    assert (result.model, result.rows) == (f"models:/{NAME}/1", 100)
+    assert (result.shadow.model, result.shadow.rows) == (CHALLENGER, 90)
