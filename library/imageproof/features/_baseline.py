@@ -11,7 +11,7 @@ from imageproof.base._dataset import Dataset, Images, Probabilities
 from imageproof.base._inference import Features
 from imageproof.features._descriptors import DESCRIPTORS
 from imageproof.features._graph import Head
-from imageproof.features.head import Rowset, Settings, divide, fit_head, predict
+from imageproof.features.head import IN_FOLDS, Rowset, Settings, divide, fit_head, predict
 
 ROWS = 5_000  # at most: more take minutes, and change little
 FOLDS = 5
@@ -72,7 +72,7 @@ def _fold_accuracy(rows: Rowset, settings: Settings) -> float | None:
     """The share of rows that is right if each is held out once; None if there are no folds."""
     hits = []
     for train, held_out in divide(rows, FOLDS, seed=settings.seed):
-        head = fit_head(rows.take(train), C, settings)
+        head = fit_head(rows.take(train), C, settings, IN_FOLDS)
         answers = predict(head, rows.views[0][held_out]).argmax(axis=1)
         hits.append(answers == rows.labels[held_out])
     return float(np.concatenate(hits).mean()) if hits else None

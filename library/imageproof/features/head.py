@@ -22,7 +22,7 @@ ClassWeights = Mapping[int, float] | str | None  # as scikit-learn takes them
 SMALLEST = 1e-7  # of a probability, in the log loss
 ABSENT = -1e4  # the logit of a class without rows: its probability is 0
 TOLERANCE = 1e-4  # of the gradient, where a fit ends: scikit-learn's own
-IN_FOLDS = 1e-3  # the same where a C is chosen: half the time, and the same choice
+IN_FOLDS = 1e-3  # the same of fits that only compare: half the time, and the same choice
 
 
 class Rowset(NamedTuple):
@@ -48,10 +48,15 @@ class Settings(NamedTuple):
     seed: int
 
 
-def fit_head(rows: Rowset, c: float, settings: Settings) -> Head:
+def fit_head(
+    rows: Rowset,
+    c: float,
+    settings: Settings,
+    tolerance: float = TOLERANCE,
+) -> Head:
     """The head for this inverse strength of regularization, as scikit-learn counts it."""
     with warnings.catch_warnings(category=UserWarning, action="ignore"):  # of a stopped fit
-        [head] = _fit_all(rows, [c], settings, TOLERANCE)
+        [head] = _fit_all(rows, [c], settings, tolerance)
     return head
 
 
