@@ -217,9 +217,11 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone):
         ("train.mlp.fit.epochs", 3, "train.mlp.fit.epochs was 2, dvc.lock records 3"),
         (split, "0" * 32, f"dvc.lock records {'0' * 32}"),
         ("code.py", "1" * 32, f"records another code.py than its commit {head:.12} has"),
+        ("ignored.py", "1" * 32, f"its commit {head:.12} lacks ignored.py; `git add --force` ta"),
     ):
         values = recorded | {key: value}
-        deps = [{"path": path, "md5": values.pop(path)} for path in ("code.py", split)]
+        paths = [path for path in values if path.endswith((".py", ".npz"))]
+        deps = [{"path": path, "md5": values.pop(path)} for path in paths]
         lock["stages"]["train@mlp"] = {"deps": deps, "params": {"params.yaml": values}}
         Path("dvc.lock").write_text(json.dumps(lock))
         line = finding(IntegrityError, restore_all)

@@ -49,7 +49,7 @@ def update(root: Path, source: Path, revision: str = "HEAD") -> Update:
     base = library_at(source, recorded[1])
     commit = git(source, "rev-parse", "--verify", f"{revision}^{{commit}}")
     new = library_at(source, commit)
-    files = files_at("HEAD", [LIBRARY], root)
+    files = files_at("HEAD", LIBRARY, root)
     result = Update(commit, [], [], [], sorted(_requirements(new) - _requirements(files)))
     merged = {}
     for path in sorted({*base, *new, *files}):
@@ -63,7 +63,7 @@ def update(root: Path, source: Path, revision: str = "HEAD") -> Update:
 
 def library_at(repository: Path, commit: str) -> Files:
     """The files of library/ in a commit, without its tests; a UsageError if there are none."""
-    files = files_at(commit, [LIBRARY], repository)
+    files = files_at(commit, LIBRARY, repository)
     if not files:
         raise UsageError(
             f"{repository}: has no commit {commit[:12]} with {LIBRARY}/; "

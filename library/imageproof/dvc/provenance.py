@@ -119,11 +119,14 @@ def is_committed(output: Path) -> bool:
 
 
 def committed_md5s(commit: str, paths: Sequence[Path]) -> dict[Path, str]:
-    """The md5 of files and folders at a commit, as dvc.lock has it; empty if it lacks one."""
-    contents = _repository.files_at(commit, paths)
-    md5s = {path: hashlib.md5(content).hexdigest() for path, content in contents.items()}
-    folders = {*paths} - {*md5s} if md5s else set()
-    return md5s | {folder: folder_md5(folder, md5s) for folder in folders}
+    """The md5 of files and folders at a commit, as dvc.lock has it; without those it lacks."""
+    md5s = {}
+    for path in paths:
+        contents = _repository.files_at(commit, path)
+        digests = {file: hashlib.md5(content).hexdigest() for file, content in contents.items()}
+        if digests:
+            md5s[path] = digests.get(path) or folder_md5(path, digests)
+    return md5s
 
 
 def folder_md5(folder: Path, md5s: Mapping[Path, str]) -> str:

@@ -170,20 +170,23 @@ def _check_record(
     ]
     commit = run.tags.get("git_commit")
     if commit and run.tags.get("git_dirty") == "false":
-        findings += [
-            f"dvc.lock records another {path} than its commit {commit[:12]} has"
-            for path in _changed_code(inputs, commit)
-        ]
+        findings += _code_findings(inputs, commit)
     if findings:
         cure = f"`dvc repro -f {stage}` trains it here"
         raise IntegrityError(*(f"{stage}: of its recorded training, {x}; {cure}" for x in findings))
 
 
-def _changed_code(inputs: Mapping[Path, str], commit: str) -> list[Path]:
-    """The code among the inputs of a stage that is not that of the commit."""
+def _code_findings(inputs: Mapping[Path, str], commit: str) -> list[str]:
+    """The code among the inputs of a stage that the commit, if it is here, has not."""
     code = [path for path in inputs if path.parts[0] in SOURCES or path.suffix == ".py"]
-    committed = provenance.committed_md5s(commit, code) if code else {}
-    return [path for path in code if committed.get(path, inputs[path]) != inputs[path]]
+    committed = provenance.committed_md5s(commit, code)
+    lacking = f"its commit {commit[:12]} lacks {{}}; `git add --force` takes in what git ignores"
+    other = f"dvc.lock records another {{}} than its commit {commit[:12]} has"
+    return [
+        (other if path in committed else lacking).format(path)
+        for path in code
+        if committed and committed.get(path) != inputs[path]
+    ]
 
 
 def _evaluation_sha256(outputs: EvaluateOutputs) -> str:

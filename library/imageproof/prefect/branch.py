@@ -86,7 +86,8 @@ def _text() -> str:
 
 def _shown(pictures: Sequence[Path], album: str, most: int) -> str:
     """The pictures in Markdown, as many as fit into `most` characters."""
-    lines = [f"\n\n![{path}](../blob/{album}/{path}?raw=true)" for path in pictures]
+    folder = f"../blob/{album}/{git('rev-parse', '--show-prefix')}"
+    lines = [f"\n\n![{path}]({folder}{path}?raw=true)" for path in pictures]
     count = sum(size <= most for size in accumulate(map(len, lines)))
     if more := len(lines) - count:
         lines[count:] = [f"\n\n… and {more} more on the branch {album}"]

@@ -169,9 +169,11 @@ def commit_origin(tags: Mapping[str, str]) -> tuple[bool, str]:
     if tags.get("git_dirty") != "false":
         names = f" ({tags['git_changed']})" if tags.get("git_changed") else ""
         return False, f"{short} with uncommitted changes{names}; commit them, then train again"
-    branches = _repository.try_git("branch", "--all", "--contains", commit, failed="unknown")
-    if branches == "unknown":
+    # not `git branch`, which lists a HEAD without branch, too
+    kinds = ("refs/heads", "refs/remotes", "refs/tags")
+    refs = _repository.try_git("for-each-ref", "--contains", commit, *kinds, failed="unknown")
+    if refs == "unknown":
         return False, f"{short} is unknown here{_repository.unshallow()}"
-    if not branches:  # amended, or rebased
+    if not refs:  # amended, or rebased
         return True, f"{short}, but no branch has it: `git branch NAME {short}` keeps it"
     return True, short

@@ -42,18 +42,20 @@ def try_git(*arguments: str, failed: str = "") -> str:
     """What a git command prints in the current folder; `failed` if it fails."""
     try:
         return git(Path(), *arguments)
-    except ImageproofError:
+    except ImageproofError as error:
+        if "safe.directory" in str(error):  # there is a commit, which no record would name
+            raise
         return failed
 
 
 def files_at(
     commit: str,
-    paths: Sequence[Path],
+    path: Path,
     folder: Path = Path(),
 ) -> dict[Path, bytes]:
-    """The content of these files, and of all files in these folders; empty if git lacks one."""
+    """The content of a file, or of all files in a folder; empty if git lacks it."""
     try:
-        content = _printed(folder, "archive", "--format=tar", commit, "--", *map(str, paths))
+        content = _printed(folder, "archive", "--format=tar", commit, "--", str(path))
     except ImageproofError:
         return {}
     with tarfile.open(fileobj=BytesIO(content)) as archive:

@@ -10,7 +10,7 @@ from dvc.repo import Repo
 from helpers import commit, finding, git
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.errors import IntegrityError
+from imageproof.base.errors import IntegrityError, ServiceError
 from imageproof.base.files import md5
 from imageproof.dvc import provenance, run_tags
 from imageproof.system._repository import origin
@@ -81,6 +81,11 @@ def test_without_git_and_data_dvc_nothing_is_claimed(workspace, monkeypatch):
     for pointer in ("outs: []\n", "outs: [: :\n"):
         Path("data.dvc").write_text(pointer)
         assert tags()["data_md5"] == "untracked"
+
+
+def test_folder_of_another_owner_is_not_without_commit(repository, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "true")
+    assert "git config --global --add safe.directory" in finding(ServiceError, tags)
 
 
 @pytest.mark.parametrize(("split", "named"), [("as recorded", "old.dir"), ("another", "1d2c.dir")])

@@ -1,12 +1,14 @@
 """Results of a training as a branch of git's `origin`, and the text of its pull request."""
 
 import json
+import re
 import subprocess
 from contextlib import contextmanager
 
 from helpers import answers, finding, free_port, until
 
 from imageproof.base.errors import ServiceError, UsageError
+from imageproof.base.files import md5
 from imageproof.prefect.branch import append, check_push, publish
 
 MOST_OF_GITHUB = 65_536
@@ -69,6 +71,24 @@ def test_text_fits_into_a_pull_request(team):
     assert f"\n… and {len(paths) - count} more on the branch {branch}-pictures\n" in message
     album = team.git("ls-tree", "-r", "--name-only", tip(team, f"{branch}-pictures"))
     assert {*album.split()} == {*paths}
+
+
+def test_picture_has_an_address_in_a_larger_repository(team, monkeypatch):
+    inner = team.root / "inner"
+    inner.mkdir()
+    for path in {*team.root.iterdir()} - {inner, team.root / ".git"}:
+        path.rename(inner / path.name)
+    team.git("add", "--all")
+    team.git("commit", "-qm", "a larger repository")
+    monkeypatch.chdir(inner)
+    picture = inner / "artifacts/a.png"
+    picture.touch()
+    outs = [{"path": "artifacts/a.png", "md5": md5(picture)}]
+    lock = {"schema": "2.0", "stages": {"draw": {"cmd": "true", "outs": outs}}}
+    (inner / "dvc.lock").write_text(json.dumps(lock))
+    branch = publish()
+    [path] = re.findall(rf"blob/{branch}-pictures/(.*)\?raw=true", text(team, branch))
+    team.git("cat-file", "-e", f"{tip(team, f'{branch}-pictures')}:{path}")
 
 
 def test_text_is_appended(team):
