@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from imageproof.base._dataset import Labels, Rows
-from imageproof.judge._groups import Alternative, Values, independent, sign_flips
+from imageproof.judge._groups import Alternative, Values, at_least, at_most, independent, sign_flips
 
 SIGNIFICANCE = 0.05
 ERRORS_COUNTED_IN = 10_000  # images
@@ -115,10 +115,10 @@ def paired_interval(only_a: float, only_b: float, rows: float) -> tuple[float, f
     Bonett and Price's adjusted Wald interval (2012, doi:10.3102/1076998611411915), which keeps its
     coverage where the models differ on few rows (Fagerland et al. 2014, doi:10.1002/sim.6148).
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     centre, deviation = paired_gain(only_a, only_b, rows)
-    half = norm.ppf(0.975) * deviation
+    half = ndtri(0.975) * deviation
     return max(-1.0, float(centre - half)), min(1.0, float(centre + half))
 
 
@@ -136,10 +136,13 @@ def mcnemar_exact(only_a: int, only_b: int, *, alternative: Alternative = "two-s
 
     `only_a` and `only_b` count the rows that only this model gets right.
     """
-    from scipy.stats import binomtest  # half a second, which the page and flows would wait
-
     rows = only_a + only_b
-    return float(binomtest(only_a, rows, alternative=alternative).pvalue) if rows else 1.0
+    if not rows:
+        return 1.0
+    worse = at_most(only_a / rows, rows, 0.5)
+    if alternative == "less":
+        return worse
+    return min(1.0, 2 * min(worse, at_least(only_a / rows, rows, 0.5)))
 
 
 def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:

@@ -71,11 +71,11 @@ def clustered(matrix: Matrix) -> list[int]:
     Leaves of a hierarchical clustering with average linkage, by the shares of both classes that
     are taken for the other. Up to MANY_CLASSES keep their order.
     """
+    if len(matrix) <= MANY_CLASSES:
+        return [*range(len(matrix))]
     from scipy.cluster.hierarchy import leaves_list, linkage  # half a second to import
     from scipy.spatial.distance import squareform
 
-    if len(matrix) <= MANY_CLASSES:
-        return [*range(len(matrix))]
     share = matrix / np.maximum(matrix.sum(axis=0), 1)
     distance = 2 - (share + share.T)
     np.fill_diagonal(distance, 0)

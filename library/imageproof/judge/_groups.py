@@ -106,12 +106,12 @@ def accuracy(hits: Hits, groups: Rows | None) -> dict[str, float]:
 
 def clopper_pearson(share: float, rows: float) -> tuple[float, float]:
     """The exact interval of a share 0…1 of so many rows, which need not be a whole number."""
-    from scipy.stats import beta
+    from scipy.special import betaincinv  # imported in half of the time of scipy.stats
 
     hits = share * rows
     misses = (1 - share) * rows
-    lower = beta.ppf(TAIL, hits, misses + 1) if hits else 0.0
-    upper = beta.ppf(1 - TAIL, hits + 1, misses) if misses else 1.0
+    lower = betaincinv(hits, misses + 1, TAIL) if hits else 0.0
+    upper = betaincinv(hits + 1, misses, 1 - TAIL) if misses else 1.0
     return float(lower), float(upper)
 
 
@@ -121,10 +121,10 @@ def at_least(share: float, rows: float, chance: float) -> float:
     Each is right with the probability `chance`. By the beta distribution, as `rows` need not be a
     whole number.
     """
-    from scipy.stats import beta
+    from scipy.special import betainc
 
     hits = share * rows
-    return float(beta.cdf(chance, hits, rows - hits + 1)) if hits else 1.0
+    return float(betainc(hits, rows - hits + 1, chance)) if hits else 1.0
 
 
 def at_most(share: float, rows: float, chance: float) -> float:
@@ -169,11 +169,11 @@ def most_independent(rows: float, groups: float) -> float:
     quantile of Student's t counts as fewer rows: Korn and Graubard 1998, «Confidence intervals for
     proportions with small expected number of positive counts».
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     if groups <= 1:
         return 0.0
-    return float(rows * (t.ppf(TAIL, rows - 1) / t.ppf(TAIL, groups - 1)) ** 2)
+    return float(rows * (stdtrit(rows - 1, TAIL) / stdtrit(groups - 1, TAIL)) ** 2)
 
 
 def _sums(values: Values, groups: Rows) -> tuple[Floats, Rows]:
