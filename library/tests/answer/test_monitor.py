@@ -193,3 +193,13 @@ def test_no_row_of_this_version_or_with_a_label(watch, holdout):
     pd.DataFrame({"label": 1, "at": [times[0] - timedelta(days=9)]}).to_csv("labels.csv")
     line = finding(DataError, watch, labels=Path("labels.csv"))
     assert line == "labels.csv column at: names no row of log that was answered"
+
+
+def test_page_says_what_is_compared_with_what(watch, holdout):
+    write_log(holdout.images, holdout.labels)
+    page = monitoring.render(watch())
+    assert "the shares of the predicted classes with those of the hold-out rows" in page
+    assert "The features were not compared" not in page
+    WORKSPACE.split("validation").unlink()
+    page = monitoring.render(watch())
+    assert "The features were not compared: the model has none, or artifacts/split is not " in page
