@@ -49,7 +49,7 @@ class Answers(NamedTuple):
 
 
 class Evaluated(NamedTuple):
-    """A model with the names of its classes; `predict` asks it for other images."""
+    """A model that has answered test and hold-out rows; `predict` asks it for other images."""
 
     model: str
     names: list[str]
@@ -70,7 +70,7 @@ class Evaluated(NamedTuple):
 def ask(model: str, names: list[str], *, threads: int) -> Evaluated:
     """Ask a trained model for the test and hold-out rows, and write its probabilities.
 
-    A DataError if the model or a split is missing or damaged.
+    `names` are those of its classes. A DataError if the model or a split is missing or damaged.
     """
     outputs = WORKSPACE.evaluated(model)
     network = WORKSPACE.trained(model).model

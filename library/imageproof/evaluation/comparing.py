@@ -34,7 +34,7 @@ from imageproof.report.plots._theme import save
 def drop_other_models(models: Sequence[str]) -> None:
     """Delete what is left of models that `models:` names no more.
 
-    DVC records the folders of all models as one dependency; another clone has no such rest.
+    DVC records the folders of all models as one dependency; another clone has only those of today.
     """
     for outputs in (WORKSPACE.trained(models[0]), WORKSPACE.evaluated(models[0])):
         for folder in outputs.folder.parent.iterdir():
@@ -108,7 +108,7 @@ def _model_doubts(
     test: Dataset,
     train_rows: int,
 ) -> list[_doubts.Doubt]:
-    """What may be said against a model, by its outputs."""
+    """All that could be said against a model, each with its p-value; see `_doubts`."""
     probabilities = result.probabilities
     overall = result.statistics["overall"]
     by_class = result.statistics["by_class"]

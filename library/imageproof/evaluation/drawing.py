@@ -17,10 +17,11 @@ from imageproof.report.plots import _confusion as matrix_plots
 from imageproof.report.plots import _images, _model
 from imageproof.report.plots._theme import save
 
-MISTAKES = 24, 6  # pictures; fewer of a slow network, which is asked 170 times for each
+MISTAKES = 24, 6  # pictures, and those of a slow network, which is asked 170 times for each
 
 
 def draw_matrices(evaluated: Evaluated) -> None:
+    """Draw the confusion matrix of each split, as cells and as ribbons."""
     outputs = evaluated.outputs
     matrices = evaluated.matrices
     order = clustered(np.sum([*matrices.values()], axis=0))  # the same in all pictures

@@ -1,6 +1,6 @@
 """The stage `report`: the outputs of the other stages as one page that needs no network.
 
-A table of it maps headings of columns to mappings from headings of rows to cells.
+A `Table` maps the heading of each column to a mapping from the headings of rows to cells.
 """
 
 from collections.abc import Mapping, Sequence
@@ -153,7 +153,7 @@ def render(content: ReportContent) -> str:
 
 
 def overall(models: Sequence[ModelResult], split: int) -> Table:
-    """The overall figures of each model on a split, its scores, and its answer sets."""
+    """The overall figures, scores and answer sets of each model on the split of this number."""
     headings = column("report")
     table = {}
     for model in models:
@@ -169,7 +169,7 @@ def overall(models: Sequence[ModelResult], split: int) -> Table:
 
 
 def by_class(statistics: Statistics) -> Table:
-    """A column per class; a row per class if they are many."""
+    """The figures of the classes: a column per class, or a row if they are many."""
     table = {
         name: _texts(figures, statistics, name) for name, figures in statistics.by_class.items()
     }
@@ -184,7 +184,10 @@ def _texts(
     statistics: Statistics,
     name: str | None,
 ) -> dict[str, str | Cell]:
-    """The figures of a class, or the overall ones; the reason beside each that does not exist."""
+    """The figures of the class of this name (None: the overall ones) as texts, by their labels.
+
+    One that does not exist is `n/a`, with the reason as tooltip.
+    """
     reasons = {
         note["figure"]: note["reason"] for note in statistics.undefined if note["class"] == name
     }

@@ -68,11 +68,12 @@ def _as_is(image: Image.Image, shape: Shape) -> Images | None:
 
 
 def is_grey(colours: Images) -> bool:
+    """Whether the first three channels of an image are equal."""
     return all(np.array_equal(colours[..., 0], colours[..., channel]) for channel in (1, 2))
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
-    """L, LA, RGB or RGBA; Pillow itself would clip 16 bits instead of scaling them."""
+    """A picture as L, LA, RGB or RGBA; Pillow itself would clip 16 bits instead of scaling them."""
     if image.mode.startswith("I"):
         values = np.asarray(image.convert("I"), np.float32)
         grey = Image.fromarray(np.rint(values / 257).astype(np.uint8))

@@ -70,7 +70,10 @@ def _ink(grey: Grey) -> Grey:
 
 
 def _corner(weights: NDArray[np.float64], room: int) -> int:
-    """Where the digit starts so that its centre of mass is at room/2, as far as it fits."""
+    """Where a digit with these sums of rows or columns starts in `room` pixels.
+
+    Its centre of mass is then at room/2, or as near as the digit fits.
+    """
     centre = np.average(np.arange(len(weights)), weights=weights)
     start = round(room / 2 - centre)
     return int(np.clip(start, 0, room - len(weights)))

@@ -16,11 +16,10 @@ from imageproof.judge.gate import Check, Contender, Evidence, Rule
 
 
 def share(figure: str, model: Contender, evidence: Evidence) -> float:
-    """`accuracy`, `balanced_accuracy` or `macro_f1`, 0…1."""
-    labels = evidence.labels
+    """`accuracy`, `balanced_accuracy` or `macro_f1` of a model, 0…1."""
+    matrix = confusion_matrix(model.predicted, evidence.labels, classes=len(evidence.names))
     if figure == "accuracy":
-        return float(np.mean(model.predicted == labels))
-    matrix = confusion_matrix(model.predicted, labels, classes=len(evidence.names))
+        return float(matrix.trace() / matrix.sum())
     return balance(matrix)[figure]
 
 
@@ -32,9 +31,9 @@ def min_share(figure: str, evidence: Evidence, limit: float) -> Check:
 
 
 def min_sensitivity(evidence: Evidence, limit: float) -> Check:
-    """Each class counts by the lower end of its 95 % interval, 0 if it has no rows, or one group.
+    """Each class counts by the lower end of its 95 % interval; see `Intervals`.
 
-    See `Intervals`.
+    The end is 0 if the class has no rows, or rows of one group only.
     """
     rows = evidence.by_class()
     right = evidence.by_class(evidence.hits)
@@ -55,7 +54,7 @@ def min_sensitivity(evidence: Evidence, limit: float) -> Check:
 
 
 def beats_baseline(evidence: Evidence, level: float) -> Check:
-    """Refuses what is worse beyond chance, not what is as good."""
+    """Refuse a challenger that is worse beyond chance, not one that is as good."""
     accuracy = evidence.hits.mean()
     baseline_accuracy = evidence.baseline_hits.mean()
     p_value, words = worse(evidence, evidence.baseline_hits, level)
@@ -82,7 +81,7 @@ def tested(
     text: str,
     figures: dict[str, float],
 ) -> Check:
-    """A check that a test refuses at this level."""
+    """A check that fails if the p-value is below the level."""
     return Check(name, p_value >= level, text, f"p at least {level:g}", figures)
 
 

@@ -66,7 +66,7 @@ def max_slice_loss(evidence: Evidence, limit: float) -> Check:
 
 
 def max_sensitivity_loss(evidence: Evidence, limit: float) -> Check:
-    """Of each class against the champion that was best in it, the present one among them."""
+    """The largest loss of sensitivity in any class, against any champion, the present one too."""
     pairs = _history(evidence)
     if not pairs or (evidence.champion and evidence.champion.finding):
         return unpaired("max_sensitivity_loss", evidence.champion, evidence.left_out)
@@ -103,7 +103,7 @@ def max_total_loss(evidence: Evidence, limit: float) -> Check:
 
 
 def _history(evidence: Evidence) -> Mapping[str, Paired]:
-    """The answers of all champions that can answer, the present one last."""
+    """The challenger beside each champion that can answer, by version, the present one last."""
     pairs = dict(evidence.former)
     if evidence.champion and evidence.champion_hits is not None:
         champion_hits = evidence.by_class(evidence.champion_hits)

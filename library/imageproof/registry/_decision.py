@@ -48,8 +48,8 @@ def decide(
             by_key |= _judge(CHAMPION_CHECKS, pair, params)
         decision = replace(
             decision,
-            compared=(*_compared(alone, pair),),
-            right=(*alone.by_class(alone.hits).tolist(),),
+            compared=tuple(_compared(alone, pair)),
+            right=tuple(alone.by_class(alone.hits).tolist()),
             note=_note(pair),
         )
     checks += [by_key[key] for key, _ in params if key in by_key]
@@ -58,7 +58,7 @@ def decide(
     # where nobody was asked, the other checks are the reasons, if there are any
     if approval and (not approval.undecided or all(check.passed for check in checks)):
         checks.append(approval)
-    return replace(decision, checks=(*checks,))
+    return replace(decision, checks=tuple(checks))
 
 
 def _judge(
@@ -85,7 +85,7 @@ def _models(evidence: Evidence) -> list[Contender]:
 
 
 def _min_unseen(pair: Evidence, evidence: Evidence, minimum: int) -> Check:
-    """Too few rows tell nothing of a pair; those of an unknown past count as seen."""
+    """Whether so many rows are unseen by both models; of a model's unknown past none is unseen."""
     models = _models(evidence)
     rows = len(pair.labels)
     names = " and ".join(model.title for model in models)
@@ -115,6 +115,7 @@ def _apart(pair: Evidence) -> str:
 
 
 def _compared(alone: Evidence, pair: Evidence) -> Iterator[Compared]:
+    """The challenger alone, beside the champion, and beside each earlier one."""
     challenger = alone.challenger.title
     yield Compared((challenger,), len(alone.labels), alone.hashes_md5)
     for champion in _models(pair)[1:]:
@@ -124,6 +125,7 @@ def _compared(alone: Evidence, pair: Evidence) -> Iterator[Compared]:
 
 
 def _note(pair: Evidence) -> str:
+    """What speaks against a challenger, or against the comparison, though no check refuses it."""
     if pair.champion is None or pair.champion_hits is None or not len(pair.labels):
         return ""
     notes = []
@@ -140,7 +142,7 @@ def _note(pair: Evidence) -> str:
 
 
 def _remarks(view: Evidence, params: PromoteParams) -> dict[str, str]:
-    """What is said of each limit that asks for more rows than these."""
+    """A remark for each limit that so few rows cannot show to be kept, by its key."""
     intervals = Intervals(view.hits, view.groups)
     by_class = intervals.effective_by_class(view.labels, len(view.names))
     counts = counts_of([*by_class, intervals.effective()])

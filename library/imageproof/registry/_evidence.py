@@ -79,7 +79,7 @@ class Gate:
         return None
 
     def _facts(self, run: TrainedRun, champion: str | None) -> Iterator[Check]:
-        """Those checks that are on and that no answer decides."""
+        """The checks that are on and do not depend on a model's answers."""
         promote = self.project.promote
         if promote.data_validated:
             yield Check("data_validated", *data_origin(run, self.root), "validation passed")
@@ -100,13 +100,13 @@ class Gate:
         version = name if name.isdecimal() else "VERSION"
         cures = []
         champion = evidence.champion
-        if champion and (champion.finding or champion.unseen is not None):
-            champion = None  # its rows are no reason
-        if "min_unseen" in failed and champion:
-            run_id = find(Registry(self.project.name).uri(champion.name)).run_id
-            cures = [f"`{command} promote --run {run_id}`, where its split is, records its rows"]
-        elif "min_unseen" in failed:
+        if "min_unseen" in failed:
             cures = ["add images (`dvc add data`), or lower promote.min_unseen"]
+            if champion and not champion.finding and champion.unseen is None:
+                run_id = find(Registry(self.project.name).uri(champion.name)).run_id
+                cures = [
+                    f"`{command} promote --run {run_id}`, where its split is, records its rows"
+                ]
         if "shadow" in failed:
             rows = "random rows of a package that asks it as --shadow"
             cures.append(f"label {rows}, and `{command} monitor` them")
@@ -119,6 +119,7 @@ class Gate:
 
 
 def check_splits(run: TrainedRun, root: Path) -> None:
+    """Raise IntegrityError if a split that dvc.lock records is not that of the run."""
     recorded = provenance.recorded_outputs(root)
     for split, tag in SPLIT_TAGS.items():
         path = WORKSPACE.split(split)
@@ -133,10 +134,12 @@ def check_splits(run: TrainedRun, root: Path) -> None:
 
 
 def check_settings(root: Path) -> None:
+    """Raise IntegrityError if split or validation had other params than params.yaml has."""
     # an experiment with fewer hold-out rows or laxer validation could pass the gate by luck
+    params = read()
     for stage in ("split", "validate"):
         for key, recorded in provenance.recorded(stage, root).values.items():
-            present = get_by_path(read(), key)
+            present = get_by_path(params, key)
             if key != "seed" and present != recorded:
                 finding = f"{stage}: made with {key} {recorded}, params.yaml has {present}"
                 cure = "`dvc repro` makes it anew, `dvc exp apply` takes over an experiment's"

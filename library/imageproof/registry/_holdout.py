@@ -93,7 +93,7 @@ class Holdout:
         files: ModelFiles,
         evidence: Evidence,
     ) -> dict[str, Any]:
-        """The fields of Evidence on its answers; AnswersError if these are unusable."""
+        """The fields of Evidence on the challenger; AnswersError if its answers are unusable."""
         images = self.split.data.images
         if files.class_names != evidence.names:
             cure = f"`dvc repro -f -s {run.tags.get('dvc_stage', 'train')}` trains it with these"
@@ -153,12 +153,12 @@ class Holdout:
         limits = promote.max_total_loss, promote.max_sensitivity_loss
         if limits == (None, None):
             return {}
-        # judged once more, a version is no champion before itself
-        own = [model.name for model in (evidence.challenger, evidence.champion) if model]
+        # a version that is judged once more may be among the earlier champions
+        present = [model.name for model in (evidence.challenger, evidence.champion) if model]
         former = {}
         reasons: dict[str, list[str]] = {}
         for version in dict.fromkeys(move.after for move in self.registry.moves()):
-            if not version or version in own:
+            if not version or version in present:
                 continue
             try:
                 former[version] = self._paired(version, evidence)
@@ -171,7 +171,10 @@ class Holdout:
         return {"former": former, "left_out": left_out}
 
     def _paired(self, version: str, evidence: Evidence) -> Paired:
-        """The challenger beside an earlier champion; AnswersError says why it is left out."""
+        """The challenger beside an earlier champion; AnswersError says why that is left out.
+
+        A champion of this hold-out is not asked again if the gate recorded its answers to the rows.
+        """
         try:
             origin = find_origin(self.registry.uri(version))
         except (UsageError, IntegrityError):  # the version was deleted, or its run
@@ -207,7 +210,10 @@ class Holdout:
 
 
 def _recorded_hits(origin: Origin, rows_md5: str) -> Labels | None:
-    """By class, as the gate recorded it of the rows with this md5; None if it did not."""
+    """How many rows of each class the version got right; None if the gate judged it by other rows.
+
+    `rows_md5` is that of the rows' hashes.
+    """
     with suppress(GoneError):
         record = json.loads(origin.check_gate_record() or "{}")
         if [pair["md5"] for pair in record.get("compared", ())][:1] == [rows_md5]:

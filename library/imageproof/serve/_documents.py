@@ -38,5 +38,5 @@ def answer(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """JSON; NumPy's arrays become lists, each float32 as short as tells it from others."""
+    """A response in JSON; arrays become lists, each float32 the shortest text that gives it back."""
     return Response(orjson.dumps(content, option=OPTIONS), status, headers, "application/json")

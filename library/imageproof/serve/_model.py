@@ -101,7 +101,10 @@ class Batcher:
         self.waiting = 0  # images without an answer
 
     async def predict(self, images: Images) -> Probabilities:
-        """Many images are asked for in parts, between those of others."""
+        """The probabilities float32 (n, classes) of the images uint8 of one request.
+
+        Many images are asked for in parts, between those of other requests.
+        """
         self._worker = self._worker or asyncio.create_task(self._work())
         parts = []
         self.waiting += len(images)
@@ -166,6 +169,7 @@ def read_model(path: Path) -> Model:
 
 
 def _check_files(folder: Path) -> None:
+    """Raise IntegrityError with a finding for each file that was changed, added or lost."""
     # a file that is not listed may be code, which Python would run from the current folder
     path = folder / SUMS
     lines = path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []

@@ -54,7 +54,7 @@ class Shadow:
         self._pipe: asyncio.WriteTransport | None = None
 
     def takes(self, images: Images) -> bool:
-        """Whether it lives, and few enough bytes wait."""
+        """Whether the challenger lives, and has room for these images among those that wait."""
         if self._process.poll() is not None:
             return False
         waiting = len(self._waiting)
@@ -62,7 +62,7 @@ class Shadow:
         return waiting + len(images) * self._record.itemsize <= QUEUE_BYTES
 
     def ask(self, at: Times, images: Images) -> None:
-        """Let it answer images, later; those of many requests are handed over together."""
+        """Let it answer images later; those of many requests are handed over together."""
         rows = np.empty(len(images), self._record)
         rows["at"] = at
         rows["image"] = images

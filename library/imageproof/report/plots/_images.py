@@ -103,7 +103,7 @@ def _colours(image: Images) -> Floats:
 
 
 def _tinted(image: Images, heat: Heat) -> Floats:
-    """The image in pale grey, tinted by its heat, whose largest value gets the full colour."""
+    """The image in pale grey, tinted by its heat: the largest value gets the full colour."""
     pale = 0.75 + 0.25 * _colours(image).mean(axis=2, keepdims=True)
     strength = (abs(heat) / max(abs(heat).max(), 1e-9))[..., None]
     tint = np.where(heat[..., None] > 0, to_rgb(_theme.VERMILION), to_rgb(_theme.BLUE))
