@@ -38,5 +38,5 @@ def answer(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """A response in JSON; arrays become lists, each float32 the shortest text that gives it back."""
+    """A response in JSON; arrays become lists, a float32 the shortest text that gives it back."""
     return Response(orjson.dumps(content, option=OPTIONS), status, headers, "application/json")
