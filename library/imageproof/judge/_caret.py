@@ -140,8 +140,9 @@ def _mcnemar_p_value(matrix: Matrix) -> float | None:
     from scipy.special import chdtrc
 
     pairs = np.triu_indices(len(matrix), k=1)
-    above = matrix[pairs]
-    below = matrix.T[pairs]
+    counts = matrix.astype(np.float64)  # squares of large counts are beyond int64
+    above = counts[pairs]
+    below = counts.T[pairs]
     if not (above + below).all():
         return None
     correction = (len(matrix) == 2) * (above != below)

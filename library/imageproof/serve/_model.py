@@ -16,7 +16,7 @@ from imageproof.base._dataset import Fit, Images, Predict, Probabilities, Shape
 from imageproof.base._inference import Network
 from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import REBUILD_HINT, StrictModel, parsing, read_json, sha256
-from imageproof.judge.confidence import answer_sets, members, unsure
+from imageproof.judge.confidence import Sets, answer_sets, members, unsure
 
 MODEL = "model.onnx"  # beside each model lies its description, as JSON
 SHADOW = "shadow.onnx"  # the challenger, if there is one
@@ -57,7 +57,7 @@ class Answers(NamedTuple):
 
     description: Description
     probabilities: Probabilities
-    sets: NDArray[np.bool]  # (n, classes), which classes are in the answer set
+    sets: Sets
     unsure: NDArray[np.bool]  # (n,)
     predicted: list[str]
 

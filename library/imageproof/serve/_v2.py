@@ -84,7 +84,7 @@ class Tensors(NamedTuple):
         }
 
     def names(self) -> list[str]:
-        """The outputs."""
+        """The names of the outputs."""
         return [name for name in OUTPUTS if self.logs or name != TIME]
 
     def _form(self, name: str, rows: int) -> dict[str, Any]:
