@@ -95,14 +95,21 @@ class Artifacts:
         return class_names(classes, names)
 
     def names_of(self, rows: Rows) -> tuple[str, list[str]]:
-        """What packed images are called, as `rows of data/x, counted from 0`, and their names."""
+        """What packed images are called, as `rows of test in data/x, counted from 0`; their names.
+
+        Rows of two parts are named with their part, as each counts its own.
+        """
         import pandas as pd
 
-        table = pd.read_parquet(self.packed_rows, columns=["file", "name"]).iloc[rows]
-        names = table["name"].tolist()
-        if names == table["file"].tolist():
-            return "named by their files in data", names
-        return f"rows of {table['file'].iloc[0]}, counted from 0", names
+        columns = ["part", "file", "name"]
+        table = pd.read_parquet(self.packed_rows, columns=columns).iloc[rows]
+        names = table["name"]
+        if names.equals(table["file"].rename("name")):
+            return "named by their files in data", names.tolist()
+        places = (table["part"] + " in " + table["file"]).unique()
+        if len(places) > 1:
+            names = table["part"] + " " + names
+        return f"rows of {' and '.join(places)}, counted from 0", names.tolist()
 
     def metadata(self, rows: Rows) -> "pd.DataFrame":
         """See `packed.load_metadata`."""

@@ -99,8 +99,11 @@ def test_classes_have_names(workspace, param, in_data, names):
 
 def test_images_are_named_by_file_or_by_row(workspace):
     WORKSPACE.pack.mkdir(parents=True)
-    table = pd.DataFrame({"file": ["data/a", "data/b", "data/b"], "name": [*"001"]})
+    parts = ["train", "test", "test"]
+    table = pd.DataFrame({"part": parts, "file": ["data/a", *["data/b"] * 2], "name": [*"001"]})
     table.to_parquet(WORKSPACE.packed_rows)
-    assert WORKSPACE.names_of([2, 1]) == ("rows of data/b, counted from 0", ["1", "0"])
+    assert WORKSPACE.names_of([2, 1]) == ("rows of test in data/b, counted from 0", ["1", "0"])
+    kind = "rows of train in data/a and test in data/b, counted from 0"
+    assert WORKSPACE.names_of([0, 1]) == (kind, ["train 0", "test 0"])
     table.assign(name=table["file"]).to_parquet(WORKSPACE.packed_rows)
     assert WORKSPACE.names_of([1]) == ("named by their files in data", ["data/b"])
