@@ -120,6 +120,7 @@ def test_lines_of_photographs():
         (TESTED, HASHED | {"split.holdout_within_test": True}, METHOD, KEPT),
         (PHOTOGRAPHS._replace(counts=[100] * 3), {}, COVERAGE, 0.9),
         (PHOTOGRAPHS._replace(counts=[20] * 2), {}, COVERAGE, 0.8),
+        (DIGITS, {COVERAGE: 0.97}, COVERAGE, KEPT),
         # two or three writers in the hold-out
         (written(dict.fromkeys(range(20), 450), MANY), STRATIFIED, MACRO_F1_LOSS, None),
         (written(dict.fromkeys(range(20), 450), MANY), STRATIFIED, "promote.min_unseen", KEPT),

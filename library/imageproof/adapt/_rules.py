@@ -165,9 +165,9 @@ def fit_training(facts: Facts, params: Params) -> Lines:
 def fit_coverage(facts: Facts, params: Params) -> Lines:
     rows = whole_part(facts, params, "validation")
     today = params["confidence"]["coverage"]
-    allowed = [value for value in COVERAGES if value <= today]
+    allowed = [today, *(value for value in COVERAGES if value < today)]
     fitting = (value for value in allowed if not too_few_rows(rows // SPARE, value))
-    coverage = next(fitting, min(today, COVERAGES[-1]))
+    coverage = next(fitting, allowed[-1])
     yield "confidence.coverage", coverage, f"{rows:,} validation rows"
 
 
