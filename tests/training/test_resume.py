@@ -124,8 +124,9 @@ def test_state_unused_for_a_week_is_deleted(tmp_path):
     for days in (6, 8):
         (tmp_path / f"{days}").touch()
         os.utime(tmp_path / f"{days}", (time.time() - days * 24 * 3600,) * 2)
+    (tmp_path / "gone").symlink_to("nowhere")  # as if another training had just removed its own
     Checkpoint(tmp_path / "state.npz").begin("a1")
-    assert {path.name for path in tmp_path.iterdir()} == {"state.npz", "6"}
+    assert {path.name for path in tmp_path.iterdir()} == {"state.npz", "6", "gone"}
 
 
 def stage(*, killed_after=""):

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,8 +73,9 @@ class Checkpoint:
             return
         self._write(self.path)
         for path in self.path.parent.iterdir():
-            if path.stat().st_mtime < time.time() - FORGOTTEN_AFTER_S:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another training moves and removes its own
+                if path.stat().st_mtime < time.time() - FORGOTTEN_AFTER_S:
+                    path.unlink()
 
     def save(
         self,
