@@ -155,6 +155,12 @@ def test_edit_while_a_model_trains_fails_its_run(project):
     assert len([*(project.root / ".state/trainings").glob("*.npz")]) == 1
 
 
+def test_training_goes_on_with_no_other_code_of_the_library(project):
+    edit = appending("library/imageproof/keras/batching.py", "\n")
+    project.repro("train@mlp", AT_EPOCH=edit, succeeds=False)
+    assert "goes on after epoch" not in project.repro("train@mlp").stdout
+
+
 def test_touched_files_and_edits_taken_back_fail_nothing(project):
     touch = "[path.touch() for path in Path('data').rglob('*')]"
     edits = [touch, SEED, setting("seed: 43", "seed: 42"), appending(MODEL, "")]

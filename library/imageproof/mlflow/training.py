@@ -29,7 +29,8 @@ def resumable_run(
     """The run of a model's training, and the checkpoint, which is removed at the end.
 
     The checkpoint is that of a training with the same `params`, splits, machine, `device` and
-    Python files in the folder `code`. Without a device nothing is saved. Raises as `training_run`.
+    Python files in the folder `code` and in the library. Without a device nothing is saved. Raises
+    as `training_run`.
     """
     datasets = {name: md5(WORKSPACE.split(name)) for name in FITTED_ON}
     tags = {"model": model} | split_tags(datasets) | ({"device": device} if device else {})
@@ -51,6 +52,7 @@ def resumable_run(
 
 def _checkpoint_path(decides: dict[str, Any], code: Path) -> Path:
     """Where the state of a training lies that these values and this code determine."""
-    hashes = [sha256(path) for path in sorted(code.rglob("*.py"))]
+    folders = (code, Path(__file__).parents[1])
+    hashes = [sha256(path) for folder in folders for path in sorted(folder.rglob("*.py"))]
     key = text_sha256(json.dumps([decides, hashes], sort_keys=True))
     return _process.project_root() / ".state/trainings" / f"{key[:32]}.npz"
