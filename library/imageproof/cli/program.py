@@ -103,10 +103,10 @@ def _check_values(commands: Any, arguments: list[str]) -> None:
     """Refuse an option as the value of another: `--reason --dry-run` would promote."""
     if "--" in arguments:
         arguments = arguments[: arguments.index("--")]
-    name = next((argument for argument in arguments if not argument.startswith("-")), "")
-    command = commands.commands.get(name)
+    # of `--project FOLDER COMMAND …` the first word is no command
+    name = next((argument for argument in arguments if argument in commands.commands), "")
     is_flag = {"-h": True, "--help": True}
-    for param in command.params if command else ():
+    for param in commands.commands[name].params if name else ():
         is_flag |= {option: param.is_flag for option in param.opts if option.startswith("-")}
     for option, value in pairwise(arguments):
         if is_flag.get(option) is False and value in is_flag:
