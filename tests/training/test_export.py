@@ -140,3 +140,12 @@ def test_place_in_memory_does_not_change_the_bytes(export, tmp_path):
         export.write_keras(model, path)
         contents.add(path.read_bytes())
     assert len(contents) == 1
+
+
+def test_network_of_a_thousand_operations_is_put_in_order(export):
+    from onnx import TensorProto, helper
+
+    nodes = [helper.make_node("Identity", [f"t{n}"], [f"t{n + 1}"]) for n in range(2000)]
+    output = helper.make_tensor_value_info("t2000", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes[::-1], "deep", [], [output])
+    assert export._in_order(graph) == nodes

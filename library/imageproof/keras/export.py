@@ -155,16 +155,16 @@ def _normalise(graph: onnx.GraphProto) -> None:
 def _in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """The nodes that lead to the outputs, each after those that it needs."""
     makers = {name: node for node in graph.node for name in node.output}
-    ordered: dict[str, onnx.NodeProto] = {}  # by its first output
-
-    def add(name: str) -> None:
-        node = makers.get(name)
-        if node and node.output[0] not in ordered:
-            for name_before in reversed(node.input):
-                add(name_before)
-            ordered[node.output[0]] = node
-
-    outputs = [output.name for output in graph.output]
-    for name in sorted(outputs, reverse=True):
-        add(name)
-    return [*ordered.values()]
+    ordered: list[onnx.NodeProto] = []
+    names = sorted(output.name for output in graph.output)  # a stack: networks may be deep
+    while names:
+        node = makers.get(names[-1])
+        if node and (inputs := [name for name in node.input if name in makers]):
+            names += inputs
+            continue
+        names.pop()
+        if node:
+            ordered.append(node)
+            for name in node.output:
+                makers.pop(name, None)
+    return ordered
