@@ -12,13 +12,7 @@ from imageproof.base.errors import DataError
 from imageproof.base.files import REBUILD_HINT, read_json
 from imageproof.data import packed
 from imageproof.dvc.provenance import ARTIFACTS, recorded_outputs
-from imageproof.outputs import (
-    SPLIT_TAGS,
-    BaselineOutputs,
-    EvaluateOutputs,
-    RunRecord,
-    TrainOutputs,
-)
+from imageproof.outputs import SPLIT_TAGS, BaselineOutputs, EvaluateOutputs, RunRecord, TrainOutputs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,29 +25,29 @@ class Artifacts:
         self.folder = root / ARTIFACTS
         self.pack = self.folder / "pack"
         self.packed_rows = self.pack / packed.ROWS
-        self.validation = self.folder / "validate" / "result.json"
-        self.data_docs = self.folder / "validate" / "data_docs"  # of Great Expectations
+        self.validation = self.folder / "validate/result.json"
+        self.data_docs = self.folder / "validate/data_docs"  # of Great Expectations
         self.explore = self.folder / "explore"
-        self.split_summary = self.folder / "split" / "split.json"
-        self.split_hashes = self.folder / "split" / "hashes.parquet"  # see `read_split_hashes`
+        self.split_summary = self.folder / "split/split.json"
+        self.split_hashes = self.folder / "split/hashes.parquet"  # see `read_split_hashes`
         self.baseline = BaselineOutputs(self.folder / "baseline")
         self.compare = self.folder / "compare"
         self.comparison = self.compare / "comparison.json"
         self.learning_curves = self.compare / "learning_curves.csv"
         self.confusion = self.compare / "confusion.csv"
-        self.report = self.folder / "report" / "index.html"
+        self.report = self.folder / "report/index.html"
         # a page per training, which redirects to its run in MLflow
         self.runs = self.folder / "runs"
-        self.monitor = self.folder / "monitor" / "monitor.html"
+        self.monitor = self.folder / "monitor/monitor.html"
 
     def split(self, name: str) -> Path:
-        return self.folder / "split" / f"{name}.npz"
+        return self.folder / f"split/{name}.npz"
 
     def trained(self, model: str) -> TrainOutputs:
-        return TrainOutputs(self.folder / "train" / model)
+        return TrainOutputs(self.folder / f"train/{model}")
 
     def evaluated(self, model: str) -> EvaluateOutputs:
-        return EvaluateOutputs(self.folder / "evaluate" / model)
+        return EvaluateOutputs(self.folder / f"evaluate/{model}")
 
     def read_split(self, name: str, *, classes: int | None = None) -> Split:
         """One split; a DataError if it is missing or damaged, or a label is not below `classes`."""
@@ -129,7 +123,7 @@ def run_page(run: RunRecord) -> str:
 
 
 def split_tags(read: Mapping[str, str]) -> dict[str, str]:
-    """The md5 of each split as tags: as given in `read` (split to md5), else as in dvc.lock."""
+    """Tags of a run: the md5 of each split by `read` (split to md5), else by dvc.lock."""
     recorded = recorded_outputs()
-    digests = {name: recorded.get(WORKSPACE.split(name), "") for name in SPLITS} | dict(read)
-    return {SPLIT_TAGS[name]: digests[name] for name in SPLITS if digests[name]}
+    digests = {name: recorded.get(WORKSPACE.split(name)) for name in SPLITS} | dict(read)
+    return {SPLIT_TAGS[name]: digest for name, digest in digests.items() if digest}

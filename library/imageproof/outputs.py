@@ -34,7 +34,9 @@ class RunRecord(StrictModel):
 
 
 class ClassFigures(BaseModel):
-    by_class: dict[str, dict[str, FiniteFloat | None]]  # of a split's statistics.json
+    """What `diff` reads of a split in statistics.json, which an older version may have written."""
+
+    by_class: dict[str, dict[str, FiniteFloat | None]]
 
 
 class Calibration(NamedTuple):
@@ -57,7 +59,7 @@ def read_calibration(path: Path) -> Calibration:
 
 
 def epoch_table(history: Sequence[Metrics]) -> "pd.DataFrame":
-    """A row per epoch, counted from 1."""
+    """The metrics of each epoch, a row each; the index `epoch` counts from 1."""
     import pandas as pd
 
     numbers = pd.RangeIndex(1, len(history) + 1, name="epoch")
@@ -81,7 +83,7 @@ class TrainOutputs:
             epoch_table(history).to_csv(temporary)
 
     def read_history(self) -> list[Metrics]:
-        """Per epoch `loss accuracy val_loss val_accuracy`; a DataError as in all that reads."""
+        """Per epoch `loss accuracy val_loss val_accuracy`; a DataError if missing or damaged."""
         import pandas as pd
 
         with parsing("learning curves", self.history):

@@ -94,10 +94,8 @@ def load(
             ("images", "tensor(uint8)", [int(), int()] | [int(), int(), 3] as shape),
             ("probabilities", "tensor(float)", [int(classes)]),
         ]:
-            has_backbone = _has_backbone(session)
-            batch = batch or _batch(has_backbone)
-            predict = partial(_in_batches, session, PROBABILITIES, threads, batch)
-            return Network((*shape,), classes, predict, has_backbone)
+            predict = _asking(session, PROBABILITIES, threads, batch)
+            return Network((*shape,), classes, predict, _has_backbone(session))
         case tensors:
             raise DataError(
                 f"{path}: is from and to {tensors}; a classifier has one input {IMAGES} uint8 "
@@ -117,14 +115,12 @@ def load_features(path: Path, *, threads: int) -> Callable[[Images], Features] |
         return None
     layer = onnx.helper.make_tensor_value_info(FEATURES, onnx.TensorProto.FLOAT, None)
     model.graph.output.append(layer)
-    session = open_session(path, model.SerializeToString())
-    batch = _batch(_has_backbone(session))
-    return partial(_in_batches, session, FEATURES, threads, batch)
+    return _asking(open_session(path, model.SerializeToString()), FEATURES, threads)
 
 
 def inconsistency(path: Path, images: Images) -> tuple[str, int]:
-    """Why one cannot rely on the answers of an ONNX file, empty if one can; how many images it
-    was asked for.
+    """Why one cannot rely on the answers of an ONNX file, empty if one can; and how many images
+    it was asked for.
 
     Alone, in fives and in one batch, 200 of the `images`, uint8 (n, *shape), or 16 if one takes
     over 2 ms, must get the same answers. Black, white and random pixels must get probabilities.
@@ -221,29 +217,32 @@ def open_session(path: Path, content: bytes) -> "InferenceSession":
         return onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
 
 
-def _batch(has_backbone: bool) -> int:
-    """How many images are fastest at once."""
-    return 1 if has_backbone else BATCH
-
-
 def _has_backbone(session: "InferenceSession") -> bool:
     return BACKBONE in session.get_modelmeta().custom_metadata_map
 
 
-def _in_batches(
+def _asking(
     session: "InferenceSession",
     output: str,
     threads: int,
-    batch: int,
-    images: Images,
-) -> NDArray[np.float32]:
-    def answer(start: int) -> NDArray[np.float32]:
+    batch: int | None = None,
+) -> Callable[[Images], NDArray[np.float32]]:
+    """A function from images to this output, float32 (n, …); it asks for `batch` images at once.
+
+    Without a number, for as many as are fast.
+    """
+    size = batch or (1 if _has_backbone(session) else BATCH)
+
+    def answer(images: Images) -> NDArray[np.float32]:
         values: NDArray[np.float32]
-        [values] = session.run([output], {IMAGES: images[start : start + batch]})
+        [values] = session.run([output], {IMAGES: images})
         return values
 
-    if len(images) <= batch:
-        return answer(0)
-    with ThreadPoolExecutor(threads) as pool:  # `run` lets other threads work meanwhile
-        answers = pool.map(answer, range(0, len(images), batch))
-        return np.concatenate([*answers])
+    def answer_in_batches(images: Images) -> NDArray[np.float32]:
+        if len(images) <= size:
+            return answer(images)
+        batches = (images[start : start + size] for start in range(0, len(images), size))
+        with ThreadPoolExecutor(threads) as pool:  # `run` lets other threads work meanwhile
+            return np.concatenate([*pool.map(answer, batches)])
+
+    return answer_in_batches

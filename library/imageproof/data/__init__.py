@@ -1,1 +1,1 @@
-"""Raw data, before any model: readers/, validation/, exploration, splitting."""
+"""Raw images, before any model: read, packed in one form, validated, explored and split."""

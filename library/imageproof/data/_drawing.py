@@ -33,6 +33,7 @@ def official(
     shares: OfficialParams,
     rng: Generator,
 ) -> Parts:
+    """Draw validation and hold-out rows, each a share of all rows, divided among the classes."""
     validation, remainder = _draw(labels, rows, _apportion(labels[rows], shares.validation), rng)
     holdout, train = _draw(labels, remainder, _apportion(labels[rows], shares.holdout), rng)
     return {"train": train, "validation": validation, "holdout": holdout}
@@ -44,6 +45,7 @@ def stratified(
     shares: StratifiedParams,
     rng: Generator,
 ) -> Parts:
+    """Draw each part as a share of each class, rounded down; training gets what is left."""
     held_out, learning = _draw(labels, rows, _floor(labels[rows], shares.test), rng)
     holdout, test = _draw(labels, held_out, _floor(labels[held_out], shares.holdout), rng)
     validation, train = _draw(labels, learning, _floor(labels[learning], shares.validation), rng)

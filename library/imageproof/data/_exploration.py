@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from imageproof.base._dataset import Dataset, Images, Labels
 from imageproof.base.errors import DataError
 
-MOST = 10_000
+MOST = 10_000  # images of a class that are in memory at once
 
 ClassImages = NDArray[np.float64]  # (classes, *shape of an image), 0…255; NaN: no image
 
@@ -52,7 +52,9 @@ def samples(
     per_class: int,
     seed: int,
 ) -> list[Images]:
-    """Draw up to `per_class` images of each class: for each, uint8 (k, height, width)."""
+    """Draw up to `per_class` images of each class: for each class uint8 (k, height, width), or
+    (k, height, width, 3) of colour.
+    """
     generator = np.random.default_rng(seed)
     images = []
     for label in range(classes):

@@ -49,7 +49,9 @@ def divide(
 
 
 def moved_groups(rows: pd.DataFrame, params: SplitParams, seed: int) -> list[str]:
-    """A line if groups are in another part than their name's, as a larger group has their image."""
+    """A line that names the groups which follow a larger group with one of their images into a
+    part that is not that of their own hash; none if there are no such groups.
+    """
     if not params.group:
         return []
     groups = names_of(rows, params.group)

@@ -61,7 +61,7 @@ def split(
     parts["train"] = _with_extra(parts, extra, rows, params)
     if params.holdout_within_test:
         parts["test"] = np.union1d(parts["test"], parts["holdout"])
-    parts = {name: parts[name] for name in SPLITS}
+    parts = {name: parts[name] for name in SPLITS}  # in the order in which they are listed
     parts["train"] = rng.permutation(parts["train"])
 
     if params.group:
@@ -77,7 +77,9 @@ def part_warnings(
     seed: int,
     names: Sequence[str] = (),
 ) -> list[str]:
-    """A test part that is not used; parts of a `hashed` split without a class, groups that move."""
+    """A line for a test part that is not used, and, where rows are hashed, for groups that move
+    and for each part that lacks a class.
+    """
     lines = []
     unused = int((rows["part"] == "test").sum())
     if params.method != "official" and unused:

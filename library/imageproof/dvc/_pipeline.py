@@ -101,14 +101,17 @@ def _never_runs(node: Any) -> bool:
 
 
 def _with_upstream(repo: Any, targets: Sequence[str]) -> set[Any]:
+    """The stages that the targets name, and the nodes of the graph that they depend on."""
     graph = repo.index.graph
     # `train` and `mlp` both name `train@mlp`
-    names = {n: {n.addressing, *n.addressing.split("@")} for n in graph if n.cmd}
+    names = {node: {node.addressing, *node.addressing.split("@")} for node in graph if node.cmd}
     if unknown := [target for target in targets if target not in {*chain(*names.values())}]:
-        allowed = ", ".join(sorted(node.addressing for node in names))
-        raise UsageError(*(f"targets: {t!r} is no stage; there are {allowed}" for t in unknown))
-    stages = [node for node in names if not targets or names[node] & {*targets}]
-    return {*stages, *chain(*(nx.descendants(graph, stage) for stage in stages))}
+        stages = ", ".join(sorted(node.addressing for node in names))
+        raise UsageError(
+            *(f"targets: {name!r} is no stage; there are {stages}" for name in unknown)
+        )
+    nodes = {node for node in names if not targets or names[node] & {*targets}}
+    return nodes.union(*(nx.descendants(graph, node) for node in nodes))
 
 
 @contextmanager

@@ -43,7 +43,6 @@ def reproduce(
     Returns `done`, `unchanged`, or `from cache` where its command need not run. If it fails, a
     ImageproofError has its exit code, and its `error:` lines or else its last ones.
     """
-
     ran: list[str] = []
 
     def show(line: str) -> None:
@@ -59,13 +58,14 @@ def reproduce(
         raise _failure(name, error) from None
     if ran:  # of several stages, one
         return "done"
-    return next((NOT_RUN[words] for words in NOT_RUN if words in "\n".join(lines)), "done")
+    text = "\n".join(lines)
+    return next((outcome for words, outcome in NOT_RUN.items() if words in text), "done")
 
 
 def _failure(name: str, failed: CommandFailedError) -> ImageproofError:
     lines = [line for line in failed.lines if line and not line.startswith(DVC_CHATTER)]
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    reasons = errors or lines[-10:] or [line for line in failed.lines if line[:6] == "ERROR:"]
+    reasons = failed.errors or lines[-10:]
+    reasons = reasons or [line for line in failed.lines if line.startswith("ERROR:")]
     error = ImageproofError(*(f"{name}: {line}" for line in reasons or failed.findings))
     if any(" is busy, it is being blocked by" in line for line in failed.lines):
         error.exit_code = BusyError.exit_code

@@ -75,9 +75,9 @@ def _run_all(stages: Sequence[Stage], threads: int, board: "Board") -> None:
             commands.stop()
     if failures:
         findings = [finding for failure in failures for finding in failure.findings]
-        states = [(stage.name, board.states.get(stage.name, "failed")) for stage in stages]
-        not_done = [name for name, state in states if state == "failed"]
-        summary = ImageproofError(*findings, f"not done: {', '.join(not_done)}")
+        done = {name for name, state in board.states.items() if state != "failed"}
+        names = [stage.name for stage in stages if stage.name not in done]
+        summary = ImageproofError(*findings, f"not done: {', '.join(names)}")
         summary.exit_code = failures[0].exit_code
         raise summary
 

@@ -51,14 +51,13 @@ def run_command(
     """
     values = {name.replace("_", "-"): value for name, value in options.items() if value}
     flags = [f"--{name}" if v is True else f"--{name}={v}" for name, v in values.items()]
-    line = [str(program()), command, *flags, "--json", "--", *arguments]
+    words = [str(program()), command, *flags, "--json", "--", *arguments]
     with TemporaryFile("w+", encoding="utf-8") as output:
         try:
-            Commands().run(line, stdout=output, on_line=get_run_logger().info)
+            Commands().run(words, stdout=output, on_line=get_run_logger().info)
         except CommandFailedError as error:
             if error.code not in allowed:
-                reasons = [line[7:] for line in error.lines if line.startswith("error: ")]
-                reason = "; ".join(reasons) or "no error line"
+                reason = "; ".join(error.errors) or "no error line"
                 text = f"{project_name()} {command} (exit {error.code}): {reason}"
                 kind = BusyError if error.code == BusyError.exit_code else ImageproofError
                 raise kind(text) from None

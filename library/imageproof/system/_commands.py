@@ -50,6 +50,11 @@ class CommandFailedError(ImageproofError):
         self.code = code
         self.lines = lines
 
+    @property
+    def errors(self) -> list[str]:
+        """What a command of ours said is wrong: its lines that begin with `error: `."""
+        return [line[7:] for line in self.lines if line.startswith("error: ")]
+
 
 class Commands:
     """The commands of one piece of work. `stop` ends them all, and none starts after it."""

@@ -1,1 +1,3 @@
-"""Readers of raw data: raw (and IDX), npz, cells (CSV), folders, corrections."""
+"""What lies in data/: pictures in folders or in labels.csv, arrays of IDX, npz and CSV files; and
+corrections of their labels.
+"""

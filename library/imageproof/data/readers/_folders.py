@@ -59,13 +59,14 @@ def _in_folders(folder: Path, names: Names) -> Listing | None:
     has_parts = any(re.match(r"train/.*/", name) and is_picture(name) for name in names)
     pattern = r"((?:train|test)/[^/]+)/(.*/)?" if has_parts else r"([^/]+)/(.*/)?"
     pictures: dict[str, list[str]] = {}  # by the folder of their class
-    deeper: dict[str, list[str]] = {}
+    deeper: dict[str, list[str]] = {}  # in folders within it
     unread: list[str] = []
     for name in names:
-        place = re.match(pattern, name)
-        if place and is_picture(name):
-            homes = deeper if place[2] else pictures
-            homes.setdefault(place[1], []).append(name)
+        match = re.match(pattern, name)
+        if match and is_picture(name):
+            class_folder, inner_folders = match.groups()
+            folders = deeper if inner_folders else pictures
+            folders.setdefault(class_folder, []).append(name)
         elif name != CORRECTIONS:
             unread.append(name)
     _check_depth(folder, pictures, deeper)
@@ -73,10 +74,10 @@ def _in_folders(folder: Path, names: Names) -> Listing | None:
         return None
 
     tables = []
-    for home in sorted(pictures, key=lambda home: (home.startswith("test/"), home)):
-        part, _, label = home.rpartition("/")
+    for class_folder in sorted(pictures, key=lambda name: (name.startswith("test/"), name)):
+        part, _, label = class_folder.rpartition("/")
         columns = {"part": part or "train", "label": spelled(_in_utf8(label))}
-        tables.append(_paths(folder, pictures[home]).assign(**columns))
+        tables.append(_paths(folder, pictures[class_folder]).assign(**columns))
     unread += chain(*deeper.values())
     return Listing(
         pd.concat(tables, ignore_index=True), left_out(folder, unread, "no picture of a class")
@@ -90,13 +91,13 @@ def _check_depth(
 ) -> None:
     """Raise a DataError for classes all of whose pictures lie in folders within their own."""
     findings = []
-    for home in sorted(deeper.keys() - pictures.keys()):
+    for class_folder in sorted(deeper.keys() - pictures.keys()):
         mend = "move them into it, or name each in labels.csv"
         if not pictures and len(deeper) == 1:
             mend = "move these folders up"
         findings.append(
-            f"{folder / home}: has {len(deeper[home]):,} pictures, all in folders within it, "
-            f"as {_printable(deeper[home][0])}; {mend}"
+            f"{folder / class_folder}: has {len(deeper[class_folder]):,} pictures, all in folders "
+            f"within it, as {_printable(deeper[class_folder][0])}; {mend}"
         )
     if findings:
         raise DataError(*findings)
@@ -110,6 +111,7 @@ def _in_table(folder: Path, files: Files) -> Listing:
     _check_case(table, rows)
 
     versioned = {*files.versioned}
+    ignored = {*files.ignored}
     findings: list[str] = []
     lines: dict[str, int] = {}  # by path without `./`, in the order of the table
     for line, name, label in zip(rows.index, names, rows["label"], strict=True):
@@ -118,7 +120,7 @@ def _in_table(folder: Path, files: Files) -> Listing:
         if path in lines:
             fault = f"stands in line {lines[path]}, too"
         elif path not in versioned:
-            fault = "not found" + ", as .dvcignore leaves it out" * (path in files.ignored)
+            fault = "not found" + ", as .dvcignore leaves it out" * (path in ignored)
         elif not label:
             fault = "has no label"
         if fault:

@@ -1,1 +1,1 @@
-"""Checks of the raw data: expectations (what is checked), validate (params and result)."""
+"""Checks of the packed images by Great Expectations, and their block of params.yaml."""

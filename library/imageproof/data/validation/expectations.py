@@ -160,7 +160,8 @@ def _as_check(
     config = result["expectation_config"]
     details = result["result"]
     column = config["kwargs"].get("column")
-    for fault in (result["exception_info"], *result["exception_info"].values()):
+    faults = result["exception_info"]  # one, or one for each metric of the expectation
+    for fault in (faults, *faults.values()):
         reason = isinstance(fault, dict) and fault.get("exception_message")
         if reason:
             raise DataError(f"{path}: {config['type']} of {column}: {one_line(reason, width=200)}")
