@@ -50,7 +50,7 @@ def sweep(
     settings = {"model": model, "space": files.read_yaml(Path(space)), "params": params_yaml.read()}
     project = as_project(_params(optuna.create_study().ask(), settings))  # fails on a wrong key
     train(targets=["split"])
-    settings["splits"] = running.split_digests()
+    settings["splits"] = WORKSPACE.split_md5s()
     # the accuracies of a study have data, params and space in common
     name = f"{project.name}/{model}-{files.text_sha256(repr(settings))[:8]}"
     storage = storage or running.local_storage()
@@ -69,6 +69,7 @@ def _params(trial: optuna.Trial, settings: dict[str, Any]) -> params.Params:
 
 
 def _run_trial() -> None:
+    """Train with the next settings of the study, and tell it the accuracy."""
     settings = running.settings_of_trial()
     sampler = optuna.samplers.TPESampler(constant_liar=True)  # so that parallel trials differ
     study = optuna.load_study(**settings["study"], sampler=sampler)

@@ -9,7 +9,7 @@ from imageproof.base._class_names import class_names
 from imageproof.base._dataset import FITTED_ON, SPLITS, Dataset, Rows, Split, load_split, save_split
 from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError
-from imageproof.base.files import REBUILD_HINT, read_json
+from imageproof.base.files import REBUILD_HINT, md5, read_json
 from imageproof.data import packed
 from imageproof.dvc.provenance import ARTIFACTS, recorded_outputs
 from imageproof.outputs import SPLIT_TAGS, BaselineOutputs, EvaluateOutputs, RunRecord, TrainOutputs
@@ -58,6 +58,10 @@ class Artifacts:
                 f"{path}: has label {highest}, params.yaml {classes} classes; {REBUILD_HINT}"
             )
         return split
+
+    def split_md5s(self, names: Sequence[str] = FITTED_ON) -> dict[str, str]:
+        """The md5 of the files of these splits."""
+        return {name: md5(self.split(name)) for name in names}
 
     def read_fitted(self, classes: int | None = None) -> list[Dataset]:
         """The rows that a training is fitted on, and those of validation; see `read_split`."""

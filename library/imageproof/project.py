@@ -36,6 +36,11 @@ class Project:
     logged_as: Mapping[str, str]
     checks: Sequence[tuple[Rule, Any]] = ()
 
+    @property
+    def class_names(self) -> list[str]:
+        """One name per class, of params.yaml or of the packed data."""
+        return self.data.class_names or []
+
     def part(self, part: str) -> str:
         """The name of a further experiment, such as `shoes-sweeps`."""
         return f"{self.name}-{part}"

@@ -113,6 +113,7 @@ def check(raw: dict[str, Any]) -> Params:
         if key.split(".")[-1] in OVERLOOKED
     ]
     with _collecting(findings):
+        # without a model's block `train` stays as it is, whatever it is
         params = params_yaml.validated(Params, raw | ({"train": blocks} if models else {}))
     for model, block in models.items():
         with _collecting(findings):

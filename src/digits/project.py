@@ -26,6 +26,7 @@ def load_project() -> Project:
 
 
 def as_project(params: Params) -> Project:
+    """What the library is told of the project with these params."""
     names = WORKSPACE.class_names(params.data.classes, params.data.class_names)
     return Project(
         name=params.project.name,

@@ -1,7 +1,7 @@
 """The command `adapt`: print which lines of params.yaml fit the data, and set them if asked."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,16 @@ from imageproof.base.errors import DataError
 from imageproof.base.files import replacing
 from imageproof.base.text import printable
 from imageproof.dvc.params_yaml import PATH, read, set_keys
+from imageproof.project import Application
 
 DATA = Path("data")
 NULL = "tag:yaml.org,2002:null"
 
 
-def adapt(
-    simple_models: Sequence[str],
-    general_models: Sequence[str],
-    check: Callable[[], object],
-    *,
-    write: bool,
-) -> None:
-    """Compare params.yaml with `data/`; for the models see `_rules.Models`.
+def adapt(application: Application, *, write: bool) -> None:
+    """Compare params.yaml with `data/`; set the lines that do not fit if `write` is true.
 
-    `check` raises a UsageError if params.yaml is wrong in itself. Raises also as `read_facts`.
+    A UsageError if params.yaml is wrong in itself. Raises also as `read_facts`.
     """
     params = read()
     facts = read_facts(DATA)
@@ -37,19 +32,19 @@ def adapt(
     for line in facts.warnings:
         print(f"warning: {printable(line)}")
     try:
-        models = Models(simple_models, [], {})
+        models = Models(application.simple_models, [], {})
         if not facts.is_digit_like:
-            models = find_models(params, simple_models, general_models)
+            models = find_models(params, application.simple_models, application.general_models)
         changes = find_changes(facts, params, models)
     except (AttributeError, KeyError, TypeError):  # a block is missing, or none
-        check()
+        application.load()
         raise
     values = {change.key: change.value for change in changes}
     set_keys(params, values)
     _print_changes(changes)
     if write and changes:
         set_lines(PATH, values)
-        check()
+        application.load()
         print(f"{PATH}: {len(changes)} lines set; `git diff {PATH}` shows them")
     elif changes:
         print(f"`{project_name()} adapt --write` sets these lines")

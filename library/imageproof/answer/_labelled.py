@@ -77,7 +77,7 @@ def _independent_rows(holdout: dict[str, float]) -> float:
 def other_names(model: Version, project: Project) -> str:
     """What is wrong if labels may be numbers of this project's classes, not of the model's."""
     names = class_names(model, project)
-    own_names = project.data.class_names or []
+    own_names = project.class_names
     if own_names in (names, class_numbers(len(own_names))):
         return ""
     classes = first_names(names)

@@ -63,7 +63,7 @@ def explain(answers: Sequence[Answer], images: Images, model: Version) -> Heat:
 def class_names(model: Version, project: Project) -> list[str]:
     """What the classes are called: as the model was logged, as in params.yaml, or by number."""
     numbers = class_numbers(model.files.classes)
-    candidates = (model.files.class_names, project.data.class_names or [])
+    candidates = (model.files.class_names, project.class_names)
     fitting = (names for names in candidates if len(names) == len(numbers) and names != numbers)
     return next(fitting, numbers)
 

@@ -28,6 +28,7 @@ def differ_in_case(names: Collection[str]) -> list[str]:
 
 
 def class_numbers(classes: int) -> list[str]:
+    """The names of classes that have none: `0`, `1`, …"""
     return [*map(str, range(classes))]
 
 

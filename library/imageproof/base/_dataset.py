@@ -91,6 +91,7 @@ class Dataset:
         return len(self.labels)
 
     def take(self, rows: Rows) -> "Dataset":
+        """These rows, in their order."""
         groups = None if self.groups is None else self.groups[rows]
         return Dataset(self.images[rows], self.labels[rows], groups)
 

@@ -154,11 +154,13 @@ def md5(path: Path) -> str:
 
 
 def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def text_sha256(text: str) -> str:
+    """The SHA-256 of a text in UTF-8, in hex; file names that are no UTF-8 count as their bytes."""
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 

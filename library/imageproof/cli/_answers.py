@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Context, Option
 
 from imageproof.base.errors import UsageError
+from imageproof.base.files import write_text
 from imageproof.cli import _console
 from imageproof.cli._lazy import Lazy
 from imageproof.cli._results import AsJson, app, connected
@@ -36,12 +37,11 @@ packaging = Lazy("serve._package")
 plots = Lazy("report.plots._images")
 predicting = Lazy("answer._predict")
 protocol = Lazy("serve._protocol")
+registered = Lazy("registry._version")
 scoring = Lazy("answer._score")
 serving = Lazy("answer._serve")
 storage = Lazy("system._storage")
 theme = Lazy("report.plots._theme")
-versions = Lazy("registry._version")
-writing = Lazy("base.files")
 
 
 @app.command()
@@ -104,7 +104,7 @@ def monitor(
         model = log.model
     with served(context, model) as (project, version):
         monitored = monitoring.monitor(source, log, labels, version, project=project)
-        writing.write_text(page, monitoring.render(monitored))
+        write_text(page, monitoring.render(monitored))
         monitoring.log_run(monitored.result, page, project)
     result = monitored.result
     verdicts = monitoring.verdicts(result)
@@ -165,7 +165,7 @@ def package(
     with (
         served(context, model) as (project, version),
         (
-            versions.load_version(shadow, threads=project.threads) if shadow else nullcontext()
+            registered.load_version(shadow, threads=project.threads) if shadow else nullcontext()
         ) as challenger,
     ):
         written = packaging.write_package(version, out, project=project, challenger=challenger)
@@ -182,7 +182,7 @@ def served(context: Context, model: str | None) -> Iterator[tuple["Project", "Ve
     """The project, and a version to answer with; by default the champion."""
     with (
         connected(context) as project,
-        versions.load_version(_uri(model, project), threads=project.threads) as version,
+        registered.load_version(_uri(model, project), threads=project.threads) as version,
     ):
         yield project, version
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from imageproof.base import files
 from imageproof.base._naming import project_name
 from imageproof.cli._lazy import Lazy
 from imageproof.system._console import table
@@ -27,7 +28,6 @@ SHOWN = 10  # classes, the most probable or those that were predicted most often
 
 artifacts = Lazy("artifacts")
 caret_tables = Lazy("judge._caret")
-files = Lazy("base.files")
 figures = Lazy("judge._figures")
 leaderboard = Lazy("judge._leaderboard")
 monitoring = Lazy("answer._monitor")

@@ -64,7 +64,7 @@ def crossval(
 def relabel(context: Context, table: Annotated[Path, Argument(metavar="SUSPECTS.csv")]) -> None:
     """Keep the labels that a person corrected beside the data, where `pack` applies them."""
     target = Path("data", correcting.FILE)
-    class_names = context.obj.load().data.class_names
+    class_names = context.obj.load().class_names
     folder = artifacts.WORKSPACE.pack
     rows = packed.load(folder).rows.assign(hash=packed.load_hashes(folder))
     corrected, total = correcting.merge(table, target, rows, class_names)

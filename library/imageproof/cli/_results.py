@@ -29,15 +29,15 @@ matrices = Lazy("judge._confusion")
 params_yaml = Lazy("dvc.params_yaml")
 pipeline = Lazy("dvc._run")
 promotion = Lazy("registry._promotion")
+registered = Lazy("registry._version")
+registry = Lazy("registry._versions")
 rendering = Lazy("diff._render")
 reproducing = Lazy("registry._reproduce")
 restoring = Lazy("mlflow.restore")
 runs = Lazy("mlflow._runs")
 seeds = Lazy("judge._seeds")
 store = Lazy("mlflow._store")
-tracing = Lazy("registry._version")
 unchanged = Lazy("mlflow._unchanged")
-versions = Lazy("registry._versions")
 
 app = Typer(
     help="Versioned data, tracked training and honest comparison of image classifiers.",
@@ -200,7 +200,7 @@ def rollback(
 def history(context: Context, as_json: AsJson = False) -> None:
     """Who replaced whom as champion: when, why, and on what figures."""
     with connected(context) as project:
-        moves = versions.Registry(project.name).moves()
+        moves = registry.Registry(project.name).moves()
     show(_console.move_lines(moves), moves, as_json=as_json)
 
 
@@ -208,7 +208,7 @@ def history(context: Context, as_json: AsJson = False) -> None:
 def trace(context: Context, uri: ModelUri, as_json: AsJson = False) -> None:
     """What a version was made from; ends with 7 if its files are not those that were logged."""
     with connected(context):
-        origin = tracing.find_origin(uri)
+        origin = registered.find_origin(uri)
         show(_console.origin_lines(origin), origin, as_json=as_json)
         origin.check_unchanged()  # last: if it fails, one wants to see the origin
 

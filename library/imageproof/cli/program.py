@@ -50,8 +50,7 @@ def adapt(
     write: Annotated[bool, Option("--write", help="Set them, and keep comments.")] = False,
 ) -> None:
     """Say which lines of params.yaml fit the data in data/, and why."""
-    project: Application = context.obj
-    adapting.adapt(project.simple_models, project.general_models, project.load, write=write)
+    adapting.adapt(context.obj, write=write)
 
 
 @app.command()

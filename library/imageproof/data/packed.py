@@ -125,4 +125,5 @@ def _read_rows(out: Path, columns: Sequence[str] | None) -> "Table":
 
 
 def hex_hashes(hashes: "pd.Series[bytes]") -> "pd.Series[str]":
+    """Each hash in hex; "" where there is none."""
     return hashes.map(bytes.hex, na_action="ignore").fillna("")

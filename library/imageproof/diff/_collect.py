@@ -30,6 +30,8 @@ from imageproof.outputs import ClassFigures
 
 @dataclass
 class Diff:
+    """What differs between two revisions, and each model's difference."""
+
     old: Revision
     new: Revision
     params: Mapping[str, Change]
@@ -61,10 +63,8 @@ class Side:
         ]
 
     def outputs_of(self, model: str) -> dict[Path, str]:
-        folders = {
-            WORKSPACE.trained(model).folder,
-            WORKSPACE.evaluated(model).folder,
-        }
+        """The md5 of each file of its training and its evaluation."""
+        folders = {WORKSPACE.trained(model).folder, WORKSPACE.evaluated(model).folder}
         return {path: md5 for path, md5 in self.outputs.items() if path.parent in folders}
 
     def rows(self, model: str) -> set[tuple[str, str]]:

@@ -23,6 +23,8 @@ Texts = Sequence[str]
 
 
 class Section(NamedTuple):
+    """A table under a title, with lines below it."""
+
     title: str
     columns: Texts
     rows: Sequence[Texts]

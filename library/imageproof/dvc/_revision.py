@@ -128,7 +128,7 @@ def open_revision(name: str | None, root: Path) -> Iterator[Revision]:
     try:
         repo = Repo()
         if name:
-            resolved = resolve_rev(repo.scm, name)  # also of a file or folder
+            resolved = resolve_rev(repo.scm, name)  # it also takes HEAD:FILE, no commit
             commit = git(Path(repo.root_dir), "rev-parse", "--verify", f"{resolved}^{{commit}}")
     except (AttributeError, ValueError, DvcException, UsageError) as error:
         raise UsageError(

@@ -164,6 +164,7 @@ def read_lock(path: Path) -> str:
 
 @lru_cache(maxsize=2)  # the command `diff` reads two again and again; parsing takes 60 ms
 def parse_lock(lock: str) -> dict[str, Recorded]:
+    """What the text of a dvc.lock records, by stage; an IntegrityError if it is damaged."""
     try:
         return _Lock.model_validate(parse_yaml(lock)).stages
     except UNREADABLE:
@@ -186,4 +187,5 @@ def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
 
 
 def at_commit(commit: str, path: Path) -> str:
+    """The text of a file at a commit; empty if git has none."""
     return try_git("show", "--end-of-options", f"{commit}:./{path}")

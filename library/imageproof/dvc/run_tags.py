@@ -2,7 +2,6 @@
 
 import os
 import platform
-from itertools import chain
 from pathlib import Path
 
 from imageproof.base import _machine
@@ -83,6 +82,8 @@ def changed_code() -> list[str]:
     excluded = (f":!{path}" for path in (PATH, OUTPUTS, ARTIFACTS))
     differing = ("diff", "HEAD", "--name-only", "--", ".", *excluded)
     untracked = ("ls-files", "--others", "--exclude-standard", "--", *SOURCES, "*.py")
-    commands = (differing, untracked)
-    names = [try_git(*command, failed="unknown").splitlines() for command in commands]
-    return [*chain(*names)]
+    return [
+        name
+        for command in (differing, untracked)
+        for name in try_git(*command, failed="unknown").splitlines()
+    ]

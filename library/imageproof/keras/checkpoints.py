@@ -97,11 +97,13 @@ class Checkpoint:
         return self._arrays["best"]
 
     def restore_optimizer(self, model: "keras.Model") -> None:
+        """Set the state of the optimizer of a compiled model."""
         with model.distribute_strategy.scope():
             model.optimizer.build(model.trainable_variables)
             _assign(model.optimizer.variables, self._arrays["optimizer"])
 
     def remove(self) -> None:
+        """Delete the file, as the training has ended; another process may use the path."""
         if self.path:
             self.path.unlink(missing_ok=True)
         if self._lock:

@@ -47,7 +47,10 @@ def write(
     *,
     threads: int,
 ) -> tuple[float, Probabilities]:
-    """Calibrate it, write it in both formats, prove them equal; its temperature, its answers."""
+    """Calibrate a fitted network, write it in both formats, and prove that they answer alike.
+
+    Returns its temperature, and its probabilities of the validation rows, float32 (n, classes).
+    """
     scaled, temperature, answers = calibrate(model, validation)
     write_keras(scaled, outputs.keras)
     write_onnx(scaled, outputs.model)
@@ -108,7 +111,7 @@ def check_equal(
     *,
     threads: int,
 ) -> None:
-    """Refuse an ONNX file whose answers to the validation rows differ from Keras's."""
+    """Refuse an ONNX file that answers the validation rows other than Keras, as `expected`."""
     network = _inference.load(path, threads=threads)
     answers = network.predict(validation.images)
     largest = float(np.abs(answers - expected).max())

@@ -18,7 +18,6 @@ from imageproof.system._process import quiet_tensorflow
 # its probabilities of the validation rows.
 Write = Callable[..., tuple[float, Probabilities]]
 
-
 # Keras draws and wraps with them if it can, which takes their import of a second; we do not.
 UNUSED = ("matplotlib", "sklearn")
 
@@ -73,7 +72,10 @@ def ask_fitted(
     *,
     threads: int,
 ) -> Probabilities:
-    """What a fitted model answers when it is calibrated on the validation rows."""
+    """What a fitted model answers to images when it is calibrated on the validation rows.
+
+    `write` writes it, as ONNX Runtime is asked; float32 (n, classes).
+    """
     with scratch() as folder:
         outputs = TrainOutputs(folder)
         write(outputs, validation, threads=threads)

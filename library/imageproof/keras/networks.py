@@ -132,6 +132,7 @@ def probabilities(classes: int) -> Any:
 
 
 def apply(layers: Layers, values: Any) -> Any:
+    """What the layers, one after the other, make of Keras's tensor `values`."""
     for layer in layers:
         values = layer(values)
     return values

@@ -51,7 +51,7 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
 
 
 def scaled(probabilities: Probabilities, temperature: float) -> Probabilities:
-    """softmax(log(p) / T) of probabilities float32 (n, classes)."""
+    """softmax(log(p) / T) of probabilities p float32 (n, classes); float32 (n, classes), too."""
     from scipy.special import softmax
 
     with np.errstate(divide="ignore"):
@@ -67,8 +67,9 @@ def write_calibrated(
     *,
     threads: int,
 ) -> tuple[float, Probabilities]:
-    """Write the ONNX model `network(temperature=…)`, calibrated; its temperature, its answers.
+    """Write the ONNX model `network(temperature=…)` with the temperature that fits best.
 
+    Returns the temperature, and its probabilities of the validation rows, float32 (n, classes).
     DVC wants all outputs of a stage, and warns of empty ones: a text stands for the Keras model.
     """
 

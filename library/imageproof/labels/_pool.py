@@ -54,8 +54,8 @@ def write_chosen(
     """
     uri = model.origin.uri
     names = class_names(model, project)
-    if names != project.data.class_names:
-        classes = first_names(project.data.class_names or [])
+    if names != project.class_names:
+        classes = first_names(project.class_names)
         fault = f"knows the classes {first_names(names)}, the data has {classes}"
         raise DataError(f"{uri}: {fault}; --model names another")
     pool = _read(folder, model)

@@ -40,14 +40,14 @@ def find_suspects(
     """
     images, rows = packed.load(WORKSPACE.pack)
     labels = rows["label"].to_numpy()
-    names = np.array(project.data.class_names)
+    names = np.array(project.class_names)
     if rows["fault"].notna().any() or not 0 <= labels.min() <= labels.max() < len(names):
         raise DataError(
             f"{WORKSPACE.pack}: has pictures that cannot be read, or labels outside "
             f"0…{len(names) - 1}; `{project_name()} run validate` names them"
         )
     data = Dataset(images, labels, groups=rows["hash"].to_numpy(np.int64))
-    check_folds(data, project.data.class_names or [], folds)
+    check_folds(data, project.class_names, folds)
     probabilities = _out_of_fold(data, folds, ask, model, project)
     doubtful, count = suspects(labels, probabilities)
     agreement = _agreement(probabilities, labels)

@@ -36,7 +36,7 @@ def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
     row of corrections.csv. A DataError has a finding for each picture that is missing or has
     changed; nothing is written then.
     """
-    names = project.data.class_names or []
+    names = project.class_names
     rows = packed.load(WORKSPACE.pack).rows.assign(hash=packed.load_hashes(WORKSPACE.pack))
     labels = read_export(path, names)  # whose names are those of the packed data
     classes = corrections.classes(DATA / corrections.FILE, rows, names)

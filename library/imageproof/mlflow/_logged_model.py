@@ -74,7 +74,7 @@ def _save(
     network = _inference.load(outputs.model, threads=1)
     images = TensorSpec(np.dtype("uint8"), (-1, *network.shape), _inference.IMAGES)
     answers = TensorSpec(np.dtype("float32"), (-1, network.classes), _inference.PROBABILITIES)
-    names = class_names(network.classes, project.data.class_names)
+    names = class_names(network.classes, project.class_names)
     metadata = {
         "class_names": names,
         "fit": project.data.image.fit,

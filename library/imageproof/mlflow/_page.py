@@ -87,6 +87,7 @@ def about_versions() -> str:
 
 
 def view_tag() -> str:
+    """The key of the tag of an experiment that holds the view."""
     return f"mlflow.sharedViewState.{project_name()}"
 
 

@@ -101,6 +101,7 @@ def ending(end_as: Callable[[str], None]) -> Iterator[None]:
 
 
 def end(status: str) -> None:
+    """End the active run; a server that is away gets no second try if it is not FINISHED."""
     if status == "FINISHED":
         mlflow.end_run(status)
     else:  # wait for no server, and hide no error by another
@@ -142,6 +143,7 @@ def metric(key: str, value: float, *, step: int = 0, **belongs_to: str | None) -
 
 
 def metrics_at(epoch: int, metrics: Mapping[str, float]) -> list[Metric]:
+    """The metrics of an epoch, with the epoch as step."""
     return [metric(key, value, step=epoch) for key, value in metrics.items()]
 
 

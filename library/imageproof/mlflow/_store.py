@@ -61,6 +61,7 @@ def connect(experiment: str, *, view: bool = True) -> str:
 
 
 def parent_run() -> Run | None:
+    """The run of the `mlflow run` within which this process works, if there is one."""
     return MlflowClient().get_run(_parent) if _parent else None
 
 
@@ -83,6 +84,7 @@ def service_errors() -> Iterator[None]:
 
 @contextmanager
 def ignoring(*codes: str) -> Iterator[None]:
+    """Let MLflow's errors with these codes pass."""
     try:
         yield
     except MlflowException as error:

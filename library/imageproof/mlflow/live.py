@@ -107,6 +107,7 @@ class LiveRun:
             self.attempt(work)
 
     def flush(self) -> None:
+        """Send the epochs that have not arrived, and wait for the server."""
         self.attempt(lambda: _runs.send(self.run_id, self._unsent))
 
     def record(

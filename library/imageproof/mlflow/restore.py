@@ -11,7 +11,7 @@ from mlflow.entities import Run, RunTag
 from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base._dataset import EVALUATED, Metrics
 from imageproof.base.errors import DataError, IntegrityError
-from imageproof.base.files import REBUILD_HINT, flatten, folder_sha256, md5
+from imageproof.base.files import REBUILD_HINT, flatten, folder_sha256
 from imageproof.dvc import provenance
 from imageproof.dvc._stage_inputs import check_inputs
 from imageproof.mlflow import _logged_model, _page, _runs, _store
@@ -71,7 +71,7 @@ def log_evaluation(model: str, project: Project) -> None:
     IntegrityError if what the stage depends on has changed: then the run gets no figures.
     """
     check_inputs()
-    digests = {split: md5(WORKSPACE.split(split)) for split in EVALUATED}
+    digests = WORKSPACE.split_md5s(EVALUATED)
     attempt = BestEffort()
     trained = WORKSPACE.trained(model)
     attempt(lambda: _store.connect(project.name), patient=False)

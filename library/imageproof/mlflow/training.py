@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from imageproof.artifacts import WORKSPACE, split_tags
-from imageproof.base._dataset import FITTED_ON
-from imageproof.base.files import md5, sha256, text_sha256
+from imageproof.base.files import sha256, text_sha256
 from imageproof.dvc import run_tags
 from imageproof.dvc._stage_inputs import check_inputs
 from imageproof.keras.checkpoints import Checkpoint
@@ -32,7 +31,7 @@ def resumable_run(
     Python files in the folder `code` and in the library. Without a device nothing is saved. Raises
     as `training_run`.
     """
-    datasets = {name: md5(WORKSPACE.split(name)) for name in FITTED_ON}
+    datasets = WORKSPACE.split_md5s()
     tags = {"model": model} | split_tags(datasets) | ({"device": device} if device else {})
     tags |= run_tags.tags(stage=f"train@{model}", split=WORKSPACE.split("train"))
     logged = {**params, **{name: tags[name] for name in ("data_md5", "split_md5")}}

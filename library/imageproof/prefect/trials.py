@@ -12,11 +12,10 @@ import mlflow
 from mlflow import MlflowClient
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base._dataset import FITTED_ON, Dataset
+from imageproof.base._dataset import Dataset
 from imageproof.base._machine import processors
 from imageproof.base._naming import variable
 from imageproof.base.errors import IntegrityError
-from imageproof.base.files import md5
 from imageproof.dvc.params_yaml import set_keys
 from imageproof.mlflow import _runs, _store
 from imageproof.prefect._stages import run_script
@@ -58,14 +57,9 @@ def local_storage() -> str:
     return f"sqlite:///{folder}/sweeps.db"
 
 
-def split_digests() -> dict[str, str]:
-    """The md5 of the splits that a training is fitted on."""
-    return {name: md5(WORKSPACE.split(name)) for name in FITTED_ON}
-
-
 def read_splits(digests: Mapping[str, str]) -> list[Dataset]:
     """Training and validation rows; an IntegrityError if they are not those of the sweep."""
-    if split_digests() != digests:
+    if WORKSPACE.split_md5s() != digests:
         raise IntegrityError("artifacts/split: is not that of the sweep; `dvc pull` brings it")
     return WORKSPACE.read_fitted()
 

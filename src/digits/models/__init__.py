@@ -16,6 +16,7 @@ from imageproof.base import errors
 
 
 def available() -> list[str]:
+    """The names of all models that have a file here, sorted."""
     names = (module.name for module in iter_modules(__path__))
     return sorted(name for name in names if not name.startswith("_"))
 

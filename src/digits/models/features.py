@@ -33,6 +33,7 @@ def fit(
     seed: int,
     **others: Any,
 ) -> tuple[Any, int]:
+    """The classifier fitted to the features of these images, and its number of parameters."""
     from imageproof.features import head, train
 
     options = train.Options(recipe.backbone, recipe.backbone_sha256, recipe.c, recipe.mirror)
@@ -66,5 +67,6 @@ def network(
     *,
     temperature: float,
 ) -> "ModelProto":
+    """Backbone and classifier as one ONNX model, from images to probabilities."""
     model: ModelProto = fitted.network(temperature=temperature)
     return model

@@ -16,7 +16,7 @@ def main() -> None:
     hashes = packed.load_hashes(WORKSPACE.pack)
     rows[packed.SOURCE_HASH] = hashes
     project = as_project(params)
-    names = project.data.class_names or []
+    names = project.class_names
     parts = splitting.split(
         rows,
         percent=params.data.percent,

@@ -83,6 +83,7 @@ class Training:
         return devices.strategy(self.distribute)
 
     def validation_batches(self) -> tf.data.Dataset:
+        """The batches by which each epoch is judged."""
         replicas = self._strategy.num_replicas_in_sync
         return batching.in_order(self.validation, classes=self.classes, replicas=replicas)
 

@@ -67,6 +67,7 @@ def read_labelled(path: Path, content: Content) -> Dataset:
 
 
 def pixel_names(count: int) -> list[str]:
+    """The columns of so many pixels, row by row."""
     return [f"pixel{number}" for number in range(count)]
 
 

@@ -53,6 +53,7 @@ def read_content(path: Path, scratch: Path | None = None) -> Content:
 
 
 def format_of(content: Content) -> Format:
+    """The format by the first bytes; what is none of the others is taken for a CSV."""
     if content[:2] == b"PK":
         return "npz"
     if content[:4] == b"PAR1":
