@@ -4,8 +4,6 @@
 dies.
 """
 
-import atexit
-import gc
 import os
 import runpy
 import signal
@@ -153,6 +151,5 @@ def _end_group(signum: int, _frame: FrameType | None) -> NoReturn:
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _end_group)
     _process.die_with_parent()
-    atexit.register(gc.freeze)  # as in `_process.run_program`
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

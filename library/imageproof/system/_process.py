@@ -1,8 +1,6 @@
 """Start and end a process of ours: what started it, signals, errors as lines, exit codes."""
 
-import atexit
 import errno
-import gc
 import os
 import signal
 import sys
@@ -116,7 +114,6 @@ def run_program(work: Callable[[], object]) -> NoReturn:
     SIGINT and SIGTERM end the process through `finally` blocks.
     """
     set_environment()
-    atexit.register(gc.freeze)  # searching all imports for garbage takes a third of a short command
     if sys.stdout:  # escape what the encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for signum in (signal.SIGINT, signal.SIGTERM):
