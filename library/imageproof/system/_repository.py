@@ -3,7 +3,6 @@
 import os
 import subprocess
 import tarfile
-from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
