@@ -86,7 +86,7 @@ def estimate(agreement: float, count: int) -> str:
     """How many labels are wrong by a model that agrees with so many % of them, if it can tell."""
     if agreement < TRUSTED:
         return f"too few to say how many are wrong ({TRUSTED:g} % are needed)"
-    return f"at most about {count:,} are wrong"
+    return f"about {count:,} are wrong"
 
 
 def _agreement(probabilities: Probabilities, labels: Labels) -> float:
