@@ -85,7 +85,7 @@ from pathlib import Path
 from imageproof.cli._new import create
 
 def kill(event, arguments):
-    if event == "subprocess.Popen" and "archive" in arguments[1]:
+    if event == "subprocess.Popen" and "ls-tree" in arguments[1]:
         os.kill(os.getpid(), 9)
 
 sys.addaudithook(kill)

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import tarfile
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -52,14 +51,25 @@ def files_at(
     path: Path,
     folder: Path = Path(),
 ) -> dict[Path, bytes]:
-    """The content of a file, or of all files in a folder; empty if git lacks it."""
+    """The content of a file, or of all files in a folder; empty if git lacks it.
+
+    Links are followed to files, as DVC does, and nothing is converted.
+    """
     try:
-        content = _printed(folder, "archive", "--format=tar", commit, "--", str(path))
+        listing = git(folder, "ls-tree", "-r", "-z", "--name-only", commit, "--", str(path))
     except ImageproofError:
         return {}
-    with tarfile.open(fileobj=BytesIO(content)) as archive:
-        members = {Path(member.name): archive.extractfile(member) for member in archive}
-        return {path: file.read() for path, file in members.items() if file}
+    names = listing.strip("\0").split("\0")
+    objects = "".join(f"{commit}:./{name}\n" for name in names)
+    content = BytesIO(_printed(folder, "cat-file", "--batch", "--follow-symlinks", text=objects))
+    files = {}
+    for name in names:
+        *kind, size = content.readline().split()
+        if size.isdigit():  # else there is none, as of a submodule
+            data = content.read(int(size) + 1)[:-1]
+            if b"blob" in kind:
+                files[Path(name)] = data
+    return files
 
 
 def unshallow() -> str:

@@ -127,7 +127,10 @@ def test_md5_of_a_folder_at_a_commit_is_dvcs(workspace):
     for file in ("b.py", "a/c.py", "a.py"):
         Path("code", file).parent.mkdir(parents=True, exist_ok=True)
         Path("code", file).write_text(file)
-    commit("code")
+    Path("shared.py").write_text("shared")
+    Path("code/a/shared.py").symlink_to("../../shared.py")
+    Path("code/folder").symlink_to("a")
+    commit("code", "shared.py")
     with Repo.init(no_scm=True) as repo:
         repo.add("code")
     digest = provenance.data_md5(Path("code.dvc"))
