@@ -73,13 +73,13 @@ def slice_loss(
     limit: float,
     groups: Rows | None = None,
 ) -> tuple[bool, str, str, dict[str, float]]:
-    """Whether the challenger passes in all slices against the champion, as fields of `Check`.
+    """Whether the challenger passes in all slices against the champion: the fields of a `Check`.
 
     It fails if it loses more than `limit` in a slice, and McNemar's exact test, one-sided, says
     that this is no chance: p at most LEVEL / k. By Tarone (1990, doi:10.2307/2531456) k counts
     only slices in which so many answers differ that p could be that small. So a model that is worse
     in no slice fails with a chance of at most LEVEL, however many slices there are. With groups the
-    test is `sign_flips`, of slices in which enough groups differ.
+    test is that of `sign_flips`, and a slice in which too few groups differ never fails.
     """
     change = challenger.astype(int) - champion
     losses = np.array([-change[rows].mean() for rows in slices.values()])
@@ -100,13 +100,13 @@ def slice_loss(
 
 
 def _tests(change: Rows, slices: Slices, groups: Rows | None) -> tuple[Floats, int]:
-    """One-sided p-values of the slices, and how many of them a correction must count."""
+    """The one-sided p-value of each slice, and k: by how many Tarone's correction divides LEVEL."""
     tests: list[tuple[float, int]] = []
     for rows in slices.values():
         members = None if groups is None else groups[rows]
         p_value, differing = paired_p_value(change[rows], members, alternative="less")
         tests.append((1.0, 0) if p_value is None else (p_value, differing))
-    smallest = [0.5**differing for _, differing in tests]  # that a p-value could be
+    smallest = [0.5**differing for _, differing in tests]  # if only the champion were right
     counts = range(1, len(tests) + 1)
     tested = next(k for k in counts if sum(p <= LEVEL / k for p in smallest) <= k)
     return np.array([p_value for p_value, _ in tests]), tested

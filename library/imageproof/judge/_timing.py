@@ -25,7 +25,7 @@ WARM_UP_CALLS = 3  # the first call of each shape compiles the graph
 
 
 class Training(NamedTuple):
-    """Its time in s, the mean number of its cores that others used, and the processor's name."""
+    """A training's time in s, how many of its cores others used on average, and its processor."""
 
     elapsed_s: float
     shared_cores: float
@@ -35,7 +35,7 @@ class Training(NamedTuple):
 def comparable_times(
     trainings: Mapping[str, Training],
 ) -> tuple[dict[str, float | None], list[str]]:
-    """The time of each training, by its name, None if it cannot be compared; and the reasons."""
+    """The time of each training in s, by name, None if it cannot be compared; and the reasons."""
     times: dict[str, float | None] = dict.fromkeys(trainings)
     processors = {name: t.cpu or "an unknown one" for name, t in trainings.items()}
     if len({*processors.values()}) > 1:
@@ -101,10 +101,11 @@ def request_times(
 def latencies(
     predict: Callable[[Images], object], images: Images, *, limit_ms: float
 ) -> dict[int, float]:
-    """95th percentiles in ms, by the number of images in a request: 1 and 100.
+    """95th percentiles of the time for a request in ms, by its number of images: 1 and 100.
 
-    Of a network that takes over 2 ms for an image, 5 requests of 100 are made. BusyError if that
-    of 1 is over the limit while others use the processors, three times.
+    A network that takes over 2 ms for an image gets 5 requests of 100 images, others get 50.
+    BusyError if one image takes longer than the limit in TRIES attempts, while others use the
+    processors.
     """
     for _ in range(TRIES):
         single = request_times(predict, images)

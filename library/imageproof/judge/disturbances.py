@@ -120,11 +120,12 @@ def accuracy_under(
     images: int,
     clean: Probabilities,
 ) -> dict[str, float]:
-    """{disturbance: accuracy 0…1} on a sample of so many rows; `images` is the sample's size.
+    """The accuracy 0…1 under each disturbance, and `clean`, on a sample of at most `images` rows.
 
-    `disturb_by` gives images disturbed in chunks, as `disturbances`; `clean` is undisturbed. The
-    argument `clean` has the probabilities of all rows of `data`. `effective_images` are as many
-    independent ones as tell as much of the most clustered accuracy: fewer, if rows come in groups.
+    `disturb_by` has the functions by name, as `disturbances` returns them; `clean` has the
+    probabilities of all undisturbed rows of `data`. Two more keys of the result: `images` is the
+    sample's size, `effective_images` how many independent images it is worth. If rows come in
+    groups these are fewer, by the accuracy that differs most between groups.
     """
     count = min(images, len(data))
     rows = np.sort(np.random.default_rng(SEED).choice(len(data), count, replace=False))
@@ -151,7 +152,7 @@ def accuracies(behaviour: Mapping[str, float]) -> dict[str, tuple[float, float, 
 
 
 def _chunks(images: Images) -> Iterator[Images]:
-    """The images in turn, in whole batches of a prediction, so that it is equal."""
+    """The images in chunks of whole batches: so a prediction does not depend on the chunks."""
     rows = max(1, CHUNK // (BATCH * prod(images.shape[1:]))) * BATCH
     for start in range(0, len(images), rows):
         yield images[start : start + rows]

@@ -59,8 +59,7 @@ def read_pictures(
     findings = list[str]()
     for path in paths:
         try:
-            picture = read_picture(path, shape=shape, fit=fit)
-            pictures.append(picture)
+            pictures.append(read_picture(path, shape=shape, fit=fit))
         except DataError as error:
             findings.append(f"{path}: {error}")
     if findings:
@@ -156,7 +155,10 @@ def _opened(file: IO[bytes] | Path) -> Iterator[ImageFile]:
 
 
 def _content(image: ImageFile, *, last: int | None = None) -> bytes:
-    """All or the last bytes of its file; decoding finds its own place there."""
+    """The bytes of a picture's file, or only so many `last` ones.
+
+    Decoding may follow: it seeks its own place in the file.
+    """
     file = image.fp
     assert file is not None  # as long as no pixels are read
     size = file.seek(0, SEEK_END)

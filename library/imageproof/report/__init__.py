@@ -1,1 +1,1 @@
-"""What people look at: plots (pictures), page (the report)."""
+"""What people look at: pictures (`plots`), and the template of the page of results."""
