@@ -23,13 +23,13 @@ def write_figures(
     `coverage` 0…1 is the share of answer sets that shall hold the true class.
     """
     write_json(evaluated.outputs.metrics, metrics)
-    write_statistics(evaluated)
+    _write_statistics(evaluated)
     _write_answer_sets(evaluated, coverage)
     _write_slices(evaluated)
     _write_gain(evaluated)
 
 
-def write_statistics(evaluated: Evaluated) -> None:
+def _write_statistics(evaluated: Evaluated) -> None:
     """Write confusion matrices, the statistics of caret, and the errors that were made."""
     names = evaluated.names
     statistics = {}

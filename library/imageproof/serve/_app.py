@@ -62,7 +62,7 @@ class Service:
             self._metrics.lost.set_function(lambda: journal.lost)
         self._is_ready = True  # the server listens after its model has answered
         self._is_probed = False
-        self.paths = self._routes()
+        self._paths = self._routes()
 
     def app(self) -> ASGIApp:
         return Guard(self._respond, probes=PROBES)
@@ -112,7 +112,7 @@ class Service:
         send: Send,
     ) -> None:
         # without Starlette's routing and middleware, which take a sixth of the time of a request
-        path = scope["path"] if scope["path"] in self.paths else "other"
+        path = scope["path"] if scope["path"] in self._paths else "other"
         try:
             response = await self._handle(path, Request(scope, receive))
         except HTTPException as error:
@@ -124,9 +124,9 @@ class Service:
         await response(scope, receive, send)
 
     async def _handle(self, path: str, request: Request) -> Response:
-        if path not in self.paths:
-            raise HTTPException(404, f"no such path; there are {', '.join(self.paths)}")
-        method, handler = self.paths[path]
+        if path not in self._paths:
+            raise HTTPException(404, f"no such path; there are {', '.join(self._paths)}")
+        method, handler = self._paths[path]
         if request.method != method and (request.method, method) != ("HEAD", "GET"):
             raise HTTPException(405, f"{method} is allowed", {"Allow": method})
         return await handler(request)
