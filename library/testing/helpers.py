@@ -168,10 +168,14 @@ def commit(*paths):
 
 
 def clone_without_history(of, root):
-    """Clone a repository with one commit instead of many: DVC copies all for each experiment."""
+    """Clone a repository with one commit, and DVC's remote outside git.
+
+    DVC compresses all that its commits hold for each experiment.
+    """
     subprocess.run(["git", "clone", "--quiet", of, root], check=True)
     with chdir(root):
-        git("update-ref", "HEAD", git("commit-tree", "HEAD^{tree}", "-m", "start"))
+        git("rm", "--quiet", "-r", "--cached", "--ignore-unmatch", "dvc-store")
+        git("update-ref", "HEAD", git("commit-tree", git("write-tree"), "-m", "start"))
 
 
 def record_outputs():
