@@ -16,6 +16,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from support import REPOSITORY
 
 from imageproof.base.errors import ServiceError
+from imageproof.base.files import read_yaml
 from imageproof.dvc._pipeline import PROJECT_LOCK
 from imageproof.dvc._run import Schedule
 from imageproof.prefect import _stages
@@ -89,7 +90,8 @@ def test_overrides_make_experiment(project):
     project.git("add", "dvc.lock")
     (project.root / "raw.txt").write_text("changed, not committed")
     files = project.files()
-    overrides = {"train.mlp.fit.epochs": 2}
+    names = [*"abcdefghi", "Käse"]
+    overrides = {"train.mlp.fit.epochs": 2, "data.class_names": names}
     state = train.with_options(flow_run_name="--force")(overrides=overrides, return_state=True)
     assert state.message == "1 ran, 0 cached"  # though DVC skipped some of its stages
     assert project.files() == files
@@ -99,6 +101,7 @@ def test_overrides_make_experiment(project):
     project.git("checkout", "-q", ".")
     project.dvc("exp", "apply", name)
     assert '"epochs": 2' in (project.root / "artifacts/train-mlp.txt").read_text()
+    assert read_yaml(project.root / "params.yaml")["data"]["class_names"] == names
 
 
 def test_overrides_exclude_targets(project):

@@ -71,7 +71,8 @@ def run_experiment(
         check_sources(Path.cwd())
     # the name that a person gave the run may begin like an option
     name = f"{runtime.flow_run.name}-{runtime.flow_run.id[:8]}".lstrip("-")
-    changed = [f"--set-param=++{key}={json.dumps(value)}" for key, value in overrides.items()]
+    as_json = partial(json.dumps, ensure_ascii=False)  # Hydra would keep a \u00e4 as it is
+    changed = [f"--set-param=++{key}={as_json(value)}" for key, value in overrides.items()]
     command = ["exp", "run", "--temp", "--name", name, *_options(force, pull), *changed]
     states = {"experiment": run("experiment", dvc.reproduce, name, *command)}
     if push and _completed(states):
