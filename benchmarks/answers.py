@@ -40,7 +40,8 @@ def _differences(workspace: Workspace, model: str, images: Images) -> dict[str, 
     """By way of asking: rows of another class, and the largest difference of a probability."""
     from imageproof.base import _inference
 
-    uri, folder = workspace.register(model), package(workspace, model)
+    uri = workspace.register(model)
+    folder = package(workspace, model)
     with ExitStack() as running:
         ways: dict[str, Callable[[Images], Probabilities]] = {
             "the .keras file": partial(_keras, workspace, model),

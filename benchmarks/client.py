@@ -84,7 +84,8 @@ class Load:
             pause = self._send_due(start)
             if self.job.end and self.sent >= self.job.end_after:
                 os.kill(self.job.end, signal.SIGTERM)
-                self.job.end, self.signalled = None, time.perf_counter()
+                self.job.end = None
+                self.signalled = time.perf_counter()
             for key, _ in self.selector.select(pause):
                 self._receive(cast(socket.socket, key.fileobj))
         self.result.seconds = time.perf_counter() - start
@@ -190,7 +191,7 @@ def rows(answer: Any) -> list[list[float]]:
     predictions = answer["predictions"]
     if isinstance(predictions, dict):
         return cast(list[list[float]], predictions["probabilities"])
-    return [each["probabilities"] if isinstance(each, dict) else each for each in predictions]
+    return [row["probabilities"] if isinstance(row, dict) else row for row in predictions]
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from benchmarks.markdown import table
 from benchmarks.workspace import Workspace
 from imageproof.base._dataset import Images
 
-EVALUATED, SCORED_BY = "cnn", "compact"
+EVALUATED = "cnn"
+SCORED_BY = "compact"
 RUNS = 5
 ROWS = (10_000, 1_000_000)
 POLL_S = 0.05
@@ -54,7 +55,8 @@ def measure_commands(workspace: Workspace) -> Iterator[dict[str, Any]]:
 def measure_scoring(workspace: Workspace) -> Iterator[dict[str, Any]]:
     """`digits score` for each number of rows."""
     workspace.pull()
-    images, uri = workspace.images("test"), workspace.register(SCORED_BY)
+    images = workspace.images("test")
+    uri = workspace.register(SCORED_BY)
     yield {
         "model": SCORED_BY,
         "score": {str(count): _score_command(workspace, uri, images, count) for count in ROWS},
@@ -78,14 +80,17 @@ def _score_command(workspace: Workspace, uri: str, images: Images, count: int) -
 def _median(workspace: Workspace, command: tuple[str, ...]) -> dict[str, float]:
     ran = [run_command(workspace, command) for _ in range(RUNS)]
     return {
-        "wall_s": median(each.wall_s for each in ran),
-        "peak_mb": median(each.peak_mb for each in ran),
+        "wall_s": median(command.wall_s for command in ran),
+        "peak_mb": median(command.peak_mb for command in ran),
     }
 
 
 def run_command(workspace: Workspace, command: tuple[str, ...]) -> Command:
     """Run a command that must succeed, and watch its memory."""
-    peak, own, start, before = 0, 0, time.perf_counter(), os.times()
+    peak = 0
+    own = 0
+    start = time.perf_counter()
+    before = os.times()
     with TemporaryFile("w+") as output:
         process = psutil.Popen(
             command, cwd=workspace.root, env=workspace.environment(), stdout=output
@@ -93,9 +98,11 @@ def run_command(workspace: Workspace, command: tuple[str, ...]) -> Command:
         while process.poll() is None:
             with suppress(psutil.Error):  # it ends just now
                 memory = process.memory_info()
-                peak, own = max(peak, memory.rss), max(own, memory.rss - memory.shared)
+                peak = max(peak, memory.rss)
+                own = max(own, memory.rss - memory.shared)
             time.sleep(POLL_S)
-        wall_s, after = time.perf_counter() - start, os.times()
+        wall_s = time.perf_counter() - start
+        after = os.times()
         if process.returncode:
             raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
         cpu_s = sum(after[2:4]) - sum(before[2:4])  # of children

@@ -18,7 +18,9 @@ from imageproof.judge.disturbances import blur, rotate
 from imageproof.judge.drift import Distances, KnownFeatures, judge
 from imageproof.pictures._digit import normalise
 
-DRAWS, CLEAN_DRAWS, ROWS = 100, 1000, 500
+DRAWS = 100
+CLEAN_DRAWS = 1000
+ROWS = 500
 FOREIGN_ROWS = 50  # of a draw
 LETTERS = 3000
 COMPARISONS = 4  # that `digits monitor` makes: each p-value is multiplied by their number
@@ -62,7 +64,8 @@ def measure_drift(workspace: Workspace) -> Iterator[dict[str, Any]]:
 def _shares(
     distances: dict[str, Distances], foreign: Distances, is_drift: Callable[[Distances], bool]
 ) -> dict[str, float]:
-    random, shares = np.random.default_rng(0), dict[str, float]()
+    random = np.random.default_rng(0)
+    shares = dict[str, float]()
     for kind, of_kind in distances.items():
         draws = CLEAN_DRAWS if kind.startswith("clean") else DRAWS
         shares[kind] = float(
@@ -77,7 +80,7 @@ def _shares(
         )
         for _ in range(DRAWS)
     ]
-    return shares | {"10 % letters": float(np.mean([is_drift(each) for each in mixed]))}
+    return shares | {"10 % letters": float(np.mean([is_drift(draw) for draw in mixed]))}
 
 
 def draw_letters(shape: tuple[int, int]) -> Images:
@@ -95,7 +98,8 @@ def _letter(fonts: list[Path], random: Generator, shape: tuple[int, int]) -> Ima
     middle = CANVAS / 2
     text = chr(ord("A") + int(random.integers(26)))
     ImageDraw.Draw(image).text((middle, middle), text, 255, font=font, anchor="mm")
-    slant, width = random.uniform(-0.25, 0.25), random.uniform(0.75, 1.2)
+    slant = random.uniform(-0.25, 0.25)
+    width = random.uniform(0.75, 1.2)
     moved = (1 / width, slant, middle * (1 - 1 / width - slant), 0.0, 1.0, 0.0)
     slanted = image.transform(image.size, Image.Transform.AFFINE, moved, Image.Resampling.BILINEAR)
     return normalise(np.asarray(slanted, np.float64), shape=shape)

@@ -19,7 +19,8 @@ from imageproof.base._dataset import Images
 
 FILES = 60_000
 SIDES = {"32×32": (32, 33), "24×24 to 96×96": (24, 97)}
-SHAPE, CHUNK = (32, 32, 3), 2000
+SHAPE = (32, 32, 3)
+CHUNK = 2000
 GROWN = ((6_000, 10), (60_000, 10), (600_000, 10), (60_000, 100), (60_000, 1000))
 MODEL = "compact"
 STAGES = (
@@ -112,7 +113,8 @@ def write_npz(folder: Path, count: int, classes: int) -> None:
 def draw(start: int, count: int, classes: int) -> tuple[Images, np.ndarray]:
     """Images of a coarse pattern for each class, and their labels; all differ by noise."""
     patterns = np.random.default_rng(0).integers(0, 128, (classes, 8, 8, 3))
-    random, labels = np.random.default_rng(start + 1), np.arange(start, start + count) % classes
+    random = np.random.default_rng(start + 1)
+    labels = np.arange(start, start + count) % classes
     coarse = patterns[labels] + random.integers(0, 108, (count, 8, 8, 3))
     fine = np.kron(coarse, np.ones((1, 4, 4, 1), np.int64))
     return (fine + random.integers(0, 20, fine.shape)).astype(np.uint8), labels
@@ -148,7 +150,8 @@ The same of 60,000 images, by the number of classes:
 
 
 def _grown(part: dict[int, Any], what: str) -> str:
-    body, counts = [], [*part]
+    body = []
+    counts = [*part]
     for stage in part[counts[-1]]:
         costs = [part[count][stage] for count in counts]
         texts = [f"{cost['cpu_s']:.1f} s, {cost['own_mb']:.0f} MB" for cost in costs]

@@ -9,7 +9,8 @@ from typing import Any
 
 from imageproof.base._machine import cpu
 
-MATRIX, REPEATS = 2048, 7
+MATRIX = 2048
+REPEATS = 7
 PACKAGES = ("tensorflow", "keras", "onnxruntime", "mlflow", "dvc", "prefect", "numpy")
 
 

@@ -12,8 +12,10 @@ from imageproof.artifacts import Artifacts
 from imageproof.data.readers._raw import read_parts
 from imageproof.judge._caret import weakest
 
-SEEDS, STOPPED = 5, "cnn"
-UNEVEN_SEEDS, UNEVEN = 3, ("mlp", "compact")
+SEEDS = 5
+STOPPED = "cnn"
+UNEVEN_SEEDS = 3
+UNEVEN = ("mlp", "compact")
 RULES: dict[str, dict[str, Any]] = {
     "all epochs, the last is kept": {"early_stopping": None, "keep": "last"},
     "`patience: 3`, `keep: best`": {
@@ -32,15 +34,16 @@ FEWEST = 0.01  # share of its rows that the rarest class keeps
 def measure_stopping(workspace: Workspace) -> Iterator[dict[str, Any]]:
     """Fit seconds, epochs and test accuracy of the CNN by both rules, which take turns."""
     workspace.split()
-    found: dict[str, list[tuple[float, ...]]] = {rule: [] for rule in RULES}
+    trainings: dict[str, list[tuple[float, ...]]] = {rule: [] for rule in RULES}
     for seed in range(SEEDS):
         for rule, keys in RULES.items():
             changes = {f"train__{STOPPED}__fit__{key}": value for key, value in keys.items()}
             workspace.set_params(**changes)
             training = workspace.train(STOPPED, seed=seed)
             cost = workspace.training_metrics(STOPPED)
-            epochs, accuracy = len(training.val_accuracy), workspace.test_accuracy(STOPPED)
-            found[rule].append((training.fit_s, cost["user_s"], epochs, accuracy))
+            epochs = len(training.val_accuracy)
+            accuracy = workspace.test_accuracy(STOPPED)
+            trainings[rule].append((training.fit_s, cost["user_s"], epochs, accuracy))
         yield {
             rule: {
                 "seeds": len(rows),
@@ -49,7 +52,7 @@ def measure_stopping(workspace: Workspace) -> Iterator[dict[str, Any]]:
                 "epochs": [int(row[2]) for row in rows],
                 "accuracy_mean": mean(row[3] for row in rows),
             }
-            for rule, rows in found.items()
+            for rule, rows in trainings.items()
         }
 
 
@@ -57,12 +60,12 @@ def measure_uneven(workspace: Workspace) -> Iterator[dict[str, Any]]:
     """Accuracy, balanced accuracy and weakest class where class 9 keeps 1 % of its rows."""
     thin_out(workspace)
     workspace.split()
-    found: dict[str, dict[str, list[dict[str, float]]]] = {}
+    scores_of: dict[str, dict[str, list[dict[str, float]]]] = {}
     for seed in range(UNEVEN_SEEDS):
         for model in UNEVEN:
-            usual = {"class_weights": None, "loss": "categorical_crossentropy"}
+            defaults = {"class_weights": None, "loss": "categorical_crossentropy"}
             for name, keys in WEIGHINGS.items():
-                changes = {f"train__{model}__fit__{k}": v for k, v in (usual | keys).items()}
+                changes = {f"train__{model}__fit__{k}": v for k, v in (defaults | keys).items()}
                 workspace.set_params(**changes)
                 workspace.train(model, seed=seed)
                 workspace.test_accuracy(model)
@@ -70,13 +73,13 @@ def measure_uneven(workspace: Workspace) -> Iterator[dict[str, Any]]:
                 scores = outputs.read_metrics()["test"]
                 row = {name: scores[name] for name in ("accuracy", "balanced_accuracy", "macro_f1")}
                 _, row["weakest_class"] = weakest(outputs.read_statistics()["test"]["by_class"])
-                found.setdefault(model, {}).setdefault(name, []).append(row)
+                scores_of.setdefault(model, {}).setdefault(name, []).append(row)
     yield {
         model: {
             name: {key: mean(row[key] for row in rows) for key in rows[0]}
-            for name, rows in of.items()
+            for name, rows in weighings.items()
         }
-        for model, of in found.items()
+        for model, weighings in scores_of.items()
     }
 
 
@@ -84,10 +87,11 @@ def thin_out(workspace: Workspace) -> None:
     """Leave of the training rows of class c the share 0.01^(c / 9), drawn with a fixed seed."""
     folder = workspace.root / "data"
     train, test = (part.data for part in read_parts(folder))
-    labels, random = train.labels, np.random.default_rng(0)
-    of_class = [np.flatnonzero(labels == c) for c in range(labels.max() + 1)]
-    shares = np.geomspace(1, FEWEST, len(of_class))
-    pairs = zip(of_class, shares, strict=True)
+    labels = train.labels
+    random = np.random.default_rng(0)
+    rows_of_classes = [np.flatnonzero(labels == c) for c in range(labels.max() + 1)]
+    shares = np.geomspace(1, FEWEST, len(rows_of_classes))
+    pairs = zip(rows_of_classes, shares, strict=True)
     kept = [random.permutation(rows)[: round(len(rows) * share)] for rows, share in pairs]
     rows = np.sort(np.concatenate(kept))
     arrays = {"x_train": train.images[rows], "y_train": labels[rows]}
@@ -117,8 +121,8 @@ def uneven_section(part: dict[str, Any]) -> str:
     figures = ("accuracy", "balanced_accuracy", "macro_f1", "weakest_class")
     body = [
         [model, name, *(f"{row[figure]:.2%}" for figure in figures)]
-        for model, of in part.items()
-        for name, row in of.items()
+        for model, weighings in part.items()
+        for name, row in weighings.items()
     ]
     head = ["model", "recipe", "test accuracy", "balanced", "macro-F1", "weakest class"]
     return f"""## Uneven classes

@@ -48,7 +48,8 @@ def measure_scale(
     workspace.set_params(promote__clean_commit=False)  # a refusal is an error here
     workspace.run("digits", "restore")
     database = create_engine(workspace.store)
-    recorded, before = workspace.run_record(MODEL)["run_id"], 1
+    recorded = workspace.run_record(MODEL)["run_id"]
+    before = 1
     seconds: dict[str, dict[str, float]] = {}
     for count in counts:
         with database.begin() as connection:
@@ -64,7 +65,7 @@ def measure_scale(
 
 def copy_run(connection: Connection, template: str, numbers: range) -> None:
     """Copy a run of an MLflow database so many times, each with a seed and a second of its own."""
-    columns = {each: _columns(connection, each) for each in ("runs", *TABLES)}
+    columns = {name: _columns(connection, name) for name in ("runs", *TABLES)}
     [run] = connection.execute(
         text("SELECT * FROM runs WHERE run_uuid = :id"), {"id": template}
     ).mappings()
@@ -72,17 +73,17 @@ def copy_run(connection: Connection, template: str, numbers: range) -> None:
         {**run, "run_uuid": f"{number:032x}", "start_time": run["start_time"] - 1000 * number}
         for number in numbers
     ]
-    names, values = (", ".join(f"{sign}{each}" for each in columns["runs"]) for sign in ("", ":"))
+    names, values = (", ".join(f"{sign}{name}" for name in columns["runs"]) for sign in ("", ":"))
     connection.execute(text(f"INSERT INTO runs ({names}) VALUES ({values})"), copies)
     first, last = (f"{number:032x}" for number in (numbers[0], numbers[-1]))
-    for each, key in TABLES.items():
-        values = ", ".join(_copied(each, column, key) for column in columns[each])
+    for name, key in TABLES.items():
+        values = ", ".join(_copied(name, column, key) for column in columns[name])
         connection.execute(
             text(
-                f"INSERT INTO {each} ({', '.join(columns[each])}) SELECT {values}"
-                f" FROM {each} t, runs r"
+                f"INSERT INTO {name} ({', '.join(columns[name])}) SELECT {values}"
+                f" FROM {name} t, runs r"
                 f" WHERE t.{key} = :id AND r.run_uuid BETWEEN :first AND :last"
-                + (" AND t.key <> 'digits.restored_from'" if each == "tags" else "")
+                + (" AND t.key <> 'digits.restored_from'" if name == "tags" else "")
             ),
             {"id": template, "first": first, "last": last},
         )
@@ -95,7 +96,7 @@ def _restored(connection: Connection, recorded: str) -> str:
 
 
 def _columns(connection: Connection, table: str) -> list[str]:
-    return [each["name"] for each in inspect(connection).get_columns(table)]
+    return [column["name"] for column in inspect(connection).get_columns(table)]
 
 
 def _copied(table: str, column: str, key: str) -> str:
@@ -114,5 +115,5 @@ def scale_section(part: dict[str, Any]) -> str:
         for count, seconds in counts.items()
     }
     names = next(iter(columns.values()))
-    body = [[name, *(f"{each[name]:.1f}" for each in columns.values())] for name in names]
+    body = [[name, *(f"{seconds[name]:.1f}" for seconds in columns.values())] for name in names]
     return f"## Cost against the number of runs\n\n{table(['command', *columns], body)}"

@@ -19,10 +19,12 @@ from benchmarks.workspace import Server, Workspace, free_port
 CLIENTS = 32
 CAPACITY = 150_000  # requests: the first seconds alone are faster than what a server keeps up
 SHARES = (0.8, 0.5)  # of the capacity
-ROUNDS, ROUND_S = 3, 60  # the loads take turns: a slow minute of the machine affects all alike
+ROUNDS = 3  # the loads take turns: a slow minute of the machine affects all alike
+ROUND_S = 60
 POLL_S = 1
 DRAINS = 5
-DRAIN_AFTER, DRAIN_REQUESTS = 3_000, 10_000
+DRAIN_AFTER = 3_000
+DRAIN_REQUESTS = 10_000
 CONSTANT = """
 import asyncio, sys
 BODY = b'{"predictions": [{"probabilities": [1.0, 0.0]}]}'
@@ -81,7 +83,9 @@ def _under_load(
     `request_ms` is the server's processor time for a request. Its memory in 10⁶ bytes is added
     every second.
     """
-    before, spent, requests = psutil.cpu_times(), server.processor_s(), int(rate * ROUND_S)
+    before = psutil.cpu_times()
+    spent = server.processor_s()
+    requests = int(rate * ROUND_S)
     with ThreadPoolExecutor(1) as pool:
         load = pool.submit(ask, requests=requests, rate=rate)
         while wait([load], POLL_S).not_done:
@@ -93,8 +97,8 @@ def _under_load(
 
 
 def _row(rounds: list[dict[str, Any]]) -> dict[str, Any]:
-    slow = [len(each["slow"]) for each in rounds]
-    other = {key: [each[key] for each in rounds] for key in ("stolen", "request_ms")}
+    slow = [len(result["slow"]) for result in rounds]
+    other = {key: [result[key] for result in rounds] for key in ("stolen", "request_ms")}
     return {**figures(rounds), **other, "slow_seconds": slow, "seconds": ROUND_S}
 
 

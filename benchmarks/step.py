@@ -76,12 +76,12 @@ def measure_step(workspace: Workspace) -> Iterator[dict[str, Any]]:
     for model in MODELS:
         folder = str(workspace.root / ".state/profile" / model)
         printed = workspace.run(sys.executable, "-c", PROGRAM, model, folder).printed
-        found = json.loads(printed.splitlines()[-1])
-        seconds = by_kind(found["operations"])
+        measured = json.loads(printed.splitlines()[-1])
+        seconds = by_kind(measured["operations"])
         workspace.train(model, seed=0)
         forward = machine.forward_operations(workspace.outputs(model).keras)
-        rate = forward * (PASSES * IMAGES + VALIDATED) / seconds[PRODUCTS] / found["rate"]
-        rows[model] = {"epoch_s": found["epoch_s"], "seconds": seconds, "products_rate": rate}
+        rate = forward * (PASSES * IMAGES + VALIDATED) / seconds[PRODUCTS] / measured["rate"]
+        rows[model] = {"epoch_s": measured["epoch_s"], "seconds": seconds, "products_rate": rate}
     yield {"models": rows}
 
 
@@ -100,7 +100,7 @@ def step_section(part: dict[str, Any]) -> str:
     body = [["all", *(f"{row['epoch_s']:.2f}" for row in rows)]]
     body += [[kind, *(f"{row['seconds'].get(kind, 0):.2f}" for row in rows)] for kind in KINDS]
     rest = [row["epoch_s"] - sum(row["seconds"].values()) for row in rows]
-    body += [["rest: executor, metrics, loss", *(f"{each:.2f}" for each in rest)]]
+    body += [["rest: executor, metrics, loss", *(f"{seconds:.2f}" for seconds in rest)]]
     body += [["rate of the products", *(f"{row['products_rate']:.0%}" for row in rows)]]
     return f"""## Where the time of a training's steps goes
 

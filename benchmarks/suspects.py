@@ -12,7 +12,8 @@ from benchmarks.workspace import Workspace
 from imageproof.artifacts import Artifacts
 from imageproof.data.readers._raw import read_parts
 
-SEED, SHARE = 32, 0.01
+SEED = 32
+SHARE = 0.01
 MODEL = "sprint"  # of examples/models, the fastest
 
 

@@ -52,11 +52,11 @@ class Server(NamedTuple):
 
     def memory_mb(self) -> float:
         """Memory (RSS) of all its processes in 10⁶ bytes; what they share counts in each."""
-        return sum(each.memory_info().rss for each in self._processes()) / 1e6
+        return sum(process.memory_info().rss for process in self._processes()) / 1e6
 
     def processor_s(self) -> float:
         """Seconds of the processors that all its processes have used."""
-        return sum(sum(each.cpu_times()[:2]) for each in self._processes())
+        return sum(sum(process.cpu_times()[:2]) for process in self._processes())
 
     def _processes(self) -> list[psutil.Process]:
         process = psutil.Process(self.pid)
@@ -138,7 +138,8 @@ class Workspace:
 
     def set_params(self, **changes: Any) -> None:
         """Set keys of params.yaml, with double underscores for dots."""
-        yaml, path = YAML(), self.root / "params.yaml"
+        yaml = YAML()
+        path = self.root / "params.yaml"
         values = yaml.load(path.read_text("utf-8"))
         set_keys(values, {key.replace("__", "."): new for key, new in changes.items()})
         with path.open("w", encoding="utf-8") as file:
@@ -150,7 +151,8 @@ class Workspace:
 
     def add_example(self, name: str) -> None:
         """Copy a network of examples/models, and its block, as a user does."""
-        examples, path = self.root / "examples/models", self.root / "params.yaml"
+        examples = self.root / "examples/models"
+        path = self.root / "params.yaml"
         if name not in self.params()["train"]:
             shutil.copy(examples / f"{name}.py", self.root / "src/digits/models")
             block = (examples / f"{name}.yaml").read_text("utf-8")
@@ -189,10 +191,10 @@ class Workspace:
         """Train by a script of benchmarks/peers on the same rows; also its test accuracy 0…1."""
         epochs = self.params()["train"][model]["fit"]["epochs"]
         path = REPOSITORY / "benchmarks/peers" / script
-        asked = (str(WORKSPACE.split_summary.parent), model, str(epochs), str(seed), *options)
+        arguments = (str(WORKSPACE.split_summary.parent), model, str(epochs), str(seed), *options)
         threads = dict.fromkeys(THREADS, str(self.threads))
         cache = str(self.root / ".state/inductor")
-        timed = self.run(python, str(path), *asked, TORCHINDUCTOR_CACHE_DIR=cache, **threads)
+        timed = self.run(python, str(path), *arguments, TORCHINDUCTOR_CACHE_DIR=cache, **threads)
         result = json.loads(timed.printed.splitlines()[-1])
         accuracy = float(result.pop("accuracy"))
         return Training(timed.wall_s, **result), accuracy
@@ -217,7 +219,8 @@ class Workspace:
         from imageproof.registry._versions import Registry, trained_run
 
         mlflow.set_tracking_uri(self.store)
-        run_id, registry = self.run_record(model)["run_id"], Registry("digits")
+        run_id = self.run_record(model)["run_id"]
+        registry = Registry("digits")
         restored = mlflow.search_runs(
             filter_string=f"tags.`digits.restored_from` = '{run_id}'",
             search_all_experiments=True,

@@ -31,7 +31,8 @@ class Peer(NamedTuple):
     options: tuple[str, ...] = ()
 
 
-FLOAT, BFLOAT = "float32", "bfloat16"
+FLOAT = "float32"
+BFLOAT = "bfloat16"
 PEERS = {
     "ours": Peer(FLOAT),
     "ours, `mixed_precision`": Peer(BFLOAT),
@@ -61,15 +62,20 @@ def _measure(workspace: Workspace, model: str, peers: dict[str, Peer]) -> Iterat
     workspace.split()
     workspace.set_params(**{f"train__{model}__fit__epochs": EPOCHS[model]})
     python = make_environment(workspace.root / "peers", REQUIREMENTS)
-    found: dict[str, list[tuple[Training, float]]] = defaultdict(list)
+    trainings: dict[str, list[tuple[Training, float]]] = defaultdict(list)
     for seed in range(SEEDS):
         for name in [name for name in peers if name not in missing]:
-            found[name].append(_train(workspace, model, peers[name], seed=seed, python=python))
-            print(f"{name} seed {seed}: {found[name][-1][0].fit_s:.1f} s", flush=True)
-        rows = {name: _row(peers[name], pairs) for name, pairs in found.items()}
+            trainings[name].append(_train(workspace, model, peers[name], seed=seed, python=python))
+            print(f"{name} seed {seed}: {trainings[name][-1][0].fit_s:.1f} s", flush=True)
+        rows = {name: _row(peers[name], pairs) for name, pairs in trainings.items()}
         packages = REQUIREMENTS.read_text("utf-8").split()
-        given = {"model": model, "epochs": EPOCHS[model], "packages": packages, "missing": missing}
-        yield {**given, "rows": rows}
+        settings = {
+            "model": model,
+            "epochs": EPOCHS[model],
+            "packages": packages,
+            "missing": missing,
+        }
+        yield {**settings, "rows": rows}
 
 
 def _lacks(peer: Peer) -> bool:
@@ -93,8 +99,8 @@ def _train(
     """Train once; also the test accuracy 0…1."""
     if peer.script:
         python = sys.executable if "keras" in peer.script else python
-        asked: Any = {"script": peer.script, "python": python, "options": peer.options}
-        return workspace.train_plainly(model, seed=seed, **asked)
+        options: Any = {"script": peer.script, "python": python, "options": peer.options}
+        return workspace.train_plainly(model, seed=seed, **options)
     workspace.set_params(**{f"train__{model}__fit__mixed_precision": peer.precision == BFLOAT})
     training = workspace.train(model, seed=seed)
     network = _inference.load(workspace.outputs(model).model, threads=workspace.threads)

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 from jax import numpy as jnp
-from rows import BATCH, Watch, asked, load
+from rows import BATCH, Watch, arguments, load
 
 VALIDATION_BATCH = 1000
 GLOROT = {"kernel_init": nn.initializers.glorot_uniform()}
@@ -38,7 +38,7 @@ class Cnn(nn.Module):
 
 
 def main() -> None:
-    args = asked()
+    args = arguments()
     train, validation, test = (
         tuple(map(jnp.asarray, load(args.splits, part))) for part in ("train", "validation", "test")
     )
@@ -62,7 +62,8 @@ def main() -> None:
     def scan(state, order, images, labels):
         return jax.lax.scan(lambda s, rows: (step(s, rows, images, labels), None), state, order)[0]
 
-    scan, step = jax.jit(scan, donate_argnums=0), jax.jit(step, donate_argnums=0)
+    scan = jax.jit(scan, donate_argnums=0)
+    step = jax.jit(step, donate_argnums=0)
     predict = jax.jit(lambda weights, images: model.apply(weights, images, training=False))
 
     def accuracy(weights, images, labels) -> float:
@@ -70,7 +71,8 @@ def main() -> None:
         logits = jnp.concatenate([predict(weights, part) for part in parts])
         return float((logits.argmax(1) == labels).mean())
 
-    shuffle, key = np.random.default_rng(args.seed), jax.random.key(args.seed)
+    shuffle = np.random.default_rng(args.seed)
+    key = jax.random.key(args.seed)
     watch = Watch()
     weights = jax.jit(model.init, static_argnames="training")(key, train[0][:1], training=False)
     state = (weights, optimizer.init(weights), key)

@@ -3,7 +3,7 @@
 
 import keras
 from keras import layers
-from rows import BATCH, Watch, asked, load
+from rows import BATCH, Watch, arguments, load
 
 
 def mlp() -> keras.Model:
@@ -52,7 +52,7 @@ def cnn() -> keras.Model:
 
 
 def main() -> None:
-    args = asked()
+    args = arguments()
     train, validation, test = (load(args.splits, part) for part in ("train", "validation", "test"))
     keras.utils.set_random_seed(args.seed)
     model = {"mlp": mlp, "cnn": cnn}[args.model]()

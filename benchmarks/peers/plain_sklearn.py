@@ -1,12 +1,12 @@
 # mypy: ignore-errors
 """The MLP in scikit-learn, which has no dropout and no RMSprop: Adam instead."""
 
-from rows import BATCH, Watch, asked, load
+from rows import BATCH, Watch, arguments, load
 from sklearn.neural_network import MLPClassifier
 
 
 def main() -> None:
-    args = asked()
+    args = arguments()
     train, validation, test = (
         (images.reshape(len(images), -1), labels)
         for images, labels in (load(args.splits, part) for part in ("train", "validation", "test"))

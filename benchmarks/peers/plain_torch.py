@@ -5,7 +5,7 @@ All rows are in memory, channels last; the CPU's vector library draws the dropou
 """
 
 import torch
-from rows import BATCH, Watch, asked, load
+from rows import BATCH, Watch, arguments, load
 from torch import nn
 from torch.nn.functional import cross_entropy
 
@@ -37,7 +37,7 @@ def initialize(layer: nn.Module) -> None:
 
 
 def main() -> None:
-    args = asked()
+    args = arguments()
     torch.manual_seed(args.seed)
     torch.set_flush_denormal(True)
     train, validation, test = (
@@ -62,14 +62,15 @@ def main() -> None:
     if args.compile:
         # compiled it draws its numbers one by one, which costs more than the compiler gains
         nn.Dropout.forward = torch.compiler.disable(nn.Dropout.forward)
-        logits, update = torch.compile(logits), torch.compile(update)
+        logits = torch.compile(logits)
+        update = torch.compile(update)
 
     @torch.inference_mode()
     def accuracy(images: torch.Tensor, labels: torch.Tensor) -> float:
         model.eval()
-        found = torch.cat([logits(some).argmax(1) for some in images.split(VALIDATION_BATCH)])
+        predictions = torch.cat([logits(some).argmax(1) for some in images.split(VALIDATION_BATCH)])
         model.train()
-        return (found == labels).float().mean().item()
+        return (predictions == labels).float().mean().item()
 
     images, labels = train
     for _ in range(args.epochs):

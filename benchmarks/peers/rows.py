@@ -14,7 +14,7 @@ import numpy as np
 BATCH = 128
 
 
-def asked() -> argparse.Namespace:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("splits", type=Path)
     parser.add_argument("model", choices=["mlp", "cnn"])
@@ -35,7 +35,8 @@ class Watch:
     """Seconds of a fit, which begins when the watch is made."""
 
     def __init__(self) -> None:
-        self.ends, self.validated = [time.perf_counter()], list[float]()
+        self.ends = [time.perf_counter()]
+        self.validated = list[float]()
 
     def epoch(self, accuracy: float) -> None:
         """An epoch and its validation have ended."""
