@@ -46,6 +46,7 @@ READS = {
     "validation": {"validate"},
     "confidence.coverage": {"confidence"},
     "recipe": {"train.${item.model}"},
+    "class_names": {"data.classes", "data.class_names"},
     "common_settings": {"seed", "data.classes", "train.distribute"},
     "logged_params": {
         *("seed", "train.distribute", "train.threads", "train.${item.model}"),

@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr
 
 from digits.models import available, model_file
 from digits.training.recipe import Distribute, FineTuneRecipe, Recipe
+from imageproof.artifacts import WORKSPACE
 from imageproof.base import DataParams, StrictModel, errors, files
 from imageproof.data import split_params
 from imageproof.data.validation import validate
@@ -65,6 +66,10 @@ class Params(StrictModel):
                 f"{params_yaml.PATH} models: {model!r} has no block train.{model}"
             )
         return self._recipes[model]
+
+    def class_names(self) -> list[str]:
+        """One name per class: of this file, else of the packed data, else the numbers."""
+        return WORKSPACE.class_names(self.data.classes, self.data.class_names)
 
     def logged_params(self, model: str) -> dict[str, object]:
         """The parameters that determine one model's training, flattened."""

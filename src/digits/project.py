@@ -5,7 +5,6 @@ from typing import Any
 from digits import params
 from digits.params import Params
 from digits.training.trainer import trainer
-from imageproof.artifacts import WORKSPACE
 from imageproof.judge import gate
 from imageproof.project import Application, Project
 
@@ -27,14 +26,13 @@ def load_project() -> Project:
 
 def as_project(params: Params) -> Project:
     """What the library is told of the project with these params."""
-    names = WORKSPACE.class_names(params.data.classes, params.data.class_names)
     return Project(
         name=params.project.name,
         models=params.models,
         seed=params.seed,
         threads=params.train.threads,
         system_metrics=params.tracking.system_metrics,
-        data=params.data.model_copy(update={"class_names": names}),
+        data=params.data.model_copy(update={"class_names": params.class_names()}),
         confidence=params.confidence,
         promote=params.promote,
         drift=params.drift,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from imageproof.base.files import md5, write_text
 from imageproof.dvc._stage_inputs import listed
@@ -25,33 +26,29 @@ def take_out_stale(name: str) -> None:
     if not OUTPUTS.exists():
         return
     text = read_lock(OUTPUTS)
-    stages = parse_lock(text)
-    metrics = {stage: listed(stage)["metrics"] for stage in stages}
-    # a stage without them shows no figure, and `dvc exp apply` needs all other stages
-    for reader in filter(metrics.get, _stale_after(name, stages, metrics)):
-        text = re.sub(rf"^  {re.escape(reader)}:\n(?:    .*\n)*", "", text, flags=re.MULTILINE)
-        for file, settings in metrics[reader].items():
+    for reader, metrics in _stale_after(name, parse_lock(text)).items():
+        if metrics:  # a stage without shows no figure, and `dvc exp apply` needs all other stages
+            stage = rf"^  {re.escape(reader)}:\n(?:    .*\n)*"
+            text = re.sub(stage, "", text, flags=re.MULTILINE)
+        for file, settings in metrics.items():
             if settings.get("cache") is False:
                 Path(file).unlink(missing_ok=True)
     write_text(OUTPUTS, text)
 
 
-def _stale_after(
-    name: str,
-    stages: Mapping[str, Recorded],
-    metrics: Mapping[str, object],
-) -> set[str]:
+def _stale_after(name: str, stages: Mapping[str, Recorded]) -> dict[str, dict[str, Any]]:
+    """The stages that are stale after this one ran, and the metrics that dvc.yaml lists of each."""
     recorded = recorded_outputs()
     sections = listed(name)
     outs = [Path(path) for section in ("outs", "metrics", "plots") for path in sections[section]]
     changed = [path for path in outs if not path.is_file() or md5(path) != recorded.get(path)]
-    stale: set[str] = set()
+    stale: dict[str, dict[str, Any]] = {}
     while changed:
         path = changed.pop()
-        for reader in stages.keys() - stale - {name}:
+        for reader in stages.keys() - stale.keys() - {name}:
             deps = stages[reader].inputs
             if any(path.is_relative_to(dep) or dep.is_relative_to(path) for dep in deps):
-                stale.add(reader)
-                if metrics[reader]:
+                stale[reader] = listed(reader)["metrics"]
+                if stale[reader]:
                     changed += stages[reader].outputs
     return stale

@@ -81,14 +81,19 @@ def _save(
         "temperature": read_calibration(outputs.calibration).temperature,
     }
     classes = TensorSpec(np.dtype("str"), (-1,), _inference.CLASS)
-    ids: dict[str, Any] = dict.fromkeys(("model_uuid", "model_id"), model.model_id)
     extra_files = [str(outputs.calibration)]
     if is_zipfile(outputs.keras):  # else the model is not of Keras
         extra_files.append(str(outputs.keras))
     mlflow.onnx.save_model(
         _naming(onnx.load(outputs.model), names),
         str(folder),
-        mlflow_model=Model(model.artifact_location, model.source_run_id, metadata=metadata, **ids),
+        mlflow_model=Model(
+            model.artifact_location,
+            model.source_run_id,
+            metadata=metadata,
+            model_uuid=model.model_id,
+            model_id=model.model_id,
+        ),
         signature=ModelSignature(Schema([images]), Schema([answers, classes])),
         input_example=example,
         # inferring them would take MLflow up to 26 s

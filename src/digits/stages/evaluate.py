@@ -2,7 +2,6 @@
 
 from digits.params import load as load_params
 from digits.project import as_project
-from imageproof.artifacts import WORKSPACE
 from imageproof.base import Metrics
 from imageproof.dvc import stage_command
 from imageproof.evaluation import asking, drawing, measuring
@@ -12,8 +11,7 @@ from imageproof.judge import disturbances, scores
 def main(model: str) -> None:
     """Write artifacts/evaluate/<model>/ and upload it to the model's MLflow run."""
     params = load_params()
-    names = WORKSPACE.class_names(params.data.classes, params.data.class_names)
-    evaluated = asking.ask(model, names, threads=params.train.threads)
+    evaluated = asking.ask(model, params.class_names(), threads=params.train.threads)
     disturb_by = disturbances.disturbances(params.behaviour)
     with asking.measuring_behaviour(evaluated, disturb_by, images=params.behaviour.images):
         metrics = {split: score(answers) for split, answers in evaluated.splits.items()}

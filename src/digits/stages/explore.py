@@ -1,15 +1,13 @@
 """`explore`: table and pictures of the raw training data."""
 
 from digits.params import load as load_params
-from imageproof.artifacts import WORKSPACE
 from imageproof.dvc import stage_command
 from imageproof.evaluation import exploring
 
 
 def main() -> None:
     params = load_params()
-    names = WORKSPACE.class_names(params.data.classes, params.data.class_names)
-    exploring.write_exploration(names, seed=params.seed)
+    exploring.write_exploration(params.class_names(), seed=params.seed)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,8 @@ def main(*options: str) -> None:
     from imageproof.data.validation import expectations
 
     docs = str(WORKSPACE.data_docs) if "--docs" in options else ""
-    names = WORKSPACE.class_names(params.data.classes, params.data.class_names)
     result = expectations.validate(
-        packed.load(WORKSPACE.pack), params=params.validation, names=names, docs=docs
+        packed.load(WORKSPACE.pack), params=params.validation, names=params.class_names(), docs=docs
     )
     files.write_json(WORKSPACE.validation, result)
     sources = packed.load_summary(WORKSPACE.pack)["sources"]
