@@ -169,6 +169,11 @@ def test_training_has_some_hundred_steps(rows, batch_size, epochs):
     assert values.get("train.compact.fit.epochs", 4) == epochs
 
 
+def test_models_stay_where_no_other_one_can_be_trained():
+    changes = find_changes(PHOTOGRAPHS, changed({"models": ["mlp"]}), Models(["mlp"], [], {}))
+    assert "models" not in {change.key for change in changes}
+
+
 def test_gate_asks_nothing_that_few_rows_cannot_show():
     values = new_values(FACES._replace(counts=[40, 40]))  # about 3 hold-out rows of each class
     losses = ("accuracy", "balanced_accuracy", "macro_f1", "sensitivity", "total")

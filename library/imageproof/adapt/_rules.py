@@ -93,9 +93,10 @@ def fit_classes(facts: Facts, params: Params) -> Lines:
 def fit_models(facts: Facts, params: Params, models: Models) -> Lines:
     listed = params["models"]
     own_models = [model for model in listed if model not in [*models.simple, *models.general]]
-    if not facts.is_digit_like and {*listed} & {*models.simple}:
+    fitting = [*models.general, *own_models]
+    if fitting and not facts.is_digit_like and {*listed} & {*models.simple}:
         reason = f"{', '.join(models.simple)} are for one light thing on black"
-        yield "models", [*models.general, *own_models], reason
+        yield "models", fitting, reason
 
 
 def fit_image(facts: Facts, params: Params, models: Models) -> Lines:

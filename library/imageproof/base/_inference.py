@@ -43,7 +43,10 @@ Features = NDArray[np.float32]  # (n, k), the last hidden layer
 
 
 class Network(NamedTuple):
-    """A loaded model: `predict` takes raw images uint8 (n, *shape)."""
+    """A loaded model: `predict` takes raw images uint8 (n, *shape).
+
+    Where they go through a backbone first, one image takes long.
+    """
 
     shape: Shape
     classes: int

@@ -114,6 +114,17 @@ def summarise_splits(parts: Parts, rows: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def is_only_train(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Whether labels.csv says of a row that nothing may be judged by it."""
+    values = rows.get(ONLY_TRAIN, pd.Series("", rows.index))
+    if odd := sorted({*values} - {"", YES}):
+        raise DataError(
+            f"{grouping.TABLE}: column {ONLY_TRAIN.removeprefix(META)}: {first_names(odd)}; "
+            f"{YES} or nothing is allowed"
+        )
+    return (values == YES).to_numpy()
+
+
 def _draw_parts(
     rows: pd.DataFrame,
     percent: float,
@@ -138,17 +149,6 @@ def _draw_parts(
     if params.copies == "together":
         parts = {name: np.flatnonzero(np.isin(firsts, part)) for name, part in parts.items()}
     return parts
-
-
-def is_only_train(rows: pd.DataFrame) -> NDArray[np.bool_]:
-    """Whether labels.csv says of a row that nothing may be judged by it."""
-    values = rows.get(ONLY_TRAIN, pd.Series("", rows.index))
-    if odd := sorted({*values} - {"", YES}):
-        raise DataError(
-            f"{grouping.TABLE}: column {ONLY_TRAIN.removeprefix(META)}: {first_names(odd)}; "
-            f"{YES} or nothing is allowed"
-        )
-    return (values == YES).to_numpy()
 
 
 def _with_extra(

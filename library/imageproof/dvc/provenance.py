@@ -74,13 +74,6 @@ class _Lock(BaseModel):
     stages: dict[str, Recorded] = {}
 
 
-def _pointer(file: Path, commit: str = "") -> _Pointer | None:
-    with suppress(OSError, *UNREADABLE):
-        text = at_commit(commit, file) if commit else file.read_text("utf-8")
-        return _Pointer.model_validate(parse_yaml(text))
-    return None
-
-
 def data_md5(pointer_file: Path = DATA_POINTER) -> str:
     """The md5 of the raw data as data.dvc records it; empty if there is none."""
     pointer = _pointer(pointer_file)
@@ -100,6 +93,13 @@ def described_file(path: Path, commit: str) -> dict[str, str]:
     pointer_file = path.with_name(f"{path.name}.dvc")
     pointer = _pointer(pointer_file, commit) or _pointer(pointer_file)
     return pointer.texts if pointer else {}
+
+
+def _pointer(file: Path, commit: str = "") -> _Pointer | None:
+    with suppress(OSError, *UNREADABLE):
+        text = at_commit(commit, file) if commit else file.read_text("utf-8")
+        return _Pointer.model_validate(parse_yaml(text))
+    return None
 
 
 def recorded(stage: str, root: Path = Path()) -> Recorded:

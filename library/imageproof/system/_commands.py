@@ -51,7 +51,7 @@ class CommandFailedError(ImageproofError):
     @property
     def errors(self) -> list[str]:
         """What a command of ours said is wrong: its lines that begin with `error: `."""
-        return [line[7:] for line in self.lines if line.startswith("error: ")]
+        return [line.removeprefix("error: ") for line in self.lines if line.startswith("error: ")]
 
 
 class Commands:
