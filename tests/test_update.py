@@ -111,6 +111,9 @@ def test_update_refuses(digits, shoes):
 
     assert "name the project that library/ came from" in line(UsageError, shoes)
     write(digits, {DATA: "\0theirs\n", "library/imageproof/a.py": "new\n"})
+    shallow = digits.parent / "shallow"
+    git(digits, "clone", "--quiet", "--depth", "1", f"file://{digits}", str(shallow))
+    assert "this clone is shallow: `git fetch --unshallow`" in line(UsageError, shallow)
     write(shoes, {DATA: "\0ours\n"})
     assert "git cannot merge it" in line(DataError)
     assert git(shoes, "status", "--porcelain") == ""

@@ -14,7 +14,7 @@ from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import replacing, scratch, write_text
 from imageproof.base.text import first_names
-from imageproof.system._repository import files_at, git
+from imageproof.system._repository import files_at, git, unshallow
 
 LIBRARY = Path("library")
 TESTS = LIBRARY / "tests"  # a new project does not get them
@@ -67,7 +67,7 @@ def library_at(repository: Path, commit: str) -> Files:
     if not files:
         raise UsageError(
             f"{repository}: has no commit {commit[:12]} with {LIBRARY}/; "
-            f"name the project that {LIBRARY}/ came from"
+            f"name the project that {LIBRARY}/ came from{unshallow(repository)}"
         )
     return {path: content for path, content in files.items() if TESTS not in path.parents}
 

@@ -72,9 +72,9 @@ def files_at(
     return files
 
 
-def unshallow() -> str:
+def unshallow(folder: Path = Path()) -> str:
     """What to do if this clone has not all commits; empty if it has."""
-    shallow = try_git("rev-parse", "--is-shallow-repository") == "true"
+    shallow = try_git("-C", str(folder), "rev-parse", "--is-shallow-repository") == "true"
     return "; this clone is shallow: `git fetch --unshallow` brings all commits" if shallow else ""
 
 
