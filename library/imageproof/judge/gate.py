@@ -68,10 +68,10 @@ class Contender:
 
 
 class Paired(NamedTuple):
-    """The rows that neither a former champion nor the challenger has seen, and who is right.
+    """The challenger beside a former champion, on the rows that neither of them has seen.
 
-    By class, int64 (classes,): `rows`, and how many of them each got right. `md5` is that of the
-    rows' hashes.
+    Counts of each class, int64 (classes,): the `rows`, and how many of them the former champion and
+    the challenger get right. `md5` is that of the rows' hashes.
     """
 
     rows: Labels
@@ -121,7 +121,7 @@ class Evidence:
         masks = [np.zeros(len(self.labels), bool) if rows is None else rows for rows in unseen]
         picks = np.flatnonzero(np.logical_and.reduce(masks))
         metadata = self.metadata
-        if metadata is not None and not metadata.columns.empty:
+        if metadata is not None and not metadata.columns.empty:  # without columns it has no rows
             metadata = metadata.iloc[picks]
         return replace(
             self,
@@ -162,7 +162,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What a rule found. If `undecided`, it fails as rows are too few, or as nobody was asked."""
+    """What a rule found in a challenger, beside what is allowed.
+
+    If `undecided`, it fails only because rows are too few, or because nobody was asked.
+    """
 
     name: str
     passed: bool
@@ -242,4 +245,5 @@ def approval(approved_by: str, rejected_by: str) -> Check | None:
     if not approved_by and not rejected_by:
         return None
     who = f"rejected by {rejected_by}" if rejected_by else f"approved by {approved_by}"
-    return Check(APPROVAL, not rejected_by, who, "a person's approval", {}, rejected_by == GATE)
+    is_unasked = rejected_by == GATE
+    return Check(APPROVAL, not rejected_by, who, "a person's approval", undecided=is_unasked)

@@ -52,7 +52,7 @@ def decide(
             right=tuple(alone.by_class(alone.hits).tolist()),
             note=_note(pair),
         )
-    checks += [by_key[key] for key, _ in params if key in by_key]
+    checks += [by_key[key] for key, _ in params if key in by_key]  # in the order of params.yaml
     checks += own_checks
     approval = evidence.facts.get(APPROVAL)
     # where nobody was asked, the other checks are the reasons, if there are any

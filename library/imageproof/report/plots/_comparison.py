@@ -32,7 +32,7 @@ def pareto(points: Mapping[str, Point], *, comparable: bool, title: str) -> Figu
     There is no front if times are not `comparable`, which the picture then says.
     """
     figure, axes = _theme.new_axes(6.6, 4.4, title)
-    places = {model: (point.seconds, point.accuracy) for model, point in points.items()}
+    places = {model: point[:2] for model, point in points.items()}
     front = pareto_front(places) if comparable else []
     axes.step(
         [points[model].seconds for model in front],
