@@ -59,9 +59,8 @@ def test_new_is_made_from_a_repository(tmp_path, monkeypatch):
 
 
 def test_new_from_a_folder_of_a_larger_repository(tmp_path, monkeypatch):
-    git(tmp_path, "init", "--quiet")
-    git(tmp_path, "fetch", "--quiet", str(REPOSITORY), "HEAD")
-    git(tmp_path, "read-tree", "--prefix=teams/digits/", "FETCH_HEAD")
+    git(tmp_path, "clone", "--quiet", "--shared", "--no-checkout", str(REPOSITORY), ".")
+    git(tmp_path, "read-tree", "--prefix=teams/digits/", "HEAD")
     git(tmp_path, "checkout-index", "--all")
     git(tmp_path, "commit", "--quiet", "--message", "all")
     monkeypatch.chdir(tmp_path / "teams/digits")
