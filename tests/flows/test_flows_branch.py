@@ -65,6 +65,14 @@ def test_uncommitted_code_is_not_pushed(team):
     assert team.ran() == []
 
 
+def test_push_without_dvc_remote_trains_nothing(team):
+    team.set_epochs("mlp", 2)
+    team.dvc("remote", "default", "--unset")
+    team.git("commit", "-qam", "no remote")
+    assert "No default remote set" in trained()
+    assert team.ran() == []
+
+
 def test_params_edited_meanwhile_are_not_pushed(team):
     def edit():
         assert until(lambda: "compare" in team.ran(), seconds=240)

@@ -37,17 +37,17 @@ def run_pipeline(
 
     The data of its state is the branch that was pushed.
     """
-    root = Path.cwd()
     dvc = Dvc()
     states: States = {}
-    with FileLock(root / PROJECT_LOCK):  # one after the other in the project's folder
+    with FileLock(PROJECT_LOCK):  # one after the other in the project's folder
         if push:
             branch.check_push()
+            dvc.command("remote", "default")  # fails if there is none
         try:
             if pull:
                 states["pull"] = run("pull", dvc.command, "pull", "--allow-missing")
             if _completed(states):
-                stages = read_pipeline(root, targets)
+                stages = read_pipeline(Path(), targets)
                 states |= run_stages(stages, dvc, _options(force, pull), threads=project.threads)
             if _completed(states):
                 show_results(project.name, states)
