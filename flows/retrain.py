@@ -91,7 +91,7 @@ def _lines(states: Mapping[str, State[Any]]) -> str:
 
 
 def _outcome(states: Mapping[str, State[Any]]) -> str:
-    """Of all trainings and promotions, by the names of their states."""
+    """How a retraining ended, by the names of the states of its training and promotions."""
     names = {state.name for state in states.values()}
     if not names <= {"Completed", ALREADY_CHAMPION, *OUTCOMES}:
         return "failed"

@@ -45,7 +45,7 @@ def one_line(text: object, *, width: int = 80) -> str:
 
 
 def first_names(names: Sequence[str], count: int = 3) -> str:
-    """The first names, for a message."""
+    """The first `count` names for a message, cut to 60 characters each; … if there are more."""
     texts = [cut(name, 60) for name in names[:count]]
     if len(names) > count:
         texts.append("…")

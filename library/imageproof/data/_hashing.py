@@ -27,8 +27,8 @@ def divide(
 ) -> dict[str, Rows]:
     """Divide `percent` of the rows into parts with about the shares of `split.hashed`.
 
-    `rows` has the SOURCE_HASH of each, and the columns of `params.group`. Rows with one hash, and
-    groups that have one of its rows each, are in one part: that of the group with most rows.
+    `rows` has the SOURCE_HASH of each, and the column of `params.group`. Rows with one hash are in
+    one part, and so are groups that share an image: in that of the group with most rows.
     A DataError if a group has more than MAX_SHARE of the rows.
     """
     keys = rows[SOURCE_HASH]
@@ -73,7 +73,7 @@ def _homes(
     params: SplitParams,
     seed: int,
 ) -> NDArray[np.str_]:
-    """For each key the part that it is at home in."""
+    """The part that the hash of each key falls into."""
     shares = params.hashed.model_dump()
     bounds = np.cumsum([shares[part] for part in PARTS[:-1]])
     numbers = np.searchsorted(bounds, _places(keys, str(seed)), side="right")

@@ -48,8 +48,8 @@ def divide(
     """Divide whole groups into parts with about the shares of each class in `params`.
 
     `drawn` numbers the rows to divide. With copies together, groups that have one image are one
-    group. Each part gets a group at least, if there are so many. Its rows ascend; `train` gets what
-    is left.
+    group. Each part gets a group at least, if there are so many. Rows ascend; `train` gets what is
+    left.
     """
     images = rows["hash"] if params.copies == "together" else rows.index
     groups = connected_rows(names_of(rows, params.group), images)
@@ -75,7 +75,7 @@ def _draw(
     *,
     spare: int,
 ) -> NDArray[np.bool_]:
-    """Draw whole groups: whether each row is in it.
+    """Draw whole groups; returns of each row whether it is drawn, bool (n,).
 
     They have about targets[0] rows of each class and leave targets[1] and at least `spare` groups.
     Of DRAWS random orders of the groups, each cut where its rows are nearest to those asked for,

@@ -108,7 +108,7 @@ def load_split_hashes(path: Path, part: str) -> list[str]:
 
 
 def _read_rows(out: Path, columns: Sequence[str] | None) -> "Table":
-    """These columns, or all but the hash of the source; META is that of each of labels.csv."""
+    """These columns, or all but the hash of the source; META stands for those of labels.csv."""
     path = out / ROWS
     if not path.exists():
         raise DataError(f"{path}: not found; `dvc repro pack` makes it")

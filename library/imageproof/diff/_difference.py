@@ -49,7 +49,9 @@ class Change(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """Of one model at one revision; `test.accuracy`, `elapsed_s`, `size_mb` are among the metrics.
+    """What is recorded of a model at a revision.
+
+    `test.accuracy`, `elapsed_s` and `size_mb` are among the metrics.
 
     `sensitivity` on the test rows by class name; `probabilities` float32 (n, classes) by split.
     """

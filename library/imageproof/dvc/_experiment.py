@@ -17,7 +17,7 @@ from imageproof.dvc.provenance import (
 
 
 def take_out_stale(name: str) -> None:
-    """Take stages with metrics that are stale now out of dvc.lock, and delete what git keeps.
+    """Take stages with metrics that are stale now out of dvc.lock; delete metrics that git keeps.
 
     An experiment records all of dvc.lock, also stages after its target. Stale are the stages that
     read an output of this one that changed, and those that read what a stale one with metrics

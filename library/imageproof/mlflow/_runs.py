@@ -37,7 +37,7 @@ def tag(name: str) -> str:
 
 
 def own_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Of the tags of a run or a version, ours, by our names."""
+    """Those tags of a run or a version that are ours, by our names."""
     prefix = f"{project_name()}."
     names = {key: name for name, key in MLFLOWS_OWN.items()}
     names |= {key: key.removeprefix(prefix) for key in tags if key.startswith(prefix)}

@@ -51,7 +51,10 @@ def portable_uri() -> str:
 
 
 def connect(experiment: str, *, view: bool = True) -> str:
-    """Point MLflow at the store and return the experiment's id; `view`: it shows trainings."""
+    """Point MLflow at the store; returns the id of the experiment, which it makes if there is none.
+
+    With `view` the experiment gets the description and the saved view of trainings.
+    """
     global _parent
     _parent = os.environ.pop(PARENT_RUN, _parent)  # so that no child resumes it
     uri = tracking_uri()

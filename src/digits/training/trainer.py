@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Fitted(NamedTuple):
     """A fitted model, and how it is calibrated and written.
 
-    `answers` are its calibrated ones to images, if the model's file can give them without asking
-    the whole network.
+    `answers` gives its calibrated probabilities of images, where the model's file can do so without
+    asking the whole network.
     """
 
     cost: costs.TrainingCost

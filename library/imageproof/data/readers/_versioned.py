@@ -10,7 +10,7 @@ from pathspec import GitIgnoreSpec
 from imageproof.base.errors import DataError
 from imageproof.base.files import parsing
 
-Rules = Sequence[tuple[int, Any]]  # how much of a path is before that which a pattern matches
+Rules = Sequence[tuple[int, Any]]  # characters of a path before what is matched; pattern
 
 
 class Files(NamedTuple):
