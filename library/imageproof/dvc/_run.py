@@ -75,8 +75,8 @@ def _run_all(stages: Sequence[Stage], threads: int, board: "Board") -> None:
             commands.stop()
     if failures:
         findings = [finding for failure in failures for finding in failure.findings]
-        done = {name for name, state in board.states.items() if state != "failed"}
-        names = [stage.name for stage in stages if stage.name not in done]
+        ends = board.states
+        names = [stage.name for stage in stages if ends.get(stage.name, "failed") == "failed"]
         summary = ImageproofError(*findings, f"not done: {', '.join(names)}")
         summary.exit_code = failures[0].exit_code
         raise summary

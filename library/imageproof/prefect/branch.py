@@ -55,8 +55,7 @@ def publish() -> str:
         raise UsageError(f"origin: its branch {branch} {finding}")
     commits = {}
     text = _text()
-    recorded = provenance.recorded_outputs()
-    drawn = [path for path in recorded if path.suffix == ".png"]
+    drawn = [path for path in provenance.recorded_outputs() if path.suffix == ".png"]
     if pictures := [path for path in drawn if not provenance.is_committed(path)]:
         album = f"{branch}-pictures"
         commits[album] = git("commit-tree", _tree(pictures), text=f"Pictures of {branch}")

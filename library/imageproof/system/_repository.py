@@ -83,7 +83,6 @@ def clone(root: Path, folder: Path, commit: str) -> Path:
 
     Returns where the folder `root` of the repository is in the clone.
     """
-    commit = git(root, "rev-parse", "--verify", f"{commit}^{{commit}}")
     top = git(root, "rev-parse", "--show-toplevel")
     git(root, "clone", "--quiet", "--shared", "--no-checkout", top, str(folder))
     git(folder, "checkout", "--quiet", "--detach", commit)
