@@ -112,6 +112,6 @@ def _out_of_fold(
             print(f"fold {number}/{folds}: {sentence}", flush=True)
             if agreement < LEAST:
                 fault = f"{model} agrees with {agreement:.1f} % of the labels, too few to judge by"
-                mend = f"raise the epochs of train.{model} in params.yaml, or --model names another"
+                mend = f"raise the epochs of train.{model}, if it has any, or --model names another"
                 raise DataError(f"{fault}: {mend}")
     return probabilities
