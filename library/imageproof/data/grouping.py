@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 from numpy.typing import NDArray
+from pandas.util import hash_array
 
 from imageproof.base._connected import connected_rows
 from imageproof.base._dataset import Floats, Labels, Rows
@@ -35,8 +36,14 @@ def names_of(rows: pd.DataFrame, column: str | None) -> "pd.Series[str]":
 
 
 def numbers(rows: pd.DataFrame, column: str | None) -> Rows | None:
-    """A number per row, int64 (n,), equal where rows are of one group; None without groups."""
-    return np.unique(rows[META + column], return_inverse=True)[1] if column else None
+    """A number per row, int64 (n,), equal where rows are of one group; None without groups.
+
+    It hashes the group's name: the same rows are the same file, whatever groups there are beside.
+    """
+    if not column:
+        return None
+    hashes = hash_array(rows[META + column].to_numpy(object))
+    return (hashes >> np.uint64(1)).view(np.int64)  # a number below 0 is no group
 
 
 def divide(

@@ -96,3 +96,10 @@ def test_column_that_names_no_groups_is_refused():
 def test_too_few_groups_leave_a_part_without_rows(count):
     line = fault(packed([f"w{n % count}" for n in range(300)]), holdout_within_test=True)
     assert " gets no row of class a, b, c; add rows of it, " in line
+
+
+def test_number_of_a_group_depends_on_no_other_group():
+    numbers = grouping.numbers(packed(["Eve", "Bob", "Eve", "Ann"]), "writer")
+    assert len({*numbers}) == 3
+    assert numbers[0] == numbers[2]
+    assert grouping.numbers(packed(["Eve", "Bob"]), "writer").tolist() == numbers[:2].tolist()
