@@ -119,5 +119,8 @@ def test_update_refuses(digits, shoes):
     assert git(shoes, "status", "--porcelain") == ""
     (shoes / DATA).write_text("ours\n")
     assert line(UsageError).startswith("library: has changes that are not committed; ")
+    git(shoes, "rm", "-r", "--quiet", "--cached", "--force", "library")
+    write(shoes, {".gitignore": "library\n"})
+    assert "has no commit HEAD with library/" in line(UsageError)
     write(shoes, {"pyproject.toml": '[tool.imageproof]\nname = "shoes"\n'})
     assert line(UsageError) == "pyproject.toml: [tool.imageproof] has no commit of library/"

@@ -49,7 +49,7 @@ def update(root: Path, source: Path, revision: str = "HEAD") -> Update:
     base = library_at(source, recorded[1])
     commit = git(source, "rev-parse", "--verify", f"{revision}^{{commit}}")
     new = library_at(source, commit)
-    files = files_at("HEAD", LIBRARY, root)
+    files = library_at(root, "HEAD")
     result = Update(commit, [], [], [], sorted(_requirements(new) - _requirements(files)))
     merged = {}
     for path in sorted({*base, *new, *files}):
