@@ -109,7 +109,7 @@ class Gate:
                 ]
         if "shadow" in failed:
             rows = "random rows of a package that asks it as --shadow"
-            cures.append(f"label {rows}, and `{command} monitor` them")
+            cures.append(f"label {rows}, true in a column random, and `{command} monitor` them")
         if APPROVAL in failed:  # the gate refused it, and now does not
             cures.append(f"`{command} promote` judges it again")
         return (
