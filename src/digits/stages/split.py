@@ -11,7 +11,8 @@ from imageproof.judge import few_rows
 
 def main() -> None:
     params = load_params()
-    columns = None if params.split.group else ["part", "label", "hash", packed.META]
+    group = params.split.group
+    columns = None if group else ["part", "label", "hash", packed.META]
     images, rows = packed.load(WORKSPACE.pack, columns=columns)
     hashes = packed.load_hashes(WORKSPACE.pack)
     rows[packed.SOURCE_HASH] = hashes
@@ -24,15 +25,14 @@ def main() -> None:
         seed=params.seed,
         names=names,
     )
-    data = Dataset(images, rows["label"].to_numpy(), grouping.numbers(rows, params.split.group))
+    data = Dataset(images, rows["label"].to_numpy(), grouping.numbers(rows, group))
     WORKSPACE.write_splits(parts, data, hashes)
     summary = splitting.summarise_splits(parts, rows)
     summary["sources"] = packed.load_summary(WORKSPACE.pack)["sources"]
-    if params.split.group:
-        summary["groups"] = grouping.count(parts, rows, params.split.group)
-        holdout = parts["holdout"]
-        summary["class_groups"] = grouping.count_by_class(holdout, rows, params.split.group)
-        print(f"groups of {params.split.group}: {_listed(summary['groups'])}")
+    if group:
+        summary["groups"] = grouping.count(parts, rows, group)
+        summary["class_groups"] = grouping.count_by_class(parts["holdout"], rows, group)
+        print(f"groups of {group}: {_listed(summary['groups'])}")
     files.write_json(WORKSPACE.split_summary, summary)
     print(_listed(summary["rows"]))
     warnings = few_rows.split_warnings(summary, project.promote, names)
