@@ -59,8 +59,10 @@ class Origin:
     @property
     def verdict(self) -> str:
         """The gate's, such as `refused by min_accuracy`."""
+        if "gate" not in self.gate:
+            return "judged by no gate"
+        verdict = self.gate["gate"]
         failed = self.gate.get("gate_failed")
-        verdict = self.gate.get("gate", "judged by no gate")
         return f"{verdict} by {failed}" if failed else verdict
 
     def param(
@@ -84,7 +86,7 @@ class Origin:
 
     def check_gate_record(self) -> str:
         """The gate's record, empty if never judged; IntegrityError if it is gone or has changed."""
-        if "gate_sha256" not in self.gate:
+        if not {"gate_sha256", "gate"} <= self.gate.keys():  # a judgement sets the latter last
             return ""
         record = self.gate.get("gate_record", "the gate's record")
         return written_by_gate(record, self.gate["gate_sha256"]).decode()

@@ -383,7 +383,7 @@ def test_half_a_verdict_is_none(chain, monkeypatch):
     write = MlflowClient.set_model_version_tag
 
     def killed(client, name, version, key, value):
-        if key == "imageproof.gate_sha256":
+        if key == "imageproof.gate":
             raise KeyboardInterrupt
         write(client, name, version, key, value)
 
@@ -392,6 +392,7 @@ def test_half_a_verdict_is_none(chain, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             arena.promote(fighter(), accept)
     assert "judged by no gate" in finding(GateRefusedError, rollback, NAME, to="4")
+    assert not find_origin(chain.uri("4")).check_gate_record()
 
 
 def assert_one_chain(moves):
