@@ -232,9 +232,8 @@ def _read_counted(
     uri: str,
     coverage: float,
 ) -> tuple[pd.DataFrame, int]:
-    """The columns COUNTED of all rows that this version answered for these inputs and coverage.
-
-    Also how many rows of the outputs are left out.
+    """The columns COUNTED of all rows that this version answered for these inputs and coverage;
+    and how many rows of the outputs are left out.
     """
     paths = [*outputs.values()]
     is_counted = (ds.field("model") == uri) & (ds.field("coverage") == coverage)

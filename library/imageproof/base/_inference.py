@@ -43,10 +43,7 @@ Features = NDArray[np.float32]  # (n, k), the last hidden layer
 
 
 class Network(NamedTuple):
-    """A loaded model: `predict` takes raw images uint8 (n, *shape).
-
-    Where they go through a backbone first, one image takes long.
-    """
+    """A loaded model: `predict` takes raw images uint8 (n, *shape), slowly if it has a backbone."""
 
     shape: Shape
     classes: int
