@@ -50,7 +50,7 @@ def test_version_is_that_of_the_project(digits):
         ("stats", "digits stats: Missing argument 'MATRIX.csv'; see `digits stats --help`"),
         ("package --out -h", "digits package: --out: its value is missing; --out=-h if that is its "
          "value"),
-        ("--project . promote a --reason --dry-run", "digits promote: --reason: its value is "
+        ("--project run promote a --reason --dry-run", "digits promote: --reason: its value is "
          "missing; --reason=--dry-run if that is its value"),
         ("predict a.png --explain b.jpg", "--explain b.jpg: is no .png; choose another name"),
         ("suspects --out=params.yaml", "--out params.yaml: is no .csv; choose another name"),

@@ -102,8 +102,10 @@ def _check_values(commands: Any, arguments: list[str]) -> None:
     """Refuse an option as the value of another: `--reason --dry-run` would promote."""
     if "--" in arguments:
         arguments = arguments[: arguments.index("--")]
-    # of `--project FOLDER COMMAND …` the first word is no command
-    name = next((argument for argument in arguments if argument in commands.commands), "")
+    # of `--project FOLDER COMMAND …` the first word is no command, though a folder may be called so
+    options = {option for param in commands.params if not param.is_flag for option in param.opts}
+    words = [word for option, word in pairwise(["", *arguments]) if option not in options]
+    name = next((word for word in words if word in commands.commands), "")
     is_flag = {"-h": True, "--help": True}
     for param in commands.commands[name].params if name else ():
         is_flag |= {option: param.is_flag for option in param.opts if option.startswith("-")}
