@@ -41,7 +41,7 @@ def sweep(
     Args:
         model: Whose settings are searched.
         space: A YAML file: which keys of `train.<model>` vary, and in which range.
-        trials: How many to run; a study of the same data, params and space gets this many more.
+        trials: How many to run; a study of the same code, data, params and space gets this many more.
         scheduler: Address of a Dask scheduler whose workers run in clones of this project.
         storage: Optuna's database URL, which all trials reach; default: SQLite in this folder.
     """
@@ -50,8 +50,8 @@ def sweep(
     settings = {"model": model, "space": files.read_yaml(Path(space)), "params": params_yaml.read()}
     project = as_project(_params(optuna.create_study().ask(), settings))  # fails on a wrong key
     train(targets=["split"])
-    settings["splits"] = WORKSPACE.split_md5s()
-    # the accuracies of a study have data, params and space in common
+    # the accuracies of a study have code, data, params and space in common
+    settings["inputs"] = running.hash_inputs(model)
     name = f"{project.name}/{model}-{files.text_sha256(repr(settings))[:8]}"
     storage = storage or running.local_storage()
     settings["study"] = {"study_name": name, "storage": storage}
@@ -87,8 +87,9 @@ def _run_trial() -> None:
 
 def _train(trial: optuna.Trial, settings: dict[str, Any]) -> float:
     """The validation accuracy of a training, which is a run of MLflow."""
-    data, validation = running.read_splits(settings["splits"])
     model = settings["model"]
+    running.check_inputs(model, settings["inputs"])
+    data, validation = WORKSPACE.read_fitted()
     checked = _params(trial, settings)
     project = as_project(checked)
     trainer.load_framework(checked, model)

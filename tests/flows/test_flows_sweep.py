@@ -20,9 +20,11 @@ from small_project import run
 from support import PARAMS, REPOSITORY, SMALL, write_params, write_project
 
 import sweep as module
+from imageproof.base.errors import IntegrityError
 from imageproof.base.files import read_yaml
 from imageproof.dvc.params_yaml import get_by_path, read
 from imageproof.mlflow import _store
+from imageproof.prefect import trials
 from imageproof.prefect._stages import run_script
 from sweep import sweep
 
@@ -33,6 +35,14 @@ stages:
     outs:
       - artifacts/split/train.npz
       - artifacts/split/validation.npz
+  train:
+    matrix:
+      model: [mlp]
+    cmd: "true"
+    deps:
+      - artifacts/split/train.npz
+      - artifacts/split/validation.npz
+      - flows/sweep.py
 """
 SPACE = """\
 optimizer.learning_rate: {low: 1e-4, high: 0.1, log: true}
@@ -147,6 +157,31 @@ def test_killed_sweep_goes_on(sweep_project):
     best = str(state.message).splitlines()[-1]
     run(sys.executable, "-m", *shlex.split(best), cwd=sweep_project)
     assert get_by_path(read(), "train.mlp.fit.class_weights") == {3: 2.0}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_changed_code_begins_a_new_study(sweep_project):
+    code = sweep_project / "flows/sweep.py"
+    for text in ("", "# another recipe\n"):
+        code.write_text(code.read_text() + text)
+        state = sweep("mlp", "space.yaml", trials=1, return_state=True)
+        assert state.is_completed(), state.message
+    studies = optuna.get_all_study_summaries("sqlite:///.state/sweeps.db")
+    assert [study.n_trials for study in studies] == [1, 1]
+
+
+@pytest.mark.usefixtures("workspace")
+def test_code_that_changes_stops_a_sweep():
+    write_params(SMALL)
+    Path("dvc.yaml").write_text("stages: {train: {cmd: x, deps: [code.py, data.npz]}}")
+    Path("code.py").write_text("x = 1\n")
+    digests = trials.hash_inputs("mlp")
+    trials.check_inputs("mlp", digests)
+    Path("code.py").write_text("x = 2\n")
+    Path("data.npz").touch()
+    with pytest.raises(IntegrityError, match=r"code\.py, data\.npz: not as in the sweep"):
+        trials.check_inputs("mlp", digests)
 
 
 @pytest.mark.usefixtures("prefect_server", "workspace")

@@ -106,6 +106,11 @@ def listed(stage: str) -> dict[str, dict[str, Any]]:
     return sections
 
 
+def hash_deps(stage: str) -> dict[str, str]:
+    """The md5 of each file that dvc.yaml lists for a stage, or that lies in a folder there."""
+    return {str(path): md5(path) for path in _stats(map(Path, listed(stage)["deps"]))}
+
+
 def _stats(deps: Iterable[Path]) -> dict[Path, tuple[int, ...]]:
     stats: dict[Path, tuple[int, ...]] = {}
     for path in chain.from_iterable(map(_files, deps)):

@@ -11,11 +11,11 @@ from typing import Any
 import mlflow
 from mlflow import MlflowClient
 
-from imageproof.artifacts import WORKSPACE
-from imageproof.base._dataset import Dataset
 from imageproof.base._machine import processors
 from imageproof.base._naming import variable
 from imageproof.base.errors import IntegrityError
+from imageproof.base.text import first_names
+from imageproof.dvc import _stage_inputs
 from imageproof.dvc.params_yaml import set_keys
 from imageproof.mlflow import _runs, _store
 from imageproof.prefect._stages import run_script
@@ -57,11 +57,17 @@ def local_storage() -> str:
     return f"sqlite:///{folder}/sweeps.db"
 
 
-def read_splits(digests: Mapping[str, str]) -> list[Dataset]:
-    """Training and validation rows; an IntegrityError if they are not those of the sweep."""
-    if WORKSPACE.split_md5s() != digests:
-        raise IntegrityError("artifacts/split: is not that of the sweep; `dvc pull` brings it")
-    return WORKSPACE.read_fitted()
+def hash_inputs(model: str) -> dict[str, str]:
+    """The md5 of each file, code and data, that the training of a model depends on."""
+    return _stage_inputs.hash_deps(f"train@{model}")
+
+
+def check_inputs(model: str, digests: Mapping[str, str]) -> None:
+    """Raise an IntegrityError if they are not those of the sweep."""
+    differing = hash_inputs(model).items() ^ digests.items()
+    if differing:
+        names = first_names(sorted({path for path, _ in differing}))
+        raise IntegrityError(f"{names}: not as in the sweep; `git pull` and `dvc pull` bring it")
 
 
 def settings_of_trial() -> Any:
