@@ -41,7 +41,7 @@ def sweep(
     Args:
         model: Whose settings are searched.
         space: A YAML file: which keys of `train.<model>` vary, and in which range.
-        trials: How many to run; a study of the same code, data, params and space gets this many more.
+        trials: How many to run; a study of equal code, data, params and space gets this many more.
         scheduler: Address of a Dask scheduler whose workers run in clones of this project.
         storage: Optuna's database URL, which all trials reach; default: SQLite in this folder.
     """

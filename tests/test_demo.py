@@ -14,7 +14,7 @@ from packaged import within
 from PIL import Image
 from support import NAME, project_with
 
-from imageproof.answer._demo import MAX_PICTURE, demo_app, players
+from imageproof.answer._demo import demo_app, players
 from imageproof.base.errors import BusyError, UsageError
 from imageproof.system import _bodies
 from imageproof.system.guard import listen
@@ -120,7 +120,7 @@ def drawing(ink=255):
 
 def test_drawing_is_answered_by_each_model(client):
     body = drawing()
-    body += bytes(MAX_PICTURE - len(body))
+    body += bytes(_bodies.MAX_PICTURE - len(body))
     first, second = client.post("/predict", body, "image/png").json()
     named = {"role": "champion", "predicted": 1, "predicted_name": "eins"}
     assert first.items() > named.items()
@@ -134,7 +134,7 @@ def test_drawing_is_answered_by_each_model(client):
     [
         (drawing(ink=0), 422, "blank"),
         (b"", 422, "no PNG, JPEG, WebP or BMP"),
-        ((bytes(100_000) for _ in range(51)), 413, "over 5,000,000 bytes long"),
+        ((bytes(100_000) for _ in range(201)), 413, "over 20,000,000 bytes long"),
     ],
     ids=["blank", "empty", "pieces"],
 )
@@ -155,10 +155,10 @@ def test_body_that_does_not_come_holds_no_connection(client, monkeypatch):
 
 def test_bodies_that_wait_fill_no_memory(client):
     with ExitStack() as opened:
-        for _ in range(_bodies.MAX_WAITING):
+        for _ in range(_bodies.MAX_WAITING // _bodies.MAX_PICTURE):
             slow = opened.enter_context(create_connection(("127.0.0.1", client.port)))
-            head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n"
-            slow.sendall(head.encode() + bytes(MAX_PICTURE - 1))
+            head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n\r\n"
+            slow.sendall(head.encode() + bytes(_bodies.MAX_PICTURE - 1))
         assert until(lambda: client.post("/predict", bytes(100), "image/png").status_code == 503)
 
 

@@ -18,10 +18,8 @@ from imageproof.pictures._reading import read_picture
 from imageproof.project import Project
 from imageproof.registry._version import Version, load_version
 from imageproof.registry._versions import CHALLENGER, CHAMPION, Registry
-from imageproof.system._bodies import Bodies
+from imageproof.system._bodies import MAX_PICTURE, Bodies
 from imageproof.system.guard import Guard
-
-MAX_PICTURE = 5_000_000  # bytes
 
 Player = tuple[str, Version]  # its role, and the model
 
@@ -47,7 +45,7 @@ def players(name: str, *, threads: int) -> list[Player]:
 def demo_app(players: Sequence[Player], project: Project) -> Guard:
     """The app with the page at `/`, and `/predict`, which takes a picture."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    bodies = Bodies(MAX_PICTURE)
+    bodies = Bodies()
     page = template_file(Path(__file__).with_name("demo.html")).read_text("utf-8")
     page = page.replace("<title>NAME", f"<title>{project.name}")
     if all(len(model.files.shape) == 3 for _, model in players):
@@ -61,7 +59,7 @@ def demo_app(players: Sequence[Player], project: Project) -> Guard:
     @app.post("/predict")
     async def predict(request: Request) -> list[dict[str, Any]]:
         # one picture at a time, in one thread: each thread would keep the memory of a large one
-        async with bodies.read(request) as picture:
+        async with bodies.read(request, MAX_PICTURE) as picture:
             try:
                 return [_answer(player, picture, project) for player in players]
             except DataError as error:

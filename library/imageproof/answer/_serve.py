@@ -19,10 +19,10 @@ def mlflow_app(uri: str) -> tuple[str, Guard]:
     origin = find_origin(uri)
     with fetched(origin.uri, origin.model_sha256) as files:
         app = scoring_server.init(files.load_as_served())
-    bodies = Bodies(MAX_ARRAYS)
+    bodies = Bodies(6 * MAX_ARRAYS)
 
     async def limited(scope: Scope, receive: Receive, send: Send) -> None:
-        async with bodies.read(Request(scope, receive)) as body:
+        async with bodies.read(Request(scope, receive), MAX_ARRAYS) as body:
             messages: list[Message] = [{"type": "http.request", "body": body}]
 
             async def received() -> Message:

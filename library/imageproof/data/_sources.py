@@ -21,8 +21,11 @@ from imageproof.data.readers._folders import Listing, list_pictures
 from imageproof.data.readers._raw import read_parts
 from imageproof.pictures._reading import Header, probe
 
-CHUNK = 250  # images that a process takes at a time
-FEW = 4  # chunks, for which processes take longer to start than they save
+CHUNK = 250  # images that a process takes at a time, at most
+MIN_CHUNKS = 40  # so that no process waits long for the last one
+# pictures, and bytes of them, for which processes take longer to start than they save
+FEW = 1000
+FEW_BYTES = 20_000_000
 
 Items = Images | pd.Series  # images, or paths of pictures
 
@@ -59,10 +62,12 @@ def find_images(
 
 def in_chunks(work: Callable[..., Any], items: Sequence[Items], *arguments: Any) -> Iterator[Any]:
     """The result of the work on each chunk, in order; of many pictures on all cores, with a bar."""
+    size = min(CHUNK, sum(map(len, items)) // MIN_CHUNKS + 1)
     chunks = [
-        values[start : start + CHUNK] for values in items for start in range(0, len(values), CHUNK)
+        values[start : start + size] for values in items for start in range(0, len(values), size)
     ]
-    is_short = len(chunks) <= FEW or isinstance(items[0], np.ndarray)
+    paths = [] if isinstance(items[0], np.ndarray) else items[0]
+    is_short = len(paths) <= FEW and sum(map(os.path.getsize, paths)) <= FEW_BYTES
     pool = Parallel(n_jobs=1 if is_short else -1, return_as="generator")
     results = pool(delayed(work)(chunk, *arguments) for chunk in chunks)
     console = Console(stderr=True)

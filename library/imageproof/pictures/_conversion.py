@@ -38,8 +38,8 @@ def convert_picture(
     if fit == "digit":
         grey = _digit.grey_values(image)
         return _digit.normalise(grey, shape=shape), fit
-    is_transparent = image.mode.endswith("A") and image.getchannel("A").getextrema()[0] != 255
-    if is_transparent:
+    has_gaps = is_transparent(image)
+    if has_gaps:
         white = Image.new("RGBA", image.size, WHITE)
         image = Image.alpha_composite(white, image.convert("RGBA"))
     image = image.convert("L" if len(shape) == 2 else "RGB")
@@ -49,7 +49,7 @@ def convert_picture(
         case "crop":
             image = ImageOps.fit(image, size, bilinear)
         case "pad":
-            fill = WHITE if is_transparent else _border_colour(image)
+            fill = WHITE if has_gaps else _border_colour(image)
             image = ImageOps.pad(image, size, bilinear, color=fill)
         case "stretch":
             image = image.resize(size, bilinear)
@@ -67,6 +67,11 @@ def _as_is(image: Image.Image, shape: Shape) -> Images | None:
     return np.ascontiguousarray(colours if len(shape) == 3 else colours[..., 0])
 
 
+def is_transparent(image: Image.Image) -> bool:
+    """Whether any pixel of `eight_bits` is: a screenshot may only be able to have such."""
+    return image.mode.endswith("A") and image.getchannel("A").getextrema()[0] != 255
+
+
 def is_grey(colours: Images) -> bool:
     """Whether the first three channels of an image are equal."""
     return all(np.array_equal(colours[..., 0], colours[..., channel]) for channel in (1, 2))
@@ -82,7 +87,8 @@ def eight_bits(image: Image.Image) -> Image.Image:
             grey.putalpha(Image.fromarray(is_opaque))
         return grey
     mode = "L" if image.mode in ("1", "L", "LA") else "RGB"
-    return image.convert(f"{mode}A" if image.has_transparency_data else mode)
+    mode += "A" * image.has_transparency_data
+    return image if image.mode == mode else image.convert(mode)  # which copies
 
 
 def _border_colour(image: Image.Image) -> tuple[int, ...]:

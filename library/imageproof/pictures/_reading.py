@@ -21,11 +21,17 @@ from imageproof.base._dataset import Fit, Images, Shape, fingerprints
 from imageproof.base.errors import DataError
 from imageproof.base.text import one_line
 from imageproof.pictures import _digit, _jpeg
-from imageproof.pictures._conversion import Converted, convert_picture, eight_bits, is_grey
+from imageproof.pictures._conversion import (
+    Converted,
+    convert_picture,
+    eight_bits,
+    is_grey,
+    is_transparent,
+)
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's names
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-MAX_PIXELS = 25_000_000  # decoded; more would only fill memory
+MAX_PIXELS = 26_000_000  # decoded; a phone of 50 megapixels writes JPEGs of twice as many
 MAX_SIDE = 65_535  # as in JPEG; Pillow needs memory for each row, however short it is
 LARGEST = f"{MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG)"
 TOO_LARGE = f"over {LARGEST}, or a side over {MAX_SIDE:,}; scale it down"
@@ -68,7 +74,7 @@ def read_pictures(
 
 
 def probe(file: IO[bytes] | Path) -> Header:
-    """Read a picture's header, and no pixels.
+    """Read a picture's header; its pixels only if they may be transparent, as in screenshots.
 
     RGB and CMYK are colour, and so is a palette with any; DataError as `read_picture`.
     """
@@ -80,7 +86,8 @@ def probe(file: IO[bytes] | Path) -> Header:
         # PNG's own `getexif` always decodes them
         orientation = Image.Image.getexif(image).get(Base.Orientation)
         sides = image.size if orientation in SIDEWAYS else image.size[::-1]
-        return Header(*sides, mode, image.has_transparency_data)
+        transparent = image.has_transparency_data and is_transparent(eight_bits(image))
+        return Header(*sides, mode, transparent)
 
 
 def read_picture(
@@ -122,9 +129,9 @@ def _plainest(image: Image.Image) -> Images:
     The colour of a pixel that cannot be seen is black.
     """
     image = eight_bits(image)
-    pixels = np.array(image)
+    pixels = np.asarray(image)
     if image.mode in ("LA", "RGBA"):
-        pixels[pixels[..., -1] == 0] = 0
+        pixels = pixels * (pixels[..., -1:] > 0)
         if pixels[..., -1].min() == 255:
             pixels = pixels[..., :-1]
     if pixels.shape[2:] > (2,) and is_grey(pixels):

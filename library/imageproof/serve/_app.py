@@ -24,7 +24,7 @@ from imageproof.serve._bodies import MAX_BODY, MAX_IMAGES, PICTURES, read
 from imageproof.serve._documents import OPENAPI, answer, home_page
 from imageproof.serve._metrics import Metrics
 from imageproof.serve._model import Answers, Batcher, Model
-from imageproof.system._bodies import Bodies
+from imageproof.system._bodies import MAX_PICTURE, Bodies
 from imageproof.system.guard import Guard
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Service:
         self._thread = ThreadPoolExecutor(1, "read")  # one at a time, for the memory it needs
         self._metrics = Metrics(self._title)
         self._batcher = Batcher(model.network.predict, on_batch=self._metrics.batches.observe)
-        self._bodies = Bodies(MAX_BODY)
+        self._bodies = Bodies()
         self._metrics.waiting.set_function(lambda: self._batcher.waiting)
         if journal:
             self._metrics.lost.set_function(lambda: journal.lost)
@@ -172,7 +172,8 @@ class Service:
     ) -> Response:
         """The response to what `parse` reads in the body, beside its images, and their answers."""
         started = time.perf_counter()
-        async with self._bodies.read(request) as body:
+        limit = MAX_PICTURE if is_slow else MAX_BODY
+        async with self._bodies.read(request, limit) as body:
             if is_slow or len(body) > QUICK:
                 loop = asyncio.get_running_loop()
                 extra, images = await loop.run_in_executor(self._thread, parse, body)

@@ -15,7 +15,7 @@ from imageproof.base.errors import DataError
 from imageproof.pictures._reading import FORMATS, read_picture
 from imageproof.serve._model import Description
 
-MAX_BODY = 5_000_000  # bytes of one request; as JSON they fill 30 times the memory
+MAX_BODY = 5_000_000  # bytes of a request without a picture; as JSON they fill 30 times the memory
 MAX_IMAGES = 1000  # of one request
 OTHER_PARTS = 200  # lists, objects and texts beside the images
 JSON = "application/json"

@@ -46,8 +46,8 @@ def test_colour_pictures_of_several_sizes(tmp_path):
     write_pictures(tmp_path / "train", [noise(60 + k, 90, 4) for k in range(8)])
     write_pictures(tmp_path / "test", noise(3, 60, 90, 3))
     (tmp_path / "train" / "cat" / "damaged.png").write_bytes(b"no picture")
-    first = tmp_path / "train" / "cat" / "0.png"
-    first.write_bytes(first.read_bytes()[:60])  # of colour only headers are read
+    first = tmp_path / "test" / "cat" / "0.png"
+    first.write_bytes(first.read_bytes()[:60])  # of opaque colour only headers are read
     facts = read_facts(tmp_path)
     assert (facts.counts, facts.test_counts) == ([5, 4], [2, 1])
     assert (len(facts.sizes), facts.sizes[60, 90]) == (8, 4)

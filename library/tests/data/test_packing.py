@@ -121,16 +121,18 @@ def test_a_picture_that_cannot_be_read_is_a_fault_of_its_row(pictures):
 
 def test_transparent_pictures_among_other_backgrounds_are_told(pictures):
     padded = partial(pack_warnings, size=[6, 6], fit="pad")
+    save_picture("dog/3.png", Image.new("RGBA", (9, 6), "red"))
     assert padded() == []
     save_picture("dog/2.png", Image.new("RGBA", (6, 6)))
     [line] = padded()
-    assert " 1 transparent pictures, other colours around 1 opaque ones: " in line
+    assert " 1 transparent pictures, other colours around 2 opaque ones: " in line
     Path("data/cat/1.png").unlink()
+    Path("data/dog/3.png").unlink()
     assert padded() == []
 
 
 def test_many_pictures_are_read_by_several_processes_in_their_order(monkeypatch):
-    monkeypatch.setattr(_sources, "CHUNK", 7)
+    monkeypatch.setattr(_sources, "FEW_BYTES", 0)
     for number, pixels in enumerate(NOISE):
         save_picture(f"{number % 2}/{number:05}.png", Image.fromarray(pixels))
     expected = np.concatenate([NOISE[::2], NOISE[1::2]])

@@ -1,6 +1,7 @@
 """What the service of a model that sees colour takes and shows."""
 
 import tracemalloc
+from io import BytesIO
 
 import numpy as np
 import orjson
@@ -48,6 +49,16 @@ def test_nan_is_no_answer(client):
     start = "the model gives no probabilities: 1 of 7 answers are no probabilities (row 2 has nan"
     assert response.json()["error"].startswith(start)
     assert len(client.predict(IMAGES)) == 7
+
+
+def test_photograph_of_a_phone_is_answered(client):
+    pixels = np.random.default_rng(0).integers(0, 200, (3024, 4032, 3), np.uint8)
+    pixels[..., 1] += 50
+    body = BytesIO()
+    Image.fromarray(pixels).save(body, "JPEG", quality=90)
+    assert len(body.getvalue()) > 5_000_000
+    [prediction] = client.post("/predict", body.getvalue(), "image/jpeg").json()["predictions"]
+    assert prediction["predicted"] == "green"
 
 
 def refusal(description, body):

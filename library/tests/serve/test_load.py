@@ -68,14 +68,15 @@ def test_too_many_bytes_are_refused(package):
     held = Held()
     request = ("/predict", bytes(MAX_BODY), RAW)
     description = package.description.model_copy(update={"shape": (500, 500)})
-    with serving(description, held) as client, ThreadPoolExecutor(MAX_WAITING) as clients:
-        requests = [clients.submit(client.post, *request) for _ in range(MAX_WAITING)]
-        assert until(lambda: waiting(client) == MAX_WAITING * MAX_BODY // 500**2)
+    times = MAX_WAITING // MAX_BODY
+    with serving(description, held) as client, ThreadPoolExecutor(times) as clients:
+        requests = [clients.submit(client.post, *request) for _ in range(times)]
+        assert until(lambda: waiting(client) == MAX_WAITING // 500**2)
         refusal = client.post(*request)
         assert (refusal.status_code, refusal.headers["Retry-After"]) == (503, "1")
         assert client.get("/health").status_code == 200
         held.go.set()
-        assert [request.result().status_code for request in requests] == [200] * MAX_WAITING
+        assert [request.result().status_code for request in requests] == [200] * times
         assert client.post(*request).status_code == 200
 
 

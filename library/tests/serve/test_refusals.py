@@ -167,7 +167,7 @@ def test_slow_clients_are_given_up(server):
         assert not silent.done()
         answer = half_body.result()
         assert b"408 Request Timeout" in answer
-        assert answer.endswith(b'{"error":"the body was not complete within 10 s"}')
+        assert answer.endswith(b'{"error":"the body was not complete within 25 s"}')
         assert (half_head.result(), silent.result(), drips.result()) == (b"", b"", b"closed")
         assert unread.result()
 
