@@ -175,3 +175,11 @@ def test_ignored_tables_and_arrays_are_not_read():
     assert pack_warnings() == [f"data: left out, as .dvcignore names them: {names}"]
     Path(".dvcignore").write_text("*")
     assert "no data files found" in fault(pack_warnings)
+
+
+def test_data_of_another_format_are_named():
+    put("cat/1.HEIC", "dog/2.HEIC")
+    assert fault(pack_warnings) == (
+        "data: cat/1.HEIC, dog/2.HEIC: none is read; PNG, JPEG, WebP and BMP are in a folder for "
+        "each class, arrays in no folder"
+    )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from imageproof.base._dataset import Dataset
 from imageproof.base.errors import DataError
+from imageproof.base.text import first_names
 from imageproof.data.readers._cells import read_labelled
 from imageproof.data.readers._contents import Content, Part, format_of, read_content
 from imageproof.data.readers._npz import read_npz
@@ -38,6 +39,10 @@ def read_parts(folder: Path, scratch: Path | None = None) -> list[Part]:
     paths = _data_files(folder)
     contents = {path: read_content(path, scratch) for path in paths}
     if not contents:
+        files = [name for name in list_files(folder).versioned if not is_hidden(name)]
+        if files:
+            allowed = "PNG, JPEG, WebP and BMP are in a folder for each class, arrays in no folder"
+            raise DataError(f"{folder}: {first_names(files)}: none is read; {allowed}")
         raise DataError(f"{folder}: no data files found; `dvc pull` fetches the data")
     parts = _read(folder, contents, scratch)
     shapes = [part.data.images.shape for part in parts]
