@@ -155,7 +155,9 @@ def _opened(file: IO[bytes] | Path) -> Iterator[ImageFile]:
     except DataError:
         raise
     except UnidentifiedImageError:
-        raise DataError("no PNG, JPEG, WebP or BMP, whatever its name says; save it as JPEG") from None
+        raise DataError(
+            "no PNG, JPEG, WebP or BMP, whatever its name says; save it as JPEG"
+        ) from None
     except Exception as error:  # Pillow raises many kinds on damaged files
         reason = one_line(error) or type(error).__name__
         raise DataError(f"cannot be read as an image: {reason}") from None

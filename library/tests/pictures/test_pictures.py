@@ -251,7 +251,9 @@ def test_no_picture(tmp_path):
     path.unlink()
     for content in (b"", b"seven\n", b"GIF89a" + bytes(100)):
         path.write_bytes(content)
-        assert {*refusals(path)} == {"no PNG, JPEG, WebP or BMP, whatever its name says; save it as JPEG"}
+        assert {*refusals(path)} == {
+            "no PNG, JPEG, WebP or BMP, whatever its name says; save it as JPEG"
+        }
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
