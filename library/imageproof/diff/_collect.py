@@ -7,10 +7,10 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base._dataset import EVALUATED, Metrics, Split
+from imageproof.base._dataset import Dataset, Metrics
 from imageproof.base.errors import DataError
 from imageproof.base.files import flatten, read_json, scratch
 from imageproof.diff._difference import (
@@ -24,7 +24,6 @@ from imageproof.dvc import provenance
 from imageproof.dvc._revision import Revision, open_revision
 from imageproof.dvc.params_yaml import PATH, read
 from imageproof.judge._timing import Training, comparable_times
-from imageproof.judge.limits import PromoteParams
 from imageproof.outputs import ClassFigures
 
 
@@ -67,12 +66,11 @@ class Side:
         folders = {WORKSPACE.trained(model).folder, WORKSPACE.evaluated(model).folder}
         return {path: md5 for path, md5 in self.outputs.items() if path.parent in folders}
 
-    def rows(self, model: str) -> set[tuple[str, str]]:
-        """The splits that the model was evaluated on and that are still recorded, with md5."""
-        inputs = provenance.recorded(f"evaluate@{model}", self.root).inputs.items()
-        present = dict(inputs & self.outputs.items())
-        paths = {split: WORKSPACE.split(split) for split in EVALUATED}
-        return {(split, present[path]) for split, path in paths.items() if path in present}
+    def test_md5(self, model: str) -> str | None:
+        """The md5 of the test rows that the model was evaluated on, if they are still recorded."""
+        path = WORKSPACE.split("test")
+        evaluated = provenance.recorded(f"evaluate@{model}", self.root).inputs.get(path)
+        return evaluated if evaluated == self.outputs.get(path) else None
 
     def params(self) -> dict[str, Any]:
         """All params by dotted key, as JSON has them; those that the stages ran with count."""
@@ -107,32 +105,26 @@ def collect_diff(old: str, new: str | None) -> Diff:
         # False, which turns a check of the gate off, is not 0
         differing = {k: pair for k, pair in params.items() if repr(pair.old) != repr(pair.new)}
         diff = Diff(first, second, differing)
-        gate = _gate_params(sides["new"], diff)
         for model in dict.fromkeys([*sides["new"].models, *sides["old"].models]):
             present = {name: side for name, side in sides.items() if model in side.models}
             outputs = [side.outputs_of(model) for side in present.values()]
             is_same = outputs[1:] == outputs[:1]
-            diff.models[model] = None if is_same else _compare(model, present, gate, diff)
+            diff.models[model] = None if is_same else _compare(model, present, diff)
     return diff
 
 
-def _compare(
-    model: str,
-    sides: Mapping[str, Side],
-    gate: PromoteParams | None,
-    diff: Diff,
-) -> Difference:
-    rows = [side.rows(model) for side in sides.values()]
-    shared = dict(set.intersection(*rows))
-    for split, method in (("test", "paired test"), ("holdout", "the gate")):
-        if split not in shared:
-            diff.notes.append(f"{model}: evaluated on other {split} rows, so without {method}")
+def _compare(model: str, sides: Mapping[str, Side], diff: Diff) -> Difference:
     results = {name: _recorded(side, model) for name, side in sides.items()}
-    *_, newest = sides.values()
-    splits = {split: _rows(split, newest) for split in EVALUATED if split in shared}
+    test = None
+    digests = {side.test_md5(model) for side in sides.values()}
+    if None in digests or len(digests) > 1:
+        diff.notes.append(f"{model}: evaluated on other test rows, so without paired test")
+    else:
+        *_, newest = sides.values()
+        test = _test_rows(newest)
     times, reasons = comparable_times({name: result.training for name, result in results.items()})
     diff.notes += [f"{model}: {reason}" for reason in reasons]
-    return compare_results(results, times, splits, gate)
+    return compare_results(results, times, test)
 
 
 def _recorded(side: Side, model: str) -> Recorded:
@@ -146,7 +138,7 @@ def _recorded(side: Side, model: str) -> Recorded:
         statistics = read_json(evaluated.statistics, dict[str, ClassFigures])
         by_class = statistics["test"].by_class
         sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
-        predictions = evaluated.read_predictions()
+        predictions = evaluated.read_predictions()["test"]
         cpu = read_json(side.artifacts.trained(model).run, Run).tags.get("cpu", "")
         training = Training(metrics["elapsed_s"], metrics.get("shared_cores", 0.0), cpu)
         return Recorded(metrics, sensitivity, predictions, training)
@@ -167,16 +159,7 @@ def _metrics(side: Side, model: str) -> Metrics:
     return metrics
 
 
-def _rows(split: str, side: Side) -> Split:
-    side.revision.fetch(WORKSPACE.split(split))
+def _test_rows(side: Side) -> Dataset:
+    side.revision.fetch(WORKSPACE.split("test"))
     with side.revision.reading():
-        return side.artifacts.read_split(split)
-
-
-def _gate_params(side: Side, diff: Diff) -> PromoteParams | None:
-    try:
-        return PromoteParams.model_validate(side.raw.get("promote"))
-    except ValidationError:
-        line = "params.yaml promote: not this version's keys, so without the gate"
-        diff.notes.append(f"{side.revision.name}: {line}")
-        return None
+        return side.artifacts.read_split("test").data

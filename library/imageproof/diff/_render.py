@@ -5,13 +5,11 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from imageproof.base._naming import project_name
 from imageproof.base.text import cut
 from imageproof.diff._collect import Diff
 from imageproof.diff._difference import Change
 from imageproof.dvc._revision import Revision
 from imageproof.judge._verdicts import verdict
-from imageproof.judge.gate import Decision
 from imageproof.pages._templates import templates
 from imageproof.system._console import show, table
 
@@ -77,21 +75,7 @@ def _sections(diff: Diff) -> list[Section]:
         classes = sorted(model.sensitivity.items(), key=lambda pair: -abs(pair[1].diff or 0))
         sections.append(_section(f"{name}: metrics", COLUMNS, _changes(model.metrics), line))
         sections.append(_section(f"{name}: test sensitivity", COLUMNS, _changes(dict(classes))))
-        if model.gate and (model.gate.failed or model.state != "same answers"):
-            sections.append(_gate(name, model.gate, model.skipped))
     return [section for section in sections if section.rows]
-
-
-def _gate(name: str, gate: Decision, skipped: Texts) -> Section:
-    checks = []
-    for check in gate.checks:
-        finding = cut(check.found, 400)  # names of classes, which may be somebody else's
-        checks.append((check.name, "ok" if check.passed else "no", finding, check.allowed))
-    below = [
-        "on the hold-out rows; old stands for the champion",
-        f"not asked: {', '.join(skipped)}; {project_name()} promote asks them",
-    ]
-    return Section(f"{name}: gate", ("check", "", "found", "allowed"), checks, below)
 
 
 def _param(value: object) -> str:

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from example import PARAMS
 
+from imageproof.base.errors import AnswersError
 from imageproof.judge.gate import GATE, Check, Contender, Evidence, Paired, approval
 from imageproof.judge.limits import PromoteParams
+from imageproof.registry._champion_checks import column_of_each_class
 from imageproof.registry._decision import decide
 
 ROWS = 2000
@@ -123,6 +125,17 @@ def test_champion_of_another_input_is_no_opponent():
     blind = Contender("m", signature=rival.signature, finding="images of different sizes")
     keys = ["paired_test", "max_accuracy_loss", "max_sensitivity_loss", "same_signature"]
     assert failed(PERFECT, blind) == keys
+
+
+def test_classes_of_two_models_are_matched_by_name():
+    names = [*"abcd"]
+    assert column_of_each_class([*"bacd"], names) == [1, 0, 2, 3]
+    assert column_of_each_class([*"0123"], names) == [0, 1, 2, 3]  # they had no names
+    for others in ("wxyz", "abcx"):  # in which order, nobody knows
+        with pytest.raises(AnswersError, match="its classes are called otherwise"):
+            column_of_each_class([*others], names)
+    with pytest.raises(AnswersError, match="different numbers of classes"):
+        column_of_each_class([*"abc"], names)
 
 
 @pytest.mark.parametrize(
