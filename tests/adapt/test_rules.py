@@ -116,8 +116,6 @@ def test_lines_of_photographs():
         (written(ONE_LARGE), HASHED, METHOD, KEPT),
         (TESTED._replace(counts=[300, 300, 4]), {}, METHOD, "hashed"),
         (TESTED, {METHOD: "stratified"}, METHOD, "official"),
-        (TESTED, HASHED | {"split.copies": "together"}, METHOD, KEPT),
-        (TESTED, HASHED | {"split.holdout_within_test": True}, METHOD, KEPT),
         (PHOTOGRAPHS._replace(counts=[100] * 3), {}, COVERAGE, 0.9),
         (PHOTOGRAPHS._replace(counts=[20] * 2), {}, COVERAGE, 0.8),
         (DIGITS, {COVERAGE: 0.97}, COVERAGE, KEPT),

@@ -124,9 +124,8 @@ def fit_split(facts: Facts, params: Params) -> Lines:
     if group and group not in facts.columns:
         yield "split.group", None, "labels.csv has no such column"
     method = split["method"]
-    is_drawn = split["copies"] == "together" or split["holdout_within_test"]  # never `official`
     official = {**params, "split": {**split, "method": "official"}}
-    if facts.test_counts and not is_drawn and not empty_parts(facts, official):
+    if facts.test_counts and not empty_parts(facts, official):
         if method != "official":
             yield "split.method", "official", "the data has a test part"
         return

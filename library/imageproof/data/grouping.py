@@ -9,7 +9,6 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from pandas.util import hash_array
 
-from imageproof.base._connected import connected_rows
 from imageproof.base._dataset import Floats, Labels, Rows
 from imageproof.base.errors import DataError
 from imageproof.base.text import first_names
@@ -54,12 +53,10 @@ def divide(
 ) -> dict[str, Rows]:
     """Divide whole groups into parts with about the shares of each class in `params`.
 
-    `drawn` numbers the rows to divide. With copies together, groups that have one image are one
-    group. Each part gets a group at least, if there are so many. Rows ascend; `train` gets what is
-    left.
+    `drawn` numbers the rows to divide. Each part gets a group at least, if there are so many. Rows
+    ascend; `train` gets what is left.
     """
-    images = rows["hash"] if params.copies == "together" else rows.index
-    groups = connected_rows(names_of(rows, params.group), images)
+    groups, _ = names_of(rows, params.group).factorize()
     shares = params.shares()
     labels = rows["label"].to_numpy()
     sizes = np.bincount(labels[drawn])
@@ -113,8 +110,6 @@ def check(parts: Mapping[str, Rows], rows: pd.DataFrame, params: SplitParams) ->
     """Raise a DataError if a group has rows in two parts."""
     names = names_of(rows, params.group)
     groups = {part: {*names.iloc[members]} for part, members in parts.items()}
-    if params.holdout_within_test:
-        del groups["holdout"]
     for first, second in combinations(groups, 2):
         shared = sorted(groups[first] & groups[second])
         if shared:

@@ -48,24 +48,16 @@ class HashedParams(_Parts):
 class SplitParams(StrictModel):
     """`split:` in params.yaml.
 
-    With `holdout_within_test` the hold-out rows are test rows, too: not independent results.
-    Of images with equal pixels, `drop` uses only the first, and `together` draws only the first:
-    the others go where it goes. The rows of a `group`, a column of labels.csv, go into one part.
+    Of images with equal pixels, `copies: drop` uses only the first. The rows of a `group`, a column
+    of labels.csv, go into one part.
     """
 
     method: Literal["official", "hashed", "stratified"]
     official: OfficialParams
     hashed: HashedParams
     stratified: StratifiedParams
-    holdout_within_test: bool
-    copies: Literal["keep", "drop", "together"]
+    copies: Literal["keep", "drop"]
     group: Annotated[str, Field(min_length=1, max_length=100)] | None
-
-    @model_validator(mode="after")
-    def _official_test_is_as_it_is(self) -> "SplitParams":
-        if self.method == "official" and (self.holdout_within_test or self.copies == "together"):
-            raise ValueError("holdout_within_test and copies: together need hashed or stratified")
-        return self
 
     def shares(self) -> dict[str, float]:
         """Of the rows drawn from, by part, without the training part and an official test part."""

@@ -59,8 +59,6 @@ def split(
     parts = {name: divided[part] for name, part in parts.items()}
     extra = _drawing.sample(rows["label"].to_numpy(), np.flatnonzero(is_chosen), percent, seed)
     parts["train"] = _with_extra(parts, extra, rows, params)
-    if params.holdout_within_test:
-        parts["test"] = np.union1d(parts["test"], parts["holdout"])
     parts = {name: parts[name] for name in SPLITS}  # in the order in which they are listed
     parts["train"] = rng.permutation(parts["train"])
 
@@ -134,8 +132,7 @@ def _draw_parts(
 ) -> Parts:
     end = int((rows["part"] == "train").sum())
     labels = rows["label"].to_numpy()
-    firsts = _first_copies(rows, params)
-    usable = np.unique(firsts)
+    usable = _usable_rows(rows, params)
     training = _drawing.sample(labels, usable[usable < end], percent, seed)
     testing = _drawing.sample(labels, usable[usable >= end], percent, seed)
     if params.group:
@@ -146,8 +143,6 @@ def _draw_parts(
         parts = _drawing.stratified(labels, training, params.stratified, rng)
     if params.method == "official":
         parts["test"] = testing
-    if params.copies == "together":
-        parts = {name: np.flatnonzero(np.isin(firsts, part)) for name, part in parts.items()}
     return parts
 
 
@@ -172,12 +167,11 @@ def _with_extra(
     return np.concatenate([train, extra])
 
 
-def _first_copies(rows: pd.DataFrame, params: SplitParams) -> Rows:
-    """For each row the first one with equal pixels; the row itself if copies are kept."""
+def _usable_rows(rows: pd.DataFrame, params: SplitParams) -> Rows:
+    """All rows, or the first of each image, if copies are dropped."""
     if params.copies == "keep":
         return np.arange(len(rows))
-    _, first, image = np.unique(rows["hash"], return_index=True, return_inverse=True)
-    return first[image]
+    return np.flatnonzero(~rows["hash"].duplicated())
 
 
 def _missing_classes(

@@ -96,5 +96,5 @@ def _numbers(by_class: Mapping[str, int], classes: int, by_part: Mapping[str, in
 def _copies(summary: Mapping[str, Any]) -> list[str]:
     rows = summary["rows"]
     counts = [f"{n:,} of {rows[part]:,} {part}" for part, n in summary["copies"].items() if n]
-    mend = "accuracy on them is too high; set split.copies: drop (or together)"
+    mend = "accuracy on them is too high; set split.copies: drop"
     return [f"{', '.join(counts)} rows are copies of training images: {mend}"] if counts else []

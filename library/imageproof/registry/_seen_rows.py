@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from numpy.typing import NDArray
 
 from imageproof.artifacts import Artifacts
-from imageproof.base._dataset import Hits
+from imageproof.base._dataset import FITTED_ON, Hits
 from imageproof.base.files import parsing, scratch, sha256
 from imageproof.registry._model_files import GoneError, written_by_gate
 from imageproof.registry._version import Origin
@@ -45,13 +45,9 @@ def split_hashes(artifacts: Artifacts, part: str) -> Hashes:
 
 def rows_of_split(artifacts: Artifacts) -> DataRows:
     """The rows that a model of this split has seen, and its hold-out rows."""
-    holdout = artifacts.read_split("holdout").rows
-    test = artifacts.read_split("test").rows
-    # with `split.holdout_within_test` hold-out rows are test rows, too
-    chosen_on = split_hashes(artifacts, "test")[~np.isin(test, holdout)]
-    fitted_on = [split_hashes(artifacts, part) for part in ("train", "validation")]
-    seen = np.unique(np.concatenate([*fitted_on, chosen_on]))
-    return DataRows(seen, np.unique(split_hashes(artifacts, "holdout")))
+    seen = [split_hashes(artifacts, part) for part in (*FITTED_ON, "test")]
+    holdout = split_hashes(artifacts, "holdout")
+    return DataRows(np.unique(np.concatenate(seen)), np.unique(holdout))
 
 
 def write_rows(

@@ -43,7 +43,7 @@ def assert_apart(rows, parts):
 @pytest.mark.parametrize("count", [4, 60])
 def test_no_group_is_in_two_parts_and_none_is_lost(count):
     rows = uneven(count)
-    for copies in ("keep", "drop", "together"):
+    for copies in ("keep", "drop"):
         parts = split(rows, copies=copies)
         assert sorted(np.concatenate([*parts.values()])) == [*rows.index]
         assert_apart(rows, parts)
@@ -52,9 +52,6 @@ def test_no_group_is_in_two_parts_and_none_is_lost(count):
     names = rows.iloc[parts["holdout"]].query("label == 0")["meta_writer"]
     assert by_class["0"] == len({*names})
     assert [*counts.values()] == [*map(len, writers(rows, parts))]
-    within = split(rows, percent=80, holdout_within_test=True)
-    assert {*within.pop("holdout")} < {*within["test"]}
-    assert_apart(rows, within)
 
 
 def test_shares_and_classes_are_met_as_groups_allow():
@@ -66,14 +63,6 @@ def test_shares_and_classes_are_met_as_groups_allow():
     for part in parts.values():
         frequencies = np.bincount(rows["label"].iloc[part]) / len(part)
         assert frequencies == pytest.approx([1 / 3] * 3, abs=0.05)
-
-
-def test_groups_with_an_image_in_common_stay_together():
-    rows = uneven(60)
-    pages = [np.flatnonzero(rows["meta_writer"] == f"w{number}") for number in (3, 4, 5)]
-    rows.loc[[page[0] for page in pages], "hash"] = "the same"
-    parts = split(rows, copies="together").values()
-    assert sum(np.isin(np.concatenate(pages), part).any() for part in parts) == 1
 
 
 def test_official_test_part_stays_as_it_is():
@@ -94,7 +83,7 @@ def test_column_that_names_no_groups_is_refused():
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_too_few_groups_leave_a_part_without_rows(count):
-    line = fault(packed([f"w{n % count}" for n in range(300)]), holdout_within_test=True)
+    line = fault(packed([f"w{n % count}" for n in range(300)]))
     assert " gets no row of class a, b, c; add rows of it, " in line
 
 

@@ -91,7 +91,7 @@ def test_official_test_part_is_needed():
     assert fault(packed([400], []), **OFFICIAL).startswith(start)
 
 
-def test_copies_are_counted_dropped_or_kept_together():
+def test_copies_are_counted_or_dropped():
     rows = packed([250, 150])
     rows = pd.concat([rows, rows[:100], rows[:100]], ignore_index=True)
     images = rows["hash"].to_numpy()
@@ -101,17 +101,12 @@ def test_copies_are_counted_dropped_or_kept_together():
     for name, count in summary["copies"].items():
         assert count == np.isin(images[parts[name]], images[parts["train"]]).sum() > 0
     assert drawn(split(rows, copies="drop")) == [*range(400)]
-    parts = split(rows, copies="together")
-    assert drawn(parts) == [*range(600)]
-    assert sum(len({*images[part]}) for part in parts.values()) == 400
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"hashed": {"holdout": 0.1, "test": 0.2, "validation": 0.7}}, r"test \+ validation is 1;"),
-        (OFFICIAL | {"holdout_within_test": True}, "need hashed or stratified"),
-        (OFFICIAL | {"copies": "together"}, "need hashed or stratified"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(changes, message):

@@ -68,17 +68,6 @@ def test_version_carries_its_rows(gate):
     assert read_rows(origin) is None
 
 
-def test_holdout_within_the_test_rows_is_unseen(gate):
-    test = WORKSPACE.read_split("test")
-    holdout = WORKSPACE.read_split("holdout")
-    save_split(WORKSPACE.split("test"), test._replace(rows=holdout.rows))
-    arena.rehash(np.arange(20_000, 20_000 + ROWS))  # the hashes of the test rows
-    record_outputs()
-    outcome = arena.promote(fighter(), gate)
-    assert [pair.rows for pair in outcome.decision.compared] == [ROWS]
-    assert check_of(outcome, "holdout_test").found == "no test rows beside the hold-out rows"
-
-
 def test_unknown_rows_are_never_unseen(gate):
     run_id = champion(None)
     decision = arena.promote(fighter(), gate).decision
