@@ -56,6 +56,22 @@ def test_adapt_says_which_parts_may_get_nothing(workspace, capsys, counts, parts
     assert capsys.readouterr().out.endswith(f"\n{warning}, and stops then; add some\n")
 
 
+def test_adapt_warns_of_pictures_without_a_group(workspace, capsys):
+    text = (REPOSITORY / "params.yaml").read_text("utf-8")
+    Path("params.yaml").write_text(text.replace("group: null", "group: writer"), "utf-8")
+    names = [f"{number}.png" for number in range(90)]
+    put_pictures(Path("data"), *names)
+    rows = [
+        f"{name},{'ab'[number % 2]},{'Ann' * (number < 60)}" for number, name in enumerate(names)
+    ]
+    Path("data/labels.csv").write_text("\n".join(["file,label,writer", *rows]))
+    program.adapt(context())
+    warning = (
+        "data: 30 pictures have no writer in labels.csv, and `split` stops then; fill the column"
+    )
+    assert f"\nwarning: {warning}\n" in capsys.readouterr().out
+
+
 def test_adapt_write_sets_lines_and_keeps_comments(photographs, capsys):
     old_lines = Path("params.yaml").read_text("utf-8").splitlines()
     program.adapt(context(), write=True)

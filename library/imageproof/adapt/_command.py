@@ -50,6 +50,10 @@ def adapt(application: Application, *, write: bool) -> None:
         print(f"`{project_name()} adapt --write` sets these lines")
     else:
         print(f"{PATH} fits: nothing to change")
+    group = params["split"]["group"]
+    if group and (empty := facts.columns[group][""]):
+        fault = f"{empty:,} pictures have no {group} in labels.csv"
+        print(f"warning: {DATA}: {fault}, and `split` stops then; fill the column")
     if parts := empty_parts(facts, params):
         fault = f"has so few images or groups that `split` may get none for {', '.join(parts)}"
         print(f"warning: {DATA}: {fault}, and stops then; add some")

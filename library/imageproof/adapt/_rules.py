@@ -131,7 +131,7 @@ def fit_split(facts: Facts, params: Params) -> Lines:
         return
     rows = sum(facts.counts)
     [(name, size)] = facts.columns.get(group, Counter({"": 0})).most_common(1)
-    if size > MAX_SHARE * rows and method != "stratified":
+    if name and size > MAX_SHARE * rows and method != "stratified":
         finding = f"{group} {name} has {size:,} of {rows:,} images"
         limit = f"`hashed` allows {floor(MAX_SHARE * rows):,} in a group"
         yield "split.method", "stratified", f"{finding}; {limit}"

@@ -14,7 +14,7 @@ from imageproof.answer._predict import class_names, set_threshold
 from imageproof.answer._shadow import ShadowResult, compare_shadow, shadow_figures, shadow_verdicts
 from imageproof.base._dataset import Images
 from imageproof.base.errors import DataError
-from imageproof.base.text import printable
+from imageproof.base.text import first_names, printable
 from imageproof.judge.confidence import answer_sets
 from imageproof.pages._templates import templates
 from imageproof.project import Project
@@ -93,6 +93,7 @@ def monitor(
             f"a challenger was asked for {answers[SHADOW].sum():,} rows, too; "
             f"{source / SHADOW} has no answer to them"
         )
+    summary["warnings"] += _split_warnings(model)
     result = MonitorResult(
         source=printable(str(source)),
         since=log.since.isoformat() if log else "",
@@ -131,12 +132,23 @@ def _collect(
     return sample.images, pd.concat(tables), pd.concat(other_keys)
 
 
+def _split_warnings(model: Version) -> list[str]:
+    """A warning if some of the splits that images are compared with are not as they were."""
+    names = ("train", "validation", "holdout")
+    changed = [name for name in names if not _drift.split_of(model, name)]
+    if not 0 < len(changed) < len(names):
+        return []
+    fault = "not as when this version was made, so drift is known only in part"
+    return [f"artifacts/split: {first_names(changed)}: {fault}"]
+
+
 def _expected_accuracy(
     sample: Images,
     model: Version,
     summary: Mapping[str, Any],
 ) -> float | None:
-    is_stable = _drift.are_images_compared(summary["drift"]) and not summary["drifted"]
+    is_compared = _drift.are_images_compared(summary["drift"]) and not _split_warnings(model)
+    is_stable = is_compared and not summary["drifted"]
     return float(model.predict(sample).max(axis=1).mean()) if is_stable else None
 
 

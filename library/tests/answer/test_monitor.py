@@ -167,6 +167,16 @@ def test_run_and_page_of_colour(watch, ring):
     assert artifact.path == "page.html"
 
 
+def test_drift_is_known_in_part_after_a_corrected_label(watch, holdout):
+    write_log(holdout.images, holdout.labels)
+    with WORKSPACE.split("holdout").open("ab") as file:
+        file.write(b"0")
+    result = watch().result
+    assert result.expected is None
+    line = "artifacts/split: holdout: not as when this version was made, so drift is known "
+    assert f"{line}only in part" in result.warnings
+
+
 def test_without_the_splits_of_the_model(watch, holdout):
     images = holdout.images.copy()
     images[7] = 255
