@@ -82,8 +82,9 @@ def tasks():
 
 def test_tasks_have_picture_prediction_and_what_brings_them_back():
     promote(with_backbone())
+    (POOL / "photo.heic").write_bytes(b"none that is read")
     assert choose() == [
-        "to do: 120 pictures that can be read and are not in the data",
+        "to do: 120 pictures that can be read and are not in the data, of 121 files",
         "16 of them that models:/digits/1 is least sure of, spread out: for training only",
         "4 of them at random: for any part",
     ]

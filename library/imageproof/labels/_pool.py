@@ -34,6 +34,7 @@ class Pool(NamedTuple):
     model keeps none. `coarse` are pixels. All arrays are float32 (n, …).
     """
 
+    files: int  # in the folder
     pictures: pd.DataFrame
     probabilities: Probabilities
     features: Features
@@ -71,7 +72,8 @@ def write_chosen(
         tasks.append(task(folder / picture["file"], prediction, only_train=only_train, **picture))
     write_tasks(out, tasks, names)
     return [
-        f"{folder}: {len(pool.pictures):,} pictures that can be read and are not in the data",
+        f"{folder}: {len(pool.pictures):,} pictures that can be read and are not in the data, "
+        f"of {pool.files:,} files",
         f"{len(chosen):,} of them that {uri} is least sure of, spread out: for training only",
         f"{len(random):,} of them at random: for any part",
     ]
@@ -79,11 +81,8 @@ def write_chosen(
 
 def _read(folder: Path, model: Version) -> Pool:
     """The pictures in a folder and in those within it."""
-    files = [
-        file
-        for file in list_files(folder).versioned
-        if is_picture(file) and file.isprintable() and not is_hidden(file)
-    ]
+    names = [name for name in list_files(folder).versioned if not is_hidden(name)]
+    files = [name for name in names if is_picture(name) and name.isprintable()]
     paths = pd.Series([os.fsencode(folder / file) for file in files], dtype=BYTES)
     describe = load_features(model.files.network, threads=model.threads) or model.predict
     hashes: list[str] = []
@@ -96,7 +95,7 @@ def _read(folder: Path, model: Version) -> Pool:
     is_old = pictures["hash"].isin(["", *packed.load_hashes(WORKSPACE.pack)])
     pictures = pictures[~is_old & ~pictures["hash"].duplicated()]
     if pictures.empty:
-        reason = f"{len(files):,} pictures, of which none can be read and is not in the data"
+        reason = f"{len(names):,} files, of which none can be read and is not in the data"
         raise DataError(f"{folder}: {reason}; {', '.join(SUFFIXES)} are allowed")
     arrays = [np.concatenate(parts)[pictures.index] for parts in zip(*answers, strict=True)]
-    return Pool(pictures.reset_index(drop=True), *arrays)
+    return Pool(len(names), pictures.reset_index(drop=True), *arrays)
