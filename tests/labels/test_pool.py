@@ -145,7 +145,7 @@ def test_refusals_are_one_line():
     for path in pictures():
         path.unlink()
     for count in (0, 1):
-        assert finding(DataError, choose).startswith(f"to do: {count} pictures, of which none can")
+        assert finding(DataError, choose).startswith(f"to do: {count} files, of which none can")
         (POOL / "broken.png").write_bytes(b"")
     Path("data/dög & co").rename("data/dog")
     pack.main()
