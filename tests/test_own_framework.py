@@ -21,8 +21,8 @@ from imageproof.answer._monitor import monitor
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.base.files import md5, read_json, sha256
+from imageproof.features.predict import write_calibrated
 from imageproof.keras.costs import TrainingCost
-from imageproof.keras.temperature import write_calibrated
 from imageproof.registry._promotion import Candidate, promote_training
 from imageproof.registry._version import load_version
 from imageproof.serve._model import load

@@ -99,7 +99,9 @@ class TrainOutputs:
         temperature: float,
         truth_probabilities: np.ndarray,
     ) -> None:
-        arrays = {"temperature": np.array(temperature), "truth_probabilities": truth_probabilities}
+        """Keep the temperature, and the probabilities of the validation rows' true classes."""
+        truth = np.sort(truth_probabilities)
+        arrays = {"temperature": np.array(temperature), "truth_probabilities": truth}
         save_arrays(self.calibration, arrays)
 
     def read_run(self) -> RunRecord:

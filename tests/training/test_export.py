@@ -5,14 +5,15 @@ from functools import partial
 import numpy as np
 import pytest
 from helpers import finding
+from scipy.special import softmax
 
 from digits.models import model_file
 from digits.models.finetune import SCALES
 from imageproof.base import _inference
 from imageproof.base._dataset import Dataset
+from imageproof.base._temperature import fit_temperature
 from imageproof.base.errors import ImageproofError
 from imageproof.keras import framework
-from imageproof.keras.temperature import fit_temperature, scaled
 from imageproof.outputs import TrainOutputs
 
 pytestmark = pytest.mark.usefixtures("tensorflow")
@@ -91,7 +92,7 @@ def test_calibration_scales_the_logits(calibrated, images_8x8):
     raw = network("mlp").predict(images_8x8.images, verbose=0)
     _, temperature, answers = calibrated
     assert temperature == fit_temperature(raw, images_8x8.labels) != 1
-    np.testing.assert_allclose(answers, scaled(raw, temperature), atol=1e-6)
+    np.testing.assert_allclose(answers, softmax(np.log(raw) / temperature, axis=1), atol=1e-6)
 
 
 def test_onnx_with_other_answers_is_refused(

@@ -7,7 +7,6 @@ from imageproof.base._dataset import DataParams as DataParams
 from imageproof.base._dataset import Dataset as Dataset
 from imageproof.base._dataset import Images as Images
 from imageproof.base._dataset import Metrics as Metrics
-from imageproof.base._dataset import Predict as Predict
 from imageproof.base._dataset import Probabilities as Probabilities
 from imageproof.base._dataset import Shape as Shape
 from imageproof.base.files import StrictModel as StrictModel

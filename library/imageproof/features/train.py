@@ -7,7 +7,7 @@ import numpy as np
 from onnx import ModelProto
 
 from imageproof.base._connected import together
-from imageproof.base._dataset import Dataset, Images, Labels, Probabilities
+from imageproof.base._dataset import Dataset, Labels, Probabilities
 from imageproof.base._inference import Features
 from imageproof.base.errors import DataError
 from imageproof.features import _graph
@@ -20,8 +20,8 @@ from imageproof.features.head import (
     choose_c,
     fit_head,
     log_loss,
+    predict,
 )
-from imageproof.features.head import predict as predict_head
 
 FOLDS = 5  # of the training rows, by which C is chosen
 
@@ -33,19 +33,12 @@ class Fitted(NamedTuple):
     head: _graph.Head
     backbone: str
     metrics: dict[str, float]
-    validation: Probabilities  # of the validation rows, not calibrated
 
     def network(self, *, temperature: float) -> ModelProto:
         """The ONNX model from packed images to probabilities."""
         return _graph.classifier(
             self.features, self.head, temperature=temperature, name=self.backbone
         )
-
-    def predict(self, images: Images, *, threads: int) -> Probabilities:
-        """The probabilities of images, not calibrated; by features in the cache."""
-        cache = FeatureCache(self.features, images.shape[1:], threads=threads)
-        features = cache.features(images, label="features").features
-        return predict_head(self.head, _graph.rooted(features))
 
     @property
     def parameters(self) -> int:
@@ -92,11 +85,10 @@ def fit_features(
         choice = choose_c(rowset, options.c, settings, folds=FOLDS, threads=threads)
         head = fit_head(rowset, choice.c, settings)
     print(f"{options.backbone}: {describe(choice)}", flush=True)
-    answers = predict_head(head, features["validation"])
-    metrics = _measured("", predict_head(head, features["train"]), data.labels)
-    metrics |= _measured("val_", answers, validation.labels)
+    metrics = _measured("", predict(head, features["train"]), data.labels)
+    metrics |= _measured("val_", predict(head, features["validation"]), validation.labels)
     metrics["c"] = choice.c
-    return Fitted(body, head, options.backbone, metrics, answers)
+    return Fitted(body, head, options.backbone, metrics)
 
 
 def _features(

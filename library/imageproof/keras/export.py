@@ -14,10 +14,10 @@ import onnx
 from imageproof.base import _inference
 from imageproof.base._dataset import Dataset, Probabilities
 from imageproof.base._inference import FEATURES, IMAGES, PROBABILITIES, TOLERANCE
+from imageproof.base._temperature import check_answers, fit_temperature
 from imageproof.base.errors import ImageproofError
 from imageproof.base.files import replacing
 from imageproof.keras.batching import in_order
-from imageproof.keras.temperature import check_answers, fit_temperature
 from imageproof.outputs import TrainOutputs
 
 

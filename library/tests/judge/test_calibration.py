@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from chances import honest, labels, rows
 
+from imageproof.base._temperature import TEMPERATURES, fit_temperature
 from imageproof.judge.confidence import (
     answer_sets,
     coverage_p_value,
@@ -13,7 +14,6 @@ from imageproof.judge.confidence import (
     unsure,
 )
 from imageproof.judge.gate import Contender, Evidence
-from imageproof.keras.temperature import TEMPERATURES, fit_temperature
 from imageproof.registry._absolute_checks import coverage_test
 
 

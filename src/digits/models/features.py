@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from imageproof.base import Dataset, Images, Probabilities, Shape, StrictModel
+from imageproof.base import Dataset, Shape, StrictModel
 from imageproof.keras import networks
 
 if TYPE_CHECKING:  # whoever reads params needs no onnx
@@ -43,22 +43,6 @@ def fit(
     )
     others["on_epoch"](fitted.metrics)
     return fitted, fitted.parameters
-
-
-def answers(
-    fitted: Any,
-    validation: Dataset,
-    images: Images,
-    *,
-    threads: int,
-) -> Probabilities:
-    """The probabilities of images, calibrated on the validation rows; by features in the cache."""
-    from imageproof.keras import temperature
-
-    probabilities = fitted.predict(images, threads=threads)
-    return temperature.scaled(
-        probabilities, temperature.fit_temperature(fitted.validation, validation.labels)
-    )
 
 
 def network(

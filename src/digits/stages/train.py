@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 import digits
 from digits.params import Params
 from digits.params import load as load_params
@@ -14,7 +16,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base import Dataset, Metrics
 from imageproof.dvc import stage_command
 from imageproof.features import predict
-from imageproof.keras import checkpoints, progress, temperature
+from imageproof.keras import checkpoints, progress
 
 
 def main(model: str) -> None:
@@ -67,7 +69,7 @@ def write(
     outputs.run.unlink(missing_ok=True)  # it vouches for the other outputs
     outputs.write_history(history)
     figures["temperature"], probabilities = fitted.write(outputs, validation, threads=threads)
-    truth = temperature.truth_probabilities(probabilities, validation.labels)
+    truth = probabilities[np.arange(len(validation)), validation.labels]
     outputs.write_calibration(figures["temperature"], truth)
     recipe = params.recipe(model)
     if isinstance(recipe, Recipe) and (recipe.fit.keep == "best" or recipe.fit.early_stopping):

@@ -6,25 +6,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from digits.models import model_file
 from digits.training.recipe import Recipe
-from imageproof.base import Dataset, Metrics, Predict, Probabilities
-from imageproof.keras import checkpoints, costs, framework, temperature
+from imageproof.base import Dataset, Metrics, Probabilities
+from imageproof.keras import checkpoints, costs, framework
 
 if TYPE_CHECKING:
     from digits.params import Params
+    from imageproof.features import predict
     from imageproof.judge import suspects
 
 
 class Fitted(NamedTuple):
-    """A fitted model, and how it is calibrated and written.
-
-    `answers` gives its calibrated probabilities of images, where the model's file can do so without
-    asking the whole network.
-    """
+    """A fitted model, and how it is calibrated and written."""
 
     cost: costs.TrainingCost
     parameters: int
-    write: framework.Write
-    answers: Predict | None = None
+    write: "predict.Write"
 
 
 def fit(
@@ -48,14 +44,13 @@ def fit(
         training = keras_model.Training(file, recipe, data, validation, **settings)
         network = training.run(cost, checkpoint)
         return Fitted(cost, int(network.count_params()), partial(export.write, network))
+    from imageproof.features import predict
+
     threads = params.train.threads
     settings |= {"threads": threads, "on_epoch": cost}
     fitted, parameters = file.fit(recipe, data, validation, **settings)
     to_onnx = partial(file.network, fitted, data.images.shape[1:])
-    answers = None
-    if hasattr(file, "answers"):
-        answers = partial(file.answers, fitted, validation, threads=threads)
-    return Fitted(cost, int(parameters), partial(temperature.write_calibrated, to_onnx), answers)
+    return Fitted(cost, int(parameters), partial(predict.write_calibrated, to_onnx))
 
 
 def load_framework(params: "Params", model: str) -> str:
@@ -71,6 +66,7 @@ def load_framework(params: "Params", model: str) -> str:
 def trainer(params: "Params", model: str) -> "suspects.Ask":
     """A function that trains the model on some images, and asks it for others."""
     load_framework(params, model)
+    from imageproof.features import predict
 
     def ask(
         data: Dataset,
@@ -79,9 +75,7 @@ def trainer(params: "Params", model: str) -> "suspects.Ask":
     ) -> Probabilities:
         chosen_by = images if validation is None else validation
         fitted = fit(params, model, data, chosen_by, on_epoch=lambda *_: None)
-        if fitted.answers is not None:
-            return fitted.answers(images.images)
         threads = params.train.threads
-        return framework.ask_fitted(fitted.write, chosen_by, images.images, threads=threads)
+        return predict.ask_fitted(fitted.write, chosen_by, images.images, threads=threads)
 
     return ask
