@@ -1,6 +1,5 @@
 """How long whole commands take that ask a model, and how much memory: evaluate, predict, score."""
 
-import json
 import os
 import sys
 import time
@@ -64,17 +63,16 @@ def measure_scoring(workspace: Workspace) -> Iterator[dict[str, Any]]:
 
 
 def _score_command(workspace: Workspace, uri: str, images: Images, count: int) -> dict[str, float]:
-    """Seconds of the whole command, rows per second of its predictions, peak memory in 10⁶ bytes.
+    """Seconds of the whole command, and its peak memory in 10⁶ bytes.
 
     The images are repeated to `count` rows.
     """
     path = workspace.root / "rows.npz"
     np.savez(path, images=np.resize(images, (count, *images.shape[1:])))
-    command = ("digits", "score", str(path), "--overwrite", "--model", uri, "--json")
+    command = ("digits", "score", str(path), "--overwrite", "--model", uri)
     ran = run_command(workspace, command)
     path.unlink()
-    rows_per_s = json.loads(ran.printed)["rows_per_s"]
-    return {"wall_s": ran.wall_s, "rows_per_s": rows_per_s, "peak_mb": ran.peak_mb}
+    return {"wall_s": ran.wall_s, "peak_mb": ran.peak_mb}
 
 
 def _median(workspace: Workspace, command: tuple[str, ...]) -> dict[str, float]:
@@ -126,19 +124,13 @@ the test and hold-out rows, and a sample of test rows under each disturbance of 
 
 
 def scoring_section(part: dict[str, Any]) -> str:
-    head = ["rows", "s in all", "rows/s", "peak memory MB"]
+    head = ["rows", "s in all", "peak memory MB"]
     body = [
-        [
-            f"{int(count):,}",
-            f"{row['wall_s']:.1f}",
-            f"{row['rows_per_s']:,.0f}",
-            f"{row['peak_mb']:,.0f}",
-        ]
+        [f"{int(count):,}", f"{row['wall_s']:.1f}", f"{row['peak_mb']:,.0f}"]
         for count, row in part["score"].items()
     ]
     return f"""## Scoring
 
-`digits score` with `{part["model"]}` on the test images, repeated in an npz file. *rows/s* is
-reading, predicting and writing alone.
+`digits score` with `{part["model"]}` on the test images, repeated in an npz file.
 
 {table(head, body)}"""

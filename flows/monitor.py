@@ -22,11 +22,9 @@ def monitor(
 
     Args:
         source: The folder that the service logs to; or a folder of pictures, a CSV or an npz.
-        labels: A CSV or Parquet file of true classes, if they have arrived.
+        labels: A CSV of true classes, if they have arrived.
         days: Of a log, up to its last row.
         model: models:/NAME/VERSION; default: who answered the log last, else the champion.
     """
     result = commands.run_command("monitor", source, days=days, labels=labels, model=model)
-    unsure = f"{result['unsure']:.2%} of the answers are unsure."
-    lines = (*result["verdicts"], unsure)
-    return lifecycle.show_drift(load_project().name, result, "monitoring", source, *lines)
+    return lifecycle.show_monitoring(load_project().name, result)

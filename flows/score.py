@@ -1,4 +1,4 @@
-"""The `score` flow: predictions for pictures or tables, and the drift of their images."""
+"""The `score` flow: predictions for pictures or tables."""
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -29,7 +29,6 @@ def score(
     """
     project = load_project()
     options = {"missing": missing, "overwrite": overwrite}
-    scored = scoring.score_source(
+    return scoring.score_source(
         project, source, output, model=model, scheduler=scheduler, **options
     )
-    return lifecycle.show_drift(project.name, scored, "drift", source)

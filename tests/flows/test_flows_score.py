@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -33,7 +32,7 @@ def test_score_on_a_dask_worker(tables, tmp_path):
     with dask(tmp_path / "scheduler", Path()) as scheduler:
         state = score("in", "out/", scheduler=scheduler, return_state=True)
         assert state.is_completed(), state.message
-        assert str(state.message).startswith(f"{tables:,} rows; drifted: ")
+        assert str(state.message).startswith(f"{tables:,} rows by models:/{NAME}/1 ")
         assert len(pd.read_parquet("out")) == tables
         tasks = {f"score {Path(f'in/{n}.npz').resolve()}": True for n in range(4)}
         assert tasks_of(state.state_details.flow_run_id) == tasks
@@ -43,11 +42,14 @@ def test_score_on_a_dask_worker(tables, tmp_path):
 
 
 def test_score_on_this_machine(tables):
-    WORKSPACE.split("train").unlink()
     state = score("in", "out/", return_state=True)
-    assert state.message == f"{tables:,} rows; drifted: not known"
-    [run] = mlflow.search_runs(experiment_names=[f"{NAME}-scoring"], output_format="list")
-    assert run.data.tags[f"{NAME}.drifted"] == "not known"
+    assert state.message == f"{tables:,} rows by models:/{NAME}/1 → out/"
+    Path("out/1.parquet").unlink()
+    state = score("in", "out/", missing=True, return_state=True)
+    line = f"{tables // 4:,} rows by models:/{NAME}/1 → out/, kept 3 of 4 files"
+    assert state.message == line
+    state = score("in/0.npz", "one.parquet", return_state=True)
+    assert state.message == f"{tables // 4:,} rows by models:/{NAME}/1 → one.parquet"
     line = failure(score, "in", "out.parquet", scheduler="tcp://127.0.0.1:9")
     assert line == "scheduler: needs an output FOLDER/, for one file of each table"
     assert f"--out {Path('out/0.parquet').resolve()}: exists; " in failure(score, "in", "out/")

@@ -9,7 +9,6 @@ import numpy as np
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
 
-from imageproof.answer._predict import class_names
 from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import template_file
 from imageproof.pages._templates import data_uri
@@ -61,19 +60,19 @@ def demo_app(players: Sequence[Player], project: Project) -> Guard:
         # one picture at a time, in one thread: each thread would keep the memory of a large one
         async with bodies.read(request, MAX_PICTURE) as picture:
             try:
-                return [_answer(player, picture, project) for player in players]
+                return [_answer(player, picture) for player in players]
             except DataError as error:
                 raise HTTPException(422, str(error)) from None
 
     return Guard(app)
 
 
-def _answer(player: Player, picture: bytes, project: Project) -> dict[str, Any]:
+def _answer(player: Player, picture: bytes) -> dict[str, Any]:
     role, model = player
     image, treatment = read_picture(BytesIO(picture), shape=model.files.shape, fit=model.fit)
     probabilities = model.predict(image[np.newaxis])[0]
     predicted = int(probabilities.argmax())
-    names = class_names(model, project)
+    names = model.files.class_names
     return {
         "role": role,
         "name": f"{model.origin.uri} {model.origin.params.get('model', '')}".strip(),

@@ -1,21 +1,16 @@
 """Drift of images from the data that a registered model was trained on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from math import prod
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import mlflow
 import numpy as np
 import pandas as pd
 
-from imageproof.answer._predict import class_names
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Dataset, Images, Labels, Shape
 from imageproof.base._inference import load_features
-from imageproof.base._naming import project_name
 from imageproof.base.files import md5, scratch
 from imageproof.data._findings import SHOWN_ROWS, ExpectedRange, finding
 from imageproof.judge._confusion import read_matrix
@@ -28,30 +23,14 @@ from imageproof.judge.drift import (
     compare_values,
     judge,
 )
-from imageproof.mlflow import _runs
 from imageproof.project import Project
 from imageproof.registry._model_files import GoneError, download
 from imageproof.registry._version import Version
-from imageproof.system import _events
 
 SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
 KNOWN = 3000  # rows of a split whose features are compared with
 SAMPLE_BYTES = 100_000_000  # of large images fewer are compared
 ACCURACY = "accuracy"  # the only comparison that is not of images
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerSummary:
-    """The answers of a version to many images, and whether these drifted."""
-
-    model: str
-    rows: int
-    class_names: list[str]  # numbers without names
-    class_counts: list[int]
-    unsure: float  # share of rows whose answer set cannot be used
-    warnings: list[str]
-    drift: list[Drift]
-    drifted: list[str]  # names of what drifted
 
 
 class FeatureDrift(NamedTuple):
@@ -91,7 +70,7 @@ def summarise(
     project: Project,
     comparisons: Sequence[Comparison] = (),
 ) -> dict[str, Any]:
-    """The fields of an `AnswerSummary`; the training split is compared, too, if it is here.
+    """Fields of a `MonitorResult`; the training split is compared, too, if it is here.
 
     `answers` has `predicted`, `set_size` and the columns of `image_stats`, by the images' names.
     """
@@ -107,7 +86,7 @@ def summarise(
     return {
         "model": model.origin.uri,
         "rows": len(answers),
-        "class_names": class_names(model, project),
+        "class_names": model.files.class_names,
         "class_counts": counts.tolist(),
         "unsure": float(is_unusable(answers["set_size"].to_numpy(), classes).mean()),
         "warnings": warnings,
@@ -186,40 +165,6 @@ def drifted_names(comparisons: Sequence[Drift]) -> str:
     names = [comparison.name for comparison in comparisons if comparison.drifted]
     nothing = "nothing" if are_images_compared(comparisons) else "not known"
     return ", ".join(names) or nothing
-
-
-def record(
-    result: AnswerSummary,
-    command: Literal["score", "monitor"],
-    project: Project,
-    *,
-    settings: Mapping[str, str],
-    metrics: Mapping[str, float],
-    files: Sequence[Path] = (),
-) -> None:
-    """Log a result as an MLflow run, and send `<project>.drift` to Prefect if there is any."""
-    drifted = drifted_names(result.drift)
-    figures = {
-        f"drift_{drift.name}_{figure}": getattr(drift, figure)
-        for drift in result.drift
-        for figure in ("effect", "p_value")
-    }
-    with _runs.active_run(
-        command,
-        description=f"Answers of {result.model}, by `{project_name()} {command}`.",
-        experiment=project.part("scoring" if command == "score" else "monitoring"),
-        params=settings,
-        tags={"answered_by": result.model, "drifted": drifted},
-    ):
-        mlflow.log_metrics({"rows": result.rows, "unsure": result.unsure, **metrics, **figures})
-        for file in files:
-            mlflow.log_artifact(str(file))
-    if result.drifted:
-        resource = {
-            "prefect.resource.id": f"{project.name}.{command}",
-            f"{project_name()}.drifted": drifted,
-        }
-        _events.emit(f"{project.name}.drift", resource, asdict(result))
 
 
 def _out_of_range(answers: pd.DataFrame, ranges: Sequence[ExpectedRange]) -> list[str]:

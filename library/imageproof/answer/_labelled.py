@@ -4,12 +4,8 @@ import pandas as pd
 from mlflow import MlflowClient
 from scipy.optimize import brentq
 
-from imageproof.answer._predict import class_names
-from imageproof.base._class_names import class_numbers
-from imageproof.base.text import first_names
 from imageproof.judge._groups import clopper_pearson
 from imageproof.judge.drift import Comparison, compare_accuracy
-from imageproof.project import Project
 from imageproof.registry._version import Version
 
 
@@ -72,13 +68,3 @@ def _independent_rows(holdout: dict[str, float]) -> float:
         return (upper - lower) - (holdout["accuracy_upper"] - holdout["accuracy_lower"])
 
     return float(brentq(excess, 0, holdout["rows"] + 1))
-
-
-def other_names(model: Version, project: Project) -> str:
-    """What is wrong if labels may be numbers of this project's classes, not of the model's."""
-    names = class_names(model, project)
-    own_names = project.class_names
-    if own_names in (names, class_numbers(len(own_names))):
-        return ""
-    classes = first_names(names)
-    return f"numbers in it are those of the model's classes {classes}; the project has others"

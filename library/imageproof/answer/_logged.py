@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 
 from imageproof.answer._inputs import open_parquet
-from imageproof.base._class_names import class_numbers, spelled
+from imageproof.base._class_names import spelled
 from imageproof.base._dataset import Images, Shape
 from imageproof.base.errors import DataError
-from imageproof.base.files import check_size, parsing
+from imageproof.base.files import parsing
+from imageproof.base.text import first_names
 from imageproof.registry._version import Version
 
-MAX_LABELS = 10_000_000
-MAX_LABELS_BYTES = 200_000_000
 # limits of one file; a service writes 4 MB of images at a time
 MAX_ROWS = 1_000_000
 MAX_IMAGES = 50_000_000  # bytes
@@ -127,20 +126,15 @@ def _microseconds(times: pd.Series) -> "pd.Series[int]":
 
 
 def read_labels(path: Path, *, key: str, names: Sequence[str]) -> pd.DataFrame:
-    """Labels from a CSV or Parquet file with the columns `label` and `key`, which is the index.
+    """Labels from a CSV file with the columns `label` and `key`, which is the index.
 
-    A label is one of the `names` of the model's classes, or else a number of one; it becomes the
-    number. The key is `at` (becomes microseconds since 1970), `row`, or `file`. Of a table
-    with a column `random` only rows that were drawn at random count.
+    A label is one of the `names` of the model's classes; it becomes the class's number. The key is
+    `at` (becomes microseconds since 1970), `row`, or `file`. Of a table with a column `random` only
+    rows that were drawn at random count.
     """
     with parsing("labels", path):
-        check_size(path, MAX_LABELS_BYTES)
-        if path.suffix == ".parquet":
-            with open_parquet(path, most_rows=MAX_LABELS) as file:
-                frame: pd.DataFrame = file.read([key, "label", RANDOM]).to_pandas()
-        else:
-            texts = dict.fromkeys(("file", "at", "label"), str)  # 01 and None may be classes
-            frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
+        texts = dict.fromkeys(("file", "at", "label"), str)  # 01 and None may be classes
+        frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
         frame = frame[[key, "label", *frame.columns.intersection([RANDOM])]]
         _check(path, key, frame[key].notna(), "an empty cell")
         if key == "at":
@@ -151,11 +145,10 @@ def read_labels(path: Path, *, key: str, names: Sequence[str]) -> pd.DataFrame:
         frame = frame[frame[RANDOM].astype(bool)]
     if frame.empty:
         raise DataError(f"{path}: has no row{', or no random one' * (RANDOM in frame)}")
-    numbers = {name: number for number, name in enumerate(class_numbers(len(names)))}
-    numbers |= {name: number for number, name in enumerate(names)}
-    labels = frame["label"].astype(str).fillna("")
+    numbers = {name: number for number, name in enumerate(names)}
+    labels = frame["label"].fillna("")
     frame["label"] = labels.map({text: numbers.get(spelled(text)) for text in labels.unique()})
-    allowed = f"whole numbers 0…{len(names) - 1}, or names of the model's classes, are needed"
+    allowed = f"the name of a class of the model is needed: {first_names(names)}"
     _check(path, "label", frame["label"].notna(), allowed)
     _check(path, key, ~frame[key].duplicated(), "a value occurs twice")
     return frame.set_index(key)

@@ -1,26 +1,31 @@
 """Watch a model at work: drift, unsure answers, and accuracy, expected or on labelled rows."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import mlflow
 import pandas as pd
 
 from imageproof.answer import _drift, _labelled
 from imageproof.answer._inputs import open_input
 from imageproof.answer._logged import SHADOW, Log, Logged, read_labels, read_log
-from imageproof.answer._predict import class_names, set_threshold
+from imageproof.answer._predict import set_threshold
 from imageproof.answer._shadow import ShadowResult, compare_shadow, shadow_figures, shadow_verdicts
 from imageproof.base._dataset import Images
+from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError
 from imageproof.base.text import first_names, printable
 from imageproof.judge.confidence import answer_sets
+from imageproof.judge.drift import Drift
+from imageproof.mlflow import _runs
 from imageproof.pages._templates import templates
 from imageproof.project import Project
 from imageproof.registry._shadow import RUN
 from imageproof.registry._version import Version
 from imageproof.registry._versions import find
+from imageproof.system import _events
 
 TITLES = {
     "mean_ink": "mean grey value",
@@ -33,8 +38,16 @@ NOT_EXPECTED = "where images drift, confidence does not tell it; label a sample"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MonitorResult(_drift.AnswerSummary):
+class MonitorResult:
     source: str
+    model: str
+    rows: int
+    class_names: list[str]  # numbers without names
+    class_counts: list[int]
+    unsure: float  # share of rows whose answer set cannot be used
+    warnings: list[str]
+    drift: list[Drift]
+    drifted: list[str]  # names of what drifted
     since: str  # of a log, as `until`
     until: str
     other_rows: int  # of a log, answered by other versions
@@ -70,7 +83,7 @@ def monitor(
     1). It is calibrated on the validation rows, so there is none where images drift from them.
     """
     key = "at" if log else "file" if source.is_dir() else "row"
-    table = read_labels(labels, key=key, names=class_names(model, project)) if labels else None
+    table = read_labels(labels, key=key, names=model.files.class_names) if labels else None
     batches = read_log(log, model) if log else _answer(source, model, project.confidence.coverage)
     sample, answers, other_keys = _collect(batches, model)
     if not len(answers):
@@ -86,8 +99,6 @@ def monitor(
     if log:  # microseconds tell nobody which rows the warnings name
         answers.index = pd.to_datetime(answers.index, unit="us", utc=True)
     summary = _drift.summarise(answers, model, project, comparisons)
-    if labels and (finding := _labelled.other_names(model, project)):
-        summary["warnings"].append(f"{labels}: {finding}")
     if log and not shadow and answers[SHADOW].any():
         summary["warnings"].append(
             f"a challenger was asked for {answers[SHADOW].sum():,} rows, too; "
@@ -193,10 +204,32 @@ def verdicts(result: MonitorResult) -> list[str]:
 
 
 def log_run(result: MonitorResult, page: Path, project: Project) -> None:
+    """Log a result as an MLflow run, and send `<project>.drift` to Prefect if there is any."""
+    drifted = _drift.drifted_names(result.drift)
     settings = {"source": result.source, "since": result.since, "until": result.until}
+    if result.shadow:
+        settings[RUN] = find(result.shadow.model).run_id or ""
+    with _runs.active_run(
+        "monitor",
+        description=f"Answers of {result.model}, by `{project_name()} monitor`.",
+        experiment=project.part("monitoring"),
+        params=settings,
+        tags={"answered_by": result.model, "drifted": drifted},
+    ):
+        mlflow.log_metrics(_figures(result))
+        mlflow.log_artifact(str(page))
+    if result.drifted:
+        resource = {
+            "prefect.resource.id": f"{project.name}.monitor",
+            f"{project_name()}.drifted": drifted,
+        }
+        _events.emit(f"{project.name}.drift", resource, asdict(result))
+
+
+def _figures(result: MonitorResult) -> dict[str, float]:
+    """The metrics of a run."""
     accuracy = result.accuracy or {}
-    metrics = {
-        **{f"holdout_{name}": value for name, value in result.holdout.items()},
+    optional = {
         "far": result.far,
         "expected_accuracy": result.expected,
         "labelled": accuracy.get("rows"),
@@ -204,8 +237,13 @@ def log_run(result: MonitorResult, page: Path, project: Project) -> None:
         "accuracy_lower": accuracy.get("lower"),
         "accuracy_upper": accuracy.get("upper"),
     }
-    figures = {name: value for name, value in metrics.items() if value is not None}
-    if result.shadow:
-        settings[RUN] = find(result.shadow.model).run_id or ""
-        figures |= shadow_figures(result.shadow)
-    _drift.record(result, "monitor", project, settings=settings, metrics=figures, files=[page])
+    figures = {
+        "rows": result.rows,
+        "unsure": result.unsure,
+        **{f"holdout_{name}": value for name, value in result.holdout.items()},
+        **{name: value for name, value in optional.items() if value is not None},
+    }
+    for drift in result.drift:
+        figures[f"drift_{drift.name}_effect"] = drift.effect
+        figures[f"drift_{drift.name}_p_value"] = drift.p_value
+    return figures | (shadow_figures(result.shadow) if result.shadow else {})

@@ -6,12 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imageproof.base._class_names import class_numbers
 from imageproof.base._dataset import Images
 from imageproof.judge._explain import Heat, occlusion
 from imageproof.judge.confidence import answer_sets, members, threshold, unsure
 from imageproof.pictures._reading import read_pictures
-from imageproof.project import Project
 from imageproof.registry._version import Version
 
 
@@ -29,15 +27,15 @@ class Answer(NamedTuple):
 def predict_pictures(
     paths: Sequence[Path],
     model: Version,
-    project: Project,
+    coverage: float,
 ) -> tuple[list[Answer], Images]:
     """Answer each picture; also what the model sees of each."""
     pictures = read_pictures(paths, shape=model.files.shape, fit=model.fit)
     images = np.stack([image for image, _ in pictures])
     probabilities = model.predict(images)
-    sets = answer_sets(probabilities, set_threshold(model, project.confidence.coverage))
+    sets = answer_sets(probabilities, set_threshold(model, coverage))
     columns = (pictures, probabilities, members(probabilities, sets), unsure(sets).tolist())
-    names = class_names(model, project)
+    names = model.files.class_names
     answers = [
         Answer(
             file=str(path),
@@ -58,14 +56,6 @@ def explain(answers: Sequence[Answer], images: Images, model: Version) -> Heat:
     """What speaks for the answer in each image; see `occlusion`."""
     predicted = np.array([answer.predicted for answer in answers])
     return occlusion(model.predict, images, predicted)
-
-
-def class_names(model: Version, project: Project) -> list[str]:
-    """What the classes are called: as the model was logged, as in params.yaml, or by number."""
-    numbers = class_numbers(model.files.classes)
-    candidates = (model.files.class_names, project.class_names)
-    fitting = (names for names in candidates if len(names) == len(numbers) and names != numbers)
-    return next(fitting, numbers)
 
 
 def set_threshold(model: Version, coverage: float) -> float:

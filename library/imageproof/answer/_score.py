@@ -1,8 +1,7 @@
-"""Score images with a registered model: files of predictions, what is odd, an MLflow run."""
+"""Score images with a registered model: files of predictions."""
 
 import re
-import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -10,41 +9,38 @@ from pathlib import PurePath, PurePosixPath
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from fsspec.core import strip_protocol  # type: ignore[import-untyped]
 
-from imageproof.answer._drift import AnswerSummary, image_stats, record, summarise
 from imageproof.answer._inputs import Batch, open_input
-from imageproof.answer._predict import class_names, set_threshold
+from imageproof.answer._predict import set_threshold
 from imageproof.base._dataset import Probabilities
 from imageproof.base.errors import DataError, UsageError
+from imageproof.base.files import parsing
 from imageproof.base.text import printable
 from imageproof.judge.confidence import answer_sets, members
 from imageproof.pictures._reading import is_picture
-from imageproof.project import Project
 from imageproof.registry._version import Version
 from imageproof.system import _storage
 
-COUNTED = {"row", "file", "predicted", "set_size", "mean_ink", "contrast"}
-KEY_COLUMNS = {"answer_set", "coverage", "model", "input"}
+# how the answers of a table were made, the same in each of its rows
+ORIGIN = ["model", "input", "coverage"]
+KEY_COLUMNS = {"answer_set", *ORIGIN}
 COLUMNS = "row|file|picture|predicted|predicted_name|set_size|answer_set|answer_names|p[0-9]+"
-COLUMNS += "|mean_ink|contrast|coverage|model|input"
+COLUMNS += "|coverage|model|input"
 HINT = "choose another name, or --overwrite (--missing keeps it) a table of the command `score`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreResult(AnswerSummary):
-    """The summary of all answers; `kept` of the `files` of predictions were there before."""
+class ScoreResult:
+    """What was written to `output`: `rows` in `files` tables but for the `kept` ones."""
 
-    input: str
+    model: str
     output: str
-    rows_per_s: float | None  # if all were kept, nothing was timed
-    coverage: float
+    rows: int
     files: int
     kept: int
+    warnings: list[str]
 
 
 def score(
@@ -52,7 +48,7 @@ def score(
     out: str,
     model: Version,
     *,
-    project: Project,
+    coverage: float,
     missing: bool = False,
     overwrite: bool = False,
 ) -> ScoreResult:
@@ -63,37 +59,31 @@ def score(
     """
     outputs = plan(source, out)
     writable = to_write(outputs, missing=missing, overwrite=overwrite)
+    warnings = kept_warnings(outputs, writable, model.origin.uri, coverage)
     findings: list[str] = []
     rows = 0
-    started = time.perf_counter()
     for table, output in writable.items():
         try:
-            rows += write_predictions(table, output, model, project)
+            rows += write_predictions(table, output, model, coverage)
         except DataError as error:
             findings += error.findings
     if findings:
         raise DataError(*findings)
-    rate = rows / (time.perf_counter() - started) if writable else None
-    # the features are left to the monitor: they ask the network for 8,000 images more
-    coverage = project.confidence.coverage
-    counted, other_rows = _read_counted(outputs, model.origin.uri, coverage)
-    summary = summarise(counted, model, project)
-    if other_rows:
-        kept = "kept tables by other versions, of other inputs or with another coverage"
-        summary["warnings"].append(f"{other_rows:,} rows of {kept} left out")
-    result = ScoreResult(
-        input=printable(source),
+    return ScoreResult(
+        model=model.origin.uri,
         output=printable(out),
-        rows_per_s=rate,
-        coverage=coverage,
+        rows=rows,
         files=len(outputs),
         kept=len(outputs) - len(writable),
-        **summary,
+        warnings=warnings,
     )
-    settings = {"input": result.input, "output": result.output}
-    metrics = {"rows_per_s": rate} if rate else {}
-    record(result, "score", project, settings=settings, metrics=metrics)
-    return result
+
+
+def lines(result: ScoreResult) -> list[str]:
+    """What a command or flow says of it."""
+    warnings = [f"warning: {warning}" for warning in result.warnings]
+    kept = f", kept {result.kept:,} of {result.files:,} files" if result.kept else ""
+    return [*warnings, f"{result.rows:,} rows by {result.model} → {result.output}{kept}"]
 
 
 def plan(source: str, out: str) -> dict[str, str]:
@@ -146,23 +136,43 @@ def to_write(
     }
 
 
+def kept_warnings(
+    outputs: Mapping[str, str],
+    writable: Container[str],
+    uri: str,
+    coverage: float,
+) -> list[str]:
+    """A line if outputs of a plan that are kept were made otherwise than the new ones."""
+    kept = {table: output for table, output in outputs.items() if table not in writable}
+    different = [
+        output
+        for table, output in kept.items()
+        if _origin(output) != (uri, printable(table), coverage)
+    ]
+    if not different:
+        return []
+    count = f"{len(different):,} kept files such as {different[0]}"
+    difference = "are by another version, of another input or with another coverage"
+    return [f"{count} {difference}; --overwrite instead of --missing makes all anew"]
+
+
 def write_predictions(
     source: str,
     output: str,
     model: Version,
-    project: Project,
+    coverage: float,
 ) -> int:
     """Write the predictions of all images; the number of rows written.
 
     Columns: `row`, or `file` and `picture` (its treatment; see `pictures._conversion.TREATMENTS`) ·
-    those of `_answers` · `p0`, `p1`, … (probabilities) · `mean_ink`, `contrast` (see
-    `_drift.image_stats`) · `coverage` · `model` · `input`. A bad input is a DataError; then nothing
-    is written.
+    those of `_answers` · `p0`, `p1`, … (probabilities) · ORIGIN. A bad input is a DataError; then
+    nothing is written.
     """
     with _storage.local_copy(source) as path, _storage.writing(output) as temporary:
         batches = open_input(path, shape=model.files.shape, fit=model.fit)
-        limit = set_threshold(model, project.confidence.coverage)
-        tables = (_table(batch, model, limit, source, project) for batch in batches)
+        limit = set_threshold(model, coverage)
+        origin = model.origin.uri, printable(source), coverage
+        tables = (_table(batch, model, limit, origin) for batch in batches)
         first = next(tables)
         with pq.ParquetWriter(temporary, first.schema, compression="zstd") as writer:
             rows = 0
@@ -176,21 +186,20 @@ def _table(
     batch: Batch,
     model: Version,
     limit: float,
-    source: str,
-    project: Project,
+    origin: tuple[str, str, float],
 ) -> pa.Table:
     probabilities = model.predict(batch.images)
     pictures = {"file": batch.names, "picture": batch.treatments}
     rows = len(batch.images)
+    uri, source, coverage = origin
     return pa.table(
         {
             **(pictures if batch.treatments else {"row": batch.names}),
-            **_answers(probabilities, limit, class_names(model, project)),
+            **_answers(probabilities, limit, model.files.class_names),
             **{f"p{k}": column for k, column in enumerate(probabilities.T)},
-            **image_stats(batch.images),
-            "coverage": pa.repeat(project.confidence.coverage, rows),
-            "model": pa.repeat(model.origin.uri, rows).dictionary_encode(),
-            "input": pa.repeat(printable(source), rows).dictionary_encode(),
+            "model": pa.repeat(uri, rows).dictionary_encode(),
+            "input": pa.repeat(source, rows).dictionary_encode(),
+            "coverage": pa.repeat(coverage, rows),
         }
     )
 
@@ -227,24 +236,12 @@ def _is_scored(output: str) -> bool:
     return False
 
 
-def _read_counted(
-    outputs: Mapping[str, str],
-    uri: str,
-    coverage: float,
-) -> tuple[pd.DataFrame, int]:
-    """The columns COUNTED of all rows that this version answered for these inputs and coverage;
-    and how many rows of the outputs are left out.
-    """
-    paths = [*outputs.values()]
-    is_counted = (ds.field("model") == uri) & (ds.field("coverage") == coverage)
-    is_counted &= ds.field("input").isin([*map(printable, outputs)])
-    with _storage.filesystem_of(paths[0]) as (filesystem, _):
-        names = [strip_protocol(_storage.absolute(path)) for path in paths]
-        dataset = ds.dataset(names, format="parquet", filesystem=filesystem)
-        columns = [name for name in dataset.schema.names if name in COUNTED]
-        frame: pd.DataFrame = dataset.to_table(columns, is_counted).to_pandas()
-        other_rows = dataset.count_rows() - len(frame)
-    if frame.empty:
-        finding = f"{uri} answered no row of it for this input and coverage"
-        raise DataError(f"{paths[0]}: {finding}; --overwrite scores it anew")
-    return frame.set_index(columns[0]), other_rows
+def _origin(output: str) -> tuple[str, str, float]:
+    """The values of ORIGIN of a table of predictions."""
+    with (
+        _storage.filesystem_of(output) as (filesystem, name),
+        parsing("a table of predictions", name),
+        filesystem.open(name) as file,
+    ):
+        row = next(pq.ParquetFile(file).iter_batches(1, columns=ORIGIN)).to_pylist()[0]
+    return row["model"], row["input"], row["coverage"]

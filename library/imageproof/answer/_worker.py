@@ -4,7 +4,6 @@ import mlflow
 
 from imageproof.answer._score import write_predictions
 from imageproof.mlflow import _store
-from imageproof.project import Project
 from imageproof.registry._version import load_version
 from imageproof.system import _process
 
@@ -15,10 +14,10 @@ def write_on_worker(
     *,
     tracking_uri: str,
     uri: str,
-    project: Project,
+    coverage: float,
 ) -> int:
     """`write_predictions` by the version at `uri`, in a process without MLflow's settings."""
     _process.set_environment()
     mlflow.set_tracking_uri(tracking_uri)
     with _store.service_errors(), load_version(uri, threads=1) as model:
-        return write_predictions(source, output, model, project)
+        return write_predictions(source, output, model, coverage)

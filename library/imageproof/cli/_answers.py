@@ -57,12 +57,12 @@ def predict(
         check_new("--explain", explain, ".png")
     with served(context, model) as (project, version):
         uri = version.origin.uri
-        answers, images = predicting.predict_pictures(files, version, project)
-        names = predicting.class_names(version, project)
+        coverage = project.confidence.coverage
+        answers, images = predicting.predict_pictures(files, version, coverage)
+        names = version.files.class_names
         if explain:
             heat = predicting.explain(answers, images, version)
             theme.save(plots.answers(images, heat, answers, title=uri), explain)
-    coverage = project.confidence.coverage
     records = [answer._asdict() for answer in answers]
     record = {"model": uri, "coverage": coverage, "answers": records}
     show(_console.answer_lines(uri, answers, names, coverage), record, as_json=as_json)
@@ -80,19 +80,20 @@ def score(
     overwrite: Annotated[bool, Option("--overwrite", help="Replace such tables.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Predict images in batches to Parquet, warn of odd ones, and look for drift."""
+    """Predict images in batches, and write the answers to Parquet."""
     with served(context, model) as (project, version):
+        coverage = project.confidence.coverage
         result = scoring.score(
-            source, out, version, project=project, missing=missing, overwrite=overwrite
+            source, out, version, coverage=coverage, missing=missing, overwrite=overwrite
         )
-    show(_console.score_lines(result), result, as_json=as_json)
+    show(scoring.lines(result), result, as_json=as_json)
 
 
 @app.command()
 def monitor(
     context: Context,
     source: Annotated[Path, Argument(help=f"Log of a service; {IMAGES}.")],
-    labels: Annotated[Path | None, Option(help="CSV, Parquet: label; at, row, file.")] = None,
+    labels: Annotated[Path | None, Option(help="A CSV: label; at, row or file.")] = None,
     days: Annotated[int, Option(min=1, max=36_500, help="Of a log, up to its last row.")] = 1,
     model: Annotated[str | None, Option(help="Else the log's, or the champion.")] = None,
     as_json: AsJson = False,

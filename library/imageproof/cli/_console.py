@@ -15,10 +15,8 @@ from imageproof.cli._lazy import Lazy
 from imageproof.system._console import table
 
 if TYPE_CHECKING:  # these import MLflow or SciPy, which takes a second
-    from imageproof.answer._drift import AnswerSummary
     from imageproof.answer._monitor import MonitorResult
     from imageproof.answer._predict import Answer
-    from imageproof.answer._score import ScoreResult
     from imageproof.judge import _caret
     from imageproof.judge._seeds import Group
     from imageproof.registry import _history, _promotion, _version
@@ -116,20 +114,6 @@ def package_lines(package: "Package") -> Lines:
     yield "serve it there with: python -P -m imageproof.serve"
 
 
-def score_lines(result: "ScoreResult") -> Lines:
-    yield from _drift_lines(result)
-    speed = f" at {result.rows_per_s:,.0f} rows/s" if result.rows_per_s else ""
-    yield f"{result.rows:,} rows by {result.model}{speed} → {result.output}"
-    pairs = zip(result.class_counts, result.class_names, strict=True)
-    counts = sorted((pair for pair in pairs if pair[0]), reverse=True)
-    classes = ", ".join(f"{name} {count:,}" for count, name in counts[:SHOWN])
-    yield f"predicted: {classes}{', …' if len(counts) > SHOWN else ''}"
-    if result.files > 1 or result.kept:
-        yield f"kept from before: {result.kept:,} of {result.files:,} files"
-    sets = f"answer sets with {100 * result.coverage:g} % coverage"
-    yield f"{100 * result.unsure:.2f} % unsure, by {sets}"
-
-
 def monitor_lines(result: "MonitorResult", verdicts: Sequence[str], page: Path) -> Lines:
     yield from _drift_lines(result)
     yield from verdicts
@@ -176,7 +160,7 @@ def origin_lines(origin: "_version.Origin") -> Lines:
     yield table(("field", "value"), rows)
 
 
-def _drift_lines(result: "AnswerSummary") -> Lines:
+def _drift_lines(result: "MonitorResult") -> Lines:
     for warning in result.warnings:
         yield f"warning: {warning}"
     if not result.drift:

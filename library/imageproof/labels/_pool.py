@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from imageproof.answer._predict import class_names, set_threshold
+from imageproof.answer._predict import set_threshold
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Probabilities
 from imageproof.base._inference import Features, load_features
@@ -54,7 +54,7 @@ def write_chosen(
     A DataError if there is no picture to choose, or the model knows other classes than the data.
     """
     uri = model.origin.uri
-    names = class_names(model, project)
+    names = model.files.class_names
     if names != project.class_names:
         classes = first_names(project.class_names)
         fault = f"knows the classes {first_names(names)}, the data has {classes}"

@@ -105,20 +105,15 @@ def show_results(project: str, stages: Collection[str]) -> None:
         show_table(project, rows, "results", "\n\n".join(map(markdown, comparison.verdicts)))
 
 
-def show_drift(
-    project: str,
-    result: dict[str, Any],
-    key: str,
-    data: str,
-    *lines: str,
-) -> State[None]:
-    """Show the drift that the command `score` or `monitor` found; returns the flow's state."""
+def show_monitoring(project: str, result: dict[str, Any]) -> State[None]:
+    """Show what the command `monitor` found; returns the flow's state."""
     # takes seconds, which other flows do not need
     from imageproof.answer._drift import drifted_names
 
     rows = f"{result['rows']:,} rows"
-    heading = f"{rows} of {data} by {result['model']}"
-    text = "\n\n".join([heading, *lines, *result["warnings"]])
-    show_table(project, result["drift"], key, text)
+    heading = f"{rows} of {result['source']} by {result['model']}"
+    unsure = f"{result['unsure']:.2%} of the answers are unsure."
+    text = "\n\n".join([heading, *result["verdicts"], unsure, *result["warnings"]])
+    show_table(project, result["drift"], "monitoring", text)
     drifted = drifted_names([Drift(**row) for row in result["drift"]])
     return Completed(message=f"{rows}; drifted: {drifted}")

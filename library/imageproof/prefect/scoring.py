@@ -5,8 +5,10 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
-from imageproof.answer._score import plan, to_write
+from imageproof.answer._score import ScoreResult, kept_warnings, lines, plan, to_write
 from imageproof.answer._worker import write_on_worker
 from imageproof.base._machine import processors
 from imageproof.base.errors import ImageproofError, UsageError
@@ -26,44 +28,57 @@ def score_source(
     model: str,
     scheduler: str,
     **options: Any,
-) -> Any:
-    """Score pictures or tables; what the command `score` says of the predictions, drift too.
+) -> State[None]:
+    """Score pictures or tables; the flow's state, with what the command `score` would say.
 
     `options` are `missing` and `overwrite` of that command. A UsageError for a scheduler without an
     output folder.
     """
     if is_folder(output):
-        model = _score_tables(project, plan(source, output), model, scheduler, options)
-        options = {"missing": True}  # all are there now: this sums them up
+        model = model or f"models:/{project.name}@champion"
+        result = _score_tables(project, source, output, model, scheduler, **options)
     elif scheduler:
         raise UsageError("scheduler: needs an output FOLDER/, for one file of each table")
-    return run_command("score", source, out=output, model=model, **options)
+    else:
+        result = ScoreResult(**run_command("score", source, out=output, model=model, **options))
+    return Completed(message="\n".join(lines(result)))
 
 
 def _score_tables(
     project: Project,
-    planned: dict[str, str],
+    source: str,
+    output: str,
     model: str,
     scheduler: str,
-    options: dict[str, Any],
-) -> str:
-    """Write predictions for each table; returns the URI of the version that answered.
+    **options: Any,
+) -> ScoreResult:
+    """Write predictions for each table.
 
     What a task could not write is a finding of one ImageproofError; the others are finished.
     """
     _store.connect(project.name)
-    uri = find_origin(model or f"models:/{project.name}@champion").uri
-    write = partial(write_on_worker, tracking_uri=_store.tracking_uri(), uri=uri, project=project)
+    uri = find_origin(model).uri
+    coverage = project.confidence.coverage
+    write = partial(write_on_worker, tracking_uri=_store.tracking_uri(), uri=uri, coverage=coverage)
 
     @task(name="score", task_run_name="score {source}", cache_policy=NO_CACHE)
     def score_table(source: str, output: str) -> int:
         return write(source, output)
 
-    outputs = to_write(planned, **options)
+    outputs = plan(source, output)
+    writable = to_write(outputs, **options)
+    warnings = kept_warnings(outputs, writable, uri, coverage)
     with task_runner(scheduler, processors()) as runner:
-        futures = runner.map(score_table, {"source": [*outputs], "output": [*outputs.values()]})
+        futures = runner.map(score_table, {"source": [*writable], "output": [*writable.values()]})
         results = [future.result(raise_on_failure=False) for future in futures]
     errors = [result for result in results if isinstance(result, Exception)]
     if errors:
         raise ImageproofError(*map(str, errors))
-    return uri
+    return ScoreResult(
+        model=uri,
+        output=output,
+        rows=sum(results),
+        files=len(outputs),
+        kept=len(outputs) - len(writable),
+        warnings=warnings,
+    )

@@ -14,6 +14,7 @@ from mlflow.models import Model
 from requests import RequestException
 
 from imageproof.base import _inference
+from imageproof.base._class_names import class_names
 from imageproof.base._dataset import Images, Shape, check_shape
 from imageproof.base._inference import Network
 from imageproof.base.errors import DataError, IntegrityError
@@ -33,7 +34,7 @@ class ModelFiles(NamedTuple):
     """A copy of a model's files, and what its description says.
 
     `signature` is text (`uint8 (-1, 28, 28) → float32 (-1, 10)`), `shape` that of an image,
-    `class_names` are numbers if it was logged without names.
+    `class_names` are numbers if the classes have no names.
     """
 
     uri: str
@@ -102,7 +103,7 @@ def _read_description(uri: str, folder: Path) -> ModelFiles:
         check_shape(shape)
         if min(shape) < 1 or prod(shape) > MAX_VALUES:
             raise ValueError(f"images {(*shape,)}; at most {MAX_VALUES:,} values are allowed")
-        names = [*map(str, (description.metadata or {}).get("class_names", []))]
+        names = class_names(classes, (description.metadata or {}).get("class_names"))
     except Exception as error:  # damaged YAML fails anywhere in MLflow
         reason = one_line(error, width=200) or type(error).__name__
         raise IntegrityError(f"{uri}: MLmodel does not describe it ({reason}); {MEND}") from None

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imageproof.answer._predict import class_names, set_threshold
+from imageproof.answer._predict import set_threshold
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Images
 from imageproof.base._naming import project_name
@@ -57,10 +57,11 @@ def write_package(
     the model, or from the model itself where they are asked otherwise. UsageError if the model
     takes images of another size.
     """
-    about = _describe(model, project)
+    coverage = project.confidence.coverage
+    about = _describe(model, coverage)
     models = {MODEL: (model.files.network, about)}
     if challenger:
-        models[SHADOW] = (challenger.files.network, _describe_shadow(challenger, about, project))
+        models[SHADOW] = (challenger.files.network, _describe_shadow(challenger, about))
     check_outputs([WORKSPACE.split("holdout")])
     images = WORKSPACE.read_split("holdout").data.images
     if (size := images.shape[1:]) != model.files.shape:
@@ -82,24 +83,23 @@ def write_package(
     return Package(out, model.origin.uri, len(images), difference, folder_sha256(out))
 
 
-def _describe(model: Version, project: Project) -> Description:
-    """What the package says of its model; the coverage is that of params.yaml."""
+def _describe(model: Version, coverage: float) -> Description:
+    """What the package says of its model."""
     origin = model.origin
-    coverage = project.confidence.coverage
     return Description(
         name=origin.model,
         version=origin.version,
         model_sha256=origin.model_sha256,
         shape=model.files.shape,
-        class_names=class_names(model, project),
+        class_names=model.files.class_names,
         fit=model.fit,
         confidence=Confidence(coverage=coverage, threshold=set_threshold(model, coverage)),
     )
 
 
-def _describe_shadow(challenger: Version, about: Description, project: Project) -> Description:
+def _describe_shadow(challenger: Version, about: Description) -> Description:
     """The same of a challenger; UsageError if it has another shape or other classes."""
-    description = _describe(challenger, project)
+    description = _describe(challenger, about.confidence.coverage)
     for name in ("shape", "class_names"):
         value = getattr(description, name)
         if value != getattr(about, name):

@@ -4,15 +4,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from example import project_with
 from PIL import Image
 
-from imageproof.answer._predict import Answer, class_names, predict_pictures
+from imageproof.answer._predict import Answer, predict_pictures
 from imageproof.cli._console import answer_lines
 from imageproof.outputs import Calibration
 
 ROWS = [[0.01, 0.01, 0.01, 0.97], [0, 0.375, 0.125, 0.5], [0.25, 0.25, 0.25, 0.25]]
-PROJECT = project_with({"data.classes": 4, "data.class_names": [*"abcd"]})
 
 
 @pytest.fixture
@@ -20,17 +18,17 @@ def model():
     """A stand-in for a registered version that gives these answers."""
     # the threshold of 99 rows at a coverage of 0.99 is the least of them
     calibration = Calibration(1.0, np.linspace(0.25, 1, 99, dtype=np.float32))
-    files = SimpleNamespace(shape=(8, 8), calibration=calibration, classes=4, class_names=[])
+    files = SimpleNamespace(shape=(8, 8), calibration=calibration, class_names=[*"abcd"])
     return SimpleNamespace(files=files, fit="stretch", predict=lambda _: np.float32(ROWS))
 
 
 @pytest.fixture
 def answers(tmp_path, model):
-    """To one class, to two, and unsure; the classes have the names of the project."""
+    """To one class, to two, and unsure."""
     paths = [tmp_path / f"{number}.png" for number in range(len(ROWS))]
     for path in paths:
         Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(path)
-    answers, _ = predict_pictures(paths, model, PROJECT)
+    answers, _ = predict_pictures(paths, model, 0.99)
     return answers
 
 
@@ -52,18 +50,3 @@ def test_of_many_classes_no_probability_near_0_is_printed():
     answer = Answer("a.png", 0, shares, "as is", [0], False, "class 0", ["class 0"])
     _, line, _ = answer_lines("models:/m/1", [answer], [f"class {n}" for n in range(11)], 0.99)
     assert line == "a.png: class 0  (class 0 0.900  class 1 0.100)  as is"
-
-
-@pytest.mark.parametrize(
-    ("classes", "logged", "names"),
-    [
-        (4, [], [*"abcd"]),
-        (4, [*"0123"], [*"abcd"]),  # logged before there were names
-        (4, [*"wxyz"], [*"wxyz"]),
-        (10, [], [*"0123456789"]),  # a version of other data
-    ],
-)
-def test_class_names(model, classes, logged, names):
-    model.files.classes = classes
-    model.files.class_names = logged
-    assert class_names(model, PROJECT) == names

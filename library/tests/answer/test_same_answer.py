@@ -67,8 +67,8 @@ def probabilities_of(answers):
     return [answer["probabilities"] for answer in answers]
 
 
-def score(source, model, project):
-    scoring.score(source, "scored.parquet", model, project=project, overwrite=True)
+def score(source, model):
+    scoring.score(source, "scored.parquet", model, coverage=0.99, overwrite=True)
     return pd.read_parquet("scored.parquet").filter(regex="^p[0-9]")
 
 
@@ -85,9 +85,9 @@ def test_same_picture_same_answer(ring, shape, fit):
     with load_version(f"models:/{NAME}@champion", threads=2) as model:
         expected = model.predict(images)
         answers["MLflow"] = model.files.load_as_served().predict(images)["probabilities"]
-        answers["score arrays"] = score("arrays.npz", model, project)
-        answers["score files"] = score("pictures", model, project)
-        predictions, inputs = predict_pictures(paths, model, project)
+        answers["score arrays"] = score("arrays.npz", model)
+        answers["score files"] = score("pictures", model)
+        predictions, inputs = predict_pictures(paths, model, 0.99)
         assert np.array_equal(inputs, images)
         answers["predict"] = [answer.probabilities for answer in predictions]
         write_package(model, Path("package"), project=project)

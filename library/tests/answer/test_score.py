@@ -1,26 +1,22 @@
 """Scoring files and folders with the versions of a real registry."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import fsspec
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from arena import accept, fighter, promote
-from example import NAME, context, project_with
+from example import NAME, context, write_params
 from helpers import finding, findings, git
 from mlflow import MlflowClient
 from PIL import Image
 
 from imageproof.answer import _score as scoring
-from imageproof.answer._drift import image_stats
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli import _answers as cli
-from imageproof.cli._console import score_lines
 from imageproof.registry._version import load_version
 
 # of these `score` wrote none
@@ -29,10 +25,9 @@ USERS += ["README.md", "to-params"]
 EXISTS = "exists; choose another name, or --overwrite (--missing keeps it) a table"
 
 
-def score(source="new.npz", out="scored.parquet", *, changes=None, **options):
-    project = project_with(changes or {})
+def score(source="new.npz", out="scored.parquet", *, coverage=0.99, **options):
     with load_version(f"models:/{NAME}@champion", threads=2) as model:
-        return scoring.score(source, out, model, project=project, **options)
+        return scoring.score(source, out, model, coverage=coverage, **options)
 
 
 def refusal(error, *arguments, **options):
@@ -46,39 +41,29 @@ def holdout(holdout):
     return holdout
 
 
-def test_predictions_and_run(holdout):
+def test_predictions(holdout):
     result = score()
     table = pd.read_parquet("scored.parquet")
     assert table["row"].tolist() == [*range(len(holdout))]
     assert table["predicted"].tolist() == holdout.labels.tolist()
     assert {*table["set_size"]} == {1}
-    for name, values in image_stats(holdout.images).items():
-        assert np.array_equal(table[name], values)
     assert ({*table["model"]}, {*table["input"]}) == ({"models:/imageproof/1"}, {"new.npz"})
-    assert result.class_counts == np.bincount(holdout.labels).tolist()
-    drift = {comparison.name: comparison.drifted for comparison in result.drift}
-    # the marks of the arena are brighter than any ink
-    assert drift == {"mean_ink": drift["mean_ink"], "contrast": True, "class_shares": False}
-    [run] = mlflow.search_runs(experiment_names=["imageproof-scoring"], output_format="list")
-    assert run.data.metrics["rows"] == len(holdout)
-    assert run.data.tags["imageproof.answered_by"] == "models:/imageproof/1"
-    assert "drift_class_shares_effect" in run.data.metrics
-    counts = {"class_names": [*map(str, range(12))], "class_counts": [2, *[0] * 10, 1]}
-    assert "predicted: 0 2, 11 1" in score_lines(replace(result, **counts))
+    assert scoring.lines(result) == ["1,797 rows by models:/imageproof/1 → scored.parquet"]
 
 
-def test_unsure_answers_and_names_of_classes(holdout):
+def test_unsure_answers_and_names_of_classes(ring):
     names = [f"<{label}>" for label in range(10)]
+    write_params({"data.class_names": names})
+    promote(fighter(), accept)
+    holdout = WORKSPACE.read_split("holdout").data
+    np.savez("new.npz", images=holdout.images)
     # the version has 100 validation rows: too few to promise more than 100 of 101
-    result = score(changes={"confidence.coverage": 0.995, "data.class_names": names})
-    assert (result.coverage, result.unsure, result.class_names) == (0.995, 1, names)
+    score(coverage=0.995)
     table = pd.read_parquet("scored.parquet")
-    assert {*table["set_size"]} == {10}
+    assert ({*table["set_size"]}, {*table["coverage"]}) == ({10}, {0.995})
     assert [labels[0] for labels in table["answer_set"]] == table["predicted"].tolist()
     assert table["predicted_name"].tolist() == [names[label] for label in holdout.labels]
     assert [names.index(name) for name in table["answer_names"][7]] == [*table["answer_set"][7]]
-    [warning] = [line for line in result.warnings if "coverage" in line]
-    assert "coverage 0.995 needs 199 validation rows, there are 100; " in warning
 
 
 def test_file_of_user_is_never_replaced(holdout):
@@ -144,44 +129,37 @@ def test_tables_are_scored_as_one_of_all_rows_but_bad_ones(tables):
     for path in bad:
         path.unlink()
     parts = score("in", "out/", missing=True)
-    assert (parts.files, parts.kept, parts.rows_per_s) == (3, 3, None)
-    runs = mlflow.search_runs(experiment_names=["imageproof-scoring"], output_format="list")
-    assert "rows_per_s" not in runs[0].data.metrics
-    assert not any(" rows/s" in str(line) for line in score_lines(parts))
+    line = "0 rows by models:/imageproof/1 → out/, kept 3 of 3 files"
+    assert scoring.lines(parts) == [line]
     np.savez("all.npz", images=tables)
-    one = score("all.npz")
-    for name in ("rows", "class_counts", "unsure", "drift", "model"):
-        assert getattr(parts, name) == getattr(one, name), name
+    score("all.npz")
     paths = ["out/a.parquet", "out/c.parquet", "out/deeper/e.parquet"]
     scored = pd.concat(map(pd.read_parquet, paths))
-    names = ["predicted", "set_size", "mean_ink", "contrast", *(f"p{k}" for k in range(10))]
+    names = ["predicted", "set_size", *(f"p{k}" for k in range(10))]
     assert np.array_equal(scored[names], pd.read_parquet("scored.parquet")[names])
 
 
-def test_missing_counts_one_version(tables):
+def test_missing_keeps_files_and_names_another_version(tables):
     score("in", "out/", missing=True)
     stamp = Path("out/a.parquet").stat().st_mtime_ns
     promote(fighter(1), accept)
-    line = refusal(DataError, "in", "out/", missing=True)
-    assert "models:/imageproof/2 answered no row of it" in line
     np.savez("in/deeper/f.npz", images=tables[:10])
     result = score("in", "out/", missing=True)
     assert (result.files, result.kept, result.rows) == (4, 3, 10)
     assert result.model == "models:/imageproof/2"
-    assert result.warnings[0].startswith(f"{len(tables):,} rows of kept tables by other versions, ")
+    [warning] = result.warnings
+    assert warning.startswith(f"3 kept files such as {Path('out/a.parquet').resolve()} are by ")
     assert Path("out/a.parquet").stat().st_mtime_ns == stamp
+    assert {*pd.read_parquet("out/deeper/f.parquet")["model"]} == {"models:/imageproof/2"}
 
 
-def test_kept_table_of_another_input_or_coverage_is_refused(holdout):
+def test_kept_table_of_another_input_or_coverage_is_named(holdout):
     score()
-    options = {"missing": True, "changes": {"confidence.coverage": 0.9}}
-    assert "answered no row of it for this " in refusal(DataError, **options)
+    assert score(missing=True).warnings == []
     np.savez("tuesday.npz", images=holdout.images[:10])
-    line = refusal(DataError, "tuesday.npz", missing=True)
-    assert line.startswith("scored.parquet: models:/imageproof/1 answered no row of it for ")
-    kept = score(missing=True)
-    assert kept.rows == len(holdout)
-    assert "kept from before: 1 of 1 files" in score_lines(kept)
+    for source, coverage in (("new.npz", 0.9), ("tuesday.npz", 0.99)):
+        [warning] = score(source, coverage=coverage, missing=True).warnings
+        assert warning.startswith("1 kept files such as scored.parquet are by ")
 
 
 def test_output_among_inputs(tables):
