@@ -10,7 +10,6 @@ import pytest
 from great_expectations.expectations.row_conditions import Column
 from helpers import as_packed, finding, pack_data, put_pictures
 from PIL import Image
-from pydantic import ValidationError
 from support import PIPELINE, SMALL, write_params
 
 from digits.stages import pack
@@ -78,8 +77,6 @@ def test_each_fault_is_found_and_said(raw):
     assert lines == {}
 
     assert (result["success"], result["critical"], result["warnings"]) == (False, 2, 6)
-    summary = result["summary"]["test"]
-    assert (summary["rows"], summary["shapes"]) == (297, ["8x8"])
 
 
 def test_dark_images_and_class_without_images_are_found(raw):
@@ -92,11 +89,6 @@ def test_dark_images_and_class_without_images_are_found(raw):
         ("relative_share", "warning", "share outside 0.5…1.5 times uniform in 1 class: class 5 ("),
     ):
         assert lines["train", key, severity].startswith(f"train: {start}")
-
-
-def test_limits_that_leave_no_ink_are_refused():
-    with pytest.raises(ValidationError, match="min_mean_ink must be below max_mean_ink"):
-        ValidateParams(**VALUES | {"min_mean_ink": 200.0})
 
 
 @pytest.fixture
@@ -149,10 +141,6 @@ def test_expectations_that_an_owner_adds_by_great_expectations(suite, raw):
         ('"kwargs"', "", "cannot be read as an expectation suite: Expecting"),
         ("_to_not_be_null", "_to_be_null_", "expect_column_values_to_be_null_ not found"),
         ('"label"', '"lable"', 'The column "lable" in BatchData does not exist'),
-        ('"label"', '"label", "row_condition": "@pd.io.f(1)"', "row_condition '@pd.io.f(1)': has"),
-        ('"label"', '"label", "row_condition": "label < 9**9**9"', "has a @, (, ` or *"),
-        ('"label"', '"label", "mostly": {"$PARAMETER": "9^9^9"}', "PARAMETER '9^9^9': has a ^, or"),
-        ('"labels"', f'"{"abs(" * 6}1{")" * 6}"', "has a ^, or over 5 brackets"),
         ("\n", " " * 100_000, "at most 100,000 are allowed"),
     ],
 )

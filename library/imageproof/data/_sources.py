@@ -8,8 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed  # type: ignore[import-untyped]
-from rich.console import Console
-from rich.progress import track
 
 from imageproof.base._dataset import Images, RawData
 from imageproof.base.errors import DataError
@@ -61,18 +59,17 @@ def find_images(
 
 
 def in_chunks(work: Callable[..., Any], items: Sequence[Items], *arguments: Any) -> Iterator[Any]:
-    """The result of the work on each chunk, in order; of many pictures on all cores, with a bar."""
+    """The result of the work on each chunk, in order; of many pictures on all cores."""
     size = min(CHUNK, sum(map(len, items)) // MIN_CHUNKS + 1)
     chunks = [
         values[start : start + size] for values in items for start in range(0, len(values), size)
     ]
-    paths = [] if isinstance(items[0], np.ndarray) else items[0]
-    is_short = len(paths) <= FEW and sum(map(os.path.getsize, paths)) <= FEW_BYTES
+    first = items[0]
+    is_short = isinstance(first, np.ndarray) or (
+        len(first) <= FEW and sum(map(os.path.getsize, first)) <= FEW_BYTES
+    )
     pool = Parallel(n_jobs=1 if is_short else -1, return_as="generator")
-    results = pool(delayed(work)(chunk, *arguments) for chunk in chunks)
-    console = Console(stderr=True)
-    is_quiet = is_short or not console.is_terminal
-    return iter(track(results, "images read", len(chunks), console=console, disable=is_quiet))
+    return iter(pool(delayed(work)(chunk, *arguments) for chunk in chunks))
 
 
 def from_arrays(parts: Sequence[Part]) -> Source:

@@ -36,7 +36,6 @@ MAX_SIDE = 65_535  # as in JPEG; Pillow needs memory for each row, however short
 LARGEST = f"{MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG)"
 TOO_LARGE = f"over {LARGEST}, or a side over {MAX_SIDE:,}; scale it down"
 ANIMATED = ("PNG", "WEBP")  # formats of which an animation is refused
-DEEP_GREY = "LA;16B"  # what Pillow decodes as RGBA
 TAIL = 1 << 16  # bytes of a PNG that may hold its EXIF behind the pixels
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 
@@ -210,5 +209,4 @@ def _has_colour(image: ImageFile) -> bool:
         order, entries = image.palette.getdata()
         colours = np.frombuffer(entries, np.uint8).reshape(-1, len(order))
         return bool(np.ptp(colours[:, :3], axis=1).any())
-    is_deep_grey = any(tile.args == DEEP_GREY for tile in image.tile)
-    return image.mode in ("RGB", "RGBA", "CMYK") and not is_deep_grey
+    return image.mode in ("RGB", "RGBA", "CMYK")

@@ -3,7 +3,6 @@
 import os
 import struct
 from contextlib import suppress
-from zlib import compress, crc32
 
 import numpy as np
 import pytest
@@ -229,19 +228,6 @@ def test_probe_looks_into_palettes(save, suffix, blue, mode):
     image = Image.new("P", (30, 50))
     image.putpalette([0, 0, 0, 9, 9, blue])
     assert probe(save(image, f"a{suffix}")) == (50, 30, mode, False)
-
-
-def test_deep_grey_with_opacity_is_grey(tmp_path):
-    header = struct.pack(">2I5B", 1, 1, 16, 4, 0, 0, 0)  # one pixel; Pillow cannot write it
-    chunks = [(b"IHDR", header), (b"IDAT", compress(b"\0\x80\x80\xff\xff")), (b"IEND", b"")]
-    content = b"\x89PNG\r\n\x1a\n"
-    for kind, data in chunks:
-        content += struct.pack(">I", len(data)) + kind + data
-        content += struct.pack(">I", crc32(kind + data))
-    path = tmp_path / "a.png"
-    path.write_bytes(content)
-    assert probe(path) == (1, 1, "grey", False)
-    assert read(path, shape=(1, 1), fit="stretch")[0].tolist() == [[128]]
 
 
 def test_no_picture(tmp_path):

@@ -26,7 +26,6 @@ VALIDATION = {
     "success": True,
     "critical": 0,
     "warnings": 1,
-    "summary": {"train": {"rows": 1797, "shapes": ["8x8"]}},
     "findings": [CHECK | {"message": "train: image seen before in 2 rows: row 5 (as row 1), …"}],
     "expectations": [CHECK | {"column": "duplicate_of", "success": False}],
 }

@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,8 +11,6 @@ from imageproof.base._class_names import spelled
 from imageproof.base.errors import DataError
 from imageproof.base.files import parsing
 from imageproof.base.text import one_line
-
-AT_ONCE = 50_000  # rows: as Python's own texts they take three times the memory
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -34,11 +31,8 @@ def _read(path: Path, file: IO[str], columns: Sequence[str]) -> pd.DataFrame:
     if not {*columns} <= {*header} or "" in header or len({*header}) < len(header):
         allowed = f"{','.join(columns)} and other names are needed, each once"
         raise DataError(f"{path}:1: {one_line(','.join(header))}; {allowed}")
-    rows = _rows(path, reader, len(header))
-    tables = [pd.DataFrame(columns=header, dtype="str")]
-    while batch := dict(islice(rows, AT_ONCE)):
-        tables.append(pd.DataFrame([*batch.values()], [*batch], columns=header, dtype="str"))
-    return pd.concat(tables)
+    rows = dict(_rows(path, reader, len(header)))
+    return pd.DataFrame([*rows.values()], [*rows], columns=header, dtype="str")
 
 
 def _rows(path: Path, reader: Any, columns: int) -> Iterator[tuple[int, list[str]]]:

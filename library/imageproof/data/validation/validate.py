@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from imageproof.base.files import StrictModel
 from imageproof.data._findings import ExpectedRange, Message
@@ -19,12 +19,6 @@ class ValidateParams(StrictModel):
     class_share_tolerance: Annotated[float, Field(gt=0)]
     min_mean_ink: Annotated[float, Field(ge=0, le=255)]
     max_mean_ink: Annotated[float, Field(ge=0, le=255)]
-
-    @model_validator(mode="after")
-    def _range_is_not_empty(self) -> "ValidateParams":
-        if self.min_mean_ink >= self.max_mean_ink:
-            raise ValueError("min_mean_ink must be below max_mean_ink")
-        return self
 
     @property
     def expected_ranges(self) -> list[ExpectedRange]:
