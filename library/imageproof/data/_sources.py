@@ -21,9 +21,7 @@ from imageproof.pictures._reading import Header, probe
 
 CHUNK = 250  # images that a process takes at a time, at most
 MIN_CHUNKS = 40  # so that no process waits long for the last one
-# pictures, and bytes of them, for which processes take longer to start than they save
-FEW = 1000
-FEW_BYTES = 20_000_000
+FEW_BYTES = 5_000_000  # of pictures, for which processes take longer to start than they save
 
 Items = Images | pd.Series  # images, or paths of pictures
 
@@ -64,9 +62,9 @@ def in_chunks(work: Callable[..., Any], items: Sequence[Items], *arguments: Any)
     chunks = [
         values[start : start + size] for values in items for start in range(0, len(values), size)
     ]
-    first = items[0]
-    is_short = isinstance(first, np.ndarray) or (
-        len(first) <= FEW and sum(map(os.path.getsize, first)) <= FEW_BYTES
+    is_short = (
+        isinstance(items[0], np.ndarray)
+        or sum(os.lstat(path).st_size for path in items[0]) <= FEW_BYTES
     )
     pool = Parallel(n_jobs=1 if is_short else -1, return_as="generator")
     return iter(pool(delayed(work)(chunk, *arguments) for chunk in chunks))
