@@ -48,10 +48,10 @@ def test_version_is_that_of_the_project(digits):
         ("rnu", "digits: No such command 'rnu'. Did you mean 'run'?; see `digits --help`"),
         ("promote mlp --exp=", "digits promote: give MODEL, --exp NAME MODEL, or --run ID"),
         ("stats", "digits stats: Missing argument 'MATRIX.csv'; see `digits stats --help`"),
-        ("package --out -h", "digits package: --out: its value is missing; --out=-h if that is its "
-         "value"),
-        ("--project run promote a --reason --dry-run", "digits promote: --reason: its value is "
-         "missing; --reason=--dry-run if that is its value"),
+        ("--project . promote a --reason --dry-run", "digits promote: Invalid value for "
+         "'--reason': is missing, or begins with --; see `digits promote --help`"),
+        ("promote a --approved-by --dry-run", "digits promote: Invalid value for '--approved-by': "
+         "is missing, or begins with --; see `digits promote --help`"),
         ("predict a.png --explain b.jpg", "--explain b.jpg: is no .png; choose another name"),
         ("suspects --out=params.yaml", "--out params.yaml: is no .csv; choose another name"),
         ("package --out .git/new", "--out .git/new: belongs to git or DVC; choose another name"),

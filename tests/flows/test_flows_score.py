@@ -48,7 +48,7 @@ def test_score_on_this_machine(tables):
     state = score("in", "out/", missing=True, return_state=True)
     line = f"{tables // 4:,} rows by models:/{NAME}/1 → out/, kept 3 of 4 files"
     assert state.message == line
-    state = score("in/0.npz", "one.parquet", return_state=True)
+    state = score("in/1.npz", "one.parquet", return_state=True)
     assert state.message == f"{tables // 4:,} rows by models:/{NAME}/1 → one.parquet"
     line = failure(score, "in", "out.parquet", scheduler="tcp://127.0.0.1:9")
     assert line == "scheduler: needs an output FOLDER/, for one file of each table"

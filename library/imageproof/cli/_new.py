@@ -3,20 +3,18 @@
 Its library/ is the same as here, to the byte, so that `update` can follow this one.
 """
 
-import builtins
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.util import find_spec
 from keyword import iskeyword
 from pathlib import Path
 
 from imageproof.base._naming import project_name
 from imageproof.base.errors import ServiceError, UsageError
-from imageproof.base.files import read_yaml, writing_to
+from imageproof.base.files import read_yaml, scratch
 from imageproof.base.text import one_line
 from imageproof.cli._update import LIBRARY, library_at, record_commit, write_file
 from imageproof.system._repository import git
@@ -45,7 +43,6 @@ DROPPED_LINES = re.compile(
     r"|^!\[.*\]\(.*\.png\)\n\n?",
     re.MULTILINE,
 )
-NOT_RENAMED = "load_digits"  # of scikit-learn
 STORE = "dvc-store"  # a DVC remote within the repository: of a new project, for its backbones
 DVC_CONFIG = f"""[core]
     analytics = false
@@ -75,8 +72,9 @@ def create(target: Path) -> str:
         raise UsageError(f"{target}: exists and is no empty folder; choose a new folder")
     commit = git(root, "rev-parse", "HEAD")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _folder_beside(path) as folder:
-        git(folder.parent, "init", "--quiet", "--initial-branch", "main", name)
+    with scratch(path.parent) as temporary:
+        folder = temporary / name
+        git(temporary, "init", "--quiet", "--initial-branch", "main", name)
         for file in [*_tracked(root, ".", *excluded), *_tracked(root, *TESTS)]:
             if (root / file).is_file():
                 _copy(root / file, folder / renamed(str(file), name), name)
@@ -100,19 +98,6 @@ def create(target: Path) -> str:
     )
 
 
-@contextmanager
-def _folder_beside(path: Path) -> Iterator[Path]:
-    """A path of the same name in a hidden folder; what a killed process left there is gone."""
-    hidden = path.with_name(f".new-{path.name}")
-    shutil.rmtree(hidden, ignore_errors=True)
-    hidden.mkdir()
-    try:
-        with writing_to(path.parent):
-            yield hidden / path.name
-    finally:
-        shutil.rmtree(hidden)
-
-
 def _tracked(root: Path, *pathspecs: str) -> list[Path]:
     paths = git(root, "ls-files", "-z", "--", *pathspecs).split("\0")
     return [Path(path) for path in paths if path]
@@ -122,13 +107,11 @@ def renamed(text: str, name: str) -> str:
     """The text with our name replaced, as `name`, `Name` and `NAME`, in identifiers too."""
 
     def replace(match: re.Match[str]) -> str:
-        if match[1]:
-            return match[1]
         if match[0].isupper():
             return name.upper()
         return name.title() if match[0].istitle() else name
 
-    return re.sub(rf"({NOT_RENAMED})|(?<![A-Za-z])(?i:{project_name()})(?![a-z])", replace, text)
+    return re.sub(rf"(?<![A-Za-z])(?i:{project_name()})(?![a-z])", replace, text)
 
 
 def _check(name: str, root: Path, tracked: Sequence[Path]) -> None:
@@ -140,11 +123,8 @@ def _check(name: str, root: Path, tracked: Sequence[Path]) -> None:
     paths = {part for path in tracked for part in path.with_suffix("").parts}
     lock = (root / "requirements.lock").read_text("utf-8")
     packages = {*re.findall(r"^(\w+)==", lock, re.MULTILINE)}  # Pillow's module is PIL
-    names = paths | packages | sys.stdlib_module_names | {*dir(builtins)}
-    if name in names or find_spec(name):
+    if name in paths | packages or find_spec(name):
         raise UsageError(f"{name}: is a name that is used here; choose another")
-    if shutil.which(name):
-        raise UsageError(f"{name}: is a command of this machine; choose another")
 
 
 def _copy(source: Path, target: Path, name: str) -> None:

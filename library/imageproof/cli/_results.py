@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Context, Exit, Option, Typer
+from typer import Argument, BadParameter, Context, Exit, Option, Typer
 
 from imageproof.base._naming import project_name, variable
 from imageproof.base.errors import DataError, GateRefusedError, UsageError
@@ -17,8 +17,17 @@ from imageproof.system._console import show
 if TYPE_CHECKING:
     from imageproof.project import Project
 
+
+def _is_no_option(value: str) -> str:
+    """Refuse an option as the text of another: `--reason --dry-run` would promote."""
+    if value.startswith("--"):
+        raise BadParameter("is missing, or begins with --")
+    return value
+
+
 AsJson = Annotated[bool, Option("--json", help="Print JSON instead of a table.")]
-Reason = Annotated[str, Option(help="Why; kept in the history.")]
+Reason = Annotated[str, Option(callback=_is_no_option, help="Why; kept in the history.")]
+Person = Annotated[str, Option(callback=_is_no_option, help="Who decided; one more check.")]
 ModelUri = Annotated[str, Argument(metavar="models:/NAME/VERSION", show_default=False)]
 
 artifacts = Lazy("artifacts")
@@ -155,8 +164,8 @@ def promote(
     exp: Annotated[str | None, Option(help="The DVC experiment that trained MODEL.")] = None,
     reason: Reason = "",
     dry_run: Annotated[bool, Option("--dry-run", help="Judge only; write nothing.")] = False,
-    approved_by: Annotated[str, Option(help="Who approved; one more check.")] = "",
-    rejected_by: Annotated[str, Option(help="Who rejected; one more check.")] = "",
+    approved_by: Person = "",
+    rejected_by: Person = "",
     as_json: AsJson = False,
 ) -> None:
     """Register a model as challenger, and make it champion if it passes the gate (else exit 5)."""

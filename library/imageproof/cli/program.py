@@ -2,9 +2,8 @@
 
 import sys
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 from typer import Argument, Context, Option
 from typer.main import get_command
@@ -91,25 +90,7 @@ def _run(application: Application) -> None:
     for function in application.commands:
         app.command()(function)
     commands = get_command(app)
-    _check_values(commands, arguments)
     names = {"prog_name": project_name(), "obj": application}
     _process.run_command(commands, arguments or ["--help"], **names)
     if not arguments:
         raise UsageError(f"{project_name()}: a command is needed, one of those above")
-
-
-def _check_values(commands: Any, arguments: list[str]) -> None:
-    """Refuse an option as the value of another: `--reason --dry-run` would promote."""
-    if "--" in arguments:
-        arguments = arguments[: arguments.index("--")]
-    # of `--project FOLDER COMMAND …` the first word is no command, though a folder may be called so
-    options = {option for param in commands.params if not param.is_flag for option in param.opts}
-    words = [word for option, word in pairwise(["", *arguments]) if option not in options]
-    name = next((word for word in words if word in commands.commands), "")
-    is_flag = {"-h": True, "--help": True}
-    for param in commands.commands[name].params if name else ():
-        is_flag |= {option: param.is_flag for option in param.opts if option.startswith("-")}
-    for option, value in pairwise(arguments):
-        if is_flag.get(option) is False and value in is_flag:
-            cure = f"{option}={value} if that is its value"
-            raise UsageError(f"{project_name()} {name}: {option}: its value is missing; {cure}")
