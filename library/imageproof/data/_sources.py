@@ -46,7 +46,7 @@ def find_images(
     class_names: list[str] | None,
     read: Callable[[Path], RawData] | None,
 ) -> Source:
-    """All images in a folder; packed files are unpacked into `scratch`."""
+    """All images in a folder; an npz is unpacked into `scratch`."""
     if read:
         return from_arrays([Part(folder, data) for data in read(folder) if data is not None])
     listing = list_pictures(folder)

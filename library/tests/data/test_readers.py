@@ -44,7 +44,7 @@ def write(arrays, pack=bytes):
 
 @pytest.mark.parametrize(
     ("pack", "train", "test"),
-    [(bytes, "train", "t10k"), (gzip.compress, "letters-train", "letters-test")],
+    [(bytes, "train", "t10k"), (gzip.compress, "emnist-letters-train", "emnist-letters-test")],
 )
 def test_four_files_are_two_parts(pack, train, test):
     for name, count in ((train, 30), (test, 9)):
@@ -84,8 +84,8 @@ def test_another_size_type_or_dimension_is_refused(content, form):
             PAIR | {"train-labels": LABELS[:29]},
             "part train has train-images (30, 8, 8), train-labels (29,); one label",
         ),
-        ({"t10k-images": IMAGES, "t10k-labels": LABELS}, "0 training and 1 test parts"),
-        (PAIR | {"train-images.2": IMAGES}, "part train has train-images (30, 8, 8), train-im"),
+        ({"t10k-images": IMAGES, "t10k-labels": LABELS}, "part train has no file; one label"),
+        (PAIR | {"a-train-images": IMAGES}, "part train has a-train-images (30, 8, 8), train-im"),
         (
             {"train-images": IMAGES[:0], "train-labels": LABELS[:0]},
             "images [(0, 8, 8)]; no part may",
@@ -99,6 +99,12 @@ def test_another_size_type_or_dimension_is_refused(content, form):
 def test_files_that_are_no_pairs_are_refused(files, message):
     write(files)
     assert refusal().startswith(f"data: {message}")
+
+
+def test_idx_whose_name_tells_no_part_is_refused():
+    write({"images": IMAGES, "labels": LABELS})
+    line = "is IDX; train-…, t10k-… or test-… is allowed as its name"
+    assert refusal() == f"{DATA / 'images'}: {line}"
 
 
 def test_images_are_mapped_from_files_that_are_deleted():
@@ -172,5 +178,5 @@ def test_gigabytes_in_a_small_file_are_not_unpacked(monkeypatch, name):
     if name == "images.npz":
         np.savez_compressed(NPZ, x_train=zeros, y_train=[0])
     else:
-        (DATA / name).write_bytes(gzip.compress(zeros))
+        (DATA / name).write_bytes(gzip.compress(zeros.tobytes()))
     assert "unpacks to over 0 MB and 50 times its size" in refusal()

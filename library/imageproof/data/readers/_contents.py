@@ -5,13 +5,11 @@ import re
 from mmap import ACCESS_READ, mmap
 from os import SEEK_END
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from imageproof.base._dataset import Dataset, check_unpacked
+from imageproof.base._dataset import MAX_RATIO, MAX_UNPACKED, Dataset, check_unpacked
 from imageproof.base.files import parsing
 
-PIECE = 1 << 20  # bytes that are unpacked at once
 GZIP_MAGIC = b"\x1f\x8b"
 IDX_MAGIC = rb"\0\0[\x08\x09\x0b-\x0e]"  # the third byte is the type of the numbers
 
@@ -35,21 +33,18 @@ class Part(NamedTuple):
     data: Dataset
 
 
-def read_content(path: Path, scratch: Path | None = None) -> Content:
-    """What is in a file, gzipped or not.
-
-    A packed file is unpacked into the folder `scratch`, or that of temporary files.
-    """
+def read_content(path: Path) -> Content:
+    """What is in a file, mapped; a gzipped one is unpacked into memory."""
     with parsing("raw data", path), path.open("rb") as file:
-        if file.read(2) != GZIP_MAGIC:
-            return _mapped(file)
-
+        is_packed = file.read(2) == GZIP_MAGIC
         size = file.seek(0, SEEK_END)
-        with gzip.open(path) as packed, TemporaryFile(dir=scratch) as unpacked:
-            while piece := packed.read(PIECE):
-                unpacked.write(piece)
-                check_unpacked(unpacked.tell(), packed=size)
-            return _mapped(unpacked)
+        if not is_packed:
+            return MappedFile(file.fileno(), size, access=ACCESS_READ) if size else b""
+
+        with gzip.open(path) as packed:
+            content = packed.read(max(MAX_UNPACKED, MAX_RATIO * size) + 1)
+        check_unpacked(len(content), packed=size)
+        return content
 
 
 def format_of(content: Content) -> Format:
@@ -59,9 +54,3 @@ def format_of(content: Content) -> Format:
     if content[:4] == b"PAR1":
         return "Parquet"
     return "IDX" if re.match(IDX_MAGIC, content) else "CSV"
-
-
-def _mapped(file: IO[bytes]) -> Content:
-    file.flush()
-    size = file.seek(0, SEEK_END)
-    return MappedFile(file.fileno(), size, access=ACCESS_READ) if size else b""

@@ -20,6 +20,7 @@ from imageproof.pictures._reading import is_picture
 
 LABELS = 1  # dimensions
 IMAGES = 3
+IDX_NAME = re.compile(r"\b(train|t10k|test)\b")  # also within a name, as in those of EMNIST
 
 Arrays = dict[Path, NDArray[np.uint8]]
 
@@ -28,16 +29,15 @@ def read_parts(folder: Path, scratch: Path | None = None) -> list[Part]:
     """Read the only data set in a folder: its training part, and its test part if it has one.
 
     Images of any size, in the order of the file, are mapped into memory, unless they are those of
-    a CSV. Packed files are unpacked into the folder `scratch`, or that of temporary files, and
+    a CSV, or gzipped. An npz is unpacked into the folder `scratch`, or that of temporary files, and
     these are deleted while they are mapped.
 
-    These formats are recognised by content, whatever the files are called, gzipped or not:
-    IDX pairs (`t10k-…` or `test-…` is the official test part), Kaggle's CSV `label,pixel0,…`,
-    and an npz as of Keras. Hidden files, subfolders, corrections of labels, and what
-    DVC does not version are ignored.
+    These formats are recognised by content, gzipped or not: IDX pairs (`train-…`, and `t10k-…` or
+    `test-…` of the official test part), Kaggle's CSV `label,pixel0,…`, and an npz as of Keras.
+    Hidden files, subfolders, corrections of labels, and what DVC does not version are ignored.
     """
     paths = _data_files(folder)
-    contents = {path: read_content(path, scratch) for path in paths}
+    contents = {path: read_content(path) for path in paths}
     if not contents:
         files = [name for name in list_files(folder).versioned if not is_hidden(name)]
         if files:
@@ -84,25 +84,18 @@ def _read(
 
 
 def _read_idx(folder: Path, contents: Mapping[Path, Content]) -> list[Part]:
-    """Read one pair of IDX files to train on, and at most one pair to test on.
+    """Read a pair of IDX files to train on and, if there is one, a pair to test on.
 
-    The number of dimensions tells images from labels. The beginning of the name tells which
-    belong together: `train-images…` and `train-labels…`; `t10k-…` or `test-…` is the test part.
+    The number of dimensions tells images from labels, the name tells the part.
     """
-    arrays: dict[str, Arrays] = {}
+    arrays: dict[str, Arrays] = {"train": {}}
     for path, content in contents.items():
-        name = re.split(r"image|label|idx|\.", path.name.lower(), maxsplit=1)[0].strip("-_ ")
-        arrays.setdefault(name, {})[path] = _array(path, content)
-
-    parts = {name: _paired(folder, name, files) for name, files in arrays.items()}
-    tests = [name for name in parts if {"t10k", "test"} & {*re.split(r"\W|_", name)}]
-    trains = [name for name in parts if name not in tests]
-    if len(trains) != 1 or len(tests) > 1:
-        raise DataError(
-            f"{folder}: {len(trains)} training and {len(tests)} test parts by name; "
-            "one train-… and at most one t10k-… or test-… is allowed"
-        )
-    return [parts[name] for name in [*trains, *tests]]
+        match = IDX_NAME.search(path.name)
+        if not match:
+            raise DataError(f"{path}: is IDX; train-…, t10k-… or test-… is allowed as its name")
+        part = "train" if match[0] == "train" else "test"
+        arrays.setdefault(part, {})[path] = _array(path, content)
+    return [_paired(folder, part, files) for part, files in arrays.items()]
 
 
 def _array(path: Path, content: Content) -> NDArray[np.uint8]:
@@ -126,6 +119,8 @@ def _paired(folder: Path, name: str, arrays: Arrays) -> Part:
     lengths = {len(array) for _, array in pair}
     if dimensions != [LABELS, IMAGES] or len(lengths) > 1:
         shapes = ", ".join(f"{path.name} {array.shape}" for path, array in arrays.items())
-        raise DataError(f"{folder}: part {name} has {shapes}; one label for each image is needed")
+        raise DataError(
+            f"{folder}: part {name} has {shapes or 'no file'}; one label for each image is needed"
+        )
     (_, labels), (path, images) = pair
     return Part(path, Dataset(images, labels.astype(np.int64)))
