@@ -17,7 +17,6 @@ from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import md5, read_json
 from imageproof.cli._ui import address
 from imageproof.mlflow import _logged_model, _runs, _store, restore
-from imageproof.mlflow._unchanged import restore_changed
 
 
 @pytest.fixture(scope="module")
@@ -89,46 +88,10 @@ def test_known_run_is_left_alone(workspace, trained_project, original, monkeypat
     assert [run.info.run_id for run in restore_all()] == [original.info.run_id]
 
 
-def test_unchanged_store_is_not_asked(clone, monkeypatch):
-    record_outputs()
-    times = []
-
-    def ask(project):
-        times.append(1)
-        return restored(project)
-
-    restored = restore.restore_all
-    monkeypatch.setattr(restore, "restore_all", ask)
-
-    def asks():
-        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # which MLflow sets
-        before = len(times)
-        restore_changed(load_project())
-        return len(times) > before
-
-    # the first logs the run, and so changes the store
-    assert [asks() for _ in range(3)] == [True, True, False]
-    figures = Path("artifacts/evaluate/mlp/behaviour.json")
-    figures.write_text(figures.read_text("utf-8"))  # the same again, as by `dvc pull`
-    assert [asks(), asks()] == [True, False]
-    [run] = all_runs()
-    MlflowClient().delete_run(run.info.run_id)
-    assert asks()
-    [again] = all_runs()
-    assert again.info.run_id != run.info.run_id
-
-
 def test_unfinished_run_does_not_count(clone, original):
     experiment, tags = _store.connect(NAME), {"digits.restored_from": original.info.run_id}
     MlflowClient().create_run(experiment, tags=tags)
     assert sorted(run.info.status for run in restore_all()) == ["FINISHED", "RUNNING"]
-
-
-def test_data_of_another_split_is_not_described(clone):
-    shutil.copy(WORKSPACE.split("test"), WORKSPACE.split("train"))  # as a later `split` left it
-    [run] = restore_all()
-    profiles = {data.dataset.name: data.dataset.profile for data in run.inputs.dataset_inputs}
-    assert [name for name, profile in profiles.items() if not profile] == ["train"]
 
 
 def test_missing_evaluation_is_added_to_its_run(clone):
@@ -159,7 +122,7 @@ def test_second_project_gets_runs_of_its_own(clone):
     assert len({run.info.experiment_id for run in restore_all()}) == 2
 
 
-def test_evaluation_of_another_training_is_named_each_time(clone, capsys, monkeypatch):
+def test_evaluation_of_another_training_is_named_each_time(clone, capsys):
     record_outputs()  # as an interrupted `make run` leaves it
     lock = json.loads(Path("dvc.lock").read_text())
     dep = {"path": "artifacts/train/mlp", "md5": f"{'1' * 32}.dir"}
@@ -167,8 +130,7 @@ def test_evaluation_of_another_training_is_named_each_time(clone, capsys, monkey
     Path("dvc.lock").write_text(json.dumps(lock))
     line = "warning: evaluate@mlp: is of another training; `dvc repro evaluate@mlp` makes it anew\n"
     for again in ("mlp: logged again from DVC's outputs\n", "", ""):
-        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # which MLflow sets
-        restore_changed(load_project())
+        restore.restore_all(load_project())
         assert capsys.readouterr().out == line + again
     [run] = all_runs()
     assert not any(name.startswith("test_") for name in run.data.metrics)

@@ -46,7 +46,6 @@ restoring = Lazy("mlflow.restore")
 runs = Lazy("mlflow._runs")
 seeds = Lazy("judge._seeds")
 store = Lazy("mlflow._store")
-unchanged = Lazy("mlflow._unchanged")
 
 app = Typer(
     help="Versioned data, tracked training and honest comparison of image classifiers.",
@@ -89,7 +88,7 @@ def run(
     models = [model for model in project.models if not names or model in names]
     stages = pipeline.run_pipeline(Path.cwd(), names, threads=project.threads)
     if not stages.issuperset(f"evaluate@{model}" for model in models):
-        unchanged.restore_changed(project)
+        restoring.restore_all(project)
     if not names:
         show(_console.result_lines())
         return

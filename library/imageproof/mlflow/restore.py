@@ -26,33 +26,30 @@ RESTORED_FROM = _runs.tag("restored_from")
 EVALUATION_SHA256 = _runs.tag("evaluation_sha256")  # tag of a run that has all of an evaluation
 
 
-def restore_all(project: Project) -> bool:
+def restore_all(project: Project) -> None:
     """Log each recorded training, and each evaluation, of which the store does not have all.
 
-    False if an evaluation is left out, as it is of another training. IntegrityError if an output
-    is not what dvc.lock records.
+    An evaluation of another training is left out with a warning. IntegrityError if an output is not
+    what dvc.lock records.
     """
-    is_whole = True
     for model in project.models:
         if WORKSPACE.trained(model).run.exists():
-            is_whole &= _restore_missing(model, project)
-    return is_whole
+            _restore_missing(model, project)
 
 
-def _restore_missing(model: str, project: Project) -> bool:
+def _restore_missing(model: str, project: Project) -> None:
     trained = WORKSPACE.trained(model)
     evaluated = WORKSPACE.evaluated(model)
     stage = f"evaluate@{model}"
     inputs = provenance.recorded(stage).inputs
     training = provenance.folder_md5(trained.folder, provenance.recorded_outputs())
     expected = _evaluation_sha256(evaluated)
-    is_its_own = inputs.get(trained.folder, training) == training
-    if not is_its_own:
+    if inputs.get(trained.folder, training) != training:
         print(f"warning: {stage}: is of another training; `dvc repro {stage}` makes it anew")
         expected = ""
     run = known(trained, project)
     if run and expected in ("", run.data.tags.get(EVALUATION_SHA256)):
-        return is_its_own
+        return
     if expected:
         provenance.check_outputs([*evaluated.folder.iterdir(), WORKSPACE.split_summary])
     with _store.service_errors():
@@ -62,7 +59,6 @@ def _restore_missing(model: str, project: Project) -> bool:
             digests = {split: inputs[path] for split, path in paths.items() if path in inputs}
             _log_evaluation(run, evaluated, digests)
     print(f"{model}: logged again from DVC's outputs")
-    return is_its_own
 
 
 def log_evaluation(model: str, project: Project) -> None:
