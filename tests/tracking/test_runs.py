@@ -1,8 +1,6 @@
 """MLflow: what the run of one trained and evaluated model holds."""
 
-import json
 import re
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -84,7 +82,6 @@ class TestARun:
             assert data.tags[0].value == split
             assert data.dataset.digest == md5(files.split(split))
             assert mlflow.data.get_source(data.dataset).load() == str(files.split(split))
-            assert '"targets"' in data.dataset.schema
         owners = {m.key: (m.dataset_name, m.dataset_digest) for m in model.metrics or []}
         for split in EVALUATED:
             assert owners[f"{split}_kappa"] == (split, md5(files.split(split)))
@@ -130,25 +127,6 @@ def test_system_metrics(tracked, monkeypatch):
     with live.training_run("mlp", load_project(), params={}, tags={}) as run:
         client = MlflowClient()
         assert until(lambda: name in client.get_run(run.run_id).data.metrics, seconds=60)
-
-
-def test_data_of_a_shared_run_comes_from_the_remote(dvc_project, migrated, monkeypatch):
-    shutil.copy(migrated, "mlflow.db")
-    experiment, client = _store.connect(NAME), MlflowClient()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://of-a-team")  # whom MLflow asks is set already
-    path = Path("data/images.csv")
-    digest = md5(path)
-    for remote, address in (
-        ("s3://bucket", f"s3://bucket/files/md5/{digest[:2]}/{digest[2:]}"),
-        ("/store", str(dvc_project.root / path)),  # of this machine only
-    ):
-        Path(".dvc/config").write_text(
-            f"[core]\nremote = team\n['remote \"team\"']\nurl = {remote}"
-        )
-        run_id = client.create_run(experiment).info.run_id
-        _runs.log_datasets(run_id, {remote: "of no split"}, lambda _: path)
-        [data] = client.get_run(run_id).inputs.dataset_inputs
-        assert json.loads(data.dataset.source) == {"uri": address}
 
 
 def test_runs_that_log_the_same_data_at_once(tracked):

@@ -6,7 +6,7 @@ DVC reads nothing of it: it would parse YAML of any size, and contact addresses 
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -138,13 +138,3 @@ def open_revision(name: str | None, root: Path) -> Iterator[Revision]:
         ) from None
     with repo:
         yield Revision(name or "workspace", commit, repo, root)
-
-
-def remote_address(file: Path) -> str:
-    """The address of a DVC output in the default remote, such as s3://…; empty if it has none."""
-    import dvc.api  # takes a second
-    from dvc.exceptions import DvcException
-
-    with suppress(DvcException):
-        return str(dvc.api.get_url(str(file)))
-    return ""

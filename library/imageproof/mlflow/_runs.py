@@ -10,18 +10,11 @@ from typing import Any, NamedTuple
 
 import mlflow
 from mlflow import ActiveRun, MlflowClient
-from mlflow.data.dataset_source import DatasetSource
-from mlflow.data.dataset_source_registry import get_dataset_source_from_json
-from mlflow.data.meta_dataset import MetaDataset
-from mlflow.data.numpy_dataset import from_numpy
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_GIT_COMMIT
 
-from imageproof.base._dataset import load_split
 from imageproof.base._naming import project_name
-from imageproof.base.files import md5
-from imageproof.dvc._revision import remote_address
 from imageproof.mlflow import _store
 from imageproof.system._process import exit_by_signal, project_root
 
@@ -170,22 +163,6 @@ def log_datasets(
 
 
 def _dataset(split: str, digest: str, path: Path) -> DatasetInput:
-    facts: dict[str, Any] = {"source": _source(path), "name": split, "digest": digest}
-    described = MetaDataset(**facts).to_dict()  # type: ignore[abstract]
-    if path.is_file() and md5(path) == digest:  # else it is not here, or another
-        data = load_split(path).data
-        described = from_numpy(data.images, targets=data.labels, **facts).to_dict()
-    return DatasetInput(Dataset(**described), [InputTag(MLFLOW_DATASET_CONTEXT, split)])
-
-
-def _source(path: Path) -> DatasetSource:
-    """From where MLflow loads a file: DVC's remote where others see the run, else the file here."""
-    with suppress(MlflowException):  # it reads no addresses of this scheme
-        if not _store.tracking_uri().startswith(_store.SQLITE):
-            address = remote_address(path)
-            return _source_at(address, address.partition("://")[0])
-    return _source_at(str(project_root() / path), "local")
-
-
-def _source_at(address: str, kind: str) -> DatasetSource:
-    return get_dataset_source_from_json(json.dumps({"uri": address}), kind)
+    source = json.dumps({"uri": str(project_root() / path)})
+    dataset = Dataset(split, digest, "local", source)
+    return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, split)])
