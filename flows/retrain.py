@@ -1,11 +1,10 @@
-"""The `retrain` flow: train and promote when the data has changed, and emit the outcome."""
+"""The `retrain` flow: train and promote when the data has changed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from prefect import flow, runtime
+from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.events import emit_event
 from prefect.states import Completed, Failed
 from prefect.variables import Variable
 
@@ -33,9 +32,9 @@ def retrain(
 ) -> State[None]:
     """Pull, train and promote if data.dvc names other data than this flow last trained on.
 
-    Emits the event `<project>.retrain` with the outcome: `unchanged`, `failed`, `promoted`,
-    `undecided` or `refused`. The next run tries again what failed, or was undecided because the
-    machine was busy; the first run takes what dvc.lock records for trained on.
+    Ends Unchanged, Failed, Promoted, Undecided or Refused. The next run tries again what failed, or
+    was undecided because the machine was busy; the first run takes what dvc.lock records for
+    trained on.
 
     Args:
         models: To be promoted, one after the other; none: `models` of params.yaml.
@@ -60,16 +59,6 @@ def retrain(
         names = [state.name for state in states.values()]
         if outcome != "failed" and UNDECIDED not in names:
             Variable.set(variable, data, overwrite=True)
-    emit_event(
-        f"{project.name}.retrain",
-        resource={"prefect.resource.id": f"{project.name}.champion", "digits.outcome": outcome},
-        payload={
-            "outcome": outcome,
-            "data_md5": data,
-            "message": message,
-            "flow_run_id": str(runtime.flow_run.id),
-        },
-    )
     kind = Completed if outcome in ("promoted", "unchanged") else Failed
     return kind(name=outcome.capitalize(), message=message)
 

@@ -23,7 +23,7 @@ class Project:
     `logged_as` gives the keys in params.yaml of a run's params that no block of a model has.
     """
 
-    name: str  # of experiments, registered model, deployments and events
+    name: str  # of experiments, registered model and deployments
     models: Sequence[str]
     seed: int
     threads: int

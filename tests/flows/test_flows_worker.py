@@ -21,10 +21,9 @@ from forge import TOKEN, Message
 from helpers import has_ended, until
 from prefect import Flow, pause_flow_run, tags
 from prefect.client.orchestration import get_client
-from prefect.events import emit_event
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import FlowPauseTimeout
-from prefect.states import Cancelling, Failed
+from prefect.states import Cancelling, Completed, Failed
 from prefect.utilities.importtools import import_object
 from services import running
 from small_project import run
@@ -197,30 +196,38 @@ def test_webhook_hears_of_a_paused_subflow():
     assert re.fullmatch(r"retrain · .* · Failed · of a deployment\nNone", failure)
 
 
+def end_as(project, flow, name):
+    """Run a flow that ends as a state of this name."""
+    with tags(project):
+        Flow(lambda: Completed(name=name), name=flow)()
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_new_champion_starts_a_workflow_of_github():
     path = quoted("promotion.md", r'url="https://api\.github\.com(/repos/\S+)", headers')
-    resource = {"prefect.resource.id": "digits.champion"}
-    resource |= {"digits.model": "digits", "digits.version": "4"}
     authorization = f"Bearer {TOKEN}"
     with automation("promoted.yaml", path, Authorization=authorization) as messages:
-        emit_event("digits.drift", resource=resource)
+        ends = ("digits", "promote", "Refused"), ("digits", "retrain", "Promoted")
+        for project, flow, name in (*ends, ("shoes", "promote", "Promoted")):
+            end_as(project, flow, name)
         # the server may need a while until it heeds a new automation
         for _ in range(40):
-            emit_event("digits.promote", resource=resource)
+            end_as("digits", "promote", "Promoted")
             if until(lambda: bool(messages), seconds=3):
                 break
-        payload = {"event_type": "promoted", "client_payload": {"model": "models:/digits/4"}}
+        model = "models:/digits@champion"
+        payload = {"event_type": "promoted", "client_payload": {"model": model}}
         assert messages
         assert {*map(repr, messages)} == {repr(Message(path, authorization, payload))}
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("deployed")
-def test_documented_automation_is_accepted():  # those of deploy/: by `make up`
-    text = quoted("serving.md", r"```yaml\n(name: score .*?)```")
+@pytest.mark.parametrize(("page", "flow"), [("serving.md", "score"), ("monitoring.md", "retrain")])
+def test_documented_automation_is_accepted(page, flow):  # those of deploy/: by `make up`
+    text = quoted(page, rf"```yaml\n(name: {flow} .*?)```")
     with get_client(sync_client=True) as client:
-        score = client.read_deployment_by_name("score/digits-score").id
-        values = yaml.safe_load(text.replace("ID", str(score)))
+        deployment = client.read_deployment_by_name(f"{flow}/digits-{flow}").id
+        values = yaml.safe_load(text.replace("ID", str(deployment)))
         client.create_automation(AutomationCore.model_validate(values))

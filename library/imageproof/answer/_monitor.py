@@ -1,7 +1,7 @@
 """Watch a model at work: drift, unsure answers, and accuracy, expected or on labelled rows."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,6 @@ from imageproof.project import Project
 from imageproof.registry._shadow import RUN
 from imageproof.registry._version import Version
 from imageproof.registry._versions import find
-from imageproof.system import _events
 
 TITLES = {
     "mean_ink": "mean grey value",
@@ -204,7 +203,7 @@ def verdicts(result: MonitorResult) -> list[str]:
 
 
 def log_run(result: MonitorResult, page: Path, project: Project) -> None:
-    """Log a result as an MLflow run, and send `<project>.drift` to Prefect if there is any."""
+    """Log a result as an MLflow run."""
     drifted = _drift.drifted_names(result.drift)
     settings = {"source": result.source, "since": result.since, "until": result.until}
     if result.shadow:
@@ -218,12 +217,6 @@ def log_run(result: MonitorResult, page: Path, project: Project) -> None:
     ):
         mlflow.log_metrics(_figures(result))
         mlflow.log_artifact(str(page))
-    if result.drifted:
-        resource = {
-            "prefect.resource.id": f"{project.name}.monitor",
-            f"{project_name()}.drifted": drifted,
-        }
-        _events.emit(f"{project.name}.drift", resource, asdict(result))
 
 
 def _figures(result: MonitorResult) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The name of the project that this library works for: of its command, tags, variables, events."""
+"""The name of the project that this library works for: of its command, tags, variables."""
 
 import os
 import tomllib

@@ -19,7 +19,7 @@ from imageproof.base.text import one_line
 from imageproof.cli._update import LIBRARY, library_at, record_commit, write_file
 from imageproof.system._repository import git
 
-NAME = re.compile(r"[a-z][a-z0-9]{0,29}")  # package, command, database user, bucket and event
+NAME = re.compile(r"[a-z][a-z0-9]{0,29}")  # package, command, database user and bucket
 YAML_WORDS = ("no", "null", "off", "on")  # read as another type where a name is meant
 # Our data, results, history and tests; git pathspecs.
 LEFT_OUT = (

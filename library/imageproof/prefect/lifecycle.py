@@ -106,7 +106,10 @@ def show_results(project: str, stages: Collection[str]) -> None:
 
 
 def show_monitoring(project: str, result: dict[str, Any]) -> State[None]:
-    """Show what the command `monitor` found; returns the flow's state."""
+    """Show what the command `monitor` says; returns the flow's state.
+
+    With drift it is named Drifted, on which an automation can act.
+    """
     # takes seconds, which other flows do not need
     from imageproof.answer._drift import drifted_names
 
@@ -116,4 +119,5 @@ def show_monitoring(project: str, result: dict[str, Any]) -> State[None]:
     text = "\n\n".join([heading, *result["verdicts"], unsure, *result["warnings"]])
     show_table(project, result["drift"], "monitoring", text)
     drifted = drifted_names([Drift(**row) for row in result["drift"]])
-    return Completed(message=f"{rows}; drifted: {drifted}")
+    name = "Drifted" if result["drifted"] else None
+    return Completed(name=name, message=f"{rows}; drifted: {drifted}")

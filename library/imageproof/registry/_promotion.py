@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base._naming import project_name
 from imageproof.base.errors import BusyError, GateRefusedError, ImageproofError, UsageError
 from imageproof.base.files import scratch
 from imageproof.base.text import one_line
@@ -34,7 +33,6 @@ from imageproof.registry._versions import (
     find,
     trained_run,
 )
-from imageproof.system import _events
 
 # of the challenger: run, files, name; of the champion: version, None if there is none
 Judge = Callable[[TrainedRun, ModelFiles, str, str | None], Decision]
@@ -136,8 +134,6 @@ def promote(
             write_rows(registry, version, run.run_id, rows)
         outcome = _decide(registry, run, version, files, judge, reason)
         _describe(registry, version, files)
-    if outcome.move:
-        _announce(name, outcome.move)
     return outcome
 
 
@@ -168,7 +164,6 @@ def rollback(name: str, *, to: str | None = None, reason: str = "", force: bool 
             if not registry.move(move):
                 raise BusyError(f"models:/{name}: another champion was made; run it again")
             _describe(registry, version, files)
-    _announce(name, move)
     return move
 
 
@@ -222,9 +217,3 @@ def _describe(registry: Registry, version: str, files: ModelFiles) -> None:
         _card.write(Version(find_origin(uri), files))
     except Exception as error:
         print(f"warning: {uri}: no model card: {ImageproofError(one_line(error))}", file=sys.stderr)
-
-
-def _announce(name: str, move: Move) -> None:
-    resource = {"prefect.resource.id": f"{name}.champion", f"{project_name()}.model": name}
-    resource[f"{project_name()}.version"] = str(move.after)
-    _events.emit(f"{name}.{move.action}", resource, asdict(move))
