@@ -53,9 +53,12 @@ def compare_pair(a: Candidate, b: Candidate, reference: Labels, groups: Rows | N
     Where rows come in `groups`, the test is `sign_flips`, and the interval that of the effective
     number of independent rows; see `effective_rows`.
     """
-    hits = {model.name: np.equal(model.predicted, reference) for model in (a, b)}
-    better, rival = sorted((a, b), key=lambda m: (-hits[m.name].sum(), m.train_s or inf, m.name))
-    change = hits[better.name].astype(int) - hits[rival.name]
+
+    def errors(model: Candidate) -> Labels:
+        return np.not_equal(model.predicted, reference).astype(np.int64)
+
+    better, rival = sorted((a, b), key=lambda m: (errors(m).sum(), m.train_s or inf, m.name))
+    change = errors(rival) - errors(better)
     gain = float(change.sum() / len(change))
     lower, upper, p_value = paired_test(change, groups)
     within_noise = is_noise(lower, upper, p_value)

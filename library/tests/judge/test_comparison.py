@@ -40,6 +40,11 @@ def test_rows_on_which_the_models_differ_are_listed():
     assert (pair.better_right, pair.other_right, pair.disagreements) == ([0, 1, 2], [3, 4], 6)
 
 
+def test_model_that_failed_beside_itself_is_worse():
+    answers, failed = (Candidate("models:/digits/1", np.array(row), None) for row in ([1], [-1]))
+    assert compare_pair(failed, answers, np.ones(1, int)).better_right == [0]
+
+
 def test_interval_is_that_of_the_published_example():
     # airway hyper-responsiveness, Fagerland, Lydersen and Laake 2014, table V
     assert paired_interval(1, 7, 21) == pytest.approx((-0.508, -0.013), abs=5e-4)
