@@ -44,18 +44,6 @@ def test_adapt_prints_one_block(photographs, capsys):
     assert Path("params.yaml").read_text("utf-8") == old_text
 
 
-@pytest.mark.parametrize(
-    ("counts", "parts"), [((1, 40, 40), "train"), ((3, 2), "train, holdout, test, validation")]
-)
-def test_adapt_says_which_parts_may_get_nothing(workspace, capsys, counts, parts):
-    shutil.copy(REPOSITORY / "params.yaml", "params.yaml")
-    for name, count in zip("abc", counts, strict=False):
-        put_pictures(Path("data"), *(f"{name}/{number}.png" for number in range(count)))
-    program.adapt(context(), write=True)
-    warning = f"warning: data: has so few images or groups that `split` may get none for {parts}"
-    assert capsys.readouterr().out.endswith(f"\n{warning}, and stops then; add some\n")
-
-
 def test_adapt_warns_of_pictures_without_a_group(workspace, capsys):
     text = (REPOSITORY / "params.yaml").read_text("utf-8")
     Path("params.yaml").write_text(text.replace("group: null", "group: writer"), "utf-8")

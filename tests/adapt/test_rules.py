@@ -50,7 +50,6 @@ CHANNELS = "data.image.channels"
 FIT = "data.image.fit"
 SIZE = "data.image.size"
 COVERAGE = "confidence.coverage"
-ONE_LARGE = {"Ann": 300, **dict.fromkeys(range(6), 100)}
 
 
 def of_sizes(sizes):
@@ -112,8 +111,6 @@ def test_lines_of_photographs():
         (PHOTOGRAPHS, {SIZE: [32, 32]}, SIZE, KEPT),
         (PHOTOGRAPHS, WRITERS, "split.group", None),
         (written(dict.fromkeys(range(90), 10)), WRITERS, "split.group", KEPT),
-        (written(dict.fromkeys("abcde", 180)), WRITERS | HASHED, METHOD, KEPT),
-        (written(ONE_LARGE), HASHED, METHOD, KEPT),
         (TESTED._replace(counts=[300, 300, 4]), {}, METHOD, "hashed"),
         (TESTED, {METHOD: "stratified"}, METHOD, "official"),
         (PHOTOGRAPHS._replace(counts=[100] * 3), {}, COVERAGE, 0.9),
@@ -148,13 +145,6 @@ def test_size_is_that_of_the_backbone_or_of_the_pictures(sizes, side, size):
 
 def test_params_of_the_repository_fit_its_digits():
     assert new_values(DIGITS) == {}
-
-
-@pytest.mark.parametrize("method", ["official", "hashed"])
-def test_large_group_is_named_and_split_by_shares(method):
-    change = find(written(ONE_LARGE), **WRITERS | {"split.method": method})["split.method"]
-    assert change.value == "stratified"
-    assert change.reason == "writer Ann has 300 of 900 images; `hashed` allows 180 in a group"
 
 
 @pytest.mark.parametrize(

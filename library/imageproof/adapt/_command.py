@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedSeq
 
-from imageproof.adapt._facts import Facts, empty_parts, read_facts
+from imageproof.adapt._facts import Facts, read_facts
 from imageproof.adapt._rules import Change, Models, find_changes
 from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError
@@ -54,9 +54,6 @@ def adapt(application: Application, *, write: bool) -> None:
     if group and (empty := facts.columns[group][""]):
         fault = f"{empty:,} pictures have no {group} in labels.csv"
         print(f"warning: {DATA}: {fault}, and `split` stops then; fill the column")
-    if parts := empty_parts(facts, params):
-        fault = f"has so few images or groups that `split` may get none for {', '.join(parts)}"
-        print(f"warning: {DATA}: {fault}, and stops then; add some")
 
 
 def _print_changes(changes: Sequence[Change]) -> None:

@@ -108,14 +108,6 @@ def read_facts(folder: Path) -> Facts:
     return facts
 
 
-def empty_parts(facts: Facts, params: Params) -> list[str]:
-    """The parts that may get nothing of the data, or of a class that they need."""
-    split = validated(SplitParams, params["split"], "split")
-    judging = [sum(facts.divided)] if split.method == "hashed" else facts.divided
-    counts = {"train": facts.divided, **dict.fromkeys(split.shares(), judging)}
-    return [part for part in counts if not min(part_rows(counts[part], facts, params, part))]
-
-
 def whole_part(facts: Facts, params: Params, part: str) -> int:
     """How many rows a part will have."""
     divided = sum(facts.divided)

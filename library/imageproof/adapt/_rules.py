@@ -1,6 +1,5 @@
 """The rules: each looks at few facts, and yields the lines of params.yaml that fit them."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
@@ -9,9 +8,8 @@ from typing import Any, NamedTuple
 
 from scipy.stats import binom
 
-from imageproof.adapt._facts import CHANCE, Facts, Params, empty_parts, part_rows, whole_part
+from imageproof.adapt._facts import CHANCE, Facts, Params, part_rows, whole_part
 from imageproof.base.files import flatten
-from imageproof.data._hashing import MAX_SHARE
 from imageproof.dvc.params_yaml import get_by_path, set_keys, validated
 from imageproof.judge._groups import clopper_pearson
 from imageproof.judge.confidence import too_few_rows
@@ -124,18 +122,12 @@ def fit_split(facts: Facts, params: Params) -> Lines:
     if group and group not in facts.columns:
         yield "split.group", None, "labels.csv has no such column"
     method = split["method"]
-    official = {**params, "split": {**split, "method": "official"}}
-    if facts.test_counts and not empty_parts(facts, official):
+    fewest = min(facts.divided) * params["data"]["percent"] / 100
+    if facts.test_counts and fewest * min(split["official"].values()) >= 1:
         if method != "official":
             yield "split.method", "official", "the data has a test part"
         return
-    rows = sum(facts.counts)
-    [(name, size)] = facts.columns.get(group, Counter({"": 0})).most_common(1)
-    if name and size > MAX_SHARE * rows and method != "stratified":
-        finding = f"{group} {name} has {size:,} of {rows:,} images"
-        limit = f"`hashed` allows {floor(MAX_SHARE * rows):,} in a group"
-        yield "split.method", "stratified", f"{finding}; {limit}"
-    elif method == "official":
+    if method == "official":
         yield "split.method", "hashed", "no test part, or too few images of a class for it"
 
 
