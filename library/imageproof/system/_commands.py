@@ -29,9 +29,8 @@ from imageproof.system import _process
 GRACE_S = 7.0
 # Where nobody waits for the end: on busy cores a training needs long to end its MLflow run.
 LONG_GRACE_S = 60.0
-# A command may print 100 MB: of its lines the last are kept, and of a line the beginning.
+# A command may print 100 MB: the last lines are kept.
 MOST_LINES = 10_000
-MOST_CHARACTERS = 10_000
 
 
 class CommandFailedError(ImageproofError):
@@ -74,8 +73,8 @@ class Commands:
         """Run a command to its end; a CommandFailedError if it fails, or is stopped.
 
         `on_line` gets each line of its output as it comes, without credentials and characters that
-        control a terminal, and cut if it is very long; with a file for `stdout` only the lines of
-        standard error. Returns the last ones.
+        control a terminal; with a file for `stdout` only the lines of standard error. Returns the
+        last ones.
         """
         with self._lock:
             if self._stopped:
@@ -117,12 +116,10 @@ def _read_lines(child: "subprocess.Popen[str]", on_line: Callable[[str], None]) 
     assert output is not None
     lines = deque[str](maxlen=MOST_LINES)
     with output:
-        while line := output.readline(MOST_CHARACTERS):
+        for line in output:
             text = printable(without_credentials(line.rstrip()))
             lines.append(text)
             on_line(text)
-            while line and line[-1] != "\n":
-                line = output.readline(MOST_CHARACTERS)
     return [*lines]
 
 

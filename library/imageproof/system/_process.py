@@ -168,10 +168,6 @@ def _expected(error: Exception) -> ImageproofError:
         return error
     if isinstance(error, OSError) and error.strerror:
         return _of_system(error)
-    if isinstance(error, ModuleNotFoundError):
-        return ServiceError(
-            f"{error.name} is not installed; pyproject.toml names the extra that brings it"
-        )
     return ImageproofError(
         f"{type(error).__name__}: {one_line(error, width=300)} ({variable('DEBUG')}=1 shows where)"
     )
