@@ -1,13 +1,11 @@
 """The page on which one draws, and its server."""
 
-from contextlib import ExitStack
 from io import BytesIO
-from socket import create_connection
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import finding, until
+from helpers import finding
 from intruder import statuses
 from mlflow import MlflowClient
 from packaged import within
@@ -141,25 +139,6 @@ def test_drawing_is_answered_by_each_model(client):
 def test_other_than_a_drawing_is_refused(client, body, status, text):
     response = client.post("/predict", body, "image/png")
     assert (response.status_code, text in response.json()["detail"]) == (status, True)
-
-
-def test_body_that_does_not_come_holds_no_connection(client, monkeypatch):
-    monkeypatch.setattr(_bodies, "BODY_S", 0.1)
-    with create_connection(("127.0.0.1", client.port), timeout=20) as connection:
-        head = (
-            f"POST /predict HTTP/1.1\r\nHost: localhost:{client.port}\r\nContent-Length: 9\r\n\r\n"
-        )
-        connection.sendall(head.encode())
-        assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
-
-
-def test_bodies_that_wait_fill_no_memory(client):
-    with ExitStack() as opened:
-        for _ in range(_bodies.MAX_WAITING // _bodies.MAX_PICTURE):
-            slow = opened.enter_context(create_connection(("127.0.0.1", client.port)))
-            head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20000000\r\n\r\n"
-            slow.sendall(head.encode() + bytes(_bodies.MAX_PICTURE - 1))
-        assert until(lambda: client.post("/predict", bytes(100), "image/png").status_code == 503)
 
 
 def test_foreign_pages_are_refused(client):
