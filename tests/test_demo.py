@@ -118,7 +118,7 @@ def drawing(ink=255):
 
 def test_drawing_is_answered_by_each_model(client):
     body = drawing()
-    body += bytes(_bodies.MAX_PICTURE - len(body))
+    body += bytes(_bodies.MAX_BYTES - len(body))
     first, second = client.post("/predict", body, "image/png").json()
     named = {"role": "champion", "predicted": 1, "predicted_name": "eins"}
     assert first.items() > named.items()

@@ -17,7 +17,7 @@ from imageproof.pictures._reading import read_picture
 from imageproof.project import Project
 from imageproof.registry._version import Version, load_version
 from imageproof.registry._versions import CHALLENGER, CHAMPION, Registry
-from imageproof.system._bodies import MAX_PICTURE, Bodies
+from imageproof.system._bodies import Bodies
 from imageproof.system.guard import Guard
 
 Player = tuple[str, Version]  # its role, and the model
@@ -58,7 +58,7 @@ def demo_app(players: Sequence[Player], project: Project) -> Guard:
     @app.post("/predict")
     async def predict(request: Request) -> list[dict[str, Any]]:
         # one picture at a time, in one thread: each thread would keep the memory of a large one
-        async with bodies.read(request, MAX_PICTURE) as picture:
+        async with bodies.read(request) as picture:
             try:
                 return [_answer(player, picture) for player in players]
             except DataError as error:

@@ -6,10 +6,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from imageproof.registry._model_files import fetched
 from imageproof.registry._version import find_origin
-from imageproof.system._bodies import Bodies
+from imageproof.system._bodies import MAX_BYTES, Bodies
 from imageproof.system.guard import Guard
-
-MAX_ARRAYS = 20_000_000  # bytes of a request
 
 
 def mlflow_app(uri: str) -> tuple[str, Guard]:
@@ -19,10 +17,10 @@ def mlflow_app(uri: str) -> tuple[str, Guard]:
     origin = find_origin(uri)
     with fetched(origin.uri, origin.model_sha256) as files:
         app = scoring_server.init(files.load_as_served())
-    bodies = Bodies(6 * MAX_ARRAYS)
+    bodies = Bodies(6 * MAX_BYTES)
 
     async def limited(scope: Scope, receive: Receive, send: Send) -> None:
-        async with bodies.read(Request(scope, receive), MAX_ARRAYS) as body:
+        async with bodies.read(Request(scope, receive)) as body:
             messages: list[Message] = [{"type": "http.request", "body": body}]
 
             async def received() -> Message:

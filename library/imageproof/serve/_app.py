@@ -24,7 +24,7 @@ from imageproof.serve._bodies import MAX_BODY, MAX_IMAGES, PICTURES, read
 from imageproof.serve._documents import OPENAPI, answer, home_page
 from imageproof.serve._metrics import Metrics
 from imageproof.serve._model import Answers, Batcher, Model
-from imageproof.system._bodies import MAX_PICTURE, Bodies
+from imageproof.system._bodies import MAX_BYTES, Bodies
 from imageproof.system.guard import Guard
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Service:
     ) -> Response:
         """The response to what `parse` reads in the body, beside its images, and their answers."""
         started = time.perf_counter()
-        limit = MAX_PICTURE if is_slow else MAX_BODY
+        limit = MAX_BYTES if is_slow else MAX_BODY
         async with self._bodies.read(request, limit) as body:
             if is_slow or len(body) > QUICK:
                 loop = asyncio.get_running_loop()

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from imageproof.base.files import template_file
 from imageproof.serve._model import Description
-from imageproof.system._bodies import MAX_PICTURE
+from imageproof.system._bodies import MAX_BYTES
 
 FOLDER = files("imageproof.serve")  # a wheel may be run as it is, packed
 OPENAPI = FOLDER / "openapi.json"
@@ -26,7 +26,7 @@ def home_page(model: Description, server: str) -> str:
         "pixel": "a grey value" if len(model.shape) == 2 else "red, green and blue, each",
         "coverage": f"{100 * model.confidence.coverage:g}",
         "sha256": model.model_sha256,
-        "most": f"{MAX_PICTURE:,}",
+        "most": f"{MAX_BYTES:,}",
         "server": server,
     }
     page = Template(template_file(FOLDER / "home.html").read_text("utf-8"))

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-MAX_PICTURE = 20_000_000  # bytes; phones write up to 15 MB
-MAX_WAITING = 3 * MAX_PICTURE  # bytes of all requests that are not answered yet
+MAX_BYTES = 20_000_000  # of a body; phones write pictures of up to 15 MB
+MAX_WAITING = 3 * MAX_BYTES  # bytes of all requests that are not answered yet
 BODY_S = 25.0  # from the head of a request until its body is there; phones send slowly
 CODINGS = {"Content-Encoding": "identity", "Transfer-Encoding": "chunked"}  # nothing unpacks others
 
@@ -21,7 +21,7 @@ class Bodies:
         self._waiting = 0  # bytes
 
     @asynccontextmanager
-    async def read(self, request: Request, max_bytes: int) -> AsyncIterator[bytes]:
+    async def read(self, request: Request, max_bytes: int = MAX_BYTES) -> AsyncIterator[bytes]:
         """The body of a request, which is answered within the block."""
         body = bytearray()
         try:

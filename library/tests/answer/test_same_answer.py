@@ -18,7 +18,7 @@ from PIL import Image
 from imageproof.answer import _score as scoring
 from imageproof.answer._demo import demo_app
 from imageproof.answer._predict import predict_pictures
-from imageproof.answer._serve import MAX_ARRAYS, mlflow_app
+from imageproof.answer._serve import mlflow_app
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Dataset, Split, save_split
 from imageproof.pictures._reading import read_pictures
@@ -26,6 +26,7 @@ from imageproof.registry._version import load_version
 from imageproof.serve._app import Service
 from imageproof.serve._model import load
 from imageproof.serve._package import write_package
+from imageproof.system._bodies import MAX_BYTES
 
 COUNT = 40  # twice each kind of picture in the size of the model, and in others
 RANDOM = np.random.default_rng(3)
@@ -111,4 +112,4 @@ def test_same_picture_same_answer(ring, shape, fit):
 def test_body_that_is_too_large_for_mlflow_is_refused(champion):
     _, app = mlflow_app(champion)
     with within(app) as client:
-        assert client.post("/invocations", bytes(MAX_ARRAYS + 1)).status_code == 413
+        assert client.post("/invocations", bytes(MAX_BYTES + 1)).status_code == 413

@@ -1,7 +1,7 @@
 """Read raw labelled images as published: IDX pairs, Keras's npz, the CSV of Kaggle's Recognizer."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 
@@ -36,13 +36,12 @@ def read_parts(folder: Path, scratch: Path | None = None) -> list[Part]:
     `test-…` of the official test part), Kaggle's CSV `label,pixel0,…`, and an npz as of Keras.
     Hidden files, subfolders, corrections of labels, and what DVC does not version are ignored.
     """
-    paths = _data_files(folder)
-    contents = {path: read_content(path) for path in paths}
+    names = [name for name in list_files(folder).versioned if not is_hidden(name)]
+    contents = {path: read_content(path) for path in _data_files(folder, names)}
+    if names and not contents:
+        allowed = "PNG, JPEG, WebP and BMP are in a folder for each class, arrays in no folder"
+        raise DataError(f"{folder}: {first_names(names)}: none is read; {allowed}")
     if not contents:
-        files = [name for name in list_files(folder).versioned if not is_hidden(name)]
-        if files:
-            allowed = "PNG, JPEG, WebP and BMP are in a folder for each class, arrays in no folder"
-            raise DataError(f"{folder}: {first_names(files)}: none is read; {allowed}")
         raise DataError(f"{folder}: no data files found; `dvc pull` fetches the data")
     parts = _read(folder, contents, scratch)
     shapes = [part.data.images.shape for part in parts]
@@ -51,9 +50,8 @@ def read_parts(folder: Path, scratch: Path | None = None) -> list[Part]:
     return parts
 
 
-def _data_files(folder: Path) -> list[Path]:
-    names = [name for name in list_files(folder).versioned if "/" not in name]
-    paths = [folder / name for name in names if name != CORRECTIONS and not is_hidden(name)]
+def _data_files(folder: Path, names: Sequence[str]) -> list[Path]:
+    paths = [folder / name for name in names if "/" not in name and name != CORRECTIONS]
     if any(is_picture(path.name) for path in paths):
         raise DataError(
             f"{folder}: has pictures without a class; "
