@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from imageproof.judge._groups import Intervals
-from imageproof.judge.few_rows import OF_ALL, counts_of, rows_needed
 from imageproof.judge.gate import APPROVAL, Check, Compared, Contender, Decision, Evidence, Rule
 from imageproof.judge.limits import PromoteParams
 from imageproof.registry._absolute_checks import ABSOLUTE_CHECKS
@@ -66,16 +64,10 @@ def _judge(
     view: Evidence,
     params: PromoteParams,
 ) -> dict[str, Check]:
-    """The checks whose limit is on, by key; one that judges by too few rows says so."""
-    remarks = _remarks(view, params)
-    checks = {}
-    for key, limit in params:
-        if key in rules and limit is not None:
-            check = rules[key](view, limit)
-            if check.figures and key in remarks:
-                check = replace(check, found=check.found + remarks[key])
-            checks[key] = check
-    return checks
+    """The checks whose limit is on, by key."""
+    return {
+        key: rules[key](view, limit) for key, limit in params if key in rules and limit is not None
+    }
 
 
 def _models(evidence: Evidence) -> list[Contender]:
@@ -139,16 +131,3 @@ def _note(pair: Evidence) -> str:
         finding = f"the champion was trained on pictures with fit: {champion_fit}"
         notes.append(f"{finding}, and asked for those with fit: {fit}, so it may be better")
     return "; ".join(notes)
-
-
-def _remarks(view: Evidence, params: PromoteParams) -> dict[str, str]:
-    """A remark for each limit that so few rows cannot show to be kept, by its key."""
-    intervals = Intervals(view.hits, view.groups)
-    by_class = intervals.effective_by_class(view.labels, len(view.names))
-    counts = counts_of([*by_class, intervals.effective()])
-    kind = "rows" if view.groups is None else "independent rows"
-    remarks = {}
-    for key, minimum in rows_needed(params, counts).items():
-        rows = f"{counts.independent:,}" if key in OF_ALL else counts.fewest(view.names)
-        remarks[key] = f"; {kind} too few to tell: {rows}, {minimum:,} needed"
-    return remarks

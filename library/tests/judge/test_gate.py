@@ -239,20 +239,7 @@ def test_balanced_limits_see_a_rare_class(key, limit):
         assert failed(model, champion, **data, **OFF | {key: abs(bound)}) == refused
 
 
-def test_check_on_too_few_rows_says_so():
-    truth = np.repeat(np.arange(10), [4, *[20] * 9])
-    perfect = answering(truth, truth=truth)
-    for key, groups, remark in (
-        ("max_balanced_accuracy_loss", None, "; rows too few to tell: 4 of class c0, 10 needed"),
-        (
-            "max_accuracy_loss",
-            np.arange(184) % 2,
-            "; independent rows too few to tell: 4, 100 needed",
-        ),
-    ):
-        limits = OFF | {key: 0.01}
-        [check] = decided(perfect, perfect, truth=truth, groups=groups, **limits).checks
-        assert check.found == f"1.0000 against 1.0000: +0.0000{remark}"
+def test_rows_of_one_group_show_no_sensitivity():
     check = check_of(decided(PERFECT, groups=np.zeros(ROWS, int)), "min_sensitivity")
     assert "so at least 0.0000 (95 % interval; one group only)" in check.found
 
