@@ -28,7 +28,7 @@ SERVERS = {
 }
 # Commands that several pages have; they run where they are read first.
 AGAIN = ("dvc exp", "digits promote", "digits results", "digits run", "dvc metrics", "make demo")
-KEPT = {"max_latency_ms", "max_size_mb", "same_signature", "data_validated", "clean_commit"}
+KEPT = {"max_latency_ms", "max_size_mb", "data_validated", "clean_commit"}
 SMALL = {
     "data.percent": 2,
     "train.mlp.build.units": [64, 32, 16],

@@ -12,7 +12,6 @@ from imageproof.base._dataset import Floats, Hits, Labels, Rows
 
 FEWEST = 6  # groups that differ: of fewer no two-sided p-value is below 0.05
 TAIL = 0.025  # the probability beyond each end of a 95 % interval
-MISSED = 0.2  # the share of the cases in which a test does not see a loss
 
 # SciPy takes a second to import: functions import it, so that params are read without it.
 
@@ -47,21 +46,6 @@ def sign_flips(
     else:  # the distribution is symmetric
         p_value = 2 * chances[: total - abs(observed) + 1].sum()
     return float(np.clip(p_value, 0.5**differing, 1)), differing
-
-
-def missed_loss(differences: Values, groups: Rows | None, level: float) -> float:
-    """The loss of accuracy 0…1 that the one-sided paired test at this level misses with MISSED.
-
-    `differences` are as in `sign_flips`. By the normal approximation the loss is `quantile`
-    standard deviations, which follow from how many rows or groups differ. So large a loss needs
-    quantile² of them; where fewer differ, the deviation is scaled up to that number.
-    """
-    from scipy.stats import norm
-
-    sums = differences if groups is None else _sums(differences, groups)[0]
-    quantile = float(norm.isf(level) + norm.isf(MISSED))
-    scale = max(1.0, quantile / float(np.sqrt(np.count_nonzero(sums) or 1)))
-    return min(1.0, quantile * scale * float(np.linalg.norm(sums)) / len(differences))
 
 
 class Intervals:

@@ -47,6 +47,5 @@ class PromoteParams(StrictModel):
     shadow: Annotated[ShadowParams | None, Off]
     max_latency_ms: Positive
     max_size_mb: Positive
-    same_signature: Switch
     data_validated: Switch
     clean_commit: Switch

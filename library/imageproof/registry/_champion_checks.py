@@ -7,7 +7,6 @@ import numpy as np
 
 from imageproof.base._class_names import class_numbers
 from imageproof.base.errors import AnswersError
-from imageproof.judge._groups import missed_loss
 from imageproof.judge._slices import find_slices, slice_loss
 from imageproof.judge.gate import Check, Contender, Evidence, Paired, Rule, unpaired
 from imageproof.registry._absolute_checks import share, tested, worse
@@ -28,14 +27,6 @@ def max_share_loss(figure: str, evidence: Evidence, limit: float) -> Check:
     return Check(key, -change <= limit + ROUNDING, text, f"a loss of at most {limit:g}", figures)
 
 
-def same_signature(evidence: Evidence, _: bool) -> Check:
-    if not (champion := evidence.champion):
-        return unpaired("same_signature", None)
-    signature = evidence.challenger.signature
-    allowed = f"the champion's: {champion.signature}"
-    return Check("same_signature", signature == champion.signature, signature, allowed)
-
-
 def paired_test(evidence: Evidence, level: float) -> Check:
     champion_hits = evidence.champion_hits
     if champion_hits is None:
@@ -50,9 +41,7 @@ def paired_test(evidence: Evidence, level: float) -> Check:
         "only_champion": only_champion,
         "worse_p_value": p_value,
     }
-    loss = missed_loss(hits.astype(int) - champion_hits, evidence.groups, level)
-    power = f"; a loss of {100 * loss:.1f} points is missed in one of five cases" if loss else ""
-    return tested("paired_test", p_value, level, f"{counts}; {words}{power}", figures)
+    return tested("paired_test", p_value, level, f"{counts}; {words}", figures)
 
 
 def max_slice_loss(evidence: Evidence, limit: float) -> Check:
@@ -132,7 +121,6 @@ CHAMPION_CHECKS: Mapping[str, Rule] = {
     "max_balanced_accuracy_loss": partial(max_share_loss, "balanced_accuracy"),
     "max_macro_f1_loss": partial(max_share_loss, "macro_f1"),
     "max_slice_loss": max_slice_loss,
-    "same_signature": same_signature,
     "max_sensitivity_loss": max_sensitivity_loss,
     "max_total_loss": max_total_loss,
 }

@@ -133,19 +133,16 @@ class Holdout:
         """A version's answers, with a finding if it cannot be compared to the challenger."""
         uri = self.registry.uri(version)
         with load_version(uri, threads=self.project.threads) as champion:
-            signature = champion.files.signature
             try:
-                if signature != evidence.challenger.signature:
+                if champion.files.signature != evidence.challenger.signature:
                     raise AnswersError("images of different sizes, or other numbers of classes")
                 columns = column_of_each_class(champion.files.class_names, evidence.names)
                 probabilities = champion.network.ask(self.split.data.images)
             except AnswersError as error:
-                return Contender(version, signature=signature, finding=str(error))
+                return Contender(version, finding=str(error))
             rows = read_rows(champion.origin)
             past = rows.past(self.hashes) if rows else {}
-            return Contender(
-                version, probabilities[:, columns], signature, fit=champion.fit, **past
-            )
+            return Contender(version, probabilities[:, columns], fit=champion.fit, **past)
 
     def _former(self, evidence: Evidence) -> dict[str, Any]:
         """The fields of Evidence on earlier champions, if a check needs them."""

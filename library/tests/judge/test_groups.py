@@ -4,10 +4,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, poisson
+from scipy.stats import binomtest
 
 from imageproof.judge._comparison import Candidate, compare_pair
-from imageproof.judge._groups import MISSED, Intervals, missed_loss, sign_flips
+from imageproof.judge._groups import Intervals, sign_flips
 from imageproof.judge._slices import measure
 from imageproof.judge._verdicts import choice, verdict
 
@@ -109,19 +109,6 @@ def test_fewer_than_six_groups_give_no_verdict():
     starts = "No choice: too few groups differ to tell ", "b is the choice: "
     for result, start in zip((pair, same), starts, strict=True):
         assert choice([result], {"a": 2.0, "b": 1.0}).startswith(start)
-
-
-def test_no_more_than_all_can_be_lost():
-    assert missed_loss(np.array([1, -1]), None, 0.05) == 1
-    assert missed_loss(np.repeat([1, -1, 0], [8, 8, 984]), None, 0.05) == pytest.approx(0.01, 0.01)
-
-
-def test_loss_that_is_missed_once_in_five_needs_rows_to_differ():
-    """One that differs now tells nothing: of fewer than five no p-value is below this level."""
-    rows = np.arange(1000)
-    loss = missed_loss(rows == 0, None, LEVEL)
-    assert poisson.cdf(4, 1000 * loss) == pytest.approx(MISSED, abs=0.1)
-    assert missed_loss(rows < 4, rows // 4, LEVEL) == pytest.approx(4 * loss)
 
 
 def test_slice_of_one_group_has_no_interval():
