@@ -10,7 +10,7 @@ from intruder import statuses
 from mlflow import MlflowClient
 from packaged import within
 from PIL import Image
-from support import NAME, project_with
+from support import NAME
 
 from imageproof.answer._demo import demo_app, players
 from imageproof.base.errors import BusyError, UsageError
@@ -46,7 +46,7 @@ def client():
         player("champion", 2, (28, 28), "digit", tall),
         player("challenger", 3, (8, 8), "stretch", undecided),
     ]
-    with within(demo_app(players, project_with({}))) as client:
+    with within(demo_app(players, NAME)) as client:
         yield client
 
 
@@ -99,7 +99,7 @@ def test_page(opened, client):
 def test_photo_is_chosen(opened, tmp_path):
     Image.new("RGB", (90, 60), "red").save(tmp_path / "red.webp")
     (tmp_path / "none.png").write_bytes(b"none")
-    app = demo_app([player("champion", 1, (32, 32, 3), "crop", reddish)], project_with({}))
+    app = demo_app([player("champion", 1, (32, 32, 3), "crop", reddish)], NAME)
     with within(app) as client:
         page = opened(client.address)
         page.set_input_files("#file", tmp_path / "red.webp")

@@ -90,7 +90,7 @@ def test_models_without_keras_pass_all_stages(own, capfd):
         with load_version(f"models:/{support.NAME}/{version}", threads=2) as model:
             files = model.files.folder.glob("extra_files/*")
             assert [file.name for file in files] == ["calibration.npz"]
-            packaged = load(write_package(model, Path(name), project=project).folder).network
+            packaged = load(write_package(model, Path(name), coverage=0.99).folder).network
             assert np.abs(packaged.predict(images) - model.predict(images)).max() < 1e-6
             result = monitor(WORKSPACE.split("test"), None, None, model, project=project).result
         judged = {each.name: each.drifted for each in result.drift}

@@ -14,7 +14,6 @@ from imageproof.base.files import template_file
 from imageproof.pages._templates import data_uri
 from imageproof.pictures._conversion import TREATMENTS
 from imageproof.pictures._reading import read_picture
-from imageproof.project import Project
 from imageproof.registry._version import Version, load_version
 from imageproof.registry._versions import CHALLENGER, CHAMPION, Registry
 from imageproof.system._bodies import Bodies
@@ -41,12 +40,12 @@ def players(name: str, *, threads: int) -> list[Player]:
     return loaded
 
 
-def demo_app(players: Sequence[Player], project: Project) -> Guard:
-    """The app with the page at `/`, and `/predict`, which takes a picture."""
+def demo_app(players: Sequence[Player], name: str) -> Guard:
+    """The app of this name with the page at `/`, and `/predict`, which takes a picture."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     bodies = Bodies()
     page = template_file(Path(__file__).with_name("demo.html")).read_text("utf-8")
-    page = page.replace("<title>NAME", f"<title>{project.name}")
+    page = page.replace("<title>NAME", f"<title>{name}")
     if all(len(model.files.shape) == 3 for _, model in players):
         # who knows photos is not asked about strokes of a pen
         page = page.replace(" data-drawing", "")

@@ -68,7 +68,7 @@ def summarise(
     answers: pd.DataFrame,
     model: Version,
     project: Project,
-    comparisons: Sequence[Comparison] = (),
+    comparisons: Sequence[Comparison],
 ) -> dict[str, Any]:
     """Fields of a `MonitorResult`; the training split is compared, too, if it is here.
 

@@ -124,7 +124,7 @@ def demo(
 
     with connected(context) as project, guarding.listen(port) as listening:
         players = demonstrating.players(project.name, threads=project.threads)
-        app = demonstrating.demo_app(players, project)
+        app = demonstrating.demo_app(players, project.name)
         address = guarding.address(listening)
         print(f"{address}   Ctrl-C ends it", flush=True)
         if browser:
@@ -169,7 +169,8 @@ def package(
             registered.load_version(shadow, threads=project.threads) if shadow else nullcontext()
         ) as challenger,
     ):
-        written = packaging.write_package(version, out, project=project, challenger=challenger)
+        coverage = project.confidence.coverage
+        written = packaging.write_package(version, out, coverage=coverage, challenger=challenger)
     if kubernetes:
         clusters.write_manifests(folder, version.origin.version)
     record = {**written._asdict(), "folder": str(written.folder)}

@@ -17,7 +17,6 @@ from imageproof.base.errors import IntegrityError, ServiceError, UsageError
 from imageproof.base.files import folder_sha256, scratch, sha256, template_file, write_text
 from imageproof.base.text import one_line
 from imageproof.dvc.provenance import check_outputs
-from imageproof.project import Project
 from imageproof.registry._card import card
 from imageproof.registry._version import Version
 from imageproof.serve._model import (
@@ -48,7 +47,7 @@ def write_package(
     model: Version,
     out: Path,
     *,
-    project: Project,
+    coverage: float,
     challenger: Version | None = None,
 ) -> Package:
     """Write the package of a version to the new folder `out`; it asks the challenger, too.
@@ -57,7 +56,6 @@ def write_package(
     the model, or from the model itself where they are asked otherwise. UsageError if the model
     takes images of another size.
     """
-    coverage = project.confidence.coverage
     about = _describe(model, coverage)
     models = {MODEL: (model.files.network, about)}
     if challenger:

@@ -9,7 +9,7 @@ import arena
 import numpy as np
 import pandas as pd
 import pytest
-from example import NAME, project_with
+from example import NAME
 from helpers import linear_model, record_outputs
 from mlflow import MlflowClient
 from packaged import within
@@ -81,7 +81,6 @@ def test_same_picture_same_answer(ring, shape, fit):
     assert {*treatments} == {"as is", fit}
     images = np.stack(images)
     np.savez("arrays.npz", images=images)
-    project = project_with({})
     answers = {}
     with load_version(f"models:/{NAME}@champion", threads=2) as model:
         expected = model.predict(images)
@@ -91,8 +90,8 @@ def test_same_picture_same_answer(ring, shape, fit):
         predictions, inputs = predict_pictures(paths, model, 0.99)
         assert np.array_equal(inputs, images)
         answers["predict"] = [answer.probabilities for answer in predictions]
-        write_package(model, Path("package"), project=project)
-        with within(demo_app([("champion", model)], project)) as client:
+        write_package(model, Path("package"), coverage=0.99)
+        with within(demo_app([("champion", model)], NAME)) as client:
             shown = [ask(client, path)[0] for path in paths]
     answers["demo"] = probabilities_of(shown)
     with within(Service(load(Path("package"))).app()) as client:

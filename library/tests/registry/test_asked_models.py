@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from arena import fighter, gate
-from example import NAME, load_project
+from example import NAME
 from helpers import finding, onnx_model
 
 from imageproof.artifacts import WORKSPACE
@@ -207,7 +207,7 @@ def test_unsound_model_is_neither_promoted_nor_packaged(ring):
     assert outcome.decision.failed == ["answers"]
     assert outcome.decision.checks[0].found.startswith(text)
     with load_version(f"models:/{NAME}/1", threads=1) as model:
-        work = partial(write_package, model, Path("package"), project=load_project())
+        work = partial(write_package, model, Path("package"), coverage=0.99)
         assert finding(IntegrityError, work).startswith(f"models:/{NAME}/1: {text}")
     assert not Path("package").exists()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from arena import EVEN, accept, fighter
-from example import NAME, context, main, project_with
+from example import NAME, context, main
 from helpers import finding
 from packaged import running
 
@@ -64,7 +64,7 @@ def test_other_answers_or_rows_are_not_packaged(champion, monkeypatch):
     with load_version(champion, threads=1) as model:
         right = model.predict
         monkeypatch.setitem(model.__dict__, "predict", lambda x: right(x) + np.float32(1e-4))
-        package = partial(write_package, model, OUT, project=project_with({}))
+        package = partial(write_package, model, OUT, coverage=0.99)
         line = finding(IntegrityError, package)
         assert "differ from the model's by up to 1.0e-04; nothing was written" in line
         assert [*OUT.parent.iterdir()] == []
@@ -77,14 +77,13 @@ def test_other_answers_or_rows_are_not_packaged(champion, monkeypatch):
 def test_model_of_other_images_is_no_champion_here_and_no_challenger(ring):
     _promotion.promote(fighter(), NAME, judge=accept)
     _promotion.promote(fighter(shape=(9, 9)), NAME, judge=accept)
-    project = project_with({})
     with (
         load_version(CHALLENGER, threads=1) as model,
         load_version(f"models:/{NAME}/2", threads=1) as other,
     ):
-        line = finding(UsageError, write_package, other, OUT, project=project)
+        line = finding(UsageError, write_package, other, OUT, coverage=0.99)
         assert line == f"models:/{NAME}/2: takes images (9, 9), the hold-out rows here are (8, 8)"
-        line = finding(UsageError, write_package, model, OUT, project=project, challenger=other)
+        line = finding(UsageError, write_package, model, OUT, coverage=0.99, challenger=other)
         assert line.startswith(f"--shadow models:/{NAME}/2: has the shape (9, 9), ")
 
 
