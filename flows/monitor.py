@@ -10,7 +10,7 @@ from digits.project import load_project
 from imageproof.prefect import commands, lifecycle
 
 
-@flow(name="monitor", version=lifecycle.VERSION)
+@flow(name="monitor")
 @lifecycle.in_project
 def monitor(
     source: str = "log",

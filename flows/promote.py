@@ -23,7 +23,7 @@ ALREADY_CHAMPION = "AlreadyChampion"
 ANSWERED = (0, errors.GateRefusedError.exit_code)
 
 
-@flow(name="promote", flow_run_name="promote {model}", version=lifecycle.VERSION)
+@flow(name="promote", flow_run_name="promote {model}")
 @lifecycle.in_project
 def promote(
     model: str,

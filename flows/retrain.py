@@ -23,7 +23,7 @@ OUTCOMES = {
 }
 
 
-@flow(name="retrain", version=lifecycle.VERSION)
+@flow(name="retrain")
 @lifecycle.in_project
 def retrain(
     models: Sequence[str] = (),

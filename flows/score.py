@@ -7,7 +7,7 @@ from digits.project import load_project
 from imageproof.prefect import lifecycle, scoring
 
 
-@flow(name="score", version=lifecycle.VERSION)
+@flow(name="score")
 @lifecycle.in_project
 def score(
     source: str,

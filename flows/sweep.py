@@ -27,7 +27,7 @@ from imageproof.prefect import trials as running
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # which Dask's workers lack
 
 
-@flow(name="sweep", version=lifecycle.VERSION)
+@flow(name="sweep")
 @lifecycle.in_project
 def sweep(
     model: str,

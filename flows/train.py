@@ -13,7 +13,7 @@ from imageproof.dvc import params_yaml
 from imageproof.prefect import lifecycle, pipelines
 
 
-@flow(name="train", version=lifecycle.VERSION)
+@flow(name="train")
 @lifecycle.in_project
 def train(
     targets: Sequence[str] = (),

@@ -41,7 +41,6 @@ IMAGE = {f"data.image.{key}" for key in PARAMS["data"]["image"]}
 # What the short names on the checked params stand for in params.yaml.
 READS = {
     "project": set(),  # a name changes no output
-    "tracking": set(),  # nor does what is recorded beside it
     "data.image": IMAGE,
     "validation": {"validate"},
     "confidence.coverage": {"confidence"},

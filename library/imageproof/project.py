@@ -27,7 +27,6 @@ class Project:
     models: Sequence[str]
     seed: int
     threads: int
-    system_metrics: bool
     data: DataParams
     confidence: ConfidenceParams
     promote: PromoteParams

@@ -33,7 +33,6 @@ def as_project(values):
         models=values["models"],
         seed=values["seed"],
         threads=values["train"]["threads"],
-        system_metrics=False,
         data=data.model_copy(update={"class_names": names}),
         confidence=ConfidenceParams(**values["confidence"]),
         promote=PromoteParams(**values["promote"]),

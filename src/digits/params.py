@@ -34,17 +34,10 @@ class ProjectParams(StrictModel):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=40)]
 
 
-class TrackingParams(StrictModel):
-    """`tracking:`; what MLflow records beside the results."""
-
-    system_metrics: bool
-
-
 class Params(StrictModel):
     """The whole of params.yaml."""
 
     project: ProjectParams
-    tracking: TrackingParams
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     models: Annotated[list[str], Field(min_length=1)]
     data: DataParams

@@ -31,7 +31,6 @@ def as_project(params: Params) -> Project:
         models=params.models,
         seed=params.seed,
         threads=params.train.threads,
-        system_metrics=params.tracking.system_metrics,
         data=params.data.model_copy(update={"class_names": params.class_names()}),
         confidence=params.confidence,
         promote=params.promote,

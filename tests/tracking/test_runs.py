@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers import only_run, until
 from mlflow import MlflowClient
-from support import NAME, PARAMS, SMALL, write_params
+from support import NAME, PARAMS
 
 from digits.project import load_project
 from imageproof.artifacts import WORKSPACE, Artifacts
@@ -121,8 +121,8 @@ class TestARun:
 
 
 def test_system_metrics(tracked, monkeypatch):
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
-    write_params({**SMALL, "tracking.system_metrics": True})
     name = "system/cpu_utilization_percentage"
     with live.training_run("mlp", load_project(), params={}, tags={}) as run:
         client = MlflowClient()

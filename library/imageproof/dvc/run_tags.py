@@ -71,12 +71,6 @@ def _changed_params() -> str:
     return printable(", ".join(changes))[:500]
 
 
-def code_version() -> str | None:
-    """The commit, with `-dirty` if the code differs from it as in `tags`; None without one."""
-    commit = try_git("rev-parse", "--short", "HEAD") or None
-    return f"{commit}-dirty" if commit and changed_code() else commit
-
-
 def changed_code() -> list[str]:
     """Files that differ from the commit, and untracked ones that Python could import."""
     excluded = (f":!{path}" for path in (PATH, OUTPUTS, ARTIFACTS))

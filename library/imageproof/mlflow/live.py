@@ -164,7 +164,6 @@ def training_run(
         view=True,
         resume=resume,
         description=f"Training of `{tags.get('model', name)}` by `{tags.get('dvc_stage')}`.",
-        log_system_metrics=project.system_metrics or None,  # MLflow's own variable may ask, too
     )
     with _store.service_errors():
         live = LiveRun(start, project, {"name": name, "params": dict(params), "tags": dict(tags)})

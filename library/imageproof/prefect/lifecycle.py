@@ -21,14 +21,12 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import ImageproofError
 from imageproof.base.files import read_json
 from imageproof.base.text import markdown
-from imageproof.dvc import params_yaml, run_tags
+from imageproof.dvc import params_yaml
 from imageproof.judge._leaderboard import Comparison, cells
 from imageproof.judge.drift import Drift
 from imageproof.prefect.server import ensure_server, no_answer
 from imageproof.system import _process
 
-# Of a flow: the code that runs; a deployment has that of its registration.
-VERSION = run_tags.code_version()
 # What a request to Prefect's server raises; the second is of a task whose flow run has tags.
 SERVER_AWAY = (TransportError, ConcurrencySlotAcquisitionError)
 P = ParamSpec("P")
@@ -68,7 +66,7 @@ def in_project(work: Work[P]) -> Work[P]:
     def run(*args: P.args, **kwargs: P.kwargs) -> State[None]:
         _process.set_environment()
         cast(LoggerAdapter[Logger], get_run_logger()).logger.addFilter(_is_new)
-        get_run_logger().info("code %s in %s on %s", VERSION, Path.cwd(), gethostname())
+        get_run_logger().info("in %s on %s", Path.cwd(), gethostname())
         try:
             params_yaml.read()  # to fail first if there is no project
             with tags(*runtime.flow_run.tags):  # subflows are this project's, too

@@ -159,9 +159,6 @@ class Registry:
         self.set_tags(version, tags)
 
     def set_alias(self, alias: str, version: str) -> None:
-        with ignoring("BAD_REQUEST"):  # of a store in which another process has just made it
-            self._client.set_registered_model_alias(self.name, alias, version)
-            return
         self._client.set_registered_model_alias(self.name, alias, version)
 
     def move(self, move: Move) -> bool:

@@ -65,11 +65,9 @@ def test_git_dirty(repository, file):
     for recorded in ("scored.parquet", "params.yaml", "dvc.lock", METRICS):
         Path(recorded).write_text("# changed\n")
     assert tags()["git_dirty"] == "false"
-    assert run_tags.code_version() == git("rev-parse", "--short", "HEAD")
     Path(file).parent.mkdir(exist_ok=True)
     Path(file).write_text("# changed\n")
     assert (tags()["git_dirty"], tags()["git_changed"]) == ("true", file)
-    assert str(run_tags.code_version()).endswith("-dirty")
 
 
 def test_without_git_and_data_dvc_nothing_is_claimed(workspace, monkeypatch):

@@ -25,8 +25,6 @@ from arena import (
 from example import NAME, write_params
 from helpers import active_run, finding, record_outputs
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import _machine
@@ -346,18 +344,6 @@ def test_promote_is_busy_while_another_one_runs(chain, monkeypatch):
         return accept(*arguments)
 
     assert arena.promote(fighter(), judge).move
-
-
-def test_alias_that_another_process_has_just_made_is_set(ring, monkeypatch):
-    write = MlflowClient.set_registered_model_alias
-
-    def collided(*arguments):
-        monkeypatch.undo()
-        write(*arguments)
-        raise MlflowException("UNIQUE constraint failed", BAD_REQUEST)
-
-    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", collided)
-    assert arena.promote(fighter(), accept).move
 
 
 def test_move_without_a_tag_of_the_model_is_in_the_history(chain, monkeypatch):
