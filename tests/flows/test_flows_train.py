@@ -18,7 +18,6 @@ from support import REPOSITORY
 from imageproof.base.errors import ServiceError
 from imageproof.base.files import read_yaml
 from imageproof.dvc._pipeline import PROJECT_LOCK
-from imageproof.dvc._run import Schedule
 from imageproof.prefect import _stages
 from imageproof.prefect.server import ensure_server
 from train import train
@@ -37,19 +36,6 @@ def test_train_runs_what_changed(team):
     state = train(targets=["train@cnn"], force=True, return_state=True)
     assert state.message == "2 ran, 0 cached"
     assert team.ran()[2:] == ["prepare", "train-cnn"]
-
-
-def test_timed_stage_runs_alone(project, monkeypatch):
-    monkeypatch.setattr(Schedule, "cores", 1)
-    stage = "  beside:\n    cmd: python stage.py train-beside\n    deps: [artifacts/prepare.txt]\n"
-    (project.root / "dvc.yaml").write_text((project.root / "dvc.yaml").read_text() + stage)
-    for name in ("train-mlp", "train-cnn"):
-        project.sleeps(name, 3)
-    assert train(return_state=True).is_completed()
-    log = (project.control / "log").read_text().splitlines()
-    events = [(line.split()[0], line.split()[3]) for line in log]
-    starts = [events.index((name, "start")) for name in ("train-mlp", "train-cnn")]
-    assert [events[start + 1][1] for start in starts] == ["end", "end"]
 
 
 def test_failed_stage_fails_flow(project):

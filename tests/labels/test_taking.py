@@ -17,7 +17,6 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError
 from imageproof.cli._labelling import labels
 from imageproof.data import packed
-from imageproof.labels import _studio
 from imageproof.labels._taking import take_labels
 
 POOL = Path("my pool")
@@ -224,14 +223,6 @@ def test_each_unknown_class_is_a_finding():
 def test_file_that_is_no_export_is_one_line():
     EXPORT.write_text('{"a": 1}')
     line = "export.json: cannot be read as Label Studio's export in the format JSON: "
-    refused(line, lambda: take_labels(EXPORT, POOL, load_project()))
-
-
-def test_gigabyte_is_refused_unread():
-    with EXPORT.open("wb") as file:
-        file.truncate(1_000_000_000)
-    allowed = f"at most {_studio.MAX_BYTES:,} are allowed"
-    line = f"export.json: has 1,000,000,000 bytes; {allowed}"
     refused(line, lambda: take_labels(EXPORT, POOL, load_project()))
 
 

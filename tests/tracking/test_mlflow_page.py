@@ -132,25 +132,3 @@ def test_reports_links_lead_to_the_run(page, ui, store):
     page.goto(f"{server}/{hits}&workflowType=machine_learning")
     page.get_by_role("link", name="cnn", exact=True).first.wait_for()
     expect(page.get_by_role("link", name="mlp", exact=True)).to_have_count(0)
-
-
-def test_confusion_matrices_stand_side_by_side(page, ui):
-    page.set_viewport_size({"width": 2100, "height": 1000})
-    # what a person chose who was here before: models instead of agents
-    page.add_init_script("localStorage['mlflow.workflowType_v1'] = '\"machine_learning\"'")
-    page.goto(f"{ui.partition('/#')[0]}/#/experiments/1/runs")
-    for model in MODELS:
-        page.get_by_role("link", name=model, exact=True).first.wait_for()
-    page.get_by_label("Select all runs").click()
-    page.get_by_role("button", name="Compare", exact=True).click()
-    page.get_by_text("Comparing 2 Runs from 1 Experiment").wait_for()
-    name = "test_confusion_matrix.png"
-    page.get_by_text(name, exact=True).first.click()
-    matrices = page.get_by_role("img", name=name)
-    expect(matrices).to_have_count(len(MODELS), timeout=1000 * PATIENCE)
-    for matrix in matrices.all():
-        matrix.scroll_into_view_if_needed()
-        assert matrix.evaluate("image => image.decode().then(() => image.naturalWidth)") > 800
-    boxes = [box for matrix in matrices.all() if (box := matrix.bounding_box())]
-    assert len({box["y"] for box in boxes}) == 1
-    assert len({matrix.get_attribute("src") for matrix in matrices.all()}) == len(MODELS)
