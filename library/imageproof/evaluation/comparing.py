@@ -26,7 +26,7 @@ from imageproof.judge._groups import Intervals
 from imageproof.judge.confidence import TEMPERATURE_1
 from imageproof.judge.limits import PromoteParams
 from imageproof.outputs import TRAIN_SAMPLE, by_split, epoch_table
-from imageproof.report.plots._comparison import Point, pareto
+from imageproof.report.plots._comparison import pareto
 from imageproof.report.plots._model import learning_curves
 from imageproof.report.plots._theme import save
 
@@ -134,21 +134,18 @@ def _model_doubts(
 
 
 def _draw_pareto(results: Sequence[Result], *, comparable: bool) -> None:
-    points = {}
-    for result in results:
-        overall = result.statistics["overall"]
-        shares = (overall[figure] for figure in ("accuracy", "accuracy_lower", "accuracy_upper"))
-        points[result.model] = Point(result.row.elapsed_s, *shares)
-    figure = pareto(points, comparable=comparable, title="Test accuracy against training time")
+    times = {result.model: result.row.elapsed_s for result in results}
+    statistics = {result.model: result.statistics["overall"] for result in results}
+    title = "Test accuracy against training time"
+    figure = pareto(times, statistics, comparable=comparable, title=title)
     save(figure, WORKSPACE.compare / "pareto.png")
 
 
 def _write_curves(results: Sequence[Result]) -> None:
     """Draw the learning curves, and write them as CSV for DVC's plots."""
     histories = {result.model: result.history for result in results}
-    kept = {r.model: r.kept_epoch for r in results if r.kept_epoch is not None}
     title = f"Learning curves: {', '.join(histories)}"
-    figure = learning_curves(histories, title=title, kept=kept)
+    figure = learning_curves(histories, title=title)
     save(figure, WORKSPACE.compare / "learning_curves.png")
     frames = {model: epoch_table(history) for model, history in histories.items()}
     with replacing(WORKSPACE.learning_curves) as temporary:

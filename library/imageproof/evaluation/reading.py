@@ -20,7 +20,6 @@ class Result(NamedTuple):
     behaviour: Mapping[str, float]
     baseline: Mapping[str, Any]  # see `EvaluateOutputs.read_baseline`
     history: list[Metrics]
-    kept_epoch: int | None
     matrix: tuple[Matrix, list[str]]  # and the names of the classes
 
     @property
@@ -67,6 +66,5 @@ def _read_result(model: str, test: Dataset, threads: int) -> Result:
         behaviour=evaluated.read_behaviour(),
         baseline=evaluated.read_baseline(),
         history=trained.read_history(),
-        kept_epoch=int(cost["kept_epoch"]) if "kept_epoch" in cost else None,
         matrix=_confusion.read_matrix(evaluated.matrices["test"]),
     )

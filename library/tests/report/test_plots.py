@@ -13,7 +13,7 @@ from imageproof.data import _exploration
 from imageproof.judge._confusion import clustered
 from imageproof.judge.scores import Mistakes
 from imageproof.judge.scores import reliability as by_confidence
-from imageproof.report.plots._comparison import Point, pareto
+from imageproof.report.plots._comparison import pareto
 from imageproof.report.plots._confusion import alluvial, confusion_matrix
 from imageproof.report.plots._images import answers, mistakes
 from imageproof.report.plots._model import learning_curves, reliability
@@ -218,31 +218,32 @@ def test_reliability():
 
 @pytest.mark.parametrize(("slowest", "comparable"), [(400.0, True), (70.0, False)])
 def test_pareto_front(slowest, comparable):
-    points = {
-        "mlp": Point(30.0, 0.98, 0.977, 0.983),
-        "cnn": Point(slowest, 0.99, 0.988, 1),
-        "svm": Point(60.0, 0.97, 0.966, 0.974),
-        "a_rather_long_name": Point(60.1, 0.969, 0.965, 0.99),  # as slow and as good
+    times = {"mlp": 30.0, "cnn": slowest, "svm": 60.0, "a_rather_long_name": 60.1}
+    shares = dict(zip(times, (0.98, 0.99, 0.97, 0.969), strict=True))
+    statistics = {
+        model: {"accuracy": share, "accuracy_lower": share - 0.003, "accuracy_upper": 1.0}
+        for model, share in shares.items()
     }
-    figure = legible(pareto(points, comparable=comparable, title="Accuracy against time"))
-    front = [[30, 0.98], [slowest, 0.99]] * comparable
-    assert figure.axes[0].lines[0].get_xydata().tolist() == front
+    title = "Accuracy against time"
+    figure = legible(pareto(times, statistics, comparable=comparable, title=title))
+    steps = [line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post"]
+    front = [[[30, 0.98], [slowest, 0.99]]] if comparable else []
+    assert [line.get_xydata().tolist() for line in steps] == front
     words = "no Pareto front: training times cannot be compared"
-    assert (words in texts(figure)) == (not comparable)
-    assert "svm\n0.9700, 60 s" in texts(figure)
+    assert ("Pareto front: mlp, cnn" if comparable else words) in texts(figure)
+    assert "svm: 0.9700, 60 s" in texts(figure)
 
 
-def test_learning_curves_ring_the_kept_epoch():
+def test_learning_curves():
     history = [
         {"loss": 0.5, "accuracy": 0.8, "val_loss": 0.4, "val_accuracy": 0.85},
         {"loss": 0.3, "accuracy": 0.9, "val_loss": 0.35, "val_accuracy": 0.88},
     ]
-    figure = legible(learning_curves({"mlp": history, "cnn": history}, title="x", kept={"cnn": 2}))
+    figure = legible(learning_curves({"mlp": history, "cnn": history}, title="x"))
     loss, accuracy = ([line.get_ydata().tolist() for line in axes.lines] for axes in figure.axes)
-    assert loss == [[0.5, 0.3], [0.4, 0.35], [0.5, 0.3], [0.35], [0.4, 0.35]]
+    assert loss == [[0.5, 0.3], [0.4, 0.35]] * 2
     assert accuracy[:2] == [[0.8, 0.9], [0.85, 0.88]]
-    labels = [text for text in texts(figure) if "kept" in text]
-    assert labels == ["cnn, validation (epoch 2 is kept)"]
+    assert "cnn, validation" in texts(figure)
 
 
 def test_saved_picture_is_the_same_whatever_the_font_lacks(tmp_path):

@@ -1,60 +1,53 @@
 """Models side by side: accuracy against time."""
 
-import warnings
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
+from textwrap import fill
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator
-from matplotlib.transforms import Bbox
 
 from imageproof.judge._comparison import pareto_front
+from imageproof.pages._colours import colour_of
 from imageproof.report.plots import _theme
 
-# from a model up to its label, in typographic points, the nearest first
-HEIGHTS = (8, -34, 44, -70, 80, -106, 116, -142)
 
+def pareto(
+    times: Mapping[str, float],
+    statistics: Mapping[str, Mapping[str, float]],
+    *,
+    comparable: bool,
+    title: str,
+) -> Figure:
+    """Accuracy against training time in seconds, one point per model, the Pareto front joined.
 
-class Point(NamedTuple):
-    """A model's training time in seconds, and its accuracy 0…1 with the 95 % interval."""
-
-    seconds: float
-    accuracy: float
-    lower: float
-    upper: float
-
-
-def pareto(points: Mapping[str, Point], *, comparable: bool, title: str) -> Figure:
-    """Accuracy against training time, one point per model, the Pareto front joined.
-
-    There is no front if times are not `comparable`, which the picture then says.
+    `statistics` has `accuracy`, `accuracy_lower` and `accuracy_upper` of each model, 0…1. There is
+    no front if times are not `comparable`, which the picture then says.
     """
-    figure, axes = _theme.new_axes(6.6, 4.4, title)
-    places = {model: point[:2] for model, point in points.items()}
-    front = pareto_front(places) if comparable else []
-    axes.step(
-        [points[model].seconds for model in front],
-        [points[model].accuracy for model in front],
-        "o-",
-        color=_theme.BLUE,
-        where="post",
-    )
-    times = [point.seconds for point in points.values()]
-    middle = (min(times) * max(times)) ** 0.5
-    labels = []
-    for model, (time, share, lower, upper) in points.items():
+    figure, axes = _theme.new_axes(6.6, 4.4 + 0.12 * len(times), title)
+    shares = {model: statistics[model]["accuracy"] for model in times}
+    front = pareto_front({model: (times[model], shares[model]) for model in times})
+    if comparable:
+        axes.step(
+            [times[model] for model in front],
+            [shares[model] for model in front],
+            color=_theme.GREY,
+            where="post",
+        )
+    for model, seconds in times.items():
+        share = shares[model]
+        below = share - statistics[model]["accuracy_lower"]
+        above = statistics[model]["accuracy_upper"] - share
+        duration = f"{seconds:,.0f} s" if seconds >= 100 else f"{seconds:.3g} s"
         axes.errorbar(
-            time,
+            seconds,
             share,
-            yerr=[[share - lower], [upper - share]],
+            yerr=[[below], [above]],
             fmt="o",
-            color=_theme.BLUE if model in front else _theme.GREY,
+            color=colour_of(model, [*times]),
             markersize=9,
             capsize=4,
+            label=f"{model}: {share:.4f}, {duration}",
         )
-        labels.append(_label(axes, model, time, share, left=time > middle))
     axes.yaxis.set_major_formatter(lambda share, _: f"{share:.4f}" if share < 1.00001 else "")
     axes.set_ylabel("accuracy, with 95 % interval")
     axes.set(xscale="log", xlabel="training time in seconds (logarithmic)")
@@ -63,45 +56,8 @@ def pareto(points: Mapping[str, Point], *, comparable: bool, title: str) -> Figu
     axes.xaxis.set_minor_formatter("")
     axes.margins(x=0.18, y=0.15)
     _theme.quiet_axes(axes)
-    legend = "Pareto front" if front else "no Pareto front: training times cannot be compared"
-    figure.legend([legend], loc="outside lower right", frameon=False)
-    # as in `_theme.save`
-    with warnings.catch_warnings(action="ignore", category=UserWarning):
-        figure.draw_without_rendering()  # the layout places the axes
-        _part(axes, labels, [*places.values()])
+    note = "no Pareto front: training times cannot be compared"
+    if comparable:
+        note = fill(f"Pareto front: {', '.join(front)}", 80)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, title=note)
     return figure
-
-
-def _label(
-    axes: Axes,
-    model: str,
-    time: float,
-    share: float,
-    *,
-    left: bool,
-) -> Annotation:
-    duration = f"{time:.0f} s" if time >= 10 else f"{time:.2g} s"
-    return axes.annotate(
-        f"{model}\n{share:.4f}, {duration}",
-        (time, share),
-        xytext=(-10 if left else 10, 8),
-        textcoords="offset points",
-        ha="right" if left else "left",
-        parse_math=False,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},  # over the front's line
-    )
-
-
-def _part(
-    axes: Axes,
-    labels: Sequence[Annotation],
-    points: Sequence[tuple[float, float]],
-) -> None:
-    """Move labels up or down until none lies on a point or on another label."""
-    boxes = [Bbox.from_extents(*(xy - 6), *(xy + 6)) for xy in axes.transData.transform(points)]
-    for label in labels:
-        for height in HEIGHTS:
-            label.xyann = label.xyann[0], height
-            if not any(map(label.get_window_extent().overlaps, boxes)):
-                break
-        boxes.append(label.get_window_extent())

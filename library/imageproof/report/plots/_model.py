@@ -1,15 +1,12 @@
 """Pictures of a model: reliability, learning curves."""
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
-from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from imageproof.pages._colours import SERIES
+from imageproof.pages._colours import colour_of
 from imageproof.report.plots import _theme
 
 
@@ -51,18 +48,25 @@ def reliability(tables: Mapping[str, pd.DataFrame], *, title: str) -> Figure:
 
 
 def learning_curves(
-    histories: Mapping[str, Sequence[Mapping[str, float]]], *, title: str, kept: Mapping[str, int]
+    histories: Mapping[str, Sequence[Mapping[str, float]]], *, title: str
 ) -> Figure:
     """Loss and accuracy after each epoch: training dashed, validation solid, a colour per model.
 
-    `histories` has `loss accuracy val_loss val_accuracy` per model and epoch, counted from 1. The
-    epochs `kept` of models that have no longer the weights of the last one get a ring.
+    `histories` has `loss accuracy val_loss val_accuracy` per model and epoch, counted from 1.
     """
     figure = _theme.new_figure(11, 4.6, title)
     panels = figure.subplots(1, 2)
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
-        for (model, history), colour in zip(histories.items(), cycle(SERIES), strict=False):
-            _draw_curves(axes, model, history, measure, colour, kept.get(model))
+        for model, history in histories.items():
+            curves = pd.DataFrame(history, index=range(1, len(history) + 1))
+            colour = colour_of(model, [*histories])
+            marker = "o" if len(history) <= 40 else None
+            style = {"color": colour, "marker": marker, "markersize": 4}
+            label = f"{model}, training"
+            axes.plot(curves[measure], "--", markerfacecolor="white", label=label, **style)
+            axes.plot(
+                curves[f"val_{measure}"], linewidth=1.9, label=f"{model}, validation", **style
+            )
         _theme.quiet_axes(axes)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -74,28 +78,3 @@ def learning_curves(
         frameon=False,
     )
     return figure
-
-
-def _draw_curves(
-    axes: Axes,
-    model: str,
-    history: Sequence[Mapping[str, float]],
-    measure: str,
-    colour: str,
-    kept: int | None,
-) -> None:
-    style: dict[str, Any] = {
-        "color": colour,
-        "marker": "o" if len(history) <= 40 else None,
-        "markersize": 4,
-    }
-    epochs = range(1, len(history) + 1)
-    training = [epoch[measure] for epoch in history]
-    validation = [epoch[f"val_{measure}"] for epoch in history]
-    axes.plot(epochs, training, "--", markerfacecolor="white", label=f"{model}, training", **style)
-    label = f"{model}, validation"
-    if kept is not None:
-        label += f" (epoch {kept} is kept)"
-        ring = style | {"marker": "o", "markersize": 13, "markerfacecolor": "none"}
-        axes.plot(kept, validation[kept - 1], **ring)
-    axes.plot(epochs, validation, "-", linewidth=1.9, label=label, **style)

@@ -12,7 +12,7 @@ from imageproof.report.plots import _theme
 
 
 def class_distribution(distribution: pd.DataFrame) -> Figure:
-    """One bar per class with its count and per cent, if they are not many; a line at equal shares.
+    """One bar per class, with its count and per cent where classes are not many.
 
     All images that `split` divides are counted, so these are more than the training rows.
     `distribution` is as `_exploration.class_distribution` returns it.
@@ -29,16 +29,13 @@ def class_distribution(distribution: pd.DataFrame) -> Figure:
     bars = axes.barh(range(classes), counts, color=_theme.BLUE)
     if classes <= _theme.MANY:
         texts = [f"{count:,}  ({_theme.percent(count, total)})" for count in counts]
-        legible = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # over the dashed line
-        axes.bar_label(bars, texts, padding=6, bbox=legible)
-    axes.axvline(total / classes, color=_theme.GREY, ls="--", label="equal shares")
+        axes.bar_label(bars, texts, padding=6)
     _theme.class_ticks(axes.yaxis, names, height)
     axes.invert_yaxis()
     axes.margins(x=0.22, y=0.02)
     axes.set_xlabel("images")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     _theme.quiet_axes(axes)
-    figure.legend(loc="outside lower right", frameon=False)
     return figure
 
 
