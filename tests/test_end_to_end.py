@@ -76,7 +76,6 @@ def test_run_runs_every_stage(clone):
     paths = clone.run("git", "status", "--porcelain").stdout.split()[1::2]
     assert set(paths) == {
         "dvc.lock",
-        "artifacts/compare/confusion.csv",
         "artifacts/compare/learning_curves.csv",
         METRICS,
         "artifacts/split/split.json",

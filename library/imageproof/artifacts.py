@@ -34,7 +34,6 @@ class Artifacts:
         self.compare = self.folder / "compare"
         self.comparison = self.compare / "comparison.json"
         self.learning_curves = self.compare / "learning_curves.csv"
-        self.confusion = self.compare / "confusion.csv"
         self.report = self.folder / "report/index.html"
         # a page per training, which redirects to its run in MLflow
         self.runs = self.folder / "runs"

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-import numpy as np
 import pandas as pd
 
 from imageproof.artifacts import WORKSPACE
@@ -15,7 +14,6 @@ from imageproof.evaluation.reading import Result
 from imageproof.judge import (
     _baseline,
     _comparison,
-    _confusion,
     _doubts,
     _leaderboard,
     _verdicts,
@@ -87,9 +85,6 @@ def compare(
     write_json(WORKSPACE.compare / "metrics.json", _dvc_metrics(rows, scores))
     _draw_pareto(results, comparable=not uncomparable)
     _write_curves(results)
-    matrices = {result.model: result.matrix for result in results}
-    order = _confusion.clustered(np.sum([matrix for matrix, _ in matrices.values()], axis=0))
-    _confusion.write_cells(WORKSPACE.confusion, matrices, order=order)
 
 
 def _dvc_metrics(

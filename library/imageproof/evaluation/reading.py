@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import _inference
-from imageproof.base._dataset import Dataset, Matrix, Metrics, Probabilities
-from imageproof.judge import _caret, _confusion, _leaderboard, _timing
+from imageproof.base._dataset import Dataset, Metrics, Probabilities
+from imageproof.judge import _caret, _leaderboard, _timing
 from imageproof.outputs import by_split
 
 
@@ -20,7 +20,6 @@ class Result(NamedTuple):
     behaviour: Mapping[str, float]
     baseline: Mapping[str, Any]  # see `EvaluateOutputs.read_baseline`
     history: list[Metrics]
-    matrix: tuple[Matrix, list[str]]  # and the names of the classes
 
     @property
     def model(self) -> str:
@@ -66,5 +65,4 @@ def _read_result(model: str, test: Dataset, threads: int) -> Result:
         behaviour=evaluated.read_behaviour(),
         baseline=evaluated.read_baseline(),
         history=trained.read_history(),
-        matrix=_confusion.read_matrix(evaluated.matrices["test"]),
     )

@@ -4,7 +4,6 @@ Every confusion matrix of this project has caret's layout: ROWS ARE PREDICTIONS,
 THE REFERENCE (the truth). scikit-learn and Keras use the transpose.
 """
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,25 +88,6 @@ def write_matrix(path: Path, matrix: Matrix, *, names: list[str]) -> None:
 
     with replacing(path) as temporary:
         DataFrame(matrix, names, names).to_csv(temporary, index_label="prediction")
-
-
-def write_cells(
-    path: Path, matrices: Mapping[str, tuple[Matrix, list[str]]], *, order: Sequence[int]
-) -> None:
-    """Write the matrices of several models as rows `model prediction reference count`.
-
-    The correct cells are first, in this order of the classes: plots take it for their axes.
-    """
-    from pandas import DataFrame
-
-    cells = []
-    for model, (matrix, names) in matrices.items():
-        errors = (matrix > 0) & ~np.eye(len(names), dtype=bool)
-        for row, column in [*zip(order, order, strict=True), *np.argwhere(errors)]:
-            cells.append((model, names[row], names[column], matrix[row, column]))
-    columns = ["model", "prediction", "reference", "count"]
-    with replacing(path) as temporary:
-        DataFrame(cells, columns=columns).to_csv(temporary, index=False)
 
 
 def read_matrix(path: Path) -> tuple[Matrix, list[str]]:

@@ -13,7 +13,6 @@ from imageproof.judge._confusion import (
     confusion_matrix,
     most_confused,
     read_matrix,
-    write_cells,
     write_matrix,
 )
 
@@ -90,15 +89,3 @@ def test_no_confusion_matrix_is_refused(tmp_path, content, line):
     path = tmp_path / "m.csv"
     path.write_text(content, "utf-8")
     assert finding(DataError, read_matrix, path).startswith(f"{path}: {line}")
-
-
-def test_cells_begin_with_the_classes_in_their_order(tmp_path):
-    path = tmp_path / "cells.csv"
-    names = ["zebra", "cat, small"]
-    write_cells(path, {"b": (np.array([[6, 0], [1, 5]]), names)}, order=[1, 0])
-    assert path.read_text("utf-8").splitlines() == [
-        "model,prediction,reference,count",
-        'b,"cat, small","cat, small",5',
-        "b,zebra,zebra,6",
-        'b,"cat, small",zebra,1',
-    ]
