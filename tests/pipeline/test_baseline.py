@@ -93,10 +93,10 @@ def test_stage_writes_answers_and_scores_and_prints_a_line(capsys):
 def test_verdict_is_that_of_the_paired_test():
     unproven = "not shown to be better than the baseline (HOG)"
     for share, groups, line in (
-        (0.38, None, "worse than the baseline (HOG): 38.0 % against 55.0 %"),
+        (0.38, None, "worse than the baseline (HOG): 38.00 % against 55.00 %"),
         (0.5499, None, f"{unproven}: 54.99 % against 55.00 %"),
-        (0.80, None, "better than the baseline (HOG): 80.0 % against 55.0 %"),
-        (0.80, ROWS % 4, f"{unproven}: 80.0 % against 55.0 %; too few groups differ"),
+        (0.80, None, "better than the baseline (HOG): 80.00 % against 55.00 %"),
+        (0.80, ROWS % 4, f"{unproven}: 80.00 % against 55.00 %; too few groups differ"),
     ):
         hits, baseline_hits = (round(right * len(ROWS)) > ROWS for right in (share, 0.55))
         figures = compare(hits, baseline_hits, groups)

@@ -21,7 +21,6 @@ from imageproof.judge import (
 )
 from imageproof.judge._figures import column
 from imageproof.judge._groups import Intervals
-from imageproof.judge.confidence import TEMPERATURE_1
 from imageproof.judge.limits import PromoteParams
 from imageproof.outputs import TRAIN_SAMPLE, by_split, epoch_table
 from imageproof.report.plots._comparison import pareto
@@ -110,7 +109,6 @@ def _model_doubts(
     intervals = Intervals(probabilities.argmax(axis=1) == test.labels, test.groups)
     rows = intervals.effective()
     class_rows = intervals.effective_by_class(test.labels, probabilities.shape[1])
-    remark = f"; {TEMPERATURE_1}" * (result.row.temperature == 1)
     learning = []
     accuracy = result.row.train_accuracy
     if accuracy is not None:  # a stage of the user's own may not know it
@@ -121,9 +119,8 @@ def _model_doubts(
         ]
     return [
         *learning,
-        _doubts.guessing(by_class, overall["accuracy"], rows),
         _doubts.weak_class(by_class, class_rows),
-        _doubts.misleading(probabilities, test.labels, rows / len(test), remark),
+        _doubts.misleading(probabilities, test.labels, rows / len(test)),
         *_doubts.fragile(result.behaviour),
     ]
 

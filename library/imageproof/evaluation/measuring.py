@@ -50,8 +50,8 @@ def _write_answer_sets(evaluated: Evaluated, coverage: float) -> None:
     temperature, truth = read_calibration(WORKSPACE.trained(model).calibration)
     if temperature == 1:
         print(
-            f"warning: {model}: {confidence.TEMPERATURE_1}; "
-            "its probabilities may be too high or too low"
+            f"warning: {model}: its temperature stays 1, as all validation rows are right or no "
+            "other fits them better; its probabilities may be too high or too low"
         )
     if finding := confidence.too_few_rows(len(truth), coverage):
         print(f"warning: {finding}")

@@ -36,7 +36,6 @@ def verdict(model: str, name: str, figures: Mapping[str, Any]) -> str:
     relation = "better" if gain > 0 else "worse"
     if is_noise(figures["gain_lower"], figures["gain_upper"], p_value):
         relation = "not shown to be better"
-    decimals = 2 if 0 < abs(gain) < 0.001 else 1  # 1 could print different shares as equal
-    shares = f"{100 * (accuracy + gain):.{decimals}f} % against {100 * accuracy:.{decimals}f} %"
+    shares = f"{100 * (accuracy + gain):.2f} % against {100 * accuracy:.2f} %"
     reason = "; too few groups differ" if p_value is None else ""
     return f"{model} is {relation} than the baseline ({name}): {shares}{reason}"

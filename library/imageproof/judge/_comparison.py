@@ -120,18 +120,11 @@ def paired_interval(only_a: float, only_b: float, rows: float) -> tuple[float, f
     """
     from scipy.special import ndtri
 
-    centre, deviation = paired_gain(only_a, only_b, rows)
-    half = ndtri(0.975) * deviation
-    return max(-1.0, float(centre - half)), min(1.0, float(centre + half))
-
-
-def paired_gain(only_a: float, only_b: float, rows: float) -> tuple[float, float]:
-    """The gain and its standard deviation, after one more row that only a, and one that only b
-    gets right."""
     share_a = (only_a + 1) / (rows + 2)
     share_b = (only_b + 1) / (rows + 2)
-    gain = share_a - share_b
-    return gain, float(np.sqrt((share_a + share_b - gain**2) / (rows + 2)))
+    centre = share_a - share_b
+    half = ndtri(0.975) * np.sqrt((share_a + share_b - centre**2) / (rows + 2))
+    return max(-1.0, float(centre - half)), min(1.0, float(centre + half))
 
 
 def mcnemar_exact(only_a: int, only_b: int, *, alternative: Alternative = "two-sided") -> float:

@@ -11,13 +11,11 @@ from typing import Any, NamedTuple
 
 from imageproof.base._dataset import Labels, Probabilities
 from imageproof.judge._calibration import calibration_error, errors_by_chance
-from imageproof.judge._comparison import paired_gain
 from imageproof.judge._groups import at_most
 from imageproof.judge.disturbances import COUNTS, in_words
 
 LEVEL = 0.01
 LEARNT = 0.9  # accuracy on the training rows
-SURPLUS = 0.1  # of the rows that are not of the most frequent class
 WEAK = 0.5  # sensitivity
 MISCALIBRATED = 0.02  # expected calibration error
 GAP = 0.1  # of accuracies: on training and test rows, or without and with a disturbance
@@ -65,30 +63,6 @@ def memorized(
     return Doubt(sentence, figures, _chance_of_gap(trained, train_rows, accuracy, rows))
 
 
-def guessing(
-    by_class: Mapping[str, Mapping[str, Any]],
-    accuracy: float,
-    rows: float,
-) -> Doubt:
-    """That a model is hardly better than always naming the most frequent class.
-
-    Hardly: its gain is below SURPLUS of the rows that this class does not have. The test is that of
-    `paired_interval`, on the same rows. Its p-value is multiplied by the number of classes: which
-    of them is the most frequent one is by chance, too.
-    """
-    from scipy.stats import norm
-
-    constant = max(by_class.values(), key=lambda figures: figures["prevalence"])
-    share = constant["prevalence"]
-    both = constant["detection_rate"]
-    gain, deviation = paired_gain((accuracy - both) * rows, (share - both) * rows, rows)
-    figures = f"is right on {100 * accuracy:.1f} % of the test images"
-    figures += f", of which that class has {100 * share:.1f} %"
-    p_value = float(norm.cdf((gain - SURPLUS * (1 - share)) / deviation))
-    sentence = "hardly better than always naming the most frequent class"
-    return Doubt(sentence, figures, p_value * len(by_class))
-
-
 def weak_class(by_class: Mapping[str, Mapping[str, Any]], rows: Sequence[float]) -> Doubt:
     """That a model gets less than WEAK of a class right, for the class with the lowest p-value.
 
@@ -108,7 +82,6 @@ def misleading(
     probabilities: Probabilities,
     reference: Labels,
     share: float,
-    remark: str,
 ) -> Doubt:
     """That the calibration error is over MISCALIBRATED; `share` of the rows is independent.
 
@@ -119,7 +92,7 @@ def misleading(
     margin = MISCALIBRATED + 1 / max(share * len(reference), 1)
     p_value = float(errors_by_chance(probabilities, share).sf(error - margin))
     sentence = "probabilities mislead, as confidence and accuracy are apart on average"
-    return Doubt(sentence, f"by {100 * error:.1f} points{remark}", p_value)
+    return Doubt(sentence, f"by {100 * error:.1f} points", p_value)
 
 
 def fragile(accuracies: Mapping[str, float]) -> list[Doubt]:

@@ -35,7 +35,7 @@ def choice(pairs: Sequence[Pair], seconds: Mapping[str, float | None]) -> str:
         (pair for pair in pairs if pair.other == fastest and not pair.within_noise),
         key=lambda pair: (pair.better in worse, times[pair.better]),
     )
-    gain = f"{pair.better} is more accurate (+{_points(pair, pair.gain)} points)"
+    gain = f"{pair.better} is more accurate (+{_points(pair.gain)} points)"
     faster = _faster(times[pair.better] / times[fastest])
     return f"No model is best in both: {gain}, {fastest} {faster}"
 
@@ -43,7 +43,7 @@ def choice(pairs: Sequence[Pair], seconds: Mapping[str, float | None]) -> str:
 def verdict(pair: Pair) -> str:
     """The comparison in one line of words, derived from the figures alone."""
     names = f"{pair.better} and {pair.other}"
-    gain, lower, upper = (_points(pair, share) for share in (pair.gain, pair.lower, pair.upper))
+    gain, lower, upper = (_points(share) for share in (pair.gain, pair.lower, pair.upper))
     evidence = f"(95 % interval {lower} to {upper}, {p_text(pair.p_value)})"
     on_a_tie, time, price = _time_words(pair)
     if pair.disagreements == 0:
@@ -90,8 +90,6 @@ def as_dict(pair: Pair) -> dict[str, Any]:
     return {**pair._asdict(), "verdict": verdict(pair)}
 
 
-def _points(pair: Pair, share: float) -> str:
-    """Percentage points with one decimal, or more if one would print a figure as 0.0."""
-    smallest = min(abs(value) for value in (pair.gain or 1, pair.lower, pair.upper))
-    decimals = 1 if smallest >= 0.0005 else 2
-    return f"{100 * share:z.{decimals}f}"
+def _points(share: float) -> str:
+    """Percentage points."""
+    return f"{100 * share:z.2f}"

@@ -11,9 +11,6 @@ from imageproof.base._dataset import Labels, Probabilities, Rows
 from imageproof.base.files import StrictModel
 from imageproof.judge._groups import Intervals
 
-TEMPERATURE_1 = (
-    "its temperature stays 1, as all validation rows are right or no other fits them better"
-)
 MOST_CLASSES = 2  # a larger answer set is no answer
 
 Sets = NDArray[np.bool_]  # (n, classes), the classes in each row's answer set

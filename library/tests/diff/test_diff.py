@@ -158,7 +158,7 @@ def test_workspace_against_commit(capsys):
     assert ["train.mlp.fit.epochs", "2", "3"] in table
     assert ["test.accuracy", "0.8500", "0.9250", "+0.0750"] in table
     assert "parameters" not in {name for name, *_ in filter(None, table)}  # it is the same
-    assert any(line.startswith("new gains 7.5 points over old (") for line in lines)
+    assert any(line.startswith("new gains 7.50 points over old (") for line in lines)
     print_diff(diff, as_json=True, as_markdown=False)
     assert json.loads(capsys.readouterr().out)["models"]["mlp"]["state"] == "better"
     assert {"holdout.loss", "elapsed_s", "size_mb"} <= {*diff.models["mlp"].metrics}

@@ -105,7 +105,7 @@ def test_fewer_than_six_groups_give_no_verdict():
     right = np.ones(100, bool)
     pair, same = (compared(right, hits, np.arange(100) % 5) for hits in (~right, right))
     assert (pair.p_value, pair.within_noise) == (None, True)
-    assert verdict(pair).startswith("no verdict, as too few groups differ: a gains 100.0 points")
+    assert verdict(pair).startswith("no verdict, as too few groups differ: a gains 100.00 points")
     starts = "No choice: too few groups differ to tell ", "b is the choice: "
     for result, start in zip((pair, same), starts, strict=True):
         assert choice([result], {"a": 2.0, "b": 1.0}).startswith(start)
