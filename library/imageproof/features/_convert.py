@@ -73,7 +73,6 @@ def converted(path: Path, form: Form) -> ModelProto:
         node.ClearField("doc_string")  # PyTorch writes the path of its code into it
     del model.graph.input[:], model.graph.output[:], model.graph.value_info[:]
     model.graph.input.append(image)
-    model.ir_version = max(model.ir_version, 4)  # the first whose inputs need not list the weights
     network = compose.add_prefix(model, PREFIX)  # it may name tensors as we do
     scaling = parsed(_scaling(form, axes), like=network)
     body = joined(scaling, network, "scaled", PREFIX + image.name)
@@ -104,8 +103,7 @@ def _image_input(
     model: ModelProto, path: Path, side: int
 ) -> tuple[ValueInfoProto, tuple[int, int]]:
     """The network's one input, and its axes of height and width; a DataError if it has another."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in weights]
+    inputs = model.graph.input
     sides = (None, side)
     match forms := [_form(value) for value in inputs]:
         case [("FLOAT", [None, 3, height, width])] if height in sides and width in sides:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sklearn.preprocessing import StandardScaler
 
 ClassWeights = Mapping[int, float] | str | None  # as scikit-learn takes them
-SMALLEST = 1e-7  # of a probability, in the log loss
 ABSENT = -1e4  # the logit of a class without rows: its probability is 0
 TOLERANCE = 1e-4  # of the gradient, where a fit ends: scikit-learn's own
 IN_FOLDS = 1e-3  # the same of fits that only compare: half the time, and the same choice
@@ -109,10 +108,13 @@ def _fold_losses(
     train: Rows,
     held_out: Rows,
 ) -> list[float]:
+    from sklearn.metrics import log_loss
+
     heads = _fit_all(rows.take(train), values, settings, IN_FOLDS)
     features = rows.views[0][held_out]
     labels = rows.labels[held_out]
-    return [log_loss(predict(head, features), labels) for head in heads]
+    classes = range(settings.classes)
+    return [log_loss(labels, predict(head, features), labels=classes) for head in heads]
 
 
 def divide(rows: Rowset, folds: int, *, seed: int) -> list[tuple[Rows, Rows]]:
@@ -122,11 +124,6 @@ def divide(rows: Rowset, folds: int, *, seed: int) -> list[tuple[Rows, Rows]]:
     fold = divided(rows.labels, rows.groups, folds, seed=seed)
     pairs = [(np.flatnonzero(fold != n), np.flatnonzero(fold == n)) for n in range(fold.max() + 1)]
     return pairs if len(pairs) > 1 else []
-
-
-def log_loss(probabilities: Probabilities, labels: Labels) -> float:
-    truth = probabilities[np.arange(len(labels)), labels]
-    return float(-np.mean(np.log(np.maximum(truth, SMALLEST))))
 
 
 def _fit_all(

@@ -19,7 +19,6 @@ from imageproof.features.head import (
     Settings,
     choose_c,
     fit_head,
-    log_loss,
     predict,
 )
 
@@ -137,8 +136,11 @@ def _measured(
     probabilities: Probabilities,
     labels: Labels,
 ) -> dict[str, float]:
+    from sklearn.metrics import log_loss
+
     hits = probabilities.argmax(axis=1) == labels
+    classes = range(probabilities.shape[1])
     return {
-        f"{prefix}loss": log_loss(probabilities, labels),
+        f"{prefix}loss": float(log_loss(labels, probabilities, labels=classes)),
         f"{prefix}accuracy": float(hits.mean()),
     }

@@ -6,7 +6,7 @@ from example import PARAMS
 from scipy.stats import binomtest
 
 from imageproof.judge._confusion import balance, confusion_matrix
-from imageproof.judge.few_rows import counts_of, rows_needed, split_warnings
+from imageproof.judge.few_rows import copies, counts_of, rows_needed, split_warnings
 from imageproof.judge.limits import PromoteParams
 
 
@@ -69,3 +69,10 @@ def test_rows_of_few_groups_are_fewer():
     assert line.startswith(f"{start} promote.max_sensitivity_loss (50 of each")
     groups = {"groups": {"holdout": 600}, "class_groups": {"0": 300, "1": 300}}
     assert warnings_of(300, 300, **groups) == warnings_of(300, 300) == []
+
+
+def test_copies_of_training_rows_are_one_line():
+    summary = {"rows": {"test": 90, "holdout": 40}, "copies": {"test": 8, "holdout": 0}}
+    [line] = copies(summary)
+    assert line.startswith("8 of 90 test rows are copies of training images: accuracy on them is")
+    assert copies(summary | {"copies": {"test": 0, "holdout": 0}}) == []
