@@ -58,7 +58,7 @@ def own(project, add_models):  # with the models of the page, and a small backbo
 def test_own_model_is_checked(own, images_8x8):
     wrong = partial(params.check, support.changed(CHANGES | {"train.means": {"scale": "x"}}))
     assert "train.means.scale" in finding(UsageError, wrong)
-    silent = partial(TrainingCost(print).timing, images=1, threads=1)
+    silent = partial(TrainingCost(print).timing, threads=1)
     assert finding(ImageproofError, silent).endswith("never called on_epoch; once is enough")
     zeros, outputs = np.zeros((64, 10), np.float32), WORKSPACE.trained("logits")
     logits = helpers.linear_model(zeros, zeros[0], (8, 8), "Relu")

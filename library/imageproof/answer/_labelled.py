@@ -2,7 +2,6 @@
 
 import pandas as pd
 from mlflow import MlflowClient
-from scipy.optimize import brentq
 
 from imageproof.judge._groups import clopper_pearson
 from imageproof.judge.drift import Comparison, compare_accuracy
@@ -39,7 +38,7 @@ def holdout_figures(model: Version) -> dict[str, float]:
     metrics = MlflowClient().get_run(model.origin.run_id).data.metrics
     return {
         name: metrics[key]
-        for name in ("accuracy", "accuracy_lower", "accuracy_upper", "rows", "unsure")
+        for name in ("accuracy", "accuracy_lower", "accuracy_upper", "independent_rows", "unsure")
         if (key := f"holdout_{name}") in metrics
     }
 
@@ -49,22 +48,10 @@ def compare_with_holdout(
 ) -> list[Comparison]:
     """Whether fewer labelled than hold-out rows are right.
 
-    Empty without labels, or if the interval of the hold-out is unknown or of a single group.
+    Empty without labels, or if the hold-out's independent rows are unknown or of a single group.
     """
-    if not labelled or not {"accuracy_lower", "rows"} <= holdout.keys():
-        return []
-    rows = _independent_rows(holdout)
-    if rows < 1:  # of one group
+    rows = holdout.get("independent_rows", 0)
+    if not labelled or rows < 1:
         return []
     hits = labelled["value"] * labelled["rows"]
     return [compare_accuracy(hits, labelled["rows"], (holdout["accuracy"] * rows, rows))]
-
-
-def _independent_rows(holdout: dict[str, float]) -> float:
-    """How many independent rows would have the recorded interval: fewer, if they are in groups."""
-
-    def excess(rows: float) -> float:
-        lower, upper = clopper_pearson(holdout["accuracy"], rows)
-        return (upper - lower) - (holdout["accuracy_upper"] - holdout["accuracy_lower"])
-
-    return float(brentq(excess, 0, holdout["rows"] + 1))

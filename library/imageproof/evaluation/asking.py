@@ -23,6 +23,7 @@ from imageproof.base._dataset import (
 from imageproof.base.files import write_json
 from imageproof.features.predict import cached_predict
 from imageproof.judge._confusion import confusion_matrix
+from imageproof.judge._groups import Intervals
 from imageproof.judge.disturbances import Disturb, accuracy_under
 from imageproof.outputs import EvaluateOutputs
 
@@ -46,6 +47,11 @@ class Answers(NamedTuple):
     def hits(self) -> Hits:
         """Whether each row is right, bool (n,)."""
         return np.equal(self.predicted, self.data.labels)
+
+    @property
+    def independent_rows(self) -> float:
+        """How many independent rows tell as much about the accuracy as these."""
+        return Intervals(self.hits, self.data.groups).effective()
 
 
 class Evaluated(NamedTuple):

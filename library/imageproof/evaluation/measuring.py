@@ -8,7 +8,6 @@ from imageproof.base._dataset import Metrics
 from imageproof.base.files import write_json
 from imageproof.evaluation.asking import Evaluated
 from imageproof.judge import _baseline, _caret, _confusion, _slices, confidence
-from imageproof.judge._groups import Intervals
 from imageproof.outputs import read_calibration, write_by_split
 
 
@@ -22,7 +21,11 @@ def write_figures(
 
     `coverage` 0…1 is the share of answer sets that shall hold the true class.
     """
-    write_json(evaluated.outputs.metrics, metrics)
+    figures = {
+        split: {**metrics[split], "independent_rows": answers.independent_rows}
+        for split, answers in evaluated.splits.items()
+    }
+    write_json(evaluated.outputs.metrics, figures)
     _write_statistics(evaluated)
     _write_answer_sets(evaluated, coverage)
     _write_slices(evaluated)
@@ -36,7 +39,7 @@ def _write_statistics(evaluated: Evaluated) -> None:
     errors = {}
     for split, matrix in evaluated.matrices.items():
         answers = evaluated.splits[split]
-        effective = Intervals(answers.hits, answers.data.groups).effective()
+        effective = answers.independent_rows
         statistics[split] = _caret.statistics(matrix, classes=names, effective=effective)._asdict()
         errors[split] = _confusion.most_confused(matrix, names=names)
         _confusion.write_matrix(evaluated.outputs.matrices[split], matrix, names=names)

@@ -32,7 +32,6 @@ class Row(Scores):
     size_bytes: int
     run_id: str
     cpu: str = ""
-    temperature: float = 0.0
     train_accuracy: float | None = None
 
 

@@ -63,7 +63,7 @@ class TrainingCost:
         seconds = self._earlier + _now() - self._start
         return dict(zip(SECONDS, seconds.tolist(), strict=True))
 
-    def timing(self, *, images: int, threads: int) -> Metrics:
+    def timing(self, *, threads: int) -> Metrics:
         """What the fit cost; `shared_cores` is the mean number of its cores used by others.
 
         Raises:
@@ -71,12 +71,9 @@ class TrainingCost:
         """
         if not self.history:
             raise ImageproofError("the model's fit never called on_epoch; once is enough")
-        spent = self.spent
-        epochs = len(self.history)
         return {
-            **spent,
+            **self.spent,
             "epoch_s": float(np.median(self.epoch_s)),
-            "samples_per_s": images * epochs / spent["elapsed_s"],
             "shared_cores": self._shared_cores(threads),
         }
 

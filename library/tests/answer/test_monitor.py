@@ -18,7 +18,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Dataset, Split, save_split
 from imageproof.base.errors import DataError
 from imageproof.cli import _answers as cli
-from imageproof.judge._groups import accuracy
+from imageproof.judge._groups import Intervals
 from imageproof.registry._version import load_version
 from imageproof.registry._versions import find
 
@@ -73,9 +73,9 @@ def test_accuracy_of_labels(watch, holdout):
     assert 0.86 < result.accuracy["lower"] < 0.9 < result.accuracy["upper"] < 0.93
     assert "accuracy" in result.drifted
     for writers, names in ((3, {"accuracy"}), (1, set())):  # all errors are those of one
-        figures = accuracy(np.arange(500) > 4, np.arange(500) * writers // 500)
-        for name, value in figures.items():
-            MlflowClient().log_metric(find(MODEL).run_id, f"holdout_{name}", value, step=-writers)
+        rows = Intervals(np.arange(500) > 4, np.arange(500) * writers // 500).effective()
+        run_id = find(MODEL).run_id
+        MlflowClient().log_metric(run_id, "holdout_independent_rows", rows, step=-writers)
         result = watch(labels=Path("labels.csv")).result
         assert {drift.name for drift in result.drift} & {"accuracy"} == names
         assert "accuracy" not in result.drifted

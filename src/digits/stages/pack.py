@@ -1,7 +1,6 @@
 """`pack`: bring all raw images to one form, in one file that later stages map into memory."""
 
 from pathlib import Path
-from time import perf_counter
 
 from digits.params import load as load_params
 from imageproof.artifacts import WORKSPACE
@@ -13,7 +12,6 @@ from imageproof.dvc import stage_command
 
 def main() -> None:
     params = load_params()
-    start = perf_counter()
     shape, corrected, warnings = packing.pack(
         Path("data"),
         WORKSPACE.pack,
@@ -23,12 +21,11 @@ def main() -> None:
         read=None,  # or a function of yours, which takes the folder and returns RawData
     )
     count, *sides = shape
-    rate = count / (perf_counter() - start)
     for line in warnings:
         print(f"warning: {text.printable(line)}")
     if corrected:
         print(f"{corrected:,} labels corrected by {Path('data', corrections.FILE)}")
-    print(f"{count:,} images of {'×'.join(map(str, sides))}, {rate:,.0f} per second")
+    print(f"{count:,} images of {'×'.join(map(str, sides))}")
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def write(
     """Write the model, its calibration and its learning curves; what it cost."""
     threads = params.train.threads
     history = fitted.cost.history
-    figures = fitted.cost.timing(images=len(data), threads=threads)
+    figures = fitted.cost.timing(threads=threads)
     outputs = WORKSPACE.trained(model)
     outputs.run.unlink(missing_ok=True)  # it vouches for the other outputs
     outputs.write_history(history)
