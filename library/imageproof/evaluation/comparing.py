@@ -21,6 +21,7 @@ from imageproof.judge import (
 )
 from imageproof.judge._figures import column
 from imageproof.judge._groups import Intervals
+from imageproof.judge.limits import PromoteParams
 from imageproof.outputs import TRAIN_SAMPLE, by_split, epoch_table
 from imageproof.report.plots._comparison import pareto
 from imageproof.report.plots._model import learning_curves
@@ -42,6 +43,7 @@ def drop_other_models(models: Sequence[str]) -> None:
 def compare(
     results: Sequence[Result],
     test: Dataset,
+    promote: PromoteParams,
     *,
     figures: Mapping[str, dict[str, float]],
 ) -> None:
@@ -74,7 +76,7 @@ def compare(
             *_doubts.beyond_chance(doubts),
             *map(_verdicts.verdict, pairs),
             *uncomparable,
-            *few_rows.copies(summary),
+            *few_rows.split_warnings(summary, promote, [*results[0].statistics["by_class"]]),
         ],
         "baseline": scores.model_dump(),
     }

@@ -69,7 +69,7 @@ def rows_needed(params: PromoteParams, counts: Counts) -> dict[str, int]:
 def split_warnings(
     summary: Mapping[str, Any], params: PromoteParams, names: Sequence[str]
 ) -> list[str]:
-    """What split.json says against a split: `copies`, and too few hold-out rows for the gate."""
+    """What split.json says against a split: copies of training rows, and too few hold-out rows."""
     classes = len(names)
     rows = _numbers(summary["class_counts"]["holdout"], classes, summary["rows"])
     groups = None
@@ -82,10 +82,10 @@ def split_warnings(
         for key, rows in rows_needed(params, counts).items()
     ]
     if not limits:
-        return copies(summary)
+        return _copies(summary)
     finding = f"{counts.rows:,} hold-out rows, {worth}{counts.fewest(names)}, are too few for "
     mend = "; raise `holdout` of split, add rows, or change these limits"
-    return [*copies(summary), finding + ", ".join(limits) + mend]
+    return [*_copies(summary), finding + ", ".join(limits) + mend]
 
 
 def _numbers(by_class: Mapping[str, int], classes: int, by_part: Mapping[str, int]) -> list[int]:
@@ -93,8 +93,7 @@ def _numbers(by_class: Mapping[str, int], classes: int, by_part: Mapping[str, in
     return [*(by_class.get(str(label), 0) for label in range(classes)), by_part["holdout"]]
 
 
-def copies(summary: Mapping[str, Any]) -> list[str]:
-    """A line where rows that judge models are copies of training rows, by split.json."""
+def _copies(summary: Mapping[str, Any]) -> list[str]:
     rows = summary["rows"]
     counts = [f"{n:,} of {rows[part]:,} {part}" for part, n in summary["copies"].items() if n]
     mend = "accuracy on them is too high; set split.copies: drop"

@@ -6,7 +6,7 @@ from example import PARAMS
 from scipy.stats import binomtest
 
 from imageproof.judge._confusion import balance, confusion_matrix
-from imageproof.judge.few_rows import copies, counts_of, rows_needed, split_warnings
+from imageproof.judge.few_rows import counts_of, rows_needed, split_warnings
 from imageproof.judge.limits import PromoteParams
 
 
@@ -72,7 +72,6 @@ def test_rows_of_few_groups_are_fewer():
 
 
 def test_copies_of_training_rows_are_one_line():
-    summary = {"rows": {"test": 90, "holdout": 40}, "copies": {"test": 8, "holdout": 0}}
-    [line] = copies(summary)
+    rows = {"test": 90, "holdout": 500}
+    [line] = warnings_of(*[50] * 10, copies={"test": 8, "holdout": 0}, rows=rows)
     assert line.startswith("8 of 90 test rows are copies of training images: accuracy on them is")
-    assert copies(summary | {"copies": {"test": 0, "holdout": 0}}) == []

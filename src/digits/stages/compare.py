@@ -13,7 +13,7 @@ def main() -> None:
     comparing.drop_other_models(params.models)
     test = WORKSPACE.read_split("test").data
     results = reading.read_results(params.models, test, threads=params.train.threads)
-    comparing.compare(results, test, figures=own_figures(results))
+    comparing.compare(results, test, params.promote, figures=own_figures(results))
 
 
 def own_figures(results: Sequence[reading.Result]) -> dict[str, dict[str, float]]:
