@@ -29,12 +29,17 @@ from imageproof.outputs import ClassFigures
 
 @dataclass
 class Diff:
-    """What differs between two revisions, and each model's difference."""
+    """What differs between two revisions.
+
+    `models` are those with other outputs at both, `states` says of all others whether they are
+    unchanged, new or gone.
+    """
 
     old: Revision
     new: Revision
     params: Mapping[str, Change]
-    models: dict[str, Difference | None] = field(default_factory=dict)  # None: the same outputs
+    models: dict[str, Difference] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)  # what cannot be compared or trusted, and why
 
 
@@ -100,31 +105,40 @@ def collect_diff(old: str, new: str | None) -> Diff:
         open_revision(old, folder / "old") as first,
         open_revision(new, folder / "new") as second,
     ):
-        sides = {"old": Side(first), "new": Side(second)}
-        params = changes(sides["old"].params(), sides["new"].params())
+        old_side = Side(first)
+        new_side = Side(second)
+        params = changes(old_side.params(), new_side.params())
         # False, which turns a check of the gate off, is not 0
         differing = {k: pair for k, pair in params.items() if repr(pair.old) != repr(pair.new)}
         diff = Diff(first, second, differing)
-        for model in dict.fromkeys([*sides["new"].models, *sides["old"].models]):
-            present = {name: side for name, side in sides.items() if model in side.models}
-            outputs = [side.outputs_of(model) for side in present.values()]
-            is_same = outputs[1:] == outputs[:1]
-            diff.models[model] = None if is_same else _compare(model, present, diff)
+        for model in dict.fromkeys([*new_side.models, *old_side.models]):
+            _add(model, old_side, new_side, diff)
     return diff
 
 
-def _compare(model: str, sides: Mapping[str, Side], diff: Diff) -> Difference:
-    results = {name: _recorded(side, model) for name, side in sides.items()}
-    test = None
-    digests = {side.test_md5(model) for side in sides.values()}
-    if None in digests or len(digests) > 1:
-        diff.notes.append(f"{model}: evaluated on other test rows, so without paired test")
+def _add(model: str, old: Side, new: Side, diff: Diff) -> None:
+    if model not in old.models or model not in new.models:
+        state, side = ("new", new) if model in new.models else ("gone", old)
+        accuracy = _recorded(side, model).metrics["test.accuracy"]
+        diff.states[model] = f"{state}: accuracy {100 * accuracy:.2f} %"
+    elif old.outputs_of(model) == new.outputs_of(model):
+        diff.states[model] = "unchanged"
     else:
-        *_, newest = sides.values()
-        test = _test_rows(newest)
-    times, reasons = comparable_times({name: result.training for name, result in results.items()})
+        diff.models[model] = _compare(model, old, new, diff)
+
+
+def _compare(model: str, old: Side, new: Side, diff: Diff) -> Difference:
+    test = None
+    digest = new.test_md5(model)
+    if digest and digest == old.test_md5(model):
+        test = _test_rows(new)
+    else:
+        diff.notes.append(f"{model}: evaluated on other test rows, so without paired test")
+    results = _recorded(old, model), _recorded(new, model)
+    trainings = {"old": results[0].training, "new": results[1].training}
+    times, reasons = comparable_times(trainings)
     diff.notes += [f"{model}: {reason}" for reason in reasons]
-    return compare_results(results, times, test)
+    return compare_results(*results, times, test)
 
 
 def _recorded(side: Side, model: str) -> Recorded:

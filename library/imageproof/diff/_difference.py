@@ -51,7 +51,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        accuracies = [f"{100 * x:.2f}" for x in self.metrics["test.accuracy"] if x is not None]
+        accuracies = [f"{100 * accuracy:.2f}" for accuracy in self.metrics["test.accuracy"]]
         line = f"{self.state}: accuracy {' → '.join(dict.fromkeys(accuracies))} %"
         if self.pair and self.pair.disagreements:
             line += f", {p_text(self.pair.p_value)}"
@@ -69,36 +69,26 @@ class Difference:
 
 
 def compare_results(
-    results: Mapping[str, Recorded],
+    old: Recorded,
+    new: Recorded,
     times: Mapping[str, float | None],
     test: Dataset | None,
 ) -> Difference:
-    """Compare a model's results `old` and `new`, if it has both.
+    """Compare a model's results at two revisions.
 
     `times` are those of the trainings, `test` are the test rows if both revisions have the same.
     """
-    old = results.get("old")
-    new = results.get("new")
     pair = None
-    state = "not comparable" if old and new else "gone" if old else "new"
-    if old and new and test:
-        pair = _pair(results, times, test)
+    state = "not comparable"
+    if test:
+        first, second = (
+            Candidate(name, result.probabilities.argmax(axis=1), times[name])
+            for name, result in (("old", old), ("new", new))
+        )
+        pair = compare_pair(first, second, test.labels, test.groups)
         state = _state(pair)
-    metrics = changes(old.metrics if old else {}, new.metrics if new else {})
-    sensitivity = changes(old.sensitivity if old else {}, new.sensitivity if new else {})
-    return Difference(metrics, sensitivity, pair, state)
-
-
-def _pair(
-    results: Mapping[str, Recorded],
-    times: Mapping[str, float | None],
-    test: Dataset,
-) -> Pair:
-    old, new = (
-        Candidate(name, result.probabilities.argmax(axis=1), times[name])
-        for name, result in results.items()
-    )
-    return compare_pair(old, new, test.labels, test.groups)
+    metrics = changes(old.metrics, new.metrics)
+    return Difference(metrics, changes(old.sensitivity, new.sensitivity), pair, state)
 
 
 def _state(pair: Pair) -> str:

@@ -39,7 +39,9 @@ def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
 def _lines(diff: Diff) -> Iterator[str | Table]:
     yield f"{_label(diff.old)} → {_label(diff.new)}"
     for name, model in diff.models.items():
-        yield f"{name}: {model.verdict if model else 'unchanged'}"
+        yield f"{name}: {model.verdict}"
+    for name, state in diff.states.items():
+        yield f"{name}: {state}"
     yield from diff.notes
     for section in _sections(diff):
         yield ""
@@ -55,6 +57,7 @@ def markdown(diff: Diff) -> str:
         "old": _label(diff.old),
         "new": _label(diff.new),
         "models": diff.models,
+        "states": diff.states,
         "notes": [cut(note, 400) for note in diff.notes[:MOST_ROWS]],
     }
     for sections in (_sections(diff), None):
@@ -69,8 +72,6 @@ def _sections(diff: Diff) -> list[Section]:
     params = [(key, *map(_param, change)) for key, change in diff.params.items()]
     sections = [_section("params", COLUMNS[:3], params)]
     for name, model in diff.models.items():
-        if model is None:
-            continue
         line = [verdict(model.pair)] if model.pair else []
         classes = sorted(model.sensitivity.items(), key=lambda pair: -abs(pair[1].diff or 0))
         sections.append(_section(f"{name}: metrics", COLUMNS, _changes(model.metrics), line))
@@ -120,6 +121,7 @@ def _as_dict(diff: Diff) -> dict[str, Any]:
         "old": {"revision": diff.old.name, "commit": diff.old.commit},
         "new": {"revision": diff.new.name, "commit": diff.new.commit},
         "params": {key: pair._asdict() for key, pair in diff.params.items()},
-        "models": {n: m.as_dict() if m else {"state": "unchanged"} for n, m in diff.models.items()},
+        "models": {name: model.as_dict() for name, model in diff.models.items()},
+        "states": diff.states,
         "notes": diff.notes,
     }

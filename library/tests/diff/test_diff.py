@@ -143,7 +143,7 @@ def add_remote(url):
 
 
 def verdicts(diff):
-    return {name: model.verdict if model else "unchanged" for name, model in diff.models.items()}
+    return {name: model.verdict for name, model in diff.models.items()} | diff.states
 
 
 def test_workspace_against_commit(capsys):
@@ -189,7 +189,7 @@ def test_params_of_one_model_and_switches_are_seen():
     changes = {"seed": (PARAMS["seed"], 11), "promote.max_slice_loss": (0, False)}
     diff = collect_diff("HEAD", None)
     assert diff.params == changes | {"models": (settings["models"], models)}
-    assert [*diff.models] == settings["models"]
+    assert [*diff.states] == settings["models"]
 
 
 def test_model_on_one_side_only():
