@@ -44,7 +44,7 @@ def write(arrays, pack=bytes):
 
 @pytest.mark.parametrize(
     ("pack", "train", "test"),
-    [(bytes, "train", "t10k"), (gzip.compress, "emnist-letters-train", "emnist-letters-test")],
+    [(bytes, "train", "t10k"), (gzip.compress, "letters-train", "letters-test")],
 )
 def test_four_files_are_two_parts(pack, train, test):
     for name, count in ((train, 30), (test, 9)):

@@ -41,7 +41,9 @@ def test_rows_on_which_the_models_differ_are_listed():
 
 
 def test_model_that_failed_beside_itself_is_worse():
-    answers, failed = (Candidate("models:/digits/1", np.array(row), None) for row in ([1], [-1]))
+    answers, failed = (
+        Candidate("models:/imageproof/1", np.array(row), None) for row in ([1], [-1])
+    )
     assert compare_pair(failed, answers, np.ones(1, int)).better_right == [0]
 
 

@@ -20,7 +20,7 @@ from imageproof.pictures._reading import is_picture
 
 LABELS = 1  # dimensions
 IMAGES = 3
-IDX_NAME = re.compile(r"\b(train|t10k|test)\b")  # also within a name, as in those of EMNIST
+IDX_NAME = re.compile(r"\b(train|t10k|test)\b")  # also within a name, as `letters-train-…`
 
 Arrays = dict[Path, NDArray[np.uint8]]
 
