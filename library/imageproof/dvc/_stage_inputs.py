@@ -4,6 +4,7 @@ DVC hashes the inputs of a stage when its command has ended. An edit meanwhile w
 what the results come from, and reach others by the run cache.
 """
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -14,7 +15,6 @@ from typing import Any, NamedTuple
 from imageproof.base.errors import IntegrityError
 from imageproof.base.files import flatten, md5, read_yaml
 from imageproof.base.text import first_names
-from imageproof.data.readers._versioned import list_files
 from imageproof.dvc.params_yaml import PATH, get_by_path, read
 
 PIPELINE = Path("dvc.yaml")
@@ -121,7 +121,15 @@ def _stats(deps: Iterable[Path]) -> dict[Path, tuple[int, ...]]:
 
 
 def _files(dep: Path) -> list[Path]:
-    return [dep / name for name in list_files(dep).versioned] if dep.is_dir() else [dep]
+    """The file, or those in the folder, without hidden ones and what Python compiles."""
+    if not dep.is_dir():
+        return [dep]
+    return [
+        Path(folder, name)
+        for folder, _, names in os.walk(dep)
+        for name in names
+        if not name.startswith(".") and not folder.endswith("__pycache__")
+    ]
 
 
 def _md5s(stats: Mapping[Path, tuple[int, ...]]) -> dict[Path, str]:
