@@ -103,7 +103,7 @@ def _rows(path: Path, shape: Shape) -> Iterator[Batch]:
 
 
 def _npz(path: Path, content: Content, shape: Shape) -> Iterator[Images]:
-    arrays = map_arrays(path, content)
+    arrays = map_arrays(path)
     preferred = [name for name in ("images", "x_test", "x_train") if name in arrays]
     if len(arrays) > 1 and not preferred:
         raise DataError(f"{path}: holds {len(arrays)} arrays; one, or one named images is allowed")

@@ -16,14 +16,7 @@ IDX_MAGIC = rb"\0\0[\x08\x09\x0b-\x0e]"  # the third byte is the type of the num
 Format = Literal["IDX", "npz", "Parquet", "CSV"]
 
 
-class MappedFile(mmap):
-    """A file mapped into memory: it may be larger than the memory."""
-
-    def seekable(self) -> bool:  # zipfile asks for it; Python 3.13 has it
-        return True
-
-
-Content = MappedFile | bytes
+Content = mmap | bytes  # of a file, which may be larger than the memory
 
 
 class Part(NamedTuple):
@@ -39,7 +32,7 @@ def read_content(path: Path) -> Content:
         is_packed = file.read(2) == GZIP_MAGIC
         size = file.seek(0, SEEK_END)
         if not is_packed:
-            return MappedFile(file.fileno(), size, access=ACCESS_READ) if size else b""
+            return mmap(file.fileno(), size, access=ACCESS_READ) if size else b""
 
         with gzip.open(path) as packed:
             content = packed.read(max(MAX_UNPACKED, MAX_RATIO * size) + 1)

@@ -14,7 +14,7 @@ from imageproof.base._dataset import Dataset, check_unpacked
 from imageproof.base.errors import DataError
 from imageproof.base.files import parsing
 from imageproof.base.text import one_line
-from imageproof.data.readers._contents import Content, Part
+from imageproof.data.readers._contents import Part
 
 TRAIN = {"x_train", "y_train"}
 TEST = {"x_test", "y_test"}
@@ -22,9 +22,9 @@ TEST = {"x_test", "y_test"}
 Arrays = dict[str, NDArray[Any]]
 
 
-def read_npz(path: Path, content: Content, scratch: Path | None) -> list[Part]:
+def read_npz(path: Path, scratch: Path | None) -> list[Part]:
     """The training part and, if there is one, the test part of an npz; see `map_arrays`."""
-    arrays = map_arrays(path, content, scratch)
+    arrays = map_arrays(path, scratch)
     if arrays.keys() not in (TRAIN, TRAIN | TEST):
         raise DataError(
             f"{path}: holds {one_line(', '.join(arrays))}; "
@@ -34,17 +34,15 @@ def read_npz(path: Path, content: Content, scratch: Path | None) -> list[Part]:
     return [Part(path, _dataset(path, arrays, part)) for part in parts if f"x_{part}" in arrays]
 
 
-def map_arrays(path: Path, content: Content, scratch: Path | None = None) -> Arrays:
+def map_arrays(path: Path, scratch: Path | None = None) -> Arrays:
     """All arrays of an npz, never unpickled; unpacked into the folder `scratch`, and mapped.
 
     NumPy and zipfile raise a dozen types for damaged files; all are a DataError.
     """
-    with (
-        parsing("npz of numbers", path),
-        zipfile.ZipFile(content) as archive,  # type: ignore[call-overload]
-    ):
+    with parsing("npz of numbers", path), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-        check_unpacked(sum(member.file_size for member in members), packed=len(content))
+        unpacked = sum(member.file_size for member in members)
+        check_unpacked(unpacked, packed=path.stat().st_size)
         return {member.filename[:-4]: _unpacked(archive, member, scratch) for member in members}
 
 

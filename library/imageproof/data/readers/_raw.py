@@ -32,8 +32,8 @@ def read_parts(folder: Path, scratch: Path | None = None) -> list[Part]:
     a CSV, or gzipped. An npz is unpacked into the folder `scratch`, or that of temporary files, and
     these are deleted while they are mapped.
 
-    These formats are recognised by content, gzipped or not: IDX pairs (`train-…`, and `t10k-…` or
-    `test-…` of the official test part), Kaggle's CSV `label,pixel0,…`, and an npz as of Keras.
+    These formats are recognised by content: IDX pairs (`train-…`, and `t10k-…` or `test-…` of the
+    official test part) and Kaggle's CSV `label,pixel0,…`, gzipped or not, and an npz as of Keras.
     Hidden files, subfolders, corrections of labels, and what DVC does not version are ignored.
     """
     names = [name for name in list_files(folder).versioned if not is_hidden(name)]
@@ -77,7 +77,7 @@ def _read(
 
     [(path, content)] = contents.items()
     if formats == {"npz"}:
-        return read_npz(path, content, scratch)
+        return read_npz(path, scratch)
     return [Part(path, read_labelled(path, content))]
 
 
