@@ -44,20 +44,13 @@ def test_adapt_prints_one_block(photographs, capsys):
     assert Path("params.yaml").read_text("utf-8") == old_text
 
 
-def test_adapt_warns_of_pictures_without_a_group(workspace, capsys):
+def test_pictures_without_a_group_are_refused(workspace):
     text = (REPOSITORY / "params.yaml").read_text("utf-8")
     Path("params.yaml").write_text(text.replace("group: null", "group: writer"), "utf-8")
-    names = [f"{number}.png" for number in range(90)]
-    put_pictures(Path("data"), *names)
-    rows = [
-        f"{name},{'ab'[number % 2]},{'Ann' * (number < 60)}" for number, name in enumerate(names)
-    ]
-    Path("data/labels.csv").write_text("\n".join(["file,label,writer", *rows]))
-    program.adapt(context())
-    warning = (
-        "data: 30 pictures have no writer in labels.csv, and `split` stops then; fill the column"
-    )
-    assert f"\nwarning: {warning}\n" in capsys.readouterr().out
+    put_pictures(Path("data"), "1.png", "2.png", "3.png")
+    Path("data/labels.csv").write_text("file,label,writer\n1.png,a,Ann\n2.png,b,\n3.png,a,\n")
+    line = "data: 2 pictures have no writer in labels.csv; fill it, or set split.group: null"
+    assert finding(DataError, program.adapt, context(), write=True) == line
 
 
 def test_adapt_write_sets_lines_and_keeps_comments(photographs, capsys):

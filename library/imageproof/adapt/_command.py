@@ -35,6 +35,10 @@ def adapt(application: Application, *, write: bool) -> None:
         models = Models(application.simple_models, [], {})
         if not facts.is_digit_like:
             models = find_models(params, application.simple_models, application.general_models)
+        group = params["split"]["group"]
+        if empty := facts.columns.get(group, {}).get(""):  # `split` would stop
+            fault = f"{empty:,} pictures have no {group} in labels.csv"
+            raise DataError(f"{DATA}: {fault}; fill it, or set split.group: null")
         changes = find_changes(facts, params, models)
     except (AttributeError, KeyError, TypeError):  # a block is missing, or none
         application.load()
@@ -50,10 +54,6 @@ def adapt(application: Application, *, write: bool) -> None:
         print(f"`{project_name()} adapt --write` sets these lines")
     else:
         print(f"{PATH} fits: nothing to change")
-    group = params["split"]["group"]
-    if group and (empty := facts.columns[group][""]):
-        fault = f"{empty:,} pictures have no {group} in labels.csv"
-        print(f"warning: {DATA}: {fault}, and `split` stops then; fill the column")
 
 
 def _print_changes(changes: Sequence[Change]) -> None:
