@@ -22,6 +22,7 @@ NAMES = [
     *("cat/1.png", "cat/draft-2.png", "cat/b1.png", "cat/b2.png", "cat/deep/x/3.png", "cat/#4.png"),
     *("dog/1.png", "dog/old/5.png", "dog/skip", "dog/keep.tmp", "dog/6.tmp", "dog/deep/7.png"),
     *("skip/8.png", "old/9.png", "trash/10.png", "trash/keep.tmp", "b1.png", "dog/ü.png"),
+    "inner/1.png",
 ]
 IGNORED = [
     *("*.tmp", "!keep.tmp", "# a comment", "", " skip/ ", "/data/old", "/dog", "draft-*", "trash"),
@@ -144,6 +145,7 @@ def test_files_are_those_of_dvc():
     put(*NAMES)
     put_pictures(Path(), "single.png")
     (DATA / "dog/single.png").symlink_to(Path("single.png").resolve())
+    (DATA / "inner/.dvc").mkdir()  # a repository within this one
     Path(".dvcignore").write_text("\n".join(IGNORED), "utf-8")
     with Repo.init(no_scm=True) as repo:
         repo.add("data")
