@@ -141,7 +141,6 @@ def test_expectations_that_an_owner_adds_by_great_expectations(suite, raw):
         ('"kwargs"', "", "cannot be read as an expectation suite: Expecting"),
         ("_to_not_be_null", "_to_be_null_", "expect_column_values_to_be_null_ not found"),
         ('"label"', '"lable"', 'The column "lable" in BatchData does not exist'),
-        ("\n", " " * 100_000, "at most 100,000 are allowed"),
     ],
 )
 def test_a_damaged_suite_is_one_line(suite, raw, old, new, text):

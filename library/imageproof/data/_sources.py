@@ -90,11 +90,11 @@ def from_arrays(parts: Sequence[Part]) -> Source:
 
 
 def describe_parts(folder: Path, source: Source) -> dict[str, dict[str, Any]]:
-    """The `file` (of pictures the folder) and the number of `rows` of each part."""
+    """The `file` of each part, of pictures the folder."""
     parts = {}
     for part, files in source.rows.groupby("part", sort=False)["file"]:
         pictures = {"file": str(folder), "pictures": True} if source.class_names else {}
-        parts[str(part)] = {"file": files.iloc[0], "rows": len(files), **pictures}
+        parts[str(part)] = {"file": files.iloc[0], **pictures}
     return parts
 
 

@@ -85,7 +85,7 @@ def content_of(answers, names, png):
         pareto=png,
         learning_curves=png,
         raw_data={"Mean of each class": png},
-        sources={"train": {"file": "data/images.csv", "rows": 1797}},
+        sources={"train": {"file": "data/images.csv"}},
     )
 
 

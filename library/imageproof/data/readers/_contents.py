@@ -14,8 +14,6 @@ GZIP_MAGIC = b"\x1f\x8b"
 IDX_MAGIC = rb"\0\0[\x08\x09\x0b-\x0e]"  # the third byte is the type of the numbers
 
 Format = Literal["IDX", "npz", "Parquet", "CSV"]
-
-
 Content = mmap | bytes  # of a file, which may be larger than the memory
 
 

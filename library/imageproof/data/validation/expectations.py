@@ -11,7 +11,7 @@ from great_expectations.core import expectationSuiteSchema
 from great_expectations.execution_engine import pandas_execution_engine
 
 from imageproof.base.errors import DataError
-from imageproof.base.files import MAX_YAML, check_size, parsing
+from imageproof.base.files import parsing
 from imageproof.base.text import one_line
 from imageproof.data._findings import SHOWN_ROWS, Message, finding
 from imageproof.data.packed import Packed
@@ -110,7 +110,6 @@ def _check(
 
 
 def _read_suite(path: Path, name: str) -> gx.ExpectationSuite:
-    check_size(path, MAX_YAML)
     expectations = expectationSuiteSchema.loads(path.read_text("utf-8"))["expectations"]
     for expectation in expectations:
         expectation.id = None  # else a suite takes no expectation
