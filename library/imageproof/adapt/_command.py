@@ -1,6 +1,7 @@
 """The command `adapt`: print which lines of params.yaml fit the data, and set them if asked."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def adapt(application: Application, *, write: bool) -> None:
         if not facts.is_digit_like:
             models = find_models(params, application.simple_models, application.general_models)
         group = params["split"]["group"]
-        if empty := facts.columns.get(group, {}).get(""):  # `split` would stop
+        if empty := facts.columns.get(group, Counter())[""]:  # `split` would stop
             fault = f"{empty:,} pictures have no {group} in labels.csv"
             raise DataError(f"{DATA}: {fault}; fill it, or set split.group: null")
         changes = find_changes(facts, params, models)
