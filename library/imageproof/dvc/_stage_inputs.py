@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from imageproof.base.errors import IntegrityError
-from imageproof.base.files import flatten, md5, read_yaml
+from imageproof.base.files import flatten, md5, read_yaml, text_sha256
 from imageproof.base.text import first_names
 from imageproof.dvc.params_yaml import PATH, get_by_path, read
 
@@ -107,8 +107,12 @@ def listed(stage: str) -> dict[str, dict[str, Any]]:
 
 
 def hash_deps(stage: str) -> dict[str, str]:
-    """The md5 of each file that dvc.yaml lists for a stage, or that lies in a folder there."""
-    return {str(path): md5(path) for path in _stats(map(Path, listed(stage)["deps"]))}
+    """A hash of each file and folder that dvc.yaml lists for a stage, even if it is missing."""
+    hashes = {}
+    for dep in listed(stage)["deps"]:
+        md5s = {str(path): md5(path) for path in _stats([Path(dep)])}
+        hashes[dep] = text_sha256(repr(md5s))
+    return hashes
 
 
 def _stats(deps: Iterable[Path]) -> dict[Path, tuple[int, ...]]:

@@ -58,7 +58,7 @@ def local_storage() -> str:
 
 
 def hash_inputs(model: str) -> dict[str, str]:
-    """The md5 of each file, code and data, that the training of a model depends on."""
+    """A hash of each file and folder, code and data, that the training of a model depends on."""
     return _stage_inputs.hash_deps(f"train@{model}")
 
 
