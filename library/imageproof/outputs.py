@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat
 
-from imageproof.base._dataset import EVALUATED, SPLITS, Metrics, load_arrays, save_arrays
+from imageproof.base._dataset import EVALUATED, SPLITS, Dataset, Metrics, load_arrays, save_arrays
+from imageproof.base._inference import inconsistency
+from imageproof.base.errors import ImageproofError
 from imageproof.base.files import StrictModel, parsing, read_json, replacing
 from imageproof.dvc.provenance import check_outputs
 
@@ -77,6 +79,12 @@ class TrainOutputs:
         self.history = folder / "history.csv"
         self.metrics = folder / "metrics.json"
         self.run = folder / "run.json"
+
+    def check_answers(self, validation: Dataset) -> None:
+        """Refuse a model that does not answer the validation rows alike however it is asked."""
+        fault, _ = inconsistency(self.model, validation.images)
+        if fault:
+            raise ImageproofError(f"{self.model}: {fault}; build it of other layers")
 
     def write_history(self, history: list[Metrics]) -> None:
         with replacing(self.history) as temporary:

@@ -1,13 +1,10 @@
-"""Temperature scaling, and whether a calibrated file can be relied on."""
+"""Temperature scaling."""
 
 from math import exp, log
-from pathlib import Path
 
 import numpy as np
 
-from imageproof.base import _inference
-from imageproof.base._dataset import Dataset, Labels, Probabilities
-from imageproof.base.errors import ImageproofError
+from imageproof.base._dataset import Labels, Probabilities
 
 TEMPERATURES = (0.05, 20.0)
 
@@ -42,10 +39,3 @@ def fit_temperature(probabilities: Probabilities, labels: Labels) -> float:
         options={"xatol": 1e-6},
     )
     return exp(best.x) if best.fun < loss(0.0) else 1.0
-
-
-def check_answers(path: Path, validation: Dataset) -> None:
-    """Refuse an ONNX file that does not answer the validation rows alike however it is asked."""
-    finding, _ = _inference.inconsistency(path, validation.images)
-    if finding:
-        raise ImageproofError(f"{path}: {finding}; build it of other layers")

@@ -69,6 +69,7 @@ def write(
     outputs.run.unlink(missing_ok=True)  # it vouches for the other outputs
     outputs.write_history(history)
     figures["temperature"], probabilities = fitted.write(outputs, validation, threads=threads)
+    outputs.check_answers(validation)
     truth = probabilities[np.arange(len(validation)), validation.labels]
     outputs.write_calibration(figures["temperature"], truth)
     recipe = params.recipe(model)
