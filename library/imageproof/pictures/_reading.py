@@ -33,8 +33,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow's names
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 MAX_PIXELS = 26_000_000  # decoded; a phone of 50 megapixels writes JPEGs of twice as many
 MAX_SIDE = 65_535  # as in JPEG; Pillow needs memory for each row, however short it is
-LARGEST = f"{MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG)"
-TOO_LARGE = f"over {LARGEST}, or a side over {MAX_SIDE:,}; scale it down"
+TOO_LARGE = (
+    f"over {MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG), or a side over {MAX_SIDE:,}; "
+    "scale it down"
+)
 ANIMATED = ("PNG", "WEBP")  # formats of which an animation is refused
 TAIL = 1 << 16  # bytes of a PNG that may hold its EXIF behind the pixels
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
