@@ -34,7 +34,8 @@ class Machine:
     """A project and the programs of a machine, which has no Python."""
 
     def __init__(self, folder):
-        self.project, self.bin = folder / "project", folder / "bin"
+        self.project = folder / "project"
+        self.bin = folder / "bin"
         self.bin.mkdir()
         (self.project / "library").mkdir(parents=True)
         for name in COPIED:
@@ -107,21 +108,6 @@ def test_no_module_venv(machine):
     assert machine.made() == "3.13"
 
 
-def test_no_git(machine):
-    machine.python("python3.11", "3.11")
-    (machine.bin / "git").unlink()
-    assert machine.refusal().startswith("git: not found: ")
-
-
-def test_no_repository_or_too_little_disk(machine):
-    machine.python("python3.11", "3.11")
-    machine.program("df", "echo Filesystem 1024-blocks Used Free", "echo /dev/x 9 9 204800")
-    assert machine.refusal().startswith("disk: 200 MB are free here, the environment needs ")
-    shutil.rmtree(machine.project / ".git")
-    done = machine.make(GIT_CEILING_DIRECTORIES=str(machine.project.parent))
-    assert "error: git: this folder is no repository, which DVC needs: git init" in done.stderr
-
-
 @pytest.mark.slow
 def test_no_network(machine):
     settings = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
@@ -148,14 +134,6 @@ def test_environment_after_an_installation_that_failed(machine):
     assert machine.made() == "3.12"
 
 
-def test_report_without_results_is_one_line(machine):
-    machine.python("python3.11", "3.11")
-    assert machine.make("install").returncode == 0
-    first, *_, last = machine.make("report").stderr.splitlines()
-    assert first.startswith("error: report: no results yet: `make run` makes them, `dvc pull && ")
-    assert "Error 3" in last
-
-
 def required(table):
     """What a pyproject.toml asks for, with its extras."""
     extras = table["project"]["optional-dependencies"].values()
@@ -177,11 +155,6 @@ def test_imported_packages_are_declared(name, table):
     assert "pydantic" in imported
 
 
-def test_each_range_of_the_library_has_a_lower_end():
-    lines = [*required(LIBRARY), *LIBRARY["dependency-groups"]["serve"]]
-    assert [line for line in lines if ">=" not in line] == []
-
-
 @pytest.mark.parametrize(
     ("lock", "table", "groups"),
     [
@@ -196,5 +169,6 @@ def test_lock_holds_what_pyproject_asks_for(lock, table, groups):
         lines += required(table)
     text = (REPOSITORY / lock).read_text("utf-8")
     versions = dict(re.findall(r"^([\w.-]+)(?:\[.+\])?==(\S+)", text, re.MULTILINE))
-    asked = [r for r in map(Requirement, lines) if r.name != "imageproof"]
-    assert [r for r in asked if versions[canonicalize_name(r.name)] not in r.specifier] == []
+    asked_for = [r for r in map(Requirement, lines) if r.name != "imageproof"]
+    wrong = [r for r in asked_for if versions[canonicalize_name(r.name)] not in r.specifier]
+    assert wrong == []

@@ -2,19 +2,14 @@
 
 import re
 import sys
-from functools import partial
 
 import numpy as np
 import pytest
-from helpers import finding
 from ruamel.yaml import YAML
-from support import PARAMS, REPOSITORY
-from test_fit import TRAINED_ON, fit
+from support import REPOSITORY
 
-from digits.params import check
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import _inference
-from imageproof.base.errors import UsageError
 
 EXAMPLES = REPOSITORY / "examples" / "models"
 BLOCKS = {
@@ -55,43 +50,3 @@ def test_stage_trains_a_copied_example(project, name):
     assert outputs.read_metrics()["kept_epoch"] == np.argmin(losses) + 1
     network = _inference.load(outputs.model, threads=1)
     assert (network.shape, network.classes) == ((8, 8), 10)
-
-
-def fitted(data, name, build, rows=TRAINED_ON, **changes):
-    """The example, trained for two epochs."""
-    block = BLOCKS[name] | {"build": BLOCKS[name]["build"] | build}
-    block["fit"] = block["fit"] | {"epochs": 2, "batch_size": 25} | changes
-    params = check(PARAMS | {"train": PARAMS["train"] | {name: block}})
-    return fit(data, name, recipe=params.recipe(name), rows=rows).model
-
-
-def test_members_answer_together(images_8x8):
-    import keras
-
-    images = images_8x8.images[:50]
-    small = {"kernels": [3, 5], "filters": [4, 4, 4, 4]}
-    model = fitted(images_8x8, "best", small, np.arange(500), class_weights={7: 50.0})
-    members = keras.Model(model.input, model.layers[-1].input)
-    answers = np.asarray(members(images))
-    assert answers.shape == (50, 2, 10)
-    assert (np.ptp(answers, axis=1) > 0).any()
-    means = np.asarray(model(images))
-    np.testing.assert_allclose(means, answers.mean(axis=1), atol=1e-6)
-    assert (means.argmax(axis=1) == 7).mean() > 0.5
-
-
-def test_principal_components_are_those_of_the_training_rows(images_8x8):
-    import keras
-    from sklearn.decomposition import PCA
-
-    model = fitted(images_8x8, "mlp_pca", {"components": 12})
-    pixels = images_8x8.images.reshape(-1, 64) / 255
-    expected = PCA(12).fit(pixels[TRAINED_ON]).transform(pixels)
-    features = keras.Model(model.inputs, model.get_layer("pca").output).predict(images_8x8.images)
-    np.testing.assert_allclose(abs(features), abs(expected), atol=1e-3)
-
-
-def test_more_components_than_images_are_refused(images_8x8):
-    train = partial(fitted, images_8x8, "mlp_pca", {"components": 50}, np.arange(20))
-    message = finding(UsageError, train)
-    assert message == "build.components: 50 of 20 images of 64 values; at most 20 are allowed"
