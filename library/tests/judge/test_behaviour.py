@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
 
 from imageproof.base._dataset import Dataset
 from imageproof.base._inference import BATCH
 from imageproof.judge import disturbances
-from imageproof.judge.disturbances import BehaviourParams, accuracies, accuracy_under
+from imageproof.judge.disturbances import BehaviourParams, accuracy_under
 
 DISTURBANCES = disturbances.disturbances(
     BehaviourParams(shift=[0.25], rotate=[15], blur=[0.125], noise=[0.2], invert=True, images=9)
@@ -52,15 +51,6 @@ def test_shift_moves_by_a_share_of_the_size_in_four_directions():
     assert disturbed("shift_0.25", dot(9, 2, 2)).max() == 100  # half a pixel
 
 
-def test_rotation_turns_half_of_the_images_either_way():
-    bar = np.zeros((100, 9, 9), dtype=np.uint8)
-    bar[:, 4, :] = 200
-    turned = disturbed("rotate_15", bar)
-    clockwise = turned[:, 3, 7] == 0
-    assert 30 < clockwise.sum() < 70
-    assert np.array_equal(turned[clockwise][0], turned[~clockwise][0][::-1])
-
-
 def test_blur_spreads_by_a_share_of_the_size():
     [blurred] = disturbed("blur_0.125", dot(1))
     assert blurred[4, 8] == pytest.approx(200 / (2 * np.pi * 2), abs=1)
@@ -82,7 +72,7 @@ def test_disturbance_of_the_projects_own_keeps_its_name():
     assert [*map(disturbances.in_words, names)] == names
 
 
-def test_accuracies_of_a_sample_have_intervals():
+def test_accuracies_are_of_a_sample():
     images = np.zeros((400, 8, 8), np.uint8)
     images[:100] = 200  # these are right, but not when inverted
 
@@ -95,8 +85,6 @@ def test_accuracies_of_a_sample_have_intervals():
     assert [*behaviour] == ["images", "effective_images", "clean", *DISTURBANCES]
     assert behaviour["invert"] == 1 - behaviour["clean"]
     assert 0.15 < behaviour["clean"] < 0.35  # of the drawn ones, not the first ones
-    share, *interval = accuracies(behaviour)["clean"]
-    assert interval == pytest.approx([*binomtest(round(200 * share), 200).proportion_ci()])
     grouped = Dataset(images, data.labels, np.arange(400) // 4)
     behaviour = accuracy_under(predict, grouped, DISTURBANCES, images=200, clean=clean)
     assert behaviour["effective_images"] < 120  # of some 95 groups

@@ -30,7 +30,7 @@ SHARED = MLP.model_copy(update={"shared_cores": 0.94})
 
 
 def test_cells_have_the_formats_of_their_figures():
-    shown = {
+    texts = {
         "model": "cnn",
         "test accuracy": "0.9900",
         "weakest class": "3: 0.9500",
@@ -43,7 +43,7 @@ def test_cells_have_the_formats_of_their_figures():
         "run": "01234567",
     }
     row = cells([MLP, CNN])[1]
-    assert row | shown == row
+    assert row | texts == row
     assert len(row) == 23
 
 
