@@ -15,8 +15,6 @@ from imageproof.features.head import (
 )
 
 random = np.random.default_rng(5)
-TWO = Settings(2, None, 0)
-THREE = Settings(3, None, 0)
 
 
 def rows(classes, *, count=240, noise=2.0, width=12):
@@ -38,10 +36,9 @@ def test_head_is_scikit_learns_classifier(classes, weights):
 
 def test_class_without_rows_gets_no_chance():
     data = rows(2)
-    head = fit_head(data._replace(labels=data.labels * 2), 1.0, Settings(4, None, 0))
+    head = fit_head(data._replace(labels=2 * data.labels), 1.0, Settings(4, None, 0))
     probabilities = predict(head, data.views[0])
-    assert probabilities.shape == (240, 4)
-    assert probabilities[:, [1, 3]].max() == 0
+    assert not probabilities[:, [1, 3]].any()
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-6)
 
 
@@ -54,20 +51,10 @@ def test_mirrored_rows_stay_with_their_original():
         assert losses[1.0] > 1.2  # of four classes that cannot be told apart, ln 4 is 1.39
 
 
-def test_c_with_least_log_loss_is_chosen():
-    choice = choose_c(rows(3, noise=1.5), [10.0, 0.001, 0.1, 1.0], THREE, folds=5)
-    assert choice.losses[choice.c] == min(choice.losses.values())
-    assert [*choice.losses] == sorted(choice.losses)
-
-
 def test_too_few_rows_for_folds_take_the_smallest_c():
     one_group = rows(3)._replace(groups=np.zeros(240, np.int64))
+    three = Settings(3, None, 0)
     for data in (rows(3, count=3), one_group):
-        assert choose_c(data, [1.0, 0.1], THREE, folds=5) == (0.1, {})
-    choice = choose_c(rows(3, count=9), [1.0, 0.1], THREE, folds=5)  # three of each class
-    assert [*choice.losses] == [0.1, 1.0]
-
-
-def test_single_class_is_certain():
-    data = rows(2)._replace(labels=np.ones(240, np.int64))
-    assert (predict(fit_head(data, 1.0, TWO), data.views[0]) == [0, 1]).all()
+        assert choose_c(data, [1.0, 0.1], three, folds=5) == (0.1, {})
+    three_of_each_class = rows(3, count=9)
+    assert [*choose_c(three_of_each_class, [1.0, 0.1], three, folds=5).losses] == [0.1, 1.0]

@@ -2,23 +2,20 @@
 
 import re
 import shutil
-from pathlib import Path
 
 import networks
 import numpy as np
-import onnx
 import pytest
 from helpers import finding
 
-from imageproof.base import _inference
 from imageproof.base._connected import divided, together
 from imageproof.base._dataset import Dataset
 from imageproof.base.errors import DataError
 from imageproof.base.files import sha256
 from imageproof.features._baseline import fit_baseline
 from imageproof.features._cache import FOLDER
-from imageproof.features.head import Choice, Settings
-from imageproof.features.train import Options, check_classes, describe, fit_features
+from imageproof.features.head import Settings
+from imageproof.features.train import Options, check_classes, fit_features
 
 RANDOM = np.random.default_rng(0)
 
@@ -36,8 +33,9 @@ def test_groups_that_share_an_image_are_one():
     images[3] = images[0]
     labels = np.zeros(5, np.int64)
     assert len({*together(Dataset(images, labels))}) == 4
-    first, *others, last = together(Dataset(images, labels, np.array([0, 0, 1, 1, 2])))
-    assert {*others} == {first} != {last}
+    *joined, last = together(Dataset(images, labels, np.array([0, 0, 1, 1, 2])))
+    assert len({*joined}) == 1
+    assert last not in joined
 
 
 @pytest.mark.parametrize("count", [11, 400])
@@ -70,23 +68,8 @@ def test_choice_of_c_does_not_part_copies_and_asks_for_an_image_once(workspace, 
     assert first[0] == 1e-5
     assert first == again == fit() != fit(mirror=True)
     printed = capsys.readouterr().out
-    assert "standin: C is 1e-05; log loss in folds 1e-05: 0." in printed
-    assert "a larger one" not in printed
-    largest = Choice(0.1, {0.01: 2, 0.1: 1})
-    assert describe(largest).endswith("; a larger one may be better")
     numbers = re.findall(r"standin: asked for (\d+) of (\d+) images", printed)
     assert numbers == [("60", "240"), ("60", "240"), ("0", "240"), ("60", "360")]
-
-
-def test_fitted_classifier_and_its_file_answer_alike(workspace, copied):
-    options = Options("standin", sha256(networks.write_standin()), [1.0], mirror=False)
-    fitted = fit_features(options, copied, copied, settings=Settings(2, None, 0), threads=1)
-    onnx.save(fitted.network(temperature=1.0), "model.onnx")
-    answers = _inference.load(Path("model.onnx"), threads=1).predict(copied.images)
-    hits = answers.argmax(axis=1) == copied.labels
-    assert hits.mean() == fitted.metrics["val_accuracy"]
-    truth_probabilities = answers[np.arange(len(copied)), copied.labels]
-    assert fitted.metrics["val_loss"] == pytest.approx(-np.mean(np.log(truth_probabilities)), 1e-5)
 
 
 def test_class_without_training_row_is_named():

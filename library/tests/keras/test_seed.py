@@ -36,4 +36,9 @@ def test_other_threads_change_no_weights():
 
 def test_another_seed_gives_other_weights():
     pairs = zip(network_of(1), network_of(2), strict=True)
-    assert [(first != other).any() for first, other in pairs] == [True, False, True, True]  # a bias
+    assert [(first != second).any() for first, second in pairs] == [
+        True,
+        False,
+        True,
+        True,
+    ]  # a bias
