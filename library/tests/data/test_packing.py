@@ -1,11 +1,10 @@
 """Raw data packed: what forms images are brought to, what is known of each, and what is refused."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import finding, pack_data, pack_warnings
+from helpers import finding, pack_data
 from PIL import Image
 
 from imageproof.base._dataset import ImageParams, RawData, fingerprints
@@ -53,32 +52,23 @@ def test_arrays_stay_as_they_are(images_8x8):
     save_array(images[:90], labels[:90], x_test=images[90:], y_test=labels[90:])
     result = pack_data(fit="digit")
     np.testing.assert_array_equal(result.images, images)
-    np.testing.assert_array_equal(result.train.images, images[:90])
-    np.testing.assert_array_equal(result.train.labels, labels[:90])
+    np.testing.assert_array_equal(result.rows["label"], labels)
     row = result.rows.loc[91, ["part", "row", "name", "mode", "mean_ink"]]
     assert row.tolist() == ["test", 1, "row 1", "grey", round(images[91].mean(), 2)]
     ranks = np.unique(fingerprints(images), return_inverse=True)[1] + 1
     np.testing.assert_array_equal(result.rows["hash"], ranks)
 
 
-def test_full_disk_is_no_damaged_npz(disk):
-    save_array(np.zeros((100, 32, 32), np.uint8), np.arange(100) % 2)
-    Path("packed").symlink_to(disk)
-    with pytest.raises(OSError, match="No space left on device") as raised:
-        pack_data()
-    assert raised.value.filename == "packed"
-
-
 def test_arrays_of_colour_and_their_pictures_have_the_same_hashes():
     save_array(NOISE[:2], [0, 1])
     np.testing.assert_array_equal(pack_data().images, NOISE[:2])
     assert pack_data(channels="grey", size=[2, 3]).images.shape == (2, 2, 3)
-    before = hashes()
+    hashes_of_arrays = hashes()
     Path("data/images.npz").unlink()
     for name, pixels in zip(("cat/1.png", "dog/1.png"), NOISE, strict=False):
         save_picture(name, Image.fromarray(pixels))
     pack_data(size=[2, 2])
-    assert hashes() == before
+    assert hashes() == hashes_of_arrays
 
 
 def test_pictures_are_brought_to_one_form(pictures):
@@ -119,32 +109,12 @@ def test_a_picture_that_cannot_be_read_is_a_fault_of_its_row(pictures):
     assert fault() == "data: none of 4 pictures can be read"
 
 
-def test_transparent_pictures_among_other_backgrounds_are_told(pictures):
-    padded = partial(pack_warnings, size=[6, 6], fit="pad")
-    save_picture("dog/3.png", Image.new("RGBA", (9, 6), "red"))
-    assert padded() == []
-    save_picture("dog/2.png", Image.new("RGBA", (6, 6)))
-    [line] = padded()
-    assert " 1 transparent pictures, other colours around 2 opaque ones: " in line
-    Path("data/cat/1.png").unlink()
-    Path("data/dog/3.png").unlink()
-    assert padded() == []
-
-
 def test_many_pictures_are_read_by_several_processes_in_their_order(monkeypatch):
     monkeypatch.setattr(_sources, "FEW_BYTES", 0)
     for number, pixels in enumerate(NOISE):
         save_picture(f"{number % 2}/{number:05}.png", Image.fromarray(pixels))
     expected = np.concatenate([NOISE[::2], NOISE[1::2]])
     np.testing.assert_array_equal(pack_data().images, expected)
-
-
-def test_rows_of_other_images_are_one_line(pictures):
-    pack_data(size=[4, 4])
-    out = Path("packed")
-    np.save(out / packed.IMAGES, np.zeros((2, 4, 4, 3), np.uint8))
-    line = finding(DataError, packed.load, out)
-    assert line.endswith("images.npy has 2 images, rows.parquet 3 rows")
 
 
 def test_reader_of_project_takes_the_place_of_ours(images_8x8):
