@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imageproof.base._dataset import DataParams
-from imageproof.data._findings import ExpectedRange
 from imageproof.judge.confidence import ConfidenceParams
 from imageproof.judge.drift import DriftParams
 from imageproof.judge.gate import Rule
@@ -31,7 +30,6 @@ class Project:
     confidence: ConfidenceParams
     promote: PromoteParams
     drift: DriftParams
-    expected_ranges: Sequence[ExpectedRange]
     logged_as: Mapping[str, str]
     checks: Sequence[tuple[Rule, Any]] = ()
 

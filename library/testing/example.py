@@ -10,7 +10,6 @@ from imageproof.base._dataset import DataParams
 from imageproof.base._naming import DEFAULT
 from imageproof.base.errors import UsageError
 from imageproof.base.files import read_yaml
-from imageproof.data._findings import Message
 from imageproof.data.split_params import SplitParams
 from imageproof.dvc.params_yaml import read
 from imageproof.judge.confidence import ConfidenceParams
@@ -37,7 +36,6 @@ def as_project(values):
         confidence=ConfidenceParams(**values["confidence"]),
         promote=PromoteParams(**values["promote"]),
         drift=DriftParams(**values["drift"]),
-        expected_ranges=[("mean_ink", 0, 200, Message("too light", "mend it", "{}"))],
         logged_as={"seed": "seed", "classes": "data.classes", "threads": "train.threads"},
     )
 

@@ -35,7 +35,6 @@ def as_project(params: Params) -> Project:
         confidence=params.confidence,
         promote=params.promote,
         drift=params.drift,
-        expected_ranges=params.validation.expected_ranges,
         logged_as=LOGGED_AS,
         checks=CHECKS,
     )

@@ -12,7 +12,6 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Dataset, Images, Labels, Shape
 from imageproof.base._inference import load_features
 from imageproof.base.files import md5, scratch
-from imageproof.data._findings import SHOWN_ROWS, ExpectedRange, finding
 from imageproof.judge._confusion import read_matrix
 from imageproof.judge.confidence import is_unusable, too_few_rows
 from imageproof.judge.drift import (
@@ -72,24 +71,22 @@ def summarise(
 ) -> dict[str, Any]:
     """Fields of a `MonitorResult`; the training split is compared, too, if it is here.
 
-    `answers` has `predicted`, `set_size` and the columns of `image_stats`, by the images' names.
+    `answers` has `predicted`, `set_size` and the columns of `image_stats`.
     """
     classes = model.files.classes
     counts = np.bincount(answers["predicted"], minlength=classes)
     drift = judge(
         [*_compare_with_train(answers, counts, model, project), *comparisons], project.drift.level
     )
-    warnings = _out_of_range(answers, project.expected_ranges)
     rows = len(model.files.calibration.truth_probabilities)
-    if too_few := too_few_rows(rows, project.confidence.coverage):
-        warnings.append(too_few)
+    too_few = too_few_rows(rows, project.confidence.coverage)
     return {
         "model": model.origin.uri,
         "rows": len(answers),
         "class_names": model.files.class_names,
         "class_counts": counts.tolist(),
         "unsure": float(is_unusable(answers["set_size"].to_numpy(), classes).mean()),
-        "warnings": warnings,
+        "warnings": [too_few] if too_few else [],
         "drift": drift,
         "drifted": [comparison.name for comparison in drift if comparison.drifted],
     }
@@ -165,20 +162,6 @@ def drifted_names(comparisons: Sequence[Drift]) -> str:
     names = [comparison.name for comparison in comparisons if comparison.drifted]
     nothing = "nothing" if are_images_compared(comparisons) else "not known"
     return ", ".join(names) or nothing
-
-
-def _out_of_range(answers: pd.DataFrame, ranges: Sequence[ExpectedRange]) -> list[str]:
-    warnings = []
-    for column, low, high, message in ranges:
-        values = answers[column].astype(float).round(2)  # as when data are validated
-        outside = values[~values.between(low, high)]
-        if len(outside):
-            examples = [
-                (name if isinstance(name, str) else f"row {name}", value)
-                for name, value in outside.head(SHOWN_ROWS).items()
-            ]
-            warnings.append(finding("input", "row", message, len(outside), examples))
-    return warnings
 
 
 def split_of(model: Version, name: str) -> Dataset | None:

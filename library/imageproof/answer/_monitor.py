@@ -95,8 +95,6 @@ def monitor(
     holdout = _labelled.holdout_figures(model)
     shadow, different = compare_shadow(source, log, distinct, table, model) if log else (None, [])
     comparisons = features.comparisons + _labelled.compare_with_holdout(accuracy, holdout)
-    if log:  # microseconds tell nobody which rows the warnings name
-        answers.index = pd.to_datetime(answers.index, unit="us", utc=True)
     summary = _drift.summarise(answers, model, project, comparisons)
     if log and not shadow and answers[SHADOW].any():
         summary["warnings"].append(

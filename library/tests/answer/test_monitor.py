@@ -175,9 +175,7 @@ def test_drift_is_known_in_part_after_a_corrected_label(watch, holdout):
 
 
 def test_without_the_splits_of_the_model(watch, holdout):
-    images = holdout.images.copy()
-    images[7] = 255
-    times = write_log(images, holdout.labels)
+    times = write_log(holdout.images, holdout.labels)
     WORKSPACE.split("train").unlink()
     with WORKSPACE.split("validation").open("ab") as file:
         file.write(b"0")
@@ -187,7 +185,6 @@ def test_without_the_splits_of_the_model(watch, holdout):
     assert [comparison.name for comparison in result.drift] == ["accuracy"]
     assert (result.expected, result.far, monitored.farthest) == (None, None, [])
     assert result.drifted == []
-    assert f"in 1 row: row {times[7]} (255.0)" in result.warnings[0]
     first, second = monitoring.verdicts(result)
     assert first.startswith("Drift of images is not known: ")
     assert second.startswith("Accuracy 100.00 % on ")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
 import great_expectations as gx
 import pandas as pd
@@ -13,7 +13,6 @@ from great_expectations.execution_engine import pandas_execution_engine
 from imageproof.base.errors import DataError
 from imageproof.base.files import parsing
 from imageproof.base.text import one_line
-from imageproof.data._findings import SHOWN_ROWS, Message, finding
 from imageproof.data.packed import Packed
 from imageproof.data.validation._frames import class_frame, image_frame
 from imageproof.data.validation.validate import ValidateParams
@@ -30,6 +29,15 @@ td, th { padding: 0.2em 1em; text-align: left }
 footer { position: static !important }
 </style>"""
 Values = dict[str, Any]
+SHOWN_ROWS = 5
+
+
+class Message(NamedTuple):
+    """What a finding says: what is wrong, how to mend it, how a failing value is shown."""
+
+    what: str
+    hint: str
+    value: str = ""
 
 
 def validate(
@@ -138,7 +146,7 @@ def _as_check(
     text = None
     if not result["success"] and count:
         examples = [(entry["name"], entry.get(column, "?")) for entry in entries]
-        text = finding(part, unit, message, count, examples)
+        text = _finding(part, unit, message, count, examples)
     elif not result["success"]:
         observed = one_line(details.get("observed_value", ""))
         value = f": {observed} found" if observed else ""
@@ -151,6 +159,27 @@ def _as_check(
         "success": result["success"],
         "message": text,
     }
+
+
+def _finding(
+    part: str,
+    unit: str,
+    message: Message,
+    count: int,
+    examples: Sequence[tuple[str, Any]],
+) -> str:
+    """`train: label outside 0…9 in 2 rows: row 4 (label 10), row 9 (label 12); mend the labels`.
+
+    `examples`: name, and value, of the first of `count` failing rows or classes.
+    """
+    units = unit if count == 1 else {"row": "rows", "class": "classes"}[unit]
+    names = []
+    for name, value in examples:
+        text = message.value.replace("{}", str(value))
+        names.append(f"{name} ({text})" if text else name)
+    if count > len(examples):
+        names.append("…")
+    return f"{part}: {message.what} in {count} {units}: {', '.join(names)}; {message.hint}"
 
 
 def _message(config: Values, path: Path, parameters: Values) -> Message:

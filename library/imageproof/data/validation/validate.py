@@ -5,7 +5,6 @@ from typing import Annotated
 from pydantic import Field
 
 from imageproof.base.files import StrictModel
-from imageproof.data._findings import ExpectedRange, Message
 
 
 class ValidateParams(StrictModel):
@@ -19,13 +18,3 @@ class ValidateParams(StrictModel):
     class_share_tolerance: Annotated[float, Field(gt=0)]
     min_mean_ink: Annotated[float, Field(ge=0, le=255)]
     max_mean_ink: Annotated[float, Field(ge=0, le=255)]
-
-    @property
-    def expected_ranges(self) -> list[ExpectedRange]:
-        """Of columns of `_frames.image_frame`."""
-        low = self.min_mean_ink
-        high = self.max_mean_ink
-        hint = "is the contrast inverted, or the scale not 0…255?"
-        ink = Message(f"mean ink outside {low:g}…{high:g}", hint, "{}")
-        blank = Message("blank image", "nothing can be learned from it")
-        return [("contrast", 1, 255, blank), ("mean_ink", low, high, ink)]
