@@ -34,9 +34,9 @@ def champion(workspace, all_processes, migrated, prepared):
         arena.log_matrix(run.run_id, labels, labels)
         _promotion.promote(run, NAME, judge=arena.accept)
 
-    made = made_once(all_processes / "champion", make)
+    template = made_once(all_processes / "champion", make)
     left_out = shutil.ignore_patterns("mlartifacts")
-    shutil.copytree(made, workspace, dirs_exist_ok=True, ignore=left_out)
+    shutil.copytree(template, workspace, dirs_exist_ok=True, ignore=left_out)
     arena.enter(workspace)
     return f"models:/{NAME}/1"
 

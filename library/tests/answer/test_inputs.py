@@ -2,8 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from helpers import finding
 from PIL import Image
@@ -75,7 +73,6 @@ ZEROS = frame(np.zeros((2, *SHAPE), int))
         ("i.csv", ZEROS[:0], "no images in it"),
         ("i.csv", ZEROS.drop(columns="pixel19"), "19 pixel columns; the model takes pixel0…"),
         ("i.npz", {"images": IMAGES.astype(float)}, "float64 (8, 4, 5); the model takes uint8"),
-        ("i.npz", {"images": IMAGES[:, 1:]}, "uint8 (8, 3, 5); the model takes uint8 (n, 4, 5)"),
         ("i.npz", {"a": IMAGES, "b": IMAGES}, "holds 2 arrays; one"),
         ("i.parquet", ZEROS + 256, "cannot be read as Parquet: Integer value 256 not in range"),
     ],
@@ -89,17 +86,6 @@ def test_bad_input(tmp_path, name, content, text):
     else:
         content.to_parquet(path)
     assert text in refusal(path)
-
-
-def test_damaged_parquet(tmp_path):
-    path = tmp_path / "i.parquet"
-    table = pa.Table.from_pandas(frame(IMAGES).astype("int32"))
-    options = {"use_dictionary": False, "compression": "none"}
-    pq.write_table(table, path, write_page_checksum=True, **options)
-    content = bytearray(path.read_bytes())
-    content[content.index(table["pixel3"].to_numpy().tobytes())] ^= 1  # another grey value
-    path.write_bytes(content)
-    assert "cannot be read as Parquet: " in refusal(path)
 
 
 def test_without_pictures(tmp_path):

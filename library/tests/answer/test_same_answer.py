@@ -92,15 +92,15 @@ def test_same_picture_same_answer(ring, shape, fit):
         answers["predict"] = [answer.probabilities for answer in predictions]
         write_package(model, Path("package"), coverage=0.99)
         with within(demo_app([("champion", model)], NAME)) as client:
-            shown = [ask(client, path)[0] for path in paths]
-    answers["demo"] = probabilities_of(shown)
+            replies = [ask(client, path)[0] for path in paths]
+    answers["demo"] = probabilities_of(replies)
     with within(Service(load(Path("package"))).app()) as client:
         served = [ask(client, path)["predictions"][0] for path in paths]
         answers["package arrays"] = probabilities_of(client.predict(images))
     answers["package pictures"] = probabilities_of(served)
     assert [answer.picture for answer in predictions] == [*treatments]
     assert [answer["picture"] for answer in served] == [*treatments]
-    for answer, image in zip(shown, images, strict=True):
+    for answer, image in zip(replies, images, strict=True):
         with urlopen(answer["seen"]) as png:  # a data: address
             assert np.array_equal(Image.open(BytesIO(png.read())), image)
     for way, probabilities in answers.items():

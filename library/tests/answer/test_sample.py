@@ -17,11 +17,10 @@ def test_sample_of_many_images_is_random():
     numbers = np.arange(10 * SAMPLE, dtype=">u2")
     images = numbers.view(np.uint8).reshape(-1, 1, 2)
     assert sorted(sample_of(images[:70], 30).tolist()) == images[:70].tolist()
-    kept = np.ascontiguousarray(sample_of(images, 1000)).reshape(-1, 2).view(">u2").ravel()
-    assert len(np.unique(kept)) == len(kept) == SAMPLE
-    # of each tenth of the stream, a tenth of the sample: 200, give or take 5 standard deviations
-    tenths = np.bincount(kept // SAMPLE, minlength=10)
-    assert abs(tenths - SAMPLE / 10).max() < 5 * np.sqrt(SAMPLE * 0.1 * 0.9)
+    sample = np.ascontiguousarray(sample_of(images, 1000)).reshape(-1, 2).view(">u2").ravel()
+    assert len(np.unique(sample)) == len(sample) == SAMPLE
+    # give or take 5 standard deviations
+    assert abs(sample.mean() - numbers.mean()) < 5 * numbers.std() / SAMPLE**0.5
 
 
 def test_sample_of_large_images_is_smaller(monkeypatch):

@@ -41,24 +41,21 @@ def holdout(holdout):
     return holdout
 
 
-def test_predictions(holdout):
-    result = score()
-    table = pd.read_parquet("scored.parquet")
-    assert table["row"].tolist() == [*range(len(holdout))]
-    assert table["predicted"].tolist() == holdout.labels.tolist()
-    assert {*table["set_size"]} == {1}
-    assert ({*table["model"]}, {*table["input"]}) == ({"models:/imageproof/1"}, {"new.npz"})
-    assert scoring.lines(result) == ["1,797 rows by models:/imageproof/1 → scored.parquet"]
-
-
-def test_unsure_answers_and_names_of_classes(ring):
+def test_predictions(ring):
     names = [f"<{label}>" for label in range(10)]
     write_params({"data.class_names": names})
     promote(fighter(), accept)
     holdout = WORKSPACE.read_split("holdout").data
     np.savez("new.npz", images=holdout.images)
+    lines = scoring.lines(score())
+    assert lines == ["1,797 rows by models:/imageproof/1 → scored.parquet"]
+    table = pd.read_parquet("scored.parquet")
+    assert table["row"].tolist() == [*range(len(holdout))]
+    assert table["predicted"].tolist() == holdout.labels.tolist()
+    assert {*table["set_size"]} == {1}
+    assert ({*table["model"]}, {*table["input"]}) == ({"models:/imageproof/1"}, {"new.npz"})
     # the version has 100 validation rows: too few to promise more than 100 of 101
-    score(coverage=0.995)
+    score(coverage=0.995, overwrite=True)
     table = pd.read_parquet("scored.parquet")
     assert ({*table["set_size"]}, {*table["coverage"]}) == ({10}, {0.995})
     assert [labels[0] for labels in table["answer_set"]] == table["predicted"].tolist()
@@ -139,7 +136,12 @@ def test_tables_are_scored_as_one_of_all_rows_but_bad_ones(tables):
     assert np.array_equal(scored[names], pd.read_parquet("scored.parquet")[names])
 
 
-def test_missing_keeps_files_and_names_another_version(tables):
+def test_missing_keeps_tables_and_names_those_of_another_kind(tables):
+    score()
+    assert score(missing=True).warnings == []
+    for source, coverage in (("new.npz", 0.9), ("in/a.npz", 0.99)):
+        [warning] = score(source, coverage=coverage, missing=True).warnings
+        assert warning.startswith("1 kept files such as scored.parquet are by ")
     score("in", "out/", missing=True)
     stamp = Path("out/a.parquet").stat().st_mtime_ns
     promote(fighter(1), accept)
@@ -151,15 +153,6 @@ def test_missing_keeps_files_and_names_another_version(tables):
     assert warning.startswith(f"3 kept files such as {Path('out/a.parquet').resolve()} are by ")
     assert Path("out/a.parquet").stat().st_mtime_ns == stamp
     assert {*pd.read_parquet("out/deeper/f.parquet")["model"]} == {"models:/imageproof/2"}
-
-
-def test_kept_table_of_another_input_or_coverage_is_named(holdout):
-    score()
-    assert score(missing=True).warnings == []
-    np.savez("tuesday.npz", images=holdout.images[:10])
-    for source, coverage in (("new.npz", 0.9), ("tuesday.npz", 0.99)):
-        [warning] = score(source, coverage=coverage, missing=True).warnings
-        assert warning.startswith("1 kept files such as scored.parquet are by ")
 
 
 def test_output_among_inputs(tables):
@@ -185,20 +178,17 @@ def test_pictures_are_converted_as_recorded(ring, capsys):
     MlflowClient().log_param(run.run_id, "image.fit", "digit")
     promote(run, accept)
     Path("new").mkdir()
-    for row, image in enumerate(WORKSPACE.read_split("holdout").data.images[:20]):
-        Image.fromarray(image).save(f"new/{row:02}.png")
-    large = np.zeros((40, 40), np.uint8)
-    large[5:30, 10:14] = 255
-    Image.fromarray(large).save("new/large.png")
+    for size in (8, 40):
+        image = np.zeros((size, size), np.uint8)
+        image[2:7, 2:4] = 255
+        Image.fromarray(image).save(f"new/{size:02}.png")
     store = fsspec.filesystem("memory")
     store.put("new/", "/new", recursive=True)
-    store.pipe("/new/1/00.png", b"no picture")
     score("memory:///new/")
-    treatments = pd.read_parquet("scored.parquet")["picture"].value_counts()
-    assert dict(treatments) == {"as is": 20, "digit": 1}
-    store.pipe("/new/00.png", b"no picture")
+    assert pd.read_parquet("scored.parquet")["picture"].tolist() == ["as is", "digit"]
+    store.pipe("/new/08.png", b"no picture")
     line = refusal(DataError, "memory:///new", out="other.parquet")
-    assert line.startswith("memory:///new/00.png: no PNG, JPEG, WebP or BMP")
-    cli.predict(context(), [Path("new/00.png")], explain=Path("why.png"))
+    assert line.startswith("memory:///new/08.png: no PNG, JPEG, WebP or BMP")
+    cli.predict(context(), [Path("new/08.png")], explain=Path("why.png"))
     assert capsys.readouterr().out.endswith("\nwhy.png: what speaks for each answer\n")
     assert Path("why.png").exists()

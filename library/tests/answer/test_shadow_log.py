@@ -1,7 +1,6 @@
 """What `imageproof monitor` says of a challenger that a package also asks."""
 
 from pathlib import Path
-from shutil import rmtree
 
 import arena
 import numpy as np
@@ -43,9 +42,9 @@ def times(holdout):
     challenger[7] = np.nan
     with journal(LOG, "1") as log:
         times = log.add(holdout.images[:100], champion, shadow=rows < 90)
-    kept = (rows < 90) & (rows != 8)
+    answered = (rows < 90) & (rows != 8)
     with journal(LOG / "shadow", "2") as log:
-        log.keep(at=times[kept], probabilities=challenger[kept])
+        log.keep(at=times[answered], probabilities=challenger[answered])
     return times
 
 
@@ -66,35 +65,26 @@ def test_rows_of_an_earlier_challenger_are_left_out(watch, times):
     [path] = (LOG / "shadow").rglob("*.parquet")
     table = pd.read_parquet(path)
     table["model"] = np.where(np.arange(len(table)) < 10, f"{NAME} 9", f"{NAME} 2")
-    pd.concat([table, table[-1:]]).to_parquet(path)  # written twice
-    [own] = LOG.glob("[0-9]*/*.parquet")
-    rows = pd.read_parquet(own)
-    pd.concat([rows, rows[89:90]]).to_parquet(own)  # whose time two rows have
+    table.to_parquet(path)
+    [path] = LOG.glob("[0-9]*/*.parquet")
+    rows = pd.read_parquet(path)
+    pd.concat([rows, rows[89:90]]).to_parquet(path)  # whose time two rows have
     result = watch().result.shadow
     # it answered 0…7, 9 and 10; that nobody answered 8 is no fault of the last one
     assert (result.model, result.rows) == (CHALLENGER, 78)
     assert (result.failed, result.different) == (0, 0)
-    rmtree(LOG / "shadow")
-    result = watch().result
-    assert result.shadow is None
-    assert result.warnings[0].startswith("a challenger was asked for 91 rows, too; ")
 
 
 def test_rows_that_wait_are_no_wrong_answers(watch, times):
-    """The service goes on after the row 50, or ended after the row 40 and began again."""
+    """The service goes on after the row 50."""
     [path] = (LOG / "shadow").rglob("*.parquet")
     table = pd.read_parquet(path)
-    is_late = table["at"] > pd.Timestamp(times[50], tz="UTC")
-    waits = table["at"].between(*pd.to_datetime(times[[41, 45]], utc=True))
-    table.assign(predicted=table["predicted"].mask(waits, -1), shadow=~waits)[~is_late].to_parquet(
-        path
-    )
+    table[table["at"] <= pd.Timestamp(times[50], tz="UTC")].to_parquet(path)
     monitored = watch()
     result = monitored.result.shadow
-    assert (result.rows, result.waiting, result.failed) == (46, 44, 2)
-    assert "44 rows more wait for it, or were left out: none counts." in monitoring.render(
-        monitored
-    )
+    assert (result.rows, result.waiting, result.failed) == (51, 39, 2)
+    line = "39 rows more wait for it, or were left out: none counts."
+    assert line in monitoring.render(monitored)
 
 
 def test_servers_of_one_folder_wait_for_their_own_challenger(watch, times, holdout):
@@ -125,8 +115,8 @@ def test_differences_are_counted_and_shown(watch, labels):
 
 
 def test_champion_alone_is_right_where_the_challenger_is_worse(watch, labels, holdout):
-    other = labels(label=(holdout.labels[:100] + 1) % 10, random=1)
-    figures = shadow_figures(watch(labels=other).result.shadow)
+    path = labels(label=(holdout.labels[:100] + 1) % 10, random=1)
+    figures = shadow_figures(watch(labels=path).result.shadow)
     assert (figures[ONLY_CHALLENGER], figures[ONLY_CHAMPION]) == (0, 8)
 
 
@@ -161,12 +151,3 @@ def test_gate_judges_random_rows():
         ({ROWS: 100, ONLY_CHALLENGER: 2, ONLY_CHAMPION: 20}, "refused"),
     ):
         assert Decision("2", "1", (shadow(counts, limit),)).verdict == verdict
-
-
-def test_each_server_may_have_a_folder(watch, times):
-    LOG.rename("first")
-    LOG.mkdir()
-    Path("first").rename(LOG / "first")
-    result = watch().result
-    assert (result.model, result.rows) == (f"models:/{NAME}/1", 100)
-    assert (result.shadow.model, result.shadow.rows) == (CHALLENGER, 90)

@@ -23,8 +23,8 @@ def by_kubernetes(manifest):
 def by_operator(manifest):
     """Raise an error unless the models of the Prometheus operator's definitions keep all of it."""
     model = getattr(monitoring, manifest["kind"]).model_validate(manifest, strict=True)
-    kept = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    assert kept == manifest, f"only this is known: {kept}"
+    fields = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    assert fields == manifest, f"only this is known: {fields}"
 
 
 def by_kserve(manifest):

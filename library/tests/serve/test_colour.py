@@ -51,13 +51,11 @@ def test_nan_is_no_answer(client):
     assert len(client.predict(IMAGES)) == 7
 
 
-def test_photograph_of_a_phone_is_answered(client):
-    pixels = np.random.default_rng(0).integers(0, 200, (3024, 4032, 3), np.uint8)
-    pixels[..., 1] += 50
-    body = BytesIO()
-    Image.fromarray(pixels).save(body, "JPEG", quality=90)
-    assert len(body.getvalue()) > 5_000_000
-    [prediction] = client.post("/predict", body.getvalue(), "image/jpeg").json()["predictions"]
+def test_picture_of_over_5_mb_is_answered(client):
+    picture = BytesIO()
+    Image.new("RGB", (40, 30), "lime").save(picture, "PNG")
+    body = picture.getvalue().ljust(5_000_001)
+    [prediction] = client.post("/predict", body, "image/png").json()["predictions"]
     assert prediction["predicted"] == "green"
 
 
@@ -76,13 +74,7 @@ def with_pixel(pixel):
 
 
 @pytest.mark.parametrize(
-    "value",
-    [
-        with_pixel([1, 2]),
-        with_pixel([1, 2, True]),
-        with_pixel([1, 2, 256]),
-        [],
-    ],
+    "value", [with_pixel([1, 2]), with_pixel([1, 2, True]), with_pixel([1, 2, 256]), []]
 )
 def test_other_lists_are_refused(description, value):
     allowed = "each image 4 lists of 5 lists of 3 whole numbers from 0 to 255"

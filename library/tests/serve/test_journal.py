@@ -7,15 +7,13 @@ from threading import Event
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from helpers import until
 from packaged import THRESHOLD, running, within
 
 from imageproof.serve import _journal
 from imageproof.serve._app import Service
 from imageproof.serve._model import load
 
-DAY = "2001-01-02"
-FIRST, SECOND = "000000-00000000.parquet", "111111-00000000.parquet"
+FIRST = "000000-00000000.parquet"
 
 
 def files(folder):
@@ -104,38 +102,19 @@ def test_clock_that_is_put_back(log, package, tmp_path, monkeypatch):
     assert [path.parent.name for path in files(tmp_path)] == ["1970-01-10"]
 
 
-def test_folder_that_goes_while_it_is_tidied(log, package, tmp_path, monkeypatch, capfd):
-    def gone(*_):
-        raise FileNotFoundError(2, "No such file or directory")
-
-    monkeypatch.setattr(_journal, "FLUSH_S", 0.01)
-    monkeypatch.setattr(_journal, "_forget", gone)
-    with log:
-        for number in (1, 2):
-            add(log, package)
-            assert until(lambda number=number: len(files(tmp_path)) == number)
-    assert capfd.readouterr().err.startswith(f"warning: {tmp_path}: ")
-
-
-def test_oldest_files_go_but_no_links(log, package, tmp_path, monkeypatch):
-    for day in ("2001-01-01", DAY, "2001-01-03"):
-        (tmp_path / day).mkdir()
-        (tmp_path / day / FIRST).write_bytes(b"x" * 1000)
+def test_oldest_files_go_but_no_links(log, tmp_path, monkeypatch):
     foreign = tmp_path.with_name("foreign")
-    (foreign / DAY).mkdir(parents=True)
-    (foreign / FIRST).touch()
-    (tmp_path / "2001-01-04").symlink_to(foreign)
-    (tmp_path / "2001-01-01" / SECOND).symlink_to(foreign / FIRST)
-    (tmp_path / "2001-01-01" / "222222-00000000.parquet").mkdir()
-    (tmp_path / "2001-01-01" / "mine.parquet").touch()
+    days = ["2001-01-02", "2001-01-03", "2001-01-04"]
+    for folder in (foreign, *(tmp_path / day for day in days)):
+        folder.mkdir()
+        (folder / FIRST).write_bytes(bytes(1000))
+    (tmp_path / "2001-01-01").symlink_to(foreign)
+    link = tmp_path / days[0] / "000000-00000001.parquet"
+    link.symlink_to(foreign / FIRST)
+    mine = tmp_path / days[0] / "mine.parquet"
+    mine.touch()
     monkeypatch.setattr(_journal, "MAX_BYTES", 2500)
     with log:  # also without requests
         pass
-    left = sorted(path.parent.name for path in tmp_path.rglob(FIRST) if not path.is_symlink())
-    assert left == [DAY, "2001-01-03"]
-    monkeypatch.setattr(_journal, "MAX_BYTES", 0)
-    with _journal.Journal(tmp_path, package.description, 1) as again:
-        again.add(package.images, package.probabilities)
-    kept = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert kept == {"mine.parquet", SECOND}
+    assert files(tmp_path) == [link, mine, *(tmp_path / day / FIRST for day in days[1:])]
     assert (foreign / FIRST).exists()

@@ -37,9 +37,8 @@ def test_package_command(champion, monkeypatch, capsys):
     Path("templates/home.html").write_text("<h1>mine: $title</h1>", "utf-8")
     command = ["imageproof", "package", "--shadow", CHALLENGER, "--out", str(OUT), "--json"]
     monkeypatch.setattr(sys, "argv", command)
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit, match=r"^0$"):
         main()
-    assert ended.value.code == 0
     result = json.loads(capsys.readouterr().out)
     images = WORKSPACE.read_split("holdout").data.images
     assert result.pop("largest_difference") < 1e-6
@@ -79,11 +78,11 @@ def test_model_of_other_images_is_no_champion_here_and_no_challenger(ring):
     _promotion.promote(fighter(shape=(9, 9)), NAME, judge=accept)
     with (
         load_version(CHALLENGER, threads=1) as model,
-        load_version(f"models:/{NAME}/2", threads=1) as other,
+        load_version(f"models:/{NAME}/2", threads=1) as larger,
     ):
-        line = finding(UsageError, write_package, other, OUT, coverage=0.99)
+        line = finding(UsageError, write_package, larger, OUT, coverage=0.99)
         assert line == f"models:/{NAME}/2: takes images (9, 9), the hold-out rows here are (8, 8)"
-        line = finding(UsageError, write_package, model, OUT, coverage=0.99, challenger=other)
+        line = finding(UsageError, write_package, model, OUT, coverage=0.99, challenger=larger)
         assert line.startswith(f"--shadow models:/{NAME}/2: has the shape (9, 9), ")
 
 

@@ -20,7 +20,8 @@ from importlib.abc import MetaPathFinder
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-DISTRIBUTIONS, NAMES = packages_distributions(), {*sys.argv[1:]}
+DISTRIBUTIONS = packages_distributions()
+NAMES = {*sys.argv[1:]}
 
 class OnlyThese(MetaPathFinder):
     def find_spec(self, name, path, target=None):

@@ -1,13 +1,11 @@
 """Whatever is sent to a package's server: a sentence, no traceback, and the next is answered."""
 
 import json
-import select
 import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from errno import ECONNRESET
 
 import numpy as np
 import psutil
@@ -39,7 +37,6 @@ def _answers_after_each_test(server):
         ("text/plain", b"x", 415, "Content-Type: 'text/plain'; allowed are application/json, "),
         (JSON, b"{", 400, "not JSON: "),
         (JSON, json.dumps({"inputs": ZERO.tolist() * 1001}), 413, "1,001 images; at most 1,000 "),
-        (RAW, b"", 422, "0 bytes; 64 are needed for each image"),
         (RAW, b"x" * 65, 422, "65 bytes; 64 are needed for each image"),
         ("image/png", b"no", 422, "no PNG, JPEG, WebP or BMP"),
         (JSON, (b"x" * 100_000 for _ in range(500)), 413, "over 5,000,000 bytes long"),
@@ -110,24 +107,18 @@ def test_packed_bytes_are_no_pixels(server, content):
     assert answer.count(b"HTTP/1.1 200 OK") == 1
 
 
-def test_pipelined_requests_are_all_answered(server):
-    content = raw(1) + raw(900) * 2 + LAST
-    answer = exchange(server, content[:-9], content[-9:])
-    assert answer.count(b"HTTP/1.1 200 OK") == answer.count(b"HTTP/1.1") == 4
-
-
 @pytest.mark.parametrize(
     "content", [raw(1) * 3_000, b"GET /health HTTP/1.1\r\nHost: ::1\r\n\r\n" * 9_000]
 )
 def test_pipelining_client_that_reads_nothing_fills_no_memory(server, content):
     process = psutil.Process(server.process.pid)
-    before = process.memory_info().rss
+    memory = process.memory_info().rss
     with socket.create_connection(("127.0.0.1", server.port)) as client:
         client.settimeout(2)
         with pytest.raises(TimeoutError):  # the server takes no more
             client.sendall(content * 50)
         assert server.get("/health").status_code == 200
-        assert process.memory_info().rss < 2 * before
+        assert process.memory_info().rss < 2 * memory
 
 
 def test_too_many_connections(server):
@@ -139,27 +130,14 @@ def test_too_many_connections(server):
         assert opened.enter_context(many).recv(1) == b""  # given up sooner than the others
 
 
-def wait_until_closed(server, content):
-    """Whether the server gives up a client that asks and reads no answer, within 40 s."""
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.connect(("127.0.0.1", server.port))
-        client.sendall(content)
-        ended = select.poll()
-        ended.register(client, select.POLLHUP | select.POLLERR)
-        ended.poll(40_000)
-        return client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == ECONNRESET
-
-
 @pytest.mark.slow
 def test_slow_clients_are_given_up(server):
     body = HEAD + b"Content-Length: 100\r\n\r\n{"
-    with ThreadPoolExecutor(8) as slow:
+    with ThreadPoolExecutor(4) as slow:
         half_head = slow.submit(exchange, server, HEAD)
         half_body = slow.submit(exchange, server, body)
         silent = slow.submit(exchange, server, b"")
         drips = slow.submit(exchange, server, HEAD, *[b"X: a\r\n"] * 60)
-        unread = slow.submit(wait_until_closed, server, raw(1000) * 60)
         for _ in range(50):
             with socket.create_connection(("127.0.0.1", server.port)) as cut:
                 cut.sendall(body)
@@ -169,7 +147,6 @@ def test_slow_clients_are_given_up(server):
         assert b"408 Request Timeout" in answer
         assert answer.endswith(b'{"error":"the body was not complete within 25 s"}')
         assert (half_head.result(), silent.result(), drips.result()) == (b"", b"", b"closed")
-        assert unread.result()
 
 
 def test_foreign_pages_are_refused(server):

@@ -1,9 +1,6 @@
 """A package that asks a challenger, too: whatever that does, the answers stay and come in time."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -15,7 +12,6 @@ from helpers import has_ended, linear_model, until
 from packaged import RAW, altered, running
 
 from imageproof.base import _inference
-from imageproof.serve import _shadow
 from imageproof.serve._shadow import NICENESS, PAUSE_S, QUEUE_BYTES
 
 KERNEL = np.random.default_rng(1).normal(0, 0.01, (64, 10)).astype(np.float32)
@@ -93,23 +89,6 @@ def test_challenger_is_asked_after_the_answer(challenged, package, log):
     has_none = np.isnan(expected).any(axis=1)
     assert 0 < has_none.sum() < len(has_none)
     assert challenger["predicted"].tolist() == np.where(has_none, -1, expected.argmax(1)).tolist()
-
-
-def test_what_waits_when_the_service_ends_is_left_out(challenged, package, log):
-    rows = np.zeros(4 * _inference.BATCH, _shadow._record(package.description.shape))
-    rows["at"] = np.datetime64("2026-01-01") + np.arange(len(rows))
-    running, server = os.pipe()
-    os.close(server)
-    # as of a challenger whose first batch took all the time that there is
-    code = "_shadow.ANSWER_S = 0\n_shadow.answer_all(*eval(sys.argv[1]))"
-    code = f"import sys\nfrom pathlib import *\nfrom imageproof.serve import _shadow\n{code}"
-    words = [sys.executable, "-c", code, repr((log, running, 1))]
-    subprocess.run(words, input=rows.tobytes(), cwd=challenged, pass_fds=[running], check=True)
-    answers = table(log / "shadow")
-    assert len(answers) == len(rows)
-    asked = answers["shadow"].tolist()
-    assert asked == sorted(asked, reverse=True)
-    assert 0 < sum(asked) <= _inference.BATCH
 
 
 def test_challenger_that_hangs(challenged, package, log):

@@ -22,10 +22,8 @@ def infer(server, content, size=None):
     return server.post(f"{V2}/infer", content, headers={HEADER: size} if size else {})
 
 
-def binary(images=ROW, size=None, data=(), **changes):
-    request = body(images) | changes
-    parameters = {"binary_data_size": size or images.size}
-    request["inputs"][0] |= {"data": data, "parameters": parameters}
+def binary(images=ROW):
+    request = body(images, data=[], parameters={"binary_data_size": images.size})
     head = json.dumps(request).encode()
     return head + images.tobytes(), str(len(head))
 
@@ -49,21 +47,6 @@ def test_answers_are_those_of_predict(server, package):
         assert answer["id"] == name
 
 
-def test_binary_outputs_follow_the_json(server, package):
-    json_data = {"name": "unsure", "parameters": {"binary_data": False}}
-    outputs = [{"name": "probabilities"}, json_data, {"name": "predicted"}]
-    changes = {"outputs": outputs, "parameters": {"binary_data_output": True}}
-    response = infer(server, *binary(package.images[1:2], **changes))
-    size = int(response.headers[HEADER])
-    first, second, _ = json.loads(response.content[:size])["outputs"]
-    assert first["parameters"] == {"binary_data_size": 40}
-    assert "data" not in first
-    assert len(second["data"]) == 1
-    probabilities = np.frombuffer(response.content[size : size + 40], "<f4")
-    assert np.allclose(probabilities, package.probabilities[1], atol=1e-6)
-    assert response.content[size + 40 :] == b"\4\0\0\0eins"
-
-
 BINARY, SIZE = binary()
 
 
@@ -78,11 +61,7 @@ BINARY, SIZE = binary()
         ([body(shape=[0, 8, 8])], "inputs.0.shape: [0, 8, 8]; "),
         ([body(shape=[10**15, 8, 8])], "inputs.0.data: "),
         ([body(data=[256] * 64)], "inputs.0.data: "),
-        ([body(data=[[0] * 64])], "inputs.0.data: "),
         ([BINARY, "²"], f"{HEADER}: ²"),
-        ([BINARY, "9" * 5000], f"{HEADER}: 999"),
-        (binary(data=[0] * 64), "inputs.0.parameters.binary_data_size: 64; "),
-        (binary(size=63), "inputs.0.parameters.binary_data_size: 63; "),
         ([BINARY + b"x", SIZE], "inputs.0.parameters.binary_data_size: 64; 64, so many bytes"),
         ([json.dumps(body()) + "x", str(len(json.dumps(body())))], "inputs.0.data: "),
     ],
