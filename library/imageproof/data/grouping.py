@@ -127,9 +127,3 @@ def count(
 ) -> dict[str, int]:
     """How many groups are in each part."""
     return {part: rows[META + column].iloc[members].nunique() for part, members in parts.items()}
-
-
-def count_by_class(members: Rows, rows: pd.DataFrame, column: str) -> dict[str, int]:
-    """How many groups have a row of each class among these."""
-    groups = rows.iloc[members].groupby("label")[META + column]
-    return {str(label): count for label, count in groups.nunique().items()}

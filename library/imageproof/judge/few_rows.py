@@ -70,11 +70,12 @@ def split_warnings(
     summary: Mapping[str, Any], params: PromoteParams, names: Sequence[str]
 ) -> list[str]:
     """What split.json says against a split: copies of training rows, and too few hold-out rows."""
-    classes = len(names)
-    rows = _numbers(summary["class_counts"]["holdout"], classes, summary["rows"])
+    by_class = summary["class_counts"]["holdout"]  # without a class that has no row
+    rows = [by_class.get(str(label), 0) for label in range(len(names))]
+    rows.append(summary["rows"]["holdout"])
     groups = None
-    if "class_groups" in summary:  # a stage of the user's own may not count them
-        groups = _numbers(summary["class_groups"], classes, summary["groups"])
+    if "groups" in summary:  # a class may have rows in all groups
+        groups = [min(count, summary["groups"]["holdout"]) for count in rows]
     counts = counts_of(rows, groups)
     worth = f"in {groups[-1]:,} groups worth {counts.independent:,} at most, " if groups else ""
     limits = [
@@ -86,11 +87,6 @@ def split_warnings(
     finding = f"{counts.rows:,} hold-out rows, {worth}{counts.fewest(names)}, are too few for "
     mend = "; raise `holdout` of split, add rows, or change these limits"
     return [*_copies(summary), finding + ", ".join(limits) + mend]
-
-
-def _numbers(by_class: Mapping[str, int], classes: int, by_part: Mapping[str, int]) -> list[int]:
-    """As `counts_of` takes them; split.json leaves out a class that has none."""
-    return [*(by_class.get(str(label), 0) for label in range(classes)), by_part["holdout"]]
 
 
 def _copies(summary: Mapping[str, Any]) -> list[str]:

@@ -63,12 +63,11 @@ def test_maximal_losses_allow_one_row(figure, rows):
 
 
 def test_rows_of_few_groups_are_fewer():
-    groups = {"groups": {"holdout": 2}, "class_groups": {"0": 2, "1": 2}}
-    [line] = warnings_of(300, 300, **groups)
+    [line] = warnings_of(300, 300, groups={"holdout": 2})
     start = "600 hold-out rows, in 2 groups worth 14 at most, 7 of class boot 0, are too few for"
     assert line.startswith(f"{start} promote.max_sensitivity_loss (50 of each")
-    groups = {"groups": {"holdout": 600}, "class_groups": {"0": 300, "1": 300}}
-    assert warnings_of(300, 300, **groups) == warnings_of(300, 300) == []
+    groups = {"holdout": 600}
+    assert warnings_of(300, 300, groups=groups) == warnings_of(300, 300) == []
 
 
 def test_copies_of_training_rows_are_one_line():

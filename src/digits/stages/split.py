@@ -31,7 +31,6 @@ def main() -> None:
     summary["sources"] = packed.load_summary(WORKSPACE.pack)["sources"]
     if group:
         summary["groups"] = grouping.count(parts, rows, group)
-        summary["class_groups"] = grouping.count_by_class(parts["holdout"], rows, group)
         print(f"groups of {group}: {_listed(summary['groups'])}")
     files.write_json(WORKSPACE.split_summary, summary)
     print(_listed(summary["rows"]))
