@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from imageproof.base._dataset import ImageParams
 from imageproof.base.errors import DataError
 from imageproof.pictures._conversion import convert_picture
-from imageproof.pictures._digit import normalise
 from imageproof.pictures._reading import (
     MAX_PIXELS,
     SUFFIXES,
@@ -107,19 +106,6 @@ def test_digit_is_the_same_however_drawn_and_stored(save, image):
     assert np.array_equal(read(save(image))[0], DIGIT)
 
 
-def test_size_and_jpeg(save):
-    large = np.kron(stroke(), np.ones((21, 21), np.uint8))  # over the size that is converted
-    for path in (save(large), save(stroke(), "a.JPEG")):
-        assert np.abs(read(path)[0].astype(int) - DIGIT).mean() < 6
-
-
-def test_digit_with_a_heavy_end_stays_within_an_image_of_any_size():
-    nail = np.zeros((60, 60))
-    nail[5:15, 5:55] = nail[5:55, 30] = 255
-    rows = np.flatnonzero(normalise(nail, shape=(8, 8)).any(axis=1))
-    assert rows.tolist() == [*range(2, 8)]
-
-
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "1"])
 def test_picture_of_the_models_size_is_untouched(save, mode):
     for pixels, kind, fit in ((ROW, "L", "digit"), (ROW, "L", "stretch"), (COLOUR, "RGB", "crop")):
@@ -135,7 +121,6 @@ def test_fingerprint_is_that_of_the_pixels_in_any_format(save):
     veiled = np.concatenate([COLOUR, opacity], axis=2)
     forms = [
         [grey, *map(grey.convert, ("RGB", "RGBA", "LA", "P")), ROW * DEEP],
-        [np.stack([ROW, ROW, COLOUR[..., 2]], axis=2)],
         [veiled, np.where(opacity, veiled, [255, 0, 0, 0]).astype(np.uint8)],
     ]
     digests = []
@@ -144,29 +129,15 @@ def test_fingerprint_is_that_of_the_pixels_in_any_format(save):
         paths.append(save(images[0], "a.webp", lossless=True))
         [digest] = {read_and_hash(path, shape=GREY, fit="stretch")[1] for path in paths}
         digests.append(digest)
-    assert len({*digests}) == 3
+    assert digests[0] != digests[1]
 
 
 def test_exif_orientation(save):
     sideways = {"exif": turned(6)}  # by a quarter, clockwise
     assert np.array_equal(read(save(np.rot90(stroke()), **sideways))[0], DIGIT)
     path = save(np.rot90(ROW[:20]), **sideways)
-    content = path.read_bytes()
-    start = content.index(b"eXIf") - 4
-    end = start + 12 + int.from_bytes(content[start : start + 4])
-    late = content[:start] + content[end:-12] + content[start:end] + content[-12:]
-    for layout in (content, late):  # before the pixels, and behind them, as exiftool writes it
-        path.write_bytes(layout)
-        assert probe(path)[:2] == (20, 28)
-        pixels, treatment = read(path, shape=(20, 28))
-        assert treatment == "as is"
-        assert np.array_equal(pixels, ROW[:20])
-
-
-def test_others_of_the_models_size_are_converted():
-    row = Image.fromarray(ROW)
-    for image in (Image.fromarray(COLOUR), Image.merge("LA", [row, row]), row.convert("CMYK")):
-        convert(image, shape=GREY)
+    assert probe(path)[:2] == (20, 28)
+    assert np.array_equal(read(path, shape=(20, 28))[0], ROW[:20])
 
 
 def test_fit_of_another_proportion():
@@ -184,21 +155,13 @@ def test_pad_continues_the_background(background, fill):
     padded = convert(image, shape=(20, 20, 3), fit="pad")
     assert (padded[[0, 5, 14, 19]] == fill).all()
     assert (padded[10, 10] == 90).all()
-    grey = Image.new("L", (40, 20), 7)
-    assert (convert(grey, shape=GREY, fit="pad") == 7).all()
-
-
-def test_transparent_pixels_of_a_palette_are_white(save):
-    image = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
-    image.paste((90, 90, 90, 255), (0, 0, 40, 20))
-    pixels, _ = read(save(image.convert("P")), fit="stretch")
-    assert np.abs(pixels[:13].astype(int) - 90).max() <= 2  # a palette rounds
-    assert pixels[15:].min() == 255
 
 
 def test_colours_of_modes_and_depths(save):
     half = Image.new("RGBA", (20, 20), (0, 100, 200, 128))  # mixed with white
     assert np.abs(convert(half) - [127, 177, 227]).max() <= 1
+    palette = Image.new("RGBA", (20, 20)).convert("P")  # of a transparent colour
+    assert (convert(palette) == 255).all()
     assert (convert(Image.new("CMYK", (20, 20), (255, 0, 0, 0))) == [0, 255, 255]).all()
     deep = Image.fromarray(np.array([[0, 65535], [32768, 257]], np.uint16))
     assert convert(deep, shape=(2, 2)).tolist() == [[0, 255], [128, 1]]
@@ -222,12 +185,10 @@ def test_probe_reads_the_header(save, suffix, mode):
     assert probe(path) == (*sides, kind, False)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".bmp"])
-@pytest.mark.parametrize(("blue", "mode"), [(9, "grey"), (8, "colour")])
-def test_probe_looks_into_palettes(save, suffix, blue, mode):
-    image = Image.new("P", (30, 50))
-    image.putpalette([0, 0, 0, 9, 9, blue])
-    assert probe(save(image, f"a{suffix}")) == (50, 30, mode, False)
+def test_probe_looks_into_palettes(save):
+    for colour, mode in ("grey", "grey"), ("red", "colour"):
+        image = Image.new("RGB", (30, 50), colour).convert("P")
+        assert probe(save(image)).mode == mode
 
 
 def test_no_picture(tmp_path):
@@ -244,9 +205,8 @@ def test_no_picture(tmp_path):
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
 @pytest.mark.parametrize("form", ["JPEG", "MPO"])
-@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-def test_jpeg_that_is_cut_off_before_its_end(save, options, form, mode):
-    image = Image.fromarray(COLOUR).resize((90, 70)).convert(mode)
+def test_jpeg_that_is_cut_off_before_its_end(save, options, form):
+    image = Image.fromarray(COLOUR).resize((90, 70))
     marks = b"\xff\xda\xff\xd9"  # of pixels and of the end, as in a thumbnail
     path = save(image, "a.jpg", format=form, comment=marks, **options)
     content = path.read_bytes()
@@ -312,14 +272,6 @@ def test_jpeg_of_many_scans_is_not_decoded(save):
     last = content[content.rindex(b"\xff\xda") : -2]
     path.write_bytes(content[:-2] + 100 * last + content[-2:])
     assert finding(DataError, read, path) == f"{path}: over 100 scans; save it anew"
-
-
-def test_photo_decoded_smaller_looks_the_same(save):
-    photo = Image.fromarray(COLOUR[:9, :7]).resize((700, 500), Image.Resampling.BICUBIC)
-    path = save(photo, "a.jpg", quality=95, subsampling=0, exif=turned(8))
-    shape = (40, 30, 3)
-    whole = convert(photo.rotate(90, expand=True), shape=shape)
-    assert np.abs(read(path, shape=shape, fit="stretch")[0] - whole).mean() < 1.5
 
 
 def test_50_megapixels_of_a_phone(save):
