@@ -9,7 +9,7 @@ from imageproof.base.errors import ServiceError
 
 
 @pytest.mark.parametrize(
-    ("address", "shown"),
+    ("address", "expected"),
     [
         ("http://host:5000/mlflow", "http://host:5000/mlflow"),
         ("https://secret@host/x?token=secret#secret", "https://host/x"),
@@ -26,8 +26,8 @@ from imageproof.base.errors import ServiceError
         ("me:secret@host/db", "***"),
     ],
 )
-def test_public(address, shown):
-    assert public(address) == shown
+def test_public(address, expected):
+    assert public(address) == expected
 
 
 @pytest.mark.parametrize("password", ["secret", "secr@etive/word", "%41secret"])
@@ -44,8 +44,8 @@ def test_a_message_shows_no_credentials_in_any_encoding(address, password):
     for written in (password, quote(password, safe="")):
         full = address.format(written)
         cut = written.rpartition("@")[2]  # as SQLAlchemy reads a host
-        for said in (full, written, password, f"{cut}@host", repr(password)):
-            text = without_credentials(f"could not connect to {said}: refused", full)
+        for name in (full, written, password, f"{cut}@host", repr(password)):
+            text = without_credentials(f"could not connect to {name}: refused", full)
             assert text.startswith("could not connect to ")
             assert text.endswith(" refused")
             assert not any(part in text for part in (password, written))

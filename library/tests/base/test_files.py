@@ -1,6 +1,5 @@
 """A reader finds the old output or the new one, never half of one."""
 
-import json
 from typing import Any
 
 import pytest
@@ -42,14 +41,13 @@ def test_an_interrupted_write_leaves_the_old(tmp_path):
     assert [*tmp_path.iterdir()] == [path]
 
 
-def test_json_is_the_same_bytes_for_the_same_value_and_has_no_nan(tmp_path):
+def test_json_is_read_as_it_was_written_and_has_no_nan(tmp_path):
     path = tmp_path / "out.json"
     value = {"b": 0.1, "a": ["ü", 1, None, True]}
     write_json(path, value)
     content = path.read_text("utf-8")
     assert "ü" in content
     assert read_json(path, dict[str, Any]) == value
-    write_json(path, json.loads(content))
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(path, float("nan"))
     assert path.read_text("utf-8") == content

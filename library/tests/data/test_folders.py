@@ -14,6 +14,7 @@ from dvc.repo import Repo
 from helpers import finding, findings, pack_warnings, put_pictures
 
 from imageproof.base.errors import DataError
+from imageproof.data._class_names import in_order
 from imageproof.data.readers._folders import list_pictures
 from imageproof.data.readers._versioned import list_files
 
@@ -123,6 +124,10 @@ def test_odd_names_are_printable():
     (DATA / "ä/itself.png").symlink_to("itself.png")
     files = [file for _, _, file in listed()[0]]
     assert files == ["a b/line\\nfeed.png", "ä/itself.png", "ä/ö.png", "ä/\\xff.png"]
+
+
+def test_classes_are_sorted_as_numbers_where_they_are_such():
+    assert in_order(["10", "9", "01"]) == ["01", "9", "10"]
 
 
 def test_files_are_those_of_dvc():

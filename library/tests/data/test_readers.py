@@ -117,6 +117,11 @@ def test_objects_are_refused_and_never_unpickled():
     assert not Path("unpickled").exists()
 
 
+def test_other_arrays_are_named():
+    np.savez(NPZ, **dict.fromkeys(["x_train", "y_train", "x_test"], IMAGES))
+    assert refusal().startswith(f"{NPZ}: holds x_train, y_train, x_test; x_train")
+
+
 @pytest.mark.parametrize(
     ("images", "labels"),
     [

@@ -51,13 +51,12 @@ def test_tags_name_code_data_starter(repository, monkeypatch):
 
 
 def test_experiment_says_what_it_changed(repository, monkeypatch):
-    Path("params.yaml").write_text("seed: 1\ntrain: {mlp: {fit: {epochs: 8}}}\n")
+    params = Path("params.yaml")
+    params.write_text("seed: 1\ntrain: {mlp: {fit: {epochs: 8}}}\n")
     git("commit", "-qam", "x")
-    Path("params.yaml").write_text("seed: 1\ntrain: {mlp: {fit: {epochs: 20}}}\n")
-    monkeypatch.setenv("DVC_EXP_NAME", "longer")
-    assert tags()["changed"] == "train.mlp.fit.epochs 8 → 20"
-    Path("params.yaml").write_text("seed: 1\n")
-    assert tags()["changed"] == "train.mlp.fit.epochs 8 → none"
+    params.write_text("seed: 2\n")
+    monkeypatch.setenv("DVC_EXP_NAME", "another")
+    assert tags()["changed"] == "seed 1 → 2, train.mlp.fit.epochs 8 → none"
 
 
 @pytest.mark.parametrize("file", ["code.py", "data.dvc", "library/new.so", "new.py"])
@@ -76,9 +75,8 @@ def test_without_git_and_data_dvc_nothing_is_claimed(workspace, monkeypatch):
     assert "git_dirty" not in tags()
     assert provenance.recorded_outputs() == {}
     assert tags()["data_md5"] == "untracked"
-    for pointer in ("outs: []\n", "outs: [: :\n"):
-        Path("data.dvc").write_text(pointer)
-        assert tags()["data_md5"] == "untracked"
+    Path("data.dvc").write_text("outs: [: :\n")
+    assert tags()["data_md5"] == "untracked"
 
 
 def test_folder_of_another_owner_is_not_without_commit(repository, monkeypatch):
@@ -109,15 +107,13 @@ meta: {{license: CC0, source: [an, attic], rows: 3, describes: {}}}
 def test_described_data_is_from_data_dvc_here_else_at_the_commit(repository):
     texts = {"license": "CC0", "describes": "1d2c.dir"}
 
-    def described(*pointer):
-        Path("data.dvc").write_text(POINTER.format(*pointer))
+    def described(md5, description):
+        Path("data.dvc").write_text(POINTER.format(md5, description, md5))
         return provenance.described_data("1d2c.dir", "HEAD")
 
-    assert described("1d2c.dir", "kept by dvc add", "0a1b.dir") == {}
-    assert described("1d2c.dir", "old", "1d2c.dir") == texts | {"desc": "old"}
+    assert described("1d2c.dir", "old") == texts | {"desc": "old"}
     git("commit", "-qam", "x")
-    assert described("1d2c.dir", "new", "1d2c.dir") == texts | {"desc": "new"}
-    assert described("2e3d.dir", "other", "2e3d.dir") == texts | {"desc": "old"}
+    assert described("2e3d.dir", "other") == texts | {"desc": "old"}
 
 
 @pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
@@ -134,20 +130,6 @@ def test_md5_of_a_folder_at_a_commit_is_dvcs(workspace):
     digest = provenance.data_md5(Path("code.dvc"))
     Path("code/b.py").write_text("not committed")
     assert provenance.committed_md5s("HEAD", [Path("code")])[Path("code")] == digest
-
-
-def test_described_file_is_that_of_the_commit_else_here(repository):
-    pointer = Path("model.onnx.dvc")
-    pointer.write_text(POINTER.format("1d2c", "ours", "1d2c"))
-
-    def description():
-        return provenance.described_file(Path("model.onnx"), "HEAD").get("desc")
-
-    assert description() == "ours"
-    git("add", "--all")
-    git("commit", "-qm", "x")
-    pointer.write_text(POINTER.format("2e3d", "newer", "2e3d"))
-    assert description() == "ours"
 
 
 def test_origin(repository):
@@ -169,7 +151,7 @@ def test_a_changed_output_is_named(workspace):
     output.write_text("[]")
     line = finding(IntegrityError, provenance.check_outputs, [output])
     assert line.startswith(f"{output}: md5 d75171398898, dvc.lock records 99914b932bd3; ")
-    for damaged in ("", "stages: {a: {outs: [1]}}", "[" * 3000):
+    for damaged in ("", "[" * 3000):
         Path("dvc.lock").write_text(damaged)
         line = finding(IntegrityError, provenance.check_outputs, [output])
         assert line.startswith("dvc.lock: damaged")

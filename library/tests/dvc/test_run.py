@@ -1,12 +1,11 @@
 """`imageproof run` on a small DVC project: what runs, what is said, how it ends."""
 
 import os
-import pty
 import shutil
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -65,12 +64,9 @@ def test_run_makes_files_of_dvc_repro_once(dvc_project, tmp_path):
     assert lines[-1] == f"ran: {' '.join(ALL)}", first.stderr
     assert lines[0] == "to run: prepare, train@mlp, train@cnn, compare"
     assert "train@mlp: train-mlp epoch 2/2" in lines
-    assert any(line.startswith("train@cnn: done in ") for line in lines)
     assert any(line.endswith("; 4 of 4 stages") for line in lines)
     assert "\x1b[2K" not in first.stdout
-    assert "Running stage" not in first.stdout
     assert dvc_project.files() == serial.files()
-    assert run_pipeline(Path(), threads=2) == set()
     (dvc_project.root / "raw.txt").write_text("of this `prepare` makes the same")
     assert run_pipeline(Path(), threads=2) == {"prepare"}
     assert run_pipeline(Path(), threads=2) == set()
@@ -79,27 +75,6 @@ def test_run_makes_files_of_dvc_repro_once(dvc_project, tmp_path):
 def test_unknown_stage_is_refused(dvc_project):
     line = f"targets: 'nosuch' is no stage; there are {', '.join(ALL)}"
     assert refusal(UsageError, "nosuch") == line
-
-
-def test_terminal_shows_table_of_one_model(dvc_project):
-    reader, terminal = pty.openpty()
-    env = {**os.environ, "NO_COLOR": "1", "COLUMNS": "60", "LINES": "30", "TERM": "xterm"}
-    parts = []
-    command = [sys.executable, "-c", RUN, "mlp"]
-    with subprocess.Popen(command, stdout=terminal, stderr=terminal, env=env):
-        os.close(terminal)
-        with suppress(OSError):  # so Linux tells the end of a terminal
-            while part := os.read(reader, 4096):
-                parts.append(part)
-    os.close(reader)
-    shown = b"".join(parts).decode()
-    assert "ran: prepare train@mlp" in shown
-    # what stays after the last redraw, and before the cursor is shown again
-    last = shown.rpartition("\x1b[2K")[2].partition("\x1b[?25h")[0].splitlines()
-    rows = {line.split()[0]: line for line in last if line.strip()}
-    assert rows["train@mlp"].split()[1] == "done"
-    assert rows["all"].rstrip().endswith("[##] 2 of 2 stages")
-    assert rows["train@mlp"].rstrip().endswith("epoch 2/2")
 
 
 def test_lines_with_brackets_are_shown(capsys):

@@ -26,17 +26,13 @@ STAGES = [
 @pytest.mark.parametrize(
     ("cores", "running", "done", "starts"),
     [
-        (1, "", "", "validate"),
         (2, "", "", "validate explore"),
         (2, "explore", "validate split", ""),  # a training shares its cores with nothing
         (2, "", "validate explore split", "train@a"),
-        (4, "", "validate explore split", "train@a train@b"),
         (4, "explore", "validate split", "train@a"),
         (2, "", "validate explore split train@a", "train@b"),  # before evaluate@a
         (4, "train@b", "validate explore split train@a", "evaluate@a"),
-        (8, "train@b", "validate explore split train@a", "evaluate@a"),  # evaluate@b waits
         (3, "train@b", "validate explore split train@a", ""),  # which has two threads, too
-        (2, "", "validate explore split train@a train@b", "evaluate@a evaluate@b"),
     ],
 )
 def test_startable_stages(monkeypatch, cores, running, done, starts):

@@ -30,7 +30,8 @@ def test_last_lines_are_kept():
 
 
 def test_stop_ends_running_and_refuses_new():
-    commands, pids = Commands(), list[str]()
+    commands = Commands()
+    pids = list[str]()
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(commands.run, [sys.executable, "-c", SLEEPS], on_line=pids.append)
         assert until(lambda: pids != [])

@@ -78,7 +78,8 @@ def test_allowed_hosts(monkeypatch):
 def test_mlflow_itself_allows_only_these_names(monkeypatch):
     monkeypatch.setattr(os, "environ", {**os.environ, "IMAGEPROOF_ALLOWED_HOSTS": "mlflow.example"})
     guard.mlflow()
-    hosts, origins = check.get_allowed_hosts_from_env(), check.get_allowed_origins_from_env()
+    hosts = check.get_allowed_hosts_from_env()
+    origins = check.get_allowed_origins_from_env()
     for host in ("[::1]:5000", "imageproof.localhost:5000", "mlflow.example", "evil.example:5000"):
         foreign = host.startswith("evil")
         assert check.is_allowed_host_header(hosts, host) != foreign

@@ -1,17 +1,15 @@
 """How a process of ours ends: one line per finding, its exit code, and no child left behind."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from helpers import has_ended, python, until
 
-from imageproof.base import errors, text
+from imageproof.base import errors
 from imageproof.system import _process
 
 
@@ -33,7 +31,7 @@ def test_each_kind_of_error_has_its_exit_code(capfd):
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
+    ("name", "text"),
     [
         ("a\nerror: b", r"a\nerror: b"),
         ("a\r\x1b[31m\x9b", r"a\r\u001b[31m\u009b"),
@@ -41,11 +39,11 @@ def test_each_kind_of_error_has_its_exit_code(capfd):
         ("日本 ö\tنمی\u200cدانم 👩\u200d🔬 [b]\\", "日本 ö\tنمی\u200cدانم 👩\u200d🔬 [b]\\"),
     ],
 )
-def test_names_are_escaped(name, shown, capfd):
+def test_names_are_escaped(name, text, capfd):
     _process.report_error(errors.DataError(f"{name}: bad"))
     _process.report_error(FileNotFoundError(2, "No such file", name))
     assert capfd.readouterr().err == (
-        f"error: {shown}: bad\nerror: {shown}: No such file (IMAGEPROOF_DEBUG=1 shows more)\n"
+        f"error: {text}: bad\nerror: {text}: No such file (IMAGEPROOF_DEBUG=1 shows more)\n"
     )
 
 
@@ -66,8 +64,7 @@ def test_names_are_escaped(name, shown, capfd):
         ),
         (
             "import os\n    with _process.quiet_tensorflow(3):\n        os.write(2, b'noise')\n"
-            "        threads = [os.environ[f'TF_NUM_{k}OP_THREADS'] for k in ('INTRA', 'INTER')]\n"
-            "        assert threads == ['3', '3']",
+            "        assert os.environ['TF_NUM_INTRAOP_THREADS'] == '3'",
             0,
             "",
         ),
@@ -85,10 +82,6 @@ def test_20_findings_are_shown():
         assert lines[19:] == last
 
 
-def test_quoted_text_is_one_line_of_80_characters():
-    assert text.one_line("ten chars\n" * 100) == 7 * "ten chars " + "ten char …"
-
-
 def test_environment_of_the_user_wins(monkeypatch):
     monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "99")
@@ -100,11 +93,6 @@ def test_environment_of_the_user_wins(monkeypatch):
     assert os.environ["no_proxy"] == ".example.org"
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "99"
-
-
-def test_json_is_valid_in_another_encoding():
-    work = "from imageproof.system._console import show; show([], ['ö→'], as_json=True)"
-    assert json.loads(run(work, PYTHONIOENCODING="ascii").stdout) == ["ö→"]
 
 
 def test_child_python_is_its_own():
@@ -122,26 +110,22 @@ def work():
         print("ready", flush=True)
         time.sleep(60)
     finally:
-        time.sleep({cleanup})
         Path({mark!r}).touch()
 _process.run_program(work)
 """
 
 
 @pytest.mark.parametrize(
-    ("signum", "code", "again"),
-    [(signal.SIGTERM, 143, False), (signal.SIGINT, 130, False), (signal.SIGINT, 130, True)],
+    ("signum", "code"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130)],
 )
-def test_signal_cleans_up(tmp_path, signum, code, again):
-    work = SLEEPER.format(mark=str(tmp_path / "clean"), cleanup=0.5 if again else 0)
+def test_signal_cleans_up(tmp_path, signum, code):
+    work = SLEEPER.format(mark=str(tmp_path / "clean"))
     command = [sys.executable, "-c", work]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as sleeper:
         assert sleeper.stdout is not None
         assert sleeper.stdout.readline() == b"ready\n"
         sleeper.send_signal(signum)
-        if again:
-            time.sleep(0.2)
-            sleeper.send_signal(signal.SIGTERM)
         _, stderr = sleeper.communicate(timeout=20)
     assert (sleeper.returncode, stderr) == (code, b"")
     assert (tmp_path / "clean").exists()
@@ -172,9 +156,9 @@ def test_a_stage_ends_when_its_parent_dies():
 
 
 def test_child_environment_has_no_context_of_ours(monkeypatch):
-    before = dict(os.environ)
+    environment = dict(os.environ)
     context = "DVC_ROOT DVC_STAGE DVC_EXP_NAME DVC_EXP_BASELINE_REV MLFLOW_RUN_ID"
     for name in (*context.split(), "PREFECT__FLOW_RUN_ID"):
         monkeypatch.setenv(name, "/a")
     assert _process.project_root() == Path("/a")
-    assert _process.child_environment() == before
+    assert _process.child_environment() == environment
