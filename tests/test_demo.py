@@ -29,10 +29,6 @@ def undecided(images):
     return np.full((len(images), 10), 0.1, np.float32)
 
 
-def reddish(images):
-    return np.eye(10, dtype=np.float32)[[int(images[0, ..., 0].mean() > 200)]]
-
-
 def player(role, version, shape, fit, predict):
     names = ["null", "eins", *"23456789"]
     origin = SimpleNamespace(uri=f"models:/digits/{version}", params={"model": "mlp"})
@@ -53,13 +49,16 @@ def client():
 @pytest.fixture
 def opened(browser):
     """Opens a page; whatever it asks of another address than its own fails the test."""
-    foreign_urls, errors = [], []
+    foreign_urls = []
+    errors = []
     with browser.new_context() as context:
 
         def open_page(address):
             def guard(route):
-                own = route.request.url.startswith(f"{address}/")
-                return route.continue_() if own else foreign_urls.append(route.request.url)
+                url = route.request.url
+                return (
+                    route.continue_() if url.startswith(f"{address}/") else foreign_urls.append(url)
+                )
 
             context.route("**/*", guard)
             page = context.new_page()
@@ -82,6 +81,13 @@ def draw(page, *points):
     page.mouse.up()
 
 
+def drawing(ink=255):
+    pixels = np.zeros((280, 280), np.uint8)
+    pixels[70:140, 135:145] = ink
+    Image.fromarray(pixels).save(content := BytesIO(), format="PNG")
+    return content.getvalue()
+
+
 @pytest.mark.slow
 def test_page(opened, client):
     page = opened(client.address)
@@ -93,52 +99,28 @@ def test_page(opened, client):
     assert page.evaluate("percent(0.9999)") == ">99.9 %"
     page.get_by_role("button", name="Clear").click()
     assert page.locator("section").count() == 0
-
-
-@pytest.mark.slow
-def test_photo_is_chosen(opened, tmp_path):
-    Image.new("RGB", (90, 60), "red").save(tmp_path / "red.webp")
-    (tmp_path / "none.png").write_bytes(b"none")
-    app = demo_app([player("champion", 1, (32, 32, 3), "crop", reddish)], NAME)
-    with within(app) as client:
-        page = opened(client.address)
-        page.set_input_files("#file", tmp_path / "red.webp")
-        page.locator("#champion .predicted", has_text="eins").wait_for()
-        page.set_input_files("#file", tmp_path / "none.png")
-        page.locator("#message", has_text="no PNG, JPEG, WebP or BMP").wait_for()
-        assert page.locator("section").count() == 0
-
-
-def drawing(ink=255):
-    page = np.zeros((280, 280), np.uint8)
-    page[70:140, 135:145] = ink
-    Image.fromarray(page).save(content := BytesIO(), format="PNG")
-    return content.getvalue()
+    picture = {"name": "any.png", "mimeType": "image/png"}
+    page.set_input_files("#file", picture | {"buffer": drawing()})
+    page.locator("#champion .predicted", has_text="eins").wait_for()
+    page.set_input_files("#file", picture | {"buffer": b"none"})
+    page.locator("#message", has_text="no PNG, JPEG, WebP or BMP").wait_for()
+    assert page.locator("section").count() == 0
 
 
 def test_drawing_is_answered_by_each_model(client):
     body = drawing()
     body += bytes(_bodies.MAX_BYTES - len(body))
     first, second = client.post("/predict", body, "image/png").json()
-    named = {"role": "champion", "predicted": 1, "predicted_name": "eins"}
-    assert first.items() > named.items()
+    assert first.items() > {"role": "champion", "predicted": 1, "predicted_name": "eins"}.items()
     assert first["picture"].startswith("digit: cropped")
     assert second["name"] == "models:/digits/3 mlp"
     assert second["probabilities"] == pytest.approx([0.1] * 10)
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "text"),
-    [
-        (drawing(ink=0), 422, "blank"),
-        (b"", 422, "no PNG, JPEG, WebP or BMP"),
-        ((bytes(100_000) for _ in range(201)), 413, "over 20,000,000 bytes long"),
-    ],
-    ids=["blank", "empty", "pieces"],
-)
-def test_other_than_a_drawing_is_refused(client, body, status, text):
-    response = client.post("/predict", body, "image/png")
-    assert (response.status_code, text in response.json()["detail"]) == (status, True)
+def test_blank_drawing_is_refused(client):
+    response = client.post("/predict", drawing(ink=0), "image/png")
+    assert response.status_code == 422
+    assert "blank" in response.json()["detail"]
 
 
 def test_foreign_pages_are_refused(client):

@@ -1,7 +1,6 @@
 """What GitHub reads: what it runs exists here, and what can write runs no foreign code."""
 
 import re
-import shutil
 import subprocess
 
 import foreign
@@ -32,8 +31,8 @@ def scripts(job):
 
 def calls(program, script):
     """Each call of the program: its first argument, and its options."""
-    for first, rest in re.findall(rf"^\s*{program} ([\w./-]+)([^|>\n]*)", script, re.MULTILINE):
-        yield first, re.findall(r"(?<=\s)--[\w-]+", rest)
+    for name, words in re.findall(rf"^\s*{program} ([\w./-]+)([^|>\n]*)", script, re.MULTILINE):
+        yield name, re.findall(r"(?<=\s)--[\w-]+", words)
 
 
 @workflows
@@ -74,19 +73,10 @@ def test_the_report_compares_with_the_base():
 
 
 @pytest.mark.slow
-def test_checkers_of_workflows_find_only_a_fault(tmp_path):
+def test_checkers_of_workflows_find_no_fault(tmp_path):
     packages = ("check-jsonschema==0.39.0", "zizmor==1.32.0")
     programs = foreign.environment(tmp_path / "environment", *packages).parent
     schema = [programs / "check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
     rights = [programs / "zizmor", "--quiet", "--offline", "--min-severity", "medium"]
-
-    def statuses(github):
-        commands = ([*schema, *github.glob("workflows/*")], [*rights, github])
-        return [subprocess.run(command, check=False).returncode for command in commands]
-
-    assert statuses(GITHUB) == [0, 0]
-    shutil.copytree(GITHUB, tmp_path / ".github")
-    report = tmp_path / ".github/workflows/report.yml"
-    text = report.read_text("utf-8").replace("timeout-minutes: 20", "timeout_minutes: 20")
-    report.write_text(text.replace("@b7c566a772e6b6bfb58ed0dc250532a479d7789f", "@main"), "utf-8")
-    assert 0 not in statuses(tmp_path / ".github")
+    for command in ([*schema, *GITHUB.glob("workflows/*")], [*rights, GITHUB]):
+        subprocess.run(command, check=True)

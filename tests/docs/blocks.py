@@ -32,17 +32,17 @@ def pages():
 def blocks(path):
     """The fenced blocks of a page, in order."""
     tokens = MarkdownIt().parse(path.read_text("utf-8"))
-    page, hits, comment = path.relative_to(REPOSITORY).as_posix(), [], ""
+    page = path.relative_to(REPOSITORY).as_posix()
+    fences = []
+    comment = ""
     for token in tokens:
         if token.type == "fence":
             line = token.map[0] + 1 if token.map else 0
-            hits.append(Block(page, line, token.info.strip(), token.content, comment))
+            fences.append(Block(page, line, token.info.strip(), token.content, comment))
         comment = ""
-        if token.type == "html_block" and (
-            match := re.fullmatch(r"<!-- (.+) -->\n*", token.content)
-        ):
-            comment = match[1]
-    return hits
+        if token.type == "html_block":
+            comment = "".join(re.findall(r"\A<!-- (.+) -->\n*\Z", token.content))
+    return fences
 
 
 def named_commands(path):

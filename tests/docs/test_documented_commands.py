@@ -17,7 +17,8 @@ from helpers import clone_without_history, free_port, until
 from ruamel.yaml import YAML
 from support import PARAMS, REPOSITORY, link_environment, write_params
 
-NOT_RUN, RUN_BY = "not run: ", "run by "
+NOT_RUN = "not run: "
+RUN_BY = "run by "
 # Commands that run until somebody ends them, and what names their port: a variable, or the command.
 SERVERS = {
     "make ui": "MLFLOW_PORT",
@@ -77,8 +78,8 @@ class Session(Clone):
 
     def with_ports(self, text):
         """A command with free ports in place of those that it names."""
-        for named in filter(str.isdecimal, self.ports):
-            text = text.replace(named, str(self.ports[named]))
+        for port in filter(str.isdecimal, self.ports):
+            text = text.replace(port, str(self.ports[port]))
         return text
 
     def bash(self, text, *, where=""):

@@ -14,9 +14,9 @@ def test_each_wish_names_what_exists():
     assert len(rows) >= 20
     for row in rows:
         code = re.findall(r"`(\S+)`", row.split(" | ")[1])
-        named = [name for name in code if PATH.fullmatch(name)]
+        files = [name for name in code if PATH.fullmatch(name)]
         # the folder is yours to make: its files are copies of those named beside them
-        paths = [REPOSITORY / name for name in named if not name.startswith("templates/")]
+        paths = [REPOSITORY / name for name in files if not name.startswith("templates/")]
         assert [path for path in paths if not path.exists()] == [], row
         texts = [path.read_text("utf-8") for path in paths if path.is_file()]
         names = {name.split(".")[-1] for name in code if not PATH.fullmatch(name)}

@@ -22,7 +22,6 @@ from imageproof.prefect._stages import run_script
 from imageproof.project import Project
 from imageproof.system import _process
 
-SETTINGS = "TRIAL"  # the project's environment variable with what a trial needs to know
 SWEEP = "sweep"  # in the settings, and of a trial in Optuna: the run that is the parent of all
 
 
@@ -72,7 +71,7 @@ def check_inputs(model: str, digests: Mapping[str, str]) -> None:
 
 def settings_of_trial() -> Any:
     """The settings in a process that `run_trials` started; None in others."""
-    text = os.environ.get(variable(SETTINGS))
+    text = os.environ.get(variable("TRIAL"))
     return text and ast.literal_eval(text)
 
 
@@ -99,7 +98,7 @@ def run_trials(
         tags={},
     ) as run:
         settings = {**settings, SWEEP: run.info.run_id}
-        variables = {variable(SETTINGS): repr(settings), _process.PARENT_RUN: run.info.run_id}
+        variables = {variable("TRIAL"): repr(settings), _process.PARENT_RUN: run.info.run_id}
         variables["MLFLOW_TRACKING_URI"] = _store.tracking_uri()
         at_once = max(1, processors() // project.threads)
         try:
