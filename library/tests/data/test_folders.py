@@ -29,8 +29,6 @@ IGNORED = [
     *("ü*", "data/cat/1.png", "b*.png", "!b2.png", "cat/deep/", r"\#*", "*9.png", "!old/9.png"),
 ]
 DATA = Path("data")
-HEADER = "file,label and other names are needed, each once"
-
 pytestmark = pytest.mark.usefixtures("workspace")
 put = partial(put_pictures, DATA)
 
@@ -91,7 +89,10 @@ def test_each_wrong_line_of_a_table_is_one_finding():
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["file,class", "a.png,x"], f":1: file,class; {HEADER}"),
+        (
+            ["file,class", "a.png,x"],
+            ":1: file,class; file,label and other names are needed, each once",
+        ),
         (["file,label", "a.png,x", "a.png,x,"], ":3: 3 values for 2 columns; put a value that"),
         (["file,label,by", 'a.png,x,"y', 'y"', "", "b.png,x"], ":5: b.png: not found"),
         (["file,label", "a.png, \u200b"], ":2: a.png: has no label"),

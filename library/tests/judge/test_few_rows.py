@@ -10,13 +10,10 @@ from imageproof.judge.few_rows import counts_of, rows_needed, split_warnings
 from imageproof.judge.limits import PromoteParams
 
 
-def only(**limits):
-    return PromoteParams(**dict.fromkeys(PromoteParams.model_fields) | limits)
-
-
 def needed(limits, *rows):
     """The rows that these limits need, of so many in each class."""
-    return rows_needed(only(**limits), counts_of([*rows, sum(rows)]))
+    params = PromoteParams(**dict.fromkeys(PromoteParams.model_fields) | limits)
+    return rows_needed(params, counts_of([*rows, sum(rows)]))
 
 
 def warnings_of(*counts, **groups):

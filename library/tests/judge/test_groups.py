@@ -22,12 +22,6 @@ def clustered(random, sizes, correlation):
     return random.random(sizes.sum()) < np.repeat(shares, sizes)
 
 
-def compared(hits, rival_hits, groups):
-    """Two models that are right where these are true."""
-    a, b = (Candidate(*model, None) for model in (("a", hits), ("b", rival_hits)))
-    return compare_pair(a, b, np.ones(len(groups), bool), groups)
-
-
 @pytest.mark.parametrize(("is_few", "correlation"), [(False, 0.3), (True, 0.6)])
 def test_paired_test_refuses_no_more_than_chance(is_few, correlation):
     """338 groups of 4 rows, or 30 of 4 to 50."""
@@ -92,7 +86,11 @@ def test_interval_is_that_of_fewer_rows():
 
 def test_fewer_than_six_groups_give_no_verdict():
     right = np.ones(100, bool)
-    pair, same = (compared(right, hits, np.arange(100) % 5) for hits in (~right, right))
+    groups = np.arange(100) % 5
+    pair, same = (
+        compare_pair(Candidate("a", right, None), Candidate("b", hits, None), right, groups)
+        for hits in (~right, right)
+    )
     assert (pair.p_value, pair.within_noise) == (None, True)
     assert verdict(pair).startswith("no verdict, as too few groups differ: a gains 100.00 points")
     starts = "No choice: too few groups differ to tell ", "b is the choice: "
