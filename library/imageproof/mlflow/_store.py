@@ -139,12 +139,9 @@ def _unusable(uri: str, reason: str) -> ServiceError:
 @contextmanager
 def _opening(uri: str) -> Iterator[None]:
     """Hold the lock under which MLflow first opens its SQLite file; create a missing one whole."""
-    name = uri.removeprefix(SQLITE)
-    path = Path(name)
-    is_file = path.parent.is_dir() and not path.is_dir() and not name.endswith(":memory:")
-    if not is_file or name == uri or "?" in name or "#" in name:
-        form = f"{SQLITE}PATH is the only form for SQLite, PATH a file in a folder, without ? and #"
-        raise _unusable(uri, form)
+    path = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or "?" in uri or not path.parent.is_dir():
+        raise _unusable(uri, f"{SQLITE}PATH is the only form for SQLite, PATH a file in a folder")
     with FileLock(f"{path}.lock"):  # two processes that create it at once spoil it
         if path.exists():
             with closing(sqlite3.connect(path)) as database:  # MLflow would try again for 100 s

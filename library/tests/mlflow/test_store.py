@@ -71,7 +71,8 @@ def test_view_is_written_once_and_leaves_the_users(tracked):
         ("http://me:secret@127.0.0.1:9", "MLflow at http://127.0.0.1:9: no answer, Connection ref"),
         ("sqlite:///broken", "/broken: file is not a database"),
         ("sqlite:///nowhere/runs.db", "sqlite:///PATH is the only form"),
-        ("sqlite:///:memory:", "sqlite:///PATH is the only form"),
+        ("sqlite:///folder", "/folder: unable to open database file"),
+        ("sqlite://", "sqlite:///PATH is the only form"),
         ("bogus://x", "MLflow at bogus://x: "),
     ],
 )
@@ -79,6 +80,8 @@ def test_unusable_store_is_one_line(workspace, monkeypatch, uri, text):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     Path("broken").write_bytes(b"x" * 5000)
+    Path("folder").mkdir()
     assert text in finding(ServiceError, _store.connect, NAME)
-    assert {path.name for path in workspace.rglob("*")} <= {"broken", "broken.lock"}
+    allowed = {"broken", "broken.lock", "folder", "folder.lock"}
+    assert {path.name for path in workspace.rglob("*")} <= allowed
     assert not workspace.with_suffix(".lock").exists()
