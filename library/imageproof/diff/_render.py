@@ -13,7 +13,6 @@ from imageproof.judge._verdicts import verdict
 from imageproof.pages._templates import templates
 from imageproof.system._console import show, table
 
-MOST_ROWS = 30  # of a table; JSON has them all
 MOST_CHARACTERS = 60_000  # of Markdown: GitHub takes 65,536, with what others add to it
 COLUMNS = "", "old", "new", "change"
 
@@ -58,7 +57,7 @@ def markdown(diff: Diff) -> str:
         "new": _label(diff.new),
         "models": diff.models,
         "states": diff.states,
-        "notes": [cut(note, 400) for note in diff.notes[:MOST_ROWS]],
+        "notes": [cut(note, 400) for note in diff.notes],
     }
     for sections in (_sections(diff), None):
         text = template.render(**texts, sections=sections)
@@ -90,9 +89,7 @@ def _section(
     below: Texts = (),
 ) -> Section:
     cells = [[cut(cell, 100) for cell in row] for row in rows]
-    if (more := len(cells) - MOST_ROWS) > 0:
-        below = [f"… and {more} more", *below]
-    return Section(title, columns, cells[:MOST_ROWS], below)
+    return Section(title, columns, cells, below)
 
 
 def _changes(values: Mapping[str, Change]) -> list[tuple[str, ...]]:
