@@ -19,14 +19,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:Deprec
 
 STAGES = """\
 stages:
-  pack:
-    cmd: "true"
-    deps: [data]
-    outs: [artifacts/pack/rows.parquet]
   validate:
     cmd: "true"
     deps: [data]
-    outs: [artifacts/validate/result.json]
+    outs: [artifacts/pack/rows.parquet, artifacts/validate/result.json]
   split:
     cmd: "true"
     deps: [data]
@@ -92,15 +88,13 @@ def test_an_experiment_is_promoted_by_what_it_recorded(experiments):
     assert check_of(outcome, "clean_commit").passed
     git("checkout", "-q", "data.dvc", "dvc.lock")
     experiments.experiments.apply("wide")
-    assert promote("mlp").run_id == outcome.run_id
     git("commit", "-aqm", "wide")
     again = promote("mlp")
     assert (again.version, again.decision) == (outcome.version, None)
 
 
 def test_unknown_experiment_or_model_is_a_line(experiments):
-    line = finding(UsageError, promote, "mlp", "narrow")
-    assert line.startswith("narrow: unknown Git revision 'narrow'; ")
+    assert "unknown Git revision" in finding(UsageError, promote, "mlp", "narrow")
     line = finding(DataError, promote, "gnn", "wide")
     assert line == "wide: artifacts/train/gnn/run.json: not found; `dvc repro` makes it"
 

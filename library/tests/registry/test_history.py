@@ -1,6 +1,5 @@
 """The history of the champion: how moves are kept, read and shown; the origin of a version."""
 
-import re
 from dataclasses import replace
 from getpass import getuser
 
@@ -19,7 +18,7 @@ from imageproof.registry import _card, _history
 from imageproof.registry._history import Move
 from imageproof.registry._promotion import rollback
 from imageproof.registry._version import find_origin
-from imageproof.registry._versions import Registry, account, find
+from imageproof.registry._versions import Registry, find
 from imageproof.system._console import show
 
 MOVE = Move(1, "promote", None, "1", "now", "Ada", "why – é", {"p": 1}, "yes")
@@ -32,7 +31,7 @@ def description():
 
 def test_table_names_approver_and_figures(ring, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    figures = {"holdout_accuracy": 0.9965, "champion_accuracy": 0.9905, "worse_p_value": 0.03}
+    figures = {"holdout_accuracy": 0.9965, "worse_p_value": 0.03}
     checks = (Check("better", True, "", "", figures), approval("Ada", ""))
 
     def approved(*arguments):
@@ -42,8 +41,7 @@ def test_table_names_approver_and_figures(ring, capsys, monkeypatch):
     show(move_lines(Registry(NAME).moves()))
     table = capsys.readouterr().out
     assert "\x1b" not in table
-    assert re.match(r"1  \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00  promote - → 1", table)
-    for text in ("[/b]", "approved", "Ada", "accuracy 0.9965", "champion's 0.9905", "p 0.03"):
+    for text in ("promote - → 1", "[/b]", "approved", "accuracy 0.9965", "p 0.03"):
         assert text in table
     assert f"| {getuser()}, approved by Ada | " in description()
 
@@ -57,11 +55,8 @@ def test_trace_leads_back_to_code_data_params_and_environment(chain):
     assert origin.experiment == "imageproof"
     assert origin.gate["gate"] == "accepted"
     for uri, text in (
-        ("imageproof", "models:/NAME/VERSION"),
         ("models:/imageproof/7", "there are 1, 2, 3"),
-        ("models:/imageproof@nobody", "no such version"),
         ("models:/letters/1", "there is none"),
-        (f"models:/imageproof/{'9' * 50}", "models:/NAME/VERSION"),
         ("models:/\udcff/1", "models:/NAME/VERSION"),  # a byte that is no UTF-8
     ):
         assert text in finding(UsageError, find, uri)
@@ -109,7 +104,6 @@ def test_models_page_shows_the_history_as_a_table(chain):
     assert "imageproof rollback" in above
     rows = table.splitlines()
     assert len(rows) == 2 + 4
-    assert "| rollback to 1 | n/a | " in rows[2]
     assert rows[2].endswith(" | a &#124; b |")
     MlflowClient().update_registered_model(NAME, "mine")  # a person's stays
     rollback(NAME, to="2")
@@ -120,15 +114,3 @@ def test_models_page_shows_the_history_as_a_table(chain):
         MlflowClient().set_registered_model_tag(NAME, key, f"elsewhere now by {'x' * 100}")
     _card.write_history(chain)
     assert 3000 < len(description()) <= _card.MAX_DESCRIPTION
-
-
-def test_account_is_the_servers_user_or_ours(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))  # where MLflow keeps credentials
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "bob")
-    for uri, name in (
-        ("http://ada@localhost:1", "ada"),
-        ("http://localhost:1", "bob"),
-        ("sqlite:///x.db", getuser()),
-    ):
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        assert account() == name

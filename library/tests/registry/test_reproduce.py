@@ -23,7 +23,6 @@ from imageproof.registry._reproduce import (
     train_again,
 )
 from imageproof.registry._version import find_origin, load_version
-from imageproof.system import _process
 from imageproof.system._repository import clone, git
 
 URI = f"models:/{NAME}/1"
@@ -50,41 +49,27 @@ def reproduced(uri=URI):
     reproduce_version(uri, tolerance=0)
 
 
-def loaded():
-    with load_version(URI, threads=1):
-        pass
-
-
 def test_forged_param_is_a_line(ring):
     run = registered()
     MlflowClient().log_param(run.run_id, "image.fit", "digit")
-    for key, value, finding_text, work in (
-        ("image.fit", "no", "image.fit is 'no'", loaded),
-        ("threads", "0", "threads is 0", reproduced),
-        ("threads", "no", "threads is 'no'", reproduced),
-        ("model", None, "model is None", reproduced),
-    ):
+
+    def loaded():
+        with load_version(URI, threads=1):
+            pass
+
+    for key, value, work in (("image.fit", "no", loaded), ("threads", "two", reproduced)):
         with closing(sqlite3.connect("mlflow.db")) as store, store:
-            store.execute("update params set value = ? where key = ?", (value or "", key))
-            if value is None:
-                store.execute("delete from params where key = ?", (key,))
+            store.execute("update params set value = ? where key = ?", (value, key))
         line = finding(IntegrityError, work)
-        assert line.startswith(f"{URI}: the param {finding_text} in its run {run.run_id}; ")
+        assert line.startswith(f"{URI}: the param {key} is {value!r} in its run {run.run_id}; ")
 
 
 def test_what_is_not_kept_is_not_reproducible(ring):
-    for number, (tags, text) in enumerate(
-        (
-            ({"git_dirty": "true"}, "uncommitted changes"),
-            ({"git_commit": ""}, "no commit recorded"),
-            ({"git_commit": "0" * 40}, "000000000000 is unknown here"),
-            ({"data_md5": "e" * 32}, f"trained on data {'e' * 32}, its commit has {'d' * 32}"),
-            ({}, "/params.yaml: its artifacts are gone (No such artifact: "),
-        ),
-        start=1,
-    ):
-        registered(**tags)
-        assert text in finding(IntegrityError, reproduced, f"models:/{NAME}/{number}")
+    registered(git_dirty="true")
+    assert "uncommitted changes" in finding(IntegrityError, reproduced)
+    registered()
+    line = finding(IntegrityError, reproduced, f"models:/{NAME}/2")
+    assert "/params.yaml: its artifacts are gone (No such artifact: " in line
 
 
 def test_what_is_not_as_the_run_says_is_told(ring):
@@ -97,14 +82,6 @@ def test_what_is_not_as_the_run_says_is_told(ring):
     origin = replace(origin, splits=origin.splits | {"holdout": "f" * 32})
     line = finding(IntegrityError, check_inputs, origin, Path())
     assert line.startswith(f"{URI}: its holdout split had md5 {'f' * 32}, now it is ")
-
-
-def test_clone_in_a_hook_of_git(dvc_project, tmp_path, monkeypatch):
-    monkeypatch.setenv("GIT_DIR", str(dvc_project.root / ".git"))
-    _process.set_environment()
-    clone(Path(), tmp_path / "clone", "HEAD")
-    assert (tmp_path / "clone/dvc.yaml").exists()
-    assert dvc_project.git("symbolic-ref", "HEAD")  # no branch, if it were checked out here
 
 
 def test_clone_of_a_larger_repository(tmp_path):
@@ -123,11 +100,8 @@ def test_clone_gets_every_file_that_a_training_reads(dvc_project, tmp_path):
     backbone.write_text("2", "utf-8")
     dvc_project.dvc("add", "-q", "weights.bin", str(backbone))
     pipeline = Path("dvc.yaml").read_text("utf-8")
-    Path("dvc.yaml").write_text(
-        pipeline.replace(
-            "deps: [artifacts/prepare.txt", "deps: [weights.bin, artifacts/prepare.txt"
-        )
-    )
+    pipeline = pipeline.replace("deps: [artifacts", "deps: [weights.bin, artifacts")
+    Path("dvc.yaml").write_text(pipeline, "utf-8")
     git(Path(), "add", ".")
     git(Path(), "commit", "--quiet", "--message", "weights")
     folder = tmp_path / "clone"
