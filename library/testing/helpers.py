@@ -1,7 +1,9 @@
 """What tests of the library and of its projects share, beside fixtures."""
 
+import html
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,12 +12,10 @@ import threading
 import time
 from contextlib import chdir, contextmanager
 from copy import deepcopy
-from html.parser import HTMLParser
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
-import pandas as pd
 import psutil
 import pytest
 from markdown_it import MarkdownIt
@@ -53,29 +53,15 @@ AUTHOR = {
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{k}: &a{k} [{f'*a{k - 1},' * 10}]\n" for k in range(1, 10))
 
 
-class Page(HTMLParser):
+class Page:
     """A text in Markdown as it is shown: its tags, its texts in <code>, and those outside."""
 
     def __init__(self, text):
-        super().__init__()
-        self.tags = []
-        self.code = []
-        self.outside = ""
-        self._in_code = False
-        self.feed(MarkdownIt("commonmark").enable("table").render(text))
-
-    def handle_starttag(self, tag, _attributes):
-        self.tags.append(tag)
-        self._in_code = tag == "code"
-
-    def handle_endtag(self, _tag):
-        self._in_code = False
-
-    def handle_data(self, text):
-        if self._in_code:
-            self.code.append(text)
-        else:
-            self.outside += text
+        page = MarkdownIt("commonmark").enable("table").render(text)
+        code = re.compile("<code.*?>(.*?)</code>", re.S)
+        self.tags = re.findall(r"<(\w+)", page)
+        self.code = [html.unescape(text) for text in code.findall(page)]
+        self.outside = html.unescape(re.sub(r"<.*?>", "", code.sub("", page), flags=re.S))
 
 
 def write_baseline():
@@ -95,35 +81,31 @@ def write_baseline():
 
 def as_packed(raw):
     """Arrays as the `pack` stage gives them to later stages; they may hold other than uint8."""
-    tables = []
-    for part, data in (("train", raw.train), ("test", raw.test)):
-        if data is not None:
-            table = describe(data.images)
-            height, width = data.images.shape[1:3]
-            columns = {
-                "part": part,
-                "label": data.labels,
-                "fault": None,
-                SOURCE_HASH: table["hash"],
-                "height": height,
-                "width": width,
-                "mode": "grey",
-                "file": f"data/{part}",
-                "row": table.index,
-                "name": [f"row {number}" for number in table.index],
-            }
-            tables.append(table.assign(**columns))
-    images = [data.images for data in raw if data is not None]
-    pixels = np.nan_to_num(np.concatenate(images)).astype(np.uint8)
-    return Packed(pixels, pd.concat(tables, ignore_index=True))
+    parts = {part: data for part, data in raw._asdict().items() if data is not None}
+    images = np.concatenate([data.images for data in parts.values()])
+    table = describe(images)
+    columns = {
+        "part": np.repeat([*parts], [len(data) for data in parts.values()]),
+        "label": np.concatenate([data.labels for data in parts.values()]),
+        "fault": None,
+        SOURCE_HASH: table["hash"],
+        "height": images.shape[1],
+        "width": images.shape[2],
+        "mode": "grey",
+        "file": "data/images.csv",
+    }
+    rows = table.assign(**columns)
+    rows["row"] = rows.groupby("part").cumcount()
+    rows["name"] = [f"row {row}" for row in rows["row"]]
+    return Packed(np.nan_to_num(images).astype(np.uint8), rows)
 
 
 def run_record(name, **changes):
     """What a training of the model writes into run.json."""
     ids = {"run_id": uuid4().hex, "model_id": "m-1", "experiment_id": "1"}
     maps = {"params": {}, "tags": {}, "datasets": {}}
-    rest = {"tracking_uri": "sqlite:///mlflow.db", "params_yaml": ""}
-    return RunRecord(name=name, **(ids | maps | rest | changes))
+    texts = {"tracking_uri": "sqlite:///mlflow.db", "params_yaml": ""}
+    return RunRecord(name=name, **(ids | maps | texts | changes))
 
 
 def onnx_model(text, **weights):
@@ -182,16 +164,15 @@ def record_outputs():
     """Write a dvc.lock that records every file under artifacts/ as it is, and what was read."""
     files = sorted(path for path in Path("artifacts").rglob("*") if path.is_file())
     outs = [{"path": str(path), "md5": md5(path)} for path in files]
-    splits = [out for out in outs if Path(out["path"]).parent == WORKSPACE.split("test").parent]
-    evaluated = [path.name for path in Path("artifacts/evaluate").glob("*")]
+    splits = {"deps": [out for out in outs if out["path"].startswith("artifacts/split/")]}
     stages = {
         "all": {"outs": outs},
         "validate": {"deps": [{"path": "data", "md5": data_md5()}]},
-        "baseline": {"deps": splits},
-        **{f"evaluate@{model}": {"deps": splits} for model in evaluated},
+        "baseline": splits,
+        **{f"evaluate@{path.name}": splits for path in Path("artifacts/evaluate").glob("*")},
     }
-    with Path("dvc.lock").open("w", encoding="utf-8") as file:
-        json.dump({"stages": stages}, file)  # is YAML, too, and has no aliases
+    lock = json.dumps({"stages": stages})  # is YAML, too
+    Path("dvc.lock").write_text(lock, "utf-8")
 
 
 def findings(error, work, /, *arguments, **options):

@@ -40,14 +40,12 @@ name = "-".join(sys.argv[1:])
 control = Path(os.environ.get("CONTROL", "/nonexistent"))
 with open(control / "log", "a") if control.is_dir() else open(os.devnull, "w") as log:
     print(name, os.getpid(), time.time(), "start", file=log)
-failing = control / f"{name}.fails-with"
+failing = control / f"{name}.fails"
 if failing.exists():
+    print("error: no disk left on the moon")
     code, *later = failing.read_text().split()
     failing.write_text(" ".join(later)) if later else failing.unlink()
     sys.exit(int(code))
-if (control / f"{name}.fails").exists():
-    print("error: no disk left on the moon")
-    sys.exit(3)
 
 def seconds(switch):
     path = control / f"{name}.{switch}"
@@ -113,13 +111,9 @@ class Project:
         self.root = root
         self.control = control
 
-    def fails(self, stage):
-        """From now on the stage fails."""
-        (self.control / f"{stage}.fails").touch()
-
-    def fails_with(self, stage, *codes):
+    def fails(self, stage, *codes):
         """The stage ends with these exit codes when it runs next, one after the other."""
-        (self.control / f"{stage}.fails-with").write_text(" ".join(map(str, codes)))
+        (self.control / f"{stage}.fails").write_text(" ".join(map(str, codes)))
 
     def sleeps(self, stage, seconds):
         """From now on the stage takes so long."""

@@ -39,7 +39,7 @@ def test_train_runs_what_changed(team):
 
 
 def test_failed_stage_fails_flow(project):
-    project.fails("train-mlp")
+    project.fails("train-mlp", 3)
     line = "train@mlp: no disk left on the moon (exit code 3)\nnot run: compare"
     assert failure(train) == line
     assert "train-cnn" in [words[0] for words in project.log("end")]
@@ -47,7 +47,7 @@ def test_failed_stage_fails_flow(project):
 
 def test_stage_is_retried_after_4_and_6(project, monkeypatch):
     monkeypatch.setattr(_stages.run_step, "retry_delay_seconds", [0.1, 0.1])
-    project.fails_with("prepare", 4, 6, 4)
+    project.fails("prepare", 4, 6, 4)
     assert failure(train, targets=["prepare"]).endswith("(exit code 4)")
     assert project.ran() == ["prepare"] * 3
 
