@@ -200,7 +200,7 @@ def write_header(file: IO[bytes], shape: Shape) -> None:
 def check_shape(shape: Sequence[Any]) -> None:
     """Raise a ValueError if this is not the shape of an image."""
     match [*shape]:
-        case ([int(), int()] | [int(), int(), 3]) if min(shape) > 0:
+        case [int(), int()] | [int(), int(), 3] if min(shape) > 0:
             return
     raise ValueError(f"{(*shape,)} is no image: (height, width) or (height, width, 3) is")
 
