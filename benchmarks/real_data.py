@@ -72,7 +72,7 @@ def measure_uneven(workspace: Workspace) -> Iterator[dict[str, Any]]:
                 outputs = Artifacts(workspace.root).evaluated(model)
                 scores = outputs.read_metrics()["test"]
                 row = {name: scores[name] for name in ("accuracy", "balanced_accuracy", "macro_f1")}
-                _, row["weakest_class"] = weakest(outputs.read_statistics()["test"]["by_class"])
+                _, row["weakest_class"] = weakest(outputs.read_statistics()["test"].by_class)
                 scores_of.setdefault(model, {}).setdefault(name, []).append(row)
     yield {
         model: {

@@ -16,6 +16,8 @@ from imageproof.dvc.provenance import check_outputs
 if TYPE_CHECKING:
     import pandas as pd
 
+    from imageproof.judge._caret import Statistics
+
 SPLIT_TAGS = {name: "split_md5" if name == "train" else f"{name}_md5" for name in SPLITS}
 
 TRAIN_SAMPLE = 2000  # training rows, at most, by which `train_accuracy` is measured
@@ -178,9 +180,19 @@ class EvaluateOutputs(ScoredOutputs):
         """Picture of a split's flow from reference to prediction."""
         return self.folder / f"{split}_alluvial.png"
 
-    def read_statistics(self) -> dict[str, dict[str, Any]]:
-        """Per split `overall`, `by_class` and `undefined`; see `_caret.Statistics`."""
-        return read_json(self.statistics, dict[str, dict[str, Any]])
+    def read_statistics(self) -> "dict[str, Statistics]":
+        """Per split the figures as caret defines them."""
+        from imageproof.judge._caret import Statistics
+
+        return read_json(self.statistics, dict[str, Statistics])
+
+    def read_confused(self) -> "pd.DataFrame":
+        """The errors that were made in each `split`; see `_confusion.most_confused`."""
+        import pandas as pd
+
+        names = {"reference": str, "prediction": str}
+        with parsing("most confused classes", self.confused):
+            return pd.read_csv(self.confused, dtype=names, keep_default_na=False)
 
     def read_behaviour(self) -> Metrics:
         """Accuracy `clean` and under each disturbance, of so many test `images`."""

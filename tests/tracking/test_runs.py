@@ -57,7 +57,7 @@ class TestARun:
         baseline = evaluated.read_baseline()
         for split, scores in evaluated.read_metrics().items():
             assert {"accuracy", "loss"} <= {*scores}
-            classes = evaluated.read_statistics()[split]["by_class"].values()
+            classes = evaluated.read_statistics()[split].by_class.values()
             figures = scores | evaluated.read_confidence()[split]
             figures |= {
                 "coverage_asked": 0.99,

@@ -76,7 +76,7 @@ def compare(
             *_doubts.beyond_chance(doubts),
             *map(_verdicts.verdict, pairs),
             *uncomparable,
-            *few_rows.split_warnings(summary, promote, [*results[0].statistics["by_class"]]),
+            *few_rows.split_warnings(summary, promote, [*results[0].statistics.by_class]),
         ],
         "baseline": scores.model_dump(),
     }
@@ -104,8 +104,8 @@ def _model_doubts(
 ) -> list[_doubts.Doubt]:
     """All that could be said against a model, each with its p-value; see `_doubts`."""
     probabilities = result.probabilities
-    overall = result.statistics["overall"]
-    by_class = result.statistics["by_class"]
+    overall = result.statistics.overall
+    by_class = result.statistics.by_class
     intervals = Intervals(probabilities.argmax(axis=1) == test.labels, test.groups)
     rows = intervals.effective()
     class_rows = intervals.effective_by_class(test.labels, probabilities.shape[1])
@@ -127,7 +127,7 @@ def _model_doubts(
 
 def _draw_pareto(results: Sequence[Result], *, comparable: bool) -> None:
     times = {result.model: result.row.elapsed_s for result in results}
-    statistics = {result.model: result.statistics["overall"] for result in results}
+    statistics = {result.model: result.statistics.overall for result in results}
     title = "Test accuracy against training time"
     figure = pareto(times, statistics, comparable=comparable, title=title)
     save(figure, WORKSPACE.compare / "pareto.png")

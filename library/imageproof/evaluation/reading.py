@@ -16,7 +16,7 @@ class Result(NamedTuple):
     row: _leaderboard.Row
     figures: Mapping[str, float]  # the scores by key, such as `test_accuracy`; latencies
     probabilities: Probabilities
-    statistics: Mapping[str, Any]  # see `_caret.Statistics`
+    statistics: _caret.Statistics
     behaviour: Mapping[str, float]
     baseline: Mapping[str, Any]  # see `EvaluateOutputs.read_baseline`
     history: list[Metrics]
@@ -42,12 +42,12 @@ def _read_result(model: str, test: Dataset, threads: int) -> Result:
     cost = trained.read_metrics()
     run = trained.read_run()
     statistics = evaluated.read_statistics()["test"]
-    weakest_class, sensitivity = _caret.weakest(statistics["by_class"])
+    weakest_class, sensitivity = _caret.weakest(statistics.by_class)
     network = _inference.load(trained.model, threads=threads)
     facts = {
         "model": model,
-        "test_accuracy_lower": statistics["overall"]["accuracy_lower"],
-        "test_accuracy_upper": statistics["overall"]["accuracy_upper"],
+        "test_accuracy_lower": statistics.overall["accuracy_lower"],
+        "test_accuracy_upper": statistics.overall["accuracy_upper"],
         "weakest_class": weakest_class,
         "weakest_sensitivity": sensitivity,
         "parameters": int(cost["parameters"]),

@@ -4,9 +4,7 @@ A `Table` maps the heading of each column to a mapping from the headings of rows
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-
-import pandas as pd
+from typing import Any
 
 from imageproof.artifacts import WORKSPACE, run_page
 from imageproof.base._dataset import EVALUATED
@@ -17,131 +15,43 @@ from imageproof.judge._caret import Figures, Statistics, as_tables, label_of
 from imageproof.judge._confusion import MANY_CLASSES
 from imageproof.judge._figures import column
 from imageproof.judge.disturbances import accuracies, in_words
-from imageproof.outputs import RunRecord
+from imageproof.outputs import EvaluateOutputs
 from imageproof.pages._templates import p_value, templates
-
-RAW_DATA_PICTURES = {
-    "class_distribution": "Images of each class, with their share",
-    "samples": "Samples of each class",
-    "mean": "Pixel-wise mean of each class",
-    "median": "Pixel-wise median of each class",
-    "standard_deviation": "Pixel-wise standard deviation of each class",
-}
-
-Png = bytes  # the content of a PNG file
 
 Cell = tuple[str, str]  # text and tooltip
 Table = Mapping[str, Mapping[str, str | Cell]]
 
 
-class SplitResult(NamedTuple):
-    name: str  # test or holdout
-    rows: int
-    statistics: Statistics
-    scores: Mapping[str, float]  # as `scores.score_probabilities` returns them
-    matrix: Png
-    alluvial: Png
-    confused: pd.DataFrame  # as `_confusion.most_confused` returns it
-
-
-class ModelResult(NamedTuple):
-    name: str
-    run: RunRecord
-    splits: Sequence[SplitResult]  # the same ones in the same order for every model
-    behaviour: Mapping[str, float]  # as `disturbances.accuracy_under` returns it
-    confidence: Mapping[str, Any]  # as `EvaluateOutputs.read_confidence` returns it
-    slices: pd.DataFrame  # as `EvaluateOutputs.read_slices` returns it
-    reliability: Png
-    mistakes: Png
-    pictures: Mapping[str, Png]  # of the project's own, by caption
-
-
-class ReportContent(NamedTuple):
-    verdicts: Sequence[str]  # the first one on the choice
-    table: Table  # of all models
-    pairs: Sequence[Mapping[str, Any]]  # as `_verdicts.as_dict` writes them
-    models: Sequence[ModelResult]  # at least one
-    validation: Mapping[str, Any]  # the JSON result of the `validate` stage
-    pareto: Png
-    learning_curves: Png
-    raw_data: Mapping[str, Png]  # caption to picture
-    sources: Mapping[str, Mapping[str, Any]]  # see `Artifacts.read_split_summary`
-
-
 def write_report(models: Sequence[str], *, pictures: Mapping[str, str]) -> None:
-    """Write the page.
+    """Write the page; the same outputs give the same text, without times or random ids.
 
     `pictures` of the project's own are files in a model's folder of `evaluate`, by their captions.
     """
-    summary = WORKSPACE.read_split_summary()
     comparison = read_json(WORKSPACE.comparison, _leaderboard.Comparison)
-    table = _leaderboard.cells(comparison.models, comparison.baseline)
-    content = ReportContent(
-        verdicts=comparison.verdicts,
-        table={cells.pop("model"): cells for cells in table},
-        pairs=comparison.pairs,
-        models=[_read_model(model, summary["rows"], pictures) for model in models],
-        validation=read_json(WORKSPACE.validation, dict[str, Any]),
-        pareto=(WORKSPACE.compare / "pareto.png").read_bytes(),
-        learning_curves=(WORKSPACE.compare / "learning_curves.png").read_bytes(),
-        raw_data={
-            caption: (WORKSPACE.explore / f"{name}.png").read_bytes()
-            for name, caption in RAW_DATA_PICTURES.items()
-        },
-        sources=summary["sources"],
-    )
-    write_text(WORKSPACE.report, render(content))
-
-
-def _read_model(
-    model: str,
-    rows: Mapping[str, int],
-    pictures: Mapping[str, str],
-) -> ModelResult:
-    """One model's part of the page, from the outputs of `train` and `evaluate`."""
-    evaluated = WORKSPACE.evaluated(model)
-    scores = evaluated.read_metrics()
-    statistics = evaluated.read_statistics()
-    names = {"reference": str, "prediction": str}
-    confused = pd.read_csv(evaluated.confused, dtype=names, keep_default_na=False)
-    return ModelResult(
-        name=model,
-        run=WORKSPACE.trained(model).read_run(),
-        splits=[
-            SplitResult(
-                name=split,
-                rows=rows[split],
-                statistics=Statistics(**statistics[split]),
-                scores=scores[split],
-                matrix=evaluated.matrix_picture(split).read_bytes(),
-                alluvial=evaluated.alluvial(split).read_bytes(),
-                confused=confused[confused["split"] == split],
-            )
-            for split in EVALUATED
-        ],
-        behaviour=evaluated.read_behaviour(),
-        confidence=evaluated.read_confidence(),
-        slices=evaluated.read_slices(),
-        reliability=evaluated.reliability.with_suffix(".png").read_bytes(),
-        mistakes=evaluated.mistakes.read_bytes(),
-        pictures={
-            caption: (evaluated.folder / name).read_bytes() for caption, name in pictures.items()
-        },
-    )
-
-
-def render(content: ReportContent) -> str:
-    """The page as HTML; the same content gives the same text, without times or random ids."""
-    template = templates("imageproof.report").get_template("index.html.j2")
+    cells = _leaderboard.cells(comparison.models, comparison.baseline)
+    table = {figures.pop("model"): figures for figures in cells}
     in_short = {
-        heading: {model: cells[key] for model, cells in content.table.items()}
+        heading: {model: figures[key] for model, figures in table.items()}
         for key, heading in column("in_short", by="table").items()
     }
-    return template.render(
-        content=content,
+    evaluated = {model: WORKSPACE.evaluated(model) for model in models}
+    statistics = {model: outputs.read_statistics() for model, outputs in evaluated.items()}
+    template = templates("imageproof.report").get_template("index.html.j2")
+    page = template.render(
+        artifacts=WORKSPACE,
+        splits=EVALUATED,
+        summary=WORKSPACE.read_split_summary(),
+        validation=read_json(WORKSPACE.validation, dict[str, Any]),
+        comparison=comparison,
+        table=table,
         in_short=in_short,
         meanings=column("meaning", by="table"),
-        many=len(content.models[0].splits[0].statistics.by_class) > MANY_CLASSES,
+        runs={model: WORKSPACE.trained(model).read_run() for model in models},
+        evaluated=evaluated,
+        statistics=statistics,
+        behaviours={model: outputs.read_behaviour() for model, outputs in evaluated.items()},
+        pictures=pictures,
+        many=len(statistics[models[0]]["test"].by_class) > MANY_CLASSES,
         accuracies=accuracies,
         as_tables=as_tables,
         by_class=by_class,
@@ -150,17 +60,19 @@ def render(content: ReportContent) -> str:
         overall=overall,
         run_page=run_page,
     )
+    write_text(WORKSPACE.report, page)
 
 
-def overall(models: Sequence[ModelResult], split: int) -> Table:
-    """The overall figures, scores and answer sets of each model on the split of this number."""
+def overall(evaluated: Mapping[str, EvaluateOutputs], split: str) -> Table:
+    """The overall figures, scores and answer sets of each model on a split."""
     headings = column("report")
     table = {}
-    for model in models:
-        part = model.splits[split]
-        scores = {**part.scores, **model.confidence[part.name]}
-        scores["coverage_asked"] = model.confidence["asked"]
-        table[model.name] = _texts(part.statistics.overall, part.statistics, None) | {
+    for model, outputs in evaluated.items():
+        statistics = outputs.read_statistics()[split]
+        confidence = outputs.read_confidence()
+        scores = outputs.read_metrics()[split] | confidence[split]
+        scores["coverage_asked"] = confidence["asked"]
+        table[model] = _texts(statistics.overall, statistics, None) | {
             headings[key]: f"{score:.4f}"
             for name, score in scores.items()
             if (key := f"test_{name}") in headings

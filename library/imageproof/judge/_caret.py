@@ -34,7 +34,7 @@ class Statistics(NamedTuple):
     `undefined` lists each None: its `figure`, `class` (None for an overall figure) and `reason`.
     """
 
-    overall: Figures
+    overall: dict[str, Any]
     by_class: dict[str, Figures]
     undefined: list[dict[str, Any]]
 

@@ -9,14 +9,16 @@ from chances import honest
 from helpers import run_record
 from matplotlib.figure import Figure
 
-from imageproof.evaluation.reporting import ModelResult, ReportContent, SplitResult, render
+from imageproof.artifacts import WORKSPACE
+from imageproof.base.files import read_json, write_json
+from imageproof.evaluation.reporting import write_report
 from imageproof.judge._caret import statistics
 from imageproof.judge._comparison import Candidate, compare_pair
 from imageproof.judge._confusion import confusion_matrix, most_confused
-from imageproof.judge._figures import column
 from imageproof.judge._slices import COLUMNS
 from imageproof.judge._verdicts import as_dict, verdict
 from imageproof.judge.scores import score_probabilities
+from imageproof.outputs import write_by_split
 from imageproof.report.plots._theme import save
 
 NAMES = ["<script>alert('x')</script>", "Ankle boot $ & more", "3", "4", "5"]
@@ -28,75 +30,78 @@ VALIDATION = {
     "findings": [CHECK | {"message": "train: image seen before in 2 rows: row 5 (as row 1), …"}],
     "expectations": [CHECK | {"column": "duplicate_of", "success": False}],
 }
+RAW_DATA = ("class_distribution", "samples", "mean", "median", "standard_deviation")
+FIGURES = {
+    "test_accuracy": 0.5,
+    "weakest_class": "triangle",
+    "weakest_sensitivity": 0.5,
+    "elapsed_s": 9.0,
+    "shared_cores": 0.0,
+    "size_bytes": 9,
+    "run_id": "0123456789abcdef",
+}
 
 
-@pytest.fixture(scope="module")
-def png(tmp_path_factory):
-    """A picture of 300×200 pixels."""
-    path = tmp_path_factory.mktemp("pictures") / "any.png"
-    save(Figure(figsize=(3, 2), dpi=100), path)
-    return path.read_bytes()
-
-
-def model_result(name, answers, png):
-    splits = []
-    confidence = {"asked": 0.95, "threshold": 0.1}
+def write_outputs(model, answers):
+    outputs = WORKSPACE.evaluated(model)
+    record = run_record(model, tracking_uri="sqlite:////home/someone/mlflow.db")
+    write_json(WORKSPACE.trained(model).run, record.model_dump())
+    behaviour = {"images": 100, "effective_images": 100, "clean": 0.9, "rotate_15": 0.7}
+    write_json(outputs.behaviour, behaviour)
+    coverage = {split: {"coverage": 0.9512, "unsure": 0.25} for split in answers}
+    write_json(outputs.confidence, {"asked": 0.95, "threshold": 0.1, **coverage})
+    scores = {split: score_probabilities(*part) for split, part in answers.items()}
+    write_json(outputs.metrics, scores)
+    figures = {}
+    errors = {}
     for split, (chances, labels) in answers.items():
         matrix = confusion_matrix(chances.argmax(axis=1), labels, classes=len(NAMES))
-        result = SplitResult(
-            name=split,
-            rows=len(labels),
-            statistics=statistics(matrix, classes=NAMES),
-            scores=score_probabilities(chances, labels),
-            matrix=png,
-            alluvial=png,
-            confused=most_confused(matrix, names=NAMES),
-        )
-        splits.append(result)
-        confidence[split] = {"coverage": 0.9512, "unsure": 0.25}
-    return ModelResult(
-        name=name,
-        run=run_record(name, tracking_uri="sqlite:////home/someone/mlflow.db"),
-        splits=splits,
-        behaviour={"images": 100, "effective_images": 100, "clean": 0.9, "rotate_15": 0.7},
-        confidence=confidence,
-        slices=pd.DataFrame(columns=["split", *COLUMNS]),
-        reliability=png,
-        mistakes=png,
-        pictures={},
-    )
+        figures[split] = statistics(matrix, classes=NAMES)._asdict()
+        errors[split] = most_confused(matrix, names=NAMES)
+        draw(outputs.matrix_picture(split), outputs.alluvial(split))
+    draw(outputs.reliability.with_suffix(".png"), outputs.mistakes)
+    write_json(outputs.statistics, figures)
+    write_by_split(outputs.confused, errors)
+    write_by_split(outputs.slices, {"test": pd.DataFrame(columns=[*COLUMNS])})
 
 
-@pytest.fixture(scope="module")
-def content(png):
+def draw(*paths):
+    """Save a picture of 300×200 pixels in each place."""
+    for path in paths:
+        save(Figure(figsize=(3, 2), dpi=100), path)
+
+
+def report():
+    write_report(["mlp", "cnn"], pictures={})
+    return WORKSPACE.report.read_text("utf-8")
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
     """An honest and a perfect model of classes with difficult names, one absent from hold-out."""
+    monkeypatch.chdir(tmp_path)
+    draw(*(WORKSPACE.compare / name for name in ("pareto.png", "learning_curves.png")))
+    draw(*(WORKSPACE.explore / f"{name}.png" for name in RAW_DATA))
     chances, labels = honest(900)
     holdout = np.flatnonzero(labels != 1)
     perfect = np.eye(5, dtype=np.float32)[labels]
-    models = []
     candidates = []
-    for name, answers in (("mlp", chances), ("cnn", perfect)):
-        splits = {"test": (answers, labels), "holdout": (answers[holdout], labels[holdout])}
-        models.append(model_result(name, splits, png))
-        candidates.append(Candidate(name, answers.argmax(axis=1), 9.0))
+    for model, answers in (("mlp", chances), ("cnn", perfect)):
+        parts = {"test": (answers, labels), "holdout": (answers[holdout], labels[holdout])}
+        write_outputs(model, parts)
+        candidates.append(Candidate(model, answers.argmax(axis=1), 9.0))
     pair = compare_pair(*candidates, labels)
-    headings = column("in_short", by="table")
-    return ReportContent(
-        verdicts=[verdict(pair), "mlp is fragile: it falls"],
-        table={model.name: dict.fromkeys(headings, "triangle: 0.5000") for model in models},
-        pairs=[as_dict(pair)],
-        models=models,
-        validation=VALIDATION,
-        pareto=png,
-        learning_curves=png,
-        raw_data={"Mean of each class": png},
-        sources={"train": {"file": "data/images.csv"}},
-    )
-
-
-@pytest.fixture(scope="module")
-def page(content):
-    return render(content)
+    comparison = {
+        "models": [FIGURES | {"model": model} for model in ("mlp", "cnn")],
+        "pairs": [as_dict(pair)],
+        "verdicts": [verdict(pair), "mlp is fragile: it falls"],
+    }
+    write_json(WORKSPACE.comparison, comparison)
+    rows = {"test": len(labels), "holdout": len(holdout)}
+    sources = {"train": {"file": "data/images.csv"}}
+    write_json(WORKSPACE.split_summary, {"rows": rows, "sources": sources})
+    write_json(WORKSPACE.validation, VALIDATION)
+    return report()
 
 
 def test_page_loads_nothing(page):
@@ -111,15 +116,21 @@ def test_page_loads_nothing(page):
     assert "Rows of train are those of <code>data/images.csv</code>, counted from 0." in page
 
 
-def test_verdict_comes_first_and_pairs_have_figures(content, page):
-    [pair] = content.pairs
+def test_verdict_comes_first_and_pairs_have_figures(page):
+    comparison = read_json(WORKSPACE.comparison, dict[str, list])
+    [pair] = comparison["pairs"]
     assert f"{100 * pair['gain']:.2f} points" in page
     assert "<td>&lt;0.0001</td>" in page
-    assert "<td>too few groups</td>" in render(content._replace(pairs=[pair | {"p_value": None}]))
-    verdict_line = content.verdicts[0].replace("<", "&lt;")
-    doubt = content.verdicts[1]
-    assert 0 < page.index(verdict_line) < page.index("<table>") < page.index(doubt)
+    verdict_line, doubt = comparison["verdicts"]
+    assert (
+        0
+        < page.index(verdict_line.replace("<", "&lt;"))
+        < page.index("<table>")
+        < page.index(doubt)
+    )
     assert '<td class="words">elapsed s, as a multiple of the fastest model&#39;s</td>' in page
+    write_json(WORKSPACE.comparison, comparison | {"pairs": [pair | {"p_value": None}]})
+    assert "<td>too few groups</td>" in report()
 
 
 def test_fragile_model_is_marked(page):
@@ -141,13 +152,13 @@ def test_undefined_figure_has_a_reason(page):
         assert row in page
 
 
-def test_weakest_slices_are_shown(content, page):
+def test_weakest_slices_are_shown(page):
     assert "Slices" not in page
-    mlp, cnn = content.models
     row = {"split": "holdout", "column": "<b>", "rows": 1200, "accuracy": 0.5, "upper": 0.6}
     lower = [np.nan, *np.arange(1, 30) / 100]
     table = pd.DataFrame([row | {"value": f"w{n}", "lower": end} for n, end in enumerate(lower)])
-    page = render(content._replace(models=[mlp, cnn._replace(slices=table)]))
+    table.to_csv(WORKSPACE.evaluated("cnn").slices, index=False)
+    page = report()
     assert "<caption>Slices, cnn on holdout: the weakest 20 of 30</caption>" in page
     cells = "<td>1,200</td><td>0.5000</td>"
     assert f"<bdi>&lt;b&gt;</bdi>: <bdi>w0</bdi></th>{cells}<td>one group only</td>" in page
@@ -179,7 +190,7 @@ def test_browser_draws_everything(page, browser, tmp_path):
         box = "all => all.map(i => [i.naturalWidth, i.getBoundingClientRect().right])"
         widths, ends = zip(*tab.eval_on_selector_all("img", box), strict=True)
         # each model has a matrix and an alluvial per split, its reliability and mistakes
-        assert widths == (300,) * (2 + 6 * 2 + 1)
+        assert widths == (300,) * (2 + 6 * 2 + 5)
         assert max(ends) <= width
         # wide tables scroll inside the page, by keys too, never the page itself
         assert not tab.locator(".scroll:not([tabindex][aria-label])").count()
