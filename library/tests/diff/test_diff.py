@@ -51,7 +51,8 @@ stages:
 """
 NAMES = ["a", "b", "c", "d"]
 HOSTILE = ["<script>", "`|@octocat|`", "[x](http://evil.example)\n\n![i](x)", "\x1b[31m#1 &amp;"]
-WEAK, STRONG = 60, 30  # wrong answers of 400
+WEAK = 60  # wrong answers of 400
+STRONG = 30
 BETTER = "better: accuracy 85.00 → 92.50 %, p < 0.001"
 
 
@@ -209,8 +210,8 @@ def test_revision_does_not_choose_remote(way):
         with foreign_branch("HEAD~1"):
             Path(".dvc/config").write_text(OWN_REMOTE.format(url=url), "utf-8")
             if way == "of an output":
-                own = stages.replace(entry, entry + ": {remote: own}")
-                Path("dvc.yaml").write_text(own, "utf-8")
+                stages = stages.replace(entry, entry + ": {remote: own}")
+                Path("dvc.yaml").write_text(stages, "utf-8")
             elif way == "import":
                 Path("dvc.yaml").write_text(stages.replace(entry, ""), "utf-8")
                 pointer = metrics.with_name("metrics.json.dvc")

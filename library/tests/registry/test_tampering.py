@@ -183,8 +183,7 @@ def test_mlmodel_that_describes_no_classifier_runs_nothing(version):
     (version.folder / "code/evil.py").write_text("raise SystemExit('hacked')", "utf-8")
     flavors = described["flavors"]
     answers = TENSOR.format("float32", "[-1, 10]")
-    contents = [b"flavors: !!python/object/apply:os.system [touch hacked]
-"]
+    contents = [b"flavors: !!python/object/apply:os.system [touch hacked]\n"]
     changes = [
         {"flavors": flavors | {"python_function": flavors["python_function"] | change}}
         for change in ({"loader_module": "evil"}, {"code": "code"}, {"data": "../model.onnx"})
