@@ -32,13 +32,19 @@ from imageproof.registry._seen_rows import rows_of_split
 from imageproof.registry._versions import trained_run
 
 RECORDED = {"model": "mlp", "seed": 42, "classes": 10, "threads": 2}
-EVEN, ALSO_EVEN, ONE_CLASS, FEW, FEW_MORE = 1, 2, 3, 4, 5  # pixels that mark rows
+# Pixels that mark rows.
+EVEN = 1
+ALSO_EVEN = 2
+ONE_CLASS = 3
+FEW = 4
+FEW_MORE = 5
 TEST_ONLY = 6  # marks no hold-out row
 
 
 def prepare(data):
     """Lay out hold-out, validated data and a commit in the current folder, a `project`."""
-    images, labels = data.images.copy(), data.labels
+    images = data.images.copy()
+    labels = data.labels
     rows = np.arange(len(images))
     images[:, 0, :7] = 0
     images[:, 0, 0] = 100 + labels

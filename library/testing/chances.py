@@ -3,8 +3,8 @@
 import numpy as np
 
 
-def rows(*each):
-    return np.array(each, dtype=np.float32)
+def rows(*values):
+    return np.array(values, dtype=np.float32)
 
 
 def labels(*values):

@@ -43,11 +43,10 @@ from imageproof.outputs import BaselineRecord, RunRecord
 
 # Who commits in a process that has no git configuration.
 AUTHOR = {
-    f"GIT_{role}_{what}": value
+    f"GIT_{role}_{field}": value
     for role in ("AUTHOR", "COMMITTER")
-    for what, value in (("NAME", "test"), ("EMAIL", "test@localhost"))
+    for field, value in (("NAME", "test"), ("EMAIL", "test@localhost"))
 }
-
 
 # 1,000,000,000 values in 240 bytes
 BOMB = "a0: &a0 [x]\n" + "".join(f"a{k}: &a{k} [{f'*a{k - 1},' * 10}]\n" for k in range(1, 10))

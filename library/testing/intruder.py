@@ -8,13 +8,13 @@ NAMES = ("evil.example", "192.168.0.1", "10.evil.example")
 
 def statuses(port, routes, **headers):
     """The routes (method, path) by the status of the answer to a request with these headers."""
-    found = {}
+    by_status = {}
     for method, path in routes:
         connection = HTTPConnection("127.0.0.1", port, timeout=30)
         connection.request(method, path, b"{}", {"Content-Type": "text/plain", **headers})
-        found.setdefault(connection.getresponse().status, []).append((method, path))
+        by_status.setdefault(connection.getresponse().status, []).append((method, path))
         connection.close()
-    return found
+    return by_status
 
 
 def foreign(port):

@@ -21,7 +21,8 @@ from imageproof.serve._model import MODEL, Confidence, Description
 from imageproof.serve._package import write_folder
 
 THRESHOLD = 0.2
-JSON, RAW = "application/json", "application/octet-stream"
+JSON = "application/json"
+RAW = "application/octet-stream"
 DESCRIPTION = Description(
     name="imageproof",
     version="7",

@@ -232,13 +232,13 @@ def chain(tracked, prepared, all_processes, settings):
             for _ in range(3):
                 arena.promote(arena.fighter(), arena.accept)
 
-    made = made_once(all_processes / f"chain-{settings.__name__}", make)
-    shutil.copytree(made, tracked, dirs_exist_ok=True)
+    finished = made_once(all_processes / f"chain-{settings.__name__}", make)
+    shutil.copytree(finished, tracked, dirs_exist_ok=True)
     with closing(sqlite3.connect("mlflow.db")) as store, store:
         for table, columns in ARTIFACTS.items():
             for column in columns:
                 change = f"UPDATE {table} SET {column} = replace({column}, ?, ?)"
-                store.execute(change, (str(made), str(tracked)))
+                store.execute(change, (str(finished), str(tracked)))
     arena.enter(tracked)
     return Registry(project_name())
 
@@ -276,8 +276,8 @@ def team(all_processes, settings, tmp_path, monkeypatch):
         project.git("clone", "-q", "--bare", ".", "../control/origin.git")
         project.git("remote", "add", "origin", "../control/origin.git")
 
-    made = made_once(all_processes / f"team-{settings.__name__}", make)
-    return _entered(shutil.copytree(made, tmp_path / "team"), monkeypatch)
+    finished = made_once(all_processes / f"team-{settings.__name__}", make)
+    return _entered(shutil.copytree(finished, tmp_path / "team"), monkeypatch)
 
 
 def _entered(folder, monkeypatch):

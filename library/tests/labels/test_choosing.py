@@ -7,7 +7,7 @@ from imageproof.labels._choosing import choose, uncertain_first
 CLUSTERS = 10
 
 
-def test_larger_or_empty_answer_sets_come_first_then_small_margins():
+def test_unsure_answer_sets_come_first_then_small_margins():
     answers = [[0.5, 0.3, 0.2], [0.39, 0.35, 0.26], [0.9, 0.06, 0.04], [0.5, 0.42, 0.08]]
     answers.append([0.48, 0.26, 0.26])  # a larger margin than row 0, though less sure
     answers.append([0.41, 0.38, 0.21])

@@ -99,9 +99,9 @@ def test_former_champion_with_unknown_rows_is_left_out(gate):
     champion(rows_of_split(WORKSPACE), EVEN)
     outcome = arena.promote(fighter(EVEN), gate)
     unknown = " (left out, as the rows that they have seen are unknown: version 1)"
-    seen = " (left out, as too few rows are unseen: version 2)"
+    too_few = " (left out, as too few rows are unseen: version 2)"
     for name, text in (("max_total_loss", "the best so far"), ("max_sensitivity_loss", "class 0")):
-        assert check_of(outcome, name).found.endswith(f"{text}{unknown}{seen}")
+        assert check_of(outcome, name).found.endswith(f"{text}{unknown}{too_few}")
 
 
 def test_former_champion_is_judged_by_labels_of_today(gate):

@@ -29,7 +29,8 @@ from imageproof.registry._reproduce import reproduce_version
 from imageproof.registry._version import find_origin, load_version
 from imageproof.registry._versions import find, trained_run
 
-CHAMPION, FORMER = f"models:/{NAME}/3", f"models:/{NAME}/2"
+CHAMPION = f"models:/{NAME}/3"
+FORMER = f"models:/{NAME}/2"
 URI = f"models:/{NAME}/1"
 DAMAGED = f"{URI}: model.onnx: cannot be read as"
 UNDESCRIBED = f"{URI}: MLmodel does not describe it ("
