@@ -1,6 +1,6 @@
 """What the command `diff` prints: tables for people, Markdown for a comment, JSON for scripts."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich.table import Table
@@ -68,33 +68,23 @@ def markdown(diff: Diff) -> str:
 
 def _sections(diff: Diff) -> list[Section]:
     """What differs, a table each; those that would be empty are left out."""
-    params = [(key, *map(_param, change)) for key, change in diff.params.items()]
-    sections = [_section("params", COLUMNS[:3], params)]
+    params = [(cut(key, 100), *map(_param, change)) for key, change in diff.params.items()]
+    sections = [Section("params", COLUMNS[:3], params)]
     for name, model in diff.models.items():
         line = [verdict(model.pair)] if model.pair else []
         classes = sorted(model.sensitivity.items(), key=lambda pair: -abs(pair[1].diff or 0))
-        sections.append(_section(f"{name}: metrics", COLUMNS, _changes(model.metrics), line))
-        sections.append(_section(f"{name}: test sensitivity", COLUMNS, _changes(dict(classes))))
+        sections.append(Section(f"{name}: metrics", COLUMNS, _changes(model.metrics), line))
+        sections.append(Section(f"{name}: test sensitivity", COLUMNS, _changes(dict(classes))))
     return [section for section in sections if section.rows]
 
 
 def _param(value: object) -> str:
-    return "–" if value is None else str(value)
-
-
-def _section(
-    title: str,
-    columns: Texts,
-    rows: Iterable[Texts],
-    below: Texts = (),
-) -> Section:
-    cells = [[cut(cell, 100) for cell in row] for row in rows]
-    return Section(title, columns, cells, below)
+    return "–" if value is None else cut(value, 100)
 
 
 def _changes(values: Mapping[str, Change]) -> list[tuple[str, ...]]:
     return [
-        (name, _number(pair.old), _number(pair.new), _number(pair.diff, sign="+"))
+        (cut(name, 100), _number(pair.old), _number(pair.new), _number(pair.diff, sign="+"))
         for name, pair in values.items()
         if pair.old != pair.new
     ]
