@@ -18,8 +18,7 @@ JOBS = {
     f"{file}:{name}": job for file, flow in WORKFLOWS.items() for name, job in flow["jobs"].items()
 }
 JOBS |= {p.parent.name: action["runs"] for p, action in FILES.items() if p.name == "action.yml"}
-MAKEFILE = (REPOSITORY / "Makefile").read_text("utf-8")
-TARGETS = {*re.findall(r"^([\w./-]+):", MAKEFILE, re.MULTILINE)}
+TARGETS = re.findall(r"^([\w./-]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE)
 
 workflows = pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=WORKFLOWS)
 jobs = pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
@@ -62,7 +61,7 @@ def test_what_it_runs_exists(job):
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for name, options in calls("digits", scripts(job)):
         assert {*options} <= {opt for param in commands[name].params for opt in param.opts}
-    assert {target for target, _ in calls("make", scripts(job))} <= TARGETS
+    assert {target for target, _ in calls("make", scripts(job))} <= {*TARGETS}
     for step in job["steps"]:
         name = step.get("uses", "")
         assert not name.startswith("./") or (REPOSITORY / name / "action.yml").is_file()

@@ -40,7 +40,6 @@ SMALL = {
     **{f"promote.{check}": None for check in {*PARAMS["promote"]} - KEPT},
 }
 BLOCKS = [block for path in pages() for block in blocks(path)]
-SHELL = [block for block in BLOCKS if block.language == "sh"]
 
 
 class Session(Clone):
@@ -145,7 +144,7 @@ def test_every_block_has_a_language():
 
 
 def test_run_by_names_a_test():
-    comments = [block.comment for block in SHELL if block.comment.startswith(RUN_BY)]
+    comments = [block.comment for block in BLOCKS if block.comment.startswith(RUN_BY)]
     names = [name for comment in comments for name in comment.removeprefix(RUN_BY).split(", ")]
     assert [name for name in names if not (REPOSITORY / name).is_file()] == []
 

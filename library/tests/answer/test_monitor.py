@@ -23,7 +23,7 @@ from imageproof.registry._versions import find
 
 NOW = datetime(2025, 11, 26, 12, tzinfo=UTC)
 MODEL = f"models:/{NAME}/1"
-NAMES = [f"<{label}>" for label in range(10)]
+LABELS = Path("labels.csv")
 
 
 def write_log(images, predicted, *, at=NOW, model=f"{NAME} 1", size=1, server=""):
@@ -60,8 +60,8 @@ def test_accuracy_of_labels(watch, holdout):
     labels = holdout.labels[:400]
     times = write_log(images, np.where(np.arange(400) < 40, (labels + 1) % 10, labels))
     table = pd.DataFrame({"label": labels, "at": times, "who": "Ada"})
-    table.to_csv("labels.csv", index=False)
-    result = watch(labels=Path("labels.csv")).result
+    table.to_csv(LABELS, index=False)
+    result = watch(labels=LABELS).result
     assert (result.accuracy["rows"], result.accuracy["value"]) == (400, 0.9)
     assert 0.86 < result.accuracy["lower"] < 0.9 < result.accuracy["upper"] < 0.93
     assert "accuracy" in result.drifted
@@ -69,18 +69,18 @@ def test_accuracy_of_labels(watch, holdout):
         rows = Intervals(np.arange(500) > 4, np.arange(500) * writers // 500).effective()
         run_id = find(MODEL).run_id
         MlflowClient().log_metric(run_id, "holdout_independent_rows", rows, step=-writers)
-        result = watch(labels=Path("labels.csv")).result
+        result = watch(labels=LABELS).result
         assert {drift.name for drift in result.drift} & {"accuracy"} == names
         assert "accuracy" not in result.drifted
     table.loc[50, "at"] += pd.Timedelta(days=2)
-    table[:51].to_csv("labels.csv", index=False)
-    result = watch(labels=Path("labels.csv")).result
+    table[:51].to_csv(LABELS, index=False)
+    result = watch(labels=LABELS).result
     assert (result.accuracy["rows"], result.accuracy["unmatched"]) == (50, 1)
     assert monitoring.verdicts(result)[-1].endswith("; labels of no answered row: 1.")
     # servers that answer at once: each has ten of these times
     write_log(images[:10], labels[:10], at=times[20].to_pydatetime(), server="b")
     write_log(images[:10], labels[:10], at=times[49].to_pydatetime(), model="x 9", server="c")
-    result = watch(labels=Path("labels.csv")).result
+    result = watch(labels=LABELS).result
     assert (result.rows, result.accuracy["rows"], result.accuracy["unmatched"]) == (410, 39, 12)
 
 
@@ -91,8 +91,8 @@ def test_accuracy_is_that_of_random_rows(watch, holdout):
     is_random = np.arange(200) >= 100
     times = write_log(images, np.where(is_random, labels, (labels + 1) % 10))
     table = {"at": times, "label": labels, "random": is_random}
-    pd.DataFrame(table).to_csv("labels.csv", index=False)
-    result = watch(labels=Path("labels.csv")).result
+    pd.DataFrame(table).to_csv(LABELS, index=False)
+    result = watch(labels=LABELS).result
     assert (result.accuracy["rows"], result.accuracy["value"]) == (100, 1)
     assert "accuracy" not in result.drifted
 
@@ -119,8 +119,8 @@ def test_accuracy_is_expected_only_without_drift(watch, ring):
         confidence = model.predict(holdout.images).max(axis=1).mean()
     np.savez("new.npz", images=holdout.images)
     rows = pd.DataFrame({"row": range(0, 100, 2), "label": holdout.labels[:100:2]})
-    rows.to_csv("labels.csv", index=False)
-    monitored = watch("new.npz", labels=Path("labels.csv"))
+    rows.to_csv(LABELS, index=False)
+    monitored = watch("new.npz", labels=LABELS)
     result = monitored.result
     assert (result.rows, result.unsure, result.drifted) == (len(holdout), 0, [])
     assert (result.accuracy["rows"], result.accuracy["value"]) == (50, 1)
@@ -133,14 +133,15 @@ def test_accuracy_is_expected_only_without_drift(watch, ring):
 
 
 def test_run_and_page(watch, ring):
-    write_params({"data.class_names": NAMES})
+    classes = [f"<{label}>" for label in range(10)]
+    write_params({"data.class_names": classes})
     promote(fighter(), accept)
     holdout = WORKSPACE.read_split("holdout").data
     labels = holdout.labels[:300]
     times = write_log(holdout.images[:300], labels)
-    names = [NAMES[label] for label in labels]
-    pd.DataFrame({"label": names, "at": times}).to_csv("labels.csv", index=False)
-    monitored = watch(labels=Path("labels.csv"))
+    names = [classes[label] for label in labels]
+    pd.DataFrame({"label": names, "at": times}).to_csv(LABELS, index=False)
+    monitored = watch(labels=LABELS)
     result = monitored.result
     assert np.shape(monitored.farthest) == (24, 8, 8)
     page = monitoring.render(monitored)
@@ -161,8 +162,8 @@ def test_without_the_splits_of_the_model(watch, holdout):
     WORKSPACE.split("train").unlink()
     with WORKSPACE.split("validation").open("ab") as file:
         file.write(b"0")
-    pd.DataFrame({"label": holdout.labels, "at": times}).to_csv("labels.csv", index=False)
-    monitored = watch(labels=Path("labels.csv"))
+    pd.DataFrame({"label": holdout.labels, "at": times}).to_csv(LABELS, index=False)
+    monitored = watch(labels=LABELS)
     result = monitored.result
     assert [comparison.name for comparison in result.drift] == ["accuracy"]
     assert (result.expected, result.far, monitored.farthest) == (None, None, [])

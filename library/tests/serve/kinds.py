@@ -15,21 +15,17 @@ from kubernetes import client
 TYPES = {"bool": bool, "int": int, "str": str}
 
 
-def by_kubernetes(manifest):
-    """Raise an error unless it fits the schema of Kubernetes."""
-    kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
-
-
-def by_operator(manifest):
-    """Raise an error unless the models of the Prometheus operator's definitions keep all of it."""
-    model = getattr(monitoring, manifest["kind"]).model_validate(manifest, strict=True)
-    fields = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    assert fields == manifest, f"only this is known: {fields}"
-
-
-def by_kserve(manifest):
-    """Raise an error unless it fits KServe's client, which takes pods from that of Kubernetes."""
-    parsed(manifest, "V1beta1InferenceService")
+def check(manifest):
+    """Raise an error unless it fits the schema of its kind."""
+    kind = manifest["kind"]
+    if kind == "InferenceService":  # KServe's client takes pods from that of Kubernetes
+        parsed(manifest, "V1beta1InferenceService")
+    elif kind in ("PrometheusRule", "ServiceMonitor"):
+        model = getattr(monitoring, kind).model_validate(manifest, strict=True)
+        fields = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        assert fields == manifest, f"only this is known: {fields}"
+    else:
+        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
 
 
 def parsed(value, kind):
@@ -48,16 +44,8 @@ def parsed(value, kind):
     return model(**{name: parsed(part, model.openapi_types[name]) for name, part in parts.items()})
 
 
-CHECKS = {
-    "InferenceService": by_kserve,
-    "PrometheusRule": by_operator,
-    "ServiceMonitor": by_operator,
-}
-
-
 def finding(manifest):
     """What is wrong with it."""
-    check = CHECKS.get(manifest["kind"], by_kubernetes)
     try:
         check(manifest)
     except Exception as error:

@@ -28,11 +28,6 @@ def challenged(package, tmp_path_factory):
     return altered(package, tmp_path_factory.mktemp("challenged") / "package", files)
 
 
-@pytest.fixture
-def log(tmp_path):
-    return tmp_path / "log"
-
-
 def check(server, package, times=1):
     """Ask for all images of the package, so many times in one request."""
     answers = server.predict(np.tile(package.images, (times, 1, 1)))
@@ -51,31 +46,25 @@ def children(server):
     return psutil.Process(server.process.pid).children()
 
 
-def wait_for_challenger(server, log):
-    """Until it has loaded its model and waits for more: it gets images a little later."""
-    assert until((log / "shadow").exists)
-    [process] = children(server)
-    assert process.nice() == min(19, psutil.Process(server.process.pid).nice() + NICENESS)
-    time.sleep(4 * PAUSE_S)
-    assert until(lambda: process.status() == psutil.STATUS_SLEEPING)
-
-
 def table(folder):
     """The rows of all files in one folder of a log, in order of time."""
     tables = [pq.read_table(path, partitioning=None) for path in folder.glob("2*/*")]
     return pa.concat_tables(tables).to_pandas().sort_values("at")
 
 
-def test_challenger_is_asked_after_the_answer(challenged, package, log):
-    with running(challenged, "--log", str(log)) as server:
+def test_challenger_is_asked_after_the_answer(challenged, package, tmp_path):
+    with running(challenged, "--log", str(tmp_path)) as server:
         for _ in range(4):
             check(server, package)
         assert counted(server) == [800, 0]
-        wait_for_challenger(server, log)
+        assert until((tmp_path / "shadow").exists)
         [process] = children(server)
+        assert process.nice() == min(19, psutil.Process(server.process.pid).nice() + NICENESS)
+        time.sleep(4 * PAUSE_S)  # it gets images a little later
+        assert until(lambda: process.status() == psutil.STATUS_SLEEPING)
     assert has_ended(process.pid)
-    champion = table(log)
-    challenger = table(log / "shadow")
+    champion = table(tmp_path)
+    challenger = table(tmp_path / "shadow")
     assert champion["shadow"].all()
     assert challenger["shadow"].all()
     assert challenger["at"].tolist() == champion["at"].tolist()
@@ -91,10 +80,10 @@ def test_challenger_is_asked_after_the_answer(challenged, package, log):
     assert challenger["predicted"].tolist() == np.where(has_none, -1, expected.argmax(1)).tolist()
 
 
-def test_challenger_that_hangs(challenged, package, log):
+def test_challenger_that_hangs(challenged, package, tmp_path):
     rows = 5 * len(package.images)
     times = QUEUE_BYTES // (rows * 64)  # 72 bytes of an image wait
-    with running(challenged, "--log", str(log)) as server:
+    with running(challenged, "--log", str(tmp_path)) as server:
         [process] = children(server)
         process.send_signal(signal.SIGSTOP)
         for _ in range(times - 1):
@@ -106,15 +95,15 @@ def test_challenger_that_hangs(challenged, package, log):
         assert left_out > 0
         assert psutil.Process(server.process.pid).memory_info().rss < 5e8
     assert has_ended(process.pid)
-    assert len(table(log)) == rows * times
+    assert len(table(tmp_path)) == rows * times
 
 
-def test_challenger_that_dies(challenged, package, log):
-    with running(challenged, "--log", str(log)) as server:
+def test_challenger_that_dies(challenged, package, tmp_path):
+    with running(challenged, "--log", str(tmp_path)) as server:
         check(server, package)
         [process] = children(server)
         process.send_signal(signal.SIGKILL)
         assert until(lambda: has_ended(process.pid))
         check(server, package, 5)
         assert counted(server) == [200, 1000]
-    assert table(log)["shadow"].sum() == 200
+    assert table(tmp_path)["shadow"].sum() == 200
