@@ -48,8 +48,6 @@ def test_version_is_that_of_the_project(digits):
         ("rnu", "digits: No such command 'rnu'. Did you mean 'run'?; see `digits --help`"),
         ("promote mlp --exp=", "digits promote: give MODEL, --exp NAME MODEL, or --run ID"),
         ("stats", "digits stats: Missing argument 'MATRIX.csv'; see `digits stats --help`"),
-        ("--project . promote a --reason --dry-run", "digits promote: Invalid value for "
-         "'--reason': is missing, or begins with --; see `digits promote --help`"),
         ("promote a --approved-by --dry-run", "digits promote: Invalid value for '--approved-by': "
          "is missing, or begins with --; see `digits promote --help`"),
         ("predict a.png --explain b.jpg", "--explain b.jpg: is no .png; choose another name"),

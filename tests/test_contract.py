@@ -1,7 +1,6 @@
 """dvc.yaml lists exactly what each stage computes with, and one name means one thing."""
 
 import re
-import subprocess
 from itertools import chain
 from pathlib import Path
 
@@ -95,7 +94,8 @@ def of_model(paths, model):
 
 def used(module):
     """Our modules by which the module computes, itself included; of packages only the modules."""
-    modules, waiting = set[str](), {module}
+    modules = set[str]()
+    waiting = {module}
     prefixes = tuple(f"{name}." for name in LEFT_OUT)
     while waiting:
         modules.add(importer := waiting.pop())
@@ -143,27 +143,6 @@ def params_read(module):
 
 def test_each_stage_is_a_module_and_each_module_a_stage():
     assert GRAPH.find_children("digits.stages") == {*MODULES.values()}
-
-
-@stages
-def test_a_stage_is_its_module_and_writes_into_its_folder(stage):
-    block = PIPELINE[stage]
-    argument = " ${item.model}" if "matrix" in block else ""
-    folder = f"{argument.strip()}/".removeprefix("/")
-    module = MODULES[stage].removeprefix("digits.stages.")
-    assert stage.startswith(module)
-    assert block["cmd"] == f"python -m digits.stages.{module}{argument}"
-    assert {*block.get("matrix", {"model": ""})} == {"model"}
-    assert outs(stage)
-    assert all(out.startswith(f"artifacts/{module}/{folder}") for out in outs(stage))
-
-
-@stages
-def test_git_keeps_exactly_what_dvc_does_not_cache(stage):
-    for path, settings in outs(stage).items():
-        name = path.replace("${item.model}", "any")
-        ignored = subprocess.run(["git", "check-ignore", "-q", name], cwd=REPOSITORY, check=False)
-        assert (ignored.returncode == 1) == (settings.get("cache") is False), path
 
 
 def test_fit_has_one_import_of_ours():

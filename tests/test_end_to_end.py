@@ -9,8 +9,6 @@ from helpers import clone_without_history
 from support import PARAMS, REPOSITORY
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.files import md5
-from imageproof.dvc.provenance import recorded_outputs
 
 MODELS = ("mlp", "cnn")
 METRICS = "artifacts/compare/metrics.json"
@@ -50,21 +48,9 @@ def clone(published):
 
 def test_fresh_clone_shows_metrics_and_plots(published):
     metrics = json.loads(published.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
-    assert {*metrics[METRICS]["data"]} == {*PARAMS["models"], "baseline"}
     assert {str(WORKSPACE.evaluated(model).metrics) for model in PARAMS["models"]} < set(metrics)
     plots = json.loads(published.run("dvc", "plots", "show", "--json").stdout)["data"]
-    drawn = [entry["content"] for [entry] in plots.values() if entry["type"] == "vega"]
-    assert len(drawn) == 3
-    for content in drawn:
-        assert {row["model"] for row in content["data"]["values"]} == set(PARAMS["models"])
-
-
-@pytest.mark.slow
-def test_gto_tag_names_model(published, tmp_path):
-    published.run("gto", "register", "mlp")  # comes with DVC, which overlooks tags silently
-    published.run("dvc", "artifacts", "get", ".", "mlp", "--out", tmp_path / "here.keras")
-    recorded = recorded_outputs(published.root)[WORKSPACE.trained("mlp").model]
-    assert md5(tmp_path / "here.keras") == recorded
+    assert [entry["type"] for [entry] in plots.values()].count("vega") == 3
 
 
 def test_run_runs_every_stage(clone):
@@ -89,10 +75,3 @@ def test_run_runs_every_stage(clone):
     tag = "mlflow.source.git.commit"
     ends = {(run.info.run_name, run.info.status, run.data.tags[tag]) for run in runs}
     assert ends == {(model, "FINISHED", commit) for model in MODELS}
-
-
-def test_results_of_a_model_taken_out_are_deleted(clone):  # the last, as it changes the clone
-    set_params(clone, (f"models: [{', '.join(MODELS)}]", "models: [mlp]"))
-    clone.run("dvc", "repro", "compare")
-    for kind in ("train", "evaluate"):
-        assert [path.name for path in (clone.root / "artifacts" / kind).iterdir()] == ["mlp"]

@@ -1,7 +1,6 @@
 """Models without Keras, those of docs/how-to/own-framework.md and `features`, up to the monitor."""
 
 import json
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,18 +10,13 @@ import numpy as np
 import pytest
 import support
 import yaml
-from helpers import finding
 from mlflow import MlflowClient
 
-from digits import params
 from digits.project import load_project
 from digits.stages import compare, evaluate, train
 from imageproof.answer._monitor import monitor
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.base.files import md5, read_json, sha256
-from imageproof.features.predict import write_calibrated
-from imageproof.keras.costs import TrainingCost
 from imageproof.registry._promotion import Candidate, promote_training
 from imageproof.registry._version import load_version
 from imageproof.serve._model import load
@@ -46,7 +40,7 @@ CHANGES |= {"train.torch_mlp": TORCH_BLOCK} if "torch_mlp" in OWN else {}
 
 
 @pytest.fixture
-def own(project, add_models):  # with the models of the page, and a small backbone
+def framework_models(project, add_models):  # with the models of the page, and a small backbone
     add_models(OWN)
     path = networks.write_standin()
     described = {"outs": [{"path": path.name, "md5": md5(path), "desc": "three colours"}]}
@@ -55,20 +49,9 @@ def own(project, add_models):  # with the models of the page, and a small backbo
     support.write_params(CHANGES | {"train.features.backbone_sha256": sha256(path)})
 
 
-def test_own_model_is_checked(own, images_8x8):
-    wrong = partial(params.check, support.changed(CHANGES | {"train.means": {"scale": "x"}}))
-    assert "train.means.scale" in finding(UsageError, wrong)
-    silent = partial(TrainingCost(print).timing, threads=1)
-    assert finding(ImageproofError, silent).endswith("never called on_epoch; once is enough")
-    zeros, outputs = np.zeros((64, 10), np.float32), WORKSPACE.trained("logits")
-    logits = helpers.linear_model(zeros, zeros[0], (8, 8), "Relu")
-    write = partial(write_calibrated, lambda temperature: logits, outputs, images_8x8, threads=1)
-    assert finding(ImageproofError, write).endswith("(row 0 has 0…0 and sums to 0)")
-
-
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # PyTorch's of its own code
-def test_models_without_keras_pass_all_stages(own, capfd):
+def test_models_without_keras_pass_all_stages(framework_models, capfd):
     for name in CHANGES["models"]:
         train.main(name)
         helpers.record_outputs()
@@ -78,26 +61,24 @@ def test_models_without_keras_pass_all_stages(own, capfd):
         evaluate.main(name)
     compare.main()
     helpers.record_outputs()
-    printed = capfd.readouterr().out
-    assert "standin: asked for" in printed
-    assert "standin: is for colour; the grey values are repeated in its three channels" in printed
+    assert "standin: is for colour; the grey values are repeated in" in capfd.readouterr().out
     assert WORKSPACE.trained("features").read_run().params["backbone"] == "standin"
     for row in read_json(WORKSPACE.comparison, dict)["models"]:
         assert row["model"] == "features" or row["test_accuracy"] - row["test_ece"] > 0.75
-    project, images = load_project(), WORKSPACE.read_split("holdout").data.images
+    project = load_project()
+    images = WORKSPACE.read_split("holdout").data.images
     for version, name in enumerate(sorted(CHANGES["models"]), 1):
         assert promote_training(Candidate(name), project=project).move
         with load_version(f"models:/{support.NAME}/{version}", threads=2) as model:
-            files = model.files.folder.glob("extra_files/*")
-            assert [file.name for file in files] == ["calibration.npz"]
             packaged = load(write_package(model, Path(name), coverage=0.99).folder).network
             assert np.abs(packaged.predict(images) - model.predict(images)).max() < 1e-6
             result = monitor(WORKSPACE.split("test"), None, None, model, project=project).result
-        judged = {each.name: each.drifted for each in result.drift}
+        drifted = {check.name: check.drifted for check in result.drift}
+        assert ("features" in drifted) == (name != "means")
         if name == "features":
-            assert judged["features"] is False
+            assert drifted["features"] is False
             card = MlflowClient().get_model_version(support.NAME, str(version)).description
             assert "- Backbone standin: three colours; licence: CC0; origin: a test\n" in card
         else:
-            expected = dict.fromkeys(("mean_ink", "contrast", "class_shares"), False)
-            assert judged == expected | ({"features": False} if name != "means" else {})
+            assert {"mean_ink", "contrast", "class_shares"} <= drifted.keys()
+            assert not any(drifted.values())

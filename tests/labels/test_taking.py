@@ -238,10 +238,10 @@ def test_data_that_was_not_packed_since_is_named():
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"),
+    ("name", "text"),
     [("cat/a\nb.png", r"cat/a\nb.png"), (os.fsdecode(b"cat/\xff.png"), r"cat/\xff.png")],
 )
-def test_name_that_the_table_cannot_hold_is_refused(name, shown):
+def test_name_that_the_table_cannot_hold_is_refused(name, text):
     put(DATA / name, 77)
     pack.main()
-    refused(f"data: {shown}: labels.csv cannot hold such a name", lambda: take(CAT, [], []))
+    refused(f"data: {text}: labels.csv cannot hold such a name", lambda: take(CAT, [], []))

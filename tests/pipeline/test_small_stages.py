@@ -33,18 +33,6 @@ def hashes_of_parts():
     return [*map(set, parts.values())]
 
 
-def test_test_part_that_no_split_uses_is_told(images_8x8, capsys):
-    images, labels = images_8x8.images, images_8x8.labels
-    Path("data").mkdir()
-    arrays = {"x_train": images[:900], "y_train": labels[:900], "x_test": images, "y_test": labels}
-    np.savez("data/images.npz", **arrays)
-    write_params({"split.method": "stratified"})
-    pack.main()
-    split.main()
-    warning = "the data's own test part, 1,797 images, is not used; split.method: official uses it"
-    assert f"warning: {warning}\n" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize("method", ["stratified", "hashed"])
 def test_splits_obey_the_columns_of_the_table(method):
     writers = RANDOM.integers(60, size=330)

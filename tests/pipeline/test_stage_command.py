@@ -36,9 +36,9 @@ PAGE = "library/imageproof/report/index.html.j2"
 MODEL = "src/digits/models/mlp.py"
 
 
-def setting(before, after):
+def setting(text, new_text):
     """Python that edits params.yaml."""
-    edit = f"p.read_text().replace({before!r}, {after!r})"
+    edit = f"p.read_text().replace({text!r}, {new_text!r})"
     return f"p = Path('params.yaml'); p.write_text({edit})"
 
 
@@ -137,12 +137,12 @@ def test_every_stage_notices_an_edit():
 
 
 def test_edit_while_a_stage_runs_fails_it(project):
-    before = project.recorded(), project.run_statuses()
+    state = project.recorded(), project.run_statuses()
     for stage, (edit, name) in EDITS.items():
         [line] = errors(project.repro(stage, AT_START=edit, succeeds=False))
         end = "changed while the stage ran, so nothing is recorded; "
         assert line.startswith(f"error: {name} {end}")
-    assert (project.recorded(), project.run_statuses()) == before
+    assert (project.recorded(), project.run_statuses()) == state
 
 
 def test_edit_while_a_model_trains_fails_its_run(project):
@@ -224,10 +224,11 @@ def test_experiment_shows_no_figure_of_another_model(project):
     project.dvc(*command, "train@mlp")
     _, main = json.loads(project.dvc("exp", "show", "--json").stdout)
     [short] = main["experiments"][0]["revs"]
-    before, after = (
+    paths, paths_of_short = (
         {path for path, metrics in state["data"]["metrics"].items() if "data" in metrics}
         for state in (main, short)
     )
-    assert after == {f"artifacts/{stage}/metrics.json" for stage in ("train/mlp", "baseline")}
+    results = {f"artifacts/{stage}/metrics.json" for stage in ("train/mlp", "baseline")}
+    assert paths_of_short == results
     gone = {f"artifacts/{stage}/metrics.json" for stage in ("evaluate/mlp", "compare")}
-    assert before - after == gone
+    assert paths - paths_of_short == gone

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -22,27 +21,6 @@ class TestARunEnds:
         with pytest.raises(DataError, match="bad data"), active_run("mlp", params={}, tags={}):
             raise DataError("bad data")
         assert only_run(MlflowClient()).info.status == "FAILED"
-
-    def test_killed_by_a_signal_in_a_query_of_its_store(self, tracked):
-        def ask():
-            rows = sqlite3.connect("mlflow.db").execute("SELECT * FROM experiments")
-            next(rows)  # the store holds two
-            raise SystemExit(143)
-
-        with pytest.raises(SystemExit), active_run("mlp", params={}, tags={}):
-            ask()
-        assert only_run(MlflowClient()).info.status == "KILLED"
-
-    def test_killed_by_a_signal_that_another_error_hides(self, tracked):
-        def train():
-            try:
-                raise SystemExit(143)
-            finally:
-                raise RuntimeError("scope")  # as TensorFlow does
-
-        with pytest.raises(RuntimeError), active_run("mlp", params={}, tags={}):
-            train()
-        assert only_run(MlflowClient()).info.status == "KILLED"
 
     def test_failed_with_a_line_when_mlflow_refuses_params(self, tracked):
         def log():

@@ -37,14 +37,14 @@ def sizes(epoch):
 
 
 def test_epoch_shows_each_image_once_as_the_seed_decides():
-    first, repeated, other = (epochs(seed=seed) for seed in (1, 1, 2))
+    first, repeated, another_seed = (epochs(seed=seed) for seed in (1, 1, 2))
     for epoch in first:
         assert sizes(epoch) == [32, 32, 32, 4]
         assert sorted(order(epoch)) == [*range(100)]
     assert sizes(epochs(batch_size=33, replicas=2)[0]) == [32] * 3  # of two devices
     orders = [order(epoch) for epoch in first]
     assert orders == [order(epoch) for epoch in repeated]
-    assert len({*map(tuple, [*orders, *map(order, other), range(100)])}) == 5
+    assert len({*map(tuple, [*orders, *map(order, another_seed), range(100)])}) == 5
 
 
 @pytest.mark.parametrize(("replicas", "lengths"), [(1, [40, 40, 20]), (3, [39, 39, 21])])

@@ -48,17 +48,6 @@ def test_mirrored_trains_on_two_devices():
     assert float(accuracy) > 0.2
 
 
-def test_precision_is_that_of_the_slowest_gpu(monkeypatch):
-    from imageproof.keras import devices
-
-    assert devices.used("mirrored", mixed=False) == "CPU, float32"  # one device
-    gpus = [{"device_name": "NVIDIA A100", "compute_capability": (8, 0)}]
-    monkeypatch.setattr(devices, "_gpus", lambda: gpus)  # there is none here
-    assert devices.used("none", mixed=True) == "NVIDIA A100, bfloat16"
-    gpus.append({"device_name": "unknown"})
-    assert devices.used("none", mixed=True) == "NVIDIA A100, float32"
-
-
 def test_network_that_cannot_be_exported_is_refused():
     from keras import Input, Sequential, layers
 

@@ -129,20 +129,6 @@ def test_equal_networks_are_equal_bytes(export, written, calibrated, tmp_path, m
     assert written.read_bytes() == first
 
 
-def test_place_in_memory_does_not_change_the_bytes(export, tmp_path):
-    import keras
-
-    path = tmp_path / "model.keras"
-    contents = set()
-    for _ in range(2):
-        policy = keras.DTypePolicy("float32")  # shared by both layers
-        layers = [keras.layers.ReLU(dtype=policy, name=name) for name in "ab"]
-        model = keras.Sequential([keras.Input((8, 8), name="image"), *layers], name="model")
-        export.write_keras(model, path)
-        contents.add(path.read_bytes())
-    assert len(contents) == 1
-
-
 def test_network_of_a_thousand_operations_is_put_in_order(export):
     from onnx import TensorProto, helper
 

@@ -1,9 +1,7 @@
 """A training that was killed goes on at its last epoch, and ends as one that was not."""
 
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -118,15 +116,6 @@ def test_state_has_one_process(tmp_path):
     first.remove()
     again = Checkpoint.acquire(path)
     assert (again.path, again.state.run_id) == (path, "")
-
-
-def test_state_unused_for_a_week_is_deleted(tmp_path):
-    for days in (6, 8):
-        (tmp_path / f"{days}").touch()
-        os.utime(tmp_path / f"{days}", (time.time() - days * 24 * 3600,) * 2)
-    (tmp_path / "gone").symlink_to("nowhere")  # as if another training had just removed its own
-    Checkpoint(tmp_path / "state.npz").begin("a1")
-    assert {path.name for path in tmp_path.iterdir()} == {"state.npz", "6", "gone"}
 
 
 def stage(*, killed_after=""):
