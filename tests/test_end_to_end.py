@@ -50,7 +50,7 @@ def test_fresh_clone_shows_metrics_and_plots(published):
     metrics = json.loads(published.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
     assert {str(WORKSPACE.evaluated(model).metrics) for model in PARAMS["models"]} < set(metrics)
     plots = json.loads(published.run("dvc", "plots", "show", "--json").stdout)["data"]
-    assert [entry["type"] for [entry] in plots.values()].count("vega") == 3
+    assert [entry["type"] for [entry] in plots.values()].count("vega") == 2
 
 
 def test_run_runs_every_stage(clone):

@@ -31,7 +31,8 @@ def prefect_server(tmp_path_factory):
 def deployment(all_processes, tmp_path_factory, prefect_server):
     """The small project, deployed, with a worker."""
     folder = tmp_path_factory.mktemp("deployed")
-    root, control = folder / "project", folder / "control"
+    root = folder / "project"
+    control = folder / "control"
     shutil.copytree(template(all_processes, support), root)
     control.mkdir()
     for name in ("prefect.yaml", "prefect.toml"):

@@ -32,8 +32,10 @@ def dask(scheduler, worker):
     """The address of a Dask scheduler, and a worker, each in its folder."""
     from distributed import Client
 
-    program, port = Path(sys.executable).with_name("dask"), free_port()
-    address, options = f"tcp://127.0.0.1:{port}", ("--host", "127.0.0.1", "--no-dashboard")
+    program = Path(sys.executable).with_name("dask")
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    options = ("--host", "127.0.0.1", "--no-dashboard")
     with ExitStack() as stack:
         started = (program, "scheduler", "--port", str(port), *options)
         stack.enter_context(running(*started, cwd=scheduler))

@@ -32,7 +32,8 @@ def trained(**parameters):
 
 def test_results_are_a_branch(team):
     (team.root / "notes.txt").write_text("mine")
-    head, status = team.git("rev-parse", "HEAD"), team.git("status", "--porcelain")
+    head = team.git("rev-parse", "HEAD")
+    status = team.git("status", "--porcelain")
     message = trained()
     [ref] = team.git("ls-remote", "origin", "refs/heads/retrain/*").split()[1:]
     branch = ref.removeprefix("refs/heads/")
@@ -89,14 +90,6 @@ def test_params_edited_meanwhile_are_not_pushed(team):
     assert team.git("ls-remote", "origin", "refs/heads/retrain/*") == ""
 
 
-def test_stage_that_always_runs_is_no_edit(team):
-    stage = "  ask:\n    cmd: echo asked\n    always_changed: true\n"
-    pipeline = team.root / "dvc.yaml"
-    pipeline.write_text(pipeline.read_text("utf-8").rstrip() + f"\n{stage}", "utf-8")
-    team.git("commit", "-qam", "ask")
-    assert trained().startswith("1 ran, 4 cached; branch ")
-
-
 OFF = "min_sensitivity beats_baseline max_calibration_error coverage_test max_unsure holdout_test"
 GATE = SMALL | {f"promote.{check}": False for check in OFF.split()}
 GATE["promote.min_accuracy"] = 0.99  # two epochs reach less
@@ -138,7 +131,8 @@ def origin(tmp_path, images_8x8, trained_project):
 @pytest.mark.timeout(1500)
 @pytest.mark.usefixtures("origin")
 def test_retraining_comes_home(tmp_path, monkeypatch):
-    worker, other = tmp_path / "worker", tmp_path / "other"
+    worker = tmp_path / "worker"
+    clone = tmp_path / "other"
     for name, value in AUTHOR.items():
         monkeypatch.setenv(name, value)
     run("git", "clone", "-q", "origin.git", "worker", cwd=tmp_path)
@@ -157,7 +151,7 @@ def test_retraining_comes_home(tmp_path, monkeypatch):
     run("git", "clone", "-q", "-b", branch, "origin.git", "other", cwd=tmp_path)
     monkeypatch.chdir(tmp_path)
     shutil.rmtree(worker)
-    text = run("git", "log", "--format=%B", "origin/main..", cwd=other)
+    text = run("git", "log", "--format=%B", "origin/main..", cwd=clone)
     for part in (
         "mlp Refused: refused by min_accuracy (0.",
         "- `mlp`: **",  # the exact paired test's verdict
@@ -165,13 +159,13 @@ def test_retraining_comes_home(tmp_path, monkeypatch):
         "test_confusion_matrix.png?raw=true)",
     ):
         assert part in text
-    project = Project(other, tmp_path)
-    env = {"PYTHONPATH": own_code(other, STARTUP)}
+    project = Project(clone, tmp_path)
+    env = {"PYTHONPATH": own_code(clone, STARTUP)}
     project.dvc("pull", "-q")
     digits = str(Path(sys.executable).with_name("digits"))
-    again = run(sys.executable, "-m", "dvc", "repro", "--dry", cwd=other, env=env)
+    again = run(sys.executable, "-m", "dvc", "repro", "--dry", cwd=clone, env=env)
     assert "Running stage" not in again, again
-    with chdir(other):
+    with chdir(clone):
         write_params(LONGER | {"promote.min_accuracy": 0.1})
-    outcome = json.loads(run(digits, "promote", "mlp", "--json", cwd=other, env=env))
+    outcome = json.loads(run(digits, "promote", "mlp", "--json", cwd=clone, env=env))
     assert (outcome["accepted"], outcome["version"]) == (True, "1")

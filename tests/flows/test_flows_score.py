@@ -44,16 +44,7 @@ def test_score_on_a_dask_worker(tables, tmp_path):
 def test_score_on_this_machine(tables):
     state = score("in", "out/", return_state=True)
     assert state.message == f"{tables:,} rows by models:/{NAME}/1 → out/"
-    Path("out/1.parquet").unlink()
-    state = score("in", "out/", missing=True, return_state=True)
-    line = f"{tables // 4:,} rows by models:/{NAME}/1 → out/, kept 3 of 4 files"
-    assert state.message == line
-    state = score("in/1.npz", "one.parquet", return_state=True)
-    assert state.message == f"{tables // 4:,} rows by models:/{NAME}/1 → one.parquet"
     line = failure(score, "in", "out.parquet", scheduler="tcp://127.0.0.1:9")
     assert line == "scheduler: needs an output FOLDER/, for one file of each table"
-    assert f"--out {Path('out/0.parquet').resolve()}: exists; " in failure(score, "in", "out/")
     line = failure(score, "--version", "out.parquet")
     assert line == "digits score (exit 3): --version: not found"
-    Path("in/0.npz").write_bytes(b"PK\x03\x04")  # whose old predictions stay
-    assert "in/0.npz: cannot be read as npz" in failure(score, "in", "out/", overwrite=True)

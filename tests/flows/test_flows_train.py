@@ -9,7 +9,6 @@ import sys
 import psutil
 import pytest
 from deployed import failure, tasks_of
-from filelock import FileLock
 from helpers import answers, finding, free_port, has_ended, until
 from intruder import foreign, statuses
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -17,7 +16,6 @@ from support import REPOSITORY
 
 from imageproof.base.errors import ServiceError
 from imageproof.base.files import read_yaml
-from imageproof.dvc._pipeline import PROJECT_LOCK
 from imageproof.prefect import _stages
 from imageproof.prefect.server import ensure_server
 from train import train
@@ -102,47 +100,22 @@ def test_server_that_is_not_up_is_told():
         assert finding(ServiceError, ensure_server).startswith(f"Prefect at {address}: ")
 
 
-# A flow run with a tag, as those of deployments have.
-TAGGED = """
-import runpy, sys
-from prefect import tags
-
-with tags("digits"):
-    runpy.run_path(sys.argv[1], run_name="__main__")
-"""
-
-
-def start(folder, **variables):
-    """A program that trains; with a server of its own, unless one is named."""
-    shutil.copy(REPOSITORY / "prefect.toml", folder)
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    command = [sys.executable, "-c", TAGGED, REPOSITORY / "flows/train.py"]
-    return psutil.Popen(command, cwd=folder, env=env | variables, stderr=subprocess.PIPE, text=True)
-
-
 @pytest.mark.slow
-def test_signal_ends_flow_and_server_which_another_flow_tells(project, tmp_path):
-    copy = shutil.copytree(project.root, tmp_path / "copy")
+def test_signal_ends_flow_and_its_server(project):
     project.sleeps("prepare", 600)
-    program = start(project.root, http_proxy=f"http://127.0.0.1:{free_port()}")
+    shutil.copy(REPOSITORY / "prefect.toml", project.root)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    env["http_proxy"] = f"http://127.0.0.1:{free_port()}"
+    command = (sys.executable, REPOSITORY / "flows/train.py")
+    program = psutil.Popen(command, cwd=project.root, env=env, stderr=subprocess.PIPE, text=True)
     assert until(lambda: project.ran() == ["prepare"], seconds=240)
     started = program.children(recursive=True)
     sockets = [socket for process in started for socket in process.net_connections()]
     [port] = {socket.laddr.port for socket in sockets if socket.status == "LISTEN"}
     for headers in foreign(port):
         assert statuses(port, [("POST", "/api/flows/")], **headers).keys() == {403}
-    address = f"http://127.0.0.1:{port}/api"
-    with FileLock(copy / PROJECT_LOCK):
-        patient = {"PREFECT_API_REQUEST_TIMEOUT": "300", "PREFECT_CLIENT_MAX_RETRIES": "1"}
-        other = start(copy, PREFECT_API_URL=address, **patient)
-        assert any(f"in {copy} on " in line for line in other.stderr)  # it waits for the lock
-        program.send_signal(signal.SIGINT)
-        _, errors = program.communicate(timeout=180)
-        assert program.returncode == 130, errors
-        assert until(lambda: all(has_ended(process.pid) for process in started), seconds=180)
-        assert not answers(port)
-    _, errors = other.communicate(timeout=180)
-    assert other.returncode == 4
-    [error] = [line for line in errors.splitlines() if line.startswith("error: ")]
-    assert error.startswith(f"error: Prefect at {address}: ")
-    assert "exception during execution" not in errors
+    program.send_signal(signal.SIGINT)
+    _, errors = program.communicate(timeout=180)
+    assert program.returncode == 130, errors
+    assert until(lambda: all(has_ended(process.pid) for process in started), seconds=180)
+    assert not answers(port)
