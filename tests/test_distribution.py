@@ -11,7 +11,8 @@ from support import REPOSITORY
 
 @pytest.mark.slow
 def test_built_wheel_runs(tmp_path):
-    uv, offline = [sys.executable, "-m", "uv"], ("--offline", "--quiet")
+    uv = (sys.executable, "-m", "uv")
+    offline = ("--offline", "--quiet")
     for folder in (REPOSITORY, REPOSITORY / "library"):
         build = ("build", "--no-build-isolation", "--out-dir", tmp_path / "dist", folder)
         subprocess.run([*uv, *build, *offline], check=True)

@@ -14,15 +14,6 @@ MODELS = ("mlp", "cnn")
 METRICS = "artifacts/compare/metrics.json"
 
 
-def set_params(clone, *replacements):
-    path = clone.root / "params.yaml"
-    text = path.read_text("utf-8")
-    for old, new in replacements:
-        assert old in text
-        text = text.replace(old, new)
-    path.write_text(text, "utf-8")
-
-
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
     """A clone in which nothing ran, until a test asks for `clone`."""
@@ -35,12 +26,16 @@ def published(tmp_path_factory):
 def clone(published):
     """The clone, after the whole pipeline ran once in it."""
     published.run("dvc", "pull", "data.dvc", "backbones/efficientnet-lite0.onnx.dvc")
-    set_params(
-        published,
+    path = published.root / "params.yaml"
+    text = path.read_text("utf-8")
+    for old, new in (
         ("percent: 100", "percent: 2"),
         (f"models: [{', '.join(PARAMS['models'])}]", f"models: [{', '.join(MODELS)}]"),
         *((f"epochs: {epochs}", "epochs: 1") for epochs in (30, 12)),
-    )
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text, "utf-8")
     published.run("git", "commit", "--quiet", "--all", "--message", "small")
     published.lines = published.run("digits", "run").stdout.splitlines()
     return published

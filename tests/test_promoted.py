@@ -114,7 +114,8 @@ def test_mlflow_and_the_receiver_agree(tracked):
 
 def test_each_job_has_the_rights_that_it_needs():
     assert WORKFLOW["permissions"] == {}
-    image, propose = WORKFLOW["jobs"]["image"], WORKFLOW["jobs"]["propose"]
+    image = WORKFLOW["jobs"]["image"]
+    propose = WORKFLOW["jobs"]["propose"]
     rights = {"contents": "read", "packages": "write", "id-token": "write"}
     assert image["permissions"] == rights
     assert propose["permissions"] == {"contents": "write", "pull-requests": "write"}

@@ -34,19 +34,15 @@ FACES = PHOTOGRAPHS._replace(
     has_colour=False,
 )
 HUNDREDS = PHOTOGRAPHS._replace(class_names=[*"abcdefghi"], counts=[100] * 9)
-TESTED = PHOTOGRAPHS._replace(test_counts=[5, 5, 5])
 MANY = PHOTOGRAPHS._replace(counts=[3000] * 3)
 KEPT = "the line stays"
 METHOD = "split.method"
-HASHED = {METHOD: "hashed"}
 WRITERS = {"split.group": "writer"}
 STRATIFIED = WRITERS | {METHOD: "stratified"}
 MACRO_F1_LOSS = "promote.max_macro_f1_loss"
 NAMES = "data.class_names"
 CHANNELS = "data.image.channels"
 FIT = "data.image.fit"
-SIZE = "data.image.size"
-COVERAGE = "confidence.coverage"
 
 
 def of_sizes(sizes):
@@ -104,8 +100,8 @@ def test_lines_of_photographs():
         (of_sizes({(100, 500): 5, (100, 400): 4}), {}, FIT, "stretch"),
         (PHOTOGRAPHS, WRITERS, "split.group", None),
         (written(dict.fromkeys(range(90), 10)), WRITERS, "split.group", KEPT),
-        (TESTED, {METHOD: "stratified"}, METHOD, "official"),
-        (PHOTOGRAPHS._replace(counts=[100] * 3), {}, COVERAGE, 0.9),
+        (PHOTOGRAPHS._replace(test_counts=[5] * 3), {METHOD: "stratified"}, METHOD, "official"),
+        (PHOTOGRAPHS._replace(counts=[100] * 3), {}, "confidence.coverage", 0.9),
         # two or three writers in the hold-out
         (written(dict.fromkeys(range(20), 450), MANY), STRATIFIED, MACRO_F1_LOSS, None),
         # 280 rows of a class in 14 groups
