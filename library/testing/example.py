@@ -1,4 +1,4 @@
-"""A project that knows nothing but the library: its params.yaml, and its command."""
+"""A project that knows nothing but the library: its params.yaml, and what its commands get."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +8,6 @@ from helpers import dump_params, with_changes, write_splits
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import DataParams
 from imageproof.base._naming import DEFAULT
-from imageproof.base.errors import UsageError
 from imageproof.base.files import read_yaml
 from imageproof.data.split_params import SplitParams
 from imageproof.dvc.params_yaml import read
@@ -18,8 +17,7 @@ from imageproof.judge.limits import PromoteParams
 from imageproof.project import Application, Project
 
 NAME = DEFAULT
-EXAMPLE = Path(__file__)  # python FILE is its command
-PARAMS_YAML = EXAMPLE.with_name("params.yaml")
+PARAMS_YAML = Path(__file__).with_name("params.yaml")
 PARAMS = read_yaml(PARAMS_YAML)
 
 
@@ -66,31 +64,6 @@ def write_project(data):
     write_splits(data, SplitParams(**PARAMS["split"]), PARAMS["seed"])
 
 
-def check_model(model):
-    """Refuse a model that has no block in params.yaml."""
-    if model not in read()["train"]:
-        raise UsageError(f"params.yaml models: {model!r} has no block train.{model}")
-
-
-def application():
-    """What the command line is told of this project."""
-    return Application(
-        load=load_project,
-        trainer=check_model,  # nothing that the library's tests ask for is trained
-    )
-
-
 def context():
-    """What Typer gives to a command of this project."""
-    return SimpleNamespace(obj=application())
-
-
-def main():
-    """The command of this project."""
-    from imageproof.cli.program import cli
-
-    cli(application())
-
-
-if __name__ == "__main__":
-    main()
+    """What Typer gives to a command of this project, which trains nothing."""
+    return SimpleNamespace(obj=Application(load=load_project, trainer=print))
