@@ -13,7 +13,7 @@ from imageproof.serve import _journal
 from imageproof.serve._app import Service
 from imageproof.serve._model import load
 
-FIRST = "000000-00000000.parquet"
+FIRST = "000000-00000001.parquet"
 
 
 def files(folder):
@@ -109,7 +109,7 @@ def test_oldest_files_go_but_no_links(log, tmp_path, monkeypatch):
         folder.mkdir()
         (folder / FIRST).write_bytes(bytes(1000))
     (tmp_path / "2001-01-01").symlink_to(foreign)
-    link = tmp_path / days[0] / "000000-00000001.parquet"
+    link = tmp_path / days[0] / "000000-00000000.parquet"
     link.symlink_to(foreign / FIRST)
     mine = tmp_path / days[0] / "mine.parquet"
     mine.touch()
