@@ -10,7 +10,7 @@ from helpers import only_run
 from mlflow import MlflowClient
 from support import NAME, PARAMS
 
-from imageproof.artifacts import WORKSPACE, Artifacts
+from imageproof.artifacts import Artifacts
 from imageproof.base._dataset import EVALUATED, SPLITS
 from imageproof.base.files import md5
 from imageproof.mlflow import _logged_model, _runs, _store
@@ -117,7 +117,7 @@ def test_runs_that_log_the_same_data_at_once(tracked):
     for attempt in range(3):  # none of which has the data yet
 
         def log(run_id, digest=f"{attempt:032}"):
-            _runs.log_datasets(run_id, {"test": digest}, WORKSPACE.split)
+            _runs.log_datasets(run_id, {"test": digest})
 
         with ThreadPoolExecutor(len(run_ids)) as pool:
             assert [*pool.map(log, run_ids)] == [None] * len(run_ids)

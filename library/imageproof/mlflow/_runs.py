@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from traceback import clear_frames
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_GIT_COMMIT
 
+from imageproof.artifacts import WORKSPACE
 from imageproof.base._naming import project_name
 from imageproof.mlflow import _store
 from imageproof.system._process import exit_by_signal, project_root
@@ -146,13 +146,9 @@ def send(run_id: str, metrics: list[Metric]) -> None:
     metrics.clear()
 
 
-def log_datasets(
-    run_id: str,
-    digests: Mapping[str, str],
-    path: Callable[[str], Path],
-) -> None:
+def log_datasets(run_id: str, digests: Mapping[str, str]) -> None:
     """Log splits as input datasets of a run; `digests` maps each to its md5."""
-    inputs = [_dataset(split, digest, path(split)) for split, digest in digests.items()]
+    inputs = [_dataset(*pair) for pair in digests.items()]
     try:
         MlflowClient().log_inputs(run_id, inputs)
     except MlflowException as error:
@@ -162,7 +158,7 @@ def log_datasets(
         MlflowClient().log_inputs(run_id, inputs)
 
 
-def _dataset(split: str, digest: str, path: Path) -> DatasetInput:
-    source = json.dumps({"uri": str(project_root() / path)})
+def _dataset(split: str, digest: str) -> DatasetInput:
+    source = json.dumps({"uri": str(project_root() / WORKSPACE.split(split))})
     dataset = Dataset(split, digest, "local", source)
     return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, split)])

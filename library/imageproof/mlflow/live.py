@@ -13,7 +13,6 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Images, Metrics
 from imageproof.base._naming import project_name
 from imageproof.base.errors import ServiceError
@@ -78,7 +77,7 @@ class LiveRun:
         text = PATH.read_text("utf-8")
         self._facts |= {"params_yaml": text, "datasets": dict(datasets)}
         self.attempt(lambda: mlflow.log_text(text, _runs.PARAMS_FILE))
-        self.attempt(lambda: _runs.log_datasets(self.run_id, datasets, WORKSPACE.split))
+        self.attempt(lambda: _runs.log_datasets(self.run_id, datasets))
 
     def log_epoch(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Log the metrics of one epoch, with the epoch as step; does not wait for a server."""

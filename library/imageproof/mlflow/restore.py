@@ -120,7 +120,7 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
         run_id = active.info.run_id
         _runs.send(run_id, [m for epoch in epochs for m in _runs.metrics_at(*epoch)])
         mlflow.log_text(record.params_yaml, _runs.PARAMS_FILE)
-        _runs.log_datasets(run_id, record.datasets, WORKSPACE.split)
+        _runs.log_datasets(run_id, record.datasets)
         _logged_model.log(run_id, outputs, project, example=example)
     return MlflowClient().get_run(run_id)
 
@@ -201,7 +201,7 @@ def _log_evaluation(
     for split in EVALUATED:
         picture = mlflow.Image(str(outputs.matrix_picture(split)))
         client.log_image(run_id, picture, key=f"{split}_confusion_matrix", step=0)
-    _runs.log_datasets(run_id, digests, WORKSPACE.split)
+    _runs.log_datasets(run_id, digests)
     metrics = []
     for split, figures in _evaluation_metrics(outputs).items():
         owners: dict[str, Any] = {"model_id": _runs.model_id(run)}
