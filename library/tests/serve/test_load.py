@@ -51,7 +51,7 @@ def waiting(client):
     return client.metrics()["imageproof_waiting_images"]
 
 
-def test_small_requests_are_one_batch_between_parts_of_a_large_one(package):
+def test_small_requests_are_one_batch_within_a_large_one(package):
     held = Held()
     with serving(package.description, held) as client, ThreadPoolExecutor(9) as clients:
         large = clients.submit(ask, client, *[1, 2] * BATCH)

@@ -73,7 +73,7 @@ def test_other_answers_or_rows_are_not_packaged(champion, monkeypatch):
         assert finding(IntegrityError, package).startswith(f"{path}: md5 ")
 
 
-def test_model_of_other_images_is_no_champion_here_and_no_challenger(ring):
+def test_model_of_other_images_is_not_packaged(ring):
     _promotion.promote(fighter(), NAME, judge=accept)
     _promotion.promote(fighter(shape=(9, 9)), NAME, judge=accept)
     with (
