@@ -31,7 +31,7 @@ LEFT_OUT = {
     "imageproof.mlflow": "logs",
 }
 # Imported in a function that the stages without this dependency do not call.
-READ_BY_REPORT = {"imageproof.outputs": {"imageproof.judge._slices"}}
+READ_BY_REPORT = {"imageproof.outputs": {"imageproof.judge._caret", "imageproof.judge._slices"}}
 GRAPH = grimp.build_graph("digits", "imageproof", exclude_type_checking_imports=True)
 assert LEFT_OUT.keys() <= GRAPH.modules
 
