@@ -1,8 +1,6 @@
 """A model's answers to the test and hold-out rows, and to images that are disturbed."""
 
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -91,11 +89,10 @@ def ask(model: str, names: list[str], *, threads: int) -> Evaluated:
     return Evaluated(model, names, outputs, predict, splits)
 
 
-@contextmanager
-def measuring_behaviour(
+def measure_behaviour(
     evaluated: Evaluated, disturbances: Mapping[str, Disturb], *, images: int
-) -> Iterator[None]:
-    """During the block, ask the model for disturbed test images; then write the accuracies.
+) -> None:
+    """Ask the model for disturbed test images, and write the accuracies.
 
     At most so many `images` are disturbed, and FEW_DISTURBED of them for a slow network.
     """
@@ -103,9 +100,7 @@ def measuring_behaviour(
     predict = evaluated.predict
     few = min(images, FEW_DISTURBED)
     count = _inference.affordable(predict, test.data.images, images, few)
-    with ThreadPoolExecutor(1) as executor:  # the network answers without Python's lock
-        behaviour = executor.submit(
-            accuracy_under, predict, test.data, disturbances, images=count, clean=test.probabilities
-        )
-        yield
-    write_json(evaluated.outputs.behaviour, behaviour.result())
+    behaviour = accuracy_under(
+        predict, test.data, disturbances, images=count, clean=test.probabilities
+    )
+    write_json(evaluated.outputs.behaviour, behaviour)

@@ -6,18 +6,18 @@ from imageproof.base import Metrics
 from imageproof.dvc import stage_command
 from imageproof.evaluation import asking, drawing, measuring
 from imageproof.judge import disturbances, scores
+from imageproof.mlflow import restore
 
 
 def main(model: str) -> None:
     """Write artifacts/evaluate/<model>/ and upload it to the model's MLflow run."""
     params = load_params()
     evaluated = asking.ask(model, params.class_names(), threads=params.train.threads)
+    metrics = {split: score(answers) for split, answers in evaluated.splits.items()}
+    measuring.write_figures(evaluated, metrics, coverage=params.confidence.coverage)
     disturb_by = disturbances.disturbances(params.behaviour)
-    with asking.measuring_behaviour(evaluated, disturb_by, images=params.behaviour.images):
-        metrics = {split: score(answers) for split, answers in evaluated.splits.items()}
-        measuring.write_figures(evaluated, metrics, coverage=params.confidence.coverage)
-        draw(evaluated, metrics)
-        from imageproof.mlflow import restore  # MLflow takes a second
+    asking.measure_behaviour(evaluated, disturb_by, images=params.behaviour.images)
+    draw(evaluated, metrics)
     restore.log_evaluation(model, as_project(params))
 
 
