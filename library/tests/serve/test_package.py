@@ -1,14 +1,13 @@
 """`imageproof package`: from a version in the registry to a folder that serves it."""
 
 import json
-import sys
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from arena import EVEN, accept, fighter
-from example import NAME, context, main
+from example import NAME, context
 from helpers import finding
 from packaged import running
 
@@ -32,13 +31,10 @@ def champion(ring):
     return f"models:/{NAME}/2"
 
 
-def test_package_command(champion, monkeypatch, capsys):
+def test_package_command(champion, capsys):
     Path("templates").mkdir()
     Path("templates/home.html").write_text("<h1>mine: $title</h1>", "utf-8")
-    command = ["imageproof", "package", "--shadow", CHALLENGER, "--out", str(OUT), "--json"]
-    monkeypatch.setattr(sys, "argv", command)
-    with pytest.raises(SystemExit, match=r"^0$"):
-        main()
+    cli.package(context(), shadow=CHALLENGER, out=OUT, as_json=True)
     result = json.loads(capsys.readouterr().out)
     images = WORKSPACE.read_split("holdout").data.images
     assert result.pop("largest_difference") < 1e-6
