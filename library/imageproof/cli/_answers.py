@@ -156,7 +156,6 @@ def package(
     kubernetes: Annotated[
         bool, Option("--kubernetes", help="Write OUT-kubernetes, for kustomize, too.")
     ] = False,
-    as_json: AsJson = False,
 ) -> None:
     """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
     storage.check_out("--out", out)
@@ -173,9 +172,8 @@ def package(
         written = packaging.write_package(version, out, coverage=coverage, challenger=challenger)
     if kubernetes:
         clusters.write_manifests(folder, version.origin.version)
-    record = {**written._asdict(), "folder": str(written.folder)}
-    show(_console.package_lines(written), record, as_json=as_json)
-    if kubernetes and not as_json:
+    show(_console.package_lines(written))
+    if kubernetes:
         print(f"a cluster runs it by the files in {folder}")
 
 

@@ -195,13 +195,12 @@ def rollback(
     ] = None,
     reason: Reason = "",
     force: Annotated[bool, Option("--force", help="Though the gate refused it.")] = False,
-    as_json: AsJson = False,
 ) -> None:
     """Make the previous champion, or another version, champion again; refused ones end with 5."""
     version = str(to) if to else None
     with connected(context, patient=True) as project:
         move = promotion.rollback(project.name, to=version, reason=reason, force=force)
-    show(_console.move_lines([move]), [move], as_json=as_json)
+    show(_console.move_lines([move]))
 
 
 @app.command()
