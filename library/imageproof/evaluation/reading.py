@@ -1,6 +1,6 @@
 """What is known of a model: the outputs of its training and evaluation, read once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from imageproof.artifacts import WORKSPACE
@@ -26,17 +26,8 @@ class Result(NamedTuple):
         return self.row.model
 
 
-def read_results(
-    models: Sequence[str],
-    test: Dataset,
-    *,
-    threads: int,
-) -> list[Result]:
-    """Read the outputs of each model, and measure how fast it answers test images."""
-    return [_read_result(model, test, threads) for model in models]
-
-
-def _read_result(model: str, test: Dataset, threads: int) -> Result:
+def read_result(model: str, test: Dataset, *, threads: int) -> Result:
+    """Read the outputs of a model, and measure how fast it answers test images."""
     trained = WORKSPACE.trained(model)
     evaluated = WORKSPACE.evaluated(model)
     cost = trained.read_metrics()

@@ -12,7 +12,8 @@ def main() -> None:
     params = load_params()
     comparing.drop_other_models(params.models)
     test = WORKSPACE.read_split("test").data
-    results = reading.read_results(params.models, test, threads=params.train.threads)
+    threads = params.train.threads
+    results = [reading.read_result(model, test, threads=threads) for model in params.models]
     comparing.compare(results, test, params.promote, figures=own_figures(results))
 
 
