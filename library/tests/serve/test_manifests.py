@@ -1,6 +1,8 @@
-"""The files by which a cluster runs a package, and the queries on its metrics."""
+"""The files by which a cluster runs a package."""
 
 import re
+import shutil
+import subprocess
 from io import BytesIO
 from pathlib import Path
 
@@ -95,11 +97,17 @@ def test_memory_of_pod_holds_largest_picture(folder, server):
     assert peak < 0.9 * int(limit[1]) * 1024**2
 
 
-def test_queries_name_what_the_service_counts(folder, server, package):
-    server.predict(package.images[:3])
-    metrics = {name.partition("{")[0] for name in server.metrics()}
-    for file in ("dashboard.json", "prometheusrule.yaml"):
-        queries = re.findall("expr.*", (folder / "monitoring" / file).read_text("utf-8"))
-        names = {*re.findall(r"imageproof_\w+", "\n".join(queries))}
-        assert names
-        assert names <= metrics
+@pytest.mark.slow
+def test_kustomize_makes_what_a_cluster_runs(folder):
+    if not shutil.which("kustomize"):
+        pytest.skip("no kustomize here: apt-get install kustomize")
+    base = {"Deployment", "Service", "PodDisruptionBudget", "HorizontalPodAutoscaler"}
+    kinds = {
+        "overlays/dev": base,
+        "overlays/prod": base | {"ConfigMap", "PrometheusRule", "ServiceMonitor"},
+        "kserve": {"InferenceService"},
+    }
+    for name, expected in kinds.items():
+        text = subprocess.check_output(["kustomize", "build", folder / name], text=True)
+        assert {part["kind"] for part in yaml.safe_load_all(text)} == expected
+        assert re.findall("image: (.+)", text) == [f"registry.example/imageproof@{NO_DIGEST}"]
