@@ -72,10 +72,10 @@ def test_image_gets_no_secret(tmp_path):
 
 
 def test_image_gets_the_code():
-    rooms = ("src", "flows", "gx", "spaces", "environment.sh", "requirements.lock", "params.yaml")
-    files = subprocess.check_output(["git", "ls-files", *rooms], cwd=REPOSITORY, text=True)
-    code = {file for file in files.splitlines() if "/." not in file}
-    assert code <= build_context(REPOSITORY)
+    folders = ("src", "flows", "gx", "library", "spaces")
+    files = (*folders, "environment.sh", "requirements.lock", "params.yaml")
+    code = subprocess.check_output(["git", "ls-files", *files], cwd=REPOSITORY, text=True)
+    assert set(code.splitlines()) <= build_context(REPOSITORY)
 
 
 @pytest.mark.parametrize("name", ["Procfile", "Procfile.up"])
