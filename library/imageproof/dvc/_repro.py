@@ -35,10 +35,10 @@ def reproduce(
     commands: Commands,
     on_line: Callable[[str], None],
     *,
-    options: Sequence[str] = (),
+    command: Sequence[str] = (),
     env: Mapping[str, str],
 ) -> str:
-    """`dvc repro` one stage, with these `options`, as one of `commands`.
+    """`dvc repro` one stage (or another `command` of DVC that runs stages) as one of `commands`.
 
     Returns `done`, `unchanged`, or `from cache` where its command need not run. If it fails, a
     ImageproofError has its exit code, and its `error:` lines or else its last ones.
@@ -51,12 +51,12 @@ def reproduce(
         if line and not line.startswith(DVC_CHATTER):
             on_line(line)
 
-    dvc = [*DVC, "repro", "--single-item", *options, name]
+    dvc = [*DVC, *(command or ("repro", "--single-item", name))]
     try:
         lines = commands.run(dvc, on_line=show, env=env)
     except CommandFailedError as error:
         raise _failure(name, error) from None
-    if ran:
+    if ran:  # of several stages, one
         return "done"
     text = "\n".join(lines)
     return next((outcome for words, outcome in NOT_RUN.items() if words in text), "done")

@@ -60,7 +60,7 @@ def run_stages(
         if name not in stages:
             return "unchanged"
         with schedule.turn(stages[name]):
-            return dvc.reproduce(name, options)
+            return dvc.reproduce(name, "repro", "--single-item", *options, name)
 
     for stage in pipeline:
         upstream = [futures[name] for name in stage.upstream if name in futures]

@@ -31,9 +31,9 @@ class Dvc(Commands):
         except CommandFailedError as error:
             raise ImageproofError(f"dvc {arguments[0]} {error}", *error.lines[-5:]) from None
 
-    def reproduce(self, name: str, options: Sequence[str]) -> str:
-        """Run a stage with these options of `dvc repro`; how it ended."""
-        return reproduce(name, self, get_run_logger().info, options=options, env=self._env)
+    def reproduce(self, name: str, *command: str) -> str:
+        """Run the stages of `dvc repro NAME`, or of another command; how `name` ended."""
+        return reproduce(name, self, get_run_logger().info, command=command, env=self._env)
 
 
 def program() -> Path:
