@@ -64,7 +64,7 @@ def test_queries_of_dashboard_and_alerts_have_results(ask, server, package, moni
 
     def send():
         server.predict(package.images[:20])
-        server.post("/predict", b"{}")  # is refused, as over 10 % are then
+        server.post("/predict", b"{}")  # half of all requests are refused
 
     def empty_queries():
         send()
