@@ -42,14 +42,13 @@ def validation_of(sample, folds=3):
 
 @pytest.mark.usefixtures("workspace")
 def test_copies_and_groups_of_a_test_train_nothing():
-    """Rows come from writers of 20 images, each image four times; the hold-out is half of the test
-    part."""
+    """Rows come from writers of 20 images, each image four times."""
     random = np.random.default_rng(5)
     images = random.integers(256, size=(210, 8, 8), dtype=np.uint8).repeat(4, axis=0)
     images[700] = images[100]  # of another writer
     labels = random.integers(10, size=840)
     data = Dataset(images, labels, np.arange(840) // 20)
-    parts = {"test": (0, 120), "holdout": (0, 60), "validation": (120, 240), "train": (240, 840)}
+    parts = {"test": (60, 120), "holdout": (0, 60), "validation": (120, 240), "train": (240, 840)}
     for part, ends in parts.items():
         rows = np.arange(*ends)
         save_split(WORKSPACE.split(part), Split(data.take(rows), rows))

@@ -42,22 +42,22 @@ class Sample(NamedTuple):
 
 def read_sample(classes: int) -> Sample:
     """The images of the splits; a DataError if there are none yet."""
-    splits = {name: WORKSPACE.read_split(name, classes=classes) for name in SPLITS}
-    holdout = splits.pop("holdout").rows
+    splits = {
+        name: WORKSPACE.read_split(name, classes=classes) for name in SPLITS if name != "holdout"
+    }
     numbers = np.concatenate([split.rows for split in splits.values()])
     order = np.argsort(numbers)
-    chosen = order[~np.isin(numbers[order], holdout)]  # which may lie within the test part
     parts = [split.data for split in splits.values()]
     groups = [part.groups for part in parts if part.groups is not None]
     data = Dataset(
         np.concatenate([part.images for part in parts]),
         np.concatenate([part.labels for part in parts]),
         np.concatenate(groups) if groups else None,
-    ).take(chosen)
+    ).take(order)
     validation = len(splits["validation"].rows)
     share = validation / (validation + len(splits["train"].rows))
     stratified = Dataset(data.images, data.labels, together(data))
-    return Sample(stratified, numbers[chosen], data.groups, share)
+    return Sample(stratified, numbers[order], data.groups, share)
 
 
 class Fold(NamedTuple):
