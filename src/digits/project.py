@@ -41,7 +41,7 @@ def as_project(params: Params) -> Project:
 
 
 def application() -> Application:
-    """What the command line is told of this project."""
+    """What the command line is told of this project; see `imageproof.project.Application`."""
     return Application(
         load=load_project,
         trainer=lambda model: trainer(params.load(), model),
