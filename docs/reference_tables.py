@@ -121,9 +121,9 @@ def _recipe_table(
     """Allowed values and defaults of what every model's block may hold."""
     rows = []
     for key, entry in leaves.items():
-        said = (comments[k] for k in (f"train.{m}.{key}" for m in models) if k in comments)
+        texts = (comments[k] for k in (f"train.{m}.{key}" for m in models) if k in comments)
         default = _code(entry["default"]) if "default" in entry else "must be given"
-        meaning = next(said, entry.get("description", ""))
+        meaning = next(texts, entry.get("description", ""))
         rows.append([f"`{key}`", _allowed(entry), default, meaning])
     return _table(["key", "allowed", "if left out", "meaning"], rows)
 
@@ -137,16 +137,16 @@ def _values_table(keys: Iterable[str], models: list[str], values: Any) -> str:
 
 def _leaves(schema: Schema, whole: Schema, prefix: str) -> dict[str, Schema]:
     """The values in a block and in the blocks within it, by dotted key."""
-    found: dict[str, Schema] = {}
+    leaves: dict[str, Schema] = {}
     for key, entry in _followed(schema, whole)["properties"].items():
         inner, path = _followed(entry, whole), f"{prefix}.{key}".lstrip(".")
-        found |= _leaves(inner, whole, path) if "properties" in inner else {path: entry}
-    return found
+        leaves |= _leaves(inner, whole, path) if "properties" in inner else {path: entry}
+    return leaves
 
 
 def _followed(schema: Schema, whole: Schema) -> Schema:
     """What a `$ref` of the schema refers to, also one beside null; or the schema itself."""
-    schema = next((each for each in schema.get("anyOf", ()) if "$ref" in each), schema)
+    schema = next((option for option in schema.get("anyOf", ()) if "$ref" in option), schema)
     target: Schema = whole["$defs"][schema["$ref"].split("/")[-1]] if "$ref" in schema else schema
     return target
 
