@@ -84,26 +84,33 @@ def _draw(
     They have about targets[0] rows of each class and leave targets[1] and at least `spare` groups.
     Of DRAWS random orders of the groups, each cut where its rows are nearest to those asked for,
     the one is taken whose counts are nearest by their ratios: no row of a class is worse than twice
-    as many. scikit-learn's GroupShuffleSplit takes a share of the groups, whatever their rows and
-    classes, and StratifiedGroupKFold 1/k of the rows: from few groups both draw worse.
+    as many. Orders by which a part would lack a class come last. scikit-learn's GroupShuffleSplit
+    takes a share of the groups, whatever their rows and classes, and StratifiedGroupKFold 1/k of
+    the rows: from few groups both draw worse.
     """
     ids, index = np.unique(groups, return_inverse=True)
     table = np.zeros((len(ids), targets.shape[1]))
     np.add.at(table, (index, labels), 1)
     sizes = table.sum(axis=1)
-    total = table.sum(axis=0)
     best = ids[:0]
-    distance = np.inf
+    lowest = np.inf, np.inf
     for _ in range(DRAWS):
         order = rng.permutation(len(ids))
         misses = np.abs(sizes[order].cumsum() - targets[0].sum())
         end = min(int(misses.argmin()) + 1, len(ids) - spare)
-        counts = table[order[:end]].sum(axis=0)
-        ratios = np.log1p([counts, total - counts]) - np.log1p(targets)
-        if np.abs(ratios).sum() < distance:
+        distance = _distance(table[order[:end]], table[order[end:]], targets, spare)
+        if distance < lowest:
             best = order[:end]
-            distance = np.abs(ratios).sum()
+            lowest = distance
     return np.isin(index, best)
+
+
+def _distance(drawn: Floats, left: Floats, targets: Floats, spare: int) -> tuple[int, float]:
+    """How many classes are in no drawn group, or in fewer than `spare` others; then the ratios."""
+    is_lacking = ~drawn.any(axis=0) | (np.count_nonzero(left, axis=0) < spare)
+    counts = [drawn.sum(axis=0), left.sum(axis=0)]
+    ratios = np.log1p(counts) - np.log1p(targets)
+    return int(is_lacking.sum()), float(np.abs(ratios).sum())
 
 
 def check(parts: Mapping[str, Rows], rows: pd.DataFrame, params: SplitParams) -> None:

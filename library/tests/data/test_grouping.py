@@ -62,6 +62,17 @@ def test_shares_and_classes_are_met_as_groups_allow():
         assert frequencies == pytest.approx([1 / 3] * 3, abs=0.05)
 
 
+def test_each_part_gets_class_that_few_writers_have():
+    rows = packed([f"w{n % 40}" for n in range(800)])
+    rows["label"] %= 2
+    rare = rows["meta_writer"].map({"w0": 20, "w1": 8, "w2": 4, "w3": 2, "w4": 2}).fillna(0)
+    rows.loc[rows.index < 40 * rare, "label"] = 2
+    params = {"stratified": {"test": 0.5, "holdout": 0.5, "validation": 0.2}}
+    for seed in range(5):
+        parts = split(rows, seed=seed, **params)
+        assert all(rows["label"].iloc[part].nunique() == 3 for part in parts.values())
+
+
 def test_official_test_part_stays_as_it_is():
     rows = packed([*uneven(20)["meta_writer"], *["x"] * 20])
     rows.loc[1500:, "part"] = "test"
