@@ -10,6 +10,7 @@ from scipy.stats import binom
 
 from imageproof.adapt._facts import CHANCE, Facts, Params, part_rows, whole_part
 from imageproof.base.files import flatten
+from imageproof.data._hashing import MAX_SHARE
 from imageproof.dvc.params_yaml import get_by_path, set_keys, validated
 from imageproof.judge._groups import clopper_pearson
 from imageproof.judge.confidence import too_few_rows
@@ -127,7 +128,10 @@ def fit_split(facts: Facts, params: Params) -> Lines:
         if method != "official":
             yield "split.method", "official", "the data has a test part"
         return
-    if method == "official":
+    largest = max(facts.columns.get(group, {}).values(), default=0)
+    if largest > MAX_SHARE * sum(facts.counts) and method != "stratified":
+        yield "split.method", "stratified", f"one {group} has {largest:,} rows: too many to hash"
+    elif method == "official":
         yield "split.method", "hashed", "no test part, or too few images of a class for it"
 
 

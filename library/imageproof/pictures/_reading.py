@@ -157,7 +157,7 @@ def _opened(file: IO[bytes] | Path) -> Iterator[ImageFile]:
         raise
     except UnidentifiedImageError:
         raise DataError(
-            "no PNG, JPEG, WebP or BMP, whatever its name says; save it as JPEG"
+            "no PNG, JPEG, WebP or BMP, whatever its name says; save it as PNG"
         ) from None
     except Exception as error:  # Pillow raises many kinds on damaged files
         reason = one_line(error) or type(error).__name__

@@ -198,7 +198,7 @@ def test_no_picture(tmp_path):
     for content in (b"", b"seven\n", b"GIF89a" + bytes(100)):
         path.write_bytes(content)
         assert {*refusals(path)} == {
-            "no PNG, JPEG, WebP or BMP, whatever its name says; save it as JPEG"
+            "no PNG, JPEG, WebP or BMP, whatever its name says; save it as PNG"
         }
 
 
