@@ -10,6 +10,7 @@ import networkx as nx  # type: ignore[import-untyped]
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo, lock_repo
+from dvc.rwlock import RWLockFileCorruptedError
 
 from imageproof.base.errors import BusyError, DataError, ServiceError, UsageError
 from imageproof.base.text import one_line
@@ -121,6 +122,9 @@ def _opened(root: Path) -> Iterator[Any]:
             yield repo
     except LockError:
         raise BusyError(f"{root}: another DVC command runs in this folder; try again") from None
+    except RWLockFileCorruptedError:
+        cause = "a killed DVC command left it half written"
+        raise BusyError(f"{root}/.dvc/tmp/rwlock: {cause}; delete it, and try again") from None
     except DvcException as error:
         kind = UsageError if (root / ".dvc").is_dir() else ServiceError
         raise kind(f"DVC in {root}: {one_line(error, width=500)}") from None

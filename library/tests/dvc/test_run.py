@@ -131,6 +131,8 @@ def test_busy_folder_is_refused(dvc_project):
     assert line.endswith("works in this folder; try again when it has ended")
     with Repo() as repo, lock_repo(repo):
         assert refusal(BusyError) == ".: another DVC command runs in this folder; try again"
+    (dvc_project.root / ".dvc/tmp/rwlock").write_text("", "utf-8")
+    assert refusal(BusyError).endswith("half written; delete it, and try again")
 
 
 def test_missing_or_wrong_data_is_refused_first(dvc_project):
