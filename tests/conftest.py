@@ -18,7 +18,7 @@ FLOWS = ("branch", "registry", "score", "sweep", "train", "worker")
 TOGETHER = tuple(f"tests/flows/test_flows_{name}.py" for name in FLOWS)
 # What costs most goes first: at the end no process has one left while the others are done.
 ROOMS = (
-    *("docs/", "test_end_to_end.py", "test_new.py", "pipeline/test_stage_command.py", "flows/"),
+    *("docs/", "test_new.py", "pipeline/test_stage_command.py", "flows/"),
     *("labels/test_label_studio.py", "training/", "tracking/"),
 )
 LONGEST = (*TOGETHER, *(f"tests/{room}" for room in ROOMS))

@@ -1,5 +1,6 @@
 """Every command of README.md and docs/ runs, in the order of reading, in one fresh clone."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,12 +11,15 @@ from operator import attrgetter, getitem
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import mlflow
 import pytest
 from blocks import blocks, pages
 from clones import Clone
 from helpers import clone_without_history, free_port, until
 from ruamel.yaml import YAML
 from support import PARAMS, REPOSITORY, link_environment, write_params
+
+from imageproof.artifacts import WORKSPACE
 
 NOT_RUN = "not run: "
 RUN_BY = "run by "
@@ -40,6 +44,7 @@ SMALL = {
     **{f"promote.{check}": None for check in {*PARAMS["promote"]} - KEPT},
 }
 BLOCKS = [block for path in pages() for block in blocks(path)]
+MODELS = ("mlp", "compact")
 
 
 class Session(Clone):
@@ -131,9 +136,26 @@ def answers(port):
         return False
 
 
+def check_all_ran(session):
+    """DVC has nothing to do, git sees what stages write, and MLflow has a run for each model."""
+    assert json.loads(session.run("dvc", "status", "--json").stdout) == {}
+    assert {*session.run("git", "diff", "--name-only").stdout.split()} == {
+        "dvc.lock",
+        "artifacts/compare/learning_curves.csv",
+        "artifacts/compare/metrics.json",
+        "artifacts/split/split.json",
+    }
+    commit = session.run("git", "rev-parse", "HEAD").stdout.strip()
+    client = mlflow.MlflowClient(f"sqlite:///{session.root}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+    tag = "mlflow.source.git.commit"
+    ends = {(run.info.run_name, run.info.status, run.data.tags[tag]) for run in runs}
+    assert ends == {(model, "FINISHED", commit) for model in MODELS}
+
+
 @pytest.fixture
 def session(tmp_path):
-    started = Session(tmp_path / "digits", "mlp", "compact")
+    started = Session(tmp_path / "digits", *MODELS)
     yield started
     started.end_server()
 
@@ -149,6 +171,15 @@ def test_run_by_names_a_test():
     assert [name for name in names if not (REPOSITORY / name).is_file()] == []
 
 
+def test_fresh_clone_shows_metrics_and_plots(tmp_path):
+    clone_without_history(REPOSITORY, tmp_path / "digits")
+    clone = Clone(tmp_path / "digits")
+    metrics = json.loads(clone.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
+    assert {str(WORKSPACE.evaluated(model).metrics) for model in PARAMS["models"]} < set(metrics)
+    plots = json.loads(clone.run("dvc", "plots", "show", "--json").stdout)["data"]
+    assert [entry["type"] for [entry] in plots.values()].count("vega") == 2
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_every_command(session):
@@ -156,4 +187,6 @@ def test_every_command(session):
         for block in page:
             if not block.comment.startswith((NOT_RUN, RUN_BY)):
                 session.follow(block)
+            if block.text.startswith("make run\n"):
+                check_all_ran(session)
         session.bash("git checkout --quiet params.yaml")  # else the next page trains all anew

@@ -1,4 +1,4 @@
-"""Reproducing a version: what is refused, the clone, the comparison; see test_end_to_end."""
+"""Reproducing a version: what is refused, the clone, the comparison."""
 
 import sqlite3
 from contextlib import closing
