@@ -1,10 +1,11 @@
 """Which data a result comes from, as data.dvc and dvc.lock record it."""
 
+import fcntl
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,9 +22,10 @@ from imageproof.system._repository import try_git
 DATA = Path("data")
 DATA_POINTER = Path("data.dvc")
 OUTPUTS = Path("dvc.lock")
+DVC_LOCK = Path(".dvc/tmp/lock")  # which a DVC process holds, also while it writes a dvc.lock
 ARTIFACTS = Path("artifacts")
 UNREADABLE = (ValueError, RecursionError, YAMLError)  # what a damaged YAML file raises
-SETTLED_S = 0.3  # after the last write to a dvc.lock
+SETTLED_S = 10.0  # after the last write: DVC holds its lock for something else, such as `dvc push`
 POLL_S = 0.1
 
 
@@ -155,11 +157,27 @@ def read_lock(path: Path) -> str:
     """The text of a dvc.lock. DVC rewrites it piece by piece, also while other stages run."""
     while True:
         start = time.time()
-        text = path.read_text(encoding="utf-8", errors="replace")
-        # written to not shortly before, nor since; a wrong clock may say far in the future
-        if abs(start - path.stat().st_mtime) >= SETTLED_S:
+        with _shared(path.parent / DVC_LOCK) as shared:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        # a wrong clock may say far in the future
+        if shared or abs(start - path.stat().st_mtime) >= SETTLED_S:
             return text
         time.sleep(POLL_S)
+
+
+@contextmanager
+def _shared(lock: Path) -> Iterator[bool]:
+    """Whether DVC's lock is free; if so, no process of DVC gets it within the block."""
+    if not lock.exists():
+        yield True
+        return
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 @lru_cache(maxsize=2)  # the command `diff` reads two again and again; parsing takes 60 ms

@@ -1,11 +1,13 @@
 """Which code, data and starter a run comes from."""
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import yaml
+from dvc.lock import Lock
 from dvc.repo import Repo
 from helpers import commit, finding, git
 
@@ -158,17 +160,27 @@ def test_a_changed_output_is_named(workspace):
 
 
 def test_waits_for_a_dvc_lock_that_is_being_written(workspace):
-    """DVC writes it in pieces, while another stage reads it."""
+    """DVC writes it in pieces, while another stage reads it; on a busy machine with long gaps."""
     whole = yaml.safe_dump({"stages": {f"s{n}": {"outs": []} for n in range(100)}})
+    held = provenance.DVC_LOCK
+    held.parent.mkdir(parents=True)
 
     def write():
-        with Path("dvc.lock").open("w") as file:
-            for start in range(0, len(whole), len(whole) // 5):
-                file.write(whole[start : start + len(whole) // 5])
+        with Lock(held), Path("dvc.lock").open("w") as file:  # as DVC does
+            for start in range(0, len(whole), len(whole) // 2):
+                file.write(whole[start : start + len(whole) // 2])
                 file.flush()
-                time.sleep(0.05)
+                time.sleep(0.5)
 
     with ThreadPoolExecutor(1) as thread:
         thread.submit(write)
-        time.sleep(0.02)
+        time.sleep(0.1)
         assert provenance.read_lock(Path("dvc.lock")) == whole
+
+
+def test_reads_a_dvc_lock_while_dvc_does_something_else(workspace):
+    write_lock(train={})
+    os.utime("dvc.lock", (1, 1))
+    provenance.DVC_LOCK.parent.mkdir(parents=True)
+    with Lock(provenance.DVC_LOCK):  # such as `dvc push`, for hours
+        assert provenance.recorded_outputs() == {}
