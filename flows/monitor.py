@@ -21,7 +21,7 @@ def monitor(
     """Compare what a model saw with what it was trained on, and its answers with the truth.
 
     Args:
-        source: The folder that the service logs to; or a folder of pictures, a CSV or an npz.
+        source: The log of a service; or a folder of pictures, a CSV, an npz or a Parquet file.
         labels: A CSV of true classes, if they have arrived.
         days: Of a log, up to its last row.
         model: models:/NAME/VERSION; default: who answered the log last, else the champion.

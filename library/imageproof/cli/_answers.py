@@ -94,7 +94,7 @@ def monitor(
     context: Context,
     source: Annotated[Path, Argument(help=f"Log of a service; {IMAGES}.")],
     labels: Annotated[Path | None, Option(help="A CSV: label; at, row or file.")] = None,
-    days: Annotated[int, Option(min=1, max=36_500, help="Of a log, up to its last row.")] = 1,
+    days: Annotated[int, Option(min=1, max=36_500, help="Days of a log, up to its last row.")] = 1,
     model: Annotated[str | None, Option(help="Else the log's, or the champion.")] = None,
     as_json: AsJson = False,
 ) -> None:

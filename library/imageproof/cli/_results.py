@@ -224,7 +224,7 @@ def trace(context: Context, uri: ModelUri, as_json: AsJson = False) -> None:
 def reproduce(
     context: Context,
     uri: ModelUri,
-    tolerance: Annotated[float, Option(min=0, help="Of a probability.")] = 0.0,
+    tolerance: Annotated[float, Option(min=0, help="Largest difference of a probability.")] = 0.0,
 ) -> None:
     """Train a version again from its commit, data and params; exit 0 only if it answers alike."""
     with connected(context):
