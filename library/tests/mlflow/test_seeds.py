@@ -60,6 +60,7 @@ def test_time_on_shared_cores_is_left_out():
     [
         ({"params": {"fit.epochs": "3"}}, "mlp fit.epochs=3"),
         ({"tags": {"cpu": "another"}}, "mlp cpu=another"),
+        ({"metrics": {"train_rows": 480.0}}, "mlp train_rows=480"),
     ],
 )
 def test_other_recipe_is_another_group(apart, label):
