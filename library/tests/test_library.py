@@ -52,3 +52,6 @@ def test_private_parts_are_listed():
     private = {node.attr for node in attributes if re.match("_[a-z]", node.attr)} - NAMED_TUPLE
     assert len(private - own) > 3
     assert [name for name in private - own if name not in README] == []
+    imports = [ast.unparse(node) for node in nodes if isinstance(node, ast.ImportFrom)]
+    used = own | {*re.findall(r"\w+", " ".join(imports))} | {node.attr for node in attributes}
+    assert [part for part in PARTS if part.split(".")[-1] not in used] == []
