@@ -20,7 +20,6 @@ nitpicky = True
 myst_heading_anchors = 3
 # no remote picture, font or script: the pages are read from a folder, too
 html_theme_options: dict[str, list[str]] = {"footer_icons": []}
-myst_enable_extensions = ["colon_fence"]
 suppress_warnings = ["myst.header"]  # a table that is included begins with no title
 
 reference_tables.write(Path(__file__).parent / "_tables")
