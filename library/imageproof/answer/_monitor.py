@@ -180,6 +180,9 @@ def verdicts(result: MonitorResult) -> list[str]:
     if not is_compared:
         reason = "artifacts/split is not what this version was made with"
         lines.append(f"Drift of images is not known: {reason}.")
+    if result.until:
+        until = result.until[:16].replace("T", " ")
+        lines.append(f"The newest row of the log is of {until} UTC.")
     if result.far is not None:
         far = f"{100 * result.far:.1f} % of the images are far from what the model knows"
         lines.append(f"{far}; of known images it would be 5 %.")
@@ -195,7 +198,7 @@ def verdicts(result: MonitorResult) -> list[str]:
         line = f"Accuracy {value:.2f} % on {accuracy['rows']:,} labelled rows"
         line += f", 95 % interval {lower:.2f} to {upper:.2f} %"
         if unmatched := accuracy["unmatched"]:
-            line += f"; labels of no answered row: {unmatched:,}"
+            line += f"; labels of other rows: {unmatched:,}"
         lines.append(f"{line}.")
     return lines + (shadow_verdicts(result.shadow) if result.shadow else [])
 

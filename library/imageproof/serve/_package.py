@@ -15,7 +15,6 @@ from imageproof.base._dataset import Images
 from imageproof.base._naming import project_name
 from imageproof.base.errors import IntegrityError, ServiceError, UsageError
 from imageproof.base.files import folder_sha256, scratch, sha256, template_file, write_text
-from imageproof.base.text import one_line
 from imageproof.dvc.provenance import check_outputs
 from imageproof.registry._card import card
 from imageproof.registry._version import Version
@@ -148,5 +147,6 @@ def _build_wheel(folder: Path) -> Path:
     command.append(str(folder.resolve()))
     done = subprocess.run(command, cwd=LIBRARY, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ServiceError(f"no wheel of {LIBRARY} is built: {one_line(done.stderr, width=200)}")
+        reason = done.stderr.strip().rpartition("\n")[2]  # the end of a traceback
+        raise ServiceError(f"no wheel of {LIBRARY} is built: {reason}")
     return next(folder.glob("*.whl"))

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from imageproof.base._addresses import without_credentials
 from imageproof.base._naming import variable
 from imageproof.base.errors import ImageproofError, ServiceError, UsageError
+from imageproof.base.files import parsing
 from imageproof.base.text import cut, one_line
 
 # What the project sets for itself; a value the user has set wins.
@@ -118,12 +119,15 @@ def run_program(work: Callable[[], object]) -> NoReturn:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _exit_on_signal)
+    debug = ""
     try:
+        with parsing("TOML", "pyproject.toml"):
+            debug = variable("DEBUG")
         work()
     except Exception as error:
         if signalled := exit_by_signal(error):
             raise signalled from None
-        if os.environ.get(variable("DEBUG")):
+        if os.environ.get(debug):
             address = os.environ.get("MLFLOW_TRACKING_URI", "")
             print(without_credentials(traceback.format_exc(), address), file=sys.stderr, end="")
         sys.exit(report_error(error))

@@ -76,7 +76,9 @@ def test_accuracy_of_labels(watch, holdout):
     table[:51].to_csv(LABELS, index=False)
     result = watch(labels=LABELS).result
     assert (result.accuracy["rows"], result.accuracy["unmatched"]) == (50, 1)
-    assert monitoring.verdicts(result)[-1].endswith("; labels of no answered row: 1.")
+    newest, *_, labelled = monitoring.verdicts(result)[1:]
+    assert newest == "The newest row of the log is of 2025-11-26 12:00 UTC."
+    assert labelled.endswith("; labels of other rows: 1.")
     # servers that answer at once: each has ten of these times
     write_log(images[:10], labels[:10], at=times[20].to_pydatetime(), server="b")
     write_log(images[:10], labels[:10], at=times[49].to_pydatetime(), model="x 9", server="c")
@@ -169,6 +171,6 @@ def test_without_the_splits_of_the_model(watch, holdout):
     assert (result.expected, result.far, monitored.farthest) == (None, None, [])
     assert result.drifted == []
     assert result.warnings[0].startswith("artifacts/split: train, validation: not as when this ")
-    first, second = monitoring.verdicts(result)
+    first, _newest, second = monitoring.verdicts(result)
     assert first.startswith("Drift of images is not known: ")
     assert second.startswith("Accuracy 100.00 % on ")

@@ -12,12 +12,12 @@ from helpers import finding
 from packaged import running
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.errors import IntegrityError, UsageError
+from imageproof.base.errors import IntegrityError, ServiceError, UsageError
 from imageproof.base.files import folder_sha256
 from imageproof.cli import _answers as cli
 from imageproof.registry import _promotion
 from imageproof.registry._version import load_version
-from imageproof.serve._package import write_package
+from imageproof.serve._package import _build_wheel, write_package
 
 OUT = Path("out/package")
 CHALLENGER = f"models:/{NAME}/1"
@@ -89,3 +89,10 @@ def test_folder_that_exists_is_refused_before_anything_is_read(tmp_path):
         line = f"{option} {path}: exists; delete it, or choose another name"
         assert finding(UsageError, command) == line
         path.rmdir()
+
+
+def test_wheel_that_cannot_be_written(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    message = finding(ServiceError, partial(_build_wheel, file))
+    assert message.endswith(f"built: FileExistsError: [Errno 17] File exists: '{file}'")

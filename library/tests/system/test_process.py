@@ -76,6 +76,13 @@ def test_exit_code_and_lines(work, code, stderr):
     assert (done.returncode, done.stdout, done.stderr) == (code, "", stderr)
 
 
+def test_pyproject_that_cannot_be_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("pyproject.toml").write_text("<<<<<<< HEAD\n", "utf-8")
+    line = "error: pyproject.toml: cannot be read as TOML: Invalid statement (at line 1, column 1)"
+    assert run("pass", IMAGEPROOF_NAME="").stderr == f"{line}\n"
+
+
 def test_20_findings_are_shown():
     for count, last in ((20, ["19"]), (21, ["19", "… and 1 more"])):
         lines = str(errors.DataError(*map(str, range(count)))).splitlines()
