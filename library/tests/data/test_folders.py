@@ -142,7 +142,8 @@ def test_files_are_those_of_dvc():
     [listing] = Path(".dvc/cache/files/md5").glob("*/*.dir")
     versioned = sorted(file["relpath"] for file in json.loads(listing.read_text("utf-8")))
     assert "dog/single.png" in versioned
-    assert list_files(DATA) == (versioned, sorted({*NAMES} - {*versioned}))
+    for folder in (DATA, DATA / "../data"):
+        assert list_files(folder) == (versioned, sorted({*NAMES} - {*versioned}))
 
 
 def test_link_to_a_folder_is_refused(workspace):

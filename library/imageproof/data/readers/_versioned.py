@@ -26,7 +26,7 @@ def list_files(folder: Path) -> Files:
 
     if not folder.is_dir():
         return Files([], [])
-    root = folder.absolute()
+    root = Path(os.path.normpath(folder.absolute()))  # of ../folder DVC gives other paths
     start = len(f"{root}/")
     repository = next((path for path in root.parents if (path / ".dvc").is_dir()), root.anchor)
     with parsing("a folder with .dvcignore", folder):
