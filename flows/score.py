@@ -27,8 +27,12 @@ def score(
         missing: Keep the predictions that are there, and write the others.
         overwrite: Replace the predictions that are there; no other file is replaced.
     """
-    project = load_project()
-    options = {"missing": missing, "overwrite": overwrite}
     return scoring.score_source(
-        project, source, output, model=model, scheduler=scheduler, **options
+        load_project(),
+        source,
+        output,
+        model=model,
+        scheduler=scheduler,
+        missing=missing,
+        overwrite=overwrite,
     )

@@ -36,11 +36,8 @@ def accuracy(answers: pd.DataFrame, truth: "pd.Series[int]") -> dict[str, float]
 
 def holdout_figures(model: Version) -> dict[str, float]:
     metrics = MlflowClient().get_run(model.origin.run_id).data.metrics
-    return {
-        name: metrics[key]
-        for name in ("accuracy", "accuracy_lower", "accuracy_upper", "independent_rows", "unsure")
-        if (key := f"holdout_{name}") in metrics
-    }
+    names = "rows", "independent_rows", "accuracy", "accuracy_lower", "accuracy_upper", "unsure"
+    return {name: metrics[key] for name in names if (key := f"holdout_{name}") in metrics}
 
 
 def compare_with_holdout(

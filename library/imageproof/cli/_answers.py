@@ -159,7 +159,7 @@ def package(
 ) -> None:
     """Write a folder that serves a version without this repository, MLflow or TensorFlow."""
     storage.check_out("--out", out)
-    folder = clusters.manifests_of(out)
+    folder = out.with_name(f"{out.name}-kubernetes")  # a file in the package would be part of it
     if kubernetes:
         storage.check_out("--kubernetes", folder)
     with (

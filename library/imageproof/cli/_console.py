@@ -115,7 +115,16 @@ def package_lines(package: "Package") -> Lines:
 
 
 def monitor_lines(result: "MonitorResult", verdicts: Sequence[str], page: Path) -> Lines:
-    yield from _drift_lines(result)
+    for warning in result.warnings:
+        yield f"warning: {warning}"
+    rows = []
+    for name, effect, p_value, drifted in map(astuple, result.drift):
+        verdict = Text("drifted", "red") if drifted else Text("ok")
+        rows.append((monitoring.TITLES[name], f"{effect:.4f}", f"{p_value:.3g}", verdict))
+    if rows:
+        yield table(("drift of", "effect", "p", ""), rows)
+    else:
+        yield "drift: not known, artifacts/split is not what this model was trained on"
     yield from verdicts
     yield f"{100 * result.unsure:.2f} % of the answers are unsure."
     left_out = f", {result.other_rows:,} by other versions left out" if result.other_rows else ""
@@ -158,17 +167,3 @@ def origin_lines(origin: "_version.Origin") -> Lines:
     fields = files.flatten(asdict(origin) | {"aliases": ", ".join(origin.aliases)})
     rows = [(name, str(value)) for name, value in fields.items()]
     yield table(("field", "value"), rows)
-
-
-def _drift_lines(result: "MonitorResult") -> Lines:
-    for warning in result.warnings:
-        yield f"warning: {warning}"
-    if not result.drift:
-        yield "drift: not known, artifacts/split is not what this model was trained on"
-        return
-    verdicts = {True: Text("drifted", "red"), False: Text("ok")}
-    rows = []
-    for name, effect, p_value, drifted in map(astuple, result.drift):
-        title = monitoring.TITLES[name]
-        rows.append((title, f"{effect:.4f}", f"{p_value:.3g}", verdicts[drifted]))
-    yield table(("drift of", "effect", "p", ""), rows)

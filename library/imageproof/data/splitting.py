@@ -132,7 +132,9 @@ def _draw_parts(
 ) -> Parts:
     end = int((rows["part"] == "train").sum())
     labels = rows["label"].to_numpy()
-    usable = _usable_rows(rows, params)
+    usable: Rows = np.arange(len(rows))
+    if params.copies == "drop":  # all but the first of each image
+        usable = np.flatnonzero(~rows["hash"].duplicated())
     training = _drawing.sample(labels, usable[usable < end], percent, seed)
     testing = _drawing.sample(labels, usable[usable >= end], percent, seed)
     if params.group:
@@ -165,13 +167,6 @@ def _with_extra(
         is_copy = rows["hash"].iloc[np.concatenate([train, extra])].duplicated()
         extra = extra[~is_copy.to_numpy()[len(train) :]]
     return np.concatenate([train, extra])
-
-
-def _usable_rows(rows: pd.DataFrame, params: SplitParams) -> Rows:
-    """All rows, or the first of each image, if copies are dropped."""
-    if params.copies == "keep":
-        return np.arange(len(rows))
-    return np.flatnonzero(~rows["hash"].duplicated())
 
 
 def _missing_classes(

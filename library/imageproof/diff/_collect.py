@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base._dataset import Dataset, Metrics
+from imageproof.base._dataset import Metrics
 from imageproof.base.errors import DataError
 from imageproof.base.files import flatten, read_json, scratch
 from imageproof.diff._difference import (
@@ -131,7 +131,9 @@ def _compare(model: str, old: Side, new: Side, diff: Diff) -> Difference:
     test = None
     digest = new.test_md5(model)
     if digest and digest == old.test_md5(model):
-        test = _test_rows(new)
+        new.revision.fetch(WORKSPACE.split("test"))
+        with new.revision.reading():
+            test = new.artifacts.read_split("test").data
     else:
         diff.notes.append(f"{model}: evaluated on other test rows, so without paired test")
     results = _recorded(old, model), _recorded(new, model)
@@ -171,9 +173,3 @@ def _metrics(side: Side, model: str) -> Metrics:
     if "test.accuracy" not in metrics or metrics.get("elapsed_s", 0) <= 0:
         raise DataError(f"{model}: its test accuracy or training time is no number above 0")
     return metrics
-
-
-def _test_rows(side: Side) -> Dataset:
-    side.revision.fetch(WORKSPACE.split("test"))
-    with side.revision.reading():
-        return side.artifacts.read_split("test").data

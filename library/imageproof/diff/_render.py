@@ -31,8 +31,16 @@ class Section(NamedTuple):
 def print_diff(diff: Diff, *, as_json: bool, as_markdown: bool) -> None:
     if as_markdown and not as_json:
         print(markdown(diff), end="")
-    else:
-        show(_lines(diff), _as_dict(diff), as_json=as_json)
+        return
+    record = {
+        "old": {"revision": diff.old.name, "commit": diff.old.commit},
+        "new": {"revision": diff.new.name, "commit": diff.new.commit},
+        "params": {key: pair._asdict() for key, pair in diff.params.items()},
+        "models": {name: model.as_dict() for name, model in diff.models.items()},
+        "states": diff.states,
+        "notes": diff.notes,
+    }
+    show(_lines(diff), record, as_json=as_json)
 
 
 def _lines(diff: Diff) -> Iterator[str | Table]:
@@ -101,14 +109,3 @@ def _label(revision: Revision) -> str:
     if revision.commit.startswith(revision.name) or not revision.commit:
         return name
     return f"{name} ({revision.commit[:7]})"
-
-
-def _as_dict(diff: Diff) -> dict[str, Any]:
-    return {
-        "old": {"revision": diff.old.name, "commit": diff.old.commit},
-        "new": {"revision": diff.new.name, "commit": diff.new.commit},
-        "params": {key: pair._asdict() for key, pair in diff.params.items()},
-        "models": {name: model.as_dict() for name, model in diff.models.items()},
-        "states": diff.states,
-        "notes": diff.notes,
-    }

@@ -6,7 +6,7 @@ what the results come from, and reach others by the run cache.
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import accumulate, chain
 from pathlib import Path
@@ -40,7 +40,10 @@ def begin(stage: str) -> None:
     """Note what a stage depends on, for `check_inputs`."""
     global _started
     inputs = _read_inputs(stage)
-    _started = _Started(stage, inputs, _md5s(inputs.stats))
+    paths = sorted(inputs.stats, key=lambda path: inputs.stats[path])  # the smallest first
+    costs = accumulate(BYTES_PER_FILE + inputs.stats[path][0] for path in paths)
+    costed = zip(paths, costs, strict=True)
+    _started = _Started(stage, inputs, {path: md5(path) for path, n in costed if n <= MOST_BYTES})
 
 
 def check_inputs() -> None:
@@ -134,13 +137,6 @@ def _files(dep: Path) -> list[Path]:
         for name in names
         if not name.startswith(".") and not folder.endswith("__pycache__")
     ]
-
-
-def _md5s(stats: Mapping[Path, tuple[int, ...]]) -> dict[Path, str]:
-    """The md5 of each file, the smallest first, until that takes too long."""
-    paths = sorted(stats, key=lambda path: stats[path])
-    costs = accumulate(BYTES_PER_FILE + stats[path][0] for path in paths)
-    return {path: md5(path) for path, cost in zip(paths, costs, strict=True) if cost <= MOST_BYTES}
 
 
 def _differing(start: dict[Any, Any], end: dict[Any, Any]) -> list[Any]:

@@ -28,11 +28,6 @@ class Counts(NamedTuple):
             return self.rows
         return self.independent if key in OF_ALL else min(self.by_class)
 
-    def fewest(self, names: Sequence[str]) -> str:
-        """The class that has fewest rows, and how many."""
-        rows, name = min(zip(self.by_class, names, strict=True), key=lambda pair: pair[0])
-        return f"{rows:,} of class {name}"
-
 
 def counts_of(rows: Sequence[float], groups: Sequence[float] | None = None) -> Counts:
     """The counts from the numbers of rows: of each class, and last of all; `groups` likewise.
@@ -84,7 +79,9 @@ def split_warnings(
     ]
     if not limits:
         return _copies(summary)
-    finding = f"{counts.rows:,} hold-out rows, {worth}{counts.fewest(names)}, are too few for "
+    fewest = min(counts.by_class)
+    least = f"{fewest:,} of class {names[counts.by_class.index(fewest)]}"
+    finding = f"{counts.rows:,} hold-out rows, {worth}{least}, are too few for "
     mend = "; raise `holdout` of split, add rows, or change these limits"
     return [*_copies(summary), finding + ", ".join(limits) + mend]
 

@@ -39,7 +39,6 @@ class Contender:
 
     name: str
     probabilities: Probabilities = field(default_factory=_nothing)
-    signature: str = ""
     finding: str = ""
     unseen: Hits | None = None
     older: Hits | None = None
@@ -88,7 +87,7 @@ class Evidence:
     `metadata` (see `find_slices`) and `hashes` (bytes) are those of these rows, `names` those of
     the classes. `former` has the answers of earlier champions by version, `left_out` says which
     have none, and why. `facts` are checks that no answer decides, by name. `test_hits` says which
-    of the test rows that are no hold-out rows are right.
+    of the test rows are right.
     `truth_probabilities` are those of `outputs.Calibration`, `coverage` is what the answer sets
     promise. `latency_ms` is the 95th percentile of the time for a request, by its number of images.
     `asked` says how the challenger was asked. `baseline` is what the baseline is called,

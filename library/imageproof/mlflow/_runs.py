@@ -148,7 +148,11 @@ def send(run_id: str, metrics: list[Metric]) -> None:
 
 def log_datasets(run_id: str, digests: Mapping[str, str]) -> None:
     """Log splits as input datasets of a run; `digests` maps each to its md5."""
-    inputs = [_dataset(*pair) for pair in digests.items()]
+    inputs = []
+    for split, digest in digests.items():
+        source = json.dumps({"uri": str(project_root() / WORKSPACE.split(split))})
+        dataset = Dataset(split, digest, "local", source)
+        inputs.append(DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, split)]))
     try:
         MlflowClient().log_inputs(run_id, inputs)
     except MlflowException as error:
@@ -156,9 +160,3 @@ def log_datasets(run_id: str, digests: Mapping[str, str]) -> None:
             raise
         # another stage has just logged the same data to the experiment: now MLflow finds it there
         MlflowClient().log_inputs(run_id, inputs)
-
-
-def _dataset(split: str, digest: str) -> DatasetInput:
-    source = json.dumps({"uri": str(project_root() / WORKSPACE.split(split))})
-    dataset = Dataset(split, digest, "local", source)
-    return DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, split)])

@@ -1,22 +1,29 @@
 """Scoring by a flow: one source by the project's command, the tables of a folder each in a task."""
 
-from functools import partial
 from typing import Any
 
+import mlflow
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from imageproof.answer._score import ScoreResult, kept_warnings, lines, plan, to_write
-from imageproof.answer._worker import write_on_worker
+from imageproof.answer._score import (
+    ScoreResult,
+    kept_warnings,
+    lines,
+    plan,
+    to_write,
+    write_predictions,
+)
 from imageproof.base._machine import processors
 from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.mlflow import _store
 from imageproof.prefect._stages import task_runner
 from imageproof.prefect.commands import run_command
 from imageproof.project import Project
-from imageproof.registry._version import find_origin
+from imageproof.registry._version import find_origin, load_version
+from imageproof.system import _process
 from imageproof.system._storage import is_folder
 
 
@@ -59,11 +66,14 @@ def _score_tables(
     _store.connect(project.name)
     uri = find_origin(model).uri
     coverage = project.confidence.coverage
-    write = partial(write_on_worker, tracking_uri=_store.tracking_uri(), uri=uri, coverage=coverage)
+    tracking_uri = _store.tracking_uri()
 
     @task(name="score", task_run_name="score {source}", cache_policy=NO_CACHE)
     def score_table(source: str, output: str) -> int:
-        return write(source, output)
+        _process.set_environment()  # a worker of Dask has no settings of MLflow
+        mlflow.set_tracking_uri(tracking_uri)
+        with _store.service_errors(), load_version(uri, threads=1) as version:
+            return write_predictions(source, output, version, coverage)
 
     outputs = plan(source, output)
     writable = to_write(outputs, **options)

@@ -104,9 +104,8 @@ class Holdout:
         if finding:
             raise AnswersError(finding)
         probabilities = network.ask(images)
-        challenger = replace(evidence.challenger, probabilities=probabilities)
         fields: dict[str, Any] = {
-            "challenger": replace(challenger, signature=files.signature),
+            "challenger": replace(evidence.challenger, probabilities=probabilities),
             "asked": f"{asked:,} rows alone, in fives and in one batch",
             "truth_probabilities": files.calibration.truth_probabilities,
             "coverage": self.project.confidence.coverage,
@@ -133,11 +132,13 @@ class Holdout:
         """A version's answers, with a finding if it cannot be compared to the challenger."""
         uri = self.registry.uri(version)
         with load_version(uri, threads=self.project.threads) as champion:
+            images = self.split.data.images
             try:
-                if champion.files.signature != evidence.challenger.signature:
+                form = champion.files.shape, champion.files.classes
+                if form != (images.shape[1:], len(evidence.names)):
                     raise AnswersError("images of different sizes, or other numbers of classes")
                 columns = column_of_each_class(champion.files.class_names, evidence.names)
-                probabilities = champion.network.ask(self.split.data.images)
+                probabilities = champion.network.ask(images)
             except AnswersError as error:
                 return Contender(version, finding=str(error))
             rows = read_rows(champion.origin)

@@ -11,11 +11,6 @@ FOLDER = Path(__file__).with_name("kubernetes")
 NO_DIGEST = f"sha256:{'0' * 64}"  # of no image, so that nothing runs until an overlay names one
 
 
-def manifests_of(package: Path) -> Path:
-    """The folder of a package's manifests, beside it: a file in it would be part of it."""
-    return package.with_name(f"{package.name}-kubernetes")
-
-
 def write_manifests(folder: Path, version: str) -> None:
     """Write the manifests of a version into a new folder."""
     values = {

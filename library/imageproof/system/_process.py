@@ -171,18 +171,14 @@ def _expected(error: Exception) -> ImageproofError:
     if isinstance(error, ImageproofError):
         return error
     if isinstance(error, OSError) and error.strerror:
-        return _of_system(error)
+        path = error.filename
+        if error.errno == errno.ENOSPC:  # a copy names its source first
+            path = error.filename2 or path or "standard output or a temporary file"
+        where = f"{cut(path, 200)}: " if path else ""
+        return ServiceError(f"{where}{error.strerror} ({variable('DEBUG')}=1 shows more)")
     return ImageproofError(
         f"{type(error).__name__}: {one_line(error, width=300)} ({variable('DEBUG')}=1 shows where)"
     )
-
-
-def _of_system(error: OSError) -> ImageproofError:
-    path = error.filename
-    if error.errno == errno.ENOSPC:  # a copy names its source first
-        path = error.filename2 or path or "standard output or a temporary file"
-    where = f"{cut(path, 200)}: " if path else ""
-    return ServiceError(f"{where}{error.strerror} ({variable('DEBUG')}=1 shows more)")
 
 
 @contextmanager

@@ -173,4 +173,5 @@ def test_without_the_splits_of_the_model(watch, holdout):
     assert result.warnings[0].startswith("artifacts/split: train, validation: not as when this ")
     first, _newest, second = monitoring.verdicts(result)
     assert first.startswith("Drift of images is not known: ")
+    assert "<td>500</td>" in monitoring.render(monitored)  # the rows of the hold-out
     assert second.startswith("Accuracy 100.00 % on ")

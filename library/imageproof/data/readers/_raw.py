@@ -1,7 +1,7 @@
 """Read raw labelled images as published: IDX pairs, Keras's npz, the CSV of Kaggle's Recognizer."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
@@ -37,7 +37,13 @@ def read_parts(folder: Path, scratch: Path | None = None) -> list[Part]:
     Hidden files, subfolders, corrections of labels, and what DVC does not version are ignored.
     """
     names = [name for name in list_files(folder).versioned if not is_hidden(name)]
-    contents = {path: read_content(path) for path in _data_files(folder, names)}
+    files = [name for name in names if "/" not in name and name != CORRECTIONS]
+    if any(map(is_picture, files)):
+        raise DataError(
+            f"{folder}: has pictures without a class; "
+            "put each into the folder of its class, or name them in labels.csv"
+        )
+    contents = {folder / name: read_content(folder / name) for name in files}
     if names and not contents:
         allowed = "PNG, JPEG, WebP and BMP are in a folder for each class, arrays in no folder"
         raise DataError(f"{folder}: {first_names(names)}: none is read; {allowed}")
@@ -48,16 +54,6 @@ def read_parts(folder: Path, scratch: Path | None = None) -> list[Part]:
     if not all(map(prod, shapes)) or len({shape[1:] for shape in shapes}) > 1:
         raise DataError(f"{folder}: images {shapes}; no part may be empty, and all have one size")
     return parts
-
-
-def _data_files(folder: Path, names: Sequence[str]) -> list[Path]:
-    paths = [folder / name for name in names if "/" not in name and name != CORRECTIONS]
-    if any(is_picture(path.name) for path in paths):
-        raise DataError(
-            f"{folder}: has pictures without a class; "
-            "put each into the folder of its class, or name them in labels.csv"
-        )
-    return paths
 
 
 def _read(
