@@ -12,6 +12,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Dataset, Images, Labels, Shape
 from imageproof.base._inference import load_features
 from imageproof.base.files import md5, scratch
+from imageproof.base.text import first_names
 from imageproof.judge._confusion import read_matrix
 from imageproof.judge.confidence import is_unusable, too_few_rows
 from imageproof.judge.drift import (
@@ -65,30 +66,39 @@ class Sample:
 
 def summarise(
     answers: pd.DataFrame,
+    sample: Images,
     model: Version,
     project: Project,
     comparisons: Sequence[Comparison],
 ) -> dict[str, Any]:
     """Fields of a `MonitorResult`; the training split is compared, too, if it is here.
 
-    `answers` has `predicted`, `set_size` and the columns of `image_stats`.
+    `answers` has `predicted`, `set_size` and the columns of `image_stats`; `sample` is some of
+    their images.
     """
     classes = model.files.classes
     counts = np.bincount(answers["predicted"], minlength=classes)
     drift = judge(
         [*_compare_with_train(answers, counts, model, project), *comparisons], project.drift.level
     )
+    drifted = [comparison.name for comparison in drift if comparison.drifted]
+    warnings = _split_warnings(model)
+    expected = None
+    if are_images_compared(drift) and not warnings and not drifted:
+        expected = float(model.predict(sample).max(axis=1).mean())
     rows = len(model.files.calibration.truth_probabilities)
-    too_few = too_few_rows(rows, project.confidence.coverage)
+    if too_few := too_few_rows(rows, project.confidence.coverage):
+        warnings.append(too_few)
     return {
         "model": model.origin.uri,
         "rows": len(answers),
         "class_names": model.files.class_names,
         "class_counts": counts.tolist(),
         "unsure": float(is_unusable(answers["set_size"].to_numpy(), classes).mean()),
-        "warnings": [too_few] if too_few else [],
+        "warnings": warnings,
         "drift": drift,
-        "drifted": [comparison.name for comparison in drift if comparison.drifted],
+        "drifted": drifted,
+        "expected": expected,
     }
 
 
@@ -162,6 +172,16 @@ def drifted_names(comparisons: Sequence[Drift]) -> str:
     names = [comparison.name for comparison in comparisons if comparison.drifted]
     nothing = "nothing" if are_images_compared(comparisons) else "not known"
     return ", ".join(names) or nothing
+
+
+def _split_warnings(model: Version) -> list[str]:
+    """A warning if some of the splits that images are compared with are not as they were."""
+    names = ("train", "validation", "holdout")
+    changed = [name for name in names if not split_of(model, name)]
+    if not 0 < len(changed) < len(names):
+        return []
+    fault = "not as when this version was made, so drift is known only in part"
+    return [f"artifacts/split: {first_names(changed)}: {fault}"]
 
 
 def split_of(model: Version, name: str) -> Dataset | None:

@@ -1,9 +1,9 @@
 """Watch a model at work: drift, unsure answers, and accuracy, expected or on labelled rows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import mlflow
 import pandas as pd
@@ -16,7 +16,7 @@ from imageproof.answer._shadow import ShadowResult, compare_shadow, shadow_figur
 from imageproof.base._dataset import Images
 from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError
-from imageproof.base.text import first_names, printable
+from imageproof.base.text import printable
 from imageproof.judge.confidence import answer_sets
 from imageproof.judge.drift import Drift
 from imageproof.mlflow import _runs
@@ -95,19 +95,17 @@ def monitor(
     holdout = _labelled.holdout_figures(model)
     shadow, different = compare_shadow(source, log, distinct, table, model) if log else (None, [])
     comparisons = features.comparisons + _labelled.compare_with_holdout(accuracy, holdout)
-    summary = _drift.summarise(answers, model, project, comparisons)
+    summary = _drift.summarise(answers, sample, model, project, comparisons)
     if log and not shadow and answers[SHADOW].any():
         summary["warnings"].append(
             f"a challenger was asked for {answers[SHADOW].sum():,} rows, too; "
             f"{source / SHADOW} has no answer to them"
         )
-    summary["warnings"] += _split_warnings(model)
     result = MonitorResult(
         source=printable(str(source)),
         since=log.since.isoformat() if log else "",
         until=log.newest.isoformat() if log else "",
         other_rows=len(other_keys),
-        expected=_expected_accuracy(sample, model, summary),
         far=features.far,
         accuracy=accuracy,
         holdout=holdout,
@@ -138,26 +136,6 @@ def _collect(
         tables.append(batch.answers.assign(**_drift.image_stats(batch.images)))
         other_keys.append(batch.other_keys)
     return sample.images, pd.concat(tables), pd.concat(other_keys)
-
-
-def _split_warnings(model: Version) -> list[str]:
-    """A warning if some of the splits that images are compared with are not as they were."""
-    names = ("train", "validation", "holdout")
-    changed = [name for name in names if not _drift.split_of(model, name)]
-    if not 0 < len(changed) < len(names):
-        return []
-    fault = "not as when this version was made, so drift is known only in part"
-    return [f"artifacts/split: {first_names(changed)}: {fault}"]
-
-
-def _expected_accuracy(
-    sample: Images,
-    model: Version,
-    summary: Mapping[str, Any],
-) -> float | None:
-    is_compared = _drift.are_images_compared(summary["drift"]) and not _split_warnings(model)
-    is_stable = is_compared and not summary["drifted"]
-    return float(model.predict(sample).max(axis=1).mean()) if is_stable else None
 
 
 def render(monitored: Monitored) -> str:
