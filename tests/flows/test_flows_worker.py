@@ -172,7 +172,9 @@ def test_new_champion_starts_a_workflow_of_github():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("deployed")
-@pytest.mark.parametrize(("page", "flow"), [("schedules.md", "score"), ("monitoring.md", "retrain")])
+@pytest.mark.parametrize(
+    ("page", "flow"), [("schedules.md", "score"), ("monitoring.md", "retrain")]
+)
 def test_documented_automation_is_accepted(page, flow):  # those of deploy/: by `make up`
     text = quoted(page, rf"```yaml\n(name: {flow} .*?)```")
     with get_client(sync_client=True) as client:

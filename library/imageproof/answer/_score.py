@@ -143,11 +143,10 @@ def kept_warnings(
     coverage: float,
 ) -> list[str]:
     """A line if outputs of a plan that are kept were made otherwise than the new ones."""
-    kept = {table: output for table, output in outputs.items() if table not in writable}
     different = [
         output
-        for table, output in kept.items()
-        if _origin(output) != (uri, printable(table), coverage)
+        for table, output in outputs.items()
+        if table not in writable and _origin(output) != (uri, printable(table), coverage)
     ]
     if not different:
         return []

@@ -12,7 +12,6 @@ from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base import _machine
 from imageproof.base._class_names import class_numbers
 from imageproof.base._dataset import Labels, Split
-from imageproof.base._inference import Network
 from imageproof.base.errors import AnswersError, IntegrityError, UsageError
 from imageproof.base.files import md5
 from imageproof.base.text import first_names
@@ -104,16 +103,19 @@ class Holdout:
         if finding:
             raise AnswersError(finding)
         probabilities = network.ask(images)
+        test = self.artifacts.read_split("test").data
         fields: dict[str, Any] = {
             "challenger": replace(evidence.challenger, probabilities=probabilities),
             "asked": f"{asked:,} rows alone, in fives and in one batch",
             "truth_probabilities": files.calibration.truth_probabilities,
             "coverage": self.project.confidence.coverage,
+            "test_hits": network.ask(test.images).argmax(axis=1) == test.labels,
+            "test_groups": test.groups,
         }
         if (limit := self.project.promote.max_latency_ms) is not None:
             pyfunc = files.load_as_served().predict
             fields["latency_ms"] = latencies(pyfunc, images, limit_ms=limit)
-        return fields | self._test_hits(network)
+        return fields
 
     def _baseline(self) -> dict[str, Any]:
         """The fields of Evidence on the baseline, if a check needs it."""
@@ -194,12 +196,6 @@ class Holdout:
                 raise AnswersError(BLIND)
             hits = view.by_class(view.champion_hits)
         return view.paired(hits)
-
-    def _test_hits(self, network: Network) -> dict[str, Any]:
-        """The fields of Evidence on the test rows."""
-        data = self.artifacts.read_split("test").data
-        hits = network.ask(data.images).argmax(axis=1) == data.labels
-        return {"test_hits": hits, "test_groups": data.groups}
 
 
 def _recorded_hits(origin: Origin, rows_md5: str) -> Labels | None:
