@@ -154,13 +154,13 @@ def test_odd_pictures_are_named_by_their_files(suite):
         Image.fromarray(values).save(f"data/{name}")
     for name in ("cat/0.png", "dog/42.png"):  # which is black where it is packed
         Path("data", name).write_bytes(b"")
-    packed = pack_data(size=[40, 40], channels="rgb")
+    packed = pack_data(size=[40, 30], channels="rgb")
     params = ValidateParams(**VALUES | {"min_rows": 1})
     result = expectations.validate(packed, params=params, names=["cat", "dog"])
     findings = "\n".join(check["message"] for check in result["findings"])
     for line in (
         "a picture that cannot be read in 2 rows: cat/0.png (no PNG, ",
-        "of the model's images in 1 row: cat/wide.png (3.0 times)",
+        "of the model's images in 1 row: cat/wide.png (4.0 times)",
         "the model's images in 1 row: cat/small.png (0.5 times)",
         "not in colour, as most are in 1 row: cat/grey.png (grey)",
         "fewer than 20 images in 1 class: class dog (19)",

@@ -156,8 +156,9 @@ def verdicts(result: MonitorResult) -> list[str]:
     if result.drifted:
         lines = [f"Drift of {', '.join(TITLES[name] for name in result.drifted)}."]
     if not is_compared:
-        reason = "artifacts/split is not what this version was made with"
-        lines.append(f"Drift of images is not known: {reason}.")
+        lines.append(
+            "Drift of images is not known: artifacts/split is not what this version was made with."
+        )
     if result.until:
         until = result.until[:16].replace("T", " ")
         lines.append(f"The newest row of the log is of {until} UTC.")

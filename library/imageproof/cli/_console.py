@@ -123,8 +123,6 @@ def monitor_lines(result: "MonitorResult", verdicts: Sequence[str], page: Path) 
         rows.append((monitoring.TITLES[name], f"{effect:.4f}", f"{p_value:.3g}", verdict))
     if rows:
         yield table(("drift of", "effect", "p", ""), rows)
-    else:
-        yield "drift: not known, artifacts/split is not what this model was trained on"
     yield from verdicts
     yield f"{100 * result.unsure:.2f} % of the answers are unsure."
     left_out = f", {result.other_rows:,} by other versions left out" if result.other_rows else ""
