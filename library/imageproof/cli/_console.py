@@ -88,21 +88,17 @@ def answer_lines(
 ) -> Lines:
     yield f"{model}, answers with {100 * coverage:g} % coverage"
     for answer in answers:
-        yield _answer_line(answer, names)
+        verdict = " or ".join(answer.answer_names)
+        if answer.unsure:
+            verdict = f"unsure, most probably {answer.predicted_name}"
+        pairs = [*zip(names, answer.probabilities, strict=True)]
+        if len(pairs) > SHOWN:
+            pairs = sorted(pairs, key=lambda pair: -pair[1])[:SHOWN]
+            pairs = [pair for pair in pairs if pair[1] >= 0.0005]  # not 0.000
+        probabilities = "  ".join(f"{name} {value:.3f}" for name, value in pairs)
+        yield f"{answer.file}: {verdict}  ({probabilities})  {answer.picture}"
     for treatment in sorted({answer.picture for answer in answers}):
         yield f"{treatment}: {pictures.TREATMENTS[treatment]}"
-
-
-def _answer_line(answer: "Answer", names: Sequence[str]) -> str:
-    verdict = " or ".join(answer.answer_names)
-    if answer.unsure:
-        verdict = f"unsure, most probably {answer.predicted_name}"
-    pairs = [*zip(names, answer.probabilities, strict=True)]
-    if len(pairs) > SHOWN:
-        pairs = sorted(pairs, key=lambda pair: -pair[1])[:SHOWN]
-        pairs = [pair for pair in pairs if pair[1] >= 0.0005]  # not 0.000
-    probabilities = "  ".join(f"{name} {value:.3f}" for name, value in pairs)
-    return f"{answer.file}: {verdict}  ({probabilities})  {answer.picture}"
 
 
 def package_lines(package: "Package") -> Lines:

@@ -68,8 +68,12 @@ def task(picture: Path | Images, prediction: Prediction, **data: str) -> dict[st
         "value": {"choices": [prediction.label]},
     }
     answer = {"model_version": prediction.model, "score": prediction.score, "result": [result]}
-    project = project_name()
-    return {"data": {"image": _shown(picture), "project": project, **data}, "predictions": [answer]}
+    form = "png"
+    if isinstance(picture, Path):
+        picture, _ = read_picture(picture, shape=(SHOWN_SIDE, SHOWN_SIDE, 3), fit="pad")
+        form = "jpeg"
+    texts = {"image": data_uri(picture, form), "project": project_name(), **data}
+    return {"data": texts, "predictions": [answer]}
 
 
 def write_tasks(
@@ -87,13 +91,6 @@ def write_tasks(
 """
     write_text(path.with_suffix(".xml"), interface)
     write_json(path, tasks)
-
-
-def _shown(picture: Path | Images) -> str:
-    if not isinstance(picture, Path):
-        return data_uri(picture)
-    pixels, _ = read_picture(picture, shape=(SHOWN_SIDE, SHOWN_SIDE, 3), fit="pad")
-    return data_uri(pixels, "jpeg")
 
 
 class _Result(BaseModel):

@@ -99,7 +99,11 @@ def _check(
     source = context.data_sources.add_or_update_pandas("data")
     data = source.add_dataframe_asset(f"{part}-{name}").add_batch_definition_whole_dataframe(part)
     with parsing("an expectation suite", path):
-        suite = context.suites.add_or_update(_read_suite(path, name))
+        expectations = expectationSuiteSchema.loads(path.read_text("utf-8"))["expectations"]
+        for expectation in expectations:
+            expectation.id = None  # else a suite takes no expectation
+        rules = [expectation.to_domain_obj() for expectation in expectations]
+        suite = context.suites.add_or_update(gx.ExpectationSuite(name, rules))
         # Great Expectations copies the frame: it gets the columns that the suite names
         kwargs = [expectation.configuration.kwargs for expectation in suite.expectations]
         texts = str(["name", *kwargs])
@@ -115,13 +119,6 @@ def _check(
         )
     results = results.to_json_dict()["results"]
     return [_as_check(part, unit, path, parameters, result) for result in results]
-
-
-def _read_suite(path: Path, name: str) -> gx.ExpectationSuite:
-    expectations = expectationSuiteSchema.loads(path.read_text("utf-8"))["expectations"]
-    for expectation in expectations:
-        expectation.id = None  # else a suite takes no expectation
-    return gx.ExpectationSuite(name, [item.to_domain_obj() for item in expectations])
 
 
 def _as_check(
