@@ -1,5 +1,6 @@
 """The tracking store: its address, its database, its experiments, and its errors as one line."""
 
+import logging
 import os
 import socket
 import sqlite3
@@ -33,6 +34,7 @@ _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
 _NO_REPLY = (*_UNREACHABLE, requests.ConnectionError, requests.Timeout, RetryError)
 _AWAY = "TEMPORARILY_UNAVAILABLE"
 _NO_MLFLOW = (JSONDecodeError, ParseError)  # answers of something else, which MLflow lets pass
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # else tracebacks
 _parent: str | None = None  # the run of an enclosing `mlflow run`
 
 
@@ -81,7 +83,9 @@ def service_errors() -> Iterator[None]:
         if isinstance(cause, _UNREACHABLE):
             reason = f"no answer, {cause.strerror or cause}; is the server up?"
         else:
-            reason = one_line(without_credentials(str(error), address), width=200)
+            # SQLite's own words, without the statement that SQLAlchemy shows
+            plain = cause if isinstance(cause, sqlite3.Error) else error
+            reason = one_line(without_credentials(str(plain), address), width=200)
         raise _unusable(address, reason) from error
 
 

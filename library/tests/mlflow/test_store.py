@@ -65,6 +65,15 @@ def test_view_is_written_once_and_leaves_the_users(tracked):
     assert client.get_experiment(experiment).tags == tags | users
 
 
+def test_database_that_takes_no_row_is_one_line(tracked, capfd):
+    _store.connect(NAME)
+    Path("mlflow.db-journal").mkdir()  # which a new row needs as a file
+    line = "/mlflow.db: disk I/O error \\(MLFLOW_TRACKING_URI says"
+    with pytest.raises(ServiceError, match=line), _store.service_errors():
+        MlflowClient().create_experiment("new")
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("uri", "text"),
     [
