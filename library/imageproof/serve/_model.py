@@ -169,7 +169,8 @@ def _check_files(folder: Path) -> None:
     lines = path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else []
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     if MODEL not in sums:
-        raise IntegrityError(f"{path}: does not list {MODEL}, so this is no package")
+        allowed = "start the service in the folder of a package"
+        raise IntegrityError(f"{path.resolve()}: does not list {MODEL}; {allowed}")
     names = {path.name for path in folder.iterdir()}
     unlisted = names - {SUMS, ".venv", LOG, *(name.partition("/")[0] for name in sums)}
     findings = [f"{folder / name}: is not in {SUMS}; delete it" for name in sorted(unlisted)]
