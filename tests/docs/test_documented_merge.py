@@ -32,6 +32,7 @@ def test_merged_branches_have_the_data_of_both(tmp_path):
     bob.run("bash", "-euc", f"echo 3 > data/3 && rm data/1 && {CHANGE}")
     ann = Clone(tmp_path / "ann")
     ann.run("bash", "-euc", f"dvc pull -q && echo 4 > data/4 && {CHANGE}")
+    ann.run("bash", "-euc", "rm -r .dvc/cache && dvc pull -q")  # as in a new clone
     for command in COMMANDS:
         ann.run("bash", "-euc", command)
     assert (ann.root / "artifacts/names").read_text() == "2\n3\n4\n"
