@@ -25,11 +25,13 @@ def feature_graph(backbone: Backbone, shape: Shape) -> ModelProto:
     Images of another size are resized linearly, with antialiasing where they get smaller. The one
     channel of grey images is repeated.
     """
-    if shape == (backbone.side, backbone.side, 3):
-        return backbone.model
-    network = compose.add_prefix(backbone.model, "backbone/", rename_outputs=False)
-    resize = parsed(_resize(shape, backbone.side), like=network)
-    return joined(resize, network, "resized", f"backbone/{IMAGES}")
+    model = backbone.model
+    if shape != (backbone.side, backbone.side, 3):
+        network = compose.add_prefix(model, "backbone/", rename_outputs=False)
+        resize = parsed(_resize(shape, backbone.side), like=network)
+        model = joined(resize, network, "resized", f"backbone/{IMAGES}")
+    # without unused nodes, as `parts` gives it: both find the same features in the cache
+    return utils.Extractor(model).extract_model([IMAGES], [FEATURES])
 
 
 def classifier(

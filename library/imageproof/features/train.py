@@ -108,7 +108,7 @@ def _features(
         computed += cached.computed
     total = sum(map(len, images.values()))
     name = options.backbone
-    print(f"{name}: asked for {computed:,} of {total:,} images; others were known", flush=True)
+    print(f"{name}: asked for {computed:,} of {total:,} images", flush=True)
     return features
 
 
