@@ -77,8 +77,19 @@ def _decide(model: str, approval: str, timeout_s: int, reason: str) -> Any:
         elif decision := judged["decision"]:
             answer, note = ask_a_person(_question(model, decision), timeout_s)
             options |= answer
+            if "approved_by" in answer:
+                _check_champion(judged)
     options["reason"] = " · ".join(filter(None, [reason, note]))
     return commands.run_command("promote", *candidate, allowed=ANSWERED, **options)
+
+
+def _check_champion(judged: Any) -> None:
+    """A BusyError if another version became champion than the one that the question named."""
+    run_id = judged["run_id"]
+    again = commands.run_command("promote", run=run_id, dry_run=True, allowed=ANSWERED)
+    if again["champion"] != judged["champion"]:
+        asked = judged["champion"] or "none"
+        raise errors.BusyError(f"version {again['champion']} is champion now, not {asked}")
 
 
 def _question(model: str, decision: dict[str, Any]) -> str:

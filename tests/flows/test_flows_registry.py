@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 # Logs its arguments. Refuses what is rejected, and once if there is a file `refuse`, which may
 # have another verdict. Ends once with the exit code in a file `break`; every model is champion if
-# there is a file `champion`.
+# there is a file `champion`, and another version from the second call on if there is `rollback`.
 DIGITS = f"""\
 #!{sys.executable}
 import json, sys
@@ -61,10 +61,14 @@ check = {{"name": "min_accuracy", "passed": accepted, "found": "0.9", "allowed":
 who = rejected[0].partition("=")[2] if rejected else "the gate"
 if rejected and who != "the gate":
     check |= {{"name": "approval", "found": f"rejected by {{who}}"}}
-decision = {{"challenger": "version 2", "champion": "1", "checks": [check], "note": "add images"}}
+is_moved = (here / "rollback").exists() and (here / "asked").read_text().count("\\n") > 1
+version = "7" if is_moved else "1"
+decision = {{"challenger": "version 2", "champion": version, "checks": [check]}}
+decision["note"] = "add images"
 champion = (here / "champion").exists()
 decision = None if champion else decision
 outcome = {{"run_id": "r", "version": "2", "accepted": accepted, "decision": decision}}
+outcome["champion"] = version
 outcome["verdict"] = "accepted" if accepted else verdict
 moved = accepted and not champion and "--dry-run" not in sys.argv
 print(json.dumps(outcome | {{"moved": moved}}))
@@ -160,6 +164,15 @@ def test_rejected_is_refused(digits):
     judged, decided = calls(digits)
     assert "--dry-run" in judged
     assert " ".join(decided) == "promote --run=r --rejected-by=Ada --reason=looked at it --json --"
+
+
+def test_approval_is_of_the_champion_in_the_question(digits):
+    (digits / "rollback").touch()
+    with somebody("approve") as answered:
+        message = failure(promote, "mlp", timeout_s=300)
+    assert "in place of version 1?" in answered.result()
+    assert "nothing moved: version 7 is champion now, not 1; `prefect deployment run" in message
+    assert all("--dry-run" in call for call in calls(digits))
 
 
 def test_promote_unanswered_fails(digits):
