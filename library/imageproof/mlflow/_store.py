@@ -34,7 +34,6 @@ _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
 _NO_REPLY = (*_UNREACHABLE, requests.ConnectionError, requests.Timeout, RetryError)
 _AWAY = "TEMPORARILY_UNAVAILABLE"
 _NO_MLFLOW = (JSONDecodeError, ParseError)  # answers of something else, which MLflow lets pass
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # else tracebacks
 _parent: str | None = None  # the run of an enclosing `mlflow run`
 
 
@@ -59,6 +58,8 @@ def connect(experiment: str, *, view: bool = True) -> str:
     """
     global _parent
     _parent = os.environ.pop(PARENT_RUN, _parent)  # so that no child resumes it
+    # a database that takes no row gets one line of ours, no traceback beside it
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     uri = tracking_uri()
     mlflow.set_tracking_uri(uri)
     with service_errors(), _opening(uri) if uri.startswith("sqlite") else nullcontext():
