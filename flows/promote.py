@@ -88,8 +88,8 @@ def _check_champion(judged: Any) -> None:
     run_id = judged["run_id"]
     again = commands.run_command("promote", run=run_id, dry_run=True, allowed=ANSWERED)
     if again["champion"] != judged["champion"]:
-        asked = judged["champion"] or "none"
-        raise errors.BusyError(f"version {again['champion']} is champion now, not {asked}")
+        champion = judged["champion"] or "none"
+        raise errors.BusyError(f"version {again['champion']} is champion now, not {champion}")
 
 
 def _question(model: str, decision: dict[str, Any]) -> str:

@@ -157,17 +157,17 @@ def read_lock(path: Path) -> str:
     """The text of a dvc.lock. DVC rewrites it piece by piece, also while other stages run."""
     while True:
         start = time.time()
-        with _shared(path.parent / DVC_LOCK) as shared:
+        with _sharing(path.parent / DVC_LOCK) as is_free:
             text = path.read_text(encoding="utf-8", errors="replace")
         # a wrong clock may say far in the future
-        if shared or abs(start - path.stat().st_mtime) >= SETTLED_S:
+        if is_free or abs(start - path.stat().st_mtime) >= SETTLED_S:
             return text
         time.sleep(POLL_S)
 
 
 @contextmanager
-def _shared(lock: Path) -> Iterator[bool]:
-    """Whether DVC's lock is free; if so, no process of DVC gets it within the block."""
+def _sharing(lock: Path) -> Iterator[bool]:
+    """Whether DVC's lock is free; if it is, no process of DVC gets it within the block."""
     if not lock.exists():
         yield True
         return

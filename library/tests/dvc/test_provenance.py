@@ -162,11 +162,10 @@ def test_a_changed_output_is_named(workspace):
 def test_waits_for_a_dvc_lock_that_is_being_written(workspace):
     """DVC writes it in pieces, while another stage reads it; on a busy machine with long gaps."""
     whole = yaml.safe_dump({"stages": {f"s{n}": {"outs": []} for n in range(100)}})
-    held = provenance.DVC_LOCK
-    held.parent.mkdir(parents=True)
+    provenance.DVC_LOCK.parent.mkdir(parents=True)
 
     def write():
-        with Lock(held), Path("dvc.lock").open("w") as file:  # as DVC does
+        with Lock(provenance.DVC_LOCK), Path("dvc.lock").open("w") as file:  # as DVC does
             for start in range(0, len(whole), len(whole) // 2):
                 file.write(whole[start : start + len(whole) // 2])
                 file.flush()

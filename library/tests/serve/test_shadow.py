@@ -48,8 +48,11 @@ def children(server):
 
 def is_idle(process):
     """Whether it sleeps at 20 moments; between batches it rests for a tenth of a second."""
-    moments = (time.sleep(0.1) or process.status() for _ in range(20))
-    return {*moments} == {psutil.STATUS_SLEEPING}
+    for _ in range(20):
+        time.sleep(0.1)
+        if process.status() != psutil.STATUS_SLEEPING:
+            return False
+    return True
 
 
 def table(folder):
