@@ -87,4 +87,4 @@ def test_accuracies_are_of_a_sample():
     assert 0.15 < behaviour["clean"] < 0.35  # of the drawn ones, not the first ones
     grouped = Dataset(images, data.labels, np.arange(400) // 4)
     behaviour = accuracy_under(predict, grouped, DISTURBANCES, images=200, clean=clean)
-    assert behaviour["effective_images"] < 120  # of some 95 groups
+    assert 60 < behaviour["effective_images"] < 120  # of some 95 groups
