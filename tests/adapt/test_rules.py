@@ -43,6 +43,7 @@ MACRO_F1_LOSS = "promote.max_macro_f1_loss"
 NAMES = "data.class_names"
 CHANNELS = "data.image.channels"
 FIT = "data.image.fit"
+MODELS = Models(["mlp", "cnn"], ["compact"], {})
 
 
 def of_sizes(sizes):
@@ -54,12 +55,9 @@ def written(counts, facts=HUNDREDS):
     return facts._replace(columns={"writer": Counter(counts)})
 
 
-def find(facts, side=None, **values):
+def find(facts, params=None, models=MODELS):
     """The changes of this repository's params.yaml, in which some keys have other values."""
-    params = changed(values)
-    models = Models(["mlp", "cnn"], ["compact"], {})
-    if side:
-        models = models._replace(general=["compact", "features"], sides={"features": side})
+    params = changed(params or {})
     changes = find_changes(facts, params, models)
     assert all(change.today != change.value and change.reason for change in changes)
     fitting = with_changes(params, {change.key: change.value for change in changes})
@@ -67,8 +65,8 @@ def find(facts, side=None, **values):
     return {change.key: change for change in changes}
 
 
-def new_values(facts, side=None, **values):
-    return {key: change.value for key, change in find(facts, side, **values).items()}
+def new_values(*arguments):
+    return {key: change.value for key, change in find(*arguments).items()}
 
 
 def test_lines_of_photographs():
@@ -98,6 +96,7 @@ def test_lines_of_photographs():
         (FACES, {}, FIT, "stretch"),
         (PHOTOGRAPHS._replace(is_transparent=True), {}, FIT, "pad"),
         (of_sizes({(100, 500): 5, (100, 400): 4}), {}, FIT, "stretch"),
+        (of_sizes({(300, 400): 9}), {}, "data.image.size", [64, 64]),
         (PHOTOGRAPHS, WRITERS, "split.group", None),
         (written(dict.fromkeys(range(90), 10)), WRITERS, "split.group", KEPT),
         (written({"Ann": 181, "Eve": 719}), WRITERS, METHOD, "stratified"),
@@ -112,21 +111,14 @@ def test_lines_of_photographs():
     ],
 )
 def test_line(facts, params, key, value):
-    assert new_values(facts, **params).get(key, KEPT) == value
+    assert new_values(facts, params).get(key, KEPT) == value
 
 
-@pytest.mark.parametrize(
-    ("sizes", "side", "size"),
-    [
-        ({(300, 400): 9}, None, [64, 64]),
-        ({(300, 400): 9}, 224, [224, 224]),
-        ({(150, 180): 5, (140, 170): 4}, 224, [128, 128]),
-    ],
-)
-def test_size_is_that_of_the_backbone_or_of_the_pictures(sizes, side, size):
-    values = new_values(of_sizes(sizes), side)
-    assert values["data.image.size"] == size
-    assert values["models"] == ["compact", "features"][: 1 + bool(side)]
+def test_size_is_that_of_the_backbone_or_of_the_pictures():
+    models = MODELS._replace(general=["compact", "features"], sides={"features": 224})
+    for sizes, side in (({(300, 400): 9}, 224), ({(150, 180): 5, (140, 170): 4}, 128)):
+        values = new_values(of_sizes(sizes), {}, models)
+        assert (values["data.image.size"], values["models"]) == ([side, side], models.general)
 
 
 def test_params_of_the_repository_fit_its_digits():
@@ -144,8 +136,7 @@ def test_training_has_some_hundred_steps(rows, batch_size, epochs):
 
 
 def test_models_stay_where_no_other_one_can_be_trained():
-    changes = find_changes(PHOTOGRAPHS, changed({"models": ["mlp"]}), Models(["mlp"], [], {}))
-    assert "models" not in {change.key for change in changes}
+    assert "models" not in find(PHOTOGRAPHS, {"models": ["mlp"]}, Models(["mlp"], [], {}))
 
 
 def test_gate_asks_nothing_that_few_rows_cannot_show():
