@@ -1,6 +1,5 @@
 """The library as a whole: no project's name in it, and which private parts of tools it uses."""
 
-import ast
 import re
 from pathlib import Path
 from pkgutil import resolve_name
@@ -41,17 +40,12 @@ def test_private_parts_are_there():
 
 
 def test_private_parts_are_listed():
-    trees = [ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")]
-    nodes = [node for tree in trees for node in ast.walk(tree)]
-    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
-    names = [node for node in nodes if isinstance(node, ast.Name)]
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    own = {node.name for node in nodes if isinstance(node, functions)}
-    own |= {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
-    own |= {node.id for node in names if isinstance(node.ctx, ast.Store)}
-    private = {node.attr for node in attributes if re.match("_[a-z]", node.attr)} - NAMED_TUPLE
-    assert len(private - own) > 3
-    assert [name for name in private - own if name not in README] == []
-    imports = [ast.unparse(node) for node in nodes if isinstance(node, ast.ImportFrom)]
-    used = own | {*re.findall(r"\w+", " ".join(imports))} | {node.attr for node in attributes}
-    assert [part for part in PARTS if part.split(".")[-1] not in used] == []
+    paths = [*PACKAGE.rglob("*.py")]
+    text = "\n".join(path.read_text("utf-8") for path in paths)
+    own = NAMED_TUPLE | {path.stem for path in paths}
+    for binding in (r"def (_\w+)", r"^(_\w+) = ", r"\.(_\w+)(?:: .*)? = "):
+        own |= {*re.findall(binding, text, re.MULTILINE)}
+    private = {*re.findall(r"\.(_[a-z]\w*)", text)} - own
+    assert len(private) > 3
+    assert [name for name in private if name not in README] == []
+    assert [part for part in PARTS if part.rpartition(".")[2] not in text] == []

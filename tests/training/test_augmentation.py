@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 
 from digits.training.recipe import AugmentParams
 
@@ -50,13 +51,13 @@ def test_shift_goes_both_ways_and_scales_with_the_sides():
 @pytest.mark.parametrize("by", [{"rotation": 90}, {"zoom": 0.3}, {"shear": 0.3}])
 def test_other_moves_keep_the_centre(by):
     result = augmented(centred(), **by)
-    np.testing.assert_allclose(centres(result), 0, atol=0.001)
+    assert_allclose(centres(result), 0, atol=0.001)
     assert (result != centred()).any(axis=(1, 2)).mean() > 0.9
 
 
 def test_a_rotation_keeps_the_area_and_a_zoom_changes_it():
     area = centred().sum(axis=(1, 2))
-    np.testing.assert_allclose(augmented(centred(), rotation=45).sum(axis=(1, 2)), area, rtol=0.02)
+    assert_allclose(augmented(centred(), rotation=45).sum(axis=(1, 2)), area, rtol=0.02)
     areas = augmented(centred(), zoom=0.3).sum(axis=(1, 2)) / area
     assert areas.min() < 0.8
     assert areas.max() > 1.3
@@ -73,19 +74,19 @@ def test_half_of_the_images_are_mirrored_whatever_else_is_done():
 
 def test_brightness_and_contrast_have_a_factor_per_image():
     factors = (augmented(COLOURS, brightness=0.3) / COLOURS).reshape(400, -1)
-    np.testing.assert_allclose(np.ptp(factors, axis=1), 0, atol=1e-5)
+    assert_allclose(np.ptp(factors, axis=1), 0, atol=1e-5)
     assert_spread(factors, 0.3)
     assert augmented(COLOURS * np.uint8(2), brightness=0.9).max() == 255
 
     result = augmented(COLOURS, contrast=0.3)
     means = (COLOURS @ GREY).mean(axis=(1, 2))
-    np.testing.assert_allclose((result @ GREY).mean(axis=(1, 2)), means, rtol=1e-3)
+    assert_allclose((result @ GREY).mean(axis=(1, 2)), means, rtol=1e-3)
     assert_spread(result.std(axis=(1, 2, 3)) / COLOURS.std(axis=(1, 2, 3)), 0.3)
 
 
 def test_saturation_keeps_the_grey_of_each_pixel():
     result = augmented(COLOURS, saturation=0.5)
-    np.testing.assert_allclose(result @ GREY, COLOURS @ GREY, rtol=1e-3)
+    assert_allclose(result @ GREY, COLOURS @ GREY, rtol=1e-3)
     assert_spread(np.ptp(result, axis=-1).sum((1, 2)) / np.ptp(COLOURS, axis=-1).sum((1, 2)), 0.5)
 
 
@@ -94,12 +95,12 @@ def test_cutout_blackens_one_rectangle_of_at_most_half_a_side():
     is_black = (result == 0).all(axis=-1)
     rows = is_black.any(axis=2).sum(axis=1)
     columns = is_black.any(axis=1).sum(axis=1)
-    np.testing.assert_array_equal(is_black.sum(axis=(1, 2)), rows * columns)
+    assert_array_equal(is_black.sum(axis=(1, 2)), rows * columns)
     assert (rows.max(), columns.max()) == (10, 20)
 
 
 def test_what_comes_in_has_the_colour_of_the_border():
     paper = np.full((50, 20, 20, 3), (250, 255, 240), np.uint8)
     result = augmented(paper, rotation=30, shift=3, zoom=0.3, shear=0.3)
-    np.testing.assert_array_equal(result, paper)
+    assert_array_equal(result, paper)
     assert augmented(centred(), rotation=30, shift=3)[:, 0].max() == 0  # as of handwriting: black

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 from helpers import finding
+from numpy.testing import assert_allclose
 from scipy.special import softmax
 
 from digits.models import model_file
@@ -71,11 +72,11 @@ def test_both_formats_answer_alike(export, name, channels, tmp_path):
     export.write_onnx(calibrated, tmp_path / "model.onnx")
     onnx = _inference.load(tmp_path / "model.onnx", threads=1)
     assert onnx.shape == images.shape[1:]
-    np.testing.assert_allclose(onnx.predict(images), answers, atol=1e-5)
+    assert_allclose(onnx.predict(images), answers, atol=1e-5)
     assert onnx.predict(images[:0]).shape == (0, onnx.classes) == (0, 10)
     expected = keras.Model(model.inputs, model.layers[-1].input).predict(images, verbose=0)
     features = _inference.load_features(tmp_path / "model.onnx", threads=1)
-    np.testing.assert_allclose(features(images), expected, atol=1e-5)
+    assert_allclose(features(images), expected, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -85,14 +86,14 @@ def test_backbone_is_exported(export, name, tmp_path):
     model = network(name, images.shape[1:])
     export.write_onnx(model, tmp_path / "model.onnx")
     answers = _inference.load(tmp_path / "model.onnx", threads=1).predict(images)
-    np.testing.assert_allclose(answers, model.predict(images, verbose=0), atol=1e-5)
+    assert_allclose(answers, model.predict(images, verbose=0), atol=1e-5)
 
 
 def test_calibration_scales_the_logits(calibrated, images_8x8):
     raw = network("mlp").predict(images_8x8.images, verbose=0)
     _, temperature, answers = calibrated
     assert temperature == fit_temperature(raw, images_8x8.labels) != 1
-    np.testing.assert_allclose(answers, softmax(np.log(raw) / temperature, axis=1), atol=1e-6)
+    assert_allclose(answers, softmax(np.log(raw) / temperature, axis=1), atol=1e-6)
 
 
 def test_onnx_with_other_answers_is_refused(

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import finding
+from numpy.testing import assert_array_equal
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base._dataset import Split, load_split, save_arrays, save_split
+from imageproof.base._dataset import Split, load_split, save_split
 from imageproof.base.errors import DataError
 from imageproof.base.files import write_json
 from imageproof.data.packed import SUMMARY
@@ -27,10 +28,10 @@ def test_a_split_comes_back_as_it_was_written(tmp_path, part):
     data = replace(part.data, groups=np.array([4, 0, 4]))
     save_split(path, Split(data, part.rows))
     loaded, rows = load_split(path)
-    np.testing.assert_array_equal(rows, part.rows, strict=True)
+    assert_array_equal(rows, part.rows, strict=True)
     for key in ("images", "labels", "groups"):
-        np.testing.assert_array_equal(getattr(loaded, key), getattr(data, key), strict=True)
-    np.testing.assert_array_equal(loaded.take(np.array([2, 1])).groups, [4, 0])
+        assert_array_equal(getattr(loaded, key), getattr(data, key), strict=True)
+    assert_array_equal(loaded.take(np.array([2, 1])).groups, [4, 0])
 
 
 def test_equal_splits_are_equal_bytes(tmp_path, part, images_8x8, monkeypatch):
@@ -39,20 +40,17 @@ def test_equal_splits_are_equal_bytes(tmp_path, part, images_8x8, monkeypatch):
     picked = Split(images_8x8, part.rows)
     save_split(tmp_path / "two.npz", picked, picks=part.rows)
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
-    save_arrays(tmp_path / "zeros.npz", {"zeros": np.zeros(10_000)})
-    assert (tmp_path / "zeros.npz").stat().st_size < 8_000
 
 
 def test_a_missing_damaged_or_empty_split_is_one_line(tmp_path, part):
     path = tmp_path / "train.npz"
     assert "`dvc repro split` makes it" in finding(DataError, load_split, path)
-    save_split(path, part)
+    save_split(path, part, picks=np.arange(0))
+    assert "no images" in finding(DataError, load_split, path)
     content = path.read_bytes()
     for damaged in (content[:-100], content[:60] + bytes(10) + content[70:]):
         path.write_bytes(damaged)
         assert finding(DataError, load_split, path).startswith(f"{path}: cannot be ")
-    save_split(path, part, picks=np.arange(0))
-    assert "no images" in finding(DataError, load_split, path)
 
 
 @pytest.mark.parametrize(
