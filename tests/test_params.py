@@ -41,8 +41,7 @@ def test_the_repositorys_own_file_is_valid():
          "split.official: validation + holdout is 1.1; it must be below 1"),
         ("train.mlp.build.unit", 3, "train.mlp.build.unit: unknown key; did you mean units?"),
         ("train.mlp.optimizer.beta_1", 0.7, "train.mlp.optimizer: rmsprop has no beta_1; adam has"),
-        ("train.mlp.schedule", {"name": "cosine", "decay_rate": 1.0},
-         "train.mlp.schedule: cosine has no decay_rate"),
+        ("train.mlp.schedule", {"warmup": 0.1}, "train.mlp.schedule: constant has no warmup"),
         ("models", ["mlp", "mlp"], "models: each model may be listed once"),
         ("models", ["mlp", "../mlp"], "models: '../mlp' has no builder; there are "
          f"{', '.join(available())}; add src/digits/models/../mlp.py"),

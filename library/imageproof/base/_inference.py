@@ -1,6 +1,6 @@
 """Ask the ONNX model of a training: raw images in, class probabilities out; no TensorFlow."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -131,13 +131,23 @@ def inconsistency(path: Path, images: Images) -> tuple[str, int]:
         count = affordable(network.ask, images, ASKED, FEW_ASKED)
     count = min(count, len(images))
     rows = images[np.linspace(0, len(images) - 1, count, dtype=int)]
+    ways = {
+        "asked in one batch again": [rows],
+        "asked alone": np.split(rows, len(rows)),
+        "asked in fives": np.split(rows, range(5, len(rows), 5)),
+    }
+    shape = (1, *network.shape)
+    extremes = {
+        "black": np.zeros(shape, np.uint8),
+        "white": np.full(shape, 255, np.uint8),
+        "random": np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8),
+    }
     try:
         expected = _ask(network, [rows], "asked in one batch")
-        for way, batches in _ways(rows):
-            answers = _ask(network, batches, way)
-            if finding := _difference(answers, expected):
+        for way, batches in ways.items():
+            if finding := _difference(_ask(network, batches, way), expected):
                 return f"{way}: {finding}", count
-        for pixels, image in _extremes(rows[:1]):
+        for pixels, image in extremes.items():
             _ask(network, [image], f"{pixels} pixels")
     except AnswersError as error:
         return str(error), count
@@ -153,19 +163,6 @@ def _ask(
         return np.concatenate([network.ask(batch) for batch in batches])
     except AnswersError as error:
         raise AnswersError(f"{way}: {error}") from None
-
-
-def _ways(rows: Images) -> Iterator[tuple[str, list[Images]]]:
-    yield "asked in one batch again", [rows]
-    yield "asked alone", np.split(rows, len(rows))
-    yield "asked in fives", np.split(rows, range(5, len(rows), 5))
-
-
-def _extremes(image: Images) -> Iterator[tuple[str, Images]]:
-    random = np.random.default_rng(0)
-    yield "black", np.zeros_like(image)
-    yield "white", np.full_like(image, 255)
-    yield "random", random.integers(256, size=image.shape, dtype=np.uint8)
 
 
 def _difference(answers: Probabilities, expected: Probabilities) -> str | None:

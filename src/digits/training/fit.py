@@ -100,21 +100,19 @@ def with_class_weights(
 
 
 def learning_rate(
-    highest: float, *, steps: int, name: str, warmup: float = 0.0, decay_rate: float = 1.0
+    highest: float, *, steps: int, name: str, warmup: float
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """The learning rate for a Keras optimizer over `steps` steps: a number, or Keras's schedule.
 
-    `warmup` is a share of the steps, `decay_rate` that of all steps.
+    `warmup` is a share of the steps.
     """
-    schedules = keras.optimizers.schedules
-    match name:
-        # few steps may all be rounded to warm-up: one is left to fall in
-        case "cosine" if warmup_steps := min(round(warmup * steps), steps - 1):
-            start = highest * WARMUP_START
-            rise: Any = {"warmup_target": highest, "warmup_steps": warmup_steps}
-            return schedules.CosineDecay(start, steps - warmup_steps, **rise)
-        case "cosine":
-            return schedules.CosineDecay(highest, steps)
-        case "exponential":
-            return schedules.ExponentialDecay(highest, steps, decay_rate)
-    return highest
+    if name == "constant":
+        return highest
+    # few steps may all be rounded to warm-up: one is left to fall in
+    warmup_steps = min(round(warmup * steps), steps - 1)
+    return keras.optimizers.schedules.CosineDecay(
+        highest * WARMUP_START,
+        steps - warmup_steps,
+        warmup_target=highest,
+        warmup_steps=warmup_steps,
+    )

@@ -167,7 +167,7 @@ class _Fitting:
             self.model,
             steps=phase.epochs * len(batches),
             optimizer=phase.optimizer,
-            schedule=recipe.schedule.config,
+            schedule=recipe.schedule.model_dump(),
             loss=recipe.fit.loss,
             label_smoothing=recipe.fit.label_smoothing,
         )

@@ -39,10 +39,6 @@ class OptimizerParams(StrictModel):
         return self
 
 
-# The keys of each schedule beside its name; what each is, fit.learning_rate says.
-SCHEDULES = {"constant": (), "cosine": ("warmup",), "exponential": ("decay_rate",)}
-
-
 class ScheduleParams(StrictModel):
     """`schedule:` of the learning rate over all steps of the training, one of Keras's.
 
@@ -50,20 +46,14 @@ class ScheduleParams(StrictModel):
     `warmup` of the steps (about 0.3: Smith and Topin, «Super-Convergence», 2018).
     """
 
-    name: Literal["constant", "cosine", "exponential"] = "constant"
+    name: Literal["constant", "cosine"] = "constant"
     warmup: Fraction = 0.0
-    decay_rate: Positive = Field(default=0.01, description="of exponential, by all steps")
 
     @model_validator(mode="after")
-    def _keys_are_of_the_schedule(self) -> "ScheduleParams":
-        if foreign := sorted(self.model_fields_set - {"name", *SCHEDULES[self.name]}):
-            raise ValueError(f"{self.name} has no {foreign[0]}")
+    def _only_cosine_has_warmup(self) -> "ScheduleParams":
+        if self.name == "constant" and "warmup" in self.model_fields_set:
+            raise ValueError("constant has no warmup")
         return self
-
-    @property
-    def config(self) -> dict[str, object]:
-        """The name, and the values of its own keys."""
-        return {key: getattr(self, key) for key in ("name", *SCHEDULES[self.name])}
 
 
 class AugmentParams(StrictModel):

@@ -93,16 +93,13 @@ def merge(
 
 def _read(path: Path, rows: pd.DataFrame) -> list[_Line]:
     """The lines of a file, each with part and name of the image that has its hash."""
-    table = read_table(path, COLUMNS)
-    if HASH not in table:
-        table[HASH] = ""
+    table = read_table(path, COLUMNS).reindex(columns=[*COLUMNS, HASH], fill_value="")
     digests = _by_key(rows, rows[HASH])
     keys = {digest: key for key, digest in digests.items()}
     copies = Counter(digests.values())
     lines: list[_Line] = []
     findings: list[str] = []
-    cells = table[[*COLUMNS, HASH]].itertuples(name=None)
-    for number, part, name, label, corrected, digest in cells:
+    for number, part, name, label, corrected, digest in table.itertuples(name=None):
         place = f"{path}:{number}: {part} {name}"
         key = (part, name)
         if digest and digests.get(key) != digest:
@@ -131,21 +128,23 @@ def _check(
     findings: list[str] = []
     keys = set[Key]()
     for line in lines:
-        place = line.place
+        fault = ""
         if line.key not in classes:
-            findings.append(f"{place}: no such image in the data; delete the line")
+            fault = "no such image in the data; delete the line"
         elif line.key in keys:
-            findings.append(f"{place}: stands in a line before, too; delete one")
+            fault = "stands in a line before, too; delete one"
         elif line.corrected not in names:
-            findings.append(
-                f"{place}: {line.corrected!r} is no class, one of {one_line(', '.join(names))} is; "
+            fault = (
+                f"{line.corrected!r} is no class, one of {one_line(', '.join(names))} is; "
                 "rename it here, too, if the class has another name now"
             )
         elif line.label != classes[line.key]:
-            findings.append(
-                f"{place}: is {classes[line.key]} in the data, and not {line.label}; "
+            fault = (
+                f"is {classes[line.key]} in the data, and not {line.label}; "
                 "the data has changed since; delete the line"
             )
+        if fault:
+            findings.append(f"{line.place}: {fault}")
         keys.add(line.key)
     if findings:
         raise DataError(*findings)
