@@ -3,14 +3,15 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base._dataset import Dataset
+from imageproof.base import _inference
+from imageproof.base._dataset import Dataset, Metrics, Probabilities
 from imageproof.base.files import replacing, write_json
 from imageproof.dvc._stage_inputs import forget
-from imageproof.evaluation.reading import Result
 from imageproof.judge import (
     _baseline,
     _comparison,
@@ -19,13 +20,63 @@ from imageproof.judge import (
     _verdicts,
     few_rows,
 )
+from imageproof.judge._caret import Statistics, weakest
 from imageproof.judge._figures import column
 from imageproof.judge._groups import Intervals
+from imageproof.judge._timing import measure_latency
 from imageproof.judge.limits import PromoteParams
 from imageproof.outputs import TRAIN_SAMPLE, by_split, epoch_table
-from imageproof.report.plots._comparison import pareto
-from imageproof.report.plots._model import learning_curves
+from imageproof.report.plots._model import learning_curves, pareto
 from imageproof.report.plots._theme import save
+
+
+class Result(NamedTuple):
+    """A model's outputs; what is of a single split is of the test rows."""
+
+    row: _leaderboard.Row
+    figures: Mapping[str, float]  # the scores by key, such as `test_accuracy`; latencies
+    probabilities: Probabilities
+    statistics: Statistics
+    behaviour: Mapping[str, float]
+    baseline: Mapping[str, Any]  # see `EvaluateOutputs.read_baseline`
+    history: list[Metrics]
+
+    @property
+    def model(self) -> str:
+        return self.row.model
+
+
+def read_result(model: str, test: Dataset, *, threads: int) -> Result:
+    """Read the outputs of a model, and measure how fast it answers test images."""
+    trained = WORKSPACE.trained(model)
+    evaluated = WORKSPACE.evaluated(model)
+    cost = trained.read_metrics()
+    run = trained.read_run()
+    statistics = evaluated.read_statistics()["test"]
+    weakest_class, sensitivity = weakest(statistics.by_class)
+    network = _inference.load(trained.model, threads=threads)
+    facts = {
+        "model": model,
+        "test_accuracy_lower": statistics.overall["accuracy_lower"],
+        "test_accuracy_upper": statistics.overall["accuracy_upper"],
+        "weakest_class": weakest_class,
+        "weakest_sensitivity": sensitivity,
+        "parameters": int(cost["parameters"]),
+        "size_bytes": trained.model.stat().st_size,
+        "run_id": run.run_id,
+        "cpu": run.tags.get("cpu", ""),
+    }
+    figures = by_split(evaluated.read_metrics())
+    figures |= measure_latency(network.predict, test.images)
+    return Result(
+        figures=figures,
+        row=_leaderboard.row({"shared_cores": 0.0} | figures | cost | facts),
+        probabilities=evaluated.read_predictions()["test"],
+        statistics=statistics,
+        behaviour=evaluated.read_behaviour(),
+        baseline=evaluated.read_baseline(),
+        history=trained.read_history(),
+    )
 
 
 def drop_other_models(models: Sequence[str]) -> None:
@@ -128,17 +179,13 @@ def _model_doubts(
 def _draw_pareto(results: Sequence[Result], *, comparable: bool) -> None:
     times = {result.model: result.row.elapsed_s for result in results}
     statistics = {result.model: result.statistics.overall for result in results}
-    title = "Test accuracy against training time"
-    figure = pareto(times, statistics, comparable=comparable, title=title)
-    save(figure, WORKSPACE.compare / "pareto.png")
+    save(pareto(times, statistics, comparable=comparable), WORKSPACE.compare / "pareto.png")
 
 
 def _write_curves(results: Sequence[Result]) -> None:
     """Draw the learning curves, and write them as CSV for DVC's plots."""
     histories = {result.model: result.history for result in results}
-    title = f"Learning curves: {', '.join(histories)}"
-    figure = learning_curves(histories, title=title)
-    save(figure, WORKSPACE.compare / "learning_curves.png")
+    save(learning_curves(histories), WORKSPACE.compare / "learning_curves.png")
     frames = {model: epoch_table(history) for model, history in histories.items()}
     with replacing(WORKSPACE.learning_curves) as temporary:
         pd.concat(frames, names=["model", "epoch"]).to_csv(temporary)

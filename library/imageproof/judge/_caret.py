@@ -95,10 +95,9 @@ def as_tables(statistics: Statistics) -> Tables:
         f"Class: {name}": pd.Series(_column([*figures.values()]), [*map(label_of, figures)])
         for name, figures in statistics.by_class.items()
     }
-    # by reason, the labels of its figures: keys of a dict, as several classes may have one reason
-    labels: dict[str, dict[str, None]] = {}
+    labels: dict[str, list[str]] = {}  # by reason, those of its figures
     for note in statistics.undefined:
-        labels.setdefault(note["reason"], {})[label_of(note["figure"])] = None
+        labels.setdefault(note["reason"], []).append(label_of(note["figure"]))
     notes = [f"{NOT_AVAILABLE}: {reason} ({', '.join(of)})" for reason, of in labels.items()]
     return Tables(pd.DataFrame({"value": overall}), pd.DataFrame(by_class), notes)
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # half a second, which `diff` and flows would wait
 MANY_CLASSES = 20  # up to so many, a matrix is read cell by cell
 MAX_BYTES = 64 << 20  # some thousand classes
 MAX_COUNT = 10**12
-TOTALS = "", "all", "sum", "total"  # as pandas, R and Excel call them
 BY_CHANCE = 10  # rows; of more no matrix looks as if it had totals
 
 
@@ -120,16 +119,14 @@ def read_matrix(path: Path) -> tuple[Matrix, list[str]]:
         )
     if not matrix.any() or not 0 <= matrix.min() <= matrix.max() <= MAX_COUNT:
         raise DataError(f"{path}: every count is 0, or one is below 0 or over {MAX_COUNT:,}")
-    if classes > 2 and _has_totals(matrix, names[-1]):
+    if classes > 2 and _has_totals(matrix):
         raise DataError(f"{path}: the last row and column are totals; leave them out")
     return matrix, names
 
 
-def _has_totals(matrix: Matrix, last: str) -> bool:
-    """Whether the last class, of this name, is none: few counts may look so by chance."""
+def _has_totals(matrix: Matrix) -> bool:
+    """Whether the last class is none: its counts are sums, and more than may be so by chance."""
     inner = matrix[:-1, :-1]
     total = inner.sum()
     totals = np.append(inner.sum(axis=0), total), np.append(inner.sum(axis=1), total)
-    if not np.array_equal((matrix[-1], matrix[:, -1]), totals):
-        return False
-    return bool(total > BY_CHANCE) or last.strip().casefold() in TOTALS
+    return bool(total > BY_CHANCE) and np.array_equal((matrix[-1], matrix[:, -1]), totals)

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from imageproof.base._dataset import Labels, Probabilities
-from imageproof.judge._calibration import calibration_error, errors_by_chance
 from imageproof.judge._groups import at_most
 from imageproof.judge.disturbances import COUNTS, in_words
+from imageproof.judge.scores import calibration_error, errors_by_chance
 
 LEVEL = 0.01
 LEARNT = 0.9  # accuracy on the training rows

@@ -7,10 +7,10 @@ from pydantic import BeforeValidator, Field
 from imageproof.base.files import StrictModel
 
 Off = BeforeValidator(lambda value: None if value is False else value)
-Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, Off]
-Level = Annotated[Annotated[float, Field(gt=0, lt=1)] | None, Off]
-Positive = Annotated[Annotated[float, Field(gt=0)] | None, Off]
-Count = Annotated[Annotated[int, Field(ge=1)] | None, Off]
+Share = Annotated[float | None, Field(ge=0, le=1), Off]
+Level = Annotated[float | None, Field(gt=0, lt=1), Off]
+Positive = Annotated[float | None, Field(gt=0), Off]
+Count = Annotated[int | None, Field(ge=1), Off]
 Switch = Annotated[bool | None, Off]
 
 

@@ -1,17 +1,20 @@
-"""Scores of the predicted probabilities, and the mistakes."""
+"""Scores of the predicted probabilities, how well they are calibrated, and the mistakes."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from imageproof.base._dataset import Dataset, Floats, Images, Labels, Probabilities, Rows
 from imageproof.base._inference import not_probabilities
 from imageproof.base.errors import ImageproofError
-from imageproof.judge import _calibration, _confusion
+from imageproof.judge import _confusion
 from imageproof.judge._groups import Intervals
 
+if TYPE_CHECKING:  # half a second, which flows would wait
+    import pandas as pd
+
+ECE_BINS = 15
 KERAS_EPSILON = 1e-7
 
 
@@ -25,7 +28,7 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
     """
     if fault := not_probabilities(probabilities):
         raise ImageproofError(f"predictions: {fault}; a training that diverged gives nan")
-    chances = _calibration.normalised(probabilities)
+    chances = normalised(probabilities)
     classes = chances.shape[1]
     predicted = chances.argmax(axis=1)
     matrix = _confusion.confusion_matrix(predicted, reference, classes=classes)
@@ -35,7 +38,7 @@ def score_probabilities(probabilities: Probabilities, reference: Labels) -> dict
         **_confusion.balance(matrix),
         "loss": _loss(chances, reference),
         "brier": float(((chances - truth) ** 2).sum(axis=1).mean()),
-        "ece": _calibration.calibration_error(probabilities, reference),
+        "ece": calibration_error(probabilities, reference),
         "top2_accuracy": _top_accuracy(chances, reference, 2),
     }
     if classes > _confusion.MANY_CLASSES:
@@ -56,26 +59,69 @@ def _top_accuracy(chances: Floats, reference: Labels, k: int) -> float:
     return float(np.mean((top == reference[:, None]).any(axis=1)))
 
 
+def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
+    """Mean gap between confidence and accuracy over 15 equal-width bins of confidence, 0…1.
+
+    Guo et al. 2017, «On Calibration of Modern Neural Networks», equation 3.
+    """
+    chances = normalised(probabilities)
+    confidence = chances.max(axis=1)
+    hits = chances.argmax(axis=1) == reference
+    gaps = np.bincount(bins_of(confidence), weights=confidence - hits)
+    return float(np.abs(gaps).sum() / len(reference))
+
+
+def errors_by_chance(probabilities: Probabilities, independent: float) -> Any:
+    """SciPy's distribution of the `calibration_error` of an honest model.
+
+    Outcomes drawn from the model's own probabilities (Bröcker and Smith 2007, «Increasing the
+    Reliability of Reliability Diagrams»), approximated: the gap of each bin is half-normal, and
+    their sum is taken to be gamma distributed, with its mean and variance.
+    Of the rows the share `independent` tells as much as all.
+    """
+    from scipy.stats import gamma
+
+    confidence = normalised(probabilities).max(axis=1)
+    variances = np.bincount(bins_of(confidence), weights=confidence * (1 - confidence))
+    gaps = np.sqrt(variances / max(independent, 1e-9)) / len(confidence)
+    mean = max(np.sqrt(2 / np.pi) * gaps.sum(), 1e-9)
+    variance = max((1 - 2 / np.pi) * (gaps @ gaps), 1e-20)
+    return gamma(mean**2 / variance, scale=variance / mean)
+
+
+def normalised(probabilities: Probabilities) -> Floats:
+    chances = np.array(probabilities, dtype=np.float64)
+    chances /= chances.sum(axis=1, keepdims=True)
+    return chances
+
+
+def bins_of(confidence: Floats) -> Rows:
+    """The number of each value's bin, from 0; bins are open on the left, closed on the right."""
+    return np.digitize(confidence, np.arange(1, ECE_BINS) / ECE_BINS, right=True)
+
+
 def reliability(
     probabilities: Probabilities, reference: Labels, groups: Rows | None = None
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Confidence against accuracy in each bin of `calibration_error` that has rows.
 
     Columns: `above` and `up_to` (the bin's bounds), `rows`, their mean `confidence`, their
     `accuracy`, and its 95 % interval `lower` and `upper`; see `Intervals`.
     """
+    from pandas import DataFrame
+
     confidence = probabilities.max(axis=1).astype(np.float64)
     hits = probabilities.argmax(axis=1) == reference
-    bins = _calibration.bins_of(confidence)
+    bins = bins_of(confidence)
     intervals = Intervals(hits, groups)
     table = []
     for number in np.unique(bins):
         inside = np.flatnonzero(bins == number)
-        bounds = number / _calibration.ECE_BINS, (number + 1) / _calibration.ECE_BINS
+        bounds = number / ECE_BINS, (number + 1) / ECE_BINS
         means = confidence[inside].mean(), hits[inside].mean()
         table.append((*bounds, len(inside), *means, *intervals.of(inside)))
     columns = ["above", "up_to", "rows", "confidence", "accuracy", "lower", "upper"]
-    return pd.DataFrame(table, columns=columns)
+    return DataFrame(table, columns=columns)
 
 
 class Mistakes(NamedTuple):

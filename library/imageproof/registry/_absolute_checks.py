@@ -6,13 +6,13 @@ from functools import partial
 import numpy as np
 
 from imageproof.base._dataset import Hits
-from imageproof.judge._calibration import calibration_error, errors_by_chance
 from imageproof.judge._comparison import paired_p_value
 from imageproof.judge._confusion import balance, confusion_matrix
 from imageproof.judge._groups import FEWEST, Intervals, clopper_pearson, independent
 from imageproof.judge._verdicts import p_text
 from imageproof.judge.confidence import Sets, answer_sets, coverage_p_value, threshold, unsure
 from imageproof.judge.gate import Check, Contender, Evidence, Rule
+from imageproof.judge.scores import calibration_error, errors_by_chance
 
 
 def share(figure: str, model: Contender, evidence: Evidence) -> float:

@@ -76,8 +76,6 @@ def test_matrix_is_read_as_it_was_written(tmp_path):
         (",a,b\na,5,1\nb,2,-1\n", NO_COUNTS),
         (f",a,b\na,5,1\nb,2,{'1' * 13}\n", NO_COUNTS),
         (",a,b,c\na,11,0,11\nb,0,0,0\nc,11,0,11\n", TOTALS),
-        (",a,b,Total\na,1,0,1\nb,0,0,0\nTotal,1,0,1\n", TOTALS),
-        (",a,b,\na,1,0,1\nb,0,0,0\n,1,0,1\n", TOTALS),
         (",a,b\na,5,1\nb,2,0.5\n", "cannot be read as confusion matrix: "),
     ],
 )

@@ -9,8 +9,13 @@ from chances import rows as probabilities
 
 from imageproof.base._dataset import Dataset
 from imageproof.base.errors import ImageproofError
-from imageproof.judge._calibration import calibration_error, errors_by_chance
-from imageproof.judge.scores import most_confident_mistakes, reliability, score_probabilities
+from imageproof.judge.scores import (
+    calibration_error,
+    errors_by_chance,
+    most_confident_mistakes,
+    reliability,
+    score_probabilities,
+)
 
 
 def test_scores_of_three_images_worked_out_by_hand():

@@ -11,9 +11,9 @@ from imageproof.answer._predict import Answer
 from imageproof.data import _exploration
 from imageproof.judge._confusion import clustered
 from imageproof.judge.scores import Mistakes
-from imageproof.report.plots._comparison import pareto
 from imageproof.report.plots._confusion import alluvial, confusion_matrix
 from imageproof.report.plots._images import answers, mistakes
+from imageproof.report.plots._model import pareto
 from imageproof.report.plots._raw import class_distribution, class_images, samples
 from imageproof.report.plots._theme import VERMILION
 
@@ -156,7 +156,7 @@ def test_pareto_front(slowest, comparable):
         model: {"accuracy": share, "accuracy_lower": share - 0.003, "accuracy_upper": 1.0}
         for model, share in zip(times, (0.98, 0.99, 0.97, 0.969), strict=True)
     }
-    figure = legible(pareto(times, statistics, comparable=comparable, title="x"))
+    figure = legible(pareto(times, statistics, comparable=comparable))
     steps = [line for line in figure.axes[0].lines if line.get_drawstyle() == "steps-post"]
     front = [[[30, 0.98], [slowest, 0.99]]] if comparable else []
     assert [line.get_xydata().tolist() for line in steps] == front

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from digits.params import load as load_params
 from imageproof.artifacts import WORKSPACE
 from imageproof.dvc import stage_command
-from imageproof.evaluation import comparing, reading
+from imageproof.evaluation import comparing
 
 
 def main() -> None:
@@ -13,11 +13,11 @@ def main() -> None:
     comparing.drop_other_models(params.models)
     test = WORKSPACE.read_split("test").data
     threads = params.train.threads
-    results = [reading.read_result(model, test, threads=threads) for model in params.models]
+    results = [comparing.read_result(model, test, threads=threads) for model in params.models]
     comparing.compare(results, test, params.promote, figures=own_figures(results))
 
 
-def own_figures(results: Sequence[reading.Result]) -> dict[str, dict[str, float]]:
+def own_figures(results: Sequence[comparing.Result]) -> dict[str, dict[str, float]]:
     """Figures of yours by model and heading: for the tables, the report and DVC's metrics."""
     return {result.model: {} for result in results}
 
