@@ -210,7 +210,7 @@ class EvaluateOutputs(ScoredOutputs):
             return read_table(self.slices)
 
     def read_baseline(self) -> dict[str, Any]:
-        """`name` of the baseline, and per split what `judge._baseline.compare` returns."""
+        """`name` of the baseline, and per split what `compare_with_baseline` returns."""
         return read_json(self.baseline, dict[str, Any])
 
 

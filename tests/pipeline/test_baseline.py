@@ -10,7 +10,8 @@ from imageproof.base._dataset import Dataset, Split, save_split
 from imageproof.features import _baseline
 from imageproof.features._baseline import describe, fit_baseline
 from imageproof.features._descriptors import DESCRIPTORS, hog
-from imageproof.judge._baseline import compare, verdict
+from imageproof.judge._comparison import compare_with_baseline
+from imageproof.judge._verdicts import baseline_verdict
 
 RANDOM = np.random.default_rng(0)
 ROWS = np.arange(20_000)
@@ -88,5 +89,5 @@ def test_verdict_is_that_of_the_paired_test():
         (0.80, ROWS % 4, f"{unproven}: 80.00 % against 55.00 %; too few groups differ"),
     ):
         hits, baseline_hits = (round(right * len(ROWS)) > ROWS for right in (share, 0.55))
-        figures = compare(hits, baseline_hits, groups)
-        assert verdict("compact", "HOG", figures) == f"compact is {line}"
+        figures = compare_with_baseline(hits, baseline_hits, groups)
+        assert baseline_verdict("compact", {"name": "HOG", "test": figures}) == f"compact is {line}"

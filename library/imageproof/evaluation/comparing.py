@@ -9,11 +9,10 @@ import pandas as pd
 
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import _inference
-from imageproof.base._dataset import Dataset, Metrics, Probabilities
+from imageproof.base._dataset import Dataset, Labels, Metrics, Probabilities
 from imageproof.base.files import replacing, write_json
 from imageproof.dvc._stage_inputs import forget
 from imageproof.judge import (
-    _baseline,
     _comparison,
     _doubts,
     _leaderboard,
@@ -44,6 +43,12 @@ class Result(NamedTuple):
     @property
     def model(self) -> str:
         return self.row.model
+
+    @property
+    def predicted(self) -> Labels:
+        """Predicted classes int64 (n,)."""
+        predicted: Labels = self.probabilities.argmax(axis=1)
+        return predicted
 
 
 def read_result(model: str, test: Dataset, *, threads: int) -> Result:
@@ -105,10 +110,7 @@ def compare(
     """
     rows = [result.row.model_copy(update=figures[result.model]) for result in results]
     times, uncomparable = _leaderboard.training_times(rows)
-    candidates = [
-        _comparison.Candidate(r.model, r.probabilities.argmax(axis=1), times[r.model])
-        for r in results
-    ]
+    candidates = [_comparison.Candidate(r.model, r.predicted, times[r.model]) for r in results]
     pairs = [
         _comparison.compare_pair(a, b, test.labels, test.groups)
         for a, b in combinations(candidates, 2)
@@ -123,7 +125,7 @@ def compare(
         "pairs": [_verdicts.as_dict(pair) for pair in pairs],
         "verdicts": [
             *choice,
-            *(_baseline.verdict(r.model, r.baseline["name"], r.baseline["test"]) for r in results),
+            *(_verdicts.baseline_verdict(r.model, r.baseline) for r in results),
             *_doubts.beyond_chance(doubts),
             *map(_verdicts.verdict, pairs),
             *uncomparable,
@@ -133,7 +135,10 @@ def compare(
     }
     write_json(WORKSPACE.comparison, content)
     write_json(WORKSPACE.compare / "metrics.json", _dvc_metrics(rows, scores))
-    _draw_pareto(results, comparable=not uncomparable)
+    seconds = {row.model: row.elapsed_s for row in rows}
+    accuracies = {result.model: result.statistics.overall for result in results}
+    figure = pareto(seconds, accuracies, comparable=not uncomparable)
+    save(figure, WORKSPACE.compare / "pareto.png")
     _write_curves(results)
 
 
@@ -157,7 +162,7 @@ def _model_doubts(
     probabilities = result.probabilities
     overall = result.statistics.overall
     by_class = result.statistics.by_class
-    intervals = Intervals(probabilities.argmax(axis=1) == test.labels, test.groups)
+    intervals = Intervals(result.predicted == test.labels, test.groups)
     rows = intervals.effective()
     class_rows = intervals.effective_by_class(test.labels, probabilities.shape[1])
     learning = []
@@ -174,12 +179,6 @@ def _model_doubts(
         _doubts.misleading(probabilities, test.labels, rows / len(test)),
         *_doubts.fragile(result.behaviour),
     ]
-
-
-def _draw_pareto(results: Sequence[Result], *, comparable: bool) -> None:
-    times = {result.model: result.row.elapsed_s for result in results}
-    statistics = {result.model: result.statistics.overall for result in results}
-    save(pareto(times, statistics, comparable=comparable), WORKSPACE.compare / "pareto.png")
 
 
 def _write_curves(results: Sequence[Result]) -> None:

@@ -7,7 +7,8 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Metrics
 from imageproof.base.files import write_json
 from imageproof.evaluation.asking import Evaluated
-from imageproof.judge import _baseline, _caret, _confusion, _slices, confidence
+from imageproof.judge import _caret, _confusion, _slices, confidence
+from imageproof.judge._comparison import compare_with_baseline
 from imageproof.outputs import read_calibration, write_by_split
 
 
@@ -84,5 +85,5 @@ def _write_gain(evaluated: Evaluated) -> None:
     probabilities = WORKSPACE.baseline.read_predictions()
     for split, answers in evaluated.splits.items():
         baseline_hits = probabilities[split].argmax(axis=1) == answers.data.labels
-        content[split] = _baseline.compare(answers.hits, baseline_hits, answers.data.groups)
+        content[split] = compare_with_baseline(answers.hits, baseline_hits, answers.data.groups)
     write_json(evaluated.outputs.baseline, content)

@@ -6,8 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from imageproof.base._dataset import Labels, Rows
-from imageproof.judge._groups import Alternative, Values, at_least, at_most, independent, sign_flips
+from imageproof.base._dataset import Hits, Labels, Rows
+from imageproof.judge._groups import (
+    Alternative,
+    Values,
+    accuracy,
+    at_least,
+    at_most,
+    independent,
+    sign_flips,
+)
 
 SIGNIFICANCE = 0.05
 ERRORS_COUNTED_IN = 10_000  # images
@@ -82,6 +90,24 @@ def compare_pair(a: Candidate, b: Candidate, reference: Labels, groups: Rows | N
         seconds_per_error=price,
         within_noise=within_noise,
     )
+
+
+def compare_with_baseline(
+    hits: Hits, baseline_hits: Hits, groups: Rows | None
+) -> dict[str, float | None]:
+    """The baseline's `accuracy`, and the model's `gain` over it, each with its 95 % interval.
+
+    The hits bool (n,) are those of the same rows. `p_value` is that of the paired test, None if too
+    few groups differ; see `compare_pair`.
+    """
+    gain_lower, gain_upper, p_value = paired_test(hits.astype(int) - baseline_hits, groups)
+    return {
+        **accuracy(baseline_hits, groups),
+        "gain": float(hits.mean() - baseline_hits.mean()),
+        "gain_lower": gain_lower,
+        "gain_upper": gain_upper,
+        "p_value": p_value,
+    }
 
 
 def is_noise(lower: float, upper: float, p_value: float | None) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imageproof.judge._comparison import ERRORS_COUNTED_IN, SIGNIFICANCE, Pair
+from imageproof.judge._comparison import ERRORS_COUNTED_IN, SIGNIFICANCE, Pair, is_noise
 
 SAME_TIME = 1.05  # a ratio of times below it is printed as 1.0
 SMALL_P = 0.001
@@ -54,6 +54,23 @@ def verdict(pair: Pair) -> str:
     if pair.p_value is None:
         return f"no verdict, as too few groups differ: {line}"
     return f"no difference beyond noise: {line}" if pair.within_noise else line + price
+
+
+def baseline_verdict(model: str, baseline: Mapping[str, Any]) -> str:
+    """Whether a model is better than the baseline, on the test rows.
+
+    `baseline` has its `name`, and as `test` what `compare_with_baseline` returned.
+    """
+    figures = baseline["test"]
+    accuracy = figures["accuracy"]
+    gain = figures["gain"]
+    p_value = figures["p_value"]
+    relation = "better" if gain > 0 else "worse"
+    if is_noise(figures["gain_lower"], figures["gain_upper"], p_value):
+        relation = "not shown to be better"
+    shares = f"{100 * (accuracy + gain):.2f} % against {100 * accuracy:.2f} %"
+    reason = "; too few groups differ" if p_value is None else ""
+    return f"{model} is {relation} than the baseline ({baseline['name']}): {shares}{reason}"
 
 
 def _time_words(pair: Pair) -> tuple[str, str, str]:
