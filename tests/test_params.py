@@ -42,6 +42,10 @@ def test_the_repositorys_own_file_is_valid():
         ("train.mlp.build.unit", 3, "train.mlp.build.unit: unknown key; did you mean units?"),
         ("train.mlp.optimizer.beta_1", 0.7, "train.mlp.optimizer: rmsprop has no beta_1; adam has"),
         ("train.mlp.schedule", {"warmup": 0.1}, "train.mlp.schedule: constant has no warmup"),
+        ("train.finetune.build.weights", "a.keras", "train.finetune.build: a file of weights needs "
+         "weights_sha256, and only that has one"),
+        ("train.finetune.build.weights_sha256", "0" * 64, "train.finetune.build: a file of weights "
+         "needs weights_sha256, and only that has one"),
         ("models", ["mlp", "mlp"], "models: each model may be listed once"),
         ("models", ["mlp", "../mlp"], "models: '../mlp' has no builder; there are "
          f"{', '.join(available())}; add src/digits/models/../mlp.py"),

@@ -6,7 +6,7 @@ from helpers import finding
 from test_fit import fit, training
 from test_fit import recipe as small_recipe
 
-from imageproof.base.errors import DataError, IntegrityError, UsageError
+from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import sha256
 from imageproof.keras import framework
 
@@ -31,9 +31,8 @@ def weights(backbone, tmp_path_factory):
     return path
 
 
-def recipe(weights, sha=None):
-    weights = weights and str(weights)
-    return small_recipe("finetune", build__weights=weights, build__weights_sha256=sha)
+def recipe(weights, sha):
+    return small_recipe("finetune", build__weights=str(weights), build__weights_sha256=sha)
 
 
 def trained_layers(network):
@@ -52,7 +51,7 @@ def test_head_is_trained_first_then_the_last_layers(images_8x8, backbone, weight
             np.testing.assert_equal(read, layer.get_weights())
     head = network.layers[-1].name
     assert trained_layers(network) == [head]
-    whole = training(images_8x8, "finetune", recipe=recipe(None))._build()
+    whole = training(images_8x8, "finetune", recipe=small_recipe("finetune"))._build()
     assert [layer.name for layer in whole.layers if not layer.trainable] == []
     finetune.unfreeze(network, layers=2)
     assert trained_layers(network) == ["expanded_conv_10_project", "conv_1", head]
@@ -69,8 +68,3 @@ def test_other_files_are_refused(images_8x8, tmp_path):
         assert line.startswith(f"build.weights: {path}: ")
         assert message in line
 
-
-@pytest.mark.parametrize(("weights", "sha"), [("a.keras", None), (None, "0" * 64)])
-def test_a_file_and_its_hash_go_together(weights, sha):
-    line = finding(UsageError, recipe, weights, sha)
-    assert "a file of weights needs weights_sha256, and only that has one" in line

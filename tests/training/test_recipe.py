@@ -43,11 +43,10 @@ def test_patience_counts_anew_in_a_second_phase():
 
 
 def test_the_weights_of_the_best_epoch_are_kept(images_8x8):
-    stopping = {"patience": 4, "monitor": "val_accuracy"}
     settings = recipe(
         optimizer__learning_rate=0.02,  # so large that the last epochs are not the best ones
         fit__batch_size=20,
-        fit__early_stopping=stopping,
+        fit__early_stopping={"patience": 4, "monitor": "val_accuracy"},
         fit__keep="best",
         fit__epochs=60,
     )
@@ -80,12 +79,10 @@ def test_settings_reach_the_training(images_8x8):
     settings = recipe(
         optimizer={"name": "sgd", "learning_rate": 30.0, "momentum": 0.9},
         schedule={"name": "cosine", "warmup": 0.5},
-        fit={
-            "epochs": 4,
-            "batch_size": 100,
-            "loss": "categorical_focal_crossentropy",
-            "label_smoothing": 0.5,
-        },
+        fit__epochs=4,
+        fit__batch_size=100,
+        fit__loss="categorical_focal_crossentropy",
+        fit__label_smoothing=0.5,
     )
     trained = fit(images_8x8, recipe=settings)
     optimizer = trained.network.optimizer.get_config()
@@ -136,7 +133,7 @@ def test_weight_of_unknown_class_is_refused(images_8x8):
     assert line == "fit.class_weights: class 12 is not one of 0…9"
 
 
-@pytest.mark.parametrize("weights", ["equal", {1: 0.0}, {-1: 1.0}, {1: math.inf}, {1: True}])
+@pytest.mark.parametrize("weights", ["equal", {1: 0.0}, {1: math.inf}, {1: True}])
 def test_other_than_weights_is_refused(weights):
     line = finding(UsageError, recipe, fit__class_weights=weights)
     assert line.startswith("params.yaml train.mlp.fit.class_weights: `balanced`, or a mapping from")
@@ -154,12 +151,11 @@ def test_documented_loss_trains(images_8x8, monkeypatch):
     from digits.training import fit as module
 
     page = (REPOSITORY / "docs/how-to/maintenance.md").read_text("utf-8")
-    [code] = re.findall(r"```python\n(.*?)```", page[page.index("## Another loss") :], re.S)[:1]
-    monkeypatch.setattr(module, "LOSSES", {**module.LOSSES})
-    exec(code, vars(module))  # as if it stood at the end of fit.py
-    name = [*module.LOSSES][-1]
-    smoothed = recipe(fit__label_smoothing=0.1, fit__keep="best")
-    settings = smoothed.fit.model_copy(update={"loss": name})
-    trained = fit(images_8x8, recipe=smoothed.model_copy(update={"fit": settings}))
-    assert type(trained.network.loss).__name__ == name.title().replace("_", "")
+    code = re.search(r"## Another loss.*?```python\n(.*?)```", page, re.S)
+    losses = {**module.LOSSES}
+    monkeypatch.setattr(module, "LOSSES", losses)
+    exec(code[1], vars(module))  # as if it stood at the end of fit.py
+    losses["categorical_crossentropy"] = [*losses.values()][-1]
+    trained = fit(images_8x8, recipe=recipe(fit__label_smoothing=0.1))
+    assert type(trained.network.loss).__module__ == module.__name__
     assert trained.history[-1]["loss"] < trained.history[0]["loss"]

@@ -69,12 +69,12 @@ class Training:
         cost.start()
         if hasattr(self.file, "adapt") and not done:
             self.file.adapt(model, self.data.images)
-        fitting = _Fitting(self, model, cost, checkpoint, checkpoint.state)
+        fitting = _Fitting(self, model, cost, checkpoint)
         fitting.resume()
         for phase in _phases(self.recipe):
             if phase.layers:
                 self.file.unfreeze(model, layers=phase.layers)
-            if phase.number >= fitting.reached.phase:
+            if phase.number >= checkpoint.state.phase:
                 fitting.fit(phase, batches)
         return final_model.for_inference(model)
 
@@ -139,7 +139,7 @@ def _phases(recipe: Recipe) -> Iterator[_Phase]:
 
 @dataclass
 class _Fitting:
-    """A model in training; it goes on from what a checkpoint had `reached`, and saves each epoch.
+    """A model in training; it goes on from the state of a checkpoint, and saves each epoch.
 
     `best` are the weights of the epoch that is kept.
     """
@@ -148,20 +148,19 @@ class _Fitting:
     model: keras.Model
     cost: costs.TrainingCost
     checkpoint: checkpoints.Checkpoint
-    reached: checkpoints.State
     best: checkpoints.Arrays = field(default_factory=list)
 
     def resume(self) -> None:
-        if self.reached.history:
-            self.cost.resume(self.reached)
+        if self.checkpoint.state.history:
+            self.cost.resume(self.checkpoint.state)
             self.best = self.checkpoint.restore(self.model)
 
     def fit(self, phase: _Phase, batches: tf.data.Dataset) -> None:
         """Fit what is left of a phase."""
         recipe = self.training.recipe
         history = self.cost.history
-        is_reached = phase.number == self.reached.phase
-        start = self.reached.phase_start if is_reached else len(history)
+        reached = self.checkpoint.state
+        start = reached.phase_start if phase.number == reached.phase else len(history)
         done = len(history) - start
         compile_model(
             self.model,

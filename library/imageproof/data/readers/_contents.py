@@ -5,7 +5,7 @@ import re
 from mmap import ACCESS_READ, mmap
 from os import SEEK_END
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from imageproof.base._dataset import MAX_RATIO, MAX_UNPACKED, Dataset, check_unpacked
 from imageproof.base.files import parsing
@@ -13,7 +13,6 @@ from imageproof.base.files import parsing
 GZIP_MAGIC = b"\x1f\x8b"
 IDX_MAGIC = rb"\0\0[\x08\x09\x0b-\x0e]"  # the third byte is the type of the numbers
 
-Format = Literal["IDX", "npz", "Parquet", "CSV"]
 Content = mmap | bytes  # of a file, which may be larger than the memory
 
 
@@ -38,8 +37,8 @@ def read_content(path: Path) -> Content:
         return content
 
 
-def format_of(content: Content) -> Format:
-    """The format by the first bytes; what is none of the others is taken for a CSV."""
+def format_of(content: Content) -> str:
+    """IDX, npz or Parquet, by the first bytes; what is none of these is taken for a CSV."""
     if content[:2] == b"PK":
         return "npz"
     if content[:4] == b"PAR1":
