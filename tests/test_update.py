@@ -1,6 +1,7 @@
 """`update`: library/ follows the project that it came from, and one's own changes stay."""
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 from helpers import AUTHOR, finding
@@ -16,13 +17,14 @@ OLD = "library/imageproof/old.py"
 LINES = [f"line {number}\n" for number in range(9)]
 
 git = partial(_repository.git, **AUTHOR)
+HERE = Path()
 
 
 def write(folder, files):
     """Write files into a repository and commit them; the commit."""
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, "utf-8")
+        (folder / name).write_text(text)
     git(folder, "add", "--all")
     git(folder, "commit", "--quiet", "--allow-empty", "--message", "change")
     return git(folder, "rev-parse", "HEAD")
@@ -30,46 +32,40 @@ def write(folder, files):
 
 @pytest.fixture
 def digits(tmp_path, monkeypatch):
-    """A project, and beside it `shoes`, the current folder, with its library of an older commit."""
+    """A project, and beside it the current folder, with its library of an older commit."""
     for name in ("digits", "shoes"):
         git(tmp_path, "init", "--quiet", "--initial-branch", "main", name)
     files = {"library/pyproject.toml": PYPROJECT.format('"numpy"'), DATA: "".join(LINES)}
     files[OLD] = "old\n"
     first = write(tmp_path / "digits", files | {"library/tests/test_data.py": "tests\n"})
-    table = f'[tool.imageproof] # ours\nname = "shoes"\ncommit = "{first}"\n'
-    write(tmp_path / "shoes", files | {"pyproject.toml": table})
     monkeypatch.chdir(tmp_path / "shoes")
+    table = f'[tool.imageproof] # ours\nname = "shoes"\ncommit = "{first}"\n'
+    write(HERE, files | {"pyproject.toml": table})
     return tmp_path / "digits"
-
-
-@pytest.fixture
-def shoes(digits):
-    return digits.parent / "shoes"
 
 
 def changed(number, text):
     return "".join([*LINES[:number], text, *LINES[number + 1 :]])
 
 
-def test_update_takes_a_tag_and_later_the_newest(digits, shoes):
+def test_update_takes_a_tag_and_later_the_newest(digits):
     write(digits, {DATA: changed(4, "first\n")})
     git(digits, "tag", "v1.1")
     (digits / OLD).unlink()
     library = {"library/pyproject.toml": PYPROJECT.format('"numpy", "scipy"')}
     commit = write(digits, library | {DATA: changed(4, "second\n"), NEW: "new\n"})
-    update(shoes, digits, "v1.1")
-    assert (shoes / DATA).read_text("utf-8") == changed(4, "first\n")
-    write(shoes, {})
-    result = update(shoes, digits)
-    assert (shoes / DATA).read_text("utf-8") == changed(4, "second\n")
-    assert (shoes / NEW).read_text("utf-8") == "new\n"
-    assert not any((shoes / path).exists() for path in (OLD, "library/tests"))
-    assert result.changed == [DATA, NEW, OLD, *library]
-    assert (result.requirements, result.kept, result.collided) == (["scipy"], [], [])
-    assert f'commit = "{commit}"' in (shoes / "pyproject.toml").read_text("utf-8")
+    update(HERE, digits, "v1.1")
+    assert Path(DATA).read_text() == changed(4, "first\n")
+    write(HERE, {})
+    result = update(HERE, digits)
+    assert Path(DATA).read_text() == changed(4, "second\n")
+    assert Path(NEW).read_text() == "new\n"
+    assert not any(Path(path).exists() for path in (OLD, "library/tests"))
+    assert result == (commit, [DATA, NEW, OLD, *library], [], [], ["scipy"])
+    assert f'commit = "{commit}"' in Path("pyproject.toml").read_text()
     assert any("`make lock`" in line for line in lines(result))
-    write(shoes, {})
-    assert "nothing changed" in lines(update(shoes, digits))[0]
+    write(HERE, {})
+    assert "nothing changed" in lines(update(HERE, digits))[0]
 
 
 @pytest.mark.parametrize(
@@ -80,39 +76,39 @@ def test_update_takes_a_tag_and_later_the_newest(digits, shoes):
         (NEW, "mended\n", "ours\n", True),
     ],
 )
-def test_update_keeps_own_changes(digits, shoes, path, theirs, local, collides):
+def test_update_keeps_own_changes(digits, path, theirs, local, collides):
     write(digits, {path: theirs})
-    write(shoes, {path: local})
-    result = update(shoes, digits)
-    merged = {*(shoes / path).read_text("utf-8").splitlines()}
+    write(HERE, {path: local})
+    result = update(HERE, digits)
+    merged = {*Path(path).read_text().splitlines()}
     assert {"mended", "ours"} < merged
     assert ("=======" in merged) == collides
     assert (result.changed, result.kept, result.collided) == ([path], [path], [path] * collides)
 
 
-def test_update_keeps_what_one_of_both_deleted(digits, shoes):
+def test_update_keeps_what_one_of_both_deleted(digits):
     (digits / DATA).unlink()
     write(digits, {OLD: "mended\n"})
-    (shoes / OLD).unlink()
-    write(shoes, {DATA: "ours\n"})
-    assert update(shoes, digits).collided == [DATA, OLD]
-    assert (shoes / DATA).read_text("utf-8") == "ours\n"
-    assert not (shoes / OLD).exists()
+    Path(OLD).unlink()
+    write(HERE, {DATA: "ours\n"})
+    assert update(HERE, digits).collided == [DATA, OLD]
+    assert Path(DATA).read_text() == "ours\n"
+    assert not Path(OLD).exists()
 
 
-def test_update_refuses(digits, shoes):
+def test_update_refuses(digits):
     def line(error, source=digits):
-        return finding(error, lambda: update(shoes, source))
+        return finding(error, update, HERE, source)
 
-    assert "name the project that library/ came from" in line(UsageError, shoes)
+    assert "name the project that library/ came from" in line(UsageError, HERE)
     write(digits, {DATA: "\0theirs\n", "library/imageproof/a.py": "new\n"})
-    shallow = digits.parent / "shallow"
+    shallow = digits.with_name("shallow")
     git(digits, "clone", "--quiet", "--depth", "1", f"file://{digits}", str(shallow))
     assert "this clone is shallow: `git fetch --unshallow`" in line(UsageError, shallow)
-    write(shoes, {DATA: "\0ours\n"})
+    write(HERE, {DATA: "\0ours\n"})
     assert "git cannot merge it" in line(DataError)
-    assert git(shoes, "status", "--porcelain") == ""
-    (shoes / DATA).write_text("ours\n")
+    assert git(HERE, "status", "--porcelain") == ""
+    Path(DATA).write_text("ours\n")
     assert line(UsageError).startswith("library: has changes that are not committed; ")
-    write(shoes, {"pyproject.toml": '[tool.imageproof]\nname = "shoes"\n'})
+    write(HERE, {"pyproject.toml": '[tool.imageproof]\nname = "shoes"\n'})
     assert line(UsageError) == "pyproject.toml: [tool.imageproof] has no commit of library/"

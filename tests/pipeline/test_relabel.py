@@ -10,8 +10,9 @@ import onnx
 import pandas as pd
 import pytest
 from helpers import finding
-from support import SMALL, context, project_with, write_params
+from support import SMALL, context, write_params
 
+from digits.project import load_project
 from digits.stages import pack
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError
@@ -26,41 +27,23 @@ OUT = Path("suspects.csv")
 COLUMNS = ["file", "name", "part", "label", "suggested", "quality", "hash", "corrected"]
 
 
-def refusal():
-    """Why no suspects are named by a recipe that knows nothing."""
-
-    def ask(_, images):
-        return np.full((len(images), 10), 0.1, np.float32)
-
-    project = project_with(SMALL)
-    return finding(DataError, lambda: find_suspects(ask, "mlp", project, folds=2, out=OUT))
-
-
 @pytest.fixture
-def wrong(workspace, images_8x8):
-    """Packed images of which every 60th has the next class as label; all labels."""
+def labels(workspace, images_8x8):
+    """Those of packed images, every 60th the next class, and a backbone that gives patches."""
+    network = networks.network("end = Flatten(maps)", outputs=networks.VECTOR)
+    onnx.save(network, "patches.onnx")
+    digest = sha256(write_backbone(Path("patches.onnx"), networks.FORM._replace(pool=False)))
+    backbone = {"train.features.backbone": "patches", "train.features.backbone_sha256": digest}
+    write_params(SMALL | backbone | {"models": ["mlp", "features"]})
     labels = images_8x8.labels.copy()
     labels[::60] = (labels[::60] + 1) % 10
     Path("data").mkdir()
     np.savez("data/images.npz", x_train=images_8x8.images * np.uint8(15), y_train=labels)
-    write_params(SMALL)
     pack.main()
     return labels
 
 
-@pytest.fixture
-def features(wrong):
-    """The model features on a backbone that gives patches; the packed labels."""
-    network = networks.network("end = Flatten(maps)", outputs=networks.VECTOR)
-    onnx.save(network, "patches.onnx")
-    write_backbone(Path("patches.onnx"), networks.FORM._replace(pool=False))
-    digest = sha256(Path("backbones/patches.onnx"))
-    backbone = {"train.features.backbone": "patches", "train.features.backbone_sha256": digest}
-    write_params(SMALL | backbone | {"models": ["mlp", "features"]})
-    return wrong
-
-
-def test_wrong_labels_are_named_corrected_by_a_person_and_packed(features, images_8x8, capsys):
+def test_wrong_labels_are_named_corrected_by_a_person_and_packed(labels, images_8x8, capsys):
     suspects(context(), folds=2, out=OUT)
     printed = capsys.readouterr().out
     assert all(f"fold {k}/2: features agrees with " in printed for k in (1, 2))
@@ -73,7 +56,7 @@ def test_wrong_labels_are_named_corrected_by_a_person_and_packed(features, image
     rows = table["name"].str.removeprefix("row ").astype(int)
     assert [*table] == COLUMNS
     assert {*table["corrected"]} == {""}
-    assert table["label"].tolist() == features[rows].astype(str).tolist()
+    assert table["label"].tolist() == labels[rows].astype(str).tolist()
     assert (rows[:20] % 60 == 0).mean() > 0.8
     assert not [*WORKSPACE.pack.parent.glob("digits-*")]
 
@@ -91,12 +74,18 @@ def test_wrong_labels_are_named_corrected_by_a_person_and_packed(features, image
     relabel(context(), OUT)
     pack.main()
     assert "labels corrected by data/corrections.csv" in capsys.readouterr().out
-    features[rows[:20]] = images_8x8.labels[rows[:20]]
-    np.testing.assert_array_equal(packed.load(WORKSPACE.pack).rows["label"], features)
+    labels[rows[:20]] = images_8x8.labels[rows[:20]]
+    np.testing.assert_array_equal(packed.load(WORKSPACE.pack).rows["label"], labels)
 
 
-@pytest.mark.usefixtures("wrong")
+@pytest.mark.usefixtures("labels")
 def test_what_cannot_be_judged_is_one_line():
+    def refusal():
+        return finding(DataError, find_suspects, ask, "mlp", load_project(), folds=2, out=OUT)
+
+    def ask(_, images):
+        return np.full((len(images), 10), 0.1, np.float32)
+
     line = refusal()
     assert re.match(r"mlp agrees with \d+\.\d % of the labels, too few to judge by: ", line)
     path = WORKSPACE.pack / packed.ROWS

@@ -67,14 +67,9 @@ def test_run_makes_files_of_dvc_repro_once(dvc_project, tmp_path):
     assert any(line.endswith("; 4 of 4 stages") for line in lines)
     assert "\x1b[2K" not in first.stdout
     assert dvc_project.files() == serial.files()
-    (dvc_project.root / "raw.txt").write_text("of this `prepare` makes the same")
+    Path("raw.txt").write_text("of this `prepare` makes the same")
     assert run_pipeline(Path(), threads=2) == {"prepare"}
     assert run_pipeline(Path(), threads=2) == set()
-
-
-def test_unknown_stage_is_refused(dvc_project):
-    line = f"targets: 'nosuch' is no stage; there are {', '.join(ALL)}"
-    assert refusal(UsageError, "nosuch") == line
 
 
 def test_lines_with_brackets_are_shown(capsys):
@@ -89,7 +84,7 @@ def test_lines_with_brackets_are_shown(capsys):
 
 def test_run_ends_as_failed_stage(dvc_project):
     text = "import sys\nprint('error: no disk', 'half a line', sep='\\n', end='', flush=True)\n"
-    (dvc_project.root / "stage.py").write_text(f"{text}sys.exit(3)\n")
+    Path("stage.py").write_text(f"{text}sys.exit(3)\n")
     done = imageproof_run()
     assert done.returncode == 3
     assert done.stderr.splitlines() == [
@@ -125,17 +120,17 @@ def test_signal_ends_every_stage(dvc_project, signum):
     assert until(lambda: all(has_ended(process.pid) for process in processes), seconds=60)
 
 
-def test_busy_folder_is_refused(dvc_project):
-    with FileLock(dvc_project.root / PROJECT_LOCK):
-        line = refusal(BusyError)
-    assert line.endswith("works in this folder; try again when it has ended")
+def test_what_cannot_run_is_refused_first(dvc_project):
+    line = f"targets: 'nosuch' is no stage; there are {', '.join(ALL)}"
+    assert refusal(UsageError, "nosuch") == line
+    with FileLock(PROJECT_LOCK):
+        assert refusal(BusyError).endswith("works in this folder; try again when it has ended")
     with Repo() as repo, lock_repo(repo):
         assert refusal(BusyError) == ".: another DVC command runs in this folder; try again"
-    (dvc_project.root / ".dvc/tmp/rwlock").write_text("", "utf-8")
+    rwlock = Path(".dvc/tmp/rwlock")
+    rwlock.write_text("")
     assert refusal(BusyError).endswith("half written; delete it, and try again")
-
-
-def test_missing_or_wrong_data_is_refused_first(dvc_project):
+    rwlock.unlink()
     dvc_project.set_data("2")
     assert refusal(DataError).startswith("data: is not what data.dvc names; `dvc commit ")
     shutil.rmtree("data")
