@@ -32,7 +32,7 @@ def pytest_runtest_setup():
 
 def pytest_collection_modifyitems(items):
     """The longest first."""
-    items.sort(key=lambda item: _first_that_begins(item.nodeid))
+    items.sort(key=lambda item: [not item.nodeid.startswith(begin) for begin in LONGEST])
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -45,11 +45,6 @@ def pytest_xdist_make_scheduler(config, log):
             return "prefect" if nodeid.startswith(TOGETHER) else str(super()._split_scope(nodeid))
 
     return Scheduling(config, log)
-
-
-def _first_that_begins(nodeid):
-    matches = (number for number, begin in enumerate(LONGEST) if nodeid.startswith(begin))
-    return next(matches, len(LONGEST))
 
 
 @pytest.fixture(scope="session")

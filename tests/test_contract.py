@@ -1,6 +1,7 @@
 """dvc.yaml lists exactly what each stage computes with, and one name means one thing."""
 
 import re
+from copy import deepcopy
 from itertools import chain
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from imageproof.dvc.params_yaml import get_by_path
 LEFT_OUT = {
     "imageproof.base.errors": "words for what went wrong",
     "imageproof.base.files": "reads and writes what it is given",
-    "digits.models": "finds a builder by its name; the builder itself is listed",
     "digits.params": "checks values; DVC compares the values themselves",
     "imageproof.system": "processes, git, storage; it computes nothing",
     "imageproof.base._machine": "describes the processor, which DVC does not compare",
@@ -31,9 +31,14 @@ LEFT_OUT = {
     "imageproof.mlflow": "logs",
 }
 # Imported in a function that the stages without this dependency do not call.
-READ_BY_REPORT = {"imageproof.outputs": {"imageproof.judge._caret", "imageproof.judge._slices"}}
+READ_BY_REPORT = ("imageproof.judge._caret", "imageproof.judge._slices")
 GRAPH = grimp.build_graph("digits", "imageproof", exclude_type_checking_imports=True)
-assert LEFT_OUT.keys() <= GRAPH.modules
+COMPUTING = deepcopy(GRAPH)
+for name in LEFT_OUT:
+    COMPUTING.squash_module(name)
+    COMPUTING.remove_module(name)
+for name in READ_BY_REPORT:
+    COMPUTING.remove_import(importer="imageproof.outputs", imported=name)
 
 IMAGE = {f"data.image.{key}" for key in PARAMS["data"]["image"]}
 
@@ -94,14 +99,7 @@ def of_model(paths, model):
 
 def used(module):
     """Our modules by which the module computes, itself included; of packages only the modules."""
-    modules = set[str]()
-    waiting = {module}
-    prefixes = tuple(f"{name}." for name in LEFT_OUT)
-    while waiting:
-        modules.add(importer := waiting.pop())
-        imported = GRAPH.find_modules_directly_imported_by(importer) - modules
-        imported -= READ_BY_REPORT.get(importer, set())
-        waiting |= {name for name in imported if not f"{name}.".startswith(prefixes)}
+    modules = {module, *COMPUTING.find_upstream_modules(module)}
     return {name for name in modules if not path_of(name).endswith("__init__.py")}
 
 

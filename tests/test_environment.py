@@ -44,13 +44,13 @@ class Machine:
             (self.bin / name).symlink_to(shutil.which(name))
         subprocess.run(["git", "init", "--quiet"], cwd=self.project, check=True)
 
-    def program(self, name, *lines):
+    def program(self, name, text=""):
         (self.bin / name).unlink(missing_ok=True)
-        (self.bin / name).write_text("\n".join(("#!/bin/sh", *lines, "")), encoding="utf-8")
+        (self.bin / name).write_text(f"#!/bin/sh\n{text}\n")
         (self.bin / name).chmod(0o755)
 
-    def python(self, name, version, *, lacks=0):
-        self.program(name, PYTHON.format(version=version, lacks=lacks))
+    def python(self, version, name=None, *, lacks=0):
+        self.program(name or f"python{version}", PYTHON.format(version=version, lacks=lacks))
 
     def make(self, *arguments, **environment):
         return subprocess.run(
@@ -83,7 +83,7 @@ def machine(tmp_path):
 
 
 def test_no_python(machine):
-    machine.python("python3", "3.10")
+    machine.python("3.10", "python3")
     machine.program("python3.13", "exit 127")  # pyenv's, of a version that is not chosen
     machine.program("uname", "echo Darwin")
     none = "Python: none of 3.11 3.12 3.13 is on the PATH: "
@@ -98,13 +98,13 @@ def test_no_python(machine):
 
 
 def test_no_module_venv(machine):
-    machine.python("python3.12", "3.12", lacks=1)
+    machine.python("3.12", lacks=1)
     machine.program("apt-get")
     machine.program("id", "echo 0")
     assert machine.refusal() == (
         "Python 3.12: has no module venv or ensurepip: apt-get install python3.12-venv"
     )
-    machine.python("python3.13", "3.13")
+    machine.python("3.13")
     assert machine.made() == "3.13"
 
 
@@ -117,7 +117,7 @@ def test_no_network(machine):
 
 def test_environment_is_made_anew_where_needed(machine):
     for version in ("3.11", "3.13"):
-        machine.python(f"python{version}", version)
+        machine.python(version)
     assert [machine.made(), machine.made(), machine.made("PYTHON=python3.11")] == ["3.11", "", ""]
     assert [machine.made("PYTHON=python3.13"), machine.made()] == ["3.13", ""]
     with (machine.project / "pyproject.toml").open("a") as file:
@@ -127,7 +127,7 @@ def test_environment_is_made_anew_where_needed(machine):
 
 def test_environment_after_an_installation_that_failed(machine):
     machine.program("python3.11", "exit 1")
-    machine.python("python3.12", "3.12")
+    machine.python("3.12")
     machine.program("awk", "exit 1")
     assert machine.make().returncode != 0
     machine.program("awk", "echo 9999999")
@@ -144,29 +144,26 @@ def required(table):
 def test_imported_packages_are_declared(name, table):
     graph = grimp.build_graph(name, include_external_packages=True, cache_dir=None)
     providers = packages_distributions()
-    imported = [module for module in graph.modules if module in providers]
-    declared = {canonicalize_name(Requirement(line).name) for line in required(table)}
-    undeclared = [
-        module
-        for module in imported
-        if declared.isdisjoint(map(canonicalize_name, providers[module]))
-    ]
-    assert undeclared == []
+    imported = graph.modules & providers.keys()
     assert "pydantic" in imported
+    declared = {canonicalize_name(Requirement(line).name) for line in required(table)}
+    undeclared = [m for m in imported if declared.isdisjoint(map(canonicalize_name, providers[m]))]
+    assert undeclared == []
+
+
+GROUPS = PROJECT["dependency-groups"] | LIBRARY["dependency-groups"]
+INSTALLED = [*required(PROJECT), *required(LIBRARY)]
+INSTALLED += [line for name in ("dev", "docs", "test") for line in GROUPS[name]]
 
 
 @pytest.mark.parametrize(
-    ("lock", "table", "groups"),
+    ("lock", "lines"),
     [
-        ("requirements.lock", PROJECT, ("dev", "docs")),
-        ("requirements.lock", LIBRARY, ("test",)),
-        *((f"library/requirements-{name}.lock", None, (name,)) for name in ("serve", "serve-log")),
+        ("requirements.lock", INSTALLED),
+        *((f"library/requirements-{name}.lock", GROUPS[name]) for name in ("serve", "serve-log")),
     ],
 )
-def test_lock_holds_what_pyproject_asks_for(lock, table, groups):
-    lines = [line for group in groups for line in (table or LIBRARY)["dependency-groups"][group]]
-    if table:
-        lines += required(table)
+def test_lock_holds_what_pyproject_asks_for(lock, lines):
     text = (REPOSITORY / lock).read_text("utf-8")
     versions = dict(re.findall(r"^([\w.-]+)(?:\[.+\])?==(\S+)", text, re.MULTILINE))
     asked_for = [r for r in map(Requirement, lines) if r.name != "imageproof"]

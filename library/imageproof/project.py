@@ -50,14 +50,13 @@ class Application:
     `load` reads and checks params.yaml; a UsageError has a line per fault. `trainer` takes a
     model's name, and gives a function that trains it on some images and asks it for others; a
     UsageError if the model has no block in params.yaml. `commands` are functions of the project, as
-    Typer takes them; each becomes a command of that name. `suspects` judges labels by the first of
-    the `doubting_models` that the project trains, otherwise by the last of them. `simple_models`
-    suit small images of one light thing on black, `general_models` any images.
+    Typer takes them; each becomes a command of that name. `simple_models` suit small images of one
+    light thing on black, `general_models` any images. `suspects` judges labels by the last of the
+    general models that the project trains, otherwise by the first of them.
     """
 
     load: Callable[[], Project]
     trainer: "Callable[[str], Ask]"
     commands: Sequence[Callable[..., None]] = ()
-    doubting_models: Sequence[str] = ()
     simple_models: Sequence[str] = ()
     general_models: Sequence[str] = ()

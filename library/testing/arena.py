@@ -180,7 +180,7 @@ def _write(outputs, network):
 
 
 def _tags(stage):
-    return split_tags({}) | run_tags.tags(stage=stage, split=WORKSPACE.split("train"))
+    return split_tags({}) | run_tags.tags(stage=stage)
 
 
 def _network(falls_for, shape, classes, last):

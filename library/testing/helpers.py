@@ -40,6 +40,7 @@ from imageproof.data.splitting import split, summarise_splits
 from imageproof.dvc.params_yaml import set_keys
 from imageproof.dvc.provenance import data_md5
 from imageproof.outputs import BaselineRecord, RunRecord
+from imageproof.system import _repository
 
 # Who commits in a process that has no git configuration.
 AUTHOR = {
@@ -137,8 +138,7 @@ def linear_model(kernel, bias, shape, last="Softmax"):
 
 def git(*arguments):
     """Run git in the current folder; what it printed."""
-    command = ["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return _repository.git(Path(), *arguments, **AUTHOR)
 
 
 def commit(*paths):

@@ -45,7 +45,6 @@ def application() -> Application:
     return Application(
         load=load_project,
         trainer=lambda model: trainer(params.load(), model),
-        doubting_models=["features", "compact"],
         simple_models=["mlp", "cnn"],
         general_models=["compact", "features"],
     )

@@ -4,15 +4,13 @@ import json
 import os
 import signal
 import subprocess
-from contextlib import chdir, suppress
-from functools import reduce
+from contextlib import chdir, closing, suppress
 from itertools import groupby
-from operator import attrgetter, getitem
-from urllib.error import HTTPError
-from urllib.request import urlopen
+from operator import attrgetter
 
 import mlflow
 import pytest
+import requests
 from blocks import blocks, pages
 from clones import Clone
 from helpers import clone_without_history, free_port, until
@@ -20,6 +18,7 @@ from ruamel.yaml import YAML
 from support import PARAMS, REPOSITORY, link_environment, write_params
 
 from imageproof.artifacts import WORKSPACE
+from imageproof.dvc.params_yaml import get_by_path
 
 NOT_RUN = "not run: "
 RUN_BY = "run by "
@@ -93,7 +92,7 @@ class Session(Clone):
 
     def serve(self, command, *, where):
         """Start a server and wait until it answers; the one before it ends."""
-        self.end_server()
+        self.close()
         port = self.ports[SERVERS[command]]
         log = self.root.parent / "server.log"
         with log.open("w") as output:
@@ -109,7 +108,7 @@ class Session(Clone):
         assert until(lambda: answers(port) or running.poll() is not None, seconds=120), where
         assert running.poll() is None, f"{where}: {command}\n{log.read_text()}"
 
-    def end_server(self):
+    def close(self):
         """Press Ctrl-C."""
         if self.server is not None:
             with suppress(ProcessLookupError):
@@ -122,18 +121,16 @@ class Session(Clone):
         yaml = YAML()
         path = self.root / "params.yaml"
         values = yaml.load(path)
-        reduce(getitem, block.split("."), values).update(yaml.load(text))
+        get_by_path(values, block).update(yaml.load(text))
         yaml.dump(values, path)
 
 
 def answers(port):
     try:
-        with urlopen(f"http://127.0.0.1:{port}/", timeout=5):
-            return True
-    except HTTPError:  # there is no page, but a server
-        return True
-    except OSError:
+        requests.get(f"http://127.0.0.1:{port}/", timeout=5)
+    except requests.RequestException:
         return False
+    return True
 
 
 def check_all_ran(session):
@@ -151,13 +148,6 @@ def check_all_ran(session):
     tag = "mlflow.source.git.commit"
     ends = {(run.info.run_name, run.info.status, run.data.tags[tag]) for run in runs}
     assert ends == {(model, "FINISHED", commit) for model in MODELS}
-
-
-@pytest.fixture
-def session(tmp_path):
-    started = Session(tmp_path / "digits", *MODELS)
-    yield started
-    started.end_server()
 
 
 def test_every_block_has_a_language():
@@ -182,11 +172,13 @@ def test_fresh_clone_shows_metrics_and_plots(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_every_command(session):
-    for _, page in groupby(BLOCKS, attrgetter("page")):
-        for block in page:
-            if not block.comment.startswith((NOT_RUN, RUN_BY)):
-                session.follow(block)
-            if block.text.startswith("make run\n"):
-                check_all_ran(session)
-        session.bash("git checkout --quiet params.yaml")  # else the next page trains all anew
+def test_every_command(tmp_path):
+    session = Session(tmp_path / "digits", *MODELS)
+    with closing(session):
+        for _, page in groupby(BLOCKS, attrgetter("page")):
+            for block in page:
+                if not block.comment.startswith((NOT_RUN, RUN_BY)):
+                    session.follow(block)
+                if block.text.startswith("make run\n"):
+                    check_all_ran(session)
+            session.bash("git checkout --quiet params.yaml")  # else the next page trains all anew

@@ -1,7 +1,9 @@
-"""Pages of files, «What you edit, what you leave» and «The path for a reader», name what exists."""
+"""Pages of files name what exists, and the picture of the pipeline shows the stages of dvc.yaml."""
 
 import re
+from html import unescape
 
+import networkx as nx
 from small_project import run
 from support import REPOSITORY
 
@@ -35,3 +37,16 @@ def test_path_for_a_reader_is_short():
     assert sum(not name.startswith("library/") for name in names) >= 7
     lines = sum((REPOSITORY / name).read_text("utf-8").count("\n") for name in names)
     assert lines <= 1500
+
+
+def arrows(text, pattern):
+    """Pairs of stages, by their names without a model: which models there are is free."""
+    return {*re.findall(pattern, re.sub(r"@\w+", "", text))}
+
+
+def test_pipeline_picture_has_arrows_of_dvc():
+    drawn = run("dvc", "dag", "--dot", cwd=REPOSITORY)
+    graph = nx.DiGraph(arrows(drawn, r'"(.+)" -> "(.+)";'))
+    svg = unescape((REPOSITORY / "docs/pictures/pipeline.svg").read_text("utf-8"))
+    picture = arrows(svg, r"<title>(.+?)->(.+?)</title>")
+    assert picture == set(nx.transitive_reduction(graph).edges)

@@ -33,8 +33,8 @@ def suspects(
     check_new("--out", out, ".csv", ".html", ".json", ".xml")
     project = context.obj.load()
     if not model:
-        [*preferred, model] = context.obj.doubting_models
-        model = next((name for name in preferred if name in project.models), model)
+        general = context.obj.general_models
+        model = [general[0], *(name for name in general if name in project.models)][-1]
     ask = context.obj.trainer(model)
     summary = suspecting.find_suspects(ask, model, project, folds=folds, out=out)
     print(f"{summary} → {out}, {out.with_suffix('.html')}, {out.with_suffix('.json')}")

@@ -3,6 +3,7 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from dvc.lock import Lock
 from dvc.repo import Repo
 from helpers import commit, finding, git
 
-from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import IntegrityError, ServiceError
 from imageproof.base.files import md5
 from imageproof.dvc import provenance, run_tags
@@ -25,13 +25,12 @@ def repository(workspace):
     Path("data.dvc").write_text("outs:\n- md5: 1d2c.dir\n  path: data\n")
     for file in ("dvc.lock", "params.yaml", "code.py", METRICS):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
-        Path(file).touch()
+        Path(file).write_text("{}")
     commit(".")
     return workspace
 
 
-def tags():
-    return run_tags.tags(stage="train@mlp", split=WORKSPACE.split("train"))
+tags = partial(run_tags.tags, stage="train@mlp")
 
 
 def write_lock(**stages):
@@ -58,10 +57,10 @@ def test_tags_name_code_starter_and_what_an_experiment_changed(repository, monke
 @pytest.mark.parametrize("file", ["code.py", "data.dvc", "library/new.so", "new.py"])
 def test_git_dirty(repository, file):
     for recorded in ("scored.parquet", "params.yaml", "dvc.lock", METRICS):
-        Path(recorded).write_text("# changed\n")
+        Path(recorded).write_text("{} # changed")
     assert tags()["git_dirty"] == "false"
     Path(file).parent.mkdir(exist_ok=True)
-    Path(file).write_text("# changed\n")
+    Path(file).write_text("{} # changed")
     assert (tags()["git_dirty"], tags()["git_changed"]) == ("true", file)
 
 
@@ -81,8 +80,7 @@ def test_folder_of_another_owner_is_not_without_commit(repository, monkeypatch):
 
 @pytest.mark.parametrize(("split", "named"), [("as recorded", "old.dir"), ("another", "1d2c.dir")])
 def test_data_md5_is_that_of_the_split(repository, split, named):
-    path = WORKSPACE.split("train")
-    path.parent.mkdir()
+    path = Path("train.npz")
     path.write_text("as recorded")
     outs = [{"path": str(path), "md5": md5(path)}]
     write_lock(split={"deps": [{"path": "data", "md5": "old.dir"}], "outs": outs})
