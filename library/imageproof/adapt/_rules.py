@@ -14,8 +14,7 @@ from imageproof.data._hashing import MAX_SHARE
 from imageproof.dvc.params_yaml import get_by_path, set_keys, validated
 from imageproof.judge._groups import clopper_pearson
 from imageproof.judge.confidence import too_few_rows
-from imageproof.judge.few_rows import OF_ALL, counts_of, rows_needed
-from imageproof.judge.limits import PromoteParams
+from imageproof.judge.limits import OF_ALL, PromoteParams, counts_of, rows_needed
 from imageproof.keras.costs import MIN_STEPS
 
 MIN_SIDE = 64  # pixels of a photograph's image

@@ -17,13 +17,12 @@ from imageproof.judge import (
     _doubts,
     _leaderboard,
     _verdicts,
-    few_rows,
 )
 from imageproof.judge._caret import Statistics, weakest
 from imageproof.judge._figures import column
 from imageproof.judge._groups import Intervals
 from imageproof.judge._timing import measure_latency
-from imageproof.judge.limits import PromoteParams
+from imageproof.judge.limits import PromoteParams, split_warnings
 from imageproof.outputs import TRAIN_SAMPLE, by_split, epoch_table
 from imageproof.report.plots._model import learning_curves, pareto
 from imageproof.report.plots._theme import save
@@ -129,7 +128,7 @@ def compare(
             *_doubts.beyond_chance(doubts),
             *map(_verdicts.verdict, pairs),
             *uncomparable,
-            *few_rows.split_warnings(summary, promote, [*results[0].statistics.by_class]),
+            *split_warnings(summary, promote, [*results[0].statistics.by_class]),
         ],
         "baseline": scores.model_dump(),
     }

@@ -6,8 +6,7 @@ from example import PARAMS
 from scipy.stats import binomtest
 
 from imageproof.judge._confusion import balance, confusion_matrix
-from imageproof.judge.few_rows import counts_of, rows_needed, split_warnings
-from imageproof.judge.limits import PromoteParams
+from imageproof.judge.limits import PromoteParams, counts_of, rows_needed, split_warnings
 
 
 def needed(limits, *rows):

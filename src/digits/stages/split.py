@@ -6,7 +6,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base import Dataset, files
 from imageproof.data import grouping, packed, splitting
 from imageproof.dvc import stage_command
-from imageproof.judge import few_rows
+from imageproof.judge import limits
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
         print(f"groups of {group}: {_listed(summary['groups'])}")
     files.write_json(WORKSPACE.split_summary, summary)
     print(_listed(summary["rows"]))
-    warnings = few_rows.split_warnings(summary, project.promote, names)
+    warnings = limits.split_warnings(summary, project.promote, names)
     warnings += splitting.part_warnings(parts, rows, params.split, params.seed, names)
     for line in warnings:
         print(f"warning: {line}")
