@@ -4,6 +4,7 @@ import json
 import shutil
 import socket
 from contextlib import chdir, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ from imageproof.base._dataset import EVALUATED, Dataset, Split, save_arrays, sav
 from imageproof.base.errors import DataError, IntegrityError, ServiceError, UsageError
 from imageproof.base.files import md5, write_json
 from imageproof.diff._collect import collect_diff
+from imageproof.diff._difference import Recorded, compare_results
 from imageproof.diff._render import markdown, print_diff
+from imageproof.judge._timing import Training
 from imageproof.judge.scores import score_probabilities
 
 # DVC 3.67 on pygtrie 2.5
@@ -190,6 +193,24 @@ def test_other_test_rows():
     assert diff.notes == ["mlp: evaluated on other test rows, so without paired test"]
 
 
+def test_chance_and_rows_of_one_group_prove_nothing():
+    rows = np.arange(1000)
+    data = Dataset(np.zeros((1000, 1, 1), np.uint8), 0 * rows)
+    results = {}
+    for wrong in (29, 30, 60):
+        chances = np.eye(2, dtype=np.float32)[(rows < wrong).astype(int)]
+        cost = Training(2, 0, "")
+        results[wrong] = Recorded({"test.accuracy": 1 - wrong / 1000}, {}, chances, cost)
+    for old, new, groups, verdict in (
+        (60, 30, 0 * rows, "no verdict: accuracy 94.00 → 97.00 %, too few groups"),
+        (30, 30, None, "same answers: accuracy 97.00 %"),
+        (30, 29, None, "no difference beyond noise: accuracy 97.00 → 97.10 %, p = 1"),
+    ):
+        test = replace(data, groups=groups)
+        times = {"old": 2.0, "new": 2.0}
+        assert compare_results(results[old], results[new], times, test).verdict == verdict
+
+
 def test_unknown_revision():
     for revision in ("--output=x", "", "HEAD~9", "HEAD:params.yaml"):
         finding(UsageError, collect_diff, "HEAD", revision)
@@ -200,22 +221,18 @@ OWN_REMOTE = "['remote \"own\"']\n    url = {url}\n[core]\n    remote = own\n"
 IMPORT = "outs:\n- path: metrics.json\ndeps:\n- path: {url}\n"
 
 
-@pytest.mark.parametrize("way", ["default", "of an output", "import"])
-def test_revision_does_not_choose_remote(way):
+def test_revision_does_not_choose_remote():
+    """Neither for all outputs, nor for one of them, nor by an import."""
     metrics = WORKSPACE.trained("mlp").metrics
     stages = Path("dvc.yaml").read_text("utf-8")
-    entry = "- artifacts/train/${item.model}/metrics.json"
+    stages = stages.replace("- artifacts/train/${item.model}/metrics.json", "")
+    stages = stages.replace("run.json", "run.json: {remote: own}")
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/x"
         with foreign_branch("HEAD~1"):
             Path(".dvc/config").write_text(OWN_REMOTE.format(url=url), "utf-8")
-            if way == "of an output":
-                stages = stages.replace(entry, entry + ": {remote: own}")
-                Path("dvc.yaml").write_text(stages, "utf-8")
-            elif way == "import":
-                Path("dvc.yaml").write_text(stages.replace(entry, ""), "utf-8")
-                pointer = metrics.with_name("metrics.json.dvc")
-                pointer.write_text(IMPORT.format(url=url), "utf-8")
+            Path("dvc.yaml").write_text(stages, "utf-8")
+            metrics.with_name("metrics.json.dvc").write_text(IMPORT.format(url=url), "utf-8")
         shutil.rmtree(".dvc/cache")
         line = finding(ServiceError, collect_diff, "foreign", None)
         server.setblocking(False)
@@ -239,8 +256,9 @@ def test_branch_with_bomb_is_refused(file, text, kind, line):
 
 
 def test_dvc_reads_nothing_of_a_branch():
+    metrics = WORKSPACE.trained("mlp").metrics
     with foreign_branch("HEAD~1"):
-        for file in ("dvc.yaml", "data.dvc", "vars.yaml", ".dvc/config"):
+        for file in ("dvc.yaml", "data.dvc", "vars.yaml", ".dvc/config", f"{metrics}.dvc"):
             Path(file).write_text(f"vars: [vars.yaml]\n{BOMB}", "utf-8")
     assert verdicts(collect_diff("foreign", None))["mlp"] == BETTER
 
