@@ -7,7 +7,7 @@ import pytest
 from helpers import finding
 from PIL import Image
 
-from imageproof.adapt._facts import Facts, read_facts
+from imageproof.adapt._facts import read_facts
 from imageproof.base.errors import DataError
 
 RANDOM = np.random.default_rng(0)
@@ -36,9 +36,8 @@ def write_pictures(folder, images, mode=None):
 def test_grey_faces_of_one_size(tmp_path):
     write_pictures(tmp_path, noise(30, 25, 25))
     facts = read_facts(tmp_path)
-    columns = {"columns": {}, "only_train": (), "warnings": []}
     sizes = Counter({(25, 25): 30})
-    assert facts == Facts(["cat", "dog"], [15, 15], (), sizes, False, False, False, **columns)
+    assert facts[:7] == (["cat", "dog"], [15, 15], (), sizes, False, False, False)
     assert facts.is_uniform
 
 

@@ -139,14 +139,12 @@ def test_mistakes():
     assert texts(empty) == ["cnn, test\nno mistake"]
 
 
-def test_explained_answers_have_names():
-    images = np.zeros((2, 8, 6, 3), np.uint8)
-    files = ["a/folder/and a long name 0.png", "a long name 1.png"]
-    results = [Answer(file, 1, [0.1, 0.9], "pad", [1], False, "yes", ["yes"]) for file in files]
-    figure = legible(answers(images, np.zeros((2, 8, 6)), results, title="champion"))
-    captions = [axes.get_xlabel() for axes in figure.axes]
-    start = "called yes\n90.0 %\n"
-    assert captions == [f"{start}…d a long name 0.png", f"{start}a long name 1.png"]
+def test_explained_answer_has_a_name():
+    file = "a/folder/and a long name 0.png"
+    answer = Answer(file, 1, [0.1, 0.9], "pad", [1], False, "yes", ["yes"])
+    images = np.zeros((1, 8, 6, 3), np.uint8)
+    [axes] = legible(answers(images, np.zeros((1, 8, 6)), [answer], title="champion")).axes
+    assert axes.get_xlabel() == "called yes\n90.0 %\n…d a long name 0.png"
 
 
 @pytest.mark.parametrize(("slowest", "comparable"), [(400.0, True), (70.0, False)])
