@@ -5,24 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base._dataset import Metrics
+from imageproof.base._dataset import Labels, Metrics
 from imageproof.base.errors import DataError
 from imageproof.base.files import flatten, read_json, scratch
-from imageproof.diff._difference import (
-    Change,
-    Difference,
-    Recorded,
-    changes,
-    compare_results,
-)
+from imageproof.diff._difference import Change, Difference, changes
 from imageproof.dvc import provenance
 from imageproof.dvc._revision import Revision, open_revision
 from imageproof.dvc.params_yaml import PATH, read
+from imageproof.judge._comparison import Candidate, compare_pair
 from imageproof.judge._timing import Training, comparable_times
 from imageproof.outputs import ClassFigures
 
@@ -41,6 +36,19 @@ class Diff:
     models: dict[str, Difference] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)  # what cannot be compared or trusted, and why
+
+
+class Recorded(NamedTuple):
+    """What is recorded of a model at a revision.
+
+    `test.accuracy`, `elapsed_s` and `size_mb` are among the metrics. `sensitivity` is that on the
+    test rows, by class name; `predicted` int64 (n,) are the classes of the test rows.
+    """
+
+    metrics: Metrics
+    sensitivity: Mapping[str, float | None]
+    predicted: Labels
+    training: Training
 
 
 class Run(BaseModel):
@@ -128,19 +136,22 @@ def _add(model: str, old: Side, new: Side, diff: Diff) -> None:
 
 
 def _compare(model: str, old: Side, new: Side, diff: Diff) -> Difference:
-    test = None
+    results = {"old": _recorded(old, model), "new": _recorded(new, model)}
+    times, reasons = comparable_times({name: r.training for name, r in results.items()})
+    pair = None
     digest = new.test_md5(model)
     if digest and digest == old.test_md5(model):
         new.revision.fetch(WORKSPACE.split("test"))
         with new.revision.reading():
             test = new.artifacts.read_split("test").data
+        a, b = (Candidate(name, r.predicted, times[name]) for name, r in results.items())
+        pair = compare_pair(a, b, test.labels, test.groups)
     else:
         diff.notes.append(f"{model}: evaluated on other test rows, so without paired test")
-    results = _recorded(old, model), _recorded(new, model)
-    trainings = {"old": results[0].training, "new": results[1].training}
-    times, reasons = comparable_times(trainings)
     diff.notes += [f"{model}: {reason}" for reason in reasons]
-    return compare_results(*results, times, test)
+    first, second = results.values()
+    metrics = changes(first.metrics, second.metrics)
+    return Difference(metrics, changes(first.sensitivity, second.sensitivity), pair)
 
 
 def _recorded(side: Side, model: str) -> Recorded:
@@ -154,10 +165,10 @@ def _recorded(side: Side, model: str) -> Recorded:
         statistics = read_json(evaluated.statistics, dict[str, ClassFigures])
         by_class = statistics["test"].by_class
         sensitivity = {name: figures.get("sensitivity") for name, figures in by_class.items()}
-        predictions = evaluated.read_predictions()["test"]
+        predicted = evaluated.read_predictions()["test"].argmax(axis=1)
         cpu = read_json(side.artifacts.trained(model).run, Run).tags.get("cpu", "")
         training = Training(metrics["elapsed_s"], metrics.get("shared_cores", 0.0), cpu)
-        return Recorded(metrics, sensitivity, predictions, training)
+        return Recorded(metrics, sensitivity, predicted, training)
 
 
 def _metrics(side: Side, model: str) -> Metrics:

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from imageproof.base._dataset import Dataset, Probabilities
-from imageproof.judge._comparison import Candidate, Pair, compare_pair
-from imageproof.judge._timing import Training
+from imageproof.judge._comparison import Pair
 from imageproof.judge._verdicts import as_dict, p_text
 
 
@@ -25,21 +23,6 @@ class Change(NamedTuple):
         return {**self._asdict(), "diff": self.diff}
 
 
-class Recorded(NamedTuple):
-    """What is recorded of a model at a revision.
-
-    `test.accuracy`, `elapsed_s` and `size_mb` are among the metrics.
-
-    `sensitivity` on the test rows by class name; `probabilities` float32 (n, classes) of the test
-    rows.
-    """
-
-    metrics: Mapping[str, float]
-    sensitivity: Mapping[str, float | None]
-    probabilities: Probabilities
-    training: Training
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Difference:
     """`pair` is None without the same test rows at both revisions."""
@@ -47,7 +30,18 @@ class Difference:
     metrics: dict[str, Change]
     sensitivity: dict[str, Change]
     pair: Pair | None
-    state: str
+
+    @property
+    def state(self) -> str:
+        """Whether the new results are better."""
+        pair = self.pair
+        if pair is None:
+            return "not comparable"
+        if pair.p_value is None and pair.gain:
+            return "no verdict"
+        if pair.within_noise:
+            return "no difference beyond noise" if pair.disagreements else "same answers"
+        return "better" if pair.better == "new" else "worse"
 
     @property
     def verdict(self) -> str:
@@ -66,37 +60,6 @@ class Difference:
             "sensitivity": {name: change.as_dict() for name, change in self.sensitivity.items()},
             "comparison": self.pair and as_dict(self.pair),
         }
-
-
-def compare_results(
-    old: Recorded,
-    new: Recorded,
-    times: Mapping[str, float | None],
-    test: Dataset | None,
-) -> Difference:
-    """Compare a model's results at two revisions.
-
-    `times` are those of the trainings, `test` are the test rows if both revisions have the same.
-    """
-    pair = None
-    state = "not comparable"
-    if test:
-        first, second = (
-            Candidate(name, result.probabilities.argmax(axis=1), times[name])
-            for name, result in (("old", old), ("new", new))
-        )
-        pair = compare_pair(first, second, test.labels, test.groups)
-        state = _state(pair)
-    metrics = changes(old.metrics, new.metrics)
-    return Difference(metrics, changes(old.sensitivity, new.sensitivity), pair, state)
-
-
-def _state(pair: Pair) -> str:
-    if pair.p_value is None and pair.gain:
-        return "no verdict"
-    if pair.within_noise:
-        return "no difference beyond noise" if pair.disagreements else "same answers"
-    return "better" if pair.better == "new" else "worse"
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Change]:

@@ -4,7 +4,6 @@ import json
 import shutil
 import socket
 from contextlib import chdir, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,9 @@ from imageproof.base._dataset import EVALUATED, Dataset, Split, save_arrays, sav
 from imageproof.base.errors import DataError, IntegrityError, ServiceError, UsageError
 from imageproof.base.files import md5, write_json
 from imageproof.diff._collect import collect_diff
-from imageproof.diff._difference import Recorded, compare_results
+from imageproof.diff._difference import Change, Difference
 from imageproof.diff._render import markdown, print_diff
-from imageproof.judge._timing import Training
+from imageproof.judge._comparison import Candidate, compare_pair
 from imageproof.judge.scores import score_probabilities
 
 # DVC 3.67 on pygtrie 2.5
@@ -195,20 +194,16 @@ def test_other_test_rows():
 
 def test_chance_and_rows_of_one_group_prove_nothing():
     rows = np.arange(1000)
-    data = Dataset(np.zeros((1000, 1, 1), np.uint8), 0 * rows)
-    results = {}
-    for wrong in (29, 30, 60):
-        chances = np.eye(2, dtype=np.float32)[(rows < wrong).astype(int)]
-        cost = Training(2, 0, "")
-        results[wrong] = Recorded({"test.accuracy": 1 - wrong / 1000}, {}, chances, cost)
+    models = {wrong: (rows < wrong).astype(int) for wrong in (29, 30, 60)}
     for old, new, groups, verdict in (
         (60, 30, 0 * rows, "no verdict: accuracy 94.00 → 97.00 %, too few groups"),
         (30, 30, None, "same answers: accuracy 97.00 %"),
         (30, 29, None, "no difference beyond noise: accuracy 97.00 → 97.10 %, p = 1"),
     ):
-        test = replace(data, groups=groups)
-        times = {"old": 2.0, "new": 2.0}
-        assert compare_results(results[old], results[new], times, test).verdict == verdict
+        candidates = Candidate("old", models[old], 2.0), Candidate("new", models[new], 2.0)
+        pair = compare_pair(*candidates, 0 * rows, groups)
+        accuracy = Change(1 - old / 1000, 1 - new / 1000)
+        assert Difference({"test.accuracy": accuracy}, {}, pair).verdict == verdict
 
 
 def test_unknown_revision():
