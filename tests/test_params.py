@@ -37,8 +37,8 @@ def test_the_repositorys_own_file_is_valid():
         ("seed", True, "seed: True: input should be a valid integer"),
         ("data.class_names", [*"abcdefghi", "a\u200b "], "data: class_names must be 10 different "
          "names"),
-        ("split.official", {"validation": 0.5, "holdout": 0.6},
-         "split.official: validation + holdout is 1.1; it must be below 1"),
+        ("split.hashed", {"holdout": 0.1, "test": 0.2, "validation": 0.7},
+         "split.hashed: holdout + test + validation is 1; it must be below 1"),
         ("train.mlp.build.unit", 3, "train.mlp.build.unit: unknown key; did you mean units?"),
         ("train.mlp.optimizer.beta_1", 0.7, "train.mlp.optimizer: rmsprop has no beta_1; adam has"),
         ("train.mlp.schedule", {"warmup": 0.1}, "train.mlp.schedule: constant has no warmup"),

@@ -48,24 +48,16 @@ def test_mirrored_trains_on_two_devices():
     assert float(accuracy) > 0.2
 
 
-def test_network_that_cannot_be_exported_is_refused():
+def test_network_that_cannot_be_exported_or_answer_is_refused(monkeypatch):
     from keras import Input, Sequential, layers
-
-    from imageproof.keras.final_model import check_exportable
-
-    looped = layers.Bidirectional(layers.GRU(4))
-    model = Sequential([Input((8, 8), dtype="uint8"), looped])
-    assert "GRU needs unroll=True for ONNX" in finding(UsageError, check_exportable, model)
-
-
-def test_network_that_is_too_large_to_answer_is_refused(monkeypatch):
-    import keras
 
     from imageproof.keras import final_model
 
+    def refusal(*hidden):
+        model = Sequential([Input((8, 8), dtype="uint8"), *hidden])
+        return finding(UsageError, final_model.check_exportable, model)
+
+    assert "GRU needs unroll=True for ONNX" in refusal(layers.Bidirectional(layers.GRU(4)))
     monkeypatch.setattr(final_model, "MAX_WEIGHTS", 649)
-    images = keras.Input((8, 8), dtype="uint8")
-    model = keras.Sequential([images, keras.layers.Flatten(), keras.layers.Dense(10)])
-    line = finding(UsageError, final_model.check_exportable, model)
+    line = refusal(layers.Flatten(), layers.Dense(10))
     assert line.startswith("the network has 650 weights, as images are 8×8, and at most 649 are ")
-    final_model.check_exportable(keras.Sequential([images, keras.layers.Dense(10)]))

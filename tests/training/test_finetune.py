@@ -67,4 +67,3 @@ def test_other_files_are_refused(images_8x8, tmp_path):
         line = finding(error, fit, images_8x8, "finetune", recipe=recipe(path, sha))
         assert line.startswith(f"build.weights: {path}: ")
         assert message in line
-

@@ -41,12 +41,10 @@ def test_json_is_read_as_it_was_written_and_has_no_nan(tmp_path):
     path = tmp_path / "out.json"
     value = {"b": 0.1, "a": ["ü", 1, None, True]}
     write_json(path, value)
-    content = path.read_text("utf-8")
-    assert "ü" in content
-    assert read_json(path, dict[str, Any]) == value
+    assert "ü" in path.read_text("utf-8")
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(path, float("nan"))
-    assert path.read_text("utf-8") == content
+    assert read_json(path, dict[str, Any]) == value
 
 
 @pytest.mark.parametrize(

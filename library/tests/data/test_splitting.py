@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import finding
-from pydantic import ValidationError
-from splits import rows_with, split, split_params
+from splits import rows_with, split
 
 from imageproof.base._dataset import SPLITS
 from imageproof.base.errors import DataError
@@ -50,6 +49,8 @@ def test_official_sizes_are_exact():
     assert drawn(parts) == [*rows.index]
     for name in ("validation", "holdout"):
         assert np.abs(counts(rows, parts[name]) - np.array(TRAIN_COUNTS) / 10).max() < 1
+    line = fault(rows[:60_000], **OFFICIAL)
+    assert line.startswith("data: no official test part for split.method: official; ")
 
 
 def test_stratified_rounds_up_per_class_as_caret_does():
@@ -85,11 +86,6 @@ def test_class_too_small_for_every_part_is_named():
     assert " gets no row of class b, d; " in fault(rows, **OFFICIAL)
 
 
-def test_official_test_part_is_needed():
-    line = fault(packed([400], []), **OFFICIAL)
-    assert line.startswith("data: no official test part for split.method: official; ")
-
-
 def test_copies_are_counted_or_dropped():
     rows = packed([250, 150])
     rows = pd.concat([rows, rows[:100], rows[:100]], ignore_index=True)
@@ -97,11 +93,6 @@ def test_copies_are_counted_or_dropped():
     train, test = (rows["hash"].iloc[parts[name]] for name in ("train", "test"))
     assert summarise_splits(parts, rows)["copies"]["test"] == test.isin(train).sum() > 0
     assert drawn(split(rows, copies="drop")) == [*range(400)]
-
-
-def test_shares_that_leave_no_training_rows_are_refused():
-    with pytest.raises(ValidationError, match=r"test \+ validation is 1;"):
-        split_params(hashed={"holdout": 0.1, "test": 0.2, "validation": 0.7})
 
 
 @pytest.fixture

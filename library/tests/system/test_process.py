@@ -33,9 +33,7 @@ def test_each_kind_of_error_has_its_exit_code(capfd):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("a\nerror: b", r"a\nerror: b"),
-        ("a\r\x1b[31m\x9b", r"a\r\u001b[31m\u009b"),
-        ("a\u202egpj\u2028" + os.fsdecode(b"\xff"), r"a\u202egpj\u2028\udcff"),
+        ("a\nb\r\x1b[31m\x9b\u202egpj\u2028\udcff", r"a\nb\r\u001b[31m\u009b\u202egpj\u2028\udcff"),
         ("日本 ö\tنمی\u200cدانم 👩\u200d🔬 [b]\\", "日本 ö\tنمی\u200cدانم 👩\u200d🔬 [b]\\"),
     ],
 )
@@ -122,11 +120,8 @@ _process.run_program(work)
 """
 
 
-@pytest.mark.parametrize(
-    ("signum", "code"),
-    [(signal.SIGTERM, 143), (signal.SIGINT, 130)],
-)
-def test_signal_cleans_up(tmp_path, signum, code):
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_signal_cleans_up(tmp_path, signum):
     work = SLEEPER.format(mark=str(tmp_path / "clean"))
     command = [sys.executable, "-c", work]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as sleeper:
@@ -134,7 +129,7 @@ def test_signal_cleans_up(tmp_path, signum, code):
         assert sleeper.stdout.readline() == b"ready\n"
         sleeper.send_signal(signum)
         _, stderr = sleeper.communicate(timeout=20)
-    assert (sleeper.returncode, stderr) == (code, b"")
+    assert (sleeper.returncode, stderr) == (128 + signum, b"")
     assert (tmp_path / "clean").exists()
 
 
