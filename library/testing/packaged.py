@@ -16,19 +16,19 @@ from helpers import linear_model, served
 
 from imageproof.base import _inference
 from imageproof.base._dataset import Images, Probabilities
-from imageproof.base.files import sha256
 from imageproof.serve._model import MODEL, Confidence, Description
-from imageproof.serve._package import write_folder
+from imageproof.serve._package import write_folder, write_sums
 
 THRESHOLD = 0.2
 JSON = "application/json"
 RAW = "application/octet-stream"
+CLASSES = ["null", "eins", "zwei", "drei", *"456789"]
 DESCRIPTION = Description(
     name="imageproof",
     version="7",
     model_sha256="5" * 64,
     shape=(8, 8),
-    class_names=["null", "eins", "zwei", "drei", *"456789"],
+    class_names=CLASSES,
     fit="stretch",
     confidence=Confidence(coverage=0.99, threshold=THRESHOLD),
 )
@@ -41,11 +41,6 @@ class Package(NamedTuple):
     description: Description
     images: Images
     probabilities: Probabilities
-
-    @property
-    def names(self):
-        """The classes' names."""
-        return self.description.class_names
 
 
 class Client:
@@ -77,6 +72,16 @@ class Client:
         assert response.status_code == 200, response.text
         return response.json()["predictions"]
 
+    def tensors(self, images):
+        """The same as the tensors of the Open Inference Protocol: flat lists by name."""
+        rows = self.predict(images)
+        return {
+            "probabilities": [value for row in rows for value in row["probabilities"]],
+            "predicted": [row["predicted"] for row in rows],
+            "answers": [name in row["answers"] for row in rows for name in CLASSES],
+            "unsure": [row["unsure"] for row in rows],
+        }
+
     def metrics(self):
         """What the server shows to Prometheus, by name with labels."""
         lines = self.get("/metrics").text.splitlines()
@@ -102,9 +107,7 @@ def altered(package, folder, files):
     for name, content in files.items():
         (folder / name).write_bytes(content)
     (folder / "SHA256SUMS").unlink()
-    names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    sums = [f"{sha256(folder / name)}  {name}\n" for name in names]
-    (folder / "SHA256SUMS").write_text("".join(sums))
+    write_sums(folder)
     return folder
 
 

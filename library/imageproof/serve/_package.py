@@ -137,6 +137,11 @@ def write_folder(
     # its metrics and variables have the name of the project, too
     write_text(folder / "pyproject.toml", f'[tool.imageproof]\nname = "{project_name()}"\n')
     write_text(folder / ".gitignore", "*\n")  # in a git repository a package is no code of it
+    write_sums(folder)
+
+
+def write_sums(folder: Path) -> None:
+    """Write the hashes of all files, as `sha256sum` reads them."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     sums = [f"{sha256(file)}  {file.relative_to(folder)}\n" for file in files]
     write_text(folder / SUMS, "".join(sums))

@@ -1,7 +1,7 @@
 """What a package's server answers to each form of a request, and what it says of itself."""
 
 import numpy as np
-from packaged import JSON, THRESHOLD, within
+from packaged import CLASSES, JSON, THRESHOLD, within
 
 from imageproof.serve._app import Service
 from imageproof.serve._model import load
@@ -14,8 +14,8 @@ def test_bytes_and_arrays_get_one_answer(server, package):
     assert answer == {"model": "imageproof 7", "predictions": predictions}
     for answer, row in zip(predictions, package.probabilities, strict=True):
         order = np.argsort(-row, kind="stable")
-        names = [package.names[k] for k in order if row[k] >= np.float32(THRESHOLD)]
-        assert (answer["answers"], answer["predicted"]) == (names, package.names[row.argmax()])
+        names = [CLASSES[k] for k in order if row[k] >= np.float32(THRESHOLD)]
+        assert (answer["answers"], answer["predicted"]) == (names, CLASSES[row.argmax()])
         assert answer["unsure"] == (len(names) not in (1, 2))
 
 

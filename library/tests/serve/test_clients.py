@@ -28,9 +28,11 @@ def python(tmp_path_factory):
 def test_tritonclient(python, server, package, tmp_path):
     np.save(tmp_path / "images.npy", package.images)
     script = Path(__file__).with_name("triton.py")
-    command = [python, script, str(server.port), tmp_path / "images.npy", ",".join(package.names)]
-    answers = json.dumps(server.predict(package.images))
-    subprocess.run(command, input=answers, text=True, check=True, timeout=120)
+    command = [python, script, str(server.port), tmp_path / "images.npy"]
+    expected = server.tensors(package.images)
+    expected["probabilities"] = np.float32(expected["probabilities"]).tolist()
+    tensors = json.loads(subprocess.check_output(command, timeout=120))
+    assert tensors == [expected, expected]
 
 
 def test_openapi_validator(python, server, tmp_path):

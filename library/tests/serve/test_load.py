@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from helpers import answers, until
-from packaged import RAW, running, within
+from packaged import CLASSES, RAW, running, within
 
 from imageproof.base._inference import BATCH, Network
 from imageproof.serve._app import Service
@@ -59,7 +59,7 @@ def test_small_requests_are_one_batch_within_a_large_one(package):
         small = [clients.submit(ask, client, k, k) for k in range(8)]
         assert until(lambda: waiting(client) == 2 * BATCH + 16)
         held.go.set()
-        assert [request.result() for request in small] == [[name] * 2 for name in package.names[:8]]
+        assert [request.result() for request in small] == [[name] * 2 for name in CLASSES[:8]]
         assert large.result() == ["eins", "zwei"] * BATCH
     assert held.batches == [BATCH, 16, BATCH]
 

@@ -28,16 +28,6 @@ def read(path):
     return yaml.safe_load(path.read_text("utf-8"))
 
 
-def test_each_named_file_is_there_and_filled_in(folder):
-    for path in folder.rglob("kustomization.yaml"):
-        content = read(path)
-        generated = [name for map in content.get("configMapGenerator", []) for name in map["files"]]
-        for name in [*content["resources"], *content.get("configurations", []), *generated]:
-            assert (path.parent / name).exists(), f"{path}: {name}"
-    for path in filter(Path.is_file, folder.rglob("*")):
-        assert not re.search("<<|{%", path.read_text("utf-8"))
-
-
 @pytest.fixture(params=["base/deployment.yaml", "kserve/inferenceservice.yaml"])
 def pod(folder, request):
     spec = read(folder / request.param)["spec"]
@@ -47,9 +37,12 @@ def pod(folder, request):
 def test_pod_is_confined(pod):
     assert pod["automountServiceAccountToken"] is False
     assert pod["terminationGracePeriodSeconds"] > LINGER_S + DRAIN_S
-    user = {"runAsUser": 65534, "runAsGroup": 65534}  # as in the Dockerfile
-    seccomp = {"seccompProfile": {"type": "RuntimeDefault"}}
-    assert pod["securityContext"] == {"runAsNonRoot": True, **user, **seccomp}
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 65534,  # as in the Dockerfile
+        "runAsGroup": 65534,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
     [container] = pod["containers"]
     assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
@@ -61,14 +54,6 @@ def test_pod_is_confined(pod):
     assert amounts["requests"].keys() == amounts["limits"].keys() == {"cpu", "memory"}
     assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/tmp"]
     assert "emptyDir" in pod["volumes"][0]
-
-
-def test_images_are_named_by_digest(pod, folder):
-    assert pod["containers"][0]["image"] == f"imageproof@{NO_DIGEST}"
-    for name in ("overlays/dev", "overlays/prod", "kserve"):
-        [image] = read(folder / name / "kustomization.yaml")["images"]
-        assert image.keys() == {"name", "newName", "digest"}
-        assert re.fullmatch("sha256:[0-9a-f]{64}", image["digest"])
 
 
 def test_probes_and_names_answer(pod, package, monkeypatch):

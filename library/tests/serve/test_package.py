@@ -43,7 +43,7 @@ def test_package_command(champion, capsys):
 
     with load_version(champion, threads=1) as model, running(OUT) as server:
         [answer] = server.predict(images[:1])
-        assert np.abs(answer["probabilities"] - model.predict(images[:1])[0]).max() < 1e-6
+        assert answer["probabilities"] == pytest.approx(model.predict(images[:1])[0], abs=1e-6)
         description = server.get("/model").json()
         assert description["model_sha256"] == model.origin.model_sha256
         # of 100 true classes with probabilities from 0.5 to 1, one may be missed
@@ -82,17 +82,16 @@ def test_model_of_other_images_is_not_packaged(ring):
 
 
 def test_folder_that_exists_is_refused_before_anything_is_read(tmp_path):
-    for option, folder in (("--out", "package"), ("--kubernetes", "package-kubernetes")):
-        path = tmp_path / folder
+    package = tmp_path / "package"
+    command = partial(cli.package, context(), out=package, kubernetes=True)
+    for option, path in (("--kubernetes", tmp_path / "package-kubernetes"), ("--out", package)):
         path.mkdir()
-        command = partial(cli.package, context(), out=tmp_path / "package", kubernetes=True)
         line = f"{option} {path}: exists; delete it, or choose another name"
         assert finding(UsageError, command) == line
-        path.rmdir()
 
 
 def test_wheel_that_cannot_be_written(tmp_path):
     file = tmp_path / "file"
     file.touch()
-    message = finding(ServiceError, partial(_build_wheel, file))
+    message = finding(ServiceError, _build_wheel, file)
     assert message.endswith(f"built: FileExistsError: [Errno 17] File exists: '{file}'")

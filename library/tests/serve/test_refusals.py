@@ -56,13 +56,19 @@ def test_head_gets_no_content(server):
         assert (response.status_code, response.content) == (status, b"")
 
 
-def exchange(server, *parts, pause=0.5):
+def connect(server):
+    return socket.create_connection(("127.0.0.1", server.port), timeout=60)
+
+
+def exchange(server, *parts, pause=0.5, half_closed=False):
     """What comes back, until the server closes, for bytes sent with pauses in between."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+    with connect(server) as connection:
         try:
             for part in parts:
                 connection.sendall(part)
                 time.sleep(pause if len(parts) > 1 else 0)
+            if half_closed:
+                connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(65536), b""))
         except ConnectionError:  # sent on after the server had given up
             return b"closed"
@@ -113,7 +119,7 @@ def test_packed_bytes_are_no_pixels(server, content):
 def test_pipelining_client_that_reads_nothing_fills_no_memory(server, content):
     process = psutil.Process(server.process.pid)
     memory = process.memory_info().rss
-    with socket.create_connection(("127.0.0.1", server.port)) as client:
+    with connect(server) as client:
         client.settimeout(2)
         with pytest.raises(TimeoutError):  # the server takes no more
             client.sendall(content * 50)
@@ -124,10 +130,11 @@ def test_pipelining_client_that_reads_nothing_fills_no_memory(server, content):
 def test_too_many_connections(server):
     with ExitStack() as opened:
         for _ in range(MAX_CONNECTIONS):
-            opened.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            opened.enter_context(connect(server))
         assert server.get("/health").status_code == 503
-        many = socket.create_connection(("127.0.0.1", server.port), timeout=10)
-        assert opened.enter_context(many).recv(1) == b""  # given up sooner than the others
+        many = opened.enter_context(connect(server))
+        many.settimeout(10)
+        assert many.recv(1) == b""  # given up sooner than the others
 
 
 @pytest.mark.slow
@@ -139,7 +146,7 @@ def test_slow_clients_are_given_up(server):
         silent = slow.submit(exchange, server, b"")
         drips = slow.submit(exchange, server, HEAD, *[b"X: a\r\n"] * 60)
         for _ in range(50):
-            with socket.create_connection(("127.0.0.1", server.port)) as cut:
+            with connect(server) as cut:
                 cut.sendall(body)
         assert len(server.predict(ZERO)) == 1
         assert not silent.done()
@@ -174,10 +181,9 @@ def test_upgrade_is_ignored(server):
     ],
 )
 def test_half_closed_client_gets_what_it_asked_for(server, content, answers):
-    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
-        client.sendall(content)
-        client.shutdown(socket.SHUT_WR)
-        answer = b"".join(iter(lambda: client.recv(65536), b""))
+    started = time.monotonic()
+    answer = exchange(server, content, half_closed=True)
+    assert time.monotonic() - started < 5
     assert answer.count(b"HTTP/1.1 200 OK") == answer.count(b"HTTP/1.1") == answers
 
 
