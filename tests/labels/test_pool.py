@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from arena import accept, fighter
 from exports import digest, put
-from helpers import finding, linear_model
+from helpers import LINEAR, finding, onnx_model
 from PIL import Image
 from support import NAME, context, write_params
 
@@ -58,11 +58,8 @@ def with_backbone():
 
 def without_features():
     kernel = np.random.default_rng(1).normal(0, 0.001, (16 * 16, 3)).astype(np.float32)
-    model = linear_model(kernel, np.zeros(3, np.float32), SHAPE)
-    for node in model.graph.node:
-        for names in (node.input, node.output):
-            names[:] = [name.replace("features", "pixels") for name in names]
-    return model
+    text = LINEAR.replace("features", "pixels").format(shape="16,16", classes=3, last="Softmax")
+    return onnx_model(text, kernel=kernel, bias=np.zeros(3, np.float32))
 
 
 def promote(network):

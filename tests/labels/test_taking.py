@@ -1,5 +1,6 @@
 """`digits labels`: from an export of Label Studio to pictures, labels and corrections in data/."""
 
+import json
 import os
 from pathlib import Path
 from shutil import rmtree
@@ -7,7 +8,7 @@ from shutil import rmtree
 import numpy as np
 import pandas as pd
 import pytest
-from exports import AT, annotation, exported, imported, put, write
+from exports import digest, put
 from helpers import finding, findings
 from support import context, write_params
 
@@ -17,6 +18,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError
 from imageproof.cli._labelling import labels
 from imageproof.data import packed
+from imageproof.labels._studio import Prediction, task
 from imageproof.labels._taking import take_labels
 
 POOL = Path("my pool")
@@ -24,6 +26,21 @@ DATA = Path("data")
 NEW = ["für später/Bild 1.png", "für später/写真 (2).png", "three.png"]
 EXPORT = Path("export.json")
 PARAMS = {"data.classes": 2, "data.image.fit": "stretch", "data.percent": 100}
+AT = "2026-11-30T16:18:02.660930Z"
+PREDICTION = Prediction("models:/digits/3", "cat", 0.5)
+
+
+def annotation(*labels, by=1, at=AT, skipped=False):
+    """What a person says of a picture: one class, none, or several."""
+    result = {"type": "choices", "value": {"choices": [*labels]}}
+    return {
+        "completed_by": by,
+        "result": [result] if labels else [],
+        "was_cancelled": skipped,
+        "updated_at": at,
+    }
+
+
 CAT = [annotation("cat")]
 DOG = [annotation("dög")]
 
@@ -39,12 +56,28 @@ def folders(workspace):
     pack.main()
 
 
+def imported(folder, file, **data):
+    """The task of a picture in a folder."""
+    values = {"file": file, "hash": digest(folder / file), "only_train": "yes"}
+    return task(folder / file, PREDICTION, **(values | data))
+
+
+def export(tasks, *annotations):
+    """Write an export of the tasks with the annotations of each; returns its path."""
+    entries = [
+        {"id": number, "annotations": votes, "data": entry["data"]}
+        for number, (entry, votes) in enumerate(zip(tasks, annotations, strict=True), 1)
+    ]
+    EXPORT.write_text(json.dumps(entries), "utf-8")
+    return EXPORT
+
+
+def taken(tasks, *annotations):
+    return take_labels(export(tasks, *annotations), POOL, load_project())
+
+
 def take(*annotations):
-    return taken(exported([imported(POOL, file) for file in NEW], *annotations))
-
-
-def taken(export):
-    return take_labels(write(EXPORT, export), POOL, load_project())
+    return taken([imported(POOL, file) for file in NEW], *annotations)
 
 
 def contents():
@@ -59,15 +92,15 @@ def corrected():
     return pd.read_csv("data/corrections.csv")["name"].tolist()
 
 
-def refused(line, work):
+def refused(line, work, *arguments):
     """The work ends with one line, and changes nothing in data/."""
     files = contents()
-    assert finding(DataError, work).startswith(line)
+    assert finding(DataError, work, *arguments).startswith(line)
     assert contents() == files
 
 
 def test_pictures_labels_annotators_and_times_come_in():
-    user = {"id": 2, "email": "bö@example.org", "first_name": "B", "last_name": ""}
+    user = {"id": 2, "email": "bö@example.org"}
     later = "2026-12-01T00:00:00Z"
     assert take(DOG, [*CAT, annotation("cat", by=user, at=later)], []) == [
         "2 pictures → data/labelled, 2 of them for training only",
@@ -77,10 +110,12 @@ def test_pictures_labels_annotators_and_times_come_in():
     ]
     rows = table()
     assert [*rows] == ["file", "label", "only_train", "annotator", "labelled_at"]
-    assert rows["label"].tolist() == ["cat"] * 3 + ["dög"] * 3 + ["dög", "cat"]
-    assert rows["only_train"].tolist() == [""] * 6 + ["yes"] * 2
-    assert rows["annotator"].tolist()[6:] == ["1", "1, bö@example.org"]
-    assert rows["labelled_at"].tolist()[6:] == [f"{AT[:19]}+00:00", f"{later[:19]}+00:00"]
+    assert rows.iloc[:, 1:].to_numpy().tolist() == [
+        *[["cat", "", "", ""]] * 3,
+        *[["dög", "", "", ""]] * 3,
+        ["dög", "yes", "1", f"{AT[:19]}+00:00"],
+        ["cat", "yes", "1, bö@example.org", f"{later[:19]}+00:00"],
+    ]
     for file, name in zip(rows["file"][6:], NEW, strict=False):
         assert file.endswith(f"-{Path(name).name}")
         assert (DATA / file).read_bytes() == (POOL / name).read_bytes()
@@ -121,35 +156,29 @@ def test_another_label_of_a_packed_image_is_a_correction():
     files = ("cat/0.png", "dög/again.png", "cat/again.png", "dög/1.png")
     tasks = [imported(DATA, file, part="train", only_train="") for file in files]
     tasks.append(imported(DATA, "cat/2.png", only_train=""))  # a copy in the pool
-    assert taken(exported(tasks, DOG, DOG, CAT, DOG, DOG))[1:3] == [
+    assert taken(tasks, DOG, DOG, CAT, DOG, DOG)[1:3] == [
         "2 labels corrected → data/corrections.csv",
         "3 labels are those of the data",
     ]
     assert corrected() == ["cat/0.png", "cat/2.png"]
     assert not Path("data/labels.csv").exists()
     pack.main()
-    taken(exported(tasks[:1], CAT))  # it is taken back
+    taken(tasks[:1], CAT)  # it is taken back
     assert corrected() == ["cat/2.png"]
-
-
-def test_label_of_a_pool_picture_corrects_all_its_copies():
-    for name in ("dög/again.png", "cat/again.png"):
-        put(DATA / name, 0)  # as cat/0.png
     pack.main()
-    task = imported(DATA, "cat/0.png", only_train="")  # a copy in the pool
-    lines = taken(exported([task], DOG))
-    assert lines[1:3] == [
+    in_pool = imported(DATA, "cat/0.png", only_train="")  # three packed images are its copies
+    assert taken([in_pool], DOG)[1:3] == [
         "1 labels corrected → data/corrections.csv",
         "0 labels are those of the data",
     ]
-    assert sorted(corrected()) == ["cat/0.png", "cat/again.png"]
-    assert taken(exported([task], DOG))[2] == "1 labels are those of the data"
+    assert sorted(corrected()) == ["cat/0.png", "cat/2.png", "cat/again.png"]
+    assert taken([in_pool], DOG)[2] == "1 labels are those of the data"
 
 
 def test_export_takes_back_a_correction_that_is_not_packed_yet():
-    task = imported(DATA, "cat/0.png", part="train", only_train="")
+    picture = imported(DATA, "cat/0.png", part="train", only_train="")
     for label, count in ((DOG, 1), (DOG, 0), (CAT, 1)):
-        assert taken(exported([task], label))[1].startswith(f"{count} labels corrected")
+        assert taken([picture], label)[1].startswith(f"{count} labels corrected")
     assert corrected() == []
     pack.main()
 
@@ -162,19 +191,18 @@ def test_labels_of_arrays_are_corrected_and_take_no_picture():
     pack.main()
     picture = imported(POOL, "three.png")
     data = {"part": "train", "hash": packed.load_hashes(WORKSPACE.pack)[2], "file": "row 2"}
-    taken(exported([{"data": picture["data"] | data}], [annotation("1")]))
+    taken([{"data": picture["data"] | data}], [annotation("1")])
     assert corrected() == ["row 2"]
     pack.main()
     assert packed.load(WORKSPACE.pack).rows["label"].tolist() == [0, 1, 1, 1]
-    export = exported([picture], [annotation("1")])
-    refused("data: no picture can be added to it; ", lambda: taken(export))
+    refused("data: no picture can be added to it; ", taken, [picture], [annotation("1")])
 
 
 def test_picture_of_several_classes_is_named_and_left_out():
     tasks = [imported(POOL, file) for file in (*NEW, NEW[0])]
     cat_and_dog = [annotation("cat", "dög")]
     skipped = [*CAT, annotation("dög", by=2, skipped=True)]
-    lines = taken(exported(tasks, CAT, cat_and_dog, skipped, [annotation("dög", by=2)]))
+    lines = taken(tasks, CAT, cat_and_dog, skipped, [annotation("dög", by=2)])
     assert lines[0] == "1 pictures → data/labelled, 1 of them for training only"
     assert lines[4:] == [
         f"left out, as it has several classes: {name} (cat, dög; by {people})"
@@ -186,7 +214,7 @@ def test_picture_of_several_classes_is_named_and_left_out():
 def test_two_tasks_of_a_picture_are_one_and_for_training_only():
     tasks = [imported(POOL, NEW[0], only_train=value) for value in ("", "yes")]
     tasks.append(imported(POOL, NEW[1]))
-    assert taken(exported(tasks, CAT, [annotation("cat", by=2)], [annotation()]))[0::3] == [
+    assert taken(tasks, CAT, [annotation("cat", by=2)], [annotation()])[0::3] == [
         "1 pictures → data/labelled, 1 of them for training only",
         "1 pictures have no label yet",
     ]
@@ -207,13 +235,13 @@ def test_two_tasks_of_a_picture_are_one_and_for_training_only():
     ],
 )
 def test_task_that_is_none_of_ours_is_refused(data, line):
-    task = imported(POOL, NEW[0])
-    task["data"] |= data
-    refused(line, lambda: taken(exported([task], CAT)))
+    picture = imported(POOL, NEW[0])
+    picture["data"] |= data
+    refused(line, taken, [picture], CAT)
 
 
 def test_each_unknown_class_is_a_finding():
-    lines = findings(DataError, lambda: take([annotation("cow")], CAT, [annotation("Cat")]))
+    lines = findings(DataError, take, [annotation("cow")], CAT, [annotation("Cat")])
     assert lines == [
         "export.json: task 1: cow: no class; cat, dög are",
         "export.json: task 3: Cat: no class; cat, dög are",
@@ -221,20 +249,20 @@ def test_each_unknown_class_is_a_finding():
 
 
 def test_command_tells_what_came_in(capsys):
-    labels(context(), write(EXPORT, exported([imported(POOL, NEW[0])], CAT)), POOL)
+    labels(context(), export([imported(POOL, NEW[0])], CAT), POOL)
     assert capsys.readouterr().out.startswith("1 pictures → data/labelled, 1 of them for ")
 
 
 def test_file_that_is_no_export_is_one_line():
     EXPORT.write_text('{"a": 1}')
     line = "export.json: cannot be read as Label Studio's export in the format JSON: "
-    refused(line, lambda: take_labels(EXPORT, POOL, load_project()))
+    refused(line, take_labels, EXPORT, POOL, load_project())
 
 
 def test_data_that_was_not_packed_since_is_named():
     put(DATA / "cat/more.png", 77)
     line = "data: has changed since it was packed; type `dvc repro pack` before"
-    refused(line, lambda: take(CAT, [], []))
+    refused(line, take, CAT, [], [])
 
 
 @pytest.mark.parametrize(
@@ -244,4 +272,4 @@ def test_data_that_was_not_packed_since_is_named():
 def test_name_that_the_table_cannot_hold_is_refused(name, text):
     put(DATA / name, 77)
     pack.main()
-    refused(f"data: {text}: labels.csv cannot hold such a name", lambda: take(CAT, [], []))
+    refused(f"data: {text}: labels.csv cannot hold such a name", take, CAT, [], [])

@@ -93,7 +93,13 @@ def local_copy(address: str) -> Iterator[Path]:
     with scratch() as folder:
         copy = folder / PurePath(address).name
         with filesystem_of(address) as (filesystem, name):
-            filesystem.get(name, str(copy), recursive=True, maxdepth=1)
+            if filesystem.isdir(name):  # with one file in it, fsspec would take it for a file
+                copy.mkdir()
+                parts = filesystem.ls(name, detail=True)
+                names = [part["name"] for part in parts if part["type"] == "file"]
+                filesystem.get(names, [str(copy / PurePath(name).name) for name in names])
+            else:
+                filesystem.get_file(name, str(copy))
         try:
             yield copy
         except DataError as error:

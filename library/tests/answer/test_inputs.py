@@ -8,6 +8,7 @@ from PIL import Image
 
 from imageproof.answer._inputs import BATCH, open_input
 from imageproof.base.errors import DataError
+from imageproof.data.readers._cells import pixel_names
 
 SHAPE = (4, 5)
 RNG = np.random.default_rng(0)
@@ -16,7 +17,7 @@ IMAGES = RNG.integers(0, 256, (8, *SHAPE), dtype=np.uint8)
 
 def frame(images):
     flat = images.reshape(len(images), -1)
-    return pd.DataFrame(flat, columns=[f"pixel{k}" for k in range(flat.shape[1])])
+    return pd.DataFrame(flat, columns=pixel_names(flat.shape[1]))
 
 
 def read(path, shape=SHAPE):

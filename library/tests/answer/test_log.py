@@ -106,11 +106,9 @@ def test_bad_labels(text, message):
 @pytest.mark.parametrize(
     ("label", "names"),
     [
-        (" b", ["a", "b"]),
         ("00", ["01", "00"]),
-        ("1", ["2", "1"]),
         ("None", ["a", "None"]),
-        ("u\u0308", ["a", "ü"]),
+        (" u\u0308", ["a", "ü"]),
     ],
 )
 def test_labels_are_names_of_classes(label, names):

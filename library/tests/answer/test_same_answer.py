@@ -64,13 +64,9 @@ def ask(client, path):
     return response.json()
 
 
-def probabilities_of(answers):
-    return [answer["probabilities"] for answer in answers]
-
-
 def score(source, model):
     scoring.score(source, "scored.parquet", model, coverage=0.99, overwrite=True)
-    return pd.read_parquet("scored.parquet").filter(regex="^p[0-9]")
+    return pd.read_parquet("scored.parquet")
 
 
 @pytest.mark.parametrize(("shape", "fit"), [((8, 8), "digit"), ((8, 8, 3), "pad")])
@@ -85,21 +81,22 @@ def test_same_picture_same_answer(ring, shape, fit):
     with load_version(f"models:/{NAME}@champion", threads=2) as model:
         expected = model.predict(images)
         answers["MLflow"] = model.files.load_as_served().predict(images)["probabilities"]
-        answers["score arrays"] = score("arrays.npz", model)
-        answers["score files"] = score("pictures", model)
+        answers["score arrays"] = score("arrays.npz", model).filter(regex="^p[0-9]")
+        scored = score("pictures", model)
+        answers["score files"] = scored.filter(regex="^p[0-9]")
         predictions, inputs = predict_pictures(paths, model, 0.99)
         assert np.array_equal(inputs, images)
         answers["predict"] = [answer.probabilities for answer in predictions]
         write_package(model, Path("package"), coverage=0.99)
         with within(demo_app([("champion", model)], NAME)) as client:
             replies = [ask(client, path)[0] for path in paths]
-    answers["demo"] = probabilities_of(replies)
     with within(Service(load(Path("package"))).app()) as client:
         served = [ask(client, path)["predictions"][0] for path in paths]
-        answers["package arrays"] = probabilities_of(client.predict(images))
-    answers["package pictures"] = probabilities_of(served)
+        predictions_of_arrays = client.predict(images)
+    records = {"demo": replies, "package pictures": served, "package": predictions_of_arrays}
+    answers |= {way: [row["probabilities"] for row in rows] for way, rows in records.items()}
     assert [answer.picture for answer in predictions] == [*treatments]
-    assert [answer["picture"] for answer in served] == [*treatments]
+    assert [answer["picture"] for answer in served] == scored["picture"].tolist() == [*treatments]
     for answer, image in zip(replies, images, strict=True):
         with urlopen(answer["seen"]) as png:  # a data: address
             assert np.array_equal(Image.open(BytesIO(png.read())), image)

