@@ -59,7 +59,7 @@ def describe(images: Images, table: pd.DataFrame, *, threads: int) -> Pictures:
     """The features by the backbone, which is asked once for each image."""
     backbone = load_backbone(BACKBONE, sha256(backbone_path(BACKBONE)))
     cache = FeatureCache(feature_graph(backbone, SHAPE), SHAPE, threads=threads)
-    features = cache.features(images, label="features").features
+    features = cache.features(images, label="features")
     labels, groups = (pd.factorize(table[column])[0] for column in ("label", "group"))
     return Pictures(features, coarse_pixels(images), labels, groups)
 

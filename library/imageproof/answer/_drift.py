@@ -1,6 +1,6 @@
 """Drift of images from the data that a registered model was trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import prod
 from typing import Any, NamedTuple
@@ -30,7 +30,12 @@ from imageproof.registry._version import Version
 SAMPLE = 2000  # images whose features are compared; more would find smaller effects than count
 KNOWN = 3000  # rows of a split whose features are compared with
 SAMPLE_BYTES = 100_000_000  # of large images fewer are compared
+NOT_FITTED = "validation", "holdout"
+SPLITS = "train", *NOT_FITTED  # that images are compared with
 ACCURACY = "accuracy"  # the only comparison that is not of images
+
+
+Splits = Mapping[str, Dataset]
 
 
 class FeatureDrift(NamedTuple):
@@ -64,11 +69,21 @@ class Sample:
         self._keys = keys[rows]
 
 
+def splits_of(model: Version) -> Splits:
+    """The local splits, by name, that are those which the model was made with."""
+    return {
+        name: WORKSPACE.read_split(name).data
+        for name in SPLITS
+        if (path := WORKSPACE.split(name)).exists() and md5(path) == model.origin.splits.get(name)
+    }
+
+
 def summarise(
     answers: pd.DataFrame,
     sample: Images,
     model: Version,
     project: Project,
+    splits: Splits,
     comparisons: Sequence[Comparison],
 ) -> dict[str, Any]:
     """Fields of a `MonitorResult`; the training split is compared, too, if it is here.
@@ -78,11 +93,11 @@ def summarise(
     """
     classes = model.files.classes
     counts = np.bincount(answers["predicted"], minlength=classes)
-    drift = judge(
-        [*_compare_with_train(answers, counts, model, project), *comparisons], project.drift.level
-    )
+    if train := splits.get("train"):
+        comparisons = [*_compare_with(train, answers, counts, model, project), *comparisons]
+    drift = judge(comparisons, project.drift.level)
     drifted = [comparison.name for comparison in drift if comparison.drifted]
-    warnings = _split_warnings(model)
+    warnings = _split_warnings(splits)
     expected = None
     if are_images_compared(drift) and not warnings and not drifted:
         expected = float(model.predict(sample).max(axis=1).mean())
@@ -102,15 +117,13 @@ def summarise(
     }
 
 
-def _compare_with_train(
+def _compare_with(
+    train: Dataset,
     answers: pd.DataFrame,
     counts: np.ndarray,
     model: Version,
     project: Project,
 ) -> list[Comparison]:
-    train = split_of(model, "train")
-    if not train:
-        return []
     min_effect = project.drift.min_effect
     comparisons = [
         compare_values(column, answers[column].to_numpy(), values, min_effect)
@@ -136,18 +149,19 @@ def _holdout_counts(model: Version) -> Labels | None:
 def compare_with_known(
     sample: Images,
     model: Version,
+    splits: Splits,
     min_effect: float,
 ) -> FeatureDrift:
     """Compare a sample with the validation and hold-out rows, which the model was not fitted on.
 
     Nothing is compared if the model has no features, or these rows are not here.
     """
-    splits = [split_of(model, name) for name in ("validation", "holdout")]
-    features = load_features(model.files.network, threads=model.threads) if all(splits) else None
-    if not features:
+    parts = [splits[name] for name in NOT_FITTED if name in splits]
+    features = load_features(model.files.network, threads=model.threads)
+    if not features or len(parts) < len(NOT_FITTED):
         return FeatureDrift([], None, [])
     random = np.random.default_rng(0)
-    known = [split.take(random.permutation(len(split))[:KNOWN]) for split in filter(None, splits)]
+    known = [part.take(random.permutation(len(part))[:KNOWN]) for part in parts]
     groups = [part.groups for part in known if part.groups is not None]
     known_features = KnownFeatures(
         np.concatenate([features(part.images) for part in known]),
@@ -174,19 +188,10 @@ def drifted_names(comparisons: Sequence[Drift]) -> str:
     return ", ".join(names) or nothing
 
 
-def _split_warnings(model: Version) -> list[str]:
+def _split_warnings(splits: Splits) -> list[str]:
     """A warning if some of the splits that images are compared with are not as they were."""
-    names = ("train", "validation", "holdout")
-    changed = [name for name in names if not split_of(model, name)]
-    if not 0 < len(changed) < len(names):
+    changed = [name for name in SPLITS if name not in splits]
+    if not splits or not changed:
         return []
     fault = "not as when this version was made, so drift is known only in part"
     return [f"artifacts/split: {first_names(changed)}: {fault}"]
-
-
-def split_of(model: Version, name: str) -> Dataset | None:
-    """A local split, if it is the one that the model was made with."""
-    path = WORKSPACE.split(name)
-    if path.exists() and md5(path) == model.origin.splits.get(name):
-        return WORKSPACE.read_split(name).data
-    return None

@@ -91,11 +91,12 @@ def monitor(
     accuracy = None if table is None else _labelled.accuracy(distinct, table["label"])
     if accuracy == {}:
         raise DataError(f"{labels} column {key}: names no row of {source} that was answered")
-    features = _drift.compare_with_known(sample, model, project.drift.min_feature_effect)
+    splits = _drift.splits_of(model)
+    features = _drift.compare_with_known(sample, model, splits, project.drift.min_feature_effect)
     holdout = _labelled.holdout_figures(model)
     shadow, different = compare_shadow(source, log, distinct, table, model) if log else (None, [])
     comparisons = features.comparisons + _labelled.compare_with_holdout(accuracy, holdout)
-    summary = _drift.summarise(answers, sample, model, project, comparisons)
+    summary = _drift.summarise(answers, sample, model, project, splits, comparisons)
     if log and not shadow and answers[SHADOW].any():
         summary["warnings"].append(
             f"a challenger was asked for {answers[SHADOW].sum():,} rows, too; "

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from hashlib import blake2b, sha256
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from onnx import ModelProto
@@ -31,13 +30,6 @@ CHECKSUM_BYTES = 8
 TABLE = "CREATE TABLE IF NOT EXISTS features (image BLOB PRIMARY KEY, value BLOB) WITHOUT ROWID"
 
 
-class Cached(NamedTuple):
-    """The features of some images, and how many of these the graph was asked for."""
-
-    features: Features
-    computed: int
-
-
 class FeatureCache:
     """Features by a graph of images uint8 (n, *shape); it is asked with `threads` threads."""
 
@@ -50,6 +42,7 @@ class FeatureCache:
     ) -> None:
         self._ask = extractor(graph, FOLDER)
         self._threads = threads
+        self.asked = 0  # images that were in no file
         probe = np.random.default_rng(0).integers(256, size=(1, *shape), dtype=np.uint8)
         features = self._ask(probe)
         self.width = features.shape[1]
@@ -57,22 +50,19 @@ class FeatureCache:
         name = f"{graph_sha256(graph)[:32]}-{kernel[:16]}.sqlite"
         self.path = project_root() / FOLDER / name
 
-    def features(self, images: Images, *, label: str) -> Cached:
+    def features(self, images: Images, *, label: str) -> Features:
         """float32 (n, k); each image is asked alone, so that no batch can change its bits.
 
         `label` names the images beside the progress bar. A ServiceError if the file is damaged, or
         cannot be read or written.
         """
         values = np.empty((len(images), self.width), np.float32)
-        computed = 0
         chunks = [slice(start, start + CHUNK) for start in range(0, len(images), CHUNK)]
         console = Console(stderr=True)
         with self._opened() as database, ThreadPoolExecutor(self._threads) as pool:
             for chunk in track(chunks, label, console=console, disable=not console.is_terminal):
-                rows, count = self._chunk(database, pool, images[chunk])
-                values[chunk] = rows
-                computed += count
-        return Cached(values, computed)
+                values[chunk] = self._chunk(database, pool, images[chunk])
+        return values
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -90,16 +80,17 @@ class FeatureCache:
         database: sqlite3.Connection,
         pool: ThreadPoolExecutor,
         images: Images,
-    ) -> tuple[Features, int]:
+    ) -> Features:
         keys = fingerprints(images)
         values = self._stored(database, keys)
         missing = {key: row for row, key in enumerate(keys) if key not in values}
+        self.asked += len(missing)
         answers = pool.map(lambda row: self._ask(images[row : row + 1])[0], missing.values())
         values |= zip(missing, answers, strict=True)
         records = [(key, _sealed(values[key])) for key in missing]
         with database:
             database.executemany("INSERT OR REPLACE INTO features VALUES (?, ?)", records)
-        return np.stack([values[key] for key in keys]), len(missing)
+        return np.stack([values[key] for key in keys])
 
     def _stored(
         self,

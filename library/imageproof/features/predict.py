@@ -113,7 +113,7 @@ def _predict(
     head: "InferenceSession",
     images: Images,
 ) -> Probabilities:
-    features = cache.features(images, label="features").features
+    features = cache.features(images, label="features")
     # each row alone, as the whole graph is asked: a batch may sum in another order
     rows = (features[row : row + 1] for row in range(len(features)))
     return np.concatenate([head.run([PROBABILITIES], {FEATURES: row})[0] for row in rows])

@@ -100,15 +100,12 @@ def _features(
     images = {"train": data.images, "validation": validation.images}
     if options.mirror:
         images["mirrored"] = data.images[:, :, ::-1]
-    features = {}
-    computed = 0
-    for part, rows in images.items():
-        cached = cache.features(rows, label=f"features of {part} images")
-        features[part] = _graph.rooted(cached.features)
-        computed += cached.computed
+    features = {
+        part: _graph.rooted(cache.features(rows, label=f"features of {part} images"))
+        for part, rows in images.items()
+    }
     total = sum(map(len, images.values()))
-    name = options.backbone
-    print(f"{name}: asked for {computed:,} of {total:,} images", flush=True)
+    print(f"{options.backbone}: asked for {cache.asked:,} of {total:,} images", flush=True)
     return features
 
 
