@@ -64,18 +64,16 @@ def test_both_formats_answer_alike(export, name, channels, tmp_path):
     random = np.random.default_rng(0)
     images = random.integers(256, size=(60, 8, 8, *channels), dtype=np.uint8)
     model = network(name, images.shape[1:])
+    outputs = TrainOutputs(tmp_path)
     data = Dataset(images, random.integers(10, size=len(images)))
-    calibrated, _, answers = export.calibrate(model, data)
-    export.write_keras(calibrated, tmp_path / "model.keras")
-    saved = keras.models.load_model(tmp_path / "model.keras")
+    _, answers = export.write(model, outputs, data, threads=1)
+    saved = keras.models.load_model(outputs.keras)
     np.testing.assert_array_equal(saved.predict(images, 1000, verbose=0), answers)
-    export.write_onnx(calibrated, tmp_path / "model.onnx")
-    onnx = _inference.load(tmp_path / "model.onnx", threads=1)
-    assert onnx.shape == images.shape[1:]
+    onnx = _inference.load(outputs.model, threads=1)
     assert_allclose(onnx.predict(images), answers, atol=1e-5)
     assert onnx.predict(images[:0]).shape == (0, onnx.classes) == (0, 10)
     expected = keras.Model(model.inputs, model.layers[-1].input).predict(images, verbose=0)
-    features = _inference.load_features(tmp_path / "model.onnx", threads=1)
+    features = _inference.load_features(outputs.model, threads=1)
     assert_allclose(features(images), expected, atol=1e-5)
 
 

@@ -122,9 +122,7 @@ def test_model_learns_and_is_saved_in_float32(images_8x8, model, colour, changes
     settings = recipe(model, fit__batch_size=16, **changes)
     trained = fit(Dataset(images, images_8x8.labels), model, recipe=settings)
     assert trained.history[-1]["val_accuracy"] > 0.3  # chance is 0.1
-    assert trained.history[-1]["loss"] < trained.history[0]["loss"]
     final = trained.model
-    assert final.input_shape == (None, *images.shape[1:])
     layers = {(type(layer).__module__.split(".")[0], layer.compute_dtype) for layer in final.layers}
     assert layers == {("keras", "float32")}
     assert not final.compiled  # the state of an optimizer would double or treble the file

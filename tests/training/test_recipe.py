@@ -93,11 +93,8 @@ def test_settings_reach_the_training(images_8x8):
     # what is reported is plain, whatever the loss
     validation = images_8x8.take(VALIDATED_ON)
     probabilities = trained.model.predict(validation.images, verbose=0)
-    accuracy = (probabilities.argmax(axis=1) == validation.labels).mean()
     loss = -np.log(probabilities[np.arange(len(validation)), validation.labels]).mean()
-    last = trained.history[-1]
-    assert last["val_accuracy"] == pytest.approx(accuracy)
-    assert last["val_loss"] == pytest.approx(loss, rel=1e-5)
+    assert trained.history[-1]["val_loss"] == pytest.approx(loss, rel=1e-5)
     assert fingerprint(trained.model) == trained.prints[4]
     assert settings.fit.best_epoch(trained.history) < 4  # and the last is kept
 

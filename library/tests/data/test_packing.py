@@ -54,8 +54,8 @@ def test_arrays_stay_as_they_are(images_8x8):
     result = pack_data(fit="digit")
     assert_array_equal(result.images, images)
     assert_array_equal(result.rows["label"], labels)
-    row = result.rows.loc[91, ["part", "row", "name", "mode", "mean_ink"]]
-    assert row.tolist() == ["test", 1, "row 1", "grey", round(images[91].mean(), 2)]
+    row = ["test", 1, "row 1", "grey", round(images[91].mean(), 2)]
+    assert result.rows.loc[91, ["part", "row", "name", "mode", "mean_ink"]].tolist() == row
     ranks = np.unique(fingerprints(images), return_inverse=True)[1] + 1
     assert_array_equal(result.rows["hash"], ranks)
 
