@@ -68,15 +68,15 @@ def test_copy_that_joins_two_groups_moves_the_smaller_one():
     rows = packed(400, groups=40)
     params = split_params(**GROUPED)
     writers = rows.set_index("source_hash")["meta_writer"]
-    home = {writers[image]: part for image, part in homes(rows, **GROUPED).items()}
-    larger, *_ = sizes = rows["meta_writer"].value_counts().index
-    smaller = next(name for name in reversed(sizes) if home[name] != home[larger])
-    copy = rows[rows["meta_writer"] == larger][:1].assign(meta_writer=smaller)
+    copy = rows[writers.to_numpy() == "w37"][:1].assign(meta_writer="w6")  # of 16 images and of 3
     grown = pd.concat([rows, copy], ignore_index=True)
-    moves = {writers[image]: part for image, part in homes(grown, **GROUPED).items()}
-    assert moves == home | {smaller: home[larger]}
+    home, moved_home = (
+        {writers[image]: part for image, part in homes(images, **GROUPED).items()}
+        for images in (rows, grown)
+    )
+    assert moved_home == home | {"w6": "train"}
     [line] = moved_groups(grown, params, 1)
-    assert line.endswith(f"{smaller} from {home[smaller]} to {home[larger]}, where {larger} is")
+    assert line.endswith(": w6 from validation to train, where w37 is")
     assert moved_groups(rows, params, 1) == []
 
 

@@ -95,7 +95,7 @@ def _check(
     """Check a frame by a suite with the values of its parameters."""
     part = frame["part"].iloc[0]
     path = SUITES / f"{name}.json"
-    unit = "class" if name == "classes" else "row"
+    units = ("class", "classes") if name == "classes" else ("row", "rows")
     source = context.data_sources.add_or_update_pandas("data")
     data = source.add_dataframe_asset(f"{part}-{name}").add_batch_definition_whole_dataframe(part)
     with parsing("an expectation suite", path):
@@ -118,12 +118,12 @@ def _check(
             },
         )
     results = results.to_json_dict()["results"]
-    return [_as_check(part, unit, path, parameters, result) for result in results]
+    return [_as_check(part, units, path, parameters, result) for result in results]
 
 
 def _as_check(
     part: str,
-    unit: str,
+    units: tuple[str, str],
     path: Path,
     parameters: Values,
     result: Values,
@@ -137,13 +137,10 @@ def _as_check(
         if reason:
             raise DataError(f"{path}: {config['type']} of {column}: {one_line(reason, width=200)}")
 
-    entries = details.get("partial_unexpected_index_list") or []
-    count = details.get("unexpected_count", 0)
     message = _message(config, path, parameters)
     text = None
-    if not result["success"] and count:
-        examples = [(entry["name"], entry.get(column, "?")) for entry in entries]
-        text = _finding(part, unit, message, count, examples)
+    if not result["success"] and details.get("unexpected_count"):
+        text = f"{part}: {_finding(units, message, column, details)}; {message.hint}"
     elif not result["success"]:
         observed = one_line(details.get("observed_value", ""))
         value = f": {observed} found" if observed else ""
@@ -159,24 +156,21 @@ def _as_check(
 
 
 def _finding(
-    part: str,
-    unit: str,
+    units: tuple[str, str],
     message: Message,
-    count: int,
-    examples: Sequence[tuple[str, Any]],
+    column: str,
+    details: Values,
 ) -> str:
-    """`train: label outside 0…9 in 2 rows: row 4 (label 10), row 9 (label 12); mend the labels`.
-
-    `examples`: name, and value, of the first of `count` failing rows or classes.
-    """
-    units = unit if count == 1 else {"row": "rows", "class": "classes"}[unit]
+    """`label outside 0…9 in 2 rows: row 4 (label 10), row 9 (label 12)`: the first that fail."""
+    count = details["unexpected_count"]
+    entries = details.get("partial_unexpected_index_list") or []
     names = []
-    for name, value in examples:
-        text = message.value.replace("{}", str(value))
-        names.append(f"{name} ({text})" if text else name)
-    if count > len(examples):
+    for entry in entries:
+        text = message.value.replace("{}", str(entry.get(column, "?")))
+        names.append(f"{entry['name']} ({text})" if text else entry["name"])
+    if count > len(entries):
         names.append("…")
-    return f"{part}: {message.what} in {count} {units}: {', '.join(names)}; {message.hint}"
+    return f"{message.what} in {count} {units[count > 1]}: {', '.join(names)}"
 
 
 def _message(config: Values, path: Path, parameters: Values) -> Message:
