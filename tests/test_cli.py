@@ -13,13 +13,30 @@ from support import write_params
 
 from digits.project import main
 
+EXPENSIVE = {
+    *("tensorflow", "keras", "mlflow", "great_expectations", "pandas", "sklearn"),
+    *("matplotlib", "scipy", "prefect", "dvc", "onnxruntime"),
+}
+STARTED = """
+import sys, digits.project, digits.models.cnn, digits.stages.train, imageproof.base
+import imageproof.artifacts, imageproof.cli.program, imageproof.diff._collect
+import imageproof.diff._render
+print(*sys.modules)
+"""
+
+
+def test_starting_loads_nothing_expensive():
+    modules = {*python("-c", STARTED).stdout.split()}
+    assert "imageproof.diff._render" in modules
+    assert modules & EXPENSIVE == set()
+
 
 @pytest.fixture
 def digits(workspace, monkeypatch, capsys):
     """Runs the command in a folder with params.yaml: its exit code and what it prints."""
     write_params({})
     monkeypatch.setenv("DIGITS_DEBUG", "")
-    handlers = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # those of the tests stay
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["digits", *arguments])
@@ -27,18 +44,11 @@ def digits(workspace, monkeypatch, capsys):
             main()
         return end.value.code, *capsys.readouterr()
 
-    yield run
-    for signum, handler in handlers.items():
-        signal.signal(signum, handler)
+    return run
 
 
-def test_help_names_the_commands(digits):
-    code, text, errors = digits("-h")
-    assert (code, errors) == (0, "")
-    assert " promote " in text
-
-
-def test_version_is_that_of_the_project(digits):
+def test_help_and_version(digits):
+    assert " promote " in digits("-h")[1]
     assert digits("--version") == (0, f"{version('digits')}\n", "")
 
 

@@ -136,13 +136,9 @@ class Project:
 
     def files(self):
         """Every file of the working tree with its content."""
-        return {
-            str(path.relative_to(self.root)): path.read_bytes()
-            for path in sorted(self.root.rglob("*"))
-            if path.is_file()
-            if not {".git", ".dvc", ".state", "__pycache__"}
-            & set(path.relative_to(self.root).parts)
-        }
+        others = (":!.dvc", ":!.state", ":!*.pyc")
+        names = self.git("ls-files", "--cached", "--others", "--", ".", *others).split()
+        return {name: (self.root / name).read_bytes() for name in names}
 
     def set_epochs(self, model, epochs):
         """Edit params.yaml."""

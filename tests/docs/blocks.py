@@ -12,14 +12,10 @@ FIRST = ("README.md", "docs/how-to/experiments.md", "docs/how-to/serving.md")
 class Block(NamedTuple):
     """One block: where it stands, its language, its text, and the comment before it."""
 
-    page: str
-    line: int
+    place: str
     language: str
     text: str
     comment: str
-
-    def __str__(self):
-        return f"{self.page}:{self.line}"
 
 
 def pages():
@@ -32,13 +28,12 @@ def pages():
 def blocks(path):
     """The fenced blocks of a page, in order."""
     tokens = MarkdownIt().parse(path.read_text("utf-8"))
-    page = path.relative_to(REPOSITORY).as_posix()
     fences = []
     comment = ""
     for token in tokens:
         if token.type == "fence":
-            line = token.map[0] + 1 if token.map else 0
-            fences.append(Block(page, line, token.info.strip(), token.content, comment))
+            place = f"{path}:{token.map[0] + 1}"
+            fences.append(Block(place, token.info.strip(), token.content, comment))
         comment = ""
         if token.type == "html_block":
             comment = "".join(re.findall(r"\A<!-- (.+) -->\n*\Z", token.content))

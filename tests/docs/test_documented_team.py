@@ -40,7 +40,7 @@ def check(clone):
         "MLFLOW_TRACKING_PASSWORD=wrong digits history && exit 1 || test $? -eq 4",
         "prefect deployment run train/digits-train --watch",
     ):
-        clone.bash(f". .team/env\n{command}", where=command)
+        clone.bash(f". .team/env\n{command}")
     assert (clone.root / ".team/.env").stat().st_mode & 0o777 == 0o600
 
 
@@ -48,7 +48,7 @@ def test_every_team_command(clone):
     for block in BLOCKS:
         if "db upgrade" in block.text:  # it starts with `make team-down`
             check(clone)
-        clone.bash(block.text, where=str(block))
+        clone.bash(block.text)
         if "git clone" in block.text:
             link_environment(clone.root.parent / "second")
         if block.text == "make team-down\n":
