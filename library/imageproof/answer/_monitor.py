@@ -95,8 +95,14 @@ def monitor(
     features = _drift.compare_with_known(sample, model, splits, project.drift.min_feature_effect)
     holdout = _labelled.holdout_figures(model)
     shadow, different = compare_shadow(source, log, distinct, table, model) if log else (None, [])
-    comparisons = features.comparisons + _labelled.compare_with_holdout(accuracy, holdout)
-    summary = _drift.summarise(answers, sample, model, project, splits, comparisons)
+    summary = _drift.summarise(
+        answers,
+        sample,
+        model,
+        project,
+        splits,
+        features.comparisons + _labelled.compare_with_holdout(accuracy, holdout),
+    )
     if log and not shadow and answers[SHADOW].any():
         summary["warnings"].append(
             f"a challenger was asked for {answers[SHADOW].sum():,} rows, too; "
@@ -203,21 +209,20 @@ def log_run(result: MonitorResult, page: Path, project: Project) -> None:
 def _figures(result: MonitorResult) -> dict[str, float]:
     """The metrics of a run."""
     accuracy = result.accuracy or {}
-    optional = {
+    figures = {
+        "rows": result.rows,
+        "unsure": result.unsure,
         "far": result.far,
         "expected_accuracy": result.expected,
         "labelled": accuracy.get("rows"),
         "accuracy": accuracy.get("value"),
         "accuracy_lower": accuracy.get("lower"),
         "accuracy_upper": accuracy.get("upper"),
-    }
-    figures = {
-        "rows": result.rows,
-        "unsure": result.unsure,
         **{f"holdout_{name}": value for name, value in result.holdout.items()},
-        **{name: value for name, value in optional.items() if value is not None},
     }
     for drift in result.drift:
         figures[f"drift_{drift.name}_effect"] = drift.effect
         figures[f"drift_{drift.name}_p_value"] = drift.p_value
-    return figures | (shadow_figures(result.shadow) if result.shadow else {})
+    if result.shadow:
+        figures |= shadow_figures(result.shadow)
+    return {name: value for name, value in figures.items() if value is not None}

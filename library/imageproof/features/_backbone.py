@@ -29,7 +29,6 @@ STANDARD = {"", "ai.onnx"}  # both name the domain of ONNX's own operators
 class Backbone(NamedTuple):
     """A backbone that was read and checked; it takes images of side × side pixels."""
 
-    name: str
     model: ModelProto
     side: int
 
@@ -51,7 +50,7 @@ def load_backbone(name: str, sha256: str) -> Backbone:
             "the recorded file, or set the params to this one"
         )
     model = parse_network(content, path)
-    return Backbone(name, model, check_form(model, path))
+    return Backbone(model, check_form(model, path))
 
 
 def parse_network(content: bytes, path: Path) -> ModelProto:

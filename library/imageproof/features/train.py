@@ -76,7 +76,8 @@ def fit_features(
     backbone = load_backbone(options.backbone, options.backbone_sha256)
     body = _graph.feature_graph(backbone, shape)
     if len(shape) == 2:
-        print(f"{backbone.name}: is for colour; the grey values are repeated in its three channels")
+        repeated = "the grey values are repeated in its three channels"
+        print(f"{options.backbone}: is for colour; {repeated}")
     features = _features(FeatureCache(body, shape, threads=threads), options, data, validation)
     views = [features[part] for part in ("train", "mirrored") if part in features]
     rowset = Rowset(np.stack(views), data.labels, together(data))

@@ -1,6 +1,10 @@
-"""What a package's server answers to each form of a request, and what it says of itself."""
+"""What a package's server answers, by its own protocol and by the Open Inference Protocol."""
+
+import json
 
 import numpy as np
+import pytest
+import requests
 from packaged import CLASSES, JSON, THRESHOLD, within
 
 from imageproof.serve._app import Service
@@ -45,3 +49,79 @@ def test_metrics(package):
         'imageproof_model_info{model="imageproof 7"}': 1,
     }
     assert metrics | counts == metrics
+
+
+HEADER = "Inference-Header-Content-Length"
+V2 = "/v2/models/imageproof"
+ROW = np.zeros((1, 8, 8), np.uint8)
+
+
+def body(images=ROW, **changes):
+    tensor = {"name": "images", "shape": images.shape, "datatype": "UINT8"}
+    return {"inputs": [tensor | {"data": images.ravel().tolist()} | changes]}
+
+
+def infer(server, content, size=None):
+    """The answer to a request; `size` are the bytes of its JSON if binary tensors follow."""
+    return server.post(f"{V2}/infer", content, headers={HEADER: size} if size else {})
+
+
+def binary(images=ROW):
+    request = body(images, data=[], parameters={"binary_data_size": images.size})
+    head = json.dumps(request).encode()
+    return head + images.tobytes(), str(len(head))
+
+
+def test_answers_are_those_of_predict(server, package):
+    images = package.images[:20]
+    expected = server.tensors(images)
+    nested = body(images, data=images.tolist())
+    for request in ((nested,), binary(images)):
+        answer = infer(server, *request).json()
+        assert {output["name"]: output["data"] for output in answer["outputs"]} == expected
+        assert answer["outputs"][0]["shape"] == [20, 10]
+
+
+BINARY, SIZE = binary()
+
+
+@pytest.mark.parametrize(
+    ("request_and_size", "text"),
+    [
+        ([[]], "Input should be "),
+        ([b"[" * 100_000], "the body: too many lists and texts; "),
+        ([body() | {"outputs": [{"name": "at"}]}], "outputs.0.name: at; there are probabilities, "),
+        ([body(name="../x\n" * 99)], "inputs: 0: name: Input should be 'images'"),
+        ([body(shape=[8, 8])], "inputs.0.shape: [8, 8]; [1…1,000, 8, 8] is allowed"),
+        ([body(shape=[0, 8, 8])], "inputs.0.shape: [0, 8, 8]; "),
+        ([body(shape=[10**15, 8, 8])], "inputs.0.data: "),
+        ([BINARY, "²"], f"{HEADER}: ²"),
+        ([BINARY + b"x", SIZE], "inputs.0.parameters.binary_data_size: 64; 64, so many bytes"),
+        ([json.dumps(body()) + "x", str(len(json.dumps(body())))], "inputs.0.data: "),
+    ],
+)
+def test_bad_request_is_told_and_the_next_answered(server, request_and_size, text):
+    response = infer(server, *request_and_size)
+    assert (response.status_code, response.headers["Content-Type"]) == (400, JSON)
+    line = response.json()["error"]
+    assert line.startswith(text)
+    assert "\n" not in line
+    assert infer(server, body()).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["other", "..%2Fimageproof", "imageproof/versions/8"])
+def test_other_models_are_not_found(server, name):
+    assert server.get(f"/v2/models/{name}/infer").status_code == 404
+
+
+def test_described_paths_are_those_that_answer(server):
+    described = {}
+    for path, operations in server.get("/openapi.json").json()["paths"].items():
+        name = path.replace("{model}", "imageproof").replace("{version}", "7")
+        described[name] = {*operations} - {"parameters"}
+    _, _, paths = server.get("/none").json()["error"].partition("there are ")
+    assert sorted(paths.split(", ")) == sorted(described)
+    for path, methods in described.items():
+        for method in ("get", "post"):
+            response = requests.request(method, f"{server.address}{path}", timeout=20)
+            assert (response.status_code != 405) == (method in methods), path
