@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from helpers import free_port, until
-from support import REPOSITORY, train_project
+from support import REPOSITORY
 
-from imageproof.base.files import read_json
+from imageproof.artifacts import Artifacts
 
 pytestmark = pytest.mark.slow
 
@@ -19,12 +19,9 @@ PATIENCE = 120  # seconds, for a loaded machine
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, migrated, images_8x8, tensorflow):
-    """A folder whose MLflow store holds a run of each model."""
-    folder = tmp_path_factory.mktemp("Ödön's models")
-    shutil.copy(migrated, folder / "mlflow.db")
-    train_project(folder, images_8x8, "mlp", "cnn")
-    return folder
+def store(tmp_path_factory, trained_project):
+    """A folder whose MLflow store holds a run."""
+    return shutil.copytree(trained_project, tmp_path_factory.mktemp("page") / "Ödön's models")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +74,7 @@ def test_first_page_compares_the_models(page, ui):
 
 
 def test_report_s_link_leads_to_the_run(page, ui, store):
-    run_id = read_json(store / "artifacts/train/cnn/run.json", dict)["run_id"]
+    run_id = Artifacts(store).trained("mlp").read_run().run_id
     page.goto((store / f"artifacts/runs/{run_id}.html").as_uri())
     page.get_by_text(run_id, exact=True).first.wait_for()
     assert page.url.startswith(ui.partition("/#")[0])

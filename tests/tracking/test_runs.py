@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from support import NAME, PARAMS
 
 from imageproof.artifacts import Artifacts
-from imageproof.base._dataset import EVALUATED, SPLITS
+from imageproof.base._dataset import SPLITS
 from imageproof.base.files import md5
 from imageproof.mlflow import _logged_model, _runs, _store
 from imageproof.pages._colours import SERIES
@@ -48,50 +48,49 @@ class TestARun:
         }
 
     def test_holds_cost_and_scores(self, run, files):
+        metrics = run.data.metrics
         expected = files.trained("mlp").read_metrics()
         assert expected.pop("parameters") == 1438
-        assert {"user_s", "system_s", "elapsed_s", "epoch_s"} < {*expected}
         evaluated = files.evaluated("mlp")
         baseline = evaluated.read_baseline()
         for split, scores in evaluated.read_metrics().items():
-            assert {"accuracy", "loss"} <= {*scores}
             classes = evaluated.read_statistics()[split].by_class.values()
             figures = scores | evaluated.read_confidence()[split]
             figures |= {
                 "coverage_asked": 0.99,
-                "baseline_gain": scores["accuracy"] - baseline[split]["accuracy"],
+                "baseline_gain": baseline[split]["gain"],
                 "rows": len(files.read_split(split).data),
                 "weakest_sensitivity": min(figure["sensitivity"] for figure in classes),
             }
             expected |= {f"{split}_{name}": value for name, value in figures.items()}
-        expected["test_error_percent"] = 100 - 100 * expected["test_accuracy"]
-        assert {name: run.data.metrics[name] for name in expected} == pytest.approx(expected)
-        assert np.isfinite([*run.data.metrics.values()]).all()
-        assert _runs.own_tags(run.data.tags)["baseline"] == baseline["name"] == "colour histogram"
+        assert metrics.items() > expected.items()
+        assert metrics["test_error_percent"] == 100 * (1 - metrics["test_accuracy"])
+        assert np.isfinite([*metrics.values()]).all()
 
-    def test_holds_all_that_evaluate_wrote(self, client, run, files, tmp_path):
+    def test_holds_all_that_evaluate_wrote(self, run, files):
+        logged = Path(run.info.artifact_uri.removeprefix("file://"))
         for local in files.evaluated("mlp").folder.iterdir():
-            logged = client.download_artifacts(run.info.run_id, local.name, str(tmp_path))
-            assert Path(logged).read_bytes() == local.read_bytes()
+            assert (logged / local.name).read_bytes() == local.read_bytes()
 
     def test_names_its_data(self, run, files, model):
-        inputs = {data.dataset.name: data for data in run.inputs.dataset_inputs}
-        assert {*inputs} == {*SPLITS}
-        for split, data in inputs.items():
+        digests = {split: md5(files.split(split)) for split in SPLITS}
+        for data in run.inputs.dataset_inputs:
+            split = data.dataset.name
             assert data.tags[0].value == split
-            assert data.dataset.digest == md5(files.split(split))
+            assert data.dataset.digest == digests.pop(split)
             assert mlflow.data.get_source(data.dataset).load() == str(files.split(split))
-        owners = {m.key: (m.dataset_name, m.dataset_digest) for m in model.metrics or []}
-        for split in EVALUATED:
-            assert owners[f"{split}_kappa"] == (split, md5(files.split(split)))
-        assert owners["behaviour_clean"] == owners["test_kappa"]
+        assert digests == {}
+        owners = {m.key: (m.dataset_name, m.dataset_digest) for m in model.metrics}
+        for split, key in {"test": "behaviour_clean", "holdout": "holdout_kappa"}.items():
+            assert owners[key] == (split, md5(files.split(split)))
 
     def test_says_where_it_comes_from(self, run, files):
         record = files.trained("mlp").read_run()
         assert (record.run_id, record.model_id) == (run.info.run_id, _runs.model_id(run))
         tags = _runs.own_tags(run.data.tags)
         colour = SERIES[PARAMS["models"].index("mlp")]
-        assert tags.items() > {"dvc_stage": "train@mlp", "model": "mlp", "colour": colour}.items()
+        texts = {"dvc_stage": "train@mlp", "colour": colour, "baseline": "colour histogram"}
+        assert tags.items() > texts.items()
         assert tags["cpu"]
         assert tags["device"].startswith("CPU, ")
 

@@ -153,10 +153,9 @@ def test_damaged_calibration_is_a_line(version):
     calibration = version.answers()
     assert calibration.temperature == 1
     assert calibration.truth_probabilities.tolist() == np.linspace(0.5, 1, 100, dtype="f").tolist()
-    for damaged in (b"x", b"\x93NUMPY\x07\0" + bytes(100)):
-        line = version.refused("extra_files/calibration.npz", damaged)
-        assert line.startswith(f"{URI}: extra_files/calibration.npz: ")
-        assert line.endswith("; delete the version, or put its artifacts back")
+    line = version.refused("extra_files/calibration.npz", b"x")
+    assert line.startswith(f"{URI}: extra_files/calibration.npz: ")
+    assert line.endswith("; delete the version, or put its artifacts back")
 
 
 def test_what_is_no_sound_onnx_model_is_a_line(version, monkeypatch):
