@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 from support import NAME, REPOSITORY, quoted
 
 WORKFLOW = YAML(typ="safe").load(REPOSITORY / ".github/workflows/promoted.yaml")
+JOBS = WORKFLOW["jobs"]
 RECEIVER = REPOSITORY / "deploy/promoted.py"
 SECRET = "s3cret-of-the-test"
 
@@ -114,20 +115,19 @@ def test_mlflow_and_the_receiver_agree(tracked):
 
 def test_each_job_has_the_rights_that_it_needs():
     assert WORKFLOW["permissions"] == {}
-    image = WORKFLOW["jobs"]["image"]
-    propose = WORKFLOW["jobs"]["propose"]
-    rights = {"contents": "read", "packages": "write", "id-token": "write"}
-    assert image["permissions"] == rights
-    assert propose["permissions"] == {"contents": "write", "pull-requests": "write"}
-    steps = [*image["steps"], *propose["steps"]]
+    assert {name: job["permissions"] for name, job in JOBS.items()} == {
+        "image": {"contents": "read", "packages": "write", "id-token": "write"},
+        "propose": {"contents": "write", "pull-requests": "write"},
+    }
+    steps = [step for job in JOBS.values() for step in job["steps"]]
     # what others name is a variable, never code
     assert "${{" not in "".join(step.get("run", "") for step in steps)
-    names = [step["uses"].partition("@")[0] for step in steps if "uses" in step]
+    names = [step.get("uses", "").partition("@")[0] for step in steps]
     assert names.index("anchore/scan-action") < names.index("sigstore/cosign-installer")
 
 
 def test_workflow_takes_names_of_versions_only():
-    [package] = [s for s in WORKFLOW["jobs"]["image"]["steps"] if s.get("name") == "Package"]
+    [package] = [step for step in JOBS["image"]["steps"] if step.get("name") == "Package"]
     check = package["run"].partition("\n")[0]
     names = "models:/digits@champion", "models:/digits/12"
     for model in (*names, "models:/digits/1; id", "--out=/tmp", "models:/../1"):
@@ -146,8 +146,8 @@ def test_sbom_names_all_that_answers(images_8x8, tmp_path):
     assert done.returncode == 0, done.stderr
     sbom = json.loads((tmp_path / "sbom.json").read_text("utf-8"))
     requirements = (package.folder / "requirements.txt").read_text("utf-8")
-    pinned = dict(re.findall(r"^([\w.-]+)==([^\s;\\]+)", requirements, re.M))
-    components = {part["name"]: part for part in sbom["components"]}
-    assert sbom["bomFormat"] == "CycloneDX"
-    assert pinned.items() <= {(name, part.get("version")) for name, part in components.items()}
-    assert re.search("sha-?256", json.dumps(components["onnxruntime"]), re.I)
+    components = {(part["name"], part.get("version")): part for part in sbom["components"]}
+    pinned = re.findall(r"^([\w.-]+)==([^\s;\\]+)", requirements, re.M)
+    assert components.keys() >= {*pinned}
+    [runtime] = [part for (name, _), part in components.items() if name == "onnxruntime"]
+    assert re.search("sha-?256", json.dumps(runtime), re.I)

@@ -12,16 +12,14 @@ from support import REPOSITORY
 from imageproof.cli.program import app
 
 GITHUB = REPOSITORY / ".github"
-FILES = {path: YAML(typ="safe").load(path) for path in sorted(GITHUB.rglob("*.yml"))}
-WORKFLOWS = {path.name: flow for path, flow in FILES.items() if path.parent.name == "workflows"}
-JOBS = {
-    f"{file}:{name}": job for file, flow in WORKFLOWS.items() for name, job in flow["jobs"].items()
-}
-JOBS |= {p.parent.name: action["runs"] for p, action in FILES.items() if p.name == "action.yml"}
+JOBS = {}
+for path in sorted(GITHUB.rglob("*.yml")):
+    content = YAML(typ="safe").load(path)
+    jobs = content.get("jobs", {"action": content.get("runs", {})})
+    JOBS |= {f"{path.name}:{name}": job for name, job in jobs.items() if "steps" in job}
 TARGETS = re.findall(r"^([\w./-]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE)
 
-workflows = pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=WORKFLOWS)
-jobs = pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+of_jobs = pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
 
 
 def scripts(job):
@@ -34,13 +32,7 @@ def calls(program, script):
         yield name, re.findall(r"(?<=\s)--[\w-]+", words)
 
 
-@workflows
-def test_fork_gets_no_rights_of_the_base(workflow):
-    assert "pull_request_target" not in str(workflow["on"])
-    assert workflow["permissions"] in ({}, {"contents": "read"})
-
-
-@jobs
+@of_jobs
 def test_job_that_may_write_runs_no_foreign_code(job):
     if "write" in job.get("permissions", {}).values():
         used = {step["uses"].partition("@")[0] for step in job["steps"] if "uses" in step}
@@ -51,14 +43,9 @@ def test_job_that_may_write_runs_no_foreign_code(job):
         assert [line for line in lines if not re.match(allowed, line)] == []
 
 
-@jobs
-def test_no_text_from_outside_is_pasted_into_a_script(job):
-    assert not re.search(r"\$\{\{(?! matrix\.)", scripts(job))
-
-
-@jobs
+@of_jobs
 def test_what_it_runs_exists(job):
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    commands = typer.main.get_command(app).commands
     for name, options in calls("digits", scripts(job)):
         assert {*options} <= {opt for param in commands[name].params for opt in param.opts}
     assert {target for target, _ in calls("make", scripts(job))} <= {*TARGETS}
@@ -72,7 +59,7 @@ def test_the_report_compares_with_the_base():
 
 
 @pytest.mark.slow
-def test_checkers_of_workflows_find_no_fault(tmp_path):
+def test_checkers_find_no_fault_such_as_too_many_rights(tmp_path):
     packages = ("check-jsonschema==0.39.0", "zizmor==1.32.0")
     programs = foreign.environment(tmp_path / "environment", *packages).parent
     schema = [programs / "check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
