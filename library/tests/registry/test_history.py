@@ -7,7 +7,7 @@ import arena
 import pytest
 from arena import accept, fighter
 from example import NAME
-from helpers import finding
+from helpers import finding, git
 from mlflow import MlflowClient
 
 from imageproof.base.errors import IntegrityError, UsageError
@@ -49,11 +49,10 @@ def test_table_names_approver_and_figures(ring, capsys, monkeypatch):
 def test_trace_leads_back_to_code_data_params_and_environment(chain):
     origin = find_origin(f"models:/{NAME}@champion")
     assert (origin.version, origin.aliases) == ("3", ["champion"])
-    assert (len(origin.git_commit), origin.git_dirty) == (40, "false")
-    assert origin.data_md5 == "d" * 32
+    assert (origin.git_commit, origin.git_dirty) == (git("rev-parse", "HEAD"), "false")
+    assert (origin.experiment, origin.data_md5) == (NAME, "d" * 32)
     assert origin.params == arena.RECORDED
-    assert origin.experiment == "imageproof"
-    assert origin.gate["gate"] == "accepted"
+    assert origin.verdict == "accepted"
     for uri, text in (
         ("models:/imageproof/7", "there are 1, 2, 3"),
         ("models:/letters/1", "there is none"),
@@ -87,8 +86,8 @@ def test_rollback_steps_back_to_who_was_champion_before(line):
 
 
 def test_move_is_read_as_written_and_a_damaged_one_is_a_line():
-    tags = {KEY: "promote now by Ada"}
-    assert tags == {MOVE.key: MOVE.to_tag()}
+    tags = {MOVE.key: MOVE.to_tag()}
+    assert tags == {KEY: "promote now by Ada"}
     assert _history.read(tags | {"other": "x"}, "1", {"1": {KEY: MOVE.to_json()}}) == [MOVE]
     assert _history.read(tags, "1", {}) == [replace(MOVE, reason="", figures={}, approval="")]
     for text in ("[" * 3000, replace(MOVE, number=2).to_json()):
