@@ -104,7 +104,7 @@ def test_epochs_of_an_outage_arrive_once(way, again_s, loses, tries, monkeypatch
     points = MlflowClient().get_metric_history(run_id, "loss")
     assert [(p.step, p.value) for p in points] == [(epoch, 1 / (epoch + 1)) for epoch in range(6)]
     assert MlflowClient().get_run(run_id).info.status == "FINISHED"
-    assert "warning" not in capsys.readouterr().err
+    assert capsys.readouterr().err == ""
 
 
 def test_run_that_lacks_something_is_not_finished(way, capsys):
@@ -158,10 +158,9 @@ class TestDecisions:
             assert promote(run, name, judge=arena.accept).move
         rollback(name)
         moves = Registry(name).moves()
-        assert [move.number for move in moves] == [1, 2, 3]
-        first, second, last = [move.after for move in moves]
-        assert [move.before for move in moves[1:]] == [first, second]
-        assert first == last != second
+        first, second = [move.after for move in moves[:2]]
+        ends = [(move.number, move.before, move.after) for move in moves]
+        assert ends == [(1, None, first), (2, first, second), (3, second, first)]
         # the first registration, whose answer was lost, is now the last that was written to
         MlflowClient().update_model_version(name, "1", "of no use")
         assert promote(trained[0], name, judge=arena.accept).decision is None

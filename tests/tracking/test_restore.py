@@ -142,9 +142,9 @@ def test_damaged_or_missing_output_leaves_no_run(clone):
     path = Path("artifacts/train/mlp/model.onnx")
     path.unlink()
     assert finding(DataError, restore_all).startswith(f"{path}: not found")
-    path = Path("artifacts/train/mlp/run.json")
-    path.write_text(path.read_text().replace('"run_id": "', '"run_id": "../'))
-    assert finding(DataError, restore_all).startswith(f"{path}: not ")
+    record = WORKSPACE.trained("mlp").run
+    record.write_text(record.read_text().replace('"run_id": "', '"run_id": "../'))
+    assert finding(DataError, restore_all).startswith(f"{record}: not ")
     assert all_runs() == []
 
 

@@ -18,15 +18,11 @@ TAGS = {"git_commit": "a" * 40, "cpu": "one", "lock_md5": "l1"}
 ROWS = {"train_rows": 960.0, "validation_rows": 120.0, "test_rows": 200.0, "holdout_rows": 120.0}
 
 
-def run(seed, accuracy=0.9, **changes):
-    """An evaluated run; `changes` are params, metrics or tags."""
-    drawn = {"seed": str(seed), "split_md5": f"split of seed {seed}"}
-    scores = dict.fromkeys(MEASURES, accuracy) | {"elapsed_s": 10.0 + seed}
-    return Logged(
-        PARAMS | drawn | changes.get("params", {}),
-        scores | ROWS | changes.get("metrics", {}),
-        TAGS | changes.get("tags", {}),
-    )
+def run(seed, accuracy=0.9, params=(), metrics=(), tags=()):
+    """An evaluated run."""
+    drawn = {"seed": str(seed), "split_md5": f"split of seed {seed}"} | dict(params)
+    scores = dict.fromkeys(MEASURES, accuracy) | {"elapsed_s": 10.0 + seed} | dict(metrics)
+    return Logged(PARAMS | drawn, ROWS | scores, TAGS | dict(tags))
 
 
 def log(run, status="FINISHED"):
@@ -52,7 +48,6 @@ def test_group_holds_runs_that_differ_in_the_seed():
 def test_time_on_shared_cores_is_left_out():
     [group] = groups([run(1, metrics={"shared_cores": 0.9}), run(2)])
     assert group.measures["elapsed_s"][:2] == (1, 12)
-    assert group.measures["test_accuracy"].n == 2
 
 
 @pytest.mark.parametrize(
@@ -79,8 +74,7 @@ def test_summary_prints_a_table_and_json(tracked, capsys):
     assert "0.6516 to 1.1484" in table
     summary(context(), as_json=True, last=1)
     [group] = json.loads(capsys.readouterr().out)
-    assert group["recipe"]["fit.epochs"] == "2"
-    assert "seed" not in group["recipe"]
+    assert group["recipe"].items() >= PARAMS.items()
     assert group["measures"]["test_accuracy"]["n"] == 1
 
 

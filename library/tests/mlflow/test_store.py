@@ -15,12 +15,10 @@ VIEW = "mlflow.sharedViewState.imageproof"
 
 
 def test_store_is_the_users_or_beside_the_project(tracked, monkeypatch):
-    secret = "postgresql://127.0.0.1/runs?password=secret"
     for uri, used, recorded in (
         ("sqlite:///x/r.db", f"sqlite:///{tracked}/x/r.db", "sqlite:///x/r.db"),
         ("sqlite:////var/r.db", "sqlite:////var/r.db", "sqlite:////var/r.db"),
         ("http://me:secret@host:5000", "http://me:secret@host:5000", "http://host:5000"),
-        (secret, secret, "postgresql://127.0.0.1/runs"),
     ):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         assert (_store.tracking_uri(), _store.portable_uri()) == (used, recorded)
@@ -91,6 +89,4 @@ def test_unusable_store_is_one_line(workspace, monkeypatch, uri, text):
     Path("broken").write_bytes(b"x" * 5000)
     Path("folder").mkdir()
     assert text in finding(ServiceError, _store.connect, NAME)
-    allowed = {"broken", "broken.lock", "folder", "folder.lock"}
-    assert {path.name for path in workspace.rglob("*")} <= allowed
-    assert not workspace.with_suffix(".lock").exists()
+    assert {path.stem for path in workspace.rglob("*")} == {"broken", "folder"}
