@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from example import NAME
-from helpers import active_run, finding, only_run
+from helpers import finding
 from mlflow import MlflowClient
 
 from imageproof.base.errors import ServiceError
@@ -26,16 +26,10 @@ def test_store_is_the_users_or_beside_the_project(tracked, monkeypatch):
     assert _store.tracking_uri() == f"sqlite:///{tracked}/mlflow.db"
     _store.connect(NAME)  # MLflow then puts the whole path into the environment
     assert _store.portable_uri() == "sqlite:///mlflow.db"
-
-
-def test_store_is_shared_with_a_copy(tracked, monkeypatch):
-    (tracked / "copy").mkdir()
-    monkeypatch.chdir(tracked / "copy")
-    monkeypatch.setenv("DVC_ROOT", str(tracked))
-    with active_run("mlp", params={}, tags={}):
-        pass
-    assert only_run(MlflowClient(f"sqlite:///{tracked}/mlflow.db"))
-    assert list(Path().iterdir()) == []
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.chdir(tracked.parent)
+    monkeypatch.setenv("DVC_ROOT", str(tracked))  # as in a copy
+    assert _store.tracking_uri() == f"sqlite:///{tracked}/mlflow.db"
 
 
 def test_deleted_experiment_is_taken_back(tracked):

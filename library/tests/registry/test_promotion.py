@@ -35,13 +35,11 @@ from imageproof.base.errors import (
     IntegrityError,
     UsageError,
 )
-from imageproof.cli._console import outcome_lines
 from imageproof.judge.gate import GATE, Check, approval
 from imageproof.registry import _promotion
 from imageproof.registry._promotion import rollback
 from imageproof.registry._version import find_origin
 from imageproof.registry._versions import Registry, find, trained_run
-from imageproof.system._console import show
 
 LETTERS = [f"class {letter}" for letter in "abcdefghij"]
 
@@ -54,16 +52,6 @@ def promote(ring):
 def refuse(*arguments):
     checks = (Check("min_accuracy", False, "", ""), Check("paired_test", False, "", ""))
     return replace(accept(*arguments), checks=checks)
-
-
-def test_a_first_a_better_and_an_equal_model_become_champion(promote, capsys):
-    for version, falls_for in (("1", [EVEN]), ("2", []), ("3", [FEW])):
-        outcome = promote(fighter(*falls_for))
-        assert outcome.move
-        assert Registry(NAME).champion() == outcome.version == version
-    show(outcome_lines(outcome))
-    line = "not better than the champion: right on 0.9989 of the hold-out rows against 1.0000"
-    assert line in capsys.readouterr().out
 
 
 def test_what_one_check_refuses_is_no_champion(promote):
@@ -100,17 +88,11 @@ def test_model_worse_on_one_writer_is_refused(promote):
     arena.describe({"meta_writer": np.where((rows >= 600) & (rows < 660), "Ann", "Bob")})
     record_outputs()
     assert promote(fighter(EVEN)).decision.failed == ["max_slice_loss"]
-
-
-def test_few_writers_prove_nothing(promote):
     holdout = WORKSPACE.read_split("holdout")
-    writers = np.arange(len(holdout.rows)) // 400  # five, of whom one loses rows
-    grouped = replace(holdout.data, groups=writers)
+    grouped = replace(holdout.data, groups=holdout.rows // 400)
     save_split(WORKSPACE.split("holdout"), Split(grouped, holdout.rows))
     record_outputs()
-    promote(fighter(ALSO_EVEN))
-    check = check_of(promote(fighter(ALSO_EVEN, EVEN)), "paired_test")
-    assert "by 1 groups that differ; too few groups to tell" in check.found
+    assert "; too few groups to tell" in check_of(promote(fighter(EVEN)), "paired_test").found
 
 
 def test_champion_of_other_images_is_no_opponent(promote):

@@ -75,7 +75,7 @@ def test_unknown_rows_are_never_unseen(gate):
     assert arena.promote(fighter(), gate).move
 
 
-def test_too_few_unseen_rows_are_undecided(ring):
+def test_too_few_unseen_rows_are_undecided(ring, capsys):
     write_params({"promote.max_latency_ms": None, "promote.min_unseen": 50})
     champion(learned(ROWS - 49))
     assert finding(GateRefusedError, _results.promote, context(), run=fighter().run_id) == (
@@ -83,6 +83,7 @@ def test_too_few_unseen_rows_are_undecided(ring):
         "promote.min_unseen; or a person decides: "
         "`imageproof rollback --to 2 --force --reason TEXT`; nothing moved"
     )
+    assert "or a person decides: " in capsys.readouterr().out
     assert Registry(NAME).champion() == "1"
 
 
