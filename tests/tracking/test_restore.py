@@ -6,23 +6,22 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from helpers import commit, finding, git, record_outputs
+from helpers import commit, finding, git, only_run, record_outputs
 from mlflow import MlflowClient
 from support import NAME, write_params
 
 from digits.project import load_project
 from imageproof.artifacts import WORKSPACE, run_page
 from imageproof.base.errors import DataError, IntegrityError
-from imageproof.base.files import md5, read_json
+from imageproof.base.files import md5
 from imageproof.cli._ui import address
-from imageproof.mlflow import _logged_model, _runs, _store, restore
+from imageproof.mlflow import _runs, _store, restore
 
 
 @pytest.fixture(scope="module")
 def original(trained_project):
     """The run as it is known where the model was trained."""
-    record = read_json(trained_project / "artifacts/train/mlp/run.json", dict)
-    return MlflowClient(f"sqlite:///{trained_project}/mlflow.db").get_run(record["run_id"])
+    return only_run(MlflowClient(f"sqlite:///{trained_project}/mlflow.db"))
 
 
 @pytest.fixture
@@ -63,10 +62,9 @@ def test_restored_run_equals_original(clone, original):
     assert run.data.params == original.data.params
     assert run.data.metrics == original.data.metrics
     tags = _runs.own_tags(run.data.tags)
-    expected = _runs.own_tags(original.data.tags)
-    expected[_logged_model.MODEL_SHA256] = tags[_logged_model.MODEL_SHA256]
     here = {"restored_from": original.info.run_id, "outputs": restore.UNCOMMITTED}
-    assert tags == expected | here
+    here["model_sha256"] = tags["model_sha256"]
+    assert tags == _runs.own_tags(original.data.tags) | here
     assert digests(run) == digests(original)
     assert artifacts(run) == artifacts(original)
     address(load_project(), 5055)
@@ -158,32 +156,30 @@ def test_committed_outputs_are_of_no_run_cache(clone):
 def test_record_that_contradicts_dvc_lock_is_refused(clone):
     Path("code.py").touch()
     commit("code.py")
-    path = Path("artifacts/train/mlp/run.json")
-    record = read_json(path, dict)
+    outputs = WORKSPACE.trained("mlp")
+    record = outputs.read_run()
     head = git("rev-parse", "HEAD")
-    tags = {"git_commit": head, "git_dirty": "false", "dvc_stage": "train@none"}
-    path.write_text(json.dumps(record | {"tags": record["tags"] | tags, "name": "none"}))
+    record.tags.update(git_commit=head, git_dirty="false", dvc_stage="train@none")
+    outputs.run.write_text(record.model_dump_json())
     record_outputs()
-    split = "artifacts/split/train.npz"
-    params = {"seed": 42, "train.mlp.fit.epochs": 2}
-    deps = {split: record["datasets"]["train"], "code.py": md5(Path("code.py"))}
     lock = json.loads(Path("dvc.lock").read_text())
-    for changed_params, changed_deps, message in (
-        ({"seed": 43}, {}, "seed was 42, dvc.lock records 43"),
-        ({}, {split: "0" * 32}, f"dvc.lock records {'0' * 32}"),
-        ({}, {"code.py": "1" * 32}, f"records another code.py than its commit {head:.12} has"),
-        ({}, {"ignored.py": "1" * 32}, f"its commit {head:.12} lacks ignored.py; `git add --fo"),
+    for seed, path, digest, message in (
+        (43, "data", "1" * 32, "seed was 42, dvc.lock records 43"),
+        (42, "artifacts/split/train.npz", "0" * 32, f"dvc.lock records {'0' * 32}"),
+        (42, "code.py", "1" * 32, f"records another code.py than its commit {head:.12} has"),
+        (42, "ignored.py", "1" * 32, f"its commit {head:.12} lacks ignored.py; `git add --fo"),
     ):
-        entries = [{"path": p, "md5": digest} for p, digest in (deps | changed_deps).items()]
-        values = {"params.yaml": params | changed_params}
-        lock["stages"]["train@mlp"] = {"deps": entries, "params": values}
+        params = {"params.yaml": {"seed": seed, "train.mlp.fit.epochs": 2}}
+        deps = {"code.py": md5(Path("code.py")), path: digest}
+        entries = [{"path": name, "md5": digest} for name, digest in deps.items()]
+        lock["stages"]["train@mlp"] = {"deps": entries, "params": params}
         Path("dvc.lock").write_text(json.dumps(lock))
         line = finding(IntegrityError, restore_all)
         assert line.startswith("train@mlp: of its recorded training, ")
         assert message in line
     assert line.endswith("; `dvc repro -f train@mlp` trains it here")
     assert all_runs() == []
-    restored = {"model": "mlp", _runs.TRAINING: record["run_id"]}  # elsewhere
+    restored = {"model": "mlp", _runs.TRAINING: record.run_id}  # elsewhere
     check = partial(restore.check_training, "0" * 32, project=load_project(), root=Path())
-    assert finding(IntegrityError, partial(check, restored)) == line
+    assert finding(IntegrityError, check, restored) == line
     check({"model": "mlp"})  # of another training
