@@ -104,7 +104,6 @@ class TestARun:
             "class <U0 (-1,)",
         ]
         assert info.metadata["class_names"] == [*map(str, range(10))]
-        assert info.metadata["fit"] == "digit"
         tags = _runs.own_tags(run.data.tags)
         assert _logged_model.files_sha256(logged) == tags[_logged_model.MODEL_SHA256]
 

@@ -39,7 +39,7 @@ def test_other_predictions_are_counted_and_measured():
 
 
 def registered(**tags):
-    """The run of version 1, with such tags."""
+    """The run of a new version, with such tags."""
     run = fighter(**tags)
     arena.promote(run, accept)
     return run
@@ -49,14 +49,13 @@ def reproduced(uri=URI):
     reproduce_version(uri, tolerance=0)
 
 
+def loaded():
+    load_version(URI, threads=1).__enter__()
+
+
 def test_forged_param_is_a_line(ring):
     run = registered()
     MlflowClient().log_param(run.run_id, "image.fit", "digit")
-
-    def loaded():
-        with load_version(URI, threads=1):
-            pass
-
     for key, value, work in (("image.fit", "no", loaded), ("threads", "two", reproduced)):
         with closing(sqlite3.connect("mlflow.db")) as store, store:
             store.execute("update params set value = ? where key = ?", (value, key))

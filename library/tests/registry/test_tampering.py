@@ -177,12 +177,8 @@ def test_mlmodel_that_describes_no_classifier_runs_nothing(version):
         {"flavors": flavors | {"python_function": flavors["python_function"] | change}}
         for change in ({"loader_module": "evil"}, {"code": "code"}, {"data": "../model.onnx"})
     ]
-    signatures = (
-        None,
-        {"inputs": TENSOR.format("uint8", "[-1, 64]"), "outputs": TENSOR.format("int64", "[]")},
-        {"inputs": TENSOR.format("uint8", "[-1, -8, -8]"), "outputs": answers},
-    )
-    changes += [{"signature": signature} for signature in signatures]
+    negative = {"inputs": TENSOR.format("uint8", "[-1, -8, -8]"), "outputs": answers}
+    changes += [{"signature": signature} for signature in (None, negative)]
     contents += [json.dumps(described | change, default=str).encode() for change in changes]
     lines = [version.refused("MLmodel", content) for content in contents]
     assert all(line.startswith(UNDESCRIBED) for line in lines)
