@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +21,7 @@ class KilledError(Exception):
     pass
 
 
-def backbone(_, *, image_shape, classes):
+def build(_, *, image_shape, classes):
     """A small network that draws without a seed; its first dense layer is frozen."""
     from keras import Input, Sequential, layers, random
 
@@ -56,7 +55,7 @@ CASES = {
             "optimizer__learning_rate": 0.3,  # so large that the first epoch is best
             "fine_tune": {"epochs": 3, "layers": 4, "learning_rate": 0.2},
         },
-        {"file": SimpleNamespace(build=backbone, adapt=adapt, unfreeze=unfreeze)},
+        {"file": sys.modules[__name__]},
     ),
 }
 
