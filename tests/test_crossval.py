@@ -19,6 +19,7 @@ from imageproof.cli import program
 from imageproof.crossval._report import (
     QUARTERS,
     CrossValidation,
+    Sample,
     read_sample,
     would_more_help,
 )
@@ -49,14 +50,13 @@ def test_copies_and_groups_of_a_test_train_nothing():
     images[700] = images[100]  # of another writer
     labels = random.integers(10, size=840)
     data = Dataset(images, labels, np.arange(840) // 20)
-    parts = {"test": (60, 120), "holdout": (0, 60), "validation": (120, 240), "train": (240, 840)}
-    for part, ends in parts.items():
-        rows = np.arange(*ends)
+    parts = np.split(np.arange(840), [60, 120, 240])
+    for part, rows in zip(("holdout", "test", "validation", "train"), parts, strict=True):
         save_split(WORKSPACE.split(part), Split(data.take(rows), rows))
     sample = read_sample(10)
-    assert sorted(sample.rows) == [*range(60, 840)]
-    assert sample.data.labels.tolist() == labels[sample.rows].tolist()
-    assert sample.groups.tolist() == (sample.rows // 20).tolist()
+    assert sample.rows.tolist() == [*range(60, 840)]
+    assert sample.data.labels.tolist() == labels[60:].tolist()
+    assert sample.groups.tolist() == data.groups[60:].tolist()
     assert sample.share == 120 / 720
     pictures = np.array(fingerprints(sample.data.images))
     rating = validation_of(sample, folds=5)
@@ -130,17 +130,14 @@ def test_commands_of_the_page_rate_recipes_of_two_frameworks(capsys):
 
 @pytest.mark.usefixtures("project")
 def test_what_cannot_be_rated_is_a_line_before_any_fold(capsys):
-    sample = read_sample(10)
-    table = pd.DataFrame({"label": sample.data.labels, "group": sample.data.groups})
-    picks = table.drop_duplicates("group").groupby("label").head(5).index.to_numpy()
-    small = sample._replace(data=sample.data.take(picks), rows=sample.rows[picks], share=0.2)
+    rows = np.arange(50)
+    small = Sample(Dataset(np.zeros((50, 8, 8), np.uint8), rows % 10, rows), rows, None, 0.2)
     rating = validation_of(small, folds=5)
     line = finding(DataError, lambda: rating.run(curve=True))
     assert line.startswith("class 0 has too few images: of 25 % of them a fold learns nothing; ")
     line = finding(DataError, lambda: validation_of(small, folds=6).run(curve=False))
     assert re.match("class 0 has 5.*--folds is 6; ask for fewer folds, or add images$", line)
-    rows = pd.read_parquet(WORKSPACE.packed_rows)
-    rows[1:].to_parquet(WORKSPACE.packed_rows)
+    pd.read_parquet(WORKSPACE.packed_rows)[1:].to_parquet(WORKSPACE.packed_rows)
     line = finding(DataError, lambda: rating.run(curve=False))
     assert line == "artifacts/pack: has other images than were split; type `dvc repro split` before"
     assert capsys.readouterr().out == ""

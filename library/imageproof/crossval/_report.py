@@ -95,7 +95,7 @@ class CrossValidation:
 
     def run(self, *, curve: bool) -> None:
         """Train on each fold; print how good the recipe is, and log it. `curve`: on fewer, too."""
-        check_folds(self.sample.data, self._names, self.folds)
+        check_folds(self.sample.data, self.project.class_names, self.folds)
         for quarters in range(1 if curve else QUARTERS, QUARTERS + 1):
             self._check_classes(quarters)
         self._check_names()
@@ -113,10 +113,6 @@ class CrossValidation:
             self._log_worst(probabilities)
             if curve:
                 self._log_curve(probabilities)
-
-    @property
-    def _names(self) -> list[str]:
-        return self.project.data.class_names or []
 
     def folds_of(self, quarters: int) -> Iterator[Fold]:
         """The folds, with so many quarters of the images to learn from.
@@ -144,7 +140,7 @@ class CrossValidation:
         for fold in self.folds_of(quarters):
             absent = np.setdiff1d(labels, labels[fold.train])
             if absent.size:
-                name = self._names[absent[0]]
+                name = self.project.class_names[absent[0]]
                 fault = f"of {25 * quarters} % of them a fold learns nothing"
                 mend = "add images" + ", or leave out --curve" * (quarters < QUARTERS)
                 raise DataError(f"class {name} has too few images: {fault}; {mend}")
@@ -161,7 +157,7 @@ class CrossValidation:
     def _predict(self, quarters: int) -> Probabilities:
         """What is said of each image by a training without its fold, on so many quarters."""
         data = self.sample.data
-        probabilities = np.empty((len(data), len(self._names)), np.float32)
+        probabilities = np.empty((len(data), len(self.project.class_names)), np.float32)
         for number, fold in enumerate(self.folds_of(quarters), 1):
             start = perf_counter()
             train, validation, test = (data.take(rows) for rows in fold)
@@ -185,7 +181,7 @@ class CrossValidation:
     def _log_worst(self, probabilities: Probabilities) -> None:
         """Print the images whose label is least probable, and log a table of all."""
         labels = self.sample.data.labels
-        names = np.array(self._names)
+        names = np.array(self.project.class_names)
         kind, images = WORKSPACE.names_of(self.sample.rows)
         table = pd.DataFrame(
             {

@@ -33,11 +33,9 @@ def grow(seed, champion, challenger, *, redrawn):
     """The gate's decision between models of such accuracies, the champion of the first pictures."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, CLASSES, GROWN)
-    places = random.random(GROWN)
     ease = random.random(GROWN)  # hard pictures are hard for both models
-    old_holdout, new_holdout = (
-        random.random((2, GROWN)) < SHARE if redrawn else [places < SHARE] * 2
-    )
+    holdouts = random.random((2, GROWN)) < SHARE
+    old_holdout, new_holdout = holdouts if redrawn else holdouts[[0, 0]]
     holdout = np.flatnonzero(new_holdout)
     contenders = []
     for accuracy, held in ((challenger, new_holdout), (champion, old_holdout[:PICTURES])):
