@@ -298,8 +298,8 @@ def test_hostile_text(capsys):
     assert not any(mark in page.outside for mark in ("@", "http", "#", "<script", "evil"))
     assert HOSTILE[1] in page.code
     assert page.code[1].startswith("@octocat/<script>`|#1 (")
-    for form in ({}, {"as_json": True}, {"as_markdown": True}):
-        print_diff(diff, **({"as_json": False, "as_markdown": False} | form))
+    for as_json, as_markdown in ((False, False), (True, False), (False, True)):
+        print_diff(diff, as_json=as_json, as_markdown=as_markdown)
     assert "\x1b" not in capsys.readouterr().out
 
 
