@@ -11,13 +11,14 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 # TensorFlow divides the CPU only before its first use: the training needs a process of its own.
 TRAIN = """
-import sys
+import os, sys
 sys.path[:0] = {folders!r}
 import numpy as np
 from sklearn.datasets import load_digits
 from imageproof.system import _process
 from imageproof.base._dataset import Dataset
 with _process.quiet_tensorflow(2):
+    assert os.environ["TF_NUM_INTRAOP_THREADS"] == "2"
     import tensorflow as tf
     [cpu] = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

@@ -60,14 +60,8 @@ def test_names_are_escaped(name, text, capfd):
             4,
             "error: /nowhere/file: No such file or directory (IMAGEPROOF_DEBUG=1 shows more)\n",
         ),
-        (
-            "import os\n    with _process.quiet_tensorflow(3):\n        os.write(2, b'noise')\n"
-            "        assert os.environ['TF_NUM_INTRAOP_THREADS'] == '3'",
-            0,
-            "",
-        ),
     ],
-    ids=["success", "signal", "bug", "file system", "TensorFlow"],
+    ids=["success", "signal", "bug", "file system"],
 )
 def test_exit_code_and_lines(work, code, stderr):
     done = run(work)
