@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import subprocess
 import sys
 from contextlib import chdir
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from helpers import dump_params, with_changes, write_splits
 from ruamel.yaml import YAML
+from small_project import run
 
 from digits.params import check
 from digits.project import application, as_project
@@ -90,10 +90,9 @@ def link_environment(clone):
     for entry in Path(sys.prefix).iterdir():
         if entry.name != ".done":
             (clone / ".venv" / entry.name).symlink_to(entry)
-    made_from = b"".join((clone / f).read_bytes() for f in STAMPED)
-    checksum = subprocess.run(["cksum"], input=made_from, capture_output=True, check=True).stdout
-    stamp = f"{clone.resolve()} {checksum.decode()}"  # as environment.sh writes it
-    (clone / ".venv" / ".done").write_text(stamp, "utf-8")
+    # as environment.sh writes it
+    stamp = f'echo "$(pwd -P) $(cat {" ".join(STAMPED)} | cksum)" >.venv/.done'
+    run("sh", "-c", stamp, cwd=clone)
 
 
 def train_project(folder, data, *models):

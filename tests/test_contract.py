@@ -1,6 +1,7 @@
 """dvc.yaml lists exactly what each stage computes with, and one name means one thing."""
 
 import re
+from contextlib import chdir
 from copy import deepcopy
 from itertools import chain
 from pathlib import Path
@@ -13,6 +14,7 @@ from digits.models import available
 from digits.params import OVERLOOKED
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import flatten
+from imageproof.dvc._stage_inputs import listed
 from imageproof.dvc.params_yaml import get_by_path
 
 # A change in one of these changes no output, so it must not run a stage again.
@@ -48,11 +50,11 @@ READS = {
     "data.image": IMAGE,
     "validation": {"validate"},
     "confidence.coverage": {"confidence"},
-    "recipe": {"train.${item.model}"},
+    "recipe": {"train.mlp"},
     "class_names": {"data.classes", "data.class_names"},
     "common_settings": {"seed", "data.classes", "train.distribute"},
     "logged_params": {
-        *("seed", "train.distribute", "train.threads", "train.${item.model}"),
+        *("seed", "train.distribute", "train.threads", "train.mlp"),
         *("data.classes", *IMAGE),
     },
 }
@@ -64,9 +66,10 @@ stages = pytest.mark.parametrize("stage", PIPELINE)
 MODULES = {stage: block["cmd"].split()[2] for stage, block in PIPELINE.items()}
 
 
-def listed(stage):
-    """The source files and folders among the stage's deps."""
-    return {dep for dep in PIPELINE[stage]["deps"] if dep.startswith(("src/", "library/"))}
+def sections(stage, model="mlp"):
+    """What dvc.yaml lists for the stage, of this model if it is one of each model."""
+    with chdir(REPOSITORY):
+        return listed(f"{stage}@{model}")
 
 
 def path_of(module):
@@ -76,54 +79,38 @@ def path_of(module):
     return str(file / "__init__.py" if (REPOSITORY / file).is_dir() else f"{file}.py")
 
 
-def uncovered(modules, deps):
-    """The modules that are neither a listed file nor in a listed folder."""
+def uncovered(module, deps):
+    """Our modules by which this one computes that are neither a listed file nor in a folder."""
+    paths = map(path_of, (module, *COMPUTING.find_upstream_modules(module)))
     return {
-        module
-        for module in modules
-        if not any(Path(path_of(module)).is_relative_to(dep) for dep in deps)
+        path
+        for path in paths
+        if not path.endswith("__init__.py")
+        and not any(Path(path).is_relative_to(dep) for dep in deps)
     }
-
-
-def outs(stage):
-    """Every output of the stage, of whatever kind, with its settings."""
-    block = PIPELINE[stage]
-    entries = [*block.get("outs", []), *block.get("metrics", []), *block.get("plots", [])]
-    settings = [entry if isinstance(entry, dict) else {entry: {}} for entry in entries]
-    return {path: options for entry in settings for path, options in entry.items()}
-
-
-def of_model(paths, model):
-    return {path.replace("${item.model}", model) for path in paths}
-
-
-def used(module):
-    """Our modules by which the module computes, itself included; of packages only the modules."""
-    modules = {module, *COMPUTING.find_upstream_modules(module)}
-    return {name for name in modules if not path_of(name).endswith("__init__.py")}
 
 
 @stages
 def test_every_module_that_a_stage_computes_with_is_a_dependency(stage):
-    assert uncovered(used(MODULES[stage]), listed(stage)) == set()
+    assert uncovered(MODULES[stage], sections(stage)["deps"]) == set()
 
 
 @pytest.mark.parametrize("model", available())
 def test_a_training_depends_on_its_own_model_and_on_what_that_imports(model):
-    deps = of_model(listed("train"), model)
-    assert uncovered(used(f"digits.models.{model}"), deps) == set()
+    deps = {*sections("train", model)["deps"]}
+    assert uncovered(f"digits.models.{model}", deps) == set()
     other_models = {path_of(f"digits.models.{name}") for name in available() if name != model}
     assert not other_models & deps
 
 
 @stages
 def test_the_params_listed_are_the_params_read(stage):
-    assert set(PIPELINE[stage]["params"]) == params_read(MODULES[stage])
+    assert {*sections(stage)["params"]} == params_read(MODULES[stage])
 
 
 @stages
 def test_dvc_overlooks_no_name_in_a_block_of_params(stage):
-    keys = PIPELINE[stage]["params"]
+    keys = sections(stage)["params"]
     blocks = [value for key in keys if isinstance(value := get_by_path(PARAMS, key), dict)]
     assert not [key for block in blocks for key in flatten(block) if {*key.split(".")} & OVERLOOKED]
 
@@ -157,4 +144,5 @@ def test_dvc_knows_each_model_to_train_by_its_name():
 def test_a_stage_writes_exactly_the_outputs_it_lists(stage, trained_project):
     folder = trained_project / "artifacts" / stage
     written = {str(path.relative_to(trained_project)) for path in folder.rglob("*.*")}
-    assert written == of_model(set(outs(stage)), "mlp")
+    kinds = sections(stage)
+    assert written == {*chain(*(kinds[kind] for kind in ("outs", "metrics", "plots")))}

@@ -21,13 +21,8 @@ from imageproof.base._naming import project_name
 from imageproof.system import _process
 
 # What the surroundings of the tests set must not decide what they find.
-for name in (
-    "DVC_EXP_NAME",
-    "DVC_ROOT",
-    "MLFLOW_RUN_ID",
-    "MLFLOW_TRACKING_URI",
-    "PREFECT_API_URL",
-):
+DECIDING = "DVC_EXP_NAME DVC_ROOT MLFLOW_RUN_ID MLFLOW_TRACKING_URI PREFECT_API_URL"
+for name in DECIDING.split():
     os.environ.pop(name, None)
 _process.set_environment()
 STARTUP = str(Path(__file__).with_name("startup"))
@@ -55,17 +50,6 @@ FORGIVEN = (
     # Optuna leaves its connections to the garbage collector
     "ignore:<psycopg.Connection object .* was deleted while still open:ResourceWarning",
 )
-
-
-# Fixtures that need Debian packages: CI runs their tests apart, like other slow ones.
-NEEDS_PACKAGES = {"browser", "postgres"}
-
-
-def pytest_collection_modifyitems(items):
-    """What needs packages is slow."""
-    for item in items:
-        if NEEDS_PACKAGES & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.slow)
 
 
 def pytest_collection_finish():
