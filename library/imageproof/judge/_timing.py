@@ -67,22 +67,16 @@ def measure_latency(predict: Predict, images: Images) -> dict[str, float]:
     return {"p50_ms": p50, "p95_ms": p95, "images_per_s": count / fastest}
 
 
-class RequestTimes(NamedTuple):
-    """Median and 95th percentile in ms; the share of the time, 0…1, without a processor."""
-
-    p50_ms: float
-    p95_ms: float
-    waited: float
-
-
 def request_times(
     predict: Callable[[Images], object],
     images: Images,
     *,
     size: int = 1,
     requests: int = REQUESTS,
-) -> RequestTimes:
-    """The times of so many calls with `size` images each, after warming up.
+) -> tuple[float, float, float]:
+    """Median and 95th percentile in ms, and the share of the time, 0…1, without a processor.
+
+    They are of so many calls with `size` images each, after warming up.
 
     `predict` must compute in the thread that calls it. `images` uint8 (n, height, width), n at
     least 1, are repeated where they do not suffice.
@@ -95,7 +89,7 @@ def request_times(
     seconds = [timeit(partial(predict, batch), number=1) for batch in batches]
     worked = thread_time() - start
     p50, p95 = 1000 * np.percentile(seconds, [50, 95])
-    return RequestTimes(float(p50), float(p95), 1 - min(1.0, worked / sum(seconds)))
+    return float(p50), float(p95), 1 - min(1.0, worked / sum(seconds))
 
 
 def latencies(
@@ -108,13 +102,13 @@ def latencies(
     processors.
     """
     for _ in range(TRIES):
-        single = request_times(predict, images)
-        if single.p95_ms <= limit_ms or single.waited <= MOST_WAITED:
+        _, single, waited = request_times(predict, images)
+        if single <= limit_ms or waited <= MOST_WAITED:
             count = affordable(predict, images, REQUESTS, FEW_REQUESTS)
-            hundred = request_times(predict, images, size=100, requests=count)
-            return {1: single.p95_ms, 100: hundred.p95_ms}
+            _, hundred, _ = request_times(predict, images, size=100, requests=count)
+            return {1: single, 100: hundred}
     raise BusyError(
         "promote.max_latency_ms: not measured, as this machine is busy: an image took "
-        f"{single.p95_ms:.1f} ms, {100 * single.waited:.0f} % of it without a processor; at most "
+        f"{single:.1f} ms, {100 * waited:.0f} % of it without a processor; at most "
         f"{limit_ms:g} ms is allowed; run it again when less runs here"
     )

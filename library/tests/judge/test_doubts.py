@@ -69,6 +69,8 @@ def test_rows_of_one_writer_accuse_in_no_class():
     for writers, count in ((np.arange(300), 1), (np.minimum(np.arange(300) // 10, 20), 0)):
         rows = Intervals(answers == labels, writers).effective_by_class(labels, 3)
         assert len(beyond_chance({"m": [_doubts.weak_class(by_class, rows)]})) == count
+    # the worst of two classes, as one has no rows
+    assert _doubts.weak_class(by_class, [200, 7, 0]).p_value == pytest.approx(2 * 0.5**7)
 
 
 def test_fragile_model_is_named_with_its_figures():
