@@ -30,7 +30,7 @@ STAGES = """\
 stages:
   split:
     cmd: "true"
-    outs: [artifacts/split/test.npz, artifacts/split/holdout.npz]
+    outs: [artifacts/split/test.npz]
   train:
     matrix:
       model: MODELS
@@ -44,7 +44,7 @@ stages:
     matrix:
       model: MODELS
     cmd: "true"
-    deps: [artifacts/split/test.npz, artifacts/split/holdout.npz]
+    deps: [artifacts/split/test.npz]
     outs:
       - artifacts/evaluate/${item.model}/predictions.npz
       - artifacts/evaluate/${item.model}/metrics.json
@@ -58,12 +58,9 @@ STRONG = 30
 BETTER = "better: accuracy 85.00 → 92.50 %, p < 0.001"
 
 
-def write_splits(*, rows=400):
-    WORKSPACE.split("test").parent.mkdir(parents=True, exist_ok=True)
-    for grey, name in enumerate(EVALUATED):
-        labels = np.arange(rows) % len(NAMES)
-        data = Dataset(np.full((rows, 2, 2), grey, np.uint8), labels)
-        save_split(WORKSPACE.split(name), Split(data, np.arange(rows)))
+def write_split(*, rows=400):
+    data = Dataset(np.zeros((rows, 2, 2), np.uint8), np.arange(rows) % len(NAMES))
+    save_split(WORKSPACE.split("test"), Split(data, np.arange(rows)))
 
 
 def record(model, wrong, *, rows=400, names=NAMES):
@@ -74,12 +71,10 @@ def record(model, wrong, *, rows=400, names=NAMES):
     chances = np.eye(len(names), dtype=np.float32)[predicted]
     trained = WORKSPACE.trained(model)
     evaluated = WORKSPACE.evaluated(model)
-    for outputs in (trained, evaluated):
-        outputs.folder.mkdir(parents=True, exist_ok=True)
-    trained.model.write_bytes(b"model" * wrong)
     cost = dict.fromkeys(("user_s", "system_s", "elapsed_s", "epoch_s"), float(wrong))
     write_json(trained.metrics, cost | {"parameters": 5000})
     write_json(trained.run, run_record(model).model_dump())
+    trained.model.write_bytes(b"model" * wrong)
     write_json(evaluated.behaviour, {"clean": 0.9, "blur": 0.5})
     save_arrays(evaluated.predictions, dict.fromkeys(EVALUATED, chances))
     hits = predicted == labels
@@ -109,7 +104,7 @@ def two_commits(tmp_path_factory):
     with chdir(folder):
         git("init", "-q")
         Repo.init().close()
-        write_splits()
+        write_split()
         record("mlp", WEAK)
         record("cnn", STRONG)
         commit("mlp", "cnn")
@@ -181,7 +176,7 @@ def test_model_on_one_side_only():
 
 
 def test_other_test_rows():
-    write_splits(rows=200)
+    write_split(rows=200)
     with Repo() as repo:
         repo.commit("split", force=True)  # the models are not evaluated on them yet
     assert verdicts(collect_diff("HEAD~1", None))["mlp"].startswith("not comparable: ")
@@ -308,7 +303,7 @@ def test_markdown_fits_a_comment():
     with Path("params.yaml").open("a", encoding="utf-8") as file:
         file.writelines(f'k{number}{"<" * 400}: "{"&" * 900}"\n' for number in range(60))
     record("mlp", WEAK, rows=600, names=names)
-    write_splits(rows=600)
+    write_split(rows=600)
     commit_outputs()
     text = markdown(collect_diff("HEAD~1", "HEAD"))
     assert "The tables are too long for a comment" in text
