@@ -27,9 +27,9 @@ def test_adapt_prints_one_block_and_sets_its_lines(workspace, capsys):
     Path("data/scarf").mkdir()
     Path("data/scarf/1.heic").touch()
     assert finding(DataError, pack.main).endswith(" is 10; `digits adapt` says what fits")
-    old_text = Path("params.yaml").read_text("utf-8")
+    old_text = Path("params.yaml").read_text()
     program.adapt(context())
-    assert Path("params.yaml").read_text("utf-8") == old_text
+    assert Path("params.yaml").read_text() == old_text
     facts, left_out, backbone, *block, last = capsys.readouterr().out.splitlines()
     assert facts.startswith("data: 61 images, 3 classes of 20 images or more, colour, ")
     assert left_out == "warning: data: left out, as no picture of a class: 1 (scarf/1.heic)"
@@ -38,7 +38,7 @@ def test_adapt_prints_one_block_and_sets_its_lines(workspace, capsys):
     assert last == "`digits adapt --write` sets these lines"
 
     program.adapt(context(), write=True)
-    new_lines = Path("params.yaml").read_text("utf-8").splitlines()
+    new_lines = Path("params.yaml").read_text().splitlines()
     assert "  min_accuracy: null # on the hold-out" in new_lines
     pairs = zip(old_text.splitlines(), new_lines, strict=True)
     lines = [(old, new) for old, new in pairs if old != new]
@@ -51,8 +51,8 @@ def test_adapt_prints_one_block_and_sets_its_lines(workspace, capsys):
 
 
 def test_pictures_without_a_group_are_refused(workspace):
-    text = (REPOSITORY / "params.yaml").read_text("utf-8")
-    Path("params.yaml").write_text(text.replace("group: null", "group: writer"), "utf-8")
+    text = (REPOSITORY / "params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("group: null", "group: writer"))
     put_pictures(Path("data"), "1.png", "2.png", "3.png")
     Path("data/labels.csv").write_text("file,label,writer\n1.png,a,Ann\n2.png,b,\n3.png,a,\n")
     line = "data: 2 pictures have no writer in labels.csv; fill it, or set split.group: null"

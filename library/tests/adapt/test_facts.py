@@ -68,7 +68,7 @@ def test_strokes_on_a_plain_border_are_like_glyphs(tmp_path):
 def test_columns_of_the_table(tmp_path):
     write_pictures(tmp_path, noise(4, 9, 9))
     rows = "cat/0.png,a,Ann,\ndog/1.png,b,Bob,\ncat/2.png,a,Ann,yes\ndog/3.png,b,Ann,\n"
-    (tmp_path / "labels.csv").write_text(f"file,label,writer,only_train\n{rows}", "utf-8")
+    (tmp_path / "labels.csv").write_text(f"file,label,writer,only_train\n{rows}")
     facts = read_facts(tmp_path)
     assert facts.class_names == ["a", "b"]
     assert facts.columns["writer"] == {"Ann": 3, "Bob": 1}

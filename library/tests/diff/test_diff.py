@@ -86,7 +86,7 @@ def record(model, wrong, *, rows=400, names=NAMES):
 def commit(*models, epochs=2):
     """Record all outputs in dvc.lock, and commit it."""
     write_params({"models": [*models], "train.mlp.fit.epochs": epochs})
-    Path("dvc.yaml").write_text(STAGES.replace("MODELS", f"[{', '.join(models)}]"), "utf-8")
+    Path("dvc.yaml").write_text(STAGES.replace("MODELS", f"[{', '.join(models)}]"))
     commit_outputs()
 
 
@@ -155,11 +155,11 @@ def test_params_of_one_model_and_switches_are_seen():
     settings = {"train.mlp.fit.epochs": 3}
     write_params(settings | {"promote.max_slice_loss": 0})
     git("commit", "-qam", "a limit of 0")
-    lock = yaml.safe_load(Path("dvc.lock").read_text("utf-8"))
+    lock = yaml.safe_load(Path("dvc.lock").read_text())
     for model, seed in (("mlp", 11), ("cnn", PARAMS["seed"])):  # only the mlp ran since
         read = lock["stages"][f"train@{model}"].setdefault("params", {})
         read.setdefault("params.yaml", {})["seed"] = seed
-    Path("dvc.lock").write_text(yaml.safe_dump(lock), "utf-8")
+    Path("dvc.lock").write_text(yaml.safe_dump(lock))
     write_params(settings | {"promote.max_slice_loss": False, "seed": 11})
     changes = {"seed": (PARAMS["seed"], 11), "promote.max_slice_loss": (0, False)}
     assert collect_diff("HEAD", None).params == changes
@@ -214,15 +214,15 @@ IMPORT = "outs:\n- path: metrics.json\ndeps:\n- path: {url}\n"
 def test_revision_does_not_choose_remote():
     """Neither for all outputs, nor for one of them, nor by an import."""
     metrics = WORKSPACE.trained("mlp").metrics
-    stages = Path("dvc.yaml").read_text("utf-8")
+    stages = Path("dvc.yaml").read_text()
     stages = stages.replace("- artifacts/train/${item.model}/metrics.json", "")
     stages = stages.replace("run.json", "run.json: {remote: own}")
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/x"
         with foreign_branch("HEAD~1"):
-            Path(".dvc/config").write_text(OWN_REMOTE.format(url=url), "utf-8")
-            Path("dvc.yaml").write_text(stages, "utf-8")
-            metrics.with_name("metrics.json.dvc").write_text(IMPORT.format(url=url), "utf-8")
+            Path(".dvc/config").write_text(OWN_REMOTE.format(url=url))
+            Path("dvc.yaml").write_text(stages)
+            metrics.with_name("metrics.json.dvc").write_text(IMPORT.format(url=url))
         shutil.rmtree(".dvc/cache")
         line = finding(ServiceError, collect_diff, "foreign", None)
         server.setblocking(False)
@@ -241,7 +241,7 @@ def test_revision_does_not_choose_remote():
 )
 def test_branch_with_bomb_is_refused(file, text, kind, line):
     with foreign_branch():
-        Path(file).write_text(text, "utf-8")
+        Path(file).write_text(text)
     assert finding(kind, collect_diff, "foreign", None).startswith(f"foreign: {line}")
 
 
@@ -249,13 +249,13 @@ def test_dvc_reads_nothing_of_a_branch():
     metrics = WORKSPACE.trained("mlp").metrics
     with foreign_branch("HEAD~1"):
         for file in ("dvc.yaml", "data.dvc", "vars.yaml", ".dvc/config", f"{metrics}.dvc"):
-            Path(file).write_text(f"vars: [vars.yaml]\n{BOMB}", "utf-8")
+            Path(file).write_text(f"vars: [vars.yaml]\n{BOMB}")
     assert verdicts(collect_diff("foreign", None))["mlp"] == BETTER
 
 
 def test_link_of_a_branch_leads_nowhere(tmp_path):
     secret = tmp_path / "secret"
-    secret.write_text("seed: 1", "utf-8")
+    secret.write_text("seed: 1")
     with foreign_branch():
         Path("params.yaml").unlink()
         Path("params.yaml").symlink_to(secret)
@@ -264,15 +264,15 @@ def test_link_of_a_branch_leads_nowhere(tmp_path):
 
 
 def test_md5_of_a_branch_leads_nowhere():
-    lock = Path("dvc.lock").read_text("utf-8")
+    lock = Path("dvc.lock").read_text()
     digest = md5(WORKSPACE.trained("mlp").metrics)
     with foreign_branch():
-        Path("dvc.lock").write_text(lock.replace(digest, "../../../../../secret"), "utf-8")
+        Path("dvc.lock").write_text(lock.replace(digest, "../../../../../secret"))
     assert "(dvc.lock has no md5 of it)" in finding(ServiceError, collect_diff, "foreign", "HEAD~1")
 
 
 def test_files_not_as_recorded():
-    WORKSPACE.evaluated("mlp").metrics.write_text("{}", "utf-8")
+    WORKSPACE.evaluated("mlp").metrics.write_text("{}")
     line = finding(IntegrityError, collect_diff, "HEAD~1", None)
     assert line.startswith("workspace: artifacts/evaluate/mlp/metrics.json: md5 ")
 
@@ -283,7 +283,7 @@ OWN_TAGS = {"p", "code", "ul", "li", "strong", "details", "summary", "table", "t
 def test_hostile_text(capsys):
     """The models' class names, a param's key and value, and the branch are written by an enemy."""
     record("mlp", WEAK, names=HOSTILE)
-    with Path("params.yaml").open("a", encoding="utf-8") as file:
+    with Path("params.yaml").open("a") as file:
         file.write(json.dumps(HOSTILE[2]) + ": " + json.dumps(HOSTILE) + "\n")
     commit_outputs()
     git("branch", "@octocat/<script>`|#1")
@@ -300,7 +300,7 @@ def test_hostile_text(capsys):
 
 def test_markdown_fits_a_comment():
     names = [f"{number:04d}" + "<" * 500 for number in range(60)]
-    with Path("params.yaml").open("a", encoding="utf-8") as file:
+    with Path("params.yaml").open("a") as file:
         file.writelines(f'k{number}{"<" * 400}: "{"&" * 900}"\n' for number in range(60))
     record("mlp", WEAK, rows=600, names=names)
     write_split(rows=600)

@@ -81,5 +81,5 @@ def test_matrix_is_read_as_it_was_written(tmp_path):
 )
 def test_no_confusion_matrix_is_refused(tmp_path, content, line):
     path = tmp_path / "m.csv"
-    path.write_text(content, "utf-8")
+    path.write_text(content)
     assert finding(DataError, read_matrix, path).startswith(f"{path}: {line}")
