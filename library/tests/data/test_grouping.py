@@ -36,24 +36,18 @@ def fault(rows, **changes):
 
 
 def assert_apart(rows, parts):
+    """No row is lost, and no writer is in two parts."""
+    assert sorted(np.concatenate([*parts.values()])) == [*rows.index]
     names = writers(rows, parts)
     assert sum(map(len, names)) == len(set.union(*names))
-
-
-@pytest.mark.parametrize("count", [4, 60])
-def test_no_group_is_in_two_parts_and_none_is_lost(count):
-    rows = uneven(count)
-    for copies in ("keep", "drop"):
-        parts = split(rows, copies=copies)
-        assert sorted(np.concatenate([*parts.values()])) == [*rows.index]
-        assert_apart(rows, parts)
-    counts = grouping.count(parts, rows, "writer")
-    assert [*counts.values()] == [*map(len, writers(rows, parts))]
 
 
 def test_shares_and_classes_are_met_as_groups_allow():
     rows = uneven(100, rows=6000)
     parts = split(rows)
+    assert_apart(rows, parts)
+    counts = grouping.count(parts, rows, "writer")
+    assert [*counts.values()] == [*map(len, writers(rows, parts))]
     sizes = {name: len(part) / len(rows) for name, part in parts.items()}
     shares = {"train": 0.64, "validation": 0.16, "test": 0.16, "holdout": 0.04}
     assert sizes == pytest.approx(shares, abs=0.015)
@@ -89,10 +83,12 @@ def test_column_that_names_no_groups_is_refused():
     assert fault(rows, group="date").endswith("; split.group is 'date', and may be null")
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_too_few_groups_leave_a_part_without_rows(count):
-    line = fault(packed([f"w{n % count}" for n in range(300)]))
-    assert " gets no row of class a, b, c; add rows of it, " in line
+def test_each_part_needs_a_group():
+    for count in (1, 2, 3):
+        line = fault(packed([f"w{n % count}" for n in range(300)]))
+        assert " gets no row of class a, b, c; add rows of it, " in line
+    rows = uneven(4)
+    assert_apart(rows, split(rows))
 
 
 def test_number_of_a_group_depends_on_no_other_group():
