@@ -66,13 +66,12 @@ def test_damaged_cache_is_named(cache):
     assert line.endswith("; if it is damaged, delete it: that costs only time")
 
 
-SHAPES = [(20, 20, 3), (networks.SIDE, networks.SIDE, 3), (40, 12), (networks.SIDE,) * 2]
 random = np.random.default_rng(2)
 HEAD = Head(random.normal(size=(networks.CHANNELS, 4)), random.normal(size=4))
 PATH = Path("model.onnx")
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("shape", [SHAPE, (16, 16, 3), (40, 12), (16, 16)], ids=str)
 def test_one_file_answers_as_its_parts_do(workspace, shape):
     networks.write_standin()
     backbone = networks.load()

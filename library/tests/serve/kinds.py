@@ -15,17 +15,22 @@ from kubernetes import client
 TYPES = {"bool": bool, "int": int, "str": str}
 
 
-def check(manifest):
-    """Raise an error unless it fits the schema of its kind."""
+def finding(manifest):
+    """Why it does not fit the schema of its kind."""
     kind = manifest["kind"]
-    if kind == "InferenceService":  # KServe's client takes pods from that of Kubernetes
-        parsed(manifest, "V1beta1InferenceService")
-    elif kind in ("PrometheusRule", "ServiceMonitor"):
-        model = getattr(monitoring, kind).model_validate(manifest, strict=True)
-        fields = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        assert fields == manifest, f"only this is known: {fields}"
-    else:
-        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+    try:
+        if kind == "InferenceService":  # KServe's client takes pods from that of Kubernetes
+            parsed(manifest, "V1beta1InferenceService")
+        elif kind in ("PrometheusRule", "ServiceMonitor"):
+            model = getattr(monitoring, kind).model_validate(manifest, strict=True)
+            fields = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
+            assert fields == manifest, f"only this is known: {fields}"
+        else:
+            version = kubernetes_validate.latest_version()
+            kubernetes_validate.validate(manifest, version, strict=True)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def parsed(value, kind):
@@ -42,15 +47,6 @@ def parsed(value, kind):
     names = {key: name for name, key in model.attribute_map.items()}
     parts = {names[key]: part for key, part in value.items()}
     return model(**{name: parsed(part, model.openapi_types[name]) for name, part in parts.items()})
-
-
-def finding(manifest):
-    """What is wrong with it."""
-    try:
-        check(manifest)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
 
 
 json.dump([*map(finding, json.load(sys.stdin))], sys.stdout)

@@ -52,7 +52,6 @@ def test_metrics(package):
 
 
 HEADER = "Inference-Header-Content-Length"
-V2 = "/v2/models/imageproof"
 ROW = np.zeros((1, 8, 8), np.uint8)
 
 
@@ -63,7 +62,9 @@ def body(images=ROW, **changes):
 
 def infer(server, content, size=None):
     """The answer to a request; `size` are the bytes of its JSON if binary tensors follow."""
-    return server.post(f"{V2}/infer", content, headers={HEADER: size} if size else {})
+    return server.post(
+        "/v2/models/imageproof/infer", content, headers={HEADER: size} if size else {}
+    )
 
 
 def binary(images=ROW):
