@@ -16,40 +16,40 @@ from imageproof.base.errors import DataError, ServiceError
 from imageproof.mlflow import _store
 
 
-class TestARunEnds:
-    def test_failed_by_an_error(self, tracked):
-        with pytest.raises(DataError, match="bad data"), active_run("mlp", params={}, tags={}):
-            raise DataError("bad data")
-        assert only_run(MlflowClient()).info.status == "FAILED"
+def test_run_fails_by_an_error(tracked):
+    with pytest.raises(DataError, match="bad data"), active_run("mlp", params={}, tags={}):
+        raise DataError("bad data")
+    assert only_run(MlflowClient()).info.status == "FAILED"
 
-    def test_failed_with_a_line_when_mlflow_refuses_params(self, tracked):
-        def log():
-            with active_run("mlp", params={"../x": 1}, tags={}):
-                pass
 
-        assert finding(ServiceError, log).startswith(f"MLflow at sqlite:///{tracked}/mlflow.db")
-        assert only_run(MlflowClient()).info.status == "FAILED"  # MLflow's atexit: FINISHED
+def test_run_fails_with_a_line_where_mlflow_refuses_params(tracked):
+    def log():
+        with active_run("mlp", params={"../x": 1}, tags={}):
+            pass
 
-    @pytest.mark.slow
-    def test_killed_when_the_stage_is_and_its_curves_were_live(self, project):
-        write_params({**SMALL, "train.mlp.fit.epochs": 100_000})
-        command = [sys.executable, "-m", "digits.stages.train", "mlp"]
-        stage = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert stage.stdout is not None
-        assert stage.stdout.readline().startswith("mlp: ")  # steps
-        assert stage.stdout.readline().startswith("mlp epoch 1/100000  loss ")
-        client = MlflowClient(f"sqlite:///{project}/mlflow.db")
-        live = only_run(client)
-        curve = client.get_metric_history(live.info.run_id, "val_loss")
-        children = psutil.Process(stage.pid).children(recursive=True)
-        stage.send_signal(signal.SIGTERM)
-        _, stderr = stage.communicate(timeout=60)
+    assert finding(ServiceError, log).startswith(f"MLflow at sqlite:///{tracked}/mlflow.db")
+    assert only_run(MlflowClient()).info.status == "FAILED"  # MLflow's atexit: FINISHED
 
-        assert (live.info.status, curve[0].step) == ("RUNNING", 1)
-        assert (stage.returncode, stderr) == (143, "")
-        assert only_run(client).info.status == "KILLED"
-        assert not Path("artifacts/train").exists()
-        assert until(lambda: all(has_ended(child.pid) for child in children))
+
+@pytest.mark.slow
+def test_run_is_killed_with_its_stage_and_its_curves_were_live(project):
+    write_params({**SMALL, "train.mlp.fit.epochs": 100_000})
+    command = [sys.executable, "-m", "digits.stages.train", "mlp"]
+    stage = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert stage.stdout.readline().startswith("mlp: ")  # steps
+    assert stage.stdout.readline().startswith("mlp epoch 1/100000  loss ")
+    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    live = only_run(client)
+    curve = client.get_metric_history(live.info.run_id, "val_loss")
+    children = psutil.Process(stage.pid).children(recursive=True)
+    stage.send_signal(signal.SIGTERM)
+    _, stderr = stage.communicate(timeout=60)
+
+    assert (live.info.status, curve[0].step) == ("RUNNING", 1)
+    assert (stage.returncode, stderr) == (143, "")
+    assert only_run(client).info.status == "KILLED"
+    assert not Path("artifacts/train").exists()
+    assert until(lambda: all(has_ended(child.pid) for child in children))
 
 
 def test_runs_under_mlflow_run_are_its_children(tracked, monkeypatch):
