@@ -1,12 +1,12 @@
 """A worker, and flow runs that it is sent, as the tests see them."""
 
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 import psutil
 import yaml
 from forge import github
-from helpers import has_ended, until
+from helpers import has_ended
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, LogFilter
@@ -32,42 +32,33 @@ def failure(flow, *arguments, **parameters):
     return str(state.message)
 
 
+def ask(name, /, **arguments):
+    """What a method of Prefect's client returns."""
+    with get_client(sync_client=True) as client:
+        return getattr(client, name)(**arguments)
+
+
 def flow_runs(**only):
     """Flow runs by Prefect's filter, such as `state={"type": {"any_": ["PAUSED"]}}`."""
-    with get_client(sync_client=True) as client:
-        return client.read_flow_runs(flow_run_filter=FlowRunFilter.model_validate(only))
+    return ask("read_flow_runs", flow_run_filter=FlowRunFilter.model_validate(only))
 
 
 def tasks_of(flow_run_id):
     """The task runs of a flow run: name, and whether it completed."""
     only = FlowRunFilter.model_validate({"id": {"any_": [flow_run_id]}})
-    with get_client(sync_client=True) as client:
-        runs = client.read_task_runs(flow_run_filter=only)
+    runs = ask("read_task_runs", flow_run_filter=only)
     return {run.name: bool(run.state and run.state.is_completed()) for run in runs}
 
 
 def state_of(flow_run_id):
     """Its state now."""
-    with get_client(sync_client=True) as client:
-        state = client.read_flow_run(flow_run_id).state
-    assert state is not None
-    return state
-
-
-def completes(flow_run_id):
-    """Whether the run ends well; if not, pytest shows its state and its log."""
-    assert until(lambda: state_of(flow_run_id).is_final(), seconds=240)
-    well = state_of(flow_run_id).is_completed()
-    if not well:
-        print(repr(state_of(flow_run_id)), log_of(flow_run_id))
-    return well
+    return ask("read_flow_run", flow_run_id=flow_run_id).state
 
 
 def log_of(flow_run_id):
     """What Prefect's UI shows as the log of a flow run."""
     only = LogFilter.model_validate({"flow_run_id": {"any_": [flow_run_id]}})
-    with get_client(sync_client=True) as client:
-        return "\n".join(line.message for line in client.read_logs(only))
+    return "\n".join(line.message for line in ask("read_logs", log_filter=only))
 
 
 def running_stages(project):
@@ -80,11 +71,10 @@ def running_stages(project):
 def automation(file, path="", **headers):
     """What the automation of this file in deploy/ sends to its webhook within the block."""
     text = (REPOSITORY / "deploy" / file).read_text("utf-8")
-    with ExitStack() as stack:
-        address, messages = stack.enter_context(github())
+    with github() as (address, messages):
         block = Webhook(url=f"{address}{path}", headers=headers).save("webhook", overwrite=True)
         values = yaml.safe_load(text.replace("BLOCK", str(block)))
-        client = stack.enter_context(get_client(sync_client=True))
-        created = client.create_automation(AutomationCore.model_validate(values))
-        stack.callback(client.delete_automation, created)
+        automation = AutomationCore.model_validate(values)
+        automation_id = ask("create_automation", automation=automation)
         yield messages
+        ask("delete_automation", automation_id=automation_id)

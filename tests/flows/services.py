@@ -2,7 +2,7 @@
 
 import os
 import sys
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -36,12 +36,11 @@ def dask(scheduler, worker):
     port = free_port()
     address = f"tcp://127.0.0.1:{port}"
     options = ("--host", "127.0.0.1", "--no-dashboard")
-    with ExitStack() as stack:
-        started = (program, "scheduler", "--port", str(port), *options)
-        stack.enter_context(running(*started, cwd=scheduler))
+    serving = (program, "scheduler", "--port", port, *options)
+    working = (program, "worker", address, "--nthreads", 1, "--no-nanny", *options)
+    with running(*serving, cwd=scheduler):
         assert until(lambda: answers(port), seconds=120)
-        started = (program, "worker", address, "--nthreads", "1", "--no-nanny", *options)
-        stack.enter_context(running(*started, cwd=worker))
-        with Client(address, set_as_default=False) as client:
-            client.wait_for_workers(1, timeout=120)
-        yield address
+        with running(*working, cwd=worker):
+            with Client(address, set_as_default=False) as client:
+                client.wait_for_workers(1, timeout=120)
+            yield address

@@ -14,23 +14,21 @@ import numpy as np
 import pytest
 from deployed import failure, flow_runs, log_of
 from helpers import finding, python, until
-from mlflow import MlflowClient
 from prefect.client.schemas.objects import StateType
 from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
 from prefect.variables import Variable
-from support import NAME, PARAMS, REPOSITORY, SMALL, context, write_params
+from support import NAME, PARAMS, REPOSITORY, SMALL, write_params
 
 import answer
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import UsageError
-from imageproof.cli import _results
 from imageproof.dvc.provenance import data_md5
 from imageproof.mlflow import _store
 from imageproof.prefect import commands
-from imageproof.registry._versions import Registry, find
+from imageproof.registry._versions import Registry
 from monitor import monitor
-from promote import _question, promote
+from promote import promote
 from retrain import retrain
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -57,7 +55,7 @@ accepted = not rejected and not refuse.exists()
 verdict = (refuse.exists() and refuse.read_text()) or "refused"
 if "--dry-run" not in sys.argv:
     refuse.unlink(missing_ok=True)
-check = {{"name": "min_accuracy", "passed": accepted, "found": "0.9", "allowed": "0.8"}}
+check = {{"name": "min_accuracy", "passed": accepted, "found": "0.9 | b", "allowed": "0.8"}}
 who = rejected[0].partition("=")[2] if rejected else "the gate"
 if rejected and who != "the gate":
     check |= {{"name": "approval", "found": f"rejected by {{who}}"}}
@@ -144,11 +142,8 @@ def test_approval(prefect_server, monkeypatch):
     assert "Drift of mean grey value, contrast" in WORKSPACE.monitor.read_text(encoding="utf-8")
 
     _store.connect(NAME)
-    MlflowClient().delete_run(find(f"models:/{NAME}/1").run_id)  # the next one is another run
-    _results.promote(context(), "mlp")
-    _results.rollback(context())
-    moves = [(move.after, move.approval, move.reason) for move in Registry(NAME).moves()]
-    assert moves == [("1", "approved by Ada", "looked at it"), ("2", "", ""), ("1", "", "")]
+    [move] = Registry(NAME).moves()
+    assert (move.approval, move.reason) == ("approved by Ada", "looked at it")
 
 
 def test_rejected_is_refused(digits):
@@ -156,7 +151,7 @@ def test_rejected_is_refused(digits):
         state = promote("mlp", timeout_s=300, return_state=True)
     run_id = state.state_details.flow_run_id
     *_, row, _, hint = answered.result().splitlines()
-    assert row == "| min_accuracy | 0.9 | 0.8 |"
+    assert row == "| min_accuracy | 0.9 &#124; b | 0.8 |"
     assert hint.startswith(f"Or type `python flows/answer.py {run_id} approve --by NAME` (or ")
     assert until(lambda: hint in log_of(run_id))
     message = "refused by approval (rejected by Ada); nothing moved"
@@ -180,12 +175,6 @@ def test_promote_unanswered_fails(digits):
     assert len(calls(digits)) == 1
 
 
-def test_question_shows_names_in_the_data_as_text():
-    check = {"name": "max_slice_loss", "found": "writer: <b>a|b", "allowed": ""}
-    question = _question("mlp", {"champion": None, "challenger": "run 1", "checks": [check]})
-    assert question.endswith("\n| max_slice_loss | writer: &#60;b&#62;a&#124;b |  |")
-
-
 def test_answer_without_question(digits):
     state = promote("mlp", approval="none", return_state=True)
     run = state.state_details.flow_run_id
@@ -204,10 +193,10 @@ def test_states_of_promotions(digits):
         return result.name, result.message
 
     (digits / "refuse").touch()
-    assert state() == ("Refused", "refused by min_accuracy (0.9); nothing moved")
+    assert state() == ("Refused", "refused by min_accuracy (0.9 | b); nothing moved")
     assert calls(digits)[-1][-3:] == ["--rejected-by=the gate", "--json", "--"]
     (digits / "refuse").write_text("undecided")
-    message = "undecided by min_accuracy (0.9); add images; nothing moved"
+    message = "undecided by min_accuracy (0.9 | b); add images; nothing moved"
     assert state() == ("TooFewRows", message)
     assert state(approval="none") == ("Promoted", "version 2 is champion")
     assert calls(digits)[-1] == ["promote", "--json", "--", "mlp"]
@@ -238,24 +227,10 @@ def test_retrain_repeats_failure(digits):
         state = retrain(models=["mlp"], return_state=True)
         assert (state.type, state.name) == (StateType.FAILED, name)
         assert f"digits promote (exit {exit_code}): no answer" in str(state.message)
-    names = [retrain(return_state=True).name for _ in range(2)]
-    assert names == ["Promoted", "Unchanged"]
+    assert retrain(return_state=True).name == "Promoted"
     assert [words[-1] for words in calls(digits)][2:] == PARAMS["models"]
     assert Variable.get("digits_retrained_data") == data_md5()
     Variable.set("digits_retrained_data", "other", overwrite=True)
     (digits / "refuse").write_text("undecided")  # of more rows the next run has no more
     names = [retrain(models=["mlp"], return_state=True).name for _ in range(2)]
     assert names == ["Undecided", "Unchanged"]
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("retrained")
-def test_retrain_pulls_new_data(team, digits):
-    team.set_data("2")
-    team.dvc("add", "-q", "data")
-    team.dvc("push", "-q")
-    team.set_data("1")  # as after a `git pull` that changed data.dvc
-    (digits / "refuse").touch()
-    state = retrain(models=["cnn"], return_state=True)
-    assert (state.type, state.name) == (StateType.FAILED, "Refused")  # as of `promote`
-    assert '"2"' in (team.root / "artifacts/train-cnn.txt").read_text()

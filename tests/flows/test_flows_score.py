@@ -17,33 +17,24 @@ from score import score
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
 
-@pytest.fixture
-def tables(ring):
-    """Four files in the folder `in`, and a champion; returns the number of rows."""
+def test_tables_are_scored_on_a_dask_worker_or_here(ring, tmp_path):
     _promotion.promote(fighter(), NAME, judge=accept)
     images = WORKSPACE.read_split("holdout").data.images
+    files = [Path(f"in/{number}.npz").resolve() for number in range(4)]
     Path("in").mkdir()
-    for number, some in enumerate(np.array_split(images, 4)):
-        np.savez(f"in/{number}.npz", images=some)
-    return len(images)
-
-
-def test_score_on_a_dask_worker(tables, tmp_path):
+    for file, rows in zip(files, np.array_split(images, 4), strict=True):
+        np.savez(file, images=rows)
     with dask(tmp_path / "scheduler", Path()) as scheduler:
         state = score("in", "out/", scheduler=scheduler, return_state=True)
-        assert state.is_completed(), state.message
-        assert str(state.message).startswith(f"{tables:,} rows by models:/{NAME}/1 ")
-        assert len(pd.read_parquet("out")) == tables
-        tasks = {f"score {Path(f'in/{n}.npz').resolve()}": True for n in range(4)}
+        assert state.message == f"{len(images):,} rows by models:/{NAME}/1 → out/"
+        assert len(pd.read_parquet("out")) == len(images)
+        tasks = {f"score {file}": True for file in files}
         assert tasks_of(state.state_details.flow_run_id) == tasks
         Path("in/bad.npz").write_bytes(b"PK\x03\x04")
         line = failure(score, "in", "out/", scheduler=scheduler, missing=True)
     assert "in/bad.npz: cannot be read as npz" in line
-
-
-def test_score_on_this_machine(tables):
-    state = score("in", "out/", return_state=True)
-    assert state.message == f"{tables:,} rows by models:/{NAME}/1 → out/"
+    assert "in/bad.npz" in failure(score, "in", "here/")
+    assert len(pd.read_parquet("here")) == len(images)
     line = failure(score, "in", "out.parquet", scheduler="tcp://127.0.0.1:9")
     assert line == "scheduler: needs an output FOLDER/, for one file of each table"
     line = failure(score, "--version", "out.parquet")

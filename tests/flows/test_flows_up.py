@@ -59,6 +59,14 @@ def clone(tmp_path):
 
 
 def test_up_and_down(clone):
+    port = clone.ports["PREFECT_PORT"]
+    taken = f"port {port} is taken; choose another with make up"
+    with socket.create_server(("127.0.0.1", port)):
+        for number, error in ((0, "PREFECT_PORT: '0' is no port"), (port, taken)):
+            clone.ports["PREFECT_PORT"] = number
+            assert f"error: {error}" in clone.make("up", succeeds=False).stderr
+    assert clone.processes() == []
+
     up = clone.make("up")
     lines = up.stdout.splitlines()
     assert lines[0].startswith("starting, ")
@@ -84,13 +92,3 @@ def test_up_and_down(clone):
     assert clone.make("down").stdout == ""
     assert until(lambda: clone.processes() == [])
     assert clone.make("down").stdout == "nothing is up\n"
-
-
-def test_up_with_taken_port(clone):
-    with socket.create_server(("127.0.0.1", clone.ports["PREFECT_PORT"])):
-        up = clone.make("up", succeeds=False)
-    taken = f"error: port {clone.ports['PREFECT_PORT']} is taken; choose another with make up"
-    assert taken in up.stderr
-    clone.ports["PREFECT_PORT"] = 0
-    assert "error: PREFECT_PORT: '0' is no port" in clone.make("up", succeeds=False).stderr
-    assert clone.processes() == []
