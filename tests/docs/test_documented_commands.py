@@ -6,7 +6,6 @@ import signal
 import subprocess
 from contextlib import chdir, closing, suppress
 
-import mlflow
 import pytest
 import requests
 from blocks import blocks, pages
@@ -41,7 +40,6 @@ SMALL = {
 }
 PAGES = [blocks(path) for path in pages()]
 BLOCKS = [block for page in PAGES for block in page]
-MODELS = ("mlp", "compact")
 
 
 class Session(Clone):
@@ -132,7 +130,7 @@ def answers(port):
 
 
 def check_all_ran(session):
-    """DVC has nothing to do, git sees what stages write, and MLflow has a run for each model."""
+    """DVC has nothing to do, and git sees what stages write."""
     assert json.loads(session.run("dvc", "status", "--json").stdout) == {}
     assert {*session.run("git", "diff", "--name-only").stdout.split()} == {
         "dvc.lock",
@@ -140,12 +138,6 @@ def check_all_ran(session):
         "artifacts/compare/metrics.json",
         "artifacts/split/split.json",
     }
-    commit = session.run("git", "rev-parse", "HEAD").stdout.strip()
-    client = mlflow.MlflowClient(f"sqlite:///{session.root}/mlflow.db")
-    runs = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
-    tag = "mlflow.source.git.commit"
-    ends = {(run.info.run_name, run.info.status, run.data.tags[tag]) for run in runs}
-    assert ends == {(model, "FINISHED", commit) for model in MODELS}
 
 
 def test_every_block_has_a_language():
@@ -168,7 +160,7 @@ def test_fresh_clone_shows_plots(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_every_command(tmp_path):
-    session = Session(tmp_path / "digits", *MODELS)
+    session = Session(tmp_path / "digits", "mlp", "compact")
     with closing(session):
         for page in PAGES:
             for block in page:
