@@ -1,1 +1,1 @@
-"""MLflow runs: store, runs, live (a training's run), logged_model, restore, unchanged, page."""
+"""MLflow runs: store, runs, live (a training's run), logged_model, restore, training, page."""
