@@ -10,7 +10,6 @@ from helpers import has_ended
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, LogFilter
-from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
 from prefect.events.schemas.automations import AutomationCore
 from support import REPOSITORY
@@ -20,9 +19,7 @@ PREFECT = (sys.executable, "-m", "prefect")
 
 def submit(deployment="train/digits-train", /, **parameters):
     """Schedule a run of a deployment."""
-    flow_run = run_deployment(deployment, parameters=parameters, timeout=0, as_subflow=False)
-    assert isinstance(flow_run, FlowRun)
-    return flow_run.id
+    return run_deployment(deployment, parameters=parameters, timeout=0, as_subflow=False).id
 
 
 def failure(flow, *arguments, **parameters):
@@ -47,7 +44,7 @@ def tasks_of(flow_run_id):
     """The task runs of a flow run: name, and whether it completed."""
     only = FlowRunFilter.model_validate({"id": {"any_": [flow_run_id]}})
     runs = ask("read_task_runs", flow_run_filter=only)
-    return {run.name: bool(run.state and run.state.is_completed()) for run in runs}
+    return {run.name: run.state.is_completed() for run in runs}
 
 
 def state_of(flow_run_id):

@@ -10,6 +10,13 @@ from ruamel.yaml import YAML
 from support import REPOSITORY
 
 DEPLOY = REPOSITORY / "deploy"
+SECRET = """\
+.env deploy/.env .team/.env src/digits/.env flows/.env.local id_rsa
+.git/config .dvc/config.local .dvc/cache/files/x .venv/bin/python
+mlflow.db mlflow.db-wal mlartifacts/1/x .state/sweeps.db .prefect/x.db
+data/private.png dvc-store/files/x artifacts/pack/images.npy log/x.parquet
+predictions.parquet src/digits/__pycache__/x.pyc notes.txt
+"""
 
 
 def procfile(path):
@@ -43,15 +50,8 @@ def build_context(folder):
 
 def test_image_gets_no_secret(tmp_path):
     shutil.copy(REPOSITORY / ".dockerignore", tmp_path)
-    secret = {
-        *(".env", "deploy/.env", ".team/.env", "src/digits/.env", "flows/.env.local", "id_rsa"),
-        *(".git/config", ".dvc/config.local", ".dvc/cache/files/x", ".venv/bin/python"),
-        *("mlflow.db", "mlflow.db-wal", "mlartifacts/1/x", ".state/sweeps.db", ".prefect/x.db"),
-        *("data/private.png", "dvc-store/files/x", "artifacts/pack/images.npy", "log/x.parquet"),
-        *("predictions.parquet", "src/digits/__pycache__/x.pyc", "notes.txt"),
-    }
     code = {"library/imageproof/cli/program.py", "flows/train.py", ".dvc/config", "params.yaml"}
-    for name in secret | code:
+    for name in {*SECRET.split()} | code:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert build_context(tmp_path) - {".dockerignore"} == code

@@ -144,33 +144,34 @@ def test_training_without_a_server_is_logged_by_restore(project, monkeypatch, ca
     assert str(client.get_logged_model(_runs.model_id(run)).status) == "READY"
 
 
-class TestDecisions:
-    @pytest.fixture
-    def name(self, way, images_8x8):
-        arena.prepare(images_8x8)
-        _store.connect(load_project().name)
-        return load_project().name
+@pytest.fixture
+def name(way, images_8x8):
+    arena.prepare(images_8x8)
+    _store.connect(load_project().name)
+    return load_project().name
 
-    def test_whose_every_answer_is_lost_once_are_made_once(self, way, name):
-        trained = [arena.fighter(), arena.fighter()]
-        way.loses = True
-        for run in trained:
-            assert promote(run, name, judge=arena.accept).move
-        rollback(name)
-        moves = Registry(name).moves()
-        first, second = [move.after for move in moves[:2]]
-        ends = [(move.number, move.before, move.after) for move in moves]
-        assert ends == [(1, None, first), (2, first, second), (3, second, first)]
-        # the first registration, whose answer was lost, is now the last that was written to
-        MlflowClient().update_model_version(name, "1", "of no use")
-        assert promote(trained[0], name, judge=arena.accept).decision is None
 
-    def test_half_a_file_is_no_lost_file(self, way, name):
-        rows = rows_of_split(WORKSPACE)
-        promote(arena.fighter(), name, judge=arena.accept, rows=rows)
-        origin = find_origin(f"models:/{name}@champion")
-        assert read_rows(origin) is not None
-        way.cuts = True
-        for work in (origin.check_unchanged, partial(read_rows, origin)):
-            with pytest.raises(MlflowException, match="IncompleteRead"):  # which becomes a line
-                work()
+def test_decisions_whose_answers_are_lost_are_made_once(way, name):
+    trained = [arena.fighter(), arena.fighter()]
+    way.loses = True
+    for run in trained:
+        assert promote(run, name, judge=arena.accept).move
+    rollback(name)
+    moves = Registry(name).moves()
+    first, second = [move.after for move in moves[:2]]
+    ends = [(move.number, move.before, move.after) for move in moves]
+    assert ends == [(1, None, first), (2, first, second), (3, second, first)]
+    # the first registration, whose answer was lost, is now the last that was written to
+    MlflowClient().update_model_version(name, "1", "of no use")
+    assert promote(trained[0], name, judge=arena.accept).decision is None
+
+
+def test_half_a_file_is_no_lost_file(way, name):
+    rows = rows_of_split(WORKSPACE)
+    promote(arena.fighter(), name, judge=arena.accept, rows=rows)
+    origin = find_origin(f"models:/{name}@champion")
+    assert read_rows(origin) is not None
+    way.cuts = True
+    for work in (origin.check_unchanged, partial(read_rows, origin)):
+        with pytest.raises(MlflowException, match="IncompleteRead"):  # which becomes a line
+            work()
