@@ -129,6 +129,8 @@ def test_link_to_a_folder_is_refused(workspace):
     put("cat/1.png")
     (DATA / "dog").symlink_to(workspace)
     assert fault().startswith("data/dog: is a link to a folder, whose files DVC does not version; ")
+    Path(".dvcignore").write_text("data/dog")
+    assert len(listed()[0]) == 1
 
 
 def test_ignored_pictures_are_left_out_and_named():

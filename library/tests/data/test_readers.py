@@ -42,7 +42,7 @@ def write(arrays, pack=bytes):
 
 
 def test_four_files_are_two_parts():
-    counts = {"letters-train": 30, "letters-test": 9}
+    counts = {"letters-train": 30, "letters-t10k": 9}
     for name, count in counts.items():
         arrays = {f"{name}-images-idx3": IMAGES[:count], f"{name}-labels-idx1": LABELS[:count]}
         write(arrays, gzip.compress)
@@ -61,8 +61,9 @@ def test_images_and_labels_are_told_by_content_not_by_name():
 @pytest.mark.parametrize(
     ("content", "form"),
     [
-        (idx(IMAGES)[:4] + b"\xff" * 12, "0x08 and "),  # and no memory is taken
-        (struct.pack(">HBBI", 0, 0x0D, 1, 1) + bytes(4), "0x0d and (1,)"),
+        (b"\0\0\x09\x01\0\0\0\x01\0", "0x09 and (1,)"),
+        (b"\0\0\x08\xff" + bytes(4 * 255), "0x08 and (0, 0, "),
+        (idx(IMAGES)[:6], "0x08 and (65535, 4294967295, "),  # and no memory is taken
         (b"\0\0\x08", "0x08 and ();"),
     ],
 )
@@ -119,6 +120,7 @@ def test_other_arrays_are_named():
         (IMAGES / 255, LABELS),
         (IMAGES.reshape(30, 64), LABELS),
         (IMAGES, LABELS[:, None]),
+        (IMAGES, LABELS.astype(np.uint64)),
     ],
 )
 def test_other_types_and_shapes_are_refused(images, labels):
