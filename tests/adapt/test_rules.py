@@ -27,13 +27,8 @@ PHOTOGRAPHS = Facts(
     is_transparent=False,
     is_digit_like=False,
 )
-FACES = PHOTOGRAPHS._replace(
-    class_names=["face", "none"],
-    counts=[100, 100],
-    sizes=Counter({(25, 25): 200}),
-    has_colour=False,
-)
-HUNDREDS = PHOTOGRAPHS._replace(class_names=[*"abcdefghi"], counts=[100] * 9)
+FACES = PHOTOGRAPHS._replace(sizes=Counter({(25, 25): 900}), has_colour=False)
+HUNDREDS = PHOTOGRAPHS._replace(counts=[100] * 9)
 MANY = PHOTOGRAPHS._replace(counts=[3000] * 3)
 KEPT = "the line stays"
 METHOD = "split.method"
