@@ -41,7 +41,7 @@ def answering(predicted, *, truth=TRUTH, classes=10, sure=None, **fields):
     chances = np.full((len(truth), classes), (1 - sure) / (classes - 1), np.float32)
     chances[np.arange(len(truth)), predicted] = sure
     rows = np.ones(len(truth), bool)
-    fields = {"name": "m", "unseen": rows, "older": rows} | fields
+    fields = {"name": "m", "unseen": rows} | fields
     return Contender(probabilities=chances, **fields)
 
 
@@ -59,8 +59,8 @@ def decided(challenger, champion=None, *, former=(), truth=TRUTH, classes=10, **
 
     Keys of `changes` are limits, fields of the evidence, or `own_checks`.
     """
-    rows = np.bincount(truth, minlength=classes)
-    hits = np.bincount(truth[challenger.predicted == truth], minlength=classes)
+    rows = np.bincount(truth)
+    hits = np.bincount(truth[challenger.predicted == truth])
     pairs = [p if isinstance(p, Paired) else Paired(rows, p, hits) for p in former]
     limits = LIMITS | {key: changes.pop(key) for key in KEYS if key in changes}
     own_checks = changes.pop("own_checks", ())
@@ -166,8 +166,8 @@ def test_fewer_independent_rows_prove_less(key, wrong, limits, fewer):
 def test_checks_are_named_as_their_keys():
     facts = {key: Check(key, True, "") for key in ("shadow", "data_validated", "clean_commit")}
     limits = {key: LIMITS[key] or 0.5 for key in KEYS if key not in facts}
-    baseline = {"baseline": "HOG", "baseline_hits": np.ones(ROWS, bool)}
-    decision = decided(PERFECT, PERFECT, facts=facts, **limits, **baseline)
+    hits = np.ones(ROWS, bool)
+    decision = decided(PERFECT, PERFECT, facts=facts, baseline_hits=hits, **limits)
     assert [check.name for check in decision.checks] == KEYS
     decision = decided(wrong_on(range(ROWS)), PERFECT, **dict.fromkeys(KEYS, False))
     assert decision.checks == ()
@@ -185,11 +185,11 @@ def test_checks_are_named_as_their_keys():
 )
 def test_balanced_limits_see_a_rare_class(key, limit):
     """A quarter of it is lost, 0.5 % of all rows."""
-    data = {"truth": np.repeat([0, 1], [980, 20]), "classes": 2}
-    model = answering(np.repeat([0, 1], [985, 15]), **data)
-    champion = answering(**data, predicted=data["truth"])
+    truth = np.repeat([0, 1], [980, 20])
+    model = answering(np.repeat([0, 1], [985, 15]), truth=truth)
+    champion = answering(truth, truth=truth)
     for bound, refused in ((limit, []), (limit + 0.001, [key])):
-        assert failed(model, champion, **data, **OFF | {key: abs(bound)}) == refused
+        assert failed(model, champion, truth=truth, **OFF | {key: abs(bound)}) == refused
 
 
 def test_rows_of_one_group_show_no_sensitivity():
@@ -215,9 +215,9 @@ def test_pair_is_compared_on_rows_unseen_by_both():
     older = np.arange(ROWS) < 1500
     champion = wrong_on(range(500, 800), name="3", unseen=np.arange(ROWS) >= 500, older=older)
     challenger = wrong_on(range(300), name="version 4", unseen=np.arange(ROWS) >= 300)
-    checks = [(lambda view, limit: Check("own", len(view.labels) == limit, ""), 1700)]
+    checks = [(lambda view, limit: Check("own", len(view.labels) != limit, ""), 1700)]
     decision = decided(challenger, champion, max_calibration_error=None, own_checks=checks)
-    assert decision.failed == []
+    assert decision.failed == ["own"]
     assert decision.figures["only_challenger"] == 300
     assert decision.checks[0].found == (
         "1,500 of 2,000 hold-out rows are unseen by version 4 and version 3"
