@@ -114,7 +114,7 @@ def test_tasks_go_in_and_labels_come_back_and_nothing_is_lost(studio):
         studio("POST", f"tasks/{number}/annotations/", vote)
     path = f"projects/{project['id']}/export?exportType=JSON&download_all_tasks=true"
     export = studio("GET", path)
-    Path("export.json").write_text(json.dumps(export), "utf-8")
+    Path("export.json").write_text(json.dumps(export))
     assert take_labels(Path("export.json"), POOL, load_project()) == [
         "2 pictures → data/labelled, 2 of them for training only",
         "1 labels corrected → data/corrections.csv",

@@ -74,7 +74,7 @@ def choose(count=20):
 
 
 def tasks():
-    return json.loads(OUT.read_text("utf-8"))
+    return json.loads(OUT.read_bytes())
 
 
 def test_tasks_have_picture_prediction_and_what_brings_them_back():

@@ -68,7 +68,7 @@ def export(tasks, *annotations):
         {"id": number, "annotations": votes, "data": entry["data"]}
         for number, (entry, votes) in enumerate(zip(tasks, annotations, strict=True), 1)
     ]
-    EXPORT.write_text(json.dumps(entries), "utf-8")
+    EXPORT.write_text(json.dumps(entries))
     return EXPORT
 
 

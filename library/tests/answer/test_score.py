@@ -66,7 +66,7 @@ def test_file_of_user_is_never_replaced(holdout):
     for name in USERS[:-1]:
         Path(name).parent.mkdir(exist_ok=True)
         if not Path(name).exists():
-            Path(name).write_text("kept", encoding="utf-8")
+            Path(name).write_text("kept")
     Path("to-params").symlink_to("params.yaml")
     Path("link").symlink_to(".dvc")
     Path("nothing.parquet").symlink_to("nowhere")

@@ -44,7 +44,7 @@ def test_openapi_validator(python, server, tmp_path):
 def test_manifests_fit_the_schemas_of_their_kinds(python, tmp_path):
     write_manifests(tmp_path / "manifests", "7")
     paths = (tmp_path / "manifests").glob("*/*.yaml")
-    contents = [yaml.safe_load(path.read_text("utf-8")) for path in paths]
+    contents = [yaml.safe_load(path.read_bytes()) for path in paths]
     manifests = [content for content in contents if "metadata" in content]  # not kustomize's own
     assert sorted(manifest["kind"] for manifest in manifests) == KINDS
     wrong = [manifest | {"spec": manifest["spec"] | {"wrong": 1}} for manifest in manifests]

@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 
 
 def read(path):
-    return yaml.safe_load(path.read_text("utf-8"))
+    return yaml.safe_load(path.read_bytes())
 
 
 @pytest.fixture(params=["base/deployment.yaml", "kserve/inferenceservice.yaml"])
@@ -79,7 +79,7 @@ def test_memory_of_pod_holds_largest_picture(folder, server):
     picture = BytesIO()
     Image.new("RGBA", (5000, 5000), (1, 2, 3, 4)).save(picture, "WEBP", lossless=True)
     assert server.post("/predict", picture.getvalue(), "image/webp").status_code == 200
-    status = Path(f"/proc/{server.process.pid}/status").read_text("utf-8")
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
     peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
     [container] = read(folder / "base/deployment.yaml")["spec"]["template"]["spec"]["containers"]
     limit = re.fullmatch(r"(\d+)Gi", container["resources"]["limits"]["memory"])
@@ -141,7 +141,7 @@ def ask(tmp_path, server, folder):
 
 @pytest.mark.slow
 def test_queries_of_dashboard_and_alerts_have_results(ask, server, package, folder):
-    dashboard = json.loads((folder / "monitoring/dashboard.json").read_text("utf-8"))
+    dashboard = json.loads((folder / "monitoring/dashboard.json").read_bytes())
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
 
     def send():

@@ -38,7 +38,7 @@ def champion(ring):
 
 def test_package_command(champion, capsys):
     Path("templates").mkdir()
-    Path("templates/home.html").write_text("<h1>mine: $title</h1>", "utf-8")
+    Path("templates/home.html").write_text("<h1>mine: $title</h1>")
     cli.package(context(), shadow=CHALLENGER, out=OUT)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{champion} → {OUT}: 1,797 hold-out rows get the model's")
@@ -52,8 +52,8 @@ def test_package_command(champion, capsys):
         assert description["confidence"] == {"coverage": 0.99, "threshold": pytest.approx(0.5)}
         assert server.get("/").text == f"<h1>mine: {NAME} 2</h1>"
     assert champion in (OUT / "MODEL_CARD.md").read_text("utf-8")
-    assert json.loads((OUT / "shadow.json").read_text("utf-8"))["version"] == "1"
-    assert "shadow.onnx" in (OUT / "SHA256SUMS").read_text("utf-8")
+    assert json.loads((OUT / "shadow.json").read_bytes())["version"] == "1"
+    assert "shadow.onnx" in (OUT / "SHA256SUMS").read_text()
 
 
 def test_other_answers_or_rows_are_not_packaged(champion, monkeypatch):
