@@ -33,7 +33,6 @@ TITLES = {
     "features": "the model's features",
     "accuracy": "accuracy",
 }
-NOT_EXPECTED = "where images drift, confidence does not tell it; label a sample"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +177,10 @@ def verdicts(result: MonitorResult) -> list[str]:
             f"Without labels, by the model's mean confidence, expect an accuracy of {expected}."
         )
     elif result.drifted:
-        lines.append(f"No accuracy is expected without labels: {NOT_EXPECTED}.")
+        lines.append(
+            "No accuracy is expected without labels: where images drift, confidence does not tell "
+            "it; label a sample."
+        )
     if accuracy := result.accuracy:
         value, lower, upper = (100 * accuracy[name] for name in ("value", "lower", "upper"))
         line = f"Accuracy {value:.2f} % on {accuracy['rows']:,} labelled rows"
