@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import finding, pack_data
+from helpers import finding, pack_data, pack_warnings
 from numpy.testing import assert_array_equal
 from PIL import Image
 
@@ -106,6 +106,14 @@ def test_a_picture_that_cannot_be_read_is_a_fault_of_its_row(pictures):
     for path in Path("data").glob("*/*.png"):
         path.write_bytes(b"")
     assert fault() == "data: none of 4 pictures can be read"
+
+
+def test_padded_colours_among_transparent_pictures_are_a_warning(pictures):
+    save_picture("dog/2.png", Image.new("RGBA", (6, 4)))
+    [warning] = pack_warnings(size=[6, 6], fit="pad")
+    assert "around 1 transparent pictures, other colours around 1 opaque ones" in warning
+    Path("data/cat/1.png").unlink()  # the others have the sides of the form
+    assert pack_warnings(size=[6, 6], fit="pad") == []
 
 
 def test_many_pictures_are_read_by_several_processes_in_their_order(monkeypatch):

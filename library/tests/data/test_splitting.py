@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import finding
-from splits import rows_with, split
+from splits import rows_with, split, split_params
 
 from imageproof.base._dataset import SPLITS
 from imageproof.base.errors import DataError
 from imageproof.data._drawing import sample
-from imageproof.data.splitting import summarise_splits
+from imageproof.data.splitting import part_warnings, summarise_splits
 
 KAGGLE_COUNTS = [4132, 4684, 4177, 4351, 4072, 3795, 4137, 4401, 4063, 4188]
 TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
@@ -60,6 +60,8 @@ def test_stratified_rounds_up_per_class_as_caret_does():
     assert counts(rows, learning) == [-(-4 * count // 5) for count in KAGGLE_COUNTS]
     assert (len(parts["test"]), len(parts["holdout"])) == (8_396 - 1_676, 1_676)
     assert drawn(parts) == [*range(42_000)]
+    [line] = part_warnings(parts, rows, split_params(), 1)
+    assert line.startswith("the data's own test part, 80 images, is not used; split.method: offic")
 
 
 def test_seed_decides_the_split():
