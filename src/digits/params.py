@@ -68,10 +68,8 @@ class Params(StrictModel):
         """The parameters that determine one model's training, flattened."""
         return {
             "model": model,
-            "seed": self.seed,
-            "classes": self.data.classes,
+            **self.common_settings(),
             "threads": self.train.threads,
-            "distribute": self.train.distribute,
             **files.flatten({"image": self.data.image.model_dump()}),
             **files.flatten(self.recipe(model).model_dump(exclude_unset=True)),
         }

@@ -34,11 +34,10 @@ def run_pipeline(root: Path, names: Sequence[str] = (), *, threads: int) -> set[
     try:
         lock = FileLock(root / _pipeline.PROJECT_LOCK).acquire(timeout=0)
     except Timeout:
-        reason = (
-            f"a flow or another `{project_name()} run` works in this folder; "
+        raise BusyError(
+            f"{root}: a flow or another `{project_name()} run` works in this folder; "
             "try again when it has ended"
-        )
-        raise BusyError(f"{root}: {reason}") from None
+        ) from None
     with lock:
         stages = stale_stages(_pipeline.read_pipeline(root, names))
         if not stages:
