@@ -102,8 +102,8 @@ def fact(check):
         (range(6), range(4), {"former": [PER_CLASS]}, []),
         (range(7), range(4), {"former": [PER_CLASS]}, ["max_total_loss"]),
         (range(6), range(4), {"former": [PER_CLASS, ON_OTHER_ROWS]}, ["max_total_loss"]),
-        (CLASS_5[:8], CLASS_5[:4], {"paired_test": None}, []),
-        (CLASS_5[:8], CLASS_5[:4], DECAYED | {"paired_test": None}, ["max_sensitivity_loss"]),
+        (CLASS_5[:8], CLASS_5[:4], {}, []),
+        (CLASS_5[:8], CLASS_5[:4], DECAYED, ["max_sensitivity_loss"]),
         (CLASS_5[:4], CLASS_5[:4], DECAYED, []),
         # losses in few groups prove nothing
         (range(ROWS), (), PAIRED | {"groups": np.arange(ROWS) % 5}, []),
@@ -232,7 +232,7 @@ def test_too_few_unseen_rows_decide_nothing():
     for count, verdict in ((100, "accepted"), (99, "undecided")):
         rows = np.arange(ROWS) < count
         decision = decided(PERFECT, wrong_on(range(50), unseen=rows))
-        first = decided(wrong_on(unseen=rows), min_sensitivity=None)
+        first = decided(wrong_on(unseen=rows))
         assert decision.verdict == first.verdict == verdict
         assert ("champion_accuracy" in decision.figures) == decision.accepted
         assert ("holdout_ece" in first.figures) == first.accepted
