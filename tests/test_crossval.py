@@ -26,7 +26,7 @@ from imageproof.crossval._report import (
 from imageproof.mlflow import _runs, _store
 
 
-def nearest(data, images, validation=None):
+def nearest(data, images):
     """Classes of the most similar images learnt from."""
     model = KNeighborsClassifier(1).fit(data.images.reshape(len(data), -1), data.labels)
     return np.eye(10, dtype=np.float32)[model.predict(images.images.reshape(len(images), -1))]
