@@ -36,7 +36,6 @@ METRICS = {
     "holdout_accuracy": 0.992,
     "holdout_accuracy_lower": 0.989,
     "holdout_accuracy_upper": 0.994,
-    "test_baseline_accuracy": 0.9666,
 }
 HOSTILE = [
     *("<script>alert(1)</script>", "a | b", "# c\n\n# d", "[e](javascript:alert)"),
@@ -112,7 +111,6 @@ def test_it_says_what_was_measured_and_what_follows_from_it():
         "; 48,000 rows, and 6,000 validation rows\n",
         "| rows | 10,000 | 6,000 |",
         "| accuracy | 0.9902 | 0.9920 (0.9890 to 0.9940) |",
-        "| accuracy of the baseline | 0.9666 | n/a |",
         "| two | n/a | 0.5000 |",
         "| kind | ok |  |  |",
         "- Weakest class: one, of whose test images it recognises 50.0 %",

@@ -103,7 +103,8 @@ def test_champion_of_other_images_is_no_opponent(promote):
 
 
 def test_models_are_judged_by_the_names_of_their_classes(ring):
-    outcome = arena.promote(fighter(dvc_stage="train@mlp"), gate({"data.class_names": LETTERS}))
+    named = gate({"data.class_names": LETTERS})
+    outcome = arena.promote(fighter(dvc_stage="train@mlp"), named)
     assert check_of(outcome, "answers").found == (
         "it calls its classes 0, 1, 2, …, params.yaml class a, class b, class c, …; "
         "`dvc repro -f -s train@mlp` trains it with these"
@@ -111,7 +112,7 @@ def test_models_are_judged_by_the_names_of_their_classes(ring):
     write_params({"data.class_names": LETTERS[::-1]})
     arena.promote(fighter(), accept)
     write_params({"data.class_names": LETTERS})
-    outcome = arena.promote(fighter(), gate({"data.class_names": LETTERS}))
+    outcome = arena.promote(fighter(), named)
     assert check_of(outcome, "max_accuracy_loss").found.startswith("1.0000 against 0.0000")
 
 
