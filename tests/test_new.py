@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -146,8 +145,8 @@ def test_new_project_from_data_to_answer(boots, tmp_path):
 @pytest.mark.timeout(1200)
 def test_new_project_passes_its_tests(boots):
     workflow = boots("git", "show", "HEAD:.github/workflows/ci.yml")
-    for step in re.findall(r"run: (make test(?!.*--cov).*)", workflow):
-        boots(*shlex.split(step))
+    [target] = re.findall(r"run: make (test\S*)$", workflow, re.M)
+    boots("make", target)
 
 
 @pytest.mark.slow
