@@ -110,7 +110,8 @@ def fighter(
         _write(outputs, network or _network(falls_for, shape, classes, last))
         if calibration is not None:
             outputs.write_calibration(1.0, calibration)
-        _logged_model.log(run.info.run_id, outputs, load_project())
+        example = np.zeros((1, *shape), np.uint8)
+        _logged_model.log(run.info.run_id, outputs, load_project(), example=example)
     return trained_run(run.info.run_id)
 
 

@@ -13,18 +13,26 @@ from mlflow.types import Schema, TensorSpec
 
 from imageproof.base import _inference
 from imageproof.base._class_names import class_names
+from imageproof.base._dataset import Images
 from imageproof.base.files import folder_sha256, scratch
 from imageproof.mlflow import _runs
-from imageproof.outputs import TrainOutputs
+from imageproof.outputs import TrainOutputs, read_calibration
 from imageproof.project import Project
 
 MODEL_SHA256 = "model_sha256"  # tag of a run and of a registered version
 
 
-def log(run_id: str, outputs: TrainOutputs, project: Project) -> str:
+def log(
+    run_id: str,
+    outputs: TrainOutputs,
+    project: Project,
+    *,
+    example: Images,
+) -> str:
     """Log the ONNX model of a training as the model of a run, and what it cost; return its id.
 
     The SHA-256 of all files becomes a tag of the run: tags are not stored beside the files.
+    `example` is one image, uint8 (1, height, width) or (1, height, width, 3).
     """
     client = MlflowClient()
     run = client.get_run(run_id)
@@ -37,7 +45,7 @@ def log(run_id: str, outputs: TrainOutputs, project: Project) -> str:
     )
     with scratch() as temporary:
         folder = temporary / "model"
-        _save(folder, outputs, project, model)
+        _save(folder, outputs, project, example, model)
         client.log_model_artifacts(model.model_id, str(folder))
         client.set_tag(run_id, _runs.tag(MODEL_SHA256), files_sha256(folder))
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
@@ -53,7 +61,13 @@ def files_sha256(folder: Path) -> str:
     return folder_sha256(folder, leave_out=("registered_model_meta",))
 
 
-def _save(folder: Path, outputs: TrainOutputs, project: Project, model: LoggedModel) -> None:
+def _save(
+    folder: Path,
+    outputs: TrainOutputs,
+    project: Project,
+    example: Images,
+    model: LoggedModel,
+) -> None:
     import onnx
     import onnxruntime
 
@@ -61,6 +75,11 @@ def _save(folder: Path, outputs: TrainOutputs, project: Project, model: LoggedMo
     images = TensorSpec(np.dtype("uint8"), (-1, *network.shape), _inference.IMAGES)
     answers = TensorSpec(np.dtype("float32"), (-1, network.classes), _inference.PROBABILITIES)
     names = class_names(network.classes, project.class_names)
+    metadata = {
+        "class_names": names,
+        "fit": project.data.image.fit,
+        "temperature": read_calibration(outputs.calibration).temperature,
+    }
     classes = TensorSpec(np.dtype("str"), (-1,), _inference.CLASS)
     extra_files = [str(outputs.calibration)]
     if is_zipfile(outputs.keras):  # else the model is not of Keras
@@ -71,11 +90,12 @@ def _save(folder: Path, outputs: TrainOutputs, project: Project, model: LoggedMo
         mlflow_model=Model(
             model.artifact_location,
             model.source_run_id,
-            metadata={"class_names": names},
+            metadata=metadata,
             model_uuid=model.model_id,
             model_id=model.model_id,
         ),
         signature=ModelSignature(Schema([images]), Schema([answers, classes])),
+        input_example=example,
         # inferring them would take MLflow up to 26 s
         pip_requirements=[f"{lib.__name__}=={lib.__version__}" for lib in (onnxruntime, onnx, np)],
         onnx_execution_providers=["CPUExecutionProvider"],

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
-from imageproof.base._dataset import Metrics
+from imageproof.base._dataset import Images, Metrics
 from imageproof.base._naming import project_name
 from imageproof.base.errors import ServiceError
 from imageproof.base.files import write_json
@@ -109,16 +109,23 @@ class LiveRun:
         """Send the epochs that have not arrived, and wait for the server."""
         self.attempt(lambda: _runs.send(self.run_id, self._unsent))
 
-    def record(self, outputs: TrainOutputs, cost: Metrics) -> None:
+    def record(
+        self,
+        outputs: TrainOutputs,
+        cost: Metrics,
+        *,
+        example: Images,
+    ) -> None:
         """Log the model that a training wrote; write its metrics.json and, at last, run.json.
 
-        `cost` has the `parameters`. IntegrityError if what the stage depends on has changed: the
-        run is then FAILED.
+        `cost` has the `parameters`, `example` is one image. IntegrityError if what the stage
+        depends on has changed: the run is then FAILED.
         """
         write_json(outputs.metrics, cost)
         parameters = {"parameters": cost["parameters"]}
         self.flush()
-        model_id = self.attempt(lambda: _logged_model.log(self.run_id, outputs, self._project))
+        log = partial(_logged_model.log, self.run_id, outputs, self._project, example=example)
+        model_id = self.attempt(log)
         self.attempt(lambda: mlflow.log_params(parameters))
         check_inputs()
         self._facts["params"] |= parameters

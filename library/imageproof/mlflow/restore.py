@@ -96,13 +96,15 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
 
     DataError if an output is missing, IntegrityError if it is not what dvc.lock records.
     """
-    outputs = Artifacts(root).trained(model)
+    artifacts = Artifacts(root)
+    outputs = artifacts.trained(model)
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
     _check_record(record, project, model, root)
     files = [outputs.model, outputs.keras, outputs.calibration, outputs.metrics]
     if missing := [path for path in files if not path.is_file()]:
         raise DataError(*(f"{path}: not found; {REBUILD_HINT}" for path in missing))
+    example = artifacts.read_split("validation").data.images[:1]
     epochs = enumerate(outputs.read_history(), 1)
     tags = {**record.tags, _runs.TRAINING: record.run_id, "restored_from": record.run_id}
     tags["colour"] = colour_of(model, project.models)
@@ -119,7 +121,7 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
         _runs.send(run_id, [m for epoch in epochs for m in _runs.metrics_at(*epoch)])
         mlflow.log_text(record.params_yaml, _runs.PARAMS_FILE)
         _runs.log_datasets(run_id, record.datasets)
-        _logged_model.log(run_id, outputs, project)
+        _logged_model.log(run_id, outputs, project, example=example)
     return MlflowClient().get_run(run_id)
 
 

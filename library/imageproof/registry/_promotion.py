@@ -102,7 +102,7 @@ def _run_id(candidate: Candidate, project: Project, root: Path) -> str:
             outputs = provenance.recorded_outputs(root)
             folder = WORKSPACE.trained(model).folder
             paths = [path for path in outputs if path.parent == folder]
-            revision.fetch(*JUDGED_BY, *paths)
+            revision.fetch(*JUDGED_BY, WORKSPACE.split("validation"), *paths)
             stack.enter_context(revision.reading())
         trained = Artifacts(root).trained(model)
         run = restore.known(trained, project) or restore.restore(model, project, root)

@@ -35,7 +35,7 @@ def main(model: str) -> None:
     ) as (run, checkpoint):
         fitted = fit(params, model, data, validation, run.log_epoch, checkpoint)
         cost = write(params, model, fitted, data, validation)
-        run.record(WORKSPACE.trained(model), cost)
+        run.record(WORKSPACE.trained(model), cost, example=validation.images[:1])
 
 
 def fit(
