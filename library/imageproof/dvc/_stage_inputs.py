@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from itertools import accumulate, chain
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,10 +40,14 @@ def begin(stage: str) -> None:
     """Note what a stage depends on, for `check_inputs`."""
     global _started
     inputs = _read_inputs(stage)
-    paths = sorted(inputs.stats, key=lambda path: inputs.stats[path])  # the smallest first
-    costs = accumulate(BYTES_PER_FILE + inputs.stats[path][0] for path in paths)
-    costed = zip(paths, costs, strict=True)
-    _started = _Started(stage, inputs, {path: md5(path) for path, n in costed if n <= MOST_BYTES})
+    md5s: dict[Path, str] = {}
+    rest = MOST_BYTES
+    for path in sorted(inputs.stats, key=inputs.stats.__getitem__):  # the smallest first
+        rest -= BYTES_PER_FILE + inputs.stats[path][0]
+        if rest < 0:
+            break
+        md5s[path] = md5(path)
+    _started = _Started(stage, inputs, md5s)
 
 
 def check_inputs() -> None:
