@@ -48,10 +48,11 @@ def test_head_is_scikit_learns_classifier(classes, weights):
 
 def test_class_without_rows_gets_no_chance():
     data = rows(2)
-    head = fit_head(data._replace(labels=2 * data.labels), 1.0, Settings(4, None, 0))
-    probabilities = predict(head, data.views[0])
-    assert not probabilities[:, [1, 3]].any()
-    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    for labels in (2 * data.labels, 0 * data.labels):  # of two classes, and of one
+        head = fit_head(data._replace(labels=labels), 1.0, Settings(4, None, 0))
+        probabilities = predict(head, data.views[0])
+        assert not probabilities[:, [1, 3]].any()
+        assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-6)
 
 
 def test_mirrored_rows_stay_with_their_original():
