@@ -122,7 +122,7 @@ def test_model_says_what_it_takes_and_gives(run, model):
     ]
     assert info.metadata["class_names"] == [*map(str, range(10))]
     assert info.metadata["fit"] == "digit"
-    assert info.load_input_example(str(logged)).shape == (1, 8, 8)
+    assert info.load_input_example(str(logged))["images"].shape == (1, 8, 8)
     tags = _runs.own_tags(run.data.tags)
     assert _logged_model.files_sha256(logged) == tags[_logged_model.MODEL_SHA256]
 
