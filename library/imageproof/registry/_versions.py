@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from getpass import getuser
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
@@ -33,8 +34,7 @@ _URI = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TrainedRun:
+class TrainedRun(NamedTuple):
     run_id: str
     model_id: str
     tags: Mapping[str, str]  # ours, by our names
