@@ -33,6 +33,7 @@ def metrics_at(epoch, metrics):
 """
 HOOKS = {"src/digits/params.py": AT_START, "library/imageproof/mlflow/_runs.py": AT_EPOCH}
 CODE = "library/imageproof/keras/batching.py"
+PAGE = "library/imageproof/report/index.html.j2"
 
 
 def setting(text, new_text):
@@ -53,7 +54,9 @@ EDITS = {
         f"[{NEW_PICTURE} for n in range(20)]",
         "data/3/new-0.png, data/3/new-1.png, data/3/new-10.png, …",
     ),
+    "validate": ("Path('gx/expectations/new.json').touch()", "gx/expectations/new.json"),
     "split": (SEED, "params.yaml seed"),
+    "report": (appending(PAGE, "<!-- -->"), PAGE),
 }
 
 
