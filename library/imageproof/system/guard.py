@@ -102,6 +102,8 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
     """
     if not host:  # would be all networks
         raise UsageError("--host: is empty; 127.0.0.1 is this machine, 0.0.0.0 all its networks")
+    if port not in range(1 << 16):
+        raise UsageError(f"--port: {port} is none of 0 to 65535")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)

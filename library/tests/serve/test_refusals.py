@@ -193,6 +193,7 @@ def test_log_among_the_files_of_a_package_is_refused(monkeypatch):
     assert finding(UsageError, _command.options) == line
 
 
-def test_address_that_is_empty_or_taken_is_refused(server):
+def test_address_that_is_empty_taken_or_none_is_refused(server):
     assert finding(UsageError, listen, 0, "").startswith("--host: is empty; ")
+    assert finding(UsageError, listen, 99999) == "--port: 99999 is none of 0 to 65535"
     assert f"127.0.0.1:{server.port}: " in finding(BusyError, listen, server.port)
