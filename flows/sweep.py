@@ -93,7 +93,7 @@ def _train(trial: optuna.Trial, settings: dict[str, Any]) -> float:
     checked = _params(trial, settings)
     project = as_project(checked)
     trainer.load_framework(checked, model)
-    tags = run_tags.tags(stage=f"sweep@{model}")
+    tags = run_tags.tags(stage=f"sweep@{model}", split=WORKSPACE.split("train"))
     with live.training_run(
         f"trial {trial.number}",
         replace(project, name=project.part("sweeps")),

@@ -177,7 +177,7 @@ def _write(outputs, network):
 
 
 def _tags(stage):
-    return split_tags({}) | run_tags.tags(stage=stage)
+    return split_tags({}) | run_tags.tags(stage=stage, split=WORKSPACE.split("train"))
 
 
 def _network(falls_for, shape, classes, last):

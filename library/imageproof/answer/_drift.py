@@ -34,7 +34,6 @@ NOT_FITTED = "validation", "holdout"
 SPLITS = "train", *NOT_FITTED  # that images are compared with
 ACCURACY = "accuracy"  # the only comparison that is not of images
 
-
 Splits = Mapping[str, Dataset]
 
 
@@ -157,8 +156,9 @@ def compare_with_known(
     Nothing is compared if the model has no features, or these rows are not here.
     """
     parts = [splits[name] for name in NOT_FITTED if name in splits]
-    features = load_features(model.files.network, threads=model.threads)
-    if not features or len(parts) < len(NOT_FITTED):
+    are_here = len(parts) == len(NOT_FITTED)
+    features = load_features(model.files.network, threads=model.threads) if are_here else None
+    if not features:
         return FeatureDrift([], None, [])
     random = np.random.default_rng(0)
     known = [part.take(random.permutation(len(part))[:KNOWN]) for part in parts]

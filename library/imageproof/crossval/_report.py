@@ -99,7 +99,7 @@ class CrossValidation:
         for quarters in range(1 if curve else QUARTERS, QUARTERS + 1):
             self._check_classes(quarters)
         self._check_names()
-        tags = run_tags.tags(stage=f"crossval@{self.model}")
+        tags = run_tags.tags(stage=f"crossval@{self.model}", split=WORKSPACE.split("train"))
         with _runs.active_run(
             self.model,
             experiment=self.project.part("crossval"),

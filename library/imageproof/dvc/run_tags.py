@@ -15,6 +15,7 @@ from imageproof.dvc.provenance import (
     at_commit,
     data_md5,
     recorded,
+    recorded_outputs,
 )
 from imageproof.system import _process
 from imageproof.system._process import SOURCES
@@ -23,19 +24,18 @@ from imageproof.system._repository import try_git
 LOCK = Path("requirements.lock")
 
 
-def tags(*, stage: str) -> dict[str, str]:
+def tags(*, stage: str, split: Path) -> dict[str, str]:
     """MLflow tags of a run: code, data, packages, machine, and what started it.
 
     `git_dirty` ignores params.yaml, which the run records, and what the pipeline writes: dvc.lock,
     artifacts/. A changed data.dvc counts: no commit names its data. `git_changed` names the first
-    files.
+    files. `split` has the training rows.
     """
     commit = try_git("rev-parse", "HEAD")
     changed = changed_code() if commit else []
     # data.dvc may name newer data, pulled while the pipeline ran
-    split = recorded("split")
-    is_here = all(path.is_file() and md5(path) == out for path, out in split.outputs.items())
-    data = split.inputs.get(DATA, "") if is_here else ""
+    split_is_recorded = split.exists() and recorded_outputs().get(split) == md5(split)
+    data = recorded("split").inputs.get(DATA, "") if split_is_recorded else ""
     experiment = os.environ.get(_process.EXPERIMENT, "")
     values = {
         "dvc_stage": stage,

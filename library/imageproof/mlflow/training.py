@@ -33,7 +33,7 @@ def resumable_run(
     """
     datasets = WORKSPACE.split_md5s()
     tags = {"model": model} | split_tags(datasets) | ({"device": device} if device else {})
-    tags |= run_tags.tags(stage=f"train@{model}")
+    tags |= run_tags.tags(stage=f"train@{model}", split=WORKSPACE.split("train"))
     logged = {**params, **{name: tags[name] for name in ("data_md5", "split_md5")}}
     check_inputs()  # whose code names the checkpoint
     checkpoint = Checkpoint()

@@ -30,7 +30,7 @@ def repository(workspace):
     return workspace
 
 
-tags = partial(run_tags.tags, stage="train@mlp")
+tags = partial(run_tags.tags, stage="train@mlp", split=Path("train.npz"))
 
 
 def write_lock(**stages):
@@ -83,6 +83,7 @@ def test_data_md5_is_that_of_the_split(repository, split, named):
     path = Path("train.npz")
     path.write_text("as recorded")
     outs = [{"path": str(path), "md5": md5(path)}]
+    outs.append({"path": "holdout.npz", "md5": "of rows that a training does not pull"})
     write_lock(split={"deps": [{"path": "data", "md5": "old.dir"}], "outs": outs})
     path.write_text(split)
     assert tags()["data_md5"] == named
