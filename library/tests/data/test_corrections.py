@@ -81,7 +81,8 @@ def test_corrections_add_up_until_they_are_taken_back():
     assert relabel("test,row 0,2,1", "train,row 0,0,2") == (2, 3)
     assert kept() == ["train,row 1,1,2", "test,row 0,0,1", "train,row 0,0,2"]
     pack()
-    assert relabel("train,row 1,2,1") == (1, 2)
+    for _ in range(2):  # the same table again
+        assert relabel("train,row 1,2,1") == (1, 2)
     assert labels() == [2, 1, 2, 1, 1]
 
 
@@ -106,7 +107,7 @@ def test_correction_follows_its_image():
     assert kept() == ["train,row 2,1,2", "train,row 1,0,1"]
     assert labels(size=[3, 3]) == [0, 1, 2, 2, 0, 1]
     relabel("train,row 2,2,1")
-    assert kept() == ["train,row 1,0,1"]
+    assert kept() == ["train,row 2,1,1", "train,row 1,0,1"]  # until it is packed
 
 
 @pytest.mark.parametrize(("numbers", "count"), [((6, 0, 2), 0), ((6, 7, 1, 1), 2)])

@@ -44,7 +44,7 @@ def apply(path: Path, rows: pd.DataFrame, names: list[str]) -> tuple[Labels, int
     labels = rows["label"].to_numpy(copy=True)
     for line in lines:
         labels[numbers[line.key]] = names.index(line.corrected)
-    return labels, len(lines)
+    return labels, sum(line.label != line.corrected for line in lines)
 
 
 def classes(path: Path, rows: pd.DataFrame, names: list[str]) -> dict[Key, str]:
@@ -63,32 +63,36 @@ def merge(
     """Add what a person corrected in `source` to the corrections in `target`.
 
     `source` has the columns of `target`, and others; it counts where `corrected` is not empty.
-    `rows` are those that were packed, as for `apply`; a label may be that of `classes`, or the one
-    before its correction.
-    Returns how many rows were corrected, and how many there are now in `target`: correcting a row
-    back takes it out. A DataError as of `apply`.
+    `rows` are those that were packed, as for `apply`; a label may be theirs, that of `classes`, or
+    the one before its correction.
+    Returns how many rows were corrected, and how many are now in `target`, but for those corrected
+    back: such a line goes when the row is packed with its own label. A DataError as of `apply`.
     """
     lines = [line for line in _read(source, rows) if line.corrected]
     if not lines:
         raise DataError(f"{source}: no class in the column corrected; nothing to do")
     merged = {line.key: line for line in _read(target, rows)} if target.exists() else {}
     originals = {key: line.label for key, line in merged.items()}
-    labels = classes(target, rows, names)
-    labels |= {line.key: line.label for line in lines if originals.get(line.key) == line.label}
-    _check(lines, labels, names)
+    labels = _by_key(rows, names_of_labels(rows["label"], names))
+    latest = classes(target, rows, names)
+    for line in lines:
+        if line.label in (labels.get(line.key), originals.get(line.key)):
+            latest[line.key] = line.label
+    _check(lines, latest, names)
 
     digests = _by_key(rows, rows[HASH])
     for line in lines:
         original = originals.get(line.key, line.label)
         merged[line.key] = line._replace(label=original, digest=digests[line.key])
+    corrected = [line for line in merged.values() if line.label != line.corrected]
     cells = [
         (*line.key, line.label, line.corrected, line.digest)
         for line in merged.values()
-        if line.label != line.corrected
+        if {line.corrected} != {line.label, labels.get(line.key)}
     ]
     with replacing(target) as temporary:
         pd.DataFrame(cells, columns=[*COLUMNS, HASH]).to_csv(temporary, index=False)
-    return len(lines), len(cells)
+    return len(lines), len(corrected)
 
 
 def _read(path: Path, rows: pd.DataFrame) -> list[_Line]:
