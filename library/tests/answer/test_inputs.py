@@ -72,6 +72,7 @@ ZEROS = frame(np.zeros((2, *SHAPE), int))
     ("name", "content", "text"),
     [
         ("i.csv", ZEROS[:0], "no images in it"),
+        ("i.csv", ZEROS.astype(str).assign(pixel7="0x10", id="x"), "Row #2: CSV conversion error"),
         ("i.csv", ZEROS.drop(columns="pixel19"), "19 pixel columns; the model takes pixel0…"),
         ("i.npz", {"images": IMAGES.astype(float)}, "float64 (8, 4, 5); the model takes uint8"),
         ("i.npz", {"a": IMAGES, "b": IMAGES}, "holds 2 arrays; one"),

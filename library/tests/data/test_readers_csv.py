@@ -70,9 +70,11 @@ def test_a_bad_cell_is_named_by_row_and_value():
 
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\r"])
-def test_hexadecimal_cell_is_named_by_line(end):
-    PATH.write_bytes((HEAD + b"7,0,1,2,255\n0X1F,0,1,2,255\n").replace(b"\n", end))
-    assert refusal() == "data/train.csv:3: a value has an x; whole numbers 0..255 are allowed"
+def test_hexadecimal_cell_is_named_by_row_and_value(end):
+    PATH.write_bytes((HEAD + b"7,0,1,2,255\n7,0X1F,1,2,255\n").replace(b"\n", end))
+    line = refusal()
+    assert line.startswith("data/train.csv: In CSV column #1: Row #3: ")
+    assert line.endswith("invalid value '0X1F'; whole numbers 0..255 are allowed")
 
 
 @pytest.mark.parametrize(

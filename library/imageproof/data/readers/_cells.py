@@ -33,18 +33,12 @@ def read_cells(
 
     A DataError names the row of a value that is no whole number 0…255.
     """
-    if len(columns) == len(read_header(content)):
-        _refuse_hexadecimal(path, content)
-    # a single thread counts rows, so that an error names its row
-    options = pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES)
-    conversion = pa.csv.ConvertOptions(
-        column_types=dict.fromkeys(columns, pa.uint8()),
-        include_columns=columns,
-        null_values=[],
-    )
+    # as an integer pyarrow takes 0x10 for 16, as a float it refuses it
+    has_x = re.compile(b"[xX]").search(content, len(_first_line(content)))
     try:
-        source = pa.BufferReader(pa.py_buffer(content))
-        for block in pa.csv.open_csv(source, options, convert_options=conversion):
+        for _ in _blocks(content, columns, pa.float32()) if has_x else ():
+            pass
+        for block in _blocks(content, columns, pa.uint8()):
             yield block.to_tensor().to_numpy()
     except pa.ArrowInvalid as error:
         raise DataError(f"{path}: {one_line(error, width=200)}; {ALLOWED}") from None
@@ -75,8 +69,15 @@ def _first_line(content: Content) -> bytes:
     return re.split(rb"[\r\n]", content[:BLOCK_BYTES], maxsplit=1)[0]
 
 
-def _refuse_hexadecimal(path: Path, content: Content) -> None:
-    """Raise a DataError for a cell such as 0x10, which pyarrow would read as 16."""
-    if cell := re.compile(b"[xX]").search(content, len(_first_line(content))):
-        lines = content[: cell.end()].splitlines()
-        raise DataError(f"{path}:{len(lines)}: a value has an x; {ALLOWED}")
+def _blocks(
+    content: Content, columns: Sequence[str], kind: pa.DataType
+) -> pa.csv.CSVStreamingReader:
+    # a single thread counts rows, so that an error names its row
+    options = pa.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES)
+    conversion = pa.csv.ConvertOptions(
+        column_types=dict.fromkeys(columns, kind),
+        include_columns=columns,
+        null_values=[],
+    )
+    source = pa.BufferReader(pa.py_buffer(content))
+    return pa.csv.open_csv(source, options, convert_options=conversion)
