@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from imageproof.base._class_names import ClassName as ColumnName
 from imageproof.base.files import StrictModel
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -57,7 +58,7 @@ class SplitParams(StrictModel):
     hashed: HashedParams
     stratified: StratifiedParams
     copies: Literal["keep", "drop"]
-    group: Annotated[str, Field(min_length=1, max_length=100)] | None
+    group: ColumnName | None
 
     def shares(self) -> dict[str, float]:
         """Of the rows drawn from, by part, without the training part and an official test part."""

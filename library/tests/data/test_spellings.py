@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from helpers import finding, pack_warnings, put_pictures
+from splits import split_params
 
 from imageproof.base import DataParams
 from imageproof.base.errors import DataError
@@ -75,6 +76,10 @@ def test_label_and_writer_in_two_spellings_are_one(spelling):
     write_table(f"{CAFE},{CAFE}", f"{spelling},{spelling}", "zoo,Ann")
     assert pack()[:2] == ([0, 0, 1], [CAFE, "zoo"])
     assert packed.load(Path("packed")).rows["meta_writer"].tolist() == [CAFE, CAFE, "Ann"]
+
+
+def test_column_of_groups_may_be_named_in_any_spelling():
+    assert {split_params(group=name).group for name in SPELLINGS.values()} == {CAFE}
 
 
 def test_control_characters_are_escaped():
