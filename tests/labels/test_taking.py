@@ -1,7 +1,6 @@
 """`digits labels`: from an export of Label Studio to pictures, labels and corrections in data/."""
 
 import json
-import os
 from pathlib import Path
 from shutil import rmtree
 
@@ -269,11 +268,7 @@ def test_data_that_was_not_packed_since_is_named():
     refused(line, take, CAT, [], [])
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [("cat/a\nb.png", r"cat/a\nb.png"), (os.fsdecode(b"cat/\xff.png"), r"cat/\xff.png")],
-)
-def test_name_that_the_table_cannot_hold_is_refused(name, text):
-    put(DATA / name, 77)
+def test_name_that_the_table_cannot_hold_is_refused():
+    put(DATA / "cat/a\nb.png", 77)
     pack.main()
-    refused(f"data: {text}: labels.csv cannot hold such a name", take, CAT, [], [])
+    refused(r"data: cat/a\nb.png: labels.csv cannot hold such a name", take, CAT, [], [])

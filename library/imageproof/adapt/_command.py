@@ -86,7 +86,7 @@ def find_models(
 ) -> Models:
     """The models that can be trained: with a block in params.yaml, and a backbone that is here.
 
-    Prints a warning for a backbone that is not.
+    Prints a warning for a backbone that is not; a DataError if one of `models:` asks it.
     """
     sides: dict[str, int] = {}
     usable = []
@@ -100,6 +100,8 @@ def find_models(
             try:
                 sides[name] = load_backbone(block["backbone"], block["backbone_sha256"]).side
             except DataError as error:
+                if name in params["models"]:  # its side is that of the images
+                    raise
                 print(f"warning: {name}: {error}")
                 continue
         usable.append(name)

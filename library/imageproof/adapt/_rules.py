@@ -112,7 +112,7 @@ def fit_image(facts: Facts, params: Params, models: Models) -> Lines:
         largest = max([MIN_SIDE, *(models.sides.get(model, 0) for model in params["models"])])
         side = facts.short_side // SIDE_STEP * SIDE_STEP
         side = min(largest, max(MIN_SIDE, side))
-        reason = f"{len(facts.sizes):,} sizes, of most {facts.short_side} pixels or more"
+        reason = f"most pictures have sides of {facts.short_side} pixels or more"
         yield "data.image.size", [side, side], reason
 
 

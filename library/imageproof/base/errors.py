@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from imageproof.base._addresses import without_credentials
 from imageproof.base.text import printable
 
-MAX_LINES = 20
-
 
 class ImageproofError(Exception):
     """An error that the user can fix, printed as one `error: …` line per finding."""
 
     exit_code = 1
+    max_lines = 20
 
     def __init__(self, *findings: str) -> None:
         texts = map(without_credentials, findings)
@@ -19,8 +18,8 @@ class ImageproofError(Exception):
         super().__init__(*self.findings)
 
     def __str__(self) -> str:
-        lines = [*self.findings[:MAX_LINES]]
-        if (left_out := len(self.findings) - MAX_LINES) > 0:
+        lines = [*self.findings[: self.max_lines]]
+        if (left_out := len(self.findings) - self.max_lines) > 0:
             lines.append(f"… and {left_out} more")
         return "\n".join(lines)
 

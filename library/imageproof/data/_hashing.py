@@ -29,9 +29,11 @@ def divide(
 
     `rows` has the SOURCE_HASH of each, and the column of `params.group`. Rows with one hash are in
     one part, and so are groups that share an image: in that of the group with most rows.
-    A DataError if a group has more than MAX_SHARE of the rows.
+    A DataError if all images are equal, or a group has more than MAX_SHARE of the rows.
     """
     keys = rows[SOURCE_HASH]
+    if keys.nunique() == 1:
+        raise DataError(f"data: all {len(keys):,} images are equal; add others")
     is_drawn = _places(keys, f"{seed} percent") < percent / 100
     if params.copies == "drop":
         is_drawn &= ~keys.duplicated().to_numpy()

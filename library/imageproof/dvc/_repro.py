@@ -67,6 +67,7 @@ def _failure(name: str, failed: CommandFailedError) -> ImageproofError:
     reasons = failed.errors or lines[-10:]
     reasons = reasons or [line for line in failed.lines if line.startswith("ERROR:")]
     error = ImageproofError(*(f"{name}: {line}" for line in reasons or failed.findings))
+    error.max_lines = len(error.findings)  # the stage has counted what it leaves out
     if any(" is busy, it is being blocked by" in line for line in failed.lines):
         error.exit_code = BusyError.exit_code
         return error

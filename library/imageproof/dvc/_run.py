@@ -78,6 +78,7 @@ def _run_all(stages: Sequence[Stage], threads: int, board: "Board") -> None:
         names = [stage.name for stage in stages if ends.get(stage.name, "failed") == "failed"]
         summary = ImageproofError(*findings, f"not done: {', '.join(names)}")
         summary.exit_code = failures[0].exit_code
+        summary.max_lines = len(summary.findings)  # each stage counts what it leaves out
         raise summary
 
 

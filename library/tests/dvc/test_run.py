@@ -83,12 +83,13 @@ def test_lines_with_brackets_are_shown(capsys):
 
 
 def test_run_ends_as_failed_stage(dvc_project):
-    text = "import sys\nprint('error: no disk', 'half a line', sep='\\n', end='', flush=True)\n"
-    Path("stage.py").write_text(f"{text}sys.exit(3)\n")
+    # as many errors as a command prints, with the line that counts the others
+    text = "print(*21 * ['error: no disk'], 'half a line', sep='\\n', end='', flush=True)\n"
+    Path("stage.py").write_text(f"{text}raise SystemExit(3)\n")
     done = imageproof_run()
     assert done.returncode == 3
     assert done.stderr.splitlines() == [
-        "error: prepare: no disk",
+        *21 * ["error: prepare: no disk"],
         "error: not done: prepare, train@mlp, train@cnn, compare",
     ]
     assert "prepare: failed in " in done.stdout

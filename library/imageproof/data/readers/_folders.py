@@ -51,7 +51,7 @@ def list_pictures(folder: Path) -> Listing | None:
 
 def left_out(folder: Path, names: Names, why: str) -> list[str]:
     """A warning that counts files which are not read, if there are any."""
-    first = first_names([*map(_printable, sorted(names))])
+    first = first_names(sorted(names))
     return [f"{folder}: left out, as {why}: {len(names):,} ({first})"] if names else []
 
 
@@ -76,7 +76,7 @@ def _in_folders(folder: Path, names: Names) -> Listing | None:
     tables = []
     for class_folder in sorted(pictures, key=lambda name: (name.startswith("test/"), name)):
         part, _, label = class_folder.rpartition("/")
-        columns = {"part": part or "train", "label": spelled(_in_utf8(label))}
+        columns = {"part": part or "train", "label": spelled(label)}
         tables.append(_paths(folder, pictures[class_folder]).assign(**columns))
     unread += chain(*deeper.values())
     return Listing(
@@ -97,7 +97,7 @@ def _check_depth(
             mend = "move these folders up"
         findings.append(
             f"{folder / class_folder}: has {len(deeper[class_folder]):,} pictures, all in folders "
-            f"within it, as {_printable(deeper[class_folder][0])}; {mend}"
+            f"within it, as {deeper[class_folder][0]}; {mend}"
         )
     if findings:
         raise DataError(*findings)
@@ -150,13 +150,4 @@ def _check_case(table: Path, rows: pd.DataFrame) -> None:
 
 def _paths(folder: Path, names: Names) -> pd.DataFrame:
     paths = pd.Series([os.fsencode(f"{folder}/{name}") for name in names], dtype=BYTES)
-    return pd.DataFrame({"path": paths, "file": [*map(_printable, names)]})
-
-
-def _printable(name: str) -> str:
-    return printable(_in_utf8(name))
-
-
-def _in_utf8(name: str) -> str:
-    # a name that is no UTF-8 cannot be written into Parquet
-    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return pd.DataFrame({"path": paths, "file": [*map(printable, names)]})

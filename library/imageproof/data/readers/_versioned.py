@@ -19,7 +19,8 @@ def list_files(folder: Path) -> Files:
     """The files in a folder and in those within it, none if there is no folder.
 
     Links to files are followed, as DVC reads them. A DataError has a finding for each link to a
-    folder: DVC versions no file in it, and sees no change there.
+    folder, as DVC versions no file in it and sees no change there, and for each name that is no
+    UTF-8, with which DVC fails.
     """
     from dvc.fs import localfs  # half a second; packages of models come without it
     from dvc.ignore import DvcIgnoreFilter
@@ -35,14 +36,20 @@ def list_files(folder: Path) -> Files:
         walked = [*os.walk(root, onerror=_refuse)]
     names = {f"{path}/{name}"[start:] for path, _, files in walked for name in files}
     folders = [f"{path}/{name}" for path, inner_folders, _ in walked for name in inner_folders]
-    links = [path for path in folders if Path(path).is_symlink()]
-    links = [path for path in links if not patterns.is_ignored_dir(path)]
-    if links:
-        findings = [
-            f"{folder}/{link[start:]}: is a link to a folder, whose files DVC does not version; "
-            "put a copy in its place"
-            for link in sorted(links)
-        ]
+    links = [
+        path for path in folders if Path(path).is_symlink() and not patterns.is_ignored_dir(path)
+    ]
+    findings = [
+        f"{folder}/{link[start:]}: is a link to a folder, whose files DVC does not version; "
+        "put a copy in its place"
+        for link in sorted(links)
+    ]
+    findings += [
+        f"{folder}/{name}: its name is no UTF-8, so that DVC cannot version it; rename it"
+        for name in sorted(versioned)
+        if os.fsencode(name) != name.encode(errors="replace")
+    ]
+    if findings:
         raise DataError(*findings)
     return Files(sorted(versioned), sorted(names - versioned))
 
