@@ -3,9 +3,9 @@
 from fractions import Fraction
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from imageproof.base._class_names import ClassName as ColumnName
+from imageproof.base._class_names import spelled
 from imageproof.base.files import StrictModel
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -58,7 +58,7 @@ class SplitParams(StrictModel):
     hashed: HashedParams
     stratified: StratifiedParams
     copies: Literal["keep", "drop"]
-    group: ColumnName | None
+    group: Annotated[str, AfterValidator(spelled), Field(min_length=1, max_length=100)] | None
 
     def shares(self) -> dict[str, float]:
         """Of the rows drawn from, by part, without the training part and an official test part."""

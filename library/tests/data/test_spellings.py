@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from helpers import finding, pack_warnings, put_pictures
+from pydantic import ValidationError
 from splits import split_params
 
 from imageproof.base import DataParams
@@ -80,6 +81,8 @@ def test_label_and_writer_in_two_spellings_are_one(spelling):
 
 def test_column_of_groups_may_be_named_in_any_spelling():
     assert {split_params(group=name).group for name in SPELLINGS.values()} == {CAFE}
+    with pytest.raises(ValidationError):
+        split_params(group=" \u200b")
 
 
 def test_control_characters_are_escaped():
