@@ -62,6 +62,12 @@ def test_limit_is_refused_by_key_and_value(key, value):
     assert refused({key: value}).startswith(f"params.yaml {key}: {value!r}: ")
 
 
+def test_value_of_several_types_is_refused_by_its_key():
+    key = "params.yaml data.image.size"
+    lines = findings(UsageError, params.check, changed({"data.image.size": [0, 28]}))
+    assert [line.partition(": ")[0] for line in lines] == [f"{key}.0", key]
+
+
 @pytest.mark.parametrize("key", ["train", "train.threads", "train.cnn.build"])
 def test_missing_key_is_one_line(key):
     values = changed({})

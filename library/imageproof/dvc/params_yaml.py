@@ -68,7 +68,9 @@ def validated(kind: type[Block], raw: Any, prefix: str = "") -> Block:
 
 
 def _finding(error: ErrorDetails, prefix: str, kind: type[BaseModel]) -> str:
-    key = ".".join(filter(None, [prefix, *map(str, error["loc"])]))
+    names = [prefix, *map(str, error["loc"])]
+    # pydantic names the type where a key may have several, such as `literal['auto']`
+    key = ".".join(name for name in names if name and "[" not in name)
     if error["type"] == "missing":
         return f"{PATH} {key}: missing"
     if error["type"] == "extra_forbidden":
