@@ -1,6 +1,6 @@
 """What a project tells the library of itself, and its command line."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,6 @@ class Project:
     """Blocks of params.yaml.
 
     `checks` are the project's own of the gate, with their limits: see `registry._decision.decide`.
-    `logged_as` gives the keys in params.yaml of a run's params that no block of a model has.
     """
 
     name: str  # of experiments, registered model and deployments
@@ -30,7 +29,6 @@ class Project:
     confidence: ConfidenceParams
     promote: PromoteParams
     drift: DriftParams
-    logged_as: Mapping[str, str]
     checks: Sequence[tuple[Rule, Any]] = ()
 
     @property

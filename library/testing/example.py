@@ -34,7 +34,6 @@ def as_project(values):
         confidence=ConfidenceParams(**values["confidence"]),
         promote=PromoteParams(**values["promote"]),
         drift=DriftParams(**values["drift"]),
-        logged_as={"seed": "seed", "classes": "data.classes", "threads": "train.threads"},
     )
 
 

@@ -10,13 +10,6 @@ from imageproof.project import Application, Project
 
 # Checks of yours beside those of the gate, each with its limit.
 CHECKS: list[tuple[gate.Rule, Any]] = []
-LOGGED_AS = {  # params of a run, by key in params.yaml
-    "seed": "seed",
-    "classes": "data.classes",
-    **{f"image.{key}": f"data.image.{key}" for key in ("size", "channels", "fit")},
-    "threads": "train.threads",
-    "distribute": "train.distribute",
-}
 
 
 def load_project() -> Project:
@@ -35,7 +28,6 @@ def as_project(params: Params) -> Project:
         confidence=params.confidence,
         promote=params.promote,
         drift=params.drift,
-        logged_as=LOGGED_AS,
         checks=CHECKS,
     )
 

@@ -163,16 +163,20 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone):
     outputs.run.write_text(record.model_dump_json())
     record_outputs()
     lock = json.loads(Path("dvc.lock").read_text())
-    for seed, path, digest, message in (
-        (43, "data", "1" * 32, "seed was 42, dvc.lock records 43"),
-        (42, "artifacts/split/train.npz", "0" * 32, f"dvc.lock records {'0' * 32}"),
-        (42, "code.py", "1" * 32, f"records another code.py than its commit {head:.12} has"),
-        (42, "ignored.py", "1" * 32, f"its commit {head:.12} lacks ignored.py; `git add --fo"),
+    seed = {"seed": 42}
+    fit = {"epochs": 2, "batch_size": 100}
+    one = "1" * 32
+    for params, path, digest, message in (
+        ({"seed": 43}, "data", one, "seed was 42, dvc.lock records 43"),
+        ({"train.mlp.fit": fit | {"keep": "best"}}, "data", one, "keep was None, dvc.lock records"),
+        ({"train.mlp.fit": {"epochs": 2}}, "data", one, "batch_size was 100, dvc.lock records No"),
+        (seed, "artifacts/split/train.npz", "0" * 32, f"dvc.lock records {'0' * 32}"),
+        (seed, "code.py", one, f"records another code.py than its commit {head:.12} has"),
+        (seed, "ignored.py", one, f"its commit {head:.12} lacks ignored.py; `git add --fo"),
     ):
-        params = {"params.yaml": {"seed": seed, "train.mlp.fit.epochs": 2}}
         deps = {"code.py": md5(Path("code.py")), path: digest}
         entries = [{"path": name, "md5": digest} for name, digest in deps.items()]
-        lock["stages"]["train@mlp"] = {"deps": entries, "params": params}
+        lock["stages"]["train@mlp"] = {"deps": entries, "params": {"params.yaml": params}}
         Path("dvc.lock").write_text(json.dumps(lock))
         line = finding(IntegrityError, restore_all)
         assert line.startswith("train@mlp: of its recorded training, ")
@@ -180,6 +184,6 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone):
     assert line.endswith("; `dvc repro -f train@mlp` trains it here")
     assert all_runs() == []
     restored = {"model": "mlp", _runs.TRAINING: record.run_id}  # elsewhere
-    check = partial(restore.check_training, "0" * 32, project=load_project(), root=Path())
+    check = partial(restore.check_training, "0" * 32, root=Path())
     assert finding(IntegrityError, check, restored) == line
     check({"model": "mlp"})  # of another training

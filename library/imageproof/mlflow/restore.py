@@ -11,9 +11,10 @@ from mlflow.entities import Run, RunTag
 from imageproof.artifacts import WORKSPACE, Artifacts
 from imageproof.base._dataset import EVALUATED, Metrics
 from imageproof.base.errors import DataError, IntegrityError
-from imageproof.base.files import REBUILD_HINT, flatten, folder_sha256
+from imageproof.base.files import REBUILD_HINT, flatten, folder_sha256, parse_yaml
 from imageproof.dvc import provenance
 from imageproof.dvc._stage_inputs import check_inputs
+from imageproof.dvc.params_yaml import get_by_path
 from imageproof.mlflow import _logged_model, _page, _runs, _store
 from imageproof.mlflow.live import BestEffort
 from imageproof.outputs import EvaluateOutputs, RunRecord, TrainOutputs
@@ -100,7 +101,7 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     outputs = artifacts.trained(model)
     provenance.check_outputs(outputs.folder.iterdir())
     record = outputs.read_run()
-    _check_record(record, project, model, root)
+    _check_record(record, model, root)
     files = [outputs.model, outputs.keras, outputs.calibration, outputs.metrics]
     if missing := [path for path in files if not path.is_file()]:
         raise DataError(*(f"{path}: not found; {REBUILD_HINT}" for path in missing))
@@ -125,12 +126,7 @@ def restore(model: str, project: Project, root: Path = Path()) -> Run:
     return MlflowClient().get_run(run_id)
 
 
-def check_training(
-    run_id: str,
-    tags: Mapping[str, str],
-    project: Project,
-    root: Path,
-) -> None:
+def check_training(run_id: str, tags: Mapping[str, str], root: Path) -> None:
     """Raise IntegrityError if dvc.lock in `root` records other params, data or code than a run had.
 
     `tags` are the run's. A run whose outputs are not in `root` is not checked.
@@ -140,29 +136,27 @@ def check_training(
     if outputs.run.is_file():
         record = outputs.read_run()
         if record.run_id in (run_id, tags.get(_runs.TRAINING)):
-            _check_record(record, project, model, root)
+            _check_record(record, model, root)
 
 
-def _check_record(
-    run: RunRecord,
-    project: Project,
-    model: str,
-    root: Path,
-) -> None:
+def _check_record(run: RunRecord, model: str, root: Path) -> None:
     """Raise IntegrityError if a record, or the code of its commit, contradicts dvc.lock."""
     stage = run.tags.get("dvc_stage", "")  # a framework may have its own
     if WORKSPACE.trained(model).model not in provenance.recorded(stage, root).outputs:
         stage = f"train@{model}"
     recorded = provenance.recorded(stage, root)
     inputs = recorded.inputs
+    params = parse_yaml(run.params_yaml)
+    facts = flatten({key: get_by_path(params, key) for key in recorded.values})
     lock = flatten(recorded.values)
-    lock |= {str(path): digest for path, digest in inputs.items() if path.suffix == ".npz"}
-    facts = {str(WORKSPACE.split(split)): digest for split, digest in run.datasets.items()}
-    facts |= {project.logged_as.get(k, f"train.{model}.{k}"): v for k, v in run.params.items()}
+    for split, digest in run.datasets.items():
+        path = WORKSPACE.split(split)
+        facts[str(path)] = digest
+        lock[str(path)] = inputs.get(path, digest)
     findings = [
-        f"{name} was {facts[name]}, dvc.lock records {value}"
-        for name, value in lock.items()
-        if facts.get(name, value) != value
+        f"{name} was {facts.get(name)}, dvc.lock records {lock.get(name)}"
+        for name in facts | lock
+        if facts.get(name) != lock.get(name)
     ]
     commit = run.tags.get("git_commit")
     if commit and run.tags.get("git_dirty") == "false":

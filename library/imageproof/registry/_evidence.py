@@ -61,7 +61,7 @@ class Gate:
         provenance.check_outputs(JUDGED_BY, self.root)
         check_splits(run, self.root)
         check_settings(self.root)
-        check_training(run.run_id, run.tags, self.project, self.root)
+        check_training(run.run_id, run.tags, self.root)
         holdout = Holdout(self.project, Artifacts(self.root))
         evidence = holdout.evidence(run, files, name, champion)
         evidence = replace(evidence, facts={fact.name: fact for fact in self._facts(run, champion)})
