@@ -47,8 +47,9 @@ def digits(workspace, monkeypatch, capsys):
     return run
 
 
-def test_help_and_version(digits):
-    assert " promote " in digits("-h")[1]
+def test_help_and_version(digits, monkeypatch):
+    monkeypatch.setenv("IMAGEPROOF_NAME", "shoes")  # as in the folder of another project
+    assert "Usage: digits [" in digits("-h")[1]
     assert digits("--version") == (0, f"{version('digits')}\n", "")
 
 

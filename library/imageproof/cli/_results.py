@@ -1,6 +1,7 @@
 """The commands on results and on the registry; each imports what only it needs."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -59,7 +60,7 @@ def _print_version(is_given: bool) -> None:
     if is_given:
         from importlib.metadata import version  # takes a tenth of the help's time
 
-        print(version(project_name()))
+        print(version(Path(sys.argv[0]).name))
         raise Exit
 
 

@@ -9,7 +9,6 @@ from typer import Argument, Context, Option
 from typer.main import get_command
 
 from imageproof.base import files
-from imageproof.base._naming import project_name
 from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.cli import _labelling as _labelling  # its commands, and those of `answers`
 from imageproof.cli import _update as updating
@@ -86,11 +85,11 @@ def cli(application: Application) -> NoReturn:
 
 
 def _run(application: Application) -> None:
-    arguments = sys.argv[1:]
+    path, *arguments = sys.argv
+    name = Path(path).name
     for function in application.commands:
         app.command()(function)
     commands = get_command(app)
-    names = {"prog_name": project_name(), "obj": application}
-    _process.run_command(commands, arguments or ["--help"], **names)
+    _process.run_command(commands, arguments or ["--help"], prog_name=name, obj=application)
     if not arguments:
-        raise UsageError(f"{project_name()}: a command is needed, one of those above")
+        raise UsageError(f"{name}: a command is needed, one of those above")
