@@ -125,8 +125,12 @@ def boots(tmp_path_factory):
 @pytest.mark.slow
 def test_new_project_has_no_word_of_ours(boots):
     # the library's tests take scikit-learn's digits
-    lines = boots("git", "grep", "-hIiE", "digits|mnist", "HEAD~1") + boots("git", "ls-files")
+    names = boots("git", "ls-files")
+    lines = names + boots("git", "grep", "-hIiE", "digits|mnist", "HEAD~1", "--", ":!NOTICE")
     assert re.findall(".*(?:digits|mnist).*", lines.replace("load_digits", ""), re.IGNORECASE) == []
+    notice = boots("git", "show", "HEAD:NOTICE")
+    assert notice.startswith("digits\nCopyright ")
+    assert {line for line in notice.split() if "/NOTICE" in line} == {"backbones/NOTICE:"}
     assert "\n  method: hashed " in boots("git", "show", "HEAD:params.yaml")
 
 

@@ -23,7 +23,7 @@ NAME = re.compile(r"[a-z][a-z0-9]{0,29}")  # package, command, database user and
 YAML_WORDS = ("no", "null", "off", "on")  # read as another type where a name is meant
 # Our data, results, history and tests; git pathspecs.
 LEFT_OUT = (
-    *("data.dvc", "dvc.lock", "artifacts", ".dvc/config", "NOTICE", "README.md"),
+    *("data.dvc", "dvc.lock", "artifacts", ".dvc/config", "README.md"),
     *("CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "docs/contributing.md", ".ci"),
     *("benchmarks", "docs/benchmarks.*", "docs/pictures/*.png", "dvc-store", "library"),
     "tests",
@@ -77,7 +77,8 @@ def create(target: Path) -> str:
         git(temporary, "init", "--quiet", "--initial-branch", "main", name)
         for file in [*_tracked(root, ".", *excluded), *_tracked(root, *TESTS)]:
             if (root / file).is_file():
-                _copy(root / file, folder / renamed(str(file), name), name)
+                author = project_name() if file.name == "NOTICE" else name  # its words stay
+                _copy(root / file, folder / renamed(str(file), name), author)
         for file, content in library_at(root, commit).items():
             write_file(folder / file, content)
         (folder / ".dvc/config").write_text(DVC_CONFIG)
