@@ -33,7 +33,8 @@ _TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _UNREACHABLE = (ConnectionError, TimeoutError, socket.gaierror)
 _NO_REPLY = (*_UNREACHABLE, requests.ConnectionError, requests.Timeout, RetryError)
 _AWAY = "TEMPORARILY_UNAVAILABLE"
-_NO_MLFLOW = (JSONDecodeError, ParseError)  # answers of something else, which MLflow lets pass
+# the last two are of answers of something else, which MLflow lets pass
+_ERRORS = (MlflowException, RequestException, JSONDecodeError, ParseError)
 _parent: str | None = None  # the run of an enclosing `mlflow run`
 
 
@@ -76,11 +77,14 @@ def service_errors() -> Iterator[None]:
     """Turn MLflow's errors into one line with the store's address; other errors pass."""
     try:
         yield
-    except (MlflowException, RequestException, sqlite3.Error, *_NO_MLFLOW) as error:
-        address = mlflow.get_tracking_uri()
+    except Exception as error:
         cause: BaseException = error
         while earlier := cause.__cause__ or cause.__context__:
             cause = earlier
+        # SQLAlchemy's own error has SQLite's as its cause
+        if not isinstance(error, _ERRORS) and not isinstance(cause, sqlite3.Error):
+            raise
+        address = mlflow.get_tracking_uri()
         if isinstance(cause, _UNREACHABLE):
             reason = f"no answer, {cause.strerror or cause}; is the server up?"
         else:

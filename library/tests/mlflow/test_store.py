@@ -66,6 +66,14 @@ def test_database_that_takes_no_row_is_one_line(tracked, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_full_disk_is_one_line(workspace, disk, monkeypatch):
+    uri = f"sqlite:///{disk}/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    line = finding(ServiceError, _store.connect, NAME)
+    assert line.startswith(f"MLflow at {uri}: database or disk is full (")
+    assert not (disk / "mlflow.db").exists()
+
+
 @pytest.mark.parametrize(
     ("uri", "text"),
     [
