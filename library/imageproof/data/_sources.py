@@ -16,6 +16,7 @@ from imageproof.base.text import first_names
 from imageproof.data._class_names import check_names, in_order
 from imageproof.data.readers._contents import Part
 from imageproof.data.readers._folders import Listing, list_pictures
+from imageproof.data.readers._npz import as_dataset
 from imageproof.data.readers._raw import read_parts
 from imageproof.pictures._reading import Header, probe
 
@@ -48,7 +49,14 @@ def find_images(
 ) -> Source:
     """All images in a folder; an npz is unpacked into `scratch`."""
     if read:
-        return from_arrays([Part(folder, data) for data in read(folder) if data is not None])
+        parts = read(folder)._asdict().items()
+        return from_arrays(
+            [
+                Part(folder, as_dataset(folder, part, data.images, data.labels))
+                for part, data in parts
+                if data is not None
+            ]
+        )
     listing = list_pictures(folder)
     if listing:
         return _pictures(folder, listing, classes, class_names)

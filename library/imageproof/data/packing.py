@@ -14,11 +14,11 @@ from imageproof.base._dataset import (
     Fit,
     ImageParams,
     Images,
-    RawData,
     Shape,
     fingerprints,
     write_header,
 )
+from imageproof.base._dataset import RawData as RawData  # of a project's reader
 from imageproof.base._naming import adapt_hint
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, write_json

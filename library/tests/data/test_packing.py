@@ -8,7 +8,7 @@ from helpers import finding, pack_data, pack_warnings
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from imageproof.base._dataset import ImageParams, RawData, fingerprints
+from imageproof.base._dataset import Dataset, ImageParams, fingerprints
 from imageproof.base.errors import DataError
 from imageproof.data import _sources, packed, packing
 
@@ -126,8 +126,15 @@ def test_many_pictures_are_read_by_several_processes_in_their_order(monkeypatch)
 
 def test_reader_of_project_takes_the_place_of_ours(images_8x8):
     form = ImageParams(size="auto", channels="auto", fit="stretch")
-    packing.pack(Path(), Path(), form, 10, None, read=lambda _: RawData(images_8x8, None))
-    assert_array_equal(packed.load(Path()).images, images_8x8.images)
+    images, labels = images_8x8.images, images_8x8.labels
+
+    def pack(data):
+        packing.pack(Path(), Path(), form, 10, None, read=lambda _: packing.RawData(data, None))
+
+    pack(images_8x8)
+    assert_array_equal(packed.load(Path()).images, images)
+    for data in (Dataset(images / 255, labels), Dataset(images, labels[:60])):
+        assert "uint8 (n, height, width) or" in finding(DataError, pack, data)
 
 
 def test_hash_of_photograph_is_of_its_own_size():

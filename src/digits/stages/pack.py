@@ -18,7 +18,7 @@ def main() -> None:
         params.data.image,
         params.data.classes,
         params.data.class_names,
-        read=None,  # or a function of yours, which takes the folder and returns RawData
+        read=None,  # or a function of yours: it takes the folder and returns packing.RawData
     )
     count, *sides = shape
     for line in warnings:

@@ -31,7 +31,11 @@ def read_npz(path: Path, scratch: Path | None) -> list[Part]:
             "x_train, y_train and, for a test part, x_test, y_test are allowed"
         )
     parts = ("train", "test")
-    return [Part(path, _dataset(path, arrays, part)) for part in parts if f"x_{part}" in arrays]
+    return [
+        Part(path, as_dataset(path, part, arrays[f"x_{part}"], arrays[f"y_{part}"]))
+        for part in parts
+        if f"x_{part}" in arrays
+    ]
 
 
 def map_arrays(path: Path, scratch: Path | None = None) -> Arrays:
@@ -57,9 +61,8 @@ def _unpacked(
         return npy.open_memmap(file.name, mode="r")
 
 
-def _dataset(path: Path, arrays: Arrays, part: str) -> Dataset:
-    images = arrays[f"x_{part}"]
-    labels = arrays[f"y_{part}"]
+def as_dataset(path: Path, part: str, images: NDArray[Any], labels: NDArray[Any]) -> Dataset:
+    """A part of raw data, `train` or `test`; a DataError if its arrays have another form."""
     if images.shape[3:] == (1,):
         images = images[..., 0]
     is_images = images.dtype == np.uint8 and (images.ndim == 3 or images.shape[3:] == (3,))
