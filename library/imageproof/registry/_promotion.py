@@ -142,7 +142,7 @@ def rollback(name: str, *, to: str | None = None, reason: str = "", force: bool 
 
     GateRefusedError if no gate has accepted it, unless `force` and a reason are given.
     """
-    if force and not reason:
+    if force and not reason.strip():
         raise UsageError("--force: needs a reason, too: --reason TEXT")
     with _exclusive(name):
         registry = Registry(name)
@@ -156,8 +156,10 @@ def rollback(name: str, *, to: str | None = None, reason: str = "", force: bool 
         promoted = {move.after for move in moves if move.action == "promote"}
         if version not in promoted and origin.verdict != "accepted":
             if not force:
-                mend = "`--force --reason TEXT` makes it champion all the same"
-                raise GateRefusedError(f"{origin.uri}: {origin.verdict}; {mend}")
+                raise GateRefusedError(
+                    f"{origin.uri}: {origin.verdict}; "
+                    "`--force --reason TEXT` makes it champion all the same"
+                )
             reason = f"forced, {origin.verdict}: {reason}"
         with fetched(origin.uri, origin.model_sha256) as files:
             move = next_move(moves, "rollback", version, by=account(), reason=reason)

@@ -44,16 +44,16 @@ def shadow(counts: Mapping[str, int], limit: ShadowParams) -> Check:
     gained = counts.get(ONLY_CHALLENGER, 0)
     lost = counts.get(ONLY_CHAMPION, 0)
     p_value = mcnemar_exact(gained, lost, alternative="less")
-    is_worse = p_value < SIGNIFICANCE
+    is_sound = p_value >= SIGNIFICANCE
     is_enough = rows >= limit.min_rows
     text = f"{rows:,} rows of service: right alone on {gained}, champion on {lost}"
     allowed = f"at least {limit.min_rows:,} random labelled rows, p at least {SIGNIFICANCE:g}"
     figures = {**counts, "shadow_worse_p_value": p_value}
     return Check(
         "shadow",
-        is_enough and not is_worse,
+        is_enough and is_sound,
         f"{text}; worse with {p_text(p_value)}",
         allowed,
         figures,
-        undecided=not is_enough and not is_worse,
+        undecided=is_sound and not is_enough,
     )
