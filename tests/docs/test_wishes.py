@@ -15,7 +15,9 @@ from digits import project as told
 from digits.stages import compare, evaluate, report, train
 from digits.training import recipe
 from imageproof.artifacts import WORKSPACE
+from imageproof.base import Dataset
 from imageproof.base.files import read_json, write_json
+from imageproof.evaluation import asking
 from imageproof.registry._evidence import Gate
 from imageproof.report.plots._theme import save
 
@@ -72,6 +74,15 @@ def test_score_picture_and_figure_are_shown(means, monkeypatch):
     page = WORKSPACE.report.read_text("utf-8")
     assert f'<tr><th scope="row">bright</th><td>{share:.4g}</td>' in page
     assert 'alt="How sure it is, means"' in page
+
+
+def test_score_takes_colour(monkeypatch):
+    put(monkeypatch, evaluate, "score")
+    labels = np.arange(4) % 2
+    images = np.zeros((4, 2, 2, 3), np.uint8)
+    images[2:] = 9
+    answers = asking.Answers(Dataset(images, labels), labels, np.eye(2, dtype=np.float32)[labels])
+    assert evaluate.score(answers)["bright_accuracy"] == 1
 
 
 def test_own_check_refuses(ring, monkeypatch):
