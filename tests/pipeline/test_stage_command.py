@@ -51,9 +51,10 @@ SEED = setting("seed: 42", "seed: 43")
 # By stage: the edit at its start, and what its error names.
 EDITS = {
     "pack": (
-        f"[{NEW_PICTURE} for n in range(20)]",
-        "data/3/new-0.png, data/3/new-1.png, data/3/new-10.png, …",
+        f"[{NEW_PICTURE} for n in range(20)]; Path('data/.dvcignore').touch()",
+        "data/.dvcignore, data/3/new-0.png, data/3/new-1.png, …",
     ),
+    "explore": (appending(".dvcignore", "/data/3"), ".dvcignore"),
     "validate": ("Path('gx/expectations/new.json').touch()", "gx/expectations/new.json"),
     "split": (SEED, "params.yaml seed"),
     "report": (appending(PAGE, "<!-- -->"), PAGE),

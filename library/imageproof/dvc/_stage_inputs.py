@@ -18,6 +18,7 @@ from imageproof.base.text import first_names
 from imageproof.dvc.params_yaml import PATH, get_by_path, read
 
 PIPELINE = Path("dvc.yaml")
+IGNORE = ".dvcignore"  # DVC reads it anew when it hashes
 MOST_BYTES = 128 << 20  # hashed at the start, in a quarter of a second
 BYTES_PER_FILE = 10_000  # that are hashed in the time in which a file is opened
 
@@ -88,7 +89,7 @@ def _read_inputs(stage: str) -> _Inputs:
     sections = listed(stage)
     values = read()
     keys = [key for key, file_keys in sections["params"].items() if not file_keys]
-    files = sections["deps"].keys() | sections["params"].keys() - {*keys}
+    files = {IGNORE} | sections["deps"].keys() | sections["params"].keys() - {*keys}
     params = {f"{PATH} {key}": get_by_path(values, key) for key in keys}
     return _Inputs(flatten(params), _stats(map(Path, files)))
 
@@ -132,14 +133,14 @@ def _stats(deps: Iterable[Path]) -> dict[Path, tuple[int, ...]]:
 
 
 def _files(dep: Path) -> list[Path]:
-    """The file, or those in the folder, without hidden ones and what Python compiles."""
+    """The file, or those in the folder, without other hidden ones and what Python compiles."""
     if not dep.is_dir():
         return [dep]
     return [
         Path(folder, name)
         for folder, _, names in os.walk(dep)
         for name in names
-        if not name.startswith(".") and not folder.endswith("__pycache__")
+        if name == IGNORE or not (name.startswith(".") or folder.endswith("__pycache__"))
     ]
 
 
