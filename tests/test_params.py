@@ -28,6 +28,7 @@ def refused(changes):
     ("key", "value", "line"),
     [
         ("sed", 1, "sed: unknown key; did you mean seed?"),
+        ("seed[0]", 1, "seed[0]: unknown key; did you mean seed?"),
         ("seed", True, "seed: True: input should be a valid integer"),
         ("data.class_names", [*"abcdefghi", "a\u200b "], "data: class_names must be 10 different "
          "names"),

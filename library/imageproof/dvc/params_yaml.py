@@ -68,12 +68,13 @@ def validated(kind: type[Block], raw: Any, prefix: str = "") -> Block:
 
 
 def _finding(error: ErrorDetails, prefix: str, kind: type[BaseModel]) -> str:
+    is_unknown = error["type"] == "extra_forbidden"
     names = [prefix, *map(str, error["loc"])]
     # pydantic names the type where a key may have several, such as `literal['auto']`
-    key = ".".join(name for name in names if name and "[" not in name)
+    key = ".".join(name for name in names if name and (is_unknown or "[" not in name))
     if error["type"] == "missing":
         return f"{PATH} {key}: missing"
-    if error["type"] == "extra_forbidden":
+    if is_unknown:
         return _unknown(key, _keys(kind, error["loc"][:-1]))
     message = error["msg"].removeprefix("Value error, ")
     # the message of a block that contradicts itself says all
