@@ -74,10 +74,10 @@ def _changed_params() -> str:
 def changed_code() -> list[str]:
     """Files that differ from the commit, and untracked ones that Python could import."""
     excluded = (f":!{path}" for path in (PATH, OUTPUTS, ARTIFACTS))
-    differing = ("diff", "HEAD", "--name-only", "--", ".", *excluded)
-    untracked = ("ls-files", "--others", "--exclude-standard", "--", *SOURCES, "*.py")
+    differing = "diff", "HEAD", "--name-only", "--", ".", *excluded
+    untracked = "ls-files", "--others", "--exclude-standard", "--", *SOURCES, "*.py"
     return [
         name
         for command in (differing, untracked)
-        for name in try_git(*command, failed="unknown").splitlines()
+        for name in try_git("-c", "core.quotePath=false", *command, failed="unknown").splitlines()
     ]

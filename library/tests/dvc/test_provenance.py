@@ -54,7 +54,7 @@ def test_tags_name_code_starter_and_what_an_experiment_changed(repository, monke
     assert expected.items() <= tags().items()
 
 
-@pytest.mark.parametrize("file", ["code.py", "data.dvc", "library/new.so", "new.py"])
+@pytest.mark.parametrize("file", ["code.py", "data.dvc", "library/new.so", "größe x.py"])
 def test_git_dirty(repository, file):
     for recorded in ("scored.parquet", "params.yaml", "dvc.lock", METRICS):
         Path(recorded).write_text("{} # changed")
