@@ -23,7 +23,7 @@ def pareto(
     `statistics` has `accuracy`, `accuracy_lower` and `accuracy_upper` of each model, 0…1. There is
     no front if times are not `comparable`, which the picture then says.
     """
-    height = 4.4 + 0.12 * len(times)
+    height = 4.4 + 0.22 * len(times)
     figure, axes = _theme.new_axes(6.6, height, "Test accuracy against training time")
     shares = {model: statistics[model]["accuracy"] for model in times}
     front = pareto_front({model: (times[model], shares[model]) for model in times})
@@ -60,7 +60,7 @@ def pareto(
     note = "no Pareto front: training times cannot be compared"
     if comparable:
         note = fill(f"Pareto front: {', '.join(front)}", 80)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, title=note)
+    figure.legend(loc="outside lower center", frameon=False, title=note)
     return figure
 
 
