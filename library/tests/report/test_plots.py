@@ -143,7 +143,7 @@ def test_explained_answer_has_a_name():
 
 @pytest.mark.parametrize(("slowest", "comparable"), [(400.0, True), (70.0, False)])
 def test_pareto_front(slowest, comparable):
-    times = {"mlp": 30.0, "cnn": slowest, "svm": 60.0, "features_of_a_large_backbone": 60.1}
+    times = {"mlp": 30.0, "cnn": slowest, "svm": 60.0, "features_of_the_largest_backbone_ever": 60.1}
     statistics = {
         model: {"accuracy": share, "accuracy_lower": share - 0.003, "accuracy_upper": 1.0}
         for model, share in zip(times, (0.98, 0.99, 0.97, 0.969), strict=True)
