@@ -160,7 +160,7 @@ def rollback(name: str, *, to: str | None = None, reason: str = "", force: bool 
                     f"{origin.uri}: {origin.verdict}; "
                     "`--force --reason TEXT` makes it champion all the same"
                 )
-            reason = f"forced, {origin.verdict}: {reason}"
+            reason = f"forced: {reason} ({origin.verdict})"  # the page shows its beginning
         with fetched(origin.uri, origin.model_sha256) as files:
             move = next_move(moves, "rollback", version, by=account(), reason=reason)
             if not registry.move(move):

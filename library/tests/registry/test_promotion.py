@@ -221,7 +221,7 @@ def test_rollback_to_what_no_gate_accepted_needs_force(chain):
     text = "refused by min_accuracy, paired_test"
     assert finding(GateRefusedError, back).startswith(f"models:/{NAME}/4: {text}; ")
     assert "--reason TEXT" in finding(UsageError, back, force=True, reason=" ")
-    assert back(force=True, reason="3 is slow").reason == f"forced, {text}: 3 is slow"
+    assert back(force=True, reason="3 is slow").reason == f"forced: 3 is slow ({text})"
     assert not rollback(NAME, to="1").reason  # it was champion, though refused since
     finding(GateRefusedError, back)  # a forced rollback is no verdict of the gate
 
