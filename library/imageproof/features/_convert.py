@@ -56,8 +56,10 @@ def write_backbone(path: Path, form: Form) -> Path:
 
     A DataError if the network is damaged, or has another form.
     """
-    model = converted(path, form)
     target = backbone_path(path.stem)
+    if target.resolve() == path.resolve():
+        raise UsageError(f"{path}: would be replaced; move it to another folder")
+    model = converted(path, form)
     check_form(model, path)
     with replacing(target) as temporary:
         onnx.save(model, temporary)

@@ -37,14 +37,6 @@ def is_folder(address: str) -> bool:
     return is_one or address.endswith("/")
 
 
-def exists(address: str) -> bool:
-    """Whether something is there, were it a link to nothing."""
-    if path := local_path(address):
-        return path.exists() or path.is_symlink()
-    with filesystem_of(address) as (filesystem, name):
-        return bool(filesystem.exists(name))
-
-
 def check_out(
     option: str,
     address: str | Path,
@@ -62,7 +54,11 @@ def check_out(
     paths = {path.absolute(), path.resolve()} if path else set()
     if any({".git", ".dvc"} & {*Path(os.path.relpath(file)).parts} for file in paths):
         raise UsageError(f"{option} {address}: belongs to git or DVC; choose another name")
-    is_there = exists(address)
+    if path:
+        is_there = os.path.lexists(path)  # were it a link to nothing
+    else:
+        with filesystem_of(address) as (filesystem, name):
+            is_there = bool(filesystem.exists(name))
     if is_there and not (replaceable and replaceable(address)):
         raise UsageError(f"{option} {address}: exists; {hint}")
     if is_there and any(map(_is_tracked, paths)):

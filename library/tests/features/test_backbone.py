@@ -55,6 +55,7 @@ CHANNELS_LAST = network(
 def test_network_becomes_backbone(model, form):
     onnx.save(model, "standin.onnx")
     assert write_backbone(Path("standin.onnx"), form) == Path("backbones/standin.onnx")
+    finding(UsageError, write_backbone, Path("backbones/standin.onnx"), form)  # kept
     values = (IMAGES / 255 - 0.5) / 0.25
     patches = values.reshape(len(IMAGES), 4, 4, 4, 4, 3)  # n, row, y, column, x, channel
     maps = np.einsum("nrycxk,okyx->norc", patches, WEIGHTS.astype(np.float64))
@@ -114,8 +115,7 @@ def test_network_of_another_form_is_refused(case):
 
 def test_weights_in_another_file_are_refused():
     onnx.save(network(), "net.onnx", save_as_external_data=True, size_threshold=0)
-    line = finding(DataError, write_backbone, Path("net.onnx"), FORM)
-    assert line.startswith("net.onnx: has weights in other files; `onnx.save(")
+    assert "weights in other files; `" in finding(DataError, write_backbone, Path("net.onnx"), FORM)
 
 
 @pytest.mark.parametrize(
@@ -148,5 +148,5 @@ def test_scale_is_one_number_or_three():
     assert per_channel("--mean", "0") == [0]
     assert per_channel("--std", "0.1,0.2,0.3") == [0.1, 0.2, 0.3]
     for choice in ("--mean half", "--mean 0.5,0.5", "--mean nan", "--std 0"):
-        line = finding(UsageError, per_channel, *choice.split())
-        assert line.startswith(f"{choice}: one number of 0…1 is needed")
+        message = f"{choice}: one number of 0…1 is needed"
+        assert message in finding(UsageError, per_channel, *choice.split())

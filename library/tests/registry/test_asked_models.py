@@ -199,8 +199,7 @@ def test_own_names_of_a_promoted_model_collide_with_none(ring):
 
 def test_training_of_unreadable_model_fails(ring):
     for name in UNREADABLE:
-        line = finding(DataError, fighter, network=hand_made(name))
-        assert "a classifier has one input images uint8" in line
+        assert "one input images uint8" in finding(DataError, fighter, network=hand_made(name))
 
 
 def test_unsound_model_is_neither_promoted_nor_packaged(ring):
@@ -220,6 +219,6 @@ def test_latency_on_a_busy_machine_is_not_judged(ring, busy):
     work = partial(arena.promote, fighter(network=hand_made("slow")))
     line = finding(BusyError, work, judge=gate({"promote.max_latency_ms": 0.001}))
     assert line.startswith("promote.max_latency_ms: not measured, as this machine is busy: ")
-    assert Registry(NAME).champion() is None
+    assert not Registry(NAME).champion()
     assert "imageproof.gate" not in find(f"models:/{NAME}/1").tags
     assert work(judge=gate({"promote.max_latency_ms": 10_000})).move
