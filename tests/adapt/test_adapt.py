@@ -52,7 +52,7 @@ def test_adapt_prints_one_block_and_sets_its_lines(workspace, capsys):
 
 def test_pictures_without_a_group_are_refused(workspace):
     text = (REPOSITORY / "params.yaml").read_text()
-    Path("params.yaml").write_text(text.replace("group: null", "group: writer"))
+    Path("params.yaml").write_text(text.replace("group: null", "group: ' writer'"))
     put_pictures(Path("data"), "1.png", "2.png", "3.png")
     Path("data/labels.csv").write_text("file,label,writer\n1.png,a,Ann\n2.png,b,\n3.png,a,\n")
     line = "data: 2 pictures have no writer in labels.csv; fill it, or set split.group: null"

@@ -80,6 +80,7 @@ def test_lines_of_photographs():
         (PHOTOGRAPHS, {"promote.min_accuracy": 0.6}, "promote.min_accuracy", KEPT),
         # the classes of the data under other names, and one that is not among them
         (PHOTOGRAPHS, {NAMES: ["Hut", "Rock", "Schuh"]}, NAMES, KEPT),
+        (PHOTOGRAPHS, {NAMES: ["boot", " cap", "coat\u200b"]}, NAMES, KEPT),
         (PHOTOGRAPHS, {NAMES: ["boot", "cap", "shoe"]}, NAMES, None),
         (PHOTOGRAPHS, {"models": ["mlp", "own"]}, "models", ["compact", "own"]),
         (PHOTOGRAPHS, {CHANNELS: "grey"}, CHANNELS, "auto"),

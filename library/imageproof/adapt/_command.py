@@ -15,7 +15,8 @@ from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing
 from imageproof.base.text import printable
-from imageproof.dvc.params_yaml import PATH, read, set_keys
+from imageproof.data.split_params import SplitParams
+from imageproof.dvc.params_yaml import PATH, read, set_keys, validated
 from imageproof.project import Application
 
 DATA = Path("data")
@@ -36,8 +37,9 @@ def adapt(application: Application, *, write: bool) -> None:
         models = Models(application.simple_models, [], {})
         if not facts.is_digit_like:
             models = find_models(params, application.simple_models, application.general_models)
-        group = params["split"]["group"]
-        if empty := facts.columns.get(group, Counter())[""]:  # `split` would stop
+        group = validated(SplitParams, params["split"], "split").group
+        params["split"]["group"] = group  # as the columns are spelled
+        if empty := facts.columns.get(group or "", Counter())[""]:  # `split` would stop
             fault = f"{empty:,} pictures have no {group} in labels.csv"
             raise DataError(f"{DATA}: {fault}; fill it, or set split.group: null")
         changes = find_changes(facts, params, models)

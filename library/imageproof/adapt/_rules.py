@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from scipy.stats import binom
 
 from imageproof.adapt._facts import CHANCE, Facts, Params, part_rows, whole_part
+from imageproof.base._class_names import spelled
 from imageproof.base.files import flatten
 from imageproof.data._hashing import MAX_SHARE
 from imageproof.dvc.params_yaml import get_by_path, set_keys, validated
@@ -83,7 +84,7 @@ def fit_classes(facts: Facts, params: Params) -> Lines:
     classes = len(facts.counts)
     yield "data.classes", classes, f"the data has {classes}"
     names = get_by_path(params, "data.class_names")
-    unknown = {*(names or ())} - {*facts.class_names}
+    unknown = {*map(spelled, names or ())} - {*facts.class_names}
     if names and (len(names) != classes or 0 < len(unknown) < classes):
         yield "data.class_names", None, "the names in the data"
 
