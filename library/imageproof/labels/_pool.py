@@ -17,7 +17,7 @@ from imageproof.data import packed
 from imageproof.data._sources import in_chunks
 from imageproof.data.packing import convert
 from imageproof.data.readers._folders import BYTES
-from imageproof.data.readers._versioned import is_hidden, list_files
+from imageproof.data.readers._versioned import list_files
 from imageproof.data.splitting import YES
 from imageproof.features._descriptors import coarse_pixels
 from imageproof.labels._choosing import choose, uncertain_first
@@ -81,7 +81,7 @@ def write_chosen(
 
 def _read(folder: Path, model: Version) -> Pool:
     """The pictures in a folder and in those within it."""
-    names = [name for name in list_files(folder).versioned if not is_hidden(name)]
+    names = list_files(folder).visible
     files = [name for name in names if is_picture(name) and name.isprintable()]
     paths = pd.Series([os.fsencode(folder / file) for file in files], dtype=BYTES)
     describe = load_features(model.files.network, threads=model.threads) or model.predict

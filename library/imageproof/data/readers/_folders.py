@@ -14,7 +14,7 @@ from imageproof.base.errors import DataError
 from imageproof.base.text import first_names, printable
 from imageproof.data.packed import META
 from imageproof.data.readers._table import read_table
-from imageproof.data.readers._versioned import Files, is_hidden, list_files
+from imageproof.data.readers._versioned import Files, list_files
 from imageproof.data.readers.corrections import FILE as CORRECTIONS
 from imageproof.pictures._reading import is_picture
 
@@ -46,7 +46,7 @@ def list_pictures(folder: Path) -> Listing | None:
     files = list_files(folder)
     if TABLE in files.versioned:
         return _in_table(folder, files)
-    return _in_folders(folder, [name for name in files.versioned if not is_hidden(name)])
+    return _in_folders(folder, files.visible)
 
 
 def left_out(folder: Path, names: Names, why: str) -> list[str]:
@@ -131,8 +131,7 @@ def _in_table(folder: Path, files: Files) -> Listing:
 
     rows.columns = [name if name in COLUMNS else META + name for name in rows]
     rows = rows.reset_index(drop=True).assign(part="train", **_paths(folder, [*lines]))
-    unread = versioned - lines.keys()
-    pictures = [name for name in unread if is_picture(name) and not is_hidden(name)]
+    pictures = [name for name in files.visible if name not in lines and is_picture(name)]
     return Listing(rows, left_out(folder, pictures, f"in no line of {TABLE}"))
 
 

@@ -14,7 +14,7 @@ from imageproof.base.text import first_names
 from imageproof.data.readers._cells import read_labelled
 from imageproof.data.readers._contents import Content, Part, format_of, read_content
 from imageproof.data.readers._npz import read_npz
-from imageproof.data.readers._versioned import is_hidden, list_files
+from imageproof.data.readers._versioned import list_files
 from imageproof.data.readers.corrections import FILE as CORRECTIONS
 from imageproof.pictures._reading import is_picture
 
@@ -36,7 +36,7 @@ def read_parts(folder: Path, scratch: Path | None = None) -> list[Part]:
     official test part) and Kaggle's CSV `label,pixel0,…`, gzipped or not, and an npz as of Keras.
     Hidden files, subfolders, corrections of labels, and what DVC does not version are ignored.
     """
-    names = [name for name in list_files(folder).versioned if not is_hidden(name)]
+    names = list_files(folder).visible
     files = [name for name in names if "/" not in name and name != CORRECTIONS]
     if any(map(is_picture, files)):
         raise DataError(

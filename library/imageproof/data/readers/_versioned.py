@@ -14,6 +14,10 @@ class Files(NamedTuple):
     versioned: list[str]
     ignored: list[str]
 
+    @property
+    def visible(self) -> list[str]:
+        return [name for name in self.versioned if not is_hidden(name)]
+
 
 def list_files(folder: Path) -> Files:
     """The files in a folder and in those within it, none if there is no folder.
