@@ -32,7 +32,7 @@ def adapt(application: Application, *, write: bool) -> None:
     facts = read_facts(DATA)
     print(f"{DATA}: {describe(facts)}")
     for line in facts.warnings:
-        print(f"warning: {printable(line)}")
+        print(f"warning: {line}")
     try:
         models = Models(application.simple_models, [], {})
         if not facts.is_digit_like:

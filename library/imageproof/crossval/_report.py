@@ -17,7 +17,6 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base._connected import check_folds, divided, together
 from imageproof.base._dataset import SPLITS, Dataset, Labels, Probabilities, Rows
 from imageproof.base.errors import DataError
-from imageproof.base.text import printable
 from imageproof.data import packed
 from imageproof.dvc import run_tags
 from imageproof.dvc.params_yaml import PATH
@@ -194,8 +193,7 @@ class CrossValidation:
         mlflow.log_text(table.to_csv(index=False), "predictions.csv")
         print(f"{self.model}: the worst pictures ({kind}):")
         for image, label, answer, probability in table[:WORST].itertuples(index=False):
-            line = f"{image}: is {label}, called {answer}; {label} got {probability:.4f}"
-            print(f"  {printable(line)}")
+            print(f"  {image}: is {label}, called {answer}; {label} got {probability:.4f}")
 
     def _log_curve(self, probabilities: Probabilities) -> None:
         data = self.sample.data

@@ -64,9 +64,9 @@ def reproduce(
 
 def _failure(name: str, failed: CommandFailedError) -> ImageproofError:
     lines = [line for line in failed.lines if line and not line.startswith(DVC_CHATTER)]
-    reasons = failed.errors or lines[-10:]
-    reasons = reasons or [line for line in failed.lines if line.startswith("ERROR:")]
-    error = ImageproofError(*(f"{name}: {line}" for line in reasons or failed.findings))
+    faults = [line for line in failed.lines if line.startswith("ERROR:")]
+    reasons = failed.errors or lines[-10:] or faults or failed.findings
+    error = ImageproofError(*(f"{name}: {line}" for line in reasons))
     error.max_lines = len(error.findings)  # the stage has counted what it leaves out
     if any(" is busy, it is being blocked by" in line for line in failed.lines):
         error.exit_code = BusyError.exit_code
