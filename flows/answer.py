@@ -12,6 +12,7 @@ from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run
 from prefect.input import RunInput
 
+import own_code as own_code
 from imageproof.base import errors
 from imageproof.prefect import lifecycle, server
 

@@ -6,6 +6,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
+import own_code as own_code
 from digits.project import load_project
 from imageproof.prefect import commands, lifecycle
 

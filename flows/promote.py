@@ -7,6 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+import own_code as own_code
 from answer import ask_a_person
 from digits.project import load_project
 from imageproof.base import errors, text

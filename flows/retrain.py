@@ -8,6 +8,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from prefect.variables import Variable
 
+import own_code as own_code
 from digits.project import load_project
 from imageproof.dvc import provenance
 from imageproof.prefect import branch, lifecycle, pipelines

@@ -3,6 +3,7 @@
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+import own_code as own_code
 from digits.project import load_project
 from imageproof.prefect import lifecycle, scoring
 

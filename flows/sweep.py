@@ -12,6 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import PositiveInt
 
+import own_code as own_code
 from digits import params
 from digits.project import as_project
 from digits.stages.train import fit

@@ -6,6 +6,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+import own_code as own_code
 from digits import params
 from digits.project import load_project
 from imageproof.base import errors

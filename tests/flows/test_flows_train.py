@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 from deployed import failure, tasks_of
-from helpers import answers, finding, free_port, has_ended, until
+from helpers import answers, finding, free_port, has_ended, python, until
 from intruder import foreign, statuses
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from support import REPOSITORY
@@ -35,6 +35,24 @@ def test_train_runs_what_changed(team):
     state = train(targets=["train@cnn"], force=True, return_state=True)
     assert state.message == "2 ran, 0 cached"
     assert team.ran()[2:] == ["prepare", "train-cnn"]
+
+
+def test_flow_runs_the_code_of_its_folder(tmp_path):
+    """As a worker does in a fresh clone, whose commit is newer than the worker's environment."""
+    for folder in ("flows", "src/digits", "library/imageproof"):
+        shutil.copytree(REPOSITORY / folder, tmp_path / folder)
+    code = """
+import subprocess, sys
+from prefect.utilities.importtools import import_object
+import_object("flows/train.py:train")
+show = "import digits, imageproof; print(digits.__file__, imageproof.__file__, flush=True)"
+exec(show)
+subprocess.run([sys.executable, "-c", show])
+"""
+    own = [str(tmp_path / f"{name}/__init__.py") for name in ("src/digits", "library/imageproof")]
+    assert python("-c", code, cwd=tmp_path).stdout.split() == 2 * own
+    flows = [path.read_text("utf-8") for path in (REPOSITORY / "flows").glob("*.py")]
+    assert sum("\nimport own_code as own_code\n" in text for text in flows) == len(flows) - 1
 
 
 def test_failed_stage_fails_flow(project):
