@@ -92,7 +92,10 @@ def _check_depth(
     """Raise a DataError for classes all of whose pictures lie in folders within their own."""
     findings = []
     for class_folder in sorted(deeper.keys() - pictures.keys()):
-        mend = "move them into it, or name each in labels.csv"
+        mend = (
+            "move them into it if it is a class (parts are called train and test), or name each "
+            "in labels.csv"
+        )
         if not pictures and len(deeper) == 1:
             mend = "move these folders up"
         findings.append(
