@@ -155,6 +155,12 @@ def test_edit_while_a_stage_runs_fails_it(project):
     assert project.recorded() == recorded
 
 
+def test_stage_called_in_another_folder_notices_an_edit(project):
+    command = "dvc repro --force --single-item ../dvc.yaml:explore".split()
+    done = project.run(*command, cwd=project.root / "src", AT_START=SEED, succeeds=False)
+    assert f"error: params.yaml seed {CHANGED}`dvc repro explore`" in done.stderr
+
+
 def test_edit_while_a_model_trains_fails_its_run(project):
     recorded = project.recorded()
     edit = f"{setting('epochs: 2', 'epochs: 9')}; {appending(CODE, '# a line')}"

@@ -17,7 +17,7 @@ def begin(package: Path) -> None:
 
     The file of the package of all stages calls it, before the modules of the stage are imported.
     """
-    if stage := os.environ.get(_process.STAGE):
+    if stage := _stage():
         try:
             _use_own_code(package)
             _stage_inputs.begin(stage)
@@ -34,11 +34,16 @@ def run_stage(main: Callable[..., object]) -> NoReturn:
     def work() -> None:
         main(*sys.argv[1:])
         _stage_inputs.check_inputs()
-        if _process.STAGE in os.environ and _process.EXPERIMENT in os.environ:
-            take_out_stale(os.environ[_process.STAGE])
+        if (stage := _stage()) and _process.EXPERIMENT in os.environ:
+            take_out_stale(stage)
 
     _process.die_with_parent()
     _process.run_program(work)
+
+
+def _stage() -> str:
+    """The stage's name. DVC puts a path before it where it was called in another folder."""
+    return os.environ.get(_process.STAGE, "").rpartition(":")[2]
 
 
 def _use_own_code(package: Path) -> None:
