@@ -7,10 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-PATHS = [str(ROOT / "src"), str(ROOT / "library")]
-
-sys.path[:0] = PATHS
+root = Path(__file__).resolve().parent.parent
+sources = [str(root / "src"), str(root / "library")]
+sys.path[:0] = sources
 # an empty entry would be the current folder
-others = filter(None, [os.environ.get("PYTHONPATH")])
-os.environ["PYTHONPATH"] = os.pathsep.join([*PATHS, *others])
+inherited = filter(None, [os.environ.get("PYTHONPATH")])
+os.environ["PYTHONPATH"] = os.pathsep.join([*sources, *inherited])
