@@ -156,7 +156,7 @@ def test_edit_while_a_stage_runs_fails_it(project):
 
 
 def test_stage_called_in_another_folder_notices_an_edit(project):
-    command = "dvc repro --force --single-item ../dvc.yaml:explore".split()
+    command = ["dvc", "repro", "--force", "--single-item", "../dvc.yaml:explore"]
     done = project.run(*command, cwd=project.root / "src", AT_START=SEED, succeeds=False)
     assert f"error: params.yaml seed {CHANGED}`dvc repro explore`" in done.stderr
 
