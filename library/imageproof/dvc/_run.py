@@ -74,8 +74,9 @@ def _run_all(stages: Sequence[Stage], threads: int, board: "Board") -> None:
             commands.stop()
     if failures:
         findings = [finding for failure in failures for finding in failure.findings]
-        ends = board.states
-        names = [stage.name for stage in stages if ends.get(stage.name, "failed") == "failed"]
+        names = [
+            stage.name for stage in stages if board.states.get(stage.name, "failed") == "failed"
+        ]
         summary = ImageproofError(*findings, f"not done: {', '.join(names)}")
         summary.exit_code = failures[0].exit_code
         summary.max_lines = len(summary.findings)  # each stage counts what it leaves out

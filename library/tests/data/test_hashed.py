@@ -62,8 +62,7 @@ def test_equal_images_are_in_one_part():
         parts = split(twice, copies=copies).values()
         assert sum(map(len, parts)) == count
         assert sum(len({*twice["source_hash"].iloc[part]}) for part in parts) == 400
-    line = finding(DataError, split, rows.assign(source_hash="same"))
-    assert line == "data: all 400 images are equal; add others"
+    assert "all 400 images are equal" in finding(DataError, split, rows.assign(source_hash="same"))
 
 
 def test_copy_that_joins_two_groups_moves_the_smaller_one():
