@@ -138,8 +138,7 @@ def test_link_to_a_folder_is_refused(workspace):
 def test_ignored_pictures_are_left_out_and_named():
     put("cat/1.png", "dog/1.png", "dog/2.png", "dog/22.png")
     Path(".dvcignore").write_text("data/dog/2*")
-    names = "2 (dog/2.png, dog/22.png)"
-    assert pack_warnings() == [f"data: left out, as .dvcignore names them: {names}"]
+    assert pack_warnings() == left_out("2 (dog/2.png, dog/22.png)", ".dvcignore names them")
     table("file,label", "dog/2.png,dog")
     assert fault() == "data/labels.csv:2: dog/2.png: not found, as .dvcignore leaves it out"
 
@@ -148,7 +147,7 @@ def test_ignored_tables_and_arrays_are_not_read():
     put("cat/1.png", "dog/1.png", "labels.csv", "corrections.csv", "train.csv")
     Path(".dvcignore").write_text("*.csv")
     names = "3 (corrections.csv, labels.csv, train.csv)"
-    assert pack_warnings() == [f"data: left out, as .dvcignore names them: {names}"]
+    assert pack_warnings() == left_out(names, ".dvcignore names them")
     Path(".dvcignore").write_text("*")
     assert "no data files found" in fault(pack_warnings)
 
