@@ -128,11 +128,10 @@ def _parquet(path: Path, content: Content, shape: Shape) -> Iterator[Images]:
         columns = _pixel_columns(path, file.schema_arrow.names, shape)
         pixels = pa.schema(dict.fromkeys(columns, pa.uint8()))
         types = [file.schema_arrow.field(name).type for name in columns]
-        # as an integer pyarrow takes the text 0x10 for 16, as a float it refuses it
-        kind = pa.uint8() if all(map(pa.types.is_primitive, types)) else pa.float32()
-        numbers = pa.schema(dict.fromkeys(columns, kind))
+        if not all(map(pa.types.is_primitive, types)):  # of texts pyarrow would take 0x10 for 16
+            raise DataError(f"{path}: its pixels are no numbers; 0..255 are allowed")
         for batch in file.iter_batches(_batch_size(shape), columns=columns):
-            yield batch.cast(numbers).cast(pixels).to_tensor().to_numpy().reshape(-1, *shape)
+            yield batch.cast(pixels).to_tensor().to_numpy().reshape(-1, *shape)
 
 
 def _batch_size(shape: Shape) -> int:
