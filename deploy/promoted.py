@@ -35,6 +35,8 @@ class Receiver:
     def __init__(self, model: str, repository: str) -> None:
         self._model = model
         self._secret = os.environ["MLFLOW_WEBHOOK_SECRET"].encode()
+        if not self._secret:  # anybody could sign with it
+            raise SystemExit("error: MLFLOW_WEBHOOK_SECRET is empty")
         self._address = f"{os.environ.get('GITHUB_API_URL', GITHUB)}/repos/{repository}/dispatches"
         self._token = os.environ["GITHUB_TOKEN"]
         self._passed_on: dict[str, float] = {}  # when, by the message's id

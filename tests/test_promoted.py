@@ -87,6 +87,13 @@ def test_receiver_passes_on_what_is_signed():
         assert send(url, event(), identity="6") == 502  # upon which MLflow sends it again
 
 
+def test_receiver_needs_a_secret():
+    env = os.environ | {"MLFLOW_WEBHOOK_SECRET": "", "GITHUB_TOKEN": TOKEN}
+    command = [sys.executable, RECEIVER, NAME, "you/digits", "--port", "0"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "error: MLFLOW_WEBHOOK_SECRET is empty\n")
+
+
 @pytest.mark.slow
 def test_mlflow_and_the_receiver_agree(tracked):
     import mlflow

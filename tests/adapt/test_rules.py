@@ -67,6 +67,7 @@ def test_lines_of_photographs():
         "data.image.fit": "crop",
         "split.method": "hashed",
         "validate.min_rows": 450,
+        "validate.max_mean_ink": 255,
         "confidence.coverage": 0.975,
         "promote.min_accuracy": None,
         "promote.max_unsure": None,

@@ -65,7 +65,7 @@ def find_changes(
         partial(fit_models, models=models),
         partial(fit_image, models=models),
         fit_split,
-        fit_rows,
+        fit_validation,
         fit_training,
         fit_coverage,
         fit_gate,
@@ -135,10 +135,12 @@ def fit_split(facts: Facts, params: Params) -> Lines:
         yield "split.method", "hashed", "no test part, or too few images of a class for it"
 
 
-def fit_rows(facts: Facts, params: Params) -> Lines:
+def fit_validation(facts: Facts, params: Params) -> Lines:
     rows = sum(facts.counts)
     if rows < params["validate"]["min_rows"]:
         yield "validate.min_rows", max(1, rows // 2), f"half of the {rows:,} that there are"
+    if not facts.is_digit_like:
+        yield "validate.max_mean_ink", 255, "a bright picture is no fault"
 
 
 def fit_training(facts: Facts, params: Params) -> Lines:

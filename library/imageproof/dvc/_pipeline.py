@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
-from itertools import chain
+from itertools import chain, filterfalse
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,7 +66,7 @@ def _stage(node: Any, upstream: Sequence[Any], status: Any) -> Stage:
 def check_sources(root: Path) -> None:
     """Raise a DataError if the pipeline depends on an output of a `.dvc` file or frozen stage that
     is missing or has another hash: `dvc repro` would accept whatever lies there and record its
-    hash.
+    hash. Also if something that it depends on is missing, and nothing makes it.
     """
     with _opened(root) as repo:
         _check_sources(repo, ())
@@ -80,14 +80,26 @@ def data_sources(root: Path, stage: str) -> list[str]:
 
 
 def _check_sources(repo: Any, targets: Sequence[str]) -> None:
-    findings = [
+    nodes = _with_upstream(repo, targets)
+    findings = {
         _difference(path, status, node.addressing)
-        for node in filter(_never_runs, _with_upstream(repo, targets))
+        for node in filter(_never_runs, nodes)
         for out in node.outs
         for path, status in out.workspace_status().items()
-    ]
+    }
+    outputs = [Path(out.fs_path) for node in repo.index.graph for out in node.outs]
+    findings |= {
+        f"{dep}: not found, and nothing makes it; put data there, and type `dvc add {dep}`"
+        for node in filterfalse(_never_runs, nodes)
+        for dep in node.deps
+        if not dep.exists and not _is_made(Path(dep.fs_path), outputs)
+    }
     if findings:
         raise DataError(*sorted(findings))
+
+
+def _is_made(path: Path, outputs: Sequence[Path]) -> bool:
+    return any(path.is_relative_to(out) or out.is_relative_to(path) for out in outputs)
 
 
 def _difference(path: str, status: str, name: str) -> str:

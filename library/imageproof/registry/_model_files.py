@@ -70,6 +70,8 @@ def fetched(uri: str, recorded: str) -> Iterator[ModelFiles]:
     """
     with scratch() as temporary:
         folder = download(uri, temporary)
+        if not any(folder.iterdir()):  # MLflow copies a local folder that is not there so
+            raise IntegrityError(f"{uri}: its artifacts are gone; {MEND}")
         if (actual := files_sha256(folder)) != recorded:
             raise IntegrityError(
                 f"{uri}: its files are not those that were logged (SHA-256 of all {actual[:12]}, "

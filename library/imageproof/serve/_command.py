@@ -32,6 +32,8 @@ def serve(options: Namespace) -> None:
         journal = Journal(options.log, model.description, server)
         if Path(SHADOW).exists():
             shadow = Shadow(options.log, model.description.shape, server)
+    elif Path(SHADOW).exists():
+        print("warning: without --log the challenger is not asked", file=sys.stderr)
     with listen(options.port, options.host) as listening, journal or nullcontext():
         title = printable(model.description.title)
         print(f"{title} at {address(listening)}   Ctrl-C ends it", flush=True)

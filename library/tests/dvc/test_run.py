@@ -136,4 +136,6 @@ def test_what_cannot_run_is_refused_first(dvc_project):
     assert refusal(DataError).startswith("data: is not what data.dvc names; `dvc commit ")
     shutil.rmtree("data")
     assert refusal(DataError) == "data: not found; `dvc pull data.dvc` fetches it"
+    Path("data.dvc").unlink()
+    assert refusal(DataError).startswith("data: not found, and nothing makes it; put data there")
     assert dvc_project.ran() == []

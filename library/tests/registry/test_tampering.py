@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shutil import rmtree
 
 import arena
 import numpy as np
@@ -136,6 +137,8 @@ def test_lost_records_of_a_version_are_a_line(version):
     line = finding(IntegrityError, version.answers)
     assert line.startswith(f"{URI}: its files are not those that were logged")
     assert line.endswith(", recorded none); put those back, or delete the version")
+    rmtree(version.folder)
+    assert finding(IntegrityError, version.answers).startswith(f"{URI}: its artifacts are gone; ")
 
 
 def test_damaged_calibration_is_a_line(version):

@@ -171,6 +171,12 @@ def table(folder):
     return pa.concat_tables(tables).to_pandas().sort_values("at", ignore_index=True)
 
 
+def test_challenger_without_a_log_is_named(challenged):
+    line = "warning: without --log the challenger is not asked"
+    with pytest.raises(AssertionError, match=line), running(challenged):
+        pass
+
+
 def test_challenger_is_asked_after_the_answer(challenged, package, tmp_path):
     with running(challenged, "--log", str(tmp_path)) as server:
         for _ in range(4):
