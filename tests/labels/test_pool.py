@@ -4,7 +4,7 @@ import json
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from shutil import copy
+from shutil import copy, rmtree
 from urllib.request import urlopen
 from xml.etree import ElementTree
 
@@ -146,6 +146,14 @@ def test_refusals_are_one_line():
         "--model names another"
     )
     assert not OUT.exists()
+
+
+def test_data_that_takes_no_picture_is_refused_before_any_is_chosen():
+    promote(without_features())
+    rmtree("data")
+    Path("data").mkdir()
+    np.savez("data/images.npz", x_train=np.zeros((3, 16, 16), np.uint8), y_train=np.arange(3))
+    assert finding(DataError, choose).startswith("data: no picture can be added to it; ")
 
 
 def test_command_overwrites_nothing():

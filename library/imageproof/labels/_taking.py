@@ -16,7 +16,7 @@ from imageproof.data import packed
 from imageproof.data._class_names import in_order
 from imageproof.data.packed import META
 from imageproof.data.readers import corrections
-from imageproof.data.readers._folders import COLUMNS, TABLE, list_pictures
+from imageproof.data.readers._folders import COLUMNS, TABLE, Listing, list_pictures
 from imageproof.data.splitting import YES
 from imageproof.labels._studio import Label, read_export
 from imageproof.pictures._reading import read_and_hash
@@ -121,12 +121,18 @@ def _additions(labels: Sequence[Label], pool: Path) -> dict[Path, Row]:
     return additions
 
 
-def _table(rows: pd.DataFrame) -> pd.DataFrame:
-    """labels.csv as it is, or as it says what the folders say; `rows` are those that are packed."""
+def extensible() -> Listing:
+    """The pictures in data/; a DataError if none can be added to them."""
     listing = list_pictures(DATA)
     if not listing or "test" in {*listing.rows["part"]}:
         allowed = f"folders of classes, or {TABLE}, without a test part are allowed"
         raise DataError(f"{DATA}: no picture can be added to it; {allowed}")
+    return listing
+
+
+def _table(rows: pd.DataFrame) -> pd.DataFrame:
+    """labels.csv as it is, or as it says what the folders say; `rows` are those that are packed."""
+    listing = extensible()
     if {*listing.rows["file"]} != {*rows["name"]}:
         raise DataError(f"{DATA}: has changed since it was packed; type `dvc repro pack` before")
     names = zip(listing.rows["file"], listing.rows["path"], strict=True)
