@@ -22,7 +22,7 @@ from imageproof.data.splitting import YES
 from imageproof.features._descriptors import coarse_pixels
 from imageproof.labels._choosing import choose, uncertain_first
 from imageproof.labels._studio import Prediction, task, write_tasks
-from imageproof.labels._taking import extensible
+from imageproof.labels._taking import list_extensible
 from imageproof.pictures._reading import SUFFIXES, is_picture
 from imageproof.project import Project
 from imageproof.registry._version import Version
@@ -55,7 +55,7 @@ def write_chosen(
     A DataError if there is no picture to choose, data/ can take none, or the model knows other
     classes than the data.
     """
-    extensible()
+    list_extensible()
     uri = model.origin.uri
     names = model.files.class_names
     if names != project.class_names:

@@ -121,7 +121,7 @@ def _additions(labels: Sequence[Label], pool: Path) -> dict[Path, Row]:
     return additions
 
 
-def extensible() -> Listing:
+def list_extensible() -> Listing:
     """The pictures in data/; a DataError if none can be added to them."""
     listing = list_pictures(DATA)
     if not listing or "test" in {*listing.rows["part"]}:
@@ -132,7 +132,7 @@ def extensible() -> Listing:
 
 def _table(rows: pd.DataFrame) -> pd.DataFrame:
     """labels.csv as it is, or as it says what the folders say; `rows` are those that are packed."""
-    listing = extensible()
+    listing = list_extensible()
     if {*listing.rows["file"]} != {*rows["name"]}:
         raise DataError(f"{DATA}: has changed since it was packed; type `dvc repro pack` before")
     names = zip(listing.rows["file"], listing.rows["path"], strict=True)

@@ -22,6 +22,7 @@ SHADOW = "shadow.onnx"  # the challenger, if there is one
 SUMS = "SHA256SUMS"
 LOG = "log"
 BATCH = _inference.BATCH  # images; a larger batch is not faster per image, and others wait for it
+Question = tuple[Images, asyncio.Future[Probabilities]]
 QUICK_S = 0.002  # until then a prediction takes no longer than handing it to a thread and back
 
 
@@ -94,7 +95,7 @@ class Batcher:
     def __init__(self, predict: Predict, *, on_batch: Callable[[int], None]) -> None:
         self._predict = predict
         self._on_batch = on_batch
-        self._queue: asyncio.Queue[tuple[Images, asyncio.Future[Probabilities]]] = asyncio.Queue()
+        self._queue: asyncio.Queue[Question] = asyncio.Queue()
         self._worker: asyncio.Task[None] | None = None
         self._image_s = inf  # seconds per image of the last batch
         self.waiting = 0  # images without an answer
@@ -121,16 +122,21 @@ class Batcher:
             batch = [await self._queue.get()]
             while not self._queue.empty() and sum(len(part) for part, _ in batch) < BATCH:
                 batch.append(self._queue.get_nowait())
-            try:
-                rows = await self._ask([part for part, _ in batch])
-            except Exception as error:  # whatever it is, the next batch is asked
-                for _, answer in batch:
-                    if not answer.done():
-                        answer.set_exception(error)
-                continue
-            for (_, answer), probabilities in zip(batch, rows, strict=True):
-                if not answer.done():  # who was cancelled meanwhile waits no more
-                    answer.set_result(probabilities)
+            await self._answer(batch)
+
+    async def _answer(self, batch: list[Question]) -> None:
+        try:
+            rows = await self._ask([part for part, _ in batch])
+        except Exception as error:  # whatever it is, the next batch is asked
+            if len(batch) > 1:  # the fault of one is none of the others
+                for question in batch:
+                    await self._answer([question])
+            elif not (answer := batch[0][1]).done():
+                answer.set_exception(error)
+            return
+        for (_, answer), probabilities in zip(batch, rows, strict=True):
+            if not answer.done():  # who was cancelled meanwhile waits no more
+                answer.set_result(probabilities)
 
     async def _ask(self, parts: list[Images]) -> list[Probabilities]:
         images = np.concatenate(parts)

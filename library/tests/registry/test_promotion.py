@@ -178,7 +178,7 @@ def test_max_total_loss_adds_up(ring):
     [record] = Path("mlartifacts").rglob(f"gate/{NAME}-1-*.json")
     record.unlink()
     line = finding(IntegrityError, text, [])
-    assert "models:/imageproof/1: its files are not those" in line
+    assert "models:/imageproof/1: its artifacts are gone" in line
     MlflowClient().delete_model_version(NAME, "1")
     reason = "(left out, as they cannot answer: version 1)"
     assert text([]).endswith(f"version 2, the best so far {reason}")

@@ -88,6 +88,20 @@ def test_model_fault_is_500_and_the_next_is_answered(package):
         assert ask(client, 1) == ["eins"]
 
 
+def test_fault_of_one_request_is_none_of_those_in_its_batch(package):
+    held = Held()
+    with serving(package.description, held) as client, ThreadPoolExecutor(3) as clients:
+        first = clients.submit(ask, client, 0)
+        assert until(lambda: held.batches == [1])
+        wrong = clients.submit(client.post, "/predict", bytes([13] * 64), RAW)
+        others = clients.submit(ask, client, 1, 2)
+        assert until(lambda: waiting(client) == 4)
+        held.go.set()
+        assert wrong.result().status_code == 500
+        assert first.result() + others.result() == CLASSES[:3]
+    assert held.batches[1] == 3
+
+
 def test_sigterm_ends_readiness_and_answers_the_rest(package):
     with (
         running(package.folder) as server,

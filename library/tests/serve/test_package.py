@@ -45,7 +45,7 @@ def test_package_command(champion, capsys):
     assert lines[1] == f"SHA-256 of the folder: {folder_sha256(OUT)}"
     assert [*OUT.parent.iterdir()] == [OUT]
 
-    with load_version(champion, threads=1) as model, running(OUT) as server:
+    with load_version(champion, threads=1) as model, running(OUT, "--log", "log") as server:
         description = server.get("/model").json()
         assert description["model_sha256"] == model.origin.model_sha256
         # of 100 true classes with probabilities from 0.5 to 1, one may be missed
