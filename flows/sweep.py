@@ -17,6 +17,7 @@ from digits import params
 from digits.project import as_project
 from digits.stages.train import fit
 from digits.training import trainer
+from digits.training.recipe import Recipe
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import files
 from imageproof.dvc import params_yaml, run_tags, stage_command
@@ -37,7 +38,7 @@ def sweep(
     scheduler: str = "",
     storage: str = "",
 ) -> State:
-    """Search the settings of a Keras model that give the best validation accuracy.
+    """Search the settings of a model that give the best validation accuracy.
 
     Args:
         model: Whose settings are searched.
@@ -102,8 +103,10 @@ def _train(trial: optuna.Trial, settings: dict[str, Any]) -> float:
         tags={"model": model, **tags},
     ) as run:
         fitted = fit(checked, model, data, validation, run.log_epoch, checkpoints.Checkpoint())
-    kept = checked.recipe(model).fit.kept_epoch(fitted.cost.history)
-    return float(fitted.cost.history[kept - 1]["val_accuracy"])
+    history = fitted.cost.history
+    recipe = checked.recipe(model)
+    kept = recipe.fit.kept_epoch(history) if isinstance(recipe, Recipe) else len(history)
+    return float(history[kept - 1]["val_accuracy"])
 
 
 if __name__ == "__main__":

@@ -5,15 +5,18 @@ from pathlib import Path
 import helpers
 import networks
 import numpy as np
+import optuna
 import pytest
 import support
 import yaml
 
+import sweep
 from digits.project import load_project
 from digits.stages import compare, evaluate, train
 from imageproof.answer._monitor import monitor
 from imageproof.artifacts import WORKSPACE
 from imageproof.base.files import read_json, sha256
+from imageproof.dvc.params_yaml import read
 from imageproof.registry._promotion import Candidate, promote_training
 from imageproof.registry._version import load_version
 from imageproof.serve._model import load
@@ -70,3 +73,12 @@ def test_models_without_keras_pass_all_stages(framework_models, capfd):
         else:
             assert {"mean_ink", "contrast", "class_shares"} <= drifted.keys()
             assert not any(drifted.values())
+
+
+@pytest.mark.usefixtures("framework_models")
+def test_model_without_keras_is_searched_by_its_last_epoch():
+    Path("dvc.yaml").write_text("stages: {}")  # no code that may change meanwhile
+    settings = {"model": "perceptron", "params": read(), "space": {"learning_rate": [0.02]}}
+    settings["inputs"] = {}
+    trial = optuna.trial.FixedTrial({"learning_rate": "0.02"})
+    assert sweep._train(trial, settings) > 0.75
