@@ -1,5 +1,6 @@
 """Brings an ONNX network of another library into the form of a backbone."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -56,7 +57,8 @@ def write_backbone(path: Path, form: Form) -> Path:
 
     A DataError if the network is damaged, or has another form.
     """
-    target = backbone_path(path.stem)
+    plain_name = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.stem).strip("-_.")  # for params.yaml
+    target = backbone_path(plain_name or "backbone")
     if target.resolve() == path.resolve():
         raise UsageError(f"{path}: would be replaced; move it to another folder")
     model = converted(path, form)

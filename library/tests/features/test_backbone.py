@@ -53,8 +53,9 @@ CHANNELS_LAST = network(
     ids=["plain", "old operators", "intermediate tensor", "channels last"],
 )
 def test_network_becomes_backbone(model, form):
-    onnx.save(model, "standin.onnx")
-    assert write_backbone(Path("standin.onnx"), form) == Path("backbones/standin.onnx")
+    file = Path("(standin) .onnx")  # a name that params.yaml would not take
+    onnx.save(model, file)
+    assert write_backbone(file, form) == Path("backbones/standin.onnx")
     finding(UsageError, write_backbone, Path("backbones/standin.onnx"), form)  # kept
     values = (IMAGES / 255 - 0.5) / 0.25
     patches = values.reshape(len(IMAGES), 4, 4, 4, 4, 3)  # n, row, y, column, x, channel
