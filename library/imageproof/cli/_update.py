@@ -25,7 +25,7 @@ Files = dict[Path, bytes]
 
 
 class Update(NamedTuple):
-    """What an update did: paths that changed, own changes kept, and files with conflict markers."""
+    """What an update did: paths that changed, own changes kept, and files whose changes collide."""
 
     commit: str
     changed: list[str]
@@ -89,28 +89,27 @@ def _merge(path: Path, contents: list[bytes | None], result: Update) -> bytes | 
         result.kept.append(str(path))
     if new in (base, content):
         return content
-    result.changed.append(str(path))
-    if not is_mine:
-        return new
-    if content is None or new is None:
-        result.collided.append(str(path))
+    if is_mine and (content is None or new is None):
+        finding = "changed here, deleted there" if new is None else "deleted here, changed there"
+        result.collided.append(f"{path}: {finding}; left as it is here")
         return content
-    return _merge_lines(path, [content, base or b"", new], result)
+    result.changed.append(str(path))
+    return _merge_lines(path, contents, result) if is_mine else new
 
 
-def _merge_lines(path: Path, contents: list[bytes], result: Update) -> bytes:
+def _merge_lines(path: Path, contents: list[bytes | None], result: Update) -> bytes:
     """Both changes in one file, with markers where they collide."""
     labels = [option for label in (project_name(), "base", "update") for option in ("-L", label)]
     with scratch() as folder:
         versions = [folder / name for name in ("own", "base", "new")]
         for version, content in zip(versions, contents, strict=True):
-            version.write_bytes(content)
+            version.write_bytes(content or b"")
         command = ["git", "merge-file", "--stdout", *labels, *map(str, versions)]
         merge = subprocess.run(command, capture_output=True)
     if merge.returncode not in range(128):
         raise DataError(f"{path}: git cannot merge it: {merge.stderr.decode(errors='replace')}")
     if merge.returncode:
-        result.collided.append(str(path))
+        result.collided.append(f"{path}: its changes collide with yours; mend it, then `git add`")
     return merge.stdout
 
 

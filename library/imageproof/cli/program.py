@@ -38,8 +38,7 @@ def update(
     result = updating.update(Path.cwd(), source, revision)
     print(*updating.lines(result), sep="\n")
     if result.collided:
-        mend = "its changes collide with yours; mend it, then `git add`"
-        raise ImageproofError(*(f"{path}: {mend}" for path in result.collided))
+        raise ImageproofError(*result.collided)
 
 
 @app.command()

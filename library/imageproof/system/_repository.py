@@ -32,7 +32,7 @@ def _printed(folder: Path, *arguments: str, text: str = "", **variables: str) ->
         message = error.stderr.decode(errors="replace")
         reason = one_line(without_credentials(message), width=500)
         if "not a git repository" in reason or "Needed a single revision" in reason:
-            raise UsageError(f"{folder}: no git repository with this commit: {reason}") from None
+            raise UsageError(f"{folder}: git has no {arguments[-1]}: {reason}") from None
         raise ServiceError(f"git {arguments[0]}: {reason}") from None
 
 
