@@ -65,6 +65,8 @@ FLOW_RUN = "PREFECT__FLOW_RUN_ID"
 PARENT_RUN = "MLFLOW_RUN_ID"
 _CONTEXT = (ROOT, STAGE, "DVC_EXP", FLOW_RUN, PARENT_RUN)
 
+_PARENT = os.getppid()  # noted before a stage's modules are imported, which takes seconds
+
 
 def set_environment() -> None:
     """Set what the user has not set, take out MISLEADING, and make `python` this Python.
@@ -148,10 +150,9 @@ def exit_by_signal(error: BaseException | None) -> SystemExit | None:
 
 def die_with_parent() -> None:
     """Get SIGTERM when the parent dies: no training outlives its `dvc repro`."""
-    parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == _PARENT:
             time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGTERM)
 

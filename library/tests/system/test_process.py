@@ -136,19 +136,22 @@ def work():
         time.sleep(600)
     finally:
         os.write(1, b"cleaned up")
+{start}
 run_stage(work)
 """
+IMPORTS = "print(os.getpid(), flush=True); time.sleep(1)"
 PARENT = "import subprocess, sys; subprocess.run([sys.executable, '-uc', sys.argv[1]])"
 
 
-def test_a_stage_ends_when_its_parent_dies():
-    command = [sys.executable, "-c", PARENT, STAGE]
+@pytest.mark.parametrize(("start", "end"), [("", "cleaned up"), (IMPORTS, "")])
+def test_a_stage_ends_when_its_parent_dies(start, end):
+    command = [sys.executable, "-c", PARENT, STAGE.format(start=start)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         parent.kill()
-        assert parent.stdout.read() == "cleaned up"
-    assert until(lambda: has_ended(pid))
+        assert until(lambda: has_ended(pid))
+        assert parent.stdout.read().endswith(end)
 
 
 def test_child_environment_has_no_context_of_ours(monkeypatch):
