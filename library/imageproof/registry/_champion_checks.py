@@ -107,7 +107,7 @@ def column_of_each_class(champion_names: list[str], names: Sequence[str]) -> lis
     whose order nobody knows, or if one has more classes.
     """
     if len(champion_names) != len(names):
-        raise AnswersError("different numbers of classes")
+        raise AnswersError(f"it has {len(champion_names)} classes, this project {len(names)}")
     if {*champion_names} == {*names}:
         return [champion_names.index(name) for name in names]
     if class_numbers(len(names)) not in (champion_names, names):

@@ -136,9 +136,8 @@ class Holdout:
         with load_version(uri, threads=self.project.threads) as champion:
             images = self.split.data.images
             try:
-                form = champion.files.shape, champion.files.classes
-                if form != (images.shape[1:], len(evidence.names)):
-                    raise AnswersError("images of different sizes, or other numbers of classes")
+                if champion.files.shape != images.shape[1:]:
+                    raise AnswersError("it takes images of another size, or other colours")
                 columns = column_of_each_class(champion.files.class_names, evidence.names)
                 probabilities = champion.network.ask(images)
             except AnswersError as error:

@@ -109,7 +109,7 @@ def _read(path: Path, rows: pd.DataFrame) -> list[_Line]:
         if digest and digests.get(key) != digest:
             if copies[digest] != 1:
                 findings.append(
-                    f"{place}: is another image now, and the corrected one "
+                    f"{place}: is gone or another image, and the corrected one "
                     f"is in the data {copies[digest]} times; delete the line"
                 )
                 continue
