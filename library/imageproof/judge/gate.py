@@ -235,7 +235,7 @@ class Decision:
 def unpaired(name: str, champion: Contender | None, left_out: str = "") -> Check:
     """A check against a champion that there is not, or that has other images or classes."""
     if champion:
-        allowed = "the same input size and classes; else take another project.name"
+        allowed = "the same input size and classes; else `rollback --force` or another project.name"
         return Check(name, False, champion.finding, allowed)
     return Check(name, True, f"no champion to compare with{left_out}")
 
