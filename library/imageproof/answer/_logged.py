@@ -90,7 +90,6 @@ def read_shadow(log: Log) -> pd.DataFrame:
             rows = _read(path, ["at", "predicted", "model"])
             rows["model"] = rows["model"].map(_uri)
             rows[SHADOW] = rows.get(SHADOW, True)
-            rows["server"] = rows.get("server", 0)
             parts.append(rows.set_index(_microseconds(rows["at"])))
     table = pd.concat(parts)
     return table[~table.index.duplicated()]
@@ -114,9 +113,8 @@ def _images(path: Path, rows: pd.DataFrame, shape: Shape) -> Images:
 def _answers(path: Path, rows: pd.DataFrame, classes: int) -> pd.DataFrame:
     right = rows["predicted"].between(0, classes - 1)
     _check(path, "predicted", right, f"a class 0…{classes - 1} is needed")
-    answers = rows[["predicted", "set_size"]].astype(np.int64)
+    answers = rows[["predicted", "set_size", "server"]].astype(np.int64)
     answers[SHADOW] = rows.get(SHADOW, False)
-    answers["server"] = rows.get("server", 0)
     return answers.set_index(_microseconds(rows["at"]))
 
 
@@ -147,7 +145,7 @@ def read_labels(path: Path, *, key: str, names: Sequence[str]) -> pd.DataFrame:
         raise DataError(f"{path}: has no row{', or no random one' * (RANDOM in frame)}")
     numbers = {name: number for number, name in enumerate(names)}
     labels = frame["label"].fillna("")
-    frame["label"] = labels.map({text: numbers.get(spelled(text)) for text in labels.unique()})
+    frame["label"] = labels.map(spelled).map(numbers)
     allowed = f"the name of a class of the model is needed: {first_names(names)}"
     _check(path, "label", frame["label"].notna(), allowed)
     _check(path, key, ~frame[key].duplicated(), "a value occurs twice")
@@ -161,6 +159,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
         if not file.metadata.num_rows:
             raise DataError(f"{path}: is a log without rows")
         frame: pd.DataFrame = file.read([*columns, SHADOW, "server"]).to_pandas()
+    frame["server"] = frame.get("server", 0)
     tomorrow = datetime.now(UTC) + timedelta(days=1)  # a service's clock may be ahead
     _check(path, "at", frame["at"] <= tomorrow, f"a time after now ({tomorrow:%Y-%m-%d})")
     return frame

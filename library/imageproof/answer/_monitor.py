@@ -82,10 +82,15 @@ def monitor(
     """
     key = "at" if log else "file" if source.is_dir() else "row"
     table = read_labels(labels, key=key, names=model.files.class_names) if labels else None
-    batches = read_log(log, model) if log else _answer(source, model, project.confidence.coverage)
-    sample, answers, other_keys = _collect(batches, model)
+    sample, answers, other_keys = _collect(
+        read_log(log, model) if log else _answer(source, model, project.confidence.coverage), model
+    )
     if not len(answers):
         raise DataError(f"{source}: no row answered by {model.origin.uri}; --model names another")
+    if log:
+        rows = answers[answers["server"] != 0]  # older logs do not name servers
+        if rows.set_index("server", append=True).index.duplicated().any():
+            raise DataError(f"{source}: has rows twice; take copies of its files away")
     distinct = _labelled.distinct_rows(answers, other_keys)
     accuracy = None if table is None else _labelled.accuracy(distinct, table["label"])
     if accuracy == {}:

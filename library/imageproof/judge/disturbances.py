@@ -109,7 +109,7 @@ def in_words(name: str) -> str:
             f"blur_{amount}": f"blurred over {share} of their size",
             f"noise_{amount}": f"with {share} of noise",
         }
-    return words.get(name, name)
+    return words.get(name, f"disturbed by {name}")
 
 
 def accuracy_under(

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -117,6 +116,6 @@ def test_labels_are_names_of_classes(label, names):
 
 
 def test_times_of_labels():
-    times = ["2025-11-26T12:00:00Z", "2025-11-26T12:00:00.000001Z"]  # as a service writes them
-    pd.DataFrame({"at": times, "label": 3}).to_csv("labels.csv", index=False)
+    times = "2025-11-26T12:00:00Z,3\n2025-11-26T12:00:00.000001Z,3"  # as a service writes them
+    Path("labels.csv").write_text(f"at,label\n{times}", "utf-8")
     assert labels().index.tolist() == [NOW.timestamp() * 1e6, NOW.timestamp() * 1e6 + 1]

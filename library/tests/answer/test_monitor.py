@@ -1,6 +1,7 @@
 """Watching a model at work: drift, and its accuracy: expected, and on labels that come later."""
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,12 +12,13 @@ import pandas as pd
 import pytest
 from arena import accept, fighter, log_matrix, promote
 from example import NAME, context, project_with, write_params
-from helpers import record_outputs
+from helpers import finding, record_outputs
 from mlflow import MlflowClient
 
 from imageproof.answer import _monitor as monitoring
 from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Split, save_split
+from imageproof.base.errors import DataError
 from imageproof.cli import _answers as cli
 from imageproof.registry._version import load_version
 from imageproof.registry._versions import find
@@ -35,6 +37,7 @@ def write_log(data, *, at=NOW, back=timedelta(), model=f"{NAME} 1", size=1, serv
     times = pd.date_range(at, periods=len(data), freq="us")
     pixels = [image.tobytes() for image in data.images]
     answers = {"predicted": data.labels, "set_size": size, "model": model}
+    answers["server"] = ord(server or "a")
     path = Path("log", server, f"{at:%Y-%m-%d}/{at:%H%M%S}-1-0.parquet")
     path.parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame({"at": times, "image": pixels, **answers})[::-1].to_parquet(path, index=False)
@@ -95,6 +98,8 @@ def test_labels_are_of_rows_whose_time_no_other_row_has(watch, holdout):
     result = watch(labels=LABELS).result
     assert result.rows == len(holdout) + 10
     assert result.accuracy.items() >= {"rows": 39, "unmatched": 12}.items()
+    shutil.copytree("log/b", "log/backup")
+    assert finding(DataError, watch).startswith("log: has rows twice; ")
 
 
 def test_model_that_is_often_wrong_is_no_drift(watch, holdout):

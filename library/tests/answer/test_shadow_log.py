@@ -67,7 +67,7 @@ def test_rows_of_an_earlier_challenger_are_left_out(watch, times):
     table.to_parquet(path)
     [path] = LOG.glob("[0-9]*/*.parquet")
     rows = pd.read_parquet(path)
-    pd.concat([rows, rows[89:90]]).to_parquet(path)  # whose time two rows have
+    pd.concat([rows, rows[89:90].assign(server=2)]).to_parquet(path)  # whose time two rows have
     result = watch().result.shadow
     # it answered 0…7, 9 and 10; that nobody answered 8 is no fault of the last one
     assert (result.model, result.rows) == (CHALLENGER, 78)

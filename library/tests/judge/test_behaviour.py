@@ -68,7 +68,7 @@ def test_inversion_swaps_black_and_the_brightest_grey():
 
 def test_disturbance_of_the_projects_own_keeps_its_name():
     names = ["shift", "noise_of_rain", "fog_0.5"]
-    assert [*map(disturbances.in_words, names)] == names
+    assert [*map(disturbances.in_words, names)] == [f"disturbed by {name}" for name in names]
 
 
 def test_accuracies_are_of_a_sample():
