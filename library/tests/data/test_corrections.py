@@ -116,5 +116,5 @@ def test_correction_of_no_single_image_is_refused(numbers, count):
     relabel("train,row 1,1,2")
     save(*numbers)
     line = finding(DataError, pack)
-    assert line.startswith(f"{FILE}:2: train row 1: is gone or another image, ")
+    assert line.startswith(f"{FILE}:2: train row 1: is gone or ")
     assert f" is in the data {count} times; " in line
