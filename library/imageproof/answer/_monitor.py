@@ -140,7 +140,7 @@ def _collect(
 ) -> tuple[Images, pd.DataFrame, "pd.Series[int]"]:
     """A sample of the images, all answers with the statistics of their images, and other keys."""
     sample = _drift.Sample(model.files.shape)
-    tables: list[pd.DataFrame] = []
+    tables = []
     other_keys = []
     for batch in batches:
         sample.add(batch.images)
