@@ -61,7 +61,7 @@ def main(
     except (ObjectNotFound, NotPausedError, FlowPauseTimeout):
         hint = "waits for no answer; Prefect's page lists what is Paused"
         raise errors.UsageError(f"flow run {flow_run_id}: {hint}") from None
-    print(f"{answer} by {by}; flow run {flow_run_id} goes on")
+    print(f"{answer} by {by}: flow run {flow_run_id} goes on, if its process is alive")
 
 
 if __name__ == "__main__":
