@@ -24,7 +24,7 @@ from imageproof.mlflow._logged_model import files_sha256
 from imageproof.outputs import Calibration, read_calibration
 
 RUNS = "runs:/"
-MEND = "delete the version, or put its artifacts back"
+MEND = "put its artifacts back, or delete the version and its run"
 NETWORK = "model.onnx"
 
 
@@ -75,7 +75,7 @@ def fetched(uri: str, recorded: str) -> Iterator[ModelFiles]:
         if (actual := files_sha256(folder)) != recorded:
             raise IntegrityError(
                 f"{uri}: its files are not those that were logged (SHA-256 of all {actual[:12]}, "
-                f"recorded {recorded[:12] or 'none'}); put those back, or delete the version"
+                f"recorded {recorded[:12] or 'none'}); {MEND}"
             )
         try:
             yield _read_description(uri, folder)

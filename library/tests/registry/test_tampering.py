@@ -136,7 +136,7 @@ def test_lost_records_of_a_version_are_a_line(version):
     client.delete_tag(version.run.run_id, key)
     line = finding(IntegrityError, version.answers)
     assert line.startswith(f"{URI}: its files are not those that were logged")
-    assert line.endswith(", recorded none); put those back, or delete the version")
+    assert line.endswith(", recorded none); put its artifacts back, or delete the version and its run")
     rmtree(version.folder)
     assert finding(IntegrityError, version.answers).startswith(f"{URI}: its artifacts are gone; ")
 
@@ -147,7 +147,7 @@ def test_damaged_calibration_is_a_line(version):
     assert calibration.truth_probabilities.tolist() == np.linspace(0.5, 1, 100, dtype="f").tolist()
     line = version.refused("extra_files/calibration.npz", b"x")
     assert line.startswith(f"{URI}: extra_files/calibration.npz: ")
-    assert line.endswith("; delete the version, or put its artifacts back")
+    assert line.endswith("; put its artifacts back, or delete the version and its run")
 
 
 def test_what_is_no_sound_onnx_model_is_a_line(version, monkeypatch):
