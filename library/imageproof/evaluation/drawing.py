@@ -15,7 +15,7 @@ from imageproof.judge._explain import occlusion
 from imageproof.outputs import write_by_split
 from imageproof.report.plots import _confusion as matrix_plots
 from imageproof.report.plots import _images, _model
-from imageproof.report.plots._theme import save
+from imageproof.report.plots._theme import save as save
 
 MISTAKES = 24, 6  # pictures, and those of a slow network, which is asked 170 times for each
 

@@ -7,7 +7,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base._dataset import Metrics
 from imageproof.base.files import write_json
 from imageproof.evaluation.asking import Evaluated
-from imageproof.judge import _caret, _confusion, _slices, confidence
+from imageproof.judge import _caret, _confusion, _slices, confidence, scores
 from imageproof.judge._comparison import compare_with_baseline
 from imageproof.outputs import read_calibration, write_by_split
 
@@ -23,7 +23,7 @@ def write_figures(
     `coverage` 0…1 is the share of answer sets that shall hold the true class.
     """
     figures = {
-        split: {**metrics[split], "independent_rows": answers.independent_rows}
+        split: scores.numbers(metrics[split]) | {"independent_rows": answers.independent_rows}
         for split, answers in evaluated.splits.items()
     }
     write_json(evaluated.outputs.metrics, figures)

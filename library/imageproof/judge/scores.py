@@ -1,13 +1,15 @@
 """Scores of the predicted probabilities, how well they are calibrated, and the mistakes."""
 
+from collections.abc import Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imageproof.base._dataset import Dataset, Floats, Images, Labels, Probabilities, Rows
+from imageproof.base._dataset import Dataset, Floats, Images, Labels, Metrics, Probabilities, Rows
 from imageproof.base._inference import not_probabilities
-from imageproof.base.errors import ImageproofError
+from imageproof.base.errors import DataError, ImageproofError
 from imageproof.judge import _confusion
 from imageproof.judge._groups import Intervals
 
@@ -149,3 +151,12 @@ def most_confident_mistakes(
     wrong = np.flatnonzero(prediction != data.labels)
     rows = wrong[np.argsort(-confidence[wrong], kind="stable")][:limit]
     return Mistakes(data.images[rows], data.labels[rows], prediction[rows], confidence[rows], rows)
+
+
+def numbers(figures: Mapping[str, Any]) -> Metrics:
+    """Figures as JSON has them: a project's own may be NumPy's; a DataError names one like NaN."""
+    floats = {name: float(figure) for name, figure in figures.items()}
+    for name, number in floats.items():
+        if not isfinite(number):
+            raise DataError(f"{name}: is {number}; leave out a figure that does not exist")
+    return floats

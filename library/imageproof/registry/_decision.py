@@ -10,6 +10,7 @@ from typing import Any
 
 from imageproof.judge.gate import APPROVAL, Check, Compared, Contender, Decision, Evidence, Rule
 from imageproof.judge.limits import PromoteParams
+from imageproof.judge.scores import numbers
 from imageproof.registry._absolute_checks import ABSOLUTE_CHECKS
 from imageproof.registry._champion_checks import CHAMPION_CHECKS
 
@@ -41,7 +42,7 @@ def decide(
             by_key["min_unseen"] = unseen
         if len(alone.labels) >= minimum:
             by_key |= _judge(ABSOLUTE_CHECKS, alone, params)
-            own_checks = [rule(alone, limit) for rule, limit in own if limit is not None]
+            own_checks = [_own(rule(alone, limit)) for rule, limit in own if limit is not None]
         if unseen.passed:
             by_key |= _judge(CHAMPION_CHECKS, pair, params)
         decision = replace(
@@ -68,6 +69,11 @@ def _judge(
     return {
         key: rules[key](view, limit) for key, limit in params if key in rules and limit is not None
     }
+
+
+def _own(check: Check) -> Check:
+    """A project's own check with Python's numbers in place of NumPy's, which no record takes."""
+    return replace(check, passed=bool(check.passed), figures=numbers(check.figures))
 
 
 def _models(evidence: Evidence) -> list[Contender]:
