@@ -63,6 +63,8 @@ def test_help_and_version(digits, monkeypatch):
          "is missing, or begins with --; see `digits promote --help`"),
         ("predict a.png --explain b.jpg", "--explain b.jpg: is no .png; choose another name"),
         ("suspects --out=params.yaml", "--out params.yaml: is no .csv; choose another name"),
+        ("package --out=params.yaml/a",
+         "--out params.yaml/a: is below a file; choose another name"),
         ("package --out .git/new", "--out .git/new: belongs to git or DVC; choose another name"),
     ],
 )  # fmt: skip

@@ -90,6 +90,7 @@ def test_lines_of_photographs():
         (PHOTOGRAPHS._replace(is_transparent=True), {}, FIT, "pad"),
         (of_sizes({(100, 500): 9}), {}, FIT, "stretch"),
         (of_sizes({(300, 400): 9}), {}, "data.image.size", [64, 64]),
+        (of_sizes({(16, 17): 9, (17, 17): 9}), {}, "data.image.size", [16, 16]),
         (PHOTOGRAPHS, WRITERS, "split.group", None),
         (written(dict.fromkeys(range(90), 10)), WRITERS, "split.group", KEPT),
         (written({"Ann": 181}), WRITERS, METHOD, "stratified"),

@@ -130,7 +130,7 @@ def test_weight_of_unknown_class_is_refused(images_8x8):
     assert line == "fit.class_weights: class 12 is not one of 0…9"
 
 
-@pytest.mark.parametrize("weights", ["equal", {1: 0.0}, {1: math.inf}, {1: True}])
+@pytest.mark.parametrize("weights", ["equal", {1: 0.0}, {1: math.inf}, {1: True}, {True: 2.0}])
 def test_other_than_weights_is_refused(weights):
     line = finding(UsageError, recipe, fit__class_weights=weights)
     assert line.startswith("params.yaml train.mlp.fit.class_weights: `balanced`, or a mapping from")

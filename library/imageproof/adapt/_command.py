@@ -1,7 +1,6 @@
 """The command `adapt`: print which lines of params.yaml fit the data, and set them if asked."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing
 from imageproof.base.text import printable
+from imageproof.data.grouping import names_of
+from imageproof.data.readers._folders import list_pictures
 from imageproof.data.split_params import SplitParams
 from imageproof.dvc.params_yaml import PATH, read, set_keys, validated
 from imageproof.project import Application
@@ -39,9 +40,10 @@ def adapt(application: Application, *, write: bool) -> None:
             models = find_models(params, application.simple_models, application.general_models)
         group = validated(SplitParams, params["split"], "split").group
         params["split"]["group"] = group  # as the columns are spelled
-        if empty := facts.columns.get(group or "", Counter())[""]:  # `split` would stop
-            fault = f"{empty:,} pictures have no {group} in labels.csv"
-            raise DataError(f"{DATA}: {fault}; fill it, or set split.group: null")
+        if "" in facts.columns.get(group or "", ()):  # `split` would stop
+            listing = list_pictures(DATA)
+            assert listing
+            names_of(listing.rows.rename(columns={"file": "name"}), group)
         changes = find_changes(facts, params, models)
     except (AttributeError, KeyError, TypeError):  # a block is missing, or none
         application.load()

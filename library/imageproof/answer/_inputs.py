@@ -131,6 +131,8 @@ def _parquet(path: Path, content: Content, shape: Shape) -> Iterator[Images]:
         if not all(map(pa.types.is_primitive, types)):  # of texts pyarrow would take 0x10 for 16
             raise DataError(f"{path}: its pixels are no numbers; 0..255 are allowed")
         for batch in file.iter_batches(_batch_size(shape), columns=columns):
+            if any(column.null_count for column in batch):
+                raise DataError(f"{path}: a pixel is empty; 0..255 are allowed")
             yield batch.cast(pixels).to_tensor().to_numpy().reshape(-1, *shape)
 
 

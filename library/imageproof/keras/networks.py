@@ -24,9 +24,8 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 Padding = Literal["valid", "same"]
 MAX_WEIGHT = 1_000_000  # of a class
 # a search and DVC's `-S` turn the class numbers into text
-WEIGHTS = TypeAdapter(
-    dict[NonNegativeInt, Annotated[StrictInt | StrictFloat, Field(gt=0, le=MAX_WEIGHT)]]
-)
+Number = Annotated[NonNegativeInt, BeforeValidator(str)]  # true is not 1
+WEIGHTS = TypeAdapter(dict[Number, Annotated[StrictInt | StrictFloat, Field(gt=0, le=MAX_WEIGHT)]])
 # Keras has no types, and is imported only when a model is built.
 Model = Any
 Layers = list[Any]

@@ -55,6 +55,8 @@ def check_out(
     if any({".git", ".dvc"} & {*Path(os.path.relpath(file)).parts} for file in paths):
         raise UsageError(f"{option} {address}: belongs to git or DVC; choose another name")
     if path:
+        if any(map(Path.is_file, path.parents)):
+            raise UsageError(f"{option} {address}: is below a file; choose another name")
         is_there = os.path.lexists(path)  # were it a link to nothing
     else:
         with filesystem_of(address) as (filesystem, name):

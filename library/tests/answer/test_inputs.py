@@ -77,6 +77,7 @@ ZEROS = frame(np.zeros((2, *SHAPE), int))
         ("i.npz", {"images": IMAGES.astype(float)}, "float64 (8, 4, 5); the model takes uint8"),
         ("i.npz", {"a": IMAGES, "b": IMAGES}, "holds 2 arrays; one"),
         ("i.parquet", ZEROS.assign(pixel7="0x10"), "pixels are no numbers"),
+        ("i.parquet", ZEROS.reindex([0, 9]), "a pixel is empty"),
         ("i.parquet", ZEROS + 256, "cannot be read as Parquet: Integer value 256 not in range"),
     ],
 )
