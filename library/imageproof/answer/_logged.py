@@ -146,8 +146,10 @@ def read_labels(path: Path, *, key: str, names: Sequence[str]) -> pd.DataFrame:
     numbers = {name: number for number, name in enumerate(names)}
     labels = frame["label"].fillna("")
     frame["label"] = labels.map(spelled).map(numbers)
-    allowed = f"the name of a class of the model is needed: {first_names(names)}"
-    _check(path, "label", frame["label"].notna(), allowed)
+    is_class = frame["label"].notna()
+    strangers = [*map(repr, labels[~is_class])]  # one may be empty
+    wrong = f"{first_names(strangers)}: no class; {first_names(names)} are"
+    _check(path, "label", is_class, wrong)
     _check(path, key, ~frame[key].duplicated(), "a value occurs twice")
     return frame.set_index(key)
 
