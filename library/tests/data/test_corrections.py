@@ -59,11 +59,11 @@ def kept():
 
 
 def test_each_wrong_line_is_one_finding():
-    wrong = ["test,row 2,0,1", "train,row 0,0,3", "train,row 1,0,2", "train,row 2,2,1"]
+    wrong = ["test,row 2,0,1", "train,row 0,boot,3", "train,row 1,0,2", "train,row 2,2,1"]
     write(FILE, *wrong, "train,row 2,2,0")
     messages = [
         "2: test row 2: no such image in the data; ",
-        "3: train row 0: '3' is no class, one of 0, 1, 2 is; ",
+        "3: train row 0: 3, boot is no class, one of 0, 1, 2 is; ",
         "4: train row 1: is 1 in the data, and not 0; ",
         "6: train row 2: stands in a line before, too; ",
     ]

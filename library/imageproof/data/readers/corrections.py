@@ -11,7 +11,7 @@ from imageproof.base._class_names import spelled
 from imageproof.base._dataset import Labels
 from imageproof.base.errors import DataError
 from imageproof.base.files import replacing
-from imageproof.base.text import one_line
+from imageproof.base.text import first_names, one_line
 from imageproof.data._class_names import names_of_labels
 from imageproof.data.readers._table import read_table
 
@@ -137,11 +137,10 @@ def _check(
             fault = "no such image in the data; delete the line"
         elif line.key in keys:
             fault = "stands in a line before, too; delete one"
-        elif line.corrected not in names:
-            fault = (
-                f"{line.corrected!r} is no class, one of {one_line(', '.join(names))} is; "
-                "rename it here, too, if the class has another name now"
-            )
+        elif unknown := {line.label, line.corrected}.difference(names):
+            mend = "rename it here, too, if the class has another name now"
+            allowed = one_line(", ".join(names))
+            fault = f"{first_names(sorted(unknown))} is no class, one of {allowed} is; {mend}"
         elif line.label != classes[line.key]:
             fault = (
                 f"is {classes[line.key]} in the data, and not {line.label}; "
