@@ -24,10 +24,10 @@ def arrays(workspace):
     save(0, 1, 2)
 
 
-def save(*numbers):
+def save(*numbers, classes=3):
     """An npz whose training part has images with these numbers, each of class number % 3."""
     images = np.arange(80, dtype=np.uint8).reshape(20, 2, 2)
-    parts = {"x_train": images[[*numbers]], "y_train": np.array(numbers) % 3}
+    parts = {"x_train": images[[*numbers]], "y_train": np.array(numbers) % classes}
     np.savez("data/images.npz", **parts, x_test=images[3:5], y_test=np.array([0, 1]))
 
 
@@ -108,6 +108,13 @@ def test_correction_follows_its_image():
     assert labels(size=[3, 3]) == [0, 1, 2, 2, 0, 1]
     relabel("train,row 2,2,1")
     assert kept() == ["train,row 2,1,1", "train,row 1,0,1"]  # until it is packed
+
+
+def test_label_that_is_no_class_is_corrected():
+    save(0, 7, classes=9)
+    pack()
+    assert relabel("train,row 1,7,1") == (1, 1)
+    assert labels() == [0, 1, 0, 1]
 
 
 @pytest.mark.parametrize(("numbers", "count"), [((6,), 0), ((6, 7, 1, 1), 2)])

@@ -137,7 +137,7 @@ def _check(
             fault = "no such image in the data; delete the line"
         elif line.key in keys:
             fault = "stands in a line before, too; delete one"
-        elif unknown := {line.label, line.corrected}.difference(names):
+        elif unknown := {line.corrected, *({line.label} - {classes[line.key]})}.difference(names):
             mend = "rename it here, too, if the class has another name now"
             allowed = one_line(", ".join(names))
             fault = f"{first_names(sorted(unknown))} is no class, one of {allowed} is; {mend}"
