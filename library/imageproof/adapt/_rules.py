@@ -18,8 +18,7 @@ from imageproof.judge.confidence import too_few_rows
 from imageproof.judge.limits import OF_ALL, PromoteParams, counts_of, rows_needed
 from imageproof.keras.costs import MIN_STEPS
 
-MIN_SIDE = 64  # pixels of an image, if its picture has so many
-SIDE_STEP = 32
+SIDE = 64  # pixels of an image, if its picture has so many and no backbone asks for more
 ELONGATED = 2.0  # a proportion; a square cut from the middle loses half of such a picture
 STEPS = 600
 MAX_EPOCHS = 100
@@ -110,9 +109,8 @@ def fit_image(facts: Facts, params: Params, models: Models) -> Lines:
         else:
             yield "data.image.fit", "crop", "photographs: the middle counts"
     if image["size"] == "auto" and not facts.is_uniform:
-        largest = max([MIN_SIDE, *(models.sides.get(model, 0) for model in params["models"])])
-        side = facts.short_side // SIDE_STEP * SIDE_STEP
-        side = min(largest, max(side, min(MIN_SIDE, facts.short_side)))
+        largest = max([SIDE, *(models.sides.get(model, 0) for model in params["models"])])
+        side = min(largest, facts.short_side)
         reason = f"most pictures have sides of {facts.short_side} pixels or more"
         yield "data.image.size", [side, side], reason
 
