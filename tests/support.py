@@ -20,6 +20,7 @@ PARAMS_YAML = REPOSITORY / "params.yaml"
 PARAMS: dict[str, Any] = YAML(typ="safe").load(PARAMS_YAML)
 # the tests have images of their own, whatever the project's are
 PARAMS["data"] |= {"percent": 100, "classes": 10, "class_names": None}
+PARAMS["split"]["group"] = None
 PARAMS["data"]["image"] = {"size": "auto", "channels": "auto", "fit": "digit"}
 NAME: str = PARAMS["project"]["name"]
 DVC_YAML: dict[str, Any] = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text("utf-8"))
