@@ -31,7 +31,9 @@ def _printed(folder: Path, *arguments: str, text: str = "", **variables: str) ->
     except subprocess.CalledProcessError as error:
         message = error.stderr.decode(errors="replace")
         reason = one_line(without_credentials(message), width=500)
-        if "not a git repository" in reason or "Needed a single revision" in reason:
+        if "not a git repository" in reason:
+            raise UsageError(f"{folder}: {reason}") from None
+        if "Needed a single revision" in reason:
             raise UsageError(f"{folder}: git has no {arguments[-1]}: {reason}") from None
         raise ServiceError(f"git {arguments[0]}: {reason}") from None
 
