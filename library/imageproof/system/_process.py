@@ -121,6 +121,7 @@ def run_program(work: Callable[[], object]) -> NoReturn:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, _exit_on_signal)
+    sys.unraisablehook = _exit_again
     debug = ""
     try:
         with parsing("TOML", "pyproject.toml"):
@@ -204,3 +205,18 @@ def _exit_on_signal(signum: int, _frame: FrameType | None) -> NoReturn:
     # The second must not interrupt the clean-up that the first one started.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(128 + signum)
+
+
+def _exit_again(swallowed: "sys.UnraisableHookArgs") -> None:
+    # Within a finalizer or a weak reference's callback Python drops an exit, and goes on.
+    error = swallowed.exc_value
+    if not isinstance(error, SystemExit):
+        sys.__unraisablehook__(swallowed)
+        return
+    code = error.code  # of the error itself the traceback would keep the frames
+
+    def exit_now(_signum: int, _frame: FrameType | None) -> NoReturn:
+        sys.exit(code)
+
+    signal.signal(signal.SIGALRM, exit_now)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)

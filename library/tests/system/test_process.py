@@ -127,6 +127,25 @@ def test_signal_cleans_up(tmp_path, signum):
     assert (tmp_path / "clean").exists()
 
 
+CALLBACK = """
+import os, signal, time, weakref
+from imageproof.system import _process
+def work():
+    kept = set()
+    reference = weakref.ref(kept, lambda _: os.kill(os.getpid(), {signum}))
+    del kept
+    time.sleep(60)
+    print("went on")
+_process.run_program(work)
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_a_process_that_cannot_raise_then(signum):
+    done = python("-c", CALLBACK.format(signum=int(signum)))
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signum, "", "")
+
+
 STAGE = """
 import os, time
 from imageproof.dvc.stage_command import run_stage
