@@ -61,14 +61,17 @@ def test_score_picture_and_figure_are_shown(means, monkeypatch):
     put(monkeypatch, evaluate, "draw", Figure=Figure)
     put(monkeypatch, compare, "own_figures")
     own = evaluate.score
-    monkeypatch.setattr(evaluate, "score", lambda x: own(x) | {"sure": x.probabilities.mean()})
+    more = {"kappa": np.float32(7)}  # a name of the library's
+    monkeypatch.setattr(evaluate, "score", lambda answers: own(answers) | more)
     put(monkeypatch, report, "PICTURES")
     train.main(means)
     record_outputs()
     evaluate.main(means)
     compare.main()
     run_id = WORKSPACE.trained(means).read_run().run_id
-    share = MlflowClient().get_run(run_id).data.metrics["test_bright_accuracy"]
+    metrics = MlflowClient().get_run(run_id).data.metrics
+    assert metrics["test_kappa"] == 7
+    share = metrics["test_bright_accuracy"]
     assert 0 < share < 1
     assert read_json(WORKSPACE.compare / "metrics.json", dict)[means]["bright"] == share
     write_json(WORKSPACE.validation, VALIDATION)

@@ -218,10 +218,11 @@ def _evaluation_metrics(outputs: EvaluateOutputs) -> dict[str, Metrics]:
     figures: dict[str, dict[str, Any]] = {split: {"rows": count} for split, count in rows.items()}
     for split, scores in outputs.read_metrics().items():
         values = figures[split]
-        values |= scores | statistics[split].overall | {"coverage_asked": confidence["asked"]}
+        values |= statistics[split].overall | {"coverage_asked": confidence["asked"]}
         values |= confidence[split]
         values |= {f"baseline_{name}": value for name, value in baseline[split].items()}
         _, values["weakest_sensitivity"] = weakest(statistics[split].by_class)
+        values |= scores  # a project's own may have the name of one of these
     # MLflow's bars begin at 0 and show two decimals: accuracies would look alike
     figures["test"]["error_percent"] = 100 * (1 - figures["test"]["accuracy"])
     metrics = {
