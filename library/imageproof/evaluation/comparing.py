@@ -108,7 +108,8 @@ def compare(
     `figures` of the project's own, for each model by heading, stand in the table, in the report and
     in DVC's metrics beside the library's.
     """
-    rows = [result.row.model_copy(update=numbers(figures.get(result.model, {}))) for result in results]
+    own = {result.model: numbers(figures.get(result.model, {})) for result in results}
+    rows = [result.row.model_copy(update=own[result.model]) for result in results]
     times, uncomparable = _leaderboard.training_times(rows)
     candidates = [_comparison.Candidate(r.model, r.predicted, times[r.model]) for r in results]
     pairs = [
