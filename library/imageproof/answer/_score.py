@@ -89,12 +89,13 @@ def lines(result: ScoreResult) -> list[str]:
 def plan(source: str, out: str) -> dict[str, str]:
     """The output by input: `out`; or in a folder `SOURCE/a/b.npz` → `OUT/a/b.parquet`, by table.
 
-    UsageError if `out` names nothing, or an output would be that of two inputs.
+    UsageError if `out` names no table of Parquet, or an output would be that of two inputs.
     """
     name = out.rpartition("://")[2].strip("/")
-    if not name or "::" in out:
-        raise UsageError(f"--out {out!r}: FILE, FOLDER/ or s3://BUCKET/FOLDER/ is allowed")
-    if not _storage.is_folder(out):
+    is_folder = _storage.is_folder(out)
+    if not name or "::" in out or not (is_folder or out.endswith(".parquet")):
+        raise UsageError(f"--out {out!r}: FILE.parquet, FOLDER/ or s3://BUCKET/FOLDER/ is allowed")
+    if not is_folder:
         return {source: out}
     folder = _storage.absolute(source)
     target = _storage.absolute(out)
@@ -110,7 +111,7 @@ def plan(source: str, out: str) -> dict[str, str]:
             raise UsageError(f"{tables[output]} and {table} give one {output}; rename one")
         tables[output] = table
     if not tables:
-        raise DataError(f"{source}: no tables in it; pictures are scored with --out FILE")
+        raise DataError(f"{source}: no tables in it; pictures are scored with --out FILE.parquet")
     return {table: output for output, table in tables.items()}
 
 

@@ -74,7 +74,7 @@ def predict(
 def score(
     context: Context,
     source: Annotated[str, Argument(metavar="INPUT", help=f"{IMAGES}; a path or s3://…")],
-    out: Annotated[str, Option(help="FILE, or FOLDER/ for each table of INPUT.")] = SCORED,
+    out: Annotated[str, Option(help="FILE.parquet, or FOLDER/ for tables.")] = SCORED,
     model: OrChampion = None,
     missing: Annotated[bool, Option("--missing", help="Keep tables that are there.")] = False,
     overwrite: Annotated[bool, Option("--overwrite", help="Replace such tables.")] = False,

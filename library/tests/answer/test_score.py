@@ -19,9 +19,6 @@ from imageproof.cli import _answers as cli
 from imageproof.data.readers._cells import pixel_names
 from imageproof.registry._version import load_version
 
-# of these `score` wrote none
-USERS = ["params.yaml", "dvc.lock", ".git/HEAD", ".dvc/config", "mlflow.db", "data.dvc", "mine.csv"]
-USERS += ["README.md", "to-params"]
 EXISTS = "exists; choose another name, or --overwrite (--missing keeps it) a table"
 
 
@@ -63,25 +60,22 @@ def test_predictions(ring):
 
 
 def test_file_of_user_is_never_replaced(holdout):
-    for name in USERS[:-1]:
-        Path(name).parent.mkdir(exist_ok=True)
-        if not Path(name).exists():
-            Path(name).write_text("kept")
-    Path("to-params").symlink_to("params.yaml")
+    Path("mine.parquet").write_text("kept")
+    Path("to-params.parquet").symlink_to("params.yaml")
     Path("link").symlink_to(".dvc")
     Path("nothing.parquet").symlink_to("nowhere")
-    os.mkfifo("pipe")
-    contents = {out: Path(out).read_bytes() for out in USERS}
-    for out in USERS:
-        assert refusal(UsageError, out=out, overwrite=True).startswith(f"--out {out}: ")
-    assert {out: Path(out).read_bytes() for out in USERS} == contents
-    fsspec.filesystem("memory").pipe("/kept.csv", b"kept")
-    for out in (f"file://{Path.cwd()}/mine.csv", "memory://kept.csv"):
+    os.mkfifo("pipe.parquet")
+    users = [Path("mine.parquet"), Path("params.yaml")]
+    contents = [path.read_bytes() for path in users]
+    for out in ("mine", "to-params", "link/new", "nothing", "pipe", ".git/new", ".dvc/new"):
+        line = refusal(UsageError, out=f"{out}.parquet", overwrite=True)
+        assert line.startswith(f"--out {out}.parquet: ")
+    assert [path.read_bytes() for path in users] == contents
+    fsspec.filesystem("memory").pipe("/kept.parquet", b"kept")
+    for out in (f"file://{Path.cwd()}/mine.parquet", "memory://kept.parquet"):
         assert refusal(UsageError, out=out).startswith(f"--out {out}: {EXISTS}")
-    for out in ("link/new.parquet", "nothing.parquet", "pipe"):
-        assert f"--out {out}: " in refusal(UsageError, out=out)
-    for out in ("", "simplecache::file:///x"):
-        assert refusal(UsageError, out=out).startswith(f"--out {out!r}: FILE, ")
+    for out in ("", "simplecache::file:///x", "x.csv", "s3://bucket/x.csv"):
+        assert refusal(UsageError, out=out).startswith(f"--out {out!r}: FILE.parquet, ")
 
 
 def test_overwrite_replaces_only_what_score_wrote(holdout):
