@@ -76,14 +76,16 @@ class Journal:
 
         They are lost if the disk has taken none for so long that MAX_HELD bytes wait.
         """
-        size = sum(column.nbytes for column in columns.values())
+        size = _size(columns)
         with self._lock:
             if self._held + size > MAX_HELD:
                 self.lost += len(columns["at"])
                 return
+            # once per FLUSH_BYTES: a full disk is not tried again with each request
+            is_due = self._held % FLUSH_BYTES + size >= FLUSH_BYTES
             self._rows.append(columns)
             self._held += size
-        if self._held >= FLUSH_BYTES:
+        if is_due:
             self._wake.set()
 
     def _write_regularly(self) -> None:
@@ -92,16 +94,13 @@ class Journal:
             self._wake.wait(FLUSH_S)
             self._wake.clear()
             is_last = self._ended
-            with self._lock:
-                rows = self._rows
-                self._rows = []
-                self._held = 0
+            rows = [*self._rows]
             if rows:
-                with _warning(self._folder):  # the rows are lost, but no request fails
+                with _warning(self._folder):  # no request fails; the rows wait for the next time
                     self._write(rows)
-                    rows = []
-                with self._lock:
-                    self.lost += sum(len(row["at"]) for row in rows)
+                    with self._lock:
+                        del self._rows[: len(rows)]
+                        self._held -= sum(map(_size, rows))
             with _warning(self._folder):  # others may delete folders meanwhile
                 _forget(self._folder)
 
@@ -127,6 +126,10 @@ class Journal:
         name = f"{time:%H%M%S}-{token_hex(4)}.parquet"  # unlike those of other servers
         with replacing(self._folder / f"{time:%Y-%m-%d}" / name) as temporary:
             pq.write_table(pa.table(values), temporary, compression="zstd")
+
+
+def _size(columns: dict[str, np.ndarray]) -> int:
+    return sum(column.nbytes for column in columns.values())
 
 
 def _forget(folder: Path) -> None:
