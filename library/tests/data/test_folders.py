@@ -41,15 +41,9 @@ def left_out(names, why="no picture of a class"):
     return [f"data: left out, as {why}: {names}"]
 
 
-def test_a_folder_per_class():
-    put("cat/b.png", "cat/a.JPG", "dog/a.webp", "dog/.hidden.png", "dog/x.bmp")
-    files = ["cat/a.JPG", "cat/b.png", "dog/a.webp", "dog/x.bmp"]
-    assert listed() == ([("train", file[:3], file) for file in files], [])
-
-
 def test_a_test_part_has_a_folder_of_its_own():
-    names = ["train/cat/1.png", "train/dog/1.png", "test/cat/1.png"]
-    put(*names, "val/cat/2.png")
+    names = ["train/cat/1.JPG", "train/dog/1.png", "test/cat/1.png"]
+    put(*names, "val/cat/2.png", "train/cat/.hidden.png")
     rows = [(*name.split("/")[:2], name) for name in names]
     assert listed() == (rows, left_out("1 (val/cat/2.png)"))
     put_pictures(Path("classes"), "train/1.png", "test/1.png")

@@ -52,12 +52,6 @@ def test_four_files_are_two_parts():
         assert_array_equal(data.labels, LABELS[:count])
 
 
-def test_images_and_labels_are_told_by_content_not_by_name():
-    images = IMAGES[:, :3]  # need not be square
-    write({"train.labels": images, "train.images": LABELS})
-    assert_array_equal(read_raw().train.images, images)
-
-
 @pytest.mark.parametrize(
     ("content", "form"),
     [

@@ -48,11 +48,6 @@ def write_table(*rows):
     (folder / "labels.csv").write_text("\n".join(["file,label,writer", *lines]), "utf-8")
 
 
-@pytest.mark.parametrize("names", [["dog", "cat"], ["dog\n", " \ufeffcat"]])
-def test_class_names_order_folders_however_spelt(pets, names):
-    assert pack(names) == ([1, 0], ["dog", "cat"], [])
-
-
 def test_folder_of_a_mac_has_the_name_in_params():
     put_pictures(Path("data"), f"{NFD_CAFE} /1.png", "zoo/1.png")
     assert pack(["zoo", CAFE]) == ([1, 0], ["zoo", CAFE], [])
