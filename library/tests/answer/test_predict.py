@@ -9,7 +9,6 @@ from imageproof.cli._console import answer_lines
 @pytest.mark.parametrize(
     ("shares", "names", "text"),
     [
-        ([0.01, 0.01, 0.01, 0.97], "d", "d  (a 0.010  b 0.010  c 0.010  d 0.970)"),
         ([0, 0.375, 0.125, 0.5], "db", "d or b  (a 0.000  b 0.375  c 0.125  d 0.500)"),
         ([0.25] * 4, "abcd", "unsure, most probably a  (a 0.250  b 0.250  c 0.250  d 0.250)"),
         # of many classes none near 0 is printed

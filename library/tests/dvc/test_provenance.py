@@ -122,7 +122,6 @@ def test_origin(repository):
     for remote, address in (
         ("https://me:secret@host/me/imageproof.git?x=secret", "https://host/me/imageproof.git"),
         ("ssh://me:secret@host/imageproof", "ssh://me@host/imageproof"),
-        ("git@github.com:me/imageproof.git", "git@github.com:me/imageproof.git"),
     ):
         git("config", "remote.origin.url", remote)
         assert origin() == address

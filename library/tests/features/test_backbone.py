@@ -126,7 +126,6 @@ def test_weights_in_another_file_are_refused():
         (b"damaged", "cannot be read as ONNX model"),
         (network().SerializeToString(), "a backbone has one input images uint8 (n, side, side, 3)"),
     ],
-    ids=["missing", "damaged", "another form"],
 )
 def test_backbone_that_is_none_is_refused(content, message):
     path = Path("backbones/standin.onnx")

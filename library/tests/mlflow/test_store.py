@@ -81,7 +81,6 @@ def test_full_disk_is_one_line(workspace, disk, monkeypatch):
         ("sqlite:///broken", "/broken: file is not a database"),
         ("sqlite:///nowhere/runs.db", "sqlite:///PATH is the only form"),
         ("sqlite:///folder", "/folder: unable to open database file"),
-        ("sqlite://", "sqlite:///PATH is the only form"),
         ("bogus://x", "MLflow at bogus://x: "),
     ],
 )

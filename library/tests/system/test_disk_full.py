@@ -37,7 +37,6 @@ FULL = "No space left on device (IMAGEPROOF_DEBUG=1 shows more)\n"
             "",
         ),
     ],
-    ids=["arrays", "temporary file"],
 )
 def test_full_disk_names_the_path(disk, work, path):
     done = python("-c", PROGRAM.format(disk=str(disk), work=work))
