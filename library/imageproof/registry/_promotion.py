@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from imageproof.artifacts import WORKSPACE, Artifacts
-from imageproof.base.errors import BusyError, GateRefusedError, ImageproofError, UsageError
+from imageproof.base._naming import project_name
+from imageproof.base.errors import (
+    BusyError,
+    DataError,
+    GateRefusedError,
+    ImageproofError,
+    UsageError,
+)
 from imageproof.base.files import scratch
 from imageproof.base.text import one_line
 from imageproof.dvc import provenance
@@ -105,6 +112,8 @@ def _run_id(candidate: Candidate, project: Project, root: Path) -> str:
             revision.fetch(*JUDGED_BY, WORKSPACE.split("validation"), *paths)
             stack.enter_context(revision.reading())
         trained = Artifacts(root).trained(model)
+        if not trained.run.exists():
+            raise DataError(f"{model}: not trained; `{project_name()} run {model}` trains it")
         run = restore.known(trained, project) or restore.restore(model, project, root)
     return str(run.info.run_id)
 
