@@ -1,7 +1,5 @@
 """What `adapt` sees in a folder, by the readers of `pack`."""
 
-from collections import Counter
-
 import numpy as np
 import pytest
 from helpers import finding
@@ -31,14 +29,6 @@ def write_pictures(folder, images, mode=None):
         path.parent.mkdir(parents=True, exist_ok=True)
         picture = Image.fromarray(image)
         picture.convert(mode or picture.mode).save(path)
-
-
-def test_grey_faces_of_one_size(tmp_path):
-    write_pictures(tmp_path, noise(30, 25, 25))
-    facts = read_facts(tmp_path)
-    sizes = Counter({(25, 25): 30})
-    assert facts[:7] == (["cat", "dog"], [15, 15], (), sizes, False, False, False)
-    assert facts.is_uniform
 
 
 def test_colour_pictures_of_several_sizes(tmp_path):
@@ -71,6 +61,8 @@ def test_columns_of_the_table(tmp_path):
     (tmp_path / "labels.csv").write_text(f"file,label,writer,only_train\n{rows}")
     facts = read_facts(tmp_path)
     assert facts.class_names == ["a", "b"]
+    assert facts.is_uniform
+    assert not facts.is_transparent
     assert facts.columns["writer"] == {"Ann": 3, "Bob": 1}
     assert (facts.counts, facts.only_train, facts.divided) == ([2, 2], [1, 0], [1, 2])
 

@@ -23,9 +23,6 @@ from imageproof.diff._render import markdown, print_diff
 from imageproof.judge._comparison import Candidate, compare_pair
 from imageproof.judge.scores import score_probabilities
 
-# DVC 3.67 on pygtrie 2.5
-pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
-
 STAGES = """\
 stages:
   split:

@@ -14,9 +14,6 @@ from imageproof.base.files import md5, write_json
 from imageproof.outputs import SPLITS
 from imageproof.registry._promotion import Candidate, promote_training
 
-# DVC 3.67 on pygtrie 2.5
-pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value will soon:DeprecationWarning")
-
 STAGES = """\
 stages:
   validate:
