@@ -43,12 +43,21 @@ COUNT = """
   moved = Add(logits, push)
   probabilities = Softmax(moved)
 """
-ONCE = "share = Div({0}, {0}) scaled = Mul(logits, share) probabilities = Softmax(scaled)"
-SOFTMAX = "probabilities = Softmax(logits)"
-NORMALISED = """
-  normal = BatchNormalization(logits, ones, zeros, zeros, ones)
-  probabilities = Softmax(normal)
+NAN_ON_BLACK = """
+  most = ReduceMax<axes: ints = [1], keepdims: int = 1>(pixels)
+  share = Div(most, most)
+  scaled = Mul(logits, share)
+  probabilities = Softmax(scaled)
 """
+NAN_ON_WHITE = """
+  white = Constant<value_float: float = 255.0>()
+  least = ReduceMin<axes: ints = [1], keepdims: int = 1>(pixels)
+  room = Sub(white, least)
+  share = Div(room, room)
+  scaled = Mul(logits, share)
+  probabilities = Softmax(scaled)
+"""
+SOFTMAX = "probabilities = Softmax(logits)"
 HALF = """
   softened = Softmax(logits)
   half = Cast<to: int = 10>(softened)
@@ -59,28 +68,10 @@ RANDOM = """
   noisy = Add(logits, noise)
   probabilities = Softmax(noisy)
 """
-DROPOUT = """
-  training = Constant<value: tensor = bool {1}>()
-  ratio = Constant<value: tensor = float {0.5}>()
-  kept = Dropout(logits, ratio, training)
-  probabilities = Softmax(kept)
-"""
 IN_TRAINING = """
   normal, mean, variance =
     BatchNormalization<training_mode: int = 1>(logits, ones, zeros, zeros, ones)
   probabilities = Softmax(normal)
-"""
-FIFTY = """
-  shape = Constant<value_ints: ints = [50, 10]>()
-  fixed = Reshape(logits, shape)
-  probabilities = Softmax(fixed)
-"""
-LOOKED_UP = """
-  most = ReduceMax<axes: ints = [1], keepdims: int = 1>(pixels)
-  index = Cast<to: int = 7>(most)
-  found = Gather(table, index)
-  moved = Add(logits, found)
-  probabilities = Softmax(moved)
 """
 SLOW = """
   zero_logits = Sub(logits, logits)
@@ -96,21 +87,10 @@ SLOW = """
 RESERVED = (
     "class = Identity(logits) best_class = Identity(class) class_names = Softmax(best_class) "
 )
-MOST = "most = ReduceMax<axes: ints = [1], keepdims: int = 1>(pixels) "
-ROOM = """
-  white = Constant<value_float: float = 255.0>()
-  least = ReduceMin<axes: ints = [1], keepdims: int = 1>(pixels)
-  room = Sub(white, least)
-"""
 ONE_ROW = (
     "all = Softmax(logits) probabilities = ReduceMean<axes: ints = [0], keepdims: int = 1>(all)"
 )
-GOOD = {
-    "linear": SOFTMAX,
-    "normalised": NORMALISED,
-    "half precision": HALF,
-    "dropout in training": DROPOUT,  # ONNX Runtime leaves it out
-}
+GOOD = {"half precision": HALF}
 RENAMED = {  # in what is logged
     "our names": f"{RESERVED} probabilities = Identity(class_names)",
     "own output class": f"class = Identity(pixels) {SOFTMAX}",
@@ -122,23 +102,16 @@ BAD = {
     "class 0 in large batches": COUNT.format(compare="Greater", limit=100),
     "random": RANDOM,
     "input of 50 images": SOFTMAX,
-    "logits of 50 images": FIFTY,
-    "nan on black": MOST + ONCE.format("most"),
-    "nan on white": ROOM + ONCE.format("room"),
-    "fails on white": LOOKED_UP,
+    "nan on black": NAN_ON_BLACK,
+    "nan on white": NAN_ON_WHITE,
     "one row for all": ONE_ROW,
     "no sum of 1": "probabilities = Sigmoid(logits)",
     "wrong Gemm": f"other = Gemm(pixels, kernel, table) {SOFTMAX}",
 }
-UNREADABLE = {
-    "two outputs": SOFTMAX,
-    "double": "soft = Softmax(logits) probabilities = Cast<to: int = 11>(soft)",
-}
-NODES = GOOD | RENAMED | BAD | UNREADABLE | {"slow": SLOW}
+NODES = GOOD | RENAMED | BAD | {"two outputs": SOFTMAX, "slow": SLOW}
 OUTPUTS = {
     "own output class": "float[n,10] probabilities, float[n,10] class",
     "two outputs": "float[n,10] probabilities, float[n,10] logits",
-    "double": "double[n,10] probabilities",
 }
 
 
@@ -198,8 +171,8 @@ def test_own_names_of_a_promoted_model_collide_with_none(ring):
 
 
 def test_training_of_unreadable_model_fails(ring):
-    for name in UNREADABLE:
-        assert "one input images uint8" in finding(DataError, fighter, network=hand_made(name))
+    line = finding(DataError, fighter, network=hand_made("two outputs"))
+    assert "one input images uint8" in line
 
 
 def test_unsound_model_is_neither_promoted_nor_packaged(ring):
