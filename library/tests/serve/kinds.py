@@ -7,20 +7,18 @@ in one text, which is empty for one that fits.
 import json
 import sys
 
-import kserve.models
+import kserve
 import kubernetes_validate
 from cloudcoil.models.prometheus_operator import v1 as monitoring
-from kubernetes import client
-
-TYPES = {"bool": bool, "int": int, "str": str}
 
 
 def finding(manifest):
     """Why it does not fit the schema of its kind."""
     kind = manifest["kind"]
     try:
-        if kind == "InferenceService":  # KServe's client takes pods from that of Kubernetes
-            parsed(manifest, "V1beta1InferenceService")
+        if kind == "InferenceService":  # with the pod of a Deployment, which is checked whole
+            check_names(manifest["spec"], kserve.V1beta1InferenceServiceSpec)
+            check_names(manifest["spec"]["predictor"], kserve.V1beta1PredictorSpec)
         elif kind in ("PrometheusRule", "ServiceMonitor"):
             model = getattr(monitoring, kind).model_validate(manifest, strict=True)
             fields = model.model_dump(mode="json", by_alias=True, exclude_unset=True)
@@ -33,20 +31,9 @@ def finding(manifest):
     return ""
 
 
-def parsed(value, kind):
-    """A value of a type such as `list[V1Container]`, by the client's models."""
-    if kind.startswith("list["):
-        assert isinstance(value, list), f"{value}: no list"
-        return [parsed(part, kind[5:-1]) for part in value]
-    if kind in TYPES:
-        assert type(value) is TYPES[kind], f"{value!r}: no {kind}"
-        return value
-    if not hasattr(kserve.models, kind):
-        return getattr(client, kind).model_validate(value)
-    model = getattr(kserve.models, kind)
-    names = {key: name for name, key in model.attribute_map.items()}
-    parts = {names[key]: part for key, part in value.items()}
-    return model(**{name: parsed(part, model.openapi_types[name]) for name, part in parts.items()})
+def check_names(fields, model):
+    names = {*model.attribute_map.values()}
+    assert fields.keys() <= names, f"only this is known: {names}"
 
 
 json.dump([*map(finding, json.load(sys.stdin))], sys.stdout)

@@ -16,13 +16,13 @@ from helpers import finding, free_port, python
 from packaged import altered, code, running
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.errors import IntegrityError, ServiceError, UsageError
+from imageproof.base.errors import IntegrityError, UsageError
 from imageproof.base.files import folder_sha256
 from imageproof.cli import _answers as cli
 from imageproof.registry import _promotion
 from imageproof.registry._version import load_version
 from imageproof.serve import _model
-from imageproof.serve._package import _build_wheel, write_package
+from imageproof.serve._package import write_package
 
 OUT = Path("out/package")
 CHALLENGER = f"models:/{NAME}/1"
@@ -90,13 +90,6 @@ def test_folder_that_exists_is_refused_before_anything_is_read(tmp_path):
         path.mkdir()
         line = f"{option} {path}: exists; delete it, or choose another name"
         assert finding(UsageError, command) == line
-
-
-def test_wheel_that_cannot_be_written(tmp_path):
-    file = tmp_path / "file"
-    file.touch()
-    message = finding(ServiceError, _build_wheel, file)
-    assert message.endswith(f"built: FileExistsError: [Errno 17] File exists: '{file}'")
 
 
 # Loads the model as the server does, where only the distributions that are named are installed.
