@@ -7,7 +7,7 @@ from tempfile import TemporaryFile
 import pytest
 from helpers import has_ended, until
 
-from imageproof.system._commands import CommandFailedError, Commands
+from imageproof.system._commands import MOST_LINES, CommandFailedError, Commands
 
 SLEEPS = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
 
@@ -19,6 +19,14 @@ def test_lines_without_credentials_and_stdout_file():
         Commands().run([sys.executable, "-c", code], on_line=lines.append, stdout=output)
     assert (failed.value.code, str(failed.value)) == (5, "ended with 5")
     assert lines == failed.value.lines == ["http://***@host"]
+
+
+def test_last_lines_are_kept():
+    code = f"print('x\\n' + {MOST_LINES} * 'y\\n', end='')"
+    lines = []
+    last = Commands().run([sys.executable, "-c", code], on_line=lines.append)
+    assert lines == ["x", *MOST_LINES * "y"]
+    assert last == lines[1:]
 
 
 def test_stop_ends_running_and_refuses_new():
