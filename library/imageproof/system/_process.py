@@ -114,19 +114,19 @@ def run_program(work: Callable[[], object]) -> NoReturn:
     """Do the work and exit with 0, an ImageproofError's exit code, or 128 + signal number.
 
     Prints one `error: …` line per finding, and a traceback if the project's variable DEBUG is set.
-    SIGINT and SIGTERM end the process through `finally` blocks.
+    SIGINT and SIGTERM end the process through `finally` blocks; after the work they do nothing.
     """
     set_environment()
     if sys.stdout:  # escape what the encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, _exit_on_signal)
+    _on_signals(_exit_on_signal)
     sys.unraisablehook = _exit_again
     debug = ""
     try:
         with parsing("TOML", "pyproject.toml"):
             debug = variable("DEBUG")
         work()
+        _on_signals(signal.SIG_IGN)  # else a stage that is done would run again
     except Exception as error:
         if signalled := exit_by_signal(error):
             raise signalled from None
@@ -198,6 +198,11 @@ def quiet_tensorflow(threads: int) -> Iterator[None]:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+
+
+def _on_signals(handler: Any) -> None:
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, handler)
 
 
 def _exit_on_signal(signum: int, _frame: FrameType | None) -> NoReturn:

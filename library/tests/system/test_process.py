@@ -144,6 +144,12 @@ def test_signal_ends_a_process_that_cannot_raise_then():
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGTERM, "", "")
 
 
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_signal_after_the_work_undoes_nothing(signum):
+    done = run(f"import atexit, os; atexit.register(os.kill, os.getpid(), {int(signum)})")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 STAGE = """
 import os, time
 from imageproof.dvc.stage_command import run_stage
