@@ -23,7 +23,6 @@ from imageproof.judge._figures import column
 from imageproof.judge._groups import Intervals
 from imageproof.judge._timing import measure_latency
 from imageproof.judge.limits import PromoteParams, split_warnings
-from imageproof.judge.scores import numbers
 from imageproof.outputs import TRAIN_SAMPLE, by_split, epoch_table
 from imageproof.report.plots._model import learning_curves, pareto
 from imageproof.report.plots._theme import save
@@ -108,8 +107,7 @@ def compare(
     `figures` of the project's own, for each model by heading, stand in the table, in the report and
     in DVC's metrics beside the library's.
     """
-    own = {result.model: numbers(figures.get(result.model, {})) for result in results}
-    rows = [result.row.model_copy(update=own[result.model]) for result in results]
+    rows = [_leaderboard.with_own(r.row, figures.get(r.model, {})) for r in results]
     times, uncomparable = _leaderboard.training_times(rows)
     candidates = [_comparison.Candidate(r.model, r.predicted, times[r.model]) for r in results]
     pairs = [

@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from imageproof.base.errors import DataError
 from imageproof.judge._figures import column
 from imageproof.judge._timing import Training, comparable_times
+from imageproof.judge.scores import numbers
 
 
 class Scores(BaseModel, extra="allow"):
@@ -39,6 +41,14 @@ def row(figures: Mapping[str, Any]) -> Row:
     """The row of a model, from all its figures by key."""
     keys = (*Row.model_fields, *column("table"))
     return Row(**{key: figures[key] for key in keys if key in figures})
+
+
+def with_own(model: Row, own: Mapping[str, Any]) -> Row:
+    """The row with figures of a project's own; a DataError if one is called as the library's."""
+    for heading in own:
+        if heading in {*Row.model_fields, *column("table"), *column("table").values()}:
+            raise DataError(f"own figure {heading}: is the library's; choose another heading")
+    return model.model_copy(update=numbers(own))
 
 
 def own_headings(rows: Sequence[Row]) -> dict[str, str]:

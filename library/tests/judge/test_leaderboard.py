@@ -1,11 +1,13 @@
 """The table that sets the models side by side, in numbers, in Markdown and on the terminal."""
 
-from helpers import run_record
+import pytest
+from helpers import finding, run_record
 
 from imageproof.artifacts import WORKSPACE
+from imageproof.base.errors import DataError
 from imageproof.base.files import write_json
 from imageproof.cli._console import result_lines
-from imageproof.judge._leaderboard import Row, Scores, cells, training_times
+from imageproof.judge._leaderboard import Row, Scores, cells, training_times, with_own
 from imageproof.system._console import show
 
 FIGURES = {
@@ -53,6 +55,12 @@ def test_figures_that_only_some_rows_have_are_in_the_table():
     assert row["train accuracy"] == "0.9900"
     assert {last["elapsed s"], last["macro-F1"], last["train accuracy"]} == {"n/a"}
     assert "top-5 accuracy" not in row  # it is for many classes
+
+
+@pytest.mark.parametrize("heading", ["cpu", "test_accuracy", "test accuracy"])
+def test_own_figure_has_a_heading_of_its_own(heading):
+    line = finding(DataError, with_own, MLP, {heading: 1.0})
+    assert line == f"own figure {heading}: is the library's; choose another heading"
 
 
 def test_times_that_cannot_be_compared():
