@@ -15,14 +15,7 @@ from PIL import Image
 from support import REPOSITORY, link_environment
 
 from imageproof.base.errors import ServiceError, UsageError
-from imageproof.cli._new import (
-    DROPPED_LINES,
-    LEFT_OUT,
-    TESTS,
-    _tracked,
-    create,
-    renamed,
-)
+from imageproof.cli._new import DROPPED_LINES, LEFT_OUT, TESTS, _tracked, create, renamed
 from imageproof.system._repository import git
 
 RANDOM = np.random.default_rng(1)

@@ -23,12 +23,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base._dataset import (
-    EVALUATED,
-    ImageParams,
-    RawData,
-    save_arrays,
-)
+from imageproof.base._dataset import EVALUATED, ImageParams, RawData, save_arrays
 from imageproof.base._naming import project_name
 from imageproof.base.errors import DataError
 from imageproof.base.files import md5, write_json

@@ -157,9 +157,3 @@ def test_pictures_for_training_only_judge_nothing():
     for key in without:
         if key.startswith(("promote.", "confidence.")):
             assert chosen[key] == without[key]
-
-
-def test_lines_that_the_file_lacks_are_not_proposed():
-    params = changed({"models": ["own"], "train.own": {"fit": {"epochs": 1}}})
-    keys = {change.key for change in find_changes(FACES, params, Models(["mlp"], ["compact"], {}))}
-    assert not {key for key in keys if key.startswith(("train", "models"))}

@@ -2,35 +2,14 @@
 
 import numpy as np
 import pytest
-from chances import labels
 from helpers import finding
-from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from imageproof.base.errors import DataError
-from imageproof.judge._confusion import (
-    balance,
-    clustered,
-    confusion_matrix,
-    most_confused,
-    read_matrix,
-    write_matrix,
-)
+from imageproof.judge._confusion import clustered, most_confused, read_matrix, write_matrix
 
 NO_COUNTS = "every count is 0, or one is below 0 or over 1,000,000,000,000"
 NOT_SQUARE = "is no square table of at least 2 classes; rows of counts, with the class names before"
 TOTALS = "the last row and column are totals; leave them out"
-
-
-def test_balance_is_scikit_learns():
-    """Of classes of which one has no rows, and one is never predicted."""
-    reference = labels(0, 0, 0, 0, 1, 1, 2, 4)
-    predicted = labels(0, 0, 1, 4, 1, 0, 1, 4)
-    assert balance(confusion_matrix(predicted, reference, classes=5)) == pytest.approx(
-        {
-            "balanced_accuracy": balanced_accuracy_score(reference, predicted),
-            "macro_f1": f1_score(reference, predicted, average="macro", zero_division=0),
-        }
-    )
 
 
 def test_most_frequent_error_comes_first():

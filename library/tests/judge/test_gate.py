@@ -190,12 +190,6 @@ def test_balanced_limits_see_a_rare_class(key, limit):
         assert failed(model, champion, truth=truth, **OFF | {key: abs(bound)}) == refused
 
 
-def test_rows_of_one_group_show_no_sensitivity():
-    limits = OFF | {"min_sensitivity": 0.9}
-    [check] = decided(PERFECT, groups=np.zeros(ROWS, int), **limits).checks
-    assert "so at least 0.0000 (95 % interval; one group only)" in check.found
-
-
 def test_note_says_what_to_know_of_the_champion():
     champion = wrong_on(range(10), fit="crop")
     for wrong, fit, start in (
