@@ -58,11 +58,9 @@ def test_help_and_version(digits, monkeypatch):
     [
         ("rnu", "digits: No such command 'rnu'. Did you mean 'run'?; see `digits --help`"),
         ("promote mlp --exp=", "digits promote: give MODEL, --exp NAME MODEL, or --run ID"),
-        ("stats", "digits stats: Missing argument 'MATRIX.csv'; see `digits stats --help`"),
         ("promote a --approved-by --dry-run", "digits promote: Invalid value for '--approved-by': "
          "is missing, or begins with --; see `digits promote --help`"),
         ("predict a.png --explain b.jpg", "--explain b.jpg: is no .png; choose another name"),
-        ("suspects --out=params.yaml", "--out params.yaml: is no .csv; choose another name"),
         ("package --out=params.yaml/a",
          "--out params.yaml/a: is below a file; choose another name"),
         ("package --out .git/new", "--out .git/new: belongs to git or DVC; choose another name"),

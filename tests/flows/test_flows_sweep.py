@@ -106,7 +106,6 @@ def test_sweep_on_a_dask_worker_in_a_clone(scheduler):
     runs = MlflowClient().search_runs([_store.connect("digits-sweeps")])
     [child, parent] = sorted(runs, key=lambda run: run.info.run_name == "trial 0", reverse=True)
     assert parent.info.run_name.startswith("digits/mlp-")
-    assert child.info.run_name == "trial 0"
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert [run.info.status for run in runs] == ["FINISHED"] * 2
     assert not any(key.startswith("test") for key in child.data.metrics)

@@ -61,7 +61,6 @@ def test_the_weights_of_the_best_epoch_are_kept(images_8x8):
 @pytest.mark.parametrize(
     ("schedule", "factors"),
     [
-        ({"name": "constant"}, [1, 1, 1]),
         ({"name": "cosine"}, [1, 0.5, 0]),
         ({"name": "cosine", "warmup": 0.5}, [1 / 25, 1, 0]),
     ],
@@ -71,7 +70,7 @@ def test_rate_at_start_half_way_and_end(schedule, factors):
     from digits.training.fit import learning_rate
 
     rate = learning_rate(2.0, steps=100, **recipe(schedule=schedule).schedule.model_dump())
-    rates = [float(rate(step)) if callable(rate) else rate for step in (0, 50, 100)]
+    rates = [float(rate(step)) for step in (0, 50, 100)]
     assert np.array(rates) / 2 == pytest.approx(factors, abs=1e-6)
 
 
