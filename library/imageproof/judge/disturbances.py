@@ -132,7 +132,7 @@ def accuracy_under(
     sample = data.take(rows)
     hits = {"clean": clean[rows].argmax(axis=1) == sample.labels}
     for name, disturb in disturb_by.items():
-        answers = [predict(chunk).argmax(axis=1) for chunk in disturb(sample.images)]
+        answers = [predict(chunk).argmax(axis=1) for chunk in disturb(sample.images.copy())]
         hits[name] = np.concatenate(answers) == sample.labels
     shares = [independent(right, sample.groups) for right in hits.values()]
     counts = {"images": float(count), "effective_images": min(shares) * count}
