@@ -83,7 +83,9 @@ def ask(model: str, names: list[str], *, threads: int) -> Evaluated:
     splits = {}
     for name in EVALUATED:
         data, rows = WORKSPACE.read_split(name, classes=len(names))
-        splits[name] = Answers(data, rows, predict_known(data.images))
+        probabilities = predict_known(data.images)
+        probabilities.setflags(write=False)  # a project's own score gets them
+        splits[name] = Answers(data, rows, probabilities)
     arrays = {name: answers.probabilities for name, answers in splits.items()}
     save_arrays(outputs.predictions, arrays)
     return Evaluated(model, names, outputs, predict, splits)
