@@ -45,14 +45,12 @@ HOSTILE = [
 
 def evaluate(run, sensitivities):
     """Log what `evaluate` logs of a run, as far as the card reads it."""
-    client = MlflowClient()
-    for name, value in METRICS.items():
-        client.log_metric(run.run_id, name, value)
+    mlflow.log_metrics(METRICS, run_id=run.run_id)
     by_class = {
         name: {"sensitivity": value, "pos_pred_value": 0.5} for name, value in sensitivities.items()
     }
     statistics = {"test": {"by_class": by_class, "overall": {}}}
-    client.log_text(run.run_id, json.dumps(statistics), "statistics.json")
+    mlflow.log_text(json.dumps(statistics), "statistics.json", run_id=run.run_id)
 
 
 def refuse(_run, _files, challenger, champion):

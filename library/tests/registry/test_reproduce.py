@@ -9,7 +9,7 @@ import arena
 import numpy as np
 from arena import accept, fighter
 from example import NAME
-from helpers import finding, run_record
+from helpers import commit, finding, run_record
 from mlflow import MlflowClient
 
 from imageproof.artifacts import WORKSPACE
@@ -23,7 +23,7 @@ from imageproof.registry._reproduce import (
     train_again,
 )
 from imageproof.registry._version import find_origin, load_version
-from imageproof.system._repository import clone, git
+from imageproof.system._repository import clone
 
 URI = f"models:/{NAME}/1"
 
@@ -83,13 +83,11 @@ def test_what_is_not_as_the_run_says_is_told(ring):
     assert line.startswith(f"{URI}: its holdout split had md5 {'f' * 32}, now it is ")
 
 
-def test_clone_of_a_larger_repository(tmp_path):
-    git(tmp_path, "init", "--quiet")
-    (tmp_path / "shoes").mkdir()
-    (tmp_path / "shoes/dvc.yaml").touch()
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "--quiet", "--message", "all")
-    assert (clone(tmp_path / "shoes", tmp_path / "clone", "HEAD") / "dvc.yaml").exists()
+def test_clone_of_a_larger_repository(workspace):
+    Path("shoes").mkdir()
+    Path("shoes/dvc.yaml").touch()
+    commit(".")
+    assert (clone(Path("shoes"), workspace / "clone", "HEAD") / "dvc.yaml").exists()
 
 
 def test_clone_gets_every_file_that_a_training_reads(dvc_project, tmp_path):
@@ -101,8 +99,8 @@ def test_clone_gets_every_file_that_a_training_reads(dvc_project, tmp_path):
     pipeline = Path("dvc.yaml").read_text("utf-8")
     pipeline = pipeline.replace("deps: [artifacts", "deps: [weights.bin, artifacts")
     Path("dvc.yaml").write_text(pipeline, "utf-8")
-    git(Path(), "add", ".")
-    git(Path(), "commit", "--quiet", "--message", "weights")
+    dvc_project.git("add", ".")
+    dvc_project.git("commit", "-qm", "weights")
     folder = tmp_path / "clone"
     clone(Path(), folder, "HEAD")
     train_again(folder, "train@mlp", "tiny")

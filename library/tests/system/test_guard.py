@@ -7,6 +7,7 @@ from http.client import HTTPConnection
 import pytest
 from helpers import served
 from mlflow.server import security_utils as check
+from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -19,8 +20,7 @@ async def answering(scope, receive, send):
     if scope["type"] == "websocket":
         await WebSocket(scope, receive, send).accept()
         return
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"answered"})
+    await PlainTextResponse("answered")(scope, receive, send)
 
 
 @pytest.fixture(scope="module")
