@@ -80,7 +80,7 @@ def describe(facts: Facts) -> str:
     counts = facts.counts
     classes = f"{len(counts)} classes of {min(counts):,} images or more"
     colour = "colour" if facts.has_colour else "grey"
-    return f"{sum(counts):,} images, {classes}, {colour}, {size}"
+    return f"{sum([*counts, *facts.test_counts]):,} images, {classes}, {colour}, {size}"
 
 
 def find_models(

@@ -136,7 +136,7 @@ def fit_split(facts: Facts, params: Params) -> Lines:
 def fit_validation(facts: Facts, params: Params) -> Lines:
     rows = sum(facts.counts)
     if rows < params["validate"]["min_rows"]:
-        yield "validate.min_rows", max(1, rows // 2), f"half of the {rows:,} that there are"
+        yield "validate.min_rows", max(1, rows // 2), f"half of the {rows:,} to divide"
     if not facts.is_digit_like:
         yield "validate.max_mean_ink", 255, "a bright picture is no fault"
 
