@@ -2,11 +2,12 @@
 
 import os
 import shutil
+from contextlib import chdir
 
 import pytest
 import support
 from shared import made_once
-from support import NAME, train_project, write_project
+from support import NAME, write_project
 
 from digits import models
 from imageproof.base._naming import VARIABLE
@@ -79,9 +80,17 @@ def trained_project(all_processes, migrated, images_8x8, request):
     """A project whose `mlp` was trained and evaluated by the stages. To be read only."""
 
     def make(folder):
+        import mlflow
+
+        from digits.stages import evaluate, train
+
         request.getfixturevalue("tensorflow")
         folder.mkdir()
         shutil.copy(migrated, folder / "mlflow.db")
-        train_project(folder, images_8x8, "mlp")
+        with chdir(folder):
+            write_project(images_8x8)
+            train.main("mlp")
+            evaluate.main("mlp")
+        mlflow.set_tracking_uri("")
 
     return made_once(all_processes / "trained", make)

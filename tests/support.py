@@ -3,7 +3,6 @@
 import re
 import shutil
 import sys
-from contextlib import chdir
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -94,17 +93,3 @@ def link_environment(clone):
     # as environment.sh writes it
     stamp = f'echo "$(pwd -P) $(cat {" ".join(STAMPED)} | cksum)" >.venv/.done'
     run("sh", "-c", stamp, cwd=clone)
-
-
-def train_project(folder, data, *models):
-    """Make a project of the folder, which holds MLflow's tables; train and evaluate the models."""
-    import mlflow
-
-    from digits.stages import evaluate, train
-
-    with chdir(folder):
-        write_project(data)
-        for model in models:
-            train.main(model)
-            evaluate.main(model)
-    mlflow.set_tracking_uri("")

@@ -223,17 +223,6 @@ def python(*arguments, **options):
     return subprocess.run([sys.executable, *map(str, arguments)], **(defaults | options))
 
 
-def forbid_tensorflow(folder):
-    """Environment variables with which a process ends with 99 where it imports TensorFlow or Keras.
-
-    `folder` is made for it.
-    """
-    folder.mkdir()
-    for name in ("tensorflow", "keras"):
-        (folder / f"{name}.py").write_text("import os\nos._exit(99)\n", "utf-8")
-    return {"PYTHONPATH": str(folder)}
-
-
 @contextmanager
 def served(app):
     """The port on which the app is served within the block."""

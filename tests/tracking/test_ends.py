@@ -12,14 +12,8 @@ from helpers import active_run, finding, has_ended, only_run, until
 from mlflow import MlflowClient
 from support import NAME, SMALL, write_params
 
-from imageproof.base.errors import DataError, ServiceError
+from imageproof.base.errors import ServiceError
 from imageproof.mlflow import _store
-
-
-def test_run_fails_by_an_error(tracked):
-    with pytest.raises(DataError, match="bad data"), active_run("mlp", params={}, tags={}):
-        raise DataError("bad data")
-    assert only_run(MlflowClient()).info.status == "FAILED"
 
 
 def test_run_fails_with_a_line_where_mlflow_refuses_params(tracked):

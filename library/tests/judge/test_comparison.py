@@ -8,7 +8,6 @@ import pytest
 from imageproof.judge._comparison import (
     Candidate,
     compare_pair,
-    mcnemar_exact,
     paired_interval,
     pareto_front,
 )
@@ -44,12 +43,6 @@ def test_rows_on_which_a_model_and_itself_differ_are_listed():
 def test_interval_is_that_of_the_published_example():
     # airway hyper-responsiveness, Fagerland, Lydersen and Laake 2014, table V
     assert paired_interval(1, 7, 21) == pytest.approx((-0.508, -0.013), abs=5e-4)
-
-
-def test_mcnemar_is_exact():
-    assert mcnemar_exact(1, 7) == pytest.approx(18 / 256)
-    assert mcnemar_exact(1, 7, alternative="less") == pytest.approx(9 / 256)
-    assert mcnemar_exact(0, 0) == 1
 
 
 def test_both_test_and_interval_must_be_beyond_noise():
