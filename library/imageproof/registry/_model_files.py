@@ -20,7 +20,8 @@ from imageproof.base.errors import DataError, IntegrityError
 from imageproof.base.files import REBUILD_HINT, parsing, raise_if_full, scratch, sha256
 from imageproof.base.text import one_line
 from imageproof.mlflow import _store
-from imageproof.mlflow._logged_model import files_sha256
+from imageproof.mlflow._logged_model import MODEL_SHA256, files_sha256
+from imageproof.mlflow._runs import tag
 from imageproof.outputs import Calibration, read_calibration
 
 RUNS = "runs:/"
@@ -64,10 +65,12 @@ class ModelFiles(NamedTuple):
 
 @contextmanager
 def fetched(uri: str, recorded: str) -> Iterator[ModelFiles]:
-    """A copy of a model's files; IntegrityError if gone, changed, or of no image classifier.
+    """A copy of a model's files; IntegrityError if gone, changed, or logged by no such project.
 
     So is what the block reads of them, if it is damaged.
     """
+    if not recorded:  # another project's on the same server, perhaps: nothing of it is to be deleted
+        raise IntegrityError(f"{uri}: lacks the tag {tag(MODEL_SHA256)} of models logged here")
     with scratch() as temporary:
         folder = download(uri, temporary)
         if not any(folder.iterdir()):  # MLflow copies a local folder that is not there so
@@ -75,7 +78,7 @@ def fetched(uri: str, recorded: str) -> Iterator[ModelFiles]:
         if (actual := files_sha256(folder)) != recorded:
             raise IntegrityError(
                 f"{uri}: its files are not those that were logged (SHA-256 of all {actual[:12]}, "
-                f"recorded {recorded[:12] or 'none'}); {MEND}"
+                f"recorded {recorded[:12]}); {MEND}"
             )
         try:
             yield _read_description(uri, folder)
