@@ -69,7 +69,7 @@ def fetched(uri: str, recorded: str) -> Iterator[ModelFiles]:
 
     So is what the block reads of them, if it is damaged.
     """
-    if not recorded:  # another project's on the same server, perhaps: nothing of it is to be deleted
+    if not recorded:  # perhaps another project's, of which nothing is to be deleted
         raise IntegrityError(f"{uri}: lacks the tag {tag(MODEL_SHA256)} of models logged here")
     with scratch() as temporary:
         folder = download(uri, temporary)
