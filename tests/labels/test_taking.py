@@ -103,10 +103,10 @@ def test_pictures_labels_annotators_and_times_come_in():
     user = {"id": 2, "email": "bö@example.org"}
     later = "2026-12-01T00:00:00Z"
     assert take(DOG, [*CAT, annotation("cat", by=user, at=later)], []) == [
-        "2 pictures → data/labelled, 2 of them for training only",
-        "0 labels corrected",
-        "0 labels are those of the data",
-        "1 pictures have no label yet",
+        "pictures → data/labelled: 2, 2 of them for training only",
+        "labels corrected: 0",
+        "labels as in the data: 0",
+        "pictures without a label yet: 1",
     ]
     rows = table()
     assert [*rows] == ["file", "label", "only_train", "annotator", "labelled_at"]
@@ -124,7 +124,7 @@ def test_pictures_labels_annotators_and_times_come_in():
     assert packed_rows["label"].tolist() == [0, 0, 0, 1, 1, 1, 1, 0]
     assert packed_rows["meta_only_train"].tolist()[6:] == ["yes", "yes"]
     files = contents()
-    assert take(DOG, CAT, [])[2] == "2 labels are those of the data"
+    assert take(DOG, CAT, [])[2] == "labels as in the data: 2"
     assert contents() == files
 
 
@@ -157,8 +157,8 @@ def test_another_label_of_a_packed_image_is_a_correction():
     tasks = [imported(DATA, file, part="train", only_train="") for file in files]
     tasks.append(imported(DATA, "cat/2.png", only_train=""))  # a copy in the pool
     assert taken(tasks, DOG, DOG, CAT, DOG, DOG)[1:3] == [
-        "2 labels corrected → data/corrections.csv",
-        "3 labels are those of the data",
+        "labels corrected: 2 → data/corrections.csv",
+        "labels as in the data: 3",
     ]
     assert corrected() == ["cat/0.png", "cat/2.png"]
     assert not Path("data/labels.csv").exists()
@@ -168,17 +168,17 @@ def test_another_label_of_a_packed_image_is_a_correction():
     pack.main()
     in_pool = imported(DATA, "cat/0.png", only_train="")  # three packed images are its copies
     assert taken([in_pool], DOG)[1:3] == [
-        "1 labels corrected → data/corrections.csv",
-        "0 labels are those of the data",
+        "labels corrected: 1 → data/corrections.csv",
+        "labels as in the data: 0",
     ]
     assert sorted(corrected()) == ["cat/0.png", "cat/2.png", "cat/again.png"]
-    assert taken([in_pool], DOG)[2] == "1 labels are those of the data"
+    assert taken([in_pool], DOG)[2] == "labels as in the data: 1"
 
 
 def test_exports_change_a_label_that_is_not_packed_yet():
     picture = imported(DATA, "cat/0.png", part="train", only_train="")
     for label, count in ((DOG, 1), (DOG, 0), (CAT, 1), (DOG, 1)):
-        assert taken([picture], label)[1].startswith(f"{count} labels corrected")
+        assert taken([picture], label)[1].startswith(f"labels corrected: {count}")
 
 
 def test_labels_of_arrays_are_corrected_and_take_no_picture():
@@ -201,7 +201,7 @@ def test_picture_of_several_classes_is_named_and_left_out():
     cat_and_dog = [annotation("cat", "dög")]
     skipped = [*CAT, annotation("dög", by=2, skipped=True)]
     lines = taken(tasks, CAT, cat_and_dog, skipped, [annotation("dög", by=2)])
-    assert lines[0] == "1 pictures → data/labelled, 1 of them for training only"
+    assert lines[0] == "pictures → data/labelled: 1, 1 of them for training only"
     assert lines[4:] == [
         f"left out, as it has several classes: {name} (cat, dög; by {people})"
         for people, name in zip(("1, 2", "1"), NEW, strict=False)
@@ -212,7 +212,7 @@ def test_picture_of_several_classes_is_named_and_left_out():
 def test_two_tasks_of_a_picture_are_one_and_for_training_only():
     tasks = [imported(POOL, NEW[0], only_train=value) for value in ("", "yes")]
     [line, *_] = taken(tasks, CAT, [annotation("cat", by=2)])
-    assert line == "1 pictures → data/labelled, 1 of them for training only"
+    assert line == "pictures → data/labelled: 1, 1 of them for training only"
     assert table().iloc[-1][["only_train", "annotator"]].tolist() == ["yes", "1, 2"]
 
 
@@ -245,7 +245,7 @@ def test_each_unknown_class_is_a_finding():
 
 def test_command_tells_what_came_in(capsys):
     labels(context(), export([imported(POOL, NEW[0])], CAT), POOL)
-    assert capsys.readouterr().out.startswith("1 pictures → data/labelled, 1 of them for ")
+    assert capsys.readouterr().out.startswith("pictures → data/labelled: 1, 1 of them for ")
 
 
 def test_file_that_is_no_export_is_one_line():

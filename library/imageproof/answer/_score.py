@@ -151,7 +151,7 @@ def kept_warnings(
     ]
     if not different:
         return []
-    count = f"{len(different):,} kept files such as {different[0]}"
+    count = f"kept files such as {different[0]}, {len(different):,} in all,"
     difference = "are by another version, of another input or with another coverage"
     return [f"{count} {difference}; --overwrite instead of --missing makes all anew"]
 

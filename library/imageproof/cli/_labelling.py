@@ -68,7 +68,7 @@ def relabel(context: Context, table: Annotated[Path, Argument(metavar="SUSPECTS.
     folder = artifacts.WORKSPACE.pack
     rows = packed.load(folder).rows.assign(hash=packed.load_hashes(folder))
     corrected, total = correcting.merge(table, target, rows, class_names)
-    print(f"{corrected:,} labels corrected → {target}, which has {total:,}")
+    print(f"labels corrected: {corrected:,} → {target}, which has {total:,}")
     _print_next()
 
 

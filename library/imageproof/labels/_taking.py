@@ -54,10 +54,10 @@ def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
             _add(additions, table, names, folder)
     only_train = sum(label.picture.only_train == YES for label in new)
     return [
-        f"{len(new):,} pictures → {DATA / FOLDER}, {only_train:,} of them for training only",
-        f"{len(corrected):,} labels corrected" + f" → {DATA / corrections.FILE}" * bool(corrected),
-        f"{len(agreed) - len(new) - len(corrected):,} labels are those of the data",
-        f"{sum(not label.classes for label in labels):,} pictures have no label yet",
+        f"pictures → {DATA / FOLDER}: {len(new):,}, {only_train:,} of them for training only",
+        f"labels corrected: {len(corrected):,}" + f" → {DATA / corrections.FILE}" * bool(corrected),
+        f"labels as in the data: {len(agreed) - len(new) - len(corrected):,}",
+        f"pictures without a label yet: {sum(not label.classes for label in labels):,}",
         *(
             f"left out, as it has several classes: {label.picture.file} "
             f"({', '.join(label.classes)}; by {label.annotator})"

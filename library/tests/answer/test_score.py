@@ -133,7 +133,7 @@ def test_missing_keeps_tables_and_names_those_of_another_kind(tables):
     assert score(missing=True).warnings == []
     for source, coverage in (("new.npz", 0.9), ("in/a.npz", 0.99)):
         [warning] = score(source, coverage=coverage, missing=True).warnings
-        assert warning.startswith("1 kept files such as scored.parquet are by ")
+        assert warning.startswith("kept files such as scored.parquet, 1 in all, are by ")
     score("in", "out/", missing=True)
     stamp = Path("out/a.parquet").stat().st_mtime_ns
     promote(fighter(1), accept)
@@ -142,7 +142,9 @@ def test_missing_keeps_tables_and_names_those_of_another_kind(tables):
     assert (result.files, result.kept, result.rows) == (4, 3, 10)
     assert result.model == "models:/imageproof/2"
     [warning] = result.warnings
-    assert warning.startswith(f"3 kept files such as {Path('out/a.parquet').resolve()} are by ")
+    assert warning.startswith(
+        f"kept files such as {Path('out/a.parquet').resolve()}, 3 in all, are by "
+    )
     assert Path("out/a.parquet").stat().st_mtime_ns == stamp
 
 
