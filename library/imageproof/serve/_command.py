@@ -37,8 +37,7 @@ def serve(options: Namespace) -> None:
     with listen(options.port, options.host) as listening, journal or nullcontext():
         title = printable(model.description.title)
         print(f"{title} at {address(listening)}   Ctrl-C ends it", flush=True)
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(signum, _end)
+        _process.on_signals(_end)
         service = Service(model, journal, shadow)
         _protocol.serve(service.app(), listening, service.draining)
 
@@ -46,8 +45,7 @@ def serve(options: Namespace) -> None:
 def _end(signum: int, _frame: FrameType | None) -> NoReturn:
     """End the process, for which uvicorn has drained before; SIGTERM is no failure."""
     # another signal would interrupt the wait for the journal, which then loses its last rows
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    _process.on_signals(signal.SIG_IGN)
     sys.exit(0 if signum == signal.SIGTERM else 128 + signum)
 
 

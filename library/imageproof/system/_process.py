@@ -119,14 +119,14 @@ def run_program(work: Callable[[], object]) -> NoReturn:
     set_environment()
     if sys.stdout:  # escape what the encoding lacks
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    _on_signals(_exit_on_signal)
+    on_signals(_exit_on_signal)
     sys.unraisablehook = _exit_again
     debug = ""
     try:
         with parsing("TOML", "pyproject.toml"):
             debug = variable("DEBUG")
         work()
-        _on_signals(signal.SIG_IGN)  # else a stage that is done would run again
+        on_signals(signal.SIG_IGN)  # else a stage that is done would run again
     except Exception as error:
         if signalled := exit_by_signal(error):
             raise signalled from None
@@ -135,6 +135,12 @@ def run_program(work: Callable[[], object]) -> NoReturn:
             print(without_credentials(traceback.format_exc(), address), file=sys.stderr, end="")
         sys.exit(report_error(error))
     sys.exit(0)
+
+
+def on_signals(handler: Any) -> None:
+    """What SIGINT and SIGTERM do from now on."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, handler)
 
 
 def exit_by_signal(error: BaseException | None) -> SystemExit | None:
@@ -200,11 +206,6 @@ def quiet_tensorflow(threads: int) -> Iterator[None]:
         os.close(stderr)
 
 
-def _on_signals(handler: Any) -> None:
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signum, handler)
-
-
 def _exit_on_signal(signum: int, _frame: FrameType | None) -> NoReturn:
     # When a process group is killed, SIGTERM comes twice: directly, and by the parent's death.
     # The second must not interrupt the clean-up that the first one started.
@@ -219,9 +220,5 @@ def _exit_again(swallowed: "sys.UnraisableHookArgs") -> None:
         sys.__unraisablehook__(swallowed)
         return
     code = error.code  # of the error itself the traceback would keep the frames
-
-    def exit_now(_signum: int, _frame: FrameType | None) -> NoReturn:
-        sys.exit(code)
-
-    signal.signal(signal.SIGALRM, exit_now)
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit(code))
     signal.setitimer(signal.ITIMER_REAL, 0.01)
