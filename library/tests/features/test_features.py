@@ -61,7 +61,7 @@ def test_damaged_cache_is_named(cache):
     features(cache, IMAGES[:5])
     with sqlite3.connect(cache.path) as database:
         database.execute("UPDATE features SET value = zeroblob(28)")
-    line = finding(ServiceError, lambda: features(opened(), IMAGES[:5]))
+    line = finding(ServiceError, features, opened(), IMAGES[:5])
     assert line.startswith(f"{cache.path}: ")
     assert line.endswith("; if it is damaged, delete it: that costs only time")
 

@@ -13,9 +13,6 @@ from imageproof.serve._manifests import write_manifests
 
 pytestmark = pytest.mark.slow
 
-KINDS = ["Deployment", "HorizontalPodAutoscaler", "InferenceService", "PodDisruptionBudget"]
-KINDS += ["PrometheusRule", "Service", "ServiceMonitor"]
-
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
@@ -46,7 +43,6 @@ def test_manifests_fit_the_schemas_of_their_kinds(python, tmp_path):
     paths = (tmp_path / "manifests").glob("*/*.yaml")
     contents = [yaml.safe_load(path.read_bytes()) for path in paths]
     manifests = [content for content in contents if "metadata" in content]  # not kustomize's own
-    assert sorted(manifest["kind"] for manifest in manifests) == KINDS
     wrong = [manifest | {"spec": manifest["spec"] | {"wrong": 1}} for manifest in manifests]
     command = [python, Path(__file__).with_name("kinds.py")]
     text = json.dumps([*manifests, *wrong])
