@@ -22,7 +22,7 @@ from support import NAME, REPOSITORY, quoted
 
 WORKFLOW = YAML(typ="safe").load(REPOSITORY / ".github/workflows/promoted.yaml")
 JOBS = WORKFLOW["jobs"]
-RECEIVER = REPOSITORY / "deploy/promoted.py"
+RECEIVER = [sys.executable, REPOSITORY / "deploy/promoted.py", NAME, "you/digits", "--port"]
 SECRET = "s3cret-of-the-test"
 
 
@@ -32,8 +32,7 @@ def receiver(github_address):
     port = free_port()
     env = os.environ | {"MLFLOW_WEBHOOK_SECRET": SECRET, "GITHUB_TOKEN": TOKEN}
     env["GITHUB_API_URL"] = github_address
-    command = [sys.executable, RECEIVER, NAME, "you/digits", "--port", str(port)]
-    process = subprocess.Popen(command, env=env)
+    process = subprocess.Popen([*RECEIVER, str(port)], env=env)
     try:
         assert until(lambda: answers(port), seconds=60)
         yield f"http://127.0.0.1:{port}"
@@ -88,8 +87,7 @@ def test_receiver_passes_on_what_is_signed():
 
 def test_receiver_needs_a_secret():
     env = os.environ | {"MLFLOW_WEBHOOK_SECRET": "", "GITHUB_TOKEN": TOKEN}
-    command = [sys.executable, RECEIVER, NAME, "you/digits", "--port", "0"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*RECEIVER, "0"], env=env, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (1, "error: MLFLOW_WEBHOOK_SECRET is empty\n")
 
 
