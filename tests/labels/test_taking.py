@@ -104,7 +104,7 @@ def test_pictures_labels_annotators_and_times_come_in():
     later = "2026-12-01T00:00:00Z"
     assert take(DOG, [*CAT, annotation("cat", by=user, at=later)], []) == [
         "pictures → data/labelled: 2, 2 of them for training only",
-        "labels corrected: 0",
+        "labels corrected → data/corrections.csv: 0",
         "labels as in the data: 0",
         "pictures without a label yet: 1",
     ]
@@ -157,7 +157,7 @@ def test_another_label_of_a_packed_image_is_a_correction():
     tasks = [imported(DATA, file, part="train", only_train="") for file in files]
     tasks.append(imported(DATA, "cat/2.png", only_train=""))  # a copy in the pool
     assert taken(tasks, DOG, DOG, CAT, DOG, DOG)[1:3] == [
-        "labels corrected: 2 → data/corrections.csv",
+        "labels corrected → data/corrections.csv: 2",
         "labels as in the data: 3",
     ]
     assert corrected() == ["cat/0.png", "cat/2.png"]
@@ -168,7 +168,7 @@ def test_another_label_of_a_packed_image_is_a_correction():
     pack.main()
     in_pool = imported(DATA, "cat/0.png", only_train="")  # three packed images are its copies
     assert taken([in_pool], DOG)[1:3] == [
-        "labels corrected: 1 → data/corrections.csv",
+        "labels corrected → data/corrections.csv: 1",
         "labels as in the data: 0",
     ]
     assert sorted(corrected()) == ["cat/0.png", "cat/2.png", "cat/again.png"]
@@ -178,7 +178,9 @@ def test_another_label_of_a_packed_image_is_a_correction():
 def test_exports_change_a_label_that_is_not_packed_yet():
     picture = imported(DATA, "cat/0.png", part="train", only_train="")
     for label, count in ((DOG, 1), (DOG, 0), (CAT, 1), (DOG, 1)):
-        assert taken([picture], label)[1].startswith(f"labels corrected: {count}")
+        assert taken([picture], label)[1].startswith(
+            f"labels corrected → data/corrections.csv: {count}"
+        )
 
 
 def test_labels_of_arrays_are_corrected_and_take_no_picture():

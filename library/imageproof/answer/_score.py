@@ -151,9 +151,10 @@ def kept_warnings(
     ]
     if not different:
         return []
-    count = f"kept files such as {different[0]}, {len(different):,} in all,"
-    difference = "are by another version, of another input or with another coverage"
-    return [f"{count} {difference}; --overwrite instead of --missing makes all anew"]
+    return [
+        f"kept files such as {different[0]}, {len(different):,} in all, are by another version, "
+        "of another input or with another coverage; --overwrite instead of --missing makes all anew"
+    ]
 
 
 def write_predictions(

@@ -38,9 +38,8 @@ def suspects(
     ask = context.obj.trainer(model)
     summary = suspecting.find_suspects(ask, model, project, folds=folds, out=out)
     print(f"{summary} → {out}, {out.with_suffix('.html')}, {out.with_suffix('.json')}")
-    print(
-        f"write the right classes into its column corrected, then `{project_name()} relabel {out}`"
-    )
+    command = f"{project_name()} relabel {quote(str(out))}"
+    print(f"write the right classes into its column corrected, then `{command}`")
 
 
 @app.command()
@@ -68,7 +67,7 @@ def relabel(context: Context, table: Annotated[Path, Argument(metavar="SUSPECTS.
     folder = artifacts.WORKSPACE.pack
     rows = packed.load(folder).rows.assign(hash=packed.load_hashes(folder))
     corrected, total = correcting.merge(table, target, rows, class_names)
-    print(f"labels corrected: {corrected:,} → {target}, which has {total:,}")
+    print(f"labels corrected → {target}: {corrected:,}; it has {total:,}")
     _print_next()
 
 

@@ -55,7 +55,7 @@ def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
     only_train = sum(label.picture.only_train == YES for label in new)
     return [
         f"pictures → {DATA / FOLDER}: {len(new):,}, {only_train:,} of them for training only",
-        f"labels corrected: {len(corrected):,}" + f" → {DATA / corrections.FILE}" * bool(corrected),
+        f"labels corrected → {DATA / corrections.FILE}: {len(corrected):,}",
         f"labels as in the data: {len(agreed) - len(new) - len(corrected):,}",
         f"pictures without a label yet: {sum(not label.classes for label in labels):,}",
         *(
