@@ -47,6 +47,7 @@ class Journal:
         self._server = server
         self._rows: list[dict[str, np.ndarray]] = []
         self._held = 0  # bytes of them
+        self._new = 0  # bytes, kept or lost, since they were last written, or could not be
         self.lost = 0  # rows that were taken for no file
         self._next = 0  # the least `at` of the next row, in microseconds since 1970
         self._lock = Lock()
@@ -78,14 +79,13 @@ class Journal:
         """
         size = _size(columns)
         with self._lock:
+            self._new += size
             if self._held + size > MAX_HELD:
                 self.lost += len(columns["at"])
-                return
-            # once per FLUSH_BYTES: a full disk is not tried again with each request
-            is_due = self._held % FLUSH_BYTES + size >= FLUSH_BYTES
-            self._rows.append(columns)
-            self._held += size
-        if is_due:
+            else:
+                self._rows.append(columns)
+                self._held += size
+        if self._new >= FLUSH_BYTES:
             self._wake.set()
 
     def _write_regularly(self) -> None:
@@ -94,6 +94,7 @@ class Journal:
             self._wake.wait(FLUSH_S)
             self._wake.clear()
             is_last = self._ended
+            self._new = 0
             rows = [*self._rows]
             if rows:
                 with _warning(self._folder):  # no request fails; the rows wait for the next time
