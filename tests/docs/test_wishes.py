@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from arena import fighter, promote
 from blocks import blocks
-from helpers import finding, record_outputs
+from helpers import record_outputs
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from support import REPOSITORY, quoted, write_params
@@ -16,10 +16,8 @@ from digits.stages import compare, evaluate, report, train
 from digits.training import recipe
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import Dataset
-from imageproof.base.errors import DataError
 from imageproof.base.files import read_json, write_json
 from imageproof.evaluation import asking
-from imageproof.judge.scores import numbers
 from imageproof.registry._evidence import Gate
 from imageproof.report.plots._theme import save
 
@@ -95,11 +93,6 @@ def test_score_takes_colour(monkeypatch):
     images[2:] = 9
     answers = asking.Answers(Dataset(images, labels), labels, np.eye(2, dtype=np.float32)[labels])
     assert evaluate.score(answers)["bright_accuracy"] == 1
-
-
-def test_score_that_is_no_number_is_named():
-    line = finding(DataError, numbers, {"bright": np.float32("nan")})
-    assert line == "bright: is nan; leave out a figure that does not exist"
 
 
 def test_own_check_refuses(ring, monkeypatch):

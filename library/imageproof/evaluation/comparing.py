@@ -117,8 +117,7 @@ def compare(
     choice = [_verdicts.choice(pairs, times)] if pairs else []
     scores = _leaderboard.Scores(model="baseline", **by_split(WORKSPACE.baseline.read_metrics()))
     summary = WORKSPACE.read_split_summary()
-    train_rows = summary["rows"]["train"]
-    doubts = {result.model: _model_doubts(result, test, train_rows) for result in results}
+    doubts = {r.model: _model_doubts(r, test, summary["rows"]["train"]) for r in results}
     content = {
         "models": [row.model_dump() for row in rows],
         "pairs": [_verdicts.as_dict(pair) for pair in pairs],

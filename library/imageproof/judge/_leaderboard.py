@@ -37,23 +37,25 @@ class Row(Scores):
     train_accuracy: float | None = None
 
 
+KEYS = (*Row.model_fields, *column("table"))
+
+
 def row(figures: Mapping[str, Any]) -> Row:
     """The row of a model, from all its figures by key."""
-    keys = (*Row.model_fields, *column("table"))
-    return Row(**{key: figures[key] for key in keys if key in figures})
+    return Row(**{key: figures[key] for key in KEYS if key in figures})
 
 
 def with_own(model: Row, own: Mapping[str, Any]) -> Row:
     """The row with figures of a project's own; a DataError if one is called as the library's."""
     for heading in own:
-        if heading in {*Row.model_fields, *column("table"), *column("table").values()}:
-            raise DataError(f"own figure {heading}: is the library's; choose another heading")
+        if heading in {*KEYS, *column("table").values()}:
+            raise DataError(f"{heading}: is a figure of the library; choose another heading")
     return model.model_copy(update=numbers(own))
 
 
 def own_headings(rows: Sequence[Row]) -> dict[str, str]:
     """The figures of a project's own, which are no line of figures.csv: keys are headings."""
-    keys = [key for row in rows for key in row.__pydantic_extra__ if key not in column("table")]
+    keys = [key for row in rows for key in row.__pydantic_extra__ if key not in KEYS]
     return {key: key for key in keys}
 
 

@@ -1,5 +1,6 @@
 """The table that sets the models side by side, in numbers, in Markdown and on the terminal."""
 
+import numpy as np
 from helpers import finding, run_record
 
 from imageproof.artifacts import WORKSPACE
@@ -56,10 +57,16 @@ def test_figures_that_only_some_rows_have_are_in_the_table():
     assert "top-5 accuracy" not in row  # it is for many classes
 
 
-def test_own_figure_has_a_heading_of_its_own():
-    for heading in ("cpu", "test accuracy"):
-        line = finding(DataError, with_own, MLP, {heading: 1.0})
-        assert line == f"own figure {heading}: is the library's; choose another heading"
+def test_own_figure_is_a_number_with_a_heading_of_its_own():
+    lines = [
+        finding(DataError, with_own, MLP, {heading: np.float32("nan")})
+        for heading in ("cpu", "test accuracy", "bright")
+    ]
+    assert lines == [
+        "cpu: is a figure of the library; choose another heading",
+        "test accuracy: is a figure of the library; choose another heading",
+        "bright: is nan; leave out a figure that does not exist",
+    ]
 
 
 def test_times_that_cannot_be_compared():
