@@ -18,7 +18,7 @@ from digits.project import load_project
 from digits.stages import pack
 from imageproof.artifacts import WORKSPACE
 from imageproof.data import packed
-from imageproof.labels._studio import Prediction, task, write_tasks
+from imageproof.labels._studio import task, write_tasks
 from imageproof.labels._taking import take_labels
 
 pytestmark = pytest.mark.slow
@@ -46,7 +46,7 @@ call_command("check")  # imports all that has tables
 call_command("migrate", run_syncdb=True, verbosity=0)
 server.main()
 """
-PREDICTION = Prediction("models:/digits/3", "dög", 0.75)
+PREDICTION = "models:/digits/3", "dög", 0.75
 
 __all__ = ["folders"]
 
@@ -98,13 +98,13 @@ def create(studio, title, names, tasks):
 
 def test_tasks_go_in_and_labels_come_back_and_nothing_is_lost(studio):
     tasks = [
-        task(POOL / file, PREDICTION, file=file, hash=digest(POOL / file), only_train="yes")
+        task(POOL / file, *PREDICTION, file=file, hash=digest(POOL / file), only_train="yes")
         for file in NEW
     ]
     old = Path("data/cat/0.png")
-    tasks.append(task(old, PREDICTION, file="cat/0.png", part="train", hash=digest(old)))
+    tasks.append(task(old, *PREDICTION, file="cat/0.png", part="train", hash=digest(old)))
     project, imported = create(studio, "Bücher", ["cat", "dög"], tasks)
-    assert [entry["predictions_model_versions"] for entry in imported] == [PREDICTION.model] * 4
+    assert [entry["predictions_model_versions"] for entry in imported] == [PREDICTION[0]] * 4
 
     numbers = [entry["id"] for entry in imported]
     for number, label in zip(numbers, ("dög", "cat", "cat", "dög"), strict=True):
@@ -127,7 +127,9 @@ def test_tasks_go_in_and_labels_come_back_and_nothing_is_lost(studio):
     assert table()["annotator"].tolist()[-2:] == [str(person["completed_by"]) for person in people]
 
     # and back: the pictures of the data, with the labels that they have now
-    again = [task(Path("data", name), PREDICTION, file=name, part="train") for name in rows["name"]]
+    again = [
+        task(Path("data", name), *PREDICTION, file=name, part="train") for name in rows["name"]
+    ]
     names = ["cat", "dög", "<b> & \"c\" 'd'", "naïve café", "数字", "0"]
     project, _ = create(studio, "Again", names, again)
     assert len(rows) == 8

@@ -17,7 +17,7 @@ from imageproof.artifacts import WORKSPACE
 from imageproof.base.errors import DataError
 from imageproof.cli._labelling import labels
 from imageproof.data import packed
-from imageproof.labels._studio import Prediction, task
+from imageproof.labels._studio import task
 from imageproof.labels._taking import take_labels
 
 POOL = Path("my pool")
@@ -26,7 +26,6 @@ NEW = ["für später/Bild 1.png", "für später/写真 (2).png", "three.png"]
 EXPORT = Path("export.json")
 PARAMS = {"data.classes": 2, "data.image.fit": "stretch", "data.percent": 100}
 AT = "2026-11-30T16:18:02.660930Z"
-PREDICTION = Prediction("models:/digits/3", "cat", 0.5)
 
 
 def annotation(*labels, by=1, at=AT, skipped=False):
@@ -58,7 +57,7 @@ def folders(workspace):
 def imported(folder, file, **data):
     """The task of a picture in a folder."""
     values = {"file": file, "hash": digest(folder / file), "only_train": "yes"}
-    return task(folder / file, PREDICTION, **(values | data))
+    return task(folder / file, "models:/digits/3", "cat", 0.5, **(values | data))
 
 
 def export(tasks, *annotations):

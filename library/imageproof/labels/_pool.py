@@ -21,7 +21,7 @@ from imageproof.data.readers._versioned import list_files
 from imageproof.data.splitting import YES
 from imageproof.features._descriptors import coarse_pixels
 from imageproof.labels._choosing import choose, uncertain_first
-from imageproof.labels._studio import Prediction, task, write_tasks
+from imageproof.labels._studio import task, write_tasks
 from imageproof.labels._taking import list_extensible
 from imageproof.pictures._reading import SUFFIXES, is_picture
 from imageproof.project import Project
@@ -69,10 +69,10 @@ def write_chosen(
     tasks = []
     for row in sorted([*chosen, *random]):  # in the order of the names, which says nothing
         probabilities = pool.probabilities[row]
-        prediction = Prediction(uri, names[probabilities.argmax()], float(probabilities.max()))
-        picture = pool.pictures.loc[row]
-        only_train = YES if row in chosen else ""
-        tasks.append(task(folder / picture["file"], prediction, only_train=only_train, **picture))
+        name = names[probabilities.argmax()]
+        data = {"only_train": YES if row in chosen else "", **pool.pictures.loc[row]}
+        score = float(probabilities.max())
+        tasks.append(task(folder / data["file"], uri, name, score, **data))
     write_tasks(out, tasks, names)
     return [
         f"{folder}: {len(pool.pictures):,} pictures that can be read and are not in the data, "

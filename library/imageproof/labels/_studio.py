@@ -26,14 +26,6 @@ ANNOTATOR = AliasChoices(AliasPath("completed_by", "email"), "completed_by")
 DIGEST = re.compile("[0-9a-f]{32}")
 
 
-class Prediction(NamedTuple):
-    """What a model makes of a picture: the class, and its probability."""
-
-    model: str
-    label: str
-    score: float
-
-
 class TaskData(BaseModel, frozen=True):
     """What a task says of its picture: the project, and the fingerprint of `packed.load_hashes`.
 
@@ -59,15 +51,17 @@ class Label(NamedTuple):
     labelled_at: str
 
 
-def task(picture: Path | Images, prediction: Prediction, **data: str) -> dict[str, Any]:
+def task(
+    picture: Path | Images, model: str, predicted: str, score: float, **data: str
+) -> dict[str, Any]:
     """A task with a picture within it: Label Studio needs no address to show it."""
     result = {
         "from_name": CONTROL,
         "to_name": "image",
         "type": "choices",
-        "value": {"choices": [prediction.label]},
+        "value": {"choices": [predicted]},
     }
-    answer = {"model_version": prediction.model, "score": prediction.score, "result": [result]}
+    answer = {"model_version": model, "score": score, "result": [result]}
     form = "png"
     if isinstance(picture, Path):
         picture, _ = read_picture(picture, shape=(SHOWN_SIDE, SHOWN_SIDE, 3), fit="pad")

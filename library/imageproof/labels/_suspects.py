@@ -13,7 +13,7 @@ from imageproof.base.errors import DataError
 from imageproof.base.files import replacing, scratch, write_text
 from imageproof.data import packed
 from imageproof.judge.suspects import Ask, out_of_fold, suspects
-from imageproof.labels._studio import Prediction, task, write_tasks
+from imageproof.labels._studio import task, write_tasks
 from imageproof.pages._templates import templates
 from imageproof.pictures._reading import is_picture
 from imageproof.project import Project
@@ -78,8 +78,8 @@ def _task(row: Any, image: Images, model: str) -> dict[str, Any]:
     """The score is the probability of all classes but the label."""
     path = Path("data", row.file)
     picture = path if is_picture(row.file) and path.is_file() else image
-    prediction = Prediction(model, row.suggested, 1 - row.quality)
-    return task(picture, prediction, file=row.name, hash=row.hash, part=row.part, label=row.label)
+    data = {"file": row.name, "hash": row.hash, "part": row.part, "label": row.label}
+    return task(picture, model, row.suggested, 1 - row.quality, **data)
 
 
 def estimate(agreement: float, count: int) -> str:
