@@ -172,8 +172,7 @@ def write_predictions(
     with _storage.local_copy(source) as path, _storage.writing(output) as temporary:
         batches = open_input(path, shape=model.files.shape, fit=model.fit)
         limit = set_threshold(model, coverage)
-        origin = model.origin.uri, printable(source), coverage
-        tables = (_table(batch, model, limit, origin) for batch in batches)
+        tables = (_table(batch, model, limit, source, coverage) for batch in batches)
         first = next(tables)
         with pq.ParquetWriter(temporary, first.schema, compression="zstd") as writer:
             rows = 0
@@ -187,19 +186,19 @@ def _table(
     batch: Batch,
     model: Version,
     limit: float,
-    origin: tuple[str, str, float],
+    source: str,
+    coverage: float,
 ) -> pa.Table:
     probabilities = model.predict(batch.images)
     pictures = {"file": batch.names, "picture": batch.treatments}
     rows = len(batch.images)
-    uri, source, coverage = origin
     return pa.table(
         {
             **(pictures if batch.treatments else {"row": batch.names}),
             **_answers(probabilities, limit, model.files.class_names),
             **{f"p{k}": column for k, column in enumerate(probabilities.T)},
-            "model": pa.repeat(uri, rows).dictionary_encode(),
-            "input": pa.repeat(source, rows).dictionary_encode(),
+            "model": pa.repeat(model.origin.uri, rows).dictionary_encode(),
+            "input": pa.repeat(printable(source), rows).dictionary_encode(),
             "coverage": pa.repeat(coverage, rows),
         }
     )
