@@ -113,7 +113,8 @@ def _run_id(candidate: Candidate, project: Project, root: Path) -> str:
             stack.enter_context(revision.reading())
         trained = Artifacts(root).trained(model)
         if not trained.run.exists():
-            raise DataError(f"{model}: not trained; `{project_name()} run {model}` trains it")
+            mend = f"`dvc pull` fetches what was trained, `{project_name()} run {model}` trains"
+            raise DataError(f"{trained.run}: not found; {mend}")
         run = restore.known(trained, project) or restore.restore(model, project, root)
     return str(run.info.run_id)
 

@@ -92,7 +92,7 @@ def test_an_experiment_is_promoted_by_what_it_recorded(experiments):
 def test_unknown_experiment_or_model_is_a_line(experiments):
     assert "unknown Git revision" in finding(UsageError, promote, "mlp", "narrow")
     line = finding(DataError, promote, "gnn", "wide")
-    assert line == "wide: gnn: not trained; `imageproof run gnn` trains it"
+    assert line.startswith("wide: artifacts/train/gnn/run.json: not found; `dvc pull` fetches ")
 
 
 def test_what_is_not_as_dvc_recorded_it_is_refused(experiments):
