@@ -3,7 +3,7 @@
 import re
 from collections.abc import Container, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import PurePath, PurePosixPath
 from typing import Any
@@ -57,9 +57,8 @@ def score(
     `missing` keeps the files that are there, `overwrite` replaces them. Inputs that cannot be
     read are findings of one DataError; the others are finished.
     """
-    outputs = plan(source, out)
-    writable = to_write(outputs, missing=missing, overwrite=overwrite)
-    warnings = kept_warnings(outputs, writable, model.origin.uri, coverage)
+    uri = model.origin.uri
+    writable, result = begin(source, out, uri, coverage, missing=missing, overwrite=overwrite)
     findings: list[str] = []
     rows = 0
     for table, output in writable.items():
@@ -69,14 +68,42 @@ def score(
             findings += error.findings
     if findings:
         raise DataError(*findings)
-    return ScoreResult(
-        model=model.origin.uri,
+    return replace(result, rows=rows)
+
+
+def begin(
+    source: str,
+    out: str,
+    uri: str,
+    coverage: float,
+    *,
+    missing: bool = False,
+    overwrite: bool = False,
+) -> tuple[dict[str, str], ScoreResult]:
+    """The outputs to write by input: with `missing` those that are not there; a result of no rows.
+
+    UsageError for both options, or if one is there without any, or is no table of `score`.
+    """
+    if missing and overwrite:
+        raise UsageError(
+            "--missing keeps the tables that are there, --overwrite replaces them: give one"
+        )
+    replaceable = _is_scored if missing or overwrite else None
+    outputs = plan(source, out)
+    writable = {
+        table: output
+        for table, output in outputs.items()
+        if not (_storage.check_out("--out", output, replaceable, hint=HINT) and missing)
+    }
+    result = ScoreResult(
+        model=uri,
         output=printable(out),
-        rows=rows,
+        rows=0,
         files=len(outputs),
         kept=len(outputs) - len(writable),
-        warnings=warnings,
+        warnings=_kept_warnings(outputs, writable, uri, coverage),
     )
+    return writable, result
 
 
 def lines(result: ScoreResult) -> list[str]:
@@ -115,29 +142,7 @@ def plan(source: str, out: str) -> dict[str, str]:
     return {table: output for output, table in tables.items()}
 
 
-def to_write(
-    outputs: Mapping[str, str],
-    *,
-    missing: bool,
-    overwrite: bool,
-) -> dict[str, str]:
-    """The outputs of a plan that are written: all, or with `missing` those that are not there.
-
-    UsageError for both options, or if one is there without any, or is no table of `score`.
-    """
-    if missing and overwrite:
-        raise UsageError(
-            "--missing keeps the tables that are there, --overwrite replaces them: give one"
-        )
-    replaceable = _is_scored if missing or overwrite else None
-    return {
-        table: output
-        for table, output in outputs.items()
-        if not (_storage.check_out("--out", output, replaceable, hint=HINT) and missing)
-    }
-
-
-def kept_warnings(
+def _kept_warnings(
     outputs: Mapping[str, str],
     writable: Container[str],
     uri: str,

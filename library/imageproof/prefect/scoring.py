@@ -1,5 +1,6 @@
 """Scoring by a flow: one source by the project's command, the tables of a folder each in a task."""
 
+from dataclasses import replace
 from typing import Any
 
 import mlflow
@@ -8,14 +9,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from imageproof.answer._score import (
-    ScoreResult,
-    kept_warnings,
-    lines,
-    plan,
-    to_write,
-    write_predictions,
-)
+from imageproof.answer._score import ScoreResult, begin, lines, write_predictions
 from imageproof.base._machine import processors
 from imageproof.base.errors import ImageproofError, UsageError
 from imageproof.mlflow import _store
@@ -75,20 +69,11 @@ def _score_tables(
         with _store.service_errors(), load_version(uri, threads=1) as version:
             return write_predictions(source, output, version, coverage)
 
-    outputs = plan(source, output)
-    writable = to_write(outputs, **options)
-    warnings = kept_warnings(outputs, writable, uri, coverage)
+    writable, result = begin(source, output, uri, coverage, **options)
     with task_runner(scheduler, processors()) as runner:
         futures = runner.map(score_table, {"source": [*writable], "output": [*writable.values()]})
-        results = [future.result(raise_on_failure=False) for future in futures]
-    errors = [result for result in results if isinstance(result, Exception)]
+        counts = [future.result(raise_on_failure=False) for future in futures]
+    errors = [count for count in counts if isinstance(count, Exception)]
     if errors:
         raise ImageproofError(*map(str, errors))
-    return ScoreResult(
-        model=uri,
-        output=output,
-        rows=sum(results),
-        files=len(outputs),
-        kept=len(outputs) - len(writable),
-        warnings=warnings,
-    )
+    return replace(result, rows=sum(counts))
