@@ -55,8 +55,7 @@ def with_own(model: Row, own: Mapping[str, Any]) -> Row:
 
 def own_headings(rows: Sequence[Row]) -> dict[str, str]:
     """The figures of a project's own, which are no line of figures.csv: keys are headings."""
-    keys = [key for row in rows for key in row.__pydantic_extra__ if key not in KEYS]
-    return {key: key for key in keys}
+    return {key: key for row in rows for key in row.__pydantic_extra__ if key not in KEYS}
 
 
 class Comparison(NamedTuple):
