@@ -1,7 +1,7 @@
 """Score images with a registered model: files of predictions."""
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -95,13 +95,14 @@ def begin(
         for table, output in outputs.items()
         if not (_storage.check_out("--out", output, replaceable, hint=HINT) and missing)
     }
+    kept = {table: output for table, output in outputs.items() if table not in writable}
     result = ScoreResult(
         model=uri,
         output=printable(out),
         rows=0,
         files=len(outputs),
-        kept=len(outputs) - len(writable),
-        warnings=_kept_warnings(outputs, writable, uri, coverage),
+        kept=len(kept),
+        warnings=_kept_warnings(kept, uri, coverage),
     )
     return writable, result
 
@@ -142,17 +143,12 @@ def plan(source: str, out: str) -> dict[str, str]:
     return {table: output for output, table in tables.items()}
 
 
-def _kept_warnings(
-    outputs: Mapping[str, str],
-    writable: Container[str],
-    uri: str,
-    coverage: float,
-) -> list[str]:
-    """A line if outputs of a plan that are kept were made otherwise than the new ones."""
+def _kept_warnings(kept: Mapping[str, str], uri: str, coverage: float) -> list[str]:
+    """A line if outputs that are kept were made otherwise than the new ones."""
     different = [
         output
-        for table, output in outputs.items()
-        if table not in writable and _origin(output) != (uri, printable(table), coverage)
+        for table, output in kept.items()
+        if _origin(output) != (uri, printable(table), coverage)
     ]
     if not different:
         return []
