@@ -127,6 +127,16 @@ def test_pictures_labels_annotators_and_times_come_in():
     assert contents() == files
 
 
+def test_export_is_taken_again_after_an_interrupt():
+    in_the_way = DATA / "labelled" / f"{digest(POOL / NEW[1])[:16]}-{Path(NEW[1]).name}"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        take(DOG, CAT, [])
+    in_the_way.rmdir()
+    take(DOG, CAT, [])
+    assert table()["label"].tolist()[6:] == ["dög", "cat"]
+
+
 def test_columns_of_a_table_stay():
     Path("data/labels.csv").write_text(
         'file,label,writer\n./cat/0.png,cat,Ann\ndög/1.png,dög,"B, C"\n', "utf-8"

@@ -150,7 +150,7 @@ def _add(
     names: Sequence[str],
     folder: Path,
 ) -> None:
-    """Copy the pictures into data/, and write labels.csv; a full disk changes nothing there.
+    """Copy the pictures into data/, and write labels.csv; what is interrupted goes on if repeated.
 
     `folder` is a temporary one, on the disk of data/.
     """
@@ -158,11 +158,14 @@ def _add(
     added = pd.DataFrame([*additions.values()])
     if {*classes} != {*names}:  # params.yaml has other names
         added["label"] = added["label"].map(dict(zip(names, classes, strict=True)))
+    pd.concat([table, added]).to_csv(folder / TABLE, index=False)
+    (folder / FOLDER).mkdir()
+    for source, row in additions.items():
+        copyfile(source, folder / row["file"])
+    (DATA / FOLDER).mkdir(exist_ok=True)
+    # without a table the folder were a class, if this ended before the last line
     with replacing(DATA / TABLE) as temporary:
-        pd.concat([table, added]).to_csv(temporary, index=False)
-        (folder / FOLDER).mkdir()
-        for source, row in additions.items():
-            copyfile(source, folder / row["file"])
-        (DATA / FOLDER).mkdir(exist_ok=True)
-        for file in added["file"]:
-            (folder / file).replace(DATA / file)
+        table.to_csv(temporary, index=False)
+    for file in added["file"]:
+        (folder / file).replace(DATA / file)
+    (folder / TABLE).replace(DATA / TABLE)

@@ -84,6 +84,8 @@ def test_corrections_add_up_until_they_are_taken_back():
     for _ in range(2):  # the same table again
         assert relabel("train,row 1,2,1") == (1, 2)
     assert labels() == [2, 1, 2, 1, 1]
+    relabel("train,row 0,2,1")
+    assert kept() == ["test,row 0,0,1", "train,row 0,0,1"]
 
 
 def test_table_that_corrects_nothing_or_what_changed_is_one_line():
