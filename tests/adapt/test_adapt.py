@@ -12,7 +12,7 @@ from digits import params
 from digits.stages import pack
 from imageproof.adapt._command import find_models
 from imageproof.adapt._rules import Models
-from imageproof.base.errors import DataError
+from imageproof.base.errors import DataError, UsageError
 from imageproof.base.files import sha256
 from imageproof.cli import program
 
@@ -48,6 +48,9 @@ def test_adapt_prints_one_block_and_sets_its_lines(workspace, capsys):
     assert (params.load().data.classes, params.load().models) == (3, ["compact"])
     program.adapt(context())
     assert capsys.readouterr().out.endswith("\nparams.yaml fits: nothing to change\n")
+    Path("params.yaml").write_text("\n".join(new_lines).replace("[compact]", "compact"))
+    line = "params.yaml models: 'compact': input should be a valid list"
+    assert finding(UsageError, program.adapt, context()) == line
 
 
 def test_pictures_without_a_group_are_refused(workspace):

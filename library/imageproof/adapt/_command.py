@@ -58,6 +58,7 @@ def adapt(application: Application, *, write: bool) -> None:
     elif changes:
         print(f"`{project_name()} adapt --write` sets these lines")
     else:
+        application.load()
         print(f"{PATH} fits: nothing to change")
 
 
