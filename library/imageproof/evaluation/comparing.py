@@ -107,7 +107,7 @@ def compare(
     `figures` of the project's own, for each model by heading, stand in the table, in the report and
     in DVC's metrics beside the library's.
     """
-    rows = [_leaderboard.with_own(r.row, figures.get(r.model, {})) for r in results]
+    rows = _leaderboard.with_own([result.row for result in results], figures)
     times, uncomparable = _leaderboard.training_times(rows)
     candidates = [_comparison.Candidate(r.model, r.predicted, times[r.model]) for r in results]
     pairs = [

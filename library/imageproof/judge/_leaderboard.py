@@ -45,12 +45,21 @@ def row(figures: Mapping[str, Any]) -> Row:
     return Row(**{key: figures[key] for key in KEYS if key in figures})
 
 
-def with_own(model: Row, own: Mapping[str, Any]) -> Row:
-    """The row with figures of a project's own; a DataError if one is called as the library's."""
-    for heading in own:
-        if heading in {*KEYS, *column("table").values()}:
-            raise DataError(f"{heading}: is a figure of the library; choose another heading")
-    return model.model_copy(update=numbers(own))
+def with_own(rows: Sequence[Row], own: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """The rows with figures of a project's own, by model and heading.
+
+    A DataError if no row is of such a model, or a figure is called as the library's.
+    """
+    by_model = {row.model: row for row in rows}
+    for model, figures in own.items():
+        if model not in by_model:
+            names = ", ".join(by_model)
+            raise DataError(f"{model}: has own figures, and is none of the models {names}")
+        for heading in figures:
+            if heading in {*KEYS, *column("table").values()}:
+                raise DataError(f"{heading}: is a figure of the library; choose another heading")
+        by_model[model] = by_model[model].model_copy(update=numbers(figures))
+    return [*by_model.values()]
 
 
 def own_headings(rows: Sequence[Row]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from imageproof.base._dataset import Dataset, Images, Predict, Probabilities
 from imageproof.base._inference import BATCH
+from imageproof.base.errors import DataError
 from imageproof.base.files import StrictModel
 from imageproof.judge._groups import clopper_pearson, independent
 
@@ -133,7 +134,10 @@ def accuracy_under(
     hits = {"clean": clean[rows].argmax(axis=1) == sample.labels}
     for name, disturb in disturb_by.items():
         answers = [predict(chunk).argmax(axis=1) for chunk in disturb(sample.images.copy())]
-        hits[name] = np.concatenate(answers) == sample.labels
+        predicted = np.concatenate(answers)
+        if len(predicted) != count:  # of a project's own
+            raise DataError(f"{name}: yields {len(predicted):,} of {count:,} images")
+        hits[name] = predicted == sample.labels
     shares = [independent(right, sample.groups) for right in hits.values()]
     counts = {"images": float(count), "effective_images": min(shares) * count}
     return counts | {name: float(right.mean()) for name, right in hits.items()}

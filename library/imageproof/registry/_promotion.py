@@ -40,6 +40,7 @@ from imageproof.registry._versions import (
     find,
     trained_run,
 )
+from imageproof.system import _process
 
 # of the challenger: run, files, name; of the champion: version, None if there is none
 Judge = Callable[[TrainedRun, ModelFiles, str, str | None], Decision]
@@ -228,4 +229,5 @@ def _describe(registry: Registry, version: str, files: ModelFiles) -> None:
         _card.write_history(registry)
         _card.write(Version(find_origin(uri), files))
     except Exception as error:
-        print(f"warning: {uri}: no model card: {ImageproofError(one_line(error))}", file=sys.stderr)
+        reason = ImageproofError(f"{_process.place(error)}{one_line(error)}")
+        print(f"warning: {uri}: no model card: {reason}", file=sys.stderr)

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from helpers import finding
 
 from imageproof.base._dataset import Dataset
 from imageproof.base._inference import BATCH
+from imageproof.base.errors import DataError
 from imageproof.judge import disturbances
 from imageproof.judge.disturbances import BehaviourParams, accuracy_under
 
@@ -89,6 +91,9 @@ def test_accuracies_are_of_a_sample():
     behaviour = accuracy_under(predict, data, disturb_by, images=200, clean=clean)
     assert [*behaviour] == ["images", "effective_images", "clean", *disturb_by]
     assert behaviour["invert"] == 1 - behaviour["clean"]
+    first = {"own": lambda images: iter([images[:1]])}
+    line = finding(DataError, accuracy_under, predict, data, first, images=200, clean=clean)
+    assert line == "own: yields 1 of 200 images"
     assert 0.15 < behaviour["clean"] < 0.35  # of the drawn ones, not the first ones
     grouped = Dataset(images, data.labels, np.arange(400) // 4)
     behaviour = accuracy_under(predict, grouped, DISTURBANCES, images=200, clean=clean)

@@ -58,14 +58,16 @@ def test_figures_that_only_some_rows_have_are_in_the_table():
 
 
 def test_own_figure_is_a_number_with_a_heading_of_its_own():
+    pairs = [("mlp", "cpu"), ("mlp", "test accuracy"), ("mlp", "bright"), ("mpl", "bright")]
     lines = [
-        finding(DataError, with_own, MLP, {heading: np.float32("nan")})
-        for heading in ("cpu", "test accuracy", "bright")
+        finding(DataError, with_own, [MLP], {model: {heading: np.float32("nan")}})
+        for model, heading in pairs
     ]
     assert lines == [
         "cpu: is a figure of the library; choose another heading",
         "test accuracy: is a figure of the library; choose another heading",
         "bright: is nan; leave out a figure that does not exist",
+        "mpl: has own figures, and is none of the models mlp",
     ]
 
 

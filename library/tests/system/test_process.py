@@ -54,7 +54,6 @@ def test_names_are_escaped(name, text, capfd):
             143,
             "",
         ),
-        ("raise KeyError('k')", 1, "error: KeyError: 'k' (IMAGEPROOF_DEBUG=1 shows where)\n"),
         (
             "open('/nowhere/file')",
             4,
@@ -65,6 +64,13 @@ def test_names_are_escaped(name, text, capfd):
 def test_exit_code_and_lines(work, code, stderr):
     done = run(work)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", stderr)
+
+
+def test_error_of_own_code_has_its_place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("own.py").write_text("def check():\n    return {}['k']\n", "utf-8")
+    line = "error: own.py:2: KeyError: 'k' (IMAGEPROOF_DEBUG=1 shows more)\n"
+    assert run("import own; own.check()").stderr == line
 
 
 def test_pyproject_that_cannot_be_read(tmp_path, monkeypatch):
