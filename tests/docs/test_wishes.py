@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from arena import fighter, promote
 from blocks import blocks
-from helpers import record_outputs
+from helpers import finding, record_outputs
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from support import REPOSITORY, quoted, write_params
@@ -16,6 +16,7 @@ from digits.stages import compare, evaluate, report, train
 from digits.training import recipe
 from imageproof.artifacts import WORKSPACE
 from imageproof.base import Dataset
+from imageproof.base.errors import DataError
 from imageproof.base.files import read_json, write_json
 from imageproof.evaluation import asking
 from imageproof.registry._evidence import Gate
@@ -104,6 +105,9 @@ def test_own_check_refuses(ring, monkeypatch):
         decision = promote(fighter(), Gate(told.load_project())).decision
         assert [check.name for check in decision.checks if not check.passed] == failed
     assert decision.figures["ones_as_sevens"] == 0
+    monkeypatch.setattr(told, "CHECKS", [(rule, 1), (rule, 1)])
+    line = finding(DataError, promote, fighter(), Gate(told.load_project()))
+    assert line.startswith("max_ones_as_sevens: two checks of the gate, or figures of them, ")
 
 
 @pytest.mark.usefixtures("tensorflow")

@@ -4,10 +4,12 @@ A model is better on rows that it was trained or chosen on. So the challenger is
 rows that it has not seen, and compared on those that the champion has not seen either.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from imageproof.base.errors import DataError
 from imageproof.judge.gate import APPROVAL, Check, Compared, Contender, Decision, Evidence, Rule
 from imageproof.judge.limits import PromoteParams
 from imageproof.judge.scores import numbers
@@ -21,8 +23,8 @@ def decide(
     """Apply every check that is turned on.
 
     Checks of the project's `own`, each with its limit, judge the rows that the challenger has not
-    seen; one whose limit is None is off. A challenger with unusable predictions fails the check
-    `answers`, whatever is on.
+    seen; one whose limit is None is off. A DataError if one, or a figure, is called as another. A
+    challenger with unusable predictions fails the check `answers`, whatever is on.
     """
     challenger = evidence.challenger
     champion = evidence.champion.name if evidence.champion else None
@@ -57,6 +59,9 @@ def decide(
     # where nobody was asked, the other checks are the reasons, if there are any
     if approval and (not approval.undecided or all(check.passed for check in checks)):
         checks.append(approval)
+    names = Counter(name for check in checks for name in (check.name, *check.figures))
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise DataError(f"{twice[0]}: two checks of the gate, or figures of them, have this name")
     return replace(decision, checks=tuple(checks))
 
 
