@@ -176,8 +176,8 @@ def test_another_label_of_a_packed_image_is_a_correction():
     assert corrected() == ["cat/2.png"]
     pack.main()
     in_pool = imported(DATA, "cat/0.png", only_train="")  # three packed images are its copies
-    assert taken([in_pool], DOG)[1:3] == [
-        "labels corrected → data/corrections.csv: 1",
+    assert taken([tasks[0], in_pool], DOG, DOG)[1:3] == [
+        "labels corrected → data/corrections.csv: 2",
         "labels as in the data: 0",
     ]
     assert sorted(corrected()) == ["cat/0.png", "cat/2.png", "cat/again.png"]

@@ -66,7 +66,8 @@ def relabel(context: Context, table: Annotated[Path, Argument(metavar="SUSPECTS.
     class_names = context.obj.load().class_names
     folder = artifacts.WORKSPACE.pack
     rows = packed.load(folder).rows.assign(hash=packed.load_hashes(folder))
-    corrected, total = correcting.merge(table, target, rows, class_names)
+    lines = correcting.read_corrected(table, rows)
+    corrected, total = correcting.merge(lines, target, rows, class_names)
     print(f"labels corrected → {target}: {corrected:,}; it has {total:,}")
     _print_next()
 

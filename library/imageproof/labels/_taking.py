@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from shutil import copyfile
@@ -44,13 +45,11 @@ def take_labels(path: Path, pool: Path, project: Project) -> list[str]:
     new, corrected = _compare(agreed, rows, classes)
     additions = _additions(new, pool)
     table = _table(rows) if new else rows
-    with scratch(Path()) as folder:
-        if corrected:
-            source = folder / corrections.FILE
-            columns = [*corrections.COLUMNS, corrections.HASH]
-            pd.DataFrame(chain(*corrected), columns=columns).to_csv(source, index=False)
-            corrections.merge(source, DATA / corrections.FILE, rows, names)
-        if new:
+    if corrected:
+        lines = [*dict.fromkeys(chain(*corrected))]  # two tasks may be of one picture
+        corrections.merge(lines, DATA / corrections.FILE, rows, names)
+    if new:
+        with scratch(Path()) as folder:
             _add(additions, table, names, folder)
     only_train = sum(label.picture.only_train == YES for label in new)
     return [
@@ -71,7 +70,7 @@ def _compare(
     labels: Sequence[Label],
     rows: pd.DataFrame,
     classes: Mapping[corrections.Key, str],
-) -> tuple[list[Label], list[list[tuple[str, ...]]]]:
+) -> tuple[list[Label], list[list[corrections.Line]]]:
     """Labels of pictures that are not packed; for each other label, what it corrects.
 
     A picture of the pool may be packed several times, with different labels.
@@ -81,15 +80,17 @@ def _compare(
     corrected = []
     for label in labels:
         picture = label.picture
+        [name] = label.classes
         key = (picture.part, picture.file)
         keys = [*copies.get(picture.hash, [])]
         if key in keys:
             keys = [key]
-        wrong = [key for key in keys if [classes[key]] != label.classes]
+        wrong = [(key, classes[key]) for key in keys if classes[key] != name]
         if not keys:
             new.append(label)
         elif wrong:
-            corrected.append([(*key, classes[key], *label.classes, picture.hash) for key in wrong])
+            line = partial(corrections.Line, corrected=name, digest=picture.hash)
+            corrected.append([line(" ".join(key), key, old) for key, old in wrong])
     return new, corrected
 
 

@@ -178,23 +178,25 @@ def _expected(error: Exception) -> ImageproofError:
     """The error as one of ours."""
     if isinstance(error, ImageproofError):
         return error
+    kind = ImageproofError
+    reason = f"{place(error)}{type(error).__name__}: {one_line(error, width=300)}"
     if isinstance(error, OSError) and error.strerror:
         path = error.filename
         if error.errno == errno.ENOSPC:  # a copy names its source first
             path = error.filename2 or path or "standard output or a temporary file"
-        where = f"{cut(path, 200)}: " if path else ""
-        return ServiceError(f"{where}{error.strerror} ({variable('DEBUG')}=1 shows more)")
-    reason = f"{place(error)}{type(error).__name__}: {one_line(error, width=300)}"
-    return ImageproofError(f"{reason} ({variable('DEBUG')}=1 shows more)")
+        kind = ServiceError
+        reason = f"{cut(path, 200)}: {error.strerror}" if path else error.strerror
+    return kind(f"{reason} ({variable('DEBUG')}=1 shows more)")
 
 
 def place(error: Exception) -> str:
     """Which line of this folder's code or templates raised an error, as `src/a.py:7: `, if any."""
+    folder = Path.cwd()
     places = [""]
     for frame, line in traceback.walk_tb(error.__traceback__):
-        path = Path(frame.f_code.co_filename).absolute()  # a template's is relative
-        if path.is_relative_to(Path.cwd()) and path.is_file() and "site-packages" not in path.parts:
-            places.append(f"{path.relative_to(Path.cwd())}:{line}: ")
+        path = folder / frame.f_code.co_filename  # a template's is relative
+        if path.is_relative_to(folder) and path.is_file() and "site-packages" not in path.parts:
+            places.append(f"{path.relative_to(folder)}:{line}: ")
     return places[-1]
 
 

@@ -48,7 +48,7 @@ def relabel(*lines):
     table = Path("suspects.csv")
     write(table, *lines)
     rows = packed.load(Path("packed")).rows.assign(hash=packed.load_hashes(Path("packed")))
-    return corrections.merge(table, FILE, rows, [*"012"])
+    return corrections.merge(corrections.read_corrected(table, rows), FILE, rows, [*"012"])
 
 
 def kept():

@@ -22,7 +22,7 @@ HASH = "hash"  # of the image, see `packed.load_hashes`; a table need not have i
 Key = tuple[str, str]  # part and name of an image
 
 
-class _Line(NamedTuple):
+class Line(NamedTuple):
     place: str
     key: Key
     label: str  # the class in the data
@@ -54,23 +54,27 @@ def classes(path: Path, rows: pd.DataFrame, names: list[str]) -> dict[Key, str]:
     return by_key | {line.key: line.corrected for line in lines if line.key in by_key}
 
 
+def read_corrected(path: Path, rows: pd.DataFrame) -> list[Line]:
+    """What a person corrected in a table: it has COLUMNS, and others; `corrected` may be empty."""
+    lines = [line for line in _read(path, rows) if line.corrected]
+    if not lines:
+        raise DataError(f"{path}: no class in the column corrected; nothing to do")
+    return lines
+
+
 def merge(
-    source: Path,
+    lines: Sequence[Line],
     target: Path,
     rows: pd.DataFrame,
     names: list[str],
 ) -> tuple[int, int]:
-    """Add what a person corrected in `source` to the corrections in `target`.
+    """Add these lines to the corrections in `target`.
 
-    `source` has the columns of `target`, and others; it counts where `corrected` is not empty.
     `rows` are those that were packed, as for `apply`; a label may be theirs, that of `classes`, or
     the one before its correction.
     Returns how many rows were corrected, and how many are now in `target`, but for those corrected
     back: such a line goes when the row is packed with its own label. A DataError as of `apply`.
     """
-    lines = [line for line in _read(source, rows) if line.corrected]
-    if not lines:
-        raise DataError(f"{source}: no class in the column corrected; nothing to do")
     merged = {line.key: line for line in _read(target, rows)} if target.exists() else {}
     originals = {key: line.label for key, line in merged.items()}
     labels = _by_key(rows, names_of_labels(rows["label"], names))
@@ -84,7 +88,6 @@ def merge(
     for line in lines:
         original = originals.get(line.key, line.label)
         merged[line.key] = line._replace(label=original, digest=digests[line.key])
-    corrected = [line for line in merged.values() if line.label != line.corrected]
     cells = [
         (*line.key, line.label, line.corrected, line.digest)
         for line in merged.values()
@@ -92,16 +95,16 @@ def merge(
     ]
     with replacing(target) as temporary:
         pd.DataFrame(cells, columns=[*COLUMNS, HASH]).to_csv(temporary, index=False)
-    return len(lines), len(corrected)
+    return len(lines), sum(line.label != line.corrected for line in merged.values())
 
 
-def _read(path: Path, rows: pd.DataFrame) -> list[_Line]:
+def _read(path: Path, rows: pd.DataFrame) -> list[Line]:
     """The lines of a file, each with part and name of the image that has its hash."""
     table = read_table(path, COLUMNS).reindex(columns=[*COLUMNS, HASH], fill_value="")
     digests = _by_key(rows, rows[HASH])
     keys = {digest: key for key, digest in digests.items()}
     copies = Counter(digests.values())
-    lines: list[_Line] = []
+    lines: list[Line] = []
     findings: list[str] = []
     for number, part, name, label, corrected, digest in table.itertuples(name=None):
         place = f"{path}:{number}: {part} {name}"
@@ -114,14 +117,14 @@ def _read(path: Path, rows: pd.DataFrame) -> list[_Line]:
                 )
                 continue
             key = keys[digest]
-        lines.append(_Line(place, key, spelled(label), spelled(corrected), digest))
+        lines.append(Line(place, key, spelled(label), spelled(corrected), digest))
     if findings:
         raise DataError(*findings)
     return lines
 
 
 def _check(
-    lines: Sequence[_Line],
+    lines: Sequence[Line],
     classes: Mapping[Key, str],
     names: list[str],
 ) -> None:
