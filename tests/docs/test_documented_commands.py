@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 from contextlib import chdir, closing, suppress
@@ -149,6 +150,12 @@ def test_run_by_names_a_test():
     comments = [block.comment for block in BLOCKS if block.comment.startswith(RUN_BY)]
     names = [name for comment in comments for name in comment.removeprefix(RUN_BY).split(", ")]
     assert [name for name in names if not (REPOSITORY / name).is_file()] == []
+
+
+def test_commands_name_models_that_a_new_project_has():
+    commands = "\n".join(block.text for block in BLOCKS if block.language == "sh")
+    named = re.findall(r"(?: promote |sweep\.py |model=|\btrain[.@])(mlp|cnn)", commands)
+    assert named == []
 
 
 def test_fresh_clone_shows_plots(tmp_path):

@@ -23,7 +23,7 @@ def clone():
     # not below pytest's folder, which is for its user alone: PostgreSQL refuses root
     with TemporaryDirectory(prefix="team-") as folder:
         Path(folder).chmod(0o711)
-        session = Session(Path(folder) / "digits", "mlp")
+        session = Session(Path(folder) / "digits", "compact")
         # a second clone fetches the backbone from the remote in git
         session.bash("git add --force dvc-store\ngit commit --quiet --amend --no-edit")
         # below what the system gives to clients, with the S3 server's own 10,000 above

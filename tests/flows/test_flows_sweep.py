@@ -173,7 +173,7 @@ def test_values_are_those_that_a_trial_proposes():
     assert figures == (0.05, 96, None)
 
 
-@pytest.mark.parametrize("model", ["mlp", "cnn"])
+@pytest.mark.parametrize("model", ["compact", "cnn"])
 def test_spaces_of_repository(model):
     space = read_yaml(REPOSITORY / "spaces" / f"{model}.yaml")
     settings = {"model": model, "params": PARAMS, "space": space}
