@@ -25,6 +25,14 @@ def test_run_fails_with_a_line_where_mlflow_refuses_params(tracked):
     assert only_run(MlflowClient()).info.status == "FAILED"  # MLflow's atexit: FINISHED
 
 
+def test_run_ends_where_nothing_can_be_printed(mlflow_server, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    monkeypatch.setattr(sys, "stdout", sys.__stdin__)  # as if the reader were gone
+    with pytest.raises(SystemExit), active_run("mlp", params={}, tags={}):
+        sys.exit(143)
+    assert only_run(MlflowClient()).info.status == "KILLED"
+
+
 @pytest.mark.slow
 def test_run_is_killed_with_its_stage_and_its_curves_were_live(project):
     write_params({**SMALL, "train.mlp.fit.epochs": 100_000})

@@ -34,6 +34,8 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # before it ends a run; without a reader that fails, and the run would stay RUNNING
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "1",
     "PGCONNECT_TIMEOUT": "10",
     "TF_CPP_MIN_LOG_LEVEL": "3",
