@@ -59,8 +59,9 @@ def decide(
     # where nobody was asked, the other checks are the reasons, if there are any
     if approval and (not approval.undecided or all(check.passed for check in checks)):
         checks.append(approval)
-    names = Counter(name for check in checks for name in (check.name, *check.figures))
-    if twice := [name for name, count in names.items() if count > 1]:
+    names = Counter(check.name for check in checks)
+    figures = Counter(figure for check in checks for figure in check.figures)
+    if twice := [name for name, count in [*names.items(), *figures.items()] if count > 1]:
         raise DataError(f"{twice[0]}: two checks of the gate, or figures of them, have this name")
     return replace(decision, checks=tuple(checks))
 
