@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 from imageproof.answer._predict import Answer
+from imageproof.base.text import cut
 from imageproof.data import _exploration
 from imageproof.judge._confusion import clustered
 from imageproof.judge.scores import Mistakes
@@ -22,7 +23,12 @@ FASHION = [
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 ]
 LONG = [f"Troglodytes troglodytes islandicus (female, winter plumage) {n}" for n in range(12)]
-NAMES = {5: LONG[:5], 10: FASHION, 12: LONG, 40: [f"Class number {n}" for n in range(40)]}
+NAMES = {
+    5: [*LONG[:4], 4 * LONG[0]],
+    10: FASHION,
+    12: LONG,
+    40: [f"Class number {n}" for n in range(40)],
+}
 
 
 def drawn(matrix, *, names, by=confusion_matrix):
@@ -86,6 +92,7 @@ def test_pictures_of_any_number_of_classes_are_legible(classes):
         class_images(images, names=names, title="mean of each class"),
         samples(rows, names=names, title="samples"),
     ]
+    names = [cut(name, 64) for name in names]
     cells, ribbons, _, averages, sheet = figures
     for figure in figures:
         assert max(legible(figure).get_size_inches()) < 32

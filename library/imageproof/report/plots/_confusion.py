@@ -130,7 +130,7 @@ def _arranged(
     names: list[str],
     order: Sequence[int],
 ) -> tuple[Matrix, list[str]]:
-    return matrix[np.ix_(order, order)], [names[label] for label in order]
+    return matrix[np.ix_(order, order)], [_theme.short(names[label]) for label in order]
 
 
 def _ribbon_tops(widths: Floats, gap: float) -> Floats:

@@ -17,7 +17,7 @@ def class_distribution(distribution: pd.DataFrame) -> Figure:
     All images that `split` divides are counted, so these are more than the training rows.
     `distribution` is as `_exploration.class_distribution` returns it.
     """
-    names = distribution["name"].tolist()
+    names = [*map(_theme.short, distribution["name"])]
     counts = distribution["count"].tolist()
     classes = len(names)
     total = sum(counts)
@@ -73,7 +73,7 @@ def samples(classes: list[Images], *, names: list[str], title: str) -> Figure:
     They are as `_exploration.samples` draws them.
     """
     title = _theme.title_with_limit(title, len(names))
-    names = names[: _theme.MANY]
+    names = [*map(_theme.short, names[: _theme.MANY])]
     columns = max(1, *map(len, classes))
     height, width, *channels = classes[0].shape[1:]
     shape = len(names), height + 1, columns, width + 1, *channels

@@ -10,6 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
 from imageproof.base.files import replacing
+from imageproof.base.text import cut
 from imageproof.pages import _colours
 
 BLUE = _colours.BLUE
@@ -48,9 +49,14 @@ def title_with_limit(title: str, classes: int, which: str = "the first") -> str:
     return title if classes <= MANY else f"{title}\n{which} {MANY} of {classes:,} classes"
 
 
+def short(name: str) -> str:
+    """A name as pictures show it: a file system allows 255 characters."""
+    return cut(name, 64)
+
+
 def in_panel(text: str) -> str:
     """The text in lines that are no wider than a panel of a grid."""
-    return fill(text, 18)
+    return fill(short(text), 18)
 
 
 def class_ticks(axis: Axis, names: list[str], inches: float) -> None:
