@@ -31,7 +31,7 @@ def test_adapt_prints_one_block_and_sets_its_lines(workspace, capsys):
     program.adapt(context())
     assert Path("params.yaml").read_text() == old_text
     facts, left_out, backbone, *block, last = capsys.readouterr().out.splitlines()
-    assert facts.startswith("data: 61 images, 3 classes of 20 images or more, colour, ")
+    assert facts.startswith("data: 61 images, 3 classes with 20 or more each, colour, ")
     assert left_out == "warning: data: left out, as no picture of a class: 1 (scarf/1.heic)"
     assert backbone.startswith("warning: features: backbones/efficientnet-lite0.onnx: not found; ")
     assert block[0].split() == ["data.classes:", "10", "→", "3", "the", "data", "has", "3"]
@@ -44,7 +44,7 @@ def test_adapt_prints_one_block_and_sets_its_lines(workspace, capsys):
     lines = [(old, new) for old, new in pairs if old != new]
     assert all(old.partition(" #")[2] == new.partition(" #")[2] for old, new in lines)
     assert len(lines) == len(block)
-    assert f"\nparams.yaml: {len(lines)} lines set; " in capsys.readouterr().out
+    assert f"\nparams.yaml: lines set: {len(lines)}; " in capsys.readouterr().out
     assert (params.load().data.classes, params.load().models) == (3, ["compact"])
     program.adapt(context())
     assert capsys.readouterr().out.endswith("\nparams.yaml fits: nothing to change\n")
@@ -58,7 +58,7 @@ def test_pictures_without_a_group_are_refused(workspace):
     Path("params.yaml").write_text(text.replace("group: null", "group: ' writer'"))
     put_pictures(Path("data"), "1.png", "2.png", "3.png")
     Path("data/labels.csv").write_text("file,label,writer\n1.png,a,Ann\n2.png,b,\n3.png,a,\n")
-    line = "data/labels.csv: column writer: empty for 2 pictures (2.png, 3.png); "
+    line = "data/labels.csv: column writer: pictures without a value: 2 (2.png, 3.png); "
     assert finding(DataError, program.adapt, context(), write=True).startswith(line)
 
 

@@ -26,7 +26,7 @@ def test_tables_are_scored_on_a_dask_worker_or_here(ring, tmp_path):
         np.savez(file, images=rows)
     with dask(tmp_path / "scheduler", Path()) as scheduler:
         state = score("in", "out/", scheduler=scheduler, return_state=True)
-        assert state.message == f"{len(images):,} rows by models:/{NAME}/1 → out/"
+        assert state.message == f"rows: {len(images):,}, by models:/{NAME}/1 → out/"
         assert len(pd.read_parquet("out")) == len(images)
         tasks = {f"score {file}": True for file in files}
         assert tasks_of(state.state_details.flow_run_id) == tasks

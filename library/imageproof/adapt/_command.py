@@ -54,7 +54,7 @@ def adapt(application: Application, *, write: bool) -> None:
     if write and changes:
         set_lines(PATH, values)
         application.load()
-        print(f"{PATH}: {len(changes)} lines set; `git diff {PATH}` shows them")
+        print(f"{PATH}: lines set: {len(changes)}; `git diff {PATH}` shows them")
     elif changes:
         print(f"`{project_name()} adapt --write` sets these lines")
     else:
@@ -79,7 +79,7 @@ def describe(facts: Facts) -> str:
     if len(facts.sizes) > 1:
         size = f"{len(facts.sizes):,} sizes, most often {size}"
     counts = facts.counts
-    classes = f"{len(counts)} classes of {min(counts):,} images or more"
+    classes = f"{len(counts)} classes with {min(counts):,} or more each"
     colour = "colour" if facts.has_colour else "grey"
     return f"{sum([*counts, *facts.test_counts]):,} images, {classes}, {colour}, {size}"
 

@@ -144,7 +144,7 @@ def _of_pictures(folder: Path, listing: Listing) -> Facts:
     paths = rows["path"][::step].tolist()
     headers = read_headers(paths).assign(path=paths).dropna(subset="mode")
     if headers.empty:
-        raise DataError(f"{folder}: none of {len(rows):,} pictures can be read")
+        raise DataError(f"{folder}: no picture can be read, of {len(rows):,}")
 
     def read(shape: Shape) -> Images:
         step = -(-len(headers) // MAX_PIXELS_READ)

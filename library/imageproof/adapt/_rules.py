@@ -153,7 +153,7 @@ def fit_training(facts: Facts, params: Params) -> Lines:
         while batch > MIN_BATCH and rows < STEPS_OF_EPOCH * batch:
             batch //= 2
         steps = ceil(rows / batch)
-        reason = f"{rows:,} images to train on, {steps} steps an epoch"
+        reason = f"images to train on: {rows:,}, steps an epoch: {steps}"
         yield f"train.{model}.fit.batch_size", batch, reason
         yield f"train.{model}.fit.epochs", min(MAX_EPOCHS, ceil(STEPS / steps)), reason
 

@@ -111,7 +111,7 @@ def lines(result: ScoreResult) -> list[str]:
     """What a command or flow says of it."""
     warnings = [f"warning: {warning}" for warning in result.warnings]
     kept = f", kept {result.kept:,} of {result.files:,} files" if result.kept else ""
-    return [*warnings, f"{result.rows:,} rows by {result.model} → {result.output}{kept}"]
+    return [*warnings, f"rows: {result.rows:,}, by {result.model} → {result.output}{kept}"]
 
 
 def plan(source: str, out: str) -> dict[str, str]:

@@ -122,7 +122,7 @@ def monitor_lines(result: "MonitorResult", verdicts: Sequence[str], page: Path) 
     yield from verdicts
     yield f"{100 * result.unsure:.2f} % of the answers are unsure."
     left_out = f", {result.other_rows:,} by other versions left out" if result.other_rows else ""
-    yield f"{result.rows:,} rows by {result.model}{left_out} → {page}"
+    yield f"rows: {result.rows:,}, by {result.model}{left_out} → {page}"
 
 
 def outcome_lines(outcome: "_promotion.Outcome") -> Lines:

@@ -28,8 +28,8 @@ def names_of(rows: pd.DataFrame, column: str | None) -> "pd.Series[str]":
     empty = rows["name"][names == ""].tolist()
     if empty:
         raise DataError(
-            f"{TABLE}: column {column}: empty for {len(empty):,} pictures ({first_names(empty)}); "
-            "fill it, or set split.group: null"
+            f"{TABLE}: column {column}: pictures without a value: {len(empty):,} "
+            f"({first_names(empty)}); fill it, or set split.group: null"
         )
     return names
 

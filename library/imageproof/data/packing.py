@@ -102,7 +102,7 @@ def describe(images: Images) -> pd.DataFrame:
 def _common_shape(folder: Path, rows: pd.DataFrame, image: ImageParams) -> Shape:
     readable = rows[rows["mode"].notna()]
     if readable.empty:
-        raise DataError(f"{folder}: none of {len(rows):,} pictures can be read")
+        raise DataError(f"{folder}: no picture can be read, of {len(rows):,}")
 
     has_colour = (readable["mode"] == "colour").any()
     in_colour = image.channels == "rgb" or (image.channels == "auto" and has_colour)

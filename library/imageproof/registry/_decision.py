@@ -114,7 +114,7 @@ def _apart(pair: Evidence) -> str:
         if rows.any():
             shares = f"{pair.hits[rows].mean():.4f} right against"
             shares += f" {pair.champion_hits[rows].mean():.4f}"
-            words += f"; on {rows.sum():,} rows {age} than the champion: {shares}"
+            words += f"; rows {age} than the champion: {rows.sum():,}, {shares}"
     return words
 
 

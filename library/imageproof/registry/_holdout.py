@@ -106,7 +106,7 @@ class Holdout:
         test = self.artifacts.read_split("test").data
         fields: dict[str, Any] = {
             "challenger": replace(evidence.challenger, probabilities=probabilities),
-            "asked": f"{asked:,} rows alone, in fives and in one batch",
+            "asked": f"rows: {asked:,}; alone, in fives and in one batch",
             "truth_probabilities": files.calibration.truth_probabilities,
             "coverage": self.project.confidence.coverage,
             "test_hits": network.ask(test.images).argmax(axis=1) == test.labels,

@@ -40,7 +40,7 @@ def test_colour_pictures_of_several_sizes(tmp_path):
     first.write_bytes(first.read_bytes()[:60])  # of opaque colour only headers are read
     facts = read_facts(tmp_path)
     assert (facts.counts, facts.test_counts) == ([5, 4], [2, 1])
-    assert describe(facts).startswith("12 images, 2 classes of 4 images or more, colour, ")
+    assert describe(facts).startswith("12 images, 2 classes with 4 or more each, colour, ")
     assert facts.sizes[60, 90] == 4
     assert facts.is_transparent
     assert not facts.is_uniform

@@ -45,7 +45,7 @@ def test_predictions(ring):
     holdout = WORKSPACE.read_split("holdout").data
     np.savez("new.npz", images=holdout.images)
     lines = scoring.lines(score())
-    assert lines == ["1,797 rows by models:/imageproof/1 → scored.parquet"]
+    assert lines == ["rows: 1,797, by models:/imageproof/1 → scored.parquet"]
     table = pd.read_parquet("scored.parquet")
     assert table["row"].tolist() == [*range(len(holdout))]
     assert {*table["set_size"]} == {1}
@@ -116,7 +116,7 @@ def test_tables_are_scored_as_one_of_all_rows_but_bad_ones(tables):
     for path in bad:
         path.unlink()
     parts = score("in", "out/", missing=True)
-    line = "0 rows by models:/imageproof/1 → out/, kept 3 of 3 files"
+    line = "rows: 0, by models:/imageproof/1 → out/, kept 3 of 3 files"
     assert scoring.lines(parts) == [line]
     np.savez("all.npz", images=tables)
     score("all.npz")

@@ -85,12 +85,12 @@ def test_a_wrong_table_is_one_line(text, encoding, message):
 
 def test_pictures_all_in_folders_within_a_class():
     put("cat/1.png", "cat/deep/2.png", "my pets/fish/1.png", "my pets/2/1.png")
-    message = "data/my pets: has 2 pictures, all in folders within it, as my pets/2/1.png"
+    message = "data/my pets: all its pictures are in folders within it, as my pets/2/1.png"
     assert fault().startswith(f"{message}; move them into it if it is a class (parts are called ")
     shutil.rmtree(DATA / "cat")
     assert fault() == f"{message}; move these folders up"
     put("train/cat/1.png", "train/dog/9/1.png", "test/dog/1.png")
-    assert fault().startswith("data/train/dog: has 1 pictures, all in folders with")
+    assert fault().startswith("data/train/dog: all its pictures are in folders with")
 
 
 def test_odd_names_are_printable():

@@ -79,7 +79,7 @@ def test_official_test_part_stays_as_it_is():
 
 def test_column_that_names_no_groups_is_refused():
     rows = packed(["a", "b", "", "c", ""]).assign(name=[*"12345"])
-    assert "column writer: empty for 2 pictures (3, 5); " in fault(rows)
+    assert "column writer: pictures without a value: 2 (3, 5); " in fault(rows)
     assert fault(rows, group="date").endswith("; split.group is 'date', and may be null")
 
 

@@ -104,7 +104,7 @@ def test_a_picture_that_cannot_be_read_is_a_fault_of_its_row(pictures):
     assert hashes()[3] == ""
     for path in Path("data").glob("*/*.png"):
         path.write_bytes(b"")
-    assert fault() == "data: none of 4 pictures can be read"
+    assert fault() == "data: no picture can be read, of 4"
 
 
 def test_padded_colours_among_transparent_pictures_are_a_warning(pictures):

@@ -211,8 +211,8 @@ def test_pair_is_compared_on_rows_unseen_by_both():
     assert decision.figures["only_challenger"] == 300
     assert decision.checks[0].found == (
         "1,500 of 2,000 hold-out rows are unseen by version 4 and version 3"
-        "; on 1,000 rows older than the champion: 1.0000 right against 0.7000"
-        "; on 500 rows newer than the champion: 1.0000 right against 1.0000"
+        "; rows older than the champion: 1,000, 1.0000 right against 0.7000"
+        "; rows newer than the champion: 500, 1.0000 right against 1.0000"
     )
     assert [pair.rows for pair in decision.compared] == [1700, 1500]
     assert sum(decision.right) == 1700

@@ -99,8 +99,8 @@ def _check_depth(
         if not pictures and len(deeper) == 1:
             mend = "move these folders up"
         findings.append(
-            f"{folder / class_folder}: has {len(deeper[class_folder]):,} pictures, all in folders "
-            f"within it, as {deeper[class_folder][0]}; {mend}"
+            f"{folder / class_folder}: all its pictures are in folders within it, as "
+            f"{deeper[class_folder][0]}; {mend}"
         )
     if findings:
         raise DataError(*findings)
