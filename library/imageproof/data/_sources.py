@@ -49,14 +49,16 @@ def find_images(
 ) -> Source:
     """All images in a folder; an npz is unpacked into `scratch`."""
     if read:
-        parts = read(folder)._asdict().items()
-        return from_arrays(
-            [
-                Part(folder, as_dataset(folder, part, data.images, data.labels))
-                for part, data in parts
-                if data is not None
-            ]
-        )
+        parts = {name: data for name, data in read(folder)._asdict().items() if data is not None}
+        datasets = [
+            Part(folder, as_dataset(folder, part, data.images, data.labels))
+            for part, data in parts.items()
+        ]
+        if any(data.groups is not None for data in parts.values()):
+            raise DataError(
+                f"{folder}: groups of the project's own reader: none are taken; divide by them in `split`"
+            )
+        return from_arrays(datasets)
     listing = list_pictures(folder)
     if listing:
         return _pictures(folder, listing, classes, class_names)

@@ -123,13 +123,14 @@ def split_warnings(
         f"promote.{key} ({rows:,}{' of each class' * (key not in OF_ALL)})"
         for key, rows in rows_needed(params, counts).items()
     ]
-    if not limits:
-        return _copies(summary)
-    fewest = min(counts.by_class)
-    least = f"{fewest:,} of class {names[counts.by_class.index(fewest)]}"
-    finding = f"{counts.rows:,} hold-out rows, {worth}{least}, are too few for "
-    mend = "; raise `holdout` of split, add rows, or change these limits"
-    return [*_copies(summary), finding + ", ".join(limits) + mend]
+    lines = _copies(summary)
+    if limits:
+        fewest = min(counts.by_class)
+        least = f"{fewest:,} of class {names[counts.by_class.index(fewest)]}"
+        finding = f"{counts.rows:,} hold-out rows, {worth}{least}, are too few for "
+        mend = "; raise `holdout` of split, add rows, or change these limits"
+        lines.append(finding + ", ".join(limits) + mend)
+    return lines
 
 
 def _copies(summary: Mapping[str, Any]) -> list[str]:

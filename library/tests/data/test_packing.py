@@ -132,8 +132,9 @@ def test_reader_of_project_takes_the_place_of_ours(images_8x8):
 
     pack(images_8x8)
     assert_array_equal(packed.load(Path()).images, images)
-    line = finding(DataError, pack, Dataset(images / 255, labels))
-    assert "uint8 (n, height, width) or" in line
+    wrong = {"uint8 (n, height, width) or": images / 255, "groups of the project's own": images}
+    for words, values in wrong.items():
+        assert words in finding(DataError, pack, Dataset(values, labels, labels))
 
 
 def test_hash_of_photograph_is_of_its_own_size():
