@@ -55,9 +55,8 @@ def find_images(
             for part, data in parts.items()
         ]
         if any(data.groups is not None for data in parts.values()):
-            raise DataError(
-                f"{folder}: groups of the project's own reader: none are taken; divide by them in `split`"
-            )
+            fault = "groups of the project's own reader: none are taken; divide by them in `split`"
+            raise DataError(f"{folder}: {fault}")
         return from_arrays(datasets)
     listing = list_pictures(folder)
     if listing:
