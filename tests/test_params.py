@@ -30,6 +30,7 @@ def refused(changes):
         ("sed", 1, "sed: unknown key; did you mean seed?"),
         ("seed[0]", 1, "seed[0]: unknown key; did you mean seed?"),
         ("seed", True, "seed: True: input should be a valid integer"),
+        ("train.mlp", None, "train.mlp: None: input should be a valid dictionary"),
         ("data.class_names", [*"abcdefghi", "a\u200b "], "data: class_names must be 10 different "
          "names"),
         ("split.hashed", {"holdout": 0.1, "test": 0.2, "validation": 0.7},
@@ -54,7 +55,6 @@ def test_wrong_value_is_one_line(key, value, line):
     ("key", "value"),
     [
         ("project.name", "a--b"),
-        ("train.mlp", None),
         ("train.mlp.fit.batch_size", 10**9),
         ("train.mlp.optimizer.learning_rate", math.inf),
     ],

@@ -265,13 +265,9 @@ def test_file_that_is_no_export_is_one_line():
     refused(line, take_labels, EXPORT, POOL, load_project())
 
 
-def test_data_that_was_not_packed_since_is_named():
-    put(DATA / "cat/more.png", 77)
+def test_data_that_takes_no_picture_is_named():
+    put(DATA / "cat/a\nb.png", 77)
     line = "data: has changed since it was packed; type `dvc repro pack` before"
     refused(line, take, CAT, [], [])
-
-
-def test_name_that_the_table_cannot_hold_is_refused():
-    put(DATA / "cat/a\nb.png", 77)
     pack.main()
     refused(r"data: cat/a\nb.png: labels.csv cannot hold such a name", take, CAT, [], [])

@@ -76,7 +76,7 @@ def _finding(error: ErrorDetails, prefix: str, kind: type[BaseModel]) -> str:
         return f"{PATH} {key}: missing"
     if is_unknown:
         return _unknown(key, _keys(kind, error["loc"][:-1]))
-    message = error["msg"].removeprefix("Value error, ")
+    message = error["msg"].removeprefix("Value error, ").partition(" or instance of ")[0]
     # the message of a block that contradicts itself says all
     value = "" if error["type"] == "value_error" else f"{reprlib.repr(error['input'])}: "
     return f"{PATH} {key}: {value}{message[0].lower()}{message[1:]}"
