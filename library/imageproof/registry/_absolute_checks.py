@@ -90,8 +90,8 @@ def max_calibration_error(evidence: Evidence, limit: float) -> Check:
     error = calibration_error(probabilities, evidence.labels)
     effective = independent(evidence.hits, evidence.groups)
     by_chance = min(1.0, float(errors_by_chance(probabilities, effective).ppf(0.95)))
-    rows = f"hold-out rows: {len(evidence.labels):,}"
-    text = f"{error:.4f} between probabilities and accuracy; {rows}"
+    rows = len(evidence.labels)
+    text = f"{error:.4f} between probabilities and accuracy; hold-out rows: {rows:,}"
     allowed = f"at most {limit:g} more than {by_chance:.4f} by chance"
     figures = {"holdout_ece": error, "holdout_ece_by_chance": by_chance}
     return Check("max_calibration_error", error <= limit + by_chance, text, allowed, figures)

@@ -112,9 +112,10 @@ def _apart(pair: Evidence) -> str:
         return words
     for age, rows in (("older", older), ("newer", ~older)):
         if rows.any():
-            shares = f"{pair.hits[rows].mean():.4f} right against"
-            shares += f" {pair.champion_hits[rows].mean():.4f}"
-            words += f"; rows {age} than the champion: {rows.sum():,}, {shares}"
+            words += (
+                f"; rows {age} than the champion: {rows.sum():,}, "
+                f"{pair.hits[rows].mean():.4f} right against {pair.champion_hits[rows].mean():.4f}"
+            )
     return words
 
 

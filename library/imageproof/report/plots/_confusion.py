@@ -37,8 +37,10 @@ def confusion_matrix(
     cell = max(4 / classes, 0.8)  # inches
     if many:
         cell = min(0.3, 16 / classes)
-        title += "\nclasses that are taken for each other stand together\n"
-        title += f"orange: errors; the darkest are {100 * errors.max():.1f} % of their class"
+        title += (
+            "\nclasses that are taken for each other stand together\n"
+            f"orange: errors; the darkest are {100 * errors.max():.1f} % of their class"
+        )
     font = 9 if many else 13
     room = 1.6 + 0.008 * font * max(0, max(map(len, names)) - 10)  # for the names
     figure, axes = _theme.new_axes(cell * classes + room, cell * classes + room, title)

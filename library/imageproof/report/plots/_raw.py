@@ -74,7 +74,7 @@ def samples(classes: list[Images], *, names: list[str], title: str) -> Figure:
     """
     title = _theme.title_with_limit(title, len(names))
     names = [*map(_theme.short, names[: _theme.MANY])]
-    columns = max(1, *map(len, classes))
+    columns = max(map(len, classes))
     height, width, *channels = classes[0].shape[1:]
     shape = len(names), height + 1, columns, width + 1, *channels
     page = np.full(shape, 255 if channels else 0, dtype=np.uint8)
@@ -84,7 +84,7 @@ def samples(classes: list[Images], *, names: list[str], title: str) -> Figure:
     margin = 0.6 + 0.12 * max(map(len, names))
     size = side * columns + margin, side * height / width * len(names) + 0.8
     figure, axes = _theme.new_axes(*size, title)
-    page = page.reshape(len(names) * (height + 1), columns * (width + 1), *channels)
+    page = page.reshape(-1, columns * (width + 1), *channels)
     axes.imshow(page, cmap="gray_r", vmin=0, vmax=255)
     axes.set(xticks=[], frame_on=False)
     middles = (np.arange(len(names)) + 0.5) * (height + 1) - 0.5

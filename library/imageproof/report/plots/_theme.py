@@ -80,7 +80,7 @@ def blank_grid(figure: Figure, rows: int, columns: int) -> np.ndarray:
 
 def save(figure: Figure, path: Path) -> None:
     """Write the figure as PNG, atomically; the same figure gives the same bytes."""
-    # that the font lacks a letter of a name (own-data.md names another), or a name is too long
+    # that the font lacks a letter of a name (own-data.md names another)
     quiet = warnings.catch_warnings(action="ignore", category=UserWarning)
     with replacing(path) as temporary, quiet:
         figure.savefig(temporary, format="png")
