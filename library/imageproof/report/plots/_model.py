@@ -27,7 +27,9 @@ def pareto(
     figure, axes = _theme.new_axes(6.6, height, "Test accuracy against training time")
     shares = {model: statistics[model]["accuracy"] for model in times}
     front = pareto_front({model: (times[model], shares[model]) for model in times})
+    note = "no Pareto front: training times cannot be compared"
     if comparable:
+        note = fill(f"Pareto front: {', '.join(front)}", 80)
         axes.step(
             [times[model] for model in front],
             [shares[model] for model in front],
@@ -57,9 +59,6 @@ def pareto(
     axes.xaxis.set_minor_formatter("")
     axes.margins(x=0.18, y=0.15)
     _theme.quiet_axes(axes)
-    note = "no Pareto front: training times cannot be compared"
-    if comparable:
-        note = fill(f"Pareto front: {', '.join(front)}", 80)
     figure.legend(loc="outside lower center", frameon=False, title=note)
     return figure
 
@@ -94,8 +93,13 @@ def reliability(tables: Mapping[str, pd.DataFrame], *, title: str) -> Figure:
             ec="white",
         )
         lower.bar_label(bars, fmt="{:,.0f}", rotation=90, padding=3, fontsize=9)
-        lower.set(yscale="log", ylim=(0.5, 300 * table["rows"].max()), yticks=[])
-        lower.set(xlabel="confidence: the highest probability", ylabel="rows (log)")
+        lower.set(
+            yscale="log",
+            ylim=(0.5, 300 * table["rows"].max()),
+            yticks=[],
+            xlabel="confidence: the highest probability",
+            ylabel="rows (log)",
+        )
         _theme.quiet_axes(upper)
         _theme.quiet_axes(lower)
     return figure
@@ -111,9 +115,11 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
     for axes, measure in zip(panels, ("loss", "accuracy"), strict=True):
         for model, history in histories.items():
             curves = pd.DataFrame(history, index=range(1, len(history) + 1))
-            colour = colour_of(model, [*histories])
-            marker = "o" if len(history) <= 40 else None
-            style = {"color": colour, "marker": marker, "markersize": 4}
+            style = {
+                "color": colour_of(model, [*histories]),
+                "marker": "o" if len(history) <= 40 else None,
+                "markersize": 4,
+            }
             label = f"{model}, training"
             axes.plot(curves[measure], "--", markerfacecolor="white", label=label, **style)
             axes.plot(
