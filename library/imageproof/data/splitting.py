@@ -95,8 +95,12 @@ def part_warnings(
 def summarise_splits(parts: Parts, rows: pd.DataFrame) -> dict[str, Any]:
     """Rows, rows per class and copies, ready for JSON.
 
-    `copies` counts the rows of a part whose pixels are those of a training row.
+    `copies` counts the rows of a part whose pixels are those of a training row. A DataError if a
+    row is in two parts, as a project's own function may divide them.
     """
+    numbers = np.concatenate([*parts.values()])
+    if len(np.unique(numbers)) < len(numbers):
+        raise DataError("data: split gives a row to two parts; each may be in one")
     hashes = rows["hash"].to_numpy()
     labels = rows["label"].to_numpy()
     is_as_train = np.isin(hashes, hashes[parts["train"]])

@@ -95,6 +95,8 @@ def test_copies_are_counted_or_dropped():
     parts = split(rows)
     train, test = (rows["hash"].iloc[parts[name]] for name in ("train", "test"))
     assert summarise_splits(parts, rows)["copies"]["test"] == test.isin(train).sum() > 0
+    doubled = parts | {"holdout": parts["test"]}
+    assert "a row to two parts" in finding(DataError, summarise_splits, doubled, rows)
     assert drawn(split(rows, copies="drop")) == [*range(400)]
 
 
