@@ -9,6 +9,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from deployed import failure
 from helpers import until
 from mlflow import MlflowClient
 from prefect import flow
@@ -171,6 +172,22 @@ def test_values_are_those_that_a_trial_proposes():
     recipe = module._params(optuna.trial.FixedTrial(values), settings).recipe("mlp")
     figures = (recipe.optimizer.learning_rate, recipe.fit.batch_size, recipe.fit.class_weights)
     assert figures == (0.05, 96, None)
+
+
+@pytest.mark.usefixtures("workspace", "prefect_server")
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "space: 'NoneType' object has no attribute 'items'; a key"),
+        ("fit.epochs: {low: 1}", "fit.epochs: Trial.suggest_int() missing 1 required"),
+        (None, "[Errno 2] No such file or directory: 'space.yaml'"),
+    ],
+)
+def test_wrong_space_is_one_line(text, line):
+    write_params(SMALL)
+    if text is not None:
+        Path("space.yaml").write_text(text)
+    assert failure(sweep, "mlp", "space.yaml").startswith(line)
 
 
 @pytest.mark.parametrize("model", ["compact", "cnn"])

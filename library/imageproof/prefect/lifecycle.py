@@ -59,7 +59,7 @@ def run_command_as_program(command: Callable[..., None]) -> NoReturn:
 def in_project(work: Work[P]) -> Work[P]:
     """Decorate the work of a flow, done in the project that is the current folder.
 
-    An error that the user can mend becomes the message of a Failed state, without a traceback.
+    An error that the user can mend, such as a missing file, becomes the message of a Failed state, without a traceback.
     """
 
     @wraps(work)
@@ -71,7 +71,7 @@ def in_project(work: Work[P]) -> Work[P]:
             params_yaml.read()  # to fail first if there is no project
             with tags(*runtime.flow_run.tags):  # subflows are this project's, too
                 return work(*args, **kwargs)
-        except ImageproofError as error:
+        except (ImageproofError, OSError) as error:
             return Failed(message=str(error))
         except SERVER_AWAY as error:
             return Failed(message=str(no_answer(error)))

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from imageproof.base._machine import processors
 from imageproof.base._naming import variable
-from imageproof.base.errors import IntegrityError
+from imageproof.base.errors import IntegrityError, UsageError
 from imageproof.base.text import first_names
 from imageproof.dvc import _stage_inputs
 from imageproof.dvc.params_yaml import set_keys
@@ -37,15 +37,20 @@ def propose(
     for each key that varies.
     """
     values = deepcopy(params)
-    for key, entry in space.items():
-        if isinstance(entry, list):
-            # as text, because Optuna stores neither lists nor mappings
-            choices = {"null" if choice is None else str(choice): choice for choice in entry}
-            value = choices[trial.suggest_categorical(key, [*choices])]
-        else:
-            kind = "int" if all(isinstance(n, int) for n in entry.values()) else "float"
-            value = getattr(trial, f"suggest_{kind}")(key, **entry)
-        set_keys(values, {f"{block}.{key}": value})
+    key = "space"
+    try:
+        for key, entry in space.items():
+            if isinstance(entry, list):
+                # as text, because Optuna stores neither lists nor mappings
+                choices = {"null" if choice is None else str(choice): choice for choice in entry}
+                value = choices[trial.suggest_categorical(key, [*choices])]
+            else:
+                kind = "int" if all(isinstance(n, int) for n in entry.values()) else "float"
+                value = getattr(trial, f"suggest_{kind}")(key, **entry)
+            set_keys(values, {f"{block}.{key}": value})
+    except (AttributeError, TypeError, ValueError) as error:
+        hint = "a key of the space needs a list of choices, or a range: {low: 16, high: 64}"
+        raise UsageError(f"{key}: {error}; {hint}") from None
     return values
 
 
