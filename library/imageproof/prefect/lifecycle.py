@@ -59,7 +59,7 @@ def run_command_as_program(command: Callable[..., None]) -> NoReturn:
 def in_project(work: Work[P]) -> Work[P]:
     """Decorate the work of a flow, done in the project that is the current folder.
 
-    An error that the user can mend, such as a missing file, becomes the message of a Failed state, without a traceback.
+    An error that the user can mend becomes the message of a Failed state, without a traceback.
     """
 
     @wraps(work)
