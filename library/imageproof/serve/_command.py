@@ -27,6 +27,7 @@ def serve(options: Namespace) -> None:
         from imageproof.serve._shadow import Shadow
 
         os.umask(0o077)  # the images may be private
+        options.log.mkdir(parents=True, exist_ok=True)
         # of several that write into the folder; the same number when it starts again
         server = crc32(f"{os.uname().nodename}:{options.port}".encode())
         journal = Journal(options.log, model.description, server)
@@ -35,9 +36,9 @@ def serve(options: Namespace) -> None:
     elif Path(SHADOW).exists():
         print("warning: without --log the challenger is not asked", file=sys.stderr)
     with listen(options.port, options.host) as listening, journal or nullcontext():
+        _process.on_signals(_end)
         title = printable(model.description.title)
         print(f"{title} at {address(listening)}   Ctrl-C ends it", flush=True)
-        _process.on_signals(_end)
         service = Service(model, journal, shadow)
         _protocol.serve(service.app(), listening, service.draining)
 

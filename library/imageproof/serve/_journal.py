@@ -41,14 +41,14 @@ class Journal:
     """Keeps what is added in memory, and writes it from a thread of its own."""
 
     def __init__(self, folder: Path, description: Description, server: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         self._description = description
         self._server = server
         self._rows: list[dict[str, np.ndarray]] = []
         self._held = 0  # bytes of them
         self._new = 0  # bytes, kept or lost, since they were last written, or could not be
-        self.lost = 0  # rows that were taken for no file
+        self._dropped = 0  # rows that came while MAX_HELD bytes waited
+        self._unwritten = 0  # rows that wait since they could not be written
         self._next = 0  # the least `at` of the next row, in microseconds since 1970
         self._lock = Lock()
         self._wake = Event()
@@ -63,6 +63,13 @@ class Journal:
         self._ended = True
         self._wake.set()
         self._thread.join()
+        if self.lost:
+            _warn(self._folder, f"{self.lost:,} rows of the log are lost")
+
+    @property
+    def lost(self) -> int:
+        """Rows that were taken and could not be written; some may be, once the disk takes them."""
+        return self._dropped + self._unwritten
 
     def add(self, images: Images, probabilities: Probabilities, **columns: np.ndarray) -> Times:
         """Take the answers to one request; returns the `at` of each, its key in the log."""
@@ -81,7 +88,7 @@ class Journal:
         with self._lock:
             self._new += size
             if self._held + size > MAX_HELD:
-                self.lost += len(columns["at"])
+                self._dropped += len(columns["at"])
             else:
                 self._rows.append(columns)
                 self._held += size
@@ -96,12 +103,15 @@ class Journal:
             is_last = self._ended
             self._new = 0
             rows = [*self._rows]
+            unwritten = sum(len(row["at"]) for row in rows)
             if rows:
                 with _warning(self._folder):  # no request fails; the rows wait for the next time
                     self._write(rows)
+                    unwritten = 0
                     with self._lock:
                         del self._rows[: len(rows)]
                         self._held -= sum(map(_size, rows))
+            self._unwritten = unwritten
             with _warning(self._folder):  # others may delete folders meanwhile
                 _forget(self._folder)
 
@@ -151,4 +161,8 @@ def _warning(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # pyarrow has its own, too
-        print(f"warning: {printable(str(path))}: {one_line(error, width=200)}", file=sys.stderr)
+        _warn(path, one_line(error, width=200))
+
+
+def _warn(path: Path, sentence: str) -> None:
+    print(f"warning: {printable(str(path))}: {sentence}", file=sys.stderr)

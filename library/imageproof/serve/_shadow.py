@@ -49,13 +49,19 @@ class Shadow:
             words, stdin=subprocess.PIPE, process_group=0, pass_fds=[running]
         )
         os.close(running)
+        self._is_named = False  # that it has ended
         self._waiting = bytearray()
         self._handing_over: asyncio.Task[None] | None = None
         self._pipe: asyncio.WriteTransport | None = None
 
     def takes(self, images: Images) -> bool:
         """Whether the challenger lives, and has room for these images among those that wait."""
-        if self._process.poll() is not None:
+        code = self._process.poll()
+        if code is not None:
+            if not self._is_named:
+                ended = f"the challenger has ended (exit code {code})"
+                print(f"warning: {ended}: it is asked no more", file=sys.stderr)
+                self._is_named = True
             return False
         waiting = len(self._waiting)
         waiting += self._pipe.get_write_buffer_size() if self._pipe else 0
