@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from imageproof.base._dataset import Images
+from imageproof.base.errors import DataError
 from imageproof.judge._explain import Heat, occlusion
 from imageproof.judge.confidence import answer_sets, members, threshold, unsure
 from imageproof.pictures._reading import read_pictures
@@ -30,6 +31,8 @@ def predict_pictures(
     coverage: float,
 ) -> tuple[list[Answer], Images]:
     """Answer each picture; also what the model sees of each."""
+    if missing := [f"{path}: not found" for path in paths if not path.exists()]:
+        raise DataError(*missing)
     pictures = read_pictures(paths, shape=model.files.shape, fit=model.fit)
     images = np.stack([image for image, _ in pictures])
     probabilities = model.predict(images)

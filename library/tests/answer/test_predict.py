@@ -1,8 +1,10 @@
-"""How the answers to single pictures are printed."""
+"""Which single pictures are answered, and how the answers are printed."""
 
 import pytest
+from helpers import finding
 
-from imageproof.answer._predict import Answer
+from imageproof.answer._predict import Answer, predict_pictures
+from imageproof.base.errors import DataError
 from imageproof.cli._console import answer_lines
 
 
@@ -19,3 +21,8 @@ def test_answer_is_one_class_two_or_unsure(shares, names, text):
     answer = Answer("a.png", 0, shares, "as is", [], len(names) > 2, names[0], [*names])
     _, line, _ = answer_lines("models:/m/1", [answer], "abcdefghijk"[: len(shares)], 0.99)
     assert line == f"a.png: {text}  as is"
+
+
+def test_picture_that_is_not_there(tmp_path):
+    path = tmp_path / "nowhere.png"
+    assert finding(DataError, predict_pictures, [path], None, 0.99) == f"{path}: not found"
