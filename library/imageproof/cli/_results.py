@@ -181,10 +181,11 @@ def promote(
     decision = outcome.decision
     if not decision or decision.accepted:
         return
+    name = decision.challenger
     failed = ", ".join(decision.failed)
-    note = f"; {decision.note}" * decision.undecided
-    refusal = f"{decision.challenger}: {decision.verdict} by {failed}{note}"
-    raise GateRefusedError(f"{refusal}; nothing moved")
+    if decision.undecided:
+        raise GateRefusedError(f"{name}: undecided by {failed}; {decision.note}; nothing moved")
+    raise GateRefusedError(f"{name}: refused by {failed}; nothing moved")
 
 
 @app.command()
