@@ -160,4 +160,6 @@ def serve(
     )
     server = _Server(config)
     server.draining = draining
-    server.run(sockets=[listening])
+    # before its loop runs, too: an exit there would drop a coroutine, and Python would say so
+    with server.capture_signals():
+        server.run(sockets=[listening])

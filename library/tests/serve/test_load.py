@@ -2,6 +2,8 @@
 
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -93,6 +95,25 @@ def test_fault_of_one_request_is_none_of_those_in_its_batch(package):
         assert (response.status_code, response.json().keys()) == (500, {"error"})
         assert first.result() + others.result() == CLASSES[:3]
     assert held.batches[1] == 3
+
+
+def test_sigterm_before_the_loop_runs_ends_without_a_line(package):
+    code = """
+import os, signal, uvicorn
+from imageproof.serve._command import main
+
+factory = uvicorn.Config.get_loop_factory
+
+def interrupted(config):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return factory(config)
+
+uvicorn.Config.get_loop_factory = interrupted
+main()
+"""
+    command = [sys.executable, "-c", code, "--port", "0"]
+    end = subprocess.run(command, cwd=package.folder, capture_output=True, text=True, timeout=60)
+    assert (end.returncode, end.stderr) == (0, "")
 
 
 def test_sigterm_ends_readiness_and_answers_the_rest(package):
