@@ -160,6 +160,7 @@ def serve(
     )
     server = _Server(config)
     server.draining = draining
-    # before its loop runs, too: an exit there would drop a coroutine, and Python would say so
+    # uvicorn alone catches signals only in its loop; an exit before that makes Python warn
+    # of a coroutine that was never awaited
     with server.capture_signals():
         server.run(sockets=[listening])
