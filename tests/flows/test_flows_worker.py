@@ -39,6 +39,9 @@ def test_prefect_yaml_fits_flows(monkeypatch):
     for trigger in (pauses, lost["trigger"]):
         tag = trigger["match_related"]["prefect.resource.id"].removeprefix("prefect.tag.")
         assert all(tag in deployment["tags"] for deployment in DEPLOYMENTS)
+    table = quoted("schedules.md", r"\| flow \| names \|\n(.*?)\n\n")
+    final = {f"prefect.flow-run.{name}" for name in re.findall(r"`([A-Z]\w+)`", table)}
+    assert final < {*lost["trigger"]["expect"]}
 
 
 @pytest.mark.slow
