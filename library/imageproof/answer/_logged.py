@@ -80,7 +80,7 @@ def read_log(log: Log, model: Version) -> Iterator[Logged]:
 
 
 def read_shadow(log: Log) -> pd.DataFrame:
-    """What challengers `predicted`, by microseconds, and `model` and `server`; -1 is no answer.
+    """What challengers `predicted`, by microseconds, and their `model`; -1 is no probabilities.
 
     `shadow` is false of rows that waited when their service ended.
     """

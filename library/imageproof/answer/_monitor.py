@@ -181,7 +181,7 @@ def verdicts(result: MonitorResult) -> list[str]:
         lines.append(
             f"Without labels, by the model's mean confidence, expect an accuracy of {expected}."
         )
-    elif result.drifted:
+    elif result.drifted and not result.accuracy:
         lines.append(
             "No accuracy is expected without labels: where images drift, confidence does not tell "
             "it; label a sample."

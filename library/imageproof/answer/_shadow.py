@@ -5,7 +5,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from imageproof.answer._logged import RANDOM, SHADOW, Log, open_log, read_log, read_shadow
@@ -21,10 +20,10 @@ SHOWN = 24  # images that are answered differently
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowResult:
     model: str
-    rows: int  # that the challenger was asked for, without those that wait
-    failed: int  # of `rows`, without probabilities: it died, or gave NaN; such an answer is wrong
+    rows: int  # that the challenger answered
+    failed: int  # of `rows`, without probabilities, such as NaN; such an answer is wrong
     different: int  # of `rows`, failed or with another class than the champion's
-    waiting: int  # further rows, without an answer yet, or left out when their service ended
+    waiting: int  # further rows that it was asked for: no answer yet, or none that was written
     labelled: dict[str, Any] | None  # the `Pair` on the labelled rows
     is_random: bool  # whether the labelled rows were drawn at random
 
@@ -41,31 +40,30 @@ def compare_shadow(
     `answers` of `model` and `labels` have microseconds as index. Labels with a column RANDOM are
     of rows that were drawn at random.
     """
-    shadow_log = None
-    if answers[SHADOW].any():
-        shadow_log = open_log(source, days=log.days + 1, shadow=True)
+    asked = answers.loc[answers[SHADOW], ["predicted"]]
+    shadow_log = None if asked.empty else open_log(source, days=log.days + 1, shadow=True)
     if not shadow_log:
         return None, []
     table = read_shadow(shadow_log)
-    asked = _asked(answers, table, shadow_log.model)
-    # the challenger of a server answers in order, and may be slow: later rows have no answer yet
-    newest = table.index.to_series().groupby(table["server"]).max()
-    is_due = asked.index <= asked["server"].map(newest)
-    is_left_out = asked.index.isin(table.index[~table[SHADOW]])
-    rows = asked.loc[is_due & ~is_left_out, ["predicted", "challenger"]]
-    if rows.empty:
+    answered = asked.join(table[table[SHADOW]].add_prefix("challenger_"), how="inner")
+    if answered.empty:
         return None, []
-    different = rows.index[rows["predicted"] != rows["challenger"]]
+    challenger = answered.loc[answered.index.max(), "challenger_model"]
+    is_challengers = answered["challenger_model"] == challenger
+    rows = answered[is_challengers]
+    # a row until then that has no answer may have been for another challenger
+    last_other = answered.index[~is_challengers].to_numpy().max(initial=0)
+    waiting = asked.index[asked.index > last_other].difference(rows.index)
+    different = rows.index[rows["predicted"] != rows["challenger_predicted"]]
     is_random = labels is not None and RANDOM in labels
     pair = None
     if labels is not None:
-        labelled = rows.assign(label=labels["label"]).dropna()
-        pair = _compare(labelled, model.origin.uri, shadow_log.model) if len(labelled) else None
+        pair = _compare(rows.assign(label=labels["label"]).dropna(), model.origin.uri, challenger)
     result = ShadowResult(
-        model=shadow_log.model,
+        model=challenger,
         rows=len(rows),
-        waiting=len(asked) - len(rows),
-        failed=int((rows["challenger"] == -1).sum()),
+        waiting=len(waiting),
+        failed=int((rows["challenger_predicted"] == -1).sum()),
         different=len(different),
         labelled=pair,
         is_random=is_random,
@@ -77,33 +75,16 @@ def compare_shadow(
     return result, [*islice(images, SHOWN)]
 
 
-def _asked(
-    answers: pd.DataFrame,
-    table: pd.DataFrame,
-    challenger: str,
-) -> pd.DataFrame:
-    """The `answers` to rows that this challenger was asked for, with its own as `challenger`.
-
-    `table` is of `read_shadow`; a row without an answer in it gets -1.
-    """
-    is_challengers = table["model"] == challenger
-    predicted = table.loc[is_challengers, "predicted"]
-    last_other = table.index[~is_challengers].to_numpy().max(initial=0)
-    # a row until then that has no answer may have been for another challenger
-    is_asked = answers.index.isin(predicted.index) | (answers.index > last_other)
-    rows: pd.DataFrame = answers[answers[SHADOW] & is_asked]
-    return rows.assign(challenger=predicted.reindex(rows.index, fill_value=-1))
-
-
 def _compare(
     labelled: pd.DataFrame,
     champion: str,
     challenger: str,
-) -> dict[str, Any]:
-    predicted, challenged, truth = labelled.to_numpy(np.int64).T
-    a = Candidate(champion, predicted, None)
-    b = Candidate(challenger, challenged, None)
-    return as_dict(compare_pair(a, b, truth))
+) -> dict[str, Any] | None:
+    if labelled.empty:
+        return None
+    a = Candidate(champion, labelled["predicted"].to_numpy(), None)
+    b = Candidate(challenger, labelled["challenger_predicted"].to_numpy(), None)
+    return as_dict(compare_pair(a, b, labelled["label"].to_numpy()))
 
 
 def shadow_figures(result: ShadowResult) -> dict[str, float]:
@@ -130,9 +111,11 @@ def shadow_verdicts(result: ShadowResult) -> list[str]:
         f"and answers {result.different:,} otherwise ({share:.2f} %)."
     ]
     if result.failed:
-        lines.append(f"It gave no answer to {result.failed:,} of them, which count as wrong.")
+        failed = f"It gave no probabilities for {result.failed:,} of them"
+        lines.append(f"{failed}, which count as wrong.")
     if result.waiting:
-        lines.append(f"{result.waiting:,} rows more wait for it, or were left out: none counts.")
+        waiting = f"{result.waiting:,} rows more wait for it, or have no answer in its log"
+        lines.append(f"{waiting}: none counts.")
     if result.labelled:
         rows = f"{result.labelled['rows']:,}{' random' if result.is_random else ''}"
         lines.append(f"On {rows} labelled rows: {result.labelled['verdict']}.")

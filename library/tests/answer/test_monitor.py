@@ -131,9 +131,12 @@ def test_accuracy_is_expected_only_without_drift(watch, ring):
     assert result.expected == pytest.approx(confidence)
     assert f"expect an accuracy of {100 * confidence:.1f} %" in monitoring.render(monitored)
     np.savez("new.npz", images=255 - holdout.images)
-    result = watch("new.npz").result
-    assert (bool(result.drifted), result.expected) == (True, None)
-    assert monitoring.verdicts(result)[-1].startswith("No accuracy is expected without labels: ")
+    without = "No accuracy is expected without labels: "
+    for labels, start in ((None, without), (LABELS, "Accuracy 2.00 % ")):
+        result = watch("new.npz", labels=labels).result
+        assert (bool(result.drifted), result.expected) == (True, None)
+        [line] = [line for line in monitoring.verdicts(result) if "ccuracy" in line]
+        assert line.startswith(start)
 
 
 def test_run_and_page(watch, ring):
