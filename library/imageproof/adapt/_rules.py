@@ -153,7 +153,7 @@ def fit_training(facts: Facts, params: Params) -> Lines:
         while batch > MIN_BATCH and rows < STEPS_OF_EPOCH * batch:
             batch //= 2
         steps = ceil(rows / batch)
-        reason = f"images to train on: {rows:,}, steps an epoch: {steps}"
+        reason = f"training rows: at least {rows:,}; steps per epoch: {steps}"
         yield f"train.{model}.fit.batch_size", batch, reason
         yield f"train.{model}.fit.epochs", min(MAX_EPOCHS, ceil(STEPS / steps)), reason
 
@@ -164,7 +164,7 @@ def fit_coverage(facts: Facts, params: Params) -> Lines:
     allowed = [today, *(value for value in COVERAGES if value < today)]
     fitting = (value for value in allowed if not too_few_rows(rows // SPARE, value))
     coverage = next(fitting, allowed[-1])
-    yield "confidence.coverage", coverage, f"{rows:,} validation rows"
+    yield "confidence.coverage", coverage, f"there may be only {rows:,} validation rows"
 
 
 def fit_gate(facts: Facts, params: Params) -> Lines:
@@ -183,7 +183,7 @@ def fit_gate(facts: Facts, params: Params) -> Lines:
     # the share that is right is known from so many rows to ± 1/√n, its 95 % interval
     error_of_rows = ceil(100 / sqrt(max(1, rows))) / 100
     if error is not None and error < error_of_rows:
-        reason = f"{rows:,} validation rows calibrate no better"
+        reason = f"the {rows:,} validation rows that there may be calibrate no better"
         yield "promote.max_calibration_error", error_of_rows, reason
     if facts.is_digit_like:
         return

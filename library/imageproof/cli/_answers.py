@@ -25,7 +25,7 @@ OrChampion = Annotated[str | None, Option(help="models:/…; by default the cham
 VersionOrChampion = Annotated[
     str | None, Argument(metavar="models:/NAME/VERSION", help="By default the champion.")
 ]
-Port = Annotated[int, Option(min=0, max=65535, help="0 is any that is free.")]
+Port = Annotated[int, Option(min=0, max=65535, help="0 takes any free port.")]
 
 artifacts = Lazy("artifacts")
 clusters = Lazy("serve._manifests")
@@ -47,7 +47,7 @@ theme = Lazy("report.plots._theme")
 @app.command()
 def predict(
     context: Context,
-    files: Annotated[list[Path], Argument(help="PNG, JPEG, WebP or BMP.")],
+    files: Annotated[list[Path], Argument(metavar="PICTURE", help="PNG, JPEG, WebP or BMP.")],
     model: OrChampion = None,
     explain: Annotated[Path | None, Option(help="A new PNG that shows why.")] = None,
     as_json: AsJson = False,
@@ -76,8 +76,12 @@ def score(
     source: Annotated[str, Argument(metavar="INPUT", help=f"{IMAGES}; a path or s3://…")],
     out: Annotated[str, Option(help="FILE.parquet, or FOLDER/ for tables.")] = SCORED,
     model: OrChampion = None,
-    missing: Annotated[bool, Option("--missing", help="Keep tables that are there.")] = False,
-    overwrite: Annotated[bool, Option("--overwrite", help="Replace such tables.")] = False,
+    missing: Annotated[
+        bool, Option("--missing", help="Keep tables that are there, write the others.")
+    ] = False,
+    overwrite: Annotated[
+        bool, Option("--overwrite", help="Replace tables that are there.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Predict images in batches, and write the answers to Parquet."""
@@ -92,10 +96,12 @@ def score(
 @app.command()
 def monitor(
     context: Context,
-    source: Annotated[Path, Argument(help=f"Log of a service; {IMAGES}.")],
-    labels: Annotated[Path | None, Option(help="A CSV: label; at, row or file.")] = None,
+    source: Annotated[Path, Argument(metavar="INPUT", help=f"Log of a service; {IMAGES}.")],
+    labels: Annotated[Path | None, Option(help="A CSV with label, and at, row or file.")] = None,
     days: Annotated[int, Option(min=1, max=36_500, help="Days of a log, up to its last row.")] = 1,
-    model: Annotated[str | None, Option(help="Else the log's, or the champion.")] = None,
+    model: Annotated[
+        str | None, Option(help="By default that of the log, or the champion.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say whether a model still sees what it was trained on, and how sure and right it is."""
@@ -119,7 +125,7 @@ def demo(
     port: Port = 7860,
     browser: Annotated[bool, Option("--browser", help="Open it in the browser.")] = False,
 ) -> None:
-    """A page for a drawing or a picture, with the answers of champion and challenger."""
+    """Serve a page to draw on: champion and challenger say what they see."""
     from webbrowser import open_new_tab
 
     with connected(context) as project, guarding.listen(port) as listening:
@@ -138,7 +144,7 @@ def serve(
     model: VersionOrChampion = None,
     port: Port = 5001,
 ) -> None:
-    """Answer as `mlflow models serve` does, with files that are those that were logged."""
+    """Serve a version as `mlflow models serve` does, if its files are those that were logged."""
     with connected(context) as project, guarding.listen(port) as listening:
         uri, app = serving.mlflow_app(_uri(model, project))
         print(f"{uri} at {guarding.address(listening)}/invocations   Ctrl-C ends it", flush=True)

@@ -11,7 +11,7 @@ from imageproof.cli._answers import OrChampion, check_new, served
 from imageproof.cli._lazy import Lazy
 from imageproof.cli._results import app
 
-Folds = Annotated[int, Option(min=2, max=100, help="As many trainings.")]
+Folds = Annotated[int, Option(min=2, max=100, help="Parts; each training leaves one out.")]
 
 artifacts = Lazy("artifacts")
 correcting = Lazy("data.readers.corrections")
@@ -45,7 +45,7 @@ def suspects(
 @app.command()
 def crossval(
     context: Context,
-    models: Annotated[list[str], Argument(help="Recipes of params.yaml.")],
+    models: Annotated[list[str], Argument(metavar="MODEL", help="Recipes of params.yaml.")],
     folds: Folds = 5,
     curve: Annotated[bool, Option("--curve", help="Train on fewer images, too.")] = False,
 ) -> None:
@@ -93,8 +93,8 @@ def to_label(
 @app.command()
 def labels(
     context: Context,
-    export: Annotated[Path, Argument(metavar="EXPORT.json", help="Of Label Studio.")],
-    pool: Annotated[Path, Option(help="The folder that they were chosen from.")] = Path(),
+    export: Annotated[Path, Argument(metavar="EXPORT.json", help="As Label Studio exports it.")],
+    pool: Annotated[Path, Option(help="The folder of the pictures.")] = Path(),
 ) -> None:
     """Bring labels from Label Studio into data/: new pictures, and corrections."""
     print(*taking.take_labels(export, pool, context.obj.load()), sep="\n")

@@ -28,7 +28,7 @@ def _is_no_option(value: str) -> str:
 
 AsJson = Annotated[bool, Option("--json", help="Print JSON instead of a table.")]
 Reason = Annotated[str, Option(callback=_is_no_option, help="Why; kept in the history.")]
-Person = Annotated[str, Option(callback=_is_no_option, help="Who decided; one more check.")]
+Person = Annotated[str, Option(callback=_is_no_option, help="Who decides; one more check.")]
 ModelUri = Annotated[str, Argument(metavar="models:/NAME/VERSION", show_default=False)]
 
 artifacts = Lazy("artifacts")
@@ -126,7 +126,7 @@ def summary(
     as_json: AsJson = False,
     last: Annotated[int, Option(min=1, max=10_000, help="How many runs to look at.")] = 100,
 ) -> None:
-    """Mean, spread and 95 % interval of the newest runs that differ in nothing but the seed."""
+    """Print mean, spread and 95 % interval of runs that differ in nothing but the seed."""
     groups = seeds.groups(runs.evaluated_runs(context.obj.load().name, last))
     if not groups:
         hint = f"`dvc repro` makes them, `{project_name()} restore` logs those of DVC"
@@ -137,7 +137,7 @@ def summary(
 @app.command()
 def diff(
     old: Annotated[str, Argument(metavar="REV", help="Commit, branch, tag, experiment.")],
-    new: Annotated[str | None, Argument(metavar="REV2", help="Else the workspace.")] = None,
+    new: Annotated[str | None, Argument(metavar="REV2", help="By default the workspace.")] = None,
     as_json: AsJson = False,
     as_markdown: Annotated[bool, Option("--markdown", help="For a pull request.")] = False,
 ) -> None:
@@ -159,7 +159,7 @@ def connected(context: Context, *, patient: bool = False) -> Iterator["Project"]
 @app.command()
 def promote(
     context: Context,
-    model: Annotated[str | None, Argument(help="The model that was trained last.")] = None,
+    model: Annotated[str | None, Argument(metavar="MODEL", help="Its last training.")] = None,
     run: Annotated[str | None, Option(help="The MLflow run, in place of MODEL.")] = None,
     exp: Annotated[str | None, Option(help="The DVC experiment that trained MODEL.")] = None,
     reason: Reason = "",
@@ -197,7 +197,7 @@ def rollback(
     reason: Reason = "",
     force: Annotated[bool, Option("--force", help="Though the gate refused it.")] = False,
 ) -> None:
-    """Make the previous champion, or another version, champion again; refused ones end with 5."""
+    """Make an earlier version champion again (exit 5 if the gate refused it)."""
     version = str(to) if to else None
     with connected(context, patient=True) as project:
         move = promotion.rollback(project.name, to=version, reason=reason, force=force)
@@ -206,7 +206,7 @@ def rollback(
 
 @app.command()
 def history(context: Context, as_json: AsJson = False) -> None:
-    """Who replaced whom as champion: when, why, and on what figures."""
+    """Print who replaced whom as champion: when, why, and on what figures."""
     with connected(context) as project:
         moves = registry.Registry(project.name).moves()
     show(_console.move_lines(moves), moves, as_json=as_json)
@@ -214,7 +214,7 @@ def history(context: Context, as_json: AsJson = False) -> None:
 
 @app.command()
 def trace(context: Context, uri: ModelUri, as_json: AsJson = False) -> None:
-    """What a version was made from; ends with 7 if its files are not those that were logged."""
+    """Print what a version was made from; exit 7 if its files are not those that were logged."""
     with connected(context):
         origin = registered.find_origin(uri)
         show(_console.origin_lines(origin), origin, as_json=as_json)

@@ -24,15 +24,19 @@ starting = Lazy("cli._new")
 
 
 @app.command()
-def new(folder: Annotated[Path, Argument(help="New; its name is the project's.")]) -> None:
+def new(
+    folder: Annotated[Path, Argument(metavar="FOLDER", help="New; its name is the project's.")],
+) -> None:
     """Make a project of your own from this one: its name everywhere, no data, no results."""
     print(starting.create(folder))
 
 
 @app.command()
 def update(
-    source: Annotated[Path, Argument(help="The project that library/ came from.")],
-    revision: Annotated[str, Option(help="A tag or commit of it.")] = "HEAD",
+    source: Annotated[
+        Path, Argument(metavar="FOLDER", help="The project that library/ came from.")
+    ],
+    revision: Annotated[str, Option(help="A tag or commit of that project.")] = "HEAD",
 ) -> None:
     """Replace library/ by that of the project it came from; your changes to it are kept."""
     result = updating.update(Path.cwd(), source, revision)
@@ -44,7 +48,7 @@ def update(
 @app.command()
 def adapt(
     context: Context,
-    write: Annotated[bool, Option("--write", help="Set them, and keep comments.")] = False,
+    write: Annotated[bool, Option("--write", help="Set these lines; comments stay.")] = False,
 ) -> None:
     """Say which lines of params.yaml fit the data in data/, and why."""
     adapting.adapt(context.obj, write=write)
@@ -52,14 +56,14 @@ def adapt(
 
 @app.command()
 def backbone(
-    file: Annotated[Path, Argument(help="An ONNX file of another library.", exists=True)],
+    file: Annotated[Path, Argument(metavar="FILE.onnx", help="Of another library.", exists=True)],
     side: Annotated[int, Option(min=1, max=1024, help="Pixels of its images.")],
     mean: Annotated[str, Option(help="Of each channel, 0 to 1: one number or 0.5,0.4,0.4.")],
     std: Annotated[str, Option(help="The same: values are (value - mean) / std.")],
     output: Annotated[str | None, Option(help="The tensor with the features.")] = None,
     pool: Annotated[bool, Option("--pool", help="Average over height and width.")] = False,
 ) -> None:
-    """Write backbones/NAME.onnx, of which the model `features` takes the features."""
+    """Write backbones/NAME.onnx, a network that the model `features` can ask."""
     form = converting.Form(
         side=side,
         mean=converting.per_channel("--mean", mean),
@@ -68,7 +72,7 @@ def backbone(
         pool=pool,
     )
     path = converting.write_backbone(file, form)
-    print(f"{path}: written; `dvc add {path}` records it; in params.yaml set of train.features:")
+    print(f"{path}: written; `dvc add {path}` records it; in params.yaml set in train.features:")
     print(f"  backbone: {path.stem}\n  backbone_sha256: {files.sha256(path)}")
 
 

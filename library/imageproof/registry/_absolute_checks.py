@@ -58,7 +58,8 @@ def beats_baseline(evidence: Evidence, level: float) -> Check:
     accuracy = evidence.hits.mean()
     baseline_accuracy = evidence.baseline_hits.mean()
     p_value, words = worse(evidence, evidence.baseline_hits, level)
-    text = f"{accuracy:.4f} against {baseline_accuracy:.4f} of the {evidence.baseline}; {words}"
+    shares = f"{accuracy:.4f} against {baseline_accuracy:.4f} of the baseline"
+    text = f"{shares} ({evidence.baseline}); {words}"
     figures = {"baseline_accuracy": float(baseline_accuracy), "baseline_worse_p_value": p_value}
     return tested("beats_baseline", p_value, level, text, figures)
 
@@ -145,10 +146,10 @@ def holdout_test(evidence: Evidence, level: float) -> Check:
 
 def max_latency_ms(evidence: Evidence, limit: float) -> Check:
     latency = evidence.latency_ms
-    times = " and ".join(f"{ms:.1f} ms for {count}" for count, ms in latency.items())
-    text = f"images a request: {times} (p95; {evidence.cpu})"
+    times = ", ".join(f"{ms:.1f} ms (images: {count})" for count, ms in latency.items())
+    text = f"p95 of a request: {times}; {evidence.cpu}"
     figures = {f"latency_{count}_p95_ms": ms for count, ms in latency.items()}
-    allowed = f"at most {limit:g} for 1"
+    allowed = f"at most {limit:g} ms for one image"
     return Check("max_latency_ms", latency[1] <= limit, text, allowed, figures)
 
 
