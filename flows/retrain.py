@@ -43,6 +43,7 @@ def retrain(
         push: As of `train`; the branch is also told how the promotions ended.
     """
     project = load_project()
+    project.check_models(models)
     data = provenance.data_md5()
     variable = f"{project.name}_retrained_data"
     last = Variable.get(variable, default=None)

@@ -11,15 +11,16 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import PositiveInt
+from sqlalchemy.exc import SQLAlchemyError
 
 import own_code as own_code
 from digits import params
-from digits.project import as_project
+from digits.project import as_project, load_project
 from digits.stages.train import fit
 from digits.training import trainer
 from digits.training.recipe import Recipe
 from imageproof.artifacts import WORKSPACE
-from imageproof.base import files
+from imageproof.base import errors, files
 from imageproof.dvc import params_yaml, run_tags, stage_command
 from imageproof.keras import checkpoints
 from imageproof.mlflow import live
@@ -49,19 +50,32 @@ def sweep(
     """
     from train import train  # here, because Dask gets this module, and its workers lack that one
 
+    load_project().check_models([model])
     settings = {"model": model, "space": files.read_yaml(Path(space)), "params": params_yaml.read()}
     project = as_project(_params(optuna.create_study().ask(), settings))  # fails on a wrong key
+    storage = storage or running.local_storage()
+    database = _open(storage)
     train(targets=["split"])
     # the accuracies of a study have code, data, params and space in common
     settings["inputs"] = running.hash_inputs(model)
     name = f"{project.name}/{model}-{files.text_sha256(repr(settings))[:8]}"
-    storage = storage or running.local_storage()
     settings["study"] = {"study_name": name, "storage": storage}
-    study = optuna.create_study(**settings["study"], load_if_exists=True, direction="maximize")
+    study = optuna.create_study(
+        study_name=name, storage=database, load_if_exists=True, direction="maximize"
+    )
     message = running.run_trials(
         "flows/sweep.py", project, study, settings, times=trials, scheduler=scheduler
     )
     return Completed(message=message)
+
+
+def _open(storage: str) -> Any:
+    """Optuna's storage at a URL; a UsageError if there is none."""
+    try:
+        return optuna.storages.get_storage(storage)
+    except (ImportError, ValueError, SQLAlchemyError) as error:
+        hint = "a database's URL is allowed, such as postgresql://USER@HOST/NAME"
+        raise errors.UsageError(f"storage: {str(error).splitlines()[0]}; {hint}") from None
 
 
 def _params(trial: optuna.Trial, settings: dict[str, Any]) -> params.Params:

@@ -219,6 +219,11 @@ def test_first_retrain_on_trained_data(project):
     Variable.unset("digits_retrained_data")
 
 
+@pytest.mark.usefixtures("project", "retrained")
+def test_retrain_names_mistyped_model_before_training():
+    assert failure(retrain, ["mlp", "mpl"]).startswith("mpl: no model of params.yaml, whose ")
+
+
 @pytest.mark.usefixtures("team", "retrained")
 def test_retrain_repeats_failure(digits):
     for exit_code, name in (("1", "Failed"), ("6", "Undecided")):  # 6: a busy machine

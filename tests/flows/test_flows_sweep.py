@@ -190,6 +190,21 @@ def test_wrong_space_is_one_line(text, line):
     assert failure(sweep, "mlp", "space.yaml").startswith(line)
 
 
+@pytest.mark.usefixtures("workspace", "prefect_server")
+@pytest.mark.parametrize(
+    ("model", "storage", "line"),
+    [
+        ("mpl", "", "mpl: no model of params.yaml, whose `models` are "),
+        ("mlp", "nix", "storage: Could not parse SQLAlchemy URL from given URL string; a database"),
+        ("mlp", "sqlite:///space.yaml", "storage: (sqlite3.DatabaseError) file is not a database"),
+    ],
+)
+def test_sweep_names_wrong_parameter_before_work(model, storage, line):
+    write_params(SMALL)
+    Path("space.yaml").write_text(SPACE)
+    assert failure(sweep, model, "space.yaml", storage=storage).startswith(line)
+
+
 @pytest.mark.parametrize("model", ["compact", "cnn"])
 def test_spaces_of_repository(model):
     space = read_yaml(REPOSITORY / "spaces" / f"{model}.yaml")
