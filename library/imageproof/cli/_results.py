@@ -197,7 +197,7 @@ def rollback(
     reason: Reason = "",
     force: Annotated[bool, Option("--force", help="Though the gate refused it.")] = False,
 ) -> None:
-    """Make an earlier version champion again (exit 5 if the gate refused it)."""
+    """Make the former champion, or another version, champion (exit 5 if the gate refused it)."""
     version = str(to) if to else None
     with connected(context, patient=True) as project:
         move = promotion.rollback(project.name, to=version, reason=reason, force=force)

@@ -19,7 +19,8 @@ import numpy as np
 
 from imageproof.base import _inference
 from imageproof.base._dataset import Images, Probabilities, Shape
-from imageproof.base._inference import Network, not_probabilities
+from imageproof.base._inference import Network
+from imageproof.base.errors import AnswersError
 from imageproof.serve._journal import Journal, Times
 from imageproof.serve._model import SHADOW, read_model
 
@@ -133,13 +134,14 @@ def answer_all(log: Path, running: int, server: int) -> None:
 
 
 def _answer(network: Network, images: Images) -> Probabilities:
-    """The answers; a row without probabilities is all NaN, which counts as a wrong answer."""
-    probabilities = np.array(network.predict(np.ascontiguousarray(images)))
-    if not_probabilities(probabilities):
-        for row in probabilities:
-            if not_probabilities(row[np.newaxis]):
-                row[:] = np.nan
-    return probabilities
+    """The answers; an image that gets none has a row of NaN, which counts as a wrong answer."""
+    try:
+        return network.ask(np.ascontiguousarray(images))
+    except AnswersError:
+        if len(images) == 1:
+            return np.full((1, network.classes), np.nan, np.float32)
+        rows = range(len(images))
+        return np.concatenate([_answer(network, images[row : row + 1]) for row in rows])
 
 
 if __name__ == "__main__":

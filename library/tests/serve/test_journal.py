@@ -13,10 +13,11 @@ from helpers import has_ended, linear_model, until
 from packaged import RAW, THRESHOLD, altered, running, within
 
 from imageproof.base import _inference
+from imageproof.base._inference import Network
 from imageproof.serve import _journal
 from imageproof.serve._app import Service
 from imageproof.serve._model import load
-from imageproof.serve._shadow import NICENESS, PAUSE_S, QUEUE_BYTES
+from imageproof.serve._shadow import NICENESS, PAUSE_S, QUEUE_BYTES, _answer
 
 FIRST = "000000-00000001.parquet"
 
@@ -213,6 +214,18 @@ def test_challenger_is_asked_after_the_answer(challenged, package, tmp_path):
     has_none = np.isnan(expected).any(axis=1)
     assert 0 < has_none.sum() < len(has_none)
     assert challenger["predicted"].tolist() == np.where(has_none, -1, expected.argmax(1)).tolist()
+
+
+def test_challenger_that_fails_for_an_image():
+    def predict(images):
+        if (images == 255).any():
+            raise ValueError("no such pixel")
+        return np.full((len(images), 10), 0.1, np.float32)
+
+    images = np.zeros((3, 8, 8), np.uint8)
+    images[1] = 255
+    answers = _answer(Network((8, 8), 10, predict), images)
+    assert np.isnan(answers).all(axis=1).tolist() == [False, True, False]
 
 
 def test_challenger_that_hangs(challenged, package, tmp_path):
