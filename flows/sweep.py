@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import own_code as own_code
 from digits import params
-from digits.project import as_project, load_project
+from digits.project import as_project
 from digits.stages.train import fit
 from digits.training import trainer
 from digits.training.recipe import Recipe
@@ -50,9 +50,10 @@ def sweep(
     """
     from train import train  # here, because Dask gets this module, and its workers lack that one
 
-    load_project().check_models([model])
     settings = {"model": model, "space": files.read_yaml(Path(space)), "params": params_yaml.read()}
-    project = as_project(_params(optuna.create_study().ask(), settings))  # fails on a wrong key
+    checked = _params(optuna.create_study().ask(), settings)  # fails on a wrong key
+    checked.recipe(model)  # or on a wrong model
+    project = as_project(checked)
     storage = storage or running.local_storage()
     database = _open(storage)
     train(targets=["split"])

@@ -194,7 +194,7 @@ def test_wrong_space_is_one_line(text, line):
 @pytest.mark.parametrize(
     ("model", "storage", "line"),
     [
-        ("mpl", "", "mpl: no model of params.yaml, whose `models` are "),
+        ("mpl", "", "params.yaml train.mpl: unknown key"),
         ("mlp", "nix", "storage: Could not parse SQLAlchemy URL from given URL string; a database"),
         ("mlp", "sqlite:///space.yaml", "storage: (sqlite3.DatabaseError) file is not a database"),
     ],
