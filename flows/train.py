@@ -36,8 +36,8 @@ def train(
     """
     if targets and overrides:
         raise errors.UsageError(
-            "targets: not with `overrides`; an experiment runs all that depends on these, else it"
-            " would show the accuracy of the model before them"
+            "targets: cannot be given with `overrides`: an experiment runs all stages that depend"
+            " on these, as its figures would else be those of another model"
         )
     options = {"force": force, "pull": pull, "push": push}
     if overrides:

@@ -110,7 +110,7 @@ def test_overrides_make_experiments_that_run_at_once(team):
 
 def test_overrides_exclude_targets(project):
     line = failure(train, targets=["train@mlp"], overrides={"seed": 2})
-    assert line.startswith("targets: not with `overrides`; an")
+    assert line.startswith("targets: cannot be given with `overrides`: an")
 
 
 def test_server_that_is_not_up_is_told():

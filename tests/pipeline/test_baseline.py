@@ -63,7 +63,7 @@ def test_stage_writes_answers_and_scores_and_prints_a_line(capsys):
     for images, line in (
         (
             colours(4).images,
-            "baseline: colour histogram; in folds of 4 of 4 training rows are",
+            "baseline: colour histogram; accuracy in folds of 4 of 4 training rows:",
         ),
         (equal, "warning: baseline: 20 of 20 training rows have fewer than two"),
     ):

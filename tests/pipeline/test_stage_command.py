@@ -191,7 +191,7 @@ def test_gate_refuses_a_run_that_dvc_lock_contradicts(project):
     refused = project.run("digits", "promote", "mlp", "--dry-run", succeeds=False)
     assert refused.returncode == 7
     params, code = errors(refused)
-    start = "error: train@mlp: of its recorded training, "
+    start = "error: train@mlp: its recorded training contradicts dvc.lock: "
     key = "train.mlp.optimizer.learning_rate"
     assert params.startswith(f"{start}{key} was 0.001, dvc.lock records 0.5; ")
     assert code.startswith(f"{start}dvc.lock records another src/digits/training than its commit ")
@@ -209,7 +209,7 @@ def test_stage_without_its_folder_s_code_fails(project):
     done = project.run(*stage, DVC_STAGE="explore", succeeds=False)
     assert done.returncode == 4
     [line] = errors(done)
-    assert line.startswith(f"error: {project.root}: holds not the code that runs, ")
+    assert line.startswith(f"error: {project.root}: does not hold the code that runs, ")
 
 
 def test_experiment_runs_its_copy_and_shows_no_figure_of_another_model(project):

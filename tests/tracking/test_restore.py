@@ -179,7 +179,7 @@ def test_record_that_contradicts_dvc_lock_is_refused(clone):
         lock["stages"]["train@mlp"] = {"deps": entries, "params": {"params.yaml": params}}
         Path("dvc.lock").write_text(json.dumps(lock))
         line = finding(IntegrityError, restore_all)
-        assert line.startswith("train@mlp: of its recorded training, ")
+        assert line.startswith("train@mlp: its recorded training contradicts dvc.lock: ")
         assert message in line
     assert line.endswith("; `dvc repro -f train@mlp` trains it here")
     assert all_runs() == []

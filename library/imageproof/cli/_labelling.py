@@ -25,7 +25,7 @@ taking = Lazy("labels._taking")
 @app.command()
 def suspects(
     context: Context,
-    model: Annotated[str | None, Option(help="The recipe to train, of params.yaml.")] = None,
+    model: Annotated[str | None, Option(help="A model of params.yaml, to train.")] = None,
     folds: Folds = 5,
     out: Annotated[Path, Option(help="A new CSV.")] = Path("suspects.csv"),
 ) -> None:

@@ -195,7 +195,7 @@ def rollback(
         int | None, Option(min=1, max=10**9, help="Version; by default the previous champion.")
     ] = None,
     reason: Reason = "",
-    force: Annotated[bool, Option("--force", help="Though the gate refused it.")] = False,
+    force: Annotated[bool, Option("--force", help="Even if the gate refused it.")] = False,
 ) -> None:
     """Make the former champion, or another version, champion (exit 5 if the gate refused it)."""
     version = str(to) if to else None

@@ -60,7 +60,7 @@ def _use_own_code(package: Path) -> None:
         return
     paths = os.environ.get("PYTHONPATH", "")
     if paths.startswith(_process.own_code(folder)):
-        reason = f"{folder}: holds not the code that runs, which is {foreign[0]}"
+        reason = f"{folder}: does not hold the code that runs, which is {foreign[0]}"
         raise ServiceError(f"{reason}; `make install` makes an environment of this folder's own")
     os.environ["PYTHONPATH"] = _process.own_code(folder, paths)
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -42,4 +42,4 @@ def _report(baseline: Baseline, train_rows: int) -> None:
         print(f"warning: baseline: {rows} {reason}; {baseline.name} is taken untested")
         return
     shares = [f"{name} {100 * share:.1f} %" for name, share in baseline.accuracies.items()]
-    print(f"baseline: {baseline.name}; in folds of {rows} are right: {', '.join(shares)}")
+    print(f"baseline: {baseline.name}; accuracy in folds of {rows}: {', '.join(shares)}")

@@ -83,9 +83,7 @@ def too_few_rows(rows: int, coverage: float) -> str:
         return ""
     minimum = ceil(round(coverage / (1 - coverage), 6))
     finding = f"confidence.coverage {coverage:g} needs {minimum:,} validation rows"
-    return (
-        f"every answer is unsure: {finding}, there are {rows:,}; validate on more, or ask for less"
-    )
+    return f"every answer is unsure: {finding}, there are {rows:,}; add rows, or lower it"
 
 
 def measure(

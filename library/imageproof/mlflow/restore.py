@@ -162,8 +162,9 @@ def _check_record(run: RunRecord, model: str, root: Path) -> None:
     if commit and run.tags.get("git_dirty") == "false":
         findings += _code_findings(inputs, commit)
     if findings:
+        start = f"{stage}: its recorded training contradicts dvc.lock"
         cure = f"`dvc repro -f {stage}` trains it here"
-        raise IntegrityError(*(f"{stage}: of its recorded training, {x}; {cure}" for x in findings))
+        raise IntegrityError(*(f"{start}: {finding}; {cure}" for finding in findings))
 
 
 def _code_findings(inputs: Mapping[Path, str], commit: str) -> list[str]:

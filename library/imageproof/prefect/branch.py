@@ -69,7 +69,7 @@ def append(branch: str, text: str) -> str:
     """Push the text as one more commit of the branch, which changes no file; returns its name."""
     tip = _tips("*").get(branch)
     if not tip:
-        raise UsageError(f"origin: its branch {branch} is gone, and was not told: {text}")
+        raise UsageError(f"origin: its branch {branch} is gone, so nobody reads there: {text}")
     commit = git("commit-tree", f"{tip}^{{tree}}", "-p", tip, text=text)
     _push({branch: commit})
     return branch

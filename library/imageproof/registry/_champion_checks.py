@@ -34,7 +34,7 @@ def paired_test(evidence: Evidence, level: float) -> Check:
     hits = evidence.hits
     only_challenger = int((hits & ~champion_hits).sum())
     only_champion = int((champion_hits & ~hits).sum())
-    counts = f"right alone on {only_challenger} rows, champion on {only_champion}"
+    counts = f"only it is right on {only_challenger} rows, only the champion on {only_champion}"
     p_value, words = worse(evidence, champion_hits, level)
     figures = {
         "only_challenger": only_challenger,

@@ -104,12 +104,10 @@ class Gate:
             cures = ["add images (`dvc add data`), or lower promote.min_unseen"]
             if champion and not champion.finding and champion.unseen is None:
                 run_id = find(Registry(self.project.name).uri(champion.name)).run_id
-                cures = [
-                    f"`{command} promote --run {run_id}`, where its split is, records its rows"
-                ]
+                cures = [f"`{command} promote --run {run_id}` with its data records its rows"]
         if "shadow" in failed:
-            rows = "random rows of a package that asks it as --shadow"
-            cures.append(f"label {rows}, true in a column random, and `{command} monitor` them")
+            rows = "random rows (true in a column `random`) of a package with it as --shadow"
+            cures.append(f"label {rows}, then `{command} monitor LOG --labels CSV`")
         if APPROVAL in failed:  # the gate refused it, and now does not
             cures.append(f"`{command} promote` judges it again")
         return (

@@ -46,7 +46,7 @@ def shadow(counts: Mapping[str, int], limit: ShadowParams) -> Check:
     p_value = mcnemar_exact(gained, lost, alternative="less")
     is_sound = p_value >= SIGNIFICANCE
     is_enough = rows >= limit.min_rows
-    text = f"{rows:,} rows of service: right alone on {gained}, champion on {lost}"
+    text = f"{rows:,} rows of service: only it is right on {gained}, only the champion on {lost}"
     allowed = f"at least {limit.min_rows:,} random labelled rows, p at least {SIGNIFICANCE:g}"
     figures = {**counts, "shadow_worse_p_value": p_value}
     return Check(

@@ -55,7 +55,7 @@ def options() -> Namespace:
     add = parser.add_argument
     reached = f"{names_variable()} lists the names by which others reach it"
     add("--host", default="127.0.0.1", help=f"address to listen on; {reached}")
-    add("--port", type=int, default=8000, metavar="PORT", help="0 is any free one")
+    add("--port", type=int, default=8000, metavar="PORT", help="0 takes any free port")
     add("--log", type=Path, metavar="FOLDER", help="log images and answers there, as Parquet")
     arguments = parser.parse_args()
     if arguments.log is not None:

@@ -18,18 +18,26 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         names: dict[str, Any] = {"namespace": project_name(), "registry": self.registry}
         Info("model", "The model that answers", **names).info({"model": model})
-        self.requests = Counter("requests", "By path", ["path", "status"], **names)
-        self.predicted = Counter("predictions", "By class", ["class"], **names)
-        self.unsure = Counter("unsure", "Answer sets, empty or too big", **names)
-        self.waiting = Gauge("waiting_images", "Not yet answered", **names)
-        self.lost = Gauge("log_lost_rows", "Of the log, since the start", **names)
-        self.batches = Histogram("batch_images", "At once", buckets=IMAGES, **names)
+        self.requests = Counter(
+            "requests", "Requests by path and status", ["path", "status"], **names
+        )
+        self.predicted = Counter("predictions", "Answers by class", ["class"], **names)
+        self.unsure = Counter(
+            "unsure", "Answers that nobody can use: the set is empty or too large", **names
+        )
+        self.waiting = Gauge("waiting_images", "Images that wait for an answer", **names)
+        self.lost = Gauge("log_lost_rows", "Rows that are lost to the log, or wait for it", **names)
+        self.batches = Histogram(
+            "batch_images", "Images that are asked at once", buckets=IMAGES, **names
+        )
         self.shadow = Counter(
             "shadow", "Images, by whether the challenger is asked", ["outcome"], **names
         )
         for outcome in ("asked", "left_out"):
             self.shadow.labels(outcome)
-        self.seconds = Histogram("predict_seconds", "Until answered", buckets=SECONDS, **names)
+        self.seconds = Histogram(
+            "predict_seconds", "Seconds until an answer", buckets=SECONDS, **names
+        )
 
     def count(self, answers: Answers, seconds: float) -> None:
         """Count the answers to one request."""

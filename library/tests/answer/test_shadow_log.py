@@ -131,7 +131,7 @@ def test_gate_takes_random_rows_as_evidence(watch, labels):
     assert counts == {ROWS: 45, ONLY_CHALLENGER: 3, ONLY_CHAMPION: 0}
     assert shadow_counts(challenger.run_id, "3", project) == {}
     outcome = arena.promote(challenger, arena.gate({"promote.shadow": {"min_rows": 45}}))
-    text = "45 rows of service: right alone on 3, champion on 0"
+    text = "45 rows of service: only it is right on 3, only the champion on 0"
     assert arena.check_of(outcome, "shadow").found.startswith(text)
 
 

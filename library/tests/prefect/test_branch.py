@@ -73,7 +73,7 @@ def test_text_is_appended(team):
     assert text(team, branch).strip() == "promoted"
     assert team.git("diff", results, tip(team, branch)) == ""
     team.git("push", "-q", "origin", f":{branch}")
-    line = f"origin: its branch {branch} is gone, and was not told: promoted"
+    line = f"origin: its branch {branch} is gone, so nobody reads there: promoted"
     assert finding(UsageError, append, branch, "promoted") == line
 
 

@@ -67,7 +67,7 @@ def test_version_carries_its_rows(gate):
 def test_unknown_rows_are_never_unseen(gate):
     run_id = champion(None)
     decision = arena.promote(fighter(), gate).decision
-    cure = f"`imageproof promote --run {run_id}`, where its split is, records its rows; "
+    cure = f"`imageproof promote --run {run_id}` with its data records its rows; "
     assert decision.note.startswith(cure)
     line = finding(GateRefusedError, _promotion.rollback, NAME, to="2")
     assert line.startswith(f"models:/{NAME}/2: undecided by min_unseen; ")
