@@ -29,8 +29,8 @@ BOUNDS = {
     "exclusiveMinimum": "> {}",
     "maximum": "≤ {}",
     "exclusiveMaximum": "< {}",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
+    "minLength": "characters ≥ {}",
+    "maxLength": "characters ≤ {}",
     "pattern": "as `{}`",
 }
 RECIPE = """
@@ -155,12 +155,12 @@ def _allowed(entry: Schema) -> str:
     """Type and range of a value in words."""
     if "anyOf" in entry:
         return " or ".join(map(_allowed, entry["anyOf"]))
-    if "enum" in entry:
-        return ", ".join(f"`{value}`" for value in entry["enum"])
+    if choices := entry.get("enum", [entry["const"]] if "const" in entry else []):
+        return ", ".join(f"`{value}`" for value in choices)
     if entry.get("type") == "array":
         counts = {entry.get("minItems"), entry.get("maxItems")}
-        number = f"{counts.pop()} of " if len(counts) == 1 and None not in counts else ""
-        return f"list: {number}{_allowed(entry['items'])}"
+        number = f" of {counts.pop()}" if len(counts) == 1 and None not in counts else ""
+        return f"list{number}: {_allowed(entry['items'])}"
     bounds = [words.format(entry[key]) for key, words in BOUNDS.items() if key in entry]
     return ", ".join([TYPES.get(entry.get("type", ""), "any"), *bounds])
 

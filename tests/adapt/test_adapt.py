@@ -39,7 +39,7 @@ def test_adapt_prints_one_block_and_sets_its_lines(workspace, capsys):
 
     program.adapt(context(), write=True)
     new_lines = Path("params.yaml").read_text().splitlines()
-    assert "  min_accuracy: null # on the hold-out" in new_lines
+    assert "  min_accuracy: null # accuracy on the hold-out" in new_lines
     pairs = zip(old_text.splitlines(), new_lines, strict=True)
     lines = [(old, new) for old, new in pairs if old != new]
     assert all(old.partition(" #")[2] == new.partition(" #")[2] for old, new in lines)

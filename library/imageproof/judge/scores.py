@@ -127,7 +127,7 @@ def reliability(
 
 
 class Mistakes(NamedTuple):
-    """Wrongly predicted images uint8 (n, height, width), the most confident mistake first.
+    """Wrongly predicted images, as in a `Dataset`, the most confident mistake first.
 
     `probability` is that of the predicted class; `rows` are those of the predicted split, or what
     their images are called.
