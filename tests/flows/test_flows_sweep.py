@@ -158,7 +158,7 @@ def test_failed_trials_are_counted():
     def work():
         return run_script("once.py", {}, times=3, scheduler="", at_once=1)
 
-    assert work() == "once.py: 2 of 3 failed, at last: again\n"
+    assert work() == "once.py: 2 of 3 failed, the last one: again\n"
 
 
 def test_values_are_those_that_a_trial_proposes():

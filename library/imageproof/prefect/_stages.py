@@ -114,7 +114,7 @@ def run_script(
     if not errors:
         return ""
     reason = [str(errors[-1]), *getattr(errors[-1], "lines", ())][-1].removeprefix("error: ")
-    message = f"{script}: {len(errors)} of {times} failed, the last one so: {reason}"
+    message = f"{script}: {len(errors)} of {times} failed, the last one: {reason}"
     if len(errors) == times:
         raise ImageproofError(message)
     return f"{message}\n"
