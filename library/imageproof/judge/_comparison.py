@@ -153,7 +153,7 @@ def paired_interval(only_a: float, only_b: float, rows: float) -> tuple[float, f
     return max(-1.0, float(centre - half)), min(1.0, float(centre + half))
 
 
-def mcnemar_exact(only_a: int, only_b: int, *, alternative: Alternative = "two-sided") -> float:
+def mcnemar_exact(only_a: int, only_b: int, *, alternative: Alternative) -> float:
     """P-value of McNemar's exact test (1947, doi:10.1007/BF02295996); `less`: that a is worse.
 
     `only_a` and `only_b` count the rows that only this model gets right.

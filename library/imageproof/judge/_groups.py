@@ -82,10 +82,12 @@ def independent(values: Values, groups: Rows | None) -> float:
     return Intervals(values, groups).effective() / len(values)
 
 
-def accuracy(hits: Hits, groups: Rows | None) -> dict[str, float]:
-    """`accuracy`, and `accuracy_lower` and `accuracy_upper`, its 95 % interval; see `Intervals`."""
+def accuracy(hits: Hits, groups: Rows | None, name: str = "accuracy") -> dict[str, float]:
+    """The share of hits as `name`, and its 95 % interval as `NAME_lower` and `NAME_upper`; see
+    `Intervals`.
+    """
     lower, upper = Intervals(hits, groups).of()
-    return {"accuracy": float(hits.mean()), "accuracy_lower": lower, "accuracy_upper": upper}
+    return {name: float(hits.mean()), f"{name}_lower": lower, f"{name}_upper": upper}
 
 
 def clopper_pearson(share: float, rows: float) -> tuple[float, float]:

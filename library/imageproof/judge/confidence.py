@@ -9,7 +9,7 @@ from pydantic import Field
 
 from imageproof.base._dataset import Labels, Probabilities, Rows
 from imageproof.base.files import StrictModel
-from imageproof.judge._groups import Intervals
+from imageproof.judge._groups import accuracy
 
 MOST_CLASSES = 2  # a larger answer set is no answer
 
@@ -97,11 +97,8 @@ def measure(
     `coverage_lower`…`coverage_upper`; `unsure` that of those that cannot be used.
     """
     hits = sets[np.arange(len(labels)), labels]
-    lower, upper = Intervals(hits, groups).of()
     return {
-        "coverage": float(hits.mean()),
-        "coverage_lower": lower,
-        "coverage_upper": upper,
+        **accuracy(hits, groups, "coverage"),
         "mean_set_size": float(sets.sum(axis=1).mean()),
         "unsure": float(unsure(sets).mean()),
     }

@@ -12,7 +12,7 @@ from imageproof.base._naming import project_name
 
 NOTE = "mlflow.note.content"  # tag of an experiment or a run that MLflow shows as its description
 
-_TRAININGS = """\
+TRAININGS = """\
 Each run is one training of an image classifier, by `dvc repro`, `NAME run` or the flow `train`; \
 solid curves are of validation, dashed ones of training. What the names mean:
 
@@ -27,7 +27,7 @@ One of a DVC experiment is named with it; the tag `NAME.changed` says what it ch
 `NAME promote MODEL` puts the last training of a model to the gate."""
 
 HISTORY = "## History of the champion"  # heading, below which we renew the description
-_VERSIONS = f"""\
+VERSIONS = f"""\
 The image classifiers of the project. Each version is a training that `NAME promote` put \
 to the gate; its description begins with model, accuracy and verdict, and is its model card.
 
@@ -76,14 +76,9 @@ CHARTS: list[dict[str, Any]] = [
 ]
 
 
-def about_trainings() -> str:
-    """The description of the experiment, in Markdown."""
-    return _TRAININGS.replace("NAME", project_name())
-
-
-def about_versions() -> str:
-    """The description of a registered model, in Markdown; its history follows."""
-    return _VERSIONS.replace("NAME", project_name())
+def named(text: str) -> str:
+    """The text with the project's name for NAME."""
+    return text.replace("NAME", project_name())
 
 
 def view_tag() -> str:
@@ -99,7 +94,7 @@ def query() -> str:
 def tags() -> dict[str, str]:
     """The tag of an experiment that holds the view."""
     charts = [{"uuid": f"chart-{n}", "deleted": False} | chart for n, chart in enumerate(CHARTS)]
-    widths = {column.replace("NAME", project_name()): width for column, width in COLUMNS.items()}
+    widths = {named(column): width for column, width in COLUMNS.items()}
     state = {
         "selectedColumns": list(widths),
         "columnOrder": list(widths),

@@ -176,7 +176,7 @@ def _experiment_id(name: str, uri: str, *, view: bool) -> str:
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
     if view:
-        tags = {_page.NOTE: _page.about_trainings(), **experiment.tags, **_page.tags()}
+        tags = {_page.NOTE: _page.named(_page.TRAININGS), **experiment.tags, **_page.tags()}
         with ignoring("PERMISSION_DENIED"):  # who may only read needs no newer view
             for key in [key for key in tags if experiment.tags.get(key) != tags[key]]:
                 client.set_experiment_tag(experiment.experiment_id, key, tags[key])

@@ -19,7 +19,7 @@ from imageproof.base.files import text_sha256
 from imageproof.judge.gate import Decision
 from imageproof.mlflow import _runs, _store
 from imageproof.mlflow._logged_model import MODEL_SHA256
-from imageproof.mlflow._page import about_versions
+from imageproof.mlflow._page import VERSIONS, named
 from imageproof.mlflow._runs import tag
 from imageproof.mlflow._store import ignoring
 from imageproof.registry import _history
@@ -109,7 +109,7 @@ class Registry:
     def register(self, run: TrainedRun) -> str:
         """The version of this run's model; created if missing."""
         with ignoring("RESOURCE_ALREADY_EXISTS"):
-            self._client.create_registered_model(self.name, description=about_versions())
+            self._client.create_registered_model(self.name, description=named(VERSIONS))
         same_run = f"name = '{self.name}' and run_id = '{run.run_id}'"
         numbers = [
             int(version.version)
