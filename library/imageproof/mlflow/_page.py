@@ -24,16 +24,16 @@ solid curves are of validation, dashed ones of training. What the names mean:
 
 A run with the tag `NAME.restored_from` was trained elsewhere, and logged from DVC's files. \
 One of a DVC experiment is named with it; the tag `NAME.changed` says what it changed. \
-`NAME promote MODEL` puts the last training of a model to the gate."""
+`NAME promote MODEL` lets the gate judge the last training of a model."""
 
 HISTORY = "## History of the champion"  # heading, below which we renew the description
 VERSIONS = f"""\
-The image classifiers of the project. Each version is a training that `NAME promote` put \
-to the gate; its description begins with model, accuracy and verdict, and is its model card.
+The image classifiers of the project. Each version is a training that the gate judged \
+(`NAME promote`); its description begins with model, accuracy and verdict, and is its model card.
 
 - `champion` is the version that answers: `NAME predict`, `NAME score`, `NAME serve`
 - `challenger` is the version that the gate judged last, if it is not the champion
-- `NAME history` says who replaced whom and why, `NAME rollback` takes the last champion back
+- `NAME history` says who replaced whom and why, `NAME rollback` makes the former champion champion again
 - the tags `NAME.champion.…` hold that history for programs
 
 {HISTORY}
