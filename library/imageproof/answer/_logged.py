@@ -67,7 +67,7 @@ def open_log(folder: Path, *, days: int, shadow: bool = False) -> Log | None:
 
 def read_log(log: Log, model: Version) -> Iterator[Logged]:
     """The rows that a model answered, by file; DataError if it cannot have answered them."""
-    for path in log.files:
+    for path in filter(Path.exists, log.files):  # a service may delete its oldest meanwhile
         with parsing("a service's log", path):
             rows = _read(path, COLUMNS)
             recent = rows[rows["at"] > log.since]
@@ -133,6 +133,8 @@ def read_labels(path: Path, *, key: str, names: Sequence[str]) -> pd.DataFrame:
     with parsing("labels", path):
         texts = dict.fromkeys(("file", "at", "label"), str)  # 01 and None may be classes
         frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
+        if missing := [name for name in (key, "label") if name not in frame]:
+            raise DataError(f"{path}: has no column {', '.join(missing)}")
         frame = frame[[key, "label", *frame.columns.intersection([RANDOM])]]
         _check(path, key, frame[key].notna(), "an empty cell")
         if key == "at":

@@ -79,6 +79,12 @@ def test_log_without_rows_or_that_unpacks_to_far_more(monkeypatch):
     assert finding(DataError, read) == f"{FILE}: is a log without rows"
 
 
+def test_file_that_the_service_deletes_meanwhile_is_left_out():
+    log = open_log(Path("log"), days=1)
+    FILE.unlink()
+    assert [*read_log(log, None)] == []
+
+
 def labels(names="0123456789"):
     return read_labels(Path("labels.csv"), key="at", names=[*names])
 
@@ -87,6 +93,7 @@ def labels(names="0123456789"):
     ("text", "message"),
     [
         ("at,label\n", "labels.csv: has no row"),
+        ("at;label\n2025-11-26;3\n", "labels.csv: has no column at, label"),
         ("at,label\n11/12/2025,3\n", "cannot be read as labels: "),
         ("at,label\n2025-11-26,3\n2025-11-26,4\n", "row 1 column at: a value occurs twice"),
         ("at,label\n2025-11-26,10\n", "row 0 column label: '10': no class; 0, 1, 2, … are"),
