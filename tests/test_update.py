@@ -115,4 +115,4 @@ def test_update_refuses(digits):
     Path(DATA).write_text("ours\n")
     assert line(UsageError).startswith("library: has changes that are not committed; ")
     write(HERE, {"pyproject.toml": '[tool.imageproof]\nname = "shoes"\n'})
-    assert line(UsageError) == "pyproject.toml: [tool.imageproof] has no commit of library/"
+    assert "has no commit of library/" in line(UsageError)

@@ -45,7 +45,9 @@ def update(root: Path, source: Path, revision: str = "HEAD") -> Update:
     pyproject = root / "pyproject.toml"
     recorded = COMMIT.search(pyproject.read_text("utf-8"))
     if not recorded:
-        raise UsageError(f"{pyproject.name}: [tool.imageproof] has no commit of library/")
+        raise UsageError(
+            f"{pyproject.name}: [tool.imageproof] has no commit of library/, as `new` writes it"
+        )
     base = library_at(source, recorded[1])
     commit = git(source, "rev-parse", "--verify", f"{revision}^{{commit}}")
     new = library_at(source, commit)

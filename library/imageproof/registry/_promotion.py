@@ -114,7 +114,8 @@ def _run_id(candidate: Candidate, project: Project, root: Path) -> str:
             stack.enter_context(revision.reading())
         trained = Artifacts(root).trained(model)
         if not trained.run.exists():
-            mend = f"`dvc pull` fetches what was trained, `{project_name()} run {model}` trains"
+            models = ", ".join(project.models)
+            mend = f"`dvc pull` fetches what was trained, `{project_name()} run` trains {models}"
             raise DataError(f"{trained.run}: not found; {mend}")
         run = restore.known(trained, project) or restore.restore(model, project, root)
     return str(run.info.run_id)
