@@ -33,7 +33,7 @@ The image classifiers of the project. Each version is a training that the gate j
 
 - `champion` is the version that answers: `NAME predict`, `NAME score`, `NAME serve`
 - `challenger` is the version that the gate judged last, if it is not the champion
-- `NAME history` says who replaced whom and why, `NAME rollback` makes the former champion champion again
+- `NAME history` says who replaced whom and why, `NAME rollback` brings the former champion back
 - the tags `NAME.champion.…` hold that history for programs
 
 {HISTORY}
