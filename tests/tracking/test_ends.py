@@ -33,6 +33,15 @@ def test_run_ends_where_nothing_can_be_printed(mlflow_server, monkeypatch):
     assert only_run(MlflowClient()).info.status == "KILLED"
 
 
+@pytest.mark.usefixtures("tracked")
+def test_run_is_killed_with_the_reader_of_its_output():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with pytest.raises(BrokenPipeError), active_run("mlp", params={}, tags={}):
+        os.write(writer, b"mlp epoch 1/30")
+    assert only_run(MlflowClient()).info.status == "KILLED"
+
+
 @pytest.mark.slow
 def test_run_is_killed_with_its_stage_and_its_curves_were_live(project):
     write_params({**SMALL, "train.mlp.fit.epochs": 100_000})

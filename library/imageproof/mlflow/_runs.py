@@ -82,7 +82,8 @@ def ending(end_as: Callable[[str], None]) -> Iterator[None]:
         yield
         status = "FINISHED"
     except Exception as error:
-        if not exit_by_signal(error):
+        # a training that nobody reads any more notices it before it gets the signal
+        if not (isinstance(error, BrokenPipeError) or exit_by_signal(error)):
             status = "FAILED"
         raise
     except BaseException as signalled:
