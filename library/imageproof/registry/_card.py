@@ -13,6 +13,7 @@ from imageproof.base.files import read_json, scratch, text_sha256
 from imageproof.base.text import markdown
 from imageproof.dvc import provenance
 from imageproof.features._backbone import backbone_path
+from imageproof.judge._caret import weakest
 from imageproof.judge._figures import column
 from imageproof.mlflow._page import HISTORY
 from imageproof.mlflow._runs import own_tags, tag
@@ -85,11 +86,6 @@ def _facts(version: Version) -> dict[str, Any]:
     run = MlflowClient().get_run(origin.run_id)
     metrics = run.data.metrics
     by_class = _by_class(origin.run_id)
-    recognised = {
-        name: value
-        for name, figures in by_class.items()
-        if (value := figures.get("sensitivity")) is not None
-    }
     tags = own_tags(run.data.tags)
     return {
         "origin": origin,
@@ -101,7 +97,7 @@ def _facts(version: Version) -> dict[str, Any]:
         "restored_from": tags.get("restored_from"),
         "baseline": tags.get("baseline"),
         "by_class": by_class,
-        "weakest": min(recognised, key=recognised.__getitem__, default=None),
+        "weakest": weakest(by_class)[0] if by_class else None,
         "figures": _figures(metrics),
         "gate": json.loads(origin.check_gate_record() or "null"),
         "data": provenance.described_data(origin.data_md5, origin.git_commit),
