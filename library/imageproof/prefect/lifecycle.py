@@ -113,7 +113,7 @@ def show_monitoring(project: str, result: dict[str, Any]) -> State[None]:
 
     rows = f"{result['rows']:,} rows"
     heading = f"{rows} of {result['source']} by {result['model']}"
-    unsure = f"{result['unsure']:.2%} of the answers are unsure."
+    unsure = f"{100 * result['unsure']:.2f} % of the answers are unsure."
     text = "\n\n".join([heading, *result["verdicts"], unsure, *result["warnings"]])
     show_table(project, result["drift"], "monitoring", text)
     drifted = drifted_names([Drift(**row) for row in result["drift"]])
