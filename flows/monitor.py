@@ -24,7 +24,7 @@ def monitor(
     Args:
         source: The log of a service; or a folder of pictures, a CSV, an npz or a Parquet file.
         labels: A CSV of true classes, if they have arrived.
-        days: Of a log, up to its last row.
+        days: How many days of a log, up to its last row.
         model: models:/NAME/VERSION; default: who answered the log last, else the champion.
     """
     result = commands.run_command("monitor", source, days=days, labels=labels, model=model)

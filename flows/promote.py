@@ -32,10 +32,10 @@ def promote(
     timeout_s: Annotated[int, Field(ge=1)] = 24 * 3600,
     reason: str = "",
 ) -> State[None]:
-    """Put the last training of a model to the gate, ask a person, and promote or refuse.
+    """Let the gate judge the last training of a model, ask a person, and promote or refuse.
 
     Args:
-        model: Whose last training is judged.
+        model: The model whose last training is judged.
         approval: Whether a person must agree to what the gate accepts.
         timeout_s: Seconds that a person has; no answer is a rejection.
         reason: Why; kept in the champion's history.

@@ -38,9 +38,9 @@ def retrain(
     trained on.
 
     Args:
-        models: To be promoted, one after the other; none: `models` of params.yaml.
+        models: The models to promote, one after the other; none: `models` of params.yaml.
         approval: Whether a person must agree to each promotion.
-        push: As of `train`; the branch is also told how the promotions ended.
+        push: As in `train`; a commit of the branch also says how the promotions ended.
     """
     project = load_project()
     project.check_models(models)

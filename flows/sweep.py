@@ -42,9 +42,9 @@ def sweep(
     """Search the settings of a model that give the best validation accuracy.
 
     Args:
-        model: Whose settings are searched.
+        model: The model whose settings are searched.
         space: A YAML file: which keys of `train.<model>` vary, and in which range.
-        trials: How many to run; a study of equal code, data, params and space gets this many more.
+        trials: How many trials to run; a study of equal code, data, params and space gets this many more.
         scheduler: Address of a Dask scheduler whose workers run in clones of this project.
         storage: Optuna's database URL, which all trials reach; default: SQLite in this folder.
     """
