@@ -44,7 +44,7 @@ def sweep(
     Args:
         model: The model whose settings are searched.
         space: A YAML file: which keys of `train.<model>` vary, and in which range.
-        trials: How many trials to run; a study of equal code, data, params and space gets this many more.
+        trials: How many to add; a study of equal code, data, params and space keeps those it has.
         scheduler: Address of a Dask scheduler whose workers run in clones of this project.
         storage: Optuna's database URL, which all trials reach; default: SQLite in this folder.
     """
