@@ -15,8 +15,6 @@ from dvc.rwlock import RWLockFileCorruptedError
 from imageproof.base.errors import BusyError, DataError, ServiceError, UsageError
 from imageproof.base.text import one_line
 
-# Held by whoever runs the pipeline in the project's own folder.
-PROJECT_LOCK = Path(".dvc/tmp/flow.lock")
 RUNS_ALWAYS = ["always changed"]  # what `dvc status` says of a stage with no other change
 
 

@@ -16,9 +16,8 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 from imageproof.base import _machine
-from imageproof.base._naming import project_name
 from imageproof.base.errors import BusyError, ImageproofError
-from imageproof.dvc import _pipeline
+from imageproof.dvc import _pipeline, provenance
 from imageproof.dvc._pipeline import Stage
 from imageproof.dvc._repro import reproduce
 from imageproof.system._commands import Commands
@@ -32,12 +31,9 @@ def run_pipeline(root: Path, names: Sequence[str] = (), *, threads: int) -> set[
     works here, ImageproofError with the errors and exit code of a stage that failed.
     """
     try:
-        lock = FileLock(root / _pipeline.PROJECT_LOCK).acquire(timeout=0)
+        lock = FileLock(root / provenance.PROJECT_LOCK).acquire(timeout=0)
     except Timeout:
-        raise BusyError(
-            f"{root}: a flow or another `{project_name()} run` works in this folder; "
-            "try again when it has ended"
-        ) from None
+        raise BusyError(provenance.working(root)) from None
     with lock:
         stages = stale_stages(_pipeline.read_pipeline(root, names))
         if not stages:

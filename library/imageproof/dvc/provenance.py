@@ -13,7 +13,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 from ruamel.yaml.error import YAMLError
 
-from imageproof.base.errors import IntegrityError
+from imageproof.base._naming import project_name
+from imageproof.base.errors import BusyError, DataError, IntegrityError
 from imageproof.base.files import md5, parse_yaml
 from imageproof.dvc.params_yaml import PATH
 from imageproof.system import _repository
@@ -23,6 +24,7 @@ DATA = Path("data")
 DATA_POINTER = Path("data.dvc")
 OUTPUTS = Path("dvc.lock")
 DVC_LOCK = Path(".dvc/tmp/lock")  # which a DVC process holds, also while it writes a dvc.lock
+PROJECT_LOCK = Path(".dvc/tmp/flow.lock")  # which a flow or `run` holds while stages write here
 ARTIFACTS = Path("artifacts")
 UNREADABLE = (ValueError, RecursionError, YAMLError)  # what a damaged YAML file raises
 SETTLED_S = 10.0  # after the last write: DVC holds its lock for something else, such as `dvc push`
@@ -202,6 +204,24 @@ def check_outputs(paths: Iterable[Path], root: Path = Path()) -> None:
     ]
     if findings:
         raise IntegrityError(*findings)
+
+
+@contextmanager
+def settled(root: Path) -> Iterator[None]:
+    """Raise an error about files as a BusyError, too, while a flow or `run` may be writing them."""
+    try:
+        yield
+    except (DataError, IntegrityError) as error:
+        with _sharing(root / PROJECT_LOCK) as is_free:
+            if is_free:
+                raise
+        raise BusyError(*error.findings, working(root)) from None
+
+
+def working(root: Path) -> str:
+    """What the error says while another process holds the PROJECT_LOCK."""
+    who = f"a flow or another `{project_name()} run`"
+    return f"{root}: {who} works in this folder; try again when it has ended"
 
 
 def at_commit(commit: str, path: Path) -> str:

@@ -13,8 +13,9 @@ from prefect.states import Completed, Failed
 
 from imageproof.base.errors import UsageError
 from imageproof.base.text import first_names
-from imageproof.dvc._pipeline import PROJECT_LOCK, check_sources, read_pipeline
+from imageproof.dvc._pipeline import check_sources, read_pipeline
 from imageproof.dvc._run import stale_stages
+from imageproof.dvc.provenance import PROJECT_LOCK
 from imageproof.prefect import branch
 from imageproof.prefect._stages import run_stages, run_step
 from imageproof.prefect.commands import Dvc

@@ -85,16 +85,17 @@ def promote_training(
 ) -> Outcome:
     """Judge a training, and promote it if the gate accepts it.
 
-    IntegrityError if outputs are not what dvc.lock records.
+    IntegrityError if outputs are not what dvc.lock records; BusyError if stages may write them.
     """
     with scratch() as folder:
         root = folder if candidate.experiment else Path()
-        run = trained_run(candidate.run_id or _run_id(candidate, project, root))
-        gate = Gate(project, root, approval)
-        if dry_run:
-            return preview(run, project.name, judge=gate)
-        rows = gate.data_rows(run)
-        return promote(run, project.name, judge=gate, rows=rows, reason=reason)
+        with provenance.settled(root):
+            run = trained_run(candidate.run_id or _run_id(candidate, project, root))
+            gate = Gate(project, root, approval)
+            if dry_run:
+                return preview(run, project.name, judge=gate)
+            rows = gate.data_rows(run)
+            return promote(run, project.name, judge=gate, rows=rows, reason=reason)
 
 
 def _run_id(candidate: Candidate, project: Project, root: Path) -> str:

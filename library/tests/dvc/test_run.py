@@ -16,9 +16,8 @@ from helpers import finding, has_ended, python, until
 from small_project import Project
 
 from imageproof.base.errors import BusyError, DataError, UsageError
-from imageproof.dvc._pipeline import PROJECT_LOCK
 from imageproof.dvc._run import Board, run_pipeline
-from imageproof.dvc.provenance import recorded
+from imageproof.dvc.provenance import PROJECT_LOCK, recorded
 
 # `imageproof run` without the table of results, which these stages do not make
 RUN = """

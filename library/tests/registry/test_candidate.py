@@ -6,11 +6,13 @@ import pytest
 from arena import EVEN, fighter
 from dvc.repo import Repo
 from example import load_project, write_params
+from filelock import FileLock
 from helpers import finding, git, run_record
 
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.errors import DataError, IntegrityError, UsageError
+from imageproof.base.errors import BusyError, DataError, IntegrityError, UsageError
 from imageproof.base.files import md5, write_json
+from imageproof.dvc.provenance import PROJECT_LOCK
 from imageproof.outputs import SPLITS
 from imageproof.registry._promotion import Candidate, promote_training
 
@@ -107,3 +109,5 @@ def test_what_is_not_as_dvc_recorded_it_is_refused(experiments):
     path.unlink()
     path.write_bytes(WORKSPACE.trained("cnn").run.read_bytes())
     assert finding(IntegrityError, promote, "mlp").startswith(f"{path}: md5 ")
+    with FileLock(PROJECT_LOCK), pytest.raises(BusyError, match="again when it has ended"):
+        promote("mlp")
