@@ -1,5 +1,6 @@
 """Files here or in an object store: an address is a path, or `s3://bucket/key` for fsspec."""
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from fsspec.core import strip_protocol  # type: ignore[import-untyped]
 
-from imageproof.base.errors import DataError, ImageproofError, ServiceError, UsageError
+from imageproof.base.errors import BusyError, DataError, ImageproofError, ServiceError, UsageError
 from imageproof.base.files import replacing, scratch
 from imageproof.base.text import one_line
 from imageproof.system._repository import try_git
@@ -107,10 +108,20 @@ def local_copy(address: str) -> Iterator[Path]:
 
 @contextmanager
 def writing(address: str) -> Iterator[Path]:
-    """Yield a temporary path; on success the file written there is at the address, whole."""
+    """Yield a temporary path; on success the file written there is at the address, whole.
+
+    BusyError if another process writes this file.
+    """
     if path := local_path(address):
-        with replacing(path) as temporary:
-            yield temporary
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_name(f".new-{path.name}").open("ab") as held:  # the temporary path
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                reason = "another process is writing it; try again when it has ended"
+                raise BusyError(f"{address}: {reason}") from None
+            with replacing(path) as temporary:
+                yield temporary
         return
     with scratch() as folder:
         yield folder / "content"

@@ -14,10 +14,11 @@ from PIL import Image
 
 from imageproof.answer import _score as scoring
 from imageproof.artifacts import WORKSPACE
-from imageproof.base.errors import DataError, UsageError
+from imageproof.base.errors import BusyError, DataError, UsageError
 from imageproof.cli import _answers as cli
 from imageproof.data.readers._cells import pixel_names
 from imageproof.registry._version import load_version
+from imageproof.system import _storage
 
 EXISTS = "exists; choose another name, or --overwrite (--missing keeps it) a table"
 
@@ -72,6 +73,8 @@ def test_file_of_user_is_never_replaced(holdout):
     fsspec.filesystem("memory").pipe("/kept.parquet", b"kept")
     for out in (f"file://{Path.cwd()}/mine.parquet", "memory://kept.parquet"):
         assert refusal(UsageError, out=out).startswith(f"--out {out}: {EXISTS}")
+    with _storage.writing("new.parquet"):
+        assert "is writing it" in refusal(BusyError, out="new.parquet")
     for out in ("", "simplecache::file:///x", "x.csv", "s3://bucket/x.csv"):
         assert refusal(UsageError, out=out).startswith(f"--out {out!r}: FILE.parquet, ")
 
