@@ -54,7 +54,6 @@ def read():
             pa.array([*[NOW] * 8, NOW.replace(year=2199)], AT),
             "row 8 column at: a time after now",
         ),
-        ("at", ["now"] * 9, "cannot be read as a service's log: "),
     ],
 )
 def test_bad_values(column, values, text):
@@ -82,7 +81,7 @@ def test_log_without_rows_or_that_unpacks_to_far_more(monkeypatch):
 def test_file_that_the_service_deletes_meanwhile_is_left_out():
     log = open_log(Path("log"), days=1)
     FILE.unlink()
-    assert [*read_log(log, None)] == []
+    assert not [*read_log(log, None)]
 
 
 def labels(names="0123456789"):
