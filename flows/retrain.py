@@ -10,6 +10,7 @@ from prefect.variables import Variable
 
 import own_code as own_code
 from digits.project import load_project
+from imageproof.base import errors
 from imageproof.dvc import provenance
 from imageproof.prefect import branch, lifecycle, pipelines
 from promote import ALREADY_CHAMPION, PROMOTED, REFUSED, TOO_FEW_ROWS, UNDECIDED, promote
@@ -43,7 +44,8 @@ def retrain(
         push: As in `train`; a commit of the branch also says how the promotions ended.
     """
     project = load_project()
-    project.check_models(models)
+    if unknown := {*models}.difference(project.models):
+        raise errors.UsageError(f"models: {min(unknown)} is none of params.yaml's `models`")
     data = provenance.data_md5()
     variable = f"{project.name}_retrained_data"
     last = Variable.get(variable, default=None)

@@ -50,30 +50,27 @@ def sweep(
     """
     from train import train  # here, because Dask gets this module, and its workers lack that one
 
+    params.load().recipe(model)  # fails on a wrong model, which the space would call a wrong key
     settings = {"model": model, "space": files.read_yaml(Path(space)), "params": params_yaml.read()}
-    checked = _params(optuna.create_study().ask(), settings)  # fails on a wrong key
-    checked.recipe(model)  # or on a wrong model
-    project = as_project(checked)
+    project = as_project(_params(optuna.create_study().ask(), settings))  # fails on a wrong key
     storage = storage or running.local_storage()
-    database = _open(storage)
+    _check_storage(storage)
     train(targets=["split"])
     # the accuracies of a study have code, data, params and space in common
     settings["inputs"] = running.hash_inputs(model)
     name = f"{project.name}/{model}-{files.text_sha256(repr(settings))[:8]}"
     settings["study"] = {"study_name": name, "storage": storage}
-    study = optuna.create_study(
-        study_name=name, storage=database, load_if_exists=True, direction="maximize"
-    )
+    study = optuna.create_study(**settings["study"], load_if_exists=True, direction="maximize")
     message = running.run_trials(
         "flows/sweep.py", project, study, settings, times=trials, scheduler=scheduler
     )
     return Completed(message=message)
 
 
-def _open(storage: str) -> Any:
-    """Optuna's storage at a URL; a UsageError if there is none."""
+def _check_storage(storage: str) -> None:
+    """Raise a UsageError if Optuna cannot use the database at this URL."""
     try:
-        return optuna.storages.get_storage(storage)
+        optuna.storages.get_storage(storage)
     except (ImportError, ValueError, SQLAlchemyError) as error:
         hint = "a database's URL is allowed, such as postgresql://USER@HOST/NAME"
         raise errors.UsageError(f"storage: {str(error).splitlines()[0]}; {hint}") from None

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from imageproof.base._dataset import DataParams
-from imageproof.base.errors import UsageError
 from imageproof.judge.confidence import ConfidenceParams
 from imageproof.judge.drift import DriftParams
 from imageproof.judge.gate import Rule
@@ -36,12 +35,6 @@ class Project:
     def class_names(self) -> list[str]:
         """One name per class, of params.yaml or of the packed data."""
         return self.data.class_names or []
-
-    def check_models(self, models: Sequence[str]) -> None:
-        """Raise a UsageError if the pipeline does not train one of these."""
-        if unknown := [model for model in models if model not in self.models]:
-            names = ", ".join(self.models)
-            raise UsageError(f"{unknown[0]}: no model of params.yaml, whose `models` are {names}")
 
     def part(self, part: str) -> str:
         """The name of a further experiment, such as `shoes-sweeps`."""

@@ -56,7 +56,7 @@ def committed(tmp_path_factory, images_8x8):
     shutil.copytree(REPOSITORY / "flows", root / "flows")
     with chdir(root):
         write_project(images_8x8)
-        write_params({**SMALL, "train.mlp.fit.epochs": 1})
+        write_params({**SMALL, "models": ["cnn"], "train.mlp.fit.epochs": 1})
     (root / "dvc.lock").unlink()
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "space.yaml").write_text(SPACE)
@@ -129,6 +129,7 @@ def test_killed_sweep_goes_on_unless_code_changed(sweep_project):
     assert states < trial_states()
     run(sys.executable, "-m", *shlex.split(message.splitlines()[-1]), cwd=sweep_project)
     assert get_by_path(read(), "train.mlp.fit.class_weights") == {3: 2.0}
+    assert read()["models"] == ["mlp"]  # which were others
     with Path("flows/sweep.py").open("a") as code:
         code.write("# another recipe\n")
     swept()
@@ -176,33 +177,20 @@ def test_values_are_those_that_a_trial_proposes():
 
 @pytest.mark.usefixtures("workspace", "prefect_server")
 @pytest.mark.parametrize(
-    ("text", "line"),
+    ("text", "options", "line"),
     [
-        ("", "space: 'NoneType' object has no attribute 'items'; a key"),
-        ("fit.epochs: {low: 1}", "fit.epochs: Trial.suggest_int() missing 1 required"),
-        (None, "[Errno 2] No such file or directory: 'space.yaml'"),
+        ("", {}, "space: 'NoneType' object has no attribute 'items'; a key"),
+        ("fit.epochs: {low: 1}", {}, "fit.epochs: Trial.suggest_int() missing 1 required"),
+        ("", {"space": "nix.yaml"}, "[Errno 2] No such file or directory: 'nix.yaml'"),
+        ("", {"model": "mpl"}, "params.yaml models: 'mpl' has no block train.mpl"),
+        (SPACE, {"storage": "sqlite:///space.yaml"}, "storage: (sqlite3.DatabaseError) file is"),
     ],
 )
-def test_wrong_space_is_one_line(text, line):
+def test_wrong_parameter_is_one_line(text, options, line):
     write_params(SMALL)
-    if text is not None:
-        Path("space.yaml").write_text(text)
-    assert failure(sweep, "mlp", "space.yaml").startswith(line)
-
-
-@pytest.mark.usefixtures("workspace", "prefect_server")
-@pytest.mark.parametrize(
-    ("model", "storage", "line"),
-    [
-        ("mpl", "", "params.yaml train.mpl: unknown key"),
-        ("mlp", "nix", "storage: Could not parse SQLAlchemy URL from given URL string; a database"),
-        ("mlp", "sqlite:///space.yaml", "storage: (sqlite3.DatabaseError) file is not a database"),
-    ],
-)
-def test_sweep_names_wrong_parameter_before_work(model, storage, line):
-    write_params(SMALL)
-    Path("space.yaml").write_text(SPACE)
-    assert failure(sweep, model, "space.yaml", storage=storage).startswith(line)
+    Path("space.yaml").write_text(text)
+    parameters = {"model": "mlp", "space": "space.yaml", **options}
+    assert failure(sweep, **parameters).startswith(line)
 
 
 @pytest.mark.parametrize("model", ["compact", "cnn"])

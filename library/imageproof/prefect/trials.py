@@ -113,9 +113,11 @@ def run_trials(
         finally:
             _end_killed(study, run.info)
         best = study.best_trial
-        keys = [shlex.quote(f"++train.{model}.{key}={value}") for key, value in best.params.items()]
+        keys = [f"++train.{model}.{key}={value}" for key, value in best.params.items()]
+        if model not in project.models:
+            keys.append(f"models=[{model}]")
         message = f"trial {best.number}: val_accuracy {best.value:.4f}\n{failures}"
-        message += f"dvc exp run -S {' -S '.join(keys)}"
+        message += f"dvc exp run -S {' -S '.join(map(shlex.quote, keys))}"
         mlflow.log_text(f"{message}\n", "best.txt")
     return message
 
