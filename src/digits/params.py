@@ -70,7 +70,7 @@ class Params(StrictModel):
             "model": model,
             **self.common_settings(),
             "threads": self.train.threads,
-            **files.flatten({"image": self.data.image.model_dump()}),
+            **files.flatten(self.data.model_dump(include={"image"})),
             **files.flatten(self.recipe(model).model_dump(exclude_unset=True)),
         }
 

@@ -118,9 +118,7 @@ def _with_upstream(repo: Any, targets: Sequence[str]) -> set[Any]:
     names = {node: {node.addressing, *node.addressing.split("@")} for node in graph if node.cmd}
     if unknown := [target for target in targets if target not in {*chain(*names.values())}]:
         stages = ", ".join(sorted(node.addressing for node in names))
-        raise UsageError(
-            *(f"targets: {name!r} is no stage; there are {stages}" for name in unknown)
-        )
+        raise UsageError(f"targets: {unknown[0]!r} is no stage; there are {stages}")
     nodes = {node for node in names if not targets or names[node] & {*targets}}
     return nodes.union(*(nx.descendants(graph, node) for node in nodes))
 
