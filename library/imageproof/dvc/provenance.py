@@ -220,8 +220,10 @@ def settled(root: Path) -> Iterator[None]:
 
 def working(root: Path) -> str:
     """What the error says while another process holds the PROJECT_LOCK."""
-    who = f"a flow or another `{project_name()} run`"
-    return f"{root}: {who} works in this folder; try again when it has ended"
+    return (
+        f"{root}: a flow or another `{project_name()} run` works in this folder; "
+        "try again when it has ended"
+    )
 
 
 def at_commit(commit: str, path: Path) -> str:
