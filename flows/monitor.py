@@ -29,3 +29,7 @@ def monitor(
     """
     result = commands.run_command("monitor", source, days=days, labels=labels, model=model)
     return lifecycle.show_monitoring(load_project().name, result)
+
+
+if __name__ == "__main__":
+    lifecycle.run_as_program(monitor)

@@ -111,3 +111,7 @@ def _show(outcome: dict[str, Any], model: str) -> None:
         against = f"version {decision['champion']}" if decision["champion"] else "no champion"
         title = f"{decision['challenger']} against {against}: **{outcome['verdict']}**"
         lifecycle.show_table(load_project().name, decision["checks"], f"decision-{model}", title)
+
+
+if __name__ == "__main__":
+    lifecycle.run_as_program(promote)

@@ -89,3 +89,7 @@ def _outcome(states: Mapping[str, State[Any]]) -> str:
     if not names <= {"Completed", ALREADY_CHAMPION, *OUTCOMES}:
         return "failed"
     return next((OUTCOMES[name] for name in OUTCOMES if name in names), "unchanged")
+
+
+if __name__ == "__main__":
+    lifecycle.run_as_program(retrain)

@@ -37,3 +37,7 @@ def score(
         missing=missing,
         overwrite=overwrite,
     )
+
+
+if __name__ == "__main__":
+    lifecycle.run_as_program(score)

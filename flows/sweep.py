@@ -124,4 +124,4 @@ def _train(trial: optuna.Trial, settings: dict[str, Any]) -> float:
 if __name__ == "__main__":
     if running.settings_of_trial():
         stage_command.run_stage(_run_trial)
-    lifecycle.run_as_program(lambda: sweep(*sys.argv[1:], return_state=True))
+    lifecycle.run_as_program(sweep)

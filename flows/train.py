@@ -49,4 +49,4 @@ def train(
 
 
 if __name__ == "__main__":
-    lifecycle.run_as_program(lambda: train(return_state=True))
+    lifecycle.run_as_program(train)

@@ -119,6 +119,20 @@ def test_server_that_is_not_up_is_told():
         assert finding(ServiceError, ensure_server).startswith(f"Prefect at {address}: ")
 
 
+@pytest.mark.parametrize("name", ["monitor", "promote", "retrain", "score"])
+def test_flow_as_program_takes_its_parameters(name, prefect_server, tmp_path):
+    arguments = {"monitor": ["log"], "promote": ["mlp"], "retrain": [], "score": ["images"]}[name]
+    done = subprocess.run(
+        [sys.executable, REPOSITORY / f"flows/{name}.py", *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"PREFECT_API_URL": prefect_server},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "params.yaml: not found; run from the project's folder" in done.stderr
+
+
 @pytest.mark.slow
 def test_signal_ends_flow_and_its_server(project):
     project.sleeps("prepare", 600)

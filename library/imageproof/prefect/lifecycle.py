@@ -33,13 +33,15 @@ P = ParamSpec("P")
 Work = Callable[P, State[None]]
 
 
-def run_as_program(flow_run: Callable[[], State[Any]]) -> NoReturn:
-    """Run a flow and exit: 0 if it completed, 1 if not, 4 without a server, 130 or 143."""
+def run_as_program(flow: Callable[..., State[Any]]) -> NoReturn:
+    """Run a flow with the command line's arguments, its parameters in their order, and exit: 0 if
+    it completed, 1 if not, 4 without a server, 130 or 143.
+    """
 
     def work() -> None:
         ensure_server()
         try:
-            state = flow_run()
+            state = flow(*sys.argv[1:], return_state=True)
         except TransportError as error:
             raise no_answer(error) from None
         if not state.is_completed():
