@@ -17,7 +17,7 @@ from imageproof.dvc._repro import NOT_RUN
 from imageproof.dvc._run import Schedule, stale_stages
 from imageproof.prefect.commands import Dvc
 from imageproof.system import _process
-from imageproof.system._commands import LONG_GRACE_S, Commands
+from imageproof.system._commands import LONG_GRACE_S, CommandFailedError, Commands
 
 
 @task(
@@ -99,10 +99,15 @@ def run_script(
     context = {_process.FLOW_RUN: str(runtime.flow_run.id), **variables}
 
     @task(name=Path(script).stem, cache_policy=NO_CACHE)
-    def run_once() -> None:
+    def run_once() -> State[None] | None:
         env = _process.child_environment() | context
         log = get_run_logger().info
-        (local or Commands()).run([sys.executable, script], env=env, on_line=log)
+        try:
+            (local or Commands()).run([sys.executable, script], env=env, on_line=log)
+        except CommandFailedError as error:  # raised, it would be a traceback in the log
+            reason = [str(error), *error.lines][-1].removeprefix("error: ")
+            return Failed(message=reason, data=reason)
+        return None
 
     with task_runner(scheduler, at_once) as runner:
         try:
@@ -110,11 +115,10 @@ def run_script(
             results = [future.result(raise_on_failure=False) for future in futures]
         finally:
             commands.stop(grace_s=LONG_GRACE_S)
-    errors = [result for result in results if isinstance(result, Exception)]
+    errors = [result for result in results if result is not None]
     if not errors:
         return ""
-    reason = [str(errors[-1]), *getattr(errors[-1], "lines", ())][-1].removeprefix("error: ")
-    message = f"{script}: {len(errors)} of {times} failed, the last one: {reason}"
+    message = f"{script}: {len(errors)} of {times} failed, the last one: {errors[-1]}"
     if len(errors) == times:
         raise ImageproofError(message)
     return f"{message}\n"
