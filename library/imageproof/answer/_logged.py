@@ -80,16 +80,12 @@ def read_log(log: Log, model: Version) -> Iterator[Logged]:
 
 
 def read_shadow(log: Log) -> pd.DataFrame:
-    """What challengers `predicted`, by microseconds, and their `model`; -1 is no probabilities.
-
-    `shadow` is false of rows that waited when their service ended.
-    """
+    """What challengers `predicted`, by microseconds, and their `model`; -1 is no probabilities."""
     parts = []
     for path in log.files:
         with parsing("a challenger's log", path):
             rows = _read(path, ["at", "predicted", "model"])
             rows["model"] = rows["model"].map(_uri)
-            rows[SHADOW] = rows.get(SHADOW, True)
             parts.append(rows.set_index(_microseconds(rows["at"])))
     table = pd.concat(parts)
     return table[~table.index.duplicated()]

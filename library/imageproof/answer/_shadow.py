@@ -45,7 +45,7 @@ def compare_shadow(
     if not shadow_log:
         return None, []
     table = read_shadow(shadow_log)
-    answered = asked.join(table[table[SHADOW]].add_prefix("challenger_"), how="inner")
+    answered = asked.join(table.add_prefix("challenger_"), how="inner")
     if answered.empty:
         return None, []
     challenger = answered.loc[answered.index.max(), "challenger_model"]

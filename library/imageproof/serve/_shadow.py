@@ -32,7 +32,7 @@ PAUSE_S = 0.05  # from an answer until its images are handed over, with those th
 REST = 49
 NICENESS = 10  # the server goes first; at idle priority a busy machine left answers unwritten
 END_S = 10.0  # after SIGTERM, for what was handed over
-ANSWER_S = 3.0  # of these; what waits then is left out, and no wrong answer
+ANSWER_S = 3.0  # of these; what waits then gets no answer
 
 
 def _record(shape: Shape) -> np.dtype[np.void]:
@@ -105,7 +105,7 @@ def answer_all(log: Path, running: int, server: int) -> None:
     """Answer the images that come by standard input until it ends, into a log of its own.
 
     `running` is the reading end of a pipe that the server closes when it ends; from then on there
-    is no rest, and after ANSWER_S no answer. The log's column `shadow` says who got one.
+    is no rest, and after ANSWER_S no answer: the log lacks the rows that wait then.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server closes the pipe
     server_end = select.poll()
@@ -121,14 +121,8 @@ def answer_all(log: Path, running: int, server: int) -> None:
             content += more
             rows = np.frombuffer(content, record, len(content) // record.itemsize)
             content = content[rows.nbytes :]
-            if len(rows):
-                is_asked = time.monotonic() < last
-                missing = np.full((len(rows), len(description.class_names)), np.nan)
-                journal.keep(
-                    at=rows["at"],
-                    probabilities=_answer(network, rows["image"]) if is_asked else missing,
-                    shadow=np.full(len(rows), is_asked),
-                )
+            if len(rows) and time.monotonic() < last:
+                journal.keep(at=rows["at"], probabilities=_answer(network, rows["image"]))
             if server_end.poll(1000 * REST * (time.process_time() - started)):
                 last = min(last, time.monotonic() + ANSWER_S)
 

@@ -202,7 +202,7 @@ def test_challenger_is_asked_after_the_answer(challenged, package, tmp_path):
     assert has_ended(process.pid)
     champion = table(tmp_path)
     challenger = table(tmp_path / "shadow")
-    shared = ["at", "server", "shadow"]
+    shared = ["at", "server"]
     assert challenger[shared].equals(champion[shared])
     assert champion["shadow"].all()
     assert {*challenger["model"]} == {"imageproof 8"}
