@@ -50,8 +50,9 @@ def sweep(
     """
     from train import train  # here, because Dask gets this module, and its workers lack that one
 
-    params.load().recipe(model)  # fails on a wrong model, which the space would call a wrong key
     settings = {"model": model, "space": files.read_yaml(Path(space)), "params": params_yaml.read()}
+    # fails on a wrong model, which the space would call a wrong key
+    params.check(settings["params"]).recipe(model)
     project = as_project(_params(optuna.create_study().ask(), settings))  # fails on a wrong key
     storage = storage or running.local_storage()
     _check_storage(storage)
