@@ -115,7 +115,9 @@ def test_file_that_an_experiment_stashes_is_waited_for(workspace):
     Path(".dvc").mkdir()
     stashed = Path("stashed.yaml").absolute()
     stashed.write_text(yaml.safe_dump(PARAMS), "utf-8")
-    Timer(0.3, stashed.rename, [stashed.with_name("params.yaml")]).start()
+    path = stashed.with_name("params.yaml")
+    Timer(0.1, path.touch).start()  # git makes an empty file first
+    Timer(0.3, stashed.rename, [path]).start()
     assert params.load().seed == PARAMS["seed"]
 
 

@@ -3,6 +3,7 @@
 import reprlib
 import time
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -14,7 +15,7 @@ from imageproof.base.errors import UsageError
 from imageproof.base.files import read_yaml
 
 PATH = Path("params.yaml")
-AWAY_S = 2.0  # for which an experiment that starts may take the file away
+AWAY_S = 2.0  # for which an experiment that starts may take the file away, or empty it
 POLL_S = 0.05
 Block = TypeVar("Block", bound=BaseModel)
 
@@ -22,18 +23,24 @@ Block = TypeVar("Block", bound=BaseModel)
 def read(path: Path = PATH) -> dict[str, Any]:
     """Read the file as plain values, unchecked; a UsageError if it is no YAML mapping.
 
-    `dvc exp run --temp` stashes the workspace at its start: for a moment the file is not there.
+    `dvc exp run --temp` stashes the workspace at its start: for a moment the file is not there, or
+    empty.
     """
     end = time.monotonic() + AWAY_S
-    while not path.is_file() and Path(".dvc").is_dir() and time.monotonic() < end:
+    while (raw := _content(path)) is None and Path(".dvc").is_dir() and time.monotonic() < end:
         time.sleep(POLL_S)
-    try:
-        raw = read_yaml(path)
-    except FileNotFoundError:
-        raise UsageError(f"{path}: not found; run from the project's folder") from None
+    if not path.is_file():
+        raise UsageError(f"{path}: not found; run from the project's folder")
     if not isinstance(raw, dict):
         raise UsageError(f"{path}: is a {type(raw).__name__}, not a mapping of blocks")
     return raw
+
+
+def _content(path: Path) -> Any:
+    """What the file holds; None if it is not there, or empty."""
+    with suppress(FileNotFoundError):
+        return read_yaml(path)
+    return None
 
 
 def set_keys(values: MutableMapping[str, Any], overrides: Mapping[str, Any]) -> None:
