@@ -161,7 +161,7 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
         frame: pd.DataFrame = file.read([*columns, SHADOW, "server"]).to_pandas()
     frame["server"] = frame.get("server", 0)
     tomorrow = datetime.now(UTC) + timedelta(days=1)  # a service's clock may be ahead
-    _check(path, "at", frame["at"] <= tomorrow, f"a time after now ({tomorrow:%Y-%m-%d})")
+    _check(path, "at", frame["at"] <= tomorrow, f"no time, or one after now ({tomorrow:%Y-%m-%d})")
     return frame
 
 

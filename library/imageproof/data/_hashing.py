@@ -44,7 +44,7 @@ def divide(
             raise DataError(
                 f"{TABLE}: split.group: {counts.index[0]} has {counts.iloc[0]:,} of {len(keys):,} "
                 "rows, with groups that have one of its images; at most "
-                f"{MAX_SHARE:.0%} are allowed: choose a finer column, or split.method: stratified"
+                f"{100 * MAX_SHARE:g} % are allowed: choose a finer column, or split.method: stratified"
             )
     homes = _homes(keys, params, seed)
     return {part: np.flatnonzero(is_drawn & (homes == part)) for part in PARTS}

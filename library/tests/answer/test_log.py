@@ -52,7 +52,7 @@ def read():
         (
             "at",
             pa.array([*[NOW] * 8, NOW.replace(year=2199)], AT),
-            "row 8 column at: a time after now",
+            "row 8 column at: no time, or one after now",
         ),
     ],
 )
