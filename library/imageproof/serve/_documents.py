@@ -21,7 +21,7 @@ OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 def home_page(model: Description, server: str) -> str:
     values = {
         "title": model.title,
-        "classes": ", ".join(model.class_names),
+        "classes": ", ".join(f"\u2068{name}\u2069" for name in model.class_names),
         "size": "{}×{}".format(*model.shape),
         "pixel": "a grey value" if len(model.shape) == 2 else "red, green and blue, each",
         "coverage": f"{100 * model.confidence.coverage:g}",

@@ -28,7 +28,7 @@ def test_home_page(server):
     assert response.headers["Content-Type"] == "text/html; charset=utf-8"
     for text in (
         "<h1>imageproof 7</h1>",
-        "null, eins, zwei, drei, 4,",
+        "\u2068null\u2069, \u2068eins\u2069,",
         "8×8 pixels, a pixel is a grey value",
         f"curl --json @example.json {server.address}/predict",
     ):

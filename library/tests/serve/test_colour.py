@@ -99,7 +99,8 @@ def test_page_answers_a_picture(client, browser, tmp_path):
     page.goto(client.address)
     page.set_input_files("input", tmp_path / "light.bmp")
     blue = "\u2068<blue>\u2069"
-    page.locator("output", has_text=f"{blue}, 100.0 %; answer set: {blue} (crop)").wait_for()
+    text = f"{blue}, 100.0 %; answer set: {blue}; picture: crop"
+    page.locator("output", has_text=text).wait_for()
     assert page.locator("img").evaluate("image => image.naturalWidth") == 90
     page.set_input_files("input", tmp_path / "none.png")
     page.locator("output", has_text="no PNG, JPEG, WebP or BMP").wait_for()
