@@ -37,6 +37,8 @@ TOO_LARGE = (
     f"over {MAX_PIXELS:,} pixels ({2 * MAX_PIXELS:,} as JPEG), or a side over {MAX_SIDE:,}; "
     "scale it down"
 )
+# Between grey values of PNGs of 2 and 4 bits; Pillow scales all but the transparent one
+GREY_STEPS = {"L;2": 85, "L;4": 17}
 ANIMATED = ("PNG", "WEBP")  # formats of which an animation is refused
 TAIL = 1 << 16  # bytes of a PNG that may hold its EXIF behind the pixels
 SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
@@ -152,6 +154,8 @@ def _opened(file: IO[bytes] | Path) -> Iterator[ImageFile]:
             limit = 2 * MAX_PIXELS if image.format in _jpeg.FORMATS else MAX_PIXELS
             if image.width * image.height > limit or max(image.size) > MAX_SIDE:
                 raise DataError(TOO_LARGE)
+            for tile in image.tile if "transparency" in image.info else ():
+                image.info["transparency"] *= GREY_STEPS.get(str(tile.args), 1)
             yield image
     except DataError:
         raise
@@ -183,6 +187,9 @@ def _decoded(file: IO[bytes] | Path, side: int | None = None) -> Image.Image:
         if len(_jpeg.SCAN.findall(content)) > _jpeg.MAX_SCANS:
             raise DataError(f"over {_jpeg.MAX_SCANS} scans; save it anew")
         _load(image, side)
+        if image.format == "PNG":
+            with _opened(file) as copy:
+                copy.verify()  # its checksums, at which decoding does not look
         if content and _jpeg.may_be_cut_off(image) and _is_cut_off(image, content, side):
             raise DataError("is cut off, and its end is grey or blurred; fetch the file again")
         ImageOps.exif_transpose(image, in_place=True)  # else it is there twice

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -164,6 +165,19 @@ def test_colours_of_modes_and_depths(save):
     assert pixels.tolist() == [[0, 255], [255, 1]]  # transparent ones become white
 
 
+def test_transparent_value_of_four_bits(tmp_path):
+    path = tmp_path / "a.png"
+    header = struct.pack(">2I5B", 2, 1, 4, *bytes(4))
+    pixels = zlib.compress(b"\0\x1f")  # 1, which is transparent, and 15
+    chunks = {b"IHDR": header, b"tRNS": b"\0\1", b"IDAT": pixels, b"IEND": b""}
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in chunks.items():
+        content += struct.pack(">I", len(data)) + kind + data
+        content += struct.pack(">I", zlib.crc32(kind + data))
+    path.write_bytes(content)
+    assert (read(path, shape=(1, 2), fit="stretch")[0] == 255).all()
+
+
 def test_colour_is_no_digit():
     with pytest.raises(ValidationError, match="digit is for grey"):
         ImageParams(size="auto", channels="rgb", fit="digit")
@@ -217,6 +231,14 @@ def test_truncated_picture_is_a_line(save, suffix):
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     assert "cannot be read as an image" in finding(DataError, read, path)
+
+
+def test_png_whose_bits_changed_is_refused(save):
+    path = save(stroke())
+    content = bytearray(path.read_bytes())
+    content[-67] ^= 1  # which decodes to other pixels
+    path.write_bytes(content)
+    assert "broken PNG file" in finding(DataError, read, path)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp"])
