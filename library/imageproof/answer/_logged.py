@@ -15,6 +15,7 @@ from imageproof.base._dataset import Images, Shape
 from imageproof.base.errors import DataError
 from imageproof.base.files import parsing
 from imageproof.base.text import first_names
+from imageproof.data.readers._table import read_table
 from imageproof.registry._version import Version
 
 # limits of one file; a service writes 4 MB of images at a time
@@ -86,6 +87,7 @@ def read_shadow(log: Log) -> pd.DataFrame:
         with parsing("a challenger's log", path):
             rows = _read(path, ["at", "predicted", "model"])
             rows["model"] = rows["model"].map(_uri)
+            rows["predicted"] = rows["predicted"].astype(np.int64)
             parts.append(rows.set_index(_microseconds(rows["at"])))
     table = pd.concat(parts)
     return table[~table.index.duplicated()]
@@ -107,10 +109,10 @@ def _images(path: Path, rows: pd.DataFrame, shape: Shape) -> Images:
 
 
 def _answers(path: Path, rows: pd.DataFrame, classes: int) -> pd.DataFrame:
-    right = rows["predicted"].between(0, classes - 1)
+    right = rows["predicted"].isin(range(classes))
     _check(path, "predicted", right, f"a class 0…{classes - 1} is needed")
     answers = rows[["predicted", "set_size", "server"]].astype(np.int64)
-    answers[SHADOW] = rows.get(SHADOW, False)
+    answers[SHADOW] = np.asarray(rows.get(SHADOW, False), bool)
     return answers.set_index(_microseconds(rows["at"]))
 
 
@@ -126,23 +128,23 @@ def read_labels(path: Path, *, key: str, names: Sequence[str]) -> pd.DataFrame:
     `at` (becomes microseconds since 1970), `row`, or `file`. Of a table with a column `random` only
     rows that were drawn at random count.
     """
+    frame = read_table(path, [key, "label"])
+    _check(path, key, frame[key] != "", "an empty cell")
     with parsing("labels", path):
-        texts = dict.fromkeys(("file", "at", "label"), str)  # 01 and None may be classes
-        frame = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=[""])
-        if missing := [name for name in (key, "label") if name not in frame]:
-            raise DataError(f"{path}: has no column {', '.join(missing)}")
-        frame = frame[[key, "label", *frame.columns.intersection([RANDOM])]]
-        _check(path, key, frame[key].notna(), "an empty cell")
         if key == "at":
             # a whole second is written without a fraction; 01/02/2025 could be either of two days
             frame["at"] = _microseconds(pd.to_datetime(frame["at"], utc=True, format="ISO8601"))
+        if key == "row":
+            frame["row"] = pd.to_numeric(frame["row"])
     if RANDOM in frame:
-        _check(path, RANDOM, frame[RANDOM].isin([0, 1]), "true, false, 1 or 0 is needed")
-        frame = frame[frame[RANDOM].astype(bool)]
+        drawn = frame[RANDOM].str.lower()
+        right = drawn.isin(["true", "false", "1", "0"])
+        _check(path, RANDOM, right, "true, false, 1 or 0 is needed")
+        frame = frame[drawn.isin(["true", "1"])]
     if frame.empty:
         raise DataError(f"{path}: has no row{', or no random one' * (RANDOM in frame)}")
     numbers = {name: number for number, name in enumerate(names)}
-    labels = frame["label"].fillna("")
+    labels = frame["label"]
     frame["label"] = labels.map(spelled).map(numbers)
     is_class = frame["label"].notna()
     strangers = [*map(repr, labels[~is_class])]  # one may be empty

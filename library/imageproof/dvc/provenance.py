@@ -26,7 +26,7 @@ OUTPUTS = Path("dvc.lock")
 DVC_LOCK = Path(".dvc/tmp/lock")  # which a DVC process holds, also while it writes a dvc.lock
 PROJECT_LOCK = Path(".dvc/tmp/flow.lock")  # which a flow or `run` holds while stages write here
 ARTIFACTS = Path("artifacts")
-UNREADABLE = (ValueError, RecursionError, YAMLError)  # what a damaged YAML file raises
+UNREADABLE = (ValueError, LookupError, RecursionError, YAMLError)  # what a damaged YAML file raises
 SETTLED_S = 10.0  # after the last write: DVC holds its lock for something else, such as `dvc push`
 POLL_S = 0.1
 

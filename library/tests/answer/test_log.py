@@ -10,7 +10,7 @@ import pytest
 from example import NAME
 from helpers import finding
 
-from imageproof.answer._logged import open_log, read_labels, read_log
+from imageproof.answer._logged import open_log, read_labels, read_log, read_shadow
 from imageproof.base.errors import DataError
 
 AT = pa.timestamp("us", "UTC")
@@ -26,7 +26,7 @@ def log(workspace):
 
 
 def write(**columns):
-    """The file, with other columns; a column that is None is left out."""
+    """The file, with other columns."""
     values = {
         "at": pa.array([NOW + timedelta(microseconds=row) for row in range(9)], AT),
         "image": [bytes(64)] * 9,
@@ -49,6 +49,7 @@ def read():
     [
         ("image", [bytes(64), b"x"] * 4 + [b""], "row 1 column image: no image of 8×8"),
         ("predicted", [*[0] * 8, -1], "row 8 column predicted: a class 0…9 is needed"),
+        ("predicted", [2.7] * 9, "row 0 column predicted: a class 0…9 is needed"),
         (
             "at",
             pa.array([*[NOW] * 8, NOW.replace(year=2199)], AT),
@@ -61,6 +62,12 @@ def test_bad_values(column, values, text):
     line = finding(DataError, read)
     assert line.startswith(str(FILE))
     assert text in line
+
+
+def test_challengers_answers_are_numbers():
+    write(predicted=["seven"] * 9)
+    line = finding(DataError, read_shadow, open_log(Path("log"), days=1))
+    assert line.startswith(f"{FILE}: cannot be read as a challenger's log: ")
 
 
 def test_repeated_image_fills_no_memory():
@@ -92,13 +99,15 @@ def labels(names="0123456789"):
     ("text", "message"),
     [
         ("at,label\n", "labels.csv: has no row"),
-        ("at;label\n2025-11-26;3\n", "labels.csv: has no column at, label"),
+        ("at;label\n2025-11-26;3\n", "labels.csv:1: at;label; at,label and other names are needed"),
+        ("at,label\n8,2025-11-26,3\n", "labels.csv:2: 3 values for 2 columns"),
+        ("at,label,label\n2025-11-26,3,5\n", "labels.csv:1: at,label,label; "),
         ("at,label\n11/12/2025,3\n", "cannot be read as labels: "),
-        ("at,label\n2025-11-26,3\n2025-11-26,4\n", "row 1 column at: a value occurs twice"),
-        ("at,label\n2025-11-26,10\n", "row 0 column label: '10': no class; 0, 1, 2, … are"),
-        ("at,label\n2025-11-26,3\n2025-11-27,\n", "row 1 column label: '': no class; "),
-        ("at,label\n,1\n", "row 0 column at: an empty cell"),
-        ("at,label,random\n2025-11-26,3,2\n", "row 0 column random: true, false, 1 or 0 is needed"),
+        ("at,label\n2025-11-26,3\n2025-11-26,4\n", "row 3 column at: a value occurs twice"),
+        ("at,label\n2025-11-26,10\n", "row 2 column label: '10': no class; 0, 1, 2, … are"),
+        ("at,label\n2025-11-26,3\n2025-11-27,\n", "row 3 column label: '': no class; "),
+        ("at,label\n,1\n", "row 2 column at: an empty cell"),
+        ("at,label,random\n2025-11-26,3,2\n", "row 2 column random: true, false, 1 or 0 is needed"),
     ],
 )
 def test_bad_labels(text, message):

@@ -80,3 +80,8 @@ def test_a_bad_cell_is_named_by_row_and_value(cell):
 def test_another_header_is_refused(header, message):
     PATH.write_text(header)
     assert refusal().startswith(f"data/train.csv:1: {message}")
+
+
+def test_header_with_a_quote_within_a_name_is_refused():
+    PATH.write_bytes(b'la"bel' + HEAD[5:] + b"7,0,1,2,255\n")
+    assert "'label' in include_columns does not exist" in refusal()

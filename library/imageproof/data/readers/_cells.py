@@ -40,7 +40,7 @@ def read_cells(
             pass
         for block in _blocks(content, columns, pa.uint8()):
             yield block.to_tensor().to_numpy()
-    except pa.ArrowInvalid as error:
+    except pa.ArrowException as error:
         raise DataError(f"{path}: {one_line(error, width=200)}; {ALLOWED}") from None
 
 
