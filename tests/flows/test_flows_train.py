@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 from deployed import failure, tasks_of
-from helpers import answers, finding, free_port, has_ended, python, until
+from helpers import answers, finding, free_port, has_ended, python, served, until
 from intruder import foreign, statuses
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from support import REPOSITORY
@@ -117,6 +117,19 @@ def test_server_that_is_not_up_is_told():
     address = "http://127.0.0.1:9/api"
     with temporary_settings({PREFECT_API_URL: address}):
         assert finding(ServiceError, ensure_server).startswith(f"Prefect at {address}: ")
+
+
+def test_wrong_login_is_told():
+    async def receive(scope, receive, send):
+        status = 200 if scope["path"] == "/api/health" else 401  # as Prefect's server
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    with (
+        served(receive) as port,
+        temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}),
+    ):
+        assert "401" in finding(ServiceError, ensure_server)
 
 
 @pytest.mark.parametrize("name", ["monitor", "promote", "retrain", "score"])

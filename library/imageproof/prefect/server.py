@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+from httpx import HTTPError
 from prefect.client.orchestration import get_client
 from prefect.context import refresh_global_settings_context
 from prefect.settings import get_current_settings
@@ -43,12 +44,14 @@ def ensure_server() -> None:
         os.environ.setdefault("PREFECT_UI_URL", "")  # it has no pages, so the log must not name any
         refresh_global_settings_context()
     with get_client(sync_client=True) as client:
-        if error := client.api_healthcheck():
-            raise no_answer(error)
+        try:
+            client.api_version()  # unlike the health check, it needs the login
+        except HTTPError as error:
+            raise no_answer(error) from None
 
 
 def no_answer(error: Exception) -> ServiceError:
     """What a request to Prefect's server raised, as an error of ours."""
     reason = one_line(error) or type(error).__name__
-    hint = "is the server up? (PREFECT_API_URL says which server is asked)"
+    hint = "is the server up, and the login right? (PREFECT_API_URL says which server is asked)"
     return ServiceError(f"Prefect at {get_current_settings().api.url}: {reason}; {hint}")
