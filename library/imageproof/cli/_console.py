@@ -1,5 +1,6 @@
 """What the commands print: lines and tables for people, JSON for scripts."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from imageproof.base import files
+from imageproof.base._addresses import public
 from imageproof.base._naming import project_name
 from imageproof.cli._lazy import Lazy
 from imageproof.system._console import table
@@ -55,7 +57,9 @@ def result_lines() -> Lines:
         if run.exists() and files.read_json(run, outputs.RunRecord).run_id != row.run_id:
             yield f"{row.model} was trained again since: `{project_name()} run` compares it anew"
     yield ""
-    yield "make report shows everything on one page, make ui the runs side by side."
+    server = os.environ.get("MLFLOW_TRACKING_URI")
+    runs = public(server) if server else "make ui"  # which shows the project's own file
+    yield f"make report shows everything on one page, {runs} the runs."
 
 
 def summary_lines(groups: "Sequence[Group]") -> Lines:

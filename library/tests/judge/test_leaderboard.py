@@ -87,6 +87,7 @@ def test_comparison_is_printed_in_80_columns(workspace, capsys, monkeypatch):
     write_json(WORKSPACE.comparison, {"models": rows, "pairs": [], "verdicts": ["mlp [best], 3×."]})
     write_json(WORKSPACE.trained("cnn").run, run_record("cnn").model_dump())
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:pw12@host:5000")
     show(result_lines())
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
@@ -94,4 +95,5 @@ def test_comparison_is_printed_in_80_columns(workspace, capsys, monkeypatch):
         assert all(f" {text} " in out for text in texts.values())
     assert "\ntimes: elapsed s, as a multiple of the fastest model's\n" in out
     assert "\nmlp [best], 3×.\n" in out
+    assert " page, http://host:5000 the runs" in out  # not `make ui`, which has no run of a server
     assert "\ncnn was trained again since: `imageproof run` compares it anew\n" in out
