@@ -133,6 +133,20 @@ def test_pictures_of_the_data_copies_and_broken_ones_are_left_out():
     assert {*kept[-7:], third} <= files
 
 
+def random_files():
+    choose()
+    return {task["data"]["file"] for task in tasks() if not task["data"]["only_train"]}
+
+
+def test_pools_of_one_size_get_random_pictures_of_other_ranks():
+    promote(without_features())
+    files = random_files()
+    pixels = np.array(Image.open(pictures()[0]))
+    pixels[0, 0] ^= 1  # its rank stays
+    Image.fromarray(pixels).save(pictures()[0])
+    assert random_files() != files
+
+
 def test_refusals_are_one_line():
     promote(without_features())
     for path in pictures():

@@ -43,8 +43,8 @@ def divide(
         if counts.iloc[0] > MAX_SHARE * len(keys):
             raise DataError(
                 f"{TABLE}: split.group: {counts.index[0]} has {counts.iloc[0]:,} of {len(keys):,} "
-                "rows, with groups that have one of its images; at most "
-                f"{100 * MAX_SHARE:g} % are allowed: choose a finer column, or split.method: stratified"
+                f"rows, with groups that have one of its images; at most {100 * MAX_SHARE:g} % are "
+                "allowed: choose a finer column, or split.method: stratified"
             )
     homes = _homes(keys, params, seed)
     return {part: np.flatnonzero(is_drawn & (homes == part)) for part in PARTS}

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -64,7 +65,9 @@ def write_chosen(
         raise DataError(f"{uri}: {fault}; --model names another")
     pool = _read(folder, model)
     order = uncertain_first(pool.probabilities, set_threshold(model, project.confidence.coverage))
-    chosen, random = choose(order, pool.features, pool.coarse, count=count, seed=project.seed)
+    # with the same seed each pool of a size would get the same ranks of uncertainty as random ones
+    seed = crc32(f"{project.seed} {' '.join(pool.pictures['hash'])}".encode())
+    chosen, random = choose(order, pool.features, pool.coarse, count=count, seed=seed)
 
     tasks = []
     for row in sorted([*chosen, *random]):  # in the order of the names, which says nothing
