@@ -57,8 +57,9 @@ def result_lines() -> Lines:
         if run.exists() and files.read_json(run, outputs.RunRecord).run_id != row.run_id:
             yield f"{row.model} was trained again since: `{project_name()} run` compares it anew"
     yield ""
-    server = os.environ.get("MLFLOW_TRACKING_URI")
-    runs = public(server) if server else "make ui"  # which shows the project's own file
+    store = os.environ.get("MLFLOW_TRACKING_URI", "")
+    # `make ui` shows the file in the project's folder, never what a server has
+    runs = public(store) if store.startswith("http") else "make ui"
     yield f"make report shows everything on one page, {runs} the runs."
 
 

@@ -97,3 +97,6 @@ def test_comparison_is_printed_in_80_columns(workspace, capsys, monkeypatch):
     assert "\nmlp [best], 3×.\n" in out
     assert " page, http://host:5000 the runs" in out  # not `make ui`, which has no run of a server
     assert "\ncnn was trained again since: `imageproof run` compares it anew\n" in out
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    show(result_lines())
+    assert " page, make ui the runs" in capsys.readouterr().out
