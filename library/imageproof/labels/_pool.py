@@ -65,7 +65,7 @@ def write_chosen(
         raise DataError(f"{uri}: {fault}; --model names another")
     pool = _read(folder, model)
     order = uncertain_first(pool.probabilities, set_threshold(model, project.confidence.coverage))
-    # with the same seed each pool of a size would get the same ranks of uncertainty as random ones
+    # the project's seed alone would draw the same ranks of uncertainty in all pools of one size
     seed = crc32(f"{project.seed} {' '.join(pool.pictures['hash'])}".encode())
     chosen, random = choose(order, pool.features, pool.coarse, count=count, seed=seed)
 
