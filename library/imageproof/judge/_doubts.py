@@ -90,7 +90,7 @@ def misleading(
     """
     error = calibration_error(probabilities, reference)
     margin = MISCALIBRATED + 1 / max(share * len(reference), 1)
-    p_value = float(errors_by_chance(probabilities, share).sf(error - margin))
+    p_value = float(errors_by_chance(probabilities, share, MISCALIBRATED).sf(error - margin))
     sentence = "probabilities mislead, as confidence and accuracy are apart on average"
     return Doubt(sentence, f"by {100 * error:.1f} points", p_value)
 

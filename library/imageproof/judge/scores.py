@@ -66,25 +66,26 @@ def calibration_error(probabilities: Probabilities, reference: Labels) -> float:
 
     Guo et al. 2017, «On Calibration of Modern Neural Networks», equation 3.
     """
-    chances = normalised(probabilities)
-    confidence = chances.max(axis=1)
-    hits = chances.argmax(axis=1) == reference
+    confidence = normalised(probabilities).max(axis=1)
+    hits = probabilities.argmax(axis=1) == reference
     gaps = np.bincount(bins_of(confidence), weights=confidence - hits)
     return float(np.abs(gaps).sum() / len(reference))
 
 
-def errors_by_chance(probabilities: Probabilities, independent: float) -> Any:
+def errors_by_chance(probabilities: Probabilities, independent: float, excess: float = 0.0) -> Any:
     """SciPy's distribution of the `calibration_error` of an honest model.
 
     Outcomes drawn from the model's own probabilities (Bröcker and Smith 2007, «Increasing the
     Reliability of Reliability Diagrams»), approximated: the gap of each bin is half-normal, and
-    their sum is taken to be gamma distributed, with its mean and variance.
-    Of the rows the share `independent` tells as much as all.
+    their sum is taken to be gamma distributed, with its mean and variance. Of the rows the share
+    `independent` tells as much as all. If confidence is too high by `excess`, it is what chance
+    adds to that: a sure model is then wrong far more often than it says, so gaps vary more.
     """
     from scipy.stats import gamma
 
     confidence = normalised(probabilities).max(axis=1)
-    variances = np.bincount(bins_of(confidence), weights=confidence * (1 - confidence))
+    accuracy = np.maximum(confidence - excess, 0)
+    variances = np.bincount(bins_of(confidence), weights=accuracy * (1 - accuracy))
     gaps = np.sqrt(variances / max(independent, 1e-9)) / len(confidence)
     mean = max(np.sqrt(2 / np.pi) * gaps.sum(), 1e-9)
     variance = max((1 - 2 / np.pi) * (gaps @ gaps), 1e-20)
@@ -99,7 +100,8 @@ def normalised(probabilities: Probabilities) -> Floats:
 
 def bins_of(confidence: Floats) -> Rows:
     """The number of each value's bin, from 0; bins are open on the left, closed on the right."""
-    return np.digitize(confidence, np.arange(1, ECE_BINS) / ECE_BINS, right=True)
+    bins = np.round(confidence * ECE_BINS, 4)  # as float32, 9/15 is a little more
+    return np.ceil(bins).astype(int) - 1
 
 
 def reliability(
@@ -112,7 +114,7 @@ def reliability(
     """
     from pandas import DataFrame
 
-    confidence = probabilities.max(axis=1).astype(np.float64)
+    confidence = normalised(probabilities).max(axis=1)
     hits = probabilities.argmax(axis=1) == reference
     bins = bins_of(confidence)
     intervals = Intervals(hits, groups)

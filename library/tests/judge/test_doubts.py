@@ -62,6 +62,15 @@ def test_true_probabilities_are_not_accused():
     assert accused <= 6
 
 
+def test_sure_model_may_err_by_what_is_allowed():
+    """Sure by 99.95 %, and right on 2 points less."""
+    sure = np.full((1000, 2), 0.0005, np.float32)
+    sure[:, 0] = 0.9995
+    wrong = np.random.default_rng(0).random((300, 1000)) < 0.0205
+    p_values = [_doubts.misleading(sure, row.astype(int), 1.0).p_value for row in wrong]
+    assert np.mean(np.array(p_values) <= _doubts.LEVEL) <= 0.01
+
+
 def test_rows_of_one_writer_accuse_in_no_class():
     labels = np.repeat([0, 1, 2], [200, 100, 0])
     answers = np.zeros(300, int)

@@ -46,7 +46,7 @@ def test_loss_is_clipped_where_keras_clips_it():
 
 
 def test_ece_bins_are_closed_on_the_right():
-    same_bin = np.array([[0.6, 0.4], [0.55, 0.45]])  # 0.6 = 9/15 belongs to (8/15, 9/15]
+    same_bin = probabilities([0.6, 0.4], [0.55, 0.45])  # 0.6 = 9/15 belongs to (8/15, 9/15]
     expected = abs((0.6 + 0.55) / 2 - 1 / 2)
     assert calibration_error(same_bin, labels(0, 1)) == pytest.approx(expected)
 
@@ -62,11 +62,14 @@ def test_honest_model_exceeds_chance_once_in_20_times():
 
 def test_reliability_worked_out_by_hand():
     sure = probabilities(*[[0.95, 0.05]] * 9, [1.00001, 0], [0.62, 0.38])  # float32 may exceed 1
-    table = reliability(sure, labels(*[0] * 9, 1, 0)).to_numpy()
+    truth = labels(*[0] * 9, 1, 0)
+    table = reliability(sure, truth).to_numpy()
     assert len(table) == 2  # bins with rows
+    gaps = table[:, 2] @ abs(table[:, 3] - table[:, 4])
+    assert gaps / 11 == pytest.approx(calibration_error(sure, truth))
     assert table[0] == pytest.approx([9 / 15, 10 / 15, 1, 0.62, 1, 0.025, 1])
     by_r = 0.5549839, 0.9974714  # binom.test(9, 10)
-    assert table[1] == pytest.approx([14 / 15, 1, 10, 0.955001, 0.9, *by_r])
+    assert table[1] == pytest.approx([14 / 15, 1, 10, 0.955, 0.9, *by_r])
 
 
 def test_row_of_no_probabilities_is_refused_by_number():
