@@ -90,21 +90,21 @@ def test_worst_pictures_come_first(capsys):
     image, label, answer, _ = table.iloc[0]
     printed = capsys.readouterr().out
     for text in (
-        f"near: {100 * right.mean():.1f} % of {len(table):,} images right; ",
+        f"near: {100 * right.mean():.2f} % of {len(table):,} images right; ",
         f"from 0):\n  {image}: is {label}, called {answer}; {label} got 0.0000\n",
         " quarter of the images brought +",
     ):
         assert text in printed
-    assert re.search(r"interval [5-8]\d\.\d to 100\.0 %", printed)
+    assert re.search(r"interval [5-8]\d\.\d\d to 99\.\d\d %", printed)
 
 
 def test_more_images_help_only_beyond_chance():
     labels = np.zeros(200, np.int64)
     half = np.arange(200) % 2  # half of them right
     for more, fewer, end in (
-        (half, half, "+0.0 points, which may be chance: more of the kind may not help"),
-        (labels, half, "+50.0 points: more images will probably help"),
-        (half, labels, "-50.0 points: more images will hardly help"),
+        (half, half, "+0.00 points, which may be chance: more of the kind may not help"),
+        (labels, half, "+50.00 points: more images will probably help"),
+        (half, labels, "-50.00 points: more images will hardly help"),
     ):
         assert would_more_help(more, fewer, labels, None).endswith(end)
     # two writers are no evidence

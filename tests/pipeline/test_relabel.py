@@ -47,7 +47,7 @@ def test_wrong_labels_are_named_corrected_by_a_person_and_packed(labels, images_
     suspects(context(), folds=2, out=OUT)
     printed = capsys.readouterr().out
     assert all(f"fold {k}/2: features agrees with " in printed for k in (1, 2))
-    summary = r"features agrees with 9\d\.\d % of 1,797 labels: about \d+ are wrong; "
+    summary = r"features agrees with 9\d\.\d\d % of 1,797 labels: about \d+ are wrong; "
     assert re.search(summary, printed)
     counts = re.findall(r"patches: asked for (\d+) of", printed.replace(",", ""))
     data = packed.load(WORKSPACE.pack)

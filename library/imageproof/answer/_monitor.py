@@ -178,7 +178,7 @@ def verdicts(result: MonitorResult) -> list[str]:
         far = f"{100 * result.far:.1f} % of the images are far from what the model knows"
         lines.append(f"{far}; of known images it would be 5 %.")
     if result.expected is not None:
-        expected = f"{100 * result.expected:.1f} %"
+        expected = f"{100 * result.expected:.2f} %"
         lines.append(
             f"Without labels, by the model's mean confidence, expect an accuracy of {expected}."
         )

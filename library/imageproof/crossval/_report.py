@@ -76,7 +76,7 @@ def would_more_help(
     """What the last quarter of the images brought, in words, by the classes predicted with each."""
     change = np.equal(all_images, labels).astype(int) - np.equal(three_quarters, labels)
     points = 100 * change.mean()
-    sentence = f"the last quarter of the images brought {points:+.1f} points"
+    sentence = f"the last quarter of the images brought {points:+.2f} points"
     if is_noise(*paired_test(change, groups)):
         return f"{sentence}, which may be chance: more of the kind may not help"
     return f"{sentence}: more images will {'probably' if points > 0 else 'hardly'} help"
@@ -164,7 +164,7 @@ class CrossValidation:
             hits = probabilities[fold.test].argmax(axis=1) == test.labels
             seconds = perf_counter() - start
             learning = len(train) + len(validation)
-            line = f"{100 * hits.mean():.1f} % of {len(test):,} right, {learning:,} learnt from"
+            line = f"{100 * hits.mean():.2f} % of {len(test):,} right, {learning:,} learnt from"
             print(f"{self.model} fold {number}/{self.folds}: {line}, {seconds:.0f} s", flush=True)
             mlflow.log_metric(f"fold_accuracy_at_{25 * quarters}", hits.mean(), step=number)
         return probabilities
@@ -173,7 +173,7 @@ class CrossValidation:
         hits = probabilities.argmax(axis=1) == self.sample.data.labels
         figures = accuracy(hits, self.sample.groups)
         mlflow.log_metrics(figures)
-        share, lower, upper = (f"{100 * value:.1f}" for value in figures.values())
+        share, lower, upper = (f"{100 * value:.2f}" for value in figures.values())
         interval = f"approximate 95 % interval {lower} to {upper} %"
         print(f"{self.model}: {share} % of {len(hits):,} images right; {interval}")
 
@@ -204,7 +204,7 @@ class CrossValidation:
         for quarters in sorted(answers):
             share = float((answers[quarters] == data.labels).mean())
             mlflow.log_metric("curve_accuracy", share, step=25 * quarters)
-            points.append(f"{25 * quarters} %: {100 * share:.1f} %")
+            points.append(f"{25 * quarters} %: {100 * share:.2f} %")
         print(f"{self.model}: accuracy by share of the images: {', '.join(points)}")
         fewer = answers[QUARTERS - 1]
         groups = self.sample.groups

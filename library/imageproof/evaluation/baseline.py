@@ -41,5 +41,5 @@ def _report(baseline: Baseline, train_rows: int) -> None:
         reason = "have fewer than two different images, or groups, of a class"
         print(f"warning: baseline: {rows} {reason}; {baseline.name} is taken untested")
         return
-    shares = [f"{name} {100 * share:.1f} %" for name, share in baseline.accuracies.items()]
+    shares = [f"{name} {100 * share:.2f} %" for name, share in baseline.accuracies.items()]
     print(f"baseline: {baseline.name}; accuracy in folds of {rows}: {', '.join(shares)}")

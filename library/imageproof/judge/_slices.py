@@ -10,7 +10,7 @@ from imageproof.base._dataset import Floats, Hits, Rows
 from imageproof.base.text import cut
 from imageproof.judge._comparison import paired_p_value
 from imageproof.judge._groups import Intervals
-from imageproof.judge._verdicts import p_text
+from imageproof.judge._verdicts import change_beside, p_text
 
 if TYPE_CHECKING:  # half a second, which `diff` and flows would wait
     import pandas as pd
@@ -89,7 +89,8 @@ def slice_loss(
     worst = int(np.lexsort((losses, refused))[-1])
     name, rows = [*slices.items()][worst]
     finding = f"{_label(*name)}: {challenger[rows].mean():.4f} against {champion[rows].mean():.4f}"
-    finding += f" on {len(rows):,} rows; worse with {p_text(p_values[worst], level)}"
+    finding += f": {change_beside(-losses[worst], limit)} on {len(rows):,} rows"
+    finding += f"; worse with {p_text(p_values[worst], level)}"
     counted = f"({LEVEL:g} for {tested} of {len(slices):,} slices)"
     allowed = f"a loss of at most {limit:g} in each slice, or p above {level:.3g} {counted}"
     figures = {

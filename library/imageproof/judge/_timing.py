@@ -11,6 +11,7 @@ import numpy as np
 from imageproof.base._dataset import Images, Predict
 from imageproof.base._inference import affordable
 from imageproof.base.errors import BusyError
+from imageproof.judge._verdicts import beside
 
 # A training time cannot be compared if other processes used this many of its cores or more.
 SHARED_CORES = 0.2
@@ -109,6 +110,6 @@ def latencies(
             return {1: single, 100: hundred}
     raise BusyError(
         "promote.max_latency_ms: not measured, as this machine is busy: an image took "
-        f"{single:.1f} ms, {100 * waited:.0f} % of it without a processor; at most "
-        f"{limit_ms:g} ms is allowed; run it again when less runs here"
+        f"{beside(single, limit_ms, 1)} ms, {100 * waited:.0f} % of it without a processor; "
+        f"at most {limit_ms:g} ms is allowed; run it again when less runs here"
     )

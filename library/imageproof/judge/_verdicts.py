@@ -98,9 +98,19 @@ def p_text(p_value: float | None, level: float = SIGNIFICANCE) -> str:
         return "too few groups"
     if p_value < SMALL_P <= level:
         return f"p < {SMALL_P:g}"
-    texts = (f"{p_value:.{figures}g}" for figures in range(2, 18))
-    text = next(text for text in texts if (float(text) < level) == (p_value < level))
-    return f"p = {text}"
+    return f"p = {beside(p_value, level, 2, '.{}g')}"
+
+
+def beside(value: float, limit: float, digits: int = 4, form: str = ".{}f") -> str:
+    """A value with so many digits, or with as many as keep it on its side of the limit."""
+    texts = (format(value, form.format(count)) for count in range(digits, 18))
+    sides = value < limit, value > limit
+    return next(t for t in texts if (float(t) < limit, float(t) > limit) == sides)
+
+
+def change_beside(change: float, limit: float) -> str:
+    """A change of a share; a loss of at most `limit` is allowed, but for rounding."""
+    return beside(round(change, 9), -limit, form="+z.{}f")
 
 
 def as_dict(pair: Pair) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def find_suspects(
     probabilities = _out_of_fold(data, folds, ask, model, project)
     doubtful, count = suspects(labels, probabilities)
     agreement = _agreement(probabilities, labels)
-    sentence = f"{model} agrees with {agreement:.1f} % of {len(labels):,} labels: "
+    sentence = f"{model} agrees with {agreement:.2f} % of {len(labels):,} labels: "
     sentence += f"{estimate(agreement, count)}; {len(doubtful):,} are doubtful"
     chosen = doubtful["row"]
     table = rows.iloc[chosen][["file", "name", "part"]].assign(

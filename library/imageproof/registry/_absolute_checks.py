@@ -9,7 +9,7 @@ from imageproof.base._dataset import Hits
 from imageproof.judge._comparison import paired_p_value
 from imageproof.judge._confusion import balance, confusion_matrix
 from imageproof.judge._groups import FEWEST, Intervals, clopper_pearson, independent
-from imageproof.judge._verdicts import p_text
+from imageproof.judge._verdicts import beside, p_text
 from imageproof.judge.confidence import Sets, answer_sets, coverage_p_value, threshold, unsure
 from imageproof.judge.gate import Check, Contender, Evidence, Rule
 from imageproof.judge.scores import calibration_error, errors_by_chance
@@ -25,7 +25,7 @@ def share(figure: str, model: Contender, evidence: Evidence) -> float:
 
 def min_share(figure: str, evidence: Evidence, limit: float) -> Check:
     value = share(figure, evidence.challenger, evidence)
-    text = f"{value:.4f}; hold-out rows: {len(evidence.labels):,}"
+    text = f"{beside(value, limit)}; hold-out rows: {len(evidence.labels):,}"
     figures = {f"holdout_{figure}": value}
     return Check(f"min_{figure}", value >= limit, text, f"at least {limit:g}", figures)
 
@@ -47,7 +47,7 @@ def min_sensitivity(evidence: Evidence, limit: float) -> Check:
     # the name after its figures: behind one in Hebrew, a page would put them in another order
     counts = f"{right[worst]:,} of {rows[worst]:,} rows of class {evidence.names[worst]} are right"
     remark = "; one group only" if effective[worst] == 0 < rows[worst] else ""
-    text = f"{counts}, so at least {end:.4f} (95 % interval{remark})"
+    text = f"{counts}, so at least {beside(end, limit)} (95 % interval{remark})"
     figures = {"least_class": worst, "least_class_sensitivity": end}
     allowed = f"at least {limit:g} in each class"
     return Check("min_sensitivity", end >= limit, text, allowed, figures)
@@ -90,9 +90,9 @@ def max_calibration_error(evidence: Evidence, limit: float) -> Check:
     probabilities = evidence.challenger.probabilities
     error = calibration_error(probabilities, evidence.labels)
     effective = independent(evidence.hits, evidence.groups)
-    by_chance = min(1.0, float(errors_by_chance(probabilities, effective).ppf(0.95)))
-    rows = len(evidence.labels)
-    text = f"{error:.4f} between probabilities and accuracy; hold-out rows: {rows:,}"
+    by_chance = round(min(1.0, float(errors_by_chance(probabilities, effective).ppf(0.95))), 4)
+    text = f"{beside(error, limit + by_chance)} between probabilities and accuracy"
+    text += f"; hold-out rows: {len(evidence.labels):,}"
     allowed = f"at most {limit:g} more than {by_chance:.4f} by chance"
     figures = {"holdout_ece": error, "holdout_ece_by_chance": by_chance}
     return Check("max_calibration_error", error <= limit + by_chance, text, allowed, figures)
@@ -118,7 +118,7 @@ def coverage_test(evidence: Evidence, level: float) -> Check:
 
 def max_unsure(evidence: Evidence, limit: float) -> Check:
     value = float(unsure(_answer_sets(evidence)).mean())
-    text = f"{value:.4f} of the answers"
+    text = f"{beside(value, limit)} of the answers"
     allowed = f"at most {limit:g}"
     return Check("max_unsure", value <= limit, text, allowed, {"holdout_unsure": value})
 
@@ -146,7 +146,9 @@ def holdout_test(evidence: Evidence, level: float) -> Check:
 
 def max_latency_ms(evidence: Evidence, limit: float) -> Check:
     latency = evidence.latency_ms
-    times = ", ".join(f"{ms:.1f} ms (images: {count})" for count, ms in latency.items())
+    times = ", ".join(
+        f"{beside(ms, limit, 1)} ms (images: {count})" for count, ms in latency.items()
+    )
     text = f"p95 of a request: {times}; {evidence.cpu}"
     figures = {f"latency_{count}_p95_ms": ms for count, ms in latency.items()}
     allowed = f"at most {limit:g} ms for one image"
@@ -155,7 +157,7 @@ def max_latency_ms(evidence: Evidence, limit: float) -> Check:
 
 def max_size_mb(evidence: Evidence, limit: float) -> Check:
     size = evidence.size_mb
-    text = f"{size:.1f} MB"
+    text = f"{beside(size, limit, 1)} MB"
     return Check("max_size_mb", size <= limit, text, f"at most {limit:g}", {"size_mb": size})
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from imageproof.base._class_names import class_numbers
 from imageproof.base.errors import AnswersError
 from imageproof.judge._slices import find_slices, slice_loss
+from imageproof.judge._verdicts import change_beside
 from imageproof.judge.gate import Check, Contender, Evidence, Paired, Rule, unpaired
 from imageproof.registry._absolute_checks import share, tested, worse
 
@@ -22,7 +23,7 @@ def max_share_loss(figure: str, evidence: Evidence, limit: float) -> Check:
     former = share(figure, champion, evidence)
     value = share(figure, evidence.challenger, evidence)
     change = value - former
-    text = f"{value:.4f} against {former:.4f}: {change:+.4f}"
+    text = f"{value:.4f} against {former:.4f}: {change_beside(change, limit)}"
     figures = {f"champion_{figure}": former, f"{figure}_change": change}
     return Check(key, -change <= limit + ROUNDING, text, f"a loss of at most {limit:g}", figures)
 
@@ -67,7 +68,7 @@ def max_sensitivity_loss(evidence: Evidence, limit: float) -> Check:
     sensitivity = pair.hits[label] / pair.rows[label]
     former = pair.former_hits[label] / pair.rows[label]
     text = f"{sensitivity:.4f} against {former:.4f} of {Contender(version).title}"
-    text += f" in class {evidence.names[label]}{evidence.left_out}"
+    text += f": {change_beside(-loss, limit)} in class {evidence.names[label]}{evidence.left_out}"
     allowed = f"a loss of at most {limit:g} in any class, against the best so far in it"
     figures = {"worst_class": label, "worst_class_sensitivity_change": -loss}
     return Check("max_sensitivity_loss", loss <= limit, text, allowed, figures)
@@ -85,6 +86,7 @@ def max_total_loss(evidence: Evidence, limit: float) -> Check:
     version = max(shares, key=lambda version: shares[version][1] - shares[version][0])
     value, best = map(float, shares[version])
     text = f"{value:.4f} against {best:.4f} of version {version}, the best so far"
+    text += f": {change_beside(value - best, limit)}"
     figures = {"best_accuracy": best}
     text += evidence.left_out
     allowed = f"a loss of at most {limit:g}"

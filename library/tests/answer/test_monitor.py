@@ -129,7 +129,7 @@ def test_accuracy_is_expected_only_without_drift(watch, ring):
     assert (result.rows, result.unsure, result.drifted) == (len(holdout), 0, [])
     assert (result.accuracy["rows"], result.accuracy["value"]) == (50, 1)
     assert result.expected == pytest.approx(confidence)
-    assert f"expect an accuracy of {100 * confidence:.1f} %" in monitoring.render(monitored)
+    assert f"expect an accuracy of {100 * confidence:.2f} %" in monitoring.render(monitored)
     np.savez("new.npz", images=255 - holdout.images)
     result = watch("new.npz", labels=LABELS).result
     assert (bool(result.drifted), result.expected) == (True, None)

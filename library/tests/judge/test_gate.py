@@ -144,6 +144,11 @@ def test_evidence_is_refused_by_its_own_check(changes, refused):
     assert failed(PERFECT, **changes) == refused
 
 
+def test_refusal_has_a_figure_beyond_its_limit():
+    [check] = decided(PERFECT, size_mb=50.04, **OFF | {"max_size_mb": 50}).checks
+    assert (check.found, check.allowed) == ("50.04 MB", "at most 50")
+
+
 @pytest.mark.parametrize(
     ("key", "wrong", "limits", "fewer"),
     [

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 
 from imageproof.judge._comparison import mcnemar_exact
 from imageproof.judge._slices import find_slices, measure, read_table, slice_loss
-from imageproof.judge._verdicts import p_text
+from imageproof.judge._verdicts import beside, change_beside, p_text
 
 
 def test_slice_has_rows_enough_and_a_column_mostly_slices():
@@ -44,11 +44,15 @@ def test_table_survives_its_file_and_begins_with_the_weakest():
     assert table_of({}, one_group).empty
 
 
-def test_p_value_is_printed_on_its_side_of_the_level():
+def test_figures_are_printed_on_their_side_of_the_limit():
     levels = 0.05, 0.0535, 0.0539
     texts = [p_text(0.053877, level) for level in levels]
     assert texts == ["p = 0.054", "p = 0.054", "p = 0.05388"]
     assert p_text(0.0009) == "p < 0.001"
+    assert beside(0.96996, 0.97) == "0.96996"
+    assert change_beside(-0.0, 0.003) == "+0.0000"
+    assert change_beside(0.9 - 0.902, 0.002) == "-0.0020"
+    assert change_beside(-0.00204, 0.002) == "-0.00204"
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_former_champion_with_unknown_rows_is_left_out(gate):
     outcome = arena.promote(fighter(EVEN), gate)
     unknown = " (left out, as the rows that they have seen are unknown: version 1)"
     too_few = " (left out, as too few rows are unseen: version 2)"
-    for name, text in (("max_total_loss", "the best so far"), ("max_sensitivity_loss", "class 0")):
+    for name, text in (("max_total_loss", ": +0.0000"), ("max_sensitivity_loss", "class 0")):
         assert check_of(outcome, name).found.endswith(f"{text}{unknown}{too_few}")
 
 
