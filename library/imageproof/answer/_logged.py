@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from imageproof.answer._inputs import open_parquet
 from imageproof.base._class_names import spelled
@@ -111,6 +112,8 @@ def _images(path: Path, rows: pd.DataFrame, shape: Shape) -> Images:
 def _answers(path: Path, rows: pd.DataFrame, classes: int) -> pd.DataFrame:
     right = rows["predicted"].isin(range(classes))
     _check(path, "predicted", right, f"a class 0…{classes - 1} is needed")
+    right = rows["set_size"].isin(range(classes + 1))
+    _check(path, "set_size", right, f"a count 0…{classes} is needed")
     answers = rows[["predicted", "set_size", "server"]].astype(np.int64)
     answers[SHADOW] = np.asarray(rows.get(SHADOW, False), bool)
     return answers.set_index(_microseconds(rows["at"]))
@@ -129,13 +132,15 @@ def read_labels(path: Path, *, key: str, names: Sequence[str]) -> pd.DataFrame:
     rows that were drawn at random count.
     """
     frame = read_table(path, [key, "label"])
-    _check(path, key, frame[key] != "", "an empty cell")
+    has_key = frame[key].str.contains("." if key == "file" else r"\d")  # now and NaT are times, too
+    _check(path, key, has_key, "an empty cell" if key == "file" else "no digit in it")
     with parsing("labels", path):
         if key == "at":
             # a whole second is written without a fraction; 01/02/2025 could be either of two days
             frame["at"] = _microseconds(pd.to_datetime(frame["at"], utc=True, format="ISO8601"))
         if key == "row":
             frame["row"] = pd.to_numeric(frame["row"])
+    _check(path, key, ~frame[key].duplicated(), "a value occurs twice")
     if RANDOM in frame:
         drawn = frame[RANDOM].str.lower()
         right = drawn.isin(["true", "false", "1", "0"])
@@ -150,13 +155,15 @@ def read_labels(path: Path, *, key: str, names: Sequence[str]) -> pd.DataFrame:
     strangers = [*map(repr, labels[~is_class])]  # one may be empty
     wrong = f"{first_names(strangers)}: no class; {first_names(names)} are"
     _check(path, "label", is_class, wrong)
-    _check(path, key, ~frame[key].duplicated(), "a value occurs twice")
     return frame.set_index(key)
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     # equal texts are kept once, so that no repeated one fills the memory
     once = [name for name in ("image", "model") if name in columns]
+    lacking = {*columns}.difference(pq.read_schema(path).names)
+    if lacking:
+        raise DataError(f"{path}: lacks {first_names(sorted(lacking))}, which a service's log has")
     with open_parquet(path, most_rows=MAX_ROWS, once=once) as file:
         if not file.metadata.num_rows:
             raise DataError(f"{path}: is a log without rows")

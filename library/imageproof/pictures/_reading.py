@@ -155,6 +155,8 @@ def _opened(file: IO[bytes] | Path) -> Iterator[ImageFile]:
             if image.width * image.height > limit or max(image.size) > MAX_SIDE:
                 raise DataError(TOO_LARGE)
             for tile in image.tile if "transparency" in image.info else ():
+                if tile.args == "RGB;16B":  # of which Pillow reads 8, and compares them with all 16
+                    raise DataError("has 16 bits and a transparent colour; save it with 8 bits")
                 image.info["transparency"] *= GREY_STEPS.get(str(tile.args), 1)
             yield image
     except DataError:

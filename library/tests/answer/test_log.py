@@ -50,6 +50,7 @@ def read():
         ("image", [bytes(64), b"x"] * 4 + [b""], "row 1 column image: no image of 8×8"),
         ("predicted", [*[0] * 8, -1], "row 8 column predicted: a class 0…9 is needed"),
         ("predicted", [2.7] * 9, "row 0 column predicted: a class 0…9 is needed"),
+        ("set_size", [2.7] * 9, "row 0 column set_size: a count 0…10 is needed"),
         (
             "at",
             pa.array([*[NOW] * 8, NOW.replace(year=2199)], AT),
@@ -62,6 +63,11 @@ def test_bad_values(column, values, text):
     line = finding(DataError, read)
     assert line.startswith(str(FILE))
     assert text in line
+
+
+def test_table_that_is_no_log():
+    pq.write_table(pa.table({"at": [0]}), FILE)
+    assert finding(DataError, read) == f"{FILE}: lacks model, which a service's log has"
 
 
 def test_challengers_answers_are_numbers():
@@ -106,7 +112,9 @@ def labels(names="0123456789"):
         ("at,label\n2025-11-26,3\n2025-11-26,4\n", "row 3 column at: a value occurs twice"),
         ("at,label\n2025-11-26,10\n", "row 2 column label: '10': no class; 0, 1, 2, … are"),
         ("at,label\n2025-11-26,3\n2025-11-27,\n", "row 3 column label: '': no class; "),
-        ("at,label\n,1\n", "row 2 column at: an empty cell"),
+        ("at,label\n,1\n", "row 2 column at: no digit in it"),
+        ("at,label\nnow,1\n", "row 2 column at: no digit in it"),
+        ("at,label,random\n2025-11-26,3,1\n2025-11-26T00,4,0\n", "row 3 column at: a value occurs"),
         ("at,label,random\n2025-11-26,3,2\n", "row 2 column random: true, false, 1 or 0 is needed"),
     ],
 )

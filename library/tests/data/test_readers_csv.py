@@ -70,6 +70,12 @@ def test_a_bad_cell_is_named_by_row_and_value(cell):
     assert line.endswith(f"invalid value '{cell}'; whole numbers 0..255 are allowed")
 
 
+@pytest.mark.parametrize("row", ['"7"7,0,1,2,255\n', '7,0,1,2,"1'])
+def test_malformed_quotes_are_named_by_line(row):
+    PATH.write_bytes(HEAD + b'7,0,1,2,"255"\n' + row.encode())
+    assert refusal().startswith("data/train.csv:3: malformed quotes: ")
+
+
 @pytest.mark.parametrize(
     ("header", "message"),
     [

@@ -165,17 +165,25 @@ def test_colours_of_modes_and_depths(save):
     assert pixels.tolist() == [[0, 255], [255, 1]]  # transparent ones become white
 
 
-def test_transparent_value_of_four_bits(tmp_path):
-    path = tmp_path / "a.png"
-    header = struct.pack(">2I5B", 2, 1, 4, *bytes(4))
-    pixels = zlib.compress(b"\0\x1f")  # 1, which is transparent, and 15
-    chunks = {b"IHDR": header, b"tRNS": b"\0\1", b"IDAT": pixels, b"IEND": b""}
+def png(path, bits, colour, transparent, row):
+    """A picture of 2×1, with a transparent value."""
+    header = struct.pack(">2I5B", 2, 1, bits, colour, *bytes(3))
+    pixels = zlib.compress(b"\0" + row)
+    chunks = {b"IHDR": header, b"tRNS": transparent, b"IDAT": pixels, b"IEND": b""}
     content = b"\x89PNG\r\n\x1a\n"
     for kind, data in chunks.items():
         content += struct.pack(">I", len(data)) + kind + data
         content += struct.pack(">I", zlib.crc32(kind + data))
     path.write_bytes(content)
+
+
+def test_transparent_value_of_other_depths(tmp_path):
+    path = tmp_path / "a.png"
+    png(path, 4, 0, b"\0\1", b"\x1f")  # 1, which is transparent, and 15
     assert (read(path, shape=(1, 2), fit="stretch")[0] == 255).all()
+    png(path, 16, 2, b"\x12\x34" * 3, b"\x12\x34" * 3 + bytes(6))
+    with pytest.raises(DataError, match="has 16 bits and a transparent colour"):
+        read(path, shape=(1, 2, 3), fit="stretch")
 
 
 def test_colour_is_no_digit():

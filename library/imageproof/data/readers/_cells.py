@@ -1,5 +1,6 @@
 """A CSV of pixels: a column for each, `pixel0`, `pixel1`, …"""
 
+import csv
 import re
 from collections.abc import Iterator, Sequence
 from math import isqrt
@@ -33,8 +34,11 @@ def read_cells(
 
     A DataError names the row of a value that is no whole number 0…255.
     """
+    header_end = len(_first_line(content))
+    if content.find(b'"', header_end) >= 0:
+        _check_quotes(path, content)
     # as an integer pyarrow takes 0x10 for 16, as a float it refuses it
-    has_x = re.compile(b"[xX]").search(content, len(_first_line(content)))
+    has_x = re.compile(b"[xX]").search(content, header_end)
     try:
         for _ in _blocks(content, columns, pa.float32()) if has_x else ():
             pass
@@ -67,6 +71,18 @@ def pixel_names(count: int) -> list[str]:
 
 def _first_line(content: Content) -> bytes:
     return re.split(rb"[\r\n]", content[:BLOCK_BYTES], maxsplit=1)[0]
+
+
+def _check_quotes(path: Path, content: Content) -> None:
+    """Raise a DataError for `"7"7`, for pyarrow 77, and for a last cell that is cut off."""
+    lines = re.finditer(rb"[^\r\n]*(\r\n?|\n|\Z)", content)
+    reader = csv.reader((line[0].decode("latin-1") for line in lines), strict=True)
+    number = 1
+    try:
+        for _ in reader:
+            number = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path}:{number}: malformed quotes: {error}") from None
 
 
 def _blocks(

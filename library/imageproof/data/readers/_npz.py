@@ -47,7 +47,10 @@ def map_arrays(path: Path, scratch: Path | None = None) -> Arrays:
         members = archive.infolist()
         unpacked = sum(member.file_size for member in members)
         check_unpacked(unpacked, packed=path.stat().st_size)
-        return {member.filename[:-4]: _unpacked(archive, member, scratch) for member in members}
+        return {
+            member.filename.removesuffix(".npy"): _unpacked(archive, member, scratch)
+            for member in members
+        }
 
 
 def _unpacked(
