@@ -77,6 +77,8 @@ def service_errors() -> Iterator[None]:
     """Turn MLflow's errors into one line with the store's address; other errors pass."""
     try:
         yield
+    except ServiceError:  # says itself what failed, as of the database of features
+        raise
     except Exception as error:
         cause: BaseException = error
         while earlier := cause.__cause__ or cause.__context__:

@@ -1,5 +1,6 @@
 """The tracking store works from the start, or says in one line why it does not."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,14 @@ def test_database_that_takes_no_row_is_one_line(tracked, capfd):
     with pytest.raises(ServiceError, match=line), _store.service_errors():
         MlflowClient().create_experiment("new")
     assert capfd.readouterr().err == ""
+
+
+def test_error_of_another_database_passes():
+    error = ServiceError("features: damaged")
+    error.__context__ = sqlite3.DatabaseError()
+    with pytest.raises(ServiceError) as raised, _store.service_errors():
+        raise error
+    assert raised.value is error
 
 
 def test_full_disk_is_one_line(workspace, disk, monkeypatch):
