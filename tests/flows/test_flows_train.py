@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
-from deployed import failure, tasks_of
+from deployed import ask, failure, tasks_of
 from helpers import answers, finding, free_port, has_ended, python, served, until
 from intruder import foreign, statuses
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -67,6 +67,12 @@ def test_stage_is_retried_after_4_and_6(project, monkeypatch):
     project.fails("prepare", 4, 6, 4)
     assert failure(train, targets=["prepare"]).endswith("(exit code 4)")
     assert project.ran() == ["prepare"] * 3
+
+    def last_messages():
+        return [log.message for log in ask("read_logs") if "are exhausted" in log.message]
+
+    assert until(last_messages)
+    assert "NoneType" not in last_messages()[0]
 
 
 def test_experiment_on_changed_data_is_refused(project):

@@ -3,10 +3,10 @@
 import sys
 from collections.abc import Callable, Collection
 from functools import wraps
-from logging import Logger, LoggerAdapter, LogRecord
+from logging import LogRecord, getLogger
 from pathlib import Path
 from socket import gethostname
-from typing import Any, NoReturn, ParamSpec, cast
+from typing import Any, NoReturn, ParamSpec
 
 import typer
 from httpx import TransportError
@@ -67,7 +67,8 @@ def in_project(work: Work[P]) -> Work[P]:
     @wraps(work)
     def run(*args: P.args, **kwargs: P.kwargs) -> State[None]:
         _process.set_environment()
-        cast(LoggerAdapter[Logger], get_run_logger()).logger.addFilter(_is_new)
+        for kind in ("flow", "task"):
+            getLogger(f"prefect.{kind}_runs").addFilter(_is_new)
         get_run_logger().info("in %s on %s", Path.cwd(), gethostname())
         try:
             params_yaml.read()  # to fail first if there is no project
@@ -83,6 +84,8 @@ def in_project(work: Work[P]) -> Work[P]:
 
 def _is_new(record: LogRecord) -> bool:
     """A log filter: drop the traceback of what a message tells, of ours or of a run's state."""
+    if record.exc_info and not record.exc_info[1]:  # of a task that returns its failure
+        record.exc_info = None
     return not (record.exc_info and isinstance(record.exc_info[1], (FailedRun, *SERVER_AWAY)))
 
 
