@@ -73,7 +73,7 @@ def test_a_bad_cell_is_named_by_row_and_value(cell):
 @pytest.mark.parametrize("row", ['"7"7,0,1,2,255\n', '7,0,1,2,"1'])
 def test_malformed_quotes_are_named_by_line(row):
     PATH.write_bytes(HEAD + b'7,0,1,2,"255"\n' + row.encode())
-    assert refusal().startswith("data/train.csv:3: malformed quotes: ")
+    assert refusal().startswith("data/train.csv:3: the row that begins here is no CSV: ")
 
 
 @pytest.mark.parametrize(

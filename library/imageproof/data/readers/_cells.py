@@ -15,6 +15,7 @@ from imageproof.base._dataset import Dataset
 from imageproof.base.errors import DataError
 from imageproof.base.text import one_line
 from imageproof.data.readers._contents import Content
+from imageproof.data.readers._table import by_line
 
 BLOCK_BYTES = 16 << 20  # that are read at once; the header must fit
 ALLOWED = "whole numbers 0..255 are allowed"
@@ -35,8 +36,12 @@ def read_cells(
     A DataError names the row of a value that is no whole number 0…255.
     """
     header_end = len(_first_line(content))
+    # pyarrow takes "7"7 for 77, and a last cell that is cut off for a whole one
     if content.find(b'"', header_end) >= 0:
-        _check_quotes(path, content)
+        lines = re.finditer(rb"[^\r\n]*(\r\n?|\n|\Z)", content)
+        reader = csv.reader((line[0].decode("latin-1") for line in lines), strict=True)
+        for _ in by_line(path, reader, len(read_header(content))):
+            pass
     # as an integer pyarrow takes 0x10 for 16, as a float it refuses it
     has_x = re.compile(b"[xX]").search(content, header_end)
     try:
@@ -71,18 +76,6 @@ def pixel_names(count: int) -> list[str]:
 
 def _first_line(content: Content) -> bytes:
     return re.split(rb"[\r\n]", content[:BLOCK_BYTES], maxsplit=1)[0]
-
-
-def _check_quotes(path: Path, content: Content) -> None:
-    """Raise a DataError for `"7"7`, for pyarrow 77, and for a last cell that is cut off."""
-    lines = re.finditer(rb"[^\r\n]*(\r\n?|\n|\Z)", content)
-    reader = csv.reader((line[0].decode("latin-1") for line in lines), strict=True)
-    number = 1
-    try:
-        for _ in reader:
-            number = reader.line_num + 1
-    except csv.Error as error:
-        raise DataError(f"{path}:{number}: malformed quotes: {error}") from None
 
 
 def _blocks(

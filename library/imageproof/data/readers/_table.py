@@ -31,17 +31,20 @@ def _read(path: Path, file: IO[str], columns: Sequence[str]) -> pd.DataFrame:
     if not {*columns} <= {*header} or "" in header or len({*header}) < len(header):
         allowed = f"{','.join(columns)} and other names are needed, each once"
         raise DataError(f"{path}:1: {one_line(','.join(header))}; {allowed}")
-    rows = dict(_rows(path, reader, len(header)))
+    rows = dict(by_line(path, reader, len(header)))
     return pd.DataFrame([*rows.values()], [*rows], columns=header, dtype="str")
 
 
-def _rows(path: Path, reader: Any, columns: int) -> Iterator[tuple[int, list[str]]]:
+def by_line(path: Path, reader: Any, columns: int) -> Iterator[tuple[int, list[str]]]:
     """The line that each row begins in, and its values; blank lines are none."""
     line = reader.line_num + 1
-    for row in reader:
-        if len(row) > columns:
-            mend = 'put a value that has a comma between "'
-            raise DataError(f"{path}:{line}: {len(row)} values for {columns} columns; {mend}")
-        if row:
-            yield line, row + [""] * (columns - len(row))
-        line = reader.line_num + 1
+    try:
+        for row in reader:
+            if len(row) > columns:
+                mend = 'put a value that has a comma between "'
+                raise DataError(f"{path}:{line}: {len(row)} values for {columns} columns; {mend}")
+            if row:
+                yield line, row + [""] * (columns - len(row))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path}:{line}: the row that begins here is no CSV: {error}") from None
