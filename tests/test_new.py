@@ -31,7 +31,7 @@ IMAGES = (PATTERNS[np.arange(300) % 12] + NOISE).astype(np.uint8)
         *((name, "is no name for a project") for name in ("lambda", "null")),
         *((name, "is used here") for name in ("numpy", "pillow", "retrain", "queue")),
         ("full", "exists and is no empty folder"),
-        (REPOSITORY / "artifacts/boots", "within this repository; choose another, such as ../boot"),
+        (REPOSITORY / "artifacts/boots", "within this repository; choose a folder outside"),
     ],
 )
 def test_new_refuses(path, message, tmp_path, monkeypatch):

@@ -67,7 +67,7 @@ def create(target: Path) -> str:
     name = path.name
     _check(name, root, tracked)
     if path.is_relative_to(root):
-        raise UsageError(f"{target}: is within this repository; choose another, such as ../{name}")
+        raise UsageError(f"{target}: is within this repository; choose a folder outside of it")
     if path.exists() and any(path.iterdir()):
         raise UsageError(f"{target}: exists and is no empty folder; choose a new folder")
     commit = git(root, "rev-parse", "HEAD")

@@ -13,6 +13,7 @@ from imageproof.judge import scores
 from imageproof.judge._confusion import clustered
 from imageproof.judge._explain import occlusion
 from imageproof.outputs import write_by_split
+from imageproof.report import PART_NAMES
 from imageproof.report.plots import _confusion as matrix_plots
 from imageproof.report.plots import _images, _model
 from imageproof.report.plots._theme import save as save
@@ -26,7 +27,7 @@ def draw_matrices(evaluated: Evaluated) -> None:
     matrices = evaluated.matrices
     order = clustered(np.sum([*matrices.values()], axis=0))  # the same in all pictures
     for split, matrix in matrices.items():
-        title = f"{evaluated.model}, {split}"
+        title = f"{evaluated.model}, {PART_NAMES[split]}"
         labels: dict[str, Any] = {"names": evaluated.names, "title": title, "order": order}
         save(matrix_plots.confusion_matrix(matrix, **labels), outputs.matrix_picture(split))
         save(matrix_plots.alluvial(matrix, **labels), outputs.alluvial(split))
@@ -41,7 +42,7 @@ def draw_reliability(evaluated: Evaluated, metrics: Mapping[str, Metrics]) -> No
     }
     write_by_split(path, tables)
     panels = {
-        f"{split}: calibration error {metrics[split]['ece']:.4f}": table
+        f"{PART_NAMES[split]}: calibration error {metrics[split]['ece']:.4f}": table
         for split, table in tables.items()
     }
     title = f"{evaluated.model}: how often it is right, by its confidence"

@@ -17,6 +17,7 @@ from imageproof.judge._figures import column
 from imageproof.judge.disturbances import accuracies, in_words
 from imageproof.outputs import EvaluateOutputs
 from imageproof.pages._templates import p_value, templates
+from imageproof.report import PART_NAMES
 
 Cell = tuple[str, str]  # text and tooltip
 Table = Mapping[str, Mapping[str, str | Cell]]
@@ -40,6 +41,7 @@ def write_report(models: Sequence[str], *, pictures: Mapping[str, str]) -> None:
     page = template.render(
         artifacts=WORKSPACE,
         splits=EVALUATED,
+        part_names=PART_NAMES,
         summary=WORKSPACE.read_split_summary(),
         validation=read_json(WORKSPACE.validation, dict[str, Any]),
         comparison=comparison,

@@ -131,7 +131,7 @@ def test_fragile_model_is_marked(page):
     assert "when 100 test images, drawn at random" in page
     row = re.search(r'<tr><th scope="row">rotated by ±15°</th>(.*?)</tr>', page)
     assert row[1].count('class="marked"') == 2
-    assert "(−20.0)<br><small>" in row[1]
+    assert "(-20.0)<br><small>" in row[1]
 
 
 def test_undefined_figure_has_a_reason(page):
@@ -153,7 +153,7 @@ def test_weakest_slices_are_shown(page):
     table = pd.DataFrame([row | {"value": f"w{n}", "lower": end} for n, end in enumerate(lower)])
     table.to_csv(WORKSPACE.evaluated("cnn").slices, index=False)
     page = report()
-    assert "<caption>Slices, cnn on holdout: the weakest 20 of 30</caption>" in page
+    assert "<caption>Slices, cnn on hold-out: the weakest 20 of 30</caption>" in page
     cells = "<td>1,200</td><td>0.5000</td>"
     assert f"<bdi>&lt;b&gt;</bdi>: <bdi>w0</bdi></th>{cells}<td>one group only</td>" in page
     assert f"<bdi>w19</bdi></th>{cells}<td>0.1900 to 0.6000</td>" in page
