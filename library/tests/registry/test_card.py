@@ -104,7 +104,7 @@ def test_it_says_what_was_measured_and_what_follows_from_it():
         "mlp: 0.9920, accepted; hold-out accuracy 0.9920 (0.9890 to 0.9940)\n\nA network",
         "for a colour image of 8×8 pixels",
         "A picture of another size is scaled until it fits",
-        "probability of each of 10 classes: 0, 1, 2, ",
+        "probability of each of 10 classes: &#8296;0&#8297;, &#8296;1&#8297;, ",
         "- Trained in 301 s (564 s of processor time and 6 s of the system's) with 2 threads on",
         "; 48,000 rows, and 6,000 validation rows\n",
         "| rows | 10,000 | 6,000 |",
