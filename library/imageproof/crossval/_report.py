@@ -196,16 +196,14 @@ class CrossValidation:
             print(f"  {image}: is {label}, called {answer}; {label} got {probability:.4f}")
 
     def _log_curve(self, probabilities: Probabilities) -> None:
-        data = self.sample.data
-        answers = {QUARTERS: probabilities.argmax(axis=1)}
-        for quarters in range(1, QUARTERS):
-            answers[quarters] = self._predict(quarters).argmax(axis=1)
+        labels = self.sample.data.labels
+        answers = {n: self._predict(n).argmax(axis=1) for n in range(1, QUARTERS)}
+        answers[QUARTERS] = probabilities.argmax(axis=1)
         points = []
-        for quarters in sorted(answers):
-            share = float((answers[quarters] == data.labels).mean())
+        for quarters, predicted in answers.items():
+            share = float((predicted == labels).mean())
             mlflow.log_metric("curve_accuracy", share, step=25 * quarters)
             points.append(f"{25 * quarters} %: {100 * share:.2f} %")
         print(f"{self.model}: accuracy by share of the images: {', '.join(points)}")
-        fewer = answers[QUARTERS - 1]
-        groups = self.sample.groups
-        print(f"{self.model}: {would_more_help(answers[QUARTERS], fewer, data.labels, groups)}")
+        *_, fewer, most = answers.values()
+        print(f"{self.model}: {would_more_help(most, fewer, labels, self.sample.groups)}")
