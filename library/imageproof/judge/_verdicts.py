@@ -103,7 +103,7 @@ def p_text(p_value: float | None, level: float = SIGNIFICANCE) -> str:
 
 def beside(value: float, limit: float, digits: int = 4, form: str = ".{}f") -> str:
     """A value with so many digits, or with as many as keep it on its side of the limit."""
-    texts = (format(value, form.format(count)) for count in range(digits, 18))
+    texts = (format(value, form.format(count)) for count in range(digits, 30))
     sides = value < limit, value > limit
     return next(t for t in texts if (float(t) < limit, float(t) > limit) == sides)
 
