@@ -161,10 +161,10 @@ def compare_with_known(
     if not features:
         return FeatureDrift([], None, [])
     random = np.random.default_rng(0)
-    known = [part.take(random.permutation(len(part))[:KNOWN]) for part in parts]
-    groups = [part.groups for part in known if part.groups is not None]
+    rows = [part.take(random.permutation(len(part))[:KNOWN]) for part in parts]
+    groups = [part.groups for part in rows if part.groups is not None]
     known_features = KnownFeatures(
-        np.concatenate([features(part.images) for part in known]),
+        np.concatenate([features(part.images) for part in rows]),
         np.concatenate(groups) if groups else None,
     )
     distances = known_features.distances(features(sample))

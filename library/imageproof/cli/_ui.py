@@ -25,7 +25,7 @@ def address(project: Project, port: int) -> str:
     for path in Path().glob("artifacts/train/*/run.json"):
         with suppress(ImageproofError):  # damaged: the command `results` says so
             outputs = WORKSPACE.trained(path.parent.name)
-            if run := restore.known(outputs, project):
+            if run := restore.find_run(outputs, project):
                 link = f"{experiments}/{run.info.experiment_id}/runs/{run.info.run_id}"
                 html = f'<meta http-equiv="refresh" content="0; url={link}">\n'
                 write_text(WORKSPACE.runs / f"{outputs.read_run().run_id}.html", html)

@@ -48,7 +48,7 @@ def _restore_missing(model: str, project: Project) -> None:
     if inputs.get(trained.folder, training) != training:
         print(f"warning: {stage}: is of another training; `dvc repro {stage}` makes it anew")
         expected = ""
-    run = known(trained, project)
+    run = find_run(trained, project)
     if run and expected in ("", run.data.tags.get(EVALUATION_SHA256)):
         return
     if expected:
@@ -72,11 +72,11 @@ def log_evaluation(model: str, project: Project) -> None:
     attempt = BestEffort()
     trained = WORKSPACE.trained(model)
     attempt(lambda: _store.connect(project.name), patient=False)
-    if run := attempt(lambda: known(trained, project) or restore(model, project)):
+    if run := attempt(lambda: find_run(trained, project) or restore(model, project)):
         attempt(lambda: _log_evaluation(run, WORKSPACE.evaluated(model), digests))
 
 
-def known(outputs: TrainOutputs, project: Project) -> Run | None:
+def find_run(outputs: TrainOutputs, project: Project) -> Run | None:
     """The finished run of this training in the project, or the last one restored from it."""
     run_id = outputs.read_run().run_id
     experiment_ids = [_store.connect(project.name)]

@@ -59,7 +59,7 @@ def publish() -> str:
     if pictures := [path for path in drawn if not provenance.is_committed(path)]:
         album = f"{branch}-pictures"
         commits[album] = git("commit-tree", _tree(pictures), text=f"Pictures of {branch}")
-        text += _shown(pictures, album, MOST_CHARACTERS - len(text))
+        text += _pictures(pictures, album, MOST_CHARACTERS - len(text))
     commits[branch] = git("commit-tree", tree, "-p", "HEAD", text=f"{text}\n{_moved()}")
     _push(commits)
     return branch
@@ -83,7 +83,7 @@ def _text() -> str:
         return f"{title}\n\n`diff` failed: {error}"
 
 
-def _shown(pictures: Sequence[Path], album: str, most: int) -> str:
+def _pictures(pictures: Sequence[Path], album: str, most: int) -> str:
     """The pictures in Markdown, as many as fit into `most` characters."""
     folder = f"../blob/{album}/{git('rev-parse', '--show-prefix')}"
     lines = [f"\n\n![{path}]({folder}{path}?raw=true)" for path in pictures]

@@ -99,14 +99,14 @@ class Holdout:
             calls = f"it calls its classes {first_names(files.class_names)}"
             raise AnswersError(f"{calls}, params.yaml {first_names(evidence.names)}; {cure}")
         network = files.load(threads=self.project.threads)
-        finding, asked = files.inconsistency(images)
+        finding, rows = files.inconsistency(images)
         if finding:
             raise AnswersError(finding)
         probabilities = network.ask(images)
         test = self.artifacts.read_split("test").data
         fields: dict[str, Any] = {
             "challenger": replace(evidence.challenger, probabilities=probabilities),
-            "asked": f"rows: {asked:,}; alone, in fives and in one batch",
+            "asked": f"rows: {rows:,}; alone, in fives and in one batch",
             "truth_probabilities": files.calibration.truth_probabilities,
             "coverage": self.project.confidence.coverage,
             "test_hits": network.ask(test.images).argmax(axis=1) == test.labels,

@@ -118,7 +118,7 @@ def _run_id(candidate: Candidate, project: Project, root: Path) -> str:
             models = ", ".join(project.models)
             mend = f"`dvc pull` fetches what was trained, `{project_name()} run` trains {models}"
             raise DataError(f"{trained.run}: not found; {mend}")
-        run = restore.known(trained, project) or restore.restore(model, project, root)
+        run = restore.find_run(trained, project) or restore.restore(model, project, root)
     return str(run.info.run_id)
 
 

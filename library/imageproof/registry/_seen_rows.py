@@ -45,9 +45,9 @@ def split_hashes(artifacts: Artifacts, part: str) -> Hashes:
 
 def rows_of_split(artifacts: Artifacts) -> DataRows:
     """The rows that a model of this split has seen, and its hold-out rows."""
-    seen = [split_hashes(artifacts, part) for part in (*FITTED_ON, "test")]
+    seen_hashes = [split_hashes(artifacts, part) for part in (*FITTED_ON, "test")]
     holdout = split_hashes(artifacts, "holdout")
-    return DataRows(np.unique(np.concatenate(seen)), np.unique(holdout))
+    return DataRows(np.unique(np.concatenate(seen_hashes)), np.unique(holdout))
 
 
 def write_rows(
