@@ -64,7 +64,7 @@ find_python() {
 download() {
     "$@" >.venv/install.log 2>&1 && return
     grep -qiE 'failed to connect|could not resolve|name resolution|dns error|unreachable|connection|timed out|proxy|certificate|versions: none' .venv/install.log && fail \
-        "PyPI: cannot be reached (.venv/install.log says why); name a mirror with make PIP_INDEX_URL=https://…"
+        "PyPI: cannot be reached (.venv/install.log says why); name a mirror with make PIP_INDEX_URL=https://…, or the certificates of your network with make PIP_CERT=FILE SSL_CERT_FILE=FILE"
     cat .venv/install.log >&2
     fail "packages: not installed, for the reason above"
 }

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 import os
+import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
@@ -34,11 +35,12 @@ class Receiver:
 
     def __init__(self, model: str, repository: str) -> None:
         self._model = model
-        self._secret = os.environ["MLFLOW_WEBHOOK_SECRET"].encode()
-        if not self._secret:  # anybody could sign with it
-            raise SystemExit("error: MLFLOW_WEBHOOK_SECRET is empty")
+        secret = os.environ.get("MLFLOW_WEBHOOK_SECRET")
+        self._token = os.environ.get("GITHUB_TOKEN")
+        if not secret or not self._token:  # anybody could sign with an empty secret
+            raise SystemExit("error: MLFLOW_WEBHOOK_SECRET and GITHUB_TOKEN are needed")
+        self._secret = secret.encode()
         self._address = f"{os.environ.get('GITHUB_API_URL', GITHUB)}/repos/{repository}/dispatches"
-        self._token = os.environ["GITHUB_TOKEN"]
         self._passed_on: dict[str, float] = {}  # when, by the message's id
 
     async def receive(self, request: Request) -> Response:
@@ -51,10 +53,12 @@ class Receiver:
             raise HTTPException(409, "this message came before")
         self._passed_on[identity] = time.time()
         if version := self._champion(json.loads(body)):
+            uri = f"models:/{self._model}/{version}"
             try:
-                await self._dispatch(f"models:/{self._model}/{version}")
+                await self._dispatch(uri)
             except httpx.HTTPError as error:
-                del self._passed_on[identity]  # MLflow sends it again
+                del self._passed_on[identity]  # MLflow sends it again, a few times
+                print(f"error: {uri} was not passed on: GitHub: {error}", file=sys.stderr)
                 raise HTTPException(502, f"GitHub: {error}") from None
         return Response(status_code=204)
 

@@ -85,10 +85,12 @@ def test_receiver_passes_on_what_is_signed():
         assert send(url, event(), identity="6") == 502  # upon which MLflow sends it again
 
 
-def test_receiver_needs_a_secret():
-    env = os.environ | {"MLFLOW_WEBHOOK_SECRET": "", "GITHUB_TOKEN": TOKEN}
+@pytest.mark.parametrize("given", [{"MLFLOW_WEBHOOK_SECRET": "", "GITHUB_TOKEN": TOKEN}, {}])
+def test_receiver_needs_its_variables(given):
+    env = os.environ | given
     done = subprocess.run([*RECEIVER, "0"], env=env, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (1, "error: MLFLOW_WEBHOOK_SECRET is empty\n")
+    finding = "error: MLFLOW_WEBHOOK_SECRET and GITHUB_TOKEN are needed\n"
+    assert (done.returncode, done.stderr) == (1, finding)
 
 
 @pytest.mark.slow

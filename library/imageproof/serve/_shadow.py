@@ -99,6 +99,8 @@ class Shadow:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+            killed = f"the challenger was killed: it did not end in {END_S:g} s"
+            print(f"warning: {killed}; its log may lack rows", file=sys.stderr)
 
 
 def answer_all(log: Path, running: int, server: int) -> None:
