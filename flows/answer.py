@@ -11,6 +11,7 @@ from prefect import get_run_logger, pause_flow_run, runtime
 from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import resume_flow_run
 from prefect.input import RunInput
+from pydantic import Field
 
 import own_code as own_code
 from imageproof.base import errors
@@ -21,7 +22,7 @@ class Approval(RunInput):
     """The form in Prefect's UI: whether to replace the champion."""
 
     approve: bool = False
-    by: str = ""
+    by: Annotated[str, Field(pattern=r"\S", description="Who answers.")]
     note: str = ""
 
 
@@ -43,7 +44,7 @@ def ask_a_person(question: str, timeout_s: int) -> tuple[dict[str, str], str]:
         # Prefect replaces it by a message of its own
         raise errors.ImageproofError("no answer") from None
     option = "approved_by" if answer.approve else "rejected_by"
-    return {option: answer.by or "somebody"}, answer.note
+    return {option: answer.by}, answer.note
 
 
 def main(

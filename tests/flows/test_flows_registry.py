@@ -15,6 +15,7 @@ import pytest
 from deployed import failure, flow_runs, log_of
 from helpers import finding, python, until
 from prefect.client.schemas.objects import StateType
+from prefect.flow_runs import resume_flow_run
 from prefect.input.actions import read_flow_run_input
 from prefect.input.run_input import keyset_from_paused_state
 from prefect.variables import Variable
@@ -117,6 +118,8 @@ def _answer(word):
     assert until(lambda: bool(paused()), seconds=300)
     [run] = paused()
     question = read_flow_run_input(keyset_from_paused_state(run.state)["description"], run.id)
+    with pytest.raises(RuntimeError, match="Cannot resume"):  # by nobody
+        resume_flow_run(run.id, {"approve": word == "approve", "by": " "})
     answer.main(run.id, word, by="Ada", note="looked at it")
     return str(question)
 

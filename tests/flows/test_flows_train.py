@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
-from deployed import ask, failure, tasks_of
+from deployed import failure, log_of, tasks_of
 from helpers import answers, finding, free_port, has_ended, python, served, until
 from intruder import foreign, statuses
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -65,14 +65,12 @@ def test_failed_stage_fails_flow(project):
 def test_stage_is_retried_after_4_and_6(project, monkeypatch):
     monkeypatch.setattr(_stages.run_step, "retry_delay_seconds", [0.1, 0.1])
     project.fails("prepare", 4, 6, 4)
-    assert failure(train, targets=["prepare"]).endswith("(exit code 4)")
+    state = train(targets=["prepare"], return_state=True)
+    assert state.message.endswith("(exit code 4)")
     assert project.ran() == ["prepare"] * 3
-
-    def last_messages():
-        return [log.message for log in ask("read_logs") if "are exhausted" in log.message]
-
-    assert until(last_messages)
-    assert "NoneType" not in last_messages()[0]
+    run_id = state.state_details.flow_run_id
+    assert until(lambda: "are exhausted" in log_of(run_id))
+    assert "NoneType" not in log_of(run_id)
 
 
 def test_experiment_on_changed_data_is_refused(project):
