@@ -85,9 +85,9 @@ def test_receiver_passes_on_what_is_signed():
         assert send(url, event(), identity="6") == 502  # upon which MLflow sends it again
 
 
-@pytest.mark.parametrize("given", [{"MLFLOW_WEBHOOK_SECRET": "", "GITHUB_TOKEN": TOKEN}, {}])
-def test_receiver_needs_its_variables(given):
-    env = os.environ | given
+@pytest.mark.parametrize("variables", [{"MLFLOW_WEBHOOK_SECRET": "", "GITHUB_TOKEN": TOKEN}, {}])
+def test_receiver_needs_its_variables(variables):
+    env = os.environ | variables
     done = subprocess.run([*RECEIVER, "0"], env=env, capture_output=True, text=True, timeout=60)
     finding = "error: MLFLOW_WEBHOOK_SECRET and GITHUB_TOKEN are needed\n"
     assert (done.returncode, done.stderr) == (1, finding)
