@@ -101,9 +101,9 @@ def p_text(p_value: float | None, level: float = SIGNIFICANCE) -> str:
     return f"p = {beside(p_value, level, 2, '.{}g')}"
 
 
-def beside(value: float, limit: float, digits: int = 4, form: str = ".{}f") -> str:
-    """A value with so many digits, or with as many as keep it on its side of the limit."""
-    texts = (format(value, form.format(count)) for count in range(digits, 30))
+def beside(value: float, limit: float, places: int = 4, form: str = ".{}f") -> str:
+    """A value with so many decimals, or with as many as keep it on its side of the limit."""
+    texts = (format(value, form.format(count)) for count in range(places, 30))
     sides = value < limit, value > limit
     return next(t for t in texts if (float(t) < limit, float(t) > limit) == sides)
 
